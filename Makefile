@@ -1,0 +1,41 @@
+# The first target that needs it makes .venv; later ones install only after pyproject.toml or constraints.txt changed.
+
+PYTHON ?= python3
+IMAGES ?=
+ARGS ?=
+export IMAGES
+
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint ui bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile
+
+demo: $(READY) ## build a lake of demo photos and search it; IMAGES=/my/photos takes yours
+	$(BIN)/imrec demo $(if $(IMAGES),"$$IMAGES")
+
+test: lint ## check the style and the types, then run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## check the style and the types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: $(READY) ## open Dagster's web page on the lake
+	$(BIN)/imrec ui
+
+bench: $(READY) ## measure speed and quality; ARGS='...' chooses
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+clean: ## remove .venv, caches and build products; lakes and photos stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@

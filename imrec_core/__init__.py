@@ -1,0 +1,56 @@
+"""Find the images most like this one, in a folder of half a million."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imrec_core.decode import ImageBatch
+    from imrec_core.errors import ImrecError
+    from imrec_core.features import FEATURES, Feature, feature
+    from imrec_core.lake import Lake
+    from imrec_core.metrics import METRICS, Metric, metric
+    from imrec_core.models import MODELS, Model
+    from imrec_core.search import Hit, Hits, ImageId, Recommender
+
+_HOME = {
+    "FEATURES": "features",
+    "METRICS": "metrics",
+    "MODELS": "models",
+    "Feature": "features",
+    "Hit": "search",
+    "Hits": "search",
+    "ImageBatch": "decode",
+    "ImageId": "search",
+    "ImrecError": "errors",
+    "Lake": "lake",
+    "Metric": "metrics",
+    "Model": "models",
+    "Recommender": "search",
+    "feature": "features",
+    "metric": "metrics",
+}
+
+__all__ = [
+    "FEATURES",
+    "METRICS",
+    "MODELS",
+    "Feature",
+    "Hit",
+    "Hits",
+    "ImageBatch",
+    "ImageId",
+    "ImrecError",
+    "Lake",
+    "Metric",
+    "Model",
+    "Recommender",
+    "feature",
+    "metric",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used, so that `import imrec_core.errors` costs no numpy."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'imrec_core' has no attribute {name!r}")
+    return getattr(import_module(f"imrec_core.{_HOME[name]}"), name)

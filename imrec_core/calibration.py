@@ -1,0 +1,48 @@
+"""A distance → how rare it is among random pairs of the gallery, and from that a score.
+
+A distance of 0.3 says nothing by itself: it is near for one feature and far for another. What it means is how
+many random pairs of the gallery are at least as close. That share, the false match rate, is comparable between
+features and galleries; its logarithm, from 0 for a random pair to 1 for identical vectors, is the score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LEAST_RATE = 1e-6  # false match rate given to distance 0; a tenth of what 100,000 pairs can resolve
+_RATES = np.unique(np.concatenate([np.logspace(-5, -1, 33), np.linspace(0.1, 1.0, 19)]))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the distances of random pairs are distributed.
+
+    Attributes:
+        distances: Ascending, beginning with 0.
+        rates: Share of random pairs that are at least as close; ascending, from `_LEAST_RATE` to 1.
+    """
+
+    distances: tuple[float, ...]
+    rates: tuple[float, ...]
+
+    @classmethod
+    def of(cls, distances: NDArray[np.float32]) -> Calibration:
+        """From the distances of random pairs, in any order."""
+        ordered = np.sort(distances.astype(np.float64))
+        at = np.unique(np.ceil(_RATES * len(ordered)).astype(int).clip(1, len(ordered))) - 1
+        knots, last = np.unique(ordered[at][::-1], return_index=True)  # of equal distances the highest rate
+        rates = ((at[::-1] + 1) / len(ordered))[last]
+        positive = knots > 0
+        return cls((0.0, *knots[positive].tolist()), (_LEAST_RATE, *rates[positive].tolist()))
+
+    def false_match_rate(self, distances: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Share of random pairs at least as close; between the stored distances its logarithm is linear."""
+        return np.asarray(np.exp(np.interp(distances, self.distances, np.log(self.rates))))
+
+    def score(self, distances: NDArray[np.float32]) -> NDArray[np.float64]:
+        """1 for identical vectors, 0 for the farthest of random pairs; falls as the distance rises."""
+        logarithms = np.interp(distances, self.distances, np.log(self.rates))
+        return np.asarray(np.clip(logarithms / np.log(_LEAST_RATE), 0.0, 1.0))

@@ -1,0 +1,235 @@
+"""Scan the sources; say what is new, changed and gone, and which shard each image belongs to.
+
+Stat only: no file is opened here. An image keeps its shard for life; new ones fill the last shard of their
+source and then open another, so a new folder leaves the old shards alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from imrec_core.errors import BadSource, LakeError
+from imrec_core.lake import Lake, source_of
+from imrec_core.settings import Settings, Source
+from imrec_core.tables import CATALOG
+
+_HEIC = {"heic", "heif"}
+
+
+@dataclass(frozen=True)
+class ShardManifest:
+    """The images of one shard as a scan found them."""
+
+    shard: str
+    table: pa.Table
+    version: str
+
+
+@dataclass(frozen=True)
+class CatalogDiff:
+    """What a scan found against what the manifests in the lake say.
+
+    Attributes:
+        manifests: The shards whose manifest changes, in the order in which they are to be made.
+        new, changed, removed, unchanged: Counts of images.
+        unavailable: Source name to reason, for sources that could not be listed; nothing of theirs changes.
+    """
+
+    manifests: tuple[ShardManifest, ...] = ()
+    new: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    unavailable: tuple[tuple[str, str], ...] = ()
+
+    def apply(self, lake: Lake) -> None:
+        """Write the changed manifests. Whoever must hear of them is told first: then a crash loses no change."""
+        for manifest in self.manifests:
+            lake.write_table(
+                lake.catalog_path(manifest.shard),
+                manifest.table,
+                {"shard": manifest.shard, "shard_version": manifest.version},
+            )
+
+
+def image_id(source: str, path: str) -> str:
+    """Identity of a place: the first 64 bits of BLAKE2b over source name, NUL and relative POSIX path, in hex.
+
+    `path` may hold surrogate escapes for bytes that are no UTF-8, as the `os` module gives them.
+    """
+    key = source.encode() + b"\0" + os.fsencode(path)
+    return hashlib.blake2b(key, digest_size=64).hexdigest()[:16]
+
+
+def escaped(path: str) -> str:
+    r"""`path` with bytes that are no UTF-8 written as `\xff`, so that it can be stored and shown."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def is_escaped(source: str, path: str, identity: str) -> bool:
+    """Whether a stored path is an escaped one, under which no file can be opened."""
+    return image_id(source, path) != identity
+
+
+def shard_version(table: pa.Table) -> str:
+    """Hash of the manifest's ids, sizes and times: what decides whether a shard's tables are stale."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name in ("image_id", "byte_size", "mtime_ns"):
+        digest.update("\n".join(map(str, table.column(name).to_pylist())).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def scan_source(source: Source, settings: Settings, *, leave_out: Path | None = None) -> pl.DataFrame:
+    """All image files below a source's root, sorted by path; the columns of `tables.CATALOG`.
+
+    Links to folders are followed until they lead back to a folder they came from. `leave_out` is a folder that
+    is not entered (the lake itself, where it lies among the pictures).
+
+    Raises:
+        BadSource: The root is missing, no folder, or cannot be listed.
+    """
+    if not source.root.is_dir():
+        found = "is a file" if source.root.exists() else "does not exist"
+        raise BadSource(f"source {source.name!r}: {source.root} {found}; give a folder with pictures")
+    wanted = _wanted_extensions(settings)
+    try:
+        found_files = [
+            (image_id(source.name, path), source.name, escaped(path), size, mtime_ns)
+            for path, size, mtime_ns in _walk(source.root, settings, leave_out)
+            if "*" in wanted or os.path.splitext(path)[1][1:].lower() in wanted
+        ]
+    except OSError as error:
+        raise BadSource(f"source {source.name!r}: cannot list {error.filename}: {error.strerror}") from error
+    frame = pl.DataFrame(found_files, schema=pl.DataFrame(CATALOG.empty_table()).schema, orient="row")
+    return frame.sort("path", "image_id")
+
+
+def _wanted_extensions(settings: Settings) -> set[str]:
+    wanted = {e.lower().lstrip(".") for e in settings.extensions}
+    return wanted if importlib.util.find_spec("pillow_heif") else wanted - _HEIC
+
+
+def _walk(root: Path, settings: Settings, leave_out: Path | None) -> Iterator[tuple[str, int, int]]:
+    """Relative POSIX path, size and mtime of every file below `root`."""
+    stack: list[tuple[str, str, tuple[tuple[int, int], ...]]] = [(str(root), "", ())]
+    while stack:
+        folder, prefix, above = stack.pop()
+        stat = os.stat(folder)
+        here = (stat.st_dev, stat.st_ino)
+        if here in above or (leave_out and folder == str(leave_out)):
+            continue  # a link that leads back up, or the lake
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    if entry.is_dir():
+                        if settings.hidden or not entry.name.startswith("."):
+                            stack.append((entry.path, f"{prefix}{entry.name}/", (*above, here)))
+                    elif entry.is_file():
+                        status = entry.stat()
+                        yield prefix + entry.name, status.st_size, status.st_mtime_ns
+                    elif entry.is_symlink():  # a link to nothing is listed, and fails when it is read
+                        status = entry.stat(follow_symlinks=False)
+                        yield prefix + entry.name, status.st_size, status.st_mtime_ns
+                except FileNotFoundError:
+                    continue  # gone since the folder was listed
+
+
+def diff(lake: Lake, sources: tuple[str, ...] | None = None) -> CatalogDiff:
+    """Scan the sources (default: all of `lake.toml`) and compare them with the manifests.
+
+    A source that cannot be listed, or that held images and now holds none, is reported as unavailable and keeps
+    its manifests: a disk that is not mounted must not look like a folder that was emptied.
+
+    Raises:
+        LakeError: Two files have the same `image_id`.
+    """
+    settings = lake.settings()
+    total = CatalogDiff()
+    for name in sources if sources is not None else tuple(settings.sources):
+        known = _known(lake, name)
+        try:
+            found = scan_source(settings.source(name), settings, leave_out=lake.root)
+            if found.is_empty() and not known.is_empty():
+                raise BadSource(
+                    f"source {name!r}: {settings.sources[name]} held {len(known)} images and holds none now; "
+                    "if that is meant, remove the source from lake.toml"
+                )
+        except BadSource as error:
+            total = _joined(total, CatalogDiff(unavailable=((name, str(error)),)))
+            continue
+        total = _joined(total, _compare(name, found, known, settings.shard_size))
+    return total
+
+
+def _known(lake: Lake, source: str) -> pl.DataFrame:
+    """The source's images as its manifests have them, with their `shard`."""
+    schema = {**pl.DataFrame(CATALOG.empty_table()).schema, "shard": pl.String()}
+    frames = [
+        pl.DataFrame(lake.read_table(lake.catalog_path(shard))).with_columns(shard=pl.lit(shard))
+        for shard in lake.shards()
+        if source_of(shard) == source
+    ]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+
+def _compare(source: str, found: pl.DataFrame, known: pl.DataFrame, shard_size: int) -> CatalogDiff:
+    _refuse_collisions(found)
+    fingerprint = ["byte_size", "mtime_ns"]
+    kept = found.join(known.select("image_id", "shard"), on="image_id", maintain_order="left")
+    new = found.join(known, on="image_id", how="anti", maintain_order="left")
+    same = found.join(known, on=["image_id", *fingerprint], how="semi")
+    removed = known.join(found, on="image_id", how="anti")
+    assigned = pl.concat([kept, _assign(source, new, kept, known, shard_size)])
+    touched = (
+        set(removed["shard"])
+        | set(assigned.join(same, on="image_id", how="anti")["shard"])
+    )  # fmt: skip
+    manifests = []
+    for shard in sorted(touched):
+        rows = assigned.filter(pl.col("shard") == shard).sort("path", "image_id").drop("shard")
+        table = rows.to_arrow().cast(CATALOG)
+        manifests.append(ShardManifest(shard, table, shard_version(table)))
+    return CatalogDiff(tuple(manifests), len(new), len(kept) - len(same), len(removed), len(same))
+
+
+def _assign(source: str, new: pl.DataFrame, kept: pl.DataFrame, known: pl.DataFrame, shard_size: int) -> pl.DataFrame:
+    """New images with the shard each of them goes to: first the room in the last one, then new ones."""
+    last = max((int(s.rpartition("-")[2]) for s in known["shard"].unique()), default=0)
+    used = kept.filter(pl.col("shard") == f"{source}-{last:04d}").height
+    room = max(shard_size - used, 0)
+    position = pl.int_range(pl.len(), dtype=pl.Int64)
+    number = pl.when(position < room).then(last).otherwise(last + 1 + (position - room) // shard_size)
+    return new.with_columns(shard=pl.format(source + "-{}", number.cast(pl.String).str.zfill(4)))
+
+
+def _refuse_collisions(found: pl.DataFrame) -> None:
+    twice = found.filter(pl.col("image_id").is_duplicated())
+    if len(twice):
+        paths = ", ".join(twice["path"].to_list()[:2])
+        raise LakeError(f"two files have the same image_id {twice['image_id'][0]}: {paths}; rename one of them")
+
+
+def _joined(a: CatalogDiff, b: CatalogDiff) -> CatalogDiff:
+    return CatalogDiff(
+        a.manifests + b.manifests,
+        a.new + b.new,
+        a.changed + b.changed,
+        a.removed + b.removed,
+        a.unchanged + b.unchanged,
+        a.unavailable + b.unavailable,
+    )
+
+
+def update(lake: Lake) -> CatalogDiff:
+    """Scan all sources and write the manifests that changed."""
+    found = diff(lake)
+    found.apply(lake)
+    return found

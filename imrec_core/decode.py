@@ -1,0 +1,329 @@
+"""The bytes of a file → an upright RGB picture; pictures → the batch that every feature works on.
+
+JPEG goes through libjpeg-turbo, which refuses damage and can shrink while it decodes; all other formats, and
+JPEGs of a kind that it does not know (CMYK), through Pillow. Pixels are held as `(height, width, 4)` with an
+unused fourth byte: Pillow keeps RGB that way, so the same memory serves Pillow, numpy and OpenCV without a copy.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from imrec_core.errors import DeclarationError, ImageError, ImageTooLarge, TruncatedImage, UnreadableImage
+from imrec_core.errors import UnsupportedFormat as Unsupported
+
+if TYPE_CHECKING:
+    from imrec_core.models import Preprocess
+
+Pixels = NDArray[np.uint8]
+T = TypeVar("T")
+
+MAX_PIXELS = 200_000_000
+_GIANT = 32_000_000  # pixels; pictures above are decoded one at a time, and shrunk before they are converted
+_ORIENTATION = 0x0112
+_one_giant = threading.Lock()
+
+try:
+    import pillow_heif  # type: ignore[import-not-found, unused-ignore]
+except ImportError:
+    pass
+else:
+    pillow_heif.register_heif_opener()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One decoded picture.
+
+    Attributes:
+        pixels: `(h, w, 4)` uint8: red, green, blue, unused; upright; maybe smaller than the file's picture.
+        format: As Pillow names it.
+        width, height: Upright, at full size.
+        orientation: The EXIF tag as found, 1 where there is none.
+    """
+
+    pixels: Pixels
+    format: str
+    width: int
+    height: int
+    orientation: int
+
+
+class ImageBatch:
+    """Pictures in memory together, and what features share about them.
+
+    Args:
+        images: RGB `uint8` arrays `(height, width, 3)`, upright; sizes may differ.
+    """
+
+    def __init__(self, images: Sequence[Pixels]) -> None:
+        for image in images:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4) or image.size == 0:
+                raise DeclarationError(
+                    f"an image is {image.dtype} {image.shape}; expected uint8 (height, width, 3), RGB, not empty"
+                )
+        self._padded = [image if image.shape[2] == 4 else _pad(image) for image in images]
+        self._cache: dict[Hashable, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._padded)
+
+    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returned for this key before, or now: work that several features share."""
+        if key not in self._cache:
+            self._cache[key] = make()
+        made: T = self._cache[key]
+        return made
+
+    @property
+    def images(self) -> list[Pixels]:
+        """RGB views `(height, width, 3)`; not to be written to."""
+        return [image[..., :3] for image in self._padded]
+
+    @cached_property
+    def pillow(self) -> list[Image.Image]:
+        """The same pictures as Pillow images, sharing their memory."""
+        return [_as_pillow(image) for image in self._padded]
+
+    @cached_property
+    def grey(self) -> list[Pixels]:
+        """Luma `(height, width)` by ITU-R 601, as Pillow's mode L has it."""
+        return [np.asarray(image.convert("L")) for image in self.pillow]
+
+    @cached_property
+    def colour_counts(self) -> NDArray[np.float32]:
+        """Pixels per colour `(n, 32, 32, 32)`: red, green and blue in 32 levels each, over all pixels."""
+        import cv2
+
+        counts = np.empty((len(self), 32, 32, 32), np.float32)
+        for i, image in enumerate(self._padded):
+            counts[i] = cv2.calcHist([image], [0, 1, 2], None, [32] * 3, [0, 256] * 3)
+        return counts
+
+    def resized(self, width: int, height: int) -> Pixels:
+        """All pictures at one size `(n, height, width, 3)`, by area averaging; computed once per size."""
+        return self.cached((width, height), lambda: self._resize(width, height))
+
+    def _resize(self, width: int, height: int) -> Pixels:
+        import cv2
+
+        out = np.empty((len(self), height, width, 3), np.uint8)
+        for i, image in enumerate(self._padded):
+            out[i] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)[..., :3]
+        return out
+
+    def prepared(self, preprocess: Preprocess) -> Pixels:
+        """Centre crops for a network `(n, crop, crop, 3)`: shorter side resized (bicubic), centre cut out."""
+        return self.cached(preprocess, lambda: self._prepare(preprocess))
+
+    def _prepare(self, preprocess: Preprocess) -> Pixels:
+        """Pillow resizes only the part that the crop keeps: 1.7 times faster than resizing, then cropping."""
+        crop = preprocess.crop
+        out = np.empty((len(self), crop, crop, 3), np.uint8)
+        for i, image in enumerate(self.pillow):
+            side = min(image.size) * crop / preprocess.resize
+            left, top = ((length - side) / 2 for length in image.size)
+            box = (left, top, left + side, top + side)
+            out[i] = np.asarray(image.resize((crop, crop), Image.Resampling.BICUBIC, box=box))[..., :3]
+        return out
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = None) -> Picture:
+    """Decode the bytes of an image file: upright, RGB, clear parts over white, first frame.
+
+    Args:
+        data: The whole file.
+        max_pixels: Pictures whose header promises more are refused before they are decoded.
+        min_side: The shorter side that is needed, in pixels; larger pictures may come back smaller, but not below
+            it. None: full size.
+
+    Raises:
+        ImageTooLarge, TruncatedImage, UnreadableImage, UnsupportedFormat: The picture cannot be had.
+    """
+    if not data:
+        raise UnreadableImage("the file is empty")
+    if data[:3] == b"\xff\xd8\xff":
+        picture = _decode_jpeg(data, max_pixels, min_side)
+        if picture is not None:
+            return picture
+    return _decode_with_pillow(data, max_pixels, min_side)
+
+
+def from_pillow(image: Image.Image) -> Pixels:
+    """An upright `(h, w, 4)` picture from any Pillow image."""
+    return _turned(_to_padded(image), _orientation(image.getexif()))
+
+
+# -- JPEG ---------------------------------------------------------------------------------------------------
+
+
+def _decode_jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Picture | None:
+    """The picture, or None where Pillow must decide."""
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    _check_size(width, height, max_pixels)
+    if colours in ("CMYK", "YCCK"):
+        return None
+    scaling = {} if min_side is None else {"min_height": min_side, "min_width": min_side, "min_factor": 2}
+    try:
+        with _giants_in_turn(width * height):
+            pixels = simplejpeg.decode_jpeg(data, "RGBX", strict=True, **scaling)
+    except ValueError as error:
+        if _is_harmless(str(error)):
+            return None
+        raise TruncatedImage(f"damaged JPEG: {error}") from error
+    orientation = _orientation(_jpeg_exif(data))
+    if orientation >= 5:
+        width, height = height, width
+    return Picture(_turned(pixels, orientation), "JPEG", width, height, orientation)
+
+
+def _is_harmless(complaint: str) -> bool:
+    """Whether libjpeg complains of what does not touch the pixels, or of a kind of JPEG that it lacks."""
+    harmless = ("extraneous bytes", "Unsupported", "unsupported", "Unknown Adobe", "Invalid SOS", "thumbnail")
+    return any(words in complaint for words in harmless)
+
+
+def _jpeg_exif(data: bytes) -> Image.Exif:
+    """The EXIF block of a JPEG; empty where there is none or it is damaged."""
+    exif = Image.Exif()
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1] not in (0xDA, 0xD9):  # start of scan, end of image
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at + 1] == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
+            try:
+                exif.load(data[at + 4 : at + 2 + length])
+            except Exception:  # the tag is then as good as absent, in Pillow's own reading too
+                return Image.Exif()
+            return exif
+        at += 2 + length
+    return exif
+
+
+# -- everything else ----------------------------------------------------------------------------------------
+
+
+def _decode_with_pillow(data: bytes, max_pixels: int, min_side: int | None) -> Picture:
+    Image.MAX_IMAGE_PIXELS = max_pixels  # guards pictures inside others (icons), whose size shows up late
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            _check_size(*image.size, max_pixels)
+            with _giants_in_turn(image.width * image.height):
+                image.load()
+                _check_size(*image.size, max_pixels)
+                orientation = _orientation(image.getexif())
+                width, height = image.size
+                pixels = _turned(_to_padded(_shrunk(image, min_side)), orientation)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's plugins raise whatever the damage makes them
+        raise _translated(error) from error
+    if orientation >= 5:
+        width, height = height, width
+    return Picture(pixels, image.format or "unknown", width, height, orientation)
+
+
+def _translated(error: Exception) -> ImageError:
+    text = str(error) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        return UnreadableImage("not a picture, or of a format that is not known")
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageTooLarge(text)
+    if isinstance(error, NotImplementedError) or "nsupported" in text:
+        return Unsupported(text)
+    if any(word in text.lower() for word in ("truncated", "broken data", "unexpected end", "not enough")):
+        return TruncatedImage(text)
+    return UnreadableImage(f"{type(error).__name__}: {text}")
+
+
+def _shrunk(image: Image.Image, min_side: int | None) -> Image.Image:
+    """A giant made smaller before it is converted, so that no second copy of full size is ever held."""
+    if min_side is None or image.width * image.height <= _GIANT:
+        return image
+    factor = max(min(image.size) // (2 * min_side), 1)
+    if image.mode in ("P", "1"):  # palette numbers cannot be averaged
+        image = image.resize((image.width // factor, image.height // factor), Image.Resampling.NEAREST)
+        return image
+    return image.reduce(factor)
+
+
+def _to_padded(image: Image.Image) -> Pixels:
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
+        image = Image.fromarray(_to_8_bit(np.asarray(image)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, (255, 255, 255))
+        white.paste(image, mask=image.getchannel("A"))
+        image = white
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    return np.asarray(image.convert("RGBX"))
+
+
+def _to_8_bit(values: NDArray[np.generic]) -> Pixels:
+    """Grey of more than 8 bits: 16-bit by its high byte; other ranges from least to greatest."""
+    if values.dtype.itemsize == 2 or (values.dtype.kind in "iu" and values.min() >= 0 and 255 < values.max() < 65536):
+        return np.asarray(values.astype(np.uint16) >> 8, dtype=np.uint8)
+    numbers = np.nan_to_num(values.astype(np.float64))
+    low, high = min(numbers.min(), 0.0), max(numbers.max(), 1.0)
+    if low == 0.0 and 1.0 < high <= 255.0:
+        return numbers.astype(np.uint8)
+    return np.asarray((numbers - low) / (high - low) * 255, dtype=np.uint8)
+
+
+# -- shared -------------------------------------------------------------------------------------------------
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise UnreadableImage(f"the header says {width}×{height}")
+    if width * height > max_pixels:
+        raise ImageTooLarge(
+            f"{width}×{height} is {width * height / 1e6:.0f} megapixels, the limit is {max_pixels / 1e6:.0f} "
+            "(max_pixels in lake.toml)"
+        )
+
+
+def _orientation(exif: Image.Exif) -> int:
+    value = exif.get(_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
+
+
+def _turned(pixels: Pixels, orientation: int) -> Pixels:
+    """Upright pixels: undo the EXIF orientation (tag 0x0112, TIFF 6.0)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _giants_in_turn(pixels: int) -> AbstractContextManager[object]:
+    """Held while a giant is decoded, so that threads do not hold several at once."""
+    return _one_giant if pixels > _GIANT else nullcontext()
+
+
+def _pad(image: Pixels) -> Pixels:
+    padded = np.full((*image.shape[:2], 4), 255, np.uint8)
+    padded[..., :3] = image
+    return padded
+
+
+def _as_pillow(pixels: Pixels) -> Image.Image:
+    height, width = pixels.shape[:2]
+    return Image.frombuffer("RGBX", (width, height), np.ascontiguousarray(pixels), "raw", "RGBX", 0, 1)

@@ -1,0 +1,125 @@
+"""Every error that imrec raises on purpose.
+
+    ImrecError
+    ├── ImageError            one image is at fault; bulk runs record it and go on
+    │   ├── UnreadableImage   the file cannot be read, or its bytes are no picture
+    │   ├── TruncatedImage    the picture breaks off or its data is damaged
+    │   ├── ImageTooLarge     more pixels than `max_pixels`
+    │   └── UnsupportedFormat a picture of a kind that is not decoded here
+    ├── DeclarationError      a feature, metric or model is declared or used wrongly
+    │   ├── UnknownName       no such feature, metric, column; carries the nearest names
+    │   ├── BadOutput         a feature broke its declaration
+    │   └── MissingDependency an optional library is not installed
+    ├── LakeError             what is on disk is missing, stale or of another shape
+    │   ├── MissingTable      not made yet
+    │   ├── SchemaMismatch    a file that was made by something else
+    │   ├── StaleIndex        a generation is damaged or older than what it is asked for
+    │   ├── BadSettings       lake.toml says something that cannot be
+    │   ├── BadSource         a source folder is missing, empty or holds no image
+    │   └── StorageFull       the disk took no more
+    └── QueryError            the request cannot be answered
+        ├── EmptyQuery        nothing was asked
+        ├── BadWeights        weights that are negative, all zero or not finite
+        └── BadFilter         `where` is no condition over the rows
+
+Callers catch a branch. A message names the thing, what was found, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ImrecError(Exception):
+    """Root of all errors that imrec raises on purpose."""
+
+
+class ImageError(ImrecError):
+    """One image is at fault; the others are not touched by it."""
+
+
+class UnreadableImage(ImageError):
+    """The file cannot be read, or its bytes are no picture."""
+
+
+class TruncatedImage(ImageError):
+    """The picture breaks off, or its data is damaged."""
+
+
+class ImageTooLarge(ImageError):
+    """The header promises more pixels than `max_pixels`."""
+
+
+class UnsupportedFormat(ImageError):
+    """A picture of a kind that is not decoded here."""
+
+
+class DeclarationError(ImrecError):
+    """A feature, metric or model is declared or used wrongly."""
+
+
+class UnknownName(DeclarationError):
+    """A name that nothing has; says which known one is nearest."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.known) or 'none'}"
+        super().__init__(f"no {kind} named {name!r}; {hint}")
+
+
+class BadOutput(DeclarationError):
+    """A feature returned something else than it declares."""
+
+
+class MissingDependency(DeclarationError):
+    """An optional library is not installed."""
+
+    def __init__(self, name: str, *, extra: str) -> None:
+        self.name, self.extra = name, extra
+        super().__init__(f"{name} is not installed; install it with: pip install 'imrec[{extra}]'")
+
+
+class LakeError(ImrecError):
+    """What is on disk is missing, stale or of another shape."""
+
+
+class MissingTable(LakeError):
+    """A table or generation that was not made yet."""
+
+
+class SchemaMismatch(LakeError):
+    """A file that something else made, or another version of imrec."""
+
+
+class StaleIndex(LakeError):
+    """A generation that is damaged, or too old for what is asked of it."""
+
+
+class BadSettings(LakeError):
+    """lake.toml says something that cannot be."""
+
+
+class BadSource(LakeError):
+    """A source folder is missing, empty or holds no image."""
+
+
+class StorageFull(LakeError):
+    """The disk took no more; what was finished is kept."""
+
+
+class QueryError(ImrecError):
+    """The request cannot be answered as it stands."""
+
+
+class EmptyQuery(QueryError):
+    """Nothing was asked."""
+
+
+class BadWeights(QueryError):
+    """Weights that are negative, all zero or not finite."""
+
+
+class BadFilter(QueryError):
+    """`where` is no condition over the rows."""

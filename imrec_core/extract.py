@@ -1,0 +1,368 @@
+"""One shard of images → its tables: every file is read once and decoded once, whatever was chosen.
+
+Threads read, decode and describe small batches ahead of the network, a bounded number of them; the calling thread
+feeds the network and collects. Tables are written when the whole shard is done, so a shard is there or it is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+import warnings
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+from threadpoolctl import threadpool_limits
+
+from imrec_core import catalog, tables
+from imrec_core.decode import ImageBatch, Picture, decode
+from imrec_core.encoders import Encoder, load_encoder
+from imrec_core.errors import DeclarationError, ImageError, MissingTable, UnreadableImage
+from imrec_core.features import Feature, find_feature
+from imrec_core.lake import Lake, source_of
+from imrec_core.settings import Settings
+
+_BATCH = 16  # images that a thread describes together
+_BATCH_BYTES = 96_000_000  # of pixels, after which a batch is described before more is decoded
+_WORKERS = 3  # threads that read and decode: one more than two cores, for when one waits for the disk
+_THUMBNAILS = 8
+
+STAGES = ("read", "decode", "describe", "encode", "write")
+
+OnImages = Callable[[int, int], None]
+"""Told after each batch: how many images came out well, and how many failed."""
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What extraction did for one shard.
+
+    Attributes:
+        rows, failed: Images that have vectors, and those that could not be read or decoded.
+        features: Names of the features computed now; the others were up to date.
+        seconds: Of the whole shard, by the clock.
+        stage_seconds: Of each of `STAGES`, summed over threads.
+        table_bytes: Size of each written table.
+        reasons: Kinds of failure, with counts.
+        thumbnails: A few JPEG files, for showing.
+    """
+
+    shard: str
+    rows: int
+    failed: int
+    features: tuple[str, ...] = ()
+    seconds: float = 0.0
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    table_bytes: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    thumbnails: tuple[bytes, ...] = ()
+
+    @property
+    def images_per_second(self) -> float:
+        return (self.rows + self.failed) / self.seconds if self.seconds else 0.0
+
+
+def extract_shards(
+    lake: Lake,
+    shards: Sequence[str],
+    features: Sequence[Feature],
+    *,
+    on_images: OnImages = lambda ok, failed: None,
+    device: str = "auto",
+) -> Iterator[ShardReport]:
+    """Make the image table and the chosen features of each shard, where they are missing or stale.
+
+    A shard whose tables are all up to date costs a look at their metadata, and its report names no features.
+
+    Raises:
+        MissingTable: A shard has no manifest.
+        DeclarationError: A projection is among the features; see `fit.project_shard`.
+        StorageFull: The disk took no more. The shards reported so far are kept.
+    """
+    settings = lake.settings()
+    if any(feature.projection for feature in features):
+        raise DeclarationError("projections are not extracted from pictures; use fit.project_shard")
+    for shard in shards:
+        stale = stale_features(lake, shard, features, settings)
+        if stale or not has_fresh_images(lake, shard):
+            with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Pillow warns of odd files; the images table has the verdict
+                yield _Extraction(lake, shard, stale, settings, on_images, device).run()
+        else:
+            status = lake.read_table(lake.images_path(shard), ["status"])["status"].to_pylist()
+            yield ShardReport(shard, status.count("ok"), status.count("failed"))
+
+
+# -- what is up to date -------------------------------------------------------------------------------------
+
+
+def manifest_version(lake: Lake, shard: str) -> str:
+    """The version of the shard's manifest.
+
+    Raises:
+        MissingTable: There is none.
+    """
+    made_from = lake.made_from(lake.catalog_path(shard))
+    if made_from is None:
+        raise MissingTable(f"shard {shard!r} has no manifest; run: imrec build")
+    return made_from["shard_version"]
+
+
+def images_made_from(shard: str, shard_version: str) -> dict[str, str]:
+    """What the metadata of an up-to-date images table says."""
+    return {"shard": shard, "shard_version": shard_version}
+
+
+def feature_made_from(shard: str, shard_version: str, feature: Feature) -> dict[str, str]:
+    """What the metadata of an up-to-date table of the feature says."""
+    return {
+        **images_made_from(shard, shard_version),
+        "feature": feature.name,
+        "feature_version": str(feature.version),
+        **({"weights": feature.model.sha256[:16]} if feature.model else {}),
+    }
+
+
+def has_fresh_images(lake: Lake, shard: str) -> bool:
+    """Whether the images table of a shard is up to date."""
+    return is_fresh(lake, lake.images_path(shard), images_made_from(shard, manifest_version(lake, shard)))
+
+
+def is_fresh(lake: Lake, path: Path, expected: dict[str, str]) -> bool:
+    """Whether a table says that it was made from what is expected; it may say more."""
+    found = lake.made_from(path)
+    return found is not None and expected.items() <= found.items()
+
+
+def stale_features(
+    lake: Lake, shard: str, features: Sequence[Feature], settings: Settings | None = None
+) -> list[Feature]:
+    """Those of the features (no projections) whose table of this shard is missing or made from something else."""
+    asked = (settings or lake.settings()).precision
+    shard_version = manifest_version(lake, shard)
+    stale = []
+    for feature in features:
+        expected = feature_made_from(shard, shard_version, feature)
+        if feature.model and asked != "auto":
+            expected["precision"] = asked
+        if not is_fresh(lake, lake.feature_path(feature.name, shard), expected):
+            stale.append(feature)
+    return stale
+
+
+# -- the work -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Batch:
+    """A few images on their way through: their rows in the images table, and the vectors of those that are ok."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    ok: int = 0
+    vectors: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+    inputs: dict[str, list[NDArray[np.uint8]]] = field(default_factory=dict)
+    thumbnails: list[bytes] = field(default_factory=list)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+
+class _Extraction:
+    """The state of one shard's extraction."""
+
+    def __init__(
+        self, lake: Lake, shard: str, features: list[Feature], settings: Settings, on_images: OnImages, device: str
+    ) -> None:
+        self._lake, self._shard, self._settings, self._on_images = lake, shard, settings, on_images
+        self._features = features
+        self._encoders: dict[str, Encoder] = {
+            f.name: load_encoder(f.name, precision=settings.precision, device=device) for f in features if f.model
+        }
+        # What the lake is set to have decides the size, not what is stale now: a run gives the same either way.
+        chosen = [find_feature(name) for name in settings.features]
+        self._min_side = max((f.min_side for f in [*chosen, *features]), default=0)
+        self._source = settings.source(source_of(shard))
+        self._shard_version = manifest_version(lake, shard)  # first: a scan in between then makes us stale
+        self._manifest = lake.read_table(lake.catalog_path(shard))
+        self._started = time.perf_counter()
+
+    def run(self) -> ShardReport:
+        """Extract, write, report."""
+        rows: list[dict[str, Any]] = []
+        vectors: dict[str, list[NDArray[Any]]] = {f.name: [] for f in self._features}
+        thumbnails: list[bytes] = []
+        seconds: defaultdict[str, float] = defaultdict(float)
+        for batch in self._batches():
+            rows += batch.rows
+            thumbnails += batch.thumbnails[: _THUMBNAILS - len(thumbnails)]
+            for stage, spent in batch.seconds.items():
+                seconds[stage] += spent
+            for name, parts in batch.vectors.items():
+                vectors[name] += parts
+            self._on_images(batch.ok, len(batch.rows) - batch.ok)
+        started = time.perf_counter()
+        table_bytes = self._write(rows, vectors)
+        seconds["write"] = time.perf_counter() - started
+        reasons = Counter(row["error"].partition(":")[0] for row in rows if row["error"])
+        return ShardReport(
+            self._shard,
+            len(rows) - reasons.total(),
+            reasons.total(),
+            tuple(f.name for f in self._features),
+            time.perf_counter() - self._started,
+            {stage: round(seconds[stage], 3) for stage in STAGES},
+            table_bytes,
+            dict(reasons),
+            tuple(thumbnails),
+        )
+
+    def _batches(self) -> Iterator[_Batch]:
+        """Finished batches in the order of the manifest; at most `2 · _WORKERS` are under way."""
+        places = self._manifest.to_pylist()
+        waiting: deque[Future[_Batch]] = deque()
+        encoding: deque[tuple[_Batch, Callable[[], None]]] = deque()
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="imrec-decode") as pool:
+            try:
+                for first in range(0, len(places), _BATCH):
+                    waiting.append(pool.submit(self._describe, places[first : first + _BATCH]))
+                    if len(waiting) == 2 * _WORKERS:
+                        encoding.append(self._encode(waiting.popleft().result()))
+                    if len(encoding) == 2:
+                        yield _finished(*encoding.popleft())
+                while waiting:
+                    encoding.append(self._encode(waiting.popleft().result()))
+                    yield _finished(*encoding.popleft())
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)  # an error or Ctrl-C starts nothing more
+        while encoding:
+            yield _finished(*encoding.popleft())
+
+    def _describe(self, places: list[dict[str, Any]]) -> _Batch:
+        """Read and decode images and compute all that needs no network; runs in a thread."""
+        batch = _Batch()
+        pending: list[Picture] = []
+        for place in places:
+            row, picture = self._read_and_decode(place, batch.seconds)
+            batch.rows.append(row)
+            if picture is not None:
+                pending.append(picture)
+                if sum(p.pixels.nbytes for p in pending) > _BATCH_BYTES:
+                    self._describe_pixels(pending, batch)
+                    pending = []
+        self._describe_pixels(pending, batch)
+        return batch
+
+    def _read_and_decode(
+        self, place: dict[str, Any], seconds: defaultdict[str, float]
+    ) -> tuple[dict[str, Any], Picture | None]:
+        """The row of the images table, and the picture unless it failed."""
+        row: dict[str, Any] = dict.fromkeys(tables.IMAGES.names)
+        row["image_id"] = place["image_id"]
+        started = time.perf_counter()
+        decoding = started
+        try:
+            data = self._read(place)
+            row["content_hash"] = hashlib.blake2b(data, digest_size=16).hexdigest()
+            decoding = time.perf_counter()
+            picture = decode(data, max_pixels=self._settings.max_pixels, min_side=self._min_side)
+        except ImageError as error:
+            row |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+            return row, None
+        except Exception as error:  # the one place: whatever one image does, the others go on
+            row |= {"status": "failed", "error": f"UnreadableImage: {type(error).__name__}: {error}"}
+            return row, None
+        finally:
+            ended = time.perf_counter()
+            seconds["read"] += decoding - started
+            seconds["decode"] += ended - decoding
+        row |= {
+            "format": picture.format,
+            "width": picture.width,
+            "height": picture.height,
+            "orientation": picture.orientation,
+            "status": "ok",
+        }
+        return row, picture
+
+    def _read(self, place: dict[str, Any]) -> bytes:
+        if catalog.is_escaped(place["source"], place["path"], place["image_id"]):
+            raise UnreadableImage(f"the file's name is no UTF-8: {place['path']}; rename it")
+        try:
+            return (self._source.root / str(place["path"])).read_bytes()
+        except OSError as error:
+            raise UnreadableImage(f"cannot read the file: {error.strerror}") from error
+
+    def _describe_pixels(self, pictures: list[Picture], batch: _Batch) -> None:
+        if not pictures:
+            return
+        started = time.perf_counter()
+        images = ImageBatch([picture.pixels for picture in pictures])
+        for feature in self._features:
+            if feature.model:
+                batch.inputs.setdefault(feature.name, []).append(images.prepared(feature.model.preprocess))
+            else:
+                batch.vectors.setdefault(feature.name, []).append(feature(images))
+        if not batch.thumbnails:
+            batch.thumbnails = [_thumbnail(image) for image in images.pillow[:1]]
+        batch.ok += len(pictures)
+        batch.seconds["describe"] += time.perf_counter() - started
+
+    def _encode(self, batch: _Batch) -> tuple[_Batch, Callable[[], None]]:
+        """Start the networks on a batch; the second value waits for them and stores their vectors."""
+        pending = [
+            (name, len(pixels), self._encoders[name].submit(pixels))
+            for name, parts in batch.inputs.items()
+            for pixels in parts
+        ]
+        batch.inputs = {}
+
+        def collect() -> None:
+            started = time.perf_counter()
+            for name, count, vectors in pending:
+                feature = find_feature(name)
+                batch.vectors.setdefault(name, []).append(feature.checked(vectors(), count))
+            batch.seconds["encode"] += time.perf_counter() - started
+
+        return batch, collect
+
+    def _write(self, rows: list[dict[str, Any]], vectors: dict[str, list[NDArray[Any]]]) -> dict[str, int]:
+        """Write the tables; the images table last, so that it never vouches for features that are not there."""
+        ids = pa.array([row["image_id"] for row in rows if row["status"] == "ok"], pa.string())
+        written: dict[str, int] = {}
+        for feature in self._features:
+            matrix = np.concatenate([np.empty((0, feature.width), feature.dtype), *vectors[feature.name]])
+            made_from = feature_made_from(self._shard, self._shard_version, feature)
+            if feature.name in self._encoders:
+                encoder = self._encoders[feature.name]
+                made_from |= {"precision": encoder.precision, "backend": encoder.backend}
+            table = pa.table([ids, tables.to_vectors(matrix)], schema=feature.schema)
+            path = self._lake.feature_path(feature.name, self._shard)
+            written[feature.name] = self._lake.write_table(path, table, made_from)
+        images = pa.Table.from_pylist(rows, schema=tables.IMAGES)
+        made_from = images_made_from(self._shard, self._shard_version)
+        written["images"] = self._lake.write_table(self._lake.images_path(self._shard), images, made_from)
+        return written
+
+
+def _finished(batch: _Batch, collect: Callable[[], None]) -> _Batch:
+    collect()
+    return batch
+
+
+def _thumbnail(image: Image.Image, side: int = 96) -> bytes:
+    small = image.resize(_fitted(image.size, side), Image.Resampling.BILINEAR).convert("RGB")
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=75)
+    return out.getvalue()
+
+
+def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
+    scale = side / max(size)
+    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)

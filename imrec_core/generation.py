@@ -1,0 +1,240 @@
+"""One consistent, immutable set of rows, vectors and graphs, opened for reading.
+
+`index.py` builds what this module opens. Row `i` is the same image in every matrix.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hnswlib
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from imrec_core.calibration import Calibration
+from imrec_core.errors import MissingTable, StaleIndex, UnknownName
+from imrec_core.features import Feature, find_feature
+from imrec_core.lake import Lake
+from imrec_core.metrics import Metric
+from imrec_core.views import RowFilter
+
+log = logging.getLogger(__name__)
+
+Matrix = NDArray[Any]
+Rows = NDArray[np.int64]
+
+FORMAT = 1  # of generation.json; goes up when an older imrec could not read it
+
+_BLOCK = 16_384  # rows that a scan holds in float32 at a time
+
+
+@dataclass(frozen=True)
+class GraphFacts:
+    """One HNSW graph: how it was built, and how it is asked.
+
+    Attributes:
+        ef: Breadth of the search; hnswlib does not keep it in its file.
+        candidates: Rows taken from the graph before exact re-ranking, at least.
+        recall: Measured recall@10 of search through this graph, by the features that use it.
+    """
+
+    metric: str
+    m: int
+    ef_construction: int
+    ef: int
+    candidates: int
+    recall: dict[str, float] = field(default_factory=dict)
+
+
+class Generation:
+    """A generation opened for reading; matrices are memory-mapped, graphs loaded when first used.
+
+    Raises:
+        StaleIndex: A file is missing, of another size, or of a version that this imrec does not read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.id = folder, folder.name
+        self.facts = _checked_facts(folder)
+        self.features: dict[str, dict[str, Any]] = self.facts["features"]
+        self.graphs = {name: GraphFacts(**facts) for name, facts in self.facts["graphs"].items()}
+        self._loading = threading.Lock()
+        self._graphs: dict[str, Any] = {}
+        self._matrices: dict[str, Matrix] = {}
+
+    def __len__(self) -> int:
+        return int(self.facts["rows"])
+
+    @property
+    def rows_path(self) -> Path:
+        return self.folder / "rows.parquet"
+
+    @functools.cached_property
+    def rows(self) -> pa.Table:
+        return pq.read_table(self.rows_path, memory_map=True)
+
+    @functools.cached_property
+    def filter(self) -> RowFilter:
+        return RowFilter(self.rows_path)
+
+    @functools.cached_property
+    def _ids(self) -> tuple[NDArray[np.uint64], Rows]:
+        """Image ids as numbers, ascending, and the row of each."""
+        numbers = np.array([int(i, 16) for i in self.rows["image_id"].to_pylist()], dtype=np.uint64)
+        order = np.argsort(numbers)
+        return numbers[order], order
+
+    def row_of(self, image_id: str) -> int:
+        """The row of an image.
+
+        Raises:
+            UnknownName: This generation has no such image.
+        """
+        numbers, rows = self._ids
+        try:
+            wanted = np.uint64(int(image_id, 16))
+        except (ValueError, OverflowError):
+            raise UnknownName("image", image_id, ()) from None
+        at = int(np.searchsorted(numbers, wanted))
+        if at == len(numbers) or numbers[at] != wanted:
+            raise UnknownName("image", image_id, ())
+        return int(rows[at])
+
+    def feature(self, name: str) -> Feature:
+        """A feature that this generation has.
+
+        Raises:
+            UnknownName: It has none of that name.
+        """
+        if name not in self.features:
+            if name in self.facts["missing"]:
+                raise StaleIndex(f"feature {name!r} is not in the generation yet; run: imrec build")
+            raise UnknownName("feature", name, self.features)
+        return find_feature(name)
+
+    def matrix(self, feature: str) -> Matrix:
+        """All vectors of a feature `(rows, width)`, memory-mapped."""
+        if feature not in self._matrices:
+            self._matrices[feature] = np.load(self.folder / f"{feature}.npy", mmap_mode="r")
+        return self._matrices[feature]
+
+    def calibration(self, feature: str, metric: str) -> Calibration:
+        stored = self.facts["calibration"][feature][metric]
+        return Calibration(tuple(stored["distances"]), tuple(stored["rates"]))
+
+    # -- nearest rows -----------------------------------------------------------------------------------
+
+    def graph_of(self, feature: Feature) -> Feature | None:
+        """The feature whose graph gives candidates for this one: its stand-in, itself, or None for a scan."""
+        names = (feature.candidates or feature.name, feature.name)
+        return next((find_feature(name) for name in names if name in self.graphs), None)
+
+    def from_graph(self, feature: Feature, vector: Matrix, count: int) -> Rows:
+        """About `count` nearest rows by the feature's own graph, nearest first.
+
+        Args:
+            feature: One that has a graph.
+            vector: `(width,)`, as stored, not lifted.
+        """
+        facts = self.graphs[feature.name]
+        graph = self._graph(feature)
+        if graph.ef != facts.ef:
+            graph.set_ef(facts.ef)  # hnswlib itself takes a breadth of at least k
+        labels, _ = graph.knn_query(feature.metric.lifted(vector[None]), k=min(count, len(self)), num_threads=1)
+        return np.asarray(labels[0], dtype=np.int64)
+
+    def _graph(self, feature: Feature) -> Any:
+        with self._loading:
+            if feature.name not in self._graphs:
+                facts = self.graphs[feature.name]
+                lifted = feature.metric.lifted(self.matrix(feature.name)[:1])
+                graph = hnswlib.Index(space=feature.metric.space, dim=lifted.shape[1])
+                graph.load_index(str(self.folder / f"{feature.name}.{facts.metric}.hnsw"))
+                self._graphs[feature.name] = graph
+            return self._graphs[feature.name]
+
+    def scan(self, feature: str, metric: Metric, vectors: Matrix, count: int, among: Rows | None = None) -> Rows:
+        """The `count` nearest rows of each query by exact distance, nearest first, ties in row order.
+
+        Args:
+            vectors: Queries `(n, width)`.
+            among: Rows to look at, ascending; None for all.
+
+        Returns:
+            `(n, min(count, rows looked at))`.
+        """
+        matrix = self.matrix(feature)
+        total = len(matrix) if among is None else len(among)
+        count = min(count, total)
+        best = [(np.empty(0, np.float32), np.empty(0, np.int64)) for _ in vectors]
+        for first in range(0, total, _BLOCK):
+            chosen = slice(first, min(first + _BLOCK, total))
+            rows = np.arange(chosen.start, chosen.stop) if among is None else among[chosen]
+            block = matrix[chosen] if among is None else matrix[rows]
+            block = block if block.dtype == np.uint64 else np.asarray(block, np.float32)
+            for i, vector in enumerate(vectors):
+                distances = np.concatenate([best[i][0], metric(vector, block)])
+                candidates = np.concatenate([best[i][1], rows])
+                if len(distances) > 4 * count:  # sort only what can be among the nearest
+                    near = distances <= np.partition(distances, count - 1)[count - 1]
+                    distances, candidates = distances[near], candidates[near]
+                order = np.argsort(distances, kind="stable")[:count]
+                best[i] = distances[order], candidates[order]
+        return np.stack([rows for _, rows in best])
+
+
+def _checked_facts(folder: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads((folder / "generation.json").read_text())
+    except (OSError, ValueError) as error:
+        raise StaleIndex(f"generation {folder.name}: generation.json cannot be read ({error})") from error
+    if facts.get("format") != FORMAT:
+        raise StaleIndex(f"generation {folder.name} has format {facts.get('format')}, this imrec reads {FORMAT}")
+    for name, size in facts["files"].items():
+        path = folder / name
+        found = path.stat().st_size if path.exists() else None
+        if found != size:
+            state = "is missing" if found is None else f"has {found} bytes"
+            raise StaleIndex(f"generation {folder.name}: {name} {state}, expected are {size} bytes")
+    for name, made in facts["features"].items():
+        if make_facts(find_feature(name)).items() - made.items():
+            raise StaleIndex(f"generation {folder.name}: {name} is of another version than this imrec computes")
+    return facts
+
+
+def make_facts(feature: Feature) -> dict[str, Any]:
+    """What a generation notes about a feature, and compares when it is opened."""
+    return {"version": feature.version, "dtype": feature.dtype, "width": feature.width}
+
+
+def open_generation(lake: Lake) -> Generation:
+    """The generation in use; the one before it where that is damaged, with a warning.
+
+    Raises:
+        MissingTable: None was ever published.
+        StaleIndex: None can be read.
+    """
+    lake.check_version()
+    current = lake.current_generation()
+    if current is None:
+        raise MissingTable(f"{lake.root} has no generation yet; run: imrec build")
+    older = [name for name in reversed(lake.generations()) if name < current]
+    failure: StaleIndex | None = None
+    for name in (current, *older):
+        try:
+            generation = Generation(lake.generation_path(name))
+        except StaleIndex as error:
+            failure = failure or error
+            continue
+        if failure is not None:
+            log.warning("%s; using generation %s instead. To repair it, run: imrec build", failure, name)
+        return generation
+    raise StaleIndex(f"{failure}; run: imrec build") from failure

@@ -1,0 +1,123 @@
+"""Exact distances, each declared once: one query against many, smaller is closer.
+
+`space` and `lift` say how an hnswlib graph gets the same order: lift the vectors, index them in that space
+(`l2`, which hnswlib squares, `ip` or `cosine`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imrec_core.errors import UnknownName
+
+Vector = NDArray[Any]
+Matrix = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A distance, and how hnswlib gets its order.
+
+    Attributes:
+        distance: `(dims,)` and `(n, dims)` to `(n,)` float32.
+        space: hnswlib's space after lifting; None where no graph gives the order.
+        lift: `(n, dims)` to the float32 vectors that the graph holds.
+        scan: A scan is faster than the graph (packed hashes), so no graph is built.
+    """
+
+    name: str
+    summary: str
+    distance: Callable[[Vector, Matrix], NDArray[np.float32]]
+    space: str | None = None
+    lift: Callable[[Matrix], Matrix] | None = None
+    scan: bool = False
+
+    def __call__(self, query: Vector, gallery: Matrix) -> NDArray[np.float32]:
+        return self.distance(query, gallery).astype(np.float32, copy=False)
+
+    def lifted(self, vectors: Matrix) -> NDArray[np.float32]:
+        """Vectors `(n, dims)` as an hnswlib index of `space` takes them."""
+        lifted = self.lift(vectors) if self.lift else vectors
+        return np.ascontiguousarray(lifted, dtype=np.float32)
+
+    @property
+    def has_graph(self) -> bool:
+        return self.space is not None and not self.scan
+
+
+METRICS: dict[str, Metric] = {}
+
+
+def metric(
+    *, space: str | None = None, lift: Callable[[Matrix], Matrix] | None = None, scan: bool = False
+) -> Callable[[Callable[[Vector, Matrix], Any]], Metric]:
+    """Declare a metric; its name and summary are the function's."""
+
+    def declare(distance: Callable[[Vector, Matrix], Any]) -> Metric:
+        summary = (distance.__doc__ or "").strip().partition("\n")[0]
+        declared = Metric(distance.__name__, summary, distance, space, lift, scan)
+        METRICS[declared.name] = declared
+        return declared
+
+    return declare
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    if name not in METRICS:
+        raise UnknownName("metric", name, METRICS)
+    return METRICS[name]
+
+
+def _float(values: Matrix) -> NDArray[np.float32]:
+    return np.asarray(values, dtype=np.float32)
+
+
+def _bits(hashes: Matrix) -> NDArray[np.float32]:
+    """The bits of packed hashes `(n, words)` as 0 and 1 `(n, 64 · words)`: squared l2 is then the Hamming distance."""
+    octets = np.ascontiguousarray(hashes, dtype=np.uint64).view(np.uint8)
+    return np.unpackbits(octets, axis=1).astype(np.float32)
+
+
+@metric(space="cosine")
+def cosine(query: Vector, gallery: Matrix) -> Any:
+    """One minus the cosine of the angle between two vectors; 0 (same direction) to 2."""
+    query, gallery = _float(query), _float(gallery)
+    norms = np.sqrt(np.einsum("ij,ij->i", gallery, gallery)) * np.linalg.norm(query)
+    return np.clip(1 - (gallery @ query) / np.maximum(norms, 1e-12), 0, 2)
+
+
+@metric(space="l2")
+def euclidean(query: Vector, gallery: Matrix) -> Any:
+    """Length of the difference of two vectors."""
+    difference = _float(gallery) - _float(query)
+    return np.sqrt(np.einsum("ij,ij->i", difference, difference))
+
+
+@metric()
+def manhattan(query: Vector, gallery: Matrix) -> Any:
+    """Sum of the absolute differences of two vectors."""
+    return np.abs(_float(gallery) - _float(query)).sum(axis=1)
+
+
+@metric(space="l2", lift=np.sqrt)
+def hellinger(query: Vector, gallery: Matrix) -> Any:
+    """Distance between two distributions (Bhattacharyya); 0 (same) to 1 (nothing in common)."""
+    overlap = np.sqrt(_float(gallery)) @ np.sqrt(_float(query))
+    return np.sqrt(np.clip(1 - overlap, 0, None))
+
+
+@metric(space="l2", lift=_bits, scan=True)
+def hamming(query: Vector, gallery: Matrix) -> Any:
+    """Number of bits in which two packed hashes differ."""
+    words = np.asarray(gallery, dtype=np.uint64) ^ np.asarray(query, dtype=np.uint64)
+    return np.bitwise_count(words).sum(axis=1, dtype=np.int64)

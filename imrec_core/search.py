@@ -1,0 +1,399 @@
+"""Answer: which images are most like this one?
+
+Candidates come from the graph of each chosen feature; their union is re-ranked by the exact distance in every
+chosen feature, and the calibrated scores are fused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from imrec_core import fusion
+from imrec_core.contact_sheet import Cell, draw
+from imrec_core.decode import ImageBatch, decode, from_pillow
+from imrec_core.encoders import load_encoder
+from imrec_core.errors import BadWeights, EmptyQuery, QueryError, UnreadableImage
+from imrec_core.features import Feature, find_feature
+from imrec_core.generation import Generation, Rows, open_generation
+from imrec_core.lake import Lake
+from imrec_core.metrics import Metric
+
+Vectors = dict[str, NDArray[Any]]
+
+_SCAN_AT_MOST = 20_000  # rows left by `where` that are scanned rather than looked for in a graph
+_BLOCK = 16_384  # rows held in float32 at a time
+
+
+@dataclass(frozen=True)
+class ImageId:
+    """An image of the gallery as a query: nothing is decoded, no network runs."""
+
+    value: str
+
+
+Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId
+By = str | Sequence[str] | Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one feature says of a hit: its distance, and the score that it means in this gallery."""
+
+    distance: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One result.
+
+    Attributes:
+        rank: From 1.
+        path: Of the file, to be opened.
+        score: 1 for identical, 0 for as far as random images are; see `Calibration.score`.
+        parts: By feature as it was asked for.
+    """
+
+    rank: int
+    image_id: str
+    source: str
+    path: str
+    score: float
+    parts: Mapping[str, Part]
+
+
+@dataclass(frozen=True)
+class Hits(Sequence[Hit]):
+    """The results of a search, best first.
+
+    Attributes:
+        plan: How they were found: scan or graph, and how many candidates.
+        generation: Id of the generation that answered.
+    """
+
+    hits: tuple[Hit, ...]
+    plan: str
+    generation: str
+    query: Path | Image.Image | None = None
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Hit]: ...
+    def __getitem__(self, index: int | slice) -> Hit | Sequence[Hit]:
+        return self.hits[index]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The hits as plain data; what `imrec search --json` prints."""
+        return [asdict(hit) for hit in self.hits]
+
+    def to_polars(self) -> pl.DataFrame:
+        """A row per hit: rank, image_id, source, path, score, then `<feature>_distance` and `<feature>_score`."""
+        return pl.DataFrame(self.to_arrow())
+
+    def to_arrow(self) -> pa.Table:
+        """The same as an Arrow table."""
+        columns: dict[str, Any] = {
+            "rank": pa.array([h.rank for h in self], pa.int64()),
+            **{
+                name: pa.array([getattr(h, name) for h in self], pa.string()) for name in ("image_id", "source", "path")
+            },
+            "score": pa.array([h.score for h in self], pa.float64()),
+        }
+        for name in self.hits[0].parts if self.hits else ():
+            columns[f"{name}_distance"] = pa.array([h.parts[name].distance for h in self])
+            columns[f"{name}_score"] = pa.array([h.parts[name].score for h in self])
+        return pa.table(columns)
+
+    def contact_sheet(self, path: str | os.PathLike[str], *, title: str = "") -> None:
+        """Write a picture of the query and its hits, with the scores."""
+        draw([(title, self.cells())]).save(path)
+
+    def cells(self) -> list[Cell]:
+        """The query and its hits as cells of a contact sheet."""
+        query = [Cell(self.query, ("query",), framed=True)] if self.query is not None else []
+        return query + [Cell(Path(h.path), (f"{h.score:.3f}", Path(h.path).name)) for h in self]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """One feature of a search with its metric and weight."""
+
+    name: str
+    feature: Feature
+    metric: Metric
+    weight: float
+
+
+class Recommender:
+    """Search over the generation in use; a newer one is picked up between searches.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self._generation = open_generation(lake)
+        self._settings = lake.settings()
+        self._published = lake.current_generation()
+        self._reopening = threading.Lock()
+
+    @classmethod
+    def open(cls, lake: str | os.PathLike[str] | Lake = "data_lake") -> Recommender:
+        """Open a lake for searching.
+
+        Raises:
+            MissingTable: It was never built.
+            StaleIndex: No generation can be read.
+        """
+        return cls(lake if isinstance(lake, Lake) else Lake(lake))
+
+    @property
+    def generation(self) -> Generation:
+        """The generation in use, opened anew where another was published."""
+        published = self.lake.current_generation()
+        if published != self._published:
+            with self._reopening:
+                if published != self._published:
+                    self._generation = open_generation(self.lake)
+                    self._settings = self.lake.settings()
+                    self._published = published
+        return self._generation
+
+    def __len__(self) -> int:
+        return len(self.generation)
+
+    def search(
+        self,
+        query: Query | None = None,
+        *,
+        like: Query | None = None,
+        k: int = 5,
+        by: By | None = None,
+        where: str | None = None,
+        exact: bool = False,
+    ) -> Hits:
+        """The images most like one image.
+
+        Args:
+            query: A path, bytes, Pillow image, RGB array `(h, w, 3)`, `ImageId` of the gallery, or the vector of
+                the one feature in `by`.
+            like: The same by its other name.
+            k: Hits wanted; fewer come where the gallery has no more.
+            by: `"feature"`, `"feature:metric"`, several of them, or a mapping of them to weights. Default: the
+                first feature of the lake.
+            where: SQL condition over the rows, for example `width >= 800 AND source = 'holiday'`.
+            exact: Look at every row instead of asking the graphs.
+
+        Returns:
+            Best first; equal ones in the order of the rows. An `ImageId` is not a hit for itself.
+
+        Raises:
+            QueryError: The request cannot be answered; the subclass and the message say why.
+            ImageError: The query image cannot be decoded.
+            UnknownName: No such feature, metric or image.
+        """
+        if query is not None and like is not None:
+            raise QueryError("give the image as `query` or as `like`, not as both")
+        asked = query if query is not None else like
+        if asked is None:
+            raise EmptyQuery("give an image to search for: a path, bytes, a picture, an array or an ImageId")
+        if not isinstance(k, int) or k < 1:
+            raise QueryError(f"k is {k!r}; it must be a whole number of 1 or more")
+        generation = self.generation
+        chosen = self._chosen(generation, by)
+        vectors = self._vectors(generation, asked, chosen)
+        own_row = generation.row_of(asked.value) if isinstance(asked, ImageId) else None
+        rows, plan = _candidates(generation, chosen, vectors, k + (own_row is not None), where, exact)
+        if own_row is not None:
+            rows = rows[rows != own_row]
+        return self._ranked(generation, chosen, vectors, rows, k, plan, self._shown(generation, asked))
+
+    # -- the request ------------------------------------------------------------------------------------
+
+    def _chosen(self, generation: Generation, by: By | None) -> list[_Chosen]:
+        if by is None:
+            by = next(iter(generation.features))
+        weights = {by: 1.0} if isinstance(by, str) else by if isinstance(by, Mapping) else dict.fromkeys(by, 1.0)
+        if not weights:
+            raise EmptyQuery("`by` is empty; name at least one feature")
+        try:
+            numbers = [float(weight) for weight in weights.values()]
+        except (TypeError, ValueError) as error:
+            raise BadWeights(f"weights are {list(weights.values())}; expected numbers") from error
+        fusion.checked_weights(numbers)
+        chosen = []
+        for name, weight in zip(weights, numbers, strict=True):
+            feature_name, _, metric_name = name.partition(":")
+            feature = generation.feature(feature_name)
+            metric = feature.find_metric(metric_name) if metric_name else feature.metric
+            chosen.append(_Chosen(name, feature, metric, weight))
+        return chosen
+
+    def _vectors(self, generation: Generation, query: Query, chosen: list[_Chosen]) -> Vectors:
+        """The query's vector in every chosen feature and in those whose graphs stand in for them."""
+        wanted = {c.feature.name: c.feature for c in chosen}
+        wanted |= {g.name: g for g in map(generation.graph_of, list(wanted.values())) if g is not None}
+        if isinstance(query, ImageId):
+            row = generation.row_of(query.value)
+            return {name: np.array(generation.matrix(name)[row]) for name in wanted}
+        if isinstance(query, np.ndarray) and query.ndim == 1:
+            vectors = self._given(query, chosen)
+        else:
+            images = ImageBatch([self._pixels(query)])
+            pixel_features = {self._base(f).name: self._base(f) for f in wanted.values()}
+            vectors = {name: self._described(feature, images) for name, feature in pixel_features.items()}
+        for name, feature in wanted.items():
+            projection = feature.projection
+            if projection and name not in vectors:
+                fitted = self.lake.load_fitted(name, generation.features[name]["fitted"])
+                vectors[name] = projection.project(vectors[projection.base][None], fitted)[0]
+        return vectors
+
+    def _given(self, vector: NDArray[Any], chosen: list[_Chosen]) -> Vectors:
+        feature = chosen[0].feature
+        if len(chosen) > 1 or vector.shape != (feature.width,):
+            raise QueryError(
+                f"a vector of {vector.shape[0]} numbers was given for {', '.join(c.name for c in chosen)}; "
+                f"expected one feature, and {feature.width} numbers for {feature.name}"
+            )
+        if vector.dtype.kind not in "fiu" or not np.isfinite(vector).all():
+            raise QueryError("the vector holds something that is not a finite number")
+        return {feature.name: vector}
+
+    def _base(self, feature: Feature) -> Feature:
+        return find_feature(feature.projection.base) if feature.projection else feature
+
+    def _described(self, feature: Feature, images: ImageBatch) -> NDArray[Any]:
+        if feature.model is None:
+            return np.asarray(feature(images)[0])
+        encoder = load_encoder(feature.name, precision=self._settings.precision)
+        return np.asarray(feature.checked(encoder(images.prepared(feature.model.preprocess)), 1)[0])
+
+    def _pixels(self, query: Any) -> NDArray[np.uint8]:
+        if isinstance(query, np.ndarray):
+            return query
+        if isinstance(query, Image.Image):
+            return from_pillow(query)
+        if not isinstance(query, bytes):
+            try:
+                query = Path(query).read_bytes()
+            except OSError as error:
+                raise UnreadableImage(f"{query}: {error.strerror or error}") from error
+            except TypeError as error:
+                raise QueryError(f"a query of type {type(query).__name__} is not understood") from error
+        min_side = max(find_feature(name).min_side for name in self._settings.features)
+        return decode(query, max_pixels=self._settings.max_pixels, min_side=min_side).pixels
+
+    # -- the answer -------------------------------------------------------------------------------------
+
+    def _ranked(
+        self,
+        generation: Generation,
+        chosen: list[_Chosen],
+        vectors: Vectors,
+        rows: Rows,
+        k: int,
+        plan: str,
+        shown: Path | Image.Image | None,
+    ) -> Hits:
+        distances = [_distances(generation, c, vectors, rows) for c in chosen]
+        scores = [
+            generation.calibration(c.feature.name, c.metric.name).score(d)
+            for c, d in zip(chosen, distances, strict=True)
+        ]
+        fused = fusion.fuse(scores, [c.weight for c in chosen])
+        # Far away the score is flat: there the distance of the first feature decides, and with one feature always.
+        order = np.lexsort((rows, distances[0], -fused if len(chosen) > 1 else np.zeros(len(rows))))[:k]
+        found = generation.rows.select(["image_id", "source", "path"]).take(rows[order]).to_pylist()
+        hits = []
+        for rank, (i, row) in enumerate(zip(order, found, strict=True), start=1):
+            parts = {c.name: Part(float(d[i]), float(s[i])) for c, d, s in zip(chosen, distances, scores, strict=True)}
+            path = self._path(row)
+            hits.append(Hit(rank, row["image_id"], row["source"], str(path), float(fused[i]), parts))
+        return Hits(tuple(hits), plan, generation.id, shown)
+
+    def _path(self, row: Mapping[str, str]) -> Path:
+        root = self._settings.sources.get(row["source"])
+        return root / row["path"] if root else Path(row["path"])
+
+    def _shown(self, generation: Generation, query: Query) -> Path | Image.Image | None:
+        """The query as a contact sheet shows it."""
+        if isinstance(query, ImageId):
+            return self._path(generation.rows.slice(generation.row_of(query.value), 1).to_pylist()[0])
+        if isinstance(query, np.ndarray):
+            return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
+        if isinstance(query, bytes):
+            return Image.fromarray(np.ascontiguousarray(decode(query, min_side=256).pixels[..., :3]))
+        return query if isinstance(query, Image.Image) else Path(query)
+
+
+def _candidates(
+    generation: Generation, chosen: list[_Chosen], vectors: Vectors, k: int, where: str | None, exact: bool
+) -> tuple[Rows, str]:
+    """Rows to rank exactly, ascending, and how they were found."""
+    total = len(generation)
+    kept = generation.filter.rows(where) if where else None
+    left = total if kept is None else len(kept)
+    wanted = max(k, *(_at_least(generation, c) for c in chosen))
+    fetched = wanted if not left else int(wanted * total / left * 1.5) if kept is not None else wanted
+    if exact or (kept is not None and left <= _SCAN_AT_MOST) or 2 * fetched >= total:
+        rows = np.arange(total) if kept is None else kept
+        return rows, f"exact scan of {left} rows"
+    found = [_nearest(generation, c, vectors, fetched) for c in chosen]
+    rows = np.unique(np.concatenate(found))
+    if kept is not None:
+        rows = np.intersect1d(rows, kept, assume_unique=True)
+        if len(rows) < k:
+            return kept, f"exact scan of {left} rows"
+    return rows, f"{len(rows)} candidates from {', '.join(_finder(generation, c) for c in chosen)}, ranked exactly"
+
+
+def _at_least(generation: Generation, chosen: _Chosen) -> int:
+    graph = generation.graph_of(chosen.feature)
+    return generation.graphs[graph.name].candidates if graph else 100
+
+
+def _nearest(generation: Generation, chosen: _Chosen, vectors: Vectors, count: int) -> Rows:
+    graph = generation.graph_of(chosen.feature)
+    if graph is None:
+        name = chosen.feature.name
+        return np.asarray(generation.scan(name, chosen.metric, vectors[name][None], count)[0])
+    return generation.from_graph(graph, vectors[graph.name], count)
+
+
+def _finder(generation: Generation, chosen: _Chosen) -> str:
+    graph = generation.graph_of(chosen.feature)
+    return f"a scan of {chosen.feature.name}" if graph is None else f"the graph of {graph.name}"
+
+
+def _distances(generation: Generation, chosen: _Chosen, vectors: Vectors, rows: Rows) -> NDArray[np.float32]:
+    """Exact distances of the query to rows."""
+    matrix, vector = generation.matrix(chosen.feature.name), vectors[chosen.feature.name]
+    every_row = len(rows) == len(matrix)  # then blocks are views, not copies
+    blocks = [slice(i, i + _BLOCK) for i in range(0, len(rows), _BLOCK)]
+    parts = [chosen.metric(vector, matrix[b] if every_row else matrix[rows[b]]) for b in blocks]
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def to_json(hits: Hits) -> str:
+    """The hits as one JSON document."""
+    return json.dumps({"generation": hits.generation, "plan": hits.plan, "hits": hits.to_dicts()}, ensure_ascii=False)

@@ -1,0 +1,184 @@
+"""What `lake.toml` holds: the sources of a lake and how it is built.
+
+A setting is declared once, as a field of `Settings`; reading, checking and writing follow from it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from imrec_core.errors import BadSettings, UnknownName
+
+DEFAULT_FEATURES = (
+    "efficientnet_lite0",
+    "efficientnet_lite0_pca",
+    "rgb_histogram",
+    "hsv_histogram",
+    "ahash",
+    "dhash",
+    "phash",
+)
+
+EXTENSIONS = (
+    "jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "ppm", "tga", "ico", "heic", "heif",
+)  # fmt: skip
+
+PRECISIONS = ("auto", "bf16", "fp32")
+
+_NAME = re.compile(r"\w+([.-]\w+)*")  # safe in file names, SQL strings and Dagster's partition ranges
+
+
+@dataclass(frozen=True)
+class Source:
+    """A named root folder."""
+
+    name: str
+    root: Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one lake, as `lake.toml` gives them.
+
+    Attributes:
+        sources: Name to root folder, in the order of the file.
+        features: Names of the features that every image gets.
+        shard_size: Images in a shard, at most.
+        max_pixels: A picture with more is failed as too large, before it is decoded.
+        precision: Arithmetic of the networks: `bf16`, `fp32`, or `auto` for the fastest of this machine.
+        extensions: Files to take, without the dot, letter case ignored; `*` takes every file.
+        hidden: Whether folders whose name begins with a dot are scanned too.
+        nightly: Cron schedule of the nightly re-index.
+    """
+
+    sources: Mapping[str, Path] = field(default_factory=dict)
+    features: tuple[str, ...] = DEFAULT_FEATURES
+    shard_size: int = 4096
+    max_pixels: int = 200_000_000
+    precision: str = "auto"
+    extensions: tuple[str, ...] = EXTENSIONS
+    hidden: bool = False
+    nightly: str = "0 3 * * *"
+
+    def __post_init__(self) -> None:
+        for name in ("shard_size", "max_pixels"):
+            if getattr(self, name) < 1:
+                raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be 1 or more")
+        if self.precision not in PRECISIONS:
+            raise BadSettings(f"lake.toml: precision is {self.precision!r}; use one of {', '.join(PRECISIONS)}")
+        for name in self.sources:
+            if not _NAME.fullmatch(name):
+                raise BadSettings(
+                    f"source name {name!r} will not do; use letters, digits, '_', single '-' or '.', "
+                    f"for example {slug(name)!r}"
+                )
+
+    def source(self, name: str) -> Source:
+        """The source of that name.
+
+        Raises:
+            UnknownName: There is none.
+        """
+        if name not in self.sources:
+            raise UnknownName("source", name, self.sources)
+        return Source(name, self.sources[name])
+
+    def with_folders(self, folders: Iterable[str]) -> Settings:
+        """These settings with `FOLDER` or `NAME=FOLDER` added; a folder that is known stays what it is.
+
+        Raises:
+            BadSettings: A name is taken by another folder.
+        """
+        sources = dict(self.sources)
+        for text in folders:
+            name, root = _split(text)
+            if name is None:
+                if root in sources.values():
+                    continue
+                name = _free_name(slug(root.name) or "photos", sources)
+            elif sources.get(name, root) != root:
+                raise BadSettings(f"source {name!r} is {sources[name]} already; choose another name for {root}")
+            sources[name] = root
+        return replace(self, sources=sources)
+
+
+def slug(text: str) -> str:
+    """`text` as a source name: accents dropped, what is no letter or digit becomes one '-'."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-").lower()
+
+
+def _split(text: str) -> tuple[str | None, Path]:
+    name, equals, folder = text.partition("=")
+    if equals and "/" not in name and not Path(text).exists():
+        return name, Path(folder).expanduser().absolute()
+    return None, Path(text).expanduser().absolute()
+
+
+def _free_name(name: str, taken: Mapping[str, Path]) -> str:
+    candidates = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))
+    return next(c for c in candidates if c not in taken)
+
+
+def parse(text: str, base: Path) -> Settings:
+    """Settings from the text of a `lake.toml`; relative source folders are taken from `base`.
+
+    Raises:
+        BadSettings: The text is no TOML, or a key or value is not known.
+    """
+    try:
+        table = tomlkit.parse(text).unwrap()
+    except TOMLKitError as error:
+        raise BadSettings(f"lake.toml is not valid TOML: {error}") from error
+    known = {f.name: f for f in fields(Settings)}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise BadSettings(f"lake.toml: {UnknownName('setting', key, known)}")
+        values[key] = _checked(key, value, base)
+    return Settings(**values)
+
+
+def _checked(key: str, value: Any, base: Path) -> Any:
+    default = getattr(Settings(), key)
+    if key == "sources":
+        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+            raise BadSettings("lake.toml: [sources] must map names to folders")
+        return {name: base / Path(folder).expanduser() for name, folder in value.items()}
+    if isinstance(default, tuple):
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise BadSettings(f"lake.toml: {key} must be a list of strings, found {value!r}")
+        return tuple(value)
+    if type(value) is not type(default):
+        raise BadSettings(f"lake.toml: {key} must be {type(default).__name__}, found {value!r}")
+    return value
+
+
+def render(settings: Settings, previous: str = "") -> str:
+    """`lake.toml` for these settings; comments and order of the `previous` text are kept.
+
+    Only what differs from the default, or stood in the file before, is written.
+    """
+    document = tomlkit.parse(previous)
+    default = Settings()
+    for f in fields(Settings):
+        value = getattr(settings, f.name)
+        if f.name == "sources":
+            continue
+        if value != getattr(default, f.name) or f.name in document:
+            document[f.name] = list(value) if isinstance(value, tuple) else value
+    sources = document.setdefault("sources", tomlkit.table())
+    for name in [name for name in sources if name not in settings.sources]:
+        del sources[name]
+    for name, root in settings.sources.items():
+        if name not in sources:
+            sources[name] = str(root)
+    return tomlkit.dumps(document)

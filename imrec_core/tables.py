@@ -1,0 +1,81 @@
+"""The Arrow schema of every table in the lake.
+
+A vector column is `fixed_size_list<float>[dims]`; a 64-bit hash is one `uint64`, so that
+`bit_count(xor(a, b))` works in SQL; longer hashes are lists of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+CATALOG = pa.schema(
+    [
+        ("image_id", pa.string()),  # 16 hex digits: source name and relative path, see catalog.image_id
+        ("source", pa.string()),
+        ("path", pa.string()),  # POSIX, relative to the source's root
+        ("byte_size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+    ]
+)
+
+IMAGES = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("content_hash", pa.string()),  # BLAKE2b-128 of the file's bytes; null where they could not be read
+        ("format", pa.string()),  # as Pillow names it: JPEG, PNG, …
+        ("width", pa.int32()),  # upright, at full size
+        ("height", pa.int32()),
+        ("orientation", pa.int8()),  # the EXIF tag as found; 1 where there is none
+        ("status", pa.string()),  # ok or failed
+        ("error", pa.string()),  # why it failed, beginning with the error's name
+    ]
+)
+
+ROWS = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("image_id", pa.string()),
+        ("source", pa.string()),
+        ("path", pa.string()),
+        ("shard", pa.string()),
+        ("byte_size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        *[(name, IMAGES.field(name).type) for name in ("content_hash", "format", "width", "height", "orientation")],
+        ("removed", pa.bool_()),
+    ]
+)
+
+
+def vector_type(dtype: str, width: int) -> pa.DataType:
+    """Arrow type of a row of `width` numbers; a single `uint64` stands by itself."""
+    item = pa.from_numpy_dtype(np.dtype(dtype))
+    return item if dtype == "uint64" and width == 1 else pa.list_(item, width)
+
+
+def feature_schema(dtype: str, width: int) -> pa.Schema:
+    """Schema of a feature's table."""
+    return pa.schema([("image_id", pa.string()), ("vector", vector_type(dtype, width))])
+
+
+def to_vectors(matrix: NDArray[Any]) -> pa.Array:
+    """Rows of a `(n, width)` matrix as an Arrow column."""
+    flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
+    width = matrix.shape[1]
+    if matrix.dtype == np.uint64 and width == 1:
+        return flat
+    return pa.FixedSizeListArray.from_arrays(flat, width)
+
+
+def to_matrix(column: pa.ChunkedArray) -> NDArray[Any]:
+    """The `(n, width)` matrix of a vector column; shares memory where Arrow can."""
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # more than one chunk stays chunked when it is empty
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    if not pa.types.is_fixed_size_list(array.type):
+        return np.asarray(array.to_numpy(zero_copy_only=False)).reshape(-1, 1)
+    flat = array.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat).reshape(-1, array.type.list_size)

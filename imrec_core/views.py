@@ -1,0 +1,115 @@
+"""DuckDB over the lake: a view for every table, in memory, made from the declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from imrec_core.errors import BadFilter, LakeError
+from imrec_core.extract import feature_made_from, manifest_version
+from imrec_core.features import FEATURES
+from imrec_core.lake import Lake
+
+
+def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
+    """A connection with the views `catalog`, `images`, `rows` (of the generation in use) and one per feature.
+
+    A shard's table is seen while it belongs to a source of the lake, whether or not it is up to date. Vectors come
+    as `FLOAT[n]`, 64-bit hashes as `UBIGINT`.
+
+    Raises:
+        MissingTable: There is no lake.
+    """
+    lake.check_version()
+    connection = duckdb.connect()
+    shards = lake.live_shards()
+    paths = {"catalog": [lake.catalog_path(s) for s in shards], "images": [lake.images_path(s) for s in shards]}
+    for name, feature in FEATURES.items():
+        paths[name] = [lake.feature_path(name, s) for s in shards]
+        vector = "vector" if feature.width == 1 else f"vector::FLOAT[{feature.width}] AS vector"
+        _view(connection, name, paths[name], f"image_id, {vector}")
+    _view(connection, "catalog", paths["catalog"], "*")
+    _view(connection, "images", paths["images"], "*")
+    generation = lake.current_generation()
+    if generation:
+        _view(connection, "rows", [lake.generation_path(generation) / "rows.parquet"], "*")
+    return connection
+
+
+def _view(connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path], columns: str) -> None:
+    there = [str(path) for path in paths if path.exists()]
+    if there:
+        files = ", ".join("'" + path.replace("'", "''") + "'" for path in there)
+        connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM read_parquet([{files}])')
+
+
+def query(lake: Lake, sql: str) -> duckdb.DuckDBPyRelation:
+    """The result of one SELECT over the views.
+
+    Raises:
+        LakeError: The SQL is not valid, or names a table that is not there.
+    """
+    try:
+        relation = connect(lake).sql(sql)
+    except duckdb.Error as error:
+        raise LakeError(f"SQL: {str(error).splitlines()[0]}") from error
+    if relation is None:
+        raise LakeError("SQL: give a SELECT; this statement returns no rows")
+    return relation
+
+
+class RowFilter:
+    """Conditions over the rows of one generation; they can read nothing else and write nothing.
+
+    Args:
+        rows_path: The generation's `rows.parquet`.
+    """
+
+    def __init__(self, rows_path: Path) -> None:
+        self._connection = duckdb.connect()
+        self._connection.execute("CREATE TABLE rows AS SELECT * FROM read_parquet(?)", [str(rows_path)])
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+
+    def rows(self, where: str) -> NDArray[np.int64]:
+        """Numbers of the rows for which the condition holds, in ascending order.
+
+        Raises:
+            BadFilter: `where` is no condition over the rows.
+        """
+        try:
+            cursor = self._connection.cursor()  # a cursor per call: threads may filter at the same time
+            kept = cursor.table("rows").filter(where).project("row").fetchnumpy()["row"]
+        except (duckdb.Error, RuntimeError) as error:
+            columns = ", ".join(c[0] for c in self._connection.execute("DESCRIBE rows").fetchall())
+            raise BadFilter(f"where: {str(error).splitlines()[0]} (columns: {columns})") from error
+        return np.sort(np.asarray(kept, dtype=np.int64))
+
+
+def stale_shards(lake: Lake) -> dict[str, list[str]]:
+    """Feature name to the shards whose table is there but was made from something else."""
+    stale: dict[str, list[str]] = {}
+    for shard in lake.live_shards():
+        version = manifest_version(lake, shard)
+        for name in lake.settings().features:
+            found = lake.made_from(lake.feature_path(name, shard))
+            if found is not None and not feature_made_from(shard, version, FEATURES[name]).items() <= found.items():
+                stale.setdefault(name, []).append(shard)
+    return stale
+
+
+def failures(lake: Lake) -> list[dict[str, Any]]:
+    """Every failed image: source, path, error, byte_size; sorted by source and path."""
+    if not any(lake.images_path(shard).exists() for shard in lake.live_shards()):
+        lake.check_version()
+        return []
+    found = connect(lake).sql(
+        "SELECT c.source, c.path, i.error, c.byte_size FROM images i JOIN catalog c USING (image_id) "
+        "WHERE i.status = 'failed' ORDER BY ALL"
+    )
+    return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]

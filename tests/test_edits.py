@@ -1,0 +1,68 @@
+"""Every edit makes a file that opens, and the tagged turn is undone by whoever heeds the tag."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from imrec_core.edits import EDITS
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    """Wider than high and different at each edge, so that no turn or mirror can hide."""
+    down, right = np.mgrid[0:120, 0:200]
+    colours = np.stack([right * 1.2, down * 2, (right + down) % 64 * 3], axis=-1)
+    return Image.fromarray(colours.astype(np.uint8))
+
+
+def opened(content: bytes) -> Image.Image:
+    copy = Image.open(BytesIO(content))
+    copy.load()
+    return copy
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    return float(np.abs(np.asarray(one, float) - np.asarray(other.convert("RGB"), float)).mean())
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_every_edit_opens_again_and_leaves_its_input_alone(edit, picture):
+    before = picture.tobytes()
+    content = edit(picture)
+    assert opened(content).format == {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}[edit.suffix]
+    assert content == edit(picture)
+    assert picture.tobytes() == before
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_every_edit_bears_a_single_pixel(edit):
+    opened(edit(Image.new("L", (1, 1))))
+
+
+def test_tagged_turn_looks_like_the_original_once_upright(picture):
+    stored = opened(EDITS["turned90_exif"](picture))
+    assert stored.size == (120, 200)
+    upright = ImageOps.exif_transpose(stored)
+    assert upright.size == picture.size
+    assert difference(picture, upright) < 6
+
+
+def test_untagged_turn_stays_turned(picture):
+    turned = ImageOps.exif_transpose(opened(EDITS["turned90"](picture)))
+    assert turned.size == (120, 200)
+    assert difference(picture.transpose(Image.Transpose.ROTATE_90), turned) < 6
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("crop", (140, 84)), ("half_size", (100, 60)), ("mirrored", (200, 120)), ("caption", (200, 120))],
+)
+def test_edit_has_its_size(name, size, picture):
+    assert opened(EDITS[name](picture)).size == size
+
+
+def test_png_keeps_every_pixel_and_the_others_do_not(picture):
+    same = {name for name, edit in EDITS.items() if opened(edit(picture)).tobytes() == picture.tobytes()}
+    assert same == {"png"}

@@ -2,7 +2,8 @@
 
 A distance of 0.3 says nothing by itself: it is near for one feature and far for another. What it means is how
 many random pairs of the gallery are at least as close. That share, the false match rate, is comparable between
-features and galleries; its logarithm, from 0 for a random pair to 1 for identical vectors, is the score.
+features and galleries. The score is one minus its cube root: 0.9 says that one random pair in a thousand is as
+close, 0.5 one in eight; a random pair itself scores about 0.2. The root spreads the rare end, where hits lie.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_LEAST_RATE = 1e-6  # false match rate given to distance 0; a tenth of what 100,000 pairs can resolve
 _RATES = np.unique(np.concatenate([np.logspace(-5, -1, 33), np.linspace(0.1, 1.0, 19)]))
 
 
@@ -22,7 +22,7 @@ class Calibration:
 
     Attributes:
         distances: Ascending, beginning with 0.
-        rates: Share of random pairs that are at least as close; ascending, from `_LEAST_RATE` to 1.
+        rates: Share of random pairs that are at least as close; ascending, 0 for distance 0, then up to 1.
     """
 
     distances: tuple[float, ...]
@@ -36,13 +36,12 @@ class Calibration:
         knots, last = np.unique(ordered[at][::-1], return_index=True)  # of equal distances the highest rate
         rates = ((at[::-1] + 1) / len(ordered))[last]
         positive = knots > 0
-        return cls((0.0, *knots[positive].tolist()), (_LEAST_RATE, *rates[positive].tolist()))
-
-    def false_match_rate(self, distances: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Share of random pairs at least as close; between the stored distances its logarithm is linear."""
-        return np.asarray(np.exp(np.interp(distances, self.distances, np.log(self.rates))))
+        return cls((0.0, *knots[positive].tolist()), (0.0, *rates[positive].tolist()))
 
     def score(self, distances: NDArray[np.float32]) -> NDArray[np.float64]:
         """1 for identical vectors, 0 for the farthest of random pairs; falls as the distance rises."""
-        logarithms = np.interp(distances, self.distances, np.log(self.rates))
-        return np.asarray(np.clip(logarithms / np.log(_LEAST_RATE), 0.0, 1.0))
+        return np.asarray(np.interp(distances, self.distances, 1 - np.cbrt(self.rates)))
+
+    def false_match_rate(self, distances: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Share of random pairs at least as close; between the stored distances its cube root is linear."""
+        return np.asarray((1 - self.score(distances)) ** 3)

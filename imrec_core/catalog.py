@@ -96,20 +96,37 @@ def scan_source(source: Source, settings: Settings, *, leave_out: Path | None = 
     Raises:
         BadSource: The root is missing, no folder, or cannot be listed.
     """
+    found = [
+        (image_id(source.name, path), source.name, escaped(path), size, mtime_ns)
+        for path, size, mtime_ns in _image_files(source, settings, leave_out)
+    ]
+    frame = pl.DataFrame(found, schema=pl.DataFrame(CATALOG.empty_table()).schema, orient="row")
+    return frame.sort("path", "image_id")
+
+
+def require_image(source: Source, settings: Settings, *, leave_out: Path | None = None) -> None:
+    """Refuse a source without a single image file; looks no further than the first.
+
+    Raises:
+        BadSource: As `scan_source`, or there is no image.
+    """
+    if next(_image_files(source, settings, leave_out), None) is None:
+        endings = ", ".join(sorted(_wanted_extensions(settings)))
+        raise BadSource(f"source {source.name!r}: {source.root} holds no image (looked for {endings})")
+
+
+def _image_files(source: Source, settings: Settings, leave_out: Path | None) -> Iterator[tuple[str, int, int]]:
+    """Relative path, size and mtime of each file that is to be taken."""
     if not source.root.is_dir():
         found = "is a file" if source.root.exists() else "does not exist"
         raise BadSource(f"source {source.name!r}: {source.root} {found}; give a folder with pictures")
     wanted = _wanted_extensions(settings)
     try:
-        found_files = [
-            (image_id(source.name, path), source.name, escaped(path), size, mtime_ns)
-            for path, size, mtime_ns in _walk(source.root, settings, leave_out)
-            if "*" in wanted or os.path.splitext(path)[1][1:].lower() in wanted
-        ]
+        for path, size, mtime_ns in _walk(source.root, settings, leave_out):
+            if "*" in wanted or os.path.splitext(path)[1][1:].lower() in wanted:
+                yield path, size, mtime_ns
     except OSError as error:
         raise BadSource(f"source {source.name!r}: cannot list {error.filename}: {error.strerror}") from error
-    frame = pl.DataFrame(found_files, schema=pl.DataFrame(CATALOG.empty_table()).schema, orient="row")
-    return frame.sort("path", "image_id")
 
 
 def _wanted_extensions(settings: Settings) -> set[str]:

@@ -8,6 +8,7 @@ unused fourth byte: Pillow keeps RGB that way, so the same memory serves Pillow,
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -162,7 +163,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = 
 
 def from_pillow(image: Image.Image) -> Pixels:
     """An upright `(h, w, 4)` picture from any Pillow image."""
-    return _turned(_to_padded(image), _orientation(image.getexif()))
+    return _turned(_to_padded(image), _tag(image))
 
 
 # -- JPEG ---------------------------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ def _jpeg_exif(data: bytes) -> Image.Exif:
         if data[at + 1] == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
             try:
                 exif.load(data[at + 4 : at + 2 + length])
-            except Exception:  # the tag is then as good as absent, in Pillow's own reading too
+            except Exception:  # as in _tag
                 return Image.Exif()
             return exif
         at += 2 + length
@@ -222,31 +223,33 @@ def _decode_with_pillow(data: bytes, max_pixels: int, min_side: int | None) -> P
         with Image.open(io.BytesIO(data)) as image:
             _check_size(*image.size, max_pixels)
             with _giants_in_turn(image.width * image.height):
+                orientation = _tag(image)
                 image.load()
                 _check_size(*image.size, max_pixels)
-                orientation = _orientation(image.getexif())
+                to_do = _tag(image)  # none for a TIFF: Pillow 13 turns it while it loads, and drops the tag
                 width, height = image.size
-                pixels = _turned(_to_padded(_shrunk(image, min_side)), orientation)
+                pixels = _turned(_to_padded(_shrunk(image, min_side)), to_do)
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise whatever the damage makes them
-        raise _translated(error) from error
-    if orientation >= 5:
+        raise _translated(error, max_pixels) from error
+    if to_do >= 5:
         width, height = height, width
     return Picture(pixels, image.format or "unknown", width, height, orientation)
 
 
-def _translated(error: Exception) -> ImageError:
+def _translated(error: Exception, max_pixels: int) -> ImageError:
     text = str(error) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         return UnreadableImage("not a picture, or of a format that is not known")
-    if isinstance(error, Image.DecompressionBombError):
-        return ImageTooLarge(text)
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        found = re.search(r"(\d+) pixels", text)
+        return _too_large("the picture", int(found[1]), max_pixels) if found else ImageTooLarge(text)
     if isinstance(error, NotImplementedError) or "nsupported" in text:
         return Unsupported(text)
-    if any(word in text.lower() for word in ("truncated", "broken data", "unexpected end", "not enough")):
-        return TruncatedImage(text)
-    return UnreadableImage(f"{type(error).__name__}: {text}")
+    if isinstance(error, MemoryError):
+        return UnreadableImage("not enough memory to decode it")
+    return TruncatedImage(f"damaged: {text}")  # the format was recognised, then the data did not hold
 
 
 def _shrunk(image: Image.Image, min_side: int | None) -> Image.Image:
@@ -254,9 +257,10 @@ def _shrunk(image: Image.Image, min_side: int | None) -> Image.Image:
     if min_side is None or image.width * image.height <= _GIANT:
         return image
     factor = max(min(image.size) // (2 * min_side), 1)
-    if image.mode in ("P", "1"):  # palette numbers cannot be averaged
-        image = image.resize((image.width // factor, image.height // factor), Image.Resampling.NEAREST)
-        return image
+    if image.mode.startswith("I;16"):  # which Pillow cannot reduce
+        image = Image.fromarray(_to_8_bit(np.asarray(image)))
+    if image.mode in ("P", "PA", "1"):  # palette numbers cannot be averaged
+        return image.resize((image.width // factor, image.height // factor), Image.Resampling.NEAREST)
     return image.reduce(factor)
 
 
@@ -291,10 +295,19 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise UnreadableImage(f"the header says {width}×{height}")
     if width * height > max_pixels:
-        raise ImageTooLarge(
-            f"{width}×{height} is {width * height / 1e6:.0f} megapixels, the limit is {max_pixels / 1e6:.0f} "
-            "(max_pixels in lake.toml)"
-        )
+        raise _too_large(f"{width}×{height}", width * height, max_pixels)
+
+
+def _too_large(what: str, pixels: int, max_pixels: int) -> ImageTooLarge:
+    found, limit = (f"{round(n / 1e6, 2):g}" for n in (pixels, max_pixels))
+    return ImageTooLarge(f"{what} is {found} megapixels, the limit is {limit} (max_pixels in lake.toml)")
+
+
+def _tag(image: Image.Image) -> int:
+    try:
+        return _orientation(image.getexif())
+    except Exception:  # a damaged EXIF block is as good as absent
+        return 1
 
 
 def _orientation(exif: Image.Exif) -> int:

@@ -58,7 +58,9 @@ class Encoder(Protocol):
     def __call__(self, pixels: Pixels) -> Vectors: ...
 
 
-@functools.cache
+_one_loads = threading.Lock()
+
+
 def load_encoder(name: str, *, precision: str = "auto", device: str = "auto", backend: str = "auto") -> Encoder:
     """The fastest encoder of a model on this machine; one per process.
 
@@ -72,6 +74,12 @@ def load_encoder(name: str, *, precision: str = "auto", device: str = "auto", ba
         UnknownName: No such model.
         DeclarationError: CUDA was asked for and is not there.
     """
+    with _one_loads:  # threads that come at the same time shall share one
+        return _load(name, precision, device, backend)
+
+
+@functools.cache
+def _load(name: str, precision: str, device: str, backend: str) -> Encoder:
     model = find_model(name)
     if device != "cpu" and (device == "cuda" or _has_cuda_device()):
         return TorchEncoder(model, "cuda", precision)

@@ -96,7 +96,8 @@ def extract_shards(
         if stale or not has_fresh_images(lake, shard):
             with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow warns of odd files; the images table has the verdict
-                yield _Extraction(lake, shard, stale, settings, on_images, device).run()
+                report = _Extraction(lake, shard, stale, settings, on_images, device).run()
+            yield report  # out here, so that the caller does not run under our limits
         else:
             status = lake.read_table(lake.images_path(shard), ["status"])["status"].to_pylist()
             yield ShardReport(shard, status.count("ok"), status.count("failed"))

@@ -342,7 +342,7 @@ class Recommender:
         if isinstance(query, np.ndarray):
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
         if isinstance(query, bytes):
-            return Image.fromarray(np.ascontiguousarray(decode(query, min_side=256).pixels[..., :3]))
+            return Image.fromarray(np.ascontiguousarray(self._pixels(query)[..., :3]))
         return query if isinstance(query, Image.Image) else Path(query)
 
 

@@ -56,7 +56,7 @@ class Settings:
         precision: Arithmetic of the networks: `bf16`, `fp32`, or `auto` for the fastest of this machine.
         extensions: Files to take, without the dot, letter case ignored; `*` takes every file.
         hidden: Whether folders whose name begins with a dot are scanned too.
-        nightly: Cron schedule of the nightly re-index.
+        nightly_scan, nightly_reindex: Cron schedules of the scan for changes, and of the new generation after it.
     """
 
     sources: Mapping[str, Path] = field(default_factory=dict)
@@ -66,7 +66,8 @@ class Settings:
     precision: str = "auto"
     extensions: tuple[str, ...] = EXTENSIONS
     hidden: bool = False
-    nightly: str = "0 3 * * *"
+    nightly_scan: str = "0 1 * * *"
+    nightly_reindex: str = "0 3 * * *"
 
     def __post_init__(self) -> None:
         for name in ("shard_size", "max_pixels"):

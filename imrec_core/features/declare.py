@@ -102,6 +102,8 @@ class Feature:
         """
         if self.compute is None:
             raise DeclarationError(f"{self.name} is computed from the vectors of another feature, not from pictures")
+        if not len(batch):
+            return np.empty((0, self.width), self.dtype)
         return self.checked(self.compute(batch), len(batch))
 
     def checked(self, vectors: Matrix, count: int) -> Matrix:

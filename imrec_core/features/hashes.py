@@ -1,9 +1,9 @@
 """Perceptual hashes of 64 bits, the same as those of the imagehash library bit for bit.
 
 imagehash shrinks a grey picture with Pillow's Lanczos filter, which spends most of the time. The three hashes
-need three sizes; here one matrix product makes the columns of all three. Pillow filters in integers, first along
-the rows, then down the columns, rounding to 8 bits after each: so do we, in float64, which holds those integers
-exactly. That took a third of Pillow's time (2026-11).
+need three sizes; here one matrix product makes the columns of all three. Pillow filters in integers, as a rule
+first along the rows, then down the columns, rounding to 8 bits after each: so do we, in float64, which holds those
+integers exactly. That took a third of Pillow's time (2026-11).
 """
 
 from __future__ import annotations
@@ -53,21 +53,36 @@ def _packed(bits: NDArray[np.bool_]) -> Hashes:
     return octets.view(">u8").astype(np.uint64).reshape(-1, 1)
 
 
+_SIZES = ((8, 8), (8, 9), (32, 32))  # rows and columns that ahash, dhash and phash look at
+
+
 def _small(batch: ImageBatch) -> tuple[Floats, Floats, Floats]:
-    """The grey pictures at 8×8, 8×9 (rows × columns) and 32×32, as Pillow's Lanczos filter makes them."""
-    sizes = ((8, 8), (8, 9), (32, 32))
+    """The grey pictures at each of `_SIZES`, as Pillow's Lanczos filter makes them."""
     shrunk = batch.cached("hashes", lambda: [_shrink(grey) for grey in batch.grey])
-    return tuple(  # type: ignore[return-value]
-        np.array([image[i] for image in shrunk]).reshape(len(batch), *size) for i, size in enumerate(sizes)
-    )
+    return tuple(np.array(pictures) for pictures in zip(*shrunk, strict=True))  # type: ignore[return-value]
 
 
-def _shrink(grey: Pixels) -> tuple[Floats, Floats, Floats]:
+def _shrink(grey: Pixels) -> list[Floats]:
     height, width = grey.shape
-    columns = _rounded(grey.astype(np.float64) @ _row_filters(width))
-    few, many = _lanczos(height, 8), _lanczos(height, 32)
-    eight = _rounded(few @ columns[:, :17])
-    return eight[:, :8], eight[:, 8:], _rounded(many @ columns[:, 17:])
+    values = grey.astype(np.float64)
+    narrowed = np.split(_rounded(values @ _row_filters(width)), (8, 17), axis=1)
+    shrunk = []
+    for (rows, columns), narrow in zip(_SIZES, narrowed, strict=True):
+        if _is_columns_first(height - rows, width - columns):
+            low = _rounded(_lanczos(height, rows) @ values)
+            shrunk.append(_rounded(low @ _lanczos(width, columns).T))
+        else:
+            shrunk.append(_rounded(_lanczos(height, rows) @ narrow))
+    return shrunk
+
+
+def _is_columns_first(fewer_rows: int, fewer_columns: int) -> bool:
+    """Whether Pillow filters down the columns before it filters along the rows; it rounds in between.
+
+    Pillow 13 does for tall pictures (pull request 9549), older ones never. We follow 13 whatever is installed, so
+    that stored hashes stay comparable.
+    """
+    return fewer_rows > 0 and fewer_rows > 2 * fewer_columns
 
 
 def _rounded(sums: Floats) -> Floats:
@@ -77,7 +92,7 @@ def _rounded(sums: Floats) -> Floats:
 @functools.lru_cache(maxsize=256)
 def _row_filters(length: int) -> Floats:
     """Filters `(length, 8 + 9 + 32)` for rows of that length."""
-    filters = [_lanczos(length, out) for out in (8, 9, 32)]
+    filters = [_lanczos(length, columns) for _, columns in _SIZES]
     return np.ascontiguousarray(np.concatenate(filters).T)
 
 

@@ -1,0 +1,60 @@
+"""Hold the tables of a shard to what they declare: problems as sentences, none where all is well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.compute as pc
+
+from imrec_core import tables
+from imrec_core.errors import LakeError
+from imrec_core.extract import manifest_version
+from imrec_core.features import Feature
+from imrec_core.lake import Lake
+
+_NORM_TOLERANCE = 2e-3  # float16 keeps a unit vector's length to this
+
+
+def check_rows(lake: Lake, shard: str, feature: Feature | None = None) -> list[str]:
+    """What is wrong with the rows of a feature's table, or of the images table, against the manifest.
+
+    Images: every image of the manifest, ok or failed. A feature: every image that is ok. None of them twice.
+    """
+    try:
+        expected = lake.read_table(lake.catalog_path(shard), ["image_id"])["image_id"]
+        images = lake.read_table(lake.images_path(shard), ["image_id", "status"])
+        if feature is not None:
+            expected = images.filter(pc.equal(images["status"], "ok"))["image_id"]
+            images = lake.read_table(lake.feature_path(feature.name, shard), ["image_id"])
+    except LakeError as error:
+        return [f"{shard}: {error}"]
+    found = images["image_id"]
+    problems = []
+    if len(found) != len(expected):
+        problems.append(f"{shard}: {len(found)} rows, expected are {len(expected)}")
+    elif not found.equals(expected):
+        problems.append(f"{shard}: the rows are of other images than the manifest's, or in another order")
+    if pc.count_distinct(found).as_py() != len(found):
+        problems.append(f"{shard}: an image_id stands there twice")
+    return problems
+
+
+def check_vectors(lake: Lake, shard: str, feature: Feature) -> list[str]:
+    """What is wrong with a feature's vectors: schema, version, numbers that are not finite, length where declared."""
+    path = lake.feature_path(feature.name, shard)
+    try:
+        table = lake.read_table(path)
+    except LakeError as error:
+        return [f"{shard}: {error}"]
+    if not table.schema.equals(feature.schema):
+        return [f"{shard}: the schema is {table.schema.remove_metadata()}, declared is {feature.schema}"]
+    problems = []
+    made_from = lake.made_from(path) or {}
+    if made_from.get("shard_version") != manifest_version(lake, shard):
+        problems.append(f"{shard}: made from another version of the shard")
+    vectors = tables.to_matrix(table["vector"])
+    if vectors.dtype.kind == "f" and not np.isfinite(vectors).all():
+        problems.append(f"{shard}: numbers that are not finite")
+    lengths = np.linalg.norm(vectors.astype(np.float32), axis=1) if feature.unit_norm else np.ones(1)
+    if len(lengths) and np.abs(lengths - 1).max() > _NORM_TOLERANCE:
+        problems.append(f"{shard}: a vector of length {lengths[np.abs(lengths - 1).argmax()]:.4f}, declared is 1")
+    return problems

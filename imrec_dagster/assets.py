@@ -1,0 +1,226 @@
+"""The assets: catalog → one pass over each shard → fits → projections → a generation.
+
+An asset opens the lake, calls one core function and reports what it returned.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from imrec_core import catalog as core_catalog
+from imrec_core import extract, fit, index
+from imrec_core.features import FEATURES, Feature
+from imrec_dagster import checks, metadata
+from imrec_dagster.automation import on_change
+from imrec_dagster.partitions import SHARDS
+from imrec_dagster.resources import LakeResource, Progress
+
+IMAGES = dg.AssetKey("images")
+MANIFEST = dg.AssetKey("shard_manifest")
+GENERATION = dg.AssetKey("generation")
+
+_BACKFILL = dg.BackfillPolicy.multi_run(10)  # shards per run: a run costs about two seconds of CPU
+
+
+def feature_key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["features", name])
+
+
+def fitted_key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["fitted", name])
+
+
+@dg.asset(group_name="catalog", kinds={"parquet"}, description="Scan the sources; note what is new, changed and gone.")
+def catalog(
+    context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
+) -> dg.MaterializeResult:
+    opened = lake.open()
+    found = core_catalog.diff(opened)
+    # Told before written: a crash in between makes the next scan find the same changes, and tell them again.
+    new = [m.shard for m in found.manifests]
+    context.instance.add_dynamic_partitions(str(SHARDS.name), sorted({*opened.live_shards(), *new}))
+    for manifest in found.manifests:
+        context.log_event(
+            dg.AssetMaterialization(
+                MANIFEST,
+                partition=manifest.shard,
+                metadata={"dagster/partition_row_count": len(manifest.table)},
+                tags={"dagster/data_version": manifest.version},
+            )
+        )
+    found.apply(opened)
+    for _, reason in found.unavailable:
+        context.log.warning(reason)
+    progress.done(found)
+    return dg.MaterializeResult(metadata=metadata.of_catalog(found))
+
+
+def manifest_spec() -> dg.AssetSpec:
+    """The manifests of the shards; the catalog reports those that changed, with their versions."""
+    return dg.AssetSpec(
+        MANIFEST,
+        deps=[catalog],
+        partitions_def=SHARDS,
+        group_name="catalog",
+        kinds={"parquet"},
+        description="The images of a shard: ids, sizes and times. Its data version decides what is stale.",
+    )
+
+
+def extraction(features: list[Feature]) -> dg.AssetsDefinition:
+    """The multi-asset of all features that are computed from pixels, and of the images table."""
+
+    def spec(key: dg.AssetKey, description: str, **shown: object) -> dg.AssetSpec:
+        return dg.AssetSpec(
+            key,
+            deps=[MANIFEST],
+            partitions_def=SHARDS,
+            automation_condition=on_change(),
+            description=description,
+            skippable=True,
+            **shown,  # type: ignore[arg-type]
+        )
+
+    images = spec(
+        IMAGES,
+        "What decoding showed of each image: content hash, format, size; or why it failed.",
+        group_name="images",
+        kinds={"parquet"},
+        code_version="1",
+        metadata=metadata.of_images_table(),
+    )
+    specs = [
+        spec(
+            feature_key(f.name),
+            f.summary,
+            group_name="features",
+            kinds={"parquet", "openvino"} if f.model else {"parquet", "numpy"},
+            code_version=str(f.version),
+            metadata=metadata.of_feature(f),
+        )
+        for f in features
+    ]
+
+    @dg.multi_asset(
+        name="extract",
+        specs=[images, *specs],
+        check_specs=[*checks.image_specs(IMAGES), *(s for f in features for s in checks.specs(feature_key(f.name)))],
+        can_subset=True,
+        backfill_policy=_BACKFILL,
+        pool="decode",
+    )
+    def extract_shards(context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]):
+        """Read and decode each image of a shard once, and compute every selected feature from it."""
+        opened = lake.open()
+        keys = sorted(context.selected_asset_keys)
+        wanted = [FEATURES[key.path[-1]] for key in keys if key != IMAGES]
+        shards = context.partition_keys
+        for report in extract.extract_shards(opened, shards, wanted, on_images=progress.images, device=lake.device):
+            context.log.info(f"{report.shard}: {report.rows} images, {report.failed} failed, {report.seconds:.1f} s")
+            for key in keys:
+                shown = metadata.of_extraction(opened, report, key)
+                context.add_asset_metadata(shown, asset_key=key, partition_key=report.shard)
+            progress.done(report)
+        for key in keys:
+            yield dg.MaterializeResult(asset_key=key)
+        yield from checks.results(context, opened, shards)
+
+    return extract_shards
+
+
+def fitting(feature: Feature) -> dg.AssetsDefinition:
+    """What a derived feature learns from the whole lake."""
+    assert feature.projection is not None
+
+    @dg.asset(
+        key=fitted_key(feature.name),
+        deps=[feature_key(feature.projection.base)],
+        group_name="fitted",
+        kinds={"numpy"},
+        code_version=str(feature.version),
+        automation_condition=on_change(),
+        description=f"What {feature.name} learns from a pass over {feature.projection.base}.",
+    )
+    def fitted(
+        context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
+    ) -> dg.MaterializeResult:
+        report = fit.fit(lake.open(), feature)
+        progress.done(report)
+        return dg.MaterializeResult(metadata=metadata.of_fit(report), data_version=dg.DataVersion(report.version))
+
+    return fitted
+
+
+def projecting(feature: Feature) -> dg.AssetsDefinition:
+    """A feature that is computed from the vectors of another."""
+    assert feature.projection is not None
+
+    @dg.multi_asset(
+        name=feature.name,
+        specs=[
+            dg.AssetSpec(
+                feature_key(feature.name),
+                deps=[feature_key(feature.projection.base), fitted_key(feature.name)],
+                partitions_def=SHARDS,
+                group_name="features",
+                kinds={"parquet", "numpy"},
+                code_version=str(feature.version),
+                automation_condition=on_change(),
+                description=feature.summary,
+                metadata=metadata.of_feature(feature),
+            )
+        ],
+        check_specs=checks.specs(feature_key(feature.name)),
+        backfill_policy=_BACKFILL,
+    )
+    def project(
+        context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        opened = lake.open()
+        key = feature_key(feature.name)
+        for shard in context.partition_keys:
+            report = fit.project_shard(opened, shard, feature)
+            shown = metadata.of_projection(opened, report)
+            context.add_asset_metadata(shown, asset_key=key, partition_key=shard)
+            progress.done(report)
+        yield dg.MaterializeResult(asset_key=key)
+        yield from checks.results(context, opened, context.partition_keys)
+
+    return project
+
+
+def indexing(features: list[Feature]) -> dg.AssetsDefinition:
+    """The final asset: rows, vectors and graphs that search reads."""
+
+    @dg.asset(
+        key=GENERATION,
+        deps=[IMAGES, *(feature_key(f.name) for f in features)],
+        group_name="index",
+        kinds={"hnswlib"},
+        check_specs=[checks.recall_spec(GENERATION)],
+        description="One consistent set of rows, vectors and HNSW graphs, published for search.",
+    )
+    def generation(
+        context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
+    ) -> dg.MaterializeResult:
+        report = index.build_generation(lake.open())
+        progress.done(report)
+        return dg.MaterializeResult(
+            metadata=metadata.of_generation(report), check_results=[checks.recall_result(report)]
+        )
+
+    return generation
+
+
+def build_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """All assets, made from the declared features."""
+    features = list(FEATURES.values())
+    derived = [f for f in features if f.projection]
+    return [
+        catalog,
+        manifest_spec(),
+        extraction([f for f in features if not f.projection]),
+        *(fitting(f) for f in derived),
+        *(projecting(f) for f in derived),
+        indexing(features),
+    ]

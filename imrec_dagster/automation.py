@@ -1,0 +1,96 @@
+"""When things run by themselves: automation conditions, the schedules, the sensor on image folders."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from imrec_core.errors import ImrecError
+from imrec_core.index import is_up_to_date, plan_generation
+from imrec_core.settings import Settings
+from imrec_dagster.resources import LakeResource
+
+_FOLDER_LEVELS = 2  # below a source's root; deeper changes are found by the nightly scan
+
+
+def on_change() -> dg.AutomationCondition:
+    """Run a partition that is new, whose inputs have another data version, whose code changed, or that failed.
+
+    `eager()` fires on every event of an input, changed or not (dagster#25439). The version change is an edge and
+    so must be latched; a failure counts once, or it would be retried for ever.
+    """
+    condition: Any = dg.AutomationCondition  # its generic type does not survive `|` and `since`
+    changed = condition.any_deps_updated().replace("newly_updated", condition.data_version_changed())
+    return (
+        ~condition.in_progress()
+        & ~condition.any_deps_in_progress()
+        & ~condition.any_deps_missing()
+        & (
+            changed.since(condition.newly_requested() | condition.initial_evaluation())
+            | condition.newly_missing().since_last_handled()
+            | condition.code_version_changed().since_last_handled()
+            | condition.execution_failed().newly_true()
+        )
+    ).with_label("on_change")
+
+
+def automation_sensor() -> dg.AutomationConditionSensorDefinition:
+    """Dagster's own default one is stopped; this one runs."""
+    return dg.AutomationConditionSensorDefinition(
+        "automation", target=dg.AssetSelection.all(), default_status=dg.DefaultSensorStatus.RUNNING
+    )
+
+
+catalog_job = dg.define_asset_job(
+    "scan", selection=["catalog"], description="Look for new, changed and removed images."
+)
+generation_job = dg.define_asset_job("reindex", selection=["generation"], description="Publish a new generation.")
+
+
+def nightly_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """A scan of the sources, and later in the night a new generation where there is something new."""
+
+    @dg.schedule(job=generation_job, cron_schedule=settings.nightly_reindex, name="nightly_reindex")
+    def nightly_reindex(lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
+        opened = lake.open()
+        try:
+            plan = plan_generation(opened)
+        except ImrecError as error:
+            return dg.SkipReason(str(error))
+        if is_up_to_date(opened, plan):
+            return dg.SkipReason("nothing new: the generation in use holds all that is in the lake")
+        return dg.RunRequest(tags={"imrec/fingerprint": plan.fingerprint})
+
+    scan = dg.ScheduleDefinition(name="nightly_scan", job=catalog_job, cron_schedule=settings.nightly_scan)
+    return [scan, nightly_reindex]
+
+
+@dg.sensor(job=catalog_job, minimum_interval_seconds=60, description="Scan when a folder of a source has changed.")
+def image_folders(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
+    sources = lake.open().settings().sources
+    if not sources:
+        return dg.SkipReason("no source yet: imrec build FOLDER")
+    missing = [str(root) for root in sources.values() if not root.is_dir()]
+    if missing:
+        return dg.SkipReason(f"cannot look into {', '.join(missing)}; nothing is taken for removed")
+    seen = hashlib.blake2b(digest_size=8)
+    for name, root in sources.items():
+        for folder, mtime_ns in _folders(root, _FOLDER_LEVELS):
+            seen.update(f"{name}\0{folder}\0{mtime_ns}\n".encode(errors="surrogateescape"))
+    cursor = seen.hexdigest()
+    if cursor == context.cursor:
+        return dg.SkipReason("no folder has changed")
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"folders:{cursor}")], cursor=cursor)
+
+
+def _folders(root: Path, levels: int) -> Iterator[tuple[str, int]]:
+    """The folder and those below it, so many levels deep, with their times."""
+    yield str(root), root.stat().st_mtime_ns
+    if levels:
+        with os.scandir(root) as entries:
+            below = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        for path in below:
+            yield from _folders(Path(path), levels - 1)

@@ -1,0 +1,132 @@
+"""What `imrec build` and `imrec ui` do, beyond parsing: settings, progress bar, summary, server."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from dagster import DagsterExecutionInterruptedError
+from tqdm import tqdm
+
+from imrec_core.catalog import CatalogDiff, require_image
+from imrec_core.errors import BadSettings, BadSource
+from imrec_core.extract import ShardReport
+from imrec_core.features import find_feature
+from imrec_core.fit import FitReport
+from imrec_core.index import GenerationReport
+from imrec_core.lake import Lake
+from imrec_core.settings import Settings
+from imrec_dagster.build import build_lake, open_instance
+from imrec_dagster.resources import Progress
+
+
+@dataclass
+class BuildProgress(Progress):
+    """Draws a bar with images per second and the time left; keeps what was reported."""
+
+    catalog: CatalogDiff = field(default_factory=CatalogDiff)
+    shards: list[ShardReport] = field(default_factory=list)
+    generation: GenerationReport | None = None
+    _bar: "tqdm | None" = None
+    _failed: int = 0
+
+    def expect(self, images: int) -> None:
+        self._bar = tqdm(total=images, unit=" images", file=sys.stderr, disable=None, smoothing=0.1)
+
+    def images(self, ok: int, failed: int) -> None:
+        self._failed += failed
+        if self._bar is not None:
+            self._bar.update(ok + failed)
+            if failed:
+                self._bar.set_postfix_str(f"{self._failed} failed")
+
+    def done(self, report: object) -> None:
+        match report:
+            case CatalogDiff():
+                self.catalog = report
+                for _, reason in report.unavailable:
+                    print(f"imrec: skipped: {reason}", file=sys.stderr)
+            case ShardReport():
+                self.shards.append(report)
+            case FitReport(fitted=True):
+                self.close()
+                print(f"fitted {report.name} in {report.seconds:.1f} s", file=sys.stderr)
+            case GenerationReport():
+                self.generation = report
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def run_build(lake: Lake, folders: Sequence[str], features: Sequence[str] | None, device: str) -> str:
+    """Add folders and features to the lake, bring it up to date, and say what was done.
+
+    Raises:
+        ImrecError: What is wrong with the folders, the features or the lake.
+        KeyboardInterrupt: Ctrl-C; what was finished is kept.
+    """
+    started = time.perf_counter()
+    settings = _with(lake, folders, features)
+    if not settings.sources:
+        raise BadSource("the lake has no image folder yet; give one: imrec build FOLDER")
+    lake.open_for_writing().save_settings(settings)
+    progress = BuildProgress()
+    try:
+        build_lake(lake, progress=progress, device=device)
+    except DagsterExecutionInterruptedError as interruption:
+        raise KeyboardInterrupt from interruption
+    finally:
+        progress.close()
+    return _summary(lake, progress, time.perf_counter() - started)
+
+
+def _with(lake: Lake, folders: Sequence[str], features: Sequence[str] | None) -> Settings:
+    """The lake's settings with folders and features added, once they are known to be good."""
+    old = lake.settings()
+    settings = old.with_folders(folders)
+    for name in settings.sources.keys() - old.sources.keys():
+        require_image(settings.source(name), settings, leave_out=lake.root)
+    if features is not None:
+        settings = replace(settings, features=tuple(features))
+    if not settings.features:
+        raise BadSettings("no feature is chosen; see: imrec features")
+    for feature in map(find_feature, settings.features):
+        if feature.projection and feature.projection.base not in settings.features:
+            raise BadSettings(f"{feature.name} is computed from {feature.projection.base}; choose that too")
+    return settings
+
+
+def _summary(lake: Lake, progress: BuildProgress, seconds: float) -> str:
+    found, shards, generation = progress.catalog, progress.shards, progress.generation
+    if len(found.unavailable) == len(lake.settings().sources):
+        raise BadSource("no source can be read; what the lake holds is kept as it is")
+    lines = [f"{found.new} new, {found.changed} changed, {found.removed} removed, {found.unchanged} unchanged images"]
+    if shards:
+        read, failed = sum(s.rows for s in shards), sum(s.failed for s in shards)
+        rate = (read + failed) / max(sum(s.seconds for s in shards), 1e-9)
+        note = " (see: imrec failures)" if failed else ""
+        lines.append(f"{read} read, {failed} failed{note}; {rate:.0f} images/s in {len(shards)} shards")
+    if generation is not None and generation.built:
+        size = generation.byte_size / 1e6
+        lines.append(f"generation {generation.id}: {generation.rows} images, {size:.0f} MB, {generation.seconds:.1f} s")
+    elif generation is None:
+        lines.append(f"nothing to do: generation {lake.current_generation()} holds all of it")
+    return "\n".join([*lines, f"{seconds:.1f} s in all"])
+
+
+def serve_dagster(lake: Lake, port: int) -> None:
+    """Become `dagster dev` over the lake, on 127.0.0.1.
+
+    Raises:
+        ImrecError: The lake cannot be opened.
+    """
+    lake.open_for_writing()
+    home = os.environ.get("DAGSTER_HOME") or str(lake.dagster_home)
+    with open_instance(home):  # made before webserver and daemon start: their race can damage it (dagster#27390)
+        pass
+    environment = {**os.environ, "DAGSTER_HOME": home, "IMREC_LAKE": str(lake.root), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    arguments = ["-m", "dagster", "dev", "-m", "imrec_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    os.execve(sys.executable, [sys.executable, *arguments], environment)

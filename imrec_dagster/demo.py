@@ -1,0 +1,61 @@
+"""`imrec demo`: from a folder of photos to answers, to see what imrec does."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from imrec_core.contact_sheet import draw
+from imrec_core.demo import prepare
+from imrec_core.lake import Lake
+from imrec_core.search import ImageId, Query, Recommender
+from imrec_dagster.command import run_build
+from imrec_dagster.words import from_here
+
+_PHOTOS = Path("demo_photos")
+_LAKE = "data_lake/demo"  # of its own, so that nobody's lake gets demo photos
+
+# What is asked for, in the demo photos: an edited copy should find its original and the other copies of it.
+_QUESTIONS = (
+    ("content", "efficientnet_lite0", "coffee__crop.jpg"),
+    ("colour", "hsv_histogram", "flower__mirrored.jpg"),
+    ("hash", "phash", "rocket__jpeg20.jpg"),
+)
+
+
+def run_demo(folder: str | None, lake: str | None) -> None:
+    """Build, search three times, write a contact sheet, say what to try next."""
+    root = lake or (_LAKE if folder is None else "data_lake")
+    if folder is None:
+        click.echo(f"{prepare(_PHOTOS)} demo photos in {_PHOTOS}", err=True)
+    click.echo(run_build(Lake(root), [folder or f"demo={_PHOTOS}"], None, "auto"))
+    recommender = Recommender.open(root)
+    rows = []
+    for subject, feature, query in _questions(recommender, folder):
+        hits = recommender.search(query, by=feature, k=5)
+        click.echo(f"\nby {subject} ({feature}), most like {from_here(str(hits.query))}:")
+        for hit in hits:
+            click.echo(f"  {hit.score:.3f}  {from_here(hit.path)}")
+        rows.append((f"by {subject}: {feature}", hits.cells()))
+    sheet = Path(root) / "contact_sheet.png"
+    draw(rows).save(sheet)
+    click.echo(f"\nquery, hits and scores as a picture: {sheet}")
+    click.echo(_next_steps(root, from_here(hits[0].path)))
+
+
+def _questions(recommender: Recommender, folder: str | None) -> list[tuple[str, str, Query]]:
+    if folder is None:
+        return [(subject, feature, str(_PHOTOS / name)) for subject, feature, name in _QUESTIONS]
+    ids = recommender.generation.rows["image_id"]
+    spread = [ids[len(ids) * part // 4].as_py() for part in (1, 2, 3)]
+    return [(subject, feature, ImageId(i)) for (subject, feature, _), i in zip(_QUESTIONS, spread, strict=True)]
+
+
+def _next_steps(root: str, path: str) -> str:
+    lake = "" if root == "data_lake" else f" --lake {shlex.quote(root)}"
+    mix = "--by efficientnet_lite0 --by hsv_histogram=0.5"
+    return f"""
+To try next:
+  .venv/bin/imrec search {shlex.quote(path)} {mix} --sheet hits.png{lake}
+  .venv/bin/imrec build /my/photos
+  .venv/bin/imrec ui{lake}"""

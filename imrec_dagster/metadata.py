@@ -1,0 +1,111 @@
+"""What the UI shows of a report."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from imrec_core import tables
+from imrec_core.catalog import CatalogDiff
+from imrec_core.extract import ShardReport
+from imrec_core.features import Feature
+from imrec_core.fit import FitReport, ProjectionReport
+from imrec_core.index import GenerationReport
+from imrec_core.lake import Lake
+
+Shown = dict[str, Any]
+
+
+def of_feature(feature: Feature) -> Shown:
+    """What is known of a feature before anything ran."""
+    return {
+        "dagster/column_schema": _columns(feature.schema),
+        "dims": feature.dims,
+        "metrics": ", ".join(metric.name for metric in feature.metrics),
+        "source": feature.source,
+    }
+
+
+def of_images_table() -> Shown:
+    return {"dagster/column_schema": _columns(tables.IMAGES)}
+
+
+def of_catalog(found: CatalogDiff) -> Shown:
+    return {
+        "new": found.new,
+        "changed": found.changed,
+        "removed": found.removed,
+        "unchanged": found.unchanged,
+        "shards changed": len(found.manifests),
+        "unavailable": dg.MetadataValue.md("\n".join(f"- {reason}" for _, reason in found.unavailable) or "none"),
+    }
+
+
+def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
+    """One partition of the images table or of a feature."""
+    name = key.path[-1]
+    path = lake.images_path(report.shard) if name == "images" else lake.feature_path(name, report.shard)
+    rows = report.rows + report.failed if name == "images" else report.rows
+    shown: Shown = {
+        "dagster/partition_row_count": rows,
+        "failed": report.failed,
+        "path": dg.MetadataValue.path(str(path)),
+    }
+    if name not in report.table_bytes:
+        return shown | {"computed": False}
+    shown |= {
+        "computed": True,
+        "bytes": report.table_bytes[name],
+        "images per second": round(report.images_per_second, 1),
+        **{f"seconds: {stage}": seconds for stage, seconds in report.stage_seconds.items()},
+        "thumbnails": dg.MetadataValue.md(_strip(report.thumbnails)),
+    }
+    if report.reasons:
+        shown["failures"] = dg.MetadataValue.md(_table(("reason", "images"), report.reasons))
+    return shown
+
+
+def of_fit(report: FitReport) -> Shown:
+    numbers = {name: value for name, value in report.facts.items() if isinstance(value, int | float | str)}
+    return {"version": report.version, "fitted now": report.fitted, "seconds": round(report.seconds, 3), **numbers}
+
+
+def of_projection(lake: Lake, report: ProjectionReport) -> Shown:
+    """One partition of a derived feature."""
+    shown: Shown = {
+        "dagster/partition_row_count": report.rows,
+        "path": dg.MetadataValue.path(str(lake.feature_path(report.feature, report.shard))),
+        "computed": report.computed,
+    }
+    if report.computed:
+        shown |= {"bytes": report.table_bytes, "seconds": round(report.seconds, 3)}
+    return shown
+
+
+def of_generation(report: GenerationReport) -> Shown:
+    return {
+        "dagster/row_count": report.rows,
+        "id": report.id,
+        "built now": report.built,
+        "bytes": report.byte_size,
+        "build seconds": report.seconds,
+        "features": ", ".join(report.features),
+        "left out": ", ".join(report.missing) or "none",
+        "recall@10": dg.MetadataValue.md(_table(("feature", "recall@10"), report.recall)),
+    }
+
+
+def _columns(schema: pa.Schema) -> dg.TableSchema:
+    return dg.TableSchema(columns=[dg.TableColumn(field.name, str(field.type)) for field in schema])
+
+
+def _table(heading: tuple[str, str], rows: Mapping[str, object]) -> str:
+    lines = [f"| {heading[0]} | {heading[1]} |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in rows.items())]
+    return "\n".join(lines)
+
+
+def _strip(thumbnails: tuple[bytes, ...]) -> str:
+    images = (base64.b64encode(jpeg).decode() for jpeg in thumbnails)
+    return " ".join(f"![](data:image/jpeg;base64,{image})" for image in images)

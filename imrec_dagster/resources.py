@@ -1,0 +1,28 @@
+"""What assets are given: the lake, and somebody to tell how it goes."""
+
+import dagster as dg
+
+from imrec_core.lake import Lake
+
+
+class LakeResource(dg.ConfigurableResource):
+    """The lake that assets write to, and the device that networks run on (`auto`, `cpu`, `cuda`)."""
+
+    root: str = "data_lake"
+    device: str = "auto"
+
+    def open(self) -> Lake:
+        return Lake(self.root).open_for_writing()
+
+
+class Progress:
+    """Told how a build goes. In the UI nobody listens; `imrec build` draws a bar and keeps the reports."""
+
+    def expect(self, images: int) -> None:
+        """Before anything is read: how many images there are to read."""
+
+    def images(self, ok: int, failed: int) -> None:
+        """After each batch: images that came out well, and that failed."""
+
+    def done(self, report: object) -> None:
+        """After each piece of work: what the core function returned."""

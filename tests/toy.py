@@ -1,0 +1,143 @@
+"""Small lakes for tests: of drawn pictures by the whole path, or of given vectors without any picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from imrec_core import catalog, tables
+from imrec_core.extract import (
+    ShardReport,
+    extract_shards,
+    feature_made_from,
+    images_made_from,
+    manifest_version,
+)
+from imrec_core.features import find_feature
+from imrec_core.fit import fit, project_shard
+from imrec_core.index import GenerationReport, IndexParams, build_generation
+from imrec_core.lake import Lake
+from imrec_core.settings import DEFAULT_FEATURES, Settings
+from tests.pictures import disc, encode, gradient, noise, stripes
+
+CHEAP = ("rgb_histogram", "hsv_histogram", "ahash", "dhash", "phash")
+
+
+def photo(seed: int, width: int = 160, height: int = 120) -> NDArray[np.uint8]:
+    """A photo-like picture of one of four kinds: blots, blots in a tint, a disc in a haze, faded stripes."""
+    blots = noise(width, height, seed=seed).astype(np.float64)
+    tint = np.random.default_rng(seed).uniform(0.3, 1.0, 3)
+    kinds = (
+        blots,
+        blots * tint,
+        blots * 0.3 + disc(width, height) * 0.7 * tint,
+        blots * 0.5 + stripes(width, height) * 0.25 + gradient(width, height) * 0.25,
+    )
+    return kinds[seed % 4].clip(0, 255).astype(np.uint8)
+
+
+def write_photos(folder: Path, seeds: Iterable[int]) -> None:
+    """A JPEG `photo_<seed>.jpg` for each seed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        (folder / f"photo_{seed:03d}.jpg").write_bytes(encode(photo(seed), "JPEG", quality=90))
+
+
+def new_lake(root: Path, features: Iterable[str] = CHEAP, **settings: Any) -> Lake:
+    """An empty lake in small shards, its source `photos` beside it."""
+    lake = Lake(root).open_for_writing()
+    sources = settings.pop("sources", {"photos": root.parent / "photos"})
+    lake.save_settings(Settings(sources=sources, features=tuple(features), **{"shard_size": 16, **settings}))
+    return lake
+
+
+def set_to(lake: Lake, **changes: Any) -> None:
+    """Change settings in `lake.toml`."""
+    lake.save_settings(replace(lake.settings(), **changes))
+
+
+def extract(lake: Lake, **options: Any) -> list[ShardReport]:
+    """Extract what the lake is set to have, without a scan."""
+    chosen = [find_feature(name) for name in lake.settings().features]
+    return list(extract_shards(lake, lake.live_shards(), [f for f in chosen if not f.projection], **options))
+
+
+def derive(lake: Lake) -> None:
+    """Fit and project the derived features that the lake is set to have."""
+    for feature in map(find_feature, lake.settings().features):
+        if feature.projection:
+            fit(lake, feature)
+            for shard in lake.live_shards():
+                project_shard(lake, shard, feature)
+
+
+def build(lake: Lake, params: IndexParams = IndexParams()) -> GenerationReport:
+    """The whole path: scan, extract, fit, project, index."""
+    catalog.update(lake)
+    extract(lake)
+    derive(lake)
+    return build_generation(lake, params)
+
+
+def toy_lake(folder: Path) -> Lake:
+    """A lake of every drawn picture and forty photos, with all features."""
+    from tests.pictures import write_pictures
+
+    write_pictures(folder / "photos" / "drawn")
+    write_photos(folder / "photos", range(40))
+    lake = new_lake(folder / "lake", DEFAULT_FEATURES)
+    build(lake)
+    return lake
+
+
+def vector_lake(root: Path, vectors: Mapping[str, NDArray[Any]], *, shard_size: int = 1000) -> Lake:
+    """A lake whose tables hold the given vectors, feature by feature, for pictures that were never there."""
+    count = len(next(iter(vectors.values())))
+    features = tuple(vectors)
+    derived = tuple(p for p in (f"{name}_pca" for name in features) if p in DEFAULT_FEATURES)
+    lake = new_lake(root, features + derived, shard_size=shard_size)
+    for number, first in enumerate(range(0, count, shard_size)):
+        shard, rows = f"photos-{number:04d}", range(first, min(first + shard_size, count))
+        paths = [f"{i:06d}.jpg" for i in rows]
+        ids = pa.array([catalog.image_id("photos", path) for path in paths])
+        ones = pa.array([1] * len(rows), pa.int64())
+        manifest = pa.table([ids, pa.array(["photos"] * len(rows)), pa.array(paths), ones, ones], schema=tables.CATALOG)
+        catalog.CatalogDiff(
+            (catalog.ShardManifest(shard, manifest, catalog.shard_version(manifest)),), len(rows)
+        ).apply(lake)
+        version = manifest_version(lake, shard)
+        known = {"image_id": ids, "content_hash": ids, "format": pa.array(["JPEG"] * len(rows))}
+        known |= {name: ones.cast(tables.IMAGES.field(name).type) for name in ("width", "height", "orientation")}
+        known |= {"status": pa.array(["ok"] * len(rows)), "error": pa.nulls(len(rows), pa.string())}
+        for name, matrix in vectors.items():
+            feature = find_feature(name)
+            column = tables.to_vectors(matrix[rows.start : rows.stop].astype(feature.dtype))
+            table = pa.table([ids, column], schema=feature.schema)
+            lake.write_table(lake.feature_path(name, shard), table, feature_made_from(shard, version, feature))
+        images = pa.table([known[name] for name in tables.IMAGES.names], schema=tables.IMAGES)
+        lake.write_table(lake.images_path(shard), images, images_made_from(shard, version))
+    derive(lake)
+    return lake
+
+
+def tables_of(lake: Lake, *folders: str) -> dict[str, pa.Table]:
+    """Every Parquet table below the folders of a lake, with its metadata."""
+    paths = (path for folder in folders for path in (lake.root / folder).rglob("*.parquet"))
+    return {path.relative_to(lake.root).as_posix(): lake.read_table(path) for path in paths}
+
+
+def times(lake: Lake, *folders: str) -> dict[str, int]:
+    """When each file below the folders was last written."""
+    paths = (path for folder in folders for path in (lake.root / folder).rglob("*") if path.is_file())
+    return {path.relative_to(lake.root).as_posix(): path.stat().st_mtime_ns for path in paths}
+
+
+def rewritten(before: Mapping[str, int], after: Mapping[str, int]) -> set[str]:
+    """The files that are new or were written again."""
+    return {path for path, when in after.items() if before.get(path) != when}

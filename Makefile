@@ -9,7 +9,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint ui bench clean
+.PHONY: help demo test lint docs ui bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile
@@ -24,6 +24,9 @@ lint: $(READY) ## check the style and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(READY) ## write the generated tables of README.md
+	$(BIN)/python -m imrec_core.docs README.md
 
 ui: $(READY) ## open Dagster's web page on the lake
 	$(BIN)/imrec ui

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+_NOISE = 1e-3  # distances below are rounding
 _RATES = np.unique(np.concatenate([np.logspace(-5, -1, 33), np.linspace(0.1, 1.0, 19)]))
 
 
@@ -35,6 +36,8 @@ class Calibration:
         at = np.unique(np.ceil(_RATES * len(ordered)).astype(int).clip(1, len(ordered))) - 1
         knots, last = np.unique(ordered[at][::-1], return_index=True)  # of equal distances the highest rate
         rates = ((at[::-1] + 1) / len(ordered))[last]
+        if not knots[-1]:  # a gallery of copies: whatever is not one is as far as can be
+            return cls((0.0, _NOISE), (0.0, 1.0))
         positive = knots > 0
         return cls((0.0, *knots[positive].tolist()), (0.0, *rates[positive].tolist()))
 

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from imrec_core.errors import BadSource, LakeError
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake import Lake, number_of, source_of
 from imrec_core.settings import Settings, Source
 from imrec_core.tables import CATALOG
 
@@ -182,7 +182,8 @@ def diff(lake: Lake, sources: tuple[str, ...] | None = None) -> CatalogDiff:
         except BadSource as error:
             total = _joined(total, CatalogDiff(unavailable=((name, str(error)),)))
             continue
-        total = _joined(total, _compare(name, found, known, settings.shard_size))
+        last = max((number_of(s) for s in lake.shards() if source_of(s) == name), default=0)
+        total = _joined(total, _compare(name, found, known, last, settings.shard_size))
     return total
 
 
@@ -197,14 +198,14 @@ def _known(lake: Lake, source: str) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
 
-def _compare(source: str, found: pl.DataFrame, known: pl.DataFrame, shard_size: int) -> CatalogDiff:
+def _compare(source: str, found: pl.DataFrame, known: pl.DataFrame, last: int, shard_size: int) -> CatalogDiff:
     _refuse_collisions(found)
     fingerprint = ["byte_size", "mtime_ns"]
     kept = found.join(known.select("image_id", "shard"), on="image_id", maintain_order="left")
     new = found.join(known, on="image_id", how="anti", maintain_order="left")
     same = found.join(known, on=["image_id", *fingerprint], how="semi")
     removed = known.join(found, on="image_id", how="anti")
-    assigned = pl.concat([kept, _assign(source, new, kept, known, shard_size)])
+    assigned = pl.concat([kept, _assign(source, new, kept, last, shard_size)])
     touched = (
         set(removed["shard"])
         | set(assigned.join(same, on="image_id", how="anti")["shard"])
@@ -217,9 +218,8 @@ def _compare(source: str, found: pl.DataFrame, known: pl.DataFrame, shard_size: 
     return CatalogDiff(tuple(manifests), len(new), len(kept) - len(same), len(removed), len(same))
 
 
-def _assign(source: str, new: pl.DataFrame, kept: pl.DataFrame, known: pl.DataFrame, shard_size: int) -> pl.DataFrame:
+def _assign(source: str, new: pl.DataFrame, kept: pl.DataFrame, last: int, shard_size: int) -> pl.DataFrame:
     """New images with the shard each of them goes to: first the room in the last one, then new ones."""
-    last = max((int(s.rpartition("-")[2]) for s in known["shard"].unique()), default=0)
     used = kept.filter(pl.col("shard") == f"{source}-{last:04d}").height
     room = max(shard_size - used, 0)
     position = pl.int_range(pl.len(), dtype=pl.Int64)

@@ -92,15 +92,24 @@ def extract_shards(
     if any(feature.projection for feature in features):
         raise DeclarationError("projections are not extracted from pictures; use fit.project_shard")
     for shard in shards:
+        yield _extract_shard(lake, shard, features, settings, on_images, device)
+
+
+def _extract_shard(
+    lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, on_images: OnImages, device: str
+) -> ShardReport:
+    report: ShardReport | None = None
+    for _ in range(2):  # again where an image fails now that has vectors, or the other way round
         stale = stale_features(lake, shard, features, settings)
-        if stale or not has_fresh_images(lake, shard):
-            with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow warns of odd files; the images table has the verdict
-                report = _Extraction(lake, shard, stale, settings, on_images, device).run()
-            yield report  # out here, so that the caller does not run under our limits
-        else:
-            status = lake.read_table(lake.images_path(shard), ["status"])["status"].to_pylist()
-            yield ShardReport(shard, status.count("ok"), status.count("failed"))
+        if not stale and has_fresh_images(lake, shard):
+            break
+        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd files; the images table has the verdict
+            report = _Extraction(lake, shard, stale, settings, on_images, device).run()
+    if report is None:
+        status = lake.read_table(lake.images_path(shard), ["status"])["status"].to_pylist()
+        report = ShardReport(shard, status.count("ok"), status.count("failed"))
+    return report
 
 
 # -- what is up to date -------------------------------------------------------------------------------------
@@ -150,9 +159,12 @@ def stale_features(
     """Those of the features (no projections) whose table of this shard is missing or made from something else."""
     asked = (settings or lake.settings()).precision
     shard_version = manifest_version(lake, shard)
+    images = lake.made_from(lake.images_path(shard)) or {}
+    # The tables of a shard may come from different runs, between which an image may have become readable, or not.
+    rows = {"rows": images["rows"]} if "rows" in images and images.get("shard_version") == shard_version else {}
     stale = []
     for feature in features:
-        expected = feature_made_from(shard, shard_version, feature)
+        expected = feature_made_from(shard, shard_version, feature) | rows
         if feature.model and asked != "auto":
             expected["precision"] = asked
         if not is_fresh(lake, lake.feature_path(feature.name, shard), expected):
@@ -336,10 +348,11 @@ class _Extraction:
     def _write(self, rows: list[dict[str, Any]], vectors: dict[str, list[NDArray[Any]]]) -> dict[str, int]:
         """Write the tables; the images table last, so that it never vouches for features that are not there."""
         ids = pa.array([row["image_id"] for row in rows if row["status"] == "ok"], pa.string())
+        digest = hashlib.blake2b("".join(ids.to_pylist()).encode(), digest_size=8).hexdigest()
         written: dict[str, int] = {}
         for feature in self._features:
             matrix = np.concatenate([np.empty((0, feature.width), feature.dtype), *vectors[feature.name]])
-            made_from = feature_made_from(self._shard, self._shard_version, feature)
+            made_from = feature_made_from(self._shard, self._shard_version, feature) | {"rows": digest}
             if feature.name in self._encoders:
                 encoder = self._encoders[feature.name]
                 made_from |= {"precision": encoder.precision, "backend": encoder.backend}
@@ -347,7 +360,7 @@ class _Extraction:
             path = self._lake.feature_path(feature.name, self._shard)
             written[feature.name] = self._lake.write_table(path, table, made_from)
         images = pa.Table.from_pylist(rows, schema=tables.IMAGES)
-        made_from = images_made_from(self._shard, self._shard_version)
+        made_from = images_made_from(self._shard, self._shard_version) | {"rows": digest}
         written["images"] = self._lake.write_table(self._lake.images_path(self._shard), images, made_from)
         return written
 

@@ -193,24 +193,29 @@ def project_shard(lake: Lake, shard: str, feature: Feature) -> ProjectionReport:
         return ProjectionReport(shard, feature.name, lake.row_count(path), False)
     projection = _projection(feature)
     base = find_feature(projection.base)
-    shard_version = manifest_version(lake, shard)
     if stale_features(lake, shard, [base]):
         raise MissingTable(f"{base.name} is not up to date for shard {shard!r}; run: imrec build")
+    made_from = _projected_from(lake, shard, feature, version)  # first: a scan in between then makes us stale
     table = lake.read_table(lake.feature_path(base.name, shard))
     vectors = projection.project(tables.to_matrix(table["vector"]), lake.load_fitted(feature.name, version))
     vectors = feature.checked(vectors, len(table))
     projected = pa.table([table["image_id"], tables.to_vectors(vectors)], schema=feature.schema)
-    made_from = feature_made_from(shard, shard_version, feature) | {"fitted": version}
     size = lake.write_table(path, projected, made_from)
     return ProjectionReport(shard, feature.name, len(table), True, time.perf_counter() - started, size)
 
 
 def is_projected(lake: Lake, shard: str, feature: Feature) -> bool:
     """Whether a derived feature's table of this shard is up to date."""
-    expected = feature_made_from(shard, manifest_version(lake, shard), feature)
     version = lake.fitted_version(feature.name)
     path = lake.feature_path(feature.name, shard)
-    return version is not None and is_fresh(lake, path, expected | {"fitted": version})
+    return version is not None and is_fresh(lake, path, _projected_from(lake, shard, feature, version))
+
+
+def _projected_from(lake: Lake, shard: str, feature: Feature, version: str) -> dict[str, str]:
+    """What the metadata of an up-to-date table of a derived feature says."""
+    base = lake.made_from(lake.feature_path(_projection(feature).base, shard)) or {}
+    of_base = {f"base_{name}": base[name] for name in ("rows", "precision", "backend") if name in base}
+    return feature_made_from(shard, manifest_version(lake, shard), feature) | of_base | {"fitted": version}
 
 
 def is_feature_fresh(lake: Lake, shard: str, feature: Feature) -> bool:

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imrec_core.calibration import Calibration
-from imrec_core.errors import MissingTable, StaleIndex, UnknownName
-from imrec_core.features import Feature, find_feature
+from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
+from imrec_core.features import FEATURES, Feature, find_feature
 from imrec_core.lake import Lake
 from imrec_core.metrics import Metric
 from imrec_core.views import RowFilter
@@ -96,16 +96,16 @@ class Generation:
         """The row of an image.
 
         Raises:
-            UnknownName: This generation has no such image.
+            QueryError: This generation has no such image.
         """
         numbers, rows = self._ids
         try:
             wanted = np.uint64(int(image_id, 16))
         except (ValueError, OverflowError):
-            raise UnknownName("image", image_id, ()) from None
+            raise QueryError(f"{image_id!r} is no image_id; one has 16 hex digits") from None
         at = int(np.searchsorted(numbers, wanted))
         if at == len(numbers) or numbers[at] != wanted:
-            raise UnknownName("image", image_id, ())
+            raise QueryError(f"no image {image_id!r} in generation {self.id}; see: imrec sql 'SELECT * FROM rows'")
         return int(rows[at])
 
     def feature(self, name: str) -> Feature:
@@ -205,7 +205,7 @@ def _checked_facts(folder: Path) -> dict[str, Any]:
             state = "is missing" if found is None else f"has {found} bytes"
             raise StaleIndex(f"generation {folder.name}: {name} {state}, expected are {size} bytes")
     for name, made in facts["features"].items():
-        if make_facts(find_feature(name)).items() - made.items():
+        if name not in FEATURES or make_facts(FEATURES[name]).items() - made.items():
             raise StaleIndex(f"generation {folder.name}: {name} is of another version than this imrec computes")
     return facts
 

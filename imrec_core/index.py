@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -136,7 +137,8 @@ def build_generation(lake: Lake, params: IndexParams = IndexParams()) -> Generat
     in_use = _in_use(lake)
     if in_use is not None and in_use.facts["fingerprint"] == plan.fingerprint:
         return _report(in_use, built=False)
-    number = max((int(name) for name in lake.generations()), default=0) + 1
+    taken = [*lake.generations(), lake.current_generation() or "0"]  # the one in use may be damaged beyond listing
+    number = max(map(int, taken)) + 1
     with lake.new_generation(f"{number:06d}") as folder:
         _write(lake, folder, plan, params, started)
     lake.publish(f"{number:06d}")
@@ -220,17 +222,18 @@ def _write_rows(lake: Lake, folder: Path, shards: tuple[str, ...]) -> tuple[int,
 
 
 def _write_matrix(lake: Lake, folder: Path, feature: Feature, shards: tuple[str, ...], counts: list[int]) -> None:
-    """Write all vectors of a feature, in the order of the rows."""
-    shape = (sum(counts), feature.width)
-    matrix = np.lib.format.open_memmap(folder / f"{feature.name}.npy", mode="w+", dtype=feature.dtype, shape=shape)
-    first = 0
-    for shard, count in zip(shards, counts, strict=True):
-        table = lake.read_table(lake.feature_path(feature.name, shard), ["vector"])
-        if len(table) != count:
-            raise SchemaMismatch(f"{feature.name} has {len(table)} rows for {count} images in shard {shard!r}")
-        matrix[first : first + count] = tables.to_matrix(table["vector"])
-        first += count
-    matrix.flush()
+    """Write all vectors of a feature, in the order of the rows.
+
+    Not through a memory map: on a full disk writing to one kills the process.
+    """
+    header = {"descr": np.dtype(feature.dtype).str, "fortran_order": False, "shape": (sum(counts), feature.width)}
+    with (folder / f"{feature.name}.npy").open("wb") as file:
+        np.lib.format.write_array_header_2_0(file, header)
+        for shard, count in zip(shards, counts, strict=True):
+            table = lake.read_table(lake.feature_path(feature.name, shard), ["vector"])
+            if len(table) != count:
+                raise SchemaMismatch(f"{feature.name} has {len(table)} rows for {count} images in shard {shard!r}")
+            file.write(np.ascontiguousarray(tables.to_matrix(table["vector"]), feature.dtype).data)
 
 
 def _build_graph(folder: Path, feature: Feature, params: IndexParams) -> GraphFacts:
@@ -241,7 +244,10 @@ def _build_graph(folder: Path, feature: Feature, params: IndexParams) -> GraphFa
     for first in range(0, len(matrix), _BLOCK):
         block = metric.lifted(matrix[first : first + _BLOCK])
         graph.add_items(block, np.arange(first, first + len(block)), num_threads=os.cpu_count() or 1)
-    graph.save_index(str(folder / f"{feature.name}.{metric.name}.hnsw"))
+    path = folder / f"{feature.name}.{metric.name}.hnsw"
+    graph.save_index(str(path))
+    if path.stat().st_size != graph.index_file_size():  # hnswlib does not look whether its writes went through
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     return GraphFacts(metric.name, params.m, params.ef_construction, _EFS[0], params.candidates)
 
 

@@ -58,7 +58,7 @@ class Lake:
     def save_settings(self, settings: Settings) -> None:
         """Write `lake.toml`, keeping the comments that are in it."""
         previous = self.settings_path.read_text("utf-8") if self.settings_path.exists() else ""
-        text = settings_module.render(settings, previous)
+        text = settings_module.render(settings, previous, self.root)
         if text != previous:
             self._write_text(self.settings_path, text)
 
@@ -132,7 +132,7 @@ class Lake:
         except FileNotFoundError as error:
             raise MissingTable(f"{path} is missing; run: imrec build") from error
         except (pa.ArrowInvalid, OSError, KeyError) as error:
-            raise SchemaMismatch(f"{path} cannot be read ({error}); delete it and run: imrec build") from error
+            raise _damaged(path, error) from error
 
     def made_from(self, path: Path) -> dict[str, str] | None:
         """What a Parquet file says it was made from; None where it is missing, damaged or not ours."""
@@ -144,8 +144,17 @@ class Lake:
         return dict(made_from)
 
     def row_count(self, path: Path) -> int:
-        """Rows of a Parquet file, from its footer; 0 where there is no such file."""
-        return int(pq.read_metadata(path).num_rows) if path.exists() else 0
+        """Rows of a Parquet file, from its footer; 0 where there is no such file.
+
+        Raises:
+            SchemaMismatch: It is damaged.
+        """
+        try:
+            return int(pq.read_metadata(path).num_rows)
+        except FileNotFoundError:
+            return 0
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(path, error) from error
 
     # -- fitted -----------------------------------------------------------------------------------------
 
@@ -217,8 +226,8 @@ class Lake:
     def _sweep(self) -> None:
         """Remove what processes that no longer run left half written."""
         for left in self.root.rglob(f"{_TEMPORARY}*"):
-            pid = int(left.name.removeprefix(_TEMPORARY).partition("-")[0])
-            if not _is_running(pid):
+            pid = left.name.removeprefix(_TEMPORARY).partition("-")[0]
+            if pid.isdecimal() and not _is_running(int(pid)):
                 shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
     def check_version(self) -> None:
@@ -243,6 +252,16 @@ class Lake:
 def source_of(shard: str) -> str:
     """`holiday-0003` belongs to `holiday`."""
     return shard.rpartition("-")[0]
+
+
+def number_of(shard: str) -> int:
+    """`holiday-0003` is number 3 of its source."""
+    return int(shard.rpartition("-")[2])
+
+
+def _damaged(path: Path, error: Exception) -> SchemaMismatch:
+    reason = " ".join(str(error).split())  # Arrow's complaints have several lines
+    return SchemaMismatch(f"{path} cannot be read ({reason}); delete it and run: imrec build")
 
 
 @contextmanager

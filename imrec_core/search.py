@@ -24,7 +24,7 @@ from imrec_core import fusion
 from imrec_core.contact_sheet import Cell, draw
 from imrec_core.decode import ImageBatch, decode, from_pillow
 from imrec_core.encoders import load_encoder
-from imrec_core.errors import BadWeights, EmptyQuery, QueryError, UnreadableImage
+from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
 from imrec_core.features import Feature, find_feature
 from imrec_core.generation import Generation, Rows, open_generation
 from imrec_core.lake import Lake
@@ -293,15 +293,18 @@ class Recommender:
             return query
         if isinstance(query, Image.Image):
             return from_pillow(query)
-        if not isinstance(query, bytes):
-            try:
-                query = Path(query).read_bytes()
-            except OSError as error:
-                raise UnreadableImage(f"{query}: {error.strerror or error}") from error
-            except TypeError as error:
-                raise QueryError(f"a query of type {type(query).__name__} is not understood") from error
         min_side = max(find_feature(name).min_side for name in self._settings.features)
-        return decode(query, max_pixels=self._settings.max_pixels, min_side=min_side).pixels
+        if isinstance(query, bytes):
+            return decode(query, max_pixels=self._settings.max_pixels, min_side=min_side).pixels
+        try:
+            data = Path(query).read_bytes()
+            return decode(data, max_pixels=self._settings.max_pixels, min_side=min_side).pixels
+        except OSError as error:
+            raise UnreadableImage(f"{query}: {error.strerror or error}") from error
+        except ImageError as error:
+            raise type(error)(f"{query}: {error}") from error
+        except TypeError as error:
+            raise QueryError(f"a query of type {type(query).__name__} is not understood") from error
 
     # -- the answer -------------------------------------------------------------------------------------
 

@@ -96,16 +96,19 @@ class Settings:
         """These settings with `FOLDER` or `NAME=FOLDER` added; a folder that is known stays what it is.
 
         Raises:
-            BadSettings: A name is taken by another folder.
+            BadSettings: A name is taken by another folder, or the folder has another name.
         """
         sources = dict(self.sources)
         for text in folders:
             name, root = _split(text)
+            known = next((other for other, folder in sources.items() if folder == root), None)
+            if known is not None and name in (None, known):
+                continue
+            if known is not None:
+                raise BadSettings(f"{root} is source {known!r} already; its images would be there twice")
             if name is None:
-                if root in sources.values():
-                    continue
                 name = _free_name(slug(root.name) or "photos", sources)
-            elif sources.get(name, root) != root:
+            elif name in sources:
                 raise BadSettings(f"source {name!r} is {sources[name]} already; choose another name for {root}")
             sources[name] = root
         return replace(self, sources=sources)
@@ -153,7 +156,7 @@ def _checked(key: str, value: Any, base: Path) -> Any:
     if key == "sources":
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
             raise BadSettings("lake.toml: [sources] must map names to folders")
-        return {name: base / Path(folder).expanduser() for name, folder in value.items()}
+        return {name: _folder(folder, base) for name, folder in value.items()}
     if isinstance(default, tuple):
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise BadSettings(f"lake.toml: {key} must be a list of strings, found {value!r}")
@@ -163,8 +166,12 @@ def _checked(key: str, value: Any, base: Path) -> Any:
     return value
 
 
-def render(settings: Settings, previous: str = "") -> str:
-    """`lake.toml` for these settings; comments and order of the `previous` text are kept.
+def _folder(text: str, base: Path) -> Path:
+    return base / Path(text).expanduser()
+
+
+def render(settings: Settings, previous: str, base: Path) -> str:
+    """`lake.toml` for these settings; comments and order of the `previous` text are kept, and its relative folders.
 
     Only what differs from the default, or stood in the file before, is written.
     """
@@ -180,6 +187,6 @@ def render(settings: Settings, previous: str = "") -> str:
     for name in [name for name in sources if name not in settings.sources]:
         del sources[name]
     for name, root in settings.sources.items():
-        if name not in sources:
+        if name not in sources or _folder(sources[name], base) != root:
             sources[name] = str(root)
     return tomlkit.dumps(document)

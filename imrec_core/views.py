@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.errors import BadFilter, LakeError
+from imrec_core.errors import BadFilter, QueryError
 from imrec_core.extract import feature_made_from, manifest_version
 from imrec_core.features import FEATURES
 from imrec_core.lake import Lake
@@ -45,22 +45,24 @@ def _view(connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path
     there = [str(path) for path in paths if path.exists()]
     if there:
         files = ", ".join("'" + path.replace("'", "''") + "'" for path in there)
-        connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM read_parquet([{files}])')
+        read = f"read_parquet([{files}], hive_partitioning = false)"  # a folder `x=y` is no column of ours
+        connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read}')
 
 
 def query(lake: Lake, sql: str) -> duckdb.DuckDBPyRelation:
     """The result of one SELECT over the views.
 
     Raises:
-        LakeError: The SQL is not valid, or names a table that is not there.
+        QueryError: The SQL is not valid, or names a table that is not there.
     """
+    connection = connect(lake)
     try:
-        relation = connect(lake).sql(sql)
+        statements = duckdb.extract_statements(sql)
+        if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
+            raise QueryError("SQL: give one SELECT; the lake is changed by imrec build alone")
+        return connection.sql(sql)
     except duckdb.Error as error:
-        raise LakeError(f"SQL: {str(error).splitlines()[0]}") from error
-    if relation is None:
-        raise LakeError("SQL: give a SELECT; this statement returns no rows")
-    return relation
+        raise QueryError(f"SQL: {str(error).splitlines()[0]}") from error
 
 
 class RowFilter:

@@ -162,7 +162,7 @@ def projecting(feature: Feature) -> dg.AssetsDefinition:
                 feature_key(feature.name),
                 deps=[feature_key(feature.projection.base), fitted_key(feature.name)],
                 partitions_def=SHARDS,
-                group_name="features",
+                group_name="projections",
                 kinds={"parquet", "numpy"},
                 code_version=str(feature.version),
                 automation_condition=on_change(),

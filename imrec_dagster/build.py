@@ -16,7 +16,7 @@ from imrec_dagster.assets import GENERATION, IMAGES, build_assets, feature_key, 
 from imrec_dagster.partitions import contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
 
-_INSTANCE_CONFIG = "telemetry:\n  enabled: false\n"
+_INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"  # nux: a dialog that offers a newsletter
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from imrec_core import Lake, Recommender
+from imrec_core.index import build_generation
 from tests import toy
 
 
@@ -29,6 +31,18 @@ def toy_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 @pytest.fixture(scope="session")
 def recommender(toy_lake: Lake) -> Recommender:
     return Recommender.open(toy_lake)
+
+
+@pytest.fixture(scope="session")
+def large_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Histograms and hashes of 1500 pictures that never were: enough for graphs to be asked. For reading only."""
+    rng = np.random.default_rng(0)
+    histograms = rng.dirichlet(np.full(512, 0.05), size=1500)
+    hashes = rng.integers(0, 2**64, (1500, 1), dtype=np.uint64)
+    root = tmp_path_factory.mktemp("large") / "lake"
+    lake = toy.vector_lake(root, {"rgb_histogram": histograms, "phash": hashes})
+    build_generation(lake)
+    return lake
 
 
 @pytest.fixture

@@ -14,9 +14,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from imrec_core import catalog
-from imrec_core.catalog import CatalogDiff, diff, escaped, image_id, is_escaped, scan_source, shard_version, update
+from imrec_core.catalog import (
+    CatalogDiff,
+    diff,
+    escaped,
+    image_id,
+    is_escaped,
+    require_image,
+    scan_source,
+    shard_version,
+    update,
+)
 from imrec_core.errors import BadSource, LakeError, UnknownName
-from imrec_core.lake import Lake
+from imrec_core.lake import Lake, number_of
 from imrec_core.settings import Settings, Source
 from imrec_core.tables import CATALOG
 
@@ -230,6 +240,13 @@ def test_scan_of_a_missing_folder_says_bad_source(tmp_path):
         scan_source(Source("s", tmp_path / "gone"), Settings())
 
 
+def test_folder_without_an_image_is_refused_and_told_what_was_looked_for(tmp_path, photos):
+    touch(tmp_path / "texts", "a.txt", ".hidden/a.jpg")
+    with pytest.raises(BadSource, match=r"texts holds no image \(looked for .*jpg"):
+        require_image(Source("s", tmp_path / "texts"), Settings())
+    require_image(Source("s", photos), Settings())
+
+
 def test_source_that_the_lake_does_not_know_is_refused(lake):
     with pytest.raises(UnknownName, match="did you mean 's'"):
         diff(lake, ("ss",))
@@ -294,6 +311,14 @@ def test_removed_image_leaves_its_manifest_and_its_place_stays_empty(lake, photo
     }
 
 
+def test_room_that_a_removed_image_leaves_in_the_last_shard_is_used(lake, photos):
+    update(lake)
+    (photos / "4.jpg").unlink()
+    touch(photos, "5.jpg", "6.jpg")
+    update(lake)
+    assert shards(lake) == {"s-0000": ["0.jpg", "1.jpg"], "s-0001": ["2.jpg", "3.jpg"], "s-0002": ["5.jpg", "6.jpg"]}
+
+
 def test_new_source_leaves_the_shards_of_the_old_one_alone(lake, photos, tmp_path):
     update(lake)
     before = contents(lake.root / "catalog")
@@ -339,8 +364,9 @@ def test_shards_partition_the_images_and_nobody_moves(rounds, shard_size):
     before: dict[int, tuple[int, int]] = {}
     for folder in rounds:
         frames = [pl.DataFrame(t).with_columns(shard=pl.lit(s)) for s, t in manifests.items()]
+        last = max((number_of(shard) for shard in manifests), default=0)
         empty = pl.DataFrame(schema={**pl.DataFrame(CATALOG.empty_table()).schema, "shard": pl.String()})
-        found = catalog._compare("s", as_frame(folder), pl.concat([empty, *frames]), shard_size)
+        found = catalog._compare("s", as_frame(folder), pl.concat([empty, *frames]), last, shard_size)
 
         both = before.keys() & folder.keys()
         changed = {n for n in both if before[n] != folder[n]}

@@ -123,6 +123,7 @@ def test_compression_that_nothing_here_reads_is_unsupported():
 # -- size limit ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as users run it: a warning stops nothing
 def test_limit_is_applied_before_anything_is_decoded(monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("decoded"))
     monkeypatch.setattr("simplejpeg.decode_jpeg", lambda *_, **__: pytest.fail("decoded"))

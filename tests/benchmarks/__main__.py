@@ -1,24 +1,22 @@
 """`python -m tests.benchmarks [NAME ...] [--photos FOLDER] [--images N] [--json FILE]`."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
+import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks.rows import machine, show, write_json
+from tests.benchmarks.rows import machine, table
 from tests.benchmarks.workplace import Workplace
 
 SUBJECTS = ("stages", "build", "search", "precision")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}; default: all")
-    parser.add_argument(
-        "--photos", type=Path, help="folder of photos, a folder of each class where it is about quality"
-    )
+    parser.add_argument("--photos", type=Path, help="folder of photos, a folder per class where quality is measured")
     parser.add_argument(
         "--images", type=int, default=Workplace.images, help="files to build from (default %(default)s)"
     )
@@ -34,9 +32,10 @@ def main() -> None:
         work = Workplace(Path(folder), asked.photos, asked.images)
         for name in asked.names or SUBJECTS:
             found[name] = importlib.import_module(f"tests.benchmarks.{name}").measure(work)
-            print(show(name, found[name]), flush=True)
+            print(f"\n{name}\n{table(found[name])}", flush=True)
     if asked.json:
-        write_json(asked.json, facts, found)
+        rows = {name: [asdict(row) for row in rows] for name, rows in found.items()}
+        asked.json.write_text(json.dumps({"machine": facts, "subjects": rows}, indent=1))
 
 
 main()

@@ -1,0 +1,122 @@
+"""Who may import whom, and what must not be loaded until it is needed (DESIGN, section 10)."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import imrec_core
+
+ROOT = Path(imrec_core.__file__).parent.parent
+
+# Lowest first. A module imports from layers above its own line only; two in one line do not know each other.
+LAYERS = (
+    ("errors",),  # everything may fail
+    ("settings", "tables"),  # what lake.toml and the files may say
+    ("lake",),  # the only one that joins paths
+    ("catalog",),  # which images there are
+    ("metrics", "models", "edits"),  # declarations that need no picture
+    ("decode",),  # its batch prepares pictures for a model
+    ("encoders", "demo"),  # a model made to run; photos made by edits
+    ("features.declare",),  # what a feature is
+    ("features.colour", "features.hashes", "features.neural", "features.projections"),  # the features
+    ("features",),  # names them all
+    ("extract",),  # pictures → tables
+    ("fit", "check"),  # tables → what is learnt from them, what is wrong with them
+    ("views",),  # SQL over the tables
+    ("calibration", "contact_sheet", "fusion"),  # plain numbers and drawing, for those below
+    ("generation",),  # opens what index builds
+    ("index",),  # builds generations
+    ("search", "status"),  # what is asked of a lake
+)
+LEVEL = {f"imrec_core.{name}": level for level, layer in enumerate(LAYERS) for name in layer}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Dotted name → file, for every module of a package."""
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+CORE = {name: path for name, path in modules("imrec_core").items() if name != "imrec_core"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at its head, in a function or for its types alone."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import, which this test does not follow"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in CORE else node.module
+
+
+def test_import_walk_sees_every_form(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text(
+        "import a.b\nfrom imrec_core import lake, Lake\ndef f():\n    from imrec_core.features import colour"
+    )
+    assert set(imports(file)) == {"a.b", "imrec_core.lake", "imrec_core", "imrec_core.features.colour"}
+
+
+def test_every_core_module_has_its_layer():
+    assert set(LEVEL) == set(CORE)
+    assert len(LEVEL) == sum(map(len, LAYERS))
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_core_module_imports_from_lower_layers_only(name):
+    inside = {module for module in imports(CORE[name]) if module.split(".")[0] == "imrec_core"}
+    assert {module for module in inside if LEVEL.get(module, len(LAYERS)) >= LEVEL[name]} == set()
+
+
+def test_core_does_not_know_dagster_the_command_or_the_tests():
+    paths = modules("imrec_core").values()
+    roots = {module.split(".")[0] for path in paths for module in imports(path)}
+    assert {"numpy", "imrec_core"} <= roots
+    assert {root for root in roots if root.startswith(("dagster", "imrec_dagster", "click", "tests"))} == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "kept_out"),
+    [
+        ("imrec_core", {"numpy", "polars", "PIL"}),
+        ("imrec_core.errors", {"numpy", "polars", "PIL"}),
+        ("imrec_core.search", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
+        ("imrec_core.extract", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
+        ("imrec_dagster.cli", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
+    ],
+)
+def test_importing_stays_light(module, kept_out):
+    if not any((ROOT / module.replace(".", "/")).with_suffix(s).exists() for s in (".py", "")):
+        pytest.skip(f"{module} is not written yet")
+    code = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert module in loaded.stdout.split()
+    assert kept_out & set(loaded.stdout.split()) == set()
+
+
+def test_public_names_are_those_of_the_lazy_table():
+    assert imrec_core.__all__ == sorted(imrec_core._HOME, key=lambda name: (not name.isupper(), name))
+    for name, home in imrec_core._HOME.items():
+        assert getattr(imrec_core, name) is getattr(import_module(f"imrec_core.{home}"), name)
+
+
+def test_type_checkers_see_the_same_public_names():
+    (block,) = (n for n in ast.parse(Path(imrec_core.__file__).read_text()).body if isinstance(n, ast.If))
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert seen == {name: f"imrec_core.{home}" for name, home in imrec_core._HOME.items()}
+
+
+def test_name_that_is_not_public_is_no_attribute():
+    with pytest.raises(AttributeError, match="no attribute 'Recomender'"):
+        _ = imrec_core.Recomender

@@ -1,0 +1,81 @@
+"""A sheet has a cell for the query and for each hit, and survives whatever the files have become."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imrec_core.contact_sheet import Cell, draw
+from tests.pictures import BROKEN, PICTURES
+
+
+def size_of(cells: int, *, rows: int = 1) -> tuple[int, int]:
+    """Cells of 200 pixels, 40 for words below, gaps of 8, a heading of 26; six in a line."""
+    return min(cells, 6) * 208 + 8, rows * (26 + -(-cells // 6) * 248) + 8
+
+
+@pytest.mark.parametrize("cells", [1, 2, 6, 7, 13])
+def test_sheet_grows_with_its_cells(cells):
+    sheet = draw([("heading", [Cell(Image.new("RGB", (30, 20)), ("1", "2"))] * cells)])
+    assert sheet.size == size_of(cells) and sheet.mode == "RGB"
+
+
+def test_rows_stand_below_each_other():
+    cells = [Cell(Image.new("RGB", (30, 20)), ())] * 2
+    assert draw([("one", cells), ("two", cells), ("three", cells)]).size == size_of(2, rows=3)
+
+
+def test_sheet_of_nothing_can_be_drawn():
+    assert min(draw([]).size) > 0
+    assert min(draw([("nothing found", [])]).size) > 0
+
+
+@pytest.mark.parametrize("size", [(1000, 10), (10, 1000), (1, 1), (200, 200)], ids=str)
+def test_picture_stays_inside_its_cell_and_keeps_its_colour(size):
+    sheet = np.asarray(draw([("", [Cell(Image.new("RGB", size, (255, 0, 0)), ())])]))
+    red = (sheet == [255, 0, 0]).all(axis=2)
+    down, right = np.nonzero(red)
+    assert red.any()
+    assert down.min() >= 34 and down.max() < 234 and right.min() >= 8 and right.max() < 208
+    height, width = np.ptp(down) + 1, np.ptp(right) + 1
+    scale = min(200 / max(size), 1)
+    assert (width, height) == tuple(max(round(side * scale), 1) for side in size)
+
+
+def test_query_has_a_frame_and_hits_have_none():
+    picture = Image.new("RGB", (200, 200), (255, 255, 255))
+    frame = [(np.asarray(draw([("", [Cell(picture, (), framed=f)])])) != 255).any() for f in (True, False)]
+    assert frame == [True, False]
+
+
+def test_file_that_is_gone_or_broken_leaves_an_empty_cell(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(BROKEN["truncated.jpg"]())
+    (tmp_path / "good.jpg").write_bytes(PICTURES["gradient.jpg"]())
+    names = ("good.jpg", "broken.jpg", "gone.jpg")
+    sheet = draw([("", [Cell(tmp_path / name, (name,)) for name in names])])
+    assert sheet.size == size_of(3)
+    colours = [len(sheet.crop((8 + 208 * i, 40, 208 * (i + 1), 230)).getcolors(100_000)) for i in range(3)]
+    assert colours[0] > 1000 and max(colours[1:]) < 300  # black letters on white
+
+
+def test_long_names_are_cut_in_the_middle_to_the_width_of_a_cell():
+    white = Image.new("RGB", (200, 200), (255, 255, 255))
+    sheet = np.asarray(draw([("", [Cell(white, ("", "a" * 300 + ".jpg")), Cell(white, ())])]))
+    assert (sheet[:, 212:] == 255).all() and (sheet[240:, :212] != 255).any()
+
+
+@pytest.mark.parametrize("name", ["日本語の写真.jpg", "مرحبا.png", "😀.jpg", "a\nb.jpg", "a\tb"])
+def test_any_name_can_be_written(name):
+    assert draw([(name, [Cell(Image.new("RGB", (9, 9)), (name,))])]).size == size_of(1)
+
+
+def test_sheet_of_a_search_holds_the_query_and_every_hit(recommender, toy_lake, tmp_path):
+    photo = toy_lake.root.parent / "photos" / "photo_004.jpg"
+    hits = recommender.search(photo, k=8)
+    hits.contact_sheet(tmp_path / "sheet.png", title="most like it")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == size_of(9)
+    cells = hits.cells()
+    assert cells[0].framed and cells[0].picture == photo
+    assert [cell.lines for cell in cells[1:]] == [(f"{hit.score:.3f}", hit.path.rpartition("/")[2]) for hit in hits]

@@ -1,0 +1,121 @@
+"""What Dagster is told of imrec: assets from the registry, checks that block, schedules and sensors."""
+
+import dagster as dg
+import pytest
+
+from imrec_core.features import FEATURES
+from imrec_core.settings import Settings
+from imrec_core.tables import IMAGES
+from imrec_dagster.assets import build_assets
+from imrec_dagster.definitions import build_definitions, defs
+from imrec_dagster.resources import LakeResource
+from tests import toy
+
+DERIVED = [f for f in FEATURES.values() if f.projection]
+FROM_PIXELS = [f for f in FEATURES.values() if not f.projection]
+
+
+def key_of(feature) -> dg.AssetKey:
+    return dg.AssetKey(["features", feature.name])
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return defs.resolve_asset_graph()
+
+
+def extraction() -> dg.AssetsDefinition:
+    (found,) = (a for a in build_assets() if isinstance(a, dg.AssetsDefinition) and dg.AssetKey("images") in a.keys)
+    return found
+
+
+def test_definitions_load():
+    dg.Definitions.validate_loadable(defs)
+
+
+def test_assets_are_those_of_the_registry(graph):
+    expected = {"catalog", "shard_manifest", "images", "generation"}
+    expected |= {f"features/{name}" for name in FEATURES} | {f"fitted/{f.name}" for f in DERIVED}
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == expected
+
+
+def test_all_pixel_features_are_in_the_one_step_that_decodes():
+    assert extraction().keys == {dg.AssetKey("images"), *map(key_of, FROM_PIXELS)}
+    assert extraction().can_subset
+
+
+@pytest.mark.parametrize("feature", FEATURES.values(), ids=list(FEATURES))
+def test_feature_has_two_checks_and_both_block(graph, feature):
+    checks = {k.name: graph.get_check_spec(k) for k in graph.asset_check_keys if k.asset_key == key_of(feature)}
+    assert set(checks) == {"rows_match_manifest", "vectors_are_sound"}
+    assert all(check.blocking for check in checks.values())
+
+
+@pytest.mark.parametrize(("asset", "check"), [("images", "rows_match_manifest"), ("generation", "recall_at_10")])
+def test_images_and_generation_are_checked_too(graph, asset, check):
+    (found,) = (k for k in graph.asset_check_keys if k.asset_key == dg.AssetKey(asset))
+    assert found.name == check
+    assert graph.get_check_spec(found).blocking
+
+
+@pytest.mark.parametrize("feature", FEATURES.values(), ids=list(FEATURES))
+def test_feature_asset_says_what_the_declaration_says(graph, feature):
+    node = graph.get(key_of(feature))
+    columns = node.metadata["dagster/column_schema"].columns
+    assert [(c.name, c.type) for c in columns] == [(f.name, str(f.type)) for f in feature.schema]
+    assert node.metadata["dims"] == feature.dims
+    assert node.metadata["metrics"].split(", ") == [m.name for m in feature.metrics]
+    assert node.description == feature.summary
+    assert node.code_version == str(feature.version)
+
+
+def test_images_asset_shows_the_columns_of_its_table(graph):
+    columns = graph.get(dg.AssetKey("images")).metadata["dagster/column_schema"].columns
+    assert [c.name for c in columns] == IMAGES.names
+
+
+def test_derived_feature_depends_on_its_base_and_its_fit(graph):
+    assert DERIVED
+    for feature in DERIVED:
+        base = dg.AssetKey(["features", feature.projection.base])
+        assert graph.get(key_of(feature)).parent_keys == {base, dg.AssetKey(["fitted", feature.name])}
+        assert graph.get(dg.AssetKey(["fitted", feature.name])).parent_keys == {base}
+
+
+def test_generation_depends_on_every_feature(graph):
+    assert graph.get(dg.AssetKey("generation")).parent_keys == {dg.AssetKey("images"), *map(key_of, FEATURES.values())}
+
+
+def test_everything_made_of_a_shard_has_a_partition_per_shard(graph):
+    partitioned = {k for k in graph.get_all_asset_keys() if graph.get(k).is_partitioned}
+    assert partitioned == {dg.AssetKey("images"), dg.AssetKey("shard_manifest"), *map(key_of, FEATURES.values())}
+    assert {graph.get(key).partitions_def.name for key in partitioned} == {"image_shards"}
+
+
+def test_backfill_takes_many_shards_per_run():
+    assert extraction().backfill_policy == dg.BackfillPolicy.multi_run(10)
+
+
+def test_schedules_have_the_times_of_lake_toml(tmp_path):
+    toy.new_lake(tmp_path / "lake", nightly_scan="5 22 * * 1", nightly_reindex="7 23 * * 2")
+    ours = build_definitions(LakeResource(root=str(tmp_path / "lake")))
+    assert {s.name: s.cron_schedule for s in ours.schedules} == {
+        "nightly_scan": "5 22 * * 1",
+        "nightly_reindex": "7 23 * * 2",
+    }
+
+
+def test_lake_toml_that_is_no_toml_keeps_nothing_from_loading(tmp_path):
+    lake = toy.new_lake(tmp_path / "lake")
+    lake.settings_path.write_text("shard_size = many")
+    ours = build_definitions(LakeResource(root=str(lake.root)))
+    dg.Definitions.validate_loadable(ours)
+    assert {s.cron_schedule for s in ours.schedules} == {Settings().nightly_scan, Settings().nightly_reindex}
+
+
+def test_automation_runs_without_being_switched_on(graph):
+    (sensor,) = (s for s in defs.sensors if isinstance(s, dg.AutomationConditionSensorDefinition))
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    automatic = {key for key in graph.get_all_asset_keys() if graph.get(key).automation_condition}
+    assert {dg.AssetKey("images"), *map(key_of, FEATURES.values())} <= automatic
+    assert dg.AssetKey("generation") not in automatic  # the nightly schedule makes it

@@ -1,0 +1,227 @@
+"""Opening a generation: whole or not at all, the one before where it is damaged; scans and filters."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+
+from imrec_core import FEATURES, METRICS, Lake, Recommender
+from imrec_core.errors import BadFilter, LakeError, MissingTable, QueryError, StaleIndex, UnknownName
+from imrec_core.generation import Generation, open_generation
+from imrec_core.index import IndexParams, build_generation
+from imrec_core.views import RowFilter
+from tests.toy import build, set_to
+
+TWO = ("rgb_histogram", "phash")
+
+
+@pytest.fixture
+def lake(new_lake) -> Lake:
+    """A lake with two generations, 000001 and 000002."""
+    lake = new_lake(5, TWO)
+    build_generation(lake, IndexParams(m=9))
+    return lake
+
+
+def damage(lake: Lake, generation: str, name: str, how: str) -> None:
+    path = lake.generation_path(generation) / name
+    if how == "missing":
+        path.unlink()
+    elif how == "short":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        path.write_bytes(b"")
+
+
+# -- damage -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["missing", "short", "empty"])
+@pytest.mark.parametrize(
+    "name", ["rows.parquet", "phash.npy", "rgb_histogram.hellinger.hnsw", "generation.json"]
+)
+def test_damaged_generation_gives_way_to_the_one_before(lake, caplog, name, how):
+    damage(lake, "000002", name, how)
+    with caplog.at_level(logging.WARNING, "imrec_core.generation"):
+        assert open_generation(lake).id == "000001"
+    assert name in caplog.text and "using generation 000001 instead" in caplog.text
+    assert len(Recommender.open(lake).search(lake.root.parent / "photos" / "photo_001.jpg")) == 5
+
+
+@pytest.mark.parametrize("name", ["phash.npy", "generation.json"])
+def test_next_build_repairs_a_damaged_generation(lake, name):
+    damage(lake, "000002", name, "missing")
+    report = build_generation(lake, IndexParams(m=9))
+    assert report.built and report.id == "000003"
+    assert open_generation(lake).id == "000003"
+
+
+def test_generation_whose_folder_is_gone_gives_way_to_the_one_before(lake):
+    shutil.rmtree(lake.generation_path("000002"))
+    assert open_generation(lake).id == "000001"
+    assert build_generation(lake, IndexParams(m=9)).built
+
+
+def test_two_damaged_generations_are_an_error_that_names_the_file(lake):
+    damage(lake, "000002", "phash.npy", "short")
+    damage(lake, "000001", "rows.parquet", "missing")
+    with pytest.raises(StaleIndex, match=r"generation 000002: phash.npy has \d+ bytes, expected are .*imrec build"):
+        open_generation(lake)
+
+
+def test_undamaged_generation_is_opened_without_a_word(lake, caplog):
+    assert open_generation(lake).id == "000002"
+    assert not caplog.records
+
+
+def test_lake_that_was_never_built_and_folder_that_is_no_lake_say_what_to_do(new_lake, tmp_path):
+    lake = new_lake(1, TWO, built=False)
+    with pytest.raises(MissingTable, match="has no generation yet; run: imrec build"):
+        open_generation(lake)
+    with pytest.raises(MissingTable, match="there is no lake at .*imrec build FOLDER"):
+        Recommender.open(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("change", [{"format": 99}, {"features": {"phash": {"version": 99}}}])
+def test_generation_of_another_version_is_refused(lake, change):
+    path = lake.generation_path("000002") / "generation.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(StaleIndex, match="000002"):
+        Generation(lake.generation_path("000002"))
+    assert build_generation(lake, IndexParams(m=9)).id == "000003"
+
+
+def test_feature_that_this_program_lacks_is_no_obstacle_to_a_new_build(lake, monkeypatch):
+    set_to(lake, features=("rgb_histogram",))
+    monkeypatch.delitem(FEATURES, "phash")
+    with pytest.raises(StaleIndex, match="phash"):
+        open_generation(lake)
+    assert build(lake).features == ("rgb_histogram",)
+
+
+# -- rows ---------------------------------------------------------------------------------------------------
+
+
+def test_row_of_an_image_is_found_by_its_id(toy_lake):
+    generation = open_generation(toy_lake)
+    ids = generation.rows["image_id"].to_pylist()
+    assert [generation.row_of(image_id) for image_id in ids] == list(range(len(ids)))
+
+
+@pytest.mark.parametrize("identity", ["0" * 16, "f" * 16, "f" * 40, "no id", "", "-1"])
+def test_unknown_id_is_an_error(toy_lake, identity):
+    with pytest.raises(QueryError, match="no image"):
+        open_generation(toy_lake).row_of(identity)
+
+
+def test_unknown_feature_suggests_the_nearest(toy_lake):
+    with pytest.raises(UnknownName, match="did you mean 'rgb_histogram'"):
+        open_generation(toy_lake).feature("rgb_histogramm")
+
+
+# -- scan ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("among", [None, [0], [3, 4, 20, 21, 22, 50], []])
+@pytest.mark.parametrize("count", [1, 7, 1000])
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "rgb_histogram", "phash"])
+def test_scan_is_a_stable_sort_by_distance(toy_lake, monkeypatch, name, count, among):
+    from imrec_core import generation as generation_module
+
+    monkeypatch.setattr(generation_module, "_BLOCK", 10)  # so that several blocks are merged
+    generation, metric = open_generation(toy_lake), FEATURES[name].metric
+    matrix = np.asarray(generation.matrix(name))
+    rows = np.arange(len(matrix)) if among is None else np.array(among, dtype=np.int64)
+    queries = matrix[[5, 40]]
+    found = generation.scan(name, metric, queries, count, None if among is None else rows)
+    plain = [rows[np.argsort(metric(query, matrix[rows]), kind="stable")][:count] for query in queries]
+    gallery = matrix.astype(np.float32) if matrix.dtype != np.uint64 else matrix
+    assert found.shape == (2, min(count, len(rows)))
+    for query, ours, theirs in zip(queries, found, plain, strict=True):
+        np.testing.assert_allclose(metric(query, gallery[ours]), metric(query, gallery[theirs]), atol=1e-5)
+        if name == "phash":  # whole numbers: ties are exact, and in row order
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_scan_of_equal_rows_keeps_their_order(toy_lake, monkeypatch):
+    generation = open_generation(toy_lake)
+    monkeypatch.setitem(generation._matrices, "phash", np.zeros((500, 1), np.uint64))
+    found = generation.scan("phash", METRICS["hamming"], np.zeros((1, 1), np.uint64), 12)
+    assert found.tolist() == [list(range(12))]
+
+
+def test_graph_gives_the_rows_of_the_scan(toy_lake):
+    generation = open_generation(toy_lake)
+    for name in generation.graphs:
+        feature = FEATURES[name]
+        vector = np.array(generation.matrix(name)[7])
+        exact = generation.scan(name, feature.metric, vector[None], 5)[0]
+        assert set(generation.from_graph(feature, vector, 5)) == set(exact)
+
+
+# -- filter -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def row_filter(toy_lake) -> RowFilter:
+    return RowFilter(open_generation(toy_lake).rows_path)
+
+
+@pytest.mark.parametrize(
+    ("where", "keeps"),
+    [
+        ("true", lambda row: True),
+        ("1 = 0", lambda row: False),
+        ("width >= 320 AND source = 'photos'", lambda row: row["width"] >= 320),
+        ("path LIKE 'drawn/%' OR row < 3", lambda row: row["path"].startswith("drawn/") or row["row"] < 3),
+        ("format IN ('PNG', 'GIF')", lambda row: row["format"] in ("PNG", "GIF")),
+        ("row IN (SELECT max(row) FROM rows)", lambda row: row["path"] == "photo_039.jpg"),
+        ("width > height -- wide ones", lambda row: row["width"] > row["height"]),
+    ],
+)
+def test_filter_keeps_the_rows_for_which_the_condition_holds(toy_lake, row_filter, where, keeps):
+    rows = open_generation(toy_lake).rows.to_pylist()
+    assert row_filter.rows(where).tolist() == [row["row"] for row in rows if keeps(row)]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "widht > 3",
+        "width >",
+        " ",
+        "path > 3 AND CAST(path AS INT) > 3",
+        "true; DROP TABLE rows",
+        "true); DELETE FROM rows; --",
+        "EXISTS (SELECT * FROM read_csv('/etc/passwd'))",
+        "EXISTS (SELECT * FROM '/etc/passwd')",
+        "(SELECT content FROM read_text('/etc/hostname')) <> ''",
+        "EXISTS (SELECT * FROM glob('/*'))",
+        "EXISTS (SELECT * FROM secret)",
+    ],
+)
+def test_filter_refuses_what_is_no_condition_over_the_rows_and_lists_the_columns(row_filter, where):
+    import polars
+
+    secret = polars.DataFrame({"a": [1]})  # DuckDB looks at Python's variables unless it is told not to
+    with pytest.raises(BadFilter, match=r"where: .*columns: row, image_id, source, path"):
+        row_filter.rows(where)
+    assert len(secret) and len(row_filter.rows("true")) == 56
+
+
+def test_filter_cannot_write_a_file(row_filter, tmp_path):
+    target = tmp_path / "stolen.csv"
+    for where in (f"true; COPY rows TO '{target}'", f"EXISTS (COPY rows TO '{target}')"):
+        with pytest.raises(BadFilter):
+            row_filter.rows(where)
+    assert not target.exists()
+
+
+def test_bad_filter_is_no_lake_error(row_filter):
+    with pytest.raises(BadFilter) as caught:
+        row_filter.rows("nonsense")
+    assert not isinstance(caught.value, LakeError)

@@ -1,0 +1,243 @@
+"""Building a generation: all rows aligned, nothing made twice, nothing published half."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from imrec_core import FEATURES, Recommender, catalog
+from imrec_core import index as index_module
+from imrec_core.errors import LakeError, StaleIndex, StorageFull
+from imrec_core.generation import Generation, open_generation
+from imrec_core.index import IndexParams, build_generation, is_up_to_date, plan_generation
+from imrec_core.tables import ROWS, to_matrix
+from tests import toy
+from tests.pictures import PICTURES
+from tests.toy import build, set_to, times
+
+TWO = ("rgb_histogram", "phash")
+
+
+# -- what is in it ------------------------------------------------------------------------------------------
+
+
+def test_every_row_of_every_matrix_is_the_vector_of_its_image(toy_lake):
+    generation = open_generation(toy_lake)
+    ids = generation.rows["image_id"].to_pylist()
+    assert list(generation.features) == list(toy_lake.settings().features)
+    for name in generation.features:
+        stored = {}
+        for shard in toy_lake.shards():
+            table = toy_lake.read_table(toy_lake.feature_path(name, shard))
+            stored |= dict(zip(table["image_id"].to_pylist(), to_matrix(table["vector"]), strict=True))
+        assert set(stored) == set(ids)
+        np.testing.assert_array_equal(generation.matrix(name), [stored[image_id] for image_id in ids])
+
+
+def test_rows_are_the_images_that_are_ok_with_what_is_known_of_them(toy_lake):
+    rows = open_generation(toy_lake).rows
+    assert rows.schema.equals(ROWS)
+    assert rows["row"].to_pylist() == list(range(len(rows)))
+    assert not any(rows["removed"].to_pylist())
+    known = {}
+    for shard in toy_lake.shards():
+        places = toy_lake.read_table(toy_lake.catalog_path(shard)).to_pylist()
+        images = toy_lake.read_table(toy_lake.images_path(shard)).to_pylist()
+        known |= {i["image_id"]: p | i | {"shard": shard} for p, i in zip(places, images, strict=True)}
+    assert len(rows) == sum(one["status"] == "ok" for one in known.values())
+    for row in rows.to_pylist():
+        one = known[row["image_id"]]
+        assert all(row[name] == one[name] for name in row if name not in ("row", "removed"))
+
+
+def test_report_says_what_lies_there(large_lake):
+    generation = open_generation(large_lake)
+    report = build_generation(large_lake)
+    sizes = {path.name: path.stat().st_size for path in generation.folder.iterdir() if path.suffix != ".json"}
+    assert generation.facts["files"] == sizes
+    assert (report.rows, report.features, report.byte_size) == (1500, TWO, sum(sizes.values()))
+    assert set(report.recall) == {"rgb_histogram"}
+
+
+def test_graph_reaches_the_recall_it_was_tuned_for(large_lake):
+    generation = open_generation(large_lake)
+    feature = FEATURES["rgb_histogram"]
+    queries = np.arange(0, 1500, 15)
+    exact = generation.scan(feature.name, feature.metric, generation.matrix(feature.name)[queries], 10)
+    assert index_module.recall_at_10(generation, feature, queries, exact) > 0.97
+    assert generation.graphs["rgb_histogram"].recall["rgb_histogram"] >= index_module.RECALL_WANTED
+
+
+def test_recall_counts_what_is_missed(large_lake, monkeypatch):
+    generation = open_generation(large_lake)
+    feature = FEATURES["rgb_histogram"]
+    queries = np.arange(20)
+    exact = generation.scan(feature.name, feature.metric, generation.matrix(feature.name)[queries], 10)
+    monkeypatch.setattr(generation, "from_graph", lambda f, vector, count: np.arange(1000, 1100))
+    assert index_module.recall_at_10(generation, feature, queries, exact) < 0.3
+
+
+def test_features_that_are_scanned_have_no_graph(large_lake):
+    generation = open_generation(large_lake)
+    assert set(generation.graphs) == {"rgb_histogram"}
+    assert generation.graph_of(FEATURES["phash"]) is None
+    assert not list(generation.folder.glob("phash.*.hnsw"))
+
+
+def test_projection_has_the_graph_for_its_base(toy_lake):
+    generation = open_generation(toy_lake)
+    assert "efficientnet_lite0" not in generation.graphs
+    assert generation.graph_of(FEATURES["efficientnet_lite0"]) is FEATURES["efficientnet_lite0_pca"]
+    assert set(generation.graphs["efficientnet_lite0_pca"].recall) == {"efficientnet_lite0", "efficientnet_lite0_pca"}
+
+
+def test_base_without_its_projection_gets_a_graph_of_its_own(new_lake):
+    generation = open_generation(new_lake(3, ("efficientnet_lite0",)))
+    assert set(generation.graphs) == {"efficientnet_lite0"}
+
+
+def test_lake_of_copies_and_lake_of_one_picture_can_be_indexed(new_lake):
+    lake = new_lake(0, TWO, built=False)
+    folder = lake.root.parent / "photos"
+    (folder / "one.jpg").write_bytes(PICTURES["noise.jpg"]())
+    assert build(lake).rows == 1
+    for number in range(30):
+        (folder / f"copy_{number}.jpg").write_bytes(PICTURES["noise.jpg"]())
+    assert build(lake).rows == 31
+    hits = Recommender.open(lake).search(folder / "one.jpg", k=50, by=list(TWO))
+    assert [hit.score for hit in hits] == [1] * 31
+    far = Recommender.open(lake).search(PICTURES["stripes.png"](), k=1, by="phash")
+    assert far[0].score < 0.5
+
+
+# -- when it is made ----------------------------------------------------------------------------------------
+
+
+def test_unchanged_lake_is_not_indexed_again(new_lake):
+    lake = new_lake(5, TWO)
+    before = times(lake, "generations")
+    report = build(lake)
+    assert (report.id, report.built, report.rows) == ("000001", False, 5)
+    assert times(lake, "generations") == before
+    assert is_up_to_date(lake, plan_generation(lake))
+
+
+def test_new_picture_other_params_and_new_version_each_make_another_one(new_lake, monkeypatch):
+    lake = new_lake(5, TWO)
+    toy.write_photos(lake.root.parent / "photos", [77])
+    catalog.update(lake)
+    toy.extract(lake)
+    assert not is_up_to_date(lake, plan_generation(lake))
+    assert build_generation(lake).id == "000002"
+    assert build_generation(lake, IndexParams(m=8)).id == "000003"
+    monkeypatch.setitem(FEATURES, "phash", replace(FEATURES["phash"], version=2))
+    assert build(lake, IndexParams(m=8)).id == "000004"
+
+
+def test_removed_picture_leaves_the_next_generation(new_lake):
+    lake = new_lake(20, TWO)
+    (lake.root.parent / "photos" / "photo_003.jpg").unlink()
+    assert build(lake).rows == 19
+    assert "photo_003.jpg" not in open_generation(lake).rows["path"].to_pylist()
+
+
+def test_removed_source_leaves_the_next_generation(new_lake, tmp_path):
+    toy.write_photos(tmp_path / "more", [50, 51])
+    lake = new_lake(5, TWO, sources={"photos": tmp_path / "photos", "more": tmp_path / "more"})
+    assert len(open_generation(lake)) == 7
+    set_to(lake, sources={"photos": tmp_path / "photos"})
+    assert build(lake).rows == 5
+    assert set(open_generation(lake).rows["source"].to_pylist()) == {"photos"}
+
+
+def test_two_newest_generations_are_kept(new_lake):
+    lake = new_lake(3, TWO)
+    for m in (5, 6, 7):
+        build_generation(lake, IndexParams(m=m))
+    assert lake.generations() == ["000003", "000004"]
+    assert lake.current_generation() == "000004"
+
+
+# -- what is not up to date ---------------------------------------------------------------------------------
+
+
+def test_feature_that_is_stale_for_one_shard_is_left_out_and_named(new_lake):
+    lake = new_lake(20, TWO)
+    lake.feature_path("phash", "photos-0001").unlink()
+    report = build_generation(lake)
+    assert (report.features, report.missing, report.rows) == (("rgb_histogram",), ("phash",), 20)
+    with pytest.raises(StaleIndex, match="feature 'phash' is not in the generation yet; run: imrec build"):
+        Recommender.open(lake).search(PICTURES["noise.jpg"](), by="phash")
+
+
+def test_shard_that_was_not_read_since_it_changed_stops_the_build(new_lake):
+    lake = new_lake(5, TWO)
+    toy.write_photos(lake.root.parent / "photos", [77])
+    catalog.update(lake)
+    with pytest.raises(StaleIndex, match="photos-0000"):
+        build_generation(lake)
+    assert lake.generations() == ["000001"]
+
+
+def test_lake_without_pictures_is_an_error(new_lake):
+    lake = new_lake(0, TWO, built=False)
+    with pytest.raises(LakeError, match="no image has been read yet"):
+        build_generation(lake)
+    assert lake.generations() == [] and lake.current_generation() is None
+
+
+# -- what goes wrong ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["_write_rows", "_write_matrix", "_build_graph", "_calibrate", "_tuned"])
+def test_nothing_is_published_when_a_step_fails(new_lake, monkeypatch, step):
+    lake = new_lake(5, TWO)
+    before = times(lake, "generations")
+
+    def fail(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(index_module, step, fail)
+    with pytest.raises(KeyboardInterrupt):
+        build_generation(lake, IndexParams(m=9))
+    assert times(lake, "generations") == before
+    assert not list(lake.root.rglob(".writing-*"))
+    monkeypatch.undo()
+    assert build_generation(lake, IndexParams(m=9)).built
+
+
+def test_full_disk_leaves_the_generation_in_use(new_lake, monkeypatch):
+    import errno
+
+    lake = new_lake(5, TWO)
+
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(StorageFull, match="no space left"):
+        build_generation(lake, IndexParams(m=9))
+    assert lake.current_generation() == "000001" and len(open_generation(lake)) == 5
+
+
+def test_graph_below_the_floor_is_refused(large_lake, monkeypatch):
+    monkeypatch.setattr(index_module, "recall_at_10", lambda *args: 0.5)
+    with pytest.raises(LakeError, match="graph of rgb_histogram reaches recall@10 0.5"):
+        build_generation(large_lake, IndexParams(m=9))
+    assert large_lake.generations() == ["000001"]
+
+
+def test_breadth_grows_until_the_recall_is_there(large_lake, monkeypatch):
+    measured = []
+
+    def recall(generation, feature, queries, exact):
+        measured.append(generation.graphs[feature.name].ef)
+        return 1.0 if measured[-1] >= 256 else 0.9
+
+    monkeypatch.setattr(index_module, "recall_at_10", recall)
+    tuned = index_module._tuned(Generation(open_generation(large_lake).folder))
+    assert measured == [64, 128, 256]
+    assert tuned["rgb_histogram"].ef == 256 and tuned["rgb_histogram"].candidates == 128

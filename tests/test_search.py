@@ -1,0 +1,495 @@
+"""Searching: every kind of query, the ways to ask, what comes back, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, catalog
+from imrec_core import search as search_module
+from imrec_core.decode import decode
+from imrec_core.errors import (
+    BadFilter,
+    BadWeights,
+    DeclarationError,
+    EmptyQuery,
+    ImageTooLarge,
+    QueryError,
+    TruncatedImage,
+    UnknownName,
+    UnreadableImage,
+)
+from imrec_core.index import build_generation
+from tests import toy
+from tests.pictures import BROKEN, PICTURES, noise, stripes
+
+SEVERAL = ["efficientnet_lite0", "rgb_histogram", "phash"]
+
+
+@pytest.fixture(scope="module")
+def photos(toy_lake) -> Path:
+    return toy_lake.root.parent / "photos"
+
+
+@pytest.fixture(scope="module")
+def large(large_lake) -> Recommender:
+    return Recommender.open(large_lake)
+
+
+def ids(hits) -> list[str]:
+    return [hit.image_id for hit in hits]
+
+
+def identity(name: str) -> ImageId:
+    return ImageId(catalog.image_id("photos", name))
+
+
+# -- kinds of queries ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["photo_007.jpg", "drawn/stripes.png", "drawn/exif_6.jpg", "drawn/alpha.png"])
+def test_all_ways_to_give_a_picture_agree(recommender, photos, name):
+    path = photos / name
+    with Image.open(path) as image:
+        queries = {
+            "path": path,
+            "string": str(path),
+            "bytes": path.read_bytes(),
+            "pillow": image,
+            "array": decode(path.read_bytes()).pixels[..., :3],
+        }
+        answers = {kind: recommender.search(query, k=6, by=SEVERAL) for kind, query in queries.items()}
+    for kind, hits in answers.items():
+        assert hits[0].image_id == identity(name).value and hits[0].rank == 1, kind
+        assert hits[0].score == pytest.approx(1, abs=0.02), kind
+        assert ids(hits)[:3] == ids(answers["path"])[:3], kind
+    for kind in ("string", "bytes"):
+        assert answers[kind].hits == answers["path"].hits
+    found = recommender.search(identity(name), k=5, by=SEVERAL)
+    assert ids(found) == ids(answers["path"])[1:]
+
+
+def test_vector_finds_what_its_picture_finds(recommender, photos):
+    path = photos / "photo_010.jpg"
+    batch = ImageBatch([decode(path.read_bytes()).pixels])
+    for name in SEVERAL:
+        vector = FEATURES[name](batch)[0]
+        assert ids(recommender.search(vector, by=name)) == ids(recommender.search(path, by=name))
+    stored = np.array(recommender.generation.matrix("efficientnet_lite0_pca")[3])
+    assert recommender.search(stored, by="efficientnet_lite0_pca")[0].parts["efficientnet_lite0_pca"].distance == 0
+
+
+def test_image_of_the_gallery_is_not_a_hit_for_itself_but_its_copy_is(new_lake):
+    lake = new_lake(4, ("phash",), built=False)
+    folder = lake.root.parent / "photos"
+    (folder / "copy.jpg").write_bytes((folder / "photo_001.jpg").read_bytes())
+    toy.build(lake)
+    hits = Recommender.open(lake).search(identity("photo_001.jpg"), k=10)
+    assert len(hits) == 4 and identity("photo_001.jpg").value not in ids(hits)
+    assert hits[0].image_id == identity("copy.jpg").value and hits[0].score == 1
+
+
+def test_image_id_needs_neither_file_nor_network(recommender, monkeypatch):
+    monkeypatch.setattr(search_module, "decode", lambda *a, **k: pytest.fail("decoded"))
+    monkeypatch.setattr(search_module, "load_encoder", lambda *a, **k: pytest.fail("loaded a network"))
+    assert len(recommender.search(identity("photo_001.jpg"), by=SEVERAL)) == 5
+
+
+def test_like_is_the_query_by_its_other_name(recommender, photos):
+    path = photos / "photo_002.jpg"
+    assert recommender.search(like=path).hits == recommender.search(path).hits
+
+
+def test_turned_photo_finds_itself(recommender, photos):
+    with Image.open(photos / "drawn" / "exif_6.jpg") as image:
+        assert image.getexif()[0x0112] == 6
+        assert recommender.search(image, k=1)[0].path == str(photos / "drawn" / "exif_6.jpg")
+
+
+def test_small_changes_find_the_original(recommender, photos):
+    with Image.open(photos / "photo_013.jpg") as image:
+        smaller = image.resize((112, 84))
+    file = BytesIO()
+    smaller.save(file, "WEBP", quality=70)
+    for by in SEVERAL:
+        assert recommender.search(file.getvalue(), k=1, by=by)[0].path == str(photos / "photo_013.jpg")
+
+
+# -- how many, and in which order ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 5, 56, 57, 10_000])
+def test_there_are_k_hits_or_as_many_as_the_gallery_has(recommender, photos, k):
+    hits = recommender.search(photos / "photo_000.jpg", k=k, by=SEVERAL)
+    assert len(hits) == min(k, len(recommender))
+    assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
+    assert len(set(ids(hits))) == len(hits)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "3", None])
+def test_k_that_is_no_number_of_hits_is_refused(recommender, photos, k):
+    with pytest.raises(QueryError, match="k is .*; it must be a whole number of 1 or more"):
+        recommender.search(photos / "photo_000.jpg", k=k)
+
+
+@pytest.mark.parametrize("by", [f"{f.name}:{m.name}" for f in FEATURES.values() for m in f.metrics])
+def test_every_feature_and_metric_ranks_by_its_exact_distance(recommender, by):
+    name, _, metric = by.partition(":")
+    generation = recommender.generation
+    row = 20
+    hits = recommender.search(ImageId(generation.rows["image_id"][row].as_py()), k=60, by=by)
+    matrix = np.asarray(generation.matrix(name))
+    distances = FEATURES[name].find_metric(metric)(matrix[row], matrix)
+    found = [generation.row_of(image_id) for image_id in ids(hits)]
+    assert sorted([row, *found]) == list(range(len(matrix)))
+    shown = np.array([hit.parts[by].distance for hit in hits])
+    np.testing.assert_allclose(shown, distances[found], rtol=1e-5, atol=1e-5)
+    assert (np.diff(shown) >= 0).all()
+    scores = np.array([hit.score for hit in hits])
+    assert scores.min() >= 0 and scores.max() <= 1 and (np.diff(scores) <= 0).all()
+    np.testing.assert_array_equal(scores, [hit.parts[by].score for hit in hits])
+
+
+def test_equal_hits_come_in_the_order_of_the_rows(new_lake):
+    lake = new_lake(0, ("phash",), built=False)
+    for name in "cabd":
+        (lake.root.parent / "photos" / f"{name}.jpg").write_bytes(PICTURES["noise.jpg"]())
+    toy.build(lake)
+    hits = Recommender.open(lake).search(PICTURES["noise.jpg"]())
+    assert [Path(hit.path).stem for hit in hits] == list("abcd")
+
+
+def test_fused_score_is_the_weighted_mean_of_the_parts(recommender, photos):
+    by = {"efficientnet_lite0": 3, "rgb_histogram:manhattan": 1, "phash": 0.5}
+    hits = recommender.search(photos / "photo_005.jpg", k=20, by=by)
+    for hit in hits:
+        assert list(hit.parts) == list(by)
+        mean = sum(w * hit.parts[name].score for name, w in by.items()) / 4.5
+        assert hit.score == pytest.approx(mean)
+    assert (np.diff([hit.score for hit in hits]) <= 0).all()
+
+
+def test_scale_of_the_weights_changes_nothing(recommender, photos):
+    asked = [{"rgb_histogram": 1 * s, "phash": 0.25 * s} for s in (1, 4, 1024)]
+    answers = [recommender.search(photos / "photo_006.jpg", k=30, by=by) for by in asked]
+    assert answers[0].hits == answers[1].hits == answers[2].hits
+
+
+def test_one_feature_is_the_same_as_a_string_a_list_and_a_mapping(recommender, photos):
+    path = photos / "photo_006.jpg"
+    answers = [recommender.search(path, k=30, by=by).hits for by in ("phash", ["phash"], ("phash",), {"phash": 7})]
+    assert all(answer == answers[0] for answer in answers)
+    assert recommender.search(path).hits == recommender.search(path, by="efficientnet_lite0").hits
+
+
+def test_weight_0_shows_the_feature_without_counting_it(recommender, photos):
+    path = photos / "photo_006.jpg"
+    shown = recommender.search(path, k=10, by={"rgb_histogram": 1, "hsv_histogram": 0})
+    assert ids(shown) == ids(recommender.search(path, k=10, by="rgb_histogram"))
+    assert "hsv_histogram" in shown[0].parts
+
+
+# -- where --------------------------------------------------------------------------------------------------
+
+
+def test_where_that_is_always_true_changes_nothing(recommender, photos):
+    path = photos / "photo_008.jpg"
+    assert recommender.search(path, k=20, where="true").hits == recommender.search(path, k=20).hits
+
+
+def test_where_keeps_only_what_it_says_in_the_same_order(recommender, photos):
+    path = photos / "photo_008.jpg"
+    every = recommender.search(path, k=100)
+    some = recommender.search(path, k=100, where="path LIKE 'drawn/%'")
+    assert ids(some) == [hit.image_id for hit in every if "/drawn/" in hit.path]
+    assert "exact scan of 16 rows" in some.plan
+
+
+def test_where_that_excludes_everything_gives_no_hits(recommender, photos):
+    hits = recommender.search(photos / "photo_008.jpg", where="width > 100000", by=SEVERAL)
+    assert len(hits) == 0 and list(hits) == [] and hits.to_dicts() == []
+    assert hits.to_polars().columns[:5] == ["rank", "image_id", "source", "path", "score"]
+
+
+def test_where_that_is_wrong_is_refused_with_the_columns(recommender, photos):
+    with pytest.raises(BadFilter, match="columns: row, image_id, source, path, .*width"):
+        recommender.search(photos / "photo_008.jpg", where="widht > 3")
+
+
+def test_where_of_the_query_itself_leaves_nothing(recommender):
+    query = identity("photo_001.jpg")
+    assert len(recommender.search(query, where=f"image_id = '{query.value}'")) == 0
+
+
+# -- graphs -------------------------------------------------------------------------------------------------
+
+
+def gallery_query(large: Recommender, row: int) -> ImageId:
+    return ImageId(large.generation.rows["image_id"][row].as_py())
+
+
+def test_graph_finds_what_the_exact_scan_finds(large):
+    shared = 0
+    for row in range(0, 1500, 50):
+        query = gallery_query(large, row)
+        by_graph, exact = large.search(query, k=10), large.search(query, k=10, exact=True)
+        assert "candidates from the graph of rgb_histogram" in by_graph.plan
+        assert exact.plan == "exact scan of 1500 rows"
+        shared += len(set(ids(by_graph)) & set(ids(exact)))
+    assert shared >= 0.97 * 300
+
+
+def test_several_features_pool_their_candidates(large):
+    query = gallery_query(large, 77)
+    hits = large.search(query, k=10, by=["rgb_histogram", "phash"])
+    assert "the graph of rgb_histogram, a scan of phash, ranked exactly" in hits.plan
+    for name in ("rgb_histogram", "phash"):
+        nearest = large.search(query, k=1, by=name, exact=True)[0]
+        pooled = large.search(query, k=1500, by=["rgb_histogram", "phash"])
+        assert nearest.image_id in ids(pooled)
+
+
+def test_where_over_a_graph_gives_what_the_exact_scan_gives(large, monkeypatch):
+    monkeypatch.setattr(search_module, "_SCAN_AT_MOST", 0)
+    shared = 0
+    for row in range(0, 1500, 50):
+        asked = {"k": 5, "where": "row % 10 <> 3", "by": "rgb_histogram"}
+        hits = large.search(gallery_query(large, row), **asked)
+        assert "candidates from the graph" in hits.plan
+        assert all(large.generation.row_of(image_id) % 10 != 3 for image_id in ids(hits))
+        shared += len(set(ids(hits)) & set(ids(large.search(gallery_query(large, row), exact=True, **asked))))
+    assert shared >= 0.97 * 150
+
+
+def test_where_that_a_graph_cannot_satisfy_is_scanned(large, monkeypatch):
+    monkeypatch.setattr(search_module, "_SCAN_AT_MOST", 0)
+    query = gallery_query(large, 4)
+    farthest = large.search(query, k=1500, exact=True)[-1]
+    hits = large.search(query, k=3, where=f"image_id = '{farthest.image_id}'")
+    assert ids(hits) == [farthest.image_id]
+
+
+def test_asking_for_more_than_a_graph_is_good_for_is_scanned(large):
+    hits = large.search(gallery_query(large, 4), k=1200)
+    assert len(hits) == 1200 and hits.plan == "exact scan of 1500 rows"
+
+
+def test_other_metric_ranks_the_candidates_of_the_graph_exactly(large):
+    query = gallery_query(large, 9)
+    hits = large.search(query, k=5, by="rgb_histogram:manhattan")
+    assert "the graph of rgb_histogram, ranked exactly" in hits.plan
+    matrix = large.generation.matrix("rgb_histogram")
+    for hit in hits:
+        plain = np.abs(matrix[9] - matrix[large.generation.row_of(hit.image_id)]).sum()
+        assert hit.score >= 0 and hit.parts["rgb_histogram:manhattan"].distance == pytest.approx(plain, rel=1e-5)
+
+
+# -- what is refused ----------------------------------------------------------------------------------------
+
+
+def test_nothing_asked_and_asked_twice_are_refused(recommender, photos):
+    with pytest.raises(EmptyQuery, match="give an image"):
+        recommender.search()
+    with pytest.raises(QueryError, match="not as both"):
+        recommender.search(photos / "photo_001.jpg", like=photos / "photo_002.jpg")
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [
+        ("rgb_histogramm", "no feature named 'rgb_histogramm'; did you mean 'rgb_histogram'"),
+        ("phash:haming", "no metric of phash named 'haming'; did you mean 'hamming'"),
+        ("phash:cosine", "no metric of phash named 'cosine'; known: hamming"),
+        (["phash", "nonsense!"], "no feature named 'nonsense!'"),
+        ("", "no feature named ''"),
+    ],
+)
+def test_unknown_names_suggest_the_nearest(recommender, photos, by, message):
+    with pytest.raises(UnknownName) as caught:
+        recommender.search(photos / "photo_001.jpg", by=by)
+    assert message in str(caught.value) and caught.value.known
+
+
+@pytest.mark.parametrize("by", [[], {}, ()])
+def test_empty_choice_of_features_is_refused(recommender, photos, by):
+    with pytest.raises(EmptyQuery, match="name at least one feature"):
+        recommender.search(photos / "photo_001.jpg", by=by)
+
+
+@pytest.mark.parametrize("weights", [(math.nan, 1), (-1, 1), (0, 0), (math.inf, 1), ("much", 1), (None, 1)])
+def test_bad_weights_are_refused(recommender, photos, weights):
+    with pytest.raises(BadWeights):
+        recommender.search(photos / "photo_001.jpg", by=dict(zip(("phash", "ahash"), weights, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("text.jpg", UnreadableImage), ("empty.jpg", UnreadableImage), ("truncated.jpg", TruncatedImage),
+     ("huge_header.png", ImageTooLarge)],
+)  # fmt: skip
+def test_query_that_is_no_picture_says_why_and_which(recommender, photos, name, error):
+    with pytest.raises(error, match=name):
+        recommender.search(photos / "drawn" / name)
+    with pytest.raises(error):
+        recommender.search(BROKEN[name]())
+
+
+@pytest.mark.parametrize("query", ["gone.jpg", ".", "", "a\0b.jpg"])
+def test_query_file_that_cannot_be_read_is_an_image_error(recommender, photos, query):
+    with pytest.raises(UnreadableImage):
+        recommender.search(photos / query if query else query)
+
+
+@pytest.mark.parametrize("query", [3.5, ["a.jpg"], object(), {"a": 1}])
+def test_query_of_another_kind_is_refused(recommender, query):
+    with pytest.raises(QueryError, match=f"a query of type {type(query).__name__} is not understood"):
+        recommender.search(query)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((5, 5)), np.zeros((5, 5, 3)), np.zeros((0, 5, 3), np.uint8), np.zeros((5, 5, 2), np.uint8)]
+)
+def test_array_that_is_no_rgb_picture_is_refused(recommender, array):
+    with pytest.raises(DeclarationError, match=r"expected uint8 \(height, width, 3\)"):
+        recommender.search(array)
+
+
+@pytest.mark.parametrize(
+    ("vector", "by"),
+    [
+        (np.zeros(3), "rgb_histogram"),
+        (np.zeros(512), ["rgb_histogram", "hsv_histogram"]),
+        (np.full(512, np.nan), "rgb_histogram"),
+        (np.full(512, -1.0), "rgb_histogram"),
+        (np.array(["a"] * 512), "rgb_histogram"),
+        (np.zeros(0), "rgb_histogram"),
+        (np.array([0.5]), "phash"),
+        (np.array([-1]), "phash"),
+    ],
+)
+def test_vector_that_the_feature_cannot_have_is_refused(recommender, vector, by):
+    with pytest.raises(QueryError):
+        recommender.search(vector, by=by)
+
+
+@pytest.mark.parametrize("value", ["0" * 16, "nonsense"])
+def test_image_that_the_gallery_lacks_is_refused(recommender, value):
+    with pytest.raises(QueryError, match=value):
+        recommender.search(ImageId(value))
+
+
+# -- generations --------------------------------------------------------------------------------------------
+
+
+def test_new_generation_is_picked_up_between_searches(new_lake):
+    lake = new_lake(4, ("phash",))
+    recommender = Recommender.open(lake)
+    first = recommender.search(PICTURES["stripes.png"](), k=9)
+    (lake.root.parent / "photos" / "new.png").write_bytes(PICTURES["stripes.png"]())
+    toy.build(lake)
+    second = recommender.search(PICTURES["stripes.png"](), k=9)
+    assert (first.generation, len(first)) == ("000001", 4)
+    assert (second.generation, len(second)) == ("000002", 5)
+    assert second[0].path.endswith("new.png") and len(recommender) == 5
+
+
+def test_open_generation_answers_while_newer_ones_replace_it(new_lake):
+    from imrec_core.index import IndexParams
+
+    lake = new_lake(5, ("rgb_histogram",))
+    recommender = Recommender.open(lake)
+    before = recommender.search(PICTURES["noise.jpg"]())
+    held = recommender.generation
+    for m in (5, 6, 7):
+        build_generation(lake, IndexParams(m=m))
+    assert lake.generations() == ["000003", "000004"]
+    assert held.matrix("rgb_histogram").shape == (5, 512)  # deleted, still mapped
+    after = recommender.search(PICTURES["noise.jpg"]())
+    assert (after.generation, ids(after)) == ("000004", ids(before))
+
+
+def test_threads_get_the_answers_that_one_gets(recommender, photos, large):
+    names = [f"photo_{i:03d}.jpg" for i in range(12)]
+    alone = {name: recommender.search(photos / name, by=SEVERAL, where="row >= 0") for name in names}
+    graphs = {row: large.search(gallery_query(large, row)) for row in range(12)}
+    fresh = Recommender.open(recommender.lake)
+    found, errors = {}, []
+
+    def work(start: int) -> None:
+        try:
+            for i in range(12):
+                name = names[(start + i) % 12]
+                found[start, name] = fresh.search(photos / name, by=SEVERAL, where="row >= 0")
+                assert large.search(gallery_query(large, i)).hits == graphs[i].hits
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors and len(found) == 48
+    for (_, name), hits in found.items():
+        assert ids(hits) == ids(alone[name])
+
+
+# -- what comes back ----------------------------------------------------------------------------------------
+
+
+def test_hit_has_the_path_of_its_file(recommender, photos):
+    for hit in recommender.search(photos / "photo_003.jpg", k=56):
+        assert Path(hit.path).is_file() and hit.source == "photos"
+        assert hit.image_id == catalog.image_id("photos", Path(hit.path).relative_to(photos).as_posix())
+
+
+def test_tables_have_a_row_per_hit_and_two_columns_per_feature(recommender, photos):
+    hits = recommender.search(photos / "photo_003.jpg", k=7, by=["phash", "rgb_histogram:manhattan"])
+    names = ["rank", "image_id", "source", "path", "score", "phash_distance", "phash_score",
+             "rgb_histogram:manhattan_distance", "rgb_histogram:manhattan_score"]  # fmt: skip
+    table, frame = hits.to_arrow(), hits.to_polars()
+    assert table.column_names == frame.columns == names and len(table) == len(frame) == 7
+    assert frame["rank"].dtype == pl.Int64 and frame["score"].dtype == pl.Float64
+    assert frame["image_id"].to_list() == ids(hits)
+    assert frame["phash_distance"].to_list() == [hit.parts["phash"].distance for hit in hits]
+
+
+def test_hits_are_a_sequence(recommender, photos):
+    hits = recommender.search(photos / "photo_003.jpg")
+    assert len(hits) == 5 and hits[0] is hits.hits[0] and hits[-1].rank == 5
+    assert [hit.rank for hit in hits[1:3]] == [2, 3] and hits[0] in hits
+
+
+def test_json_holds_the_hits_and_how_they_were_found(recommender, photos):
+    hits = recommender.search(photos / "photo_003.jpg", by=SEVERAL)
+    document = json.loads(search_module.to_json(hits))
+    assert document["generation"] == hits.generation and document["plan"] == hits.plan
+    assert document["hits"] == hits.to_dicts()
+    assert document["hits"][0]["parts"]["phash"] == {"distance": 0.0, "score": 1.0}
+
+
+def test_query_is_shown_whatever_it_was(recommender, photos, tmp_path):
+    path = photos / "photo_003.jpg"
+    assert recommender.search(path).query == path
+    assert recommender.search(identity("photo_003.jpg")).query == path
+    assert recommender.search(path.read_bytes()).query.size == (160, 120)
+    assert recommender.search(stripes(40, 30)).query.size == (40, 30)
+    assert recommender.search(np.array(recommender.generation.matrix("phash")[0]), by="phash").query is None
+
+
+def test_search_leaves_the_query_alone(recommender):
+    array = noise(90, 60, seed=2)
+    image = Image.fromarray(array)
+    before = array.copy()
+    recommender.search(array, by=SEVERAL)
+    recommender.search(image, by=SEVERAL)
+    np.testing.assert_array_equal(array, before)
+    np.testing.assert_array_equal(np.asarray(image), before)

@@ -1,0 +1,189 @@
+"""What lake.toml may say, what it is told when it says something else, and that its comments survive."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imrec_core.errors import BadSettings, UnknownName
+from imrec_core.settings import _NAME, Settings, Source, parse, render, slug
+
+BASE = Path("/lake")
+
+
+def added(*folders: str, **sources: str) -> dict[str, str]:
+    known = Settings(sources={name: Path(root) for name, root in sources.items()})
+    return {name: str(root) for name, root in known.with_folders(folders).sources.items()}
+
+
+# -- reading ------------------------------------------------------------------------------------------------
+
+
+def test_empty_file_means_the_defaults():
+    assert parse("", BASE) == Settings()
+
+
+def test_relative_folders_lie_beside_lake_toml_and_absolute_ones_stay(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    settings = parse('[sources]\na = "../photos"\nb = "/photos"\nc = "~/photos"', BASE)
+    assert settings.sources == {
+        "a": Path("/lake/../photos"),
+        "b": Path("/photos"),
+        "c": Path("/home/me/photos"),
+    }
+
+
+def test_source_is_found_by_name_or_the_nearest_is_told():
+    settings = parse('[sources]\nholiday = "/p"', BASE)
+    assert settings.source("holiday") == Source("holiday", Path("/p"))
+    with pytest.raises(UnknownName, match="no source named 'holidy'; did you mean 'holiday'"):
+        settings.source("holidy")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("shard_size = ", "not valid TOML"),
+        ("shard_sise = 5", "no setting named 'shard_sise'; did you mean 'shard_size'"),
+        ("shard_size = 0", "shard_size is 0; it must be 1 or more"),
+        ("max_pixels = -1", "max_pixels is -1; it must be 1 or more"),
+        ('precision = "int4"', "precision is 'int4'; use one of auto, bf16, fp32"),
+        ('sources = "photos"', r"\[sources\] must map names to folders"),
+        ("[sources]\na = 5", r"\[sources\] must map names to folders"),
+        ("features = [1]", "features must be a list of strings"),
+        ('[sources]\n"a b" = "x"', "source name 'a b' will not do; .* for example 'a-b'"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_named(text, complaint):
+    with pytest.raises(BadSettings, match=complaint):
+        parse(text, BASE)
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Settings)])
+@pytest.mark.parametrize("value", ["1.5", "1979-05-27", "[[1]]"])
+def test_every_setting_refuses_a_value_of_another_type(name, value):
+    with pytest.raises(BadSettings, match=name):
+        parse(f"{name} = {value}", BASE)
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Settings) if f.type == "int"])
+def test_number_is_no_truth_value(name):
+    with pytest.raises(BadSettings, match=f"{name} must be int, found True"):
+        parse(f"{name} = true", BASE)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", "", "a..b", ".a", "a-", "a[0]", "a,b", "a...b", "..", "a'b", "a\n"])
+def test_name_that_would_break_a_path_or_a_partition_range_is_refused(name):
+    with pytest.raises(BadSettings, match="will not do"):
+        Settings(sources={name: Path("/p")})
+
+
+@pytest.mark.parametrize("name", ["a", "Holiday_2024", "a-b.c", "ürlaub", "2024"])
+def test_plain_name_is_taken(name):
+    assert Settings(sources={name: Path("/p")}).source(name).root == Path("/p")
+
+
+# -- writing ------------------------------------------------------------------------------------------------
+
+FULL = Settings(
+    sources={"a": Path("/p/a"), "b-2": Path('/p/qu"ote\nline')},
+    features=("phash",),
+    shard_size=7,
+    max_pixels=10,
+    precision="fp32",
+    extensions=("jpg",),
+    hidden=True,
+)
+
+
+def test_settings_come_back_as_they_were_written():
+    assert parse(render(FULL, "", BASE), BASE) == FULL
+
+
+def test_defaults_are_not_written():
+    assert render(Settings(), "", BASE).split() == ["[sources]"]
+
+
+def test_comments_order_and_relative_folders_survive_a_change():
+    before = '# mine\nshard_size = 7 # small\nhidden = true\n\n[sources]\n# the old ones\na = "../photos"\n'
+    settings = parse(before, BASE)
+    assert render(settings, before, BASE) == before
+    after = render(replace(settings, shard_size=8).with_folders(["b=/b"]), before, BASE)
+    assert after == before.replace("7", "8") + 'b = "/b"\n'
+
+
+def test_setting_set_back_to_its_default_is_written_where_it_stood():
+    text = render(Settings(), "shard_size = 7\n", BASE)
+    assert parse(text, BASE).shard_size == Settings().shard_size
+
+
+def test_dropped_and_moved_sources_are_dropped_and_moved_in_the_file():
+    before = '[sources]\na = "/a"\nb = "/b" # here\n'
+    after = render(Settings(sources={"b": Path("/c")}), before, BASE)
+    assert parse(after, BASE).sources == {"b": Path("/c")}
+    assert "# here" in after
+
+
+# -- folders from the command line --------------------------------------------------------------------------
+
+
+def test_folder_gives_the_source_its_name():
+    assert added("/p/My Holiday, 2024!") == {"my-holiday-2024": "/p/My Holiday, 2024!"}
+    assert added("/p/Été") == {"ete": "/p/Été"}
+
+
+def test_folder_without_a_letter_in_its_name_is_called_photos():
+    assert added("/p/写真", "/") == {"photos": "/p/写真", "photos-2": "/"}
+
+
+def test_second_folder_of_a_name_is_numbered():
+    assert added("/a/photos", "/b/photos", "/c/Photos", photos="/p") == {
+        "photos": "/p",
+        "photos-2": "/a/photos",
+        "photos-3": "/b/photos",
+        "photos-4": "/c/Photos",
+    }
+
+
+def test_folder_that_is_known_stays_what_it_is():
+    assert added("/p", "/p/", "/p/.", mine="/p") == {"mine": "/p"}
+    assert added("mine=/p", mine="/p") == {"mine": "/p"}
+
+
+def test_given_name_is_used_and_never_handed_to_another_folder():
+    assert added("trip=/a/photos") == {"trip": "/a/photos"}
+    with pytest.raises(BadSettings, match=r"source 'trip' is /a already; choose another name for /b"):
+        added("trip=/b", trip="/a")
+
+
+def test_given_name_must_be_a_good_one():
+    with pytest.raises(BadSettings, match="my trip"):
+        added("my trip=/a")
+
+
+def test_relative_folders_are_taken_from_where_one_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert added("pics", "n=pics2", "~/x") == {"pics": f"{tmp_path}/pics", "n": f"{tmp_path}/pics2", "x": "/home/me/x"}
+
+
+def test_folder_with_an_equals_sign_is_a_folder_where_it_exists(tmp_path, monkeypatch):
+    (tmp_path / "year=2024").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert added("year=2024") == {"year-2024": f"{tmp_path}/year=2024"}
+    assert added("/p/year=2025") == {"year-2025": "/p/year=2025"}
+
+
+def test_settings_that_get_folders_are_not_changed_themselves():
+    settings = Settings(sources={"a": Path("/a")})
+    settings.with_folders(["/b"])
+    assert settings.sources == {"a": Path("/a")}
+
+
+@given(st.text())
+def test_slug_is_empty_or_a_good_source_name(text):
+    name = slug(text)
+    assert name == "" or _NAME.fullmatch(name)
+    assert slug(name) == name

@@ -33,9 +33,9 @@ class Calibration:
     def of(cls, distances: NDArray[np.float32]) -> Calibration:
         """From the distances of random pairs, in any order."""
         ordered = np.sort(distances.astype(np.float64))
-        at = np.unique(np.ceil(_RATES * len(ordered)).astype(int).clip(1, len(ordered))) - 1
-        knots, last = np.unique(ordered[at][::-1], return_index=True)  # of equal distances the highest rate
-        rates = ((at[::-1] + 1) / len(ordered))[last]
+        at = np.ceil(_RATES * len(ordered)).astype(int).clip(1, len(ordered)) - 1
+        knots = np.unique(ordered[at])
+        rates = np.searchsorted(ordered, knots, side="right") / len(ordered)
         if not knots[-1]:  # a gallery of copies: whatever is not one is as far as can be
             return cls((0.0, _NOISE), (0.0, 1.0))
         positive = knots > 0

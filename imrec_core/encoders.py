@@ -88,7 +88,7 @@ def _load(name: str, precision: str, device: str, backend: str) -> Encoder:
             return OpenVinoEncoder(model, precision)
         except ImportError:
             if backend == "openvino":
-                raise MissingDependency("openvino", extra="openvino") from None
+                raise MissingDependency("openvino") from None
             log.warning("openvino is not installed; %s runs on torch, several times slower", name)
     return TorchEncoder(model, "cpu", precision)
 

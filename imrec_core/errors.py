@@ -76,9 +76,10 @@ class BadOutput(DeclarationError):
 class MissingDependency(DeclarationError):
     """An optional library is not installed."""
 
-    def __init__(self, name: str, *, extra: str) -> None:
+    def __init__(self, name: str, *, extra: str | None = None) -> None:
         self.name, self.extra = name, extra
-        super().__init__(f"{name} is not installed; install it with: pip install 'imrec[{extra}]'")
+        wanted = f"'imrec[{extra}]'" if extra else name
+        super().__init__(f"{name} is not installed; install it with: pip install {wanted}")
 
 
 class LakeError(ImrecError):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import scipy.linalg
 from numpy.typing import NDArray
 
 from imrec_core import tables
@@ -92,13 +93,15 @@ def fit_pca(feature: Feature, blocks: Sequence[Callable[[], Matrix]]) -> tuple[d
         moments = moments.merged(Moments.of(block()))
     if moments.count < 2:
         raise LakeError(f"{feature.name} needs at least 2 images, there are {moments.count}")
-    variances, vectors = np.linalg.eigh(moments.scatter / moments.count)
-    axes = vectors[:, ::-1][:, : feature.dims].T
+    covariance = moments.scatter / moments.count
+    widest = (base.width - feature.dims, base.width - 1)
+    variances, vectors = scipy.linalg.eigh(covariance, subset_by_index=widest, driver="evr")  # half the time of all
+    axes = vectors[:, ::-1].T
     axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
-    kept = float(variances[::-1][: feature.dims].sum() / max(variances.sum(), 1e-30))
-    spectrum = (variances[::-1][: feature.dims] / max(variances.sum(), 1e-30)).round(6).tolist()
+    spectrum = variances[::-1] / max(np.trace(covariance), 1e-30)
     arrays = {"mean": moments.mean.astype(np.float32), "axes": axes.astype(np.float32)}
-    return arrays, {"rows": moments.count, "dims": feature.dims, "variance_kept": kept, "spectrum": spectrum}
+    facts = {"rows": moments.count, "dims": feature.dims, "variance_kept": float(spectrum.sum())}
+    return arrays, facts | {"spectrum": spectrum.round(6).tolist()}
 
 
 FITTERS = {"pca": fit_pca}

@@ -148,7 +148,10 @@ class Generation:
         graph = self._graph(feature)
         if graph.ef != facts.ef:
             graph.set_ef(facts.ef)  # hnswlib itself takes a breadth of at least k
-        labels, _ = graph.knn_query(feature.metric.lifted(vector[None]), k=min(count, len(self)), num_threads=1)
+        try:
+            labels, _ = graph.knn_query(feature.metric.lifted(vector[None]), k=min(count, len(self)), num_threads=1)
+        except RuntimeError:  # the graph reaches fewer than that many from where it starts
+            return np.asarray(self.scan(feature.name, feature.metric, vector[None], count)[0])
         return np.asarray(labels[0], dtype=np.int64)
 
     def _graph(self, feature: Feature) -> Any:

@@ -33,7 +33,7 @@ RECALL_FLOOR = 0.95
 RECALL_WANTED = 0.99
 
 _EFS = (64, 128, 256, 512, 1024)
-_RECALL_QUERIES = 100
+_RECALL_QUERIES = 50
 _PAIRS = (200, 512)  # queries × others: some 100,000 random pairs for the calibration
 _SEED = 20_26
 _BLOCK = 16_384

@@ -198,11 +198,12 @@ class Lake:
             yield temporary
 
     def publish(self, generation: str, *, keep: int = 2) -> None:
-        """Make a generation the one in use, then remove all but the newest `keep`."""
+        """Make a generation the one in use; remove all but the newest `keep` complete ones."""
         self._write_text(self.current_path, generation)
-        for old in self.generations()[:-keep]:
-            if old != generation:
-                shutil.rmtree(self.generation_path(old), ignore_errors=True)
+        kept = {generation, *self.generations()[-keep:]}
+        for path in (self.root / "generations").iterdir():
+            if path.is_dir() and path.name not in kept and not path.name.startswith(_TEMPORARY):
+                shutil.rmtree(path, ignore_errors=True)
 
     # -- upkeep -----------------------------------------------------------------------------------------
 

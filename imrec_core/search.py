@@ -275,8 +275,12 @@ class Recommender:
                 f"a vector of {vector.shape[0]} numbers was given for {', '.join(c.name for c in chosen)}; "
                 f"expected one feature, and {feature.width} numbers for {feature.name}"
             )
-        if vector.dtype.kind not in "fiu" or not np.isfinite(vector).all():
-            raise QueryError("the vector holds something that is not a finite number")
+        allowed = "u" if feature.dtype == "uint64" else "fiu"
+        if vector.dtype.kind not in allowed or not np.isfinite(vector).all():
+            raise QueryError(f"the vector is {vector.dtype}; {feature.name} has finite numbers of type {feature.dtype}")
+        with np.errstate(invalid="ignore"):
+            if not np.isfinite(chosen[0].metric(vector, vector[None])).all():
+                raise QueryError(f"{chosen[0].metric.name} is not defined for that vector; is a number in it negative?")
         return {feature.name: vector}
 
     def _base(self, feature: Feature) -> Feature:
@@ -301,6 +305,8 @@ class Recommender:
             return decode(data, max_pixels=self._settings.max_pixels, min_side=min_side).pixels
         except OSError as error:
             raise UnreadableImage(f"{query}: {error.strerror or error}") from error
+        except ValueError as error:  # a NUL in the name
+            raise UnreadableImage(f"{query!r}: {error}") from error
         except ImageError as error:
             raise type(error)(f"{query}: {error}") from error
         except TypeError as error:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import BadFilter, QueryError
-from imrec_core.extract import feature_made_from, manifest_version
 from imrec_core.features import FEATURES
 from imrec_core.lake import Lake
 
@@ -91,18 +90,6 @@ class RowFilter:
             columns = ", ".join(c[0] for c in self._connection.execute("DESCRIBE rows").fetchall())
             raise BadFilter(f"where: {str(error).splitlines()[0]} (columns: {columns})") from error
         return np.sort(np.asarray(kept, dtype=np.int64))
-
-
-def stale_shards(lake: Lake) -> dict[str, list[str]]:
-    """Feature name to the shards whose table is there but was made from something else."""
-    stale: dict[str, list[str]] = {}
-    for shard in lake.live_shards():
-        version = manifest_version(lake, shard)
-        for name in lake.settings().features:
-            found = lake.made_from(lake.feature_path(name, shard))
-            if found is not None and not feature_made_from(shard, version, FEATURES[name]).items() <= found.items():
-                stale.setdefault(name, []).append(shard)
-    return stale
 
 
 def failures(lake: Lake) -> list[dict[str, Any]]:

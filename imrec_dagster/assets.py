@@ -3,7 +3,7 @@
 An asset opens the lake, calls one core function and reports what it returned.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import dagster as dg
 
@@ -67,15 +67,15 @@ def manifest_spec() -> dg.AssetSpec:
     )
 
 
-def extraction(features: list[Feature]) -> dg.AssetsDefinition:
+def extraction(features: list[Feature], chosen: Collection[str]) -> dg.AssetsDefinition:
     """The multi-asset of all features that are computed from pixels, and of the images table."""
 
-    def spec(key: dg.AssetKey, description: str, **shown: object) -> dg.AssetSpec:
+    def spec(key: dg.AssetKey, description: str, automatic: bool, **shown: object) -> dg.AssetSpec:
         return dg.AssetSpec(
             key,
             deps=[MANIFEST],
             partitions_def=SHARDS,
-            automation_condition=on_change(),
+            automation_condition=on_change() if automatic else None,
             description=description,
             skippable=True,
             **shown,  # type: ignore[arg-type]
@@ -84,6 +84,7 @@ def extraction(features: list[Feature]) -> dg.AssetsDefinition:
     images = spec(
         IMAGES,
         "What decoding showed of each image: content hash, format, size; or why it failed.",
+        True,
         group_name="images",
         kinds={"parquet"},
         code_version="1",
@@ -93,6 +94,7 @@ def extraction(features: list[Feature]) -> dg.AssetsDefinition:
         spec(
             feature_key(f.name),
             f.summary,
+            f.name in chosen,
             group_name="features",
             kinds={"parquet", "openvino"} if f.model else {"parquet", "numpy"},
             code_version=str(f.version),
@@ -128,7 +130,7 @@ def extraction(features: list[Feature]) -> dg.AssetsDefinition:
     return extract_shards
 
 
-def fitting(feature: Feature) -> dg.AssetsDefinition:
+def fitting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
     """What a derived feature learns from the whole lake."""
     assert feature.projection is not None
 
@@ -138,7 +140,7 @@ def fitting(feature: Feature) -> dg.AssetsDefinition:
         group_name="fitted",
         kinds={"numpy"},
         code_version=str(feature.version),
-        automation_condition=on_change(),
+        automation_condition=on_change() if feature.name in chosen else None,
         description=f"What {feature.name} learns from a pass over {feature.projection.base}.",
     )
     def fitted(
@@ -151,7 +153,7 @@ def fitting(feature: Feature) -> dg.AssetsDefinition:
     return fitted
 
 
-def projecting(feature: Feature) -> dg.AssetsDefinition:
+def projecting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
     """A feature that is computed from the vectors of another."""
     assert feature.projection is not None
 
@@ -165,7 +167,7 @@ def projecting(feature: Feature) -> dg.AssetsDefinition:
                 group_name="projections",
                 kinds={"parquet", "numpy"},
                 code_version=str(feature.version),
-                automation_condition=on_change(),
+                automation_condition=on_change() if feature.name in chosen else None,
                 description=feature.summary,
                 metadata=metadata.of_feature(feature),
             )
@@ -212,15 +214,15 @@ def indexing(features: list[Feature]) -> dg.AssetsDefinition:
     return generation
 
 
-def build_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """All assets, made from the declared features."""
+def build_assets(chosen: Collection[str] = ()) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """All assets, made from the declared features; those of `chosen` ones run by themselves when there is need."""
     features = list(FEATURES.values())
     derived = [f for f in features if f.projection]
     return [
         catalog,
         manifest_spec(),
-        extraction([f for f in features if not f.projection]),
-        *(fitting(f) for f in derived),
-        *(projecting(f) for f in derived),
+        extraction([f for f in features if not f.projection], chosen),
+        *(fitting(f, chosen) for f in derived),
+        *(projecting(f, chosen) for f in derived),
         indexing(features),
     ]

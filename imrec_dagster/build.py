@@ -11,7 +11,7 @@ from imrec_core import index
 from imrec_core.extract import has_fresh_images, stale_features
 from imrec_core.features import Feature, find_feature
 from imrec_core.fit import holds, is_projected
-from imrec_core.lake import Lake
+from imrec_core.lake import Lake, source_of
 from imrec_dagster.assets import GENERATION, IMAGES, build_assets, feature_key, fitted_key
 from imrec_dagster.partitions import contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
@@ -69,8 +69,16 @@ class Builder:
         self._run([dg.AssetKey("catalog")])
 
     def stale_shards(self, shards: Sequence[str]) -> dict[str, list[Feature]]:
-        """Shards that must be read again, with the features that are missing or stale there."""
-        stale = {shard: stale_features(self._lake, shard, self._pixel_features) for shard in shards}
+        """Shards that must be read again, with the features that are missing or stale there.
+
+        Those of a source that is away are left as they are: read now, every image of theirs would fail.
+        """
+        away = {name for name, root in self._lake.settings().sources.items() if _is_away(root)}
+        stale = {
+            shard: stale_features(self._lake, shard, self._pixel_features)
+            for shard in shards
+            if source_of(shard) not in away
+        }
         return {s: names for s, names in stale.items() if names or not has_fresh_images(self._lake, s)}
 
     def _finish(self, shards: Sequence[str]) -> None:
@@ -114,6 +122,14 @@ class Builder:
         for check in result.get_asset_check_evaluations():
             if not check.passed:
                 raise dg.DagsterInvariantViolationError(f"check {check.check_name} failed: {check.metadata}")
+
+
+def _is_away(root: Path) -> bool:
+    """Whether a source's folder is missing or empty, as where a disk is not mounted."""
+    try:
+        return next(root.iterdir(), None) is None
+    except OSError:
+        return True
 
 
 def build_lake(lake: Lake, *, progress: Progress | None = None, device: str = "auto", home: str | None = None) -> None:

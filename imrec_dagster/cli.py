@@ -110,11 +110,16 @@ def search(
     """Find the images most like IMAGE: a file, or the image_id of one in the lake."""
     from imrec_core.search import ImageId, Recommender, to_json
 
+    weights = _weights(by)
     recommender = Recommender.open(lake)
     is_id = len(image) == 16 and not Path(image).exists()
-    hits = recommender.search(ImageId(image) if is_id else image, k=k, by=_weights(by), where=where, exact=exact)
+    hits = recommender.search(ImageId(image) if is_id else image, k=k, by=weights, where=where, exact=exact)
     if sheet:
-        hits.contact_sheet(sheet, title=f"{image} by {', '.join(by) or next(iter(recommender.generation.features))}")
+        title = f"{image} by {', '.join(by) or next(iter(recommender.generation.features))}"
+        try:
+            hits.contact_sheet(sheet, title=title)
+        except (OSError, ValueError) as error:  # ValueError: Pillow knows no format by that ending
+            raise click.BadParameter(f"cannot write {sheet}: {error}", param_hint="--sheet") from error
     click.echo(to_json(hits) if as_json else _hits_table(hits))
 
 

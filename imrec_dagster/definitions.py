@@ -14,10 +14,11 @@ from imrec_dagster.resources import LakeResource, Progress
 
 def build_definitions(lake: LakeResource, progress: Progress | None = None) -> dg.Definitions:
     """The definitions over one lake."""
+    settings = _settings(lake)
     return dg.Definitions(
-        assets=build_assets(),
+        assets=build_assets(settings.features),
         jobs=[catalog_job, generation_job],
-        schedules=nightly_schedules(_settings(lake)),
+        schedules=nightly_schedules(settings),
         sensors=[image_folders, automation_sensor()],
         resources={"lake": lake, "progress": progress or Progress()},
         executor=dg.in_process_executor,  # the network is loaded once, not once per step

@@ -35,10 +35,10 @@ def recommender(toy_lake: Lake) -> Recommender:
 
 @pytest.fixture(scope="session")
 def large_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """Histograms and hashes of 1500 pictures that never were: enough for graphs to be asked. For reading only."""
+    """Histograms and hashes of 700 pictures that never were: enough for graphs to be asked. For reading only."""
     rng = np.random.default_rng(0)
-    histograms = rng.dirichlet(np.full(512, 0.05), size=1500)
-    hashes = rng.integers(0, 2**64, (1500, 1), dtype=np.uint64)
+    histograms = rng.dirichlet(np.full(512, 0.05), size=700)
+    hashes = rng.integers(0, 2**64, (700, 1), dtype=np.uint64)
     root = tmp_path_factory.mktemp("large") / "lake"
     lake = toy.vector_lake(root, {"rgb_histogram": histograms, "phash": hashes})
     build_generation(lake)
@@ -49,7 +49,9 @@ def large_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 def new_lake(tmp_path: Path) -> Callable[..., Lake]:
     """Makes a lake of `photos` pictures (built unless `built=False`) that a test may change."""
 
-    def make(photos: int = 20, features: tuple[str, ...] = toy.CHEAP, *, built: bool = True, **settings: object) -> Lake:
+    def make(
+        photos: int = 20, features: tuple[str, ...] = toy.CHEAP, *, built: bool = True, **settings: object
+    ) -> Lake:
         toy.write_photos(tmp_path / "photos", range(photos))
         lake = toy.new_lake(tmp_path / "lake", features, **settings)
         if built:

@@ -31,7 +31,7 @@ LAYERS = (
     ("calibration", "contact_sheet", "fusion"),  # plain numbers and drawing, for those below
     ("generation",),  # opens what index builds
     ("index",),  # builds generations
-    ("search", "status"),  # what is asked of a lake
+    ("search", "status", "docs"),  # what is asked of a lake, and of the declarations
 )
 LEVEL = {f"imrec_core.{name}": level for level, layer in enumerate(LAYERS) for name in layer}
 

@@ -360,3 +360,10 @@ def test_batch_of_none_has_empty_results():
     assert len(empty) == 0
     assert empty.resized(8, 8).shape == (0, 8, 8, 3)
     assert empty.colour_counts.shape == (0, 32, 32, 32)
+
+
+def test_png_whose_checksum_does_not_hold_is_damaged():
+    content = bytearray(encode(gradient(60, 40), "PNG"))
+    content[content.index(b"IDAT") + 10] ^= 1
+    with pytest.raises(TruncatedImage):
+        decode(bytes(content))

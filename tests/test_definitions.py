@@ -7,7 +7,7 @@ from imrec_core.features import FEATURES
 from imrec_core.settings import Settings
 from imrec_core.tables import IMAGES
 from imrec_dagster.assets import build_assets
-from imrec_dagster.definitions import build_definitions, defs
+from imrec_dagster.definitions import build_definitions
 from imrec_dagster.resources import LakeResource
 from tests import toy
 
@@ -20,7 +20,12 @@ def key_of(feature) -> dg.AssetKey:
 
 
 @pytest.fixture(scope="module")
-def graph():
+def defs(tmp_path_factory) -> dg.Definitions:
+    return build_definitions(LakeResource(root=str(tmp_path_factory.mktemp("lake"))))
+
+
+@pytest.fixture(scope="module")
+def graph(defs):
     return defs.resolve_asset_graph()
 
 
@@ -29,7 +34,7 @@ def extraction() -> dg.AssetsDefinition:
     return found
 
 
-def test_definitions_load():
+def test_definitions_load(defs):
     dg.Definitions.validate_loadable(defs)
 
 
@@ -113,9 +118,23 @@ def test_lake_toml_that_is_no_toml_keeps_nothing_from_loading(tmp_path):
     assert {s.cron_schedule for s in ours.schedules} == {Settings().nightly_scan, Settings().nightly_reindex}
 
 
-def test_automation_runs_without_being_switched_on(graph):
+def automatic(graph) -> set[str]:
+    keys = graph.get_all_asset_keys()
+    return {key.to_user_string() for key in keys if graph.get(key).automation_condition}
+
+
+def test_automation_runs_without_being_switched_on(defs):
     (sensor,) = (s for s in defs.sensors if isinstance(s, dg.AutomationConditionSensorDefinition))
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
-    automatic = {key for key in graph.get_all_asset_keys() if graph.get(key).automation_condition}
-    assert {dg.AssetKey("images"), *map(key_of, FEATURES.values())} <= automatic
-    assert dg.AssetKey("generation") not in automatic  # the nightly schedule makes it
+
+
+def test_automation_makes_all_but_the_generation(graph):
+    expected = {"images"} | {f"features/{name}" for name in FEATURES} | {f"fitted/{f.name}" for f in DERIVED}
+    assert automatic(graph) == expected  # the nightly schedule makes the generation
+
+
+def test_automation_makes_no_feature_that_the_lake_is_not_to_have(tmp_path):
+    lake = toy.new_lake(tmp_path / "lake", ("phash",))
+    graph = build_definitions(LakeResource(root=str(lake.root))).resolve_asset_graph()
+    assert automatic(graph) == {"images", "features/phash"}
+    assert dg.AssetKey(["features", "dhash"]) in graph.get_all_asset_keys()  # by hand it can be made all the same

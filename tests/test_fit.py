@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_moments_merged_over_any_split_are_those_of_the_whole(seed, cuts, shift)
     rows = np.random.default_rng(seed).normal(size=(60, 7)).astype(np.float32) + np.float32(shift)
     edges = [0, *sorted(cuts), 60]
     merged = Moments(0, np.zeros(7), np.zeros((7, 7)))
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in itertools.pairwise(edges):
         merged = merged.merged(Moments.of(rows[first:last]))
     assert merged.count == 60
     np.testing.assert_allclose(merged.mean, rows.astype(np.float64).mean(axis=0), atol=1e-6)

@@ -41,9 +41,7 @@ def damage(lake: Lake, generation: str, name: str, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["missing", "short", "empty"])
-@pytest.mark.parametrize(
-    "name", ["rows.parquet", "phash.npy", "rgb_histogram.hellinger.hnsw", "generation.json"]
-)
+@pytest.mark.parametrize("name", ["rows.parquet", "phash.npy", "rgb_histogram.hellinger.hnsw", "generation.json"])
 def test_damaged_generation_gives_way_to_the_one_before(lake, caplog, name, how):
     damage(lake, "000002", name, how)
     with caplog.at_level(logging.WARNING, "imrec_core.generation"):
@@ -82,7 +80,7 @@ def test_lake_that_was_never_built_and_folder_that_is_no_lake_say_what_to_do(new
     lake = new_lake(1, TWO, built=False)
     with pytest.raises(MissingTable, match="has no generation yet; run: imrec build"):
         open_generation(lake)
-    with pytest.raises(MissingTable, match="there is no lake at .*imrec build FOLDER"):
+    with pytest.raises(MissingTable, match=r"there is no lake at .*imrec build FOLDER"):
         Recommender.open(tmp_path / "nowhere")
 
 

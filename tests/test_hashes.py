@@ -14,7 +14,22 @@ from tests.pictures import disc, gradient, noise, stripes
 
 LIBRARY = {"ahash": imagehash.average_hash, "dhash": imagehash.dhash, "phash": imagehash.phash}
 
-SIZES = [(1, 1), (7, 5), (8, 8), (9, 8), (8, 9), (31, 33), (32, 32), (1, 90), (90, 1), (640, 480), (255, 257), (90, 300), (40, 73), (40, 72)]
+SIZES = [
+    (1, 1),
+    (7, 5),
+    (8, 8),
+    (9, 8),
+    (8, 9),
+    (31, 33),
+    (32, 32),
+    (1, 90),
+    (90, 1),
+    (640, 480),
+    (255, 257),
+    (90, 300),
+    (40, 73),
+    (40, 72),
+]
 
 
 def white_noise(width: int, height: int, seed: int = 0) -> np.ndarray:

@@ -77,12 +77,12 @@ def derive(lake: Lake) -> None:
                 project_shard(lake, shard, feature)
 
 
-def build(lake: Lake, params: IndexParams = IndexParams()) -> GenerationReport:
+def build(lake: Lake, params: IndexParams | None = None) -> GenerationReport:
     """The whole path: scan, extract, fit, project, index."""
     catalog.update(lake)
     extract(lake)
     derive(lake)
-    return build_generation(lake, params)
+    return build_generation(lake, params or IndexParams())
 
 
 def toy_lake(folder: Path) -> Lake:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 from imrec_core.decode import ImageBatch
@@ -26,7 +27,8 @@ def rgb_histogram(batch: ImageBatch) -> Matrix:
 
     Returns `(n, 512)`, red slowest, blue fastest; a row sums to 1.
     """
-    counts = batch.colour_counts.reshape(len(batch), 8, 4, 8, 4, 8, 4).sum(axis=(2, 4, 6))
+    counts = batch.colour_counts.reshape(len(batch), 8, 4, 32 * 32).sum(axis=2)
+    counts = counts.reshape(len(batch), 8, 8, 4, 32).sum(axis=3) @ np.repeat(np.eye(8, dtype=np.float32), 4, axis=0)
     return _shares(counts.reshape(len(batch), 512))
 
 
@@ -38,14 +40,12 @@ def hsv_histogram(batch: ImageBatch) -> Matrix:
 
     Returns `(n, 256)`, hue slowest, value fastest; a row sums to 1. A colour is taken at the middle of its 32³ cell.
     """
-    bins = _hsv_bins()
-    counts = [np.bincount(bins, weights=image.ravel(), minlength=256) for image in batch.colour_counts]
-    return _shares(np.asarray(counts, dtype=np.float32).reshape(len(batch), 256))
+    return _shares((_hsv_bins() @ batch.colour_counts.reshape(len(batch), -1).T).T)
 
 
 @functools.cache
-def _hsv_bins() -> NDArray[np.intp]:
-    """The HSV bin `(32768,)` of each cell of the 32³ colour cube."""
+def _hsv_bins() -> scipy.sparse.csr_array:
+    """Which HSV bin each cell of the 32³ colour cube falls into: a 0/1 matrix `(256, 32768)`."""
     levels = (np.arange(32) + 0.5) / 32
     rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     value, least = rgb.max(axis=1), rgb.min(axis=1)
@@ -59,7 +59,9 @@ def _hsv_bins() -> NDArray[np.intp]:
         )
     hue, saturation = sextant / 6, chroma / value
     levels_of = [np.minimum((x * n).astype(np.intp), n - 1) for x, n in ((hue, 16), (saturation, 4), (value, 4))]
-    return np.asarray((levels_of[0] * 4 + levels_of[1]) * 4 + levels_of[2])
+    bins = (levels_of[0] * 4 + levels_of[1]) * 4 + levels_of[2]
+    ones = np.ones(len(bins), np.float32)
+    return scipy.sparse.csr_array((ones, (bins, np.arange(len(bins)))), shape=(256, len(bins)))
 
 
 def _shares(counts: Matrix) -> Matrix:

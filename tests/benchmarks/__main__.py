@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks.rows import machine, table
+from tests.benchmarks.rows import Row, core_clock, machine, table
 from tests.benchmarks.workplace import Workplace
 
 SUBJECTS = ("stages", "build", "search", "precision")
@@ -31,7 +31,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="imrec-bench-") as folder:
         work = Workplace(Path(folder), asked.photos, asked.images)
         for name in asked.names or SUBJECTS:
+            before = core_clock()
             found[name] = importlib.import_module(f"tests.benchmarks.{name}").measure(work)
+            wall, own, busy = (after - start for start, after in zip(before, core_clock()))
+            found[name].append(
+                Row("cores busy with others", max(busy - own, 0) / wall, "", "figures of a quiet one count")
+            )
             print(f"\n{name}\n{table(found[name])}", flush=True)
     if asked.json:
         rows = {name: [asdict(row) for row in rows] for name, rows in found.items()}

@@ -47,20 +47,20 @@ def _encoders(files: list[Path], labels: Labels) -> list[Row]:
     with torch.inference_mode():
         true = np.concatenate([eager(part).numpy() for part in torch.from_numpy(pixels).split(16)])
     rows = [Row("eager fp32 P@5", _precision(true, labels))]
-    for asked, least in (("fp32", 0.9999), ("bf16", None)):
+    for asked, least in (("fp32", 0.9999), ("bf16", 0)):
         encoder = load_encoder(_NETWORK, precision=asked, device="cpu")
-        rows += _compared(f"{encoder.backend} {encoder.precision}", encoder(pixels), true, labels, least)
+        rows += _compared(f"{encoder.backend} {encoder.precision}", encoder(pixels), true, labels, 0.999, least)
     alone = np.stack([baseline.embed(Image.open(file).convert("RGB")) for file in files])
-    return [*rows, *_compared("one at a time", alone, true, labels, None)]
+    return [*rows, *_compared("one at a time", alone, true, labels, 0, 0)]
 
 
-def _compared(name: str, vectors: Vectors, true: Vectors, labels: Labels, least: float | None) -> list[Row]:
+def _compared(name: str, vectors: Vectors, true: Vectors, labels: Labels, mean: float, least: float) -> list[Row]:
     cosines = (vectors * true).sum(axis=1)
-    own = (vectors @ true.T).argmax(axis=1) == np.arange(len(true))
+    own = cosines >= (vectors @ true.T).max(axis=1) - 1e-6  # the same picture twice is as near
     return [
-        Row(f"{name}, mean cosine", float(cosines.mean()), at_least=0.999),
-        Row(f"{name}, least cosine", float(cosines.min()), at_least=least),
-        Row(f"{name}, nearest is itself", float(own.mean()), at_least=1.0),
+        Row(f"{name}, mean cosine", float(cosines.mean()), at_least=mean or None),
+        Row(f"{name}, least cosine", float(cosines.min()), at_least=least or None),
+        Row(f"{name}, nearest is itself", float(own.mean()), at_least=1.0 if mean else None),
         Row(f"{name} P@5", _precision(vectors, labels)),
     ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 
 _LIBRARIES = (
     "numpy",
@@ -41,6 +42,14 @@ class Row:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def core_clock() -> tuple[float, float, float]:
+    """Seconds by the wall, of cores busy with this process and its children, and of cores busy at all (Linux)."""
+    stat = Path("/proc/stat")
+    ticks = [int(n) for n in stat.read_text().split("\n", 1)[0].split()[1:]] if stat.exists() else [0] * 5
+    own = sum(os.times()[:4])
+    return perf_counter(), own, (sum(ticks[:8]) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def machine() -> dict[str, str]:

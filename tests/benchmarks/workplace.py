@@ -46,7 +46,7 @@ class Workplace:
     def many(self) -> Path:
         """The photos that can be decoded, linked under several folders, `images` files in all."""
         files = [path for path in sorted(self.photos.rglob("*")) if _is_photo(path)]
-        files = files[:: max(len(files) // self.images, 1)]  # few are of all kinds too
+        files = _spread(files, self.images)
         for i in range(self.images):
             file = files[i % len(files)]
             path = self.folder / "many" / f"copy-{i // len(files)}" / file.relative_to(self.photos)
@@ -59,8 +59,7 @@ class Workplace:
 
     def sample(self, count: int) -> list[Path]:
         """Some of `many`, evenly spread over all kinds of photos."""
-        files = [path for path in sorted(self.many.rglob("*")) if path.is_file()]
-        return files[:: max(len(files) // count, 1)][:count]
+        return _spread([path for path in sorted(self.many.rglob("*")) if path.is_file()], count)
 
     def new_lake(self, name: str, photos: Path) -> Lake:
         """An empty lake that has the photos as its source."""
@@ -72,6 +71,12 @@ class Workplace:
         lake = self.new_lake(name, photos)
         build_plainly(lake)
         return lake
+
+
+def _spread(files: list[Path], count: int) -> list[Path]:
+    """Up to `count` of the files, as many of each kind."""
+    count = min(count, len(files))
+    return [files[i * len(files) // count] for i in range(count)]
 
 
 def _is_photo(path: Path) -> bool:

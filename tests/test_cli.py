@@ -1,0 +1,549 @@
+"""The `imrec` command: what it prints where, its exit statuses, one clear line for whatever is wrong."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import imrec_core
+from imrec_core import Lake
+from imrec_core.extract import _Extraction
+from imrec_core.features import FEATURES
+from imrec_dagster import cli
+from tests import toy
+from tests.pictures import BROKEN, PICTURES
+
+ROOT = Path(imrec_core.__file__).parent.parent
+CHEAP = "rgb_histogram,phash"
+ODD = ("two\nlines.jpg", "sun 🌞.jpg", 'it\'s "quoted".jpg')
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The single line on stderr; it is the only output."""
+        assert self.out == ""
+        (line,) = self.err.strip().splitlines()
+        return line
+
+
+Imrec = Callable[..., Outcome]
+
+
+@pytest.fixture
+def imrec(monkeypatch, capsys, tmp_path) -> Imrec:
+    """Runs the command in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.delenv("IMREC_LAKE", raising=False)
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["imrec", *map(str, arguments)])
+        status, last_words = 0, ""
+        try:
+            cli.main()
+        except SystemExit as end:
+            if isinstance(end.code, str):  # the interpreter prints it and exits with 1
+                status, last_words = 1, end.code + "\n"
+            else:
+                status = end.code or 0
+        out, err = capsys.readouterr()
+        return Outcome(status, out, err + last_words)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory) -> Lake:
+    """Twenty photos, three with odd names, and broken ones; built once, for looking only."""
+    root = tmp_path_factory.mktemp("gallery")
+    toy.write_photos(root / "photos", range(20))
+    for seed, name in enumerate(ODD, start=30):
+        toy.write_photos(root / "photos", [seed])
+        (root / "photos" / f"photo_{seed:03d}.jpg").rename(root / "photos" / name)
+    for name in ("text.jpg", "truncated.jpg"):
+        (root / "photos" / name).write_bytes(BROKEN[name]())
+    (root / "photos" / "broken\nname.jpg").write_bytes(b"")
+    lake = toy.new_lake(root / "lake", CHEAP.split(","))
+    toy.build(lake)
+    return lake
+
+
+def photo(lake: Lake, name: str = "photo_003.jpg") -> Path:
+    return lake.root.parent / "photos" / name
+
+
+def ids(lake: Lake) -> dict[str, str]:
+    """File name to image_id."""
+    rows = [row for table in toy.tables_of(lake, "catalog").values() for row in table.to_pylist()]
+    return {row["path"]: row["image_id"] for row in rows}
+
+
+# -- every command does its work ----------------------------------------------------------------------------
+
+
+def test_build_says_what_was_read_and_published(imrec, tmp_path):
+    toy.write_photos(tmp_path / "holiday", range(12))
+    (tmp_path / "holiday" / "text.jpg").write_bytes(BROKEN["text.jpg"]())
+    built = imrec("build", "holiday", "--features", CHEAP)
+    assert built.status == 0
+    assert "13 new, 0 changed, 0 removed, 0 unchanged images" in built.out
+    assert "12 read, 1 failed (see: imrec failures)" in built.out
+    assert "generation 000001: 12 images" in built.out
+    again = imrec("build")
+    assert again.status == 0
+    assert "0 new, 0 changed, 0 removed, 13 unchanged images" in again.out
+    assert "nothing to do: generation 000001 holds all of it" in again.out
+    assert Lake("data_lake").settings().features == tuple(CHEAP.split(","))
+
+
+def test_build_adds_a_folder_under_the_name_that_is_given(imrec, tmp_path):
+    toy.write_photos(tmp_path / "a", range(3))
+    toy.write_photos(tmp_path / "b", range(3, 6))
+    assert imrec("build", "a", "--features", CHEAP).status == 0
+    assert "generation 000002: 6 images" in imrec("build", "summer=b", "--lake", "data_lake").out
+    assert Lake("data_lake").settings().sources == {"a": tmp_path / "a", "summer": tmp_path / "b"}
+
+
+def test_search_by_file_shows_the_file_itself_first(imrec, gallery):
+    found = imrec("search", photo(gallery), "-k", 3, "--by", "phash", "--lake", gallery.root)
+    assert found.status == 0
+    heading, first, *others = found.out.splitlines()
+    assert heading.split() == ["score", "phash", "image_id", "path"]
+    assert first.split() == ["1", "1.000", "0", ids(gallery)["photo_003.jpg"], str(photo(gallery))]
+    assert len(others) == 2
+
+
+def test_search_by_id_leaves_out_the_image_itself(imrec, gallery):
+    own = ids(gallery)["photo_003.jpg"]
+    found = imrec("search", own, "-k", 5, "--lake", gallery.root)
+    assert found.status == 0
+    assert len(found.out.splitlines()) == 6
+    assert own not in found.out
+
+
+def test_search_prints_json_for_programs(imrec, gallery):
+    by = ("--by", "phash=0.25", "--by", "rgb_histogram:manhattan")
+    found = imrec("search", photo(gallery), "-k", 4, *by, "--exact", "--json", "--lake", gallery.root)
+    hits = json.loads(found.out)["hits"]
+    assert [hit["rank"] for hit in hits] == [1, 2, 3, 4]
+    assert hits[0]["path"] == str(photo(gallery))
+    assert set(hits[0]["parts"]) == {"phash", "rgb_histogram:manhattan"}
+    assert hits[0]["parts"]["phash"] == {"distance": 0.0, "score": 1.0}
+
+
+def test_search_with_a_condition_keeps_to_it(imrec, gallery):
+    where = "path LIKE 'photo_01%'"
+    found = imrec("search", photo(gallery), "-k", 50, "--where", where, "--json", "--lake", gallery.root)
+    hits = json.loads(found.out)["hits"]
+    assert {Path(hit["path"]).name for hit in hits} == {f"photo_01{n}.jpg" for n in range(10)}
+
+
+def test_search_that_leaves_no_image_says_so(imrec, gallery):
+    found = imrec("search", photo(gallery), "--where", "width > 100000", "--lake", gallery.root)
+    assert (found.status, found.out) == (0, "no image left to compare with\n")
+
+
+def test_search_for_more_than_there_are_gives_all(imrec, gallery):
+    found = imrec("search", photo(gallery), "-k", 10_000, "--lake", gallery.root)
+    assert found.status == 0
+    assert len(found.out.splitlines()) == 1 + 20 + len(ODD)
+
+
+def test_search_writes_a_contact_sheet(imrec, gallery, tmp_path):
+    found = imrec("search", photo(gallery), "--sheet", tmp_path / "sheet.png", "--lake", gallery.root)
+    assert found.status == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 300
+
+
+def test_status_tells_a_person_and_a_program_the_same(imrec, gallery):
+    words = imrec("status", "--lake", gallery.root)
+    told = json.loads(imrec("status", "--json", "--lake", gallery.root).out)
+    assert words.status == 0
+    assert told["failed"] == 3
+    assert told["shards"] == 2
+    assert told["generation"]["rows"] == 20 + len(ODD)
+    assert told["up_to_date"] is True
+    assert [(f["name"], f["fresh_shards"], f["stale_shards"]) for f in told["features"]] == [
+        ("rgb_histogram", 2, []),
+        ("phash", 2, []),
+    ]
+    assert f"photos: {20 + len(ODD) + 3} images in {gallery.root.parent / 'photos'}" in words.out
+    assert "2 shards, 3 failed images (imrec failures)" in words.out
+    assert "phash: fresh for 2 of 2 shards" in words.out
+    assert "generation 000001: 23 images" in words.out
+
+
+def test_status_says_what_a_build_would_do(imrec, new_lake):
+    lake = new_lake(20, ("phash",))
+    toy.set_to(lake, features=("phash", "dhash"))
+    assert "imrec build would compute dhash" in imrec("status", "--lake", lake.root).out
+    toy.extract(lake)
+    assert "imrec build would publish a generation" in imrec("status", "--lake", lake.root).out
+    photo(lake).unlink()
+    imrec_core.catalog.update(lake)
+    assert "imrec build would read photos-0000" in imrec("status", "--lake", lake.root).out
+
+
+def test_features_lists_all_of_the_registry(imrec):
+    words, told = imrec("features"), json.loads(imrec("features", "--json").out)
+    assert [f["name"] for f in told] == list(FEATURES)
+    assert [line.split()[0] for line in words.out.splitlines()[1:]] == list(FEATURES)
+    assert told[0]["metrics"] == [m.name for m in FEATURES[told[0]["name"]].metrics]
+
+
+def test_failures_lists_each_with_its_reason(imrec, gallery):
+    words, told = (imrec("failures", *option, "--lake", gallery.root) for option in ((), ("--json",)))
+    failed = {row["path"]: row["error"] for row in json.loads(told.out)}
+    assert set(failed) == {"broken\nname.jpg", "text.jpg", "truncated.jpg"}
+    assert failed["truncated.jpg"].startswith("TruncatedImage: ")
+    assert all(reason in words.out for reason in failed.values())
+
+
+def test_failures_of_a_lake_without_any_are_none(imrec, new_lake):
+    assert imrec("failures", "--lake", new_lake(3, ("phash",)).root).out == "none\n"
+
+
+def test_sql_prints_a_table_csv_and_json(imrec, gallery):
+    statement = "SELECT path, width FROM rows WHERE path LIKE 'photo_00%' ORDER BY path DESC LIMIT 2"
+    words, comma, told = (
+        imrec("sql", statement, *option, "--lake", gallery.root) for option in ((), ("--csv",), ("--json",))
+    )
+    assert "photo_009.jpg" in words.out
+    assert list(csv.reader(io.StringIO(comma.out))) == [
+        ["path", "width"],
+        ["photo_009.jpg", "160"],
+        ["photo_008.jpg", "160"],
+    ]
+    assert json.loads(told.out) == [{"path": "photo_009.jpg", "width": 160}, {"path": "photo_008.jpg", "width": 160}]
+
+
+def test_sql_compares_hashes_bit_by_bit(imrec, gallery):
+    statement = "SELECT max(bit_count(xor(a.vector, b.vector))) AS bits FROM phash a, phash b"
+    ((_, *_), (bits,)) = csv.reader(io.StringIO(imrec("sql", statement, "--csv", "--lake", gallery.root).out))
+    assert 10 < int(bits) <= 64
+
+
+def test_names_with_newlines_quotes_and_emoji_stay_in_one_row(imrec, gallery):
+    listed = imrec("failures", "--lake", gallery.root).out.splitlines()
+    assert len(listed) == 1 + 3
+    assert any("broken\\nname.jpg" in line for line in listed)
+    hits = imrec("search", photo(gallery), "-k", 100, "--lake", gallery.root).out.splitlines()
+    assert len(hits) == 1 + 20 + len(ODD)
+    for name in ("two\\nlines.jpg", "sun 🌞.jpg", 'it\'s "quoted".jpg'):
+        assert any(line.endswith(name) for line in hits)
+
+
+def test_query_with_an_odd_name_is_found_like_others(imrec, gallery):
+    for name in ODD:
+        told = json.loads(imrec("search", photo(gallery, name), "-k", 1, "--json", "--lake", gallery.root).out)
+        assert told["hits"][0]["path"] == str(photo(gallery, name))
+
+
+def test_demo_of_own_photos_searches_three_times_and_draws_a_sheet(imrec, tmp_path):
+    toy.write_photos(tmp_path / "my photos", range(12))
+    lake = toy.new_lake(tmp_path / "lake", ("efficientnet_lite0", "hsv_histogram", "phash"), sources={})
+    asked = imrec("demo", "my photos", "--lake", lake.root)
+    assert asked.status == 0
+    for subject in ("content (efficientnet_lite0)", "colour (hsv_histogram)", "hash (phash)"):
+        _, _, answer = asked.out.partition(f"by {subject}, most like my photos/photo_")
+        assert len([line for line in answer.split("\n\n")[0].splitlines() if line.startswith("  ")]) == 5
+    with Image.open(lake.root / "contact_sheet.png") as sheet:
+        assert sheet.height > 300
+    *_, search, build, ui = asked.out.splitlines()
+    assert "imrec search 'my photos/photo_" in search
+    assert "imrec build " in build
+    assert "imrec ui" in ui
+
+
+def test_ui_becomes_dagster_on_this_machine_alone_over_the_same_instance(imrec, tmp_path, monkeypatch):
+    became = SimpleNamespace()
+    monkeypatch.setattr(
+        os, "execve", lambda path, words, environment: vars(became).update(words=words, env=environment)
+    )
+    assert imrec("ui", "--port", 3456, "--lake", "mine").status == 0
+    words = " ".join(became.words)
+    assert "dagster dev -m imrec_dagster.definitions -h 127.0.0.1 -p 3456" in words
+    assert became.env["DAGSTER_HOME"] == str(tmp_path / "mine" / "dagster")
+    assert became.env["IMREC_LAKE"] == str(tmp_path / "mine")
+    assert "enabled: false" in (tmp_path / "mine" / "dagster" / "dagster.yaml").read_text()
+
+
+# -- what is wrong is said in one line ----------------------------------------------------------------------
+
+
+def complaint(outcome: Outcome) -> str:
+    assert outcome.status == 1
+    assert outcome.complaint.startswith("imrec: ")
+    return outcome.complaint
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"), [("nowhere", "does not exist"), ("empty", "holds no image"), ("texts", "holds no image")]
+)
+def test_folder_without_images_is_refused_and_nothing_is_made(imrec, tmp_path, folder, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("a")
+    line = complaint(imrec("build", folder, "--features", CHEAP))
+    assert str(tmp_path / folder) in line
+    assert said in line
+    assert not (tmp_path / "data_lake").exists()
+
+
+def test_file_in_the_place_of_a_folder_is_refused(imrec, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(PICTURES["noise.jpg"]())
+    assert "is a file" in complaint(imrec("build", "photo.jpg"))
+
+
+def test_build_of_no_folder_asks_for_one(imrec):
+    assert "imrec build FOLDER" in complaint(imrec("build"))
+
+
+def test_build_where_every_image_is_broken_says_so_and_records_why(imrec, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.jpg").write_bytes(b"")
+    refused = imrec("build", "bad", "--features", CHEAP)
+    assert refused.status == 1
+    assert "Traceback" not in refused.err
+    assert "imrec failures" in refused.err.splitlines()[-1]
+    assert "a.jpg" in imrec("failures").out
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        ("rgb_histogramm", "did you mean 'rgb_histogram'?"),
+        ("phash,efficientnet_lite0_pca", "choose that too"),
+        ("", "no feature is chosen"),
+    ],
+)
+def test_features_that_cannot_be_are_refused(imrec, tmp_path, features, said):
+    toy.write_photos(tmp_path / "photos", range(2))
+    assert said in complaint(imrec("build", "photos", "--features", features))
+
+
+def test_name_that_another_folder_has_is_refused(imrec, tmp_path):
+    toy.write_photos(tmp_path / "a", range(2))
+    toy.write_photos(tmp_path / "b", range(2))
+    assert imrec("build", "x=a", "--features", CHEAP).status == 0
+    assert "choose another name" in complaint(imrec("build", "x=b"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nowhere.jpg",), "nowhere.jpg"),
+        (("text.jpg",), "text.jpg"),
+        (("0123456789abcdef",), "no image '0123456789abcdef'"),
+        (("photo_003.jpg", "--by", "phsah"), "did you mean 'phash'?"),
+        (("photo_003.jpg", "--by", "rgb_histogram:helinger"), "did you mean 'hellinger'?"),
+        (("photo_003.jpg", "-k", "0"), "k is 0"),
+        (("photo_003.jpg", "-k", "-3"), "k is -3"),
+        (("photo_003.jpg", "--by", "phash=-1"), "weight"),
+        (("photo_003.jpg", "--by", "phash=nan"), "weight"),
+        (("photo_003.jpg", "--where", "widht > 3"), "widht"),
+        (("photo_003.jpg", "--where", "width >"), "where: "),
+        (("photo_003.jpg", "--where", "true; DROP TABLE rows"), "where: "),
+        (("photo_003.jpg", "--where", "(SELECT count(*) FROM read_csv('/etc/passwd')) > 0"), "where: "),
+        (("photo_003.jpg", "--where", "(SELECT count(*) FROM '/etc/passwd') > 0"), "where: "),
+        (("photo_003.jpg", "--where", "1) UNION (SELECT 1"), "where: "),
+    ],
+)
+def test_search_that_cannot_be_answered_says_why(imrec, gallery, monkeypatch, arguments, said):
+    query, *options = arguments
+    monkeypatch.chdir(gallery.root.parent / "photos")
+    line = complaint(imrec("search", query, *options, "--lake", gallery.root))
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DROP VIEW catalog", "SELECT 1; SELECT 2", "COPY catalog TO 'x.csv'", "SELEC 1", "SELECT nothing FROM rows", ""],
+)
+def test_sql_that_is_not_one_valid_select_is_refused(imrec, gallery, tmp_path, statement):
+    assert "SQL: " in complaint(imrec("sql", statement, "--lake", gallery.root))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("search", "a.jpg"), ("status",), ("failures",), ("sql", "SELECT 1")],
+    ids=lambda arguments: arguments[0],
+)
+def test_lake_that_was_never_built_is_no_surprise(imrec, tmp_path, arguments):
+    line = complaint(imrec(*arguments, "--lake", "nowhere"))
+    assert f"there is no lake at {tmp_path / 'nowhere'}; make one with: imrec build FOLDER" in line
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_lake_settings_that_cannot_be_are_named(imrec, new_lake):
+    lake = new_lake(2, ("phash",))
+    lake.settings_path.write_text("shard_siez = 3\n")
+    assert "did you mean 'shard_size'?" in complaint(imrec("build", "--lake", lake.root))
+
+
+def test_lake_in_a_place_that_cannot_be_written_is_refused(imrec, tmp_path):
+    toy.write_photos(tmp_path / "photos", range(2))
+    (tmp_path / "taken").write_text("a file")
+    assert "taken" in complaint(imrec("build", "photos", "--lake", "taken/lake", "--features", CHEAP))
+
+
+def test_full_disk_keeps_what_is_finished(imrec, tmp_path, monkeypatch):
+    toy.write_photos(tmp_path / "photos", range(30))
+    lake = toy.new_lake(tmp_path / "data_lake", CHEAP.split(","), shard_size=8)
+    write = pq.write_table
+
+    def full(table, path, **options):
+        if str(path).endswith("photos-0002.parquet") and "features" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(table, path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "write_table", full)
+        line = complaint(imrec("build"))
+    assert "no space left on the disk" in line
+    before = toy.times(lake, "images", "features")
+    assert {Path(name).stem for name in before} == {"photos-0000", "photos-0001"}
+    assert "generation 000001: 30 images" in imrec("build").out
+    assert before.items() <= toy.times(lake, "images", "features").items()
+
+
+def test_interrupted_build_says_one_line_and_goes_on_the_next_time(imrec, tmp_path, monkeypatch):
+    toy.write_photos(tmp_path / "photos", range(30))
+    lake = toy.new_lake(tmp_path / "data_lake", CHEAP.split(","), shard_size=8)
+    run = _Extraction.run
+
+    def interrupted(self):
+        if self._shard == "photos-0002":
+            raise KeyboardInterrupt
+        return run(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Extraction, "run", interrupted)
+        assert "interrupted; what was finished is kept" in complaint(imrec("build"))
+    before = toy.times(lake, "images", "features")
+    assert {Path(name).stem for name in before} == {"photos-0000", "photos-0001"}
+    assert "generation 000001: 30 images" in imrec("build").out
+    assert before.items() <= toy.times(lake, "images", "features").items()
+
+
+def test_source_that_is_away_is_a_warning_and_the_others_are_built(imrec, tmp_path):
+    toy.write_photos(tmp_path / "here", range(4))
+    toy.write_photos(tmp_path / "disk", range(4, 8))
+    assert imrec("build", "here", "disk", "--features", CHEAP).status == 0
+    (tmp_path / "disk").rename(tmp_path / "elsewhere")
+    toy.write_photos(tmp_path / "here", [9])
+    built = imrec("build")
+    assert built.status == 0
+    assert f"imrec: skipped: source 'disk': {tmp_path / 'disk'} does not exist" in built.err
+    assert "1 new, 0 changed, 0 removed" in built.out
+    assert "9 images" in built.out
+    (tmp_path / "here").rename(tmp_path / "also elsewhere")
+    refused = imrec("build")
+    assert refused.status == 1
+    assert "no source can be read; what the lake holds is kept" in refused.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serach",),
+        ("search",),
+        ("search", "a.jpg", "-k", "many"),
+        ("search", "a.jpg", "--by", "phash=much"),
+        ("build", "--device", "abacus"),
+        ("build", "--colour"),
+        ("sql",),
+        ("ui", "--port", "x"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2_and_says_how(imrec, arguments):
+    refused = imrec(*arguments)
+    assert refused.status == 2
+    assert refused.out == ""
+    assert "Usage: imrec" in refused.err
+    assert "Error: " in refused.err
+
+
+@pytest.mark.parametrize("sheet", ["no/such/folder/sheet.png", "sheet.xyz"])
+def test_sheet_that_cannot_be_written_is_wrong_usage(imrec, gallery, sheet):
+    refused = imrec("search", photo(gallery), "--sheet", sheet, "--lake", gallery.root)
+    assert refused.status == 2
+    assert f"cannot write {sheet}" in refused.err
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in cli.imrec.commands)], ids=" ".join)
+def test_help_of_every_command_exits_with_0(imrec, command):
+    shown = imrec(*command, "--help")
+    assert shown.status == 0
+    assert shown.out.startswith("Usage: imrec")
+
+
+def test_help_lists_all_commands(imrec):
+    shown = imrec("--help").out
+    assert all(f"\n  {name} " in shown for name in cli.imrec.commands)
+
+
+# -- from outside -------------------------------------------------------------------------------------------
+
+
+def outside(*arguments: object, cwd: Path | None = None, **options) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "imrec_dagster.cli", *map(str, arguments)]
+    environment = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "IMREC_LAKE")}
+    environment["PYTHONPATH"] = str(ROOT)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd or ROOT, env=environment, **options)
+
+
+def test_error_reaches_the_shell_as_status_1_and_one_line(tmp_path):
+    refused = outside("status", "--lake", tmp_path / "nowhere")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("imrec: there is no lake at ")
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["--help", "search", "status", "failures", "sql", "features"])
+def test_looking_at_a_lake_loads_neither_torch_nor_dagster(gallery, command):
+    arguments = {
+        "search": [ids(gallery)["photo_003.jpg"]],
+        "sql": ["SELECT count(*) FROM images"],
+    }.get(command, [])
+    lake = [] if command in ("--help", "features") else ["--lake", str(gallery.root)]
+    code = "import sys; from imrec_dagster.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, command, *arguments, *lake], cwd=ROOT, capture_output=True, text=True
+    )
+    loaded = set(ran.stderr.split())
+    assert ran.stdout
+    assert "imrec_dagster.cli" in loaded
+    assert loaded & {"torch", "torchvision", "openvino", "dagster"} == set()
+
+
+def test_reader_that_stops_early_is_no_error(gallery):
+    command = f"{sys.executable} -m imrec_dagster.cli sql 'SELECT * FROM range(200000)' --csv --lake {gallery.root}"
+    ran = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} | head -1"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.stderr == ""
+    assert ran.stdout == "range\n"

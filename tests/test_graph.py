@@ -1,0 +1,586 @@
+"""The Dagster graph over small lakes: what runs, what is computed anew, what is shown, what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from imrec_core import ImageId, Lake, Recommender
+from imrec_core.catalog import CatalogDiff
+from imrec_core.check import check_rows, check_vectors
+from imrec_core.extract import STAGES
+from imrec_core.features import FEATURES, find_feature
+from imrec_core.lake import source_of
+from imrec_core.tables import to_vectors
+from imrec_dagster.assets import GENERATION, IMAGES, MANIFEST, build_assets, feature_key, fitted_key
+from imrec_dagster.automation import image_folders
+from imrec_dagster.build import Builder, build_lake
+from imrec_dagster.definitions import build_definitions
+from imrec_dagster.partitions import contiguous, range_tags
+from imrec_dagster.resources import LakeResource, Progress
+from tests import toy
+from tests.pictures import BROKEN, PICTURES, write_pictures
+
+TWO = ("rgb_histogram", "phash")
+TABLES = ("catalog", "images", "features")
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def lasting_instance(tmp_path):
+    (tmp_path / "home").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+        yield instance
+
+
+@pytest.fixture
+def lake(new_lake) -> Lake:
+    """Forty photos in five shards of eight, not built yet."""
+    return new_lake(40, TWO, built=False, shard_size=8)
+
+
+def shard(number: int) -> str:
+    return f"photos-{number:04d}"
+
+
+def resource(lake: Lake) -> LakeResource:
+    return LakeResource(root=str(lake.root))
+
+
+def materialize(lake: Lake, instance: dg.DagsterInstance, *keys: dg.AssetKey, **options):
+    return dg.materialize(
+        build_assets(),
+        selection=dg.AssetSelection.assets(*keys),
+        instance=instance,
+        resources={"lake": resource(lake), "progress": Progress()},
+        **options,
+    )
+
+
+def events(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[dg.AssetMaterialization]:
+    """Every materialisation of an asset, oldest first."""
+    records = instance.fetch_materializations(key, limit=1000, ascending=True).records
+    return [record.asset_materialization for record in records]
+
+
+def partitions(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[str]:
+    return [event.partition for event in events(instance, key)]
+
+
+def shown(event: dg.AssetMaterialization) -> dict[str, object]:
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+def findable(lake: Lake) -> set[str]:
+    """The names of all files that any search can give."""
+    recommender = Recommender.open(lake)
+    first, second = recommender.generation.rows["image_id"].to_pylist()[:2]
+    hits = [*recommender.search(ImageId(first), k=10_000), *recommender.search(ImageId(second), k=10_000)]
+    return {Path(hit.path).name for hit in hits}
+
+
+# -- a build ------------------------------------------------------------------------------------------------
+
+
+def test_build_makes_pictures_findable_and_broken_ones_rows(tmp_path):
+    write_pictures(tmp_path / "photos")
+    toy.write_photos(tmp_path / "photos", range(20))
+    lake = toy.new_lake(tmp_path / "lake", TWO)
+    build_lake(lake, home=str(tmp_path / "home"))
+    images = pa.concat_tables(toy.tables_of(lake, "images").values()).to_pylist()
+    paths = {row["image_id"]: row["path"] for t in toy.tables_of(lake, "catalog").values() for row in t.to_pylist()}
+    failed = {paths[row["image_id"]]: row["error"] for row in images if row["status"] == "failed"}
+    assert set(failed) == set(BROKEN)
+    assert all(failed.values())
+    assert findable(lake) == {*PICTURES, *(f"photo_{seed:03d}.jpg" for seed in range(20))}
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
+
+
+def test_first_build_is_one_scan_and_one_run_for_all_the_rest(lake, instance):
+    Builder(lake, instance).build()
+    assert instance.get_runs_count() == 2
+    assert [shown(event)["dagster/row_count"] for event in events(instance, GENERATION)] == [40]
+
+
+def test_build_with_nothing_new_only_scans(lake, instance):
+    Builder(lake, instance).build()
+    before = toy.times(lake, *TABLES, "generations")
+    Builder(lake, instance).build()
+    assert instance.get_runs_count() == 3
+    assert partitions(instance, MANIFEST) == [shard(n) for n in range(5)]
+    assert len(events(instance, dg.AssetKey("catalog"))) == 2
+    assert toy.times(lake, *TABLES, "generations") == before
+
+
+def test_partition_shows_rows_failures_speed_stages_and_thumbnails(tmp_path, instance):
+    toy.write_photos(tmp_path / "photos", range(10))
+    for name in ("text.jpg", "empty.jpg", "truncated.jpg"):
+        (tmp_path / "photos" / name).write_bytes(BROKEN[name]())
+    lake = toy.new_lake(tmp_path / "lake", TWO)
+    Builder(lake, instance).build()
+    (images,), (phash,) = events(instance, IMAGES), events(instance, feature_key("phash"))
+    assert shown(images)["dagster/partition_row_count"] == 13
+    assert shown(phash)["dagster/partition_row_count"] == 10
+    for event in (images, phash):
+        found = shown(event)
+        assert found["failed"] == 3
+        assert found["images per second"] > 0
+        assert {f"seconds: {stage}" for stage in STAGES} <= set(found)
+        assert found["seconds: decode"] > 0
+        assert found["thumbnails"].startswith("![](data:image/jpeg;base64,/9j/")
+        assert "| UnreadableImage | 2 |" in found["failures"]
+        assert "| TruncatedImage | 1 |" in found["failures"]
+        assert found["bytes"] == Path(found["path"]).stat().st_size
+
+
+def test_one_feature_of_one_shard_materialises_alone(lake, instance):
+    Builder(lake, instance).scan()
+    result = materialize(lake, instance, feature_key("phash"), partition_key=shard(2))
+    assert result.success
+    made = [(e.asset_key.to_user_string(), e.partition) for e in result.get_asset_materialization_events()]
+    assert made == [("features/phash", shard(2))]
+    assert set(toy.times(lake, "features")) == {f"features/phash/{shard(2)}.parquet"}
+
+
+def test_run_over_several_partitions_shows_each_its_own_numbers(lake, instance):
+    (lake.root.parent / "photos" / "photo_009.jpg").write_bytes(b"no picture")  # of shard 1
+    Builder(lake, instance).scan()
+    result = materialize(lake, instance, feature_key("phash"), tags=range_tags(shard(0), shard(2)))
+    assert result.success
+    found = {event.partition: shown(event) for event in events(instance, feature_key("phash"))}
+    assert {key: (one["dagster/partition_row_count"], one["failed"]) for key, one in found.items()} == {
+        shard(0): (8, 0),
+        shard(1): (7, 1),
+        shard(2): (8, 0),
+    }
+    assert {Path(one["path"]).stem for one in found.values()} == set(found)
+
+
+def test_checks_of_a_run_cover_all_its_partitions(lake, instance):
+    Builder(lake, instance).scan()
+    result = materialize(lake, instance, IMAGES, feature_key("phash"), tags=range_tags(shard(0), shard(4)))
+    found = {(e.asset_key.path[-1], e.check_name): e for e in result.get_asset_check_evaluations()}
+    assert set(found) == {
+        ("images", "rows_match_manifest"),
+        ("phash", "rows_match_manifest"),
+        ("phash", "vectors_are_sound"),
+    }
+    assert all(e.passed and e.metadata["shards"].value == 5 for e in found.values())
+
+
+# -- changes ------------------------------------------------------------------------------------------------
+
+
+def test_only_shards_with_a_change_are_computed_anew(lake, instance):
+    photos = lake.root.parent / "photos"
+    Builder(lake, instance).build()
+    before = toy.times(lake, "images", "features")
+    opened = Recommender.open(lake)
+    assert "photo_017.jpg" in findable(lake)
+    (photos / "photo_001.jpg").write_bytes((photos / "photo_002.jpg").read_bytes())  # changed: shard 0
+    (photos / "photo_017.jpg").unlink()  # shard 2
+    toy.write_photos(photos, [40])  # new: the last shard is full
+    Builder(lake, instance).build()
+    touched = [shard(0), shard(2), shard(5)]
+    assert partitions(instance, MANIFEST)[5:] == touched
+    assert sorted(partitions(instance, feature_key("phash"))[5:]) == touched
+    assert toy.rewritten(before, toy.times(lake, "images", "features")) == {
+        f"{folder}/{key}.parquet"
+        for folder in ("images", "features/rgb_histogram", "features/phash")
+        for key in touched
+    }
+    assert findable(lake) == {f"photo_{seed:03d}.jpg" for seed in range(41)} - {"photo_017.jpg"}
+    hits = opened.search(photos / "photo_002.jpg", k=2)
+    assert {Path(hit.path).name for hit in hits} == {"photo_001.jpg", "photo_002.jpg"}
+    assert hits[0].score == hits[1].score
+
+
+def test_higher_version_of_a_feature_computes_that_feature_alone(lake, instance, monkeypatch):
+    Builder(lake, instance).build()
+    before = toy.times(lake, "catalog", "features")
+    monkeypatch.setitem(FEATURES, "phash", replace(FEATURES["phash"], version=FEATURES["phash"].version + 1))
+    Builder(lake, instance).build()
+    again = {f"features/phash/{shard(n)}.parquet" for n in range(5)}
+    assert toy.rewritten(before, toy.times(lake, "catalog", "features")) == again
+    assert len(events(instance, feature_key("phash"))) == 10
+    assert len(events(instance, feature_key("rgb_histogram"))) == 5
+    assert len(events(instance, GENERATION)) == 2
+
+
+def test_feature_added_to_the_lake_leaves_the_others_alone(lake, instance):
+    Builder(lake, instance).build()
+    before = toy.times(lake, "features")
+    toy.set_to(lake, features=(*TWO, "dhash"))
+    Builder(lake, instance).build()
+    assert toy.rewritten(before, toy.times(lake, "features")) == {
+        f"features/dhash/{shard(n)}.parquet" for n in range(5)
+    }
+    assert list(Recommender.open(lake).generation.features) == [*TWO, "dhash"]
+
+
+def test_damaged_table_is_made_again(lake, instance):
+    Builder(lake, instance).build()
+    path = lake.feature_path("phash", shard(3))
+    whole = lake.read_table(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    Builder(lake, instance).build()
+    assert lake.read_table(path).equals(whole)
+    assert partitions(instance, feature_key("phash"))[5:] == [shard(3)]
+
+
+def test_crash_between_telling_and_writing_loses_no_change(lake, instance, monkeypatch):
+    Builder(lake, instance).build()
+    toy.write_photos(lake.root.parent / "photos", [40])
+    version = lake.made_from(lake.catalog_path(shard(0)))
+
+    def crash(self, lake):
+        raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the power went"):
+        patch.setattr(CatalogDiff, "apply", crash)
+        Builder(lake, instance).scan()
+    assert partitions(instance, MANIFEST)[5:] == [shard(5)]  # told, though not written
+    assert not lake.catalog_path(shard(5)).exists()
+    Builder(lake, instance).build()
+    assert partitions(instance, MANIFEST)[5:] == [shard(5), shard(5)]
+    assert "photo_040.jpg" in findable(lake)
+    assert lake.made_from(lake.catalog_path(shard(0))) == version
+
+
+def test_failure_in_one_shard_keeps_those_before_it(lake, instance, monkeypatch):
+    write = Lake.write_table
+
+    def full(self, path, table, made_from):
+        if path == lake.feature_path("phash", shard(3)):
+            raise RuntimeError("something broke")
+        return write(self, path, table, made_from)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="something broke"):
+        patch.setattr(Lake, "write_table", full)
+        Builder(lake, instance).build()
+    before = toy.times(lake, "images", "features")
+    assert {Path(name).stem for name in before} >= {shard(0), shard(1), shard(2)}
+    Builder(lake, instance).build()
+    after = toy.times(lake, "images", "features")
+    assert not {name for name in toy.rewritten(before, after) if Path(name).stem in (shard(0), shard(1), shard(2))}
+    assert len(findable(lake)) == 40
+
+
+# -- sources that are away ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_sources(tmp_path, instance) -> Lake:
+    """Sources `here` and `disk`, built."""
+    toy.write_photos(tmp_path / "here", range(8))
+    toy.write_photos(tmp_path / "disk", range(20, 28))
+    sources = {"here": tmp_path / "here", "disk": tmp_path / "disk"}
+    lake = toy.new_lake(tmp_path / "lake", TWO, sources=sources)
+    Builder(lake, instance).build()
+    return lake
+
+
+def take_away(root: Path, *, leaving_a_folder: bool) -> None:
+    root.rename(root.with_name("elsewhere"))
+    if leaving_a_folder:
+        root.mkdir()
+
+
+@pytest.mark.parametrize("leaving_a_folder", [False, True], ids=["gone", "empty mount point"])
+def test_source_that_is_away_loses_nothing_and_holds_up_nobody(two_sources, instance, leaving_a_folder):
+    root = two_sources.root.parent
+    before = toy.times(two_sources, *TABLES)
+    take_away(root / "disk", leaving_a_folder=leaving_a_folder)
+    toy.write_photos(root / "here", [8])
+    Builder(two_sources, instance).build()
+    assert {source_of(Path(name).stem) for name in toy.rewritten(before, toy.times(two_sources, *TABLES))} == {"here"}
+    assert findable(two_sources) == {f"photo_{seed:03d}.jpg" for seed in [*range(9), *range(20, 28)]}
+    assert "disk" in shown(events(instance, dg.AssetKey("catalog"))[-1])["unavailable"]
+
+
+@pytest.mark.parametrize("leaving_a_folder", [False, True], ids=["gone", "empty mount point"])
+def test_source_that_is_away_keeps_its_tables_when_there_is_more_to_compute(two_sources, instance, leaving_a_folder):
+    before = toy.tables_of(two_sources, "images", "features/rgb_histogram")
+    take_away(two_sources.root.parent / "disk", leaving_a_folder=leaving_a_folder)
+    toy.set_to(two_sources, features=(*TWO, "dhash"))
+    Builder(two_sources, instance).build()
+    after = toy.tables_of(two_sources, "images", "features/rgb_histogram")
+    assert after["images/disk-0000.parquet"] == before["images/disk-0000.parquet"]
+    assert after["features/rgb_histogram/disk-0000.parquet"] == before["features/rgb_histogram/disk-0000.parquet"]
+    assert two_sources.feature_path("dhash", "here-0000").exists()
+    assert "photo_020.jpg" in findable(two_sources)
+
+
+# -- checks -------------------------------------------------------------------------------------------------
+
+
+def rewrite(lake: Lake, path: Path, table: pa.Table) -> None:
+    """Put another table in the place of one, with the metadata that says it is up to date."""
+    lake.write_table(path, table.replace_schema_metadata(None), lake.made_from(path))
+
+
+def with_vectors(table: pa.Table, vectors: np.ndarray) -> pa.Table:
+    return table.set_column(1, table.schema.field(1), to_vectors(vectors))
+
+
+def doubled(table: pa.Table) -> pa.Table:
+    return pa.concat_tables([table.slice(0, 1), table.slice(0, 1), table.slice(2)])
+
+
+@pytest.fixture
+def built(new_lake) -> Lake:
+    return new_lake(16, TWO, shard_size=8)
+
+
+def test_sound_tables_have_no_problems(built):
+    for key in built.live_shards():
+        assert check_rows(built, key) == []
+        for feature in map(find_feature, TWO):
+            assert check_rows(built, key, feature) == check_vectors(built, key, feature) == []
+
+
+@pytest.mark.parametrize("feature", [None, "phash"])
+def test_check_finds_an_image_that_stands_twice(built, feature):
+    path = built.feature_path(feature, shard(1)) if feature else built.images_path(shard(1))
+    rewrite(built, path, doubled(built.read_table(path)))
+    found = " ".join(check_rows(built, shard(1), feature and find_feature(feature)))
+    assert "photos-0001: an image_id stands there twice" in found
+    assert "other images than the manifest's" in found
+
+
+def test_check_finds_missing_rows_and_rows_in_another_order(built):
+    phash = find_feature("phash")
+    path = built.feature_path("phash", shard(0))
+    table = built.read_table(path)
+    rewrite(built, path, table.slice(1))
+    assert check_rows(built, shard(0), phash) == ["photos-0000: 7 rows, expected are 8"]
+    rewrite(built, path, table.take([1, 0, *range(2, 8)]))
+    assert "in another order" in " ".join(check_rows(built, shard(0), phash))
+
+
+def test_check_finds_a_vector_of_another_length_than_one(built):
+    unit = replace(find_feature("rgb_histogram"), unit_norm=True)
+    path = built.feature_path(unit.name, shard(0))
+    table = built.read_table(path)
+    numbers = np.stack(table["vector"].to_numpy())
+    numbers /= np.linalg.norm(numbers, axis=1, keepdims=True)
+    rewrite(built, path, with_vectors(table, numbers))
+    assert check_vectors(built, shard(0), unit) == []
+    numbers[7] *= 1.01
+    rewrite(built, path, with_vectors(table, numbers))
+    assert check_vectors(built, shard(0), unit) == ["photos-0000: a vector of length 1.0100, declared is 1"]
+
+
+def test_check_finds_what_is_not_finite_of_another_schema_or_version_or_not_there(built):
+    histogram = find_feature("rgb_histogram")
+    path = built.feature_path("rgb_histogram", shard(0))
+    table = built.read_table(path)
+    numbers = np.stack(table["vector"].to_numpy())
+    numbers[3, 3] = np.nan
+    rewrite(built, path, with_vectors(table, numbers))
+    assert check_vectors(built, shard(0), histogram) == ["photos-0000: numbers that are not finite"]
+    rewrite(built, path, table.rename_columns(["image_id", "numbers"]))
+    assert "schema" in check_vectors(built, shard(0), histogram)[0]
+    built.write_table(path, table, {**built.made_from(path), "shard_version": "of yesterday"})
+    assert check_vectors(built, shard(0), histogram) == ["photos-0000: made from another version of the shard"]
+    path.unlink()
+    assert "missing" in check_vectors(built, shard(0), histogram)[0]
+
+
+def test_nothing_is_built_upon_a_table_that_fails_its_check(lake, instance):
+    Builder(lake, instance).build()
+    toy.write_photos(lake.root.parent / "photos", [40])  # so that there is a new generation to make
+    Builder(lake, instance).scan()
+    path = lake.feature_path("rgb_histogram", shard(1))
+    table = lake.read_table(path)
+    numbers = np.stack(table["vector"].to_numpy())
+    numbers[0, 0] = np.inf
+    rewrite(lake, path, with_vectors(table, numbers))
+    keys = [IMAGES, *map(feature_key, TWO), GENERATION]
+    tags = range_tags(shard(0), shard(5))
+    result = materialize(lake, instance, *keys, tags=tags, raise_on_error=False)
+    assert not result.success
+    failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert [(e.asset_key, e.check_name) for e in failed] == [(feature_key("rgb_histogram"), "vectors_are_sound")]
+    assert "photos-0001: numbers that are not finite" in failed[0].metadata["problems"].value
+    assert len(events(instance, GENERATION)) == 1
+    path.unlink()
+    assert materialize(lake, instance, *keys, tags=tags, raise_on_error=False).success
+    assert len(events(instance, GENERATION)) == 2
+
+
+# -- what runs by itself ------------------------------------------------------------------------------------
+
+
+def nightly_reindex(lake: Lake, instance: dg.DagsterInstance):
+    (schedule,) = (s for s in build_definitions(resource(lake)).schedules if s.name == "nightly_reindex")
+    night = datetime(2026, 11, 20, 3, tzinfo=UTC)
+    with dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=night, resources={"lake": resource(lake)}
+    ) as context:
+        return schedule(context)
+
+
+def test_nightly_schedule_reindexes_only_where_there_is_something_new(lake, lasting_instance):
+    Builder(lake, lasting_instance).build()
+    skip = nightly_reindex(lake, lasting_instance)
+    assert isinstance(skip, dg.SkipReason)
+    assert "nothing new" in skip.skip_message
+    (lake.root.parent / "photos" / "photo_003.jpg").unlink()
+    Builder(lake, lasting_instance).scan()
+    skip = nightly_reindex(lake, lasting_instance)
+    assert isinstance(skip, dg.SkipReason)
+    assert shard(0) in skip.skip_message  # not read yet: a generation now would lack it
+    materialize(lake, lasting_instance, IMAGES, *map(feature_key, TWO), partition_key=shard(0))
+    assert isinstance(nightly_reindex(lake, lasting_instance), dg.RunRequest)
+    assert (
+        build_definitions(resource(lake))
+        .resolve_job_def("reindex")
+        .execute_in_process(instance=lasting_instance)
+        .success
+    )
+    assert isinstance(nightly_reindex(lake, lasting_instance), dg.SkipReason)
+    assert "photo_003.jpg" not in findable(lake)
+
+
+def look(lake: Lake, cursor: str | None):
+    return image_folders(dg.build_sensor_context(cursor=cursor, resources={"lake": resource(lake)}))
+
+
+def test_sensor_asks_for_a_scan_when_a_folder_is_new(lake):
+    first = look(lake, None)
+    assert len(first.run_requests) == 1
+    skip = look(lake, first.cursor)
+    assert isinstance(skip, dg.SkipReason)
+    assert "no folder has changed" in skip.skip_message
+    toy.write_photos(lake.root.parent / "photos" / "summer", range(50, 53))
+    second = look(lake, first.cursor)
+    assert len(second.run_requests) == 1
+    assert second.run_requests[0].run_key != first.run_requests[0].run_key
+
+
+def test_sensor_does_nothing_while_a_source_is_away(two_sources):
+    root = two_sources.root.parent
+    cursor = look(two_sources, None).cursor
+    take_away(root / "disk", leaving_a_folder=False)
+    skip = look(two_sources, cursor)
+    assert isinstance(skip, dg.SkipReason)
+    assert str(root / "disk") in skip.skip_message
+
+
+def test_sensor_skips_while_the_lake_has_no_source(tmp_path):
+    skip = look(toy.new_lake(tmp_path / "lake", sources={}), None)
+    assert isinstance(skip, dg.SkipReason)
+    assert "imrec build" in skip.skip_message
+
+
+class Automation:
+    """What the automation sensor would ask for, tick after tick."""
+
+    def __init__(self, lake: Lake, instance: dg.DagsterInstance) -> None:
+        self._defs, self._instance = build_definitions(resource(lake)), instance
+        self._cursor = None
+
+    def tick(self) -> dict[str, list[str]]:
+        result = dg.evaluate_automation_conditions(
+            self._defs, self._instance, asset_selection=dg.AssetSelection.all(), cursor=self._cursor
+        )
+        self._cursor = result.cursor
+        keys = self._defs.resolve_asset_graph().materializable_asset_keys
+        asked = {key: result.get_requested_partitions(key) for key in keys if result.get_num_requested(key)}
+        return {key.to_user_string(): sorted(p for p in partitions if p) for key, partitions in asked.items()}
+
+
+def test_automation_asks_for_new_and_changed_shards_and_for_nothing_else(lake, instance):
+    automation = Automation(lake, instance)
+    photos = lake.root.parent / "photos"
+    made = [IMAGES, *map(feature_key, TWO)]
+    assert automation.tick() == {}
+    Builder(lake, instance).scan()
+    every = [shard(n) for n in range(5)]
+    names = ["images", "features/rgb_histogram", "features/phash"]
+    assert automation.tick() == dict.fromkeys(names, every)
+    materialize(lake, instance, *made, tags=range_tags(shard(0), shard(4)))
+    assert automation.tick() == {}
+    Builder(lake, instance).scan()
+    assert automation.tick() == {}
+    (photos / "photo_010.jpg").write_bytes((photos / "photo_011.jpg").read_bytes())
+    toy.write_photos(photos, [40])
+    Builder(lake, instance).scan()
+    assert automation.tick() == dict.fromkeys(names, [shard(1), shard(5)])
+    assert automation.tick() == {}  # asked for, though not made yet
+
+
+def test_automation_asks_again_for_a_shard_that_changes_right_after_it_asked(lake, instance):
+    automation = Automation(lake, instance)
+    automation.tick()
+    Builder(lake, instance).scan()
+    automation.tick()
+    (lake.root.parent / "photos" / "photo_010.jpg").unlink()
+    Builder(lake, instance).scan()
+    assert set(automation.tick()) == {"images", "features/rgb_histogram", "features/phash"}
+    assert automation.tick() == {}
+
+
+def test_automation_tries_a_failed_shard_once_more_and_not_for_ever(lake, instance, monkeypatch):
+    automation = Automation(lake, instance)
+    automation.tick()
+    Builder(lake, instance).scan()
+    automation.tick()
+
+    def fail():
+        with monkeypatch.context() as patch:
+            patch.setattr(Lake, "write_table", lambda *_: 1 / 0)
+            materialize(lake, instance, IMAGES, partition_key=shard(0), raise_on_error=False)
+
+    fail()
+    assert automation.tick() == {"images": [shard(0)]}
+    fail()
+    assert automation.tick() == {}
+
+
+def test_automation_fits_when_the_base_is_complete_and_then_projects(new_lake, instance):
+    base, derived = feature_key("efficientnet_lite0"), feature_key("efficientnet_lite0_pca")
+    lake = new_lake(16, (base.path[-1], derived.path[-1]), built=False, shard_size=8)
+    automation = Automation(lake, instance)
+
+    def made(key: dg.AssetKey, version: str, partition: str | None = None) -> dict[str, list[str]]:
+        tags = {"dagster/data_version": version}
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition, tags=tags))
+        return automation.tick()
+
+    automation.tick()
+    Builder(lake, instance).scan()
+    assert automation.tick() == dict.fromkeys(["images", base.to_user_string()], [shard(0), shard(1)])
+    assert made(base, "a", shard(0)) == {}
+    assert made(base, "b", shard(1)) == {"fitted/efficientnet_lite0_pca": []}
+    assert made(fitted_key(derived.path[-1]), "f") == {derived.to_user_string(): [shard(0), shard(1)]}
+    made(derived, "c", shard(0)), made(derived, "d", shard(1))
+    again = {"fitted/efficientnet_lite0_pca": [], derived.to_user_string(): [shard(1)]}
+    assert made(base, "e", shard(1)) == again  # another picture came
+    assert made(derived, "g", shard(1)) == {}
+    assert made(fitted_key(derived.path[-1]), "f") == {}  # the fit still stands
+    assert made(base, "h", shard(0)) == {**again, derived.to_user_string(): [shard(0)]}
+    assert made(fitted_key(derived.path[-1]), "another") == {derived.to_user_string(): [shard(0), shard(1)]}
+
+
+# -- partitions ---------------------------------------------------------------------------------------------
+
+
+def test_scattered_choice_becomes_unbroken_stretches_in_partition_order():
+    every = list("abcdef")
+    assert contiguous(["f", "b", "a", "d"], every) == [("a", "b"), ("d", "d"), ("f", "f")]
+    assert contiguous(every, every) == [("a", "f")]
+    assert contiguous([], every) == []

@@ -1,0 +1,121 @@
+"""A build that dies in the middle: what was finished stays, what was not is made, and nothing is left over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import imrec_core
+from imrec_core import Lake
+from tests import toy
+
+ROOT = Path(imrec_core.__file__).parent.parent
+FEATURES = ("rgb_histogram", "hsv_histogram", "phash")
+PHOTOS, SHARD_SIZE = 160, 8
+TABLES = ("images", "features")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("source") / "photos"
+    toy.write_photos(folder, range(PHOTOS))
+    return folder
+
+
+def lake_of(photos: Path, root: Path) -> Lake:
+    return toy.new_lake(root, FEATURES, sources={"photos": photos}, shard_size=SHARD_SIZE)
+
+
+@contextmanager
+def building(lake: Lake) -> Iterator[subprocess.Popen[str]]:
+    """`imrec build` as a process of its own, with Ctrl-C as in a terminal; it does not outlive the block."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "IMREC_LAKE")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "imrec_dagster.cli", "build", "--lake", str(lake.root)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def finished(lake: Lake) -> set[str]:
+    return {path.stem for path in (lake.root / "images").glob("photos-*.parquet")}
+
+
+def strike_in_the_middle(lake: Lake, blow: signal.Signals) -> tuple[int, str, str]:
+    """Send a signal to a build once its first shard is there; returns its exit status and output."""
+    with building(lake) as process:
+        deadline = time.monotonic() + 60
+        while not finished(lake):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "no shard after a minute"
+            time.sleep(0.001)
+        process.send_signal(blow)
+        out, err = process.communicate(timeout=60)
+    assert 0 < len(finished(lake)) < PHOTOS // SHARD_SIZE, "it was not in the middle"
+    return process.returncode, out, err
+
+
+def build(lake: Lake) -> str:
+    with building(lake) as process:
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def contents(lake: Lake) -> dict[str, tuple[pa.Table, object]]:
+    """Every table with its metadata, and the bytes of every matrix of the generation."""
+    tables = toy.tables_of(lake, "catalog", *TABLES, "generations")
+    matrices = {path.name: path.read_bytes() for path in (lake.root / "generations").rglob("*.npy")}
+    return {name: (table, table.schema.metadata) for name, table in tables.items()} | matrices
+
+
+def leftovers(lake: Lake) -> list[Path]:
+    return [path for path in lake.root.rglob("*") if "writing" in path.name or path.suffix == ".tmp"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos, tmp_path_factory) -> Lake:
+    """The same by a plain loop over the core, in this process."""
+    lake = lake_of(photos, tmp_path_factory.mktemp("undisturbed") / "lake")
+    toy.build(lake)
+    assert len(finished(lake)) == PHOTOS // SHARD_SIZE
+    return lake
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
+def test_struck_build_goes_on_from_what_was_finished(photos, undisturbed, tmp_path, blow):
+    lake = lake_of(photos, tmp_path / "lake")
+    status, out, err = strike_in_the_middle(lake, blow)
+    if blow == signal.SIGINT:
+        assert (status, out) == (1, "")
+        assert err.strip().splitlines()[-1].startswith("imrec: interrupted; what was finished is kept")
+        assert "Traceback" not in err
+        assert leftovers(lake) == []
+    else:
+        assert status == -signal.SIGKILL
+    done = finished(lake)
+    before = {name: when for name, when in toy.times(lake, *TABLES).items() if Path(name).stem in done}
+    assert lake.current_generation() is None
+    (lake.root / "images" / f".writing-{2**22 + 1}-0-photos-0003.parquet").write_bytes(b"half")  # of a process long gone
+    assert f"generation 000001: {PHOTOS} images" in build(lake)
+    assert before.items() <= toy.times(lake, *TABLES).items()
+    assert leftovers(lake) == []
+    assert contents(lake) == contents(undisturbed)

@@ -7,18 +7,19 @@ if TYPE_CHECKING:
     from imrec_core.decode import ImageBatch
     from imrec_core.errors import ImrecError
     from imrec_core.features import FEATURES, Feature, feature
+    from imrec_core.hits import Hit, Hits
     from imrec_core.lake import Lake
     from imrec_core.metrics import METRICS, Metric, metric
     from imrec_core.models import MODELS, Model
-    from imrec_core.search import Hit, Hits, ImageId, Recommender
+    from imrec_core.search import ImageId, Recommender
 
 _HOME = {
     "FEATURES": "features",
     "METRICS": "metrics",
     "MODELS": "models",
     "Feature": "features",
-    "Hit": "search",
-    "Hits": "search",
+    "Hit": "hits",
+    "Hits": "hits",
     "ImageBatch": "decode",
     "ImageId": "search",
     "ImrecError": "errors",

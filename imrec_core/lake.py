@@ -228,7 +228,7 @@ class Lake:
         """Remove what processes that no longer run left half written."""
         for left in self.root.rglob(f"{_TEMPORARY}*"):
             pid = left.name.removeprefix(_TEMPORARY).partition("-")[0]
-            if pid.isdecimal() and not _is_running(int(pid)):
+            if pid.isdecimal() and not is_running(int(pid)):
                 shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
     def check_version(self) -> None:
@@ -286,7 +286,8 @@ def _moved_into_place(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether there is a process of that number on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -6,27 +6,24 @@ chosen feature, and the calibrated scores are fused.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core import fusion
-from imrec_core.contact_sheet import Cell, draw
 from imrec_core.decode import ImageBatch, decode, from_pillow
 from imrec_core.encoders import load_encoder
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
 from imrec_core.features import Feature, find_feature
 from imrec_core.generation import Generation, Rows, open_generation
+from imrec_core.hits import Hit, Hits, Part
 from imrec_core.lake import Lake
 from imrec_core.metrics import Metric
 
@@ -45,92 +42,6 @@ class ImageId:
 
 Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId
 By = str | Sequence[str] | Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one feature says of a hit: its distance, and the score that it means in this gallery."""
-
-    distance: float
-    score: float
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One result.
-
-    Attributes:
-        rank: From 1.
-        path: Of the file, to be opened.
-        score: 1 for identical, 0 for as far as random images are; see `Calibration.score`.
-        parts: By feature as it was asked for.
-    """
-
-    rank: int
-    image_id: str
-    source: str
-    path: str
-    score: float
-    parts: Mapping[str, Part]
-
-
-@dataclass(frozen=True)
-class Hits(Sequence[Hit]):
-    """The results of a search, best first.
-
-    Attributes:
-        plan: How they were found: scan or graph, and how many candidates.
-        generation: Id of the generation that answered.
-    """
-
-    hits: tuple[Hit, ...]
-    plan: str
-    generation: str
-    query: Path | Image.Image | None = None
-
-    @overload
-    def __getitem__(self, index: int) -> Hit: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Hit]: ...
-    def __getitem__(self, index: int | slice) -> Hit | Sequence[Hit]:
-        return self.hits[index]
-
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """The hits as plain data; what `imrec search --json` prints."""
-        return [asdict(hit) for hit in self.hits]
-
-    def to_polars(self) -> pl.DataFrame:
-        """A row per hit: rank, image_id, source, path, score, then `<feature>_distance` and `<feature>_score`."""
-        return pl.DataFrame(self.to_arrow())
-
-    def to_arrow(self) -> pa.Table:
-        """The same as an Arrow table."""
-        columns: dict[str, Any] = {
-            "rank": pa.array([h.rank for h in self], pa.int64()),
-            **{
-                name: pa.array([getattr(h, name) for h in self], pa.string()) for name in ("image_id", "source", "path")
-            },
-            "score": pa.array([h.score for h in self], pa.float64()),
-        }
-        for name in self.hits[0].parts if self.hits else ():
-            columns[f"{name}_distance"] = pa.array([h.parts[name].distance for h in self])
-            columns[f"{name}_score"] = pa.array([h.parts[name].score for h in self])
-        return pa.table(columns)
-
-    def contact_sheet(self, path: str | os.PathLike[str], *, title: str = "") -> None:
-        """Write a picture of the query and its hits, with the scores."""
-        draw([(title, self.cells())]).save(path)
-
-    def cells(self) -> list[Cell]:
-        """The query and its hits as cells of a contact sheet."""
-        query = [Cell(self.query, ("query",), framed=True)] if self.query is not None else []
-        return query + [Cell(Path(h.path), (f"{h.score:.3f}", Path(h.path).name)) for h in self]
 
 
 @dataclass(frozen=True)
@@ -401,8 +312,3 @@ def _distances(generation: Generation, chosen: _Chosen, vectors: Vectors, rows: 
     blocks = [slice(i, i + _BLOCK) for i in range(0, len(rows), _BLOCK)]
     parts = [chosen.metric(vector, matrix[b] if every_row else matrix[rows[b]]) for b in blocks]
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
-
-
-def to_json(hits: Hits) -> str:
-    """The hits as one JSON document."""
-    return json.dumps({"generation": hits.generation, "plan": hits.plan, "hits": hits.to_dicts()}, ensure_ascii=False)

@@ -12,7 +12,7 @@ from imrec_core import extract, fit, index
 from imrec_core.features import FEATURES, Feature
 from imrec_dagster import checks, metadata
 from imrec_dagster.automation import on_change
-from imrec_dagster.partitions import SHARDS
+from imrec_dagster.partitions import SHARDS, forget_all_but
 from imrec_dagster.resources import LakeResource, Progress
 
 IMAGES = dg.AssetKey("images")
@@ -37,8 +37,9 @@ def catalog(
     opened = lake.open()
     found = core_catalog.diff(opened)
     # Told before written: a crash in between makes the next scan find the same changes, and tell them again.
-    new = [m.shard for m in found.manifests]
-    context.instance.add_dynamic_partitions(str(SHARDS.name), sorted({*opened.live_shards(), *new}))
+    shards = {*opened.live_shards(), *(m.shard for m in found.manifests)}
+    context.instance.add_dynamic_partitions(str(SHARDS.name), sorted(shards))
+    forget_all_but(shards, context.instance, this_run=context.run.run_id)
     for manifest in found.manifests:
         context.log_event(
             dg.AssetMaterialization(

@@ -1,6 +1,7 @@
 """Run the graph in this process: what `imrec build` does, on the instance that the UI uses."""
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,13 @@ from imrec_core import index
 from imrec_core.extract import has_fresh_images, stale_features
 from imrec_core.features import Feature, find_feature
 from imrec_core.fit import holds, is_projected
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake import Lake, is_running, source_of
 from imrec_dagster.assets import GENERATION, IMAGES, build_assets, feature_key, fitted_key
 from imrec_dagster.partitions import contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
 
 _INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"  # nux: a dialog that offers a newsletter
+_PROCESS_TAG = "imrec/process"  # host and process id of a run made here
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -51,17 +53,18 @@ class Builder:
         Raises:
             ImrecError: Whatever an asset raised.
         """
+        self._end_dead_runs()
         self.scan()
         shards = self._lake.live_shards()
         stale = self.stale_shards(shards)
-        first_time = len(stale) == len(shards) and len(contiguous(list(stale), self._every_partition())) == 1
         self._progress.expect(sum(self._lake.row_count(self._lake.catalog_path(shard)) for shard in stale))
-        if stale and first_time:  # nothing is known yet, so one run does it all
-            self._run([*self._keys(stale), *self._tail_keys(fit=True)], list(stale))
+        due = stale | dict.fromkeys(self._unseen(shards, self._pixel_features), self._pixel_features)
+        stretches = contiguous(due, self._every_partition())
+        if len(due) == len(shards) and len(stretches) == 1:  # nothing is known yet, so one run does it all
+            self._run([*self._keys(due), *self._tail_keys()], stretches[0])
             return
-        for first, last in contiguous(list(stale), self._every_partition()):
-            part = {s: names for s, names in stale.items() if first <= s <= last}
-            self._run(self._keys(part), list(part))
+        for stretch in stretches:
+            self._run(self._keys({shard: due[shard] for shard in stretch}), stretch)
         self._finish(shards)
 
     def scan(self) -> None:
@@ -73,23 +76,44 @@ class Builder:
 
         Those of a source that is away are left as they are: read now, every image of theirs would fail.
         """
-        away = {name for name, root in self._lake.settings().sources.items() if _is_away(root)}
-        stale = {
-            shard: stale_features(self._lake, shard, self._pixel_features)
-            for shard in shards
-            if source_of(shard) not in away
-        }
+        stale = {shard: stale_features(self._lake, shard, self._pixel_features) for shard in self._there(shards)}
         return {s: names for s, names in stale.items() if names or not has_fresh_images(self._lake, s)}
+
+    def _there(self, shards: Sequence[str]) -> list[str]:
+        """Those of the shards whose source is not away."""
+        away = {name for name, root in self._lake.settings().sources.items() if _is_away(root)}
+        return [shard for shard in shards if source_of(shard) not in away]
+
+    def _unseen(self, shards: Sequence[str], features: Sequence[Feature]) -> list[str]:
+        """Shards that this instance has no record of; those that a killed run finished are among them.
+
+        Running them computes nothing that is up to date, and lets the UI and the automation know.
+        """
+        recorded = [set(self._instance.get_materialized_partitions(feature_key(f.name))) for f in features]
+        return [shard for shard in self._there(shards) if not all(shard in seen for seen in recorded)]
+
+    def _end_dead_runs(self) -> None:
+        """Mark the runs of builds that were killed as failed.
+
+        For Dagster they would be in progress for ever, which keeps the automation away from their shards.
+        """
+        for run in self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+            host, _, pid = run.tags.get(_PROCESS_TAG, "").rpartition(":")
+            if host == socket.gethostname() and not is_running(int(pid)):
+                self._instance.report_run_failed(run, "the process of this run was killed")
 
     def _finish(self, shards: Sequence[str]) -> None:
         """Fits and projections where they are due, then the generation."""
-        due = [f for f in self._derived if not self._fit_holds(f)]
-        for feature in due:
-            self._run([fitted_key(feature.name)])
-        unprojected = [s for s in shards if not all(is_projected(self._lake, s, f) for f in self._derived)]
-        for first, last in contiguous(unprojected, self._every_partition()):
-            part = [s for s in unprojected if first <= s <= last]
-            self._run([feature_key(f.name) for f in self._derived], part)
+        bases = [find_feature(f.projection.base) for f in self._derived if f.projection]
+        ready = [shard for shard in shards if not stale_features(self._lake, shard, bases)]
+        for feature in self._derived:
+            if len(ready) == len(shards) and not self._fit_holds(feature):
+                self._run([fitted_key(feature.name)])
+        fitted = [f for f in self._derived if self._lake.fitted_version(f.name)]
+        due = {s for s in shards if not all(is_projected(self._lake, s, f) for f in fitted)}
+        due.update(self._unseen(shards, fitted))
+        for stretch in contiguous(due.intersection(ready), self._every_partition()):
+            self._run([feature_key(f.name) for f in fitted], stretch)
         if not index.is_up_to_date(self._lake, index.plan_generation(self._lake)):
             self._run([GENERATION])
 
@@ -101,9 +125,8 @@ class Builder:
         names = {f.name for features in stale.values() for f in features}
         return [IMAGES, *(feature_key(f.name) for f in self._pixel_features if f.name in names)]
 
-    def _tail_keys(self, *, fit: bool) -> list[dg.AssetKey]:
-        fits = [fitted_key(f.name) for f in self._derived] if fit else []
-        return [*fits, *(feature_key(f.name) for f in self._derived), GENERATION]
+    def _tail_keys(self) -> list[dg.AssetKey]:
+        return [*(key(f.name) for f in self._derived for key in (fitted_key, feature_key)), GENERATION]
 
     def _every_partition(self) -> list[str]:
         return list(self._instance.get_dynamic_partitions("image_shards"))
@@ -115,7 +138,10 @@ class Builder:
             selection=dg.AssetSelection.assets(*keys),
             instance=self._instance,
             resources={"lake": self._resource, "progress": self._progress},
-            tags=range_tags(shards[0], shards[-1]) if shards else None,
+            tags={
+                _PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
+                **(range_tags(shards[0], shards[-1]) if shards else {}),
+            },
             run_config=_QUIET,
             raise_on_error=True,
         )

@@ -18,7 +18,7 @@ from imrec_core.lake import Lake
 from imrec_dagster.words import from_here, table
 
 if TYPE_CHECKING:
-    from imrec_core.search import Hits
+    from imrec_core.hits import Hits
 
 lake_option = click.option(
     "--lake", envvar="IMREC_LAKE", default="data_lake", show_default=True, help="Folder of the lake (or IMREC_LAKE)."
@@ -108,7 +108,7 @@ def search(
     lake: str,
 ) -> None:
     """Find the images most like IMAGE: a file, or the image_id of one in the lake."""
-    from imrec_core.search import ImageId, Recommender, to_json
+    from imrec_core.search import ImageId, Recommender
 
     weights = _weights(by)
     recommender = Recommender.open(lake)
@@ -120,7 +120,7 @@ def search(
             hits.contact_sheet(sheet, title=title)
         except (OSError, ValueError) as error:  # ValueError: Pillow knows no format by that ending
             raise click.BadParameter(f"cannot write {sheet}: {error}", param_hint="--sheet") from error
-    click.echo(to_json(hits) if as_json else _hits_table(hits))
+    click.echo(hits.to_json() if as_json else _hits_table(hits))
 
 
 def _weights(by: Sequence[str]) -> dict[str, float] | None:

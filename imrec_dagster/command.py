@@ -47,7 +47,7 @@ class BuildProgress(Progress):
                 self.catalog = report
                 for _, reason in report.unavailable:
                     print(f"imrec: skipped: {reason}", file=sys.stderr)
-            case ShardReport():
+            case ShardReport() if report.table_bytes:  # the others were up to date
                 self.shards.append(report)
             case FitReport(fitted=True):
                 self.close()
@@ -112,7 +112,7 @@ def _summary(lake: Lake, progress: BuildProgress, seconds: float) -> str:
     if generation is not None and generation.built:
         size = generation.byte_size / 1e6
         lines.append(f"generation {generation.id}: {generation.rows} images, {size:.0f} MB, {generation.seconds:.1f} s")
-    elif generation is None:
+    else:
         lines.append(f"nothing to do: generation {lake.current_generation()} holds all of it")
     return "\n".join([*lines, f"{seconds:.1f} s in all"])
 

@@ -1,29 +1,36 @@
 """One partition per shard of images; the catalog adds them."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 
 import dagster as dg
+
+_ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 
 SHARDS = dg.DynamicPartitionsDefinition(name="image_shards")
 
 
-def contiguous(chosen: Sequence[str], every: Sequence[str]) -> list[tuple[str, str]]:
-    """First and last key of each unbroken stretch of `chosen` among `every` key, in partition order.
+def contiguous(chosen: Collection[str], every: Sequence[str]) -> list[list[str]]:
+    """The unbroken stretches of `chosen` among `every` key, in partition order, which is that of their making.
 
     A run over several partitions is asked for as one range (dagster#32335), so a scattered choice becomes several.
     """
-    stretches: list[tuple[str, str]] = []
-    wanted = set(chosen)
-    open_stretch: list[str] = []
-    for key in [*every, None]:
-        if key in wanted:
-            open_stretch.append(str(key))
-        elif open_stretch:
-            stretches.append((open_stretch[0], open_stretch[-1]))
-            open_stretch = []
-    return stretches
+    stretches = itertools.groupby(every, key=set(chosen).__contains__)
+    return [list(keys) for is_chosen, keys in stretches if is_chosen]
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:
     """Tags of a run over the partitions from `first` to `last`."""
     return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+
+
+def forget_all_but(shards: Collection[str], instance: dg.DagsterInstance, *, this_run: str) -> None:
+    """Delete the partitions of other shards, whose source was taken out of the lake.
+
+    Not while another run is queued or going: it fails if a partition of it goes. The next scan will do it.
+    """
+    under_way = instance.get_run_ids(dg.RunsFilter(statuses=_UNFINISHED), limit=2)
+    if set(under_way) <= {this_run}:
+        for key in set(instance.get_dynamic_partitions(str(SHARDS.name))) - set(shards):
+            instance.delete_dynamic_partition(str(SHARDS.name), key)

@@ -29,7 +29,7 @@ LAYERS = (
     ("fit", "check"),  # tables → what is learnt from them, what is wrong with them
     ("views",),  # SQL over the tables
     ("calibration", "contact_sheet", "fusion"),  # plain numbers and drawing, for those below
-    ("generation",),  # opens what index builds
+    ("generation", "hits"),  # opens what index builds; what a search gives back
     ("index",),  # builds generations
     ("search", "status", "docs"),  # what is asked of a lake, and of the declarations
 )

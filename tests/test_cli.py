@@ -506,6 +506,11 @@ def test_help_lists_all_commands(imrec):
     assert all(f"\n  {name} " in shown for name in cli.imrec.commands)
 
 
+def test_readme_names_every_command():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert [name for name in cli.imrec.commands if f"`imrec {name}" not in readme] == []
+
+
 # -- from outside -------------------------------------------------------------------------------------------
 
 

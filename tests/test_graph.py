@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import ImageId, Lake, Recommender
+from imrec_core import ImageId, Lake, Recommender, extract
 from imrec_core.catalog import CatalogDiff
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.extract import STAGES
@@ -240,6 +240,28 @@ def test_damaged_table_is_made_again(lake, instance):
     assert partitions(instance, feature_key("phash"))[5:] == [shard(3)]
 
 
+def test_source_whose_name_sorts_before_the_older_ones_is_built_with_them(tmp_path, instance):
+    toy.write_photos(tmp_path / "zebra", range(8))
+    toy.write_photos(tmp_path / "apple", range(8, 16))
+    sources = {"zebra": tmp_path / "zebra", "apple": tmp_path / "apple"}
+    lake = toy.new_lake(tmp_path / "lake", TWO, sources={"zebra": sources["zebra"]}, shard_size=4)
+    Builder(lake, instance).build()
+    (tmp_path / "zebra" / "photo_007.jpg").unlink()  # of the second shard, next to which the new ones stand
+    toy.set_to(lake, sources=sources)
+    Builder(lake, instance).build()
+    assert sorted(partitions(instance, IMAGES)[2:]) == ["apple-0000", "apple-0001", "zebra-0001"]
+    assert findable(lake) == {f"photo_{seed:03d}.jpg" for seed in range(16) if seed != 7}
+
+
+def test_finished_lake_on_another_instance_is_told_to_it_and_not_computed_again(lake, instance):
+    toy.build(lake)
+    before = toy.times(lake, *TABLES, "generations")
+    Builder(lake, instance).build()
+    assert toy.times(lake, *TABLES, "generations") == before
+    for key in (IMAGES, *map(feature_key, TWO)):
+        assert sorted(partitions(instance, key)) == [shard(n) for n in range(5)]
+
+
 def test_crash_between_telling_and_writing_loses_no_change(lake, instance, monkeypatch):
     Builder(lake, instance).build()
     toy.write_photos(lake.root.parent / "photos", [40])
@@ -323,6 +345,74 @@ def test_source_that_is_away_keeps_its_tables_when_there_is_more_to_compute(two_
     assert "photo_020.jpg" in findable(two_sources)
 
 
+def test_source_taken_out_of_the_lake_leaves_the_gallery_and_the_partitions(two_sources, instance):
+    here, disk = "here-0000", "disk-0000"
+    sources = two_sources.settings().sources
+    toy.set_to(two_sources, sources={"here": sources["here"]})
+    other = instance.add_run(dg.DagsterRun(job_name="reindex", run_id="0" * 8, status=dg.DagsterRunStatus.STARTED))
+    Builder(two_sources, instance).build()
+    assert set(instance.get_dynamic_partitions("image_shards")) == {here, disk}  # the other run may be at work on them
+    assert findable(two_sources) == {f"photo_{seed:03d}.jpg" for seed in range(8)}
+    instance.delete_run(other.run_id)
+    Builder(two_sources, instance).build()
+    assert instance.get_dynamic_partitions("image_shards") == [here]
+    toy.set_to(two_sources, sources=sources)
+    before = toy.times(two_sources, *TABLES)
+    Builder(two_sources, instance).build()
+    assert set(instance.get_dynamic_partitions("image_shards")) == {here, disk}
+    assert toy.times(two_sources, *TABLES) == before
+    assert "photo_020.jpg" in findable(two_sources)
+
+
+# -- derived features ---------------------------------------------------------------------------------------
+
+EMBEDDING, REDUCED = "efficientnet_lite0", "efficientnet_lite0_pca"
+
+
+class FewPixels:
+    """An encoder that takes no time: some pixels, as a vector of length 1."""
+
+    precision, backend = "fp32", "test"
+
+    def submit(self, pixels: np.ndarray):
+        vectors = pixels.reshape(len(pixels), -1)[:, 20_000:21_280].astype(np.float32) + 1
+        return lambda: (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+
+
+@pytest.fixture
+def quick_network(monkeypatch):
+    monkeypatch.setattr(extract, "load_encoder", lambda *_, **__: FewPixels())
+
+
+def test_fit_is_made_once_and_projects_what_comes_later(new_lake, instance, quick_network):
+    lake = new_lake(16, (EMBEDDING, REDUCED), built=False, shard_size=12)
+    Builder(lake, instance).build()
+    assert instance.get_runs_count() == 2  # the scan, and all the rest in one
+    (fit,) = events(instance, fitted_key(REDUCED))
+    assert (shown(fit)["fitted now"], shown(fit)["rows"]) == (True, 16)
+    before = toy.times(lake, "features", "fitted")
+    toy.write_photos(lake.root.parent / "photos", [16])
+    Builder(lake, instance).build()
+    assert len(events(instance, fitted_key(REDUCED))) == 1
+    assert partitions(instance, feature_key(REDUCED))[2:] == [shard(1)]
+    again = {f"features/{name}/{shard(1)}.parquet" for name in (EMBEDDING, REDUCED)}
+    assert toy.rewritten(before, toy.times(lake, "features", "fitted")) == again
+    assert "photo_016.jpg" in findable(lake)
+
+
+def test_fit_waits_for_the_source_that_is_away(two_sources, instance, quick_network):
+    disk = two_sources.root.parent / "disk"
+    take_away(disk, leaving_a_folder=False)
+    toy.set_to(two_sources, features=(*TWO, EMBEDDING, REDUCED))
+    Builder(two_sources, instance).build()
+    assert partitions(instance, feature_key(EMBEDDING)) == ["here-0000"]
+    assert events(instance, fitted_key(REDUCED)) == []
+    assert list(Recommender.open(two_sources).generation.features) == [*TWO]
+    disk.with_name("elsewhere").rename(disk)
+    Builder(two_sources, instance).build()
+    assert list(Recommender.open(two_sources).generation.features) == [*TWO, EMBEDDING, REDUCED]
+
+
 # -- checks -------------------------------------------------------------------------------------------------
 
 
@@ -403,18 +493,15 @@ def test_nothing_is_built_upon_a_table_that_fails_its_check(lake, instance):
     Builder(lake, instance).build()
     toy.write_photos(lake.root.parent / "photos", [40])  # so that there is a new generation to make
     Builder(lake, instance).scan()
-    path = lake.feature_path("rgb_histogram", shard(1))
-    table = lake.read_table(path)
-    numbers = np.stack(table["vector"].to_numpy())
-    numbers[0, 0] = np.inf
-    rewrite(lake, path, with_vectors(table, numbers))
+    path = lake.feature_path("phash", shard(1))
+    rewrite(lake, path, doubled(lake.read_table(path)))  # as many rows as there should be, so that nobody stumbles
     keys = [IMAGES, *map(feature_key, TWO), GENERATION]
     tags = range_tags(shard(0), shard(5))
     result = materialize(lake, instance, *keys, tags=tags, raise_on_error=False)
     assert not result.success
     failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
-    assert [(e.asset_key, e.check_name) for e in failed] == [(feature_key("rgb_histogram"), "vectors_are_sound")]
-    assert "photos-0001: numbers that are not finite" in failed[0].metadata["problems"].value
+    assert [(e.asset_key, e.check_name) for e in failed] == [(feature_key("phash"), "rows_match_manifest")]
+    assert "photos-0001: an image_id stands there twice" in failed[0].metadata["problems"].value
     assert len(events(instance, GENERATION)) == 1
     path.unlink()
     assert materialize(lake, instance, *keys, tags=tags, raise_on_error=False).success
@@ -511,7 +598,7 @@ def test_automation_asks_for_new_and_changed_shards_and_for_nothing_else(lake, i
     Builder(lake, instance).scan()
     every = [shard(n) for n in range(5)]
     names = ["images", "features/rgb_histogram", "features/phash"]
-    assert automation.tick() == dict.fromkeys(names, every)
+    assert automation.tick() == {name: every for name in names}
     materialize(lake, instance, *made, tags=range_tags(shard(0), shard(4)))
     assert automation.tick() == {}
     Builder(lake, instance).scan()
@@ -519,7 +606,7 @@ def test_automation_asks_for_new_and_changed_shards_and_for_nothing_else(lake, i
     (photos / "photo_010.jpg").write_bytes((photos / "photo_011.jpg").read_bytes())
     toy.write_photos(photos, [40])
     Builder(lake, instance).scan()
-    assert automation.tick() == dict.fromkeys(names, [shard(1), shard(5)])
+    assert automation.tick() == {name: [shard(1), shard(5)] for name in names}
     assert automation.tick() == {}  # asked for, though not made yet
 
 
@@ -563,7 +650,7 @@ def test_automation_fits_when_the_base_is_complete_and_then_projects(new_lake, i
 
     automation.tick()
     Builder(lake, instance).scan()
-    assert automation.tick() == dict.fromkeys(["images", base.to_user_string()], [shard(0), shard(1)])
+    assert automation.tick() == {name: [shard(0), shard(1)] for name in ("images", base.to_user_string())}
     assert made(base, "a", shard(0)) == {}
     assert made(base, "b", shard(1)) == {"fitted/efficientnet_lite0_pca": []}
     assert made(fitted_key(derived.path[-1]), "f") == {derived.to_user_string(): [shard(0), shard(1)]}
@@ -581,6 +668,7 @@ def test_automation_fits_when_the_base_is_complete_and_then_projects(new_lake, i
 
 def test_scattered_choice_becomes_unbroken_stretches_in_partition_order():
     every = list("abcdef")
-    assert contiguous(["f", "b", "a", "d"], every) == [("a", "b"), ("d", "d"), ("f", "f")]
-    assert contiguous(every, every) == [("a", "f")]
+    assert contiguous(["f", "b", "a", "d"], every) == [["a", "b"], ["d"], ["f"]]
+    assert contiguous(every, every) == [every]
     assert contiguous([], every) == []
+    assert contiguous(["a", "z"], ["z", "a", "b"]) == [["z", "a"]]

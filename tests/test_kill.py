@@ -13,15 +13,20 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from dagster import DagsterRunStatus
 
 import imrec_core
 from imrec_core import Lake
+from imrec_dagster.assets import IMAGES, feature_key
+from imrec_dagster.build import open_instance
 from tests import toy
 
 ROOT = Path(imrec_core.__file__).parent.parent
 FEATURES = ("rgb_histogram", "hsv_histogram", "phash")
 PHOTOS, SHARD_SIZE = 160, 8
+NOBODY = 2**22 + 1  # a process id that Linux never gives
 TABLES = ("images", "features")
+SUCCESS, FAILURE, CANCELED = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +119,14 @@ def test_struck_build_goes_on_from_what_was_finished(photos, undisturbed, tmp_pa
     done = finished(lake)
     before = {name: when for name, when in toy.times(lake, *TABLES).items() if Path(name).stem in done}
     assert lake.current_generation() is None
-    (lake.root / "images" / f".writing-{2**22 + 1}-0-photos-0003.parquet").write_bytes(b"half")  # of a process long gone
+    (lake.root / "images" / f".writing-{2**22 + 1}-0-photos-0003.parquet").write_bytes(
+        b"half"
+    )  # of a process long gone
     assert f"generation 000001: {PHOTOS} images" in build(lake)
     assert before.items() <= toy.times(lake, *TABLES).items()
     assert leftovers(lake) == []
     assert contents(lake) == contents(undisturbed)
+    with open_instance(lake.dagster_home) as instance:  # which saw only the end of the first run, if that
+        assert {run.status for run in instance.get_runs()} <= {SUCCESS, FAILURE, CANCELED}
+        for key in (IMAGES, *map(feature_key, FEATURES)):
+            assert len(instance.get_materialized_partitions(key)) == PHOTOS // SHARD_SIZE

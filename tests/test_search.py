@@ -474,7 +474,7 @@ def test_hits_are_a_sequence(recommender, photos):
 
 def test_json_holds_the_hits_and_how_they_were_found(recommender, photos):
     hits = recommender.search(photos / "photo_003.jpg", by=SEVERAL)
-    document = json.loads(search_module.to_json(hits))
+    document = json.loads(hits.to_json())
     assert document["generation"] == hits.generation and document["plan"] == hits.plan
     assert document["hits"] == hits.to_dicts()
     assert document["hits"][0]["parts"]["phash"] == {"distance": 0.0, "score": 1.0}

@@ -187,13 +187,20 @@ def test_one_partition_materialises_through_the_webserver(server, lake):
 
 
 @pytest.mark.parametrize(
-    "command",
-    [("-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"), ("-m", "dagster_dg_cli.cli", "check", "defs")],
-    ids=["dagster definitions validate", "dg check defs"],
+    ("command", "said"),
+    [
+        ("dagster definitions validate -w workspace.yaml", "Validation successful for code location imrec"),
+        ("dagster_dg_cli.cli check defs", "All definitions loaded successfully"),
+    ],
 )
-def test_definitions_pass_the_check_of_dagsters_own_command(lake, tmp_path, command):
+def test_definitions_pass_the_check_of_dagsters_own_command(lake, tmp_path, command, said):
     (tmp_path / "home").mkdir()
     ran = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment(lake, tmp_path / "home"), capture_output=True, text=True
+        [sys.executable, "-m", *command.split()],
+        cwd=ROOT,
+        env=environment(lake, tmp_path / "home"),
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 0, ran.stderr
+    assert said in ran.stdout + ran.stderr

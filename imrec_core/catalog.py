@@ -159,6 +159,14 @@ def _walk(root: Path, settings: Settings, leave_out: Path | None) -> Iterator[tu
                     continue  # gone since the folder was listed
 
 
+def is_away(root: Path) -> bool:
+    """Whether a source's folder is missing or empty, as where a disk is not mounted."""
+    try:
+        return next(root.iterdir(), None) is None
+    except OSError:
+        return True
+
+
 def diff(lake: Lake, sources: tuple[str, ...] | None = None) -> CatalogDiff:
     """Scan the sources (default: all of `lake.toml`) and compare them with the manifests.
 

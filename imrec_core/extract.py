@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from imrec_core import catalog, tables
 from imrec_core.decode import ImageBatch, Picture, decode
 from imrec_core.encoders import Encoder, load_encoder
-from imrec_core.errors import DeclarationError, ImageError, MissingTable, UnreadableImage
+from imrec_core.errors import BadSource, DeclarationError, ImageError, MissingTable, UnreadableImage
 from imrec_core.features import Feature, find_feature
 from imrec_core.lake import Lake, source_of
 from imrec_core.settings import Settings
@@ -85,6 +85,7 @@ def extract_shards(
 
     Raises:
         MissingTable: A shard has no manifest.
+        BadSource: The folder of a shard's source is missing or empty.
         DeclarationError: A projection is among the features; see `fit.project_shard`.
         StorageFull: The disk took no more. The shards reported so far are kept.
     """
@@ -202,6 +203,8 @@ class _Extraction:
         chosen = [find_feature(name) for name in settings.features]
         self._min_side = max((f.min_side for f in [*chosen, *features]), default=0)
         self._source = settings.source(source_of(shard))
+        if catalog.is_away(self._source.root):  # else every image would be failed, and lose its vectors
+            raise BadSource(f"source {self._source.name!r}: {self._source.root} is missing or empty; is a disk away?")
         self._shard_version = manifest_version(lake, shard)  # first: a scan in between then makes us stale
         self._manifest = lake.read_table(lake.catalog_path(shard))
         self._started = time.perf_counter()
@@ -244,7 +247,8 @@ class _Extraction:
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="imrec-decode") as pool:
             try:
                 for first in range(0, len(places), _BATCH):
-                    waiting.append(pool.submit(self._describe, places[first : first + _BATCH]))
+                    shown = first < _THUMBNAILS * _BATCH  # one of each of the first batches
+                    waiting.append(pool.submit(self._describe, places[first : first + _BATCH], shown))
                     if len(waiting) == 2 * _WORKERS:
                         encoding.append(self._encode(waiting.popleft().result()))
                     if len(encoding) == 2:
@@ -257,7 +261,7 @@ class _Extraction:
         while encoding:
             yield _finished(*encoding.popleft())
 
-    def _describe(self, places: list[dict[str, Any]]) -> _Batch:
+    def _describe(self, places: list[dict[str, Any]], shown: bool) -> _Batch:
         """Read and decode images and compute all that needs no network; runs in a thread."""
         batch = _Batch()
         pending: list[Picture] = []
@@ -270,6 +274,8 @@ class _Extraction:
                     self._describe_pixels(pending, batch)
                     pending = []
         self._describe_pixels(pending, batch)
+        if shown and pending:
+            batch.thumbnails = [_thumbnail(pending[0])]
         return batch
 
     def _read_and_decode(
@@ -322,8 +328,6 @@ class _Extraction:
                 batch.inputs.setdefault(feature.name, []).append(images.prepared(feature.model.preprocess))
             else:
                 batch.vectors.setdefault(feature.name, []).append(feature(images))
-        if not batch.thumbnails:
-            batch.thumbnails = [_thumbnail(image) for image in images.pillow[:1]]
         batch.ok += len(pictures)
         batch.seconds["describe"] += time.perf_counter() - started
 
@@ -370,13 +374,10 @@ def _finished(batch: _Batch, collect: Callable[[], None]) -> _Batch:
     return batch
 
 
-def _thumbnail(image: Image.Image, side: int = 96) -> bytes:
-    small = image.resize(_fitted(image.size, side), Image.Resampling.BILINEAR).convert("RGB")
+def _thumbnail(picture: Picture, side: int = 96) -> bytes:
+    """A JPEG file of the picture, its longer side so many pixels."""
+    small = Image.fromarray(picture.pixels[..., :3].copy())
+    small.thumbnail((side, side))
     out = io.BytesIO()
     small.save(out, "JPEG", quality=75)
     return out.getvalue()
-
-
-def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
-    scale = side / max(size)
-    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)

@@ -9,6 +9,8 @@ from pathlib import Path
 import dagster as dg
 
 from imrec_core import index
+from imrec_core.catalog import is_away
+from imrec_core.errors import SchemaMismatch
 from imrec_core.extract import has_fresh_images, stale_features
 from imrec_core.features import Feature, find_feature
 from imrec_core.fit import holds, is_projected
@@ -81,7 +83,7 @@ class Builder:
 
     def _there(self, shards: Sequence[str]) -> list[str]:
         """Those of the shards whose source is not away."""
-        away = {name for name, root in self._lake.settings().sources.items() if _is_away(root)}
+        away = {name for name, root in self._lake.settings().sources.items() if is_away(root)}
         return [shard for shard in shards if source_of(shard) not in away]
 
     def _unseen(self, shards: Sequence[str], features: Sequence[Feature]) -> list[str]:
@@ -147,15 +149,8 @@ class Builder:
         )
         for check in result.get_asset_check_evaluations():
             if not check.passed:
-                raise dg.DagsterInvariantViolationError(f"check {check.check_name} failed: {check.metadata}")
-
-
-def _is_away(root: Path) -> bool:
-    """Whether a source's folder is missing or empty, as where a disk is not mounted."""
-    try:
-        return next(root.iterdir(), None) is None
-    except OSError:
-        return True
+                problems = " ".join(str(value.value) for value in check.metadata.values())
+                raise SchemaMismatch(f"{check.asset_key.to_user_string()}: {check.check_name} failed: {problems}")
 
 
 def build_lake(lake: Lake, *, progress: Progress | None = None, device: str = "auto", home: str | None = None) -> None:

@@ -35,7 +35,7 @@ def imrec() -> None:
 def main() -> None:
     """Run the command; an `ImrecError` becomes one line and exit status 1."""
     try:
-        imrec.main(standalone_mode=False)
+        imrec.main(prog_name="imrec", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(2)

@@ -14,7 +14,7 @@ import pytest
 
 from imrec_core import FEATURES, Lake, catalog, tables
 from imrec_core import extract as extract_module
-from imrec_core.errors import BadOutput, DeclarationError, MissingTable, StorageFull
+from imrec_core.errors import BadOutput, BadSource, DeclarationError, MissingTable, StorageFull
 from imrec_core.extract import STAGES, extract_shards, has_fresh_images, stale_features
 from imrec_core.fit import is_feature_fresh
 from tests import toy
@@ -359,3 +359,16 @@ def test_scan_during_extraction_makes_the_tables_stale(new_lake):
     assert stale_features(lake, "photos-0000", features) == features
     build(lake)
     assert all(is_feature_fresh(lake, "photos-0000", FEATURES[name]) for name in TWO)
+
+
+def test_source_whose_folder_is_away_loses_nothing(new_lake, tmp_path):
+    lake = new_lake(photos=6, built=True)
+    shard = lake.live_shards()[0]
+    before = lake.read_table(lake.images_path(shard))
+    root = next(iter(lake.settings().sources.values()))
+    root.rename(tmp_path / "unmounted")
+    root.mkdir()
+    lake.feature_path("phash", shard).unlink()
+    with pytest.raises(BadSource, match="is missing or empty"):
+        list(extract_shards(lake, [shard], [FEATURES["phash"]]))
+    assert lake.read_table(lake.images_path(shard)).equals(before)

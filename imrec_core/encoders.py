@@ -166,7 +166,7 @@ def _converted(model: Model, cache: Path) -> Path:
     """The folder with the network in OpenVINO's format; made on first use."""
     import openvino as ov
 
-    folder = cache / f"{model.name}-{model.sha256[:8]}-{ov.__version__.partition('-')[0]}"
+    folder = cache / f"{model.name}-{model.sha256[:8]}-{_REQUEST}-{ov.__version__.partition('-')[0]}"
     if (folder / "network.xml").exists():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
@@ -218,8 +218,8 @@ def torch_module(model: Model) -> torch.nn.Module:
     import torch
 
     features = LOADERS[model.loader](model)
-    mean = torch.tensor(model.preprocess.mean).view(3, 1, 1)
-    std = torch.tensor(model.preprocess.std).view(3, 1, 1)
+    mean = torch.tensor(model.preprocess.mean)
+    std = torch.tensor(model.preprocess.std)
 
     class Embedding(torch.nn.Module):
         mean: torch.Tensor
@@ -232,8 +232,8 @@ def torch_module(model: Model) -> torch.nn.Module:
             self.register_buffer("std", std, persistent=False)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            scaled = (pixels.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
-            return torch.nn.functional.normalize(self.features(scaled).float())
+            scaled = (pixels.float() / 255 - self.mean) / self.std  # before the axes move: OpenVINO then moves nothing
+            return torch.nn.functional.normalize(self.features(scaled.permute(0, 3, 1, 2)).float())
 
     return Embedding().eval()
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,7 +184,9 @@ def _write(lake: Lake, folder: Path, plan: Plan, params: IndexParams, started: f
         feature = find_feature(name)
         if feature.metric.has_graph and feature.candidates not in plan.features:
             facts["graphs"][name] = asdict(_build_graph(folder, feature, params))
-    facts["calibration"] = {name: _calibrate(folder, find_feature(name)) for name in plan.features}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        calibrated = pool.map(lambda name: _calibrate(folder, find_feature(name)), plan.features)
+        facts["calibration"] = dict(zip(plan.features, calibrated, strict=True))
     facts["files"] = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     _write_facts(folder, facts)
     for name, graph in _tuned(Generation(folder)).items():

@@ -65,7 +65,9 @@ def _small(batch: ImageBatch) -> tuple[Floats, Floats, Floats]:
 def _shrink(grey: Pixels) -> list[Floats]:
     height, width = grey.shape
     values = grey.astype(np.float64)
-    narrowed = np.split(_rounded(values @ _row_filters(width)), (8, 17), axis=1)
+    few, parts = _row_filters(width)
+    narrowed = np.split(_rounded(values @ few), (8,), axis=1)
+    narrowed.append(_rounded(np.hstack([values[:, stretch] @ filters for stretch, filters in parts])))
     shrunk = []
     for (rows, columns), narrow in zip(_SIZES, narrowed, strict=True):
         if _is_columns_first(height - rows, width - columns):
@@ -89,33 +91,46 @@ def _rounded(sums: Floats) -> Floats:
     return np.clip(np.floor(sums / _FIXED_POINT + 0.5), 0, 255)
 
 
-@functools.lru_cache(maxsize=256)
-def _row_filters(length: int) -> Floats:
-    """Filters `(length, 8 + 9 + 32)` for rows of that length."""
-    filters = [_lanczos(length, columns) for _, columns in _SIZES]
-    return np.ascontiguousarray(np.concatenate(filters).T)
+@functools.lru_cache(maxsize=512)
+def _row_filters(length: int) -> tuple[Floats, list[tuple[slice, Floats]]]:
+    """Filters for rows of that length: for 8 and 9 columns `(length, 17)`; for 32 in four parts.
+
+    A part makes 8 of the 32 columns, and says which stretch of the row it looks at: under half of it.
+    """
+    few = np.concatenate([_lanczos(length, 8), _lanczos(length, 9)]).T.astype(np.float64)
+    parts = []
+    for filters in np.split(_lanczos(length, 32), 4):
+        used = np.flatnonzero(filters.any(axis=0))
+        stretch = slice(int(used[0]), int(used[-1]) + 1)
+        parts.append((stretch, np.ascontiguousarray(filters[:, stretch].T, np.float64)))
+    return few, parts
 
 
-@functools.lru_cache(maxsize=1024)
-def _lanczos(length: int, out: int) -> Floats:
-    """Pillow's Lanczos filter `(out, length)` in its fixed-point integers; same operations in the same order."""
+@functools.lru_cache(maxsize=4096)
+def _lanczos(length: int, out: int) -> NDArray[np.float32]:
+    """Pillow's Lanczos filter `(out, length)` in its fixed-point integers: the same operations in the same order.
+
+    `math.sin` is the C library's, as Pillow's is; numpy has its own. The integers are below 2²⁴.
+    """
     scale = length / out
     stretch = max(scale, 1.0)
     support, narrow = 3.0 * stretch, 1.0 / stretch
-    filters = np.zeros((out, length))
-    for i in range(out):
-        centre = (i + 0.5) * scale
-        first, last = max(int(centre - support + 0.5), 0), min(int(centre + support + 0.5), length)
-        weights = [_lanczos_window((x + first - centre + 0.5) * narrow) for x in range(last - first)]
-        whole = 1.0 / sum(weights)
-        fixed = [w * whole * _FIXED_POINT for w in weights]
-        filters[i, first:last] = [math.trunc(w + math.copysign(0.5, w)) for w in fixed]
+    centres = (np.arange(out) + 0.5) * scale
+    first = np.maximum((centres - support + 0.5).astype(int), 0)
+    count = np.minimum((centres + support + 0.5).astype(int), length) - first
+    taps = np.arange(count.max())
+    x = (taps + first[:, None] - centres[:, None] + 0.5) * narrow
+    inside = (taps < count[:, None]) & (x >= -3.0) & (x < 3.0)
+    weights = np.where(inside, _sinc(x) * _sinc(x / 3), 0.0)
+    weights *= 1.0 / np.add.accumulate(weights, axis=1)[:, -1:]  # one after the other, as Pillow adds them
+    fixed = np.trunc(weights * _FIXED_POINT + np.copysign(0.5, weights))
+    filters = np.zeros((out, length), np.float32)
+    rows, columns = np.nonzero(inside)
+    filters[rows, first[rows] + columns] = fixed[rows, columns]
     return filters
 
 
-def _lanczos_window(x: float) -> float:
-    return _sinc(x) * _sinc(x / 3) if -3.0 <= x < 3.0 else 0.0
-
-
-def _sinc(x: float) -> float:
-    return math.sin(x * math.pi) / (x * math.pi) if x else 1.0
+def _sinc(x: Floats) -> Floats:
+    angle = x * math.pi
+    sines = np.fromiter(map(math.sin, angle.ravel().tolist()), np.float64, angle.size).reshape(x.shape)
+    return np.divide(sines, angle, out=np.ones_like(x), where=angle != 0)

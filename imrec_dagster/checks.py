@@ -4,6 +4,7 @@ A check records no partition in a run over several of them (Dagster 1.13), so it
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 
@@ -31,12 +32,17 @@ def specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
 
 def results(context: dg.AssetExecutionContext, lake: Lake, shards: Sequence[str]) -> Iterator[dg.AssetCheckResult]:
     """The results of the selected checks over these shards."""
-    for key in sorted(context.selected_asset_check_keys):
+
+    def problems_of(key: dg.AssetCheckKey) -> list[str]:
         feature = FEATURES.get(key.asset_key.path[-1])
         if key.name == _VECTORS and feature is not None:
-            problems = [p for shard in shards for p in check_vectors(lake, shard, feature)]
-        else:
-            problems = [p for shard in shards for p in check_rows(lake, shard, feature)]
+            return [problem for shard in shards for problem in check_vectors(lake, shard, feature)]
+        return [problem for shard in shards for problem in check_rows(lake, shard, feature)]
+
+    keys = sorted(context.selected_asset_check_keys)
+    with ThreadPoolExecutor() as pool:  # they mostly read and unpack tables
+        found = list(pool.map(problems_of, keys))
+    for key, problems in zip(keys, found, strict=True):
         yield dg.AssetCheckResult(
             passed=not problems,
             asset_key=key.asset_key,

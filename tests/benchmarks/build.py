@@ -49,7 +49,10 @@ def measure(work: Workplace) -> list[Row]:
         Row("build", rate, "images/s", f"scan to published; {files}", at_least=350),
         Row("  core time", core_ms, "core-ms", f"per image; cores busy with it {busy:.0%}"),
         Row("plain loop over the core", work.images / seconds["plain all"], "images/s"),
-        *(Row(f"  {p}", seconds[f"plain {p}"], "s") for p in ("scan", "extract", "fit and project", "generation")),
+        *(
+            Row(f"  {p}", seconds[f"plain {p}"], "s")
+            for p in ("scan", "extract", "fit and project", "check", "generation")
+        ),
         Row("Dagster's share", share, "", f"(Dagster - plain) / Dagster; of core time {core_share:.2f}", at_most=0.1),
         Row("one at a time", median(rates), "images/s", f"baseline.py, {_BASELINE} of the files, {len(rates)} times"),
         Row("build / one at a time", rate / median(rates), "times", at_least=7),

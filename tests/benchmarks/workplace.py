@@ -1,22 +1,26 @@
 """Photos under several folders, and lakes that are thrown away."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
 from imrec_core import catalog
+from imrec_core.check import check_rows, check_vectors
 from imrec_core.decode import decode
 from imrec_core.demo import prepare
 from imrec_core.encoders import load_encoder
 from imrec_core.errors import ImageError
 from imrec_core.extract import extract_shards
-from imrec_core.features import find_feature
+from imrec_core.features import Feature, find_feature
 from imrec_core.fit import fit, project_shard
 from imrec_core.index import build_generation
 from imrec_core.lake import Lake
+
+PHASES = ("scan", "extract", "fit and project", "check", "generation")
 
 _SHARED = Path(__file__).parents[2] / "../shared/data/photos/images"
 
@@ -100,9 +104,18 @@ def build_plainly(lake: Lake) -> dict[str, float]:
         for shard in shards:
             project_shard(lake, shard, feature)
     clock.append(perf_counter())
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(partial(_check, lake, shards), [None, *features]))
+    clock.append(perf_counter())
     build_generation(lake)
     clock.append(perf_counter())
-    return dict(zip(("scan", "extract", "fit and project", "generation"), (b - a for a, b in pairwise(clock))))
+    return dict(zip(PHASES, (b - a for a, b in pairwise(clock))))
+
+
+def _check(lake: Lake, shards: list[str], feature: Feature | None) -> None:
+    for shard in shards:
+        problems = check_rows(lake, shard, feature) + (check_vectors(lake, shard, feature) if feature else [])
+        assert not problems
 
 
 def load_networks(lake: Lake) -> None:

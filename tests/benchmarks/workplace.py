@@ -1,12 +1,12 @@
 """Photos under several folders, and lakes that are thrown away."""
 
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import pairwise
+from functools import cached_property
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 from imrec_core import catalog
 from imrec_core.check import check_rows, check_vectors
@@ -91,31 +91,40 @@ def _is_photo(path: Path) -> bool:
 
 
 def build_plainly(lake: Lake) -> dict[str, float]:
-    """Build a lake by a plain loop over the core functions; seconds of each phase."""
+    """Build a lake by a plain loop over the core functions; seconds of each phase, and of the cores in it."""
     features = [find_feature(name) for name in lake.settings().features]
-    clock = [perf_counter()]
-    catalog.update(lake)
+    took: dict[str, float] = {}
+
+    def clocked(phase: str, work: Callable[[], object]) -> None:
+        started, cores_started = perf_counter(), process_time()
+        work()
+        took[phase] = perf_counter() - started
+        took[f"{phase} core"] = process_time() - cores_started
+
+    clocked("scan", lambda: catalog.update(lake))
     shards = lake.live_shards()
-    clock.append(perf_counter())
-    list(extract_shards(lake, shards, [f for f in features if not f.projection]))
-    clock.append(perf_counter())
-    for feature in [f for f in features if f.projection]:
+    pixel_features = [f for f in features if not f.projection]
+    clocked("extract", lambda: list(extract_shards(lake, shards, pixel_features)))
+    clocked("fit and project", lambda: _project(lake, shards, [f for f in features if f.projection]))
+    clocked("check", lambda: _check(lake, shards, features))
+    clocked("generation", lambda: build_generation(lake))
+    return took
+
+
+def _project(lake: Lake, shards: list[str], derived: list[Feature]) -> None:
+    for feature in derived:
         fit(lake, feature)
         for shard in shards:
             project_shard(lake, shard, feature)
-    clock.append(perf_counter())
+
+
+def _check(lake: Lake, shards: list[str], features: list[Feature]) -> None:
+    def problems(feature: Feature | None) -> list[str]:
+        found = [p for shard in shards for p in check_rows(lake, shard, feature)]
+        return found + [p for shard in shards for p in (check_vectors(lake, shard, feature) if feature else [])]
+
     with ThreadPoolExecutor() as pool:
-        list(pool.map(partial(_check, lake, shards), [None, *features]))
-    clock.append(perf_counter())
-    build_generation(lake)
-    clock.append(perf_counter())
-    return dict(zip(PHASES, (b - a for a, b in pairwise(clock))))
-
-
-def _check(lake: Lake, shards: list[str], feature: Feature | None) -> None:
-    for shard in shards:
-        problems = check_rows(lake, shard, feature) + (check_vectors(lake, shard, feature) if feature else [])
-        assert not problems
+        assert not any(pool.map(problems, [None, *features]))
 
 
 def load_networks(lake: Lake) -> None:

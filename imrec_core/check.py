@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 
 from imrec_core import tables
 from imrec_core.errors import LakeError
-from imrec_core.extract import manifest_version
 from imrec_core.features import Feature
+from imrec_core.freshness import manifest_version
 from imrec_core.lake import Lake
 
 _NORM_TOLERANCE = 2e-3  # float16 keeps a unit vector's length to this

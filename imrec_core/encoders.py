@@ -102,6 +102,11 @@ def _has_cuda_device() -> bool:
     return torch.cuda.is_available()
 
 
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class OpenVinoEncoder:
     """The network converted by OpenVINO, on the CPU; batches run on one stream per core."""
 
@@ -114,7 +119,7 @@ class OpenVinoEncoder:
         core = ov.Core()
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = available_cores()
         compiled = core.compile_model(
             core.read_model(_converted(model, cache) / "network.xml"),
             "CPU",

@@ -15,7 +15,6 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,15 +25,22 @@ from threadpoolctl import threadpool_limits
 
 from imrec_core import catalog, tables
 from imrec_core.decode import ImageBatch, Picture, decode
-from imrec_core.encoders import Encoder, load_encoder
-from imrec_core.errors import BadSource, DeclarationError, ImageError, MissingTable, UnreadableImage
+from imrec_core.encoders import Encoder, available_cores, load_encoder
+from imrec_core.errors import BadSource, DeclarationError, ImageError, UnreadableImage
 from imrec_core.features import Feature, find_feature
+from imrec_core.freshness import (
+    feature_made_from,
+    has_fresh_images,
+    images_made_from,
+    manifest_version,
+    stale_features,
+)
 from imrec_core.lake import Lake, source_of
 from imrec_core.settings import Settings
 
 _BATCH = 16  # images that a thread describes together
 _BATCH_BYTES = 96_000_000  # of pixels, after which a batch is described before more is decoded
-_WORKERS = 3  # threads that read and decode: one more than two cores, for when one waits for the disk
+_WORKERS = available_cores() + 1  # threads that read and decode; one more, for when one waits for the disk
 _THUMBNAILS = 8
 
 STAGES = ("read", "decode", "describe", "encode", "write")
@@ -125,69 +131,6 @@ def _extract_shard(
         status = lake.read_table(lake.images_path(shard), ["status"])["status"].to_pylist()
         report = ShardReport(shard, status.count("ok"), status.count("failed"))
     return report
-
-
-# -- what is up to date -------------------------------------------------------------------------------------
-
-
-def manifest_version(lake: Lake, shard: str) -> str:
-    """The version of the shard's manifest.
-
-    Raises:
-        MissingTable: There is none.
-    """
-    made_from = lake.made_from(lake.catalog_path(shard))
-    if made_from is None:
-        raise MissingTable(f"shard {shard!r} has no manifest; run: imrec build")
-    return made_from["shard_version"]
-
-
-def images_made_from(shard: str, shard_version: str) -> dict[str, str]:
-    """What the metadata of an up-to-date images table says."""
-    return {"shard": shard, "shard_version": shard_version}
-
-
-def feature_made_from(shard: str, shard_version: str, feature: Feature) -> dict[str, str]:
-    """What the metadata of an up-to-date table of the feature says."""
-    return {
-        **images_made_from(shard, shard_version),
-        "feature": feature.name,
-        "feature_version": str(feature.version),
-        **({"weights": feature.model.sha256[:16]} if feature.model else {}),
-    }
-
-
-def has_fresh_images(lake: Lake, shard: str) -> bool:
-    """Whether the images table of a shard is up to date."""
-    return is_fresh(lake, lake.images_path(shard), images_made_from(shard, manifest_version(lake, shard)))
-
-
-def is_fresh(lake: Lake, path: Path, expected: dict[str, str]) -> bool:
-    """Whether a table says that it was made from what is expected; it may say more."""
-    found = lake.made_from(path)
-    return found is not None and expected.items() <= found.items()
-
-
-def stale_features(
-    lake: Lake, shard: str, features: Sequence[Feature], settings: Settings | None = None
-) -> list[Feature]:
-    """Those of the features (no projections) whose table of this shard is missing or made from something else."""
-    asked = (settings or lake.settings()).precision
-    shard_version = manifest_version(lake, shard)
-    images = lake.made_from(lake.images_path(shard)) or {}
-    # The tables of a shard may come from different runs, between which an image may have become readable, or not.
-    rows = {"rows": images["rows"]} if "rows" in images and images.get("shard_version") == shard_version else {}
-    stale = []
-    for feature in features:
-        expected = feature_made_from(shard, shard_version, feature) | rows
-        if feature.model and asked != "auto":
-            expected["precision"] = asked
-        if not is_fresh(lake, lake.feature_path(feature.name, shard), expected):
-            stale.append(feature)
-    return stale
-
-
-# -- the work -----------------------------------------------------------------------------------------------
 
 
 @dataclass

@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from imrec_core import tables
 from imrec_core.errors import DeclarationError, LakeError, MissingTable
-from imrec_core.extract import feature_made_from, is_fresh, manifest_version, stale_features
 from imrec_core.features import Feature, find_feature
+from imrec_core.freshness import feature_made_from, is_fresh, manifest_version, stale_features
 from imrec_core.lake import Lake
 
 Matrix = NDArray[Any]

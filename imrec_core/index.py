@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from imrec_core import tables
 from imrec_core.calibration import Calibration
+from imrec_core.encoders import available_cores
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
-from imrec_core.extract import has_fresh_images, manifest_version
 from imrec_core.features import Feature, find_feature
 from imrec_core.fit import is_feature_fresh
+from imrec_core.freshness import has_fresh_images, manifest_version
 from imrec_core.generation import FORMAT, Generation, GraphFacts, make_facts
 from imrec_core.lake import Lake
 from imrec_core.metrics import Metric
@@ -184,7 +185,7 @@ def _write(lake: Lake, folder: Path, plan: Plan, params: IndexParams, started: f
         feature = find_feature(name)
         if feature.metric.has_graph and feature.candidates not in plan.features:
             facts["graphs"][name] = asdict(_build_graph(folder, feature, params))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         calibrated = pool.map(lambda name: _calibrate(folder, find_feature(name)), plan.features)
         facts["calibration"] = dict(zip(plan.features, calibrated, strict=True))
     facts["files"] = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
@@ -246,7 +247,7 @@ def _build_graph(folder: Path, feature: Feature, params: IndexParams) -> GraphFa
     graph.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
     for first in range(0, len(matrix), _BLOCK):
         block = metric.lifted(matrix[first : first + _BLOCK])
-        graph.add_items(block, np.arange(first, first + len(block)), num_threads=os.cpu_count() or 1)
+        graph.add_items(block, np.arange(first, first + len(block)), num_threads=available_cores())
     path = folder / f"{feature.name}.{metric.name}.hnsw"
     graph.save_index(str(path))
     if path.stat().st_size != graph.index_file_size():  # hnswlib does not look whether its writes went through

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from imrec_core.errors import LakeError, StaleIndex
-from imrec_core.extract import has_fresh_images
 from imrec_core.features import find_feature
 from imrec_core.fit import is_feature_fresh
+from imrec_core.freshness import has_fresh_images
 from imrec_core.generation import open_generation
 from imrec_core.index import is_up_to_date, plan_generation
 from imrec_core.lake import Lake, source_of

@@ -11,9 +11,9 @@ import dagster as dg
 from imrec_core import index
 from imrec_core.catalog import is_away
 from imrec_core.errors import SchemaMismatch
-from imrec_core.extract import has_fresh_images, stale_features
 from imrec_core.features import Feature, find_feature
 from imrec_core.fit import holds, is_projected
+from imrec_core.freshness import has_fresh_images, stale_features
 from imrec_core.lake import Lake, is_running, source_of
 from imrec_dagster.assets import GENERATION, IMAGES, build_assets, feature_key, fitted_key
 from imrec_dagster.partitions import contiguous, range_tags

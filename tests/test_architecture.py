@@ -25,6 +25,7 @@ LAYERS = (
     ("features.declare",),  # what a feature is
     ("features.colour", "features.hashes", "features.neural", "features.projections"),  # the features
     ("features",),  # names them all
+    ("freshness",),  # which tables are up to date
     ("extract",),  # pictures → tables
     ("fit", "check"),  # tables → what is learnt from them, what is wrong with them
     ("views",),  # SQL over the tables

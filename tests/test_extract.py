@@ -15,8 +15,9 @@ import pytest
 from imrec_core import FEATURES, Lake, catalog, tables
 from imrec_core import extract as extract_module
 from imrec_core.errors import BadOutput, BadSource, DeclarationError, MissingTable, StorageFull
-from imrec_core.extract import STAGES, extract_shards, has_fresh_images, stale_features
+from imrec_core.extract import STAGES, extract_shards
 from imrec_core.fit import is_feature_fresh
+from imrec_core.freshness import has_fresh_images, stale_features
 from tests import toy
 from tests.pictures import BROKEN, PICTURES
 from tests.toy import build, extract, rewritten, set_to, tables_of, times

@@ -96,7 +96,7 @@ class Recommender:
         self,
         query: Query | None = None,
         *,
-        like: Query | None = None,
+        like: Query | list[Query] | None = None,
         k: int = 5,
         by: By | None = None,
         where: str | None = None,
@@ -107,7 +107,7 @@ class Recommender:
         Args:
             query: A path, bytes, Pillow image, RGB array `(h, w, 3)`, `ImageId` of the gallery, or the vector of
                 the one feature in `by`.
-            like: The same by its other name.
+            like: The same by its other name; may be a list of one.
             k: Hits wanted; fewer come where the gallery has no more.
             by: `"feature"`, `"feature:metric"`, several of them, or a mapping of them to weights. Default: the
                 first feature of the lake.
@@ -122,6 +122,10 @@ class Recommender:
             ImageError: The query image cannot be decoded.
             UnknownName: No such feature, metric or image.
         """
+        if isinstance(like, list):
+            if len(like) != 1:
+                raise QueryError(f"{len(like)} images were given; this version searches for one at a time")
+            like = like[0]
         if query is not None and like is not None:
             raise QueryError("give the image as `query` or as `like`, not as both")
         asked = query if query is not None else like

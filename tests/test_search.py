@@ -497,3 +497,12 @@ def test_search_leaves_the_query_alone(recommender):
     recommender.search(image, by=SEVERAL)
     np.testing.assert_array_equal(array, before)
     np.testing.assert_array_equal(np.asarray(image), before)
+
+
+def test_like_may_be_a_list_of_one_and_no_more(recommender, photos):
+    path = photos / "photo_007.jpg"
+    one = recommender.search(path, by="phash")
+    assert recommender.search(like=[path], by="phash").hits == one.hits
+    for wrong in ([], [path, path]):
+        with pytest.raises(QueryError, match="one at a time"):
+            recommender.search(like=wrong, by="phash")

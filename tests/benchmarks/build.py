@@ -3,6 +3,7 @@
 Networks are converted and loaded before any clock starts.
 """
 
+import gc
 import json
 import resource
 import shutil
@@ -31,6 +32,7 @@ def measure(work: Workplace) -> list[Row]:
     one_at_a_time = partial(baseline.images_per_second, work.sample(_BASELINE))
     rates = [one_at_a_time()]
     load_networks(work.new_lake("lake-empty", work.photos))
+    gc.freeze()  # torch is here for the baseline alone; its objects shall not slow the collector down in a build
     for turn, ways in enumerate((("plain", "dagster"), ("dagster", "plain"), ("plain", "dagster"))):
         for way in ways:
             lake = work.new_lake(f"lake-{way}-{turn}", work.many)
@@ -39,6 +41,7 @@ def measure(work: Workplace) -> list[Row]:
             took[f"{way} again"].append(_timed(way, lake)["all"])
             shutil.rmtree(lake.root)
         rates.append(one_at_a_time())
+    gc.unfreeze()
     alone, bound = _in_a_process(work), stages.measure(work)[-1].value
     seconds = {name: median(values) for name, values in took.items()}
     rate, files = work.images / seconds["dagster all"], f"{work.images} links to {work.photos}"

@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 
 from imrec_core import tables
 from imrec_core.calibration import Calibration
+from imrec_core.catalog import is_away
 from imrec_core.encoders import available_cores
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, find_feature
 from imrec_core.fit import is_feature_fresh
 from imrec_core.freshness import has_fresh_images, manifest_version
 from imrec_core.generation import FORMAT, Generation, GraphFacts, make_facts
-from imrec_core.lake import Lake
+from imrec_core.lake import Lake, source_of
 from imrec_core.metrics import Metric
 
 RECALL_FLOOR = 0.95
@@ -94,10 +95,14 @@ class Plan:
 def plan_generation(lake: Lake, params: IndexParams = IndexParams()) -> Plan:
     """What a generation made now would hold.
 
+    Shards that were never read are left out while their source is away, so that they hold up nobody else.
+
     Raises:
         StaleIndex: The image tables are not up to date.
     """
-    shards = lake.live_shards()
+    sources = lake.settings().sources
+    away = {name for name, root in sources.items() if is_away(root)}
+    shards = [s for s in lake.live_shards() if source_of(s) not in away or lake.images_path(s).exists()]
     unread = [shard for shard in shards if not has_fresh_images(lake, shard)]
     if unread:
         raise StaleIndex(f"shards not read yet, or changed since: {', '.join(unread)}; run: imrec build")

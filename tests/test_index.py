@@ -241,3 +241,18 @@ def test_breadth_grows_until_the_recall_is_there(large_lake, monkeypatch):
     tuned = index_module._tuned(Generation(open_generation(large_lake).folder))
     assert measured == [64, 128, 256]
     assert tuned["rgb_histogram"].ef == 256 and tuned["rgb_histogram"].candidates == 128
+
+
+def test_shard_never_read_is_left_out_while_its_source_is_away(new_lake, tmp_path):
+    lake = new_lake(photos=6)
+    toy.write_photos(tmp_path / "disk", range(20, 24))
+    lake.save_settings(lake.settings().with_folders([f"disk={tmp_path / 'disk'}"]))
+    catalog.update(lake)
+    with pytest.raises(StaleIndex, match="disk-0000"):
+        plan_generation(lake)
+    (tmp_path / "disk").rename(tmp_path / "elsewhere")
+    assert "disk-0000" not in plan_generation(lake).shards
+    assert is_up_to_date(lake, plan_generation(lake))
+    (tmp_path / "elsewhere").rename(tmp_path / "disk")
+    toy.build(lake)
+    assert "disk-0000" in plan_generation(lake).shards

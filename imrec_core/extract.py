@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from imrec_core import catalog, tables
 from imrec_core.decode import ImageBatch, Picture, decode
 from imrec_core.encoders import Encoder, available_cores, load_encoder
-from imrec_core.errors import BadSource, DeclarationError, ImageError, UnreadableImage
+from imrec_core.errors import BadSource, DeclarationError, ImageError, ImageTooLarge, UnreadableImage
 from imrec_core.features import Feature, find_feature
 from imrec_core.freshness import (
     feature_made_from,
@@ -322,6 +322,8 @@ class _Extraction:
             written[feature.name] = self._lake.write_table(path, table, made_from)
         images = pa.Table.from_pylist(rows, schema=tables.IMAGES)
         made_from = images_made_from(self._shard, self._shard_version) | {"rows": digest}
+        if any(str(row["error"]).startswith(ImageTooLarge.__name__) for row in rows):
+            made_from["refused_above"] = str(self._settings.max_pixels)
         written["images"] = self._lake.write_table(self._lake.images_path(self._shard), images, made_from)
         return written
 

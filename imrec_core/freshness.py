@@ -42,8 +42,16 @@ def feature_made_from(shard: str, shard_version: str, feature: Feature) -> dict[
 
 
 def has_fresh_images(lake: Lake, shard: str) -> bool:
-    """Whether the images table of a shard is up to date."""
-    return is_fresh(lake, lake.images_path(shard), images_made_from(shard, manifest_version(lake, shard)))
+    """Whether the images table of a shard is up to date.
+
+    It is not where images were too large for the limit of then, and the limit has been raised since.
+    """
+    path = lake.images_path(shard)
+    found = lake.made_from(path) or {}
+    refused_above = int(found.get("refused_above", lake.settings().max_pixels))
+    return refused_above >= lake.settings().max_pixels and is_fresh(
+        lake, path, images_made_from(shard, manifest_version(lake, shard))
+    )
 
 
 def is_fresh(lake: Lake, path: Path, expected: dict[str, str]) -> bool:

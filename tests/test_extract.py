@@ -373,3 +373,18 @@ def test_source_whose_folder_is_away_loses_nothing(new_lake, tmp_path):
     with pytest.raises(BadSource, match="is missing or empty"):
         list(extract_shards(lake, [shard], [FEATURES["phash"]]))
     assert lake.read_table(lake.images_path(shard)).equals(before)
+
+
+def test_raised_limit_lets_in_what_was_too_large(new_lake):
+    lake = new_lake(photos=4, built=False, max_pixels=160 * 120 - 1)
+    catalog.update(lake)
+    extract(lake)
+    shard = lake.live_shards()[0]
+    assert set(lake.read_table(lake.images_path(shard))["status"].to_pylist()) == {"failed"}
+    assert has_fresh_images(lake, shard)
+    set_to(lake, max_pixels=160 * 120)
+    assert not has_fresh_images(lake, shard)
+    extract(lake)
+    assert set(lake.read_table(lake.images_path(shard))["status"].to_pylist()) == {"ok"}
+    assert lake.row_count(lake.feature_path("phash", shard)) == 4
+    assert has_fresh_images(lake, shard)

@@ -317,7 +317,11 @@ def _calibrate(folder: Path, feature: Feature) -> dict[str, Any]:
     chosen = _sample(len(matrix), sum(_PAIRS))
     part = len(chosen) * _PAIRS[0] // sum(_PAIRS)
     queries, others = matrix[chosen[:part]], matrix[chosen[part:]]
-    return {metric.name: asdict(Calibration.of(_pairs(metric, queries, others))) for metric in feature.metrics}
+    calibrated = {}
+    for metric in feature.metrics:  # the default one is resolved best
+        asked = queries if metric == feature.metric else queries[: -(-part // 4)]
+        calibrated[metric.name] = asdict(Calibration.of(_pairs(metric, asked, others)))
+    return calibrated
 
 
 def _pairs(metric: Metric, queries: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float32]:

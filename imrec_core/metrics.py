@@ -121,3 +121,41 @@ def hamming(query: Vector, gallery: Matrix) -> Any:
     """Number of bits in which two packed hashes differ."""
     words = np.asarray(gallery, dtype=np.uint64) ^ np.asarray(query, dtype=np.uint64)
     return np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+
+
+def _centred(vectors: Matrix) -> Matrix:
+    values = _float(vectors)
+    return np.asarray(values - values.mean(axis=-1, keepdims=True))
+
+
+@metric(space="cosine", lift=_centred)
+def correlation(query: Vector, gallery: Matrix) -> Any:
+    """One minus Pearson's correlation of two vectors; 0 (rise and fall together) to 2."""
+    return cosine.distance(_centred(query), _centred(gallery))
+
+
+@metric()
+def chi_square(query: Vector, gallery: Matrix) -> Any:
+    """Twice the squared differences of two distributions, each over its sum (`HISTCMP_CHISQR_ALT`); 0 to 4."""
+    query, gallery = _float(query), _float(gallery)
+    difference = gallery - query
+    return 2 * (difference**2 / np.maximum(gallery + query, 1e-30)).sum(axis=1)  # 0 over 0 counts as 0
+
+
+@metric()
+def intersection(query: Vector, gallery: Matrix) -> Any:
+    """One minus what two distributions have in common; 0 (same) to 1 (nothing in common)."""
+    return np.clip(1 - np.minimum(_float(gallery), _float(query)).sum(axis=1), 0, None)
+
+
+@metric()
+def jensen_shannon(query: Vector, gallery: Matrix) -> Any:
+    """Square root of the Jensen-Shannon divergence of two distributions, in nats; 0 to 0.833."""
+    query, gallery = _float(query), _float(gallery)
+    divergence = _entropy((gallery + query) / 2) - (_entropy(gallery) + _entropy(query)) / 2
+    return np.sqrt(np.clip(divergence, 0, None))
+
+
+def _entropy(distributions: Matrix) -> Matrix:
+    """In nats, along the last axis."""
+    return np.asarray(-(distributions * np.log(np.maximum(distributions, 1e-30))).sum(axis=-1))

@@ -23,7 +23,13 @@ LAYERS = (
     ("decode",),  # its batch prepares pictures for a model
     ("encoders", "demo"),  # a model made to run; photos made by edits
     ("features.declare",),  # what a feature is
-    ("features.colour", "features.hashes", "features.neural", "features.projections"),  # the features
+    (  # the features
+        "features.colour",
+        "features.structure",
+        "features.hashes",
+        "features.neural",
+        "features.projections",
+    ),
     ("features",),  # names them all
     ("freshness",),  # which tables are up to date
     ("extract",),  # pictures → tables

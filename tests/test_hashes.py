@@ -12,7 +12,14 @@ from PIL import Image
 from imrec_core import FEATURES, ImageBatch
 from tests.pictures import disc, gradient, noise, stripes
 
-LIBRARY = {"ahash": imagehash.average_hash, "dhash": imagehash.dhash, "phash": imagehash.phash}
+LIBRARY = {
+    "ahash": imagehash.average_hash,
+    "dhash": imagehash.dhash,
+    "phash": imagehash.phash,
+    "whash": imagehash.whash,
+    "colorhash": imagehash.colorhash,
+}
+SHRUNK_TOGETHER = ["ahash", "dhash", "phash"]
 
 SIZES = [
     (1, 1),
@@ -42,6 +49,16 @@ def upscaled(width: int, height: int, seed: int = 0) -> np.ndarray:
     return np.asarray(small.resize((width, height), Image.Resampling.NEAREST))
 
 
+def colours(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """Every grey and hue, from black to bright, in shares that the seed draws: for the edges between their bins."""
+    rng = np.random.default_rng(seed)
+    hsv = np.empty((height, width, 3), np.uint8)
+    hsv[..., 0] = rng.integers(0, 256, (height, width)) if seed % 2 else rng.integers(256)
+    hsv[..., 1] = rng.choice(np.uint8([0, 84, 85, 169, 170, 171, 255]), (height, width))
+    hsv[..., 2] = rng.choice(np.uint8([0, 31, 32, 33, 150, 255]), (height, width), p=rng.dirichlet(np.ones(6)))
+    return np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))
+
+
 KINDS = {
     "black": lambda w, h: np.zeros((h, w, 3), np.uint8),
     "solid": lambda w, h: np.full((h, w, 3), [200, 31, 64], np.uint8),
@@ -51,6 +68,7 @@ KINDS = {
     "disc": disc,
     "stripes": stripes,
     "upscaled": upscaled,
+    "colours": colours,
 }
 
 
@@ -59,7 +77,7 @@ def ours(pictures: list[np.ndarray], name: str) -> list[str]:
 
 
 def theirs(pictures: list[np.ndarray], name: str) -> list[str]:
-    return [str(LIBRARY[name](Image.fromarray(picture))) for picture in pictures]
+    return [str(LIBRARY[name](Image.fromarray(picture))).zfill(16) for picture in pictures]
 
 
 @pytest.mark.parametrize("name", LIBRARY)
@@ -74,7 +92,7 @@ def test_hash_equals_the_library_at_every_size(kind, name):
     width=st.integers(1, 200),
     height=st.integers(1, 400),
     seed=st.integers(0, 2**32 - 1),
-    draw=st.sampled_from([white_noise, upscaled, lambda w, h, seed: noise(w, h, seed=seed)]),
+    draw=st.sampled_from([white_noise, upscaled, colours, lambda w, h, seed: noise(w, h, seed=seed)]),
 )
 def test_hash_equals_the_library_for_any_picture(width, height, seed, draw):
     picture = draw(width, height, seed)
@@ -89,9 +107,32 @@ def test_hashes_of_a_batch_are_shrunk_once(monkeypatch):
     shrink = hashes._shrink
     monkeypatch.setattr(hashes, "_shrink", lambda grey: calls.append(1) or shrink(grey))
     batch = ImageBatch([noise(50, 40), disc(60, 60)])
-    for name in LIBRARY:
+    for name in SHRUNK_TOGETHER:
         FEATURES[name](batch)
     assert len(calls) == 2
+
+
+def test_colorhash_distances_are_those_of_the_library():
+    pictures = [colours(40, 30, seed) for seed in range(20)]
+    vectors = FEATURES["colorhash"](ImageBatch(pictures))
+    first, *others = (imagehash.colorhash(Image.fromarray(picture)) for picture in pictures)
+    assert FEATURES["colorhash"].metric(vectors[0], vectors[1:]).tolist() == [first - other for other in others]
+    assert (vectors < 2**42).all()
+
+
+@pytest.mark.parametrize("size", [(700, 1030), (512, 2200), (1100, 513)])
+def test_large_pictures_have_the_hashes_of_the_library_too(size):
+    pictures = [KINDS[kind](*size) for kind in ("blots", "disc", "upscaled")]
+    for name in LIBRARY:
+        assert ours(pictures, name) == theirs(pictures, name)
+
+
+def test_colours_are_counted_exactly_in_strips(monkeypatch):
+    from imrec_core.features import hashes
+
+    monkeypatch.setattr(hashes, "_STRIP", 7)
+    pictures = [colours(13, 9, seed) for seed in range(9)]
+    assert ours(pictures, "colorhash") == theirs(pictures, "colorhash")
 
 
 def test_brighter_copy_and_smaller_copy_keep_most_bits():

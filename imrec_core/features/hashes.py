@@ -1,9 +1,9 @@
-"""Perceptual hashes of 64 bits, the same as those of the imagehash library bit for bit.
+"""Perceptual hashes in 64 bits, the same as those of the imagehash library bit for bit.
 
-imagehash shrinks a grey picture with Pillow's Lanczos filter, which spends most of the time. The three hashes
-need three sizes; here one matrix product makes the columns of all three. Pillow filters in integers, as a rule
-first along the rows, then down the columns, rounding to 8 bits after each: so do we, in float64, which holds those
-integers exactly. That took a third of Pillow's time (2026-11).
+imagehash shrinks a grey picture with Pillow's Lanczos filter, which spends most of the time. ahash, dhash and phash
+need three small sizes; here one matrix product makes the columns of all three. Pillow filters in integers, as a
+rule first along the rows, then down the columns, rounding to 8 bits after each: so do we, in float64, which holds
+those integers exactly. That took a third of Pillow's time (2026-11).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
+from PIL import Image
 
 from imrec_core.decode import ImageBatch, Pixels
 from imrec_core.features.declare import feature
@@ -47,11 +48,31 @@ def phash(batch: ImageBatch) -> Hashes:
     return _packed(low > np.median(low, axis=(1, 2), keepdims=True))
 
 
+@feature(dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.whash")
+def whash(batch: ImageBatch) -> Hashes:
+    """Wavelet hash: which of 8×8 squares are brighter than their median, by the Haar transform."""
+    return _packed(np.array([_above_median(_to_square(grey)) for grey in batch.grey]))
+
+
+@feature(dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.colorhash")
+def colorhash(batch: ImageBatch) -> Hashes:
+    """Colour hash: shares of black, grey, six faint hues and six bright ones, in eighths.
+
+    imagehash's 42 bits are the lowest of the 64; the others are zero.
+    """
+    bits = np.zeros((len(batch), 64), np.bool_)
+    for row, image, grey in zip(bits, batch.pillow, batch.grey, strict=True):
+        row[-42:] = _CODES[_colour_eighths(np.asarray(image.convert("HSV")), grey)].ravel()
+    return _packed(bits)
+
+
 def _packed(bits: NDArray[np.bool_]) -> Hashes:
-    """Bits `(n, 8, 8)`, row by row, most significant first, as `(n, 1)` numbers; imagehash's hex digits."""
+    """Bits, 64 a picture, row by row, most significant first, as `(n, 1)` numbers; imagehash's hex digits."""
     octets = np.packbits(bits.reshape(-1, 64), axis=1)
     return octets.view(">u8").astype(np.uint64).reshape(-1, 1)
 
+
+# -- the small pictures of ahash, dhash and phash -----------------------------------------------------------
 
 _SIZES = ((8, 8), (8, 9), (32, 32))  # rows and columns that ahash, dhash and phash look at
 
@@ -134,3 +155,78 @@ def _sinc(x: Floats) -> Floats:
     angle = x * math.pi
     sines = np.fromiter(map(math.sin, angle.ravel().tolist()), np.float64, angle.size).reshape(x.shape)
     return np.divide(sines, angle, out=np.ones_like(x), where=angle != 0)
+
+
+# -- whash --------------------------------------------------------------------------------------------------
+
+_HAAR = math.sqrt(0.5)
+
+
+def _to_square(grey: Pixels) -> Pixels:
+    """The grey picture by Pillow's Lanczos filter at the largest power of two that fits into it, at least 8."""
+    height, width = grey.shape
+    side = max(1 << (min(height, width).bit_length() - 1), 8)
+    halfway = (width, side) if _is_columns_first(height - side, width - side) else (side, height)
+    image = Image.fromarray(grey)
+    for size in (halfway, (side, side)):  # one direction at a time, so that Pillow has no order to choose
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def _above_median(square: Pixels) -> NDArray[np.bool_]:
+    """Which of 8×8 squares have more light than their median.
+
+    Haar's low frequencies are sums over squares, so whole numbers decide, unless squares share the median: then
+    imagehash goes by the rounding of its transform, forth, back without the mean, and forth. We do the same.
+    """
+    part = len(square) // 8
+    sums = square.reshape(8, part, 8, part).sum(axis=(1, 3), dtype=np.float64)
+    if (sums == np.median(sums)).any():
+        sums = _without_mean(square / 255.0)
+        while len(sums) > 8:
+            sums = _halved(_halved(sums)[0].T)[0].T
+    return np.asarray(sums > np.median(sums))
+
+
+def _without_mean(square: Floats) -> Floats:
+    """The picture less its mean, by way of the whole Haar transform: PyWavelets' operations in the same order."""
+    if len(square) == 1:
+        return np.zeros_like(square)
+    (low, right), (down, both) = (_halved(half.T) for half in _halved(square))
+    return _joined(_joined(_without_mean(low.T).T, right).T, _joined(down, both).T)
+
+
+def _halved(rows: Floats) -> tuple[Floats, Floats]:
+    """One step of the Haar transform down the columns: sums and differences of neighbours."""
+    scaled = rows * _HAAR
+    return scaled[::2] + scaled[1::2], scaled[::2] - scaled[1::2]
+
+
+def _joined(sums: Floats, differences: Floats) -> Floats:
+    """The step back."""
+    sums, differences = sums * _HAAR, differences * _HAAR
+    return np.stack([sums + differences, sums - differences], axis=1).reshape(-1, sums.shape[1])
+
+
+# -- colorhash ----------------------------------------------------------------------------------------------
+
+_BLACK = 32  # grey below it
+_SATURATIONS = [0, 85, 170, 171]  # where grey, faint, neither (170, which imagehash drops) and bright begin
+_HUES = [0, 43, 85, 128, 170, 213]
+_CODES = np.array([[n >= 4, n >= 2, n % 2] for n in range(8)], np.bool_)  # imagehash's: 4 has the bits of 6, 5 of 7
+_STRIP = 1 << 24  # pixels that OpenCV counts in float32 without rounding
+
+
+def _colour_eighths(hsv: Pixels, grey: Pixels) -> NDArray[np.intp]:
+    """Black and grey in eighths of all pixels, then the hues, faint and bright, in eighths of the colourful; 0 to 7."""
+    import cv2
+
+    pixels, lit = hsv.reshape(-1, 1, 3), (grey >= _BLACK).view(np.uint8).reshape(-1, 1)
+    counts = np.zeros((256, 256), np.int64)  # saturation, hue
+    strips = grey.size // _STRIP + 1
+    for strip, mask in zip(np.array_split(pixels, strips), np.array_split(lit, strips), strict=True):
+        counts += cv2.calcHist([strip], [1, 0], mask, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+    few = np.add.reduceat(np.add.reduceat(counts, _SATURATIONS, axis=0), _HUES, axis=1)
+    in_all = np.array([grey.size - few.sum(), few[0].sum()]) / grey.size
+    in_colourful = few[[1, 3]].ravel() * 8 / max(few[1:].sum(), 1)
+    return np.minimum(np.concatenate([in_all * 8, in_colourful]).astype(np.intp), 7)

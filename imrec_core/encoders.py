@@ -7,6 +7,7 @@ autocast. Without OpenVINO torch runs it on the CPU, and says so.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import os
@@ -133,6 +134,8 @@ class OpenVinoEncoder:
         self._dims = model.dims
         self._queue = ov.AsyncInferQueue(compiled, 2 * cores)
         self._queue.set_callback(_deliver)
+        # A result arrives before OpenVINO's thread has left the callback; if Python ended then, it would abort.
+        atexit.register(self._queue.wait_all)
         self._start = threading.Lock()  # the queue hands out its requests from one thread at a time
 
     def submit(self, pixels: Pixels) -> Pending:

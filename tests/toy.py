@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imrec_core import catalog, tables
 from imrec_core.extract import ShardReport, extract_shards
-from imrec_core.features import find_feature
+from imrec_core.features import FEATURES, find_feature
 from imrec_core.fit import fit, project_shard
 from imrec_core.freshness import feature_made_from, images_made_from, manifest_version
 from imrec_core.index import GenerationReport, IndexParams, build_generation
@@ -86,7 +86,7 @@ def toy_lake(folder: Path) -> Lake:
 
     write_pictures(folder / "photos" / "drawn")
     write_photos(folder / "photos", range(40))
-    lake = new_lake(folder / "lake", DEFAULT_FEATURES)
+    lake = new_lake(folder / "lake", (*DEFAULT_FEATURES, *(f for f in FEATURES if f not in DEFAULT_FEATURES)))
     build(lake)
     return lake
 

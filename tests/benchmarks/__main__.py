@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.benchmarks.rows import Row, core_clock, machine, table
-from tests.benchmarks.workplace import Workplace
+from tests.benchmarks.testbed import Testbed
 
 SUBJECTS = ("stages", "build", "search", "precision")
 
@@ -17,9 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}; default: all")
     parser.add_argument("--photos", type=Path, help="folder of photos, a folder per class where quality is measured")
-    parser.add_argument(
-        "--images", type=int, default=Workplace.images, help="files to build from (default %(default)s)"
-    )
+    parser.add_argument("--images", type=int, default=Testbed.images, help="files to build from (default %(default)s)")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(SUBJECTS):
@@ -29,7 +27,7 @@ def main() -> None:
     facts, found = machine(), {}
     print("\n".join(f"{name:<9} {value}" for name, value in facts.items()))
     with tempfile.TemporaryDirectory(prefix="imrec-bench-") as folder:
-        work = Workplace(Path(folder), asked.photos, asked.images)
+        work = Testbed(Path(folder), asked.photos, asked.images)
         for name in asked.names or SUBJECTS:
             before = core_clock()
             found[name] = importlib.import_module(f"tests.benchmarks.{name}").measure(work)

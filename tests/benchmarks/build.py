@@ -19,12 +19,12 @@ from imrec_core.lake import Lake
 from imrec_dagster.build import build_lake
 from tests.benchmarks import stages
 from tests.benchmarks.rows import Row, cores
-from tests.benchmarks.workplace import PHASES, Workplace, build_plainly, load_networks
+from tests.benchmarks.testbed import PHASES, Testbed, build_plainly, load_networks
 
 _BASELINE = 200  # files in each round of it
 
 
-def measure(work: Workplace) -> list[Row]:
+def measure(work: Testbed) -> list[Row]:
     """Both ways in one process, forwards and backwards, with the baseline before, between and after."""
     from tests.benchmarks import baseline  # torch is no part of the process that only builds
 
@@ -76,7 +76,7 @@ def _timed(way: str, lake: Lake) -> dict[str, float]:
     return {"all": perf_counter() - started, "core": process_time() - cores_started, **(phases or {})}
 
 
-def _in_a_process(work: Workplace) -> dict[str, float]:
+def _in_a_process(work: Testbed) -> dict[str, float]:
     lake = work.new_lake("lake-alone", work.many)
     done = subprocess.run([sys.executable, "-m", __name__, str(lake.root)], check=True, stdout=subprocess.PIPE)
     shutil.rmtree(lake.root)

@@ -14,7 +14,7 @@ from imrec_core.models import find_model
 from imrec_core.search import ImageId, Recommender
 from tests.benchmarks import baseline
 from tests.benchmarks.rows import Row
-from tests.benchmarks.workplace import Workplace
+from tests.benchmarks.testbed import Testbed
 
 Vectors = NDArray[np.float32]
 Labels = NDArray[np.str_]
@@ -24,7 +24,7 @@ _NETWORK = "efficientnet_lite0"
 _WANTED = {f"{_NETWORK}:cosine": 0.83, "hsv_histogram:hellinger": 0.45}
 
 
-def measure(work: Workplace) -> list[Row]:
+def measure(work: Testbed) -> list[Row]:
     """The encoder against eager fp32, then leave-one-out precision of every feature with each of its metrics."""
     rec = Recommender.open(work.built_lake("lake-precision", work.photos))
     paths = [Path(path) for path in rec.generation.rows["path"].to_pylist()]

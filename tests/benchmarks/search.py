@@ -7,14 +7,14 @@ import numpy as np
 
 from imrec_core.search import ImageId, Recommender
 from tests.benchmarks.rows import Row
-from tests.benchmarks.workplace import Workplace
+from tests.benchmarks.testbed import Testbed
 
 _QUERIES, _K = 200, 10
 _THREE = ("efficientnet_lite0", "hsv_histogram", "phash")
 _LIMITS = {"by ImageId": 2.0, "by file": 30.0}
 
 
-def measure(work: Workplace) -> list[Row]:
+def measure(work: Testbed) -> list[Row]:
     """Median and 95th percentile of each way to ask, in turns, after one round that opens what is opened once."""
     rec = Recommender.open(work.built_lake("lake-search", work.many))
     rows = rec.generation.rows

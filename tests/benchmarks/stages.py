@@ -14,13 +14,13 @@ from imrec_core.encoders import load_encoder
 from imrec_core.features import find_feature
 from imrec_core.settings import DEFAULT_FEATURES
 from tests.benchmarks.rows import Row, cores
-from tests.benchmarks.workplace import Workplace
+from tests.benchmarks.testbed import Testbed
 
 _FILES = 480
 _BATCH = 16  # as extraction makes them
 
 
-def measure(work: Workplace) -> list[Row]:
+def measure(work: Testbed) -> list[Row]:
     """Core milliseconds per image of each stage, and the bound of their sum; the least of three passes."""
     passes = [_one_pass(work.sample(_FILES)) for _ in range(4)][1:]  # the first one loads
     seconds = {stage: min(spent[stage] for spent in passes) for stage in passes[0]}

@@ -26,7 +26,7 @@ _SHARED = Path(__file__).parents[2] / "../shared/data/photos/images"
 
 
 @dataclass(frozen=True)
-class Workplace:
+class Testbed:
     """Where a run of the benchmarks takes its photos from, and where it leaves what it makes.
 
     Attributes:

@@ -118,14 +118,18 @@ def plan_generation(lake: Lake, params: IndexParams = IndexParams()) -> Plan:
 def is_up_to_date(lake: Lake, plan: Plan) -> bool:
     """Whether the generation in use is what the plan would make."""
     generation = _in_use(lake)
-    return generation is not None and generation.facts["fingerprint"] == plan.fingerprint
+    return generation is not None and _is_made(generation, plan)
+
+
+def _is_made(generation: Generation, plan: Plan) -> bool:
+    return bool(generation.facts["fingerprint"] == plan.fingerprint)
 
 
 def _in_use(lake: Lake) -> Generation | None:
     current = lake.current_generation()
     try:
         return Generation(lake.generation_path(current)) if current else None
-    except (StaleIndex, LakeError):
+    except LakeError:  # damaged: as good as none
         return None
 
 
@@ -142,7 +146,7 @@ def build_generation(lake: Lake, params: IndexParams = IndexParams()) -> Generat
     started = time.perf_counter()
     plan = plan_generation(lake, params)
     in_use = _in_use(lake)
-    if in_use is not None and in_use.facts["fingerprint"] == plan.fingerprint:
+    if in_use is not None and _is_made(in_use, plan):
         return _report(in_use, built=False)
     taken = [*lake.generations(), lake.current_generation() or "0"]  # the one in use may be damaged beyond listing
     number = max(map(int, taken)) + 1

@@ -277,17 +277,20 @@ def _candidates(
     total = len(generation)
     kept = generation.filter.rows(where) if where else None
     left = total if kept is None else len(kept)
-    wanted = max(k, *(_at_least(generation, c) for c in chosen))
-    fetched = wanted if not left else int(wanted * total / left * 1.5) if kept is not None else wanted
-    if exact or (kept is not None and left <= _SCAN_AT_MOST) or 2 * fetched >= total:
-        rows = np.arange(total) if kept is None else kept
-        return rows, f"exact scan of {left} rows"
+    every = (np.arange(total) if kept is None else kept, f"exact scan of {left} rows")
+    if exact or (kept is not None and left <= _SCAN_AT_MOST):
+        return every
+    fetched = max(k, *(_at_least(generation, c) for c in chosen))
+    if kept is not None:
+        fetched = int(1.5 * fetched * total / left)  # so that enough are left after the filter
+    if 2 * fetched >= total:
+        return every
     found = [_nearest(generation, c, vectors, fetched) for c in chosen]
     rows = np.unique(np.concatenate(found))
     if kept is not None:
         rows = np.intersect1d(rows, kept, assume_unique=True)
         if len(rows) < k:
-            return kept, f"exact scan of {left} rows"
+            return every
     return rows, f"{len(rows)} candidates from {', '.join(_finder(generation, c) for c in chosen)}, ranked exactly"
 
 

@@ -32,7 +32,7 @@ Bins = NDArray[np.intp]
 
 _METRICS = (hellinger, euclidean, manhattan, cosine, correlation, chi_square, intersection, jensen_shannon)
 _SWAIN = "Swain & Ballard 1991, doi:10.1007/BF00130487"
-_SMITH = "Smith & Chang 1996, doi:10.1117/12.234785"
+_SMITH = "Smith & Chang 1996, Tools and techniques for color image retrieval"
 _LAB = "CIE 15 (L*a*b*) of IEC 61966-2-1 (sRGB)"
 
 

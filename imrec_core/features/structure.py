@@ -21,7 +21,7 @@ Bins = NDArray[np.intp]
 
 _MIN_SIDE = 256  # a shrunk decode to this leaves the square of 128 nearly what it is
 
-_FAINTEST = 11  # grey levels that a filter must find for an edge, as in the standard's reference software
+_FAINTEST = 11  # grey levels that a filter must find for an edge; ours to choose
 _FILTERS = np.array(
     [
         [1, -1, 1, -1],  # an upright edge
@@ -38,7 +38,7 @@ _FILTERS = np.array(
     dims=80,
     metrics=(manhattan, euclidean, cosine),
     min_side=_MIN_SIDE,
-    source="MPEG-7 edge histogram, ISO/IEC 15938-3; Won, Park & Park 2002, doi:10.4218/etrij.02.0102.0103",
+    source="MPEG-7 edge histogram, ISO/IEC 15938-3; Won, Park & Park 2002, ETRI Journal 24(1)",
 )
 def edge_histogram(batch: ImageBatch) -> Matrix:
     """Share of upright, level, rising, falling and undirected edges in each of 4×4 parts (MPEG-7).

@@ -1,0 +1,159 @@
+"""A small autoencoder that keeps neighbours near, its settings searched for within a budget."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from imrec_core.errors import DeclarationError
+from imrec_core.reduction.method import (
+    Arrays,
+    Block,
+    Facts,
+    Matrix,
+    Method,
+    check_dims,
+    curve,
+    require,
+    sampled,
+)
+from imrec_core.reduction.pca import Moments, principal_axes
+from imrec_core.reduction.study import Found, GoOn, search
+from imrec_core.reduction.training import Choice, Layers, Task, Trained, encode, make_task, train, train_on_all
+
+_LEAST_ROWS = 20
+_HELD_OUT = 512  # rows at most; a fifth of few
+_MISSED = 0.02  # share of rows held out above which they are missed: of 1,066, PCA without a fifth kept .75, not .82
+_SEARCHED = 8192  # rows that a trial is trained on: a tenth of a minute instead of minutes
+_BATCH = 4096
+
+
+def fit_autoencoder(
+    blocks: Sequence[Block],
+    *,
+    dims: int,
+    folder: Path,
+    trials: int = 20,
+    seconds: float = 120.0,
+    epochs: int = 30,
+    max_rows: int = 50_000,
+    seed: int = 0,
+) -> tuple[Arrays, Facts]:
+    """An encoder, trained on a sample with the best settings that were found.
+
+    A trial is a third of the epochs on a part of the sample. Some rows are held out to choose by; where these are more
+    than a fiftieth, training is done once more on all rows, for as many epochs as were best. The file of the search in
+    `folder` is named after the sample and the settings; a fit that was interrupted, or is repeated with more trials,
+    goes on with those there.
+
+    Args:
+        trials: How many settings to try; 0 takes the usual ones and needs no Optuna.
+        seconds: For trials; the training at the end comes on top.
+        epochs: Of that training.
+        max_rows: Of the sample; takes 8 bytes for each of their numbers.
+
+    Returns:
+        `mean` `(base dims,)`, `scale` `()`, `linear` `(dims, base dims)`, and of each layer `weight_<i>` and
+        `bias_<i>`; and the facts.
+
+    Raises:
+        LakeError: There are fewer than 20 rows.
+        DeclarationError: `dims` is more than the vectors have, or there would be no epoch or sample.
+        MissingDependency: There are trials to make, and Optuna is not installed.
+    """
+    if epochs < 1 or max_rows < _LEAST_ROWS:
+        raise DeclarationError(f"autoencoder needs at least 1 epoch and {_LEAST_ROWS} rows to sample")
+    sample, rows = sampled(blocks, max_rows, seed)
+    require("autoencoder", rows, least=_LEAST_ROWS)
+    check_dims("autoencoder", dims, sample.shape[1])
+    name = f"autoencoder-{_fingerprint(sample, dims, epochs, seed)}"
+    values, mean, scale = _standardised(sample, seed)
+    held_out = min(_HELD_OUT, len(values) // 5)
+    task = make_task(values, _axes(values[held_out:], dims), held_out=held_out, gallery=_SEARCHED)
+    found = Found(Choice(), [], 0)
+    if trials:
+        found = _searched(task, folder / f"{name}.journal", epochs, trials, seconds, seed)
+    trained = train(task, found.choice, epochs=epochs, seed=seed)
+    layers, linear = trained.layers, trained.linear
+    if held_out > _MISSED * len(values):
+        axes, last = _axes(values, dims), trained.best_epoch
+        layers, linear = train_on_all(values, axes, found.choice, epochs=epochs, last=last, seed=seed)
+    facts = {"rows": rows, "sampled": len(sample), "dims": dims, **_facts(trained, found)}
+    return _arrays(layers, linear, mean, scale), facts
+
+
+def _standardised(sample: Matrix, seed: int) -> tuple[Matrix, Matrix, float]:
+    """The sample in random order, centred and divided by one number, so that distances keep their proportions."""
+    values = sample[np.random.default_rng(seed).permutation(len(sample))].astype(np.float32)
+    mean = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+    values -= mean
+    scale = float(np.linalg.norm(values) / np.sqrt(values.size)) or 1.0
+    values /= scale
+    return values, mean, scale
+
+
+def _axes(values: Matrix, dims: int) -> Matrix:
+    return principal_axes(Moments.of(values), dims)[0].astype(np.float32)
+
+
+def _searched(task: Task, path: Path, epochs: int, trials: int, seconds: float, seed: int) -> Found:
+    part = Task(task.rows[:_SEARCHED], task.held_out, task.axes, task.gallery, task.truth)
+
+    def attempt(choice: Choice, go_on: GoOn) -> float:
+        return max(train(part, choice, epochs=-(-epochs // 3), seed=seed, go_on=go_on).kept[1:])
+
+    return search(path, attempt, trials=trials, seconds=seconds, seed=seed)
+
+
+def _fingerprint(sample: Matrix, dims: int, epochs: int, seed: int) -> str:
+    digest = hashlib.blake2b(repr((1, sample.shape, sample.dtype, dims, epochs, seed)).encode(), digest_size=8)
+    digest.update(np.ascontiguousarray(sample).tobytes())
+    return digest.hexdigest()
+
+
+def _arrays(layers: Layers, linear: Matrix, mean: Matrix, scale: float) -> Arrays:
+    arrays: Arrays = {"mean": mean, "scale": np.asarray(scale, dtype=np.float32), "linear": linear}
+    for number, (weight, bias) in enumerate(layers):
+        arrays |= {f"weight_{number}": weight, f"bias_{number}": bias}
+    return arrays
+
+
+def _facts(trained: Trained, found: Found) -> Facts:
+    training, held_out = zip(*trained.losses)
+    curves = curve("training loss", training, "epoch", "loss")
+    curves |= curve("validation loss", held_out, "epoch", "loss")
+    curves |= curve("neighbours kept", trained.kept[1:], "epoch", "share of the 10 nearest, rows held out")
+    if found.values:
+        curves |= curve("best trial so far", found.values, "trial", "share of the 10 nearest kept")
+    return {
+        "neighbours_kept": trained.best,
+        "neighbours_kept_untrained": trained.kept[0],  # by the principal axes alone
+        "trials": len(found.values),
+        "trials_added": found.added,
+        "choice": found.choice.__dict__,
+        "curves": curves,
+    }
+
+
+def project(vectors: Matrix, arrays: Arrays) -> Matrix:
+    """Vectors `(n, base dims)` encoded, a batch at a time; distances come out in their old units."""
+    count = sum(name.startswith("weight_") for name in arrays)
+    layers = [(arrays[f"weight_{number}"], arrays[f"bias_{number}"]) for number in range(count)]
+    projected = np.empty((len(vectors), len(arrays["linear"])), dtype=np.float32)
+    for first in range(0, len(vectors), _BATCH):
+        rows = (np.asarray(vectors[first : first + _BATCH], dtype=np.float32) - arrays["mean"]) / arrays["scale"]
+        projected[first : first + _BATCH] = encode(rows, arrays["linear"], layers) * arrays["scale"]
+    return projected
+
+
+AUTOENCODER = Method(
+    name="autoencoder",
+    summary="an autoencoder that is trained to keep neighbours.",
+    source="Hinton & Salakhutdinov 2006, doi:10.1126/science.1127647; Hinton & Roweis 2002",
+    fit=fit_autoencoder,
+    project=project,
+    params={"trials": 20, "seconds": 120.0, "epochs": 30, "max_rows": 50_000, "seed": 0},
+)

@@ -1,0 +1,139 @@
+"""Projections compared: the shares are those of a plain scan, the table is that of the lake."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from imrec_core.errors import DeclarationError, QueryError, UnknownName
+from imrec_core.evaluate import compare_in, compare_projections
+from imrec_core.generation import open_generation
+from imrec_core.reduction import METHODS, autoencoder, training
+from imrec_dagster.cli import imrec
+
+FAST = ("pca", "whitened_pca", "kernel_pca")
+
+
+def rows(count: int = 400, width: int = 32) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (rng.normal(size=(count, width)) / np.arange(1, width + 1)).astype(np.float32)
+
+
+def test_share_is_that_of_a_plain_scan():
+    vectors = rows()
+    (found,) = compare_projections(vectors, dims=(2,), methods=("pca",), queries=400)
+    arrays, _ = METHODS["pca"].fit([lambda: vectors], dims=2, folder=None)
+    small = METHODS["pca"].project(vectors, arrays)
+
+    def near(matrix, count):
+        distances = np.linalg.norm(matrix[:, None].astype(float) - matrix, axis=2)
+        np.fill_diagonal(distances, np.inf)
+        return distances.argsort(axis=1)[:, :count]
+
+    truth = near(vectors, 10)
+    for share, count in ((found.kept, 10), (found.found, 100)):
+        expected = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(truth, near(small, count))])
+        assert share == pytest.approx(expected, abs=1e-3)
+    assert 0 < found.kept < found.found < 1
+    assert (found.method, found.dims, found.bytes_per_image) == ("pca", 2, 8) and found.seconds > 0
+
+
+def test_all_the_numbers_keep_all_the_neighbours():
+    (found,) = compare_projections(rows(), dims=(32,), methods=("pca",))
+    assert found.kept > 0.999 and found.found == 1
+
+
+def test_more_dimensions_keep_more_and_every_pair_is_there():
+    found = compare_projections(rows(), dims=(4, 16), methods=FAST)
+    assert [(f.method, f.dims) for f in found] == [(name, dims) for name in FAST for dims in (4, 16)]
+    kept = [f.kept for f in found if f.method == "pca"]
+    assert kept[0] < kept[1]
+
+
+def test_autoencoder_takes_its_settings():
+    found = compare_projections(rows(), dims=(4,), params={"autoencoder": {"trials": 0, "epochs": 2}})
+    assert [f.method for f in found] == list(METHODS)
+
+
+def test_method_without_its_library_is_left_out_with_a_warning(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    found = compare_projections(rows(60), dims=(4, 8), methods=("autoencoder", "pca"))
+    assert [(f.method, f.dims) for f in found] == [("pca", 4), ("pca", 8)]
+    assert caplog.messages == [
+        "autoencoder is left out: optuna is not installed; install it with: pip install 'imrec[tuning]'"
+    ]
+
+
+def test_what_cannot_be_compared_is_told():
+    with pytest.raises(QueryError, match="10 images are too few"):
+        compare_projections(rows(10))
+    with pytest.raises(DeclarationError, match="pca cannot make 33 numbers"):
+        compare_projections(rows(50), dims=(33,))
+    with pytest.raises(UnknownName, match="no way to reduce named 'pcs'"):
+        compare_projections(rows(50), methods=("pcs",))
+
+
+def test_large_galleries_are_sampled(monkeypatch):
+    monkeypatch.setattr("imrec_core.evaluate.MAX_ROWS", 90)
+    lines = []
+    compare_projections(rows(), dims=(4,), methods=("pca",), progress=lines.append)
+    assert lines == ["pca of 90 rows to 4 numbers"]
+
+
+# -- of a lake ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short_training(monkeypatch):
+    monkeypatch.setattr(autoencoder, "train", lambda *a, **k: training.train(*a, **{**k, "epochs": 1}))
+    monkeypatch.setattr(training, "_LEAST_STEPS", 1)
+
+
+def test_first_feature_is_taken_and_bits_are_not(large_lake, short_training):
+    generation = open_generation(large_lake)
+    quick = compare_in(generation, dims=(8,), trials=0)
+    assert [f.method for f in quick] == list(METHODS)
+    with pytest.raises(DeclarationError, match="phash holds bits"):
+        compare_in(generation, "phash")
+    with pytest.raises(UnknownName, match="no feature named 'phish'"):
+        compare_in(generation, "phish")
+
+
+def test_sizes_are_smaller_than_the_feature(large_lake, monkeypatch):
+    asked = []
+    monkeypatch.setattr("imrec_core.evaluate.compare_projections", lambda *a, dims, **k: asked.append(list(dims)) or [])
+    generation = open_generation(large_lake)
+    compare_in(generation)
+    monkeypatch.setattr("imrec_core.evaluate.DIMS", (600, 700))
+    compare_in(generation)
+    compare_in(generation, dims=(3,))
+    assert asked == [[32, 64, 128], [256], [3]]
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(imrec, ["evaluate", *arguments])
+
+
+def test_command_prints_one_table(large_lake, short_training):
+    result = run("--projections", "--dims", "4,8", "--trials", "0", "--lake", str(large_lake.root))
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0, result.output
+    assert lines[0].split() == ["method", "dims", "10", "nearest", "kept", "among", "100", "bytes", "seconds"]
+    assert [line.split()[:2] for line in lines[1:]] == [[name, dims] for name in METHODS for dims in ("4", "8")]
+    assert "pca of 700 rows to 4 numbers" in result.stderr
+
+
+def test_command_prints_json(large_lake, short_training):
+    result = run("--projections", "--dims", "4", "--trials", "0", "--json", "--lake", str(large_lake.root))
+    found = json.loads(result.stdout)
+    assert [row["method"] for row in found] == list(METHODS)
+    assert found[0]["bytes_per_image"] == 16 and 0 < found[0]["kept"] <= found[0]["found"] <= 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("--projections", "--dims", "a"), ("--projections", "--trials", "-1")])
+def test_wrong_usage_is_told(arguments, large_lake):
+    assert run(*arguments, "--lake", str(large_lake.root)).exit_code == 2

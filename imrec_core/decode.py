@@ -21,6 +21,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from imrec_core import exif
 from imrec_core.errors import DeclarationError, ImageError, ImageTooLarge, TruncatedImage, UnreadableImage
 from imrec_core.errors import UnsupportedFormat as Unsupported
 
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 MAX_PIXELS = 200_000_000
 _GIANT = 32_000_000  # pixels; pictures above are decoded one at a time, and shrunk before they are converted
-_ORIENTATION = 0x0112
+_RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}  # both antialiased
 _one_giant = threading.Lock()
 
 try:
@@ -51,14 +52,21 @@ class Picture:
         pixels: `(h, w, 4)` uint8: red, green, blue, unused; upright; maybe smaller than the file's picture.
         format: As Pillow names it.
         width, height: Upright, at full size.
-        orientation: The EXIF tag as found, 1 where there is none.
+        shot: What EXIF says; the orientation as found.
+        has_alpha: Whether parts may be clear: the file has an alpha channel, or a colour that stands for clear.
     """
 
     pixels: Pixels
     format: str
     width: int
     height: int
-    orientation: int
+    shot: exif.Shot = exif.UNKNOWN
+    has_alpha: bool = False
+
+    @property
+    def orientation(self) -> int:
+        """The EXIF tag as found, 1 where there is none."""
+        return self.shot.orientation
 
 
 class ImageBatch:
@@ -91,6 +99,11 @@ class ImageBatch:
     def images(self) -> list[Pixels]:
         """RGB views `(height, width, 3)`; not to be written to."""
         return [image[..., :3] for image in self._padded]
+
+    @property
+    def padded(self) -> list[Pixels]:
+        """The pictures as they are held, `(height, width, 4)`, the fourth byte unused; not to be written to."""
+        return self._padded
 
     @cached_property
     def pillow(self) -> list[Image.Image]:
@@ -125,7 +138,7 @@ class ImageBatch:
         return out
 
     def prepared(self, preprocess: Preprocess) -> Pixels:
-        """Centre crops for a network `(n, crop, crop, 3)`: shorter side resized (bicubic), centre cut out.
+        """Centre crops for a network `(n, crop, crop, 3)`: resized as it wants, centre cut out.
 
         Sizes and offsets are rounded as torchvision's Resize and CenterCrop round them.
         """
@@ -134,15 +147,18 @@ class ImageBatch:
     def _prepare(self, preprocess: Preprocess) -> Pixels:
         """Pillow resizes only the part that the crop keeps: 1.7 times faster than resizing, then cropping."""
         crop = preprocess.crop
+        resampling = _RESAMPLING[preprocess.interpolation]
         out = np.empty((len(self), crop, crop, 3), np.uint8)
         for i, image in enumerate(self.pillow):
-            resized = [preprocess.resize * length // min(image.size) for length in image.size]
+            resized = [preprocess.resize] * 2
+            if preprocess.fit == "shortest":
+                resized = [preprocess.resize * length // min(image.size) for length in image.size]
             first = [round((length - crop) / 2) for length in resized]
             scale = [length / small for length, small in zip(image.size, resized, strict=True)]
             left, top = (f * s for f, s in zip(first, scale, strict=True))
             right, bottom = ((f + crop) * s for f, s in zip(first, scale, strict=True))
             box = (left, top, right, bottom)
-            _drop_fourth(image.resize((crop, crop), Image.Resampling.BICUBIC, box=box), out[i])
+            _drop_fourth(image.resize((crop, crop), resampling, box=box), out[i])
         return out
 
 
@@ -169,7 +185,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = 
 
 def from_pillow(image: Image.Image) -> Pixels:
     """An upright `(h, w, 4)` picture from any Pillow image."""
-    return _turned(_to_padded(image), _tag(image))
+    return _turned(_to_padded(image), exif.of_image(image).orientation)
 
 
 # -- JPEG ---------------------------------------------------------------------------------------------------
@@ -192,32 +208,16 @@ def _decode_jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Picture 
         if _is_harmless(str(error)):
             return None
         raise TruncatedImage(f"damaged JPEG: {error}") from error
-    orientation = _orientation(_jpeg_exif(data))
-    if orientation >= 5:
+    shot = exif.of_jpeg(data)
+    if shot.orientation >= 5:
         width, height = height, width
-    return Picture(_turned(pixels, orientation), "JPEG", width, height, orientation)
+    return Picture(_turned(pixels, shot.orientation), "JPEG", width, height, shot)
 
 
 def _is_harmless(complaint: str) -> bool:
     """Whether libjpeg complains of what does not touch the pixels, or of a kind of JPEG that it lacks."""
     harmless = ("extraneous bytes", "Unsupported", "unsupported", "Unknown Adobe", "Invalid SOS", "thumbnail")
     return any(words in complaint for words in harmless)
-
-
-def _jpeg_exif(data: bytes) -> Image.Exif:
-    """The EXIF block of a JPEG; empty where there is none or it is damaged."""
-    exif = Image.Exif()
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1] not in (0xDA, 0xD9):  # start of scan, end of image
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at + 1] == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            try:
-                exif.load(data[at + 4 : at + 2 + length])
-            except Exception:  # as in _tag
-                return Image.Exif()
-            return exif
-        at += 2 + length
-    return exif
 
 
 # -- everything else ----------------------------------------------------------------------------------------
@@ -229,19 +229,20 @@ def _decode_with_pillow(data: bytes, max_pixels: int, min_side: int | None) -> P
         with Image.open(io.BytesIO(data)) as image:
             _check_size(*image.size, max_pixels)
             with _giants_in_turn(image.width * image.height):
-                stored = _tag(image) if image.format == "TIFF" else None  # which Pillow turns as it loads
+                stored = exif.of_image(image) if image.format == "TIFF" else None  # which Pillow turns as it loads
                 image.load()  # before any look at other tags: that would load too, and swallow the complaint
                 _check_size(*image.size, max_pixels)
-                to_do = _tag(image)
+                to_do = exif.of_image(image)
                 width, height = image.size
-                pixels = _turned(_to_padded(_shrunk(image, min_side)), to_do)
+                has_alpha = image.has_transparency_data
+                pixels = _turned(_to_padded(_shrunk(image, min_side)), to_do.orientation)
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise whatever the damage makes them
         raise _translated(error, max_pixels) from error
-    if to_do >= 5:
+    if to_do.orientation >= 5:
         width, height = height, width
-    return Picture(pixels, image.format or "unknown", width, height, stored or to_do)
+    return Picture(pixels, image.format or "unknown", width, height, stored or to_do, has_alpha)
 
 
 def _translated(error: Exception, max_pixels: int) -> ImageError:
@@ -307,18 +308,6 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 def _too_large(what: str, pixels: int, max_pixels: int) -> ImageTooLarge:
     found, limit = (f"{round(n / 1e6, 2):g}" for n in (pixels, max_pixels))
     return ImageTooLarge(f"{what} is {found} megapixels, the limit is {limit} (max_pixels in lake.toml)")
-
-
-def _tag(image: Image.Image) -> int:
-    try:
-        return _orientation(image.getexif())
-    except Exception:  # a damaged EXIF block is as good as absent
-        return 1
-
-
-def _orientation(exif: Image.Exif) -> int:
-    value = exif.get(_ORIENTATION, 1)
-    return value if value in range(1, 9) else 1
 
 
 def _turned(pixels: Pixels, orientation: int) -> Pixels:

@@ -6,6 +6,7 @@ A vector column is `fixed_size_list<float>[dims]`; a 64-bit hash is one `uint64`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ CATALOG = pa.schema(
     ]
 )
 
+IMAGES_VERSION = 2  # goes up when columns come in or numbers change; older tables are stale
 IMAGES = pa.schema(
     [
         ("image_id", pa.string()),
@@ -30,6 +32,15 @@ IMAGES = pa.schema(
         ("width", pa.int32()),  # upright, at full size
         ("height", pa.int32()),
         ("orientation", pa.int8()),  # the EXIF tag as found; 1 where there is none
+        ("aspect", pa.float32()),  # width by height
+        ("has_alpha", pa.bool_()),  # an alpha channel, or a colour that stands for clear
+        ("camera", pa.string()),  # maker and model by EXIF; null where it does not say
+        ("taken", pa.timestamp("us")),  # by EXIF, the camera's own clock, whose zone is not known
+        ("brightness", pa.float32()),  # this and what follows: see facts.measure
+        ("contrast", pa.float32()),
+        ("entropy", pa.float32()),
+        ("sharpness", pa.float32()),
+        ("is_grey", pa.bool_()),
         ("status", pa.string()),  # ok or failed
         ("error", pa.string()),  # why it failed, beginning with the error's name
     ]
@@ -44,7 +55,7 @@ ROWS = pa.schema(
         ("shard", pa.string()),
         ("byte_size", pa.int64()),
         ("mtime_ns", pa.int64()),
-        *[(name, IMAGES.field(name).type) for name in ("content_hash", "format", "width", "height", "orientation")],
+        *[(field.name, field.type) for field in IMAGES if field.name not in ("image_id", "status", "error")],
         ("removed", pa.bool_()),
     ]
 )
@@ -56,9 +67,10 @@ def vector_type(dtype: str, width: int) -> pa.DataType:
     return item if dtype == "uint64" and width == 1 else pa.list_(item, width)
 
 
-def feature_schema(dtype: str, width: int) -> pa.Schema:
-    """Schema of a feature's table."""
-    return pa.schema([("image_id", pa.string()), ("vector", vector_type(dtype, width))])
+def feature_schema(dtype: str, width: int, columns: Mapping[str, str]) -> pa.Schema:
+    """Schema of a feature's table; `columns` are those beside the vector, name to dtype."""
+    beside = [(name, pa.from_numpy_dtype(np.dtype(kind))) for name, kind in columns.items()]
+    return pa.schema([("image_id", pa.string()), ("vector", vector_type(dtype, width)), *beside])
 
 
 def to_vectors(matrix: NDArray[Any]) -> pa.Array:

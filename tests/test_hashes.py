@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imrec_core import FEATURES, ImageBatch
+from imrec_core.features.hashes import phash_orientations, phash_turned
 from tests.pictures import disc, gradient, noise, stripes
 
 LIBRARY = {
@@ -141,3 +142,59 @@ def test_brighter_copy_and_smaller_copy_keep_most_bits():
     for name in LIBRARY:
         vectors = FEATURES[name](ImageBatch([np.asarray(copy) for copy in copies]))
         assert np.bitwise_count(vectors ^ vectors[:1]).max() <= 4
+
+
+TURNS = [
+    lambda a: a,
+    np.rot90,
+    lambda a: np.rot90(a, 2),
+    lambda a: np.rot90(a, 3),
+    np.flipud,
+    np.fliplr,
+    lambda a: a.swapaxes(0, 1),
+    lambda a: np.rot90(a, 2).swapaxes(0, 1),
+]
+
+
+def test_orientations_of_phash_are_the_hashes_of_the_turned_picture():
+    for seed in range(8):
+        picture = noise(300, 200, seed=seed)
+        turned = FEATURES["phash"](ImageBatch([np.ascontiguousarray(turn(picture)) for turn in TURNS]))
+        seen = phash_orientations(ImageBatch([picture]))
+        assert seen.shape == (1, 8)
+        assert np.bitwise_count(seen.T ^ turned).max() <= 4  # Pillow rounds between the axes, the same one always first
+        assert seen[0, 0] == turned[0, 0]
+
+
+def test_orientations_from_a_phash_alone_are_nearly_those_from_the_picture():
+    pictures = ImageBatch([noise(200, 300, seed=seed) for seed in range(20)])
+    hashes = FEATURES["phash"](pictures)
+    from_bits, exact = phash_turned(hashes), phash_orientations(pictures)
+    off = np.bitwise_count(from_bits ^ exact)
+    assert (off[:, [0, 6]] == 0).all()  # upright, and transposed
+    assert off.max() <= 16 and np.median(off) <= 4
+    assert phash_turned(np.empty((0, 1), np.uint64)).shape == (0, 8)
+
+
+def test_turning_a_hash_and_turning_it_back_changes_nothing():
+    hashes = np.random.default_rng(0).integers(0, 2**64, (50, 1), np.uint64)
+    back = {1: 3, 2: 2, 3: 1, 4: 4, 5: 5, 6: 6, 7: 7}
+    for there, again in back.items():
+        assert np.array_equal(phash_turned(phash_turned(hashes)[:, [there]])[:, [again]], hashes)
+
+
+@pytest.mark.slow
+def test_every_colour_counts_as_the_library_counts_it():
+    from imrec_core.features import hashes
+
+    green, blue = np.indices((256, 256), np.uint8)
+    for red in range(256):
+        pixels = np.stack([np.full_like(green, red), green, blue], axis=-1)
+        image = Image.fromarray(pixels)
+        hue, saturation, _ = np.moveaxis(np.asarray(image.convert("HSV")), -1, 0)
+        grey = np.asarray(image.convert("L"))
+        kinds = hashes._kinds(np.dstack([pixels, green]), grey)
+        tones = np.where(grey < 32, 0, np.digitize(saturation, [85, 170, 171]) + 1)
+        assert np.array_equal(kinds // 16, tones)
+        counted = (tones == 2) | (tones == 4)
+        assert np.array_equal(hashes._HUE[kinds % 16][counted], np.digitize(hue, [43, 85, 128, 170, 213])[counted])

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 import scipy.fft
+import scipy.sparse
 from numpy.typing import NDArray
-from PIL import Image
 
 from imrec_core.decode import ImageBatch, Pixels
 from imrec_core.features.declare import feature
-from imrec_core.metrics import hamming
+from imrec_core.features.dihedral import oriented, oriented_bits
+from imrec_core.metrics import hamming, hamming_dihedral
 
 Hashes = NDArray[np.uint64]
 Floats = NDArray[np.float64]
+Whole = NDArray[np.int32]
 
 _MIN_SIDE = 256  # a shrunk decode to this leaves the 32×32 picture of phash what it is, to under a bit
 _FIXED_POINT = float(1 << 22)  # Pillow's PRECISION_BITS for 8-bit pictures
@@ -41,17 +44,45 @@ def dhash(batch: ImageBatch) -> Hashes:
     return _packed(small[:, :, 1:] > small[:, :, :-1])
 
 
-@feature(dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.phash; Zauner 2010")
+def phash_orientations(batch: ImageBatch) -> Hashes:
+    """The phash of each picture in the eight `dihedral.ORIENTATIONS`, side by side `(n, 8)`."""
+    return _packed(_above_median(oriented(_low(batch), first=0))).reshape(-1, 8)
+
+
+def phash_turned(hashes: Hashes) -> Hashes:
+    """What `phash_orientations` gives `(n, 8)`, but from the hashes `(n, 1)` alone, hence not in every bit."""
+    octets = np.ascontiguousarray(hashes).astype(">u8").view(np.uint8)
+    bits = np.unpackbits(octets, axis=1).reshape(-1, 8, 8).astype(np.bool_)
+    return _packed(oriented_bits(bits, first=0)).reshape(-1, 8)
+
+
+@feature(
+    dims=64,
+    dtype="uint64",
+    metrics=(hamming, hamming_dihedral),
+    min_side=_MIN_SIDE,
+    source="imagehash.phash; Zauner 2010",
+    orientations=phash_orientations,
+    turned=phash_turned,
+)
 def phash(batch: ImageBatch) -> Hashes:
     """Perceptual hash: signs of the low frequencies (DCT) against their median."""
-    low = scipy.fft.dct(scipy.fft.dct(_small(batch)[2], axis=1), axis=2)[:, :8, :8]
-    return _packed(low > np.median(low, axis=(1, 2), keepdims=True))
+    return _packed(_above_median(_low(batch)))
+
+
+def _low(batch: ImageBatch) -> Floats:
+    """The 8×8 lowest frequencies `(n, 8, 8)`, the mean first."""
+    return np.asarray(scipy.fft.dct(scipy.fft.dct(_small(batch)[2], axis=1), axis=2)[:, :8, :8])
+
+
+def _above_median(low: Floats) -> NDArray[np.bool_]:
+    return np.asarray(low > np.median(low, axis=(-2, -1), keepdims=True))
 
 
 @feature(dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.whash")
 def whash(batch: ImageBatch) -> Hashes:
     """Wavelet hash: which of 8×8 squares are brighter than their median, by the Haar transform."""
-    return _packed(np.array([_above_median(_to_square(grey)) for grey in batch.grey]))
+    return _packed(np.array([_squares_above_median(_to_square(grey)) for grey in batch.grey]))
 
 
 @feature(dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.colorhash")
@@ -61,8 +92,8 @@ def colorhash(batch: ImageBatch) -> Hashes:
     imagehash's 42 bits are the lowest of the 64; the others are zero.
     """
     bits = np.zeros((len(batch), 64), np.bool_)
-    for row, image, grey in zip(bits, batch.pillow, batch.grey, strict=True):
-        row[-42:] = _CODES[_colour_eighths(np.asarray(image.convert("HSV")), grey)].ravel()
+    for row, image, grey in zip(bits, batch.padded, batch.grey, strict=True):
+        row[-42:] = _CODES[_colour_eighths(_kinds(image, grey))].ravel()
     return _packed(bits)
 
 
@@ -129,9 +160,24 @@ def _row_filters(length: int) -> tuple[Floats, list[tuple[slice, Floats]]]:
 
 @functools.lru_cache(maxsize=4096)
 def _lanczos(length: int, out: int) -> NDArray[np.float32]:
-    """Pillow's Lanczos filter `(out, length)` in its fixed-point integers: the same operations in the same order.
+    """Pillow's Lanczos filter `(out, length)` in its fixed-point integers, which are below 2²⁴."""
+    filters = np.zeros((out, length), np.float32)
+    rows, columns, weights = _lanczos_weights(length, out)
+    filters[rows, columns] = weights
+    return filters
 
-    `math.sin` is the C library's, as Pillow's is; numpy has its own. The integers are below 2²⁴.
+
+@functools.lru_cache(maxsize=256)
+def _sparse_lanczos(length: int, out: int) -> Any:
+    """The same in a sparse matrix of int32, for an `out` of hundreds."""
+    rows, columns, weights = _lanczos_weights(length, out)
+    return scipy.sparse.csr_array((weights.astype(np.int32), (rows, columns)), shape=(out, length))
+
+
+def _lanczos_weights(length: int, out: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    """The weights of Pillow's Lanczos filter, and their rows and columns: the same operations in the same order.
+
+    `math.sin` is the C library's, as Pillow's is; numpy has its own.
     """
     scale = length / out
     stretch = max(scale, 1.0)
@@ -145,10 +191,8 @@ def _lanczos(length: int, out: int) -> NDArray[np.float32]:
     weights = np.where(inside, _sinc(x) * _sinc(x / 3), 0.0)
     weights *= 1.0 / np.add.accumulate(weights, axis=1)[:, -1:]  # one after the other, as Pillow adds them
     fixed = np.trunc(weights * _FIXED_POINT + np.copysign(0.5, weights))
-    filters = np.zeros((out, length), np.float32)
     rows, columns = np.nonzero(inside)
-    filters[rows, first[rows] + columns] = fixed[rows, columns]
-    return filters
+    return rows, first[rows] + columns, fixed[rows, columns]
 
 
 def _sinc(x: Floats) -> Floats:
@@ -162,18 +206,28 @@ def _sinc(x: Floats) -> Floats:
 _HAAR = math.sqrt(0.5)
 
 
-def _to_square(grey: Pixels) -> Pixels:
-    """The grey picture by Pillow's Lanczos filter at the largest power of two that fits into it, at least 8."""
+def _to_square(grey: Pixels) -> Whole:
+    """The grey picture by Pillow's Lanczos filter at the largest power of two that fits into it, at least 8.
+
+    Two sparse products take two thirds of Pillow's time (2026-11).
+    """
     height, width = grey.shape
     side = max(1 << (min(height, width).bit_length() - 1), 8)
-    halfway = (width, side) if _is_columns_first(height - side, width - side) else (side, height)
-    image = Image.fromarray(grey)
-    for size in (halfway, (side, side)):  # one direction at a time, so that Pillow has no order to choose
-        image = image.resize(size, Image.Resampling.LANCZOS)
-    return np.asarray(image)
+    rows, columns = _sparse_lanczos(height, side), _sparse_lanczos(width, side)
+    if _is_columns_first(height - side, width - side):
+        return _filtered(columns, _filtered(rows, grey).T).T
+    return _filtered(rows, _filtered(columns, grey.T).T)
 
 
-def _above_median(square: Pixels) -> NDArray[np.bool_]:
+def _filtered(filters: Any, values: NDArray[Any]) -> Whole:
+    """The product in fixed point, rounded to 0 to 255 as Pillow does."""
+    sums: Whole = filters @ values.astype(np.int32, order="C")
+    sums += np.int32(_FIXED_POINT / 2)
+    sums >>= 22
+    return np.clip(sums, 0, 255, out=sums)
+
+
+def _squares_above_median(square: Whole) -> NDArray[np.bool_]:
     """Which of 8×8 squares have more light than their median.
 
     Haar's low frequencies are sums over squares, so whole numbers decide, unless squares share the median: then
@@ -211,22 +265,45 @@ def _joined(sums: Floats, differences: Floats) -> Floats:
 # -- colorhash ----------------------------------------------------------------------------------------------
 
 _BLACK = 32  # grey below it
-_SATURATIONS = [0, 85, 170, 171]  # where grey, faint, neither (170, which imagehash drops) and bright begin
-_HUES = [0, 43, 85, 128, 170, 213]
 _CODES = np.array([[n >= 4, n >= 2, n % 2] for n in range(8)], np.bool_)  # imagehash's: 4 has the bits of 6, 5 of 7
 _STRIP = 1 << 24  # pixels that OpenCV counts in float32 without rounding
 
+_BLACKS, _GREYS, _FAINT, _NEITHER, _BRIGHT = range(5)  # tones; imagehash drops a saturation of just 170
+_HUES = np.array([3, 4, 0, 5, 2, 0, 1, 0])  # by which channels are above which, as in _kinds
+_HUE = np.array([_HUES, _HUES - _HUES % 2]).ravel()
 
-def _colour_eighths(hsv: Pixels, grey: Pixels) -> NDArray[np.intp]:
+
+def _kinds(image: Pixels, grey: Pixels) -> Pixels:
+    """What colorhash counts each pixel as: 16 times its tone, plus the place of its hue in `_HUE`.
+
+    imagehash asks Pillow for HSV in whole numbers, which takes four times as long (2026-11), and parts the hues at 43,
+    85, 128, 170 and 213 and the saturations at 85, 170 and 171 of 255. The same follows from comparing the channels, as
+    was checked for all 2²⁴ colours. A hue of 43, 128 or 213 lies just beyond where the order of the channels changes.
+    """
+    import cv2
+
+    red, green, blue, _ = (np.asarray(channel, np.uint8) for channel in cv2.split(image))
+    low, high = np.minimum(red, green), np.maximum(red, green)
+    least, middle, most = np.minimum(low, blue), np.maximum(low, np.minimum(high, blue)), np.maximum(high, blue)
+    chroma = most - least
+    is_coloured, is_beyond_faint = chroma >= least - (least >> 1), chroma >> 1 >= least
+    is_bright = chroma * np.uint16(28) >= least * np.uint16(57)
+    tone = np.uint8(1) + is_coloured + is_beyond_faint + is_bright
+    below = most - middle
+    is_before = (below < 4) & (chroma > below * np.uint8(85))  # of 4 and more the product would not fit
+    order = (green >= blue) * np.uint8(4) + (red > blue) * np.uint8(2) + (red >= green)
+    return np.asarray(tone * (grey >= _BLACK) * np.uint8(16) + is_before * np.uint8(8) + order)
+
+
+def _colour_eighths(kinds: Pixels) -> NDArray[np.intp]:
     """Black and grey in eighths of all pixels, then the hues, faint and bright, in eighths of the colourful; 0 to 7."""
     import cv2
 
-    pixels, lit = hsv.reshape(-1, 1, 3), (grey >= _BLACK).view(np.uint8).reshape(-1, 1)
-    counts = np.zeros((256, 256), np.int64)  # saturation, hue
-    strips = grey.size // _STRIP + 1
-    for strip, mask in zip(np.array_split(pixels, strips), np.array_split(lit, strips), strict=True):
-        counts += cv2.calcHist([strip], [1, 0], mask, [256, 256], [0, 256, 0, 256]).astype(np.int64)
-    few = np.add.reduceat(np.add.reduceat(counts, _SATURATIONS, axis=0), _HUES, axis=1)
-    in_all = np.array([grey.size - few.sum(), few[0].sum()]) / grey.size
-    in_colourful = few[[1, 3]].ravel() * 8 / max(few[1:].sum(), 1)
+    counts = np.zeros(256, np.int64)
+    for strip in np.array_split(kinds.ravel(), kinds.size // _STRIP + 1):
+        counts += cv2.calcHist([strip], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+    tones = counts.reshape(16, 16)[:5]
+    in_all = tones[[_BLACKS, _GREYS]].sum(axis=1) / kinds.size
+    hues = np.concatenate([np.bincount(_HUE, tones[tone], 6) for tone in (_FAINT, _BRIGHT)])
+    in_colourful = hues * 8 / max(tones[_FAINT:].sum(), 1)
     return np.minimum(np.concatenate([in_all * 8, in_colourful]).astype(np.intp), 7)

@@ -1,4 +1,5 @@
 # The first target that needs it makes .venv; later ones install only after pyproject.toml or constraints.txt changed.
+# The demo does with little; what tests and measurements need on top is installed when one of them is first run.
 
 PYTHON ?= python3
 IMAGES ?=
@@ -7,6 +8,7 @@ export IMAGES
 
 BIN := .venv/bin
 READY := .venv/ready
+READY_DEV := .venv/ready-dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs ui bench clean
@@ -20,18 +22,18 @@ demo: $(READY) ## build a lake of demo photos and search it; IMAGES=/my/photos t
 test: lint ## check the style and the types, then run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(READY) ## check the style and the types
+lint: $(READY_DEV) ## check the style and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(READY) ## write the generated tables of README.md
-	$(BIN)/python -m imrec_core.docs README.md
+docs: $(READY_DEV) ## write the generated tables of README.md
+	$(BIN)/python -m imrec_core.docs README.md docs/*.md
 
 ui: $(READY) ## open Dagster's web page on the lake
 	$(BIN)/imrec ui
 
-bench: $(READY) ## measure speed and quality; ARGS='...' chooses
+bench: $(READY_DEV) ## measure speed and quality; ARGS='...' chooses
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean: ## remove .venv, caches and build products; lakes and photos stay
@@ -40,5 +42,10 @@ clean: ## remove .venv, caches and build products; lakes and photos stay
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[demo]'
 	touch $@
+
+$(READY_DEV): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY) $@

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from imrec_core.metrics import METRICS, Metric, metric
     from imrec_core.models import MODELS, Model
     from imrec_core.search import ImageId, Recommender
+    from imrec_core.text import Text
 
 _HOME = {
     "FEATURES": "features",
@@ -27,6 +28,7 @@ _HOME = {
     "Metric": "metrics",
     "Model": "models",
     "Recommender": "search",
+    "Text": "text",
     "feature": "features",
     "metric": "metrics",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "Metric",
     "Model",
     "Recommender",
+    "Text",
     "feature",
     "metric",
 ]

@@ -1,40 +1,106 @@
-"""The parts of README.md that follow from the declarations. `python -m imrec_core.docs README.md` writes them."""
+"""The parts of the documents that follow from the declarations, and from what `make bench` measured of them.
+
+`python -m imrec_core.docs README.md docs/*.md` writes them.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
-from imrec_core.features import FEATURES
-from imrec_core.metrics import METRICS
+from imrec_core.features import FEATURES, Feature
+from imrec_core.metrics import METRICS, Metric
 from imrec_core.models import MODELS
-from imrec_core.settings import Settings
+from imrec_core.reduction import METHODS
+from imrec_core.settings import DEFAULT_FEATURES, Settings
+
+MEASURED = Path("docs/measured.json")
+
+_QUALITY = {"P@5": "P@5", "mAP": "mAP", "R@1": "copies", "R@1 crop": "cropped", "R@1 turned90": "turned"}
+
+
+def quality_table() -> str:
+    """Every feature, one row each, with what was measured; stand-ins of networks only where they are a default."""
+    stand_ins = {f.candidates for f in FEATURES.values()} - set(DEFAULT_FEATURES)
+    rows = [_quality_row(f.name, f) for f in FEATURES.values() if f.name not in stand_ins]
+    others = [name for name in _measured() if name not in FEATURES and "R@1" in _measured()[name]]
+    rows += [_quality_row(name, FEATURES.get(name.partition(":")[0])) for name in others if ":" in name]
+    heading = ("feature", "what it describes", "dims", "bytes", "images/s", *_QUALITY.values())
+    return _table(heading, rows)
+
+
+def _quality_row(name: str, feature: Feature | None) -> tuple[str, ...]:
+    assert feature is not None
+    default = f"{feature.name}:{feature.metric.name}"
+    found = {**_measured().get(name, {}), **_measured().get(default if name == feature.name else name, {})}
+    rate = f"{found['images/s']:.0f}" if "images/s" in found else "–"
+    quality = [f"{found[unit]:.2f}" if unit in found else "–" for unit in _QUALITY]
+    size = feature.width * _ITEM_BYTES[feature.dtype]
+    said = feature.summary if name == feature.name else f"The same by `{name.partition(':')[2]}`."
+    return (f"`{name}`", said, str(feature.dims), str(size), rate, *quality)
+
+
+_ITEM_BYTES = {"float16": 2, "float32": 4, "uint64": 8}
+
+
+@cache
+def _measured() -> dict[str, dict[str, float]]:
+    """Name → what was measured → value; empty where nothing was."""
+    if not MEASURED.exists():
+        return {}
+    found: dict[str, dict[str, float]] = {}
+    for subject in json.loads(MEASURED.read_text())["subjects"].values():
+        for row in subject:
+            found.setdefault(row["name"], {})[row["unit"]] = row["value"]
+    return found
 
 
 def features_table() -> str:
-    """Every feature, one row each."""
+    """Every feature, one row each, as it is declared."""
     rows = (
-        (f"`{f.name}`", f.summary, str(f.dims), f.dtype, ", ".join(m.name for m in f.metrics), f.source)
+        (f"`{f.name}`", f.group, str(f.dims), f.dtype, ", ".join(m.name for m in f.metrics), f.source)
         for f in FEATURES.values()
     )
-    return _table(("feature", "what it describes", "dims", "stored as", "metrics (default first)", "source"), rows)
+    return _table(("feature", "group", "dims", "stored as", "metrics (default first)", "source"), rows)
 
 
 def metrics_table() -> str:
     """Every metric, one row each."""
-    rows = (
-        (f"`{m.name}`", m.summary, "HNSW graph" if m.has_graph else "scan, or re-ranking of candidates")
-        for m in METRICS.values()
-    )
+    rows = ((f"`{m.name}`", m.summary, _found_by(m)) for m in METRICS.values())
     return _table(("metric", "distance", "found by"), rows)
+
+
+def _found_by(metric: Metric) -> str:
+    if metric.has_graph:
+        return "HNSW graph"
+    if metric.scan:
+        return "scan"
+    near, own = (_measured().get(f"{way}:{metric.name}", {}).get("recall@10") for way in ("candidates", "map"))
+    said = f" (recall@10 {near:.3f})" if near else ""
+    on_request = f"; by a map of its own, on request{f' ({own:.3f})' if own else ''}"
+    return f"candidates of the default metric, ranked exactly{said}{on_request if metric.can_have_graph else ''}"
 
 
 def models_table() -> str:
     """Every pretrained network, one row each."""
-    rows = ((f"`{m.name}`", str(m.dims), f"{m.preprocess.crop} px", m.licence, m.source) for m in MODELS.values())
-    return _table(("model", "dims", "input", "licence", "source"), rows)
+    rows = (
+        (f"`{m.name}`", str(m.dims), f"{m.preprocess.crop} px", m.extra or "–", m.licence, m.source)
+        for m in MODELS.values()
+    )
+    return _table(("model", "dims", "input", "extra", "licence", "source"), rows)
+
+
+def methods_table() -> str:
+    """Every way to learn a projection, one row each."""
+    rows = (
+        (f"`{m.name}`", m.summary, ", ".join(f"`{k} = {v}`" for k, v in m.params.items()) or "–", m.source)
+        for m in METHODS.values()
+    )
+    return _table(("method", "what it learns", "settings", "source"), rows)
 
 
 def settings_table() -> str:
@@ -44,15 +110,17 @@ def settings_table() -> str:
     rows = (
         (f"`{f.name}`", described[f.name], f"`{_toml(getattr(default, f.name))}`")
         for f in fields(Settings)
-        if f.name != "sources"
+        if not isinstance(getattr(default, f.name), dict)
     )
     return _table(("setting", "what it says", "default"), rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "quality": quality_table,
     "features": features_table,
     "metrics": metrics_table,
     "models": models_table,
+    "methods": methods_table,
     "settings": settings_table,
 }
 
@@ -61,15 +129,16 @@ def updated(text: str) -> str:
     """`text` with every generated table between its marks made anew.
 
     Raises:
-        ValueError: A mark is missing.
+        ValueError: A mark has no other end.
     """
     for name, table in TABLES.items():
         begin, end = f"<!-- {name}: made by `make docs` -->", f"<!-- /{name} -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
-        if not (found and closed):
-            raise ValueError(f"the marks of the table {name!r} are missing")
-        text = f"{before}{begin}\n\n{table()}\n\n{end}{after}"
+        if (begin in text) != (end in text) or (found and not closed):
+            raise ValueError(f"the marks of the table {name!r} do not belong together")
+        if found:
+            text = f"{before}{begin}\n\n{table()}\n\n{end}{after}"
     return text
 
 

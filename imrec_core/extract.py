@@ -12,7 +12,7 @@ import io
 import time
 import warnings
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,20 +23,30 @@ from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from imrec_core import catalog, tables
+from imrec_core import catalog, facts, tables
 from imrec_core.decode import ImageBatch, Picture, decode
 from imrec_core.encoders import Encoder, available_cores, load_encoder
-from imrec_core.errors import BadSource, DeclarationError, ImageError, ImageTooLarge, UnreadableImage
-from imrec_core.features import Feature, find_feature
+from imrec_core.errors import (
+    BadSettings,
+    BadSource,
+    DeclarationError,
+    ImageError,
+    ImageTooLarge,
+    MissingTable,
+    UnreadableImage,
+)
+from imrec_core.features import Feature, chosen_features
+from imrec_core.features.declare import Columns
 from imrec_core.freshness import (
-    feature_made_from,
+    expected_of,
     has_fresh_images,
     images_made_from,
     manifest_version,
     stale_features,
+    usable_fit,
 )
 from imrec_core.lake import Lake, source_of
-from imrec_core.settings import Settings
+from imrec_core.settings import Settings, Source
 
 _BATCH = 16  # images that a thread describes together
 _BATCH_BYTES = 96_000_000  # of pixels, after which a batch is described before more is decoded
@@ -103,15 +113,18 @@ def extract_shards(
     A shard whose tables are all up to date costs a look at their metadata, and its report names no features.
 
     Raises:
-        MissingTable: A shard has no manifest.
+        MissingTable: A shard has no manifest, or a feature is not fitted yet.
         BadSource: The folder of a shard's source is missing or empty.
-        DeclarationError: A projection is among the features; see `fit.project_shard`.
+        DeclarationError: A derived feature is among the features; see `fit.project_shard`.
         StorageFull: The disk took no more. The shards reported so far are kept.
     """
     _keep_freed_memory()
     settings = lake.settings()
-    if any(feature.projection for feature in features):
-        raise DeclarationError("projections are not extracted from pictures; use fit.project_shard")
+    for feature in features:
+        if feature.projection:
+            raise DeclarationError(f"{feature.name} is not extracted from pictures; use fit.project_shard")
+        if feature.learnt and usable_fit(lake, feature) is None:
+            raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
     for shard in shards:
         yield _extract_shard(lake, shard, features, settings, on_images, device)
 
@@ -133,13 +146,17 @@ def _extract_shard(
     return report
 
 
+_Described = tuple[NDArray[Any], Columns]
+"""Vectors `(n, width)` and the columns beside them."""
+
+
 @dataclass
 class _Batch:
     """A few images on their way through: their rows in the images table, and the vectors of those that are ok."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     ok: int = 0
-    vectors: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+    vectors: dict[str, list[_Described]] = field(default_factory=dict)
     inputs: dict[str, list[NDArray[np.uint8]]] = field(default_factory=dict)
     thumbnails: list[bytes] = field(default_factory=list)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -154,11 +171,16 @@ class _Extraction:
         self._lake, self._shard, self._settings, self._on_images = lake, shard, settings, on_images
         self._features = features
         self._encoders: dict[str, Encoder] = {
-            f.name: load_encoder(f.name, precision=settings.precision, device=device) for f in features if f.model
+            f.name: load_encoder(f.model, precision=settings.precision, device=device) for f in features if f.model
+        }
+        for feature in features:
+            _refuse_other_dims(lake, shard, feature)
+        self._expected = {f.name: expected_of(lake, shard, f, settings) or {} for f in features}
+        self._fitted = {
+            f.name: lake.load_fitted(f.name, self._expected[f.name]["fitted"]) for f in features if f.learnt
         }
         # What the lake is set to have decides the size, not what is stale now: a run gives the same either way.
-        chosen = [find_feature(name) for name in settings.features]
-        self._min_side = max((f.min_side for f in [*chosen, *features]), default=0)
+        self._min_side = max([facts.MIN_SIDE, *(f.min_side for f in [*chosen_features(lake), *features])])
         self._source = settings.source(source_of(shard))
         if catalog.is_away(self._source.root):  # else every image would be failed, and lose its vectors
             raise BadSource(f"source {self._source.name!r}: {self._source.root} is missing or empty; is a disk away?")
@@ -169,7 +191,7 @@ class _Extraction:
     def run(self) -> ShardReport:
         """Extract, write, report."""
         rows: list[dict[str, Any]] = []
-        vectors: dict[str, list[NDArray[Any]]] = {f.name: [] for f in self._features}
+        vectors: dict[str, list[_Described]] = {f.name: [] for f in self._features}
         thumbnails: list[bytes] = []
         seconds: defaultdict[str, float] = defaultdict(float)
         for batch in self._batches():
@@ -244,7 +266,7 @@ class _Extraction:
         started = time.perf_counter()
         decoding = started
         try:
-            data = self._read(place)
+            data = read_image(self._source, place)
             row["content_hash"] = hashlib.blake2b(data, digest_size=16).hexdigest()
             decoding = time.perf_counter()
             picture = decode(data, max_pixels=self._settings.max_pixels, min_side=self._min_side)
@@ -263,69 +285,107 @@ class _Extraction:
             "width": picture.width,
             "height": picture.height,
             "orientation": picture.orientation,
+            "aspect": picture.width / picture.height,
+            "has_alpha": picture.has_alpha,
+            "camera": picture.shot.camera,
+            "taken": picture.shot.taken,
             "status": "ok",
         }
         return row, picture
-
-    def _read(self, place: dict[str, Any]) -> bytes:
-        if catalog.is_escaped(place["source"], place["path"], place["image_id"]):
-            raise UnreadableImage(f"the file's name is no UTF-8: {place['path']}; rename it")
-        try:
-            return (self._source.root / str(place["path"])).read_bytes()
-        except OSError as error:
-            raise UnreadableImage(f"cannot read the file: {error.strerror}") from error
 
     def _describe_pixels(self, pictures: list[Picture], batch: _Batch) -> None:
         if not pictures:
             return
         started = time.perf_counter()
         images = ImageBatch([picture.pixels for picture in pictures])
+        rows = [row for row in batch.rows if row["status"] == "ok"][batch.ok :]
+        for name, values in facts.measure(images).items():
+            for row, value in zip(rows, values.tolist(), strict=True):
+                row[name] = value
         for feature in self._features:
             if feature.model:
                 batch.inputs.setdefault(feature.name, []).append(images.prepared(feature.model.preprocess))
             else:
-                batch.vectors.setdefault(feature.name, []).append(feature(images))
+                described = feature.described(images, self._fitted.get(feature.name))
+                batch.vectors.setdefault(feature.name, []).append(described)
         batch.ok += len(pictures)
         batch.seconds["describe"] += time.perf_counter() - started
 
     def _encode(self, batch: _Batch) -> tuple[_Batch, Callable[[], None]]:
         """Start the networks on a batch; the second value waits for them and stores their vectors."""
         pending = [
-            (name, len(pixels), self._encoders[name].submit(pixels))
-            for name, parts in batch.inputs.items()
-            for pixels in parts
+            (feature, len(pixels), self._encoders[feature.name].submit(pixels))
+            for feature in self._features
+            for pixels in batch.inputs.get(feature.name, [])
         ]
         batch.inputs = {}
 
         def collect() -> None:
             started = time.perf_counter()
-            for name, count, vectors in pending:
-                feature = find_feature(name)
-                batch.vectors.setdefault(name, []).append(feature.checked(vectors(), count))
+            for feature, count, vectors in pending:
+                batch.vectors.setdefault(feature.name, []).append((feature.checked(vectors(), count), {}))
             batch.seconds["encode"] += time.perf_counter() - started
 
         return batch, collect
 
-    def _write(self, rows: list[dict[str, Any]], vectors: dict[str, list[NDArray[Any]]]) -> dict[str, int]:
+    def _write(self, rows: list[dict[str, Any]], vectors: dict[str, list[_Described]]) -> dict[str, int]:
         """Write the tables; the images table last, so that it never vouches for features that are not there."""
         ids = pa.array([row["image_id"] for row in rows if row["status"] == "ok"], pa.string())
         digest = hashlib.blake2b("".join(ids.to_pylist()).encode(), digest_size=8).hexdigest()
         written: dict[str, int] = {}
         for feature in self._features:
-            matrix = np.concatenate([np.empty((0, feature.width), feature.dtype), *vectors[feature.name]])
-            made_from = feature_made_from(self._shard, self._shard_version, feature) | {"rows": digest}
+            made_from = self._expected[feature.name] | images_made_from(self._shard, self._shard_version)
+            made_from |= {"rows": digest}
             if feature.name in self._encoders:
                 encoder = self._encoders[feature.name]
                 made_from |= {"precision": encoder.precision, "backend": encoder.backend}
-            table = pa.table([ids, tables.to_vectors(matrix)], schema=feature.schema)
             path = self._lake.feature_path(feature.name, self._shard)
-            written[feature.name] = self._lake.write_table(path, table, made_from)
+            written[feature.name] = self._lake.write_table(path, _table(feature, ids, vectors[feature.name]), made_from)
         images = pa.Table.from_pylist(rows, schema=tables.IMAGES)
         made_from = images_made_from(self._shard, self._shard_version) | {"rows": digest}
         if any(str(row["error"]).startswith(ImageTooLarge.__name__) for row in rows):
             made_from["refused_above"] = str(self._settings.max_pixels)
         written["images"] = self._lake.write_table(self._lake.images_path(self._shard), images, made_from)
         return written
+
+
+def read_image(source: Source, place: Mapping[str, Any]) -> bytes:
+    """The bytes of an image of a manifest.
+
+    Raises:
+        UnreadableImage: They cannot be had.
+    """
+    if catalog.is_escaped(place["source"], place["path"], place["image_id"]):
+        raise UnreadableImage(f"the file's name is no UTF-8: {place['path']}; rename it")
+    try:
+        return (source.root / str(place["path"])).read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"cannot read the file: {error.strerror}") from error
+
+
+def _refuse_other_dims(lake: Lake, shard: str, feature: Feature) -> None:
+    """Refuse a network whose vectors have another length than those that the lake holds under its name.
+
+    Raises:
+        BadSettings: It has.
+    """
+    old = lake.made_from(lake.feature_path(feature.name, shard)) or {}
+    is_same = old.get("feature_version") == str(feature.version)
+    if feature.model and is_same and old.get("dims", str(feature.dims)) != str(feature.dims):
+        raise BadSettings(
+            f"{feature.name} has {old['dims']} numbers per image in this lake, and {feature.dims} as declared now; "
+            f"give the changed network another name, or delete {lake.feature_path(feature.name, shard).parent}"
+        )
+
+
+def _table(feature: Feature, ids: pa.Array, parts: Sequence[_Described]) -> pa.Table:
+    """The table of a feature from what was described, batch by batch."""
+    matrix = np.concatenate([np.empty((0, feature.width), feature.dtype), *(vectors for vectors, _ in parts)])
+    beside = [
+        pa.array(np.concatenate([np.empty(0, kind), *(columns[name] for _, columns in parts)]))
+        for name, kind in feature.columns.items()
+    ]
+    return pa.table([ids, tables.to_vectors(matrix), *beside], schema=feature.schema)
 
 
 def _finished(batch: _Batch, collect: Callable[[], None]) -> _Batch:

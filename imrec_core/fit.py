@@ -1,67 +1,50 @@
-"""What is learnt from the vectors of many images, and the features that are made with it.
+"""What is learnt from many images, and the features that are derived with it.
 
-`FITTERS` maps a fitter's name (as a `Projection` gives it) to the function that learns. What is learnt is kept
-under `fitted/<feature>/<version>`; the version is part of what a derived table was made from.
+A derived feature learns from its bases' vectors, in one pass over the shards; a feature of the pixels, such as one
+with a codebook, from a sample of pictures. What is learnt is kept under `fitted/<feature>/<version>`; the version is
+part of what a table was made from.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import scipy.linalg
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from imrec_core import tables
-from imrec_core.errors import DeclarationError, LakeError, MissingTable
-from imrec_core.features import Feature, find_feature
-from imrec_core.freshness import feature_made_from, is_fresh, manifest_version, stale_features
-from imrec_core.lake import Lake
+from imrec_core.catalog import is_away
+from imrec_core.decode import ImageBatch, Pixels, decode
+from imrec_core.encoders import available_cores
+from imrec_core.errors import DeclarationError, ImageError, LakeError, MissingTable, SchemaMismatch
+from imrec_core.extract import read_image
+from imrec_core.features import Feature, chosen_features
+from imrec_core.freshness import (
+    digest,
+    expected_of,
+    fit_key,
+    is_feature_fresh,
+    made_of,
+    manifest_version,
+    stale_features,
+    usable_fit,
+)
+from imrec_core.lake import Lake, source_of
+from imrec_core.settings import Source
 
 Matrix = NDArray[Any]
 
-# A projection stays as it is until this many times the rows it was fitted on are there: the axes of a sample hold
-# for more of the same, and a new fit makes every derived row and graph anew.
+# A fit stays as it is until this many times the rows it was made from are there: what was learnt from a sample holds
+# for more of the same, and a new fit makes every row that depends on it anew.
 _GROWTH = 2.0
-
-
-@dataclass
-class Moments:
-    """Count, mean and scatter of rows seen so far; of two, `merged` gives those of all rows (Chan et al. 1983).
-
-    Attributes:
-        mean: `(dims,)` float64.
-        scatter: `(dims, dims)` float64, the sum over rows of the outer product of row minus mean with itself.
-    """
-
-    count: int
-    mean: NDArray[np.float64]
-    scatter: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, rows: Matrix) -> Moments:
-        """Of a block of rows `(n, dims)`; the products are taken in float32, the sums of blocks in float64."""
-        values = np.asarray(rows, dtype=np.float32)
-        mean = values.mean(axis=0, dtype=np.float64) if len(values) else np.zeros(values.shape[1])
-        centred = values - mean.astype(np.float32)
-        return cls(len(values), mean, (centred.T @ centred).astype(np.float64))
-
-    def merged(self, other: Moments) -> Moments:
-        count = self.count + other.count
-        if not count:
-            return self
-        shift = other.mean - self.mean
-        mean = self.mean + shift * (other.count / count)
-        scatter = self.scatter + other.scatter
-        scatter += np.outer(shift, shift) * (self.count * other.count / count)
-        return Moments(count, mean, scatter)
+_BATCH = 16  # sampled pictures decoded together
+_SEED = 20_26
 
 
 @dataclass(frozen=True)
@@ -71,7 +54,7 @@ class FitReport:
     Attributes:
         version: Of what is in use now.
         fitted: Whether it was learnt now; otherwise what was there still holds.
-        facts: What there is to show: rows, variance kept, ….
+        facts: What there is to show: rows, variance kept, `curves`, ….
     """
 
     name: str
@@ -81,91 +64,108 @@ class FitReport:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def fit_pca(feature: Feature, blocks: Sequence[Callable[[], Matrix]]) -> tuple[dict[str, Matrix], dict[str, Any]]:
-    """Principal axes from one pass over blocks of rows, by the eigenvectors of their covariance.
-
-    Returns:
-        `mean` `(base dims,)` and `axes` `(dims, base dims)`, widest first, float32; the entry of an axis that is
-        largest in size is positive. And the facts: rows, share of the variance kept.
-    """
-    base = find_feature(_projection(feature).base)
-    moments = Moments(0, np.zeros(base.width), np.zeros((base.width, base.width)))
-    for block in blocks:
-        moments = moments.merged(Moments.of(block()))
-    if moments.count < 2:
-        raise LakeError(f"{feature.name} needs at least 2 images, there are {moments.count}")
-    covariance = moments.scatter / moments.count
-    widest = (base.width - feature.dims, base.width - 1)
-    with threadpool_limits(1, user_api="blas"):  # 0.13 s; 0.25 s for all vectors, more with two threads
-        variances, vectors = scipy.linalg.eigh(covariance, subset_by_index=widest, driver="evr")
-    axes = vectors[:, ::-1].T
-    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
-    spectrum = variances[::-1] / max(np.trace(covariance), 1e-30)
-    arrays = {"mean": moments.mean.astype(np.float32), "axes": axes.astype(np.float32)}
-    facts = {"rows": moments.count, "dims": feature.dims, "variance_kept": float(spectrum.sum())}
-    return arrays, facts | {"spectrum": spectrum.round(6).tolist()}
-
-
-FITTERS = {"pca": fit_pca}
-
-
 def fit(lake: Lake, feature: Feature) -> FitReport:
-    """Learn what a derived feature needs from the whole lake, unless what is there still holds.
+    """Learn what a feature needs from the whole lake, unless what is there still holds.
 
     Raises:
-        MissingTable: The base feature is not there for every shard.
+        MissingTable: A base feature is not there for every shard.
         LakeError: There are too few images.
+        DeclarationError: The feature needs nothing learnt.
     """
     started = time.perf_counter()
-    version = lake.fitted_version(feature.name)
-    if version and holds(lake, feature, version):
+    if not feature.is_fitted:
+        raise DeclarationError(f"{feature.name} is computed from each picture alone; there is nothing to fit")
+    version = usable_fit(lake, feature)
+    if version is not None and holds(lake, feature, version):
         return FitReport(feature.name, version, False, 0.0, lake.fitted_facts(feature.name, version))
-    projection = _projection(feature)
-    base = find_feature(projection.base)
+    check_rows_suffice(lake, feature)
     shards = lake.live_shards()
-    for shard in shards:
-        if stale_features(lake, shard, [base]):
-            raise MissingTable(f"{base.name} is not up to date for shard {shard!r}; run: imrec build")
-
-    def read(shard: str) -> Matrix:
-        return tables.to_matrix(lake.read_table(lake.feature_path(base.name, shard), ["vector"])["vector"])
-
-    arrays, facts = FITTERS[projection.fitter](feature, [partial(read, shard) for shard in shards])
-    facts |= _made_with(feature)
+    if feature.projection:
+        blocks = _blocks(lake, feature, shards)
+        arrays, facts = feature.projection.fit(blocks, lake.study_path(feature.name))
+    else:
+        assert feature.learnt is not None
+        arrays, facts = feature.learnt.learn(sampled_pictures(lake, feature.learnt.images))
+    facts = {**facts, "lake_images": _rows(lake)}
     inputs = [manifest_version(lake, shard) for shard in shards]
-    version = hashlib.blake2b(repr((sorted(_made_with(feature).items()), inputs)).encode(), digest_size=8).hexdigest()
+    version = f"{fit_key(lake, feature)}-{digest(inputs)}"
     lake.save_fitted(feature.name, version, arrays, facts)
     return FitReport(feature.name, version, True, time.perf_counter() - started, facts)
 
 
+def check_rows_suffice(lake: Lake, feature: Feature) -> None:
+    """Refuse a fit for which the lake has too few images.
+
+    Raises:
+        LakeError: It has.
+    """
+    least = feature.projection.least_rows if feature.projection else feature.learnt.least_images  # type: ignore[union-attr]
+    if _rows(lake) < least:
+        raise LakeError(f"{feature.name} needs at least {least} images to learn from; the lake has {_rows(lake)}")
+
+
 def holds(lake: Lake, feature: Feature, version: str) -> bool:
-    """Whether a fit still stands for the lake: same declarations, and not many more rows than it was fitted on."""
-    facts = lake.fitted_facts(feature.name, version)
-    if not _made_with(feature).items() <= facts.items():
+    """Whether a fit still stands for the lake: same declarations, same bases, not many more rows than it was made of.
+
+    A sample of pictures that was as large as it is ever taken stands for good.
+    """
+    if not version.startswith(fit_key(lake, feature)):
         return False
-    base = _projection(feature).base
-    paths = [lake.feature_path(base, shard) for shard in lake.live_shards()]
-    rows = sum(lake.row_count(path) for path in paths)
-    return rows < _GROWTH * int(facts["rows"])  # type: ignore[call-overload, no-any-return]
+    rows = int(lake.fitted_facts(feature.name, version)["lake_images"])  # type: ignore[call-overload]
+    return _rows(lake) < _GROWTH * rows or (feature.learnt is not None and rows >= feature.learnt.images)
 
 
-def _made_with(feature: Feature) -> dict[str, Any]:
-    projection = _projection(feature)
-    base = find_feature(projection.base)
-    return {
-        "fitter": projection.fitter,
-        "base": base.name,
-        "base_version": base.version,
-        "base_weights": base.model.sha256 if base.model else "",
-        "feature_version": feature.version,
-        "feature_dims": feature.dims,
-    }
+def _rows(lake: Lake) -> int:
+    return sum(lake.row_count(lake.catalog_path(shard)) for shard in lake.live_shards())
 
 
-def _projection(feature: Feature) -> Any:
-    if feature.projection is None:
-        raise DeclarationError(f"{feature.name} is not computed from another feature")
-    return feature.projection
+def _blocks(lake: Lake, feature: Feature, shards: Sequence[str]) -> list[Callable[[], list[Matrix]]]:
+    for shard in shards:
+        missing = stale_features(lake, shard, feature.bases)
+        if missing:
+            raise MissingTable(f"{missing[0].name} is not up to date for shard {shard!r}; run: imrec build")
+
+    def read(shard: str) -> list[Matrix]:
+        return [_matrix(lake.read_table(lake.feature_path(base.name, shard), ["vector"])) for base in feature.bases]
+
+    return [partial(read, shard) for shard in shards]
+
+
+def _matrix(table: pa.Table) -> Matrix:
+    return tables.to_matrix(table["vector"])
+
+
+# -- a sample of pictures -----------------------------------------------------------------------------------
+
+
+def sampled_pictures(lake: Lake, count: int) -> Iterator[ImageBatch]:
+    """Up to `count` pictures of the lake, decoded, a few at a time; the same ones for the same manifests.
+
+    Those that cannot be read or decoded are left out, and so are sources that are away.
+    """
+    settings = lake.settings()
+    sources = {name: settings.source(name) for name, root in settings.sources.items() if not is_away(root)}
+    shards = [shard for shard in lake.live_shards() if source_of(shard) in sources]
+    counts = [lake.row_count(lake.catalog_path(shard)) for shard in shards]
+    chosen = np.sort(np.random.default_rng(_SEED).permutation(sum(counts))[:count])
+    places: list[tuple[Source, dict[str, Any]]] = []
+    for shard, first, rows in zip(shards, np.cumsum([0, *counts]), counts, strict=False):
+        inside = chosen[(chosen >= first) & (chosen < first + rows)] - first
+        taken = lake.read_table(lake.catalog_path(shard)).take(pa.array(inside)).to_pylist()
+        places += [(sources[source_of(shard)], place) for place in taken]
+    min_side = max((feature.min_side for feature in chosen_features(lake)), default=0)
+
+    def pixels(chosen: tuple[Source, dict[str, Any]]) -> Pixels | None:
+        try:
+            return decode(read_image(*chosen), max_pixels=settings.max_pixels, min_side=min_side).pixels
+        except ImageError:
+            return None
+
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for first in range(0, len(places), _BATCH):
+            decoded = [image for image in pool.map(pixels, places[first : first + _BATCH]) if image is not None]
+            if decoded:
+                yield ImageBatch(decoded)
 
 
 # -- derived features ---------------------------------------------------------------------------------------
@@ -184,45 +184,35 @@ class ProjectionReport:
 
 
 def project_shard(lake: Lake, shard: str, feature: Feature) -> ProjectionReport:
-    """Make a derived feature of one shard from its base's vectors, where it is missing or stale.
+    """Make a derived feature of one shard from its bases' vectors, where it is missing or stale.
 
     Raises:
-        MissingTable: Nothing is fitted yet, or the base is not there.
+        MissingTable: Nothing is fitted yet, or a base is not there.
+        SchemaMismatch: The bases are of different images.
     """
     started = time.perf_counter()
-    version = lake.fitted_version(feature.name)
-    if version is None:
+    path = lake.feature_path(feature.name, shard)
+    if feature.projection is None:
+        raise DeclarationError(f"{feature.name} is not computed from other features")
+    expected = expected_of(lake, shard, feature, lake.settings())
+    if expected is None:
         raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
-    path = lake.feature_path(feature.name, shard)
-    if is_projected(lake, shard, feature):
+    if is_feature_fresh(lake, shard, feature):
         return ProjectionReport(shard, feature.name, lake.row_count(path), False)
-    projection = _projection(feature)
-    base = find_feature(projection.base)
-    if stale_features(lake, shard, [base]):
-        raise MissingTable(f"{base.name} is not up to date for shard {shard!r}; run: imrec build")
-    made_from = _projected_from(lake, shard, feature, version)  # first: a scan in between then makes us stale
-    table = lake.read_table(lake.feature_path(base.name, shard))
-    vectors = projection.project(tables.to_matrix(table["vector"]), lake.load_fitted(feature.name, version))
-    vectors = feature.checked(vectors, len(table))
-    projected = pa.table([table["image_id"], tables.to_vectors(vectors)], schema=feature.schema)
+    missing = stale_features(lake, shard, feature.bases)
+    if missing:
+        raise MissingTable(f"{missing[0].name} is not up to date for shard {shard!r}; run: imrec build")
+    # Noted before anything is read: a scan in between then makes this stale.
+    made_from = expected | {"bases": made_of(lake, shard, feature)}
+    bases = [lake.read_table(lake.feature_path(base.name, shard)) for base in feature.bases]
+    ids = bases[0]["image_id"]
+    if not all(table["image_id"].equals(ids) for table in bases):
+        raise SchemaMismatch(f"the bases of {feature.name} have different images in shard {shard!r}; run: imrec build")
+    vectors = feature.projection.project(
+        [_matrix(table) for table in bases], lake.load_fitted(feature.name, expected["fitted"])
+    )
+    projected = pa.table(
+        [ids.combine_chunks(), tables.to_vectors(feature.checked(vectors, len(ids)))], schema=feature.schema
+    )
     size = lake.write_table(path, projected, made_from)
-    return ProjectionReport(shard, feature.name, len(table), True, time.perf_counter() - started, size)
-
-
-def is_projected(lake: Lake, shard: str, feature: Feature) -> bool:
-    """Whether a derived feature's table of this shard is up to date."""
-    version = lake.fitted_version(feature.name)
-    path = lake.feature_path(feature.name, shard)
-    return version is not None and is_fresh(lake, path, _projected_from(lake, shard, feature, version))
-
-
-def _projected_from(lake: Lake, shard: str, feature: Feature, version: str) -> dict[str, str]:
-    """What the metadata of an up-to-date table of a derived feature says."""
-    base = lake.made_from(lake.feature_path(_projection(feature).base, shard)) or {}
-    of_base = {f"base_{name}": base[name] for name in ("rows", "precision", "backend") if name in base}
-    return feature_made_from(shard, manifest_version(lake, shard), feature) | of_base | {"fitted": version}
-
-
-def is_feature_fresh(lake: Lake, shard: str, feature: Feature) -> bool:
-    """Whether a feature's table of this shard is up to date, derived or not."""
-    return is_projected(lake, shard, feature) if feature.projection else not stale_features(lake, shard, [feature])
+    return ProjectionReport(shard, feature.name, len(ids), True, time.perf_counter() - started, size)

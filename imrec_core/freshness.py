@@ -5,9 +5,12 @@ Nothing is computed here, and nothing but file metadata is read.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from imrec_core import tables
 from imrec_core.errors import MissingTable
 from imrec_core.features import Feature
 from imrec_core.lake import Lake
@@ -28,17 +31,27 @@ def manifest_version(lake: Lake, shard: str) -> str:
 
 def images_made_from(shard: str, shard_version: str) -> dict[str, str]:
     """What the metadata of an up-to-date images table says."""
+    return {**_made_for(shard, shard_version), "images_version": str(tables.IMAGES_VERSION)}
+
+
+def _made_for(shard: str, shard_version: str) -> dict[str, str]:
     return {"shard": shard, "shard_version": shard_version}
 
 
-def feature_made_from(shard: str, shard_version: str, feature: Feature) -> dict[str, str]:
-    """What the metadata of an up-to-date table of the feature says."""
+def declared_as(feature: Feature) -> dict[str, str]:
+    """What a feature is, as far as its numbers depend on it: name, version, dims, weights, parameters."""
     return {
-        **images_made_from(shard, shard_version),
         "feature": feature.name,
         "feature_version": str(feature.version),
-        **({"weights": feature.model.sha256[:16]} if feature.model else {}),
+        "dims": str(feature.dims),
+        **({"weights": feature.model.identity} if feature.model else {}),
+        **({"params": json.dumps(feature.params, sort_keys=True)} if feature.params else {}),
     }
+
+
+def feature_made_from(shard: str, shard_version: str, feature: Feature) -> dict[str, str]:
+    """What the metadata of an up-to-date table of the feature says, whatever else it says."""
+    return {**_made_for(shard, shard_version), **declared_as(feature)}
 
 
 def has_fresh_images(lake: Lake, shard: str) -> bool:
@@ -60,20 +73,68 @@ def is_fresh(lake: Lake, path: Path, expected: dict[str, str]) -> bool:
     return found is not None and expected.items() <= found.items()
 
 
+def fit_key(lake: Lake, feature: Feature) -> str:
+    """What the version of a fit begins with: a digest of all declarations that it depends on.
+
+    The fits of its bases are part of it: after another one their numbers mean something else.
+    """
+    bases = [(fit_key(lake, base), lake.fitted_version(base.name) if base.is_fitted else "") for base in feature.bases]
+    return digest([declared_as(feature), bases])
+
+
+def usable_fit(lake: Lake, feature: Feature) -> str | None:
+    """The version of the fit in use; None where there is none, or it was made for other declarations."""
+    version = lake.fitted_version(feature.name)
+    return version if version and version.startswith(fit_key(lake, feature)) else None
+
+
+def digest(facts: object) -> str:
+    """16 hex digits that change when plain data does."""
+    return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def expected_of(lake: Lake, shard: str, feature: Feature, settings: Settings) -> dict[str, str] | None:
+    """What an up-to-date table of the feature says in this lake now; None where it cannot be had yet.
+
+    Its tables may come from different runs, between which an image may have become readable, or not: so it names the
+    rows too. What is fitted names the fit, what is derived the tables of its bases.
+    """
+    shard_version = manifest_version(lake, shard)
+    expected = feature_made_from(shard, shard_version, feature)
+    if feature.model and settings.precision != "auto":
+        expected["precision"] = settings.precision
+    if feature.is_fitted:
+        fitted = usable_fit(lake, feature)
+        if fitted is None:
+            return None
+        expected["fitted"] = fitted
+    if feature.bases:
+        return expected | {"bases": made_of(lake, shard, feature)}
+    images = lake.made_from(lake.images_path(shard)) or {}
+    if "rows" in images and images.get("shard_version") == shard_version:
+        expected["rows"] = images["rows"]
+    return expected
+
+
+def made_of(lake: Lake, shard: str, feature: Feature) -> str:
+    """A digest of what the tables of a derived feature's bases were made from."""
+    return digest([lake.made_from(lake.feature_path(base.name, shard)) for base in feature.bases])
+
+
+def is_feature_fresh(lake: Lake, shard: str, feature: Feature, settings: Settings | None = None) -> bool:
+    """Whether a feature's table of this shard is up to date, and those that it is derived from."""
+    settings = settings or lake.settings()
+    expected = expected_of(lake, shard, feature, settings)
+    return (
+        expected is not None
+        and is_fresh(lake, lake.feature_path(feature.name, shard), expected)
+        and all(is_feature_fresh(lake, shard, base, settings) for base in feature.bases)
+    )
+
+
 def stale_features(
     lake: Lake, shard: str, features: Sequence[Feature], settings: Settings | None = None
 ) -> list[Feature]:
-    """Those of the features (no projections) whose table of this shard is missing or made from something else."""
-    asked = (settings or lake.settings()).precision
-    shard_version = manifest_version(lake, shard)
-    images = lake.made_from(lake.images_path(shard)) or {}
-    # The tables of a shard may come from different runs, between which an image may have become readable, or not.
-    rows = {"rows": images["rows"]} if "rows" in images and images.get("shard_version") == shard_version else {}
-    stale = []
-    for feature in features:
-        expected = feature_made_from(shard, shard_version, feature) | rows
-        if feature.model and asked != "auto":
-            expected["precision"] = asked
-        if not is_fresh(lake, lake.feature_path(feature.name, shard), expected):
-            stale.append(feature)
-    return stale
+    """Those of the features whose table of this shard is missing or made from something else."""
+    settings = settings or lake.settings()
+    return [feature for feature in features if not is_feature_fresh(lake, shard, feature, settings)]

@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from numpy.typing import NDArray
 
 from imrec_core.calibration import Calibration
 from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
-from imrec_core.features import FEATURES, Feature, find_feature
+from imrec_core.features import FEATURES, Feature, known_features
+from imrec_core.freshness import declared_as
 from imrec_core.lake import Lake
-from imrec_core.metrics import Metric
+from imrec_core.metrics import METRICS, Metric
 from imrec_core.views import RowFilter
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
-FORMAT = 1  # of generation.json; goes up when an older imrec could not read it
+FORMAT = 2  # of generation.json; goes up when an older imrec could not read it
 
 _BLOCK = 16_384  # rows that a scan holds in float32 at a time
 
@@ -43,9 +45,11 @@ class GraphFacts:
     Attributes:
         ef: Breadth of the search; hnswlib does not keep it in its file.
         candidates: Rows taken from the graph before exact re-ranking, at least.
-        recall: Measured recall@10 of search through this graph, by the features that use it.
+        recall: Measured recall@10 of search through this graph, by the features that use it, in their default metric
+            or as `feature:metric`.
     """
 
+    feature: str
     metric: str
     m: int
     ef_construction: int
@@ -57,15 +61,28 @@ class GraphFacts:
 class Generation:
     """A generation opened for reading; matrices are memory-mapped, graphs loaded when first used.
 
+    Args:
+        folder: Where it lies.
+        known: The features that the lake can have. One that is declared otherwise since is left out.
+
+    Attributes:
+        features: What is noted of each feature that can be searched by.
+        graphs: By `feature:metric`.
+        outdated: Features that are declared otherwise since.
+
     Raises:
         StaleIndex: A file is missing, of another size, or of a version that this imrec does not read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, known: Mapping[str, Feature] = FEATURES) -> None:
         self.folder, self.id = folder, folder.name
         self.facts = _checked_facts(folder)
-        self.features: dict[str, dict[str, Any]] = self.facts["features"]
-        self.graphs = {name: GraphFacts(**facts) for name, facts in self.facts["graphs"].items()}
+        stored: dict[str, dict[str, Any]] = self.facts["features"]
+        self.features = {n: f for n, f in stored.items() if n in known and make_facts(known[n]).items() <= f.items()}
+        self.outdated = tuple(name for name in stored if name not in self.features)
+        self._declared = {name: known[name] for name in self.features}
+        graphs = {name: GraphFacts(**facts) for name, facts in self.facts["graphs"].items()}
+        self.graphs = {name: graph for name, graph in graphs.items() if graph.feature in self.features}
         self._loading = threading.Lock()
         self._graphs: dict[str, Any] = {}
         self._matrices: dict[str, Matrix] = {}
@@ -117,8 +134,21 @@ class Generation:
         if name not in self.features:
             if name in self.facts["missing"]:
                 raise StaleIndex(f"feature {name!r} is not in the generation yet; run: imrec build")
+            if name in self.outdated:
+                raise StaleIndex(f"feature {name!r} is declared otherwise since generation {self.id}; run: imrec build")
             raise UnknownName("feature", name, self.features)
-        return find_feature(name)
+        return self._declared[name]
+
+    @property
+    def default_feature(self) -> str:
+        """The one that is searched by where none is named: the first.
+
+        Raises:
+            StaleIndex: All are declared otherwise since.
+        """
+        if not self.features:
+            raise StaleIndex(f"all features are declared otherwise since generation {self.id}; run: imrec build")
+        return next(iter(self.features))
 
     def matrix(self, feature: str) -> Matrix:
         """All vectors of a feature `(rows, width)`, memory-mapped."""
@@ -132,37 +162,43 @@ class Generation:
 
     # -- nearest rows -----------------------------------------------------------------------------------
 
-    def graph_of(self, feature: Feature) -> Feature | None:
-        """The feature whose graph gives candidates for this one: its stand-in, itself, or None for a scan."""
-        names = (feature.candidates or feature.name, feature.name)
-        return next((find_feature(name) for name in names if name in self.graphs), None)
+    def graph_of(self, feature: Feature, metric: Metric) -> str | None:
+        """The graph that gives candidates for a feature in a metric; None where there is none, for a scan.
 
-    def from_graph(self, feature: Feature, vector: Matrix, count: int) -> Rows:
-        """About `count` nearest rows by the feature's own graph, nearest first.
+        Its own in that metric, the one that stands in for it, or its own in the default metric.
+        """
+        stand_in = self._declared.get(feature.candidates or "")
+        names = [graph_name(feature, metric), graph_name(feature, feature.metric)]
+        if stand_in is not None:
+            names.insert(1, graph_name(stand_in, stand_in.metric))
+        return next((name for name in names if name in self.graphs), None)
+
+    def from_graph(self, name: str, vector: Matrix, count: int) -> Rows:
+        """About `count` nearest rows by a graph, nearest first.
 
         Args:
-            feature: One that has a graph.
-            vector: `(width,)`, as stored, not lifted.
+            name: Of `graphs`.
+            vector: Of that graph's feature `(width,)`, as stored, not lifted.
         """
-        facts = self.graphs[feature.name]
-        graph = self._graph(feature)
+        facts, graph = self.graphs[name], self._graph(name)
+        metric = METRICS[facts.metric]
         if graph.ef != facts.ef:
             graph.set_ef(facts.ef)  # hnswlib itself takes a breadth of at least k
         try:
-            labels, _ = graph.knn_query(feature.metric.lifted(vector[None]), k=min(count, len(self)), num_threads=1)
+            labels, _ = graph.knn_query(metric.lifted(vector[None]), k=min(count, len(self)), num_threads=1)
         except RuntimeError:  # the graph reaches fewer than that many from where it starts
-            return np.asarray(self.scan(feature.name, feature.metric, vector[None], count)[0])
+            return np.asarray(self.scan(facts.feature, metric, vector[None], count)[0])
         return np.asarray(labels[0], dtype=np.int64)
 
-    def _graph(self, feature: Feature) -> Any:
+    def _graph(self, name: str) -> Any:
         with self._loading:
-            if feature.name not in self._graphs:
-                facts = self.graphs[feature.name]
-                lifted = feature.metric.lifted(self.matrix(feature.name)[:1])
-                graph = hnswlib.Index(space=feature.metric.space, dim=lifted.shape[1])
-                graph.load_index(str(self.folder / f"{feature.name}.{facts.metric}.hnsw"))
-                self._graphs[feature.name] = graph
-            return self._graphs[feature.name]
+            if name not in self._graphs:
+                facts = self.graphs[name]
+                metric = METRICS[facts.metric]
+                graph = hnswlib.Index(space=metric.space, dim=metric.lifted(self.matrix(facts.feature)[:1]).shape[1])
+                graph.load_index(str(self.folder / graph_file(facts)))
+                self._graphs[name] = graph
+            return self._graphs[name]
 
     def scan(self, feature: str, metric: Metric, vectors: Matrix, count: int, among: Rows | None = None) -> Rows:
         """The `count` nearest rows of each query by exact distance, nearest first, ties in row order.
@@ -207,15 +243,23 @@ def _checked_facts(folder: Path) -> dict[str, Any]:
         if found != size:
             state = "is missing" if found is None else f"has {found} bytes"
             raise StaleIndex(f"generation {folder.name}: {name} {state}, expected are {size} bytes")
-    for name, made in facts["features"].items():
-        if name not in FEATURES or make_facts(FEATURES[name]).items() - made.items():
-            raise StaleIndex(f"generation {folder.name}: {name} is of another version than this imrec computes")
     return facts
 
 
 def make_facts(feature: Feature) -> dict[str, Any]:
-    """What a generation notes about a feature, and compares when it is opened."""
-    return {"version": feature.version, "dtype": feature.dtype, "width": feature.width}
+    """What a generation notes about a feature and its bases, and compares when it is opened."""
+    facts = {"dtype": feature.dtype, "width": feature.width, **declared_as(feature)}
+    return {**facts, "bases": [make_facts(base) for base in feature.bases]} if feature.bases else facts
+
+
+def graph_name(feature: Feature, metric: Metric) -> str:
+    """What the graph of a feature in a metric is called: as a search names them."""
+    return f"{feature.name}:{metric.name}"
+
+
+def graph_file(graph: GraphFacts) -> str:
+    """The name of its file in the generation's folder."""
+    return f"{graph.feature}.{graph.metric}.hnsw"
 
 
 def open_generation(lake: Lake) -> Generation:
@@ -229,11 +273,12 @@ def open_generation(lake: Lake) -> Generation:
     current = lake.current_generation()
     if current is None:
         raise MissingTable(f"{lake.root} has no generation yet; run: imrec build")
+    known = known_features(lake)
     older = [name for name in reversed(lake.generations()) if name < current]
     failure: StaleIndex | None = None
     for name in (current, *older):
         try:
-            generation = Generation(lake.generation_path(name))
+            generation = Generation(lake.generation_path(name), known)
         except StaleIndex as error:
             failure = failure or error
             continue

@@ -7,9 +7,11 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,36 +27,22 @@ from imrec_core.calibration import Calibration
 from imrec_core.catalog import is_away
 from imrec_core.encoders import available_cores
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
-from imrec_core.features import Feature, find_feature
-from imrec_core.fit import is_feature_fresh
-from imrec_core.freshness import has_fresh_images, manifest_version
-from imrec_core.generation import FORMAT, Generation, GraphFacts, make_facts
+from imrec_core.features import Feature, chosen_features, known_features
+from imrec_core.freshness import has_fresh_images, is_feature_fresh, manifest_version
+from imrec_core.generation import FORMAT, Generation, GraphFacts, graph_file, graph_name, make_facts
 from imrec_core.lake import Lake, source_of
 from imrec_core.metrics import Metric
+from imrec_core.settings import IndexParams, Settings
 
 RECALL_FLOOR = 0.95
 RECALL_WANTED = 0.99
 
+_BY_DEFAULT = IndexParams()
 _EFS = (64, 128, 256, 512, 1024)
 _RECALL_QUERIES = 50
 _PAIRS = (200, 512)  # queries × others: some 100,000 random pairs for the calibration
 _SEED = 20_26
 _BLOCK = 16_384
-
-
-@dataclass(frozen=True)
-class IndexParams:
-    """How graphs are built.
-
-    Attributes:
-        m: Links of a node in HNSW.
-        ef_construction: Breadth of the search for them.
-        candidates: Rows taken from a graph before exact re-ranking, at least.
-    """
-
-    m: int = 16
-    ef_construction: int = 100
-    candidates: int = 100
 
 
 @dataclass(frozen=True)
@@ -84,15 +72,17 @@ class Plan:
     Attributes:
         fingerprint: Of all that goes into it; equal fingerprints mean that nothing new would come out.
         missing: Features that are not up to date for every shard.
+        indexes: Graphs to build, by feature and metric.
     """
 
     shards: tuple[str, ...]
-    features: tuple[str, ...]
+    features: tuple[Feature, ...]
     missing: tuple[str, ...]
+    indexes: tuple[tuple[Feature, Metric, IndexParams], ...]
     fingerprint: str
 
 
-def plan_generation(lake: Lake, params: IndexParams = IndexParams()) -> Plan:
+def plan_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Plan:
     """What a generation made now would hold.
 
     Shards that were never read are left out while their source is away, so that they hold up nobody else.
@@ -106,13 +96,36 @@ def plan_generation(lake: Lake, params: IndexParams = IndexParams()) -> Plan:
     unread = [shard for shard in shards if not has_fresh_images(lake, shard)]
     if unread:
         raise StaleIndex(f"shards not read yet, or changed since: {', '.join(unread)}; run: imrec build")
-    chosen = lake.settings().features
-    fresh = [name for name in chosen if all(is_feature_fresh(lake, s, find_feature(name)) for s in shards)]
-    made_from = [(name, lake.made_from(lake.feature_path(name, shard))) for name in fresh for shard in shards]
+    settings, chosen = lake.settings(), chosen_features(lake)
+    fresh = [f for f in chosen if all(is_feature_fresh(lake, shard, f, settings) for shard in shards)]
+    names = [feature.name for feature in fresh]
+    made_from = [(name, lake.made_from(lake.feature_path(name, shard))) for name in names for shard in shards]
     versions = [(shard, manifest_version(lake, shard)) for shard in shards]
-    inputs = json.dumps([FORMAT, asdict(params), versions, made_from], sort_keys=True)
+    indexes = _indexes(fresh, settings, params)
+    graphs = [(f.name, metric.name, asdict(of_graph)) for f, metric, of_graph in indexes]
+    inputs = json.dumps([FORMAT, tables.IMAGES_VERSION, graphs, versions, made_from], sort_keys=True)
     fingerprint = hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()
-    return Plan(tuple(shards), tuple(fresh), tuple(n for n in chosen if n not in fresh), fingerprint)
+    return Plan(tuple(shards), tuple(fresh), tuple(f.name for f in chosen if f.name not in names), indexes, fingerprint)
+
+
+def _indexes(
+    features: Sequence[Feature], settings: Settings, default: IndexParams
+) -> tuple[tuple[Feature, Metric, IndexParams], ...]:
+    """The graphs that features get by themselves, and those that `lake.toml` asks for."""
+    names = {feature.name for feature in features}
+    found = []
+    for feature in features:
+        asked = {
+            (feature.find_metric(metric) if metric else feature.metric).name: IndexParams.of(name, table)
+            for name, table in settings.indexes.items()
+            for of, _, metric in [name.partition(":")]
+            if of == feature.name
+        }
+        for metric in feature.metrics:
+            by_itself = metric == feature.metric and metric.has_graph and feature.candidates not in names
+            if by_itself or metric.name in asked:
+                found.append((feature, metric, asked.get(metric.name, default)))
+    return tuple(found)
 
 
 def is_up_to_date(lake: Lake, plan: Plan) -> bool:
@@ -128,12 +141,12 @@ def _is_made(generation: Generation, plan: Plan) -> bool:
 def _in_use(lake: Lake) -> Generation | None:
     current = lake.current_generation()
     try:
-        return Generation(lake.generation_path(current)) if current else None
+        return Generation(lake.generation_path(current), known_features(lake)) if current else None
     except LakeError:  # damaged: as good as none
         return None
 
 
-def build_generation(lake: Lake, params: IndexParams = IndexParams()) -> GenerationReport:
+def build_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> GenerationReport:
     """Make a generation of all live images and publish it, unless the one in use is that already.
 
     It is written aside and checked; a reader sees the old one or the new one, whole.
@@ -151,9 +164,9 @@ def build_generation(lake: Lake, params: IndexParams = IndexParams()) -> Generat
     taken = [*lake.generations(), lake.current_generation() or "0"]  # the one in use may be damaged beyond listing
     number = max(map(int, taken)) + 1
     with lake.new_generation(f"{number:06d}") as folder:
-        _write(lake, folder, plan, params, started)
+        _write(lake, folder, plan, started)
     lake.publish(f"{number:06d}")
-    return _report(Generation(lake.generation_path(f"{number:06d}")), built=True)
+    return _report(Generation(lake.generation_path(f"{number:06d}"), known_features(lake)), built=True)
 
 
 def _report(generation: Generation, *, built: bool) -> GenerationReport:
@@ -171,7 +184,7 @@ def _report(generation: Generation, *, built: bool) -> GenerationReport:
     )
 
 
-def _write(lake: Lake, folder: Path, plan: Plan, params: IndexParams, started: float) -> None:
+def _write(lake: Lake, folder: Path, plan: Plan, started: float) -> None:
     rows, counts = _write_rows(lake, folder, plan.shards)
     facts: dict[str, Any] = {
         "format": FORMAT,
@@ -179,27 +192,24 @@ def _write(lake: Lake, folder: Path, plan: Plan, params: IndexParams, started: f
         "fingerprint": plan.fingerprint,
         "rows": rows,
         "missing": list(plan.missing),
-        "params": asdict(params),
-        "features": {name: make_facts(find_feature(name)) for name in plan.features},
+        "features": {feature.name: make_facts(feature) for feature in plan.features},
         "graphs": {},
         "calibration": {},
         "files": {},
     }
-    for name in plan.features:
-        feature = find_feature(name)
+    for feature in plan.features:
         _write_matrix(lake, folder, feature, plan.shards, counts)
-        if feature.projection:
-            facts["features"][name]["fitted"] = lake.fitted_version(name)
-    for name in plan.features:
-        feature = find_feature(name)
-        if feature.metric.has_graph and feature.candidates not in plan.features:
-            facts["graphs"][name] = asdict(_build_graph(folder, feature, params))
+        if feature.is_fitted:
+            facts["features"][feature.name]["fitted"] = lake.fitted_version(feature.name)
+    for feature, metric, params in plan.indexes:
+        facts["graphs"][graph_name(feature, metric)] = asdict(_build_graph(folder, feature, metric, params))
     with ThreadPoolExecutor(available_cores()) as pool:
-        calibrated = pool.map(lambda name: _calibrate(folder, find_feature(name)), plan.features)
-        facts["calibration"] = dict(zip(plan.features, calibrated, strict=True))
+        calibrated = list(pool.map(partial(_calibrate, folder), plan.features))
+    facts["calibration"] = {f.name: found for f, found in zip(plan.features, calibrated, strict=True)}
     facts["files"] = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     _write_facts(folder, facts)
-    for name, graph in _tuned(Generation(folder)).items():
+    fixed = {graph_name(feature, metric): params.ef for feature, metric, params in plan.indexes if params.ef}
+    for name, graph in _tuned(Generation(folder, known_features(lake)), fixed).items():
         facts["graphs"][name] = asdict(graph)
     facts["seconds"] = round(time.perf_counter() - started, 3)
     _write_facts(folder, facts)
@@ -249,26 +259,28 @@ def _write_matrix(lake: Lake, folder: Path, feature: Feature, shards: tuple[str,
             file.write(np.ascontiguousarray(tables.to_matrix(table["vector"]), feature.dtype).data)
 
 
-def _build_graph(folder: Path, feature: Feature, params: IndexParams) -> GraphFacts:
+def _build_graph(folder: Path, feature: Feature, metric: Metric, params: IndexParams) -> GraphFacts:
     matrix = np.load(folder / f"{feature.name}.npy", mmap_mode="r")
-    metric = feature.metric
     graph = hnswlib.Index(space=metric.space, dim=metric.lifted(matrix[:1]).shape[1])
     graph.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
     for first in range(0, len(matrix), _BLOCK):
         block = metric.lifted(matrix[first : first + _BLOCK])
         graph.add_items(block, np.arange(first, first + len(block)), num_threads=available_cores())
-    path = folder / f"{feature.name}.{metric.name}.hnsw"
+    facts = GraphFacts(
+        feature.name, metric.name, params.m, params.ef_construction, params.ef or _EFS[0], params.candidates
+    )
+    path = folder / graph_file(facts)
     graph.save_index(str(path))
     if path.stat().st_size != graph.index_file_size():  # hnswlib does not look whether its writes went through
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    return GraphFacts(metric.name, params.m, params.ef_construction, _EFS[0], params.candidates)
+    return facts
 
 
 # -- measuring ----------------------------------------------------------------------------------------------
 
 
-def _tuned(generation: Generation) -> dict[str, GraphFacts]:
-    """Each graph with the least breadth at which every feature that uses it reaches `RECALL_WANTED`.
+def _tuned(generation: Generation, fixed: Mapping[str, int]) -> dict[str, GraphFacts]:
+    """Each graph with the least breadth at which all that use it reach `RECALL_WANTED`, or with the fixed one.
 
     Raises:
         LakeError: One stays below `RECALL_FLOOR`.
@@ -276,24 +288,43 @@ def _tuned(generation: Generation) -> dict[str, GraphFacts]:
     tuned = {}
     queries = _sample(len(generation), _RECALL_QUERIES)
     for name, graph in generation.graphs.items():
-        users = [f for f in map(find_feature, generation.features) if generation.graph_of(f) == find_feature(name)]
-        exact = {f.name: generation.scan(f.name, f.metric, generation.matrix(f.name)[queries], 10) for f in users}
-        for ef in _EFS:
+        users = _users(generation, name)
+        exact = {
+            label: generation.scan(f.name, metric, generation.matrix(f.name)[queries], 10)
+            for label, (f, metric) in users.items()
+        }
+        recall = {}
+        for ef in (fixed[name],) if name in fixed else _EFS:
             candidates = max(graph.candidates, ef // 2)
             generation.graphs[name] = replace(graph, ef=ef, candidates=candidates)
-            recall = {f.name: round(recall_at_10(generation, f, queries, exact[f.name]), 4) for f in users}
+            recall = {
+                label: round(recall_at_10(generation, f, metric, queries, exact[label]), 4)
+                for label, (f, metric) in users.items()
+            }
             if min(recall.values()) >= RECALL_WANTED:
                 break
         if min(recall.values()) < RECALL_FLOOR:
             raise LakeError(
-                f"the graph of {name} reaches recall@10 {min(recall.values())}, {RECALL_FLOOR} is the floor"
+                f"the graph of {name} reaches recall@10 {min(recall.values())}, {RECALL_FLOOR} is the floor; "
+                f'raise m, ef_construction or ef under [indexes."{name}"] in lake.toml'
             )
         tuned[name] = replace(generation.graphs[name], recall=recall)
     return tuned
 
 
+def _users(generation: Generation, graph: str) -> dict[str, tuple[Feature, Metric]]:
+    """What a graph gives candidates for and is measured by: features in their default metric, and its own."""
+    users = {}
+    for feature in map(generation.feature, generation.features):
+        for metric in feature.metrics:
+            is_default = metric == feature.metric
+            if generation.graph_of(feature, metric) == graph and (is_default or graph_name(feature, metric) == graph):
+                users[feature.name if is_default else graph] = (feature, metric)
+    return users
+
+
 def recall_at_10(
-    generation: Generation, feature: Feature, queries: NDArray[np.int64], exact: NDArray[np.int64]
+    generation: Generation, feature: Feature, metric: Metric, queries: NDArray[np.int64], exact: NDArray[np.int64]
 ) -> float:
     """Share of the 10 exactly nearest rows that search through the graph finds; equal distances count as found.
 
@@ -301,16 +332,16 @@ def recall_at_10(
         queries: Rows asked for, `(n,)`.
         exact: Their nearest rows, `(n, 10)`.
     """
-    graph = generation.graph_of(feature)
-    if graph is None:
+    name = generation.graph_of(feature, metric)
+    if name is None:
         return 1.0
+    graph = generation.graphs[name]
     found = []
     matrix = generation.matrix(feature.name)
     for row, nearest in zip(queries, exact, strict=True):
-        vector = generation.matrix(graph.name)[row]
-        candidates = generation.from_graph(graph, vector, generation.graphs[graph.name].candidates)
-        distances = np.sort(feature.metric(matrix[row], matrix[candidates]))[: len(nearest)]
-        limit = feature.metric(matrix[row], matrix[nearest]).max()
+        candidates = generation.from_graph(name, generation.matrix(graph.feature)[row], graph.candidates)
+        distances = np.sort(metric(matrix[row], matrix[candidates]))[: len(nearest)]
+        limit = metric(matrix[row], matrix[nearest]).max()
         found.append(float((distances <= limit * (1 + 1e-6) + 1e-6).sum()) / len(nearest))
     return float(np.mean(found))
 
@@ -324,11 +355,12 @@ def _calibrate(folder: Path, feature: Feature) -> dict[str, Any]:
     calibrated = {}
     for metric in feature.metrics:  # the default one is resolved best
         asked = queries if metric == feature.metric else queries[: -(-part // 4)]
-        calibrated[metric.name] = asdict(Calibration.of(_pairs(metric, asked, others)))
+        as_queries = [feature.as_query(query, metric) for query in asked]
+        calibrated[metric.name] = asdict(Calibration.of(_pairs(metric, as_queries, others)))
     return calibrated
 
 
-def _pairs(metric: Metric, queries: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float32]:
+def _pairs(metric: Metric, queries: Sequence[NDArray[Any]], others: NDArray[Any]) -> NDArray[np.float32]:
     if not len(queries):  # a lake of one image has no pairs
         return np.ones(1, np.float32)
     gallery = others if others.dtype == np.uint64 else others.astype(np.float32)

@@ -6,6 +6,7 @@ No other module joins a path below the lake's root.
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import shutil
@@ -84,6 +85,10 @@ class Lake:
     def _fitted_current(self, name: str) -> Path:
         return self.root / "fitted" / name / "CURRENT"
 
+    def study_path(self, name: str) -> Path:
+        """A folder for what a fit keeps between tries, such as the trials of a search for parameters."""
+        return self.root / "fitted" / name / "study"
+
     def generation_path(self, generation: str) -> Path:
         return self.root / "generations" / generation
 
@@ -145,11 +150,11 @@ class Lake:
     def made_from(self, path: Path) -> dict[str, str] | None:
         """What a Parquet file says it was made from; None where it is missing, damaged or not ours."""
         try:
-            metadata = pq.read_schema(path).metadata or {}
-            made_from = json.loads(metadata[b"imrec"])
-        except (OSError, pa.ArrowInvalid, KeyError, ValueError):
+            stat = path.stat()
+        except OSError:
             return None
-        return dict(made_from)
+        made_from = _made_from(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        return None if made_from is None else dict(made_from)
 
     def row_count(self, path: Path) -> int:
         """Rows of a Parquet file, from its footer; 0 where there is no such file.
@@ -256,6 +261,16 @@ class Lake:
     def _write_text(self, path: Path, text: str) -> None:
         with _moved_into_place(path) as temporary:
             temporary.write_text(text, "utf-8")
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _made_from(path: Path, inode: int, size: int, mtime_ns: int) -> dict[str, str] | None:
+    """Read once for each state of the file: with derived features a plan asks for the same footers many times."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return dict(json.loads(metadata[b"imrec"]))
+    except (OSError, pa.ArrowInvalid, KeyError, ValueError):
+        return None
 
 
 def source_of(shard: str) -> str:

@@ -21,11 +21,14 @@ from imrec_core import fusion
 from imrec_core.decode import ImageBatch, decode, from_pillow
 from imrec_core.encoders import load_encoder
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
-from imrec_core.features import Feature, find_feature
-from imrec_core.generation import Generation, Rows, open_generation
+from imrec_core.features import Feature, chosen_features
+from imrec_core.features.declare import Arrays
+from imrec_core.generation import Generation, Rows, graph_name, open_generation
 from imrec_core.hits import Hit, Hits, Part
 from imrec_core.lake import Lake
 from imrec_core.metrics import Metric
+from imrec_core.models import MODELS
+from imrec_core.text import Text, encode_text
 
 Vectors = dict[str, NDArray[Any]]
 
@@ -40,7 +43,7 @@ class ImageId:
     value: str
 
 
-Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId
+Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text
 By = str | Sequence[str] | Mapping[str, float]
 
 
@@ -63,9 +66,10 @@ class Recommender:
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
         self._generation = open_generation(lake)
-        self._settings = lake.settings()
         self._published = lake.current_generation()
+        self._read_settings()
         self._reopening = threading.Lock()
+        self._fits: dict[tuple[str, str], Arrays] = {}
 
     @classmethod
     def open(cls, lake: str | os.PathLike[str] | Lake = "data_lake") -> Recommender:
@@ -85,9 +89,14 @@ class Recommender:
             with self._reopening:
                 if published != self._published:
                     self._generation = open_generation(self.lake)
-                    self._settings = self.lake.settings()
+                    self._read_settings()
                     self._published = published
         return self._generation
+
+    def _read_settings(self) -> None:
+        self._settings = self.lake.settings()
+        chosen = chosen_features(self.lake)
+        self._min_side = max((feature.min_side for feature in chosen), default=0)  # as extraction decodes
 
     def __len__(self) -> int:
         return len(self.generation)
@@ -105,12 +114,12 @@ class Recommender:
         """The images most like one image.
 
         Args:
-            query: A path, bytes, Pillow image, RGB array `(h, w, 3)`, `ImageId` of the gallery, or the vector of
-                the one feature in `by`.
+            query: A path, bytes, Pillow image, RGB array `(h, w, 3)`, `ImageId` of the gallery, the vector of the one
+                feature in `by`, or `Text` for features that understand it.
             like: The same by its other name; may be a list of one.
             k: Hits wanted; fewer come where the gallery has no more.
             by: `"feature"`, `"feature:metric"`, several of them, or a mapping of them to weights. Default: the
-                first feature of the lake.
+                first feature of the lake, for `Text` the first that understands it.
             where: SQL condition over the rows, for example `width >= 800 AND source = 'holiday'`.
             exact: Look at every row instead of asking the graphs.
 
@@ -134,7 +143,7 @@ class Recommender:
         if not isinstance(k, int) or k < 1:
             raise QueryError(f"k is {k!r}; it must be a whole number of 1 or more")
         generation = self.generation
-        chosen = self._chosen(generation, by)
+        chosen = self._chosen(generation, _understanding(generation) if by is None and isinstance(asked, Text) else by)
         vectors = self._vectors(generation, asked, chosen)
         own_row = generation.row_of(asked.value) if isinstance(asked, ImageId) else None
         rows, plan = _candidates(generation, chosen, vectors, k + (own_row is not None), where, exact)
@@ -146,7 +155,7 @@ class Recommender:
 
     def _chosen(self, generation: Generation, by: By | None) -> list[_Chosen]:
         if by is None:
-            by = next(iter(generation.features))
+            by = generation.default_feature
         weights = {by: 1.0} if isinstance(by, str) else by if isinstance(by, Mapping) else dict.fromkeys(by, 1.0)
         if not weights:
             raise EmptyQuery("`by` is empty; name at least one feature")
@@ -166,22 +175,51 @@ class Recommender:
     def _vectors(self, generation: Generation, query: Query, chosen: list[_Chosen]) -> Vectors:
         """The query's vector in every chosen feature and in those whose graphs stand in for them."""
         wanted = {c.feature.name: c.feature for c in chosen}
-        wanted |= {g.name: g for g in map(generation.graph_of, list(wanted.values())) if g is not None}
+        for graph in (generation.graph_of(c.feature, c.metric) for c in chosen):
+            if graph is not None:
+                feature = generation.feature(generation.graphs[graph].feature)
+                wanted[feature.name] = feature
         if isinstance(query, ImageId):
             row = generation.row_of(query.value)
             return {name: np.array(generation.matrix(name)[row]) for name in wanted}
         if isinstance(query, np.ndarray) and query.ndim == 1:
             vectors = self._given(query, chosen)
-        else:
-            images = ImageBatch([self._pixels(query)])
-            pixel_features = {self._base(f).name: self._base(f) for f in wanted.values()}
-            vectors = {name: self._described(feature, images) for name, feature in pixel_features.items()}
-        for name, feature in wanted.items():
-            projection = feature.projection
-            if projection and name not in vectors:
-                fitted = self.lake.load_fitted(name, generation.features[name]["fitted"])
-                vectors[name] = projection.project(vectors[projection.base][None], fitted)[0]
+            for feature in wanted.values():  # of the graph that stands in for the one asked for
+                self._describe(generation, feature, None, vectors)
+            return vectors
+        if isinstance(query, Text):
+            described = [described for feature in wanted.values() for described in _origins(feature)]
+            vectors = {feature.name: _in_words(feature, query) for feature in described}
+            for feature in wanted.values():
+                self._describe(generation, feature, None, vectors)
+            return vectors
+        images = ImageBatch([self._pixels(query)])
+        vectors = {}
+        for feature in wanted.values():
+            self._describe(generation, feature, images, vectors)
+        for c in chosen:
+            if c.feature.orientations and c.metric.takes_several:
+                vectors[graph_name(c.feature, c.metric)] = c.feature.orientations(images)[0]
         return vectors
+
+    def _describe(self, generation: Generation, feature: Feature, images: ImageBatch | None, vectors: Vectors) -> None:
+        """Add the query's vector in a feature to those known, and those that it is computed from."""
+        if feature.name in vectors:
+            return
+        for base in feature.bases:
+            self._describe(generation, base, images, vectors)
+        fitted = self._fitted(generation, feature) if feature.is_fitted else None
+        if feature.projection:
+            bases = [vectors[base.name][None] for base in feature.bases]
+            vectors[feature.name] = feature.checked(feature.projection.project(bases, fitted or {}), 1)[0]
+        elif images is not None:
+            vectors[feature.name] = self._described(feature, images, fitted)
+
+    def _fitted(self, generation: Generation, feature: Feature) -> Arrays:
+        key = feature.name, generation.features[feature.name]["fitted"]
+        if key not in self._fits:
+            self._fits[key] = self.lake.load_fitted(*key)
+        return self._fits[key]
 
     def _given(self, vector: NDArray[Any], chosen: list[_Chosen]) -> Vectors:
         feature = chosen[0].feature
@@ -198,13 +236,10 @@ class Recommender:
                 raise QueryError(f"{chosen[0].metric.name} is not defined for that vector; is a number in it negative?")
         return {feature.name: vector}
 
-    def _base(self, feature: Feature) -> Feature:
-        return find_feature(feature.projection.base) if feature.projection else feature
-
-    def _described(self, feature: Feature, images: ImageBatch) -> NDArray[Any]:
+    def _described(self, feature: Feature, images: ImageBatch, fitted: Arrays | None) -> NDArray[Any]:
         if feature.model is None:
-            return np.asarray(feature(images)[0])
-        encoder = load_encoder(feature.name, precision=self._settings.precision)
+            return np.asarray(feature(images, fitted)[0])
+        encoder = load_encoder(feature.model, precision=self._settings.precision)
         return np.asarray(feature.checked(encoder(images.prepared(feature.model.preprocess)), 1)[0])
 
     def _pixels(self, query: Any) -> NDArray[np.uint8]:
@@ -212,7 +247,7 @@ class Recommender:
             return query
         if isinstance(query, Image.Image):
             return from_pillow(query)
-        min_side = max(find_feature(name).min_side for name in self._settings.features)
+        min_side = self._min_side
         if isinstance(query, bytes):
             return decode(query, max_pixels=self._settings.max_pixels, min_side=min_side).pixels
         try:
@@ -265,9 +300,41 @@ class Recommender:
             return self._path(generation.rows.slice(generation.row_of(query.value), 1).to_pylist()[0])
         if isinstance(query, np.ndarray):
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
+        if isinstance(query, Text):
+            return None
         if isinstance(query, bytes):
             return Image.fromarray(np.ascontiguousarray(self._pixels(query)[..., :3]))
         return query if isinstance(query, Image.Image) else Path(query)
+
+
+def _understanding(generation: Generation) -> str:
+    """The first feature that understands text.
+
+    Raises:
+        QueryError: There is none.
+    """
+    for name in generation.features:
+        model = generation.feature(name).model
+        if model is not None and model.text:
+            return name
+    able = ", ".join(name for name, model in MODELS.items() if model.text)
+    raise QueryError(f"no feature of this lake understands text; add one: imrec build --features …, of {able}")
+
+
+def _origins(feature: Feature) -> list[Feature]:
+    """Those that a feature comes from and that are described by themselves; it alone where it is one."""
+    return [origin for base in feature.bases for origin in _origins(base)] or [feature]
+
+
+def _in_words(feature: Feature, text: Text) -> NDArray[Any]:
+    """The vector of a text in a feature's space.
+
+    Raises:
+        QueryError: The feature does not understand text.
+    """
+    if feature.model is None or not feature.model.text:
+        raise QueryError(f"{feature.name} does not understand text; search by a feature with a text tower")
+    return np.asarray(feature.checked(encode_text(feature.model, [text.value]), 1)[0])
 
 
 def _candidates(
@@ -295,26 +362,32 @@ def _candidates(
 
 
 def _at_least(generation: Generation, chosen: _Chosen) -> int:
-    graph = generation.graph_of(chosen.feature)
-    return generation.graphs[graph.name].candidates if graph else 100
+    graph = generation.graph_of(chosen.feature, chosen.metric)
+    return generation.graphs[graph].candidates if graph else 100
 
 
 def _nearest(generation: Generation, chosen: _Chosen, vectors: Vectors, count: int) -> Rows:
-    graph = generation.graph_of(chosen.feature)
+    graph = generation.graph_of(chosen.feature, chosen.metric)
     if graph is None:
-        name = chosen.feature.name
-        return np.asarray(generation.scan(name, chosen.metric, vectors[name][None], count)[0])
-    return generation.from_graph(graph, vectors[graph.name], count)
+        query = _as_query(chosen, vectors)
+        return np.asarray(generation.scan(chosen.feature.name, chosen.metric, query[None], count)[0])
+    return generation.from_graph(graph, vectors[generation.graphs[graph].feature], count)
+
+
+def _as_query(chosen: _Chosen, vectors: Vectors) -> NDArray[Any]:
+    """The query as the metric takes it; a turned one comes from the picture where there is one, else from the hash."""
+    turned = vectors.get(graph_name(chosen.feature, chosen.metric))
+    return chosen.feature.as_query(vectors[chosen.feature.name], chosen.metric) if turned is None else turned
 
 
 def _finder(generation: Generation, chosen: _Chosen) -> str:
-    graph = generation.graph_of(chosen.feature)
-    return f"a scan of {chosen.feature.name}" if graph is None else f"the graph of {graph.name}"
+    graph = generation.graph_of(chosen.feature, chosen.metric)
+    return f"a scan of {chosen.feature.name}" if graph is None else f"the graph of {graph}"
 
 
 def _distances(generation: Generation, chosen: _Chosen, vectors: Vectors, rows: Rows) -> NDArray[np.float32]:
     """Exact distances of the query to rows."""
-    matrix, vector = generation.matrix(chosen.feature.name), vectors[chosen.feature.name]
+    matrix, vector = generation.matrix(chosen.feature.name), _as_query(chosen, vectors)
     every_row = len(rows) == len(matrix)  # then blocks are views, not copies
     blocks = [slice(i, i + _BLOCK) for i in range(0, len(rows), _BLOCK)]
     parts = [chosen.metric(vector, matrix[b] if every_row else matrix[rows[b]]) for b in blocks]

@@ -45,6 +45,39 @@ class Source:
 
 
 @dataclass(frozen=True)
+class IndexParams:
+    """How an HNSW graph is built and asked.
+
+    Attributes:
+        m: Links of a node.
+        ef_construction: Breadth of the search for them.
+        ef: Breadth of a search; 0 for the least that reaches the wanted recall, found by measuring.
+        candidates: Rows taken from a graph before exact re-ranking, at least.
+    """
+
+    m: int = 16
+    ef_construction: int = 100
+    ef: int = 0
+    candidates: int = 100
+
+    @classmethod
+    def of(cls, name: str, table: Mapping[str, Any]) -> IndexParams:
+        """From a table of `lake.toml`.
+
+        Raises:
+            BadSettings: It says something that cannot be.
+        """
+        known = [f.name for f in fields(cls)]
+        for key, value in table.items():
+            if key not in known:
+                raise BadSettings(f"lake.toml: indexes.{name}: {UnknownName('setting', key, known)}")
+            least = {"m": 2, "ef": 0}.get(key, 1)
+            if type(value) is not int or not least <= value <= 10_000:
+                raise BadSettings(f"lake.toml: indexes.{name}: {key} is {value!r}; it must be from {least} to 10000")
+        return cls(**table)
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings of one lake, as `lake.toml` gives them.
 
@@ -57,6 +90,11 @@ class Settings:
         extensions: Files to take, without the dot, letter case ignored; `*` takes every file.
         hidden: Whether folders whose name begins with a dot are scanned too.
         nightly_scan, nightly_reindex: Cron schedules of the scan for changes, and of the new generation after it.
+        models: Networks of your own, by name; `imrec_core.models.own_model` says what a table holds.
+        histograms: Colour histograms of your own: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers), `joint`.
+        projections: Features learnt from the vectors of another: `base`, `dims`, `method`, and what the method takes.
+        combined: Several features as one: their names, or `feature:metric`, with weights.
+        indexes: HNSW parameters by `feature` or `feature:metric`: `m`, `ef_construction`, `ef`, `candidates`.
     """
 
     sources: Mapping[str, Path] = field(default_factory=dict)
@@ -68,6 +106,11 @@ class Settings:
     hidden: bool = False
     nightly_scan: str = "0 1 * * *"
     nightly_reindex: str = "0 3 * * *"
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    histograms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    projections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    combined: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    indexes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("shard_size", "max_pixels"):
@@ -157,6 +200,10 @@ def _checked(key: str, value: Any, base: Path) -> Any:
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
             raise BadSettings("lake.toml: [sources] must map names to folders")
         return {name: _folder(folder, base) for name, folder in value.items()}
+    if isinstance(default, dict):
+        if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
+            raise BadSettings(f"lake.toml: [{key}] must hold a table for each name, found {value!r}")
+        return value
     if isinstance(default, tuple):
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise BadSettings(f"lake.toml: {key} must be a list of strings, found {value!r}")
@@ -179,7 +226,7 @@ def render(settings: Settings, previous: str, base: Path) -> str:
     default = Settings()
     for f in fields(Settings):
         value = getattr(settings, f.name)
-        if f.name == "sources":
+        if f.name == "sources" or (isinstance(value, Mapping) and value == _unwrapped(document.get(f.name, {}))):
             continue
         if value != getattr(default, f.name) or f.name in document:
             document[f.name] = list(value) if isinstance(value, tuple) else value
@@ -190,3 +237,7 @@ def render(settings: Settings, previous: str, base: Path) -> str:
         if name not in sources or _folder(sources[name], base) != root:
             sources[name] = str(root)
     return tomlkit.dumps(document)
+
+
+def _unwrapped(item: Any) -> Any:
+    return item.unwrap() if hasattr(item, "unwrap") else item

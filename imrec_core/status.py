@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from imrec_core.errors import LakeError, StaleIndex
-from imrec_core.features import find_feature
-from imrec_core.fit import is_feature_fresh
-from imrec_core.freshness import has_fresh_images
+from imrec_core.features import chosen_features
+from imrec_core.freshness import has_fresh_images, is_feature_fresh
 from imrec_core.generation import open_generation
 from imrec_core.index import is_up_to_date, plan_generation
 from imrec_core.lake import Lake, source_of
@@ -92,7 +91,7 @@ def lake_status(lake: Lake) -> LakeStatus:
     counts = {shard: lake.row_count(lake.catalog_path(shard)) for shard in shards}
     unread = tuple(shard for shard in shards if not has_fresh_images(lake, shard))
     features = []
-    for feature in map(find_feature, settings.features):
+    for feature in chosen_features(lake):
         stale = tuple(shard for shard in shards if not is_feature_fresh(lake, shard, feature))
         features.append(FeatureStatus(feature.name, len(shards) - len(stale), stale))
     return LakeStatus(

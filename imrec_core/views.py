@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import BadFilter, QueryError
-from imrec_core.features import FEATURES
+from imrec_core.features import Feature, known_features
 from imrec_core.lake import Lake
 
 
@@ -19,7 +19,7 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     """A connection with the views `catalog`, `images`, `rows` (of the generation in use) and one per feature.
 
     A shard's table is seen while it belongs to a source of the lake, whether or not it is up to date. Vectors come
-    as `FLOAT[n]`, 64-bit hashes as `UBIGINT`.
+    as `FLOAT[n]`, hashes as `UBIGINT`, longer than 64 bits as lists of them.
 
     Raises:
         MissingTable: There is no lake.
@@ -28,23 +28,32 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     shards = lake.live_shards()
     paths = {"catalog": [lake.catalog_path(s) for s in shards], "images": [lake.images_path(s) for s in shards]}
-    for name, feature in FEATURES.items():
+    for name, feature in known_features(lake).items():
         paths[name] = [lake.feature_path(name, s) for s in shards]
-        vector = "vector" if feature.width == 1 else f"vector::FLOAT[{feature.width}] AS vector"
-        _view(connection, name, paths[name], f"image_id, {vector}")
+        beside = ", * EXCLUDE (image_id, vector)" if feature.columns else ""
+        _view(connection, name, paths[name], f"image_id, {_vector(feature)}{beside}", may_differ=bool(beside))
     _view(connection, "catalog", paths["catalog"], "*")
-    _view(connection, "images", paths["images"], "*")
+    _view(connection, "images", paths["images"], "*", may_differ=True)
     generation = lake.current_generation()
     if generation:
         _view(connection, "rows", [lake.generation_path(generation) / "rows.parquet"], "*")
     return connection
 
 
-def _view(connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path], columns: str) -> None:
+def _vector(feature: Feature) -> str:
+    """The column of vectors; hashes stay as they are, one number or several."""
+    return "vector" if feature.dtype == "uint64" else f"vector::FLOAT[{feature.width}] AS vector"
+
+
+def _view(
+    connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path], columns: str, *, may_differ: bool = False
+) -> None:
+    """Make a view over files; those that `may_differ`, older ones, lack columns: these are null there."""
     there = [str(path) for path in paths if path.exists()]
     if there:
         files = ", ".join("'" + path.replace("'", "''") + "'" for path in there)
-        read = f"read_parquet([{files}], hive_partitioning = false)"  # a folder `x=y` is no column of ours
+        # A folder `x=y` is no column of ours. By name every footer is read, otherwise the first alone.
+        read = f"read_parquet([{files}], hive_partitioning = false, union_by_name = {may_differ})"
         connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read}')
 
 

@@ -3,13 +3,16 @@
 An asset opens the lake, calls one core function and reports what it returned.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import dagster as dg
 
 from imrec_core import catalog as core_catalog
 from imrec_core import extract, fit, index
 from imrec_core.features import FEATURES, Feature
+from imrec_core.freshness import digest
+from imrec_core.loaders import weights_here
+from imrec_core.tables import IMAGES_VERSION
 from imrec_dagster import checks, metadata
 from imrec_dagster.automation import on_change
 from imrec_dagster.partitions import SHARDS, forget_all_but
@@ -28,6 +31,11 @@ def feature_key(name: str) -> dg.AssetKey:
 
 def fitted_key(name: str) -> dg.AssetKey:
     return dg.AssetKey(["fitted", name])
+
+
+def code_version(feature: Feature) -> str:
+    """What Dagster compares: the version, and what a `lake.toml` may change of it."""
+    return f"{feature.version}-{digest(dict(feature.params))}" if feature.params else str(feature.version)
 
 
 @dg.asset(group_name="catalog", kinds={"parquet"}, description="Scan the sources; note what is new, changed and gone.")
@@ -68,13 +76,16 @@ def manifest_spec() -> dg.AssetSpec:
     )
 
 
-def extraction(features: list[Feature], chosen: Collection[str]) -> dg.AssetsDefinition:
+def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.AssetsDefinition:
     """The multi-asset of all features that are computed from pixels, and of the images table."""
+    features = [feature for feature in known.values() if not feature.projection]
 
-    def spec(key: dg.AssetKey, description: str, automatic: bool, **shown: object) -> dg.AssetSpec:
+    def spec(
+        key: dg.AssetKey, description: str, automatic: bool, deps: Sequence[dg.AssetKey] = (), **shown: object
+    ) -> dg.AssetSpec:
         return dg.AssetSpec(
             key,
-            deps=[MANIFEST],
+            deps=[MANIFEST, *deps],
             partitions_def=SHARDS,
             automation_condition=on_change() if automatic else None,
             description=description,
@@ -88,7 +99,7 @@ def extraction(features: list[Feature], chosen: Collection[str]) -> dg.AssetsDef
         True,
         group_name="images",
         kinds={"parquet"},
-        code_version="1",
+        code_version=str(IMAGES_VERSION),
         metadata=metadata.of_images_table(),
     )
     specs = [
@@ -96,9 +107,10 @@ def extraction(features: list[Feature], chosen: Collection[str]) -> dg.AssetsDef
             feature_key(f.name),
             f.summary,
             f.name in chosen,
-            group_name="features",
+            [fitted_key(f.name)] if f.learnt else [],
+            group_name=f.group,
             kinds={"parquet", "openvino"} if f.model else {"parquet", "numpy"},
-            code_version=str(f.version),
+            code_version=code_version(f),
             metadata=metadata.of_feature(f),
         )
         for f in features
@@ -116,7 +128,7 @@ def extraction(features: list[Feature], chosen: Collection[str]) -> dg.AssetsDef
         """Read and decode each image of a shard once, and compute every selected feature from it."""
         opened = lake.open()
         keys = sorted(context.selected_asset_keys)
-        wanted = [FEATURES[key.path[-1]] for key in keys if key != IMAGES]
+        wanted = [known[key.path[-1]] for key in keys if key != IMAGES]
         shards = context.partition_keys
         for report in extract.extract_shards(opened, shards, wanted, on_images=progress.images, device=lake.device):
             context.log.info(f"{report.shard}: {report.rows} images, {report.failed} failed, {report.seconds:.1f} s")
@@ -126,23 +138,24 @@ def extraction(features: list[Feature], chosen: Collection[str]) -> dg.AssetsDef
             progress.done(report)
         for key in keys:
             yield dg.MaterializeResult(asset_key=key)
-        yield from checks.results(context, opened, shards)
+        yield from checks.results(context, opened, shards, known)
 
     return extract_shards
 
 
 def fitting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
-    """What a derived feature learns from the whole lake."""
-    assert feature.projection is not None
+    """What a feature learns from the whole lake: a derived one from vectors, one with a codebook from pictures."""
+    bases = list(dict.fromkeys(feature_key(base.name) for base in feature.bases))
+    learnt_from = ", ".join(key.path[-1] for key in bases) or "a sample of pictures"
 
     @dg.asset(
         key=fitted_key(feature.name),
-        deps=[feature_key(feature.projection.base)],
+        deps=bases or [MANIFEST],
         group_name="fitted",
         kinds={"numpy"},
-        code_version=str(feature.version),
+        code_version=code_version(feature),
         automation_condition=on_change() if feature.name in chosen else None,
-        description=f"What {feature.name} learns from a pass over {feature.projection.base}.",
+        description=f"What {feature.name} learns from {learnt_from}.",
     )
     def fitted(
         context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
@@ -155,19 +168,19 @@ def fitting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
 
 
 def projecting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
-    """A feature that is computed from the vectors of another."""
-    assert feature.projection is not None
+    """A feature that is computed from the vectors of others."""
+    bases = list(dict.fromkeys(feature_key(base.name) for base in feature.bases))
 
     @dg.multi_asset(
-        name=feature.name,
+        name=f"project_{feature.name}",  # a lake may name its features as it likes, Dagster not all its steps
         specs=[
             dg.AssetSpec(
                 feature_key(feature.name),
-                deps=[feature_key(feature.projection.base), fitted_key(feature.name)],
+                deps=[*bases, fitted_key(feature.name)],
                 partitions_def=SHARDS,
-                group_name="projections",
+                group_name=feature.group,
                 kinds={"parquet", "numpy"},
-                code_version=str(feature.version),
+                code_version=code_version(feature),
                 automation_condition=on_change() if feature.name in chosen else None,
                 description=feature.summary,
                 metadata=metadata.of_feature(feature),
@@ -187,7 +200,7 @@ def projecting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition
             context.add_asset_metadata(shown, asset_key=key, partition_key=shard)
             progress.done(report)
         yield dg.MaterializeResult(asset_key=key)
-        yield from checks.results(context, opened, context.partition_keys)
+        yield from checks.results(context, opened, context.partition_keys, {feature.name: feature})
 
     return project
 
@@ -215,15 +228,39 @@ def indexing(features: list[Feature]) -> dg.AssetsDefinition:
     return generation
 
 
-def build_assets(chosen: Collection[str] = ()) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """All assets, made from the declared features; those of `chosen` ones run by themselves when there is need."""
-    features = list(FEATURES.values())
-    derived = [f for f in features if f.projection]
+def unavailable(feature: Feature) -> dg.AssetSpec:
+    """A network whose weights are not on this machine: shown, but left out where everything is materialized."""
+    return dg.AssetSpec(
+        feature_key(feature.name),
+        group_name=feature.group,
+        kinds={"parquet", "openvino"},
+        description=f"{feature.summary} Its weights are not on this machine: imrec models --fetch {feature.name}",
+        metadata=metadata.of_feature(feature),
+    )
+
+
+def build_assets(
+    known: Mapping[str, Feature] = FEATURES, chosen: Collection[str] = ()
+) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """All assets, made from the features that there are.
+
+    Args:
+        known: The features, by name.
+        chosen: Those that run by themselves when there is need. Of the others, networks without weights are only
+            shown, and what would be computed from them is left out.
+    """
+    able = {name: f for name, f in known.items() if name in chosen or not _lacks_weights(f)}
     return [
         catalog,
         manifest_spec(),
-        extraction([f for f in features if not f.projection], chosen),
-        *(fitting(f, chosen) for f in derived),
-        *(projecting(f, chosen) for f in derived),
-        indexing(features),
+        extraction(able, chosen),
+        *(fitting(f, chosen) for f in able.values() if f.is_fitted),
+        *(projecting(f, chosen) for f in able.values() if f.projection),
+        *(unavailable(f) for name, f in known.items() if name not in able and f.model),
+        indexing(list(able.values())),
     ]
+
+
+def _lacks_weights(feature: Feature) -> bool:
+    missing = feature.model is not None and not weights_here(feature.model)
+    return missing or any(map(_lacks_weights, feature.bases))

@@ -2,7 +2,8 @@
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import dagster as dg
 
 from imrec_core import index
 from imrec_core.catalog import is_away
+from imrec_core.encoders import load_encoder
 from imrec_core.errors import SchemaMismatch
-from imrec_core.features import Feature, find_feature
-from imrec_core.fit import holds, is_projected
-from imrec_core.freshness import has_fresh_images, stale_features
+from imrec_core.features import Feature, chosen_features
+from imrec_core.fit import check_rows_suffice, holds
+from imrec_core.freshness import has_fresh_images, is_feature_fresh, stale_features, usable_fit
 from imrec_core.lake import Lake, is_running, source_of
 from imrec_dagster.assets import GENERATION, IMAGES, build_assets, feature_key, fitted_key
 from imrec_dagster.partitions import contiguous, range_tags
@@ -43,11 +45,13 @@ class Builder:
         self, lake: Lake, instance: dg.DagsterInstance, *, progress: Progress | None = None, device: str = "auto"
     ) -> None:
         self._lake, self._instance, self._progress = lake, instance, progress or Progress()
-        self._assets = build_assets()
         self._resource = LakeResource(root=str(lake.root), device=device)
-        chosen = [find_feature(name) for name in lake.settings().features]
+        chosen = chosen_features(lake)
+        names = [f.name for f in chosen]
+        self._assets = build_assets({f.name: f for f in chosen}, names)
         self._pixel_features = [f for f in chosen if not f.projection]
         self._derived = [f for f in chosen if f.projection]
+        self._fitted = [f for f in chosen if f.is_fitted]
 
     def build(self) -> None:
         """Scan, extract, fit, project, publish.
@@ -58,16 +62,43 @@ class Builder:
         self._end_dead_runs()
         self.scan()
         shards = self._lake.live_shards()
+        for feature in self._fitted:
+            if usable_fit(self._lake, feature) is None:
+                check_rows_suffice(self._lake, feature)  # before any shard is read
         stale = self.stale_shards(shards)
-        self._progress.expect(sum(self._lake.row_count(self._lake.catalog_path(shard)) for shard in stale))
-        due = stale | dict.fromkeys(self._unseen(shards, self._pixel_features), self._pixel_features)
+        self._load_networks(stale)
+        due = self._due(stale, shards)
         stretches = contiguous(due, self._every_partition())
         if len(due) == len(shards) and len(stretches) == 1:  # nothing is known yet, so one run does it all
+            self._tell(stale)
             self._run([*self._keys(due), *self._tail_keys()], stretches[0])
             return
+        if due and self._fit([f for f in self._pixel_features if f.learnt]):
+            stale = self.stale_shards(shards)  # a new fit makes all that was computed by the old one stale
+            due = self._due(stale, shards)
+            stretches = contiguous(due, self._every_partition())
+        self._tell(stale)
         for stretch in stretches:
             self._run(self._keys({shard: due[shard] for shard in stretch}), stretch)
         self._finish(shards)
+
+    def _due(self, stale: dict[str, list[Feature]], shards: Sequence[str]) -> dict[str, list[Feature]]:
+        """Shards that are to be run, with the features: those that are stale, and all that this instance never saw."""
+        return stale | dict.fromkeys(self._unseen(shards, self._pixel_features), self._pixel_features)
+
+    def _load_networks(self, stale: Mapping[str, Sequence[Feature]]) -> None:
+        """Load what will be needed: weights that are absent, damaged or of another shape show before anything runs."""
+        precision = self._lake.settings().precision
+        for model in {feature.name: feature.model for features in stale.values() for feature in features}.values():
+            if model is not None:
+                load_encoder(model, precision=precision, device=self._resource.device)
+
+    def _tell(self, stale: Mapping[str, Sequence[Feature]]) -> None:
+        """Say how many images are to be read, and for which features they are decoded again."""
+        counts = {shard: self._lake.row_count(self._lake.catalog_path(shard)) for shard in stale}
+        again = [shard for shard in stale if has_fresh_images(self._lake, shard)]
+        names = sorted({feature.name for shard in again for feature in stale[shard]})
+        self._progress.expect(sum(counts.values()), sum(counts[shard] for shard in again), names)
 
     def scan(self) -> None:
         """Look for new, changed and removed images."""
@@ -105,22 +136,33 @@ class Builder:
                 self._instance.report_run_failed(run, "the process of this run was killed")
 
     def _finish(self, shards: Sequence[str]) -> None:
-        """Fits and projections where they are due, then the generation."""
-        bases = [find_feature(f.projection.base) for f in self._derived if f.projection]
-        ready = [shard for shard in shards if not stale_features(self._lake, shard, bases)]
-        for feature in self._derived:
-            if len(ready) == len(shards) and not self._fit_holds(feature):
-                self._run([fitted_key(feature.name)])
-        fitted = [f for f in self._derived if self._lake.fitted_version(f.name)]
-        due = {s for s in shards if not all(is_projected(self._lake, s, f) for f in fitted)}
-        due.update(self._unseen(shards, fitted))
-        for stretch in contiguous(due.intersection(ready), self._every_partition()):
-            self._run([feature_key(f.name) for f in fitted], stretch)
+        """Fits and projections where they are due, those that others are derived from first; then the generation."""
+        for depth in sorted({feature.depth for feature in self._derived}):
+            features = [f for f in self._derived if f.depth == depth]
+            ready = {f.name: [s for s in shards if not stale_features(self._lake, s, f.bases)] for f in features}
+            self._fit([f for f in features if len(ready[f.name]) == len(shards)])
+            fitted = [f for f in features if usable_fit(self._lake, f)]
+            due: defaultdict[str, list[str]] = defaultdict(list)  # shard to features; not all are ready for all shards
+            for f in fitted:
+                stale = {s for s in ready[f.name] if not is_feature_fresh(self._lake, s, f)}
+                for shard in stale.union(self._unseen(ready[f.name], [f])):
+                    due[shard].append(f.name)
+            for names in sorted(set(map(tuple, due.values()))):
+                together = [shard for shard in due if due[shard] == list(names)]
+                for stretch in contiguous(together, self._every_partition()):
+                    self._run([feature_key(name) for name in names], stretch)
         if not index.is_up_to_date(self._lake, index.plan_generation(self._lake)):
             self._run([GENERATION])
 
+    def _fit(self, features: Sequence[Feature]) -> bool:
+        """Fit those whose fit does not hold; whether there were any."""
+        due = [fitted_key(feature.name) for feature in features if not self._fit_holds(feature)]
+        if due:
+            self._run(due)
+        return bool(due)
+
     def _fit_holds(self, feature: Feature) -> bool:
-        version = self._lake.fitted_version(feature.name)
+        version = usable_fit(self._lake, feature)
         return version is not None and holds(self._lake, feature, version)
 
     def _keys(self, stale: dict[str, list[Feature]]) -> list[dg.AssetKey]:
@@ -128,7 +170,7 @@ class Builder:
         return [IMAGES, *(feature_key(f.name) for f in self._pixel_features if f.name in names)]
 
     def _tail_keys(self) -> list[dg.AssetKey]:
-        return [*(key(f.name) for f in self._derived for key in (fitted_key, feature_key)), GENERATION]
+        return [*(fitted_key(f.name) for f in self._fitted), *(feature_key(f.name) for f in self._derived), GENERATION]
 
     def _every_partition(self) -> list[str]:
         return list(self._instance.get_dynamic_partitions("image_shards"))

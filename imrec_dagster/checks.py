@@ -3,13 +3,13 @@
 A check records no partition in a run over several of them (Dagster 1.13), so it names the shards itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 
 from imrec_core.check import check_rows, check_vectors
-from imrec_core.features import FEATURES
+from imrec_core.features import Feature
 from imrec_core.index import RECALL_FLOOR, GenerationReport
 from imrec_core.lake import Lake
 
@@ -30,11 +30,13 @@ def specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def results(context: dg.AssetExecutionContext, lake: Lake, shards: Sequence[str]) -> Iterator[dg.AssetCheckResult]:
+def results(
+    context: dg.AssetExecutionContext, lake: Lake, shards: Sequence[str], known: Mapping[str, Feature]
+) -> Iterator[dg.AssetCheckResult]:
     """The results of the selected checks over these shards."""
 
     def problems_of(key: dg.AssetCheckKey) -> list[str]:
-        feature = FEATURES.get(key.asset_key.path[-1])
+        feature = known.get(key.asset_key.path[-1])
         if key.name == _VECTORS and feature is not None:
             return [problem for shard in shards for problem in check_vectors(lake, shard, feature)]
         return [problem for shard in shards for problem in check_rows(lake, shard, feature)]

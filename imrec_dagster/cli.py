@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from imrec_dagster.words import from_here, table
 
 if TYPE_CHECKING:
     from imrec_core.hits import Hits
+    from imrec_core.models import Model
 
 lake_option = click.option(
     "--lake", envvar="IMREC_LAKE", default="data_lake", show_default=True, help="Folder of the lake (or IMREC_LAKE)."
@@ -107,15 +109,20 @@ def search(
     as_json: bool,
     lake: str,
 ) -> None:
-    """Find the images most like IMAGE: a file, or the image_id of one in the lake."""
+    """Find the images most like IMAGE: a file, the image_id of one in the lake, or "text:words"."""
     from imrec_core.search import ImageId, Recommender
+    from imrec_core.text import Text
 
     weights = _weights(by)
     recommender = Recommender.open(lake)
-    is_id = len(image) == 16 and not Path(image).exists()
-    hits = recommender.search(ImageId(image) if is_id else image, k=k, by=weights, where=where, exact=exact)
+    query: ImageId | Text | str = image
+    if image.startswith("text:"):
+        query = Text(image.removeprefix("text:"))
+    elif len(image) == 16 and not Path(image).exists():
+        query = ImageId(image)
+    hits = recommender.search(query, k=k, by=weights, where=where, exact=exact)
     if sheet:
-        title = f"{image} by {', '.join(by) or next(iter(recommender.generation.features))}"
+        title = f"{image} by {', '.join(by) or recommender.generation.default_feature}"
         try:
             hits.contact_sheet(sheet, title=title)
         except (OSError, ValueError) as error:  # ValueError: Pillow knows no format by that ending
@@ -146,6 +153,48 @@ def _hits_table(hits: "Hits") -> str:
     return table(["", "score", *names, "image_id", "path"], rows)
 
 
+# -- measuring ----------------------------------------------------------------------------------------------
+
+
+@imrec.command()
+@click.option("--projections", is_flag=True, help="Learnt projections of a feature, each in several sizes.")
+@click.option("--by", metavar="FEATURE", help="What is projected; the lake's first feature by default.")
+@click.option("--dims", metavar="A,B,…", help="Sizes; 32,64,128 by default.")
+@click.option("--trials", type=click.IntRange(0), help="Trials of the autoencoder's search for settings.")
+@json_option
+@lake_option
+def evaluate(projections: bool, by: str | None, dims: str | None, trials: int | None, as_json: bool, lake: str) -> None:
+    """Measure how much of a search is left after a projection, fitted on the images that are searched."""
+    if not projections:
+        raise click.UsageError("say what to evaluate: --projections")
+    from imrec_core.evaluate import compare_in
+    from imrec_core.generation import open_generation
+
+    def progress(line: str) -> None:
+        click.echo(line, err=True)
+
+    found = compare_in(open_generation(Lake(lake)), by, dims=_numbers(dims), trials=trials, progress=progress)
+    rows = [
+        {
+            "method": quality.method,
+            "dims": quality.dims,
+            "10 nearest kept": round(quality.kept, 3),
+            "among 100": round(quality.found, 3),
+            "bytes": quality.bytes_per_image,
+            "seconds": round(quality.seconds, 2),
+        }
+        for quality in found
+    ]
+    _show(as_json, [asdict(quality) for quality in found] if as_json else rows, list(rows[0]) if rows else [])
+
+
+def _numbers(text: str | None) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")] if text else []
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers", param_hint="--dims") from None
+
+
 # -- looking ------------------------------------------------------------------------------------------------
 
 
@@ -162,22 +211,96 @@ def status(as_json: bool, lake: str) -> None:
 
 @imrec.command()
 @json_option
-def features(as_json: bool) -> None:
-    """List every way to describe an image that can be chosen."""
-    from imrec_core.features import FEATURES
+@lake_option
+def features(as_json: bool, lake: str) -> None:
+    """List every way to describe an image that can be chosen, and those that the lake declares itself."""
+    from imrec_core.features import known_features
 
     listed = [
         {
             "name": f.name,
+            "group": f.group,
             "dims": f.dims,
             "dtype": f.dtype,
             "metrics": [m.name for m in f.metrics],
             "summary": f.summary,
             "source": f.source,
         }
-        for f in FEATURES.values()
+        for f in known_features(Lake(lake)).values()
     ]
-    _show(as_json, listed, ["name", "dims", "metrics", "summary"])
+    _show(as_json, listed, ["name", "group", "dims", "metrics", "summary"])
+
+
+@imrec.command()
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.option("--fetch", is_flag=True, help="Bring the weights of the named models to this machine.")
+@click.option("--check", is_flag=True, help="Compare how models run here with how their authors run them.")
+@click.option("--photos", type=click.Path(exists=True, file_okay=False), help="Pictures for --check; else its own.")
+@json_option
+@lake_option
+def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None, as_json: bool, lake: str) -> None:
+    """List the pretrained networks, with those that the lake declares; fetch their weights; check them."""
+    from imrec_core.errors import UnknownName
+    from imrec_core.features.own import own_models
+    from imrec_core.loaders import fetch as fetch_weights
+    from imrec_core.loaders import weights_here
+    from imrec_core.models import MODELS
+
+    known = MODELS | {model.name: model for model in own_models(Lake(lake))}
+    for name in names:
+        if name not in known:
+            raise UnknownName("model", name, known)
+    chosen = [known[name] for name in names or known]
+    if fetch:
+        if not names:
+            raise click.UsageError("say which models to fetch: imrec models --fetch MODEL…")
+        for model in chosen:
+            click.echo(
+                f"{model.name}: {'its weights are here already' if weights_here(model) else 'fetching'}", err=True
+            )
+            fetch_weights(model)
+    if check:
+        _show_agreement([model for model in chosen if names or weights_here(model)], photos, as_json)
+        return
+    listed = [
+        {
+            "name": m.name,
+            "dims": m.dims,
+            "input": f"{m.preprocess.crop} px",
+            "text": m.text,
+            "weights": "here" if weights_here(m) else "not here",
+            "extra": m.extra,
+            "licence": m.licence,
+            "source": m.source,
+        }
+        for m in chosen
+    ]
+    _show(as_json, listed, list(listed[0]))
+
+
+def _show_agreement(chosen: "list[Model]", photos: str | None, as_json: bool) -> None:
+    """The cosine between a picture's vectors by the fast path and by the reference, and images per second of both."""
+    from imrec_core.agreement import agreement, sample_pictures
+
+    pictures = sample_pictures(Path(photos) if photos else None)
+    rows = []
+    for model in chosen:
+        found = agreement(model, pictures)
+        rows.append({"name": model.name, "pictures": len(pictures), **asdict(found)})
+    if not as_json:
+        rows = [
+            {
+                "name": row["name"],
+                "runs on": f"{row['backend']} {row['precision']}",
+                "against": row["reference"],
+                "mean cosine": f"{row['mean']:.4f}",
+                "least": f"{row['least']:.4f}",
+                "images/s": f"{row['images_per_second']:.0f}",
+                "against's": f"{row['reference_images_per_second']:.0f}",
+            }
+            for row in rows
+        ]
+    _show(as_json, rows, list(rows[0]) if rows else [])
 
 
 @imrec.command()
@@ -221,6 +344,8 @@ def _show(as_json: bool, rows: list[dict[str, Any]], columns: list[str]) -> None
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return "yes" if value else ""
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from imrec_core.catalog import CatalogDiff, require_image
 from imrec_core.errors import BadSettings, BadSource
 from imrec_core.extract import ShardReport
-from imrec_core.features import find_feature
+from imrec_core.features import FEATURES, find_feature, known_features
 from imrec_core.fit import FitReport
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
@@ -31,7 +31,9 @@ class BuildProgress(Progress):
     _bar: "tqdm | None" = None
     _failed: int = 0
 
-    def expect(self, images: int) -> None:
+    def expect(self, images: int, again: int, features: Sequence[str]) -> None:
+        if again:
+            print(f"{again} images are decoded again for {', '.join(features)}", file=sys.stderr)
         self._bar = tqdm(total=images, unit=" images", file=sys.stderr, disable=None, smoothing=0.1)
 
     def images(self, ok: int, failed: int) -> None:
@@ -91,11 +93,11 @@ def _with(lake: Lake, folders: Sequence[str], features: Sequence[str] | None) ->
         require_image(settings.source(name), settings, leave_out=lake.root)
     if features is not None:
         settings = replace(settings, features=tuple(features))
-    if not settings.features:
+    known = known_features(lake)
+    if not settings.features and known.keys() == FEATURES.keys():
         raise BadSettings("no feature is chosen; see: imrec features")
-    for feature in map(find_feature, settings.features):
-        if feature.projection and feature.projection.base not in settings.features:
-            raise BadSettings(f"{feature.name} is computed from {feature.projection.base}; choose that too")
+    for name in settings.features:
+        find_feature(name, known)
     return settings
 
 

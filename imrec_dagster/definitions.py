@@ -1,10 +1,12 @@
 """All that Dagster is to know of imrec. `workspace.yaml` and `imrec ui` load `defs`."""
 
 import os
+from collections.abc import Mapping
 
 import dagster as dg
 
-from imrec_core.errors import LakeError
+from imrec_core.errors import ImrecError
+from imrec_core.features import FEATURES, Feature, chosen_features, known_features
 from imrec_core.lake import Lake
 from imrec_core.settings import Settings
 from imrec_dagster.assets import build_assets
@@ -14,9 +16,9 @@ from imrec_dagster.resources import LakeResource, Progress
 
 def build_definitions(lake: LakeResource, progress: Progress | None = None) -> dg.Definitions:
     """The definitions over one lake."""
-    settings = _settings(lake)
+    settings, known, chosen = _declared(lake)
     return dg.Definitions(
-        assets=build_assets(settings.features),
+        assets=build_assets(known, chosen),
         jobs=[catalog_job, generation_job],
         schedules=nightly_schedules(settings),
         sensors=[image_folders, automation_sensor()],
@@ -25,12 +27,16 @@ def build_definitions(lake: LakeResource, progress: Progress | None = None) -> d
     )
 
 
-def _settings(lake: LakeResource) -> Settings:
-    """The lake's settings; the defaults where `lake.toml` is not valid, so that the UI loads and shows the error."""
+def _declared(lake: LakeResource) -> tuple[Settings, Mapping[str, Feature], list[str]]:
+    """Settings, all features and the names of the chosen ones, by `lake.toml`.
+
+    The defaults where that is not valid, so that the UI loads, and shows the error in the first run.
+    """
+    opened = Lake(lake.root)
     try:
-        return Lake(lake.root).settings()
-    except LakeError:
-        return Settings()
+        return opened.settings(), known_features(opened), [feature.name for feature in chosen_features(opened)]
+    except ImrecError:
+        return Settings(), FEATURES, list(Settings().features)
 
 
 defs = build_definitions(

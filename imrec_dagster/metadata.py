@@ -14,6 +14,7 @@ from imrec_core.features import Feature
 from imrec_core.fit import FitReport, ProjectionReport
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
+from imrec_core.plots import draw_curves
 
 Shown = dict[str, Any]
 
@@ -69,7 +70,11 @@ def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
 
 def of_fit(report: FitReport) -> Shown:
     numbers = {name: value for name, value in report.facts.items() if isinstance(value, int | float | str)}
-    return {"version": report.version, "fitted now": report.fitted, "seconds": round(report.seconds, 3), **numbers}
+    seconds = round(report.seconds, 3)
+    shown: Shown = {"version": report.version, "fitted now": report.fitted, "seconds": seconds, **numbers}
+    if report.fitted and report.facts.get("curves"):
+        shown["curves"] = dg.MetadataValue.md(_picture(draw_curves(report.facts["curves"]), "png"))
+    return shown
 
 
 def of_projection(lake: Lake, report: ProjectionReport) -> Shown:
@@ -107,5 +112,8 @@ def _table(heading: tuple[str, str], rows: Mapping[str, object]) -> str:
 
 
 def _strip(thumbnails: tuple[bytes, ...]) -> str:
-    images = (base64.b64encode(jpeg).decode() for jpeg in thumbnails)
-    return " ".join(f"![](data:image/jpeg;base64,{image})" for image in images)
+    return " ".join(_picture(jpeg, "jpeg") for jpeg in thumbnails)
+
+
+def _picture(data: bytes, kind: str) -> str:
+    return f"![](data:image/{kind};base64,{base64.b64encode(data).decode()})"

@@ -1,5 +1,7 @@
 """What assets are given: the lake, and somebody to tell how it goes."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from imrec_core.lake import Lake
@@ -18,8 +20,14 @@ class LakeResource(dg.ConfigurableResource):
 class Progress:
     """Told how a build goes. In the UI nobody listens; `imrec build` draws a bar and keeps the reports."""
 
-    def expect(self, images: int) -> None:
-        """Before anything is read: how many images there are to read."""
+    def expect(self, images: int, again: int, features: Sequence[str]) -> None:
+        """Before anything is read: how many images there are to read.
+
+        Args:
+            images: All of them.
+            again: Those that were read before, and are only decoded again for these features.
+            features: Their names.
+        """
 
     def images(self, ok: int, failed: int) -> None:
         """After each batch: images that came out well, and that failed."""

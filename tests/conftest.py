@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from imrec_core import Lake, Recommender
 from imrec_core.index import build_generation
+from imrec_dagster import cli
 from tests import toy
 
 
@@ -59,3 +62,43 @@ def new_lake(tmp_path: Path) -> Callable[..., Lake]:
         return lake
 
     return make
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The single line on stderr; it is the only output."""
+        assert self.out == ""
+        (line,) = self.err.strip().splitlines()
+        return line
+
+
+@pytest.fixture
+def imrec(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
+    """Runs the command in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.delenv("IMREC_LAKE", raising=False)
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["imrec", *map(str, arguments)])
+        status, last_words = 0, ""
+        try:
+            cli.main()
+        except SystemExit as end:
+            if isinstance(end.code, str):  # the interpreter prints it and exits with 1
+                status, last_words = 1, end.code + "\n"
+            else:
+                status = end.code or 0
+        out, err = capsys.readouterr()
+        return Outcome(status, out, err + last_words)
+
+    return run

@@ -19,26 +19,39 @@ LAYERS = (
     ("settings", "tables"),  # what lake.toml and the files may say
     ("lake",),  # the only one that joins paths
     ("catalog",),  # which images there are
-    ("metrics", "models", "edits"),  # declarations that need no picture
+    ("metrics", "models", "edits", "exif"),  # declarations that need no picture; what cameras wrote beside it
     ("decode",),  # its batch prepares pictures for a model
-    ("encoders", "demo"),  # a model made to run; photos made by edits
-    ("features.declare",),  # what a feature is
+    ("weights",),  # where the weights of a model are
+    ("loaders",),  # a model by its own library
+    ("conversion", "text"),  # a model made for OpenVINO; its text tower
+    ("encoders", "demo", "facts"),  # a model made to run; photos made by edits; plain facts of a picture
+    ("agreement",),  # how near a model that is made to run comes to its authors'
+    ("reduction.method", "reduction.neighbours"),  # what a way to reduce vectors is
+    ("reduction.pca", "reduction.kernel_pca", "reduction.training"),
+    ("reduction.study",),  # a search for good settings
+    ("reduction.autoencoder",),
+    ("reduction",),  # names them all
+    ("features.declare", "features.dihedral"),  # what a feature is; the eight orientations of a hash
     (  # the features
         "features.colour",
         "features.structure",
         "features.hashes",
+        "features.pdq",
+        "features.local",
         "features.neural",
         "features.projections",
+        "features.combined",
     ),
+    ("features.own",),  # those that a lake declares
     ("features",),  # names them all
     ("freshness",),  # which tables are up to date
     ("extract",),  # pictures → tables
     ("fit", "check"),  # tables → what is learnt from them, what is wrong with them
     ("views",),  # SQL over the tables
-    ("calibration", "contact_sheet", "fusion"),  # plain numbers and drawing, for those below
+    ("calibration", "contact_sheet", "fusion", "plots"),  # plain numbers and drawing, for those below
     ("generation", "hits"),  # opens what index builds; what a search gives back
     ("index",),  # builds generations
-    ("search", "status", "docs"),  # what is asked of a lake, and of the declarations
+    ("search", "status", "docs", "evaluate"),  # what is asked of a lake, and of the declarations
 )
 LEVEL = {f"imrec_core.{name}": level for level, layer in enumerate(LAYERS) for name in layer}
 

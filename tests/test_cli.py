@@ -9,8 +9,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,52 +22,12 @@ from imrec_core.extract import _Extraction
 from imrec_core.features import FEATURES
 from imrec_dagster import cli
 from tests import toy
+from tests.conftest import Outcome
 from tests.pictures import BROKEN, PICTURES
 
 ROOT = Path(imrec_core.__file__).parent.parent
 CHEAP = "rgb_histogram,phash"
 ODD = ("two\nlines.jpg", "sun 🌞.jpg", 'it\'s "quoted".jpg')
-
-
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def complaint(self) -> str:
-        """The single line on stderr; it is the only output."""
-        assert self.out == ""
-        (line,) = self.err.strip().splitlines()
-        return line
-
-
-Imrec = Callable[..., Outcome]
-
-
-@pytest.fixture
-def imrec(monkeypatch, capsys, tmp_path) -> Imrec:
-    """Runs the command in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.delenv("IMREC_LAKE", raising=False)
-
-    def run(*arguments: object) -> Outcome:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["imrec", *map(str, arguments)])
-        status, last_words = 0, ""
-        try:
-            cli.main()
-        except SystemExit as end:
-            if isinstance(end.code, str):  # the interpreter prints it and exits with 1
-                status, last_words = 1, end.code + "\n"
-            else:
-                status = end.code or 0
-        out, err = capsys.readouterr()
-        return Outcome(status, out, err + last_words)
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +167,71 @@ def test_features_lists_all_of_the_registry(imrec):
     words, told = imrec("features"), json.loads(imrec("features", "--json").out)
     assert [f["name"] for f in told] == list(FEATURES)
     assert [line.split()[0] for line in words.out.splitlines()[1:]] == list(FEATURES)
+    assert [f["group"] for f in told] == [feature.group for feature in FEATURES.values()]
     assert told[0]["metrics"] == [m.name for m in FEATURES[told[0]["name"]].metrics]
+    assert words.out.splitlines()[0].split() == ["name", "group", "dims", "metrics", "summary"]
+
+
+def test_features_lists_those_of_the_lake_after_all_others(imrec, new_lake):
+    own = {"histograms": {"coarse": {"levels": [4, 4, 4]}}, "combined": {"mix": {"coarse": 1, "phash:hamming": 2}}}
+    lake = new_lake(0, ("phash",), built=False, **own)
+    words, told = (imrec("features", *option, "--lake", lake.root) for option in ((), ("--json",)))
+    *known, coarse, mix = json.loads(told.out)
+    assert [f["name"] for f in known] == list(FEATURES)
+    assert (coarse["name"], coarse["group"], coarse["dims"]) == ("coarse", "colour", 64)
+    assert (mix["name"], mix["group"], mix["dims"]) == ("mix", "combined", 128)
+    *_, coarse_line, mix_line = words.out.splitlines()
+    assert coarse_line.split()[:3] == ["coarse", "colour", "64"]
+    assert mix_line.split()[:3] == ["mix", "combined", "128"] and mix_line.endswith("1 coarse; 2 phash:hamming.")
+
+
+def test_features_of_a_lake_whose_settings_cannot_be_are_refused(imrec, new_lake):
+    lake = new_lake(0, ("phash",), built=False)
+    lake.settings_path.write_text("[combined.mix]\nphash = 1\n")
+    assert "combined.mix has 1 parts; it takes two" in complaint(imrec("features", "--lake", lake.root))
+
+
+def test_build_computes_a_new_feature_alone_and_says_that_images_are_decoded_again(imrec, tmp_path):
+    toy.write_photos(tmp_path / "photos", range(10))
+    first = imrec("build", "photos", "--features", CHEAP)
+    assert "decoded again" not in first.err
+    lake = Lake("data_lake")
+    text = lake.settings_path.read_text()
+    lake.settings_path.write_text(text + "\n[histograms.coarse] # mine\nlevels = [4, 4, 4]\n")
+    before = toy.times(lake, "catalog", "features")
+    again = imrec("build", "--features", f"{CHEAP},dhash")
+    assert again.status == 0
+    assert "10 images are decoded again for coarse, dhash" in again.err.splitlines()
+    assert "10 read, 0 failed" in again.out and "generation 000002: 10 images" in again.out
+    assert toy.rewritten(before, toy.times(lake, "catalog", "features")) == {
+        f"features/{name}/photos-0000.parquet" for name in ("coarse", "dhash")
+    }
+    assert "[histograms.coarse] # mine" in lake.settings_path.read_text()
+    found = imrec("search", "photos/photo_003.jpg", "--by", "coarse", "-k", 1)
+    assert "photo_003.jpg" in found.out
+    assert "decoded again" not in imrec("build").err
+
+
+def test_build_of_new_images_alone_decodes_none_again(imrec, tmp_path):
+    toy.write_photos(tmp_path / "photos", range(4))
+    toy.new_lake(tmp_path / "data_lake", CHEAP.split(","), shard_size=4)
+    assert imrec("build").status == 0
+    toy.write_photos(tmp_path / "photos", range(4, 6))
+    assert "decoded again" not in imrec("build").err  # they are in a shard of their own
+    toy.set_to(Lake("data_lake"), features=(*CHEAP.split(","), "ahash"))
+    toy.write_photos(tmp_path / "photos", range(6, 10))
+    built = imrec("build").err.splitlines()
+    # Of the three shards one was read and lacks the new feature, one has new images too, and one is new.
+    assert "4 images are decoded again for ahash" in built
+
+
+def test_lake_of_declared_features_alone_is_built(imrec, tmp_path):
+    toy.write_photos(tmp_path / "photos", range(3))
+    lake = toy.new_lake(tmp_path / "data_lake", (), histograms={"coarse": {"levels": [4, 4, 4]}})
+    assert imrec("build").status == 0
+    assert imrec("search", "photos/photo_001.jpg", "-k", 1).out.splitlines()[0].split()[1] == "coarse"
+    lake.settings_path.write_text("features = []\n[sources]\nphotos = '../photos'\n")
+    assert "no feature is chosen" in complaint(imrec("build"))
 
 
 def test_failures_lists_each_with_its_reason(imrec, gallery):
@@ -334,7 +356,6 @@ def test_build_where_every_image_is_broken_says_so_and_records_why(imrec, tmp_pa
     ("features", "said"),
     [
         ("rgb_histogramm", "did you mean 'rgb_histogram'?"),
-        ("phash,efficientnet_lite0_pca", "choose that too"),
         ("", "no feature is chosen"),
     ],
 )

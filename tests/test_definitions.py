@@ -6,17 +6,27 @@ import pytest
 from imrec_core.features import FEATURES
 from imrec_core.settings import DEFAULT_FEATURES, Settings
 from imrec_core.tables import IMAGES
-from imrec_dagster.assets import build_assets
+from imrec_dagster import assets
+from imrec_dagster.assets import MANIFEST, build_assets, fitted_key
 from imrec_dagster.definitions import build_definitions
 from imrec_dagster.resources import LakeResource
 from tests import toy
 
 DERIVED = [f for f in FEATURES.values() if f.projection]
+FITTED = [f for f in FEATURES.values() if f.is_fitted]
 FROM_PIXELS = [f for f in FEATURES.values() if not f.projection]
 
 
 def key_of(feature) -> dg.AssetKey:
     return dg.AssetKey(["features", feature.name])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights():
+    """All weights are on this machine, or seem to be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assets, "weights_here", lambda model: True)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +44,26 @@ def extraction() -> dg.AssetsDefinition:
     return found
 
 
+def test_network_without_weights_is_shown_but_cannot_be_materialized(monkeypatch, tmp_path):
+    monkeypatch.setattr(assets, "weights_here", lambda model: model.name != "resnet18")
+    graph = build_definitions(LakeResource(root=str(tmp_path))).resolve_asset_graph()
+    shown = graph.get(key_of(FEATURES["resnet18"]))
+    assert not shown.is_materializable and shown.group_name == "networks"
+    assert "imrec models --fetch resnet18" in shown.description
+    assert graph.get(key_of(FEATURES["resnet50"])).is_materializable
+    assert not {key_of(FEATURES["resnet18_pca"]), fitted_key("resnet18_pca")} & graph.get_all_asset_keys()
+    toy.new_lake(tmp_path, ["resnet18"])
+    chosen = build_definitions(LakeResource(root=str(tmp_path))).resolve_asset_graph()
+    assert chosen.get(key_of(FEATURES["resnet18"])).is_materializable
+
+
 def test_definitions_load(defs):
     dg.Definitions.validate_loadable(defs)
 
 
 def test_assets_are_those_of_the_registry(graph):
     expected = {"catalog", "shard_manifest", "images", "generation"}
-    expected |= {f"features/{name}" for name in FEATURES} | {f"fitted/{f.name}" for f in DERIVED}
+    expected |= {f"features/{name}" for name in FEATURES} | {f"fitted/{f.name}" for f in FITTED}
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == expected
 
 
@@ -71,7 +94,7 @@ def test_feature_asset_says_what_the_declaration_says(graph, feature):
     assert node.metadata["dims"] == feature.dims
     assert node.metadata["metrics"].split(", ") == [m.name for m in feature.metrics]
     assert node.description == feature.summary
-    assert node.code_version == str(feature.version)
+    assert node.code_version.partition("-")[0] == str(feature.version)
 
 
 def test_images_asset_shows_the_columns_of_its_table(graph):
@@ -82,9 +105,85 @@ def test_images_asset_shows_the_columns_of_its_table(graph):
 def test_derived_feature_depends_on_its_base_and_its_fit(graph):
     assert DERIVED
     for feature in DERIVED:
-        base = dg.AssetKey(["features", feature.projection.base])
-        assert graph.get(key_of(feature)).parent_keys == {base, dg.AssetKey(["fitted", feature.name])}
-        assert graph.get(dg.AssetKey(["fitted", feature.name])).parent_keys == {base}
+        (base,) = map(key_of, feature.bases)
+        assert graph.get(key_of(feature)).parent_keys == {base, fitted_key(feature.name)}
+        assert graph.get(fitted_key(feature.name)).parent_keys == {base}
+
+
+def test_feature_that_learns_from_pictures_depends_on_the_manifests_and_its_fit(graph):
+    learnt = [f for f in FITTED if f.learnt]
+    assert learnt
+    for feature in learnt:
+        assert graph.get(key_of(feature)).parent_keys == {MANIFEST, fitted_key(feature.name)}
+        assert graph.get(fitted_key(feature.name)).parent_keys == {MANIFEST}
+    assert graph.get(key_of(FEATURES["rgb_histogram"])).parent_keys == {MANIFEST}
+
+
+def test_every_asset_is_in_the_group_of_its_kind(graph):
+    groups = {key.to_user_string(): graph.get(key).group_name for key in graph.get_all_asset_keys()}
+    for feature in FEATURES.values():
+        assert groups[f"features/{feature.name}"] == feature.group
+    assert {groups[f"fitted/{f.name}"] for f in FITTED} == {"fitted"}
+    assert [groups[name] for name in ("catalog", "shard_manifest", "images", "generation")] == [
+        "catalog", "catalog", "images", "index",
+    ]  # fmt: skip
+    assert {
+        "colour", "hashes", "structure", "local", "networks", "projections", "fitted", "images", "catalog", "index",
+    } == set(groups.values())  # fmt: skip
+
+
+OWN = {
+    "histograms": {"coarse": {"levels": [4, 4, 4]}},
+    "projections": {
+        "less": {"base": "coarse", "dims": 8},
+        "least": {"base": "extract", "dims": 3},
+        "type": {"base": "hog", "dims": 3},
+    },
+    "combined": {"extract": {"less": 1, "coarse:hellinger": 1, "coarse:correlation": 1}},
+}
+
+
+def test_features_of_the_lake_are_assets_like_all_others(tmp_path):
+    lake = toy.new_lake(tmp_path / "lake", ("phash",), **OWN)
+    ours = build_definitions(LakeResource(root=str(lake.root)))
+    dg.Definitions.validate_loadable(ours)
+    graph = ours.resolve_asset_graph()
+
+    def parents(name: str) -> set[str]:
+        return {key.to_user_string() for key in graph.get(dg.AssetKey(name.split("/"))).parent_keys}
+
+    assert parents("features/coarse") == {"shard_manifest"}
+    assert parents("features/less") == {"features/coarse", "fitted/less"}
+    assert parents("features/extract") == {"features/less", "features/coarse", "fitted/extract"}
+    assert parents("fitted/extract") == {"features/less", "features/coarse"}
+    assert parents("features/least") == {"features/extract", "fitted/least"}
+    assert {f"features/{name}" for name in ("coarse", "less", "extract", "least", "type", "phash", "hog")} <= parents(
+        "generation"
+    )
+    groups = {name: graph.get(dg.AssetKey(["features", name])).group_name for name in ("coarse", "less", "extract")}
+    assert groups == {"coarse": "colour", "less": "projections", "extract": "combined"}
+    derived = {f"{kind}/{name}" for kind in ("features", "fitted") for name in ("less", "extract", "least", "type")}
+    assert automatic(graph) == {"images", "features/coarse", "features/phash", "features/hog", *derived}
+
+
+def test_other_declaration_of_a_lake_is_another_code_version_of_that_feature_and_its_fit_alone(tmp_path):
+    def versions() -> dict[str, str | None]:
+        graph = build_definitions(LakeResource(root=str(lake.root))).resolve_asset_graph()
+        return {key.to_user_string(): graph.get(key).code_version for key in graph.get_all_asset_keys()}
+
+    lake = toy.new_lake(tmp_path / "lake", ("phash",), **OWN)
+    before = versions()
+    assert versions() == before
+    toy.set_to(lake, projections={**OWN["projections"], "less": {"base": "coarse", "dims": 9}})
+    after = versions()
+    assert {name for name in after if after[name] != before[name]} == {"features/less", "fitted/less"}
+
+
+def test_lake_whose_declarations_cannot_be_keeps_nothing_from_loading(tmp_path):
+    lake = toy.new_lake(tmp_path / "lake", ("phash",), combined={"mix": {"phash": -1, "hog": 1}})
+    ours = build_definitions(LakeResource(root=str(lake.root)))
+    dg.Definitions.validate_loadable(ours)
+    assert dg.AssetKey(["features", "mix"]) not in ours.resolve_asset_graph().get_all_asset_keys()
 
 
 def test_generation_depends_on_every_feature(graph):
@@ -129,7 +228,7 @@ def test_automation_runs_without_being_switched_on(defs):
 
 
 def test_automation_makes_all_but_the_generation(graph):
-    fitted = {f"fitted/{f.name}" for f in DERIVED if f.name in DEFAULT_FEATURES}
+    fitted = {f"fitted/{f.name}" for f in FITTED if f.name in DEFAULT_FEATURES}
     expected = {"images"} | {f"features/{name}" for name in DEFAULT_FEATURES} | fitted
     assert automatic(graph) == expected  # the nightly schedule makes the generation
 

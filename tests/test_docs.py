@@ -40,7 +40,14 @@ def test_the_feature_of_the_readme_works(monkeypatch):
 
     snippet = re.findall(r"```python\n(@feature.*?)```", README, re.DOTALL)[0]
     monkeypatch.setattr(declare, "FEATURES", {})
-    names = {"feature": feature, "euclidean": euclidean, "manhattan": manhattan, "ImageBatch": ImageBatch, "np": np}
+    names = {
+        "__name__": "mine",
+        "feature": feature,
+        "euclidean": euclidean,
+        "manhattan": manhattan,
+        "ImageBatch": ImageBatch,
+        "np": np,
+    }
     exec(f"from __future__ import annotations\n{snippet}", names)
     red = np.zeros((8, 9, 3), np.uint8)
     red[..., 0] = 255

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from imrec_core import FEATURES, METRICS, Lake, Recommender
 from imrec_core.errors import BadFilter, LakeError, MissingTable, QueryError, StaleIndex, UnknownName
-from imrec_core.generation import Generation, open_generation
+from imrec_core.generation import FORMAT, Generation, open_generation
 from imrec_core.index import IndexParams, build_generation
 from imrec_core.views import RowFilter
 from tests.toy import build, set_to
@@ -84,11 +85,10 @@ def test_lake_that_was_never_built_and_folder_that_is_no_lake_say_what_to_do(new
         Recommender.open(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("change", [{"format": 99}, {"features": {"phash": {"version": 99}}}])
-def test_generation_of_another_version_is_refused(lake, change):
+def test_generation_of_another_format_is_refused(lake):
     path = lake.generation_path("000002") / "generation.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(StaleIndex, match="000002"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    with pytest.raises(StaleIndex, match=f"000002 has format 99, this imrec reads {FORMAT}"):
         Generation(lake.generation_path("000002"))
     assert build_generation(lake, IndexParams(m=9)).id == "000003"
 
@@ -96,9 +96,51 @@ def test_generation_of_another_version_is_refused(lake, change):
 def test_feature_that_this_program_lacks_is_no_obstacle_to_a_new_build(lake, monkeypatch):
     set_to(lake, features=("rgb_histogram",))
     monkeypatch.delitem(FEATURES, "phash")
-    with pytest.raises(StaleIndex, match="phash"):
-        open_generation(lake)
+    generation = open_generation(lake)
+    assert generation.id == "000002" and list(generation.features) == ["rgb_histogram"]
     assert build(lake).features == ("rgb_histogram",)
+
+
+def test_feature_declared_otherwise_since_is_left_out_and_the_others_answer(lake, monkeypatch):
+    monkeypatch.setitem(FEATURES, "rgb_histogram", replace(FEATURES["rgb_histogram"], version=99))
+    photo = lake.root.parent / "photos" / "photo_001.jpg"
+    recommender = Recommender.open(lake)
+    generation = recommender.generation
+    assert (list(generation.features), generation.outdated, generation.graphs) == (["phash"], ("rgb_histogram",), {})
+    assert list(recommender.search(photo)[0].parts) == ["phash"]
+    with pytest.raises(StaleIndex, match="'rgb_histogram' is declared otherwise since generation 000002; run: imrec b"):
+        recommender.search(photo, by="rgb_histogram")
+    assert build(lake).features == TWO
+    assert recommender.search(photo, by="rgb_histogram").generation == "000003"
+
+
+def test_generation_of_which_nothing_is_declared_as_it_was_says_so(lake, monkeypatch):
+    for name in TWO:
+        monkeypatch.setitem(FEATURES, name, replace(FEATURES[name], version=99))
+    recommender = Recommender.open(lake)
+    with pytest.raises(StaleIndex, match="all features are declared otherwise since generation 000002; run: imrec b"):
+        recommender.search(lake.root.parent / "photos" / "photo_001.jpg")
+
+
+def test_feature_whose_base_is_declared_otherwise_is_left_out_with_it(new_lake):
+    def set_levels(levels: list[int]) -> None:
+        less = {"base": "mine", "dims": 3}
+        set_to(lake, histograms={"mine": {"levels": levels}}, projections={"less": less}, combined={"mix": mix})
+
+    mix = {"less": 1, "phash": 1}
+    lake = new_lake(6, ("phash",), built=False)
+    set_levels([8, 2, 2])
+    assert build(lake).features == ("phash", "mine", "less", "mix")
+    set_levels([2, 8, 2])  # as many numbers, of another meaning
+    assert list(open_generation(lake).features) == ["phash"]
+    set_levels([8, 2, 2])
+    assert list(open_generation(lake).features) == ["phash", "mine", "less", "mix"]
+
+
+def test_lake_that_is_to_have_no_feature_any_more_answers_by_what_it_has(lake):
+    set_to(lake, features=())
+    photo = lake.root.parent / "photos" / "photo_001.jpg"
+    assert Recommender.open(lake).search(photo)[0].path == str(photo)
 
 
 # -- rows ---------------------------------------------------------------------------------------------------
@@ -155,10 +197,12 @@ def test_scan_of_equal_rows_keeps_their_order(toy_lake, monkeypatch):
 def test_graph_gives_the_rows_of_the_scan(toy_lake):
     generation = open_generation(toy_lake)
     for name in generation.graphs:
-        feature = FEATURES[name]
-        vector = np.array(generation.matrix(name)[7])
-        exact = generation.scan(name, feature.metric, vector[None], 5)[0]
-        assert set(generation.from_graph(feature, vector, 5)) == set(exact)
+        feature, metric = name.split(":")
+        vector = np.array(generation.matrix(feature)[7])
+        exact = generation.scan(feature, METRICS[metric], vector[None], 5)[0]
+        found = generation.from_graph(name, vector, 5)
+        distances = [METRICS[metric](vector, generation.matrix(feature)[rows]) for rows in (found, exact)]
+        np.testing.assert_allclose(*distances, atol=1e-6)
 
 
 # -- filter -------------------------------------------------------------------------------------------------

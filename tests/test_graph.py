@@ -11,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import ImageId, Lake, Recommender, extract
+from imrec_core import METRICS, ImageId, Lake, Recommender, extract
 from imrec_core.catalog import CatalogDiff
 from imrec_core.check import check_rows, check_vectors
+from imrec_core.errors import LakeError
 from imrec_core.extract import STAGES
-from imrec_core.features import FEATURES, find_feature
+from imrec_core.features import FEATURES, Learnt, find_feature
 from imrec_core.lake import source_of
 from imrec_core.tables import to_vectors
+from imrec_dagster import build
 from imrec_dagster.assets import GENERATION, IMAGES, MANIFEST, build_assets, feature_key, fitted_key
 from imrec_dagster.automation import image_folders
 from imrec_dagster.build import Builder, build_lake
@@ -230,6 +232,82 @@ def test_feature_added_to_the_lake_leaves_the_others_alone(lake, instance):
     assert list(Recommender.open(lake).generation.features) == [*TWO, "dhash"]
 
 
+def rewritten_features(lake: Lake, before: dict[str, int]) -> dict[str, list[str]]:
+    """Feature to the shards whose tables were written since."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(toy.rewritten(before, toy.times(lake, "features"))):
+        _, name, file = path.split("/")
+        found.setdefault(name, []).append(file.removesuffix(".parquet"))
+    return found
+
+
+class Told(Progress):
+    """What a build says before it reads."""
+
+    def __init__(self) -> None:
+        self.expected: list[tuple[int, int, list[str]]] = []
+
+    def expect(self, images: int, again: int, features) -> None:
+        self.expected.append((images, again, list(features)))
+
+
+def test_build_tells_how_many_images_are_read_and_how_many_are_only_decoded_again(lake, instance):
+    told = Told()
+    Builder(lake, instance, progress=told).build()
+    toy.set_to(lake, features=(*TWO, "dhash"), histograms={"coarse": {"levels": [4, 4, 4]}})
+    toy.write_photos(lake.root.parent / "photos", range(40, 43))
+    Builder(lake, instance, progress=told).build()
+    Builder(lake, instance, progress=told).build()
+    assert told.expected == [(40, 0, []), (43, 40, ["coarse", "dhash"]), (0, 0, [])]
+
+
+OWN = {
+    "histograms": {"coarse": {"levels": [4, 4, 4]}},
+    "projections": {"less": {"base": "coarse", "dims": 9}, "least": {"base": "mix", "dims": 4}},
+    "combined": {"mix": {"less": 1, "phash": 1}},
+}
+
+
+def test_features_of_the_lake_are_built_with_it_and_a_change_of_one_leaves_the_others(lake, instance):
+    toy.set_to(lake, **OWN)
+    Builder(lake, instance).build()
+    assert instance.get_runs_count() == 2
+    generation = Recommender.open(lake).generation
+    assert list(generation.features) == [*TWO, "coarse", "less", "mix", "least"]
+    assert "mix:euclidean" in generation.graphs and "photo_017.jpg" in findable(lake)
+    every = [shard(n) for n in range(5)]
+    before, fits = toy.times(lake, "features"), toy.times(lake, "fitted")
+    toy.set_to(lake, combined={"mix": {"less": 2, "phash": 1}})
+    Builder(lake, instance).build()
+    assert rewritten_features(lake, before) == {"mix": every, "least": every}
+    assert {path.split("/")[1] for path in toy.rewritten(fits, toy.times(lake, "fitted"))} == {"mix", "least"}
+    before = toy.times(lake, "features")
+    (lake.root.parent / "photos" / "photo_010.jpg").unlink()
+    Builder(lake, instance).build()
+    assert rewritten_features(lake, before) == {name: [shard(1)] for name in (*TWO, "coarse", "less", "mix", "least")}
+    assert list(Recommender.open(lake).generation.features) == [*TWO, "coarse", "less", "mix", "least"]
+
+
+def test_derived_features_with_bases_of_their_own_wait_for_them_alone(two_sources, instance, monkeypatch):
+    histograms = {"coarse": {"levels": [4, 4, 4]}}
+    projections = {"a": {"base": "rgb_histogram", "dims": 5}, "b": {"base": "coarse", "dims": 5}}
+    toy.set_to(two_sources, histograms=histograms, projections=projections)
+    Builder(two_sources, instance).build()
+    disk = two_sources.root.parent / "disk"
+    take_away(disk, leaving_a_folder=False)
+    before = toy.times(two_sources, "features")
+    # What b learnt is of other histograms, and those of the shard that is away cannot be made now; a needs none.
+    toy.set_to(two_sources, histograms={"coarse": {"levels": [3, 3, 3]}})
+    toy.set_to(two_sources, projections={**projections, "a": {"base": "rgb_histogram", "dims": 6}})
+    Builder(two_sources, instance).build()
+    both, here = ["disk-0000", "here-0000"], ["here-0000"]
+    assert rewritten_features(two_sources, before) == {"a": both, "coarse": here}
+    assert list(Recommender.open(two_sources).generation.features) == [*TWO, "a"]
+    disk.with_name("elsewhere").rename(disk)
+    Builder(two_sources, instance).build()
+    assert list(Recommender.open(two_sources).generation.features) == [*TWO, "coarse", "a", "b"]
+
+
 def test_damaged_table_is_made_again(lake, instance):
     Builder(lake, instance).build()
     path = lake.feature_path("phash", shard(3))
@@ -381,7 +459,8 @@ class FewPixels:
 
 @pytest.fixture
 def quick_network(monkeypatch):
-    monkeypatch.setattr(extract, "load_encoder", lambda *_, **__: FewPixels())
+    for module in (extract, build):
+        monkeypatch.setattr(module, "load_encoder", lambda *_, **__: FewPixels())
 
 
 def test_fit_is_made_once_and_projects_what_comes_later(new_lake, instance, quick_network):
@@ -411,6 +490,73 @@ def test_fit_waits_for_the_source_that_is_away(two_sources, instance, quick_netw
     disk.with_name("elsewhere").rename(disk)
     Builder(two_sources, instance).build()
     assert list(Recommender.open(two_sources).generation.features) == [*TWO, EMBEDDING, REDUCED]
+
+
+# -- features that learn from pictures ----------------------------------------------------------------------
+
+
+def learn_mean(batches) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    means = [np.asarray(image, np.float32).mean() for batch in batches for image in batch.images]
+    return {"mean": np.float32([np.mean(means)])}, {"pictures": len(means)}
+
+
+def brightness(batch, fitted) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    means = np.float32([np.asarray(image, np.float32).mean() for image in batch.images])
+    return np.stack([means - fitted["mean"], means], axis=1), {"mean": means}
+
+
+LEARNT = replace(
+    FEATURES["rgb_histogram"], name="brightness", dims=2, metrics=(METRICS["euclidean"],), compute=brightness,
+    learnt=Learnt(learn_mean, images=1000, least_images=4), columns={"mean": "float32"},
+)  # fmt: skip
+
+
+def test_learnt_feature_is_fitted_and_computed_in_the_one_run_of_a_first_build(lake, instance, monkeypatch):
+    monkeypatch.setitem(FEATURES, LEARNT.name, LEARNT)
+    toy.set_to(lake, features=("phash", LEARNT.name))
+    Builder(lake, instance).build()
+    assert instance.get_runs_count() == 2
+    (fit,) = events(instance, fitted_key(LEARNT.name))
+    assert (shown(fit)["fitted now"], shown(fit)["pictures"]) == (True, 40)
+    assert sorted(partitions(instance, feature_key(LEARNT.name))) == [shard(n) for n in range(5)]
+    assert list(Recommender.open(lake).generation.features) == ["phash", LEARNT.name]
+    before = toy.times(lake, *TABLES, "fitted", "generations")
+    Builder(lake, instance).build()
+    assert toy.times(lake, *TABLES, "fitted", "generations") == before
+
+
+def test_learnt_feature_added_later_is_fitted_before_the_images_are_decoded_again(lake, instance, monkeypatch):
+    Builder(lake, instance).build()
+    monkeypatch.setitem(FEATURES, LEARNT.name, LEARNT)
+    toy.set_to(lake, features=(*TWO, LEARNT.name))
+    before, told = toy.times(lake, "features"), Told()
+    Builder(lake, instance, progress=told).build()
+    assert rewritten_features(lake, before) == {LEARNT.name: [shard(n) for n in range(5)]}
+    assert told.expected == [(40, 40, [LEARNT.name])]
+    assert list(Recommender.open(lake).generation.features) == [*TWO, LEARNT.name]
+
+
+def test_refit_of_a_learnt_feature_makes_all_its_rows_anew_in_the_same_build(lake, instance, monkeypatch):
+    monkeypatch.setitem(FEATURES, LEARNT.name, LEARNT)
+    toy.set_to(lake, features=("phash", LEARNT.name))
+    Builder(lake, instance).build()
+    old = lake.fitted_version(LEARNT.name)
+    toy.write_photos(lake.root.parent / "photos", range(40, 80))
+    before, told = toy.times(lake, "features"), Told()
+    Builder(lake, instance, progress=told).build()
+    assert lake.fitted_version(LEARNT.name) != old
+    every, new = [shard(n) for n in range(10)], [shard(n) for n in range(5, 10)]
+    assert rewritten_features(lake, before) == {LEARNT.name: every, "phash": new}
+    assert told.expected == [(80, 40, [LEARNT.name])]
+    assert list(Recommender.open(lake).generation.features) == ["phash", LEARNT.name]
+
+
+def test_learnt_feature_of_too_few_images_is_refused_before_any_is_read(new_lake, instance, monkeypatch):
+    monkeypatch.setitem(FEATURES, LEARNT.name, LEARNT)
+    lake = new_lake(3, ("phash", LEARNT.name), built=False)
+    with pytest.raises(LakeError, match="brightness needs at least 4 images to learn from; the lake has 3"):
+        Builder(lake, instance).build()
+    assert toy.times(lake, "images", "features") == {}
 
 
 # -- checks -------------------------------------------------------------------------------------------------

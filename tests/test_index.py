@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import hnswlib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import FEATURES, Recommender, catalog
+from imrec_core import FEATURES, ImageId, Lake, Recommender, catalog
 from imrec_core import index as index_module
 from imrec_core.errors import LakeError, StaleIndex, StorageFull
+from imrec_core.features import chosen_features
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import IndexParams, build_generation, is_up_to_date, plan_generation
 from imrec_core.tables import ROWS, to_matrix
@@ -19,6 +21,7 @@ from tests.pictures import PICTURES
 from tests.toy import build, set_to, times
 
 TWO = ("rgb_histogram", "phash")
+RGB, REDUCED = "rgb_histogram:hellinger", "efficientnet_lite0_pca:euclidean"
 
 
 # -- what is in it ------------------------------------------------------------------------------------------
@@ -27,7 +30,7 @@ TWO = ("rgb_histogram", "phash")
 def test_every_row_of_every_matrix_is_the_vector_of_its_image(toy_lake):
     generation = open_generation(toy_lake)
     ids = generation.rows["image_id"].to_pylist()
-    assert list(generation.features) == list(toy_lake.settings().features)
+    assert list(generation.features) == [feature.name for feature in chosen_features(toy_lake)]
     for name in generation.features:
         stored = {}
         for shard in toy_lake.shards():
@@ -67,8 +70,8 @@ def test_graph_reaches_the_recall_it_was_tuned_for(large_lake):
     feature = FEATURES["rgb_histogram"]
     queries = np.arange(0, 700, 7)
     exact = generation.scan(feature.name, feature.metric, generation.matrix(feature.name)[queries], 10)
-    assert index_module.recall_at_10(generation, feature, queries, exact) > 0.97
-    assert generation.graphs["rgb_histogram"].recall["rgb_histogram"] >= index_module.RECALL_WANTED
+    assert index_module.recall_at_10(generation, feature, feature.metric, queries, exact) > 0.97
+    assert generation.graphs[RGB].recall["rgb_histogram"] >= index_module.RECALL_WANTED
 
 
 def test_recall_counts_what_is_missed(large_lake, monkeypatch):
@@ -76,27 +79,30 @@ def test_recall_counts_what_is_missed(large_lake, monkeypatch):
     feature = FEATURES["rgb_histogram"]
     queries = np.arange(20)
     exact = generation.scan(feature.name, feature.metric, generation.matrix(feature.name)[queries], 10)
-    monkeypatch.setattr(generation, "from_graph", lambda f, vector, count: np.arange(500, 600))
-    assert index_module.recall_at_10(generation, feature, queries, exact) < 0.3
+    monkeypatch.setattr(generation, "from_graph", lambda name, vector, count: np.arange(500, 600))
+    assert index_module.recall_at_10(generation, feature, feature.metric, queries, exact) < 0.3
 
 
 def test_features_that_are_scanned_have_no_graph(large_lake):
     generation = open_generation(large_lake)
-    assert set(generation.graphs) == {"rgb_histogram"}
-    assert generation.graph_of(FEATURES["phash"]) is None
+    phash = FEATURES["phash"]
+    assert set(generation.graphs) == {RGB}
+    assert [generation.graph_of(phash, metric) for metric in phash.metrics] == [None] * len(phash.metrics)
     assert not list(generation.folder.glob("phash.*.hnsw"))
 
 
 def test_projection_has_the_graph_for_its_base(toy_lake):
     generation = open_generation(toy_lake)
-    assert "efficientnet_lite0" not in generation.graphs
-    assert generation.graph_of(FEATURES["efficientnet_lite0"]) is FEATURES["efficientnet_lite0_pca"]
-    assert set(generation.graphs["efficientnet_lite0_pca"].recall) == {"efficientnet_lite0", "efficientnet_lite0_pca"}
+    base, reduced = FEATURES["efficientnet_lite0"], FEATURES["efficientnet_lite0_pca"]
+    assert not [graph for graph in generation.graphs.values() if graph.feature == base.name]
+    for feature in (base, reduced):
+        assert {generation.graph_of(feature, metric) for metric in feature.metrics} == {REDUCED}
+    assert set(generation.graphs[REDUCED].recall) == {base.name, reduced.name}
 
 
 def test_base_without_its_projection_gets_a_graph_of_its_own(new_lake):
     generation = open_generation(new_lake(3, ("efficientnet_lite0",)))
-    assert set(generation.graphs) == {"efficientnet_lite0"}
+    assert set(generation.graphs) == {"efficientnet_lite0:cosine"}
 
 
 def test_lake_of_copies_and_lake_of_one_picture_can_be_indexed(new_lake):
@@ -111,6 +117,96 @@ def test_lake_of_copies_and_lake_of_one_picture_can_be_indexed(new_lake):
     assert [hit.score for hit in hits] == [1] * 31
     far = Recommender.open(lake).search(PICTURES["stripes.png"](), k=1, by="phash")
     assert far[0].score < 0.5
+
+
+# -- graphs of one's own ------------------------------------------------------------------------------------
+
+
+def histograms(root, count: int = 700, **settings) -> Lake:
+    """A lake of vectors alone, of one feature, with a projection at hand."""
+    vectors = np.random.default_rng(1).dirichlet(np.full(512, 0.05), size=count)
+    lake = toy.vector_lake(root / "lake", {"rgb_histogram": vectors})
+    set_to(lake, **settings)
+    return lake
+
+
+EUCLIDEAN = "rgb_histogram:euclidean"
+GIVEN = {"m": 11, "ef_construction": 37, "ef": 200, "candidates": 45}
+
+
+def test_graph_that_is_asked_for_is_built_as_said_beside_the_one_of_the_default_metric(tmp_path):
+    lake = histograms(tmp_path, indexes={EUCLIDEAN: GIVEN})
+    report = build_generation(lake)
+    noted = open_generation(lake).facts["graphs"]
+    assert set(noted) == {RGB, EUCLIDEAN} and set(report.recall) == {"rgb_histogram", EUCLIDEAN}
+    graph = noted[EUCLIDEAN]
+    # Half of the breadth is more candidates than were asked for.
+    assert {name: graph[name] for name in GIVEN} == {**GIVEN, "candidates": 100}
+    assert noted[RGB]["m"] == IndexParams().m and noted[RGB]["ef"] != GIVEN["ef"]
+    built = hnswlib.Index(space="l2", dim=512)
+    built.load_index(str(open_generation(lake).folder / "rgb_histogram.euclidean.hnsw"))
+    assert (built.M, built.ef_construction, built.element_count) == (11, 37, 700)
+
+
+def test_additional_graph_is_asked_in_its_metric_and_the_other_in_all_others(tmp_path):
+    lake = histograms(tmp_path, indexes={EUCLIDEAN: {"m": 24}})
+    build_generation(lake)
+    recommender = Recommender.open(lake)
+    query = ImageId(recommender.generation.rows["image_id"][3].as_py())
+    plans = {
+        by: recommender.search(query, k=5, by=f"rgb_histogram:{by}").plan
+        for by in ("euclidean", "hellinger", "manhattan")
+    }
+    assert "candidates from the graph of rgb_histogram:euclidean," in plans["euclidean"]
+    assert "candidates from the graph of rgb_histogram:hellinger," in plans["hellinger"]
+    assert "candidates from the graph of rgb_histogram:hellinger," in plans["manhattan"]
+    shared = 0
+    for row in range(0, 700, 25):
+        query = ImageId(recommender.generation.rows["image_id"][row].as_py())
+        hits, exact = (recommender.search(query, k=10, by=EUCLIDEAN, exact=exact) for exact in (False, True))
+        shared += len({hit.image_id for hit in hits} & {hit.image_id for hit in exact})
+    assert shared >= 0.97 * 280
+
+
+def test_feature_alone_means_the_graph_of_its_default_metric(tmp_path):
+    lake = histograms(tmp_path, indexes={"rgb_histogram": {"m": 7}})
+    build_generation(lake)
+    graphs = open_generation(lake).graphs
+    assert set(graphs) == {RGB} and graphs[RGB].m == 7 and graphs[RGB].ef_construction == IndexParams().ef_construction
+
+
+@pytest.mark.parametrize("changed", [{"m": 12}, {"ef_construction": 50}, {"ef": 128}, {"candidates": 120}], ids=str)
+def test_changed_parameter_makes_another_generation_and_computes_no_feature(new_lake, changed):
+    lake = new_lake(20, TWO, indexes={EUCLIDEAN: GIVEN})
+    before = times(lake, "features", "images", "catalog")
+    set_to(lake, indexes={EUCLIDEAN: GIVEN | changed})
+    assert not is_up_to_date(lake, plan_generation(lake))
+    report = build(lake)
+    assert report.built and report.id == "000002"
+    assert times(lake, "features", "images", "catalog") == before
+    ((name, value),) = changed.items()
+    assert getattr(open_generation(lake).graphs[EUCLIDEAN], name) == value
+    assert not build(lake).built
+
+
+def test_graph_of_a_feature_that_the_lake_is_not_to_have_is_not_built(new_lake):
+    assert set(open_generation(new_lake(5, TWO, indexes={"lab_histogram": {"m": 8}})).graphs) == {RGB}
+
+
+def test_own_graph_of_a_network_is_preferred_to_the_one_that_stands_in(tmp_path):
+    vectors = np.random.default_rng(3).normal(size=(400, 1280)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    lake = toy.vector_lake(tmp_path / "lake", {"efficientnet_lite0": vectors})
+    set_to(lake, indexes={"efficientnet_lite0": {"m": 32, "ef_construction": 200}})
+    build_generation(lake)
+    recommender = Recommender.open(lake)
+    generation, network = recommender.generation, FEATURES["efficientnet_lite0"]
+    assert set(generation.graphs) == {"efficientnet_lite0:cosine", REDUCED}
+    assert set(generation.graphs["efficientnet_lite0:cosine"].recall) == {network.name}
+    assert set(generation.graphs[REDUCED].recall) == {"efficientnet_lite0_pca"}
+    query = ImageId(generation.rows["image_id"][3].as_py())
+    assert "the graph of efficientnet_lite0:cosine" in recommender.search(query, k=5, by=network.name).plan
+    assert f"the graph of {REDUCED}" in recommender.search(query, k=5, by="efficientnet_lite0_pca").plan
 
 
 # -- when it is made ----------------------------------------------------------------------------------------
@@ -225,7 +321,10 @@ def test_full_disk_leaves_the_generation_in_use(new_lake, monkeypatch):
 
 def test_graph_below_the_floor_is_refused(large_lake, monkeypatch):
     monkeypatch.setattr(index_module, "recall_at_10", lambda *args: 0.5)
-    with pytest.raises(LakeError, match=r"graph of rgb_histogram reaches recall@10 0\.5"):
+    with pytest.raises(
+        LakeError,
+        match=r'graph of rgb_histogram:hellinger reaches recall@10 0\.5.*under \[indexes."rgb_histogram:hellinger"\]',
+    ):
         build_generation(large_lake, IndexParams(m=9))
     assert large_lake.generations() == ["000001"]
 
@@ -233,14 +332,14 @@ def test_graph_below_the_floor_is_refused(large_lake, monkeypatch):
 def test_breadth_grows_until_the_recall_is_there(large_lake, monkeypatch):
     measured = []
 
-    def recall(generation, feature, queries, exact):
-        measured.append(generation.graphs[feature.name].ef)
+    def recall(generation, feature, metric, queries, exact):
+        measured.append(generation.graphs[RGB].ef)
         return 1.0 if measured[-1] >= 256 else 0.9
 
     monkeypatch.setattr(index_module, "recall_at_10", recall)
-    tuned = index_module._tuned(Generation(open_generation(large_lake).folder))
+    tuned = index_module._tuned(Generation(open_generation(large_lake).folder), {})
     assert measured == [64, 128, 256]
-    assert tuned["rgb_histogram"].ef == 256 and tuned["rgb_histogram"].candidates == 128
+    assert tuned[RGB].ef == 256 and tuned[RGB].candidates == 128
 
 
 def test_shard_never_read_is_left_out_while_its_source_is_away(new_lake, tmp_path):

@@ -122,6 +122,27 @@ def test_smaller_copy_in_another_format_finds_the_original(recommender, photos):
     assert recommender.search(file.getvalue(), k=1, by=SEVERAL)[0].path == str(photos / "photo_012.jpg")
 
 
+def test_words_find_what_is_near_to_them_also_in_a_projection(tmp_path, monkeypatch):
+    vectors = np.random.default_rng(0).normal(size=(40, 512)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    lake = toy.vector_lake(tmp_path / "lake", {"clip_vit_b32": vectors, "phash": np.zeros((40, 1), np.uint64)})
+    toy.set_to(
+        lake, projections={name: {"base": base, "dims": 9} for name, base in (("a", "clip_vit_b32"), ("b", "a"))}
+    )
+    toy.derive(lake)
+    build_generation(lake)
+    asked = []
+    monkeypatch.setattr(
+        search_module, "encode_text", lambda model, texts: asked.append((model.name, texts)) or vectors[17:18]
+    )
+    recommender = Recommender.open(lake)
+    for by in (None, "clip_vit_b32", "a", "b", ["a", "clip_vit_b32"]):
+        assert recommender.search(search_module.Text("a red car"), by=by)[0].image_id == identity("000017.jpg").value
+        assert asked[-1] == ("clip_vit_b32", ["a red car"])
+    with pytest.raises(QueryError, match="phash does not understand text"):
+        recommender.search(search_module.Text("a red car"), by=["a", "phash"])
+
+
 # -- how many, and in which order ---------------------------------------------------------------------------
 
 
@@ -139,14 +160,16 @@ def test_k_that_is_no_number_of_hits_is_refused(recommender, photos, k):
         recommender.search(photos / "photo_000.jpg", k=k)
 
 
-@pytest.mark.parametrize("by", [f"{f.name}:{m.name}" for f in FEATURES.values() for m in f.metrics])
+@pytest.mark.parametrize("by", [f"{name}:{metric.name}" for name in toy.AT_HAND for metric in FEATURES[name].metrics])
 def test_every_feature_and_metric_ranks_by_its_exact_distance(recommender, by):
     name, _, metric = by.partition(":")
     generation = recommender.generation
     row = 20
     hits = recommender.search(ImageId(generation.rows["image_id"][row].as_py()), k=60, by=by)
     matrix = np.asarray(generation.matrix(name))
-    distances = FEATURES[name].find_metric(metric)(matrix[row], matrix)
+    feature = FEATURES[name]
+    exact = feature.find_metric(metric)
+    distances = exact(feature.as_query(matrix[row], exact), matrix)
     found = [generation.row_of(image_id) for image_id in ids(hits)]
     assert sorted([row, *found]) == list(range(len(matrix)))
     shown = np.array([hit.parts[by].distance for hit in hits])
@@ -240,7 +263,7 @@ def test_graph_finds_what_the_exact_scan_finds(large):
     for row in range(0, 700, 25):
         query = gallery_query(large, row)
         by_graph, exact = large.search(query, k=10), large.search(query, k=10, exact=True)
-        assert "candidates from the graph of rgb_histogram" in by_graph.plan
+        assert "candidates from the graph of rgb_histogram:hellinger" in by_graph.plan
         assert exact.plan == "exact scan of 700 rows"
         shared += len(set(ids(by_graph)) & set(ids(exact)))
     assert shared >= 0.97 * 280
@@ -249,7 +272,7 @@ def test_graph_finds_what_the_exact_scan_finds(large):
 def test_several_features_pool_their_candidates(large):
     query = gallery_query(large, 77)
     hits = large.search(query, k=10, by=["rgb_histogram", "phash"])
-    assert "the graph of rgb_histogram, a scan of phash, ranked exactly" in hits.plan
+    assert "the graph of rgb_histogram:hellinger, a scan of phash, ranked exactly" in hits.plan
     for name in ("rgb_histogram", "phash"):
         nearest = large.search(query, k=1, by=name, exact=True)[0]
         pooled = large.search(query, k=700, by=["rgb_histogram", "phash"])
@@ -289,7 +312,7 @@ def test_asking_for_more_than_a_graph_is_good_for_is_scanned(large):
 def test_other_metric_ranks_the_candidates_of_the_graph_exactly(large):
     query = gallery_query(large, 9)
     hits = large.search(query, k=5, by="rgb_histogram:manhattan")
-    assert "the graph of rgb_histogram, ranked exactly" in hits.plan
+    assert "the graph of rgb_histogram:hellinger, ranked exactly" in hits.plan
     matrix = large.generation.matrix("rgb_histogram")
     for hit in hits:
         plain = np.abs(matrix[9] - matrix[large.generation.row_of(hit.image_id)]).sum()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.settings import _NAME, Settings, Source, parse, render, slug
+from imrec_core.settings import _NAME, IndexParams, Settings, Source, parse, render, slug
 
 BASE = Path("/lake")
 
@@ -95,6 +95,11 @@ FULL = Settings(
     precision="fp32",
     extensions=("jpg",),
     hidden=True,
+    models={"mine": {"file": "a.onnx", "dims": 8, "crop": 32, "mean": [0.5, 0.5, 0.5]}},
+    histograms={"coarse": {"levels": [4, 4, 4], "joint": False}},
+    projections={"less": {"base": "mine", "dims": 4}},
+    combined={"mix": {"coarse": 1, "rgb_histogram:euclidean": 0.25}, "other": {"less": 2, "phash": 1}},
+    indexes={"rgb_histogram:euclidean": {"m": 8}},
 )
 
 
@@ -112,6 +117,71 @@ def test_comments_order_and_relative_folders_survive_a_change():
     assert render(settings, before, BASE) == before
     after = render(replace(settings, shard_size=8).with_folders(["b=/b"]), before, BASE)
     assert after == before.replace("7", "8") + 'b = "/b"\n'
+
+
+DECLARED = """# what we have
+shard_size = 7
+
+[projections.less] # of the network
+base = "efficientnet_lite0" # the default one
+dims = 64
+
+[combined.mix]
+# colour counts more
+"rgb_histogram:hellinger" = 2.5
+phash = 1 # and shape
+
+[indexes."rgb_histogram:euclidean"]
+m = 32 # more links
+
+[sources]
+a = "/a"
+"""
+
+
+def test_declared_tables_are_read_as_they_stand():
+    settings = parse(DECLARED, BASE)
+    assert settings.projections == {"less": {"base": "efficientnet_lite0", "dims": 64}}
+    assert settings.combined == {"mix": {"rgb_histogram:hellinger": 2.5, "phash": 1}}
+    assert settings.indexes == {"rgb_histogram:euclidean": {"m": 32}}
+    assert settings.models == settings.histograms == {}
+
+
+def test_declared_tables_and_their_comments_survive_a_change_of_something_else():
+    settings = parse(DECLARED, BASE)
+    assert render(settings, DECLARED, BASE) == DECLARED
+    more = replace(settings, shard_size=9, precision="fp32", features=("phash", "less")).with_folders(["b=/b"])
+    after = render(more, DECLARED, BASE)
+    assert parse(after, BASE) == more
+    kept = DECLARED.replace("7", "9")
+    assert [line for line in kept.splitlines() if line not in after.splitlines()] == []
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, {"mix": {"phash": 1, "dhash": 3}}, {"other": {"phash": 1, "dhash": 3}}], ids=str
+)
+def test_changed_table_is_written_and_the_others_keep_their_comments(changed):
+    settings = replace(parse(DECLARED, BASE), combined=changed)
+    after = render(settings, DECLARED, BASE)
+    assert parse(after, BASE) == settings
+    assert all(words in after for words in ("# what we have", "# of the network", "# the default one", "# more links"))
+
+
+@pytest.mark.parametrize("name", ["models", "histograms", "projections", "combined", "indexes"])
+@pytest.mark.parametrize("value", ["3", '"x"', "[]", "[{a = 1}]", "true", "{a = 1}", "{a = {b = 1}, c = []}"])
+def test_table_of_tables_refuses_what_is_none(name, value):
+    with pytest.raises(BadSettings, match=rf"lake.toml: \[{name}\] must hold a table for each name, found "):
+        parse(f"{name} = {value}", BASE)
+
+
+def test_table_twice_in_the_file_is_refused():
+    with pytest.raises(BadSettings, match="not valid TOML"):
+        parse("[combined.mix]\nphash = 1\n[combined.mix]\ndhash = 1\n", BASE)
+
+
+def test_index_parameters_are_the_defaults_where_nothing_is_said():
+    assert IndexParams.of("hog", {}) == IndexParams()
+    assert IndexParams.of("hog", {"m": 8, "ef": 50}) == replace(IndexParams(), m=8, ef=50)
 
 
 def test_setting_set_back_to_its_default_is_written_where_it_stood():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imrec_core import catalog, tables
 from imrec_core.extract import ShardReport, extract_shards
-from imrec_core.features import FEATURES, find_feature
+from imrec_core.features import FEATURES, chosen_features, find_feature
 from imrec_core.fit import fit, project_shard
 from imrec_core.freshness import feature_made_from, images_made_from, manifest_version
 from imrec_core.index import GenerationReport, IndexParams, build_generation
@@ -21,11 +21,20 @@ from imrec_core.lake import Lake
 from imrec_core.settings import DEFAULT_FEATURES, Settings
 from tests.pictures import disc, encode, gradient, noise, stripes
 
+# Features that need no weights but those that every imrec has.
+AT_HAND = [
+    name
+    for name, feature in FEATURES.items()
+    if all(f.model is None or f.name == "efficientnet_lite0" for f in (feature, *feature.bases))
+]
 CHEAP = ("rgb_histogram", "hsv_histogram", "ahash", "dhash", "phash")
 
 
-def photo(seed: int, width: int = 160, height: int = 120) -> NDArray[np.uint8]:
-    """A photo-like picture of one of four kinds: blots, blots in a tint, a disc in a haze, faded stripes."""
+def photo(seed: int, width: int = 160, height: int = 120, specks: int = 0) -> NDArray[np.uint8]:
+    """A photo-like picture of one of four kinds: blots, blots in a tint, a disc in a haze, faded stripes.
+
+    Smooth as they are, they have few keypoints; each of the `specks` is one.
+    """
     blots = noise(width, height, seed=seed).astype(np.float64)
     tint = np.random.default_rng(seed).uniform(0.3, 1.0, 3)
     kinds = (
@@ -34,14 +43,18 @@ def photo(seed: int, width: int = 160, height: int = 120) -> NDArray[np.uint8]:
         blots * 0.3 + disc(width, height) * 0.7 * tint,
         blots * 0.5 + stripes(width, height) * 0.25 + gradient(width, height) * 0.25,
     )
-    return kinds[seed % 4].clip(0, 255).astype(np.uint8)
+    picture = kinds[seed % 4].clip(0, 255).astype(np.uint8)
+    rng = np.random.default_rng(seed)
+    for x, y, side, value in rng.integers((4, 4, 3, 0), (width - 12, height - 12, 8, 256), (specks, 4)):
+        picture[y : y + side, x : x + side] = value
+    return picture
 
 
-def write_photos(folder: Path, seeds: Iterable[int]) -> None:
+def write_photos(folder: Path, seeds: Iterable[int], *, specks: int = 0) -> None:
     """A JPEG `photo_<seed>.jpg` for each seed."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
-        (folder / f"photo_{seed:03d}.jpg").write_bytes(encode(photo(seed), "JPEG", quality=90))
+        (folder / f"photo_{seed:03d}.jpg").write_bytes(encode(photo(seed, specks=specks), "JPEG", quality=90))
 
 
 def new_lake(root: Path, features: Iterable[str] = CHEAP, **settings: Any) -> Lake:
@@ -59,13 +72,16 @@ def set_to(lake: Lake, **changes: Any) -> None:
 
 def extract(lake: Lake, **options: Any) -> list[ShardReport]:
     """Extract what the lake is set to have, without a scan."""
-    chosen = [find_feature(name) for name in lake.settings().features]
-    return list(extract_shards(lake, lake.live_shards(), [f for f in chosen if not f.projection], **options))
+    chosen = [feature for feature in chosen_features(lake) if not feature.projection]
+    for feature in chosen:
+        if feature.learnt:
+            fit(lake, feature)
+    return list(extract_shards(lake, lake.live_shards(), chosen, **options))
 
 
 def derive(lake: Lake) -> None:
     """Fit and project the derived features that the lake is set to have."""
-    for feature in map(find_feature, lake.settings().features):
+    for feature in sorted(chosen_features(lake), key=lambda feature: feature.depth):
         if feature.projection:
             fit(lake, feature)
             for shard in lake.live_shards():
@@ -81,12 +97,12 @@ def build(lake: Lake, params: IndexParams | None = None) -> GenerationReport:
 
 
 def toy_lake(folder: Path) -> Lake:
-    """A lake of every drawn picture and forty photos, with all features."""
+    """A lake of every drawn picture and forty photos, with all features that are at hand."""
     from tests.pictures import write_pictures
 
     write_pictures(folder / "photos" / "drawn")
-    write_photos(folder / "photos", range(40))
-    lake = new_lake(folder / "lake", (*DEFAULT_FEATURES, *(f for f in FEATURES if f not in DEFAULT_FEATURES)))
+    write_photos(folder / "photos", range(40), specks=20)  # enough for a codebook of keypoints
+    lake = new_lake(folder / "lake", (*DEFAULT_FEATURES, *(f for f in AT_HAND if f not in DEFAULT_FEATURES)))
     build(lake)
     return lake
 
@@ -115,7 +131,8 @@ def vector_lake(root: Path, vectors: Mapping[str, NDArray[Any]], *, shard_size: 
             column = tables.to_vectors(matrix[rows.start : rows.stop].astype(feature.dtype))
             table = pa.table([ids, column], schema=feature.schema)
             lake.write_table(lake.feature_path(name, shard), table, feature_made_from(shard, version, feature))
-        images = pa.table([known[name] for name in tables.IMAGES.names], schema=tables.IMAGES)
+        columns = [known.get(field.name, pa.nulls(len(rows), field.type)) for field in tables.IMAGES]
+        images = pa.table(columns, schema=tables.IMAGES)
         lake.write_table(lake.images_path(shard), images, images_made_from(shard, version))
     derive(lake)
     return lake

@@ -8,13 +8,14 @@ the middle of its cell of the 32³ cube.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.decode import ImageBatch
-from imrec_core.features.declare import feature
+from imrec_core.features.declare import Feature, feature
 from imrec_core.metrics import (
     chi_square,
     correlation,
@@ -116,6 +117,33 @@ def _moments(colours: Floats, pixels: Floats) -> Floats:
     return np.concatenate([mean, np.sqrt(second.sum(axis=0)), np.cbrt((second * off).sum(axis=0))])
 
 
+def histogram(name: str, space: str, levels: Sequence[int], *, joint: bool = True) -> Feature:
+    """A colour histogram with as many levels per channel as wanted; not registered.
+
+    Args:
+        name: Of the feature.
+        space: `rgb`, `hsv` or `lab`.
+        levels: Of each of the three channels, 1 to 32.
+        joint: One histogram over all channels, the last one fastest; otherwise one of each channel, side by side.
+    """
+    red, green, blue = levels
+    counts = (red, green, blue)
+    place = _joint if joint else _apart
+    dims = math.prod(counts) if joint else sum(counts)
+    how = "Joint histogram" if joint else "Histograms of each channel"
+    return Feature(
+        name=name,
+        summary=f"{how} of {space.upper()}, {red}, {green} and {blue} levels.",
+        group="colour",
+        dims=dims,
+        dtype="float32",
+        metrics=_METRICS,
+        source=_SWAIN,
+        compute=lambda batch: _shares(batch, place(SPACES[space], counts), dims),
+        params={"space": space, "levels": list(counts), "joint": joint},
+    )
+
+
 # -- counts -------------------------------------------------------------------------------------------------
 
 
@@ -192,3 +220,6 @@ def _lab() -> Floats:
     relative = linear @ (to_xyz / to_xyz.sum(axis=1, keepdims=True)).T
     x, y, z = np.where(relative > (6 / 29) ** 3, np.cbrt(relative), relative * (29 / 6) ** 2 / 3 + 4 / 29).T
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+SPACES: dict[str, Callable[[], Floats]] = {"rgb": _rgb, "hsv": _hsv, "lab": _lab_shares}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,21 +18,43 @@ from imrec_core.metrics import Metric
 from imrec_core.models import Model
 
 Matrix = NDArray[Any]
+Arrays = dict[str, NDArray[Any]]
+Columns = dict[str, NDArray[Any]]
+Blocks = Callable[[], Sequence[Matrix]]
+"""Reads the vectors of one shard, a matrix for each base; row i is the same image in all of them."""
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a feature of the pixels must learn from a sample of the lake's pictures before it can be computed.
+
+    Attributes:
+        learn: Batches of sampled pictures to the fitted arrays, and facts to be shown.
+        images: Pictures in the sample, at most.
+        least_images: Pictures without which nothing sensible can be learnt.
+    """
+
+    learn: Callable[[Iterable[ImageBatch]], tuple[Arrays, dict[str, Any]]]
+    images: int = 2048
+    least_images: int = 32
 
 
 @dataclass(frozen=True)
 class Projection:
-    """How a derived feature comes from the vectors of another.
+    """How a derived feature comes from the vectors of others.
 
     Attributes:
-        base: Name of the feature whose vectors are projected.
-        fitter: Name of the function in `fit.FITTERS` that learns the projection.
-        project: The base's vectors `(n, base dims)` and the fitted arrays to `(n, dims)`.
+        bases: The features whose vectors it is computed from; a projection has one, a combination several.
+        fit: Blocks of the bases' vectors, and a folder of the lake for what takes several fits, to the fitted arrays
+            and facts to be shown.
+        project: The bases' vectors, each `(n, base width)`, and the fitted arrays to `(n, dims)`.
+        least_rows: Images without which nothing sensible can be learnt.
     """
 
-    base: str
-    fitter: str
-    project: Callable[[Matrix, dict[str, Matrix]], Matrix]
+    bases: tuple[Feature, ...]
+    fit: Callable[[Sequence[Blocks], Path], tuple[Arrays, dict[str, Any]]]
+    project: Callable[[Sequence[Matrix], Arrays], Matrix]
+    least_rows: int = 2
 
 
 @dataclass(frozen=True)
@@ -41,6 +64,7 @@ class Feature:
     Attributes:
         name: The function's, the asset's, the view's, the folder's, the option's.
         summary: First line of the docstring.
+        group: What it looks at: the module's name, `networks`, `projections` or `combined`.
         dims: Numbers in a vector; bits of a hash.
         dtype: As stored: `float16`, `float32`, or `uint64` for packed bits.
         metrics: Those that make sense here; the first is the default.
@@ -48,14 +72,21 @@ class Feature:
         version: Goes up when the numbers change on purpose.
         min_side: Pixels that the shorter side of a picture should have; larger ones may be shrunk while decoding.
         unit_norm: Whether vectors have length 1.
-        compute: Batch to `(n, width)`; None for a projection.
+        columns: What is stored of each image beside the vector, name to dtype.
+        compute: Batch to `(n, width)`, with `learnt` also from the fitted arrays, with `columns` also a dict of them;
+            None for a derived feature.
         model: The network that makes it, if one does.
-        projection: How it comes from another feature, if it does.
+        learnt: What must be fitted to pictures first, if anything must.
+        projection: How it comes from other features, if it does.
         candidates: A feature whose graph stands in for this one's; candidates are re-ranked exactly.
+        orientations: Batch to the hashes of each picture in its eight orientations, side by side `(n, 8 · width)`.
+        turned: The same from stored hashes `(n, width)` alone.
+        params: What sets it apart from others of its kind: base and method of a projection, weights of a combination.
     """
 
     name: str
     summary: str
+    group: str
     dims: int
     dtype: str
     metrics: tuple[Metric, ...]
@@ -63,10 +94,15 @@ class Feature:
     version: int = 1
     min_side: int = 0
     unit_norm: bool = False
-    compute: Callable[[ImageBatch], Matrix] | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    compute: Callable[..., Any] | None = None
     model: Model | None = None
+    learnt: Learnt | None = None
     projection: Projection | None = None
     candidates: str | None = None
+    orientations: Callable[[ImageBatch], Matrix] | None = None
+    turned: Callable[[Matrix], Matrix] | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -75,12 +111,27 @@ class Feature:
 
     @property
     def schema(self) -> pa.Schema:
-        return tables.feature_schema(self.dtype, self.width)
+        return tables.feature_schema(self.dtype, self.width, self.columns)
 
     @property
     def metric(self) -> Metric:
         """The default metric."""
         return self.metrics[0]
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether something must be learnt from the lake before it can be computed."""
+        return self.projection is not None or self.learnt is not None
+
+    @property
+    def bases(self) -> tuple[Feature, ...]:
+        """The features that it is computed from; none for one of the pixels."""
+        return self.projection.bases if self.projection else ()
+
+    @property
+    def depth(self) -> int:
+        """0 for a feature of the pixels; otherwise one more than the deepest of its bases."""
+        return 1 + max(base.depth for base in self.bases) if self.bases else 0
 
     def find_metric(self, name: str) -> Metric:
         """The metric of that name among those declared.
@@ -93,18 +144,32 @@ class Feature:
             raise UnknownName(f"metric of {self.name}", name, by_name)
         return by_name[name]
 
-    def __call__(self, batch: ImageBatch) -> Matrix:
+    def as_query(self, vector: Matrix, metric: Metric) -> Matrix:
+        """A stored vector as the metric takes a query: for one that sees turned copies, its eight orientations."""
+        return self.turned(vector[None])[0] if self.turned and metric.takes_several else vector
+
+    def __call__(self, batch: ImageBatch, fitted: Arrays | None = None) -> Matrix:
         """Vectors `(len(batch), width)`, checked and in the stored dtype.
 
         Raises:
-            DeclarationError: A projection needs vectors, not pictures.
+            DeclarationError: It is computed from vectors, not from pictures, or is not fitted yet.
             BadOutput: The function broke its declaration.
         """
+        return self.described(batch, fitted)[0]
+
+    def described(self, batch: ImageBatch, fitted: Arrays | None = None) -> tuple[Matrix, Columns]:
+        """Vectors as from a call, and the columns beside them, each `(len(batch),)`; raises the same."""
         if self.compute is None:
-            raise DeclarationError(f"{self.name} is computed from the vectors of another feature, not from pictures")
+            raise DeclarationError(f"{self.name} is computed from the vectors of other features, not from pictures")
+        if self.learnt and fitted is None:
+            raise DeclarationError(f"{self.name} must be fitted to pictures before it can be computed")
         if not len(batch):
-            return np.empty((0, self.width), self.dtype)
-        return self.checked(self.compute(batch), len(batch))
+            return np.empty((0, self.width), self.dtype), {n: np.empty(0, d) for n, d in self.columns.items()}
+        made = self.compute(batch, fitted) if self.learnt else self.compute(batch)
+        vectors, columns = made if self.columns else (made, {})
+        if columns.keys() != self.columns.keys() or any(len(values) != len(batch) for values in columns.values()):
+            raise BadOutput(f"{self.name} returned the columns {list(columns)}, declared are {list(self.columns)}")
+        return self.checked(vectors, len(batch)), {n: columns[n].astype(d) for n, d in self.columns.items()}
 
     def checked(self, vectors: Matrix, count: int) -> Matrix:
         """`vectors` in the stored dtype, if they keep the declaration.
@@ -139,18 +204,24 @@ def feature(
     dims: int,
     metrics: Iterable[Metric],
     source: str,
+    group: str = "",
     dtype: str = "float32",
     version: int = 1,
     min_side: int = 0,
     unit_norm: bool = False,
-) -> Callable[[Callable[[ImageBatch], Matrix]], Feature]:
-    """Declare a feature of the pixels; its name and summary are the function's."""
+    columns: Mapping[str, str] | None = None,
+    learnt: Learnt | None = None,
+    orientations: Callable[[ImageBatch], Matrix] | None = None,
+    turned: Callable[[Matrix], Matrix] | None = None,
+) -> Callable[[Callable[..., Any]], Feature]:
+    """Declare a feature of the pixels; its name and summary are the function's, its group the module's unless given."""
 
-    def declare(compute: Callable[[ImageBatch], Matrix]) -> Feature:
+    def declare(compute: Callable[..., Any]) -> Feature:
         return register(
             Feature(
                 name=compute.__name__,
                 summary=(compute.__doc__ or "").strip().partition("\n")[0],
+                group=group or compute.__module__.rpartition(".")[2],
                 dims=dims,
                 dtype=dtype,
                 metrics=tuple(metrics),
@@ -158,19 +229,23 @@ def feature(
                 version=version,
                 min_side=min_side,
                 unit_norm=unit_norm,
+                columns=columns or {},
                 compute=compute,
+                learnt=learnt,
+                orientations=orientations,
+                turned=turned,
             )
         )
 
     return declare
 
 
-def find_feature(name: str) -> Feature:
-    """The feature of that name.
+def find_feature(name: str, among: Mapping[str, Feature] = FEATURES) -> Feature:
+    """The feature of that name; those that a lake declares itself are in `own.known_features`.
 
     Raises:
         UnknownName: There is none.
     """
-    if name not in FEATURES:
-        raise UnknownName("feature", name, FEATURES)
-    return FEATURES[name]
+    if name not in among:
+        raise UnknownName("feature", name, among)
+    return among[name]

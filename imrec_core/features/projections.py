@@ -1,35 +1,61 @@
-"""Features that are computed from the vectors of another feature, not from pixels."""
+"""Features that are learnt from the vectors of another feature, by a method of `reduction.METHODS`."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from imrec_core.features.declare import FEATURES, Feature, Matrix, Projection, register
+from imrec_core.features.declare import FEATURES, Arrays, Blocks, Feature, Matrix, Projection, register
 from imrec_core.metrics import cosine, euclidean, manhattan
 from imrec_core.models import MODELS
+from imrec_core.reduction import METHODS
 
 
-def pca(base: str, dims: int) -> Feature:
-    """Declare `<base>_pca`: the `dims` directions in which the base's vectors differ most."""
-    return register(
-        Feature(
-            name=f"{base}_pca",
-            summary=f"{base}, reduced to {dims} numbers by principal components.",
-            dims=dims,
-            dtype="float32",
-            metrics=(euclidean, cosine, manhattan),
-            source="Pearson 1901, doi:10.1080/14786440109462720",
-            min_side=FEATURES[base].min_side,
-            projection=Projection(base, "pca", project_pca),
-        )
+def projection(
+    name: str, base: Feature, dims: int, *, method: str = "pca", least_rows: int = 2, **params: Any
+) -> Feature:
+    """A feature of `dims` numbers that the method learns from the vectors of `base`.
+
+    Args:
+        name: Of the feature.
+        base: Whose vectors are reduced.
+        dims: How many numbers are left.
+        method: Of `reduction.METHODS`.
+        least_rows: Images without which it is refused.
+        params: What the method takes; see its `params`.
+    """
+    chosen = METHODS[method]
+
+    def fit(blocks: Sequence[Blocks], folder: Path) -> tuple[Arrays, dict[str, Any]]:
+        return chosen.fit([_only(block) for block in blocks], dims=dims, folder=folder, **params)
+
+    return Feature(
+        name=name,
+        summary=f"{base.name}, reduced to {dims} numbers: {chosen.summary}.",
+        group="projections",
+        dims=dims,
+        dtype="float32",
+        metrics=(euclidean, cosine, manhattan),
+        source=chosen.source,
+        min_side=base.min_side,
+        projection=Projection(
+            (base,), fit, lambda vectors, fitted: chosen.project(vectors[0], fitted), least_rows=least_rows
+        ),
+        params={"base": base.name, "method": method, "dims": dims, **params},
     )
 
 
-def project_pca(vectors: Matrix, fitted: dict[str, Matrix]) -> Matrix:
-    """Vectors `(n, base dims)` on the fitted axes `(dims, base dims)`, centred."""
-    centred = np.asarray(vectors, dtype=np.float32) - fitted["mean"]
-    return np.asarray(centred @ fitted["axes"].T, dtype=np.float32)
+def _only(block: Blocks) -> Callable[[], Matrix]:
+    return lambda: block()[0]
+
+
+def stand_in(network: Feature) -> Feature:
+    """The projection of a network's embedding on which its graph is built."""
+    assert network.model is not None
+    return projection(f"{network.name}_pca", network, network.model.pca_dims)
 
 
 for _model in MODELS.values():
-    pca(_model.name, _model.pca_dims)
+    if FEATURES[_model.name].candidates:
+        register(stand_in(FEATURES[_model.name]))

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.benchmarks.rows import Row, core_clock, machine, table
 from tests.benchmarks.testbed import Testbed
 
-SUBJECTS = ("stages", "build", "search", "precision")
+SUBJECTS = ("stages", "describe", "networks", "reduction", "build", "search", "precision", "candidates", "features")
 
 
 def main() -> None:

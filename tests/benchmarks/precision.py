@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from imrec_core.conversion import torch_module
 from imrec_core.decode import ImageBatch, decode
-from imrec_core.encoders import load_encoder, torch_module
-from imrec_core.features import find_feature
+from imrec_core.encoders import load_encoder
 from imrec_core.models import find_model
 from imrec_core.search import ImageId, Recommender
 from tests.benchmarks import baseline
@@ -30,7 +30,7 @@ def measure(work: Testbed) -> list[Row]:
     paths = [Path(path) for path in rec.generation.rows["path"].to_pylist()]
     # Demo photos lie in no folder; the copies of one share what stands before `__`.
     labels = np.array([path.parent.name or path.stem.partition("__")[0] for path in paths])
-    ways = [f"{name}:{m.name}" for name in rec.generation.features for m in find_feature(name).metrics]
+    ways = [f"{name}:{m.name}" for name in rec.generation.features for m in rec.generation.feature(name).metrics]
     return [
         Row("photos", len(labels), "", f"{len(set(labels))} classes"),
         *_encoders([work.photos / path for path in paths], labels),
@@ -48,7 +48,7 @@ def _encoders(files: list[Path], labels: Labels) -> list[Row]:
         true = np.concatenate([eager(part).numpy() for part in torch.from_numpy(pixels).split(16)])
     rows = [Row("eager fp32 P@5", _precision(true, labels))]
     for asked, least in (("fp32", 0.9999), ("bf16", 0)):
-        encoder = load_encoder(_NETWORK, precision=asked, device="cpu")
+        encoder = load_encoder(model, precision=asked, device="cpu")
         rows += _compared(f"{encoder.backend} {encoder.precision}", encoder(pixels), true, labels, 0.999, least)
     alone = np.stack([baseline.embed(Image.open(file).convert("RGB")) for file in files])
     return [*rows, *_compared("one at a time", alone, true, labels, 0, 0)]

@@ -40,14 +40,14 @@ def _one_pass(paths: list[Path]) -> dict[str, float]:
             for feature in features:
                 if feature.model:
                     with _timed(spent, "preprocessing"):
-                        inputs.append((feature.name, images.prepared(feature.model.preprocess)))
+                        inputs.append((feature.model, images.prepared(feature.model.preprocess)))
                 else:
                     with _timed(spent, "hashes" if feature.dtype == "uint64" else "histograms"):
                         feature(images)
     with _timed(spent, "encoder"):
         waiting = deque()
-        for name, pixels in inputs:
-            waiting.append(load_encoder(name, precision="auto", device="auto").submit(pixels))
+        for model, pixels in inputs:
+            waiting.append(load_encoder(model, precision="auto", device="auto").submit(pixels))
             if len(waiting) == 3:
                 waiting.popleft()()
         for vectors in waiting:

@@ -15,7 +15,7 @@ from imrec_core.demo import prepare
 from imrec_core.encoders import load_encoder
 from imrec_core.errors import ImageError
 from imrec_core.extract import extract_shards
-from imrec_core.features import Feature, find_feature
+from imrec_core.features import Feature, chosen_features
 from imrec_core.fit import fit, project_shard
 from imrec_core.index import build_generation
 from imrec_core.lake import Lake
@@ -92,7 +92,7 @@ def _is_photo(path: Path) -> bool:
 
 def build_plainly(lake: Lake) -> dict[str, float]:
     """Build a lake by a plain loop over the core functions; seconds of each phase, and of the cores in it."""
-    features = [find_feature(name) for name in lake.settings().features]
+    features = chosen_features(lake)
     took: dict[str, float] = {}
 
     def clocked(phase: str, work: Callable[[], object]) -> None:
@@ -104,11 +104,20 @@ def build_plainly(lake: Lake) -> dict[str, float]:
     clocked("scan", lambda: catalog.update(lake))
     shards = lake.live_shards()
     pixel_features = [f for f in features if not f.projection]
-    clocked("extract", lambda: list(extract_shards(lake, shards, pixel_features)))
-    clocked("fit and project", lambda: _project(lake, shards, [f for f in features if f.projection]))
+    clocked("extract", lambda: _extract(lake, shards, pixel_features))
+    derived = sorted((f for f in features if f.projection), key=lambda feature: feature.depth)
+    clocked("fit and project", lambda: _project(lake, shards, derived))
     clocked("check", lambda: _check(lake, shards, features))
     clocked("generation", lambda: build_generation(lake))
     return took
+
+
+def _extract(lake: Lake, shards: list[str], features: list[Feature]) -> None:
+    for feature in features:
+        if feature.learnt:
+            fit(lake, feature)
+    for _ in extract_shards(lake, shards, features):
+        pass
 
 
 def _project(lake: Lake, shards: list[str], derived: list[Feature]) -> None:
@@ -130,6 +139,6 @@ def _check(lake: Lake, shards: list[str], features: list[Feature]) -> None:
 def load_networks(lake: Lake) -> None:
     """Convert and load them as extraction does, so that no clock counts it."""
     settings = lake.settings()
-    for feature in map(find_feature, settings.features):
+    for feature in chosen_features(lake):
         if feature.model:
-            load_encoder(feature.name, precision=settings.precision, device="auto")
+            load_encoder(feature.model, precision=settings.precision, device="auto")

@@ -1,0 +1,181 @@
+"""The features of a lake: those of `FEATURES`, and those that its `lake.toml` declares.
+
+What is declared there is wanted: it is computed without being listed in `features`, and so is all that a wanted
+feature is computed from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from imrec_core.errors import BadSettings, DeclarationError, UnknownName
+from imrec_core.features import colour
+from imrec_core.features.combined import combination
+from imrec_core.features.declare import FEATURES, Feature, find_feature
+from imrec_core.features.neural import network
+from imrec_core.features.projections import projection, stand_in
+from imrec_core.lake import Lake
+from imrec_core.models import Model, own_model
+from imrec_core.reduction import METHODS
+from imrec_core.settings import IndexParams, Settings
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")  # safe in Dagster's keys, SQL and file names
+_TAKEN = ("images", "catalog", "rows", "shard_manifest", "generation")
+
+
+def known_features(lake: Lake) -> Mapping[str, Feature]:
+    """All features that the lake can have, by name.
+
+    Raises:
+        BadSettings, UnknownName: `lake.toml` declares something that cannot be.
+    """
+    settings = lake.settings()
+    return {**FEATURES, **_Declarations(settings, lake.root).features}
+
+
+def chosen_features(lake: Lake) -> list[Feature]:
+    """The features that the lake is set to have: those listed, those of its own, and what they are computed from.
+
+    Raises:
+        BadSettings, UnknownName: As above, or a listed one does not exist.
+    """
+    settings = lake.settings()
+    own = _Declarations(settings, lake.root).features
+    known = {**FEATURES, **own}
+    chosen: dict[str, Feature] = {}
+    for name in (*settings.features, *own):
+        chosen[name] = find_feature(name, known)
+    for feature in list(chosen.values()):
+        chosen |= {base.name: base for base in _all_bases(feature) if base.name not in chosen}
+    return list(chosen.values())
+
+
+def own_models(lake: Lake) -> list[Model]:
+    """The networks that `lake.toml` declares."""
+    return [own_model(name, table, lake.root) for name, table in lake.settings().models.items()]
+
+
+def _all_bases(feature: Feature) -> Iterator[Feature]:
+    for base in feature.bases:
+        yield base
+        yield from _all_bases(base)
+
+
+class _Declarations:
+    """The features that a `lake.toml` declares; those of others are made when they are first asked for."""
+
+    def __init__(self, settings: Settings, base: Path) -> None:
+        self._settings = settings
+        self.features: dict[str, Feature] = {}
+        self._making: list[str] = []
+        self._refuse_bad_names()
+        for name, table in settings.models.items():
+            self.features[name] = network(own_model(name, table, base))
+            if self.features[name].candidates:
+                self.features[f"{name}_pca"] = stand_in(self.features[name])
+        for name, table in settings.histograms.items():
+            self.features[name] = _histogram(name, table)
+        for name in (*settings.projections, *settings.combined):
+            self._made(name)
+        for name, table in settings.indexes.items():
+            IndexParams.of(name, table)
+            self._check_index(name)
+
+    def _refuse_bad_names(self) -> None:
+        kinds = ("models", "histograms", "projections", "combined")
+        names = [name for kind in kinds for name in getattr(self._settings, kind)]
+        made = [f"{name}_pca" for name in self._settings.models]  # the projections that networks get by themselves
+        for name in names:
+            if not _NAME.fullmatch(name):
+                raise BadSettings(f"lake.toml: the name {name!r} will not do; use small letters, digits and '_'")
+            if name in FEATURES or name in _TAKEN or [*names, *made].count(name) > 1:
+                raise BadSettings(f"lake.toml: the name {name!r} is taken; choose another")
+
+    def __getitem__(self, name: str) -> Feature:
+        """A feature by name, made first where this lake declares it."""
+        if name in self._settings.projections or name in self._settings.combined:
+            return self._made(name)
+        return find_feature(name, {**FEATURES, **self.features})
+
+    def _made(self, name: str) -> Feature:
+        if name in self._making:
+            circle = " → ".join([*self._making[self._making.index(name) :], name])
+            raise BadSettings(f"lake.toml: {circle}: a feature cannot be computed from itself")
+        if name not in self.features:
+            self._making.append(name)
+            if name in self._settings.projections:
+                self.features[name] = self._projection(name, self._settings.projections[name])
+            else:
+                weights = self._settings.combined[name]
+                parts = {part.partition(":")[0]: self[part.partition(":")[0]] for part in weights}
+                self.features[name] = combination(name, weights, parts)
+            self._making.pop()
+        return self.features[name]
+
+    def _projection(self, name: str, table: Mapping[str, Any]) -> Feature:
+        where = f"projections.{name}"
+        method = _value(where, table, "method", str, "pca")
+        if method not in METHODS:
+            raise BadSettings(f"lake.toml: {where}: {UnknownName('method', method, METHODS)}")
+        given = {key: value for key, value in table.items() if key not in ("base", "dims", "method")}
+        try:
+            params = METHODS[method].settings(given)
+        except DeclarationError as error:
+            raise BadSettings(f"lake.toml: {where}: {error}") from error
+        base = self[_value(where, table, "base", str)]
+        dims = _value(where, table, "dims", int)
+        if base.dtype == "uint64":
+            raise BadSettings(f"lake.toml: {where}: {base.name} is a hash; a projection takes vectors of numbers")
+        if not 1 <= dims <= base.dims:
+            raise BadSettings(
+                f"lake.toml: {where}: dims is {dims}; {base.name} has {base.dims}, so use 1 to {base.dims}"
+            )
+        return projection(name, base, dims, method=method, least_rows=dims, **params)
+
+    def _check_index(self, name: str) -> None:
+        feature_name, _, metric_name = name.partition(":")
+        feature = self[feature_name]
+        metric = feature.find_metric(metric_name) if metric_name else feature.metric
+        if not metric.can_have_graph:
+            able = ", ".join(m.name for m in feature.metrics if m.can_have_graph) or "none of its metrics"
+            raise BadSettings(f"lake.toml: indexes.{name}: no index has the order of {metric.name}; it can of {able}")
+
+
+def _histogram(name: str, table: Mapping[str, Any]) -> Feature:
+    where = f"histograms.{name}"
+    _refuse_others(where, table, ("space", "levels", "joint"))
+    space = _value(where, table, "space", str, "rgb")
+    levels = _value(where, table, "levels", list)
+    if space not in colour.SPACES:
+        raise BadSettings(f"lake.toml: {where}: {UnknownName('colour space', space, colour.SPACES)}")
+    if len(levels) != 3 or not all(type(n) is int and 1 <= n <= 32 for n in levels):
+        raise BadSettings(f"lake.toml: {where}: levels is {levels}; give three whole numbers from 1 to 32")
+    return colour.histogram(name, space, levels, joint=_value(where, table, "joint", bool, True))
+
+
+_MISSING: Any = object()
+
+
+def _value(where: str, table: Mapping[str, Any], key: str, kind: Callable[..., Any], default: Any = _MISSING) -> Any:
+    """A value of a table of `lake.toml`, of the right kind.
+
+    Raises:
+        BadSettings: It is missing, or of another kind.
+    """
+    value = table.get(key, default)
+    if value is _MISSING:
+        raise BadSettings(f"lake.toml: {where} has no {key!r}")
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise BadSettings(f"lake.toml: {where}: {key} is {value!r}; expected is {getattr(kind, '__name__', kind)}")
+    return value
+
+
+def _refuse_others(where: str, table: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in table:
+        if key not in known:
+            raise BadSettings(f"lake.toml: {where}: {UnknownName('setting', key, known)}")

@@ -1,0 +1,64 @@
+"""What is lost where a metric has no graph: are its nearest among the candidates that another one gives?"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imrec_core.decode import ImageBatch, decode
+from imrec_core.features import FEATURES
+from imrec_core.metrics import METRICS
+from tests.benchmarks.rows import Row
+from tests.benchmarks.testbed import Testbed
+
+_FEATURE = FEATURES["rgb_histogram"]
+_CROPS = 16  # of each photo, so that there are enough rows for a hundred candidates to be few
+_QUERIES, _CANDIDATES, _K = 200, 100, 10
+_BATCH = 64
+
+
+def measure(work: Testbed) -> list[Row]:
+    """Recall@10 of 100 candidates over histograms of random crops: of the default metric, and of a map of its own."""
+    matrix = np.concatenate([_FEATURE(batch) for batch in _batches(work)])
+    queries = np.random.default_rng(1).permutation(len(matrix))[:_QUERIES]
+    rows = [Row("crops", len(matrix), "", f"{_FEATURE.name}, {_QUERIES} queries, {_CANDIDATES} candidates")]
+    for metric in _FEATURE.metrics:
+        if metric.has_graph:
+            continue
+        near = _recall(matrix, queries, metric.distance, _FEATURE.metric.distance)
+        rows.append(Row(f"candidates:{metric.name}", near, "recall@10", f"candidates by {_FEATURE.metric.name}"))
+        if metric.can_have_graph:
+            lifted = metric.lifted(matrix)
+            own = _recall(matrix, queries, metric.distance, METRICS["euclidean"].distance, lifted)
+            rows.append(Row(f"map:{metric.name}", own, "recall@10", "candidates by its own map"))
+    return rows
+
+
+def _batches(work: Testbed) -> list[ImageBatch]:
+    rng = np.random.default_rng(0)
+    crops = []
+    for path in sorted(path for path in work.photos.rglob("*.jpg")):
+        pixels = decode(path.read_bytes(), min_side=256).pixels
+        for _ in range(_CROPS):
+            height, width = (int(side * rng.uniform(0.3, 0.8)) + 1 for side in pixels.shape[:2])
+            top, left = (int(rng.integers(0, free + 1)) for free in np.subtract(pixels.shape[:2], (height, width)))
+            crops.append(pixels[top : top + height, left : left + width])
+    return [ImageBatch(crops[i : i + _BATCH]) for i in range(0, len(crops), _BATCH)]
+
+
+def _recall(
+    matrix: NDArray[np.float32],
+    queries: NDArray[np.int64],
+    exact: Callable[..., NDArray[np.float32]],
+    cheap: Callable[..., NDArray[np.float32]],
+    lifted: NDArray[np.float32] | None = None,
+) -> float:
+    """Share of the nearest by `exact` among the candidates by `cheap`, which looks at `lifted` vectors if given."""
+    places = matrix if lifted is None else lifted
+    found = []
+    for query in queries:
+        distances = exact(matrix[query], matrix)
+        candidates = np.argpartition(cheap(places[query], places), _CANDIDATES)[:_CANDIDATES]
+        limit = np.partition(distances, _K - 1)[_K - 1]
+        found.append(min((distances[candidates] <= limit * (1 + 1e-6)).sum(), _K) / _K)
+    return float(np.mean(found))

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from imrec_core.features import FEATURES, Feature
+from imrec_core.features import FEATURES
 from imrec_core.metrics import METRICS, Metric
 from imrec_core.models import MODELS
 from imrec_core.reduction import METHODS
@@ -20,43 +21,68 @@ from imrec_core.settings import DEFAULT_FEATURES, Settings
 
 MEASURED = Path("docs/measured.json")
 
-_QUALITY = {"P@5": "P@5", "mAP": "mAP", "R@1": "copies", "R@1 crop": "cropped", "R@1 turned90": "turned"}
+_QUALITY = {
+    "images/s": "images/s",
+    "P@5": "P@5",
+    "mAP": "mAP",
+    "R@1": "copies",
+    "R@1 crop": "cropped",
+    "R@1 turned90": "turned",
+    "R@1 mirrored": "mirrored",
+}
 
 
 def quality_table() -> str:
-    """Every feature, one row each, with what was measured; stand-ins of networks only where they are a default."""
-    stand_ins = {f.candidates for f in FEATURES.values()} - set(DEFAULT_FEATURES)
-    rows = [_quality_row(f.name, f) for f in FEATURES.values() if f.name not in stand_ins]
-    others = [name for name in _measured() if name not in FEATURES and "R@1" in _measured()[name]]
-    rows += [_quality_row(name, FEATURES.get(name.partition(":")[0])) for name in others if ":" in name]
-    heading = ("feature", "what it describes", "dims", "bytes", "images/s", *_QUALITY.values())
-    return _table(heading, rows)
+    """Every feature, one row each, with what was measured, then other metrics and combinations that were.
+
+    Projections that stand in for networks are left out where nobody gets them by default.
+    """
+    stand_ins = {feature.candidates for feature in FEATURES.values()} - set(DEFAULT_FEATURES)
+    groups = list(dict.fromkeys(feature.group for feature in FEATURES.values()))
+    features = sorted(FEATURES.values(), key=lambda feature: groups.index(feature.group))
+    rows = [_quality_row(f.name, f.name, f.metric.name, f.summary) for f in features if f.name not in stand_ins]
+    for by in (name for name, found in _measured().items() if "R@1" in found):
+        name, _, metric = by.partition(":")
+        if name not in FEATURES:
+            rows.append(_quality_row(name, name, metric, _notes()[name]))
+        elif metric != FEATURES[name].metric.name:
+            rows.append(_quality_row(by, name, metric, f"The same by `{metric}`."))
+    return _table(("feature", "what it describes", "dims", "bytes", *_QUALITY.values()), rows)
 
 
-def _quality_row(name: str, feature: Feature | None) -> tuple[str, ...]:
-    assert feature is not None
-    default = f"{feature.name}:{feature.metric.name}"
-    found = {**_measured().get(name, {}), **_measured().get(default if name == feature.name else name, {})}
-    rate = f"{found['images/s']:.0f}" if "images/s" in found else "–"
-    quality = [f"{found[unit]:.2f}" if unit in found else "–" for unit in _QUALITY]
-    size = feature.width * _ITEM_BYTES[feature.dtype]
-    said = feature.summary if name == feature.name else f"The same by `{name.partition(':')[2]}`."
-    return (f"`{name}`", said, str(feature.dims), str(size), rate, *quality)
+def _quality_row(shown: str, name: str, metric: str, said: str) -> tuple[str, ...]:
+    found = _measured().get(name, {}) | _measured().get(f"{name}:{metric}", {})
+    if name in FEATURES:
+        feature = FEATURES[name]
+        found |= {"dims": feature.dims, "bytes": feature.width * _ITEM_BYTES[feature.dtype]}
+    digits = {"images/s": 0}
+    quality = [f"{found[unit]:.{digits.get(unit, 2)}f}" if unit in found else "–" for unit in _QUALITY]
+    return (f"`{shown}`", said, f"{found['dims']:.0f}", f"{found['bytes']:.0f}", *quality)
 
 
 _ITEM_BYTES = {"float16": 2, "float32": 4, "uint64": 8}
 
 
 @cache
-def _measured() -> dict[str, dict[str, float]]:
-    """Name → what was measured → value; empty where nothing was."""
+def _rows() -> list[dict[str, Any]]:
+    """What was measured, row by row; nothing where there is no such file."""
     if not MEASURED.exists():
-        return {}
+        return []
+    return [row for subject in json.loads(MEASURED.read_text())["subjects"].values() for row in subject]
+
+
+@cache
+def _measured() -> dict[str, dict[str, float]]:
+    """Name → what was measured → value."""
     found: dict[str, dict[str, float]] = {}
-    for subject in json.loads(MEASURED.read_text())["subjects"].values():
-        for row in subject:
-            found.setdefault(row["name"], {})[row["unit"]] = row["value"]
+    for row in _rows():
+        found.setdefault(row["name"], {})[row["unit"]] = row["value"]
     return found
+
+
+def _notes() -> dict[str, str]:
+    """What is said of the dims of each feature that was measured."""
+    return {row["name"]: row["note"] for row in _rows() if row["unit"] == "dims"}
 
 
 def features_table() -> str:

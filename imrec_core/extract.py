@@ -35,7 +35,7 @@ from imrec_core.errors import (
     MissingTable,
     UnreadableImage,
 )
-from imrec_core.features import Feature, chosen_features
+from imrec_core.features import Feature, decoded_side
 from imrec_core.features.declare import Columns
 from imrec_core.freshness import (
     expected_of,
@@ -179,8 +179,7 @@ class _Extraction:
         self._fitted = {
             f.name: lake.load_fitted(f.name, self._expected[f.name]["fitted"]) for f in features if f.learnt
         }
-        # What the lake is set to have decides the size, not what is stale now: a run gives the same either way.
-        self._min_side = max([facts.MIN_SIDE, *(f.min_side for f in [*chosen_features(lake), *features])])
+        self._min_side = decoded_side(lake, *features)
         self._source = settings.source(source_of(shard))
         if catalog.is_away(self._source.root):  # else every image would be failed, and lose its vectors
             raise BadSource(f"source {self._source.name!r}: {self._source.root} is missing or empty; is a disk away?")

@@ -24,7 +24,7 @@ from imrec_core.decode import ImageBatch, Pixels, decode
 from imrec_core.encoders import available_cores
 from imrec_core.errors import DeclarationError, ImageError, LakeError, MissingTable, SchemaMismatch
 from imrec_core.extract import read_image
-from imrec_core.features import Feature, chosen_features
+from imrec_core.features import Feature, decoded_side
 from imrec_core.freshness import (
     digest,
     expected_of,
@@ -153,7 +153,7 @@ def sampled_pictures(lake: Lake, count: int) -> Iterator[ImageBatch]:
         inside = chosen[(chosen >= first) & (chosen < first + rows)] - first
         taken = lake.read_table(lake.catalog_path(shard)).take(pa.array(inside)).to_pylist()
         places += [(sources[source_of(shard)], place) for place in taken]
-    min_side = max((feature.min_side for feature in chosen_features(lake)), default=0)
+    min_side = decoded_side(lake)
 
     def pixels(chosen: tuple[Source, dict[str, Any]]) -> Pixels | None:
         try:

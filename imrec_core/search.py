@@ -21,7 +21,7 @@ from imrec_core import fusion
 from imrec_core.decode import ImageBatch, decode, from_pillow
 from imrec_core.encoders import load_encoder
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
-from imrec_core.features import Feature, chosen_features
+from imrec_core.features import Feature, decoded_side
 from imrec_core.features.declare import Arrays
 from imrec_core.generation import Generation, Rows, graph_name, open_generation
 from imrec_core.hits import Hit, Hits, Part
@@ -95,8 +95,7 @@ class Recommender:
 
     def _read_settings(self) -> None:
         self._settings = self.lake.settings()
-        chosen = chosen_features(self.lake)
-        self._min_side = max((feature.min_side for feature in chosen), default=0)  # as extraction decodes
+        self._min_side = decoded_side(self.lake)
 
     def __len__(self) -> int:
         return len(self.generation)

@@ -286,8 +286,8 @@ REFUSED = {
     "truth": (mixed("phash = true", "hog = 1"), "the weight of phash is True; it must be above 0"),
     "text": (mixed('phash = "much"', "hog = 1"), "the weight of phash is 'much'; it must be above 0"),
     "nested": (mixed("phash = {a = 1}", "hog = 1"), "the weight of phash is {'a': 1}; it must be above 0"),
-    "one part": (mixed("phash = 1"), "combined.mine has 1 parts; it takes two features or more"),
-    "no part": (mixed(), "combined.mine has 0 parts; it takes two features or more"),
+    "one part": (mixed("phash = 1"), "combined.mine names 1 phash; it takes two features or more"),
+    "no part": (mixed(), "combined.mine names no feature; it takes two features or more"),
     "unknown part": (mixed("phsh = 1", "hog = 1"), "no feature named 'phsh'; did you mean 'phash'"),
     "unknown metric": (
         mixed('"rgb_histogram:helinger" = 1', "hog = 1"),

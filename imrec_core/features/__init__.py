@@ -8,7 +8,7 @@ lake declares in its `lake.toml` is made by `own.py`.
 
 from imrec_core.features import colour, hashes, local, neural, pdq, projections, structure
 from imrec_core.features.declare import FEATURES, Feature, Learnt, Projection, feature, find_feature
-from imrec_core.features.own import chosen_features, known_features
+from imrec_core.features.own import chosen_features, decoded_side, known_features
 
 __all__ = [
     "FEATURES",
@@ -17,6 +17,7 @@ __all__ = [
     "Projection",
     "chosen_features",
     "colour",
+    "decoded_side",
     "feature",
     "find_feature",
     "hashes",

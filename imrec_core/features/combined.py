@@ -52,9 +52,9 @@ def combination(name: str, weights: Mapping[str, float], known: Mapping[str, Fea
         BadSettings: A weight is not above zero and finite, or no index has the order of a part's metric.
     """
     parts = [_part(name, part, weight, known) for part, weight in weights.items()]
-    if len(parts) < 2:
-        raise BadSettings(f"lake.toml: combined.{name} has {len(parts)} parts; it takes two features or more")
     shares = "; ".join(f"{weight:g} {part}" for part, weight in weights.items())
+    if len(parts) < 2:
+        raise BadSettings(f"lake.toml: combined.{name} names {shares or 'no feature'}; it takes two features or more")
 
     def fit(blocks: Sequence[Blocks], folder: Path) -> tuple[Arrays, dict[str, Any]]:
         return _fit(parts, blocks)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from imrec_core import facts
 from imrec_core.errors import BadSettings, DeclarationError, UnknownName
 from imrec_core.features import colour
 from imrec_core.features.combined import combination
@@ -51,6 +52,14 @@ def chosen_features(lake: Lake) -> list[Feature]:
     for feature in list(chosen.values()):
         chosen |= {base.name: base for base in _all_bases(feature) if base.name not in chosen}
     return list(chosen.values())
+
+
+def decoded_side(lake: Lake, *others: Feature) -> int:
+    """Pixels that the shorter side of a decoded picture must have for all that the lake notes of it.
+
+    What it is set to have decides, not what is computed now: a run gives the same either way, and so does a query.
+    """
+    return max([facts.MIN_SIDE, *(feature.min_side for feature in (*chosen_features(lake), *others))])
 
 
 def own_models(lake: Lake) -> list[Model]:
@@ -94,11 +103,14 @@ class _Declarations:
             if name in FEATURES or name in _TAKEN or [*names, *made].count(name) > 1:
                 raise BadSettings(f"lake.toml: the name {name!r} is taken; choose another")
 
-    def __getitem__(self, name: str) -> Feature:
+    def _find(self, where: str, name: str) -> Feature:
         """A feature by name, made first where this lake declares it."""
         if name in self._settings.projections or name in self._settings.combined:
             return self._made(name)
-        return find_feature(name, {**FEATURES, **self.features})
+        try:
+            return find_feature(name, {**FEATURES, **self.features})
+        except UnknownName as error:
+            raise BadSettings(f"lake.toml: {where}: {error}") from error
 
     def _made(self, name: str) -> Feature:
         if name in self._making:
@@ -110,7 +122,8 @@ class _Declarations:
                 self.features[name] = self._projection(name, self._settings.projections[name])
             else:
                 weights = self._settings.combined[name]
-                parts = {part.partition(":")[0]: self[part.partition(":")[0]] for part in weights}
+                names = [part.partition(":")[0] for part in weights]
+                parts = {part: self._find(f"combined.{name}", part) for part in names}
                 self.features[name] = combination(name, weights, parts)
             self._making.pop()
         return self.features[name]
@@ -125,7 +138,7 @@ class _Declarations:
             params = METHODS[method].settings(given)
         except DeclarationError as error:
             raise BadSettings(f"lake.toml: {where}: {error}") from error
-        base = self[_value(where, table, "base", str)]
+        base = self._find(where, _value(where, table, "base", str))
         dims = _value(where, table, "dims", int)
         if base.dtype == "uint64":
             raise BadSettings(f"lake.toml: {where}: {base.name} is a hash; a projection takes vectors of numbers")
@@ -137,7 +150,7 @@ class _Declarations:
 
     def _check_index(self, name: str) -> None:
         feature_name, _, metric_name = name.partition(":")
-        feature = self[feature_name]
+        feature = self._find(f"indexes.{name}", feature_name)
         metric = feature.find_metric(metric_name) if metric_name else feature.metric
         if not metric.can_have_graph:
             able = ", ".join(m.name for m in feature.metrics if m.can_have_graph) or "none of its metrics"

@@ -32,7 +32,7 @@ def projection(
 
     return Feature(
         name=name,
-        summary=f"{base.name}, reduced to {dims} numbers: {chosen.summary}.",
+        summary=f"{base.name}, reduced to {dims} numbers: {chosen.summary}",
         group="projections",
         dims=dims,
         dtype="float32",

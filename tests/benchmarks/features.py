@@ -47,6 +47,8 @@ def measure(work: Testbed) -> list[Row]:
     said = f"{len(set(labels))} classes, {len(chosen)} photos edited in {len(EDITS)} ways"
     rows = [Row("photos", len(paths), "", said)]
     for feature in features:
+        rows.append(Row(feature.name, feature.dims, "dims", feature.summary))
+        rows.append(Row(feature.name, feature.width * np.dtype(feature.dtype).itemsize, "bytes"))
         timed = [paths[i] for i in chosen[:_TIMED]]
         rows += [Row(feature.name, rate, "images/s") for rate in _rates(feature, timed, lake)]
         for metric in feature.metrics:

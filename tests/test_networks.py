@@ -1,0 +1,49 @@
+"""Networks from their own libraries, from end to end: declared, built into a lake, searched.
+
+The weights are random and the networks small, so nothing here says how good a network is.
+"""
+
+import numpy as np
+import pytest
+
+from imrec_core import FEATURES, ImageId, Recommender, Text
+from imrec_core.features.neural import network
+from imrec_core.models import Model
+from imrec_core.text import encode_text
+from tests import networks, toy
+
+WITHOUT_WORDS = ("timm", "torchvision", "torchscript", "module", "onnx")
+WITH_WORDS = ("clip", "siglip")
+
+
+@pytest.fixture(params=[*WITHOUT_WORDS, *WITH_WORDS, "dreamsim"])
+def model(request, tmp_path, monkeypatch) -> Model:
+    make = getattr(networks, f"{request.param}_model")
+    made = make(tmp_path, monkeypatch) if request.param == "dreamsim" else make(tmp_path)
+    monkeypatch.setitem(FEATURES, made.name, network(made))
+    return made
+
+
+@pytest.fixture
+def built(model, tmp_path):
+    toy.write_photos(tmp_path / "photos", range(8))
+    lake = toy.new_lake(tmp_path / "lake", [model.name])
+    toy.build(lake)
+    return lake
+
+
+def test_library_code_builds_and_searches_random_weights(built, model, tmp_path):
+    recommender = Recommender.open(built)
+    paths = recommender.generation.rows["path"].to_pylist()
+    for row in (0, 5):
+        by_file = recommender.search(tmp_path / "photos" / paths[row], k=8)
+        assert by_file[0].path.endswith(paths[row]) and by_file[0].parts[model.name].distance < 1e-3
+        assert by_file[1].parts[model.name].distance > 1e-3  # or all are alike, and nothing is shown
+        by_id = recommender.search(ImageId(by_file[0].image_id), k=7)
+        assert [hit.image_id for hit in by_id[:2]] == [hit.image_id for hit in by_file[1:3]]
+    if model.text:
+        ranked = [hit.path for hit in recommender.search(Text("a red car"), k=8)]
+        likeness = (
+            np.asarray(recommender.generation.matrix(model.name), np.float32) @ encode_text(model, ["a red car"])[0]
+        )
+        assert [path.rpartition("/")[2] for path in ranked] == [paths[row] for row in np.argsort(-likeness)]

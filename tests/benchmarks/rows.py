@@ -55,10 +55,11 @@ def core_clock() -> tuple[float, float, float]:
 def machine() -> dict[str, str]:
     """What the figures hold for."""
     cpuinfo = Path("/proc/cpuinfo")
+    system = f"{platform.system()} {platform.machine()}"
     models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
     return {
         "date": datetime.now().astimezone().isoformat(timespec="minutes"),
-        "machine": f"{models[0].partition(':')[2].strip() if models else platform.processor()}, {platform.system()} {platform.machine()}",
+        "machine": f"{models[0].partition(':')[2].strip() if models else platform.processor()}, {system}",
         "cores": f"{cores()}, of which {os.getloadavg()[0]:.1f} were busy in the minute before",
         "versions": f"python {platform.python_version()}, " + ", ".join(f"{n} {version(n)}" for n in _LIBRARIES),
     }

@@ -1,0 +1,41 @@
+"""Plots show what they are given."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from imrec_core.plots import draw_curves
+
+
+def curve(y) -> dict:
+    return {"x": list(range(50)), "y": y, "x_label": "axes", "y_label": "share"}
+
+
+def drawn(curves) -> np.ndarray:
+    image = Image.open(io.BytesIO(draw_curves(curves)))
+    assert image.format == "PNG"
+    return np.asarray(image.convert("RGB"))
+
+
+def colours(picture: np.ndarray) -> set[tuple[int, ...]]:
+    """The strong colours in a picture that have more than a few pixels."""
+    pixels, counts = np.unique(picture.reshape(-1, 3), axis=0, return_counts=True)
+    strong = np.ptp(pixels.astype(int), axis=1) > 100
+    return {tuple(pixel.tolist()) for pixel in pixels[strong & (counts > 20)]}
+
+
+def test_a_curve_is_drawn_in_its_colour_and_another_one_is_another_picture():
+    rising, falling = (drawn({"kept": curve(list(values))}) for values in (range(50), range(50, 0, -1)))
+    assert len(colours(rising)) == 1
+    assert rising.shape == falling.shape and (rising != falling).any()
+
+
+def test_curves_stand_side_by_side():
+    one, two = drawn({"a": curve(list(range(50)))}), drawn({name: curve(list(range(50))) for name in "ab"})
+    assert abs(two.shape[1] - 2 * one.shape[1]) <= 2 and two.shape[0] == one.shape[0]
+
+
+def test_several_lines_of_one_plot_have_their_own_colours():
+    lines = {"training": list(range(50)), "validation": list(range(50, 0, -1))}
+    assert len(colours(drawn({"loss": curve(lines)}))) == 2

@@ -18,16 +18,15 @@ def drawn(curves) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def colours(picture: np.ndarray) -> set[tuple[int, ...]]:
-    """The strong colours in a picture that have more than a few pixels."""
-    pixels, counts = np.unique(picture.reshape(-1, 3), axis=0, return_counts=True)
-    strong = np.ptp(pixels.astype(int), axis=1) > 100
-    return {tuple(pixel.tolist()) for pixel in pixels[strong & (counts > 20)]}
+def lines(picture: np.ndarray) -> int:
+    """How many of the first colours that lines get are in a picture."""
+    first = [(31, 119, 180), (255, 127, 14), (44, 160, 44)]
+    return sum((picture == colour).all(axis=2).any() for colour in first)
 
 
 def test_a_curve_is_drawn_in_its_colour_and_another_one_is_another_picture():
     rising, falling = (drawn({"kept": curve(list(values))}) for values in (range(50), range(50, 0, -1)))
-    assert len(colours(rising)) == 1
+    assert lines(rising) == 1
     assert rising.shape == falling.shape and (rising != falling).any()
 
 
@@ -37,5 +36,5 @@ def test_curves_stand_side_by_side():
 
 
 def test_several_lines_of_one_plot_have_their_own_colours():
-    lines = {"training": list(range(50)), "validation": list(range(50, 0, -1))}
-    assert len(colours(drawn({"loss": curve(lines)}))) == 2
+    both = {"training": list(range(50)), "validation": list(range(50, 0, -1))}
+    assert lines(drawn({"loss": curve(both)})) == 2

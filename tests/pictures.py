@@ -16,6 +16,19 @@ from imrec_core.demo import _png_that_claims
 ORIENTATION = 0x0112
 
 
+# A picture in its eight orientations, in the order of `features.dihedral.ORIENTATIONS`.
+TURNS = [
+    lambda a: a,
+    np.rot90,
+    lambda a: np.rot90(a, 2),
+    lambda a: np.rot90(a, 3),
+    np.flipud,
+    np.fliplr,
+    lambda a: a.swapaxes(0, 1),
+    lambda a: np.rot90(a, 2).swapaxes(0, 1),
+]
+
+
 def gradient(width: int, height: int) -> NDArray[np.uint8]:
     """Another colour in each corner, so that no turn or mirror can hide."""
     down, right = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from imrec_core import FEATURES, ImageBatch
 from imrec_core.features.hashes import phash_orientations, phash_turned
-from tests.pictures import disc, gradient, noise, stripes
+from tests.pictures import TURNS, disc, gradient, noise, stripes
 
 LIBRARY = {
     "ahash": imagehash.average_hash,
@@ -142,18 +142,6 @@ def test_brighter_copy_and_smaller_copy_keep_most_bits():
     for name in LIBRARY:
         vectors = FEATURES[name](ImageBatch([np.asarray(copy) for copy in copies]))
         assert np.bitwise_count(vectors ^ vectors[:1]).max() <= 4
-
-
-TURNS = [
-    lambda a: a,
-    np.rot90,
-    lambda a: np.rot90(a, 2),
-    lambda a: np.rot90(a, 3),
-    np.flipud,
-    np.fliplr,
-    lambda a: a.swapaxes(0, 1),
-    lambda a: np.rot90(a, 2).swapaxes(0, 1),
-]
 
 
 def test_orientations_of_phash_are_the_hashes_of_the_turned_picture():

@@ -9,18 +9,8 @@ from PIL import Image, ImageFilter
 from imrec_core import ImageBatch
 from imrec_core.decode import decode
 from imrec_core.features.pdq import pdq, pdq_orientations, pdq_turned
-from tests.pictures import disc, encode, gradient, noise, stripes
+from tests.pictures import TURNS, disc, encode, gradient, noise, stripes
 
-TURNS = [
-    lambda a: a,
-    np.rot90,
-    lambda a: np.rot90(a, 2),
-    lambda a: np.rot90(a, 3),
-    np.flipud,
-    np.fliplr,
-    lambda a: a.swapaxes(0, 1),
-    lambda a: np.rot90(a, 2).swapaxes(0, 1),
-]
 SIZES = [(320, 240), (90, 200), (64, 64), (65, 63), (128, 129), (40, 31), (257, 511), (5, 5)]
 
 

@@ -21,8 +21,9 @@
     │   └── StorageFull       the disk took no more
     └── QueryError            the request cannot be answered
         ├── EmptyQuery        nothing was asked
+        ├── BadPlan           files cannot be moved as a plan says
         ├── BadWeights        weights that are negative, all zero or not finite
-        └── BadFilter         `where` is no condition over the rows
+        └── BadFilter         `where` is no condition, or `order_by` no order, over the rows
 
 Callers catch a branch. A message names the thing, what was found, what was expected and what to do.
 """
@@ -137,9 +138,13 @@ class EmptyQuery(QueryError):
     """Nothing was asked."""
 
 
+class BadPlan(QueryError):
+    """Files cannot be moved, or moved back, as a plan says; none was touched."""
+
+
 class BadWeights(QueryError):
     """Weights that are negative, all zero or not finite."""
 
 
 class BadFilter(QueryError):
-    """`where` is no condition over the rows."""
+    """`where` is no condition over the rows, or `order_by` no order."""

@@ -97,6 +97,11 @@ class Lake:
         return self.root / "generations" / "CURRENT"
 
     @property
+    def decisions_path(self) -> Path:
+        """What a person decided about duplicates: the one thing here that a build cannot make again."""
+        return self.root / "decisions" / "duplicates.json"
+
+    @property
     def dagster_home(self) -> Path:
         return self.root / "dagster"
 
@@ -200,6 +205,25 @@ class Lake:
             raise MissingTable(f"{path} is missing; run: imrec build")
         with np.load(path) as arrays:
             return dict(arrays)
+
+    # -- decisions --------------------------------------------------------------------------------------
+
+    def save_decisions(self, decisions: object) -> None:
+        """Store what a person decided."""
+        self._write_text(self.decisions_path, json.dumps(decisions, indent=1))
+
+    def load_decisions(self) -> object:
+        """What was stored; None where nothing was decided yet.
+
+        Raises:
+            SchemaMismatch: The file is damaged.
+        """
+        try:
+            return json.loads(self.decisions_path.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise SchemaMismatch(f"{self.decisions_path} cannot be read ({error}); mend it, or move it away") from error
 
     # -- generations ------------------------------------------------------------------------------------
 

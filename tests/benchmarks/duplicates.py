@@ -1,0 +1,76 @@
+"""Duplicates: seconds and memory over 100,000 images, and which edited copies are found, which photos are paired."""
+
+import resource
+from time import perf_counter
+
+import numpy as np
+from PIL import Image
+
+from imrec_core.comparison import Look, compare
+from imrec_core.decode import decode
+from imrec_core.duplicates import find_duplicates
+from imrec_core.edits import EDITS
+from imrec_core.generation import open_generation
+from imrec_core.index import build_generation
+from imrec_core.lake import Lake
+from tests import toy
+from tests.benchmarks.rows import Row
+from tests.benchmarks.testbed import Testbed
+
+_ROWS, _COPIES = 100_000, 0.1  # rows, and the share of them that are copies of another
+_HASHES = ("phash", "dhash")
+_FLIPPED, _FLIPPED_OF_COPIES = 0.25, 0.015  # share of the bits
+_EDITED = 64
+
+
+def measure(work: Testbed) -> list[Row]:
+    """Of hashes made from real ones without files, so that candidates are timed; then of the photos by their pixels."""
+    photos = work.built_lake("photos", work.photos)
+    many = _perturbed(work, photos)
+    started = perf_counter()
+    find_duplicates(many)
+    seconds = perf_counter() - started
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # Linux: kB
+    rows = [
+        Row("near, 100,000 images", seconds, "s", "candidates; no files to verify", at_most=20),
+        Row("peak memory", memory, "GB", "of this process so far", at_most=2),
+    ]
+    for tier in ("near", "edited"):
+        started = perf_counter()
+        found = find_duplicates(photos, tier=tier)
+        seconds = perf_counter() - started
+        rows += [
+            Row(f"{tier}, photos", seconds, "s", f"{len(open_generation(photos))} images, {found.compared} pairs"),
+            Row(f"{tier}, groups of photos", len(found), "", "look at them: real ones or false"),
+        ]
+    return rows + _recall(work)
+
+
+def _perturbed(work: Testbed, photos: Lake) -> Lake:
+    """A lake of hashes that are those of photos with bits flipped, many or few."""
+    generation, rng = open_generation(photos), np.random.default_rng(0)
+    origin = rng.integers(0, len(generation), _ROWS)
+    share = np.where(rng.random((_ROWS, 1)) < _COPIES, _FLIPPED_OF_COPIES, _FLIPPED)
+    vectors = {}
+    for name in _HASHES:
+        flips = np.packbits(rng.random((_ROWS, 64)) < share, axis=1).view(np.uint64)
+        vectors[name] = np.asarray(generation.matrix(name))[origin] ^ flips
+    lake = toy.vector_lake(work.folder / "hashes", vectors, shard_size=4096)
+    build_generation(lake)
+    return lake
+
+
+def _recall(work: Testbed) -> list[Row]:
+    """Share of edited copies whose tier is found, edit by edit."""
+    paths = sorted(path for path in work.photos.rglob("*.jpg") if "broken" not in path.parts)
+    chosen = paths[:: max(len(paths) // _EDITED, 1)][:_EDITED]
+    hits = dict.fromkeys(EDITS, 0)
+    for path in chosen:
+        data = path.read_bytes()
+        original = Look.of(data)
+        picture = Image.fromarray(np.ascontiguousarray(decode(data).pixels[..., :3]))
+        for name, edit in EDITS.items():
+            hits[name] += compare(original, Look.of(edit(picture))).tier is not None
+    return [
+        Row(f"verified: {name}", count / len(chosen), "", f"of {len(chosen)} photos") for name, count in hits.items()
+    ]

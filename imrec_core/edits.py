@@ -4,6 +4,7 @@ The demo photos are made with them, and copy detection is judged on them. They d
 picture and the version of Pillow, so the same copies come out on every machine.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -89,6 +90,31 @@ def _shown_turned_back() -> Image.Exif:
     return exif
 
 
+def _cropped(share: float) -> Callable[[Image.Image], Image.Image]:
+    """The middle of a picture, in its own proportions, without that share of its area."""
+
+    def crop(picture: Image.Image) -> Image.Image:
+        side = math.sqrt(1 - share)
+        width, height = (max(1, round(side * length)) for length in picture.size)
+        left, top = (picture.width - width) // 2, (picture.height - height) // 2
+        return picture.crop((left, top, left + width, top + height))
+
+    return crop
+
+
+def _quarter_size(picture: Image.Image) -> Image.Image:
+    width, height = picture.size
+    return picture.resize((max(1, width // 4), max(1, height // 4)), Image.Resampling.LANCZOS)
+
+
+def _contrast(picture: Image.Image) -> Image.Image:
+    return ImageEnhance.Contrast(picture).enhance(1.5)
+
+
+def _grey(picture: Image.Image) -> Image.Image:
+    return picture.convert("L").convert("RGB")
+
+
 _FINE = {"quality": 90}
 
 EDITS: dict[str, Edit] = {
@@ -108,3 +134,22 @@ EDITS: dict[str, Edit] = {
         Edit("webp", ".webp", _same, {"quality": 80}),
     )
 }
+
+COPY_PROTOCOL: dict[str, Edit] = {
+    edit.name: edit
+    for edit in (
+        *(Edit(f"jpeg{quality}", ".jpg", _same, {"quality": quality}) for quality in (75, 30, 10, 3)),
+        *(Edit(f"crop{share}", ".jpg", _cropped(share / 100), _FINE) for share in (5, 10, 20, 50, 80)),
+        EDITS["half_size"],
+        Edit("quarter_size", ".jpg", _quarter_size, _FINE),
+        *(EDITS[name] for name in ("mirrored", "turned90", "caption", "blur", "brighter")),
+        Edit("contrast", ".jpg", _contrast, _FINE),
+        Edit("grey", ".jpg", _grey, _FINE),
+    )
+}
+"""What copy detection is judged on.
+
+The number of a crop is the percentage of the *area* that is cut away around the middle, as in INRIA Copydays (Douze et
+al. 2009, doi:10.1145/1646396.1646421): of `crop80` a fifth of the area is left, 45 % of each side. The number of a JPEG
+is libjpeg's quality; unlike in Copydays the picture keeps its size.
+"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -25,6 +25,28 @@ def draw_curves(curves: Mapping[str, Mapping[str, Any]]) -> bytes:
         axes.grid(alpha=0.3)
         if len(several) > 1:
             axes.legend(fontsize="small")
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()
+
+
+def draw_precision_recall(curves: Mapping[str, Sequence[float]], recalls: Sequence[float], *, title: str = "") -> bytes:
+    """Precision/recall curves of several features in one picture.
+
+    Args:
+        curves: Precision at each of the recalls, by name.
+        recalls: Ascending, from 0 to 1.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    for i, (name, precisions) in enumerate(curves.items()):
+        # The palette has ten colours; then other strokes tell the curves apart.
+        axes.plot(recalls, precisions, label=name, linestyle=("-", "--", ":", "-.")[i // 10 % 4])
+    axes.set(title=title, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()

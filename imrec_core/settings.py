@@ -94,6 +94,7 @@ class Settings:
         histograms: Colour histograms of your own: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers), `joint`.
         projections: Features learnt from the vectors of another: `base`, `dims`, `method`, and what the method takes.
         combined: Several features as one: their names, or `feature:metric`, with weights.
+        mixes: Weights of features (or `feature:metric`) that are searched by together, by the name of the mix.
         indexes: HNSW parameters by `feature` or `feature:metric`: `m`, `ef_construction`, `ef`, `candidates`.
     """
 
@@ -110,6 +111,7 @@ class Settings:
     histograms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     projections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     combined: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    mixes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     indexes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -155,6 +157,17 @@ class Settings:
                 raise BadSettings(f"source {name!r} is {sources[name]} already; choose another name for {root}")
             sources[name] = root
         return replace(self, sources=sources)
+
+
+def mix_weights(settings: Settings, name: str) -> dict[str, float]:
+    """The weights of a mix, by `feature` or `feature:metric`.
+
+    Raises:
+        UnknownName: The lake has none of that name.
+    """
+    if name not in settings.mixes:
+        raise UnknownName("mix", name, settings.mixes)
+    return {part: float(weight) for part, weight in settings.mixes[name].items()}
 
 
 def slug(text: str) -> str:

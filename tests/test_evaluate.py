@@ -134,6 +134,14 @@ def test_command_prints_json(large_lake, short_training):
     assert found[0]["bytes_per_image"] == 16 and 0 < found[0]["kept"] <= found[0]["found"] <= 1
 
 
-@pytest.mark.parametrize("arguments", [(), ("--projections", "--dims", "a"), ("--projections", "--trials", "-1")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--projections", "--dims", "a"),
+        ("--projections", "--trials", "-1"),
+        ("--projections", "--by", "phash", "--by", "rgb_histogram"),
+        ("--projections", "--naming", "ukbench"),
+    ],
+)
 def test_wrong_usage_is_told(arguments, large_lake):
     assert run(*arguments, "--lake", str(large_lake.root)).exit_code == 2

@@ -9,7 +9,7 @@ from imrec_core import FEATURES, Feature, ImageBatch, Lake
 from imrec_core.errors import BadSettings, UnknownName
 from imrec_core.features import chosen_features, colour, known_features
 from imrec_core.reduction import METHODS
-from imrec_core.settings import DEFAULT_FEATURES
+from imrec_core.settings import DEFAULT_FEATURES, mix_weights
 from tests import toy
 
 
@@ -215,6 +215,10 @@ def indexed(name: str, *lines: str) -> str:
     return "\n".join([f'[indexes."{name}"]', *lines, ""])
 
 
+def blended(*lines: str, name: str = "look") -> str:
+    return "\n".join([f"[mixes.{name}]", *lines, ""])
+
+
 REFUSED = {
     # names
     "taken by a feature": (projected(name="phash"), "the name 'phash' is taken; choose another"),
@@ -314,12 +318,28 @@ REFUSED = {
     "half a link": (indexed("hog", "m = 16.5"), "m is 16.5; it must be from 2 to 10000"),
     "links as truth": (indexed("hog", "m = true"), "m is True; it must be from 2 to 10000"),
     "links as text": (indexed("hog", 'm = "16"'), "m is '16'; it must be from 2 to 10000"),
+    # mixes
+    "mix by a bad name": (blended("phash = 1", name='"my look"'), "the name 'my look' of a mix will not do"),
+    "mix of a stranger": (blended("phsh = 1"), "mixes.look: no feature named 'phsh'; did you mean 'phash'"),
+    "mix by a strange metric": (blended('"phash:haming" = 1'), "mixes.look: no metric of phash named 'haming'"),
+    "mix with less than nothing": (blended("phash = -0.5"), "the weight of phash is -0.5; it must be 0 or more"),
+    "mix without end": (blended("phash = inf"), "the weight of phash is inf; it must be 0 or more"),
+    "mix of no number": (blended("phash = nan"), "the weight of phash is nan; it must be 0 or more"),
+    "mix of truth": (blended("phash = true"), "the weight of phash is True; it must be 0 or more"),
+    "mix of nothing": (blended("phash = 0", "hog = 0.0"), "mixes.look: no feature has a weight above 0"),
+    "empty mix": (blended(), "mixes.look: no feature has a weight above 0"),
     # networks
     "network of nothing": ("[models.mine]\ndims = 8\ncrop = 32", "models.mine: has neither 'file' nor 'module'"),
     # tables
     "no table": ("projections = 3", "[projections] must hold a table for each name, found 3"),
     "no table within": ("[combined]\nphash = 1", "[combined] must hold a table for each name"),
 }
+
+
+def test_a_mix_takes_features_of_the_lake_s_own_and_is_none_itself(declared):
+    lake = declared(HISTOGRAM + "[mixes]\nlook = {mine = 1, 'phash:hamming_dihedral' = 0.5, hog = 0}\n")
+    assert "look" not in known_features(lake)
+    assert mix_weights(lake.settings(), "look") == {"mine": 1.0, "phash:hamming_dihedral": 0.5, "hog": 0.0}
 
 
 @pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)

@@ -6,6 +6,7 @@ feature is computed from.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from imrec_core.features.declare import FEATURES, Feature, find_feature
 from imrec_core.features.neural import network
 from imrec_core.features.projections import projection, stand_in
 from imrec_core.lake import Lake
+from imrec_core.metrics import Metric
 from imrec_core.models import Model, own_model
 from imrec_core.reduction import METHODS
 from imrec_core.settings import IndexParams, Settings
@@ -35,6 +37,15 @@ def known_features(lake: Lake) -> Mapping[str, Feature]:
     """
     settings = lake.settings()
     return {**FEATURES, **_Declarations(settings, lake.root).features}
+
+
+def check_settings(settings: Settings, base: Path) -> None:
+    """Refuse settings that name features, metrics or weights which cannot be; `base` is the folder of the lake.
+
+    Raises:
+        BadSettings, UnknownName: As above.
+    """
+    _Declarations(settings, base)
 
 
 def chosen_features(lake: Lake) -> list[Feature]:
@@ -92,6 +103,8 @@ class _Declarations:
         for name, table in settings.indexes.items():
             IndexParams.of(name, table)
             self._check_index(name)
+        for name, weights in settings.mixes.items():
+            self._check_mix(name, weights)
 
     def _refuse_bad_names(self) -> None:
         kinds = ("models", "histograms", "projections", "combined")
@@ -155,6 +168,27 @@ class _Declarations:
         if not metric.can_have_graph:
             able = ", ".join(m.name for m in feature.metrics if m.can_have_graph) or "none of its metrics"
             raise BadSettings(f"lake.toml: indexes.{name}: no index has the order of {metric.name}; it can of {able}")
+
+    def _check_mix(self, name: str, weights: Mapping[str, Any]) -> None:
+        where = f"mixes.{name}"
+        if not _NAME.fullmatch(name):
+            raise BadSettings(f"lake.toml: the name {name!r} of a mix will not do; use small letters, digits and '_'")
+        for part, weight in weights.items():
+            feature_name, _, metric_name = part.partition(":")
+            feature = self._find(where, feature_name)
+            if metric_name:
+                _found(where, feature, metric_name)
+            if type(weight) not in (int, float) or not math.isfinite(weight) or weight < 0:
+                raise BadSettings(f"lake.toml: {where}: the weight of {part} is {weight!r}; it must be 0 or more")
+        if not any(weights.values()):
+            raise BadSettings(f"lake.toml: {where}: no feature has a weight above 0")
+
+
+def _found(where: str, feature: Feature, metric: str) -> Metric:
+    try:
+        return feature.find_metric(metric)
+    except UnknownName as error:
+        raise BadSettings(f"lake.toml: {where}: {error}") from error
 
 
 def _histogram(name: str, table: Mapping[str, Any]) -> Feature:

@@ -1,0 +1,387 @@
+"""How well each feature finds what belongs together, judged by labels on a lake's own images.
+
+Every labelled image is a query in turn, and those of its own label are to be found among all other labelled images
+(leave-one-out). Images without a label are left out: nobody knows whether they belong. Distances are exact, so this
+judges features, not graphs.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imrec_core import measures
+from imrec_core.errors import QueryError, UnknownName
+from imrec_core.features import Feature
+from imrec_core.fusion import checked_weights
+from imrec_core.generation import Generation
+from imrec_core.measures import Estimate
+from imrec_core.metrics import Metric
+
+Rows = NDArray[np.int64]
+Matrix = NDArray[Any]
+Way = tuple[Feature, Metric]
+
+MAX_QUERIES = 1000
+MIX = "mix"
+
+_SEED = 20_26
+_DISTANCES = 16_000_000  # held at a time: 64 MB
+_BLOCK = 16_384  # rows held in float32 at a time
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What belongs together in a generation.
+
+    Attributes:
+        groups: A number for each row, equal for rows that belong together; -1 for one without a label.
+        queries: Rows that ask, ascending; each has another one of its group.
+        group_of_four: The groups are UKBench's, for which N-S is defined.
+    """
+
+    groups: Rows
+    queries: Rows
+    group_of_four: bool = False
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How well a feature does in a metric.
+
+    Attributes:
+        by: `feature` in its default metric, `feature:metric`, or the name of a mix.
+        measures: Mean over the queries, by name of the measure.
+        precision: At the recalls of `measures.RECALL_LEVELS`, mean over the queries.
+    """
+
+    by: str
+    measures: Mapping[str, Estimate]
+    precision: tuple[float, ...]
+
+
+# -- labels -------------------------------------------------------------------------------------------------
+
+
+def folder_labels(generation: Generation) -> Labels:
+    """The folder of an image below its source is its label; the source's name where it lies in none.
+
+    Raises:
+        QueryError: There are fewer than two folders, or none of them has two images.
+    """
+    rows = generation.rows.select(["source", "path"]).to_pylist()
+    return _labels([os.path.dirname(row["path"]) or row["source"] for row in rows], "folders")
+
+
+def csv_labels(generation: Generation, file: Path, sources: Mapping[str, Path]) -> Labels:
+    """Labels from a CSV file with the columns `path` and `label`; others are ignored.
+
+    Args:
+        file: A path in it is below its source, begins with the source's name, or is absolute.
+        sources: Root folders by name, for absolute paths.
+
+    Raises:
+        QueryError: The file cannot be read, names files that are not in the lake, or labels one twice.
+    """
+    known = _places(generation, sources)
+    labels: list[str | None] = [None] * len(generation)
+    strangers: list[str] = []
+    for path, label in _read_labels(file):
+        rows = known.get(path, [])
+        if len(rows) > 1:
+            raise QueryError(f"{file}: {path} is in several sources; write it as SOURCE/{path}")
+        if not rows:
+            strangers.append(path)
+        elif labels[rows[0]] not in (None, label):
+            raise QueryError(f"{file}: {path} is labelled {labels[rows[0]]!r} and {label!r}; keep one")
+        else:
+            labels[rows[0]] = label
+    if strangers:
+        raise QueryError(
+            f"{file} names {len(strangers)} files that are not in the lake"
+            f"{', the first five' if len(strangers) > 5 else ''}: {', '.join(strangers[:5])}"
+        )
+    return _labels(labels, str(file))
+
+
+def _read_labels(file: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            table = csv.DictReader(lines, strict=True)
+            missing = {"path", "label"} - set(table.fieldnames or ())
+            if missing:
+                raise QueryError(
+                    f"{file} has no column {' and '.join(sorted(missing))}; found are {table.fieldnames or 'none'}"
+                )
+            for row in table:
+                if not row["path"] or not row["label"]:
+                    raise QueryError(f"{file}, line {table.line_num}: a path or a label is empty")
+                yield row["path"], row["label"]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise QueryError(f"{file} cannot be read as CSV: {error}") from error
+
+
+def _places(generation: Generation, sources: Mapping[str, Path]) -> dict[str, list[int]]:
+    """Every way to name a file, and the rows that it may mean."""
+    places: dict[str, list[int]] = {}
+    for number, row in enumerate(generation.rows.select(["source", "path"]).to_pylist()):
+        names = [row["path"], f"{row['source']}/{row['path']}"]
+        if row["source"] in sources:
+            names.append(str(sources[row["source"]] / row["path"]))
+        for name in dict.fromkeys(names):
+            places.setdefault(name, []).append(number)
+    return places
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How a benchmark says by the number in a file's name what belongs together.
+
+    Attributes:
+        size: Numbers of a group.
+        first_asks: Only the first of a group is a query.
+    """
+
+    pattern: str
+    size: int
+    first_asks: bool
+
+
+NAMINGS = {
+    "holidays": Naming(r"(\d{6})", 100, True),  # 100000.jpg asks for 100001.jpg, …
+    "ukbench": Naming(r"ukbench(\d{5})", 4, False),
+}
+
+
+def named_labels(generation: Generation, naming: str) -> Labels:
+    """Groups as INRIA Holidays (`holidays`) or UKBench (`ukbench`) name their files; other files have no label.
+
+    Raises:
+        QueryError: No two files are named so.
+        UnknownName: No such naming.
+    """
+    if naming not in NAMINGS:
+        raise UnknownName("naming", naming, NAMINGS)
+    rule = NAMINGS[naming]
+    stems = [Path(path).stem for path in generation.rows["path"].to_pylist()]
+    numbers = [int(found[1]) if (found := re.fullmatch(rule.pattern, stem)) else -1 for stem in stems]
+    labels = _labels([None if n < 0 else str(n // rule.size) for n in numbers], f"names as in {naming}")
+    if not rule.first_asks:
+        return Labels(labels.groups, labels.queries, group_of_four=True)
+    first = labels.queries[[numbers[row] % rule.size == 0 for row in labels.queries]]
+    if not len(first):
+        raise QueryError(f"no file is a query of {naming}: the number of one ends in 00")
+    return Labels(labels.groups, first)
+
+
+def _labels(labels: Sequence[str | None], origin: str) -> Labels:
+    """Groups of equal labels.
+
+    Raises:
+        QueryError: Nothing can be judged by them.
+    """
+    counts = Counter(label for label in labels if label is not None)
+    if len(counts) < 2:
+        raise QueryError(
+            f"{origin}: {len(counts)} different labels; two or more are needed. Sort the images into folders, "
+            "or give a file of labels: imrec evaluate --labels FILE.csv; or without labels: imrec evaluate --copies"
+        )
+    number = {label: i for i, label in enumerate(counts)}
+    groups = np.array([-1 if label is None else number[label] for label in labels], dtype=np.int64)
+    queries = np.flatnonzero([label is not None and counts[label] > 1 for label in labels])
+    if not len(queries):
+        raise QueryError(f"{origin}: no two images have the same label, so there is nothing to be found")
+    return Labels(groups, queries)
+
+
+# -- judging ------------------------------------------------------------------------------------------------
+
+
+def judge(
+    generation: Generation,
+    labels: Labels,
+    *,
+    by: Sequence[str] = (),
+    mixes: Mapping[str, Mapping[str, float]] | None = None,
+    k: int = 5,
+    queries: int = MAX_QUERIES,
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[Judged]:
+    """Measure how well features find what belongs together.
+
+    Args:
+        by: `feature` or `feature:metric`; none given: every feature in its default metric.
+        mixes: What is judged beside them: names to weights of features, fused by their scores. None for all of `by`
+            with the same weight, since a mix can lose against its best feature.
+        k: Of precision and recall.
+        queries: Asked at most; of more a random sample, always the same.
+        progress: Told how far it is.
+
+    Raises:
+        UnknownName: No such feature or metric.
+        BadWeights: Those of a mix will not do.
+    """
+    plan = Plan.of(generation, by, mixes)
+    gallery = np.flatnonzero(labels.groups >= 0)
+    asked = sample(labels.queries, queries)
+    of_each = _measures(k, labels.group_of_four)
+    values: dict[str, dict[str, list[float]]] = {name: {measure: [] for measure in of_each} for name in plan.judged}
+    precision = {name: np.zeros(len(measures.RECALL_LEVELS)) for name in plan.judged}
+    done = 0
+    for some in parts(asked, len(gallery)):
+        progress(f"{done} of {len(asked)} queries over {len(gallery)} images")
+        done += len(some)
+        vectors = {name: as_queries(generation, way, some) for name, way in plan.ways.items()}
+        for name, distances in plan.distances(generation, vectors, gallery):
+            for row, of_query in zip(some, distances, strict=True):
+                order = np.argsort(of_query, kind="stable")  # ties in row order, as a search has them
+                relevant = (labels.groups[gallery[order]] == labels.groups[row])[gallery[order] != row]
+                for measure, measured in of_each.items():
+                    values[name][measure].append(measured(relevant))
+                precision[name] += measures.interpolated_precision(relevant) / len(asked)
+    return [
+        Judged(
+            name,
+            {measure: measures.estimate(of_queries) for measure, of_queries in values[name].items()},
+            tuple(precision[name].tolist()),
+        )
+        for name in plan.judged
+    ]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is judged, and what must be computed for it.
+
+    Attributes:
+        judged: Names, features first.
+        ways: By name, those that are judged themselves and those that are only part of a mix.
+        mixes: Weights above 0 by name, which sum to 1.
+    """
+
+    judged: tuple[str, ...]
+    ways: Mapping[str, Way]
+    mixes: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def of(
+        cls, generation: Generation, by: Sequence[str] = (), mixes: Mapping[str, Mapping[str, float]] | None = None
+    ) -> Plan:
+        """Of features and mixes as `judge` takes them.
+
+        Raises:
+            UnknownName: No such feature or metric.
+            BadWeights: Those of a mix will not do.
+        """
+        if mixes is None:
+            alike = default_mix(chosen_ways(generation, by))
+            mixes = {MIX: alike} if len(alike) > 1 else {}
+        for weights in mixes.values():
+            checked_weights(list(weights.values()))
+        alone = list(dict.fromkeys(by or generation.features))
+        shares = {
+            name: {part: weight / sum(weights.values()) for part, weight in weights.items() if weight}
+            for name, weights in mixes.items()
+        }
+        needed = dict.fromkeys([*alone, *(part for weights in shares.values() for part in weights)])
+        return cls((*alone, *mixes), chosen_ways(generation, list(needed)), shares)
+
+    def distances(
+        self, generation: Generation, queries: Mapping[str, Sequence[Matrix]], rows: Rows
+    ) -> Iterator[tuple[str, NDArray[Any]]]:
+        """What is judged and its distances `(queries, rows)`; those of a mix are its fused scores, turned round.
+
+        Args:
+            queries: By the names of `ways`, as the metric takes them.
+            rows: Of the matrices, ascending.
+        """
+        count = len(next(iter(queries.values())))
+        fused = {name: np.zeros((count, len(rows))) for name in self.mixes}
+        for name, (feature, metric) in self.ways.items():
+            distances = all_distances(metric, queries[name], generation.matrix(feature.name), rows)
+            for mix, weights in self.mixes.items():
+                if name in weights:
+                    calibration = generation.calibration(feature.name, metric.name)
+                    for i, of_query in enumerate(distances):
+                        fused[mix][i] -= weights[name] * calibration.score(of_query)
+            if name in self.judged:
+                yield name, distances
+        yield from fused.items()
+
+
+def default_mix(ways: Mapping[str, Way]) -> dict[str, float]:
+    """All alike, but those that are computed from another one among them: they would count it twice."""
+    among = {feature.name for feature, _ in ways.values()}
+    return {name: 1.0 for name, (feature, _) in ways.items() if not among & {base.name for base in feature.bases}}
+
+
+def chosen_ways(generation: Generation, by: Sequence[str]) -> dict[str, Way]:
+    """Features and metrics by the names that were given for them; every feature in its default where none was.
+
+    Raises:
+        UnknownName: No such feature or metric.
+    """
+    ways = {}
+    for name in by or generation.features:
+        feature_name, _, metric_name = name.partition(":")
+        feature = generation.feature(feature_name)
+        ways[name] = feature, feature.find_metric(metric_name) if metric_name else feature.metric
+    return ways
+
+
+def sample(rows: Rows, count: int) -> Rows:
+    """Up to `count` of the rows, ascending; the same for the same rows."""
+    return np.sort(np.random.default_rng(_SEED).permutation(rows)[:count])
+
+
+def _measures(k: int, group_of_four: bool) -> dict[str, Callable[[measures.Relevant], float]]:
+    """What is measured of each ranking, by name."""
+    of_each: dict[str, Callable[[measures.Relevant], float]] = {
+        f"P@{k}": lambda relevant: measures.precision_at_k(relevant, k),
+        f"R@{k}": lambda relevant: measures.recall_at_k(relevant, k),
+        "mAP": measures.average_precision,
+        "nDCG": measures.ndcg,
+    }
+    if group_of_four:  # the query finds itself first, and UKBench counts that
+        of_each["N-S"] = lambda relevant: measures.ns_score(np.concatenate([[True], relevant]))
+    return of_each
+
+
+def as_queries(generation: Generation, way: Way, rows: Rows) -> list[Matrix]:
+    """The vectors of rows as a metric takes queries."""
+    feature, metric = way
+    return [feature.as_query(vector, metric) for vector in np.asarray(generation.matrix(feature.name)[rows])]
+
+
+def parts(queries: Rows, rows: int) -> Iterator[Rows]:
+    """Queries in parts whose distances to so many rows fit into memory together."""
+    step = max(1, _DISTANCES // max(rows, 1))
+    yield from (queries[first : first + step] for first in range(0, len(queries), step))
+
+
+def all_distances(metric: Metric, queries: Sequence[Matrix], matrix: Matrix, rows: Rows) -> NDArray[np.float32]:
+    """Exact distances `(queries, rows)`; the matrix is read block by block, each block once.
+
+    Args:
+        queries: As the metric takes them.
+        matrix: Memory-mapped.
+        rows: Of the matrix, ascending.
+    """
+    out = np.empty((len(queries), len(rows)), np.float32)
+    every = len(rows) == len(matrix)  # then blocks are slices, not copies
+    for first in range(0, len(rows), _BLOCK):
+        part = slice(first, first + _BLOCK)
+        block = matrix[part] if every else matrix[rows[part]]
+        block = block if block.dtype == np.uint64 else np.asarray(block, np.float32)
+        for i, query in enumerate(queries):
+            out[i, part] = metric(query, block)
+    return out

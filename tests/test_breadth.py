@@ -1,0 +1,104 @@
+"""Breadth of search: recall is that of a plain count, the least that will do is noted and built with."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from imrec_core import breadth
+from imrec_core.breadth import measure_breadths, tune_breadths
+from imrec_core.errors import LakeError
+from imrec_core.features import FEATURES
+from imrec_core.generation import open_generation
+from imrec_core.index import build_generation
+from imrec_core.judging import sample
+from tests import toy
+
+GRAPH = "rgb_histogram:hellinger"
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    """A graph with few links and few candidates, so that breadth matters."""
+    histograms = np.random.default_rng(5).dirichlet(np.full(512, 0.05), size=900)
+    lake = toy.vector_lake(tmp_path_factory.mktemp("breadth") / "lake", {"rgb_histogram": histograms})
+    toy.set_to(lake, indexes={"rgb_histogram": {"m": 6, "ef_construction": 40, "candidates": 10}})
+    build_generation(lake)
+    return lake
+
+
+@pytest.fixture
+def restored(lake):
+    settings = lake.settings()
+    yield lake
+    lake.save_settings(settings)
+
+
+def plain_recall(generation, queries):
+    """Share of the ten nearest rows of a scan that the graph's candidates hold."""
+    feature, matrix = FEATURES["rgb_histogram"], np.asarray(generation.matrix("rgb_histogram"))
+    shares = []
+    for row in queries:
+        nearest = np.argsort(feature.metric(matrix[row], matrix), kind="stable")[:10]
+        candidates = generation.from_graph(GRAPH, matrix[row], generation.graphs[GRAPH].candidates)
+        shares.append(np.isin(nearest, candidates).mean())
+    return np.mean(shares)
+
+
+def test_recall_is_that_of_a_plain_count_and_grows_with_the_breadth(lake):
+    generation = open_generation(lake)
+    built = dict(generation.graphs)
+    found = measure_breadths(generation, lake.settings(), queries=60)
+    assert generation.graphs == built
+    assert [row.ef for row in found] == sorted({10, built[GRAPH].ef, *breadth.EFS})
+    assert [row.ef for row in found if row.in_use] == [built[GRAPH].ef]
+    assert found[0].recall < 0.9 < found[-1].recall
+    assert [row.recall for row in found] == sorted(row.recall for row in found)
+    assert all(row.graph == GRAPH and row.queries_per_second > 0 for row in found)
+    for row in (found[0], found[2]):
+        narrow = type(built[GRAPH])(**{**vars(built[GRAPH]), "ef": row.ef, "candidates": max(10, row.ef // 2)})
+        generation.graphs[GRAPH] = narrow
+        assert row.recall == pytest.approx(plain_recall(generation, sample(np.arange(900), 60)), abs=0.002)
+
+
+def test_least_breadth_is_noted_and_the_next_build_uses_it(restored):
+    generation = open_generation(restored)
+    measured = measure_breadths(generation, restored.settings())
+    (chosen,) = tune_breadths(restored, generation, 0.97)
+    assert chosen.ef == min(row.ef for row in measured if row.recall >= 0.97) > 10
+    (table,) = restored.settings().indexes.values()
+    assert table == {"m": 6, "ef_construction": 40, "candidates": 10, "ef": chosen.ef}
+    assert build_generation(restored).built
+    assert open_generation(restored).graphs[GRAPH].ef == chosen.ef
+
+
+def test_a_graph_without_a_table_gets_one(large_lake, tmp_path, monkeypatch):
+    noted = []
+    monkeypatch.setattr(type(large_lake), "save_settings", lambda self, settings: noted.append(settings.indexes))
+    tune_breadths(large_lake, open_generation(large_lake), 0.95, queries=20)
+    assert noted == [{"rgb_histogram": {"ef": 100}}]
+
+
+def test_recall_that_no_breadth_reaches_is_told_and_nothing_noted(restored, monkeypatch):
+    monkeypatch.setattr(breadth, "EFS", (12,))
+    generation, before = open_generation(restored), restored.settings_path.read_text()
+    generation.graphs[GRAPH] = type(generation.graphs[GRAPH])(**{**vars(generation.graphs[GRAPH]), "ef": 10})
+    with pytest.raises(LakeError, match=r"reaches recall@10 0\.\d+ at most \(at ef 12\), not 1.0; raise m"):
+        tune_breadths(restored, generation, 1.0)
+    assert restored.settings_path.read_text() == before
+
+
+def test_commands_show_and_note(imrec, restored):
+    said = imrec("evaluate", "--index", "--queries", 20, "--lake", restored.root)
+    assert said.out.splitlines()[0].split() == ["graph", "ef", "recall@10", "queries/s", "in", "use"]
+    assert said.out.count("yes") == 1
+    told = json.loads(imrec("evaluate", "--index", "--queries", 20, "--json", "--lake", restored.root).out)
+    assert {row["graph"] for row in told} == {GRAPH}
+    tuned = imrec("tune", "--recall", 0.95, "--queries", 20, "--json", "--lake", restored.root)
+    assert json.loads(tuned.out)[0]["ef"] == restored.settings().indexes["rgb_histogram"]["ef"]
+    assert "noted in lake.toml; run: imrec build" in tuned.err
+    assert imrec("tune", "--recall", 0.5, "--lake", restored.root).status == 2
+    assert imrec("evaluate", "--index", "--by", "rgb_histogram", "--lake", restored.root).status == 2
+    assert imrec("tune", "--lake", restored.root).status == 2

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from imrec_core.lake import Lake
     from imrec_core.metrics import METRICS, Metric, metric
     from imrec_core.models import MODELS, Model
-    from imrec_core.search import ImageId, Recommender
+    from imrec_core.queries import ImageId
+    from imrec_core.search import Recommender
     from imrec_core.text import Text
 
 _HOME = {
@@ -22,7 +23,7 @@ _HOME = {
     "Hit": "hits",
     "Hits": "hits",
     "ImageBatch": "decode",
-    "ImageId": "search",
+    "ImageId": "queries",
     "ImrecError": "errors",
     "Lake": "lake",
     "Metric": "metrics",

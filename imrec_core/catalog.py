@@ -115,6 +115,15 @@ def require_image(source: Source, settings: Settings, *, leave_out: Path | None 
         raise BadSource(f"source {source.name!r}: {source.root} holds no image (looked for {endings})")
 
 
+def find_images(folder: Path, settings: Settings) -> list[Path]:
+    """All image files below a folder that is no source, as a scan takes them; sorted.
+
+    Raises:
+        BadSource: It is missing, no folder, or cannot be listed.
+    """
+    return sorted(folder / path for path, _, _ in _image_files(Source("", folder), settings, None))
+
+
 def _image_files(source: Source, settings: Settings, leave_out: Path | None) -> Iterator[tuple[str, int, int]]:
     """Relative path, size and mtime of each file that is to be taken."""
     if not source.root.is_dir():

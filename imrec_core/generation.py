@@ -69,6 +69,7 @@ class Generation:
         features: What is noted of each feature that can be searched by.
         graphs: By `feature:metric`.
         outdated: Features that are declared otherwise since.
+        joint: Calibrations of several features fused, kept for the next search; by feature, metric and weight.
 
     Raises:
         StaleIndex: A file is missing, of another size, or of a version that this imrec does not read.
@@ -86,6 +87,7 @@ class Generation:
         self._loading = threading.Lock()
         self._graphs: dict[str, Any] = {}
         self._matrices: dict[str, Matrix] = {}
+        self.joint: dict[tuple[tuple[str, str, float], ...], Calibration] = {}
 
     def __len__(self) -> int:
         return int(self.facts["rows"])
@@ -118,7 +120,7 @@ class Generation:
         numbers, rows = self._ids
         try:
             wanted = np.uint64(int(image_id, 16))
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, TypeError):
             raise QueryError(f"{image_id!r} is no image_id; one has 16 hex digits") from None
         at = int(np.searchsorted(numbers, wanted))
         if at == len(numbers) or numbers[at] != wanted:

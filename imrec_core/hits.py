@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,13 +15,25 @@ from PIL import Image
 
 from imrec_core.contact_sheet import Cell, draw
 
+Shown = Path | Image.Image
+"""A query as a contact sheet shows it."""
+
 
 @dataclass(frozen=True)
 class Part:
-    """What one feature says of a hit: its distance, and the score that it means in this gallery."""
+    """What one feature says of a hit.
+
+    Attributes:
+        distance: To the likes, pooled.
+        score: What that distance means in this gallery, 0 to 1; see `Calibration.score`.
+        rank: By that distance among the images that were ranked, from 1; equal ones share theirs.
+        unlike: Score of its distance to the nearest unlike, times the weight of that; 0 without unlikes.
+    """
 
     distance: float
     score: float
+    rank: int
+    unlike: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -29,9 +41,9 @@ class Hit:
     """One result.
 
     Attributes:
-        rank: From 1.
+        rank: From 1, the best; `order_by` changes the order of the hits, not this.
         path: Of the file, to be opened.
-        score: 1 for identical, 0 for as far as random images are; see `Calibration.score`.
+        score: 1 for identical, 0 for as far as random images are, or as near to an unlike as to the likes.
         parts: By feature as it was asked for.
     """
 
@@ -45,17 +57,27 @@ class Hit:
 
 @dataclass(frozen=True)
 class Hits(Sequence[Hit]):
-    """The results of a search, best first.
+    """The results of a search, best first or as `order_by` says.
 
     Attributes:
-        plan: How they were found: scan or graph, and how many candidates.
+        plan: How they were found: scan or graph, how many candidates, how many of them a cut left.
         generation: Id of the generation that answered.
+        cut: Images that were ranked and are farther than `max_false_match_rate` allows. Without hits, and with more
+            than 0 here, there is no good match.
+        likes, unlikes: The queries as a contact sheet shows them; words and vectors are left out.
     """
 
     hits: tuple[Hit, ...]
     plan: str
     generation: str
-    query: Path | Image.Image | None = None
+    cut: int = 0
+    likes: tuple[Shown, ...] = ()
+    unlikes: tuple[Shown, ...] = ()
+
+    @property
+    def query(self) -> Shown | None:
+        """The first of the likes that can be shown."""
+        return self.likes[0] if self.likes else None
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
@@ -75,7 +97,7 @@ class Hits(Sequence[Hit]):
         return [asdict(hit) for hit in self.hits]
 
     def to_polars(self) -> pl.DataFrame:
-        """A row per hit: rank, image_id, source, path, score, then `<feature>_distance` and `<feature>_score`."""
+        """A row per hit: rank, image_id, source, path, score, then `<feature>_distance` and so on for each `Part`."""
         return pl.DataFrame(self.to_arrow())
 
     def to_arrow(self) -> pa.Table:
@@ -88,20 +110,24 @@ class Hits(Sequence[Hit]):
             "score": pa.array([h.score for h in self], pa.float64()),
         }
         for name in self.hits[0].parts if self.hits else ():
-            columns[f"{name}_distance"] = pa.array([h.parts[name].distance for h in self])
-            columns[f"{name}_score"] = pa.array([h.parts[name].score for h in self])
+            for field in fields(Part):
+                columns[f"{name}_{field.name}"] = pa.array([getattr(h.parts[name], field.name) for h in self])
         return pa.table(columns)
 
     def to_json(self) -> str:
-        """The hits as one JSON document, with the generation that answered and the plan."""
-        answer = {"generation": self.generation, "plan": self.plan, "hits": self.to_dicts()}
-        return json.dumps(answer, ensure_ascii=False)
+        """The hits as one JSON document, with the generation that answered, the plan and what was cut."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {"generation": self.generation, "plan": self.plan, "cut": self.cut, "hits": self.to_dicts()}
 
     def contact_sheet(self, path: str | os.PathLike[str], *, title: str = "") -> None:
-        """Write a picture of the query and its hits, with the scores."""
+        """Write a picture of the queries and the hits, with the scores."""
         draw([(title, self.cells())]).save(path)
 
     def cells(self) -> list[Cell]:
-        """The query and its hits as cells of a contact sheet."""
-        query = [Cell(self.query, ("query",), framed=True)] if self.query is not None else []
-        return query + [Cell(Path(h.path), (f"{h.score:.3f}", Path(h.path).name)) for h in self]
+        """The queries and the hits as cells of a contact sheet."""
+        asked = [Cell(like, ("query",), framed=True) for like in self.likes]
+        asked += [Cell(unlike, ("unlike",), framed=True) for unlike in self.unlikes]
+        return asked + [Cell(Path(h.path), (f"{h.score:.3f}", Path(h.path).name)) for h in self]

@@ -288,7 +288,7 @@ def _tuned(generation: Generation, fixed: Mapping[str, int]) -> dict[str, GraphF
     tuned = {}
     queries = _sample(len(generation), _RECALL_QUERIES)
     for name, graph in generation.graphs.items():
-        users = _users(generation, name)
+        users = graph_users(generation, name)
         exact = {
             label: generation.scan(f.name, metric, generation.matrix(f.name)[queries], 10)
             for label, (f, metric) in users.items()
@@ -312,7 +312,7 @@ def _tuned(generation: Generation, fixed: Mapping[str, int]) -> dict[str, GraphF
     return tuned
 
 
-def _users(generation: Generation, graph: str) -> dict[str, tuple[Feature, Metric]]:
+def graph_users(generation: Generation, graph: str) -> dict[str, tuple[Feature, Metric]]:
     """What a graph gives candidates for and is measured by: features in their default metric, and its own."""
     users = {}
     for feature in map(generation.feature, generation.features):

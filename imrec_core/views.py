@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def query(lake: Lake, sql: str) -> duckdb.DuckDBPyRelation:
 
 
 class RowFilter:
-    """Conditions over the rows of one generation; they can read nothing else and write nothing.
+    """Conditions and orders over the rows of one generation; they can read nothing else and write nothing.
 
     Args:
         rows_path: The generation's `rows.parquet`.
@@ -92,13 +93,35 @@ class RowFilter:
         Raises:
             BadFilter: `where` is no condition over the rows.
         """
-        try:
-            cursor = self._connection.cursor()  # a cursor per call: threads may filter at the same time
-            kept = cursor.table("rows").filter(where).project("row").fetchnumpy()["row"]
-        except (duckdb.Error, RuntimeError) as error:
-            columns = ", ".join(c[0] for c in self._connection.execute("DESCRIBE rows").fetchall())
-            raise BadFilter(f"where: {str(error).splitlines()[0]} (columns: {columns})") from error
+        with self._told("where", where):
+            kept = self._rows().filter(where).project("row").fetchnumpy()["row"]
         return np.sort(np.asarray(kept, dtype=np.int64))
+
+    def places(self, rows: NDArray[np.int64], order_by: str) -> NDArray[np.int64]:
+        """The place of each row in an order over the columns, from 1; equal ones share theirs.
+
+        Raises:
+            BadFilter: `order_by` is no order over the rows.
+        """
+        with self._told("order_by", order_by):
+            among = f"row IN ({', '.join(map(str, rows.tolist()))})" if len(rows) else "false"
+            place = f"dense_rank() OVER (ORDER BY {order_by}) AS place"
+            found = self._rows().filter(among).project(f"row, {place}").fetchnumpy()
+        by_row = dict(zip(found["row"].tolist(), found["place"].tolist(), strict=True))
+        return np.array([by_row[row] for row in rows.tolist()], dtype=np.int64)
+
+    def _rows(self) -> duckdb.DuckDBPyRelation:
+        return self._connection.cursor().table("rows")  # a cursor per call: threads may filter at the same time
+
+    @contextmanager
+    def _told(self, name: str, condition: object) -> Iterator[None]:
+        if not isinstance(condition, str):
+            raise BadFilter(f"{name} is {condition!r}; it must be SQL over the rows, as a string")
+        try:
+            yield
+        except (duckdb.Error, RuntimeError, UnicodeError) as error:
+            columns = ", ".join(c[0] for c in self._connection.cursor().execute("DESCRIBE rows").fetchall())
+            raise BadFilter(f"{name}: {str(error).splitlines()[0]} (columns: {columns})") from error
 
 
 def failures(lake: Lake) -> list[dict[str, Any]]:

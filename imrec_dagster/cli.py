@@ -7,25 +7,21 @@ them, so that the others answer at once.
 import json
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from imrec_core.errors import ImrecError
 from imrec_core.lake import Lake
-from imrec_dagster.words import from_here, table
+from imrec_dagster.copying import compare, duplicates
+from imrec_dagster.measuring import evaluate, tune
+from imrec_dagster.options import json_option, lake_option, show
+from imrec_dagster.searching import search
 
 if TYPE_CHECKING:
-    from imrec_core.hits import Hits
     from imrec_core.models import Model
-
-lake_option = click.option(
-    "--lake", envvar="IMREC_LAKE", default="data_lake", show_default=True, help="Folder of the lake (or IMREC_LAKE)."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -89,110 +85,15 @@ def ui(port: int, lake: str) -> None:
 
 # -- searching ----------------------------------------------------------------------------------------------
 
-
-@imrec.command()
-@click.argument("image")
-@click.option("-k", default=5, show_default=True, help="How many to show.")
-@click.option("--by", multiple=True, metavar="FEATURE[:METRIC][=WEIGHT]", help="What counts; repeat to combine.")
-@click.option("--where", metavar="SQL", help="Condition over the rows, such as: width >= 800 AND source = 'holiday'")
-@click.option("--exact", is_flag=True, help="Look at every image instead of asking the graphs.")
-@click.option("--sheet", type=click.Path(dir_okay=False), help="Write a picture of the query and its hits.")
-@json_option
-@lake_option
-def search(
-    image: str,
-    k: int,
-    by: tuple[str, ...],
-    where: str | None,
-    exact: bool,
-    sheet: str | None,
-    as_json: bool,
-    lake: str,
-) -> None:
-    """Find the images most like IMAGE: a file, the image_id of one in the lake, or "text:words"."""
-    from imrec_core.search import ImageId, Recommender
-    from imrec_core.text import Text
-
-    weights = _weights(by)
-    recommender = Recommender.open(lake)
-    query: ImageId | Text | str = image
-    if image.startswith("text:"):
-        query = Text(image.removeprefix("text:"))
-    elif len(image) == 16 and not Path(image).exists():
-        query = ImageId(image)
-    hits = recommender.search(query, k=k, by=weights, where=where, exact=exact)
-    if sheet:
-        title = f"{image} by {', '.join(by) or recommender.generation.default_feature}"
-        try:
-            hits.contact_sheet(sheet, title=title)
-        except (OSError, ValueError) as error:  # ValueError: Pillow knows no format by that ending
-            raise click.BadParameter(f"cannot write {sheet}: {error}", param_hint="--sheet") from error
-    click.echo(hits.to_json() if as_json else _hits_table(hits))
-
-
-def _weights(by: Sequence[str]) -> dict[str, float] | None:
-    """`--by phash=0.5 --by rgb_histogram` as a mapping; None where nothing was said."""
-    weights = {}
-    for text in by:
-        name, equals, weight = text.partition("=")
-        try:
-            weights[name] = float(weight) if equals else 1.0
-        except ValueError:
-            raise click.BadParameter(f"the weight in {text!r} is no number", param_hint="--by") from None
-    return weights or None
-
-
-def _hits_table(hits: "Hits") -> str:
-    if not hits:
-        return "no image left to compare with"
-    names = list(hits[0].parts)
-    rows = [
-        [str(h.rank), f"{h.score:.3f}", *(f"{h.parts[n].distance:.4g}" for n in names), h.image_id, from_here(h.path)]
-        for h in hits
-    ]
-    return table(["", "score", *names, "image_id", "path"], rows)
+imrec.add_command(search)
+imrec.add_command(duplicates)
+imrec.add_command(compare)
 
 
 # -- measuring ----------------------------------------------------------------------------------------------
 
-
-@imrec.command()
-@click.option("--projections", is_flag=True, help="Learnt projections of a feature, each in several sizes.")
-@click.option("--by", metavar="FEATURE", help="What is projected; the lake's first feature by default.")
-@click.option("--dims", metavar="A,B,…", help="Sizes; 32,64,128 by default.")
-@click.option("--trials", type=click.IntRange(0), help="Trials of the autoencoder's search for settings.")
-@json_option
-@lake_option
-def evaluate(projections: bool, by: str | None, dims: str | None, trials: int | None, as_json: bool, lake: str) -> None:
-    """Measure how much of a search is left after a projection, fitted on the images that are searched."""
-    if not projections:
-        raise click.UsageError("say what to evaluate: --projections")
-    from imrec_core.evaluate import compare_in
-    from imrec_core.generation import open_generation
-
-    def progress(line: str) -> None:
-        click.echo(line, err=True)
-
-    found = compare_in(open_generation(Lake(lake)), by, dims=_numbers(dims), trials=trials, progress=progress)
-    rows = [
-        {
-            "method": quality.method,
-            "dims": quality.dims,
-            "10 nearest kept": round(quality.kept, 3),
-            "among 100": round(quality.found, 3),
-            "bytes": quality.bytes_per_image,
-            "seconds": round(quality.seconds, 2),
-        }
-        for quality in found
-    ]
-    _show(as_json, [asdict(quality) for quality in found] if as_json else rows, list(rows[0]) if rows else [])
-
-
-def _numbers(text: str | None) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",")] if text else []
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of numbers", param_hint="--dims") from None
+imrec.add_command(evaluate)
+imrec.add_command(tune)
 
 
 # -- looking ------------------------------------------------------------------------------------------------
@@ -228,7 +129,7 @@ def features(as_json: bool, lake: str) -> None:
         }
         for f in known_features(Lake(lake)).values()
     ]
-    _show(as_json, listed, ["name", "group", "dims", "metrics", "summary"])
+    show(as_json, listed, ["name", "group", "dims", "metrics", "summary"])
 
 
 @imrec.command()
@@ -275,7 +176,7 @@ def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None,
         }
         for m in chosen
     ]
-    _show(as_json, listed, list(listed[0]))
+    show(as_json, listed, list(listed[0]))
 
 
 def _show_agreement(chosen: "list[Model]", photos: str | None, as_json: bool) -> None:
@@ -300,7 +201,7 @@ def _show_agreement(chosen: "list[Model]", photos: str | None, as_json: bool) ->
             }
             for row in rows
         ]
-    _show(as_json, rows, list(rows[0]) if rows else [])
+    show(as_json, rows, list(rows[0]) if rows else [])
 
 
 @imrec.command()
@@ -310,7 +211,7 @@ def failures(as_json: bool, lake: str) -> None:
     """List the images that could not be read or decoded, with the reason."""
     from imrec_core.views import failures as failed_images
 
-    _show(as_json, failed_images(Lake(lake)), ["source", "path", "error"])
+    show(as_json, failed_images(Lake(lake)), ["source", "path", "error"])
 
 
 @imrec.command()
@@ -332,21 +233,6 @@ def sql(statement: str, as_csv: bool, as_json: bool, lake: str) -> None:
 
 
 # -- words --------------------------------------------------------------------------------------------------
-
-
-def _show(as_json: bool, rows: list[dict[str, Any]], columns: list[str]) -> None:
-    if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False))
-    elif rows:
-        click.echo(table(columns, [[_cell(row[c]) for c in columns] for row in rows]))
-    else:
-        click.echo("none")
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool) or value is None:
-        return "yes" if value else ""
-    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

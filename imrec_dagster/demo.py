@@ -8,7 +8,8 @@ import click
 from imrec_core.contact_sheet import draw
 from imrec_core.demo import prepare
 from imrec_core.lake import Lake
-from imrec_core.search import ImageId, Query, Recommender
+from imrec_core.queries import ImageId, Query
+from imrec_core.search import Recommender
 from imrec_dagster.command import run_build
 from imrec_dagster.words import from_here
 

@@ -48,9 +48,18 @@ LAYERS = (
     ("extract",),  # pictures → tables
     ("fit", "check"),  # tables → what is learnt from them, what is wrong with them
     ("views",),  # SQL over the tables
-    ("calibration", "contact_sheet", "fusion", "plots"),  # plain numbers and drawing, for those below
+    ("calibration", "contact_sheet", "fusion", "measures", "plots"),  # plain numbers and drawing, for those below
     ("generation", "hits"),  # opens what index builds; what a search gives back
-    ("index",),  # builds generations
+    ("index", "queries"),  # builds generations; what is asked for
+    ("candidates", "comparison", "cliques", "decisions"),  # which images may be copies, which are, who belongs together
+    ("duplicates",),  # copies in a lake
+    ("move_plan",),  # carries them away
+    ("describe", "pooling"),  # queries as vectors; several of them as one
+    ("cutoff",),  # what is near enough to be a match
+    ("ranking",),  # which rows are the answer, in which order
+    ("judging",),  # how good the answers are, by labels
+    ("breadth", "copies"),  # how much graphs find; how good the answers are, by copies
+    ("tuning",),  # weights that make them better
     ("search", "status", "docs", "evaluate"),  # what is asked of a lake, and of the declarations
 )
 LEVEL = {f"imrec_core.{name}": level for level, layer in enumerate(LAYERS) for name in layer}

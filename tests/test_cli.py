@@ -106,7 +106,7 @@ def test_search_prints_json_for_programs(imrec, gallery):
     assert [hit["rank"] for hit in hits] == [1, 2, 3, 4]
     assert hits[0]["path"] == str(photo(gallery))
     assert set(hits[0]["parts"]) == {"phash", "rgb_histogram:manhattan"}
-    assert hits[0]["parts"]["phash"] == {"distance": 0.0, "score": 1.0}
+    assert hits[0]["parts"]["phash"] == {"distance": 0.0, "score": 1.0, "rank": 1, "unlike": 0.0}
 
 
 def test_search_with_a_condition_keeps_to_it(imrec, gallery):
@@ -132,6 +132,62 @@ def test_search_writes_a_contact_sheet(imrec, gallery, tmp_path):
     assert found.status == 0
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 300
+
+
+def test_search_by_several_images_takes_likes_unlikes_and_weights(imrec, gallery):
+    a, b, c = (photo(gallery, f"photo_00{n}.jpg") for n in (1, 5, 6))
+    asked = imrec("search", a, "+", f"0.5:{b}", "-", f"2:{c}", "--pool", "best", "--json", "--lake", gallery.root)
+    told = json.loads(asked.out)
+    expected = imrec_core.Recommender.open(gallery).search(like=[(b, 1), (a, 2)], unlike=[(c, 4)], pool="best")
+    assert told == expected.to_dict() == json.loads(expected.to_json())
+    again = imrec("search", f"0.5:{b}", a, "--unlike", f"2:{c}", "--pool", "best", "--json", "--lake", gallery.root)
+    assert json.loads(again.out) == told
+    back = imrec("search", f"0.5:{b}", "-", f"2:{c}", "+", a, "--pool", "best", "--json", "--lake", gallery.root)
+    assert json.loads(back.out) == told
+
+
+def test_file_whose_name_looks_like_a_weight_is_the_file(imrec, gallery, tmp_path):
+    (tmp_path / "0.5:b.jpg").write_bytes(photo(gallery).read_bytes())
+    found = json.loads(imrec("search", "0.5:b.jpg", "-k", 1, "--json", "--lake", gallery.root).out)
+    assert found["hits"][0]["path"] == str(photo(gallery))
+
+
+def test_search_that_is_cut_says_that_there_is_no_good_match(imrec, gallery):
+    asked = ("search", ids(gallery)["photo_003.jpg"], "--max-false-match-rate", "1e-9", "--lake", gallery.root)
+    assert imrec(*asked).out == "no good match\n"
+    told = json.loads(imrec(*asked, "--json").out)
+    assert told["hits"] == [] and told["cut"] == 22 and "0 of them within a false match rate of 1e-09" in told["plan"]
+
+
+def test_search_passes_on_how_to_fuse_order_and_choose(imrec, gallery):
+    how = {"fuse": "rrf", "order_by": "path DESC", "distinct": "content", "diversify": 0.4, "max_false_match_rate": 0.9}
+    options = [word for name, value in how.items() for word in (f"--{name.replace('_', '-')}", value)]
+    by = ("--by", "phash", "--by", "rgb_histogram")
+    told = json.loads(imrec("search", photo(gallery), *options, *by, "--json", "--lake", gallery.root).out)
+    expected = imrec_core.Recommender.open(gallery).search(photo(gallery), by=["phash", "rgb_histogram"], **how)
+    assert told == expected.to_dict() and len(told["hits"]) == 5
+
+
+def test_each_image_of_a_folder_or_glob_is_a_search_in_a_line_of_its_own(imrec, gallery):
+    folder = photo(gallery).parent
+    found = imrec("search", folder, "--each", "-k", 2, "--lake", gallery.root)
+    lines = [json.loads(line) for line in found.out.splitlines()]
+    assert found.status == 0 and "3 images could not be read" in found.err
+    assert [line["query"] for line in lines] == sorted(str(path) for path in folder.iterdir())
+    good = [line for line in lines if "hits" in line]
+    assert len(good) == 20 + len(ODD) and all(line["hits"][0]["path"] == line["query"] for line in good)
+    assert all(
+        line["error"].startswith(("UnreadableImage: ", "TruncatedImage: ")) for line in lines if line not in good
+    )
+    some = imrec("search", folder / "photo_00*.jpg", "--each", "-k", 2, "--lake", gallery.root)
+    assert [json.loads(line) for line in some.out.splitlines()] == [x for x in good if "photo_00" in x["query"]]
+
+
+def test_each_of_nothing_and_with_unlikes_is_refused(imrec, gallery, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "no image to search for" in complaint(imrec("search", "empty", "--each", "--lake", gallery.root))
+    refused = imrec("search", photo(gallery), "--each", "--unlike", "x.jpg", "--lake", gallery.root)
+    assert refused.status == 2 and "--each is for likes alone" in refused.err
 
 
 def test_status_tells_a_person_and_a_program_the_same(imrec, gallery):
@@ -383,6 +439,16 @@ def test_name_that_another_folder_has_is_refused(imrec, tmp_path):
         (("photo_003.jpg", "-k", "-3"), "k is -3"),
         (("photo_003.jpg", "--by", "phash=-1"), "weight"),
         (("photo_003.jpg", "--by", "phash=nan"), "weight"),
+        (("photo_003.jpg", "photo_003.jpg"), "given twice"),
+        (("photo_003.jpg", "-", "photo_003.jpg"), "both a like and an unlike"),
+        (("-", "photo_003.jpg"), "give an image to search for"),
+        (("0:photo_003.jpg",), "all likes weigh 0"),
+        (("photo_003.jpg", "--pool", "bets"), "did you mean 'best'?"),
+        (("photo_003.jpg", "--fuse", "rff"), "did you mean 'rrf'?"),
+        (("photo_003.jpg", "--distinct", "contents"), "did you mean 'content'?"),
+        (("photo_003.jpg", "--diversify", "2"), "diversify is 2.0"),
+        (("photo_003.jpg", "--max-false-match-rate", "0"), "max_false_match_rate is 0.0"),
+        (("photo_003.jpg", "--order-by", "widht"), "order_by: "),
         (("photo_003.jpg", "--where", "widht > 3"), "widht"),
         (("photo_003.jpg", "--where", "width >"), "where: "),
         (("photo_003.jpg", "--where", "true; DROP TABLE rows"), "where: "),

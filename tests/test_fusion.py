@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imrec_core.errors import BadWeights
-from imrec_core.fusion import fuse
+from imrec_core.fusion import FUSIONS, diversified, fuse
 
 weights_and_scores = st.integers(1, 5).flatmap(
     lambda n: st.tuples(
@@ -50,3 +50,47 @@ def test_feature_of_weight_0_does_not_count(asked):
 def test_weights_that_cannot_be_averaged_with_are_refused(weights):
     with pytest.raises(BadWeights, match="0 or more, finite, and not all 0"):
         fuse([np.ones(3)] * len(weights), weights)
+
+
+# -- every way to fuse --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+@given(asked=weights_and_scores, scale=st.floats(0.01, 100))
+def test_scale_of_weights_and_order_of_features_are_nothing_to_any_fusion(name, asked, scale):
+    weights, scores = asked
+    fused = FUSIONS[name](scores, weights)
+    np.testing.assert_allclose(FUSIONS[name](scores, [w * scale for w in weights]), fused, atol=1e-9)
+    np.testing.assert_allclose(FUSIONS[name](scores[::-1], weights[::-1]), fused, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+@given(asked=weights_and_scores)
+def test_row_that_is_no_worse_by_any_feature_is_no_worse_by_any_fusion(name, asked):
+    weights, scores = asked
+    fused, each = FUSIONS[name](scores, weights), np.stack(scores)
+    no_worse = (each[:, :, None] >= each[:, None, :]).all(axis=0)
+    assert (fused[:, None] >= fused[None, :] - 1e-9)[no_worse].all()
+
+
+def test_reciprocal_ranks_share_the_better_place():
+    fused = FUSIONS["rrf"]([np.array([0.5, 0.9, 0.5, 0.1])], [2])
+    np.testing.assert_allclose(fused, [61 / 62, 61 / 61, 61 / 62, 61 / 64])
+
+
+def test_distribution_based_scores_of_equal_rows_are_in_the_middle():
+    assert FUSIONS["dbsf"]([np.full(5, 0.3)], [1]).tolist() == [0.5] * 5
+    assert FUSIONS["dbsf"]([np.empty(0)], [1]).tolist() == []
+    scores = np.random.default_rng(0).normal(3, 0.2, 1000)
+    expected = (scores - (scores.mean() - 3 * scores.std())) / (6 * scores.std())
+    np.testing.assert_allclose(FUSIONS["dbsf"]([scores], [1]), expected)
+
+
+@given(st.integers(1, 30), st.floats(0, 1))
+def test_diverse_rows_are_different_and_begin_with_the_best(count, diversity):
+    rng = np.random.default_rng(count)
+    scores = np.sort(rng.random(20))[::-1]
+    alike = rng.random((20, 20))
+    taken = diversified(scores, lambda i: alike[i], count, diversity)
+    assert len(set(taken.tolist())) == len(taken) == min(count, 20) and (taken[0] == 0 or diversity == 1)
+    assert diversified(scores, lambda i: alike[i], 20, 0).tolist() == list(range(20))

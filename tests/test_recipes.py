@@ -10,6 +10,7 @@ from imrec_core.features import chosen_features, known_features
 from imrec_core.models import own_model
 from imrec_core.reduction import METHODS
 from imrec_core.settings import IndexParams, parse
+from imrec_core.tuning import MEASURES
 from imrec_dagster.cli import imrec
 from tests.toy import new_lake
 
@@ -43,7 +44,8 @@ def test_every_name_in_the_tables_is_known():
     rows = [line for line in RECIPES.splitlines() if line.startswith("| ") and "---" not in line]
     named = {name for row in rows for name in re.findall(r"`:?([a-z][a-z0-9_]+)`", row.partition(" | ")[2])}
     settings = {"landmarks", "trials", "seconds", "base", "dims", "m", "ef_construction", "ef"}
-    unknown = named - FEATURES.keys() - METRICS.keys() - METHODS.keys() - settings
+    columns = {"path", "label"}
+    unknown = named - FEATURES.keys() - METRICS.keys() - METHODS.keys() - MEASURES.keys() - settings - columns
     assert len(named) > 30 and not unknown
 
 

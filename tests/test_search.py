@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, catalog
-from imrec_core import search as search_module
+from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, Text, catalog
+from imrec_core import describe as describe_module
+from imrec_core import ranking as ranking_module
 from imrec_core.decode import decode
 from imrec_core.errors import (
     BadFilter,
@@ -98,8 +99,8 @@ def test_image_of_the_gallery_is_not_a_hit_for_itself_but_its_copy_is(new_lake):
 
 
 def test_image_id_needs_neither_file_nor_network(recommender, monkeypatch):
-    monkeypatch.setattr(search_module, "decode", lambda *a, **k: pytest.fail("decoded"))
-    monkeypatch.setattr(search_module, "load_encoder", lambda *a, **k: pytest.fail("loaded a network"))
+    monkeypatch.setattr(describe_module, "decode", lambda *a, **k: pytest.fail("decoded"))
+    monkeypatch.setattr(describe_module, "load_encoder", lambda *a, **k: pytest.fail("loaded a network"))
     assert len(recommender.search(identity("photo_001.jpg"), by=SEVERAL)) == 5
 
 
@@ -133,14 +134,14 @@ def test_words_find_what_is_near_to_them_also_in_a_projection(tmp_path, monkeypa
     build_generation(lake)
     asked = []
     monkeypatch.setattr(
-        search_module, "encode_text", lambda model, texts: asked.append((model.name, texts)) or vectors[17:18]
+        describe_module, "encode_text", lambda model, texts: asked.append((model.name, texts)) or vectors[17:18]
     )
     recommender = Recommender.open(lake)
     for by in (None, "clip_vit_b32", "a", "b", ["a", "clip_vit_b32"]):
-        assert recommender.search(search_module.Text("a red car"), by=by)[0].image_id == identity("000017.jpg").value
+        assert recommender.search(Text("a red car"), by=by)[0].image_id == identity("000017.jpg").value
         assert asked[-1] == ("clip_vit_b32", ["a red car"])
     with pytest.raises(QueryError, match="phash does not understand text"):
-        recommender.search(search_module.Text("a red car"), by=["a", "phash"])
+        recommender.search(Text("a red car"), by=["a", "phash"])
 
 
 # -- how many, and in which order ---------------------------------------------------------------------------
@@ -285,7 +286,7 @@ def test_image_of_the_gallery_gets_as_many_hits_from_a_graph_as_it_asks_for(larg
 
 
 def test_where_over_a_graph_gives_what_the_exact_scan_gives(large, monkeypatch):
-    monkeypatch.setattr(search_module, "_SCAN_AT_MOST", 0)
+    monkeypatch.setattr(ranking_module, "_SCAN_AT_MOST", 0)
     shared = 0
     for row in range(0, 700, 25):
         asked = {"k": 5, "where": "row % 10 <> 3", "by": "rgb_histogram"}
@@ -297,7 +298,7 @@ def test_where_over_a_graph_gives_what_the_exact_scan_gives(large, monkeypatch):
 
 
 def test_where_that_a_graph_cannot_satisfy_is_scanned(large, monkeypatch):
-    monkeypatch.setattr(search_module, "_SCAN_AT_MOST", 0)
+    monkeypatch.setattr(ranking_module, "_SCAN_AT_MOST", 0)
     query = gallery_query(large, 4)
     farthest = large.search(query, k=700, exact=True)[-1]
     hits = large.search(query, k=3, where=f"image_id = '{farthest.image_id}'")
@@ -478,10 +479,11 @@ def test_hit_has_the_path_of_its_file(recommender, photos):
         assert hit.image_id == catalog.image_id("photos", Path(hit.path).relative_to(photos).as_posix())
 
 
-def test_tables_have_a_row_per_hit_and_two_columns_per_feature(recommender, photos):
+def test_tables_have_a_row_per_hit_and_a_column_per_fact_of_a_feature(recommender, photos):
     hits = recommender.search(photos / "photo_003.jpg", k=7, by=["phash", "rgb_histogram:manhattan"])
-    names = ["rank", "image_id", "source", "path", "score", "phash_distance", "phash_score",
-             "rgb_histogram:manhattan_distance", "rgb_histogram:manhattan_score"]  # fmt: skip
+    parts = [f"{by}_{fact}" for by in ("phash", "rgb_histogram:manhattan")
+             for fact in ("distance", "score", "rank", "unlike")]  # fmt: skip
+    names = ["rank", "image_id", "source", "path", "score", *parts]
     table, frame = hits.to_arrow(), hits.to_polars()
     assert table.column_names == frame.columns == names and len(table) == len(frame) == 7
     assert frame["rank"].dtype == pl.Int64 and frame["score"].dtype == pl.Float64
@@ -500,7 +502,8 @@ def test_json_holds_the_hits_and_how_they_were_found(recommender, photos):
     document = json.loads(hits.to_json())
     assert document["generation"] == hits.generation and document["plan"] == hits.plan
     assert document["hits"] == hits.to_dicts()
-    assert document["hits"][0]["parts"]["phash"] == {"distance": 0.0, "score": 1.0}
+    assert document["cut"] == 0
+    assert document["hits"][0]["parts"]["phash"] == {"distance": 0.0, "score": 1.0, "rank": 1, "unlike": 0.0}
 
 
 def test_query_is_shown_whatever_it_was(recommender, photos, tmp_path):
@@ -520,12 +523,3 @@ def test_search_leaves_the_query_alone(recommender):
     recommender.search(image, by=SEVERAL)
     np.testing.assert_array_equal(array, before)
     np.testing.assert_array_equal(np.asarray(image), before)
-
-
-def test_like_may_be_a_list_of_one_and_no_more(recommender, photos):
-    path = photos / "photo_007.jpg"
-    one = recommender.search(path, by="phash")
-    assert recommender.search(like=[path], by="phash").hits == one.hits
-    for wrong in ([], [path, path]):
-        with pytest.raises(QueryError, match="one at a time"):
-            recommender.search(like=wrong, by="phash")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,15 +107,20 @@ def toy_lake(folder: Path) -> Lake:
     return lake
 
 
-def vector_lake(root: Path, vectors: Mapping[str, NDArray[Any]], *, shard_size: int = 1000) -> Lake:
-    """A lake whose tables hold the given vectors, feature by feature, for pictures that were never there."""
+def vector_lake(
+    root: Path, vectors: Mapping[str, NDArray[Any]], *, shard_size: int = 1000, names: Sequence[str] = ()
+) -> Lake:
+    """A lake whose tables hold the given vectors, feature by feature, for pictures that were never there.
+
+    Their files are called `000000.jpg` and so on, or by the names that are given.
+    """
     count = len(next(iter(vectors.values())))
     features = tuple(vectors)
     derived = tuple(p for p in (f"{name}_pca" for name in features) if p in DEFAULT_FEATURES)
     lake = new_lake(root, features + derived, shard_size=shard_size)
     for number, first in enumerate(range(0, count, shard_size)):
         shard, rows = f"photos-{number:04d}", range(first, min(first + shard_size, count))
-        paths = [f"{i:06d}.jpg" for i in rows]
+        paths = [names[i] if names else f"{i:06d}.jpg" for i in rows]
         ids = pa.array([catalog.image_id("photos", path) for path in paths])
         ones = pa.array([1] * len(rows), pa.int64())
         manifest = pa.table([ids, pa.array(["photos"] * len(rows)), pa.array(paths), ones, ones], schema=tables.CATALOG)

@@ -10,7 +10,18 @@ from pathlib import Path
 from tests.benchmarks.rows import Row, core_clock, machine, table
 from tests.benchmarks.testbed import Testbed
 
-SUBJECTS = ("stages", "describe", "networks", "reduction", "build", "search", "precision", "candidates", "features")
+SUBJECTS = (
+    "stages",
+    "describe",
+    "networks",
+    "reduction",
+    "build",
+    "search",
+    "precision",
+    "candidates",
+    "features",
+    "duplicates",
+)
 
 
 def main() -> None:

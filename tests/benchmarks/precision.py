@@ -11,7 +11,8 @@ from imrec_core.conversion import torch_module
 from imrec_core.decode import ImageBatch, decode
 from imrec_core.encoders import load_encoder
 from imrec_core.models import find_model
-from imrec_core.search import ImageId, Recommender
+from imrec_core.queries import ImageId
+from imrec_core.search import Recommender
 from tests.benchmarks import baseline
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed

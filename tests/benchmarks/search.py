@@ -5,7 +5,8 @@ from time import perf_counter
 
 import numpy as np
 
-from imrec_core.search import ImageId, Recommender
+from imrec_core.queries import ImageId
+from imrec_core.search import Recommender
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
 

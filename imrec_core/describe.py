@@ -1,0 +1,257 @@
+"""Images, words and vectors that are asked for, as vectors like those of the gallery."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imrec_core.catalog import image_id
+from imrec_core.decode import ImageBatch, decode, from_pillow
+from imrec_core.encoders import load_encoder
+from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
+from imrec_core.features import Feature, decoded_side
+from imrec_core.features.declare import Arrays
+from imrec_core.generation import Generation, graph_name
+from imrec_core.hits import Shown
+from imrec_core.lake import Lake
+from imrec_core.queries import Chosen, Described, ImageId, Query, Vectors
+from imrec_core.text import Text, encode_text
+
+_NO_WEIGHT = 1e-6  # of the heaviest; what weighs less does not count
+
+
+class Describer:
+    """Turns queries into vectors, as the images of one lake were.
+
+    Keeps what is fitted; to be made anew when the settings of the lake are.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self.settings = lake.settings()
+        self._roots = {name: str(root) for name, root in self.settings.sources.items()}
+        self._min_side = decoded_side(lake)
+        self._fits: dict[tuple[str, str], Arrays] = {}
+
+    def describe_all(
+        self,
+        generation: Generation,
+        likes: Sequence[tuple[Query, float]],
+        unlikes: Sequence[tuple[Query, float]],
+        chosen: Sequence[Chosen],
+    ) -> tuple[list[Described], list[Described]]:
+        """Likes and unlikes as vectors, those of weight 0 left out; weights are relative to the heaviest like.
+
+        Raises:
+            EmptyQuery: There is no like.
+            BadWeights: All likes weigh 0.
+            QueryError: An image is given twice, or both as a like and as an unlike.
+            ImageError: An image cannot be decoded.
+        """
+        if not likes:
+            raise EmptyQuery("give an image to search for: a path, bytes, a picture, an array or an ImageId")
+        heaviest = max(weight for _, weight in likes)
+        if not heaviest:
+            raise BadWeights("all likes weigh 0; at least one must weigh more")
+        if len(likes) + len(unlikes) > 1:
+            self._refuse_repeats(generation, [query for query, _ in likes], [query for query, _ in unlikes])
+        wanted = _wanted(generation, chosen)
+
+        def described(queries: Sequence[tuple[Query, float]]) -> list[Described]:
+            every = [  # what does not count must be sound too
+                Described(min(weight / heaviest, 1 / _NO_WEIGHT), self._vectors(generation, query, chosen, wanted))
+                for query, weight in queries
+            ]
+            return [query for query in every if query.weight >= _NO_WEIGHT]
+
+        return described(likes), described(unlikes)
+
+    def _refuse_repeats(self, generation: Generation, likes: Sequence[Query], unlikes: Sequence[Query]) -> None:
+        seen: dict[object, bool] = {}
+        for query, is_like in [(q, True) for q in likes] + [(q, False) for q in unlikes]:
+            identity = self._identity(generation, query)
+            if identity not in seen:
+                seen[identity] = is_like
+            elif seen[identity] != is_like:
+                raise QueryError(f"{_named(query)} is both a like and an unlike; it can be one of them")
+            else:
+                raise QueryError(f"{_named(query)} is given twice; give it once, with a weight where it counts more")
+
+    def _identity(self, generation: Generation, query: Query) -> object:
+        """Equal for queries that are the same image: by id, by file, by content of what lies in memory."""
+        if isinstance(query, ImageId):
+            return "row", generation.row_of(query.value)
+        if isinstance(query, np.ndarray):
+            content = np.ascontiguousarray(query).tobytes() if query.dtype != object else repr(query).encode()
+            return query.dtype.str, query.shape, hashlib.blake2b(content).digest()
+        if isinstance(query, Image.Image):
+            return id(query)
+        if isinstance(query, bytes | Text):
+            return query
+        try:
+            path, file = Path(os.path.abspath(query)), os.path.realpath(query)
+        except (TypeError, ValueError):
+            return id(query)  # of no known kind: refused where it is read
+        for name, root in self.settings.sources.items():
+            if path.is_relative_to(os.path.abspath(root)):
+                identity = image_id(name, path.relative_to(os.path.abspath(root)).as_posix())
+                try:
+                    return "row", generation.row_of(identity)
+                except QueryError:  # a file that is not in this generation
+                    continue
+        return file
+
+    # -- vectors ----------------------------------------------------------------------------------------
+
+    def _vectors(
+        self, generation: Generation, query: Query, chosen: Sequence[Chosen], wanted: Sequence[Feature]
+    ) -> Vectors:
+        if isinstance(query, ImageId):
+            row = generation.row_of(query.value)
+            return {feature.name: np.array(generation.matrix(feature.name)[row]) for feature in wanted}
+        if isinstance(query, np.ndarray) and query.ndim == 1:
+            vectors = _given(query, chosen)
+            for feature in wanted:  # of the graph that stands in for the one asked for
+                self._describe(generation, feature, None, vectors)
+            return vectors
+        if isinstance(query, Text):
+            described = [described for feature in wanted for described in _origins(feature)]
+            vectors = {feature.name: _in_words(feature, query) for feature in described}
+            for feature in wanted:
+                self._describe(generation, feature, None, vectors)
+            return vectors
+        images = ImageBatch([self._pixels(query)])
+        vectors = {}
+        for feature in wanted:
+            self._describe(generation, feature, images, vectors)
+        for c in chosen:
+            if c.feature.orientations and c.metric.takes_several:
+                vectors[graph_name(c.feature, c.metric)] = c.feature.orientations(images)[0]
+        return vectors
+
+    def _describe(self, generation: Generation, feature: Feature, images: ImageBatch | None, vectors: Vectors) -> None:
+        """Add the query's vector in a feature to those known, and those that it is computed from."""
+        if feature.name in vectors:
+            return
+        for base in feature.bases:
+            self._describe(generation, base, images, vectors)
+        fitted = self._fitted(generation, feature) if feature.is_fitted else None
+        if feature.projection:
+            bases = [vectors[base.name][None] for base in feature.bases]
+            vectors[feature.name] = feature.checked(feature.projection.project(bases, fitted or {}), 1)[0]
+        elif images is not None:
+            vectors[feature.name] = self._described(feature, images, fitted)
+
+    def _fitted(self, generation: Generation, feature: Feature) -> Arrays:
+        key = feature.name, generation.features[feature.name]["fitted"]
+        if key not in self._fits:
+            self._fits[key] = self._lake.load_fitted(*key)
+        return self._fits[key]
+
+    def _described(self, feature: Feature, images: ImageBatch, fitted: Arrays | None) -> NDArray[Any]:
+        if feature.model is None:
+            return np.asarray(feature(images, fitted)[0])
+        encoder = load_encoder(feature.model, precision=self.settings.precision)
+        return np.asarray(feature.checked(encoder(images.prepared(feature.model.preprocess)), 1)[0])
+
+    def _pixels(self, query: Any) -> NDArray[np.uint8]:
+        if isinstance(query, np.ndarray):
+            return query
+        if isinstance(query, Image.Image):
+            return from_pillow(query)
+        min_side = self._min_side
+        if isinstance(query, bytes):
+            return decode(query, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
+        try:
+            data = Path(query).read_bytes()
+            return decode(data, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
+        except OSError as error:
+            raise UnreadableImage(f"{query}: {error.strerror or error}") from error
+        except ValueError as error:  # a NUL in the name
+            raise UnreadableImage(f"{query!r}: {error}") from error
+        except ImageError as error:
+            raise type(error)(f"{query}: {error}") from error
+        except TypeError as error:
+            raise QueryError(f"a query of type {type(query).__name__} is not understood") from error
+
+    # -- pictures ---------------------------------------------------------------------------------------
+
+    def path(self, source: str, path: str) -> str:
+        """The file of an image of the gallery."""
+        # A `Path` for each hit would cost as much as ranking them.
+        root = self._roots.get(source)
+        return os.path.join(root, path) if root else path
+
+    def shown(self, generation: Generation, query: Query) -> Shown | None:
+        """The query as a contact sheet shows it; None for words and vectors."""
+        if isinstance(query, ImageId):
+            row = generation.row_of(query.value)
+            source, path = (generation.rows[name][row].as_py() for name in ("source", "path"))
+            return Path(self.path(source, path))
+        if isinstance(query, np.ndarray):
+            return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
+        if isinstance(query, Text):
+            return None
+        if isinstance(query, bytes):
+            return Image.fromarray(np.ascontiguousarray(self._pixels(query)[..., :3]))
+        return query if isinstance(query, Image.Image) else Path(query)
+
+
+def _named(query: Query) -> str:
+    """A query in a message."""
+    if isinstance(query, ImageId):
+        return f"image {query.value!r}"
+    if isinstance(query, Text):
+        return f"text {query.value!r}"
+    if isinstance(query, np.ndarray):
+        return "the same vector" if query.ndim == 1 else "the same picture"
+    return "the same picture" if isinstance(query, bytes | Image.Image) else str(query)
+
+
+def _wanted(generation: Generation, chosen: Sequence[Chosen]) -> list[Feature]:
+    """The features that a query must have vectors of."""
+    wanted = {c.feature.name: c.feature for c in chosen}
+    for graph in (generation.graph_of(c.feature, c.metric) for c in chosen):
+        if graph is not None:
+            feature = generation.feature(generation.graphs[graph].feature)
+            wanted[feature.name] = feature
+    return list(wanted.values())
+
+
+def _given(vector: NDArray[Any], chosen: Sequence[Chosen]) -> Vectors:
+    feature = chosen[0].feature
+    if len(chosen) > 1 or vector.shape != (feature.width,):
+        raise QueryError(
+            f"a vector of {vector.shape[0]} numbers was given for {', '.join(c.name for c in chosen)}; "
+            f"expected one feature, and {feature.width} numbers for {feature.name}"
+        )
+    allowed = "u" if feature.dtype == "uint64" else "fiu"
+    if vector.dtype.kind not in allowed or not np.isfinite(vector).all():
+        raise QueryError(f"the vector is {vector.dtype}; {feature.name} has finite numbers of type {feature.dtype}")
+    with np.errstate(invalid="ignore"):
+        if not np.isfinite(chosen[0].metric(vector, vector[None])).all():
+            raise QueryError(f"{chosen[0].metric.name} is not defined for that vector; is a number in it negative?")
+    return {feature.name: vector}
+
+
+def _origins(feature: Feature) -> list[Feature]:
+    """Those that a feature comes from and that are described by themselves; it alone where it is one."""
+    return [origin for base in feature.bases for origin in _origins(base)] or [feature]
+
+
+def _in_words(feature: Feature, text: Text) -> NDArray[Any]:
+    """The vector of a text in a feature's space.
+
+    Raises:
+        QueryError: The feature does not understand text.
+    """
+    if feature.model is None or not feature.model.text:
+        raise QueryError(f"{feature.name} does not understand text; search by a feature with a text tower")
+    return np.asarray(feature.checked(encode_text(feature.model, [text.value]), 1)[0])

@@ -1,0 +1,154 @@
+"""What is asked for: images, words or vectors with their weights, and the features that count."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imrec_core import fusion
+from imrec_core.errors import BadWeights, EmptyQuery, QueryError
+from imrec_core.features import Feature
+from imrec_core.generation import Generation, graph_name
+from imrec_core.metrics import Metric
+from imrec_core.models import MODELS
+from imrec_core.settings import Settings, mix_weights
+from imrec_core.text import Text
+
+Vectors = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class ImageId:
+    """An image of the gallery as a query: nothing is decoded, no network runs."""
+
+    value: str
+
+
+Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text
+Queries = Query | tuple[Query, float] | Sequence[Query | tuple[Query, float]]
+By = str | Sequence[str] | Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One feature of a search with its metric and weight."""
+
+    name: str
+    feature: Feature
+    metric: Metric
+    weight: float
+
+
+@dataclass(frozen=True)
+class Described:
+    """One query as a search compares it.
+
+    Attributes:
+        weight: Above 0, relative to the heaviest of the likes.
+        vectors: In every chosen feature, and in those whose graphs stand in for them.
+    """
+
+    weight: float
+    vectors: Vectors
+
+    def for_metric(self, chosen: Chosen) -> NDArray[Any]:
+        """The query as a metric takes it; turned, it is from the picture where there is one, else from the hash."""
+        turned = self.vectors.get(graph_name(chosen.feature, chosen.metric))
+        vector = self.vectors[chosen.feature.name]
+        return chosen.feature.as_query(vector, chosen.metric) if turned is None else turned
+
+
+def weighted(queries: Queries | None) -> list[tuple[Query, float]]:
+    """One query, or several, each alone or as a pair with its weight.
+
+    Raises:
+        BadWeights: A weight is negative or not finite.
+    """
+    if queries is None:
+        return []
+    several = isinstance(queries, list | tuple) and not _is_pair(queries)
+    items: Sequence[Any] = queries if several else [queries]  # type: ignore[assignment]
+    pairs = [(q[0], float(q[1])) if _is_pair(q) else (q, 1.0) for q in items]
+    weights = [weight for _, weight in pairs]
+    if any(not math.isfinite(w) or w < 0 for w in weights):
+        raise BadWeights(f"weights of the queries are {weights}; they must be 0 or more, and finite")
+    return pairs
+
+
+def _is_pair(query: object) -> bool:
+    return isinstance(query, tuple) and len(query) == 2 and isinstance(query[1], int | float | np.number)
+
+
+def choose(generation: Generation, settings: Settings, by: By | None, asked: Sequence[Query]) -> list[Chosen]:
+    """The features, metrics and weights that `by` names; without it the first that suits the queries.
+
+    Raises:
+        UnknownName: No such feature, metric or mix.
+        BadWeights: A weight is no number, negative or not finite, or all are zero.
+    """
+    if by is None:
+        in_words = any(isinstance(query, Text) for query in asked)
+        by = _understanding(generation) if in_words else generation.default_feature
+    try:
+        weights = {by: 1.0} if isinstance(by, str) else by if isinstance(by, Mapping) else dict.fromkeys(by, 1.0)
+    except TypeError as error:
+        raise QueryError(f"`by` is {by!r}; expected names of features") from error
+    if not all(isinstance(name, str) for name in weights):
+        raise QueryError(f"`by` holds {list(weights)}; expected names of features")
+    if not weights:
+        raise EmptyQuery("`by` is empty; name at least one feature")
+    try:
+        numbers = [float(weight) for weight in weights.values()]
+    except (TypeError, ValueError) as error:
+        raise BadWeights(f"weights are {list(weights.values())}; expected numbers") from error
+    fusion.checked_weights(numbers)
+    chosen = []
+    for name, weight in _without_mixes(generation, settings, zip(weights, numbers, strict=True)).items():
+        feature_name, _, metric_name = name.partition(":")
+        feature = generation.feature(feature_name)
+        metric = feature.find_metric(metric_name) if metric_name else feature.metric
+        chosen.append(Chosen(name, feature, metric, weight))
+    return chosen
+
+
+def _without_mixes(
+    generation: Generation, settings: Settings, weights: Iterable[tuple[str, float]]
+) -> dict[str, float]:
+    """Weights by feature, where `mix:NAME` is what `lake.toml` says of it; its parts share its weight."""
+    parts: dict[str, float] = {}
+    for name, weight in weights:
+        kind, _, mix = name.partition(":")
+        inside = {name: 1.0}
+        if kind == "mix" and kind not in generation.features:  # a lake may have a feature of that name
+            inside = mix_weights(settings, mix)
+            fusion.checked_weights(list(inside.values()))
+        total = sum(inside.values())
+        for part, share in inside.items():
+            parts[part] = parts.get(part, 0.0) + weight * share / total
+    return parts
+
+
+def _understanding(generation: Generation) -> str:
+    """The first feature that understands text.
+
+    Raises:
+        QueryError: There is none.
+    """
+    for name in generation.features:
+        model = generation.feature(name).model
+        if model is not None and model.text:
+            return name
+    able = ", ".join(name for name, model in MODELS.items() if model.text)
+    raise QueryError(f"no feature of this lake understands text; add one: imrec build --features …, of {able}")
+
+
+def own_rows(generation: Generation, asked: Sequence[Query]) -> tuple[int, ...]:
+    """The rows of those queries that are images of the gallery."""
+    return tuple(generation.row_of(query.value) for query in asked if isinstance(query, ImageId))

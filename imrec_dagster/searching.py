@@ -1,0 +1,169 @@
+"""`imrec search`: the images most like those given."""
+
+import glob
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imrec_core.catalog import escaped, find_images
+from imrec_core.errors import EmptyQuery, ImageError
+from imrec_core.lake import Lake
+from imrec_dagster.options import json_option, lake_option
+from imrec_dagster.words import from_here, table
+
+if TYPE_CHECKING:
+    from imrec_core.hits import Hits
+    from imrec_core.queries import Query
+
+    Weighted = list[tuple[Query, float]]
+
+_WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE... [+ IMAGE...] [- IMAGE...]")
+@click.option("-k", default=5, show_default=True, help="How many to show.")
+@click.option(
+    "--by", multiple=True, metavar="FEATURE[:METRIC][=WEIGHT]", help="What counts, or mix:NAME; repeat to combine."
+)
+@click.option(
+    "--unlike", multiple=True, metavar="[WEIGHT:]IMAGE", help="What hits are not to be like; repeat for more."
+)
+@click.option("--pool", default="mean", show_default=True, help="What counts of several images: mean, best or all.")
+@click.option("--fuse", default="score", show_default=True, help="How features are combined: score, rrf or dbsf.")
+@click.option("--max-false-match-rate", type=float, metavar="RATE", help="Only hits nearer than this share of pairs.")
+@click.option("--where", metavar="SQL", help="Condition over the rows, such as: width >= 800 AND source = 'holiday'")
+@click.option("--order-by", metavar="SQL", help="Order of the hits, such as: taken DESC")
+@click.option("--distinct", metavar="content", help="Show one of several files with the same bytes.")
+@click.option("--diversify", type=float, default=0.0, metavar="0..1", help="How much hits are to differ; 0 is off.")
+@click.option("--exact", is_flag=True, help="Look at every image instead of asking the graphs.")
+@click.option(
+    "--each", is_flag=True, help="Search for each image, folder or glob by itself; a line of JSON for each file."
+)
+@click.option("--sheet", type=click.Path(dir_okay=False), help="Write a picture of the query and its hits.")
+@json_option
+@lake_option
+def search(
+    images: tuple[str, ...],
+    by: tuple[str, ...],
+    unlike: tuple[str, ...],
+    each: bool,
+    sheet: str | None,
+    as_json: bool,
+    lake: str,
+    **how: Any,
+) -> None:
+    """Find the images most like IMAGE: a file, the image_id of one in the lake, or "text:words".
+
+    Of several, all count; 0.5:IMAGE counts half. After a - come those that hits are not to be like, after a + again
+    those that they are.
+    """
+    from imrec_core.search import Recommender
+
+    how["by"] = _weights(by)
+    recommender = Recommender.open(lake)
+    likes, unlikes = _queries(images)
+    unlikes += [_query(word) for word in unlike]
+    if each:
+        if sheet or unlikes:
+            raise click.UsageError("--each is for likes alone, each by itself; leave out --sheet, --unlike and -")
+        for line in _each(recommender, images, how):
+            click.echo(json.dumps(line, ensure_ascii=False))
+        return
+    hits = recommender.search(like=likes, unlike=unlikes, **how)
+    if sheet:
+        title = f"{' '.join(images)} by {', '.join(by) or recommender.generation.default_feature}"
+        try:
+            hits.contact_sheet(sheet, title=title)
+        except (OSError, ValueError) as error:  # ValueError: Pillow knows no format by that ending
+            raise click.BadParameter(f"cannot write {sheet}: {error}", param_hint="--sheet") from error
+    click.echo(hits.to_json() if as_json else _hits_table(hits))
+
+
+def _queries(words: Sequence[str]) -> "tuple[Weighted, Weighted]":
+    """`a.jpg + 0.5:b.jpg - c.jpg` as likes and unlikes."""
+    likes: Weighted = []
+    unlikes: Weighted = []
+    into = likes
+    for word in words:
+        if word in ("+", "-"):
+            into = likes if word == "+" else unlikes
+        else:
+            into.append(_query(word))
+    return likes, unlikes
+
+
+def _query(word: str) -> "tuple[Query, float]":
+    """A file, `image_id` or `text:words`, with the weight that stands before it; a file of such a name goes first."""
+    from imrec_core.queries import ImageId
+    from imrec_core.text import Text
+
+    weighed = None if _is_there(word) else _WEIGHTED.fullmatch(word)
+    weight, name = (float(weighed[1]), weighed[2]) if weighed else (1.0, word)
+    if name.startswith("text:"):
+        return Text(name.removeprefix("text:")), weight
+    return (ImageId(name) if len(name) == 16 and not _is_there(name) else name), weight
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except OSError:  # longer than a name can be
+        return False
+
+
+def _each(recommender: Any, words: Sequence[str], how: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """An answer for each query, or why there is none."""
+    failed = 0
+    for word in _files([word for word in words if word != "+"], recommender.lake):
+        (query, _) = _query(word)
+        asked = {"query": escaped(word)}
+        try:
+            yield asked | recommender.search(query, **how).to_dict()
+        except ImageError as error:
+            failed += 1
+            yield asked | {"error": escaped(f"{type(error).__name__}: {error}")}
+    if failed:
+        click.echo(f"{failed} images could not be read; their lines have an error instead of hits", err=True)
+
+
+def _files(words: Sequence[str], lake: Lake) -> list[str]:
+    """Folders and globs as the images in them, in the order of their names; everything else as it is."""
+    found: list[str] = []
+    for word in words:
+        inside = [word]
+        if Path(word).is_dir():
+            inside = [str(path) for path in find_images(Path(word), lake.settings())]
+        elif glob.has_magic(word) and not _is_there(word):
+            inside = sorted(glob.glob(word, recursive=True))
+        if not inside:
+            raise EmptyQuery(f"{word}: there is no image to search for")
+        found += inside
+    return found
+
+
+def _weights(by: Sequence[str]) -> dict[str, float] | None:
+    """`--by phash=0.5 --by rgb_histogram` as a mapping; None where nothing was said."""
+    weights = {}
+    for text in by:
+        name, equals, weight = text.partition("=")
+        try:
+            weights[name] = float(weight) if equals else 1.0
+        except ValueError:
+            raise click.BadParameter(f"the weight in {text!r} is no number", param_hint="--by") from None
+    return weights or None
+
+
+def _hits_table(hits: "Hits") -> str:
+    if not hits:
+        return "no good match" if hits.cut else "no image left to compare with"
+    names = list(hits[0].parts)
+    rows = [
+        [str(h.rank), f"{h.score:.3f}", *(f"{h.parts[n].distance:.4g}" for n in names), h.image_id, from_here(h.path)]
+        for h in hits
+    ]
+    return table(["", "score", *names, "image_id", "path"], rows)

@@ -17,6 +17,7 @@ SUBJECTS = (
     "reduction",
     "build",
     "search",
+    "cut",
     "precision",
     "candidates",
     "features",

@@ -1,0 +1,34 @@
+"""Whether a cut lets through the share of random pairs that it says, of pairs that no calibration has seen."""
+
+import numpy as np
+
+from imrec_core.cutoff import within
+from imrec_core.queries import Chosen, Described
+from imrec_core.search import Recommender
+from tests.benchmarks.rows import Row
+from tests.benchmarks.testbed import Testbed
+
+_FEATURES = ("efficientnet_lite0", "hsv_histogram", "phash")
+_RATES = (0.1, 0.01, 0.001)
+_SEED, _SEEN = 20_26, 712  # as calibrations draw their rows
+
+
+def measure(work: Testbed) -> list[Row]:
+    """How far the share of pairs that pass is from the rate asked for, one way or the other."""
+    generation = Recommender.open(work.built_lake("lake-cut", work.photos)).generation
+    unseen = np.random.default_rng(_SEED).permutation(len(generation))[_SEEN:]
+    rows, found = np.arange(len(generation)), []
+    features = [generation.feature(name) for name in _FEATURES]
+    chosen = [Chosen(f.name, f, f.metric, 1.0) for f in features]
+    ways = {c.name: [c] for c in chosen} | {"all three together": chosen}
+    for name, features_asked in ways.items():
+        for rate in _RATES:
+            passed = 0
+            for row in unseen:
+                vectors = {c.feature.name: np.array(generation.matrix(c.feature.name)[row]) for c in features_asked}
+                near = within(generation, features_asked, [Described(1.0, vectors)], "best", rate, rows)
+                passed += int(near.sum()) - int(near[row])
+            share = passed / (len(unseen) * (len(rows) - 1))
+            off = max(share / rate, rate / share)
+            found.append(Row(f"{name} at {rate:g}", off, "times off", f"{share:.5f} passed", at_most=2.0))
+    return [Row("queries", len(unseen), "", f"each against {len(rows) - 1}"), *found]

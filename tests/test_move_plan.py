@@ -237,7 +237,7 @@ def twist(stored: dict, how: str) -> object:
     elif how == "outside":
         first["below"] = "../outside.jpg"
     elif how == "absolute":
-        first["below"] = "/tmp/outside.jpg"
+        first["below"] = "/elsewhere/outside.jpg"
     elif how == "one place":
         first["below"] = second["below"]
     elif how == "format":

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core import measures
-from imrec_core.copies import edited
+from imrec_core.copy_protocol import edited
 from imrec_core.edits import COPY_PROTOCOL, Edit
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features.own import check_settings

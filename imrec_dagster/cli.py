@@ -15,7 +15,7 @@ import click
 
 from imrec_core.errors import ImrecError
 from imrec_core.lake import Lake
-from imrec_dagster.copying import compare, duplicates
+from imrec_dagster.duplicates import compare, duplicates
 from imrec_dagster.measuring import evaluate, tune
 from imrec_dagster.options import json_option, lake_option, show
 from imrec_dagster.searching import search

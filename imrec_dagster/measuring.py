@@ -154,7 +154,7 @@ def _write_plot(file: Path, found: "Sequence[Judged]") -> None:
 
 
 def _show_copies(lake: Lake, generation: "Generation", by: Sequence[str], photos: int | None, as_json: bool) -> None:
-    from imrec_core.copies import ALL, MAX_PHOTOS, find_copies
+    from imrec_core.copy_protocol import ALL, MAX_PHOTOS, find_copies
 
     alone, mixes = _mixes(lake, by)
     found = find_copies(lake, generation, by=alone, mixes=mixes, photos=photos or MAX_PHOTOS, progress=_progress)

@@ -51,14 +51,20 @@ LAYERS = (
     ("calibration", "contact_sheet", "fusion", "measures", "plots"),  # plain numbers and drawing, for those below
     ("generation", "hits"),  # opens what index builds; what a search gives back
     ("index", "queries"),  # builds generations; what is asked for
-    ("candidates", "comparison", "cliques", "decisions"),  # which images may be copies, which are, who belongs together
-    ("duplicates",),  # copies in a lake
-    ("move_plan",),  # carries them away
+    (  # which images may be copies, which are, who belongs together
+        "duplicates.candidates",
+        "duplicates.comparison",
+        "duplicates.cliques",
+        "duplicates.decisions",
+    ),
+    ("duplicates.groups",),  # copies in a lake
+    ("duplicates",),
+    ("duplicates.move_plan",),  # carries them away
     ("describe", "pooling"),  # queries as vectors; several of them as one
     ("cutoff",),  # what is near enough to be a match
     ("ranking",),  # which rows are the answer, in which order
     ("judging",),  # how good the answers are, by labels
-    ("breadth", "copies"),  # how much graphs find; how good the answers are, by copies
+    ("breadth", "copy_protocol"),  # how much graphs find; how good the answers are, by copies
     ("tuning",),  # weights that make them better
     ("search", "status", "docs", "evaluate"),  # what is asked of a lake, and of the declarations
 )

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imrec_core import candidates
-from imrec_core.candidates import close_hashes, edited_pairs, near_pairs
+from imrec_core.duplicates import candidates
+from imrec_core.duplicates.candidates import close_hashes, edited_pairs, near_pairs
 from imrec_core.errors import QueryError
 from imrec_core.generation import open_generation
 

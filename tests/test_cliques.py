@@ -5,7 +5,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imrec_core.cliques import cliques
+from imrec_core.duplicates.cliques import cliques
 
 names = st.integers(0, 9)
 graphs = st.dictionaries(

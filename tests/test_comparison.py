@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import comparison
-from imrec_core.comparison import DIFFERENT, IDENTICAL, Look, compare, compare_files
 from imrec_core.demo import PHOTOS, _load
+from imrec_core.duplicates import comparison
+from imrec_core.duplicates.comparison import DIFFERENT, IDENTICAL, Look, compare, compare_files
 from imrec_core.edits import EDITS
 from imrec_core.errors import ImageError, UnknownName
 from tests import toy

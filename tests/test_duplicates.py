@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import Lake, Recommender, demo, duplicates
-from imrec_core.comparison import TIERS
-from imrec_core.decisions import (
+from imrec_core import Lake, Recommender, demo
+from imrec_core.duplicates import find_duplicates, groups
+from imrec_core.duplicates.comparison import TIERS
+from imrec_core.duplicates.decisions import (
     Decisions,
     content_of,
     decide_keep,
@@ -19,7 +20,6 @@ from imrec_core.decisions import (
     hash_file,
     load_decisions,
 )
-from imrec_core.duplicates import find_duplicates
 from imrec_core.edits import EDITS
 from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName, UnreadableImage
 from tests import toy
@@ -346,8 +346,8 @@ def test_demo_photos_have_no_false_pair_and_all_identical_copies(demo_lake):
 
 
 def test_pictures_held_are_few(copies, monkeypatch):
-    monkeypatch.setattr(duplicates, "_LOOKS", 2)
-    monkeypatch.setattr(duplicates, "_AT_ONCE", 3)
+    monkeypatch.setattr(groups, "_LOOKS", 2)
+    monkeypatch.setattr(groups, "_AT_ONCE", 3)
     assert len(find_duplicates(copies)) == 6
 
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imrec_core import Lake, move_plan
-from imrec_core.decisions import hash_file
-from imrec_core.duplicates import find_duplicates
+from imrec_core import Lake
+from imrec_core.duplicates import find_duplicates, move_plan
+from imrec_core.duplicates.decisions import hash_file
+from imrec_core.duplicates.move_plan import File, Move, MovePlan, apply_plan, undo_plan
 from imrec_core.errors import BadPlan
-from imrec_core.move_plan import File, Move, MovePlan, apply_plan, undo_plan
 from tests import toy
 from tests.pictures import encode
 

@@ -56,7 +56,7 @@ def duplicates(
     if bool(carried_out) != bool(to):
         raise click.UsageError("--apply PLAN and --to FOLDER belong together")
     if carried_out or undo:
-        from imrec_core.move_plan import apply_plan, undo_plan
+        from imrec_core.duplicates.move_plan import apply_plan, undo_plan
 
         if carried_out and to:
             click.echo(f"{apply_plan(carried_out, to)} files are in {to}; back: imrec duplicates --undo {carried_out}")
@@ -71,7 +71,7 @@ def duplicates(
 def _decide(
     lake: Lake, not_duplicate: tuple[str, str] | None, always_keep: str | None, forgotten: str | None, as_json: bool
 ) -> None:
-    from imrec_core.decisions import decide_keep, decide_not_duplicate, forget, load_decisions
+    from imrec_core.duplicates.decisions import decide_keep, decide_not_duplicate, forget, load_decisions
 
     if not_duplicate:
         decide_not_duplicate(lake, *not_duplicate)
@@ -89,7 +89,7 @@ def _find(
     lake: Lake, tier: str, keep: str | None, between: tuple[str, str] | None, plan: Path | None, as_json: bool
 ) -> None:
     from imrec_core.duplicates import find_duplicates
-    from imrec_core.move_plan import MovePlan
+    from imrec_core.duplicates.move_plan import MovePlan
 
     found = find_duplicates(
         lake, tier=tier, keep=keep, between=between, progress=lambda line: click.echo(line, err=True)
@@ -138,7 +138,7 @@ def compare(a: str, b: str, tier: str, as_json: bool) -> None:
     """Say which tier two files are in; exit status 0 for the same picture, 1 for different ones, 2 for an error."""
     from dataclasses import asdict
 
-    from imrec_core.comparison import compare_files
+    from imrec_core.duplicates.comparison import compare_files
 
     try:
         found = compare_files(a, b, tier=tier)

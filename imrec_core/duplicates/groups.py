@@ -20,9 +20,9 @@ import scipy.sparse
 import scipy.sparse.csgraph
 from numpy.typing import NDArray
 
-from imrec_core.candidates import edited_pairs, near_pairs
-from imrec_core.cliques import cliques
-from imrec_core.comparison import (
+from imrec_core.duplicates.candidates import edited_pairs, near_pairs
+from imrec_core.duplicates.cliques import cliques
+from imrec_core.duplicates.comparison import (
     IDENTICAL,
     SAME_PIXELS,
     TIERS,
@@ -33,7 +33,7 @@ from imrec_core.comparison import (
     may_be_same_pixels,
     pixels_of,
 )
-from imrec_core.decisions import Decisions, load_decisions
+from imrec_core.duplicates.decisions import Decisions, load_decisions
 from imrec_core.encoders import available_cores
 from imrec_core.errors import ImageError, QueryError, UnknownName
 from imrec_core.generation import Generation, open_generation

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imrec_core.decisions import hash_file
-from imrec_core.duplicates import Copy, Duplicates
+from imrec_core.duplicates.decisions import hash_file
+from imrec_core.duplicates.groups import Copy, Duplicates
 from imrec_core.errors import BadPlan, ImageError
 
 _FORMAT = 1

@@ -37,6 +37,12 @@ def recommender(toy_lake: Lake) -> Recommender:
 
 
 @pytest.fixture(scope="session")
+def photos(toy_lake: Lake) -> Path:
+    """The folder with the pictures of the toy lake."""
+    return toy_lake.root.parent / "photos"
+
+
+@pytest.fixture(scope="session")
 def large_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Histograms and hashes of 700 pictures that never were: enough for graphs to be asked. For reading only."""
     rng = np.random.default_rng(0)
@@ -46,6 +52,11 @@ def large_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lake = toy.vector_lake(root, {"rgb_histogram": histograms, "phash": hashes})
     build_generation(lake)
     return lake
+
+
+@pytest.fixture(scope="session")
+def large(large_lake: Lake) -> Recommender:
+    return Recommender.open(large_lake)
 
 
 @pytest.fixture

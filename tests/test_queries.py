@@ -11,23 +11,10 @@ import pytest
 from imrec_core import FEATURES, ImageId, Recommender, Text, catalog
 from imrec_core.errors import BadWeights, EmptyQuery, QueryError, UnknownName
 from tests.pictures import noise
+from tests.toy import ids
 
 SEVERAL = ["efficientnet_lite0", "rgb_histogram", "phash"]
 POOLS = ("mean", "best", "all")
-
-
-@pytest.fixture(scope="module")
-def photos(toy_lake) -> Path:
-    return toy_lake.root.parent / "photos"
-
-
-@pytest.fixture(scope="module")
-def large(large_lake) -> Recommender:
-    return Recommender.open(large_lake)
-
-
-def ids(hits) -> list[str]:
-    return [hit.image_id for hit in hits]
 
 
 def at(recommender: Recommender, *rows: int) -> list[ImageId]:

@@ -12,19 +12,10 @@ from imrec_core import ImageId, Recommender
 from imrec_core.errors import BadFilter, QueryError, UnknownName
 from imrec_core.index import IndexParams, build_generation
 from tests import toy
+from tests.toy import ids
 
 FUSIONS = ("score", "rrf", "dbsf")
 MIX = {"rgb_histogram": 0.7, "phash": 0.3}
-
-
-@pytest.fixture(scope="module")
-def photos(toy_lake) -> Path:
-    return toy_lake.root.parent / "photos"
-
-
-@pytest.fixture(scope="module")
-def large(large_lake) -> Recommender:
-    return Recommender.open(large_lake)
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +35,6 @@ def crowd(tmp_path_factory) -> Recommender:
     )
     build_generation(lake)
     return Recommender.open(lake)
-
-
-def ids(hits) -> list[str]:
-    return [hit.image_id for hit in hits]
 
 
 def at(recommender: Recommender, row: int) -> ImageId:

@@ -31,22 +31,9 @@ from imrec_core.errors import (
 from imrec_core.index import build_generation
 from tests import toy
 from tests.pictures import BROKEN, PICTURES, noise, stripes
+from tests.toy import ids
 
 SEVERAL = ["efficientnet_lite0", "rgb_histogram", "phash"]
-
-
-@pytest.fixture(scope="module")
-def photos(toy_lake) -> Path:
-    return toy_lake.root.parent / "photos"
-
-
-@pytest.fixture(scope="module")
-def large(large_lake) -> Recommender:
-    return Recommender.open(large_lake)
-
-
-def ids(hits) -> list[str]:
-    return [hit.image_id for hit in hits]
 
 
 def identity(name: str) -> ImageId:

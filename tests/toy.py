@@ -16,6 +16,7 @@ from imrec_core.extract import ShardReport, extract_shards
 from imrec_core.features import FEATURES, chosen_features, find_feature
 from imrec_core.fit import fit, project_shard
 from imrec_core.freshness import feature_made_from, images_made_from, manifest_version
+from imrec_core.hits import Hit
 from imrec_core.index import GenerationReport, IndexParams, build_generation
 from imrec_core.lake import Lake
 from imrec_core.settings import DEFAULT_FEATURES, Settings
@@ -158,3 +159,8 @@ def times(lake: Lake, *folders: str) -> dict[str, int]:
 def rewritten(before: Mapping[str, int], after: Mapping[str, int]) -> set[str]:
     """The files that are new or were written again."""
     return {path for path, when in after.items() if before.get(path) != when}
+
+
+def ids(hits: Iterable[Hit]) -> list[str]:
+    """The images of a result, best first."""
+    return [hit.image_id for hit in hits]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -13,7 +14,9 @@ import polars as pl
 import pyarrow as pa
 from PIL import Image
 
+from imrec_core import explain_sheet
 from imrec_core.contact_sheet import Cell, draw
+from imrec_core.explain import best_explanation, explanation
 
 Shown = Path | Image.Image
 """A query as a contact sheet shows it."""
@@ -26,12 +29,14 @@ class Part:
     Attributes:
         distance: To the likes, pooled.
         score: What that distance means in this gallery, 0 to 1; see `Calibration.score`.
+        false_match_rate: Share of random pairs of the gallery that are as near by this feature.
         rank: By that distance among the images that were ranked, from 1; equal ones share theirs.
         unlike: Score of its distance to the nearest unlike, times the weight of that; 0 without unlikes.
     """
 
     distance: float
     score: float
+    false_match_rate: float
     rank: int
     unlike: float = 0.0
 
@@ -65,6 +70,7 @@ class Hits(Sequence[Hit]):
         cut: Images that were ranked and are farther than `max_false_match_rate` allows. Without hits, and with more
             than 0 here, there is no good match.
         likes, unlikes: The queries as a contact sheet shows them; words and vectors are left out.
+        features: What the hits have parts of, as it was asked for.
     """
 
     hits: tuple[Hit, ...]
@@ -73,6 +79,7 @@ class Hits(Sequence[Hit]):
     cut: int = 0
     likes: tuple[Shown, ...] = ()
     unlikes: tuple[Shown, ...] = ()
+    features: tuple[str, ...] = ()
 
     @property
     def query(self) -> Shown | None:
@@ -109,9 +116,10 @@ class Hits(Sequence[Hit]):
             },
             "score": pa.array([h.score for h in self], pa.float64()),
         }
-        for name in self.hits[0].parts if self.hits else ():
+        for name in self.features:
             for field in fields(Part):
-                columns[f"{name}_{field.name}"] = pa.array([getattr(h.parts[name], field.name) for h in self])
+                kind = pa.int64() if field.name == "rank" else pa.float64()
+                columns[f"{name}_{field.name}"] = pa.array([getattr(h.parts[name], field.name) for h in self], kind)
         return pa.table(columns)
 
     def to_json(self) -> str:
@@ -131,3 +139,41 @@ class Hits(Sequence[Hit]):
         asked = [Cell(like, ("query",), framed=True) for like in self.likes]
         asked += [Cell(unlike, ("unlike",), framed=True) for unlike in self.unlikes]
         return asked + [Cell(Path(h.path), (f"{h.score:.3f}", Path(h.path).name)) for h in self]
+
+    def explain(self, index: int, *, like: int | None = None) -> Image.Image:
+        """A picture of why a hit is one: the keypoints and colours that it shares with the query, and its parts.
+
+        Args:
+            index: As of a sequence.
+            like: Which of `likes` is shown; by default that with most matched keypoints.
+
+        Raises:
+            IndexError: There is no such hit, or no such like.
+            ImageError: The file of the hit or of a like is gone or broken by now; the message names it.
+        """
+        hit, which = self.hits[_place(index, len(self), "hit")], 0
+        if like is not None:
+            which = _place(like, len(self.likes), "like that can be shown")
+            why = explanation(self.likes[which], Path(hit.path))
+        elif self.likes:
+            which, why = best_explanation(self.likes, Path(hit.path))
+        else:
+            why = explanation(None, Path(hit.path))
+        asked = f"query {which + 1} of {len(self.likes)}" if len(self.likes) > 1 else "query"
+        bars = [
+            explain_sheet.Bar(name, part.score, f"distance {part.distance:.4g}   rank {part.rank}", part.unlike)
+            for name, part in hit.parts.items()
+        ]
+        return explain_sheet.draw(why, titles=(asked, f"hit {hit.rank}   score {hit.score:.3f}"), bars=bars)
+
+
+def _place(index: int, count: int, what: str) -> int:
+    """The index from the front.
+
+    Raises:
+        IndexError: There is nothing at it.
+    """
+    place = operator.index(index)
+    if not -count <= place < count:
+        raise IndexError(f"no {what} at {place}; there are {count}, counted from 0")
+    return place % count

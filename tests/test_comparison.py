@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from imrec_core.demo import PHOTOS, _load
-from imrec_core.duplicates import comparison
 from imrec_core.duplicates.comparison import DIFFERENT, IDENTICAL, Look, compare, compare_files
 from imrec_core.edits import EDITS
 from imrec_core.errors import ImageError, UnknownName
@@ -79,14 +78,6 @@ def test_tiny_pictures_are_compared(shape):
     tiny = look(np.full((*shape, 3), 7, np.uint8))
     assert compare(tiny, tiny).tier == "near"
     assert compare(tiny, look(noise(80, 60))).tier is None
-
-
-def test_mirrored_keypoints_are_those_of_the_mirrored_picture():
-    pixels = np.asarray(_load("skimage.data", "chelsea.png"))
-    a, b = look(pixels), look(np.ascontiguousarray(pixels[:, ::-1]))
-    found, count = comparison._similarity(comparison._mirrored(a.keypoints, a.pixels.shape[1]), b.keypoints)
-    assert count > 0.8 * len(a.keypoints[0])
-    np.testing.assert_allclose(found, [[1, 0, 0], [0, 1, 0]], atol=1.0)
 
 
 # -- files --------------------------------------------------------------------------------------------------

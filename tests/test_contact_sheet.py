@@ -65,6 +65,18 @@ def test_long_names_are_cut_in_the_middle_to_the_width_of_a_cell():
     assert (sheet[:, 212:] == 255).all() and (sheet[240:, :212] != 255).any()
 
 
+def test_long_heading_makes_the_sheet_wider_up_to_its_columns():
+    cells = [Cell(Image.new("RGB", (9, 9)), ())]
+    assert size_of(1) < draw([("a heading that is longer than a cell", cells)]).size < size_of(6)
+    assert draw([("a heading " * 100, cells)]).size == size_of(6)
+
+
+@pytest.mark.parametrize("letter", ["ü", "ß", "…", "×", "ж"])
+def test_letters_are_not_boxes(letter):
+    drawn, box = (draw([(text, [])]).tobytes() for text in (letter, "\U000f0000"))
+    assert drawn != box
+
+
 @pytest.mark.parametrize("name", ["日本語の写真.jpg", "مرحبا.png", "😀.jpg", "a\nb.jpg", "a\tb"])
 def test_any_name_can_be_written(name):
     assert draw([(name, [Cell(Image.new("RGB", (9, 9)), (name,))])]).size == size_of(1)

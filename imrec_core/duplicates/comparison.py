@@ -20,12 +20,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from imrec_core import keypoints
 from imrec_core.decode import MAX_PIXELS, Pixels, decode
 from imrec_core.errors import ImageError, UnknownName, UnreadableImage
+from imrec_core.keypoints import Keypoints, bounded
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
-Keypoints = tuple[Floats, Floats]
 
 TIERS = ("identical", "same_pixels", "near", "edited")
 """From the closest to the widest; each takes in those before it."""
@@ -50,12 +51,6 @@ _COARSE = 0.2  # correlation of the blocks' levels below which an orientation is
 _AS_BRIGHT = 0.6  # share of blocks that are so, below which their structure is not looked at
 _PLAIN = 3.0  # levels by which two pictures may differ that show nothing
 
-_LONGEST_OF_KEYPOINTS = 400
-_KEYPOINTS = 600
-_CONTRAST = 0.02
-_RATIO = 0.8  # of the distances to the nearest and second descriptor
-_LEAST_INLIERS = 12
-_OFF = 3.0  # pixels by which a keypoint may miss its place
 _OVERLAP = 0.75  # of the smaller picture
 _SCALES = 0.05, 0.8  # not compared below the first; smoothed before it is shrunk below the second
 
@@ -107,7 +102,7 @@ class Look:
 
     def __init__(self, pixels: Pixels, width: int, height: int) -> None:
         self.width, self.height = width, height
-        self.pixels = np.ascontiguousarray(_bounded(pixels, _LONGEST)[..., :3])
+        self.pixels = np.ascontiguousarray(bounded(pixels, _LONGEST)[..., :3])
 
     @classmethod
     def of(cls, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Look:
@@ -132,7 +127,7 @@ class Look:
 
     @cached_property
     def keypoints(self) -> Keypoints:
-        return _keypoints(self.pixels)
+        return keypoints.find(self.pixels)
 
     def oriented(self, turns: int, *, is_mirrored: bool) -> Pixels:
         """The picture mirrored left to right, then turned by quarters against the clock."""
@@ -238,16 +233,6 @@ def _compare_laid_over(a: Look, b: Look) -> Comparison | None:
 # -- blocks -------------------------------------------------------------------------------------------------
 
 
-def _bounded(pixels: Pixels, longest: int) -> Pixels:
-    """The picture with its longer side shrunk to that, where it is longer."""
-    import cv2
-
-    height, width = pixels.shape[:2]
-    scale = min(longest / max(height, width), 1.0)
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def _square(pixels: Pixels) -> Pixels:
     import cv2
 
@@ -339,38 +324,14 @@ def _brightness_and_contrast(a: Floats, b: Floats) -> tuple[float, float]:
 # -- keypoints ----------------------------------------------------------------------------------------------
 
 
-def _keypoints(pixels: Pixels) -> Keypoints:
-    """Places in the picture `(n, 2)` and RootSIFT descriptors `(n, 128)`."""
-    import cv2
-
-    grey = cv2.cvtColor(_bounded(pixels, _LONGEST_OF_KEYPOINTS), cv2.COLOR_RGB2GRAY)
-    points, described = cv2.SIFT.create(_KEYPOINTS, 3, _CONTRAST).detectAndCompute(grey, None)
-    if not points:  # then there are no descriptors either
-        return np.empty((0, 2), np.float32), np.empty((0, 128), np.float32)
-    roots = np.sqrt(described / np.maximum(described.sum(axis=1, keepdims=True), 1))
-    places = np.array([point.pt for point in points], np.float32)
-    return (places + 0.5) * (pixels.shape[1] / grey.shape[1]) - 0.5, roots.astype(np.float32)
-
-
-def _mirrored(keypoints: Keypoints, width: int) -> Keypoints:
-    """What `_keypoints` finds in the mirrored picture.
-
-    A descriptor has 4×4 cells of 8 directions in the frame of its keypoint; mirroring turns that frame over along its
-    direction.
-    """
-    places, described = keypoints
-    cells = described.reshape(-1, 4, 4, 8)[:, ::-1, :, (-np.arange(8)) % 8]
-    turned = np.stack([width - 1 - places[:, 0], places[:, 1]], axis=1)
-    return turned, np.ascontiguousarray(cells).reshape(-1, 128)
-
-
 def _laid_over(a: Look, b: Look, *, is_mirrored: bool) -> tuple[float, int]:
     """Agreement where one picture lies over the other when moved, turned and scaled; keypoints that say how."""
     import cv2
 
     over = np.ascontiguousarray(b.pixels[:, ::-1]) if is_mirrored else b.pixels
-    keypoints = _mirrored(b.keypoints, over.shape[1]) if is_mirrored else b.keypoints
-    found, inliers = _similarity(keypoints, a.keypoints)
+    moving = keypoints.mirrored(b.keypoints, over.shape[1]) if is_mirrored else b.keypoints
+    match = keypoints.match(moving, a.keypoints)
+    found, inliers = match.move, match.count
     if found is None:
         return 0.0, inliers
     under, scale = a.pixels, float(np.hypot(found[0, 0], found[1, 0]))
@@ -389,24 +350,3 @@ def _laid_over(a: Look, b: Look, *, is_mirrored: bool) -> tuple[float, int]:
     part = slice(top, top + rows), slice(left, left + columns)
     inside = _square(mask[part]).reshape(_CELLS, _BLOCK, _CELLS, _BLOCK).min(axis=(1, 3)).ravel() == 255
     return _agreement(_blocks(under[part]), _blocks(moved[part]), inside), inliers
-
-
-def _similarity(moving: Keypoints, standing: Keypoints) -> tuple[NDArray[np.float64] | None, int]:
-    """The shift, turn and scale `(2, 3)` that takes most keypoints to their likes, and how many; None without one."""
-    import cv2
-
-    if min(len(moving[0]), len(standing[0])) < _LEAST_INLIERS:
-        return None, 0
-    cosines = standing[1] @ moving[1].T
-    rows, best = np.arange(len(cosines)), cosines.argmax(axis=1)
-    nearest = 1 - cosines[rows, best]
-    cosines[rows, best] = -1
-    sure = nearest < _RATIO**2 * (1 - cosines.max(axis=1))
-    if sure.sum() < _LEAST_INLIERS:
-        return None, int(sure.sum())
-    cv2.setRNGSeed(0)  # of RANSAC
-    found, inliers = cv2.estimateAffinePartial2D(
-        moving[0][best[sure]], standing[0][sure], method=cv2.RANSAC, ransacReprojThreshold=_OFF
-    )
-    count = int(np.sum(inliers))
-    return (np.asarray(found, np.float64), count) if count >= _LEAST_INLIERS else (None, count)

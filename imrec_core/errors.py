@@ -18,6 +18,7 @@
     │   ├── StaleIndex        a generation is damaged or older than what it is asked for
     │   ├── BadSettings       lake.toml says something that cannot be
     │   ├── BadSource         a source folder is missing, empty or holds no image
+    │   ├── BadColumns        a file of your own columns cannot be joined to the images
     │   └── StorageFull       the disk took no more
     └── QueryError            the request cannot be answered
         ├── EmptyQuery        nothing was asked
@@ -124,6 +125,14 @@ class BadSettings(LakeError):
 
 class BadSource(LakeError):
     """A source folder is missing, empty or holds no image."""
+
+
+class BadColumns(LakeError):
+    """A file of a person's own columns cannot be joined to the images."""
+
+    def __init__(self, file: object, what: str) -> None:
+        self.file = str(file)
+        super().__init__(f"{file}: {what}")
 
 
 class StorageFull(LakeError):

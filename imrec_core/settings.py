@@ -31,6 +31,8 @@ EXTENSIONS = (
     "jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "ppm", "tga", "ico", "heic", "heif",
 )  # fmt: skip
 
+MAX_TRUE_PAIRS = 10_000
+
 PRECISIONS = ("auto", "bf16", "fp32")
 
 _NAME = re.compile(r"\w+([.-]\w+)*")  # safe in file names, SQL strings and Dagster's partition ranges
@@ -86,10 +88,13 @@ class Settings:
         features: Names of the features that every image gets.
         shard_size: Images in a shard, at most.
         max_pixels: A picture with more is failed as too large, before it is decoded.
+        true_pairs: Photos of which edited copies are made when a generation is built, to know how near copies are; 0
+            for none.
         precision: Arithmetic of the networks: `bf16`, `fp32`, or `auto` for the fastest of this machine.
         extensions: Files to take, without the dot, letter case ignored; `*` takes every file.
         hidden: Whether folders whose name begins with a dot are scanned too.
         nightly_scan, nightly_reindex: Cron schedules of the scan for changes, and of the new generation after it.
+        columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
         models: Networks of your own, by name; `imrec_core.models.own_model` says what a table holds.
         histograms: Colour histograms of your own: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers), `joint`.
         projections: Features learnt from the vectors of another: `base`, `dims`, `method`, and what the method takes.
@@ -102,11 +107,13 @@ class Settings:
     features: tuple[str, ...] = DEFAULT_FEATURES
     shard_size: int = 4096
     max_pixels: int = 200_000_000
+    true_pairs: int = 0
     precision: str = "auto"
     extensions: tuple[str, ...] = EXTENSIONS
     hidden: bool = False
     nightly_scan: str = "0 1 * * *"
     nightly_reindex: str = "0 3 * * *"
+    columns: tuple[str, ...] = ()
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     histograms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     projections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -118,6 +125,9 @@ class Settings:
         for name in ("shard_size", "max_pixels"):
             if getattr(self, name) < 1:
                 raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be 1 or more")
+        if not 0 <= self.true_pairs <= MAX_TRUE_PAIRS:
+            found = self.true_pairs
+            raise BadSettings(f"lake.toml: true_pairs is {found}; it must be from 0 to {MAX_TRUE_PAIRS}")
         if self.precision not in PRECISIONS:
             raise BadSettings(f"lake.toml: precision is {self.precision!r}; use one of {', '.join(PRECISIONS)}")
         for name in self.sources:
@@ -158,16 +168,23 @@ class Settings:
             sources[name] = root
         return replace(self, sources=sources)
 
+    def with_columns(self, files: Iterable[str]) -> Settings:
+        """These settings with files of columns added, by absolute paths; one that is there already stays."""
+        there = {Path(file).resolve() for file in self.columns}
+        new = {file.resolve(): str(file) for file in map(_absolute, files)}
+        return replace(self, columns=(*self.columns, *(text for file, text in new.items() if file not in there)))
 
-def mix_weights(settings: Settings, name: str) -> dict[str, float]:
-    """The weights of a mix, by `feature` or `feature:metric`.
+    def without_columns(self, files: Iterable[str]) -> Settings:
+        """These settings without files of columns.
 
-    Raises:
-        UnknownName: The lake has none of that name.
-    """
-    if name not in settings.mixes:
-        raise UnknownName("mix", name, settings.mixes)
-    return {part: float(weight) for part, weight in settings.mixes[name].items()}
+        Raises:
+            BadSettings: One is not among them.
+        """
+        dropped = {_absolute(file).resolve(): file for file in files}
+        for file in sorted(dropped.keys() - {Path(file).resolve() for file in self.columns}):
+            known = ", ".join(self.columns) or "none"
+            raise BadSettings(f"{file} is not among the files of columns; these are: {known}")
+        return replace(self, columns=tuple(file for file in self.columns if Path(file).resolve() not in dropped))
 
 
 def slug(text: str) -> str:
@@ -179,8 +196,12 @@ def slug(text: str) -> str:
 def _split(text: str) -> tuple[str | None, Path]:
     name, equals, folder = text.partition("=")
     if equals and "/" not in name and not Path(text).exists():
-        return name, Path(folder).expanduser().absolute()
-    return None, Path(text).expanduser().absolute()
+        return name, _absolute(folder)
+    return None, _absolute(text)
+
+
+def _absolute(text: str) -> Path:
+    return Path(text).expanduser().absolute()
 
 
 def _free_name(name: str, taken: Mapping[str, Path]) -> str:
@@ -220,7 +241,7 @@ def _checked(key: str, value: Any, base: Path) -> Any:
     if isinstance(default, tuple):
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise BadSettings(f"lake.toml: {key} must be a list of strings, found {value!r}")
-        return tuple(value)
+        return _files(value, base) if key == "columns" else tuple(value)
     if type(value) is not type(default):
         raise BadSettings(f"lake.toml: {key} must be {type(default).__name__}, found {value!r}")
     return value
@@ -228,6 +249,15 @@ def _checked(key: str, value: Any, base: Path) -> Any:
 
 def _folder(text: str, base: Path) -> Path:
     return base / Path(text).expanduser()
+
+
+def _files(texts: Iterable[str], base: Path) -> tuple[str, ...]:
+    """Each file once, from `base` where it is relative."""
+    files: dict[Path, str] = {}
+    for text in texts:
+        file = _folder(text, base)
+        files.setdefault(file.resolve(), str(file))
+    return tuple(files.values())
 
 
 def render(settings: Settings, previous: str, base: Path) -> str:
@@ -238,11 +268,14 @@ def render(settings: Settings, previous: str, base: Path) -> str:
     document = tomlkit.parse(previous)
     default = Settings()
     for f in fields(Settings):
-        value = getattr(settings, f.name)
-        if f.name == "sources" or (isinstance(value, Mapping) and value == _unwrapped(document.get(f.name, {}))):
+        value, before = getattr(settings, f.name), _unwrapped(document.get(f.name, {}))
+        if f.name == "columns":
+            value = [{str(_folder(text, base)): text for text in before}.get(file, file) for file in value]
+        value = list(value) if isinstance(value, tuple) else value
+        if f.name == "sources" or (isinstance(value, Mapping | list) and value == before):
             continue
-        if value != getattr(default, f.name) or f.name in document:
-            document[f.name] = list(value) if isinstance(value, tuple) else value
+        if getattr(settings, f.name) != getattr(default, f.name) or f.name in document:
+            document[f.name] = value
     sources = document.setdefault("sources", tomlkit.table())
     for name in [name for name in sources if name not in settings.sources]:
         del sources[name]

@@ -16,9 +16,10 @@ import click
 from imrec_core.errors import ImrecError
 from imrec_core.lake import Lake
 from imrec_dagster.duplicates import compare, duplicates
-from imrec_dagster.measuring import evaluate, tune
+from imrec_dagster.measuring import evaluate
 from imrec_dagster.options import json_option, lake_option, show
 from imrec_dagster.searching import search
+from imrec_dagster.tuning import tune
 
 if TYPE_CHECKING:
     from imrec_core.models import Model
@@ -53,13 +54,24 @@ def main() -> None:
 @imrec.command()
 @click.argument("folders", nargs=-1, metavar="[FOLDER | NAME=FOLDER]...")
 @click.option("--features", metavar="A,B,…", help="Features that the lake is to have; see: imrec features.")
+@click.option(
+    "--with", "columns", multiple=True, metavar="FILE", help="Join its columns, by image_id or path; Parquet or CSV."
+)
+@click.option("--without", multiple=True, metavar="FILE", help="Join its columns no longer.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where networks run.")
 @lake_option
-def build(folders: tuple[str, ...], features: str | None, device: str, lake: str) -> None:
+def build(
+    folders: tuple[str, ...],
+    features: str | None,
+    columns: tuple[str, ...],
+    without: tuple[str, ...],
+    device: str,
+    lake: str,
+) -> None:
     """Add image folders, describe what is new or changed, publish it for search."""
     from imrec_dagster.command import run_build
 
-    click.echo(run_build(Lake(lake), folders, _names(features), device))
+    click.echo(run_build(Lake(lake), folders, _names(features), device, columns=columns, without=without))
 
 
 @imrec.command()

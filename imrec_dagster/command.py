@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from dagster import DagsterExecutionInterruptedError
 from tqdm import tqdm
 
+from imrec_core import user_columns
 from imrec_core.catalog import CatalogDiff, require_image
 from imrec_core.errors import BadSettings, BadSource
 from imrec_core.extract import ShardReport
@@ -63,17 +64,31 @@ class BuildProgress(Progress):
             self._bar = None
 
 
-def run_build(lake: Lake, folders: Sequence[str], features: Sequence[str] | None, device: str) -> str:
-    """Add folders and features to the lake, bring it up to date, and say what was done.
+def run_build(
+    lake: Lake,
+    folders: Sequence[str],
+    features: Sequence[str] | None,
+    device: str,
+    *,
+    columns: Sequence[str] = (),
+    without: Sequence[str] = (),
+) -> str:
+    """Add folders, features and files of columns to the lake, bring it up to date, and say what was done.
+
+    Args:
+        columns: Files whose columns are joined to the images from now on.
+        without: Those whose columns are joined no longer.
 
     Raises:
-        ImrecError: What is wrong with the folders, the features or the lake.
+        ImrecError: What is wrong with the folders, the features, the files or the lake.
         KeyboardInterrupt: Ctrl-C; what was finished is kept.
     """
     started = time.perf_counter()
-    settings = _with(lake, folders, features)
+    settings = _with(lake, folders, features).without_columns(without).with_columns(columns)
     if not settings.sources:
         raise BadSource("the lake has no image folder yet; give one: imrec build FOLDER")
+    if columns:
+        user_columns.check(lake, settings)
     lake.open_for_writing().save_settings(settings)
     progress = BuildProgress()
     try:
@@ -114,6 +129,7 @@ def _summary(lake: Lake, progress: BuildProgress, seconds: float) -> str:
     if generation is not None and generation.built:
         size = generation.byte_size / 1e6
         lines.append(f"generation {generation.id}: {generation.rows} images, {size:.0f} MB, {generation.seconds:.1f} s")
+        lines.extend(f"joined {joined.in_words()}" for joined in generation.columns)
     else:
         lines.append(f"nothing to do: generation {lake.current_generation()} holds all of it")
     return "\n".join([*lines, f"{seconds:.1f} s in all"])

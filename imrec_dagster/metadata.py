@@ -1,13 +1,14 @@
 """What the UI shows of a report."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from imrec_core import tables
+from imrec_core.calibration import SHOWN_RATES
 from imrec_core.catalog import CatalogDiff
 from imrec_core.extract import ShardReport
 from imrec_core.features import Feature
@@ -64,7 +65,7 @@ def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
         "thumbnails": dg.MetadataValue.md(_strip(report.thumbnails)),
     }
     if report.reasons:
-        shown["failures"] = dg.MetadataValue.md(_table(("reason", "images"), report.reasons))
+        shown["failures"] = dg.MetadataValue.md(_table(("reason", "images"), report.reasons.items()))
     return shown
 
 
@@ -90,7 +91,7 @@ def of_projection(lake: Lake, report: ProjectionReport) -> Shown:
 
 
 def of_generation(report: GenerationReport) -> Shown:
-    return {
+    shown: Shown = {
         "dagster/row_count": report.rows,
         "id": report.id,
         "built now": report.built,
@@ -98,17 +99,25 @@ def of_generation(report: GenerationReport) -> Shown:
         "build seconds": report.seconds,
         "features": ", ".join(report.features),
         "left out": ", ".join(report.missing) or "none",
-        "recall@10": dg.MetadataValue.md(_table(("feature", "recall@10"), report.recall)),
+        "recall@10": dg.MetadataValue.md(_table(("feature", "recall@10"), report.recall.items())),
     }
+    if report.columns:
+        shown["joined"] = dg.MetadataValue.md("\n".join(f"- {joined.in_words()}" for joined in report.columns))
+        shown["unmatched"] = sum(joined.unmatched for joined in report.columns)
+    if report.copies_kept:
+        heading = ("feature", *(f"copies kept at {rate:g}" for rate in SHOWN_RATES))
+        rows = [(name, *(f"{share:.2f}" for share in shares)) for name, shares in report.copies_kept.items()]
+        shown["copies kept by max_false_match_rate"] = dg.MetadataValue.md(_table(heading, rows))
+    return shown
 
 
 def _columns(schema: pa.Schema) -> dg.TableSchema:
     return dg.TableSchema(columns=[dg.TableColumn(field.name, str(field.type)) for field in schema])
 
 
-def _table(heading: tuple[str, str], rows: Mapping[str, object]) -> str:
-    lines = [f"| {heading[0]} | {heading[1]} |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in rows.items())]
-    return "\n".join(lines)
+def _table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
 
 
 def _strip(thumbnails: tuple[bytes, ...]) -> str:

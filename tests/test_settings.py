@@ -49,6 +49,8 @@ def test_source_is_found_by_name_or_the_nearest_is_told():
         ("shard_sise = 5", "no setting named 'shard_sise'; did you mean 'shard_size'"),
         ("shard_size = 0", "shard_size is 0; it must be 1 or more"),
         ("max_pixels = -1", "max_pixels is -1; it must be 1 or more"),
+        ("true_pairs = -1", "true_pairs is -1; it must be from 0 to 10000"),
+        ("true_pairs = 10_001", "true_pairs is 10001; it must be from 0 to 10000"),
         ('precision = "int4"', "precision is 'int4'; use one of auto, bf16, fp32"),
         ('sources = "photos"', r"\[sources\] must map names to folders"),
         ("[sources]\na = 5", r"\[sources\] must map names to folders"),
@@ -92,9 +94,11 @@ FULL = Settings(
     features=("phash",),
     shard_size=7,
     max_pixels=10,
+    true_pairs=5,
     precision="fp32",
     extensions=("jpg",),
     hidden=True,
+    columns=("/c/a.csv", "/c/b.parquet"),
     models={"mine": {"file": "a.onnx", "dims": 8, "crop": 32, "mean": [0.5, 0.5, 0.5]}},
     histograms={"coarse": {"levels": [4, 4, 4], "joint": False}},
     projections={"less": {"base": "mine", "dims": 4}},
@@ -194,6 +198,27 @@ def test_dropped_and_moved_sources_are_dropped_and_moved_in_the_file():
     after = render(Settings(sources={"b": Path("/c")}), before, BASE)
     assert parse(after, BASE).sources == {"b": Path("/c")}
     assert "# here" in after
+
+
+def test_files_of_columns_are_each_there_once_and_relative_ones_lie_beside_lake_toml():
+    settings = parse('columns = ["own/a.csv", "/c/b.csv", "/lake/own/a.csv", "own/../own/a.csv"]', BASE)
+    assert settings.columns == ("/lake/own/a.csv", "/c/b.csv")
+    assert settings.with_columns(["/lake/own/a.csv", "/d.csv", "/e/../d.csv"]).columns[2:] == ("/e/../d.csv",)
+
+
+def test_files_of_columns_keep_their_place_comments_and_relative_paths_in_the_file():
+    before = 'columns = [\n    "own/a.csv", # mine\n    "/c/b.csv",\n]\n\n[sources]\n'
+    settings = parse(before, BASE)
+    assert render(settings, before, BASE) == before
+    more = render(settings.with_columns(["/d.csv"]), before, BASE)
+    assert 'columns = ["own/a.csv", "/c/b.csv", "/d.csv"]' in more
+    fewer = settings.without_columns(["/c/b.csv", "/lake/own/a.csv"])
+    assert parse(render(fewer, before, BASE), BASE) == fewer == Settings()
+
+
+def test_file_of_columns_that_is_not_there_cannot_be_taken_away():
+    with pytest.raises(BadSettings, match=r"/d.csv is not among the files of columns; these are: /c/b.csv"):
+        Settings(columns=("/c/b.csv",)).without_columns(["/d.csv"])
 
 
 # -- folders from the command line --------------------------------------------------------------------------

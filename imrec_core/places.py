@@ -1,0 +1,45 @@
+"""Which image is meant by a path in a file that a person wrote: labels, columns of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+STRANGER, AMBIGUOUS = -1, -2
+
+
+def find_rows(paths: pa.Array, images: pa.Table, sources: Mapping[str, Path]) -> NDArray[np.int64]:
+    """The image that each path means.
+
+    Args:
+        paths: Each below its source, beginning with the source's name, or absolute; `(n,)` strings.
+        images: With the columns `source` and `path`.
+        sources: Root folders by name, for absolute paths.
+
+    Returns:
+        Row numbers of `images`, `(n,)`; `STRANGER` where it has no such file, `AMBIGUOUS` where several sources do.
+    """
+    asked = pl.DataFrame({"name": pl.Series(paths, dtype=pl.String)})
+    known = pl.DataFrame(images.select(["source", "path"])).with_row_index("row")
+    names = pl.concat([names.join(asked, on="name", how="semi") for names in _names(known, sources)])
+    meant = names.group_by("name").agg(pl.col("row").first().cast(pl.Int64), several=pl.len() > 1)
+    row = pl.when("several").then(AMBIGUOUS).otherwise("row").fill_null(STRANGER)
+    return asked.join(meant, on="name", how="left", maintain_order="left").select(row).to_series().to_numpy()
+
+
+def _names(known: pl.DataFrame, sources: Mapping[str, Path]) -> list[pl.DataFrame]:
+    """Every way to name a file, as tables of `row` and `name`."""
+    path = pl.col("path")
+    names = [known.select("row", name=path), known.select("row", name=pl.col("source") + "/" + path)]
+    for source, root in sources.items():
+        below = known.filter(pl.col("source") == source)
+        spelled = (str(root), os.path.normpath(root), str(root.resolve()))  # as given, without '..', without links
+        for folder in {folder.rstrip("/") for folder in spelled}:
+            names.append(below.select("row", name=folder + "/" + path))
+    return names

@@ -14,29 +14,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core import measures
 from imrec_core.errors import QueryError, UnknownName
-from imrec_core.features import Feature
-from imrec_core.fusion import checked_weights
 from imrec_core.generation import Generation
 from imrec_core.measures import Estimate
-from imrec_core.metrics import Metric
+from imrec_core.places import AMBIGUOUS, STRANGER, find_rows
+from imrec_core.ways import Plan, as_queries, parts, sample
 
 Rows = NDArray[np.int64]
-Matrix = NDArray[Any]
-Way = tuple[Feature, Metric]
 
 MAX_QUERIES = 1000
-MIX = "mix"
-
-_SEED = 20_26
-_DISTANCES = 16_000_000  # held at a time: 64 MB
-_BLOCK = 16_384  # rows held in float32 at a time
 
 
 @dataclass(frozen=True)
@@ -92,19 +84,19 @@ def csv_labels(generation: Generation, file: Path, sources: Mapping[str, Path]) 
     Raises:
         QueryError: The file cannot be read, names files that are not in the lake, or labels one twice.
     """
-    known = _places(generation, sources)
+    given = list(_read_labels(file))
+    rows = find_rows(pa.array([path for path, _ in given], pa.string()), generation.rows, sources)
     labels: list[str | None] = [None] * len(generation)
     strangers: list[str] = []
-    for path, label in _read_labels(file):
-        rows = known.get(path, [])
-        if len(rows) > 1:
+    for (path, label), row in zip(given, rows.tolist(), strict=True):
+        if row == AMBIGUOUS:
             raise QueryError(f"{file}: {path} is in several sources; write it as SOURCE/{path}")
-        if not rows:
+        if row == STRANGER:
             strangers.append(path)
-        elif labels[rows[0]] not in (None, label):
-            raise QueryError(f"{file}: {path} is labelled {labels[rows[0]]!r} and {label!r}; keep one")
+        elif labels[row] not in (None, label):
+            raise QueryError(f"{file}: {path} is labelled {labels[row]!r} and {label!r}; keep one")
         else:
-            labels[rows[0]] = label
+            labels[row] = label
     if strangers:
         raise QueryError(
             f"{file} names {len(strangers)} files that are not in the lake"
@@ -128,18 +120,6 @@ def _read_labels(file: Path) -> Iterator[tuple[str, str]]:
                 yield row["path"], row["label"]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise QueryError(f"{file} cannot be read as CSV: {error}") from error
-
-
-def _places(generation: Generation, sources: Mapping[str, Path]) -> dict[str, list[int]]:
-    """Every way to name a file, and the rows that it may mean."""
-    places: dict[str, list[int]] = {}
-    for number, row in enumerate(generation.rows.select(["source", "path"]).to_pylist()):
-        names = [row["path"], f"{row['source']}/{row['path']}"]
-        if row["source"] in sources:
-            names.append(str(sources[row["source"]] / row["path"]))
-        for name in dict.fromkeys(names):
-            places.setdefault(name, []).append(number)
-    return places
 
 
 @dataclass(frozen=True)
@@ -231,17 +211,52 @@ def judge(
         BadWeights: Those of a mix will not do.
     """
     plan = Plan.of(generation, by, mixes)
+    return [
+        found.summed_up() for found in judge_queries(generation, labels, plan, k=k, queries=queries, progress=progress)
+    ]
+
+
+@dataclass(frozen=True)
+class QueryMeasures:
+    """What was measured of each query; comparing two of these query by query says more than comparing their means.
+
+    Attributes:
+        by: As `Judged` has it.
+        measures: Of each query `(queries,)`, by name of the measure.
+        precision: As `Judged` has it.
+    """
+
+    by: str
+    measures: Mapping[str, NDArray[np.float64]]
+    precision: tuple[float, ...]
+
+    def summed_up(self) -> Judged:
+        """Means over the queries."""
+        estimates = {measure: measures.estimate(values) for measure, values in self.measures.items()}
+        return Judged(self.by, estimates, self.precision)
+
+
+def judge_queries(
+    generation: Generation,
+    labels: Labels,
+    plan: Plan,
+    *,
+    k: int = 5,
+    queries: int = MAX_QUERIES,
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[QueryMeasures]:
+    """What `judge` gives the means of, in the order of what the plan judges."""
     gallery = np.flatnonzero(labels.groups >= 0)
     asked = sample(labels.queries, queries)
     of_each = _measures(k, labels.group_of_four)
     values: dict[str, dict[str, list[float]]] = {name: {measure: [] for measure in of_each} for name in plan.judged}
     precision = {name: np.zeros(len(measures.RECALL_LEVELS)) for name in plan.judged}
     done = 0
-    for some in parts(asked, len(gallery)):
+    for some in parts(asked, len(gallery) * plan.held):
         progress(f"{done} of {len(asked)} queries over {len(gallery)} images")
         done += len(some)
         vectors = {name: as_queries(generation, way, some) for name, way in plan.ways.items()}
-        for name, distances in plan.distances(generation, vectors, gallery):
+        for name, distances in plan.distances(generation, vectors, gallery, some):
             for row, of_query in zip(some, distances, strict=True):
                 order = np.argsort(of_query, kind="stable")  # ties in row order, as a search has them
                 relevant = (labels.groups[gallery[order]] == labels.groups[row])[gallery[order] != row]
@@ -249,98 +264,9 @@ def judge(
                     values[name][measure].append(measured(relevant))
                 precision[name] += measures.interpolated_precision(relevant) / len(asked)
     return [
-        Judged(
-            name,
-            {measure: measures.estimate(of_queries) for measure, of_queries in values[name].items()},
-            tuple(precision[name].tolist()),
-        )
+        QueryMeasures(name, {m: np.array(v) for m, v in values[name].items()}, tuple(precision[name].tolist()))
         for name in plan.judged
     ]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is judged, and what must be computed for it.
-
-    Attributes:
-        judged: Names, features first.
-        ways: By name, those that are judged themselves and those that are only part of a mix.
-        mixes: Weights above 0 by name, which sum to 1.
-    """
-
-    judged: tuple[str, ...]
-    ways: Mapping[str, Way]
-    mixes: Mapping[str, Mapping[str, float]]
-
-    @classmethod
-    def of(
-        cls, generation: Generation, by: Sequence[str] = (), mixes: Mapping[str, Mapping[str, float]] | None = None
-    ) -> Plan:
-        """Of features and mixes as `judge` takes them.
-
-        Raises:
-            UnknownName: No such feature or metric.
-            BadWeights: Those of a mix will not do.
-        """
-        if mixes is None:
-            alike = default_mix(chosen_ways(generation, by))
-            mixes = {MIX: alike} if len(alike) > 1 else {}
-        for weights in mixes.values():
-            checked_weights(list(weights.values()))
-        alone = list(dict.fromkeys(by or generation.features))
-        shares = {
-            name: {part: weight / sum(weights.values()) for part, weight in weights.items() if weight}
-            for name, weights in mixes.items()
-        }
-        needed = dict.fromkeys([*alone, *(part for weights in shares.values() for part in weights)])
-        return cls((*alone, *mixes), chosen_ways(generation, list(needed)), shares)
-
-    def distances(
-        self, generation: Generation, queries: Mapping[str, Sequence[Matrix]], rows: Rows
-    ) -> Iterator[tuple[str, NDArray[Any]]]:
-        """What is judged and its distances `(queries, rows)`; those of a mix are its fused scores, turned round.
-
-        Args:
-            queries: By the names of `ways`, as the metric takes them.
-            rows: Of the matrices, ascending.
-        """
-        count = len(next(iter(queries.values())))
-        fused = {name: np.zeros((count, len(rows))) for name in self.mixes}
-        for name, (feature, metric) in self.ways.items():
-            distances = all_distances(metric, queries[name], generation.matrix(feature.name), rows)
-            for mix, weights in self.mixes.items():
-                if name in weights:
-                    calibration = generation.calibration(feature.name, metric.name)
-                    for i, of_query in enumerate(distances):
-                        fused[mix][i] -= weights[name] * calibration.score(of_query)
-            if name in self.judged:
-                yield name, distances
-        yield from fused.items()
-
-
-def default_mix(ways: Mapping[str, Way]) -> dict[str, float]:
-    """All alike, but those that are computed from another one among them: they would count it twice."""
-    among = {feature.name for feature, _ in ways.values()}
-    return {name: 1.0 for name, (feature, _) in ways.items() if not among & {base.name for base in feature.bases}}
-
-
-def chosen_ways(generation: Generation, by: Sequence[str]) -> dict[str, Way]:
-    """Features and metrics by the names that were given for them; every feature in its default where none was.
-
-    Raises:
-        UnknownName: No such feature or metric.
-    """
-    ways = {}
-    for name in by or generation.features:
-        feature_name, _, metric_name = name.partition(":")
-        feature = generation.feature(feature_name)
-        ways[name] = feature, feature.find_metric(metric_name) if metric_name else feature.metric
-    return ways
-
-
-def sample(rows: Rows, count: int) -> Rows:
-    """Up to `count` of the rows, ascending; the same for the same rows."""
-    return np.sort(np.random.default_rng(_SEED).permutation(rows)[:count])
 
 
 def _measures(k: int, group_of_four: bool) -> dict[str, Callable[[measures.Relevant], float]]:
@@ -354,34 +280,3 @@ def _measures(k: int, group_of_four: bool) -> dict[str, Callable[[measures.Relev
     if group_of_four:  # the query finds itself first, and UKBench counts that
         of_each["N-S"] = lambda relevant: measures.ns_score(np.concatenate([[True], relevant]))
     return of_each
-
-
-def as_queries(generation: Generation, way: Way, rows: Rows) -> list[Matrix]:
-    """The vectors of rows as a metric takes queries."""
-    feature, metric = way
-    return [feature.as_query(vector, metric) for vector in np.asarray(generation.matrix(feature.name)[rows])]
-
-
-def parts(queries: Rows, rows: int) -> Iterator[Rows]:
-    """Queries in parts whose distances to so many rows fit into memory together."""
-    step = max(1, _DISTANCES // max(rows, 1))
-    yield from (queries[first : first + step] for first in range(0, len(queries), step))
-
-
-def all_distances(metric: Metric, queries: Sequence[Matrix], matrix: Matrix, rows: Rows) -> NDArray[np.float32]:
-    """Exact distances `(queries, rows)`; the matrix is read block by block, each block once.
-
-    Args:
-        queries: As the metric takes them.
-        matrix: Memory-mapped.
-        rows: Of the matrix, ascending.
-    """
-    out = np.empty((len(queries), len(rows)), np.float32)
-    every = len(rows) == len(matrix)  # then blocks are slices, not copies
-    for first in range(0, len(rows), _BLOCK):
-        part = slice(first, first + _BLOCK)
-        block = matrix[part] if every else matrix[rows[part]]
-        block = block if block.dtype == np.uint64 else np.asarray(block, np.float32)
-        for i, query in enumerate(queries):
-            out[i, part] = metric(query, block)
-    return out

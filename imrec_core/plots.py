@@ -30,23 +30,35 @@ def draw_curves(curves: Mapping[str, Mapping[str, Any]]) -> bytes:
     return out.getvalue()
 
 
-def draw_precision_recall(curves: Mapping[str, Sequence[float]], recalls: Sequence[float], *, title: str = "") -> bytes:
+def draw_precision_recall(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    marks: Mapping[str, tuple[float, float]] | None = None,
+    steps: bool = False,
+    title: str = "",
+) -> bytes:
     """Precision/recall curves of several features in one picture.
 
     Args:
-        curves: Precision at each of the recalls, by name.
-        recalls: Ascending, from 0 to 1.
+        curves: Recalls, ascending, and the precision at each of them, by name.
+        marks: Recall and precision of a point to be seen on a curve, by its name.
+        steps: A precision holds from the recall before it on, so that the area under a curve is average precision.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.2), dpi=100, layout="constrained")
+    figure = Figure(figsize=(8.4, 4.2), dpi=100, layout="constrained")
     axes = figure.subplots()
-    for i, (name, precisions) in enumerate(curves.items()):
+    for i, (name, (recalls, precisions)) in enumerate(curves.items()):
+        if steps:
+            recalls, precisions = [0, *recalls], [precisions[0], *precisions]
         # The palette has ten colours; then other strokes tell the curves apart.
-        axes.plot(recalls, precisions, label=name, linestyle=("-", "--", ":", "-.")[i // 10 % 4])
+        stroke = ("-", "--", ":", "-.")[i // 10 % 4]
+        (line,) = axes.plot(recalls, precisions, label=name, linestyle=stroke, drawstyle="steps" if steps else None)
+        if marks and name in marks:
+            axes.plot(*marks[name], "o", color=line.get_color(), clip_on=False)
     axes.set(title=title, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="small")  # inside it would hide curves
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()

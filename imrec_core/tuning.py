@@ -20,9 +20,10 @@ from imrec_core.edits import COPY_PROTOCOL, Edit
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features.own import check_settings
 from imrec_core.generation import Generation
-from imrec_core.judging import Labels, Way, all_distances, as_queries, chosen_ways, sample
+from imrec_core.judging import Labels
 from imrec_core.lake import Lake
 from imrec_core.measures import Estimate
+from imrec_core.ways import Way, all_distances, as_queries, chosen_ways, sample
 
 MEASURES = {
     "map": "mean average precision",

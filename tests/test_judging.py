@@ -11,12 +11,13 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, ndcg_score
 
-from imrec_core import judging
+from imrec_core import ways
 from imrec_core.errors import BadWeights, QueryError, UnknownName
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation
-from imrec_core.judging import MIX, csv_labels, folder_labels, judge, named_labels
+from imrec_core.judging import csv_labels, folder_labels, judge, named_labels
 from imrec_core.measures import RECALL_LEVELS
+from imrec_core.ways import MIX
 from tests import toy
 
 FOLDERS = ["beach"] * 9 + ["city"] * 5 + ["odd"]  # one alone has nothing to find
@@ -49,8 +50,8 @@ def generation(lake):
 
 
 def test_figures_are_those_of_plain_loops(generation, monkeypatch):
-    monkeypatch.setattr(judging, "_DISTANCES", 40)  # two queries at a time
-    monkeypatch.setattr(judging, "_BLOCK", 4)
+    monkeypatch.setattr(ways, "_DISTANCES", 40)  # two queries at a time
+    monkeypatch.setattr(ways, "_BLOCK", 4)
     (found,) = judge(generation, folder_labels(generation), by=["rgb_histogram"], k=3)
     vectors, labels = np.asarray(generation.matrix("rgb_histogram"), float), np.array(FOLDERS)
     distances = cdist(np.sqrt(vectors), np.sqrt(vectors))
@@ -237,7 +238,7 @@ def test_command_prints_a_table_and_json_and_draws(imrec, lake, tmp_path):
     mixed = imrec("evaluate", "--by", "phash", "--by", "mix:both", "--lake", lake.root)
     assert [row.split()[0] for row in mixed.out.splitlines()[1:-1]] == ["phash", "mix:both"]
     assert imrec("evaluate", "--by", "mix:none", "--lake", lake.root).complaint == (
-        "imrec: no mix named 'none'; known: both"
+        "imrec: no mix named 'none'; known: default, both"
     )
     told = json.loads(imrec("evaluate", "-k", 2, "--queries", 5, "--by", "phash", "--json", "--lake", lake.root).out)
     assert [judged["by"] for judged in told] == ["phash"]

@@ -8,8 +8,9 @@ import pytest
 from imrec_core import FEATURES, Feature, ImageBatch, Lake
 from imrec_core.errors import BadSettings, UnknownName
 from imrec_core.features import chosen_features, colour, known_features
+from imrec_core.mixes import mix_weights
 from imrec_core.reduction import METHODS
-from imrec_core.settings import DEFAULT_FEATURES, mix_weights
+from imrec_core.settings import DEFAULT_FEATURES
 from tests import toy
 
 
@@ -339,7 +340,7 @@ REFUSED = {
 def test_a_mix_takes_features_of_the_lake_s_own_and_is_none_itself(declared):
     lake = declared(HISTOGRAM + "[mixes]\nlook = {mine = 1, 'phash:hamming_dihedral' = 0.5, hog = 0}\n")
     assert "look" not in known_features(lake)
-    assert mix_weights(lake.settings(), "look") == {"mine": 1.0, "phash:hamming_dihedral": 0.5, "hog": 0.0}
+    assert mix_weights(lake.settings(), "look", ()) == {"mine": 1.0, "phash:hamming_dihedral": 0.5, "hog": 0.0}
 
 
 @pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from imrec_core.plots import draw_curves
+from imrec_core.plots import draw_curves, draw_precision_recall
 
 
 def curve(y) -> dict:
@@ -13,7 +13,11 @@ def curve(y) -> dict:
 
 
 def drawn(curves) -> np.ndarray:
-    image = Image.open(io.BytesIO(draw_curves(curves)))
+    return pixels(draw_curves(curves))
+
+
+def pixels(picture: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(picture))
     assert image.format == "PNG"
     return np.asarray(image.convert("RGB"))
 
@@ -38,3 +42,17 @@ def test_curves_stand_side_by_side():
 def test_several_lines_of_one_plot_have_their_own_colours():
     both = {"training": list(range(50)), "validation": list(range(50, 0, -1))}
     assert lines(drawn({"loss": curve(both)})) == 2
+
+
+def test_steps_hold_a_precision_from_the_recall_before_on():
+    stepped = pixels(draw_precision_recall({"a": ([0.5, 1], [1, 0.4])}, steps=True))
+    plain = pixels(draw_precision_recall({"a": ([0, 0.5, 0.5, 1], [1, 1, 0.4, 0.4])}))
+    straight = pixels(draw_precision_recall({"a": ([0.5, 1], [1, 0.4])}))
+    assert (stepped != plain).any(axis=2).sum() < 20 < (stepped != straight).any(axis=2).sum()
+
+
+def test_mark_is_a_dot_in_the_colour_of_its_curve():
+    curves = {"a": ([0, 1], [1, 1]), "b": ([0, 1], [0.5, 0.5])}
+    bare, marked = (pixels(draw_precision_recall(curves, marks=marks)) for marks in (None, {"b": (0.5, 0.8)}))
+    more = (marked == (255, 127, 14)).all(axis=2) & (bare != marked).any(axis=2)
+    assert 20 < more.sum() < 200

@@ -14,7 +14,7 @@ from imrec_core.errors import BadSettings, QueryError, UnknownName
 from imrec_core.features import FEATURES
 from imrec_core.generation import open_generation
 from imrec_core.judging import Labels, folder_labels
-from imrec_core.settings import mix_weights
+from imrec_core.mixes import mix_weights
 from imrec_core.tuning import Task, copies_task, labelled_task, measured, save_mix, tune_weights
 from tests import toy
 
@@ -206,10 +206,10 @@ def test_a_mix_is_noted_and_read_back(restored):
     save_mix(restored, "copies", {"phash": 1.0})
     save_mix(restored, "copies", {"rgb_histogram": 1})
     settings = restored.settings()
-    assert mix_weights(settings, "look") == {"rgb_histogram": 0.7, "phash:hamming_dihedral": 0.3}
-    assert mix_weights(settings, "copies") == {"rgb_histogram": 1.0}
+    assert mix_weights(settings, "look", ()) == {"rgb_histogram": 0.7, "phash:hamming_dihedral": 0.3}
+    assert mix_weights(settings, "copies", ()) == {"rgb_histogram": 1.0}
     with pytest.raises(UnknownName, match="no mix named 'lock'; did you mean 'look'"):
-        mix_weights(settings, "lock")
+        mix_weights(settings, "lock", ())
     assert len(open_generation(restored)) == 18  # a mix makes nothing stale
 
 
@@ -230,13 +230,13 @@ def test_command_tunes_by_folders_and_notes_the_mix(imrec, restored):
     assert lines[-1].startswith("gain over ") and lines[-1].endswith("18 images")
     assert "fold 3 of 3: 12 images to learn from, 6 held out" in said.err
     assert "noted in lake.toml; search with: --by mix:mine" in said.err
-    assert sum(mix_weights(restored.settings(), "mine").values()) == pytest.approx(1)
+    assert sum(mix_weights(restored.settings(), "mine", ()).values()) == pytest.approx(1)
 
 
 def test_command_tunes_by_copies_and_prints_json(imrec, restored):
     asked = ("--measure", "recall1", "--copies", "--queries", 6, "--folds", 2, "--json", "--lake", restored.root)
     told = json.loads(imrec("tune", *asked).out)
-    assert told["weights"] == mix_weights(restored.settings(), told["name"]) and told["name"] == "look"
+    assert told["weights"] == mix_weights(restored.settings(), told["name"], ()) and told["name"] == "look"
     assert told["held_out"]["n"] == 6 and set(told["alone"]) == {"rgb_histogram", "phash"}
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
+from imrec_core import measures
 from imrec_core.decode import ImageBatch, decode
 from imrec_core.edits import EDITS
 from imrec_core.encoders import load_encoder
@@ -110,10 +111,9 @@ def _quality(name: str, feature: Feature, metric: Metric, generation: Generation
         distances = metric(feature.as_query(vector, metric), matrix)
         distances[row] = np.inf
         relevant = labels[np.argsort(distances, kind="stable")[:-1]] == labels[row]
-        precision.append(relevant[:5].mean())
+        precision.append(measures.precision_at_k(relevant, 5))
         if relevant.any():
-            ranks = np.flatnonzero(relevant) + 1
-            average.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+            average.append(measures.average_precision(relevant))
     return [Row(name, float(np.mean(precision)), "P@5"), Row(name, float(np.mean(average)), "mAP")]
 
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from imrec_core import measures
 from imrec_core.conversion import torch_module
 from imrec_core.decode import ImageBatch, decode
 from imrec_core.encoders import load_encoder
@@ -71,10 +72,11 @@ def _precision(vectors: Vectors, labels: Labels) -> float:
     similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -np.inf)
     nearest = np.argsort(-similarity, axis=1)[:, :_K]
-    return float(np.mean(labels[nearest] == labels[:, None]))
+    return float(np.mean([measures.precision_at_k(found, _K) for found in labels[nearest] == labels[:, None]]))
 
 
 def _searched(rec: Recommender, by: str, labels: Labels) -> float:
     label_of = dict(zip(rec.generation.rows["image_id"].to_pylist(), labels))
     found = [(label, rec.search(ImageId(i), k=_K, by=by)) for i, label in label_of.items()]
-    return float(np.mean([label_of[hit.image_id] == label for label, hits in found for hit in hits]))
+    relevant = (np.array([label_of[hit.image_id] == label for hit in hits]) for label, hits in found)
+    return float(np.mean([measures.precision_at_k(of_query, _K) for of_query in relevant]))

@@ -1,0 +1,118 @@
+"""The command that sets what a search goes by to what does best."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from imrec_core.lake import Lake
+from imrec_dagster.judging_options import find_labels, labels_option, naming_option, progress, refuse_several
+from imrec_dagster.options import json_option, lake_option, show
+
+if TYPE_CHECKING:
+    from imrec_core.generation import Generation
+    from imrec_core.tuning import Task
+
+
+@click.command()
+@click.option("--recall", type=click.FloatRange(0.95, 1), help="Least recall@10 of every graph: sets its ef.")
+@click.option("--measure", type=click.Choice(["map", "precision", "recall1"]), help="Finds the weights best by it.")
+@click.option("--copies", is_flag=True, help="Weights that find edited copies, instead of images of the same folder.")
+@labels_option
+@naming_option
+@click.option("--by", multiple=True, metavar="FEATURE[:METRIC]", help="What is mixed; repeat. Default: all features.")
+@click.option("--name", default="look", show_default=True, help="Of the mix, for: --by mix:NAME")
+@click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Parts, each held out once.")
+@click.option("--queries", type=click.IntRange(1), help="Images that are asked with, at most.")
+@json_option
+@lake_option
+def tune(
+    recall: float | None,
+    measure: str | None,
+    copies: bool,
+    labels: Path | None,
+    naming: str | None,
+    by: tuple[str, ...],
+    name: str,
+    folds: int,
+    queries: int | None,
+    as_json: bool,
+    lake: str,
+) -> None:
+    """Set what a search goes by to what does best on the lake's own images, in lake.toml.
+
+    --recall finds the least breadth of search of each graph, --measure the weights of a mix of features.
+    """
+    from imrec_core.generation import open_generation
+
+    if (recall is None) == (measure is None):
+        raise click.UsageError("say what to tune: --recall or --measure")
+    refuse_several({"--labels": labels, "--naming": naming, "--copies": copies, "--recall": recall})
+    if by and recall is not None:
+        raise click.UsageError("--recall tunes the graphs of all features; leave out --by")
+    generation = open_generation(Lake(lake))
+    if recall is not None:
+        _tune_breadths(Lake(lake), generation, recall, queries, as_json)
+        return
+    task = _task(Lake(lake), generation, copies, labels, naming, by, queries)
+    _tune_weights(Lake(lake), task, measure or "", name, folds, as_json)
+
+
+def _tune_breadths(lake: Lake, generation: "Generation", recall: float, queries: int | None, as_json: bool) -> None:
+    from imrec_core.breadth import MAX_QUERIES, tune_breadths
+
+    chosen = tune_breadths(lake, generation, recall, queries=queries or MAX_QUERIES, progress=progress)
+    rows = [
+        {
+            "graph": row.graph,
+            "ef": row.ef,
+            "recall@10": round(row.recall, 4),
+            "queries/s": round(row.queries_per_second),
+        }
+        for row in chosen
+    ]
+    show(as_json, [asdict(row) for row in chosen] if as_json else rows, list(rows[0]) if rows else [])
+    progress("noted in lake.toml; run: imrec build")
+
+
+# -- weights ------------------------------------------------------------------------------------------------
+
+
+def _task(
+    lake: Lake,
+    generation: "Generation",
+    copies: bool,
+    labels: Path | None,
+    naming: str | None,
+    by: Sequence[str],
+    queries: int | None,
+) -> "Task":
+    from imrec_core.tuning import MAX_PHOTOS, MAX_QUERIES, copies_task, labelled_task
+
+    if copies:
+        return copies_task(lake, generation, by=by, photos=queries or MAX_PHOTOS, progress=progress)
+    return labelled_task(
+        generation, find_labels(generation, lake, labels, naming), by=by, queries=queries or MAX_QUERIES
+    )
+
+
+def _tune_weights(lake: Lake, task: "Task", measure: str, name: str, folds: int, as_json: bool) -> None:
+    from imrec_core.tuning import MEASURES, save_mix, tune_weights
+
+    found = tune_weights(task, measure, folds=folds, progress=progress)
+    save_mix(lake, name, found.weights)
+    if as_json:
+        click.echo(json.dumps({"name": name, **asdict(found)}))
+    else:
+        values = {f"mix:{name}, held out": found.held_out, "all alike": found.equal, **found.alone}
+        rows = [
+            {"": by, MEASURES[measure]: str(value), "weight": found.weights.get(by)} for by, value in values.items()
+        ]
+        show(False, rows, list(rows[0]))
+        click.echo(f"gain over {found.best_other}: {found.gain}, {found.gain.n} images")
+    if found.gain.low <= 0:
+        progress(f"the mix is not surely better than {found.best_other}")
+    progress(f"noted in lake.toml; search with: --by mix:{name}")

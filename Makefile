@@ -11,7 +11,7 @@ READY := .venv/ready
 READY_DEV := .venv/ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs ui bench clean
+.PHONY: help demo test lint docs gallery ui bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile
@@ -29,6 +29,9 @@ lint: $(READY_DEV) ## check the style and the types
 
 docs: $(READY_DEV) ## write the generated tables of README.md
 	$(BIN)/python -m imrec_core.docs README.md docs/*.md
+
+gallery: $(READY_DEV) ## make the pictures of README.md by its own commands
+	$(BIN)/python docs/gallery.py
 
 ui: $(READY) ## open Dagster's web page on the lake
 	$(BIN)/imrec ui

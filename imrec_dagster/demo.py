@@ -40,7 +40,9 @@ def run_demo(folder: str | None, lake: str | None) -> None:
         rows.append((f"by {subject}: {feature}", hits.cells()))
     sheet = Path(root) / "contact_sheet.png"
     draw(rows).save(sheet)
-    click.echo("\na score of 1 is identical, 0.9 as close as one random pair of images in a thousand, 0.5 one in eight")
+    click.echo(
+        "\na score of 1 is identical, 0.75 as close as one random pair of images in a thousand, 0.6 one in a hundred"
+    )
     click.echo(f"query, hits and scores as a picture: {sheet}")
     click.echo(_next_steps(root, from_here(hits[0].path)))
 

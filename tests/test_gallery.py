@@ -1,0 +1,68 @@
+"""What README.md says can be asked: every command is understood, every picture is there and small."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from docs.gallery import blocks
+from imrec_core import FEATURES
+from imrec_core.demo import PHOTOS
+from imrec_core.edits import EDITS
+from imrec_core.mixes import DEFAULT, MIXES
+from imrec_dagster import demo
+from imrec_dagster.cli import imrec
+
+ROOT = Path(__file__).parent.parent
+FIRST, *EXAMPLES = blocks((ROOT / "README.md").read_text("utf-8"))
+SEARCHES = [words for example in EXAMPLES for words in example.commands]
+STEMS = [Path(name).stem for names in PHOTOS.values() for name in names]
+NAMES = {f"{stem}.jpg" for stem in STEMS} | {f"{stem}__{e.name}{e.suffix}" for stem in STEMS for e in EDITS.values()}
+
+
+def parsed(words: list[str]) -> dict:
+    """The options and arguments of a command, as `imrec` understands them."""
+    program, name, *rest = words
+    assert program == ".venv/bin/imrec"
+    return imrec.commands[name].make_context(name, rest).params
+
+
+def test_lake_is_that_of_the_demo_and_gets_every_feature_that_is_asked_for():
+    export, build = FIRST.commands
+    assert export == ["export", f"IMREC_LAKE={demo._LAKE}"] and not FIRST.picture
+    features = set(parsed(build)["features"].split(","))
+    asked = {word for words in SEARCHES for word in parsed(words)["by"] if not word.startswith("mix:")}
+    asked |= {part.partition(":")[0] for part in MIXES[DEFAULT]}
+    assert asked <= features <= set(FEATURES)
+
+
+def test_five_examples_each_have_a_picture():
+    assert [example.picture for example in EXAMPLES] == [f"docs/gallery/{n}.png" for n in range(1, 6)]
+    assert {path.name for path in (ROOT / "docs/gallery").iterdir()} == {f"{n}.png" for n in range(1, 6)}
+
+
+@pytest.mark.parametrize("words", SEARCHES, ids=lambda words: Path(words[2]).stem)
+def test_every_search_is_understood_and_names_demo_photos_alone(words):
+    params = parsed(words)
+    images = [word for word in params["images"] if word not in "+-"]
+    assert all(re.fullmatch(r"(0\.\d+:)?demo_photos/[^/]+", word) for word in images)
+    in_where = re.findall(r"'([^']+\.\w+)'", params["where"])
+    assert {Path(word).name for word in images} | set(in_where) <= NAMES
+    assert bool(params["sheet"]) != bool(params["explain"])
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: Path(example.picture).stem)
+def test_every_command_of_an_example_writes_a_picture_of_its_own(example):
+    assert len(set(example.made)) == len(example.commands)
+    assert all(name.endswith(".png") for name in example.made)
+
+
+def test_pictures_can_be_opened_and_are_small():
+    paths = [ROOT / example.picture for example in EXAMPLES]
+    sizes = [path.stat().st_size for path in paths]
+    assert max(sizes) <= 250_000 and sum(sizes) <= 1_000_000
+    for path in paths:
+        with Image.open(path) as picture:
+            picture.load()
+            assert 600 <= picture.width <= 1280

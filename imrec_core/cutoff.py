@@ -11,28 +11,40 @@ from numpy.typing import NDArray
 from imrec_core.calibration import Calibration
 from imrec_core.fusion import Numbers, fuse
 from imrec_core.generation import Generation, Rows
-from imrec_core.pooling import Distances, distances_to
+from imrec_core.pooling import distances_to
 from imrec_core.queries import Chosen, Described
+from imrec_core.scan import Distances
 
 _PAIRS = (200, 512)  # queries × others, as for the calibration of one feature
 _SEED = 20_26
 
 
 def within(
-    generation: Generation, chosen: Sequence[Chosen], likes: Sequence[Described], pool: str, rate: float, rows: Rows
+    generation: Generation,
+    chosen: Sequence[Chosen],
+    likes: Sequence[Described],
+    pool: str,
+    rate: float,
+    rows: Rows,
+    known: Sequence[Distances] | None = None,
 ) -> NDArray[np.bool_]:
     """Which rows are near enough to a like, with `pool="all"` to every like.
 
     What a search may let through is shared among the likes, for a row has as many chances as there are likes; so
     the rate holds for the answer, not for each of them. Weights of likes do not make anything nearer.
+
+    Args:
+        known: The distances to a single like by each feature, where they were computed before.
     """
     plain = [Described(1.0, like.vectors) for like in likes]
-    each = [distances_to(generation, c, plain, "all" if pool == "all" else "best", rows) for c in chosen]
+    nearest = "all" if pool == "all" else "best"
+    each = known or [distances_to(generation, c, plain, nearest, rows) for c in chosen]
     chances = 1 if pool == "all" else len(likes)
-    return np.asarray(_rates(generation, chosen, each) <= rate / chances)
+    return np.asarray(false_match_rates(generation, chosen, each) <= rate / chances)
 
 
-def _rates(generation: Generation, chosen: Sequence[Chosen], distances: Sequence[Distances]) -> Numbers:
+def false_match_rates(generation: Generation, chosen: Sequence[Chosen], distances: Sequence[Distances]) -> Numbers:
+    """Share of random pairs as near as each row, by all features together; from the distances by each `(rows,)`."""
     calibrations = [generation.calibration(c.feature.name, c.metric.name) for c in chosen]
     if len(chosen) == 1:
         return calibrations[0].false_match_rate(distances[0])

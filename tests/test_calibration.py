@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from imrec_core.calibration import Calibration
+from imrec_core.calibration import Calibration, rate_of
 
 random_pairs = arrays.arrays(
     np.float32, st.integers(1, 300), elements=st.floats(0, 100, width=32) | st.sampled_from([0, 1, 7])
@@ -49,6 +49,15 @@ def test_false_match_rate_is_the_share_of_random_pairs_that_are_as_close(share, 
     distance = np.quantile(pairs, share, method="lower")
     expected = (pairs <= distance).mean()
     assert Calibration.of(pairs).false_match_rate(np.array([distance])) == pytest.approx(expected, rel=0.15)
+
+
+def test_score_is_one_minus_the_fifth_root_of_how_rare_a_distance_is():
+    pairs = np.random.default_rng(5).random(1_000_000).astype(np.float32)
+    asked = np.array([1e-4, 1e-3, 1e-2, 0.5, 1], np.float32)
+    scores = Calibration.of(pairs).score(asked)
+    np.testing.assert_allclose(scores, [0.8415, 0.749, 0.602, 0.129, 0], atol=0.01)
+    np.testing.assert_allclose(rate_of(scores), asked, rtol=0.1, atol=1e-12)
+    assert rate_of(np.array([0.0, 0.6, 0.75, 0.9, 1.0])) == pytest.approx([1, 0.01, 0.001, 0.00001, 0], rel=0.03)
 
 
 def test_equally_rare_distances_score_the_same_whatever_their_scale():

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import copy_protocol
+from imrec_core import Recommender, copy_protocol
+from imrec_core.calibration import SHOWN_RATES
 from imrec_core.copy_protocol import ALL, find_copies
 from imrec_core.decode import ImageBatch
 from imrec_core.edits import COPY_PROTOCOL, EDITS
 from imrec_core.errors import BadWeights, QueryError, UnknownName
 from imrec_core.features import FEATURES
 from imrec_core.generation import open_generation
-from imrec_core.judging import MIX, chosen_ways, default_mix
 from imrec_core.metrics import METRICS
+from imrec_core.ways import MIX, chosen_ways, default_mix, sample
 from tests import toy
 
 FEW = {name: COPY_PROTOCOL[name] for name in ("jpeg10", "crop50", "mirrored", "brighter")}
@@ -62,7 +63,7 @@ def plain(lake, distances_of, paths):
 
 
 def test_figures_are_those_of_plain_loops(lake, monkeypatch):
-    monkeypatch.setattr("imrec_core.judging._DISTANCES", 60)  # two copies at a time
+    monkeypatch.setattr("imrec_core.ways._DISTANCES", 60)  # two copies at a time
     generation = open_generation(lake)
     found = find_copies(lake, generation, edits=FEW)
     assert [(f.by, f.edit) for f in found] == [
@@ -81,6 +82,28 @@ def test_figures_are_those_of_plain_loops(lake, monkeypatch):
         assert of_each[MIX, edit].recall_at_1.value == pytest.approx(expected, abs=0.011), edit
     values = [f.recall_at_1.value for f in found if f.edit != ALL]
     assert min(values) < 0.5 and max(values) == 1
+
+
+def test_what_a_cut_keeps_is_what_a_search_with_that_cut_finds(lake):
+    recommender = Recommender.open(lake)
+    generation = recommender.generation
+    mix = {"phash": 3.0, "rgb_histogram": 1.0}
+    found = find_copies(lake, generation, edits=FEW, photos=5, mixes={"both": mix})
+    rows = sample(np.arange(len(generation)), 5)
+    kept = {}
+    for row in rows.tolist():
+        path, image_id = (generation.rows[name][row].as_py() for name in ("path", "image_id"))
+        picture = Image.open(lake.root.parent / "photos" / path).convert("RGB")
+        for edit, change in FEW.items():
+            for name, by in (("phash", "phash"), ("rgb_histogram", "rgb_histogram"), ("both", mix)):
+                for rate in SHOWN_RATES:
+                    hits = recommender.search(change(picture), k=24, by=by, exact=True, max_false_match_rate=rate)
+                    is_kept = image_id in [hit.image_id for hit in hits]
+                    kept.setdefault((name, edit, rate), []).append(is_kept)
+                    kept.setdefault((name, ALL, rate), []).append(is_kept)
+    expected = {of: np.mean(values) for of, values in kept.items()}
+    assert {(f.by, f.edit, rate): share for f in found for rate, share in f.kept.items()} == pytest.approx(expected)
+    assert {0, 1} < set(expected.values())
 
 
 def test_all_together_is_the_mean_and_counts_images_not_copies(lake):
@@ -170,10 +193,14 @@ def test_command_prints_tables_and_json(imrec, lake, monkeypatch):
     assert lines[4] == "copies of 6 images, with bootstrap intervals of 95 % over images"
     assert lines[6].split() == ["R@1", "rgb_histogram", "phash", "mix"]
     assert [line.split()[0] for line in lines[7:12]] == [*FEW, ALL]
+    assert [line.split() for line in lines[-5:-4]] == [["max_false_match_rate", "0.1", "0.01", "0.001"]]
+    assert [line.split()[0] for line in lines[-4:-1]] == ["rgb_histogram", "phash", "mix"]
+    assert lines[-1] == "share of the copies that such a cut keeps, all edits together"
     assert "0 of 6 images edited in 4 ways" in said.err
     asked = ("--copies", "--by", "phash", "--queries", 6, "--json", "--lake", lake.root)
     told = json.loads(imrec("evaluate", *asked).out)
     assert [(row["by"], row["edit"]) for row in told] == [("phash", edit) for edit in (*FEW, ALL)]
-    assert told[0]["recall_at_1"]["n"] == 6
+    assert told[0]["recall_at_1"]["n"] == 6 and list(told[0]["kept"]) == ["0.1", "0.01", "0.001"]
+    assert lines[-3].split()[1:] == [f"{share:.3f}" for share in told[-1]["kept"].values()]
     assert imrec("evaluate", "--copies", "--naming", "ukbench", "--lake", lake.root).status == 2
     assert imrec("evaluate", "--copies", "--plot", "a.png", "--lake", lake.root).status == 2

@@ -10,10 +10,10 @@ import numpy as np
 
 from imrec_core.errors import LakeError
 from imrec_core.generation import Generation, graph_name
-from imrec_core.index import graph_users, recall_at_10
-from imrec_core.judging import sample
+from imrec_core.graphs import graph_users, recall_at_10
 from imrec_core.lake import Lake
 from imrec_core.settings import IndexParams, Settings
+from imrec_core.ways import sample
 
 EFS = (128, 192, 256, 384, 512, 768, 1024)
 MAX_QUERIES = 200

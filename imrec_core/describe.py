@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,11 @@ from imrec_core.features.declare import Arrays
 from imrec_core.generation import Generation, graph_name
 from imrec_core.hits import Shown
 from imrec_core.lake import Lake
+from imrec_core.machine import available_cores
 from imrec_core.queries import Chosen, Described, ImageId, Query, Vectors
 from imrec_core.text import Text, encode_text
 
+_DECODED = 8  # pictures that are held at a time
 _NO_WEIGHT = 1e-6  # of the heaviest; what weighs less does not count
 
 
@@ -39,6 +43,7 @@ class Describer:
         self._roots = {name: str(root) for name, root in self.settings.sources.items()}
         self._min_side = decoded_side(lake)
         self._fits: dict[tuple[str, str], Arrays] = {}
+        self._loading = threading.Lock()
 
     def describe_all(
         self,
@@ -108,7 +113,33 @@ class Describer:
                     continue
         return file
 
+    def describe_each(
+        self, generation: Generation, queries: Sequence[Query], chosen: Sequence[Chosen]
+    ) -> list[Described | ImageError]:
+        """Each query by itself, or why it cannot be decoded; pictures are described several at a time."""
+        wanted = _wanted(generation, chosen)
+        found: dict[int, Described | ImageError] = {}
+        pictures = [i for i, query in enumerate(queries) if _is_picture(query)]
+        with ThreadPoolExecutor(available_cores()) as pool:
+            for some in (pictures[i : i + _DECODED] for i in range(0, len(pictures), _DECODED)):
+                decoded = dict(zip(some, pool.map(lambda i: self._pixels_or_error(queries[i]), some), strict=True))
+                found |= {i: error for i, error in decoded.items() if isinstance(error, ImageError)}
+                readable = {i: pixels for i, pixels in decoded.items() if isinstance(pixels, np.ndarray)}
+                vectors = self._of_pictures(generation, list(readable.values()), chosen, wanted)
+                found |= {i: Described(1.0, of_one) for i, of_one in zip(readable, vectors, strict=True)}
+        for i, query in enumerate(queries):
+            if i not in found:
+                found[i] = Described(1.0, self._vectors(generation, query, chosen, wanted))
+        return [found[i] for i in range(len(queries))]
+
     # -- vectors ----------------------------------------------------------------------------------------
+
+    def describe_pictures(
+        self, generation: Generation, pictures: Sequence[NDArray[np.uint8]], chosen: Sequence[Chosen]
+    ) -> list[Described]:
+        """Decoded pictures, all at a time, for exact distances: without what graphs would be asked with."""
+        wanted = list({c.feature.name: c.feature for c in chosen}.values())
+        return [Described(1.0, of_one) for of_one in self._of_pictures(generation, pictures, chosen, wanted)]
 
     def _vectors(
         self, generation: Generation, query: Query, chosen: Sequence[Chosen], wanted: Sequence[Feature]
@@ -116,36 +147,45 @@ class Describer:
         if isinstance(query, ImageId):
             row = generation.row_of(query.value)
             return {feature.name: np.array(generation.matrix(feature.name)[row]) for feature in wanted}
-        if isinstance(query, np.ndarray) and query.ndim == 1:
-            vectors = _given(query, chosen)
-            for feature in wanted:  # of the graph that stands in for the one asked for
-                self._describe(generation, feature, None, vectors)
-            return vectors
+        if _is_picture(query):
+            return self._of_pictures(generation, [self._pixels(query)], chosen, wanted)[0]
         if isinstance(query, Text):
-            described = [described for feature in wanted for described in _origins(feature)]
-            vectors = {feature.name: _in_words(feature, query) for feature in described}
-            for feature in wanted:
-                self._describe(generation, feature, None, vectors)
-            return vectors
-        images = ImageBatch([self._pixels(query)])
-        vectors = {}
+            given = {f.name: _in_words(f, query) for feature in wanted for f in _origins(feature)}
+        else:
+            given = _given(query, chosen)  # type: ignore[arg-type]  # a vector, as nothing else is left
+        vectors = {name: vector[None] for name, vector in given.items()}
+        for feature in wanted:  # that of the graph too, which may be another
+            self._describe(generation, feature, None, vectors)
+        return {name: vector[0] for name, vector in vectors.items()}
+
+    def _of_pictures(
+        self,
+        generation: Generation,
+        pictures: Sequence[NDArray[np.uint8]],
+        chosen: Sequence[Chosen],
+        wanted: Sequence[Feature],
+    ) -> list[Vectors]:
+        if not pictures:
+            return []
+        images = ImageBatch(list(pictures))
+        vectors: Vectors = {}
         for feature in wanted:
             self._describe(generation, feature, images, vectors)
         for c in chosen:
             if c.feature.orientations and c.metric.takes_several:
-                vectors[graph_name(c.feature, c.metric)] = c.feature.orientations(images)[0]
-        return vectors
+                vectors[graph_name(c.feature, c.metric)] = c.feature.orientations(images)
+        return [{name: matrix[i] for name, matrix in vectors.items()} for i in range(len(pictures))]
 
     def _describe(self, generation: Generation, feature: Feature, images: ImageBatch | None, vectors: Vectors) -> None:
-        """Add the query's vector in a feature to those known, and those that it is computed from."""
+        """Add the vectors `(n, width)` of a feature to those known, and those that it is computed from."""
         if feature.name in vectors:
             return
         for base in feature.bases:
             self._describe(generation, base, images, vectors)
         fitted = self._fitted(generation, feature) if feature.is_fitted else None
         if feature.projection:
-            bases = [vectors[base.name][None] for base in feature.bases]
-            vectors[feature.name] = feature.checked(feature.projection.project(bases, fitted or {}), 1)[0]
+            bases = [vectors[base.name] for base in feature.bases]
+            vectors[feature.name] = feature.checked(feature.projection.project(bases, fitted or {}), len(bases[0]))
         elif images is not None:
             vectors[feature.name] = self._described(feature, images, fitted)
 
@@ -157,15 +197,25 @@ class Describer:
 
     def _described(self, feature: Feature, images: ImageBatch, fitted: Arrays | None) -> NDArray[Any]:
         if feature.model is None:
-            return np.asarray(feature(images, fitted)[0])
+            return feature(images, fitted)
         encoder = load_encoder(feature.model, precision=self.settings.precision)
-        return np.asarray(feature.checked(encoder(images.prepared(feature.model.preprocess)), 1)[0])
+        return feature.checked(encoder(images.prepared(feature.model.preprocess)), len(images))
+
+    def _pixels_or_error(self, query: Query) -> NDArray[np.uint8] | ImageError:
+        try:
+            return self._pixels(query)
+        except ImageError as error:
+            return error
 
     def _pixels(self, query: Any) -> NDArray[np.uint8]:
         if isinstance(query, np.ndarray):
             return query
         if isinstance(query, Image.Image):
-            return from_pillow(query)
+            try:
+                with self._loading:  # Pillow reads a file when it is needed, and one picture may be asked for twice
+                    return from_pillow(query)
+            except OSError as error:
+                raise UnreadableImage(f"the Pillow image: {error}") from error
         min_side = self._min_side
         if isinstance(query, bytes):
             return decode(query, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
@@ -202,6 +252,11 @@ class Describer:
         if isinstance(query, bytes):
             return Image.fromarray(np.ascontiguousarray(self._pixels(query)[..., :3]))
         return query if isinstance(query, Image.Image) else Path(query)
+
+
+def _is_picture(query: Query) -> bool:
+    """Whether a query is described from pixels; what is of no known kind is refused where it is read."""
+    return not (isinstance(query, ImageId | Text) or (isinstance(query, np.ndarray) and query.ndim == 1))
 
 
 def _named(query: Query) -> str:

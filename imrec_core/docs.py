@@ -85,6 +85,18 @@ def _notes() -> dict[str, str]:
     return {row["name"]: row["note"] for row in _rows() if row["unit"] == "dims"}
 
 
+def copies_table() -> str:
+    """Recall@1 of edited copies: an edit for each row, a feature or mix for each column, the best ones first."""
+    found = {name: values for name, values in _measured().items() if "copies all" in values}
+    names = sorted(found, key=lambda name: -found[name]["copies all"])
+    edits = [unit for unit in next(iter(found.values()), {}) if unit.startswith("copies ")]
+    rows = (
+        (edit.removeprefix("copies "), *(f"{found[name][edit]:.3f}" for name in names))
+        for edit in sorted(edits, key=lambda edit: edit != "copies all")
+    )
+    return _table(("edit", *(name if "`" in name else f"`{name}`" for name in names)), rows)
+
+
 def features_table() -> str:
     """Every feature, one row each, as it is declared."""
     rows = (
@@ -143,6 +155,7 @@ def settings_table() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "quality": quality_table,
+    "copies": copies_table,
     "features": features_table,
     "metrics": metrics_table,
     "models": models_table,

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from imrec_core.conversion import NotConvertible, converted, torch_module
 from imrec_core.errors import DeclarationError, MissingDependency
+from imrec_core.machine import available_cores
 from imrec_core.models import Model, find_model
 
 log = logging.getLogger(__name__)
@@ -105,11 +106,6 @@ def _has_cuda_device() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class OpenVinoEncoder:

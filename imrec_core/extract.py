@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from imrec_core import catalog, facts, tables
 from imrec_core.decode import ImageBatch, Picture, decode
-from imrec_core.encoders import Encoder, available_cores, load_encoder
+from imrec_core.encoders import Encoder, load_encoder
 from imrec_core.errors import (
     BadSettings,
     BadSource,
@@ -46,6 +46,7 @@ from imrec_core.freshness import (
     usable_fit,
 )
 from imrec_core.lake import Lake, source_of
+from imrec_core.machine import available_cores
 from imrec_core.settings import Settings, Source
 
 _BATCH = 16  # images that a thread describes together

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from imrec_core import tables
 from imrec_core.catalog import is_away
 from imrec_core.decode import ImageBatch, Pixels, decode
-from imrec_core.encoders import available_cores
 from imrec_core.errors import DeclarationError, ImageError, LakeError, MissingTable, SchemaMismatch
 from imrec_core.extract import read_image
 from imrec_core.features import Feature, decoded_side
@@ -36,6 +35,7 @@ from imrec_core.freshness import (
     usable_fit,
 )
 from imrec_core.lake import Lake, source_of
+from imrec_core.machine import available_cores
 from imrec_core.settings import Source
 
 Matrix = NDArray[Any]

@@ -20,12 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from imrec_core import scan
 from imrec_core.calibration import Calibration
 from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.features import FEATURES, Feature, known_features
 from imrec_core.freshness import declared_as
 from imrec_core.lake import Lake
 from imrec_core.metrics import METRICS, Metric
+from imrec_core.scan import Queries
 from imrec_core.views import RowFilter
 
 log = logging.getLogger(__name__)
@@ -33,9 +35,8 @@ log = logging.getLogger(__name__)
 Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
+FACTS = "generation.json"
 FORMAT = 2  # of generation.json; goes up when an older imrec could not read it
-
-_BLOCK = 16_384  # rows that a scan holds in float32 at a time
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,7 @@ class Generation:
         return self._matrices[feature]
 
     def calibration(self, feature: str, metric: str) -> Calibration:
-        stored = self.facts["calibration"][feature][metric]
-        return Calibration(tuple(stored["distances"]), tuple(stored["rates"]))
+        return Calibration.from_facts(self.facts["calibration"][feature][metric])
 
     # -- nearest rows -----------------------------------------------------------------------------------
 
@@ -192,6 +192,13 @@ class Generation:
             return np.asarray(self.scan(facts.feature, metric, vector[None], count)[0])
         return np.asarray(labels[0], dtype=np.int64)
 
+    def use_graph(self, name: str, facts: GraphFacts | None) -> None:
+        """Search by a graph that was built into the folder, or built again; without facts by none of that name."""
+        self._graphs.pop(name, None)
+        self.graphs.pop(name, None)
+        if facts is not None:
+            self.graphs[name] = facts
+
     def _graph(self, name: str) -> Any:
         with self._loading:
             if name not in self._graphs:
@@ -202,39 +209,22 @@ class Generation:
                 self._graphs[name] = graph
             return self._graphs[name]
 
-    def scan(self, feature: str, metric: Metric, vectors: Matrix, count: int, among: Rows | None = None) -> Rows:
+    def scan(self, feature: str, metric: Metric, vectors: Queries, count: int, among: Rows | None = None) -> Rows:
         """The `count` nearest rows of each query by exact distance, nearest first, ties in row order.
 
         Args:
-            vectors: Queries `(n, width)`.
+            vectors: Queries, `n` of them.
             among: Rows to look at, ascending; None for all.
 
         Returns:
             `(n, min(count, rows looked at))`.
         """
-        matrix = self.matrix(feature)
-        total = len(matrix) if among is None else len(among)
-        count = min(count, total)
-        best = [(np.empty(0, np.float32), np.empty(0, np.int64)) for _ in vectors]
-        for first in range(0, total, _BLOCK):
-            chosen = slice(first, min(first + _BLOCK, total))
-            rows = np.arange(chosen.start, chosen.stop) if among is None else among[chosen]
-            block = matrix[chosen] if among is None else matrix[rows]
-            block = block if block.dtype == np.uint64 else np.asarray(block, np.float32)
-            for i, vector in enumerate(vectors):
-                distances = np.concatenate([best[i][0], metric(vector, block)])
-                candidates = np.concatenate([best[i][1], rows])
-                if len(distances) > 4 * count:  # sort only what can be among the nearest
-                    near = distances <= np.partition(distances, count - 1)[count - 1]
-                    distances, candidates = distances[near], candidates[near]
-                order = np.argsort(distances, kind="stable")[:count]
-                best[i] = distances[order], candidates[order]
-        return np.stack([rows for _, rows in best])
+        return scan.nearest(metric, vectors, self.matrix(feature), count, among)
 
 
 def _checked_facts(folder: Path) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = json.loads((folder / "generation.json").read_text())
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
     except (OSError, ValueError) as error:
         raise StaleIndex(f"generation {folder.name}: generation.json cannot be read ({error})") from error
     if facts.get("format") != FORMAT:

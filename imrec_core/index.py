@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hnswlib
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from imrec_core import tables
-from imrec_core.calibration import Calibration
+from imrec_core import tables, user_columns
+from imrec_core.calibration import SHOWN_RATES, Calibration, TruePairs
 from imrec_core.catalog import is_away
-from imrec_core.encoders import available_cores
-from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
+from imrec_core.edited_copies import distances_to_original, make_copies
+from imrec_core.edits import COPY_PROTOCOL
+from imrec_core.errors import LakeError, QueryError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, chosen_features, known_features
 from imrec_core.freshness import has_fresh_images, is_feature_fresh, manifest_version
-from imrec_core.generation import FORMAT, Generation, GraphFacts, graph_file, graph_name, make_facts
+from imrec_core.generation import FACTS, FORMAT, Generation, graph_name, make_facts
+from imrec_core.graphs import build_graphs
 from imrec_core.lake import Lake, source_of
+from imrec_core.machine import available_cores
 from imrec_core.metrics import Metric
 from imrec_core.settings import IndexParams, Settings
+from imrec_core.user_columns import Joined
 
-RECALL_FLOOR = 0.95
-RECALL_WANTED = 0.99
+log = logging.getLogger(__name__)
 
 _BY_DEFAULT = IndexParams()
-_EFS = (64, 128, 256, 512, 1024)
-_RECALL_QUERIES = 50
 _PAIRS = (200, 512)  # queries × others: some 100,000 random pairs for the calibration
 _SEED = 20_26
-_BLOCK = 16_384
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,10 @@ class GenerationReport:
         built: False where the one in use was up to date already.
         missing: Features of the lake that are not in it, because they are not up to date for every shard.
         recall: Measured recall@10 through the graphs, by feature.
+        scanned: Graphs that were left out, since they found too little however dense they were.
+        columns: What came of each file of user columns.
+        copies_kept: Share of edited copies that a cut at each of `calibration.SHOWN_RATES` keeps, by feature in its
+            default metric; empty where no copies were made.
     """
 
     id: str
@@ -63,6 +65,9 @@ class GenerationReport:
     features: tuple[str, ...]
     missing: tuple[str, ...] = ()
     recall: dict[str, float] = field(default_factory=dict)
+    scanned: tuple[str, ...] = ()
+    columns: tuple[Joined, ...] = ()
+    copies_kept: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,12 +78,14 @@ class Plan:
         fingerprint: Of all that goes into it; equal fingerprints mean that nothing new would come out.
         missing: Features that are not up to date for every shard.
         indexes: Graphs to build, by feature and metric.
+        true_pairs: Images of which edited copies are made, at most.
     """
 
     shards: tuple[str, ...]
     features: tuple[Feature, ...]
     missing: tuple[str, ...]
     indexes: tuple[tuple[Feature, Metric, IndexParams], ...]
+    true_pairs: int
     fingerprint: str
 
 
@@ -103,9 +110,12 @@ def plan_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Plan:
     versions = [(shard, manifest_version(lake, shard)) for shard in shards]
     indexes = _indexes(fresh, settings, params)
     graphs = [(f.name, metric.name, asdict(of_graph)) for f, metric, of_graph in indexes]
-    inputs = json.dumps([FORMAT, tables.IMAGES_VERSION, graphs, versions, made_from], sort_keys=True)
+    own = user_columns.made_from(settings)
+    copies = [("true_pairs", settings.true_pairs, list(COPY_PROTOCOL))] if settings.true_pairs else []  # as it was else
+    inputs = json.dumps([FORMAT, tables.IMAGES_VERSION, graphs, versions, made_from, *own, *copies], sort_keys=True)
     fingerprint = hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()
-    return Plan(tuple(shards), tuple(fresh), tuple(f.name for f in chosen if f.name not in names), indexes, fingerprint)
+    missing = tuple(f.name for f in chosen if f.name not in names)
+    return Plan(tuple(shards), tuple(fresh), missing, indexes, settings.true_pairs, fingerprint)
 
 
 def _indexes(
@@ -152,7 +162,8 @@ def build_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Generatio
     It is written aside and checked; a reader sees the old one or the new one, whole.
 
     Raises:
-        LakeError: There is no image with vectors, or a graph misses `RECALL_FLOOR` at every breadth.
+        LakeError: There is no image with vectors, or a graph finds too little with the breadth that is fixed for it.
+        BadColumns: A file of user columns cannot be joined.
         StaleIndex: The image tables are not up to date.
         StorageFull: The disk took no more; the generation in use stays.
     """
@@ -181,11 +192,25 @@ def _report(generation: Generation, *, built: bool) -> GenerationReport:
         tuple(generation.features),
         tuple(facts["missing"]),
         recall,
+        tuple(facts.get("scanned", ())),
+        tuple(Joined(**joined) for joined in facts.get("columns", ())),
+        _copies_kept(generation),
     )
 
 
+def _copies_kept(generation: Generation) -> dict[str, tuple[float, ...]]:
+    kept = {}
+    for name in generation.features:
+        calibration = generation.calibration(name, generation.feature(name).metric.name)
+        shares = [calibration.true_match_rate(rate) for rate in SHOWN_RATES]
+        known = tuple(share for share in shares if share is not None)
+        if known:
+            kept[name] = known
+    return kept
+
+
 def _write(lake: Lake, folder: Path, plan: Plan, started: float) -> None:
-    rows, counts = _write_rows(lake, folder, plan.shards)
+    rows, counts, joined = _write_rows(lake, folder, plan.shards)
     facts: dict[str, Any] = {
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -197,30 +222,34 @@ def _write(lake: Lake, folder: Path, plan: Plan, started: float) -> None:
         "calibration": {},
         "files": {},
     }
+    if joined:
+        facts["columns"] = [asdict(of_file) for of_file in joined]
     for feature in plan.features:
         _write_matrix(lake, folder, feature, plan.shards, counts)
         if feature.is_fitted:
             facts["features"][feature.name]["fitted"] = lake.fitted_version(feature.name)
-    for feature, metric, params in plan.indexes:
-        facts["graphs"][graph_name(feature, metric)] = asdict(_build_graph(folder, feature, metric, params))
     with ThreadPoolExecutor(available_cores()) as pool:
         calibrated = list(pool.map(partial(_calibrate, folder), plan.features))
     facts["calibration"] = {f.name: found for f, found in zip(plan.features, calibrated, strict=True)}
-    facts["files"] = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     _write_facts(folder, facts)
-    fixed = {graph_name(feature, metric): params.ef for feature, metric, params in plan.indexes if params.ef}
-    for name, graph in _tuned(Generation(folder, known_features(lake)), fixed).items():
-        facts["graphs"][name] = asdict(graph)
+    generation = Generation(folder, known_features(lake))
+    if plan.true_pairs:
+        for (name, metric), pairs in _true_pairs(lake, generation, plan.true_pairs).items():
+            facts["calibration"][name][metric]["true_pairs"] = asdict(pairs)
+    build_graphs(generation, plan.indexes)
+    facts["graphs"] = {name: asdict(graph) for name, graph in generation.graphs.items()}
+    facts["scanned"] = [n for n in (graph_name(f, m) for f, m, _ in plan.indexes) if n not in generation.graphs]
+    facts["files"] = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != FACTS}
     facts["seconds"] = round(time.perf_counter() - started, 3)
     _write_facts(folder, facts)
 
 
 def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    (folder / "generation.json").write_text(json.dumps(facts, indent=1))
+    (folder / FACTS).write_text(json.dumps(facts, indent=1))
 
 
-def _write_rows(lake: Lake, folder: Path, shards: tuple[str, ...]) -> tuple[int, list[int]]:
-    """Write `rows.parquet`; returns the number of rows, and of rows per shard."""
+def _write_rows(lake: Lake, folder: Path, shards: tuple[str, ...]) -> tuple[int, list[int], list[Joined]]:
+    """Write `rows.parquet`; returns the number of rows, those of each shard, and what came of each user's file."""
     parts, first = [], 0
     for shard in shards:
         places = lake.read_table(lake.catalog_path(shard))
@@ -240,8 +269,9 @@ def _write_rows(lake: Lake, folder: Path, shards: tuple[str, ...]) -> tuple[int,
         first += count
     if not first:
         raise LakeError("no image has been read yet, or all failed; see: imrec failures")
-    pq.write_table(pa.concat_tables(parts), folder / "rows.parquet", compression="zstd")
-    return first, [len(part) for part in parts]
+    rows, joined = user_columns.join(pa.concat_tables(parts), lake.settings())
+    pq.write_table(rows, folder / "rows.parquet", compression="zstd")
+    return first, [len(part) for part in parts], joined
 
 
 def _write_matrix(lake: Lake, folder: Path, feature: Feature, shards: tuple[str, ...], counts: list[int]) -> None:
@@ -259,91 +289,7 @@ def _write_matrix(lake: Lake, folder: Path, feature: Feature, shards: tuple[str,
             file.write(np.ascontiguousarray(tables.to_matrix(table["vector"]), feature.dtype).data)
 
 
-def _build_graph(folder: Path, feature: Feature, metric: Metric, params: IndexParams) -> GraphFacts:
-    matrix = np.load(folder / f"{feature.name}.npy", mmap_mode="r")
-    graph = hnswlib.Index(space=metric.space, dim=metric.lifted(matrix[:1]).shape[1])
-    graph.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
-    for first in range(0, len(matrix), _BLOCK):
-        block = metric.lifted(matrix[first : first + _BLOCK])
-        graph.add_items(block, np.arange(first, first + len(block)), num_threads=available_cores())
-    facts = GraphFacts(
-        feature.name, metric.name, params.m, params.ef_construction, params.ef or _EFS[0], params.candidates
-    )
-    path = folder / graph_file(facts)
-    graph.save_index(str(path))
-    if path.stat().st_size != graph.index_file_size():  # hnswlib does not look whether its writes went through
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    return facts
-
-
-# -- measuring ----------------------------------------------------------------------------------------------
-
-
-def _tuned(generation: Generation, fixed: Mapping[str, int]) -> dict[str, GraphFacts]:
-    """Each graph with the least breadth at which all that use it reach `RECALL_WANTED`, or with the fixed one.
-
-    Raises:
-        LakeError: One stays below `RECALL_FLOOR`.
-    """
-    tuned = {}
-    queries = _sample(len(generation), _RECALL_QUERIES)
-    for name, graph in generation.graphs.items():
-        users = graph_users(generation, name)
-        exact = {
-            label: generation.scan(f.name, metric, generation.matrix(f.name)[queries], 10)
-            for label, (f, metric) in users.items()
-        }
-        recall = {}
-        for ef in (fixed[name],) if name in fixed else _EFS:
-            candidates = max(graph.candidates, ef // 2)
-            generation.graphs[name] = replace(graph, ef=ef, candidates=candidates)
-            recall = {
-                label: round(recall_at_10(generation, f, metric, queries, exact[label]), 4)
-                for label, (f, metric) in users.items()
-            }
-            if min(recall.values()) >= RECALL_WANTED:
-                break
-        if min(recall.values()) < RECALL_FLOOR:
-            raise LakeError(
-                f"the graph of {name} reaches recall@10 {min(recall.values())}, {RECALL_FLOOR} is the floor; "
-                f'raise m, ef_construction or ef under [indexes."{name}"] in lake.toml'
-            )
-        tuned[name] = replace(generation.graphs[name], recall=recall)
-    return tuned
-
-
-def graph_users(generation: Generation, graph: str) -> dict[str, tuple[Feature, Metric]]:
-    """What a graph gives candidates for and is measured by: features in their default metric, and its own."""
-    users = {}
-    for feature in map(generation.feature, generation.features):
-        for metric in feature.metrics:
-            is_default = metric == feature.metric
-            if generation.graph_of(feature, metric) == graph and (is_default or graph_name(feature, metric) == graph):
-                users[feature.name if is_default else graph] = (feature, metric)
-    return users
-
-
-def recall_at_10(
-    generation: Generation, feature: Feature, metric: Metric, queries: NDArray[np.int64], exact: NDArray[np.int64]
-) -> float:
-    """Share of the 10 exactly nearest rows that search through the graph finds; equal distances count as found.
-
-    Args:
-        queries: Rows asked for, `(n,)`.
-        exact: Their nearest rows, `(n, 10)`.
-    """
-    name = generation.graph_of(feature, metric)
-    if name is None:
-        return 1.0
-    graph = generation.graphs[name]
-    found = []
-    matrix = generation.matrix(feature.name)
-    for row, nearest in zip(queries, exact, strict=True):
-        candidates = generation.from_graph(name, generation.matrix(graph.feature)[row], graph.candidates)
-        distances = np.sort(metric(matrix[row], matrix[candidates]))[: len(nearest)]
-        limit = metric(matrix[row], matrix[nearest]).max()
-        found.append(float((distances <= limit * (1 + 1e-6) + 1e-6).sum()) / len(nearest))
-    return float(np.mean(found))
+# -- calibration --------------------------------------------------------------------------------------------
 
 
 def _calibrate(folder: Path, feature: Feature) -> dict[str, Any]:
@@ -356,7 +302,8 @@ def _calibrate(folder: Path, feature: Feature) -> dict[str, Any]:
     for metric in feature.metrics:  # the default one is resolved best
         asked = queries if metric == feature.metric else queries[: -(-part // 4)]
         as_queries = [feature.as_query(query, metric) for query in asked]
-        calibrated[metric.name] = asdict(Calibration.of(_pairs(metric, as_queries, others)))
+        found = Calibration.of(_pairs(metric, as_queries, others))
+        calibrated[metric.name] = {"distances": found.distances, "rates": found.rates}
     return calibrated
 
 
@@ -365,6 +312,25 @@ def _pairs(metric: Metric, queries: Sequence[NDArray[Any]], others: NDArray[Any]
         return np.ones(1, np.float32)
     gallery = others if others.dtype == np.uint64 else others.astype(np.float32)
     return np.concatenate([metric(query, gallery) for query in queries])
+
+
+def _true_pairs(lake: Lake, generation: Generation, photos: int) -> dict[tuple[str, str], TruePairs]:
+    """How far edited copies of a sample of the images are from their originals, by feature and metric.
+
+    None where no image can be read any more, with a warning: a disk that is away keeps nobody from searching.
+    """
+    features = [generation.feature(name) for name in generation.features]
+    ways = {graph_name(feature, metric): (feature, metric) for feature in features for metric in feature.metrics}
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ways}
+    rows = np.sort(_sample(len(generation), photos))
+    try:
+        for copies in make_copies(lake, generation, ways, rows, progress=log.info):
+            for name, distances in distances_to_original(generation, ways, copies).items():
+                found[name].append(distances)
+    except QueryError as error:
+        log.warning("no true pairs: %s", error)
+        return {}
+    return {(f.name, m.name): TruePairs.of(np.concatenate(found[name])) for name, (f, m) in ways.items()}
 
 
 def _sample(rows: int, count: int) -> NDArray[np.int64]:

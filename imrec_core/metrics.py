@@ -6,17 +6,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+import numkong
 import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import UnknownName
+from imrec_core.machine import available_cores
 
 Vector = NDArray[Any]
 Matrix = NDArray[Any]
+
+
+_MANY = 8  # queries from which a matrix product is faster than a scan for each
+_ROUNDING = 5e-7  # of vectors of length 1 in single precision: a smaller distance is none
+_LARGE = 2_000_000  # numbers from which a scan is worth several threads
+
+
+@dataclass(frozen=True)
+class ByProduct:
+    """A distance as a function of the inner product of mapped vectors.
+
+    Attributes:
+        map: `(n, dims)` float32 to the vectors that are multiplied.
+        finish: Products to distances.
+    """
+
+    map: Callable[[Matrix], Matrix]
+    finish: Callable[[Matrix], Matrix]
 
 
 @dataclass(frozen=True)
@@ -30,6 +50,7 @@ class Metric:
         scan: A scan is faster than the graph (packed hashes), so no graph is built.
         close: Lifted vectors have the order nearly: their graph gives candidates, and is built only when asked for.
         takes_several: A query may be several vectors side by side; the least distance to any of them counts.
+        by_product: How the distance comes from an inner product, so that many queries are one matrix product.
     """
 
     name: str
@@ -40,9 +61,17 @@ class Metric:
     scan: bool = False
     close: bool = False
     takes_several: bool = False
+    by_product: ByProduct | None = None
 
     def __call__(self, query: Vector, gallery: Matrix) -> NDArray[np.float32]:
         return self.distance(query, gallery).astype(np.float32, copy=False)
+
+    def of_many(self, queries: Sequence[Vector] | Matrix, gallery: Matrix) -> NDArray[np.float32]:
+        """Distances `(queries, n)`; up to rounding those that each query has by itself."""
+        if self.by_product is None or len(queries) < _MANY or gallery.dtype == np.float16:  # those need converting
+            return np.stack([self(query, gallery) for query in queries])
+        map_, finish = self.by_product.map, self.by_product.finish
+        return np.asarray(finish(map_(_float(np.asarray(queries))) @ map_(_float(gallery)).T), np.float32)
 
     def lifted(self, vectors: Matrix) -> NDArray[np.float32]:
         """Vectors `(n, dims)` as an hnswlib index of `space` takes them."""
@@ -70,12 +99,13 @@ def metric(
     scan: bool = False,
     close: bool = False,
     takes_several: bool = False,
+    by_product: ByProduct | None = None,
 ) -> Callable[[Callable[[Vector, Matrix], Any]], Metric]:
     """Declare a metric; its name and summary are the function's."""
 
     def declare(distance: Callable[[Vector, Matrix], Any]) -> Metric:
         summary = (distance.__doc__ or "").strip().partition("\n")[0]
-        declared = Metric(distance.__name__, summary, distance, space, lift, scan, close, takes_several)
+        declared = Metric(distance.__name__, summary, distance, space, lift, scan, close, takes_several, by_product)
         METRICS[declared.name] = declared
         return declared
 
@@ -97,25 +127,50 @@ def _float(values: Matrix) -> NDArray[np.float32]:
     return np.asarray(values, dtype=np.float32)
 
 
+def _compared(query: Vector, gallery: Matrix, how: Literal["dot", "angular", "euclidean"]) -> Matrix:
+    """One vector with each of `(n, dims)`, as NumKong does it: `dot`, `angular` or `euclidean`.
+
+    Halves are compared as they are stored and summed as floats; numpy would take ten times as long to convert them.
+    """
+    if not len(gallery):
+        return np.empty(0, np.float32)
+    if not query.dtype == gallery.dtype == np.float16:
+        query, gallery = _float(query), _float(gallery)
+    threads = available_cores() if gallery.size >= _LARGE else 1
+    compared = numkong.cdist(
+        np.ascontiguousarray(query)[None], np.ascontiguousarray(gallery), metric=how, threads=threads
+    )
+    return np.asarray(np.asarray(compared)[0])
+
+
+def _cosines(distances: Matrix) -> Matrix:
+    """In their range, without what rounding makes of 0."""
+    return np.where(distances < _ROUNDING, 0, np.minimum(distances, 2))
+
+
+def _unit(vectors: Matrix) -> Matrix:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
+
+
 def _bits(hashes: Matrix) -> NDArray[np.float32]:
     """The bits of packed hashes `(n, words)` as 0 and 1 `(n, 64 · words)`: squared l2 is then the Hamming distance."""
     octets = np.ascontiguousarray(hashes, dtype=np.uint64).view(np.uint8)
     return np.unpackbits(octets, axis=1).astype(np.float32)
 
 
-@metric(space="cosine")
+@metric(space="cosine", by_product=ByProduct(_unit, lambda products: _cosines(1 - products)))
 def cosine(query: Vector, gallery: Matrix) -> Any:
     """One minus the cosine of the angle between two vectors; 0 (same direction) to 2."""
-    query, gallery = _float(query), _float(gallery)
-    norms = np.sqrt(np.einsum("ij,ij->i", gallery, gallery)) * np.linalg.norm(query)
-    return np.clip(1 - (gallery @ query) / np.maximum(norms, 1e-12), 0, 2)
+    if not query.any():  # no direction: as far from another such as from the rest
+        return np.ones(len(gallery))
+    return _cosines(np.nan_to_num(_compared(query, gallery, "angular"), nan=1))
 
 
 @metric(space="l2")
 def euclidean(query: Vector, gallery: Matrix) -> Any:
     """Length of the difference of two vectors."""
-    difference = _float(gallery) - _float(query)
-    return np.sqrt(np.einsum("ij,ij->i", difference, difference))
+    found = _compared(query, gallery, "euclidean")
+    return np.where(found < _ROUNDING * np.linalg.norm(query.astype(np.float64)), 0, found)
 
 
 @metric()
@@ -124,7 +179,9 @@ def manhattan(query: Vector, gallery: Matrix) -> Any:
     return np.abs(_float(gallery) - _float(query)).sum(axis=1)
 
 
-@metric(space="l2", lift=np.sqrt)
+@metric(
+    space="l2", lift=np.sqrt, by_product=ByProduct(np.sqrt, lambda products: np.sqrt(np.clip(1 - products, 0, None)))
+)
 def hellinger(query: Vector, gallery: Matrix) -> Any:
     """Distance between two distributions (Bhattacharyya); 0 (same) to 1 (nothing in common)."""
     overlap = np.sqrt(_float(gallery)) @ np.sqrt(_float(query))
@@ -149,13 +206,13 @@ def hamming_dihedral(query: Vector, gallery: Matrix) -> Any:
     return np.min([hamming.distance(one, gallery) for one in hashes], axis=0)
 
 
-@metric(space="ip")
+@metric(space="ip", by_product=ByProduct(lambda vectors: vectors, lambda products: 1 - products))
 def dot(query: Vector, gallery: Matrix) -> Any:
     """One minus the inner product of two vectors; from 0 (same) to 2 if both have length 1.
 
     Of other vectors it may be negative, and a longer one be closer than the same.
     """
-    return 1 - _float(gallery) @ _float(query)
+    return 1 - _compared(query, gallery, "dot")
 
 
 def _centred(vectors: Matrix) -> Matrix:

@@ -12,12 +12,9 @@ from imrec_core.features import Feature
 from imrec_core.generation import Generation, Matrix, Rows
 from imrec_core.metrics import Metric
 from imrec_core.queries import Chosen, Described
+from imrec_core.scan import Distances, blocks
 
 POOLS = ("mean", "best", "all")
-
-Distances = NDArray[np.float32]
-
-_BLOCK = 16_384  # rows held in float32 at a time
 
 
 def distances_to(
@@ -25,10 +22,10 @@ def distances_to(
 ) -> Distances:
     """Exact distances of rows `(n,)` to the queries as one; see `pooled`."""
     matrix, distance = generation.matrix(chosen.feature.name), pooled(chosen, queries, pool)
-    every_row = len(rows) == len(matrix)  # then blocks are views, not copies
-    blocks = [slice(i, i + _BLOCK) for i in range(0, len(rows), _BLOCK)]
-    parts = [distance(matrix[b] if every_row else matrix[rows[b]]) for b in blocks]
-    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+    found = np.empty(len(rows), np.float32)
+    for part, block in blocks(matrix, rows):
+        found[part] = distance(block)
+    return found
 
 
 def pooled(chosen: Chosen, queries: Sequence[Described], pool: str) -> Callable[[Matrix], Distances]:

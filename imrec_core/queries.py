@@ -17,8 +17,9 @@ from imrec_core.errors import BadWeights, EmptyQuery, QueryError
 from imrec_core.features import Feature
 from imrec_core.generation import Generation, graph_name
 from imrec_core.metrics import Metric
+from imrec_core.mixes import mix_weights
 from imrec_core.models import MODELS
-from imrec_core.settings import Settings, mix_weights
+from imrec_core.settings import Settings
 from imrec_core.text import Text
 
 Vectors = dict[str, NDArray[Any]]
@@ -121,13 +122,13 @@ def choose(generation: Generation, settings: Settings, by: By | None, asked: Seq
 def _without_mixes(
     generation: Generation, settings: Settings, weights: Iterable[tuple[str, float]]
 ) -> dict[str, float]:
-    """Weights by feature, where `mix:NAME` is what `lake.toml` says of it; its parts share its weight."""
+    """Weights by feature, where `mix:NAME` is what it consists of; its parts share its weight."""
     parts: dict[str, float] = {}
     for name, weight in weights:
         kind, _, mix = name.partition(":")
         inside = {name: 1.0}
         if kind == "mix" and kind not in generation.features:  # a lake may have a feature of that name
-            inside = mix_weights(settings, mix)
+            inside = mix_weights(settings, mix, generation.features)
             fusion.checked_weights(list(inside.values()))
         total = sum(inside.values())
         for part, share in inside.items():

@@ -15,12 +15,15 @@ from imrec_core.calibration import Calibration
 from imrec_core.cutoff import within
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.fusion import FUSIONS, Numbers, diversified, fuse
-from imrec_core.generation import Generation, Rows
+from imrec_core.generation import Generation, Rows, graph_name
 from imrec_core.metrics import METRICS
-from imrec_core.pooling import POOLS, Distances, distances_to, has_mean, mean_vector
+from imrec_core.pooling import POOLS, distances_to, has_mean, mean_vector
 from imrec_core.queries import Chosen, Described
+from imrec_core.scan import Distances, distances, smallest
 
-_SCAN_AT_MOST = 20_000  # rows left by `where` that are scanned rather than looked for in a graph
+_OVERFETCH = 1.5  # times as many as would be left on average, since conditions and likeness go together
+_ROWS_PER_FETCHED = 12  # rows that are scanned in the time that a graph takes for one
+_OF_ANOTHER_ORDER = 4  # times as many as wanted, where candidates come by one distance and are ranked by another
 _WITH_UNLIKES = 4  # times as many candidates, as unlikes push the nearest of them down
 _MOST_DIVERSE = 1000  # hits that are chosen one by one, each compared with all others in the pool
 _POOL = 5  # times as many hits to choose diverse ones from
@@ -34,6 +37,8 @@ class Asked:
         own: Rows that are part of the query, and so no hits.
         rate: `max_false_match_rate`; None for no cut.
         diversity: `diversify`; 0 for none.
+        kept: The rows that may be hits, ascending; None for all.
+        known: Distances of those rows by each of `chosen`, where they were computed for several searches at once.
     """
 
     chosen: Sequence[Chosen]
@@ -46,8 +51,9 @@ class Asked:
     rate: float | None = None
     distinct: str | None = None
     diversity: float = 0.0
-    where: str | None = None
+    kept: Rows | None = None
     exact: bool = False
+    known: Sequence[Distances] | None = None
 
     @property
     def counted(self) -> list[int]:
@@ -112,60 +118,124 @@ class Ranked:
 
 def rank(generation: Generation, asked: Asked) -> Ranked:
     """The best rows."""
-    kept = generation.filter.rows(asked.where) if asked.where else None
-    wanted = asked.k * (_POOL if asked.diversity else 1) + len(asked.own)
+    left = len(generation) if asked.kept is None else len(asked.kept)
+    wanted = asked.k * (_POOL if asked.diversity else 1)
+    looked_for = wanted
     while True:
-        rows, plan = _candidates(generation, asked, wanted, kept)
-        if asked.own:  # the usual one is left out ten times faster
-            rows = rows[rows != asked.own[0]] if len(asked.own) == 1 else np.setdiff1d(rows, asked.own)
-        ranked, scores = _ranked(generation, asked, rows, plan)
-        collapsed = asked.distinct is not None and len(ranked.rows) < min(asked.k, len(rows)) and not ranked.cut
-        if not collapsed or len(rows) + len(asked.own) >= (len(generation) if kept is None else len(kept)):
+        rows, plan = _candidates(generation, asked, looked_for + len(asked.own))
+        compared = _compared(generation, asked, rows, plan)
+        order = _ordered(generation, asked, compared, wanted)
+        collapsed = asked.distinct is not None and len(order) < asked.k and not compared.cut
+        if not collapsed or len(rows) >= left:
             break
-        wanted *= 8  # copies of one another took the places
-    return _diverse(generation, asked, ranked, scores) if asked.diversity else ranked
+        looked_for *= 8  # copies of one another took the places
+    return _diverse(generation, asked, compared, order) if asked.diversity else _taken(compared, order)
 
 
-def _ranked(generation: Generation, asked: Asked, rows: Rows, plan: str) -> tuple[Ranked, Numbers]:
-    """Rows in order, with as many as are looked at further, and the values that they were put in order by."""
+def with_shared_scan(generation: Generation, asked: Sequence[Asked]) -> list[Asked]:
+    """Searches of one like each, with the same features and rows, whose distances are computed in one go."""
+    if not asked:
+        return []
+    chosen, kept = asked[0].chosen, asked[0].kept
+    found = [
+        distances(c.metric, [one.likes[0].for_metric(c) for one in asked], generation.matrix(c.feature.name), kept)
+        for c in chosen
+    ]
+    return [replace(one, known=[of_all[i] for of_all in found]) for i, one in enumerate(asked)]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Candidates that may be hits, with all that their order depends on; arrays over `n` rows, ascending.
+
+    Attributes:
+        keys: What orders them: the smallest of the first comes first, of equal ones the smallest of the next.
+        scores: `(n,)`, as the hits show them before they are cut to 0 and 1; None for those of the only feature.
+        distances, unlike: One array for each feature.
+        chosen: The features, with how their distances are calibrated.
+    """
+
+    rows: Rows
+    keys: tuple[NDArray[Any], ...]
+    scores: Numbers | None
+    distances: Sequence[Distances]
+    unlike: Sequence[Numbers]
+    calibrations: Sequence[Calibration]
+    only: int
+    plan: str
+    cut: int
+
+
+def _compared(generation: Generation, asked: Asked, rows: Rows, plan: str) -> _Compared:
     chosen, counted = asked.chosen, asked.counted
     calibrations = [generation.calibration(c.feature.name, c.metric.name) for c in chosen]
-    distances = [distances_to(generation, c, asked.likes, asked.pool, rows) for c in chosen]
-    scores = [calibration.score(d) for calibration, d in zip(calibrations, distances, strict=True)]
-    unlike = [_unlike(generation, asked, c, calibration, rows) for c, calibration in zip(chosen, calibrations)]
+    distances = asked.known or [distances_to(generation, c, asked.likes, asked.pool, rows) for c in chosen]
+    if asked.own:  # compared like the others: to leave out a row of all would copy the vectors of the rest
+        others = rows != asked.own[0] if len(asked.own) == 1 else ~np.isin(rows, asked.own)
+        rows, distances = rows[others], [d[others] for d in distances]
+    cut = 0
+    if asked.rate is not None:
+        likes = [chosen[i] for i in counted]
+        known = [distances[i] for i in counted] if len(asked.likes) == 1 else None
+        matches = within(generation, likes, asked.likes, asked.pool, asked.rate, rows, known)
+        cut = int(len(rows) - matches.sum())
+        rows, distances = rows[matches], [d[matches] for d in distances]
+        plan += f"; {len(rows)} of them within a false match rate of {asked.rate:g}"
+    unlike = [_unlike(generation, asked, c, of, rows) for c, of in zip(chosen, calibrations, strict=True)]
     lead = max(counted, key=lambda i: chosen[i].weight)
-    if len(counted) == 1 and not asked.unlikes:
-        values, order = scores[lead], np.lexsort((rows, distances[lead]))
-    else:
+    keys: tuple[NDArray[Any], ...] = (distances[lead],)
+    values = None
+    if len(counted) > 1 or asked.unlikes:
         by_score = asked.fusion == "score" or len(counted) == 1  # one feature has nothing to be fused with
         if by_score or asked.unlikes:
-            closeness = [scores[i] - unlike[i] for i in counted]
+            closeness = [calibrations[i].score(distances[i]) - unlike[i] for i in counted]
         else:
             closeness = [-distances[i].astype(np.float64) for i in counted]
         values = (fuse if by_score else FUSIONS[asked.fusion])(closeness, [chosen[i].weight for i in counted])
-        # Far away scores are flat: there the distance by the heaviest feature decides.
-        order = np.lexsort((rows, distances[lead], -values))
-    cut = 0
-    if asked.rate is not None:
-        matches = within(generation, [chosen[i] for i in counted], asked.likes, asked.pool, asked.rate, rows)
-        allowed = matches[order]
-        order, cut = order[allowed], int(len(rows) - allowed.sum())
-        plan += f"; {len(order)} of them within a false match rate of {asked.rate:g}"
-    if asked.distinct is not None:
-        content = generation.rows["content_hash"].take(rows[order]).to_numpy()
-        order = order[np.sort(np.unique(content, return_index=True)[1])]
-    order = order[: asked.k * (_POOL if asked.diversity else 1)]
-    ranked = Ranked(
-        rows[order],
-        np.clip(values[order], 0, 1),
-        np.stack([d[order] for d in distances]),
-        np.stack([s[order] for s in scores]),
-        np.stack([u[order] for u in unlike]),
-        np.stack([np.searchsorted(np.sort(d), d[order]) + 1 for d in distances]),
-        plan,
-        cut,
+        keys = -values, distances[lead]  # far away scores are flat: there the heaviest feature decides
+    return _Compared(rows, keys, values, distances, unlike, calibrations, lead, plan, cut)
+
+
+def _ordered(generation: Generation, asked: Asked, compared: _Compared, wanted: int) -> Rows:
+    """Places of up to `wanted` rows among those compared, best first."""
+    looked_at = wanted
+    while True:
+        order = smallest(looked_at, *compared.keys)
+        if asked.distinct is None:
+            return order
+        content = generation.rows["content_hash"].take(compared.rows[order]).to_numpy()
+        first = order[np.sort(np.unique(content, return_index=True)[1])]
+        if len(first) >= wanted or len(order) == len(compared.rows):
+            return first[:wanted]
+        looked_at *= 8  # copies of one another took the places
+
+
+def _values(compared: _Compared, order: Rows) -> Numbers:
+    """What the rows in an order are worth."""
+    if compared.scores is None:
+        return compared.calibrations[compared.only].score(compared.distances[compared.only][order])
+    return compared.scores[order]
+
+
+def _taken(compared: _Compared, order: Rows) -> Ranked:
+    """The rows in an order, with all that a hit says of them."""
+    distances = [d[order] for d in compared.distances]
+    return Ranked(
+        compared.rows[order],
+        np.clip(_values(compared, order), 0, 1),
+        np.stack(distances),
+        np.stack([of.score(d) for of, d in zip(compared.calibrations, distances, strict=True)]),
+        np.stack([u[order] for u in compared.unlike]),
+        np.stack([_places(*of_part) for of_part in zip(compared.distances, distances, strict=True)]),
+        compared.plan,
+        compared.cut,
     )
-    return ranked, values[order]
+
+
+def _places(every: Distances, some: Distances) -> Rows:
+    """The place of each of `some` among `every` distance, from 1; equal ones share theirs."""
+    nearer = every[every <= some.max(initial=0)]  # those beyond need not be sorted
+    return np.asarray(np.searchsorted(np.sort(nearer), some) + 1)
 
 
 def _unlike(generation: Generation, asked: Asked, chosen: Chosen, calibration: Calibration, rows: Rows) -> Numbers:
@@ -180,28 +250,30 @@ def _unlike(generation: Generation, asked: Asked, chosen: Chosen, calibration: C
 # -- candidates ---------------------------------------------------------------------------------------------
 
 
-def _candidates(generation: Generation, asked: Asked, wanted: int, kept: Rows | None) -> tuple[Rows, str]:
+def _candidates(generation: Generation, asked: Asked, wanted: int) -> tuple[Rows, str]:
     """Rows to rank exactly, ascending, and how they were found."""
-    total = len(generation)
+    total, kept = len(generation), asked.kept
     left = total if kept is None else len(kept)
-    every = (np.arange(total) if kept is None else kept, f"exact scan of {left} rows")
-    if asked.exact or (kept is not None and left <= _SCAN_AT_MOST):
-        return every
-    fetched = max(wanted, *(_at_least(generation, c) for c in asked.chosen))
+    spare = 2 if _is_in_order(generation, asked) else _OF_ANOTHER_ORDER
+    fetched = max(spare * wanted, *(_at_least(generation, c) for c in asked.chosen))
     if asked.unlikes:
         fetched *= _WITH_UNLIKES
-    if kept is not None:
-        fetched = int(1.5 * fetched * total / left)  # so that enough are left after the filter
-    if 2 * fetched >= total:
-        return every
-    found = [nearest for c in asked.chosen for nearest in _nearest(generation, c, asked, fetched)]
+    if asked.exact or left <= 2 * fetched:
+        return np.arange(total) if kept is None else kept, f"exact scan of {left} rows"
+    found, finders = [], []
+    for chosen in asked.chosen:
+        nearest, finder = _nearest(generation, chosen, asked, fetched)
+        found += nearest
+        finders.append(finder)
     rows = np.unique(np.concatenate(found))
-    if kept is not None:
-        rows = np.intersect1d(rows, kept, assume_unique=True)
-        if len(rows) < wanted:
-            return every
-    finders = ", ".join(_finder(generation, c) for c in asked.chosen)
-    return rows, f"{len(rows)} candidates from {finders}, ranked exactly"
+    return rows, f"{len(rows)} candidates from {', '.join(finders)}, ranked exactly"
+
+
+def _is_in_order(generation: Generation, asked: Asked) -> bool:
+    """Whether candidates come by the same distance as they are ranked by."""
+    (first, *others) = asked.chosen
+    graph = generation.graph_of(first.feature, first.metric)
+    return not others and graph in (None, graph_name(first.feature, first.metric))
 
 
 def _at_least(generation: Generation, chosen: Chosen) -> int:
@@ -209,48 +281,52 @@ def _at_least(generation: Generation, chosen: Chosen) -> int:
     return generation.graphs[graph].candidates if graph else 100
 
 
-def _nearest(generation: Generation, chosen: Chosen, asked: Asked, count: int) -> list[Rows]:
-    """Rows near to any like, and where there is one to their mean, which may be far from each of them."""
+def _nearest(generation: Generation, chosen: Chosen, asked: Asked, count: int) -> tuple[list[Rows], str]:
+    """Rows near to any like, and where there is one to their mean, which may be far from each of them.
+
+    A graph knows no conditions: of the rows that it gives only those that are kept count, and so the fewer are kept the
+    more must be fetched. From some point on it is faster to look at each that is kept, in the vectors of the graph.
+    """
+    total, kept = len(generation), asked.kept
+    left = total if kept is None else len(kept)
     graph = generation.graph_of(chosen.feature, chosen.metric)
-    if graph is not None:
-        facts = generation.graphs[graph]
-        feature = generation.feature(facts.feature)
-        vectors = [like.vectors[facts.feature] for like in asked.likes]
-        if len(vectors) > 1 and asked.pool != "best" and has_mean(feature):
-            vectors.append(mean_vector(feature, METRICS[facts.metric], asked.likes))
-        return [generation.from_graph(graph, vector, count) for vector in vectors]
-    if len(asked.likes) == 1:
-        query = asked.likes[0].for_metric(chosen)
-        return [np.asarray(generation.scan(chosen.feature.name, chosen.metric, query[None], count)[0])]
-    distances = distances_to(generation, chosen, asked.likes, asked.pool, np.arange(len(generation)))
-    return [np.argsort(distances, kind="stable")[:count]]
+    if graph is None:
+        return [_scanned(generation, chosen, asked, count)], f"a scan of {left} rows by {chosen.name}"
+    facts = generation.graphs[graph]
+    feature, metric = generation.feature(facts.feature), METRICS[facts.metric]
+    vectors = [like.vectors[feature.name] for like in asked.likes]
+    if len(vectors) > 1 and asked.pool != "best" and has_mean(feature):
+        vectors.append(mean_vector(feature, metric, asked.likes))
+    fetched = count if kept is None else math.ceil(_OVERFETCH * count * total / left)
+    if fetched * _ROWS_PER_FETCHED < left:
+        found = [generation.from_graph(graph, vector, fetched) for vector in vectors]
+        if kept is not None:
+            found = [_both(rows, kept) for rows in found]
+        if min(map(len, found)) >= count:
+            return found, f"the graph of {graph}"
+    return list(generation.scan(feature.name, metric, vectors, count, kept)), f"a scan of {left} rows by {feature.name}"
 
 
-def _finder(generation: Generation, chosen: Chosen) -> str:
-    graph = generation.graph_of(chosen.feature, chosen.metric)
-    return f"a scan of {chosen.feature.name}" if graph is None else f"the graph of {graph}"
+def _both(rows: Rows, kept: Rows) -> Rows:
+    """Those of the rows that are kept; `kept` is ascending."""
+    at = np.minimum(np.searchsorted(kept, rows), len(kept) - 1)
+    return np.asarray(rows[kept[at] == rows])
+
+
+def _scanned(generation: Generation, chosen: Chosen, asked: Asked, count: int) -> Rows:
+    rows = np.arange(len(generation)) if asked.kept is None else asked.kept
+    return rows[smallest(count, distances_to(generation, chosen, asked.likes, asked.pool, rows))]
 
 
 # -- diversity ----------------------------------------------------------------------------------------------
 
 
-def _diverse(generation: Generation, asked: Asked, ranked: Ranked, values: Numbers) -> Ranked:
+def _diverse(generation: Generation, asked: Asked, compared: _Compared, order: Rows) -> Ranked:
     """The k of a larger number that are good and not much like one another by the first feature."""
-    first = asked.chosen[0]
-    calibration = generation.calibration(first.feature.name, first.metric.name)
-    matrix: NDArray[Any] = generation.matrix(first.feature.name)
-    block = matrix[ranked.rows] if matrix.dtype == np.uint64 else np.asarray(matrix[ranked.rows], np.float32)
+    first, calibration = asked.chosen[0], compared.calibrations[0]
+    block: NDArray[Any] = generation.matrix(first.feature.name)[compared.rows[order]]
 
     def similarity(i: int) -> Numbers:
         return calibration.score(first.metric(first.feature.as_query(block[i], first.metric), block))
 
-    taken = diversified(values, similarity, asked.k, asked.diversity)
-    return replace(
-        ranked,
-        rows=ranked.rows[taken],
-        scores=ranked.scores[taken],
-        distances=ranked.distances[:, taken],
-        parts=ranked.parts[:, taken],
-        unlike=ranked.unlike[:, taken],
-        places=ranked.places[:, taken],
-    )
+    return _taken(compared, order[diversified(_values(compared, order), similarity, asked.k, asked.diversity)])

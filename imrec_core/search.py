@@ -6,22 +6,30 @@ chosen feature, and the calibrated scores are fused.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from imrec_core import ranking
+from imrec_core.calibration import rate_of
 from imrec_core.describe import Describer
 from imrec_core.duplicates import Duplicates, find_duplicates
-from imrec_core.errors import QueryError
+from imrec_core.errors import ImageError, QueryError
 from imrec_core.generation import Generation, open_generation
-from imrec_core.hits import Hit, Hits, Part
+from imrec_core.hits import Hit, Hits, Part, Shown
 from imrec_core.lake import Lake
-from imrec_core.queries import By, Queries, Query, choose, own_rows, weighted
+from imrec_core.queries import By, Chosen, Described, Queries, Query, choose, own_rows, weighted
 from imrec_core.ranking import Asked, Ranked
+from imrec_core.settings import Settings
 from imrec_core.text import Text
+
+_BATCH = 64  # queries of `search_each` that are handled together
+_BATCH_BYTES = 48_000_000  # of their distances
 
 
 class Recommender:
@@ -125,10 +133,7 @@ class Recommender:
         ranking.check(k=k, pool=pool, fusion=fuse, rate=max_false_match_rate, distinct=distinct, diversity=diversify)
         likes = weighted(like) if query is None else [(query, 1.0)]
         unlikes = weighted(unlike)
-        if max_false_match_rate is not None and any(isinstance(q, Text) for q, _ in likes):
-            raise QueryError(
-                "max_false_match_rate is for images: how near words are to images by chance is not measured"
-            )
+        _refuse_words([q for q, _ in likes], max_false_match_rate)
         generation, describer = self.generation, self._describer
         queries = [q for q, _ in (*likes, *unlikes)]
         chosen = choose(generation, describer.settings, by, queries)
@@ -144,31 +149,113 @@ class Recommender:
             max_false_match_rate,
             distinct,
             float(diversify),
-            where,
+            generation.filter.rows(where) if where else None,
             exact,
         )
-        ranked = ranking.rank(generation, asked)
-        hits = _hits(generation, describer, asked, ranked)
-        if order_by is not None:
-            places = generation.filter.places(ranked.rows, order_by)
-            hits = [hits[i] for i in np.argsort(places, kind="stable")]
         shown = [[describer.shown(generation, q) for q, _ in some] for some in (likes, unlikes)]
-        return Hits(
-            tuple(hits),
-            ranked.plan,
-            generation.id,
-            ranked.cut,
-            *(tuple(s for s in some if s is not None) for some in shown),
-        )
+        return _answer(generation, describer, asked, shown, order_by)
+
+    def search_each(
+        self,
+        queries: Iterable[Query],
+        *,
+        k: int = 5,
+        by: By | None = None,
+        fuse: str = "score",
+        max_false_match_rate: float | None = None,
+        where: str | None = None,
+        order_by: str | None = None,
+        distinct: str | None = None,
+        diversify: float = 0.0,
+        exact: bool = False,
+    ) -> Iterator[Hits | ImageError]:
+        """What `search` gives for each query by itself, in their order; sooner, as they are handled in batches.
+
+        Files of a batch are described together, and with `exact` they share one scan of the vectors. All are answered
+        by one generation.
+
+        Args:
+            queries: Read as they are needed. The other arguments are those of `search`.
+
+        Yields:
+            Its hits, or why an image cannot be decoded; the others are answered all the same.
+
+        Raises:
+            QueryError, UnknownName: As `search`.
+        """
+        if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
+            raise QueryError("give `search_each` several queries, such as a list of paths")
+        ranking.check(k=k, pool="mean", fusion=fuse, rate=max_false_match_rate, distinct=distinct, diversity=diversify)
+        generation, describer = self.generation, self._describer
+        kept = generation.filter.rows(where) if where else None
+        for chosen, batch in _batches(generation, describer.settings, by, queries):
+            _refuse_words(batch, max_false_match_rate)
+            described = describer.describe_each(generation, batch, chosen)
+            asked = [
+                Asked(
+                    chosen,
+                    [found],
+                    own=own_rows(generation, [query]),
+                    k=k,
+                    fusion=fuse,
+                    rate=max_false_match_rate,
+                    distinct=distinct,
+                    diversity=float(diversify),
+                    kept=kept,
+                    exact=exact,
+                )
+                for query, found in zip(batch, described, strict=True)
+                if isinstance(found, Described)
+            ]
+            # Taken out one by one, so that their distances are gone before those of the next batch are computed.
+            waiting = deque(ranking.with_shared_scan(generation, asked) if exact else asked)
+            for query, found in zip(batch, described, strict=True):
+                if isinstance(found, Described):
+                    shown = [[describer.shown(generation, query)], []]
+                    yield _answer(generation, describer, waiting.popleft(), shown, order_by)
+                else:
+                    yield found
+
+
+def _batches(
+    generation: Generation, settings: Settings, by: By | None, queries: Iterable[Query]
+) -> Iterator[tuple[list[Chosen], list[Query]]]:
+    """Queries that are handled together: as many as have room for their distances to all rows by each feature."""
+    for _, alike in itertools.groupby(queries, lambda query: isinstance(query, Text)):  # words have another default
+        for first in alike:
+            chosen = choose(generation, settings, by, [first])
+            size = max(1, min(_BATCH, _BATCH_BYTES // (4 * len(chosen) * len(generation))))
+            yield chosen, [first, *itertools.islice(alike, size - 1)]  # noqa: B031  # the loop goes on after them
+
+
+def _refuse_words(queries: Iterable[Query], rate: float | None) -> None:
+    if rate is not None and any(isinstance(query, Text) for query in queries):
+        raise QueryError("max_false_match_rate is for images: how near words are to images by chance is not measured")
+
+
+def _answer(
+    generation: Generation,
+    describer: Describer,
+    asked: Asked,
+    shown: Sequence[Sequence[Shown | None]],
+    order_by: str | None,
+) -> Hits:
+    ranked = ranking.rank(generation, asked)
+    hits = _hits(generation, describer, asked, ranked)
+    if order_by is not None:
+        places = generation.filter.places(ranked.rows, order_by)
+        hits = [hits[i] for i in np.argsort(places, kind="stable")]
+    likes, unlikes = (tuple(s for s in some if s is not None) for some in shown)
+    names = tuple(c.name for c in asked.chosen)
+    return Hits(tuple(hits), ranked.plan, generation.id, ranked.cut, likes, unlikes, names)
 
 
 def _hits(generation: Generation, describer: Describer, asked: Asked, ranked: Ranked) -> list[Hit]:
     found = generation.rows.select(["image_id", "source", "path"]).take(ranked.rows).to_pydict()
     names = [c.name for c in asked.chosen]
     # Plain numbers at once: taken one by one out of arrays they cost more than the ranking.
-    columns: list[Any] = [
-        [values.tolist() for values in part] for part in (ranked.distances, ranked.parts, ranked.places, ranked.unlike)
-    ]
+    of_parts = (ranked.distances, ranked.parts, rate_of(ranked.parts), ranked.places, ranked.unlike)
+    columns: list[Any] = [[values.tolist() for values in part] for part in of_parts]
     return [
         Hit(
             i + 1,

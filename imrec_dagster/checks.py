@@ -10,7 +10,8 @@ import dagster as dg
 
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.features import Feature
-from imrec_core.index import RECALL_FLOOR, GenerationReport
+from imrec_core.graphs import RECALL_FLOOR
+from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
 
 _ROWS, _VECTORS, _RECALL = "rows_match_manifest", "vectors_are_sound", "recall_at_10"

@@ -1,9 +1,8 @@
 """`imrec search`: the images most like those given."""
 
 import glob
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import click
 from imrec_core.catalog import escaped, find_images
 from imrec_core.errors import EmptyQuery, ImageError
 from imrec_core.lake import Lake
+from imrec_dagster.each import answers, json_lines, write_parquet
 from imrec_dagster.options import json_option, lake_option
 from imrec_dagster.words import from_here, table
 
@@ -44,7 +44,11 @@ _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
 @click.option(
     "--each", is_flag=True, help="Search for each image, folder or glob by itself; a line of JSON for each file."
 )
+@click.option("--parquet", type=click.Path(dir_okay=False), metavar="FILE", help="Write what --each finds there.")
 @click.option("--sheet", type=click.Path(dir_okay=False), help="Write a picture of the query and its hits.")
+@click.option(
+    "--explain", type=click.Path(file_okay=False), metavar="FOLDER", help="Write a picture of why each hit is one."
+)
 @json_option
 @lake_option
 def search(
@@ -52,7 +56,9 @@ def search(
     by: tuple[str, ...],
     unlike: tuple[str, ...],
     each: bool,
+    parquet: str | None,
     sheet: str | None,
+    explain: str | None,
     as_json: bool,
     lake: str,
     **how: Any,
@@ -69,11 +75,21 @@ def search(
     likes, unlikes = _queries(images)
     unlikes += [_query(word) for word in unlike]
     if each:
-        if sheet or unlikes:
-            raise click.UsageError("--each is for likes alone, each by itself; leave out --sheet, --unlike and -")
-        for line in _each(recommender, images, how):
-            click.echo(json.dumps(line, ensure_ascii=False))
+        if sheet or explain or unlikes:
+            raise click.UsageError(
+                "--each is for likes alone, each by itself; leave out --sheet, --explain, --unlike and -"
+            )
+        del how["pool"]  # of one like there is nothing to pool
+        names = _files([word for word in images if word != "+"], recommender.lake)
+        found = answers(recommender, names, (_query(name)[0] for name in names), how)
+        if parquet:
+            write_parquet(Path(parquet), found)
+        else:
+            for line in json_lines(found):
+                click.echo(line)
         return
+    if parquet:
+        raise click.UsageError("--parquet is for --each; one search prints --json")
     hits = recommender.search(like=likes, unlike=unlikes, **how)
     if sheet:
         title = f"{' '.join(images)} by {', '.join(by) or recommender.generation.default_feature}"
@@ -81,7 +97,29 @@ def search(
             hits.contact_sheet(sheet, title=title)
         except (OSError, ValueError) as error:  # ValueError: Pillow knows no format by that ending
             raise click.BadParameter(f"cannot write {sheet}: {error}", param_hint="--sheet") from error
+    if explain:
+        _explain(hits, Path(explain))
     click.echo(hits.to_json() if as_json else _hits_table(hits))
+
+
+def _explain(hits: "Hits", folder: Path) -> None:
+    """Write a picture for each hit, named by the rank that the table shows; say on stderr where they are."""
+    written: list[str] = []
+    digits = max(len(str(len(hits))), 2)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, hit in enumerate(hits):
+            name = f"{hit.rank:0{digits}}.png"
+            try:
+                hits.explain(i).save(folder / name)
+            except ImageError as error:  # a file that is gone by now leaves the others as they are
+                click.echo(f"no {name}: {escaped(str(error))}", err=True)
+            else:
+                written.append(name)
+    except OSError as error:
+        raise click.BadParameter(f"cannot write into {folder}: {error}", param_hint="--explain") from error
+    names = f"{min(written)} to {max(written)}" if len(written) > 1 else "".join(written) or "no picture"
+    click.echo(f"why each hit is one: {names} in {folder}", err=True)
 
 
 def _queries(words: Sequence[str]) -> "tuple[Weighted, Weighted]":
@@ -114,21 +152,6 @@ def _is_there(name: str) -> bool:
         return Path(name).exists()
     except OSError:  # longer than a name can be
         return False
-
-
-def _each(recommender: Any, words: Sequence[str], how: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """An answer for each query, or why there is none."""
-    failed = 0
-    for word in _files([word for word in words if word != "+"], recommender.lake):
-        (query, _) = _query(word)
-        asked = {"query": escaped(word)}
-        try:
-            yield asked | recommender.search(query, **how).to_dict()
-        except ImageError as error:
-            failed += 1
-            yield asked | {"error": escaped(f"{type(error).__name__}: {error}")}
-    if failed:
-        click.echo(f"{failed} images could not be read; their lines have an error instead of hits", err=True)
 
 
 def _files(words: Sequence[str], lake: Lake) -> list[str]:

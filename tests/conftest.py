@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imrec_core import Lake, Recommender
+from imrec_core import Lake, Recommender, ranking
 from imrec_core.index import build_generation
 from imrec_dagster import cli
 from tests import toy
@@ -57,6 +57,12 @@ def large_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 @pytest.fixture(scope="session")
 def large(large_lake: Lake) -> Recommender:
     return Recommender.open(large_lake)
+
+
+@pytest.fixture
+def graphs_asked(monkeypatch) -> None:
+    """Candidates come from graphs in lakes that are so small that a scan would be faster."""
+    monkeypatch.setattr(ranking, "_ROWS_PER_FETCHED", 0)
 
 
 @pytest.fixture

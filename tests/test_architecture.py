@@ -15,10 +15,10 @@ ROOT = Path(imrec_core.__file__).parent.parent
 
 # Lowest first. A module imports from layers above its own line only; two in one line do not know each other.
 LAYERS = (
-    ("errors",),  # everything may fail
+    ("errors", "machine"),  # everything may fail; cores
     ("settings", "tables"),  # what lake.toml and the files may say
-    ("lake",),  # the only one that joins paths
-    ("catalog",),  # which images there are
+    ("lake", "mixes"),  # the only one that joins paths; weights of features by name
+    ("catalog", "places", "column_files"),  # which images there are; which one a path means; what a person adds
     ("metrics", "models", "edits", "exif"),  # declarations that need no picture; what cameras wrote beside it
     ("decode",),  # its batch prepares pictures for a model
     ("weights",),  # where the weights of a model are
@@ -47,10 +47,16 @@ LAYERS = (
     ("freshness",),  # which tables are up to date
     ("extract",),  # pictures → tables
     ("fit", "check"),  # tables → what is learnt from them, what is wrong with them
-    ("views",),  # SQL over the tables
-    ("calibration", "contact_sheet", "fusion", "measures", "plots"),  # plain numbers and drawing, for those below
+    ("views", "user_columns"),  # SQL over the tables; what a person adds to them
+    ("calibration", "contact_sheet", "fusion", "keypoints", "measures", "plots"),  # plain numbers and drawing
+    ("explain",),  # what two pictures share
+    ("explain_sheet",),  # draws it
+    ("scan",),  # exact distances to many rows
     ("generation", "hits"),  # opens what index builds; what a search gives back
-    ("index", "queries"),  # builds generations; what is asked for
+    ("graphs", "queries"),  # builds graphs; what is asked for
+    ("describe",),  # queries as vectors
+    ("edited_copies",),  # copies of the lake's own images as vectors
+    ("index",),  # builds generations
     (  # which images may be copies, which are, who belongs together
         "duplicates.candidates",
         "duplicates.comparison",
@@ -60,12 +66,13 @@ LAYERS = (
     ("duplicates.groups",),  # copies in a lake
     ("duplicates",),
     ("duplicates.move_plan",),  # carries them away
-    ("describe", "pooling"),  # queries as vectors; several of them as one
+    ("pooling",),  # several queries as one
     ("cutoff",),  # what is near enough to be a match
     ("ranking",),  # which rows are the answer, in which order
+    ("ways", "pairs"),  # what is judged, in exact distances; pairs that a person listed
     ("judging",),  # how good the answers are, by labels
-    ("breadth", "copy_protocol"),  # how much graphs find; how good the answers are, by copies
-    ("tuning",),  # weights that make them better
+    ("breadth", "copy_protocol", "pairs_judged"),  # how much graphs find; how good answers are, by copies, by pairs
+    ("tuning", "fusion_judged"),  # weights that make them better; which fusion does
     ("search", "status", "docs", "evaluate"),  # what is asked of a lake, and of the declarations
 )
 LEVEL = {f"imrec_core.{name}": level for level, layer in enumerate(LAYERS) for name in layer}

@@ -13,7 +13,7 @@ from imrec_core.errors import LakeError
 from imrec_core.features import FEATURES
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation
-from imrec_core.judging import sample
+from imrec_core.ways import sample
 from tests import toy
 
 GRAPH = "rgb_histogram:hellinger"

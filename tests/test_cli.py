@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import errno
 import io
+import itertools
 import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +22,8 @@ import imrec_core
 from imrec_core import Lake
 from imrec_core.extract import _Extraction
 from imrec_core.features import FEATURES
-from imrec_dagster import cli
+from imrec_core.hits import Part
+from imrec_dagster import cli, each
 from tests import toy
 from tests.conftest import Outcome
 from tests.pictures import BROKEN, PICTURES
@@ -106,7 +109,8 @@ def test_search_prints_json_for_programs(imrec, gallery):
     assert [hit["rank"] for hit in hits] == [1, 2, 3, 4]
     assert hits[0]["path"] == str(photo(gallery))
     assert set(hits[0]["parts"]) == {"phash", "rgb_histogram:manhattan"}
-    assert hits[0]["parts"]["phash"] == {"distance": 0.0, "score": 1.0, "rank": 1, "unlike": 0.0}
+    best = {"distance": 0.0, "score": 1.0, "false_match_rate": 0.0, "rank": 1, "unlike": 0.0}
+    assert hits[0]["parts"]["phash"] == best
 
 
 def test_search_with_a_condition_keeps_to_it(imrec, gallery):
@@ -188,6 +192,87 @@ def test_each_of_nothing_and_with_unlikes_is_refused(imrec, gallery, tmp_path):
     assert "no image to search for" in complaint(imrec("search", "empty", "--each", "--lake", gallery.root))
     refused = imrec("search", photo(gallery), "--each", "--unlike", "x.jpg", "--lake", gallery.root)
     assert refused.status == 2 and "--each is for likes alone" in refused.err
+
+
+def flat(line: dict[str, object]) -> list[dict[str, object]]:
+    """A line of JSON as the rows of the table: one for each hit, one of nulls where there is none."""
+    told = {"query": line["query"], "error": line.get("error")}
+    rows = []
+    for hit in line.get("hits", []):
+        parts = {f"{by}_{fact}": value for by, part in hit["parts"].items() for fact, value in part.items()}
+        rows.append({**told, **{name: value for name, value in hit.items() if name != "parts"}, **parts})
+    return rows or [told]
+
+
+@pytest.mark.parametrize("together", [1, 3, 1000])
+def test_each_as_a_table_says_what_the_lines_say(imrec, gallery, tmp_path, monkeypatch, together):
+    monkeypatch.setattr(each, "_TOGETHER", together)
+    folder = photo(gallery).parent  # a file that cannot be read comes first in it, others in between
+    toy.write_photos(tmp_path / "others", range(100, 104))
+    asked = ("search", folder, "others", "--each", "-k", 2, "--by", "phash", "--by", "rgb_histogram:manhattan=0.5",
+             "--max-false-match-rate", 0.02, "--lake", gallery.root)  # fmt: skip
+    lines = [json.loads(line) for line in imrec(*asked).out.splitlines()]
+    assert "error" in lines[0] and {0, 1} <= {len(line["hits"]) for line in lines if "hits" in line}
+    table = imrec(*asked, "--parquet", "hits.parquet")
+    assert table.status == 0 and table.out == "" and "3 images could not be read" in table.err
+    read = pq.read_table(tmp_path / "hits.parquet")
+    parts = [f"{by}_{fact.name}" for by in ("phash", "rgb_histogram:manhattan") for fact in fields(Part)]
+    assert read.column_names == ["query", "rank", "image_id", "source", "path", "score", *parts, "error"]
+    expected = [row for line in lines for row in flat(line)]
+    assert read.to_pylist() == [{name: row.get(name) for name in read.column_names} for row in expected]
+    assert {path.name for path in tmp_path.iterdir()} == {"hits.parquet", "others"}
+
+
+def test_table_of_each_where_nothing_can_be_read_holds_the_errors(imrec, gallery, tmp_path):
+    found = imrec("search", "a.jpg", "b.jpg", "--each", "--parquet", "hits.parquet", "--lake", gallery.root)
+    assert found.status == 0 and "2 images could not be read" in found.err
+    table = pq.read_table(tmp_path / "hits.parquet")
+    assert table.column_names == ["query", "rank", "image_id", "source", "path", "score", "error"]
+    assert table["query"].to_pylist() == ["a.jpg", "b.jpg"] and table["rank"].null_count == 2
+    assert all(error.startswith("UnreadableImage: ") for error in table["error"].to_pylist())
+
+
+@pytest.mark.parametrize("file", ["gone/hits.parquet", "note.txt/hits.parquet", f"{'x' * 250}.parquet"])
+def test_table_that_cannot_be_written_is_told_before_anything_is_searched_for(
+    imrec, gallery, tmp_path, monkeypatch, file
+):
+    (tmp_path / "note.txt").write_text("mine")
+    monkeypatch.setattr(imrec_core.Recommender, "search_each", lambda *asked, **how: pytest.fail("searched"))
+    found = imrec("search", photo(gallery), "--each", "--parquet", file, "--lake", gallery.root)
+    assert found.status == 2 and found.out == "" and f"cannot write {file}" in found.err
+    assert "Traceback" not in found.err
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+@pytest.mark.parametrize("after", [1, 5])
+def test_interrupted_table_leaves_the_one_before_it(imrec, gallery, tmp_path, monkeypatch, after):
+    monkeypatch.setattr(each, "_TOGETHER", 2)
+    (tmp_path / "hits.parquet").write_bytes(b"from before")
+    search_each = imrec_core.Recommender.search_each
+
+    def interrupted(*asked, **how):
+        yield from itertools.islice(search_each(*asked, **how), after)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(imrec_core.Recommender, "search_each", interrupted)
+    found = imrec("search", photo(gallery).parent, "--each", "--parquet", "hits.parquet", "--lake", gallery.root)
+    assert found.status not in (0, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["hits.parquet"]
+    assert (tmp_path / "hits.parquet").read_bytes() == b"from before"
+
+
+def test_table_of_one_search_is_refused(imrec, gallery, tmp_path):
+    refused = imrec("search", photo(gallery), "--parquet", "hits.parquet", "--lake", gallery.root)
+    assert refused.status == 2 and "--parquet is for --each" in refused.err
+    refused = imrec("search", photo(gallery), "--each", "--parquet", ".", "--lake", gallery.root)
+    assert refused.status == 2 and "is a directory" in refused.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_each_that_cannot_be_asked_leaves_no_table(imrec, gallery, tmp_path):
+    found = imrec("search", "0" * 16, "--each", "--parquet", "hits.parquet", "--lake", gallery.root)
+    assert "no image '0000000000000000'" in complaint(found)
+    assert not list(tmp_path.iterdir())
 
 
 def test_status_tells_a_person_and_a_program_the_same(imrec, gallery):

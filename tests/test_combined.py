@@ -13,7 +13,8 @@ from imrec_core.errors import BadSettings, LakeError
 from imrec_core.features import Feature
 from imrec_core.features.combined import combination
 from imrec_core.generation import open_generation
-from imrec_core.index import RECALL_WANTED, build_generation
+from imrec_core.graphs import RECALL_WANTED
+from imrec_core.index import build_generation
 from tests import toy
 
 # How the squared Euclidean distance that a graph sees follows from the metric.
@@ -228,6 +229,7 @@ def test_ranking_is_that_of_the_weighted_sum(lake):
     np.testing.assert_allclose([hit.parts["mix"].distance ** 2 for hit in hits], total[4][found] / 4, rtol=0.02)
 
 
+@pytest.mark.usefixtures("graphs_asked")
 def test_graph_of_a_combination_finds_what_the_exact_scan_finds(tmp_path):
     matrices = {name: vectors_of(name, 700) for name in ("rgb_histogram", "phash")}
     lake = toy.vector_lake(tmp_path / "lake", matrices)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imrec_core import FEATURES, METRICS, Lake, Recommender
+from imrec_core import FEATURES, METRICS, Lake, Recommender, scan
 from imrec_core.errors import BadFilter, LakeError, MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.generation import FORMAT, Generation, open_generation
 from imrec_core.index import IndexParams, build_generation
@@ -170,9 +170,7 @@ def test_unknown_feature_suggests_the_nearest(toy_lake):
 @pytest.mark.parametrize("count", [1, 7, 1000])
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "rgb_histogram", "phash"])
 def test_scan_is_a_stable_sort_by_distance(toy_lake, monkeypatch, name, count, among):
-    from imrec_core import generation as generation_module
-
-    monkeypatch.setattr(generation_module, "_BLOCK", 10)  # so that several blocks are merged
+    monkeypatch.setattr(scan, "BLOCK_BYTES", 4 * 10 * FEATURES[name].width)  # so that several blocks are merged
     generation, metric = open_generation(toy_lake), FEATURES[name].metric
     matrix = np.asarray(generation.matrix(name))
     rows = np.arange(len(matrix)) if among is None else np.array(among, dtype=np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import FEATURES, ImageId, Lake, Recommender, catalog
+from imrec_core import FEATURES, ImageId, Lake, Recommender, catalog, graphs
 from imrec_core import index as index_module
 from imrec_core.errors import LakeError, StaleIndex, StorageFull
 from imrec_core.features import chosen_features
@@ -70,8 +70,8 @@ def test_graph_reaches_the_recall_it_was_tuned_for(large_lake):
     feature = FEATURES["rgb_histogram"]
     queries = np.arange(0, 700, 7)
     exact = generation.scan(feature.name, feature.metric, generation.matrix(feature.name)[queries], 10)
-    assert index_module.recall_at_10(generation, feature, feature.metric, queries, exact) > 0.97
-    assert generation.graphs[RGB].recall["rgb_histogram"] >= index_module.RECALL_WANTED
+    assert graphs.recall_at_10(generation, feature, feature.metric, queries, exact) > 0.97
+    assert generation.graphs[RGB].recall["rgb_histogram"] >= graphs.RECALL_WANTED
 
 
 def test_recall_counts_what_is_missed(large_lake, monkeypatch):
@@ -80,7 +80,7 @@ def test_recall_counts_what_is_missed(large_lake, monkeypatch):
     queries = np.arange(20)
     exact = generation.scan(feature.name, feature.metric, generation.matrix(feature.name)[queries], 10)
     monkeypatch.setattr(generation, "from_graph", lambda name, vector, count: np.arange(500, 600))
-    assert index_module.recall_at_10(generation, feature, feature.metric, queries, exact) < 0.3
+    assert graphs.recall_at_10(generation, feature, feature.metric, queries, exact) < 0.3
 
 
 def test_features_that_are_scanned_have_no_graph(large_lake):
@@ -148,6 +148,7 @@ def test_graph_that_is_asked_for_is_built_as_said_beside_the_one_of_the_default_
     assert (built.M, built.ef_construction, built.element_count) == (11, 37, 700)
 
 
+@pytest.mark.usefixtures("graphs_asked")
 def test_additional_graph_is_asked_in_its_metric_and_the_other_in_all_others(tmp_path):
     lake = histograms(tmp_path, indexes={EUCLIDEAN: {"m": 24}})
     build_generation(lake)
@@ -193,6 +194,7 @@ def test_graph_of_a_feature_that_the_lake_is_not_to_have_is_not_built(new_lake):
     assert set(open_generation(new_lake(5, TWO, indexes={"lab_histogram": {"m": 8}})).graphs) == {RGB}
 
 
+@pytest.mark.usefixtures("graphs_asked")
 def test_own_graph_of_a_network_is_preferred_to_the_one_that_stands_in(tmp_path):
     vectors = np.random.default_rng(3).normal(size=(400, 1280)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -288,7 +290,7 @@ def test_lake_without_pictures_is_an_error(new_lake):
 # -- what goes wrong ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", ["_write_rows", "_write_matrix", "_build_graph", "_calibrate", "_tuned"])
+@pytest.mark.parametrize("step", ["_write_rows", "_write_matrix", "build_graphs", "_calibrate"])
 def test_nothing_is_published_when_a_step_fails(new_lake, monkeypatch, step):
     lake = new_lake(5, TWO)
     before = times(lake, "generations")
@@ -319,14 +321,39 @@ def test_full_disk_leaves_the_generation_in_use(new_lake, monkeypatch):
     assert lake.current_generation() == "000001" and len(open_generation(lake)) == 5
 
 
-def test_graph_below_the_floor_is_refused(large_lake, monkeypatch):
-    monkeypatch.setattr(index_module, "recall_at_10", lambda *args: 0.5)
+def test_fixed_breadth_that_finds_too_little_is_refused(large_lake, monkeypatch):
+    monkeypatch.setattr(graphs, "recall_at_10", lambda *args: 0.5)
     with pytest.raises(
-        LakeError,
-        match=r'graph of rgb_histogram:hellinger reaches recall@10 0\.5.*under \[indexes."rgb_histogram:hellinger"\]',
+        LakeError, match=r'graph of rgb_histogram:hellinger reaches recall@10 0\.5 at ef 70.*\[indexes."rgb_histogram'
     ):
-        build_generation(large_lake, IndexParams(m=9))
+        build_generation(large_lake, IndexParams(m=9, ef=70))
     assert large_lake.generations() == ["000001"]
+
+
+def test_graph_that_finds_too_little_is_built_denser(new_lake, monkeypatch):
+    lake = new_lake(30, TWO)
+
+    def recall(generation, feature, metric, queries, exact):
+        return 0.96 if generation.graphs[RGB].m >= 12 else 0.9
+
+    monkeypatch.setattr(graphs, "recall_at_10", recall)
+    report = build_generation(lake, IndexParams(m=6))
+    graph = open_generation(lake).graphs[RGB]
+    assert (graph.m, graph.ef_construction, graph.recall) == (12, 200, {"rgb_histogram": 0.96})
+    assert report.scanned == () and report.recall == {"rgb_histogram": 0.96}
+
+
+def test_graph_that_no_links_help_is_left_out_and_its_feature_scanned(new_lake, monkeypatch, caplog):
+    lake = new_lake(250, TWO)
+    before = Recommender.open(lake).search(lake.root.parent / "photos" / "photo_007.jpg", k=20, exact=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(graphs, "recall_at_10", lambda *args: 0.5)
+        report = build_generation(lake, IndexParams(m=6))
+    assert report.scanned == (RGB,) and report.recall == {} and f"the graph of {RGB} finds too little" in caplog.text
+    generation = open_generation(lake)
+    assert generation.graphs == {} and not list(generation.folder.glob("*.hnsw"))
+    hits = Recommender.open(lake).search(lake.root.parent / "photos" / "photo_007.jpg", k=20)
+    assert "from a scan of 250 rows by rgb_histogram" in hits.plan and hits.hits == before.hits
 
 
 def test_breadth_grows_until_the_recall_is_there(large_lake, monkeypatch):
@@ -336,10 +363,10 @@ def test_breadth_grows_until_the_recall_is_there(large_lake, monkeypatch):
         measured.append(generation.graphs[RGB].ef)
         return 1.0 if measured[-1] >= 256 else 0.9
 
-    monkeypatch.setattr(index_module, "recall_at_10", recall)
-    tuned = index_module._tuned(Generation(open_generation(large_lake).folder), {})
+    monkeypatch.setattr(graphs, "recall_at_10", recall)
+    tuned = graphs.searched_well(Generation(open_generation(large_lake).folder), RGB)
     assert measured == [64, 128, 256]
-    assert tuned[RGB].ef == 256 and tuned[RGB].candidates == 128
+    assert tuned.ef == 256 and tuned.candidates == 128
 
 
 def test_shard_never_read_is_left_out_while_its_source_is_away(new_lake, tmp_path):

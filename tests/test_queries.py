@@ -121,6 +121,7 @@ def test_weight_0_does_not_count_but_is_no_hit_either(large, pool):
     assert b.value not in ids(hits) and ids(hits) == [i for i in ids(alone) if i != b.value]
 
 
+@pytest.mark.usefixtures("graphs_asked")
 @pytest.mark.parametrize("pool", POOLS)
 def test_graph_finds_for_several_what_the_exact_scan_finds(large, pool):
     shared = 0

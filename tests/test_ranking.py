@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imrec_core import ImageId, Recommender
+from imrec_core import ImageId, Recommender, ranking
 from imrec_core.errors import BadFilter, QueryError, UnknownName
 from imrec_core.index import IndexParams, build_generation
 from tests import toy
@@ -147,6 +147,12 @@ def test_reciprocal_ranks_and_distributions_are_what_they_say(large):
         np.testing.assert_allclose([scores[hit.image_id] for hit in every], expected, atol=1e-6)
 
 
+def test_place_by_a_feature_is_that_among_all_that_were_ranked(large):
+    every = large.search(at(large, 8), by=MIX, k=700, exact=True)
+    few = large.search(at(large, 8), by=MIX, k=5, exact=True)
+    assert few.hits == every.hits[:5] and max(hit.parts["phash"].rank for hit in few) > 5
+
+
 @pytest.mark.parametrize("fuse", FUSIONS)
 def test_unlikes_lower_every_fusion(large, fuse):
     asked = {"by": MIX, "k": 700, "fuse": fuse, "exact": True}
@@ -162,6 +168,35 @@ def test_unlikes_lower_every_fusion(large, fuse):
 def test_fusion_that_there_is_not_is_refused(large, fuse, said):
     with pytest.raises(UnknownName, match=f"no fusion named .*{said}"):
         large.search(at(large, 8), fuse=fuse)
+
+
+def test_stand_in_gives_the_candidates_among_the_rows_that_a_condition_keeps(tmp_path, monkeypatch):
+    rng = np.random.default_rng(7)
+    vectors = rng.normal(size=(900, 30)) @ rng.normal(size=(30, 1280))  # few directions, so that PCA keeps the order
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    lake = toy.vector_lake(tmp_path / "lake", {"efficientnet_lite0": vectors})
+    build_generation(lake)
+    opened = Recommender.open(lake)
+    asked = {"by": "efficientnet_lite0", "where": "row % 3 = 0"}
+    some = opened.search(at(opened, 7), **asked)
+    assert some.plan == "100 candidates from a scan of 300 rows by efficientnet_lite0_pca, ranked exactly"
+    exact = opened.search(at(opened, 7), exact=True, **asked)
+    assert exact.plan == "exact scan of 300 rows" and some.hits == exact.hits
+    monkeypatch.setattr(ranking, "_ROWS_PER_FETCHED", 0)
+    by_graph = opened.search(at(opened, 7), **asked)
+    assert "candidates from the graph of efficientnet_lite0_pca:" in by_graph.plan
+    assert ids(by_graph) == ids(exact)
+
+
+@pytest.mark.parametrize("by", ["mobilenet_v2", "rgb_histogram:manhattan", ["mobilenet_v2", "rgb_histogram"]], ids=str)
+def test_many_hits_are_the_exact_ones_although_candidates_come_in_another_order(crowd, monkeypatch, by):
+    monkeypatch.setattr(ranking, "_ROWS_PER_FETCHED", 0)
+    shared = 0
+    for row in range(0, 2500, 250):
+        hits, exact = (crowd.search(at(crowd, row), by=by, k=200, exact=e) for e in (False, True))
+        assert "candidates from the graph" in hits.plan
+        shared += len(set(ids(hits)) & set(ids(exact)))
+    assert shared >= 0.95 * 2000
 
 
 # -- order, copies, diversity -------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from PIL import Image
 
 from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, Text, catalog
 from imrec_core import describe as describe_module
-from imrec_core import ranking as ranking_module
 from imrec_core.decode import decode
 from imrec_core.errors import (
     BadFilter,
@@ -246,6 +245,7 @@ def gallery_query(large: Recommender, row: int) -> ImageId:
     return ImageId(large.generation.rows["image_id"][row].as_py())
 
 
+@pytest.mark.usefixtures("graphs_asked")
 def test_graph_finds_what_the_exact_scan_finds(large):
     shared = 0
     for row in range(0, 700, 25):
@@ -257,23 +257,25 @@ def test_graph_finds_what_the_exact_scan_finds(large):
     assert shared >= 0.97 * 280
 
 
+@pytest.mark.usefixtures("graphs_asked")
 def test_several_features_pool_their_candidates(large):
     query = gallery_query(large, 77)
     hits = large.search(query, k=10, by=["rgb_histogram", "phash"])
-    assert "the graph of rgb_histogram:hellinger, a scan of phash, ranked exactly" in hits.plan
+    assert "the graph of rgb_histogram:hellinger, a scan of 700 rows by phash, ranked exactly" in hits.plan
     for name in ("rgb_histogram", "phash"):
         nearest = large.search(query, k=1, by=name, exact=True)[0]
         pooled = large.search(query, k=700, by=["rgb_histogram", "phash"])
         assert nearest.image_id in ids(pooled)
 
 
+@pytest.mark.usefixtures("graphs_asked")
 def test_image_of_the_gallery_gets_as_many_hits_from_a_graph_as_it_asks_for(large):
-    hits = large.search(gallery_query(large, 30), k=200)
-    assert "candidates from the graph" in hits.plan and len(hits) == 200
+    hits = large.search(gallery_query(large, 30), k=150)
+    assert "candidates from the graph" in hits.plan and len(hits) == 150
 
 
-def test_where_over_a_graph_gives_what_the_exact_scan_gives(large, monkeypatch):
-    monkeypatch.setattr(ranking_module, "_SCAN_AT_MOST", 0)
+@pytest.mark.usefixtures("graphs_asked")
+def test_where_over_a_graph_gives_what_the_exact_scan_gives(large):
     shared = 0
     for row in range(0, 700, 25):
         asked = {"k": 5, "where": "row % 10 <> 3", "by": "rgb_histogram"}
@@ -284,12 +286,26 @@ def test_where_over_a_graph_gives_what_the_exact_scan_gives(large, monkeypatch):
     assert shared >= 0.97 * 140
 
 
-def test_where_that_a_graph_cannot_satisfy_is_scanned(large, monkeypatch):
-    monkeypatch.setattr(ranking_module, "_SCAN_AT_MOST", 0)
+@pytest.mark.usefixtures("graphs_asked")
+def test_where_that_a_graph_cannot_satisfy_is_scanned(large):
     query = gallery_query(large, 4)
-    farthest = large.search(query, k=700, exact=True)[-1]
-    hits = large.search(query, k=3, where=f"image_id = '{farthest.image_id}'")
-    assert ids(hits) == [farthest.image_id]
+    far = ids(large.search(query, k=700, exact=True, by="rgb_histogram"))[-300:]
+    hits = large.search(query, k=3, where=f"image_id IN ({', '.join(map(repr, far))})", by="rgb_histogram")
+    assert hits.plan == "100 candidates from a scan of 300 rows by rgb_histogram, ranked exactly"
+    assert ids(hits) == far[:3]
+
+
+def test_few_rows_left_by_where_are_all_ranked_exactly(large):
+    farthest = ids(large.search(gallery_query(large, 4), k=700, exact=True))[-1]
+    hits = large.search(gallery_query(large, 4), k=3, where=f"image_id = '{farthest}'")
+    assert ids(hits) == [farthest] and hits.plan == "exact scan of 1 rows"
+
+
+def test_lake_in_which_a_graph_is_slower_is_scanned_by_what_stands_in(large):
+    hits = large.search(gallery_query(large, 4), k=3, by="rgb_histogram:manhattan")
+    assert hits.plan == "100 candidates from a scan of 700 rows by rgb_histogram, ranked exactly"
+    exactly = large.search(gallery_query(large, 4), k=3, by="rgb_histogram:manhattan", exact=True)
+    assert hits.hits[0] == exactly.hits[0]
 
 
 def test_asking_for_more_than_a_graph_is_good_for_is_scanned(large):
@@ -297,6 +313,7 @@ def test_asking_for_more_than_a_graph_is_good_for_is_scanned(large):
     assert len(hits) == 600 and hits.plan == "exact scan of 700 rows"
 
 
+@pytest.mark.usefixtures("graphs_asked")
 def test_other_metric_ranks_the_candidates_of_the_graph_exactly(large):
     query = gallery_query(large, 9)
     hits = large.search(query, k=5, by="rgb_histogram:manhattan")
@@ -469,7 +486,7 @@ def test_hit_has_the_path_of_its_file(recommender, photos):
 def test_tables_have_a_row_per_hit_and_a_column_per_fact_of_a_feature(recommender, photos):
     hits = recommender.search(photos / "photo_003.jpg", k=7, by=["phash", "rgb_histogram:manhattan"])
     parts = [f"{by}_{fact}" for by in ("phash", "rgb_histogram:manhattan")
-             for fact in ("distance", "score", "rank", "unlike")]  # fmt: skip
+             for fact in ("distance", "score", "false_match_rate", "rank", "unlike")]  # fmt: skip
     names = ["rank", "image_id", "source", "path", "score", *parts]
     table, frame = hits.to_arrow(), hits.to_polars()
     assert table.column_names == frame.columns == names and len(table) == len(frame) == 7
@@ -490,7 +507,19 @@ def test_json_holds_the_hits_and_how_they_were_found(recommender, photos):
     assert document["generation"] == hits.generation and document["plan"] == hits.plan
     assert document["hits"] == hits.to_dicts()
     assert document["cut"] == 0
-    assert document["hits"][0]["parts"]["phash"] == {"distance": 0.0, "score": 1.0, "rank": 1, "unlike": 0.0}
+    best = {"distance": 0.0, "score": 1.0, "false_match_rate": 0.0, "rank": 1, "unlike": 0.0}
+    assert document["hits"][0]["parts"]["phash"] == best
+
+
+def test_false_match_rate_of_a_hit_is_that_of_its_distance(recommender, photos):
+    generation = recommender.generation
+    for by in ("phash", "hsv_histogram:manhattan"):
+        name, _, metric = by.partition(":")
+        calibration = generation.calibration(name, metric or generation.feature(name).metric.name)
+        parts = [hit.parts[by] for hit in recommender.search(photos / "photo_003.jpg", by=by, k=30)]
+        expected = calibration.false_match_rate(np.array([part.distance for part in parts], np.float32))
+        np.testing.assert_allclose([part.false_match_rate for part in parts], expected, atol=1e-9)
+        assert [part.score for part in parts] == pytest.approx([1 - part.false_match_rate**0.2 for part in parts])
 
 
 def test_query_is_shown_whatever_it_was(recommender, photos, tmp_path):

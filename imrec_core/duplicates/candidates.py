@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.encoders import available_cores
 from imrec_core.errors import QueryError
 from imrec_core.features import Feature
 from imrec_core.generation import Generation
+from imrec_core.machine import available_cores
 from imrec_core.metrics import METRICS
 
 Rows = NDArray[np.int64]

@@ -34,10 +34,10 @@ from imrec_core.duplicates.comparison import (
     pixels_of,
 )
 from imrec_core.duplicates.decisions import Decisions, load_decisions
-from imrec_core.encoders import available_cores
 from imrec_core.errors import ImageError, QueryError, UnknownName
 from imrec_core.generation import Generation, open_generation
 from imrec_core.lake import Lake
+from imrec_core.machine import available_cores
 
 Pairs = NDArray[np.int64]
 

@@ -17,10 +17,12 @@ SUBJECTS = (
     "reduction",
     "build",
     "search",
+    "large",
     "cut",
     "precision",
     "candidates",
     "features",
+    "copies",
     "duplicates",
 )
 
@@ -30,7 +32,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}; default: all")
     parser.add_argument("--photos", type=Path, help="folder of photos, a folder per class where quality is measured")
     parser.add_argument("--images", type=int, default=Testbed.images, help="files to build from (default %(default)s)")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--json", type=Path, help="note the figures there; those of other subjects stay")
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(SUBJECTS):
         parser.error(f"no subject {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}")
@@ -49,8 +51,10 @@ def main() -> None:
             )
             print(f"\n{name}\n{table(found[name])}", flush=True)
     if asked.json:
-        rows = {name: [asdict(row) for row in rows] for name, rows in found.items()}
-        asked.json.write_text(json.dumps({"machine": facts, "subjects": rows}, indent=1))
+        noted = json.loads(asked.json.read_text()) if asked.json.exists() else {"machines": {}, "subjects": {}}
+        noted["machines"] |= dict.fromkeys(found, facts)
+        noted["subjects"] |= {name: [asdict(row) for row in rows] for name, rows in found.items()}
+        asked.json.write_text(json.dumps(noted, indent=1))
 
 
 main()

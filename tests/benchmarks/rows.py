@@ -18,6 +18,7 @@ _LIBRARIES = (
     "torch",
     "torchvision",
     "hnswlib",
+    "numkong",
     "dagster",
 )
 

@@ -1,0 +1,148 @@
+"""Build HNSW graphs, measure what they find, and make those denser that find too little."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+import hnswlib
+import numpy as np
+from numpy.typing import NDArray
+
+from imrec_core.errors import LakeError
+from imrec_core.features import Feature
+from imrec_core.generation import Generation, GraphFacts, graph_file, graph_name
+from imrec_core.machine import available_cores
+from imrec_core.metrics import Metric
+from imrec_core.settings import IndexParams
+
+log = logging.getLogger(__name__)
+
+RECALL_FLOOR = 0.95
+RECALL_WANTED = 0.99
+
+_EFS = (64, 128, 256, 512, 1024)
+_QUERIES = 50
+_TIMES_DENSER = 2  # rounds in which links are doubled before a graph is given up
+_SEED = 20_26
+_BLOCK = 16_384
+
+Asked = tuple[Feature, Metric, IndexParams]
+
+
+def build_graphs(generation: Generation, asked: tuple[Asked, ...]) -> None:
+    """Build the graphs of a generation that has its vectors, and search each as broadly as it must be.
+
+    A graph that misses `RECALL_FLOOR` is built again with twice the links. If that does not help, as with vectors that
+    are mostly copies of one another, it is left out: its features are scanned, which is slower and exact.
+
+    Raises:
+        LakeError: With the breadth that `lake.toml` fixes for it a graph stays below the floor.
+    """
+    for feature, metric, params in asked:
+        generation.use_graph(graph_name(feature, metric), _build(generation, feature, metric, params))
+    for feature, metric, params in asked:
+        name = graph_name(feature, metric)
+        generation.use_graph(name, _good_graph(generation, feature, metric, params))
+        if name not in generation.graphs:
+            log.warning("the graph of %s finds too little, however dense; it is scanned instead", name)
+
+
+def _good_graph(generation: Generation, feature: Feature, metric: Metric, params: IndexParams) -> GraphFacts | None:
+    """The graph with the least breadth that does, built again where none does; None where nothing helps."""
+    name = graph_name(feature, metric)
+    for _ in range(_TIMES_DENSER):
+        graph = searched_well(generation, name, params.ef)
+        if min(graph.recall.values()) >= RECALL_FLOOR:
+            return graph
+        if params.ef:
+            raise LakeError(
+                f"the graph of {name} reaches recall@10 {min(graph.recall.values())} at ef {params.ef}, {RECALL_FLOOR} "
+                f'is the floor; raise ef under [indexes."{name}"] in lake.toml, or remove it there'
+            )
+        params = replace(params, m=2 * params.m, ef_construction=2 * params.ef_construction)
+        log.info("the graph of %s finds too little; building it with m %d", name, params.m)
+        generation.use_graph(name, _build(generation, feature, metric, params))
+    graph = searched_well(generation, name)
+    if min(graph.recall.values()) >= RECALL_FLOOR:
+        return graph
+    (generation.folder / graph_file(graph)).unlink()
+    return None
+
+
+def _build(generation: Generation, feature: Feature, metric: Metric, params: IndexParams) -> GraphFacts:
+    matrix = generation.matrix(feature.name)
+    graph = hnswlib.Index(space=metric.space, dim=metric.lifted(matrix[:1]).shape[1])
+    graph.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
+    for first in range(0, len(matrix), _BLOCK):
+        block = metric.lifted(matrix[first : first + _BLOCK])
+        graph.add_items(block, np.arange(first, first + len(block)), num_threads=available_cores())
+    facts = GraphFacts(
+        feature.name, metric.name, params.m, params.ef_construction, params.ef or _EFS[0], params.candidates
+    )
+    path = generation.folder / graph_file(facts)
+    graph.save_index(str(path))
+    if path.stat().st_size != graph.index_file_size():  # hnswlib does not look whether its writes went through
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    return facts
+
+
+# -- measuring ----------------------------------------------------------------------------------------------
+
+
+def searched_well(generation: Generation, name: str, ef: int = 0) -> GraphFacts:
+    """A graph with the least breadth at which all that use it reach `RECALL_WANTED`, or with that of `ef`."""
+    graph = generation.graphs[name]
+    queries = np.random.default_rng(_SEED).permutation(len(generation))[:_QUERIES]
+    users = graph_users(generation, name)
+    exact = {
+        label: generation.scan(f.name, metric, generation.matrix(f.name)[queries], 10)
+        for label, (f, metric) in users.items()
+    }
+    for breadth in (ef,) if ef else _EFS:
+        generation.graphs[name] = replace(graph, ef=breadth, candidates=max(graph.candidates, breadth // 2))
+        recall = {
+            label: round(recall_at_10(generation, f, metric, queries, exact[label]), 4)
+            for label, (f, metric) in users.items()
+        }
+        generation.graphs[name] = replace(generation.graphs[name], recall=recall)
+        if min(recall.values()) >= RECALL_WANTED:
+            break
+    return generation.graphs[name]
+
+
+def graph_users(generation: Generation, graph: str) -> Mapping[str, tuple[Feature, Metric]]:
+    """What a graph gives candidates for and is measured by: features in their default metric, and its own."""
+    users = {}
+    for feature in map(generation.feature, generation.features):
+        for metric in feature.metrics:
+            is_default = metric == feature.metric
+            if generation.graph_of(feature, metric) == graph and (is_default or graph_name(feature, metric) == graph):
+                users[feature.name if is_default else graph] = (feature, metric)
+    return users
+
+
+def recall_at_10(
+    generation: Generation, feature: Feature, metric: Metric, queries: NDArray[np.int64], exact: NDArray[np.int64]
+) -> float:
+    """Share of the 10 exactly nearest rows that search through the graph finds; equal distances count as found.
+
+    Args:
+        queries: Rows asked for, `(n,)`.
+        exact: Their nearest rows, `(n, 10)`.
+    """
+    name = generation.graph_of(feature, metric)
+    if name is None:
+        return 1.0
+    graph = generation.graphs[name]
+    found = []
+    matrix = generation.matrix(feature.name)
+    for row, nearest in zip(queries, exact, strict=True):
+        candidates = generation.from_graph(name, generation.matrix(graph.feature)[row], graph.candidates)
+        distances = np.sort(metric(matrix[row], matrix[candidates]))[: len(nearest)]
+        limit = metric(matrix[row], matrix[nearest]).max()
+        found.append(float((distances <= limit * (1 + 1e-6) + 1e-6).sum()) / len(nearest))
+    return float(np.mean(found))

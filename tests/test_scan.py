@@ -1,0 +1,249 @@
+"""A scan block by block finds what a plain loop over all rows finds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imrec_core import FEATURES, METRICS, Metric, metrics, scan
+
+USED = sorted({(m.name, f.dtype) for f in FEATURES.values() for m in f.metrics} | {("dot", "float32")})
+NEEDLESS = {"hellinger": 5e-4}  # the root of what rounding leaves of 0
+NUMKONG = ("cosine", "euclidean", "dot")
+
+
+def vectors(dtype: str, count: int, *, width: int = 24, ties: bool = True) -> np.ndarray:
+    """Distributions, which every metric takes, or hashes; many rows are there more than once."""
+    rng = np.random.default_rng(11)
+    different = max(1, count // 3) if ties else count
+    made = (
+        rng.integers(0, 2**64, (different, 2), dtype=np.uint64)
+        if dtype == "uint64"
+        else rng.dirichlet(np.full(width, 0.3), size=different).astype(dtype)
+    )
+    return made[rng.integers(0, different, count)] if ties else made
+
+
+def in_blocks(monkeypatch, matrix: np.ndarray, of_rows: int) -> None:
+    monkeypatch.setattr(scan, "BLOCK_BYTES", 4 * matrix.shape[1] * of_rows)
+
+
+def plain(metric: Metric, queries: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Each query with each row, without any other."""
+    found = [[metric(query, matrix[i : i + 1])[0] for i in range(len(matrix))] for query in queries]
+    return np.array(found, np.float32).reshape(len(queries), len(matrix))
+
+
+def some_rows(count: int) -> list[np.ndarray | None]:
+    rng = np.random.default_rng(5)
+    picked = np.flatnonzero(rng.random(count) < 0.4)
+    return [None, picked, np.arange(count), picked[:1], picked[:0]]
+
+
+# -- blocks -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block_bytes", [1, 96, 1000, 9600, 10**9])
+def test_blocks_hold_every_row_once_and_in_order(monkeypatch, block_bytes):
+    monkeypatch.setattr(scan, "BLOCK_BYTES", block_bytes)
+    matrix = vectors("float32", 101)
+    for rows in some_rows(101):
+        of_all = np.arange(101) if rows is None else rows
+        places = np.zeros(len(of_all), int)
+        for part, block in scan.blocks(matrix, rows):
+            assert block.nbytes <= max(block_bytes, matrix[0].nbytes)
+            np.testing.assert_array_equal(block, matrix[of_all[part]])
+            places[part] += 1
+        assert (places == 1).all()
+
+
+def test_vectors_of_all_rows_are_seen_and_not_copied():
+    matrix = vectors("float32", 50)
+    for rows in (None, np.arange(50)):
+        assert all(np.shares_memory(block, matrix) for _, block in scan.blocks(matrix, rows))
+
+
+# -- distances and nearest ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_rows", [1, 7, 1000])
+@pytest.mark.parametrize(("name", "dtype"), USED)
+def test_scan_finds_what_a_loop_finds(monkeypatch, name, dtype, of_rows):
+    metric, matrix = METRICS[name], vectors(dtype, 41)
+    in_blocks(monkeypatch, matrix, of_rows)
+    queries = matrix[[3, 17, 30]]
+    every = plain(metric, queries, matrix)
+    for rows in some_rows(41):
+        expected = every if rows is None else every[:, rows]
+        found = scan.distances(metric, queries, matrix, rows)
+        assert found.dtype == np.float32 and found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=NEEDLESS.get(name, 1e-6))
+        for count in (1, 5, 40, 41, 60):
+            nearest = scan.nearest(metric, queries, matrix, count, rows)
+            assert nearest.shape == (3, min(count, expected.shape[1]))
+            for near, of_one in zip(nearest, found, strict=True):
+                numbers = np.arange(41) if rows is None else rows
+                np.testing.assert_array_equal(near, numbers[np.argsort(of_one, kind="stable")[:count]])
+
+
+@pytest.mark.parametrize("name", ["cosine", "hamming"])
+def test_matrix_without_rows_and_with_one(name):
+    metric = METRICS[name]
+    for count in (0, 1):
+        matrix = vectors("uint64" if name == "hamming" else "float16", 1)[:count]
+        query = vectors("uint64" if name == "hamming" else "float16", 2)[1:]
+        assert scan.distances(metric, query, matrix).shape == (1, count)
+        assert scan.nearest(metric, query, matrix, 3).tolist() == [list(range(count))]
+
+
+@pytest.mark.parametrize("count", [1, metrics._MANY - 1, metrics._MANY, 40])
+@pytest.mark.parametrize(("name", "dtype"), USED)
+def test_many_queries_get_what_each_gets_by_itself(name, dtype, count):
+    metric, matrix = METRICS[name], vectors(dtype, 60, ties=False)
+    if dtype != "uint64":
+        matrix[7] = 0
+    found = metric.of_many(matrix[:count], matrix)
+    alone = np.stack([metric(query, matrix) for query in matrix[:count]])
+    assert found.dtype == np.float32 and found.shape == (count, 60) and np.isfinite(found).all()
+    np.testing.assert_allclose(found, alone, rtol=1e-5, atol=NEEDLESS.get(name, 1e-6))
+
+
+def test_many_queries_are_one_matrix_product_and_few_are_not(monkeypatch):
+    matrix = vectors("float32", 20)
+    asked: list[int] = []
+
+    def finish(products: np.ndarray) -> np.ndarray:
+        asked.append(len(products))
+        return 1 - products
+
+    by_product = metrics.ByProduct(lambda v: v, finish)
+    metric = Metric("dot", "", METRICS["dot"].distance, by_product=by_product)
+    for count in (1, metrics._MANY - 1, metrics._MANY, metrics._MANY + 5):
+        metric.of_many(matrix[:count], matrix)
+    assert asked == [metrics._MANY, metrics._MANY + 5]
+
+
+# -- the smallest -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_smallest_are_the_first_of_all_sorted(seed):
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(0, 80))
+    few = int(rng.integers(1, 6))  # so that many are equal
+    keys = [rng.integers(-few, few, count).astype(np.float32) for _ in range(rng.integers(1, 4))]
+    order = np.lexsort([np.arange(count), *keys[::-1]])
+    for wanted in (1, 2, count // 2 + 1, count, count + 9):
+        np.testing.assert_array_equal(scan.smallest(wanted, *keys), order[:wanted])
+
+
+# -- what numkong compares ----------------------------------------------------------------------------------
+
+
+def normal(count: int, width: int, scale: float, dtype: str) -> np.ndarray:
+    drawn = np.random.default_rng(width).normal(size=(count, width)).clip(-2, 2) * scale
+    return drawn.astype(np.float16).astype(dtype)  # numbers that both types hold
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 30_000])
+@pytest.mark.parametrize("width", [1, 3, 16, 63, 500, 1280])
+@pytest.mark.parametrize("name", NUMKONG)
+def test_halves_and_floats_are_as_far_as_plain_numpy_says(name, width, scale):
+    half, single, exact = (normal(40, width, scale, dtype) for dtype in ("float16", "float32", "float64"))
+    lengths = np.linalg.norm(exact, axis=1)
+    expected = {
+        "cosine": 1 - exact @ exact[0] / np.maximum(lengths * lengths[0], 1e-30),
+        "euclidean": np.linalg.norm(exact - exact[0], axis=1),
+        "dot": 1 - exact @ exact[0],
+    }[name]
+    rounding = {"cosine": 1, "euclidean": lengths[0], "dot": max(1, (lengths * lengths[0]).max())}[name]
+    for matrix in (half, single):
+        np.testing.assert_allclose(METRICS[name](matrix[0], matrix), expected, rtol=1e-6, atol=1e-6 * rounding)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("name", ["cosine", "euclidean"])
+def test_copy_is_at_no_distance_at_all(name, dtype):
+    for width in (1, 2, 9, 64, 233, 510, 1280):
+        for scale in (1e-3, 1, 200, 30_000):
+            matrix = normal(20, width, scale, dtype) / np.array(3, dtype)  # numbers that no short sum holds
+            twice = np.concatenate([matrix, matrix])
+            for i in range(20):
+                assert METRICS[name](matrix[i], twice)[[i, i + 20]].tolist() == [0, 0]
+
+
+def test_direction_alone_counts_by_cosine():
+    matrix = normal(30, 200, 1, "float32")
+    assert METRICS["cosine"](matrix[3], matrix * np.float32(7))[3] == 0
+    np.testing.assert_allclose(METRICS["cosine"](matrix[3], -matrix)[3], 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_vectors_of_zeros_are_as_far_as_what_is_unlike(dtype):
+    matrix = np.ones((4, 8), dtype)
+    matrix[2] = 0
+    for queries in (matrix[:3], np.repeat(matrix[:3], 5, axis=0)):
+        found = METRICS["cosine"].of_many(queries, matrix)
+        assert found[0].tolist() == [0, 0, 1, 0] and found[-1].tolist() == [1, 1, 1, 1]
+    assert METRICS["euclidean"](matrix[2], matrix) == pytest.approx([8**0.5, 8**0.5, 0, 8**0.5])
+    assert METRICS["dot"](matrix[2], matrix).tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("name", NUMKONG)
+def test_numbers_at_the_limits_of_halves_are_compared(name):
+    limit = float(np.finfo(np.float16).max)
+    matrix = np.array([[limit] * 70, [-limit] * 70, [limit] + [0] * 69, [6e-8] * 70], np.float16)
+    exact = matrix.astype(np.float64)
+    expected = {
+        "cosine": 1 - exact @ exact[0] / np.linalg.norm(exact, axis=1) / np.linalg.norm(exact[0]),
+        "euclidean": np.linalg.norm(exact - exact[0], axis=1),
+        "dot": 1 - exact @ exact[0],
+    }[name]
+    for dtype in ("float16", "float32"):
+        found = METRICS[name](matrix[0].astype(dtype), matrix.astype(dtype))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_distances_of_huge_floats_are_not_lost():
+    matrix = np.array([[1e25, 0], [0, 1e25]], np.float32)
+    assert METRICS["cosine"](matrix[0], matrix).tolist() == [0, 1]
+    assert METRICS["euclidean"](matrix[0], matrix) == pytest.approx([0, 2**0.5 * 1e25])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64"])
+@pytest.mark.parametrize("name", NUMKONG)
+def test_vectors_may_lie_in_memory_as_they_like(name, dtype):
+    matrix = (np.arange(60).reshape(6, 10) % 7).astype(dtype)
+    expected = METRICS[name](matrix[1], matrix)
+    twice = np.repeat(matrix, 2, axis=1)
+    ways = [np.asfortranarray(matrix), twice[:, ::2], np.repeat(matrix, 3, axis=0)[::3], matrix[::-1][::-1]]
+    for other in ways:
+        np.testing.assert_array_equal(other, matrix)
+        np.testing.assert_allclose(METRICS[name](other[1], other), expected, rtol=1e-6)
+    np.testing.assert_allclose(METRICS[name](matrix[1].astype(np.float64), matrix), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("name", NUMKONG)
+def test_empty_gallery_has_no_distances(name, dtype):
+    found = METRICS[name](np.ones(5, dtype), np.ones((0, 5), dtype))
+    assert found.shape == (0,) and found.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("name", NUMKONG)
+def test_several_threads_find_what_one_finds(monkeypatch, name, dtype):
+    matrix = normal(501, 33, 1, dtype)
+    alone = METRICS[name](matrix[4], matrix)
+    asked: list[int] = []
+    cdist = metrics.numkong.cdist
+
+    def counted(*of: object, threads: int, **how: object) -> object:
+        asked.append(threads)
+        return cdist(*of, threads=threads, **how)
+
+    monkeypatch.setattr(metrics, "_LARGE", 1000)
+    monkeypatch.setattr(metrics, "available_cores", lambda: 3)
+    monkeypatch.setattr(metrics.numkong, "cdist", counted)
+    np.testing.assert_array_equal(METRICS[name](matrix[4], matrix), alone)
+    assert asked == [3]

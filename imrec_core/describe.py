@@ -40,7 +40,7 @@ class Describer:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self.settings = lake.settings()
-        self._roots = {name: str(root) for name, root in self.settings.sources.items()}
+        self._roots = {name: os.path.join(root, "") for name, root in self.settings.sources.items()}
         self._min_side = decoded_side(lake)
         self._fits: dict[tuple[str, str], Arrays] = {}
         self._loading = threading.Lock()
@@ -235,9 +235,7 @@ class Describer:
 
     def path(self, source: str, path: str) -> str:
         """The file of an image of the gallery."""
-        # A `Path` for each hit would cost as much as ranking them.
-        root = self._roots.get(source)
-        return os.path.join(root, path) if root else path
+        return self._roots.get(source, "") + path  # a `Path` for each hit would cost as much as ranking them
 
     def shown(self, generation: Generation, query: Query) -> Shown | None:
         """The query as a contact sheet shows it; None for words and vectors."""

@@ -156,7 +156,8 @@ class Generation:
     def matrix(self, feature: str) -> Matrix:
         """All vectors of a feature `(rows, width)`, memory-mapped."""
         if feature not in self._matrices:
-            self._matrices[feature] = np.load(self.folder / f"{feature}.npy", mmap_mode="r")
+            mapped = np.load(self.folder / f"{feature}.npy", mmap_mode="r")
+            self._matrices[feature] = np.asarray(mapped)  # the same memory; a `memmap` is slower to take rows from
         return self._matrices[feature]
 
     def calibration(self, feature: str, metric: str) -> Calibration:

@@ -36,6 +36,7 @@ class Lake:
         if "://" in str(root):
             raise LakeError(f"{root} is a URL; a lake must be a local folder in this version")
         self.root = Path(root).absolute()
+        self._current = str(self.current_path)
 
     def __repr__(self) -> str:
         return f"Lake({str(self.root)!r})"
@@ -115,7 +116,12 @@ class Lake:
         return sorted(path.parent.name for path in paths if not path.parent.name.startswith(_TEMPORARY))
 
     def current_generation(self) -> str | None:
-        return self.current_path.read_text().strip() if self.current_path.exists() else None
+        """The id of the generation in use; None before the first. Every search asks, so it is read when it changes."""
+        try:
+            stat = os.stat(self._current)
+        except FileNotFoundError:
+            return None
+        return _first_line(self._current, stat.st_ino, stat.st_mtime_ns)
 
     # -- tables -----------------------------------------------------------------------------------------
 
@@ -295,6 +301,12 @@ def _made_from(path: Path, inode: int, size: int, mtime_ns: int) -> dict[str, st
         return dict(json.loads(metadata[b"imrec"]))
     except (OSError, pa.ArrowInvalid, KeyError, ValueError):
         return None
+
+
+@functools.lru_cache(maxsize=64)
+def _first_line(path: str, inode: int, mtime_ns: int) -> str:
+    """Read once for each state of a file that is always replaced whole."""
+    return Path(path).read_text().strip()
 
 
 def source_of(shard: str) -> str:

@@ -163,7 +163,9 @@ def cosine(query: Vector, gallery: Matrix) -> Any:
     """One minus the cosine of the angle between two vectors; 0 (same direction) to 2."""
     if not query.any():  # no direction: as far from another such as from the rest
         return np.ones(len(gallery))
-    return _cosines(np.nan_to_num(_compared(query, gallery, "angular"), nan=1))
+    found = _compared(query, gallery, "angular")
+    found[np.isnan(found)] = 1  # to what has none either
+    return _cosines(found)
 
 
 @metric(space="l2")

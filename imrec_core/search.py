@@ -11,7 +11,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -255,7 +254,9 @@ def _hits(generation: Generation, describer: Describer, asked: Asked, ranked: Ra
     names = [c.name for c in asked.chosen]
     # Plain numbers at once: taken one by one out of arrays they cost more than the ranking.
     of_parts = (ranked.distances, ranked.parts, rate_of(ranked.parts), ranked.places, ranked.unlike)
-    columns: list[Any] = [[values.tolist() for values in part] for part in of_parts]
+    of_features = [
+        [Part(*of_hit) for of_hit in zip(*(part[f].tolist() for part in of_parts))] for f in range(len(names))
+    ]
     return [
         Hit(
             i + 1,
@@ -263,7 +264,7 @@ def _hits(generation: Generation, describer: Describer, asked: Asked, ranked: Ra
             source,
             describer.path(source, path),
             score,
-            {name: Part(*(column[f][i] for column in columns)) for f, name in enumerate(names)},
+            {name: of_feature[i] for name, of_feature in zip(names, of_features, strict=True)},
         )
         for i, (image_id, source, path, score) in enumerate(zip(*found.values(), ranked.scores.tolist(), strict=True))
     ]

@@ -97,6 +97,14 @@ class Lake:
     def current_path(self) -> Path:
         return self.root / "generations" / "CURRENT"
 
+    def runs_path(self, month: str) -> Path:
+        """What was done in a month, such as `2026-11`."""
+        return self.root / "runs" / f"{month}.jsonl"
+
+    def run_logs(self) -> list[Path]:
+        """The logs of all months, oldest first."""
+        return sorted((self.root / "runs").glob("*.jsonl"))
+
     @property
     def decisions_path(self) -> Path:
         """What a person decided about duplicates: the one thing here that a build cannot make again."""

@@ -11,13 +11,14 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from imrec_core import run_log
 from imrec_core.errors import BadFilter, QueryError
 from imrec_core.features import Feature, known_features
 from imrec_core.lake import Lake
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """A connection with the views `catalog`, `images`, `rows` (of the generation in use) and one per feature.
+    """A connection with the views `catalog`, `images`, `rows` (of the generation in use), `runs` and one per feature.
 
     A shard's table is seen while it belongs to a source of the lake, whether or not it is up to date. Vectors come
     as `FLOAT[n]`, hashes as `UBIGINT`, longer than 64 bits as lists of them.
@@ -35,10 +36,24 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
         _view(connection, name, paths[name], f"image_id, {_vector(feature)}{beside}", may_differ=bool(beside))
     _view(connection, "catalog", paths["catalog"], "*")
     _view(connection, "images", paths["images"], "*", may_differ=True)
+    _runs_view(connection, lake.run_logs())
     generation = lake.current_generation()
     if generation:
         _view(connection, "rows", [lake.generation_path(generation) / "rows.parquet"], "*")
     return connection
+
+
+def _runs_view(connection: duckdb.DuckDBPyConnection, logs: Sequence[Path]) -> None:
+    """Make the view `runs`, empty where nothing was noted yet."""
+    if not logs:
+        columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in run_log.COLUMNS.items())
+        connection.execute(f"CREATE VIEW runs AS SELECT {columns} WHERE false")
+        return
+    files = ", ".join(map(_quoted, logs))
+    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in run_log.COLUMNS.items())
+    # A line that a killed process left half written is passed over.
+    read = f"read_json([{files}], format = 'newline_delimited', ignore_errors = true, columns = {{{columns}}})"
+    connection.execute(f"CREATE VIEW runs AS SELECT * FROM {read}")
 
 
 def _vector(feature: Feature) -> str:
@@ -50,12 +65,15 @@ def _view(
     connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path], columns: str, *, may_differ: bool = False
 ) -> None:
     """Make a view over files; those that `may_differ`, older ones, lack columns: these are null there."""
-    there = [str(path) for path in paths if path.exists()]
-    if there:
-        files = ", ".join("'" + path.replace("'", "''") + "'" for path in there)
+    files = ", ".join(_quoted(path) for path in paths if path.exists())
+    if files:
         # A folder `x=y` is no column of ours. By name every footer is read, otherwise the first alone.
         read = f"read_parquet([{files}], hive_partitioning = false, union_by_name = {may_differ})"
         connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read}')
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def query(lake: Lake, sql: str) -> duckdb.DuckDBPyRelation:

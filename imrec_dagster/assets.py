@@ -3,6 +3,7 @@
 An asset opens the lake, calls one core function and reports what it returned.
 """
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import dagster as dg
@@ -16,6 +17,7 @@ from imrec_core.tables import IMAGES_VERSION
 from imrec_dagster import checks, metadata
 from imrec_dagster.automation import on_change
 from imrec_dagster.partitions import SHARDS, forget_all_but
+from imrec_dagster.recording import record
 from imrec_dagster.resources import LakeResource, Progress
 
 IMAGES = dg.AssetKey("images")
@@ -42,7 +44,7 @@ def code_version(feature: Feature) -> str:
 def catalog(
     context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
-    opened = lake.open()
+    opened, started = lake.open(), time.perf_counter()
     found = core_catalog.diff(opened)
     # Told before written: a crash in between makes the next scan find the same changes, and tell them again.
     shards = {*opened.live_shards(), *(m.shard for m in found.manifests)}
@@ -60,6 +62,7 @@ def catalog(
     found.apply(opened)
     for _, reason in found.unavailable:
         context.log.warning(reason)
+    record(opened, found, time.perf_counter() - started)
     progress.done(found)
     return dg.MaterializeResult(metadata=metadata.of_catalog(found))
 
@@ -135,6 +138,7 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
             for key in keys:
                 shown = metadata.of_extraction(opened, report, key)
                 context.add_asset_metadata(shown, asset_key=key, partition_key=report.shard)
+            record(opened, report)
             progress.done(report)
         for key in keys:
             yield dg.MaterializeResult(asset_key=key)
@@ -160,7 +164,9 @@ def fitting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
     def fitted(
         context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult:
-        report = fit.fit(lake.open(), feature)
+        opened = lake.open()
+        report = fit.fit(opened, feature)
+        record(opened, report)
         progress.done(report)
         return dg.MaterializeResult(metadata=metadata.of_fit(report), data_version=dg.DataVersion(report.version))
 
@@ -198,6 +204,7 @@ def projecting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition
             report = fit.project_shard(opened, shard, feature)
             shown = metadata.of_projection(opened, report)
             context.add_asset_metadata(shown, asset_key=key, partition_key=shard)
+            record(opened, report)
             progress.done(report)
         yield dg.MaterializeResult(asset_key=key)
         yield from checks.results(context, opened, context.partition_keys, {feature.name: feature})
@@ -219,7 +226,9 @@ def indexing(features: list[Feature]) -> dg.AssetsDefinition:
     def generation(
         context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult:
-        report = index.build_generation(lake.open())
+        opened = lake.open()
+        report = index.build_generation(opened)
+        record(opened, report)
         progress.done(report)
         return dg.MaterializeResult(
             metadata=metadata.of_generation(report), check_results=[checks.recall_result(report)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from imrec_core import run_log
 from imrec_core.errors import ImrecError
 from imrec_core.index import is_up_to_date, plan_generation
 from imrec_core.settings import Settings
@@ -96,3 +97,24 @@ def _folders(root: Path, levels: int) -> Iterator[tuple[str, int]]:
             below = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
         for path in below:
             yield from _folders(Path(path), levels - 1)
+
+
+@dg.run_failure_sensor(
+    description="Note runs that failed: imrec sql \"SELECT ended, name, error FROM runs WHERE what = 'failure'\"",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def note_failures(context: dg.RunFailureSensorContext, lake: LakeResource) -> None:
+    """Failed checks that block are failed runs too."""
+    run = context.instance.get_run_stats(context.dagster_run.run_id)
+    seconds = (run.end_time or 0) - (run.start_time or run.end_time or 0)
+    failed = context.get_step_failure_events()
+    reasons = [_cause(event.step_failure_data.error) for event in failed if event.step_failure_data.error]
+    words = "; ".join(reasons) or str(context.failure_event.message)
+    run_log.note(lake.open(), "failure", context.dagster_run.job_name, seconds, error=words)
+
+
+def _cause(error: Any) -> str:
+    """What was raised first, in one line; Dagster's own errors stand around it."""
+    while error.cause is not None:
+        error = error.cause
+    return " ".join(str(error.message).split())

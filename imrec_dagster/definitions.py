@@ -10,7 +10,14 @@ from imrec_core.features import FEATURES, Feature, chosen_features, known_featur
 from imrec_core.lake import Lake
 from imrec_core.settings import Settings
 from imrec_dagster.assets import build_assets
-from imrec_dagster.automation import automation_sensor, catalog_job, generation_job, image_folders, nightly_schedules
+from imrec_dagster.automation import (
+    automation_sensor,
+    catalog_job,
+    generation_job,
+    image_folders,
+    nightly_schedules,
+    note_failures,
+)
 from imrec_dagster.resources import LakeResource, Progress
 
 
@@ -21,7 +28,7 @@ def build_definitions(lake: LakeResource, progress: Progress | None = None) -> d
         assets=build_assets(known, chosen),
         jobs=[catalog_job, generation_job],
         schedules=nightly_schedules(settings),
-        sensors=[image_folders, automation_sensor()],
+        sensors=[image_folders, automation_sensor(), note_failures],
         resources={"lake": lake, "progress": progress or Progress()},
         executor=dg.in_process_executor,  # the network is loaded once, not once per step
     )

@@ -2,6 +2,7 @@
 
 import glob
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import click
 from imrec_core.catalog import escaped, find_images
 from imrec_core.errors import EmptyQuery, ImageError
 from imrec_core.lake import Lake
+from imrec_core.run_log import note
 from imrec_dagster.each import answers, json_lines, write_parquet
 from imrec_dagster.options import json_option, lake_option
 from imrec_dagster.words import from_here, table
@@ -18,6 +20,7 @@ from imrec_dagster.words import from_here, table
 if TYPE_CHECKING:
     from imrec_core.hits import Hits
     from imrec_core.queries import Query
+    from imrec_core.search import Recommender
 
     Weighted = list[tuple[Query, float]]
 
@@ -71,7 +74,9 @@ def search(
     from imrec_core.search import Recommender
 
     how["by"] = _weights(by)
+    started = time.perf_counter()
     recommender = Recommender.open(lake)
+    opened = time.perf_counter()
     likes, unlikes = _queries(images)
     unlikes += [_query(word) for word in unlike]
     if each:
@@ -87,10 +92,12 @@ def search(
         else:
             for line in json_lines(found):
                 click.echo(line)
+        _note(recommender, f"each of {len(names)}", len(names), started, opened)
         return
     if parquet:
         raise click.UsageError("--parquet is for --each; one search prints --json")
     hits = recommender.search(like=likes, unlike=unlikes, **how)
+    _note(recommender, " ".join(images), len(hits), started, opened)
     if sheet:
         title = f"{' '.join(images)} by {', '.join(by) or recommender.generation.default_feature}"
         try:
@@ -100,6 +107,13 @@ def search(
     if explain:
         _explain(hits, Path(explain))
     click.echo(hits.to_json() if as_json else _hits_table(hits))
+
+
+def _note(recommender: "Recommender", asked: str, rows: int, started: float, opened: float) -> None:
+    """Keep in the lake's log how long it took; what came after, such as a picture, is not part of it."""
+    ended = time.perf_counter()
+    stages = {"open": round(opened - started, 4), "search": round(ended - opened, 4)}
+    note(recommender.lake, "search", escaped(asked), ended - started, rows=rows, stages=stages)
 
 
 def _explain(hits: "Hits", folder: Path) -> None:

@@ -18,7 +18,12 @@ LAYERS = (
     ("errors", "machine"),  # everything may fail; cores
     ("settings", "tables"),  # what lake.toml and the files may say
     ("lake", "mixes"),  # the only one that joins paths; weights of features by name
-    ("catalog", "places", "column_files"),  # which images there are; which one a path means; what a person adds
+    (
+        "catalog",
+        "run_log",
+        "places",
+        "column_files",
+    ),  # which images there are; which one a path means; what a person adds
     ("metrics", "models", "edits", "exif"),  # declarations that need no picture; what cameras wrote beside it
     ("decode",),  # its batch prepares pictures for a model
     ("weights",),  # where the weights of a model are

@@ -1,0 +1,41 @@
+"""Notes what assets did in the lake's log of runs."""
+
+from imrec_core import run_log
+from imrec_core.catalog import CatalogDiff
+from imrec_core.extract import ShardReport
+from imrec_core.fit import FitReport, ProjectionReport
+from imrec_core.index import GenerationReport
+from imrec_core.lake import Lake
+
+Report = CatalogDiff | ShardReport | FitReport | ProjectionReport | GenerationReport
+
+
+def record(lake: Lake, report: Report, seconds: float = 0.0) -> None:
+    """Note a report of something that was computed; where all was up to date there is nothing to note.
+
+    Args:
+        seconds: What it took, where the report does not say it.
+    """
+    match report:
+        case CatalogDiff():
+            rows = report.new + report.changed + report.removed + report.unchanged
+            run_log.note(lake, "scan", ", ".join(m.shard for m in report.manifests), seconds, rows=rows)
+        case ShardReport() if report.table_bytes:
+            size = sum(report.table_bytes.values())
+            run_log.note(
+                lake,
+                "extract",
+                report.shard,
+                report.seconds,
+                rows=report.rows,
+                failed=report.failed,
+                byte_size=size,
+                stages=report.stage_seconds,
+            )
+        case FitReport() if report.fitted:
+            run_log.note(lake, "fit", report.name, report.seconds)
+        case ProjectionReport() if report.computed:
+            of = f"{report.feature} of {report.shard}"
+            run_log.note(lake, "project", of, report.seconds, rows=report.rows, byte_size=report.table_bytes)
+        case GenerationReport() if report.built:
+            run_log.note(lake, "generation", report.id, report.seconds, rows=report.rows, byte_size=report.byte_size)

@@ -14,7 +14,7 @@ import warnings
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -47,11 +47,13 @@ from imrec_core.freshness import (
 )
 from imrec_core.lake import Lake, source_of
 from imrec_core.machine import available_cores
+from imrec_core.reuse import Copies, KnownContent, Unchanged, can_be_extended, in_order
 from imrec_core.settings import Settings, Source
 
 _BATCH = 16  # images that a thread describes together
 _BATCH_BYTES = 96_000_000  # of pixels, after which a batch is described before more is decoded
 _WORKERS = available_cores() + 1  # threads that read and decode; one more, for when one waits for the disk
+_PASSES = 4  # over a shard whose files come and go while they are read; then the next build goes on
 _THUMBNAILS = 8
 
 STAGES = ("read", "decode", "describe", "encode", "write")
@@ -66,6 +68,7 @@ class ShardReport:
 
     Attributes:
         rows, failed: Images that have vectors, and those that could not be read or decoded.
+        decoded: Images that were decoded now, or tried to be; of the others what was known was kept.
         features: Names of the features computed now; the others were up to date.
         seconds: Of the whole shard, by the clock.
         stage_seconds: Of each of `STAGES`, summed over threads.
@@ -77,6 +80,7 @@ class ShardReport:
     shard: str
     rows: int
     failed: int
+    decoded: int = 0
     features: tuple[str, ...] = ()
     seconds: float = 0.0
     stage_seconds: dict[str, float] = field(default_factory=dict)
@@ -84,9 +88,21 @@ class ShardReport:
     reasons: dict[str, int] = field(default_factory=dict)
     thumbnails: tuple[bytes, ...] = ()
 
+    def followed_by(self, later: ShardReport) -> ShardReport:
+        """The report of two runs over the shard."""
+        return replace(
+            later,
+            decoded=self.decoded + later.decoded,
+            features=(*self.features, *later.features),
+            seconds=self.seconds + later.seconds,
+            stage_seconds={name: later.stage_seconds[name] + spent for name, spent in self.stage_seconds.items()},
+            table_bytes=self.table_bytes | later.table_bytes,
+            thumbnails=later.thumbnails or self.thumbnails,
+        )
+
     @property
     def images_per_second(self) -> float:
-        return (self.rows + self.failed) / self.seconds if self.seconds else 0.0
+        return self.decoded / self.seconds if self.seconds else 0.0
 
 
 def _keep_freed_memory() -> None:
@@ -108,10 +124,18 @@ def extract_shards(
     *,
     on_images: OnImages = lambda ok, failed: None,
     device: str = "auto",
+    retry: bool = False,
 ) -> Iterator[ShardReport]:
     """Make the image table and the chosen features of each shard, where they are missing or stale.
 
-    A shard whose tables are all up to date costs a look at their metadata, and its report names no features.
+    A shard whose tables are all up to date costs a look at their metadata, and its report names no features. In one
+    that has changed only what is new is decoded; a file whose content is known from anywhere in the lake is read, and
+    takes what is known.
+
+    Args:
+        on_images: Told how many images are done.
+        device: Of the networks.
+        retry: Try files again that failed and are as they were; shards without any stay as they are.
 
     Raises:
         MissingTable: A shard has no manifest, or a feature is not fitted yet.
@@ -126,25 +150,43 @@ def extract_shards(
             raise DeclarationError(f"{feature.name} is not extracted from pictures; use fit.project_shard")
         if feature.learnt and usable_fit(lake, feature) is None:
             raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
+    known: KnownContent | None = None
     for shard in shards:
-        yield _extract_shard(lake, shard, features, settings, on_images, device)
+        report: ShardReport | None = None
+        for _ in range(_PASSES):
+            work = _next_work(lake, shard, features, settings, retry=retry and report is None)
+            if work is None:
+                break
+            known = known or KnownContent(lake)
+            with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Pillow warns of odd files; the images table has the verdict
+                now = _Extraction(lake, shard, work, settings, on_images, device, known, retry).run()
+            known.renew(shard)
+            report = now if report is None else report.followed_by(now)
+        yield report or _as_it_is(lake, shard)
 
 
-def _extract_shard(
-    lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, on_images: OnImages, device: str
-) -> ShardReport:
-    report: ShardReport | None = None
-    for _ in range(2):  # again where an image fails now that has vectors, or the other way round
-        stale = stale_features(lake, shard, features, settings)
-        if not stale and has_fresh_images(lake, shard):
-            break
-        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd files; the images table has the verdict
-            report = _Extraction(lake, shard, stale, settings, on_images, device).run()
-    if report is None:
-        status = lake.read_table(lake.images_path(shard), ["status"])["status"].to_pylist()
-        report = ShardReport(shard, status.count("ok"), status.count("failed"))
-    return report
+def _next_work(
+    lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, *, retry: bool
+) -> list[Feature] | None:
+    """The features to compute next, perhaps none beside the images table; None where all is up to date.
+
+    Those whose tables can be extended go first, so that what is new is decoded for them, and all for the others. Some
+    follow again where an image fails now that has vectors, or the other way round.
+    """
+    stale = stale_features(lake, shard, features, settings)
+    if retry and _as_it_is(lake, shard).failed:
+        return list(features)
+    if not stale:
+        return None if has_fresh_images(lake, shard) else []
+    extended = [f for f in stale if can_be_extended(lake, shard, f, expected_of(lake, shard, f, settings) or {})]
+    return extended or stale
+
+
+def _as_it_is(lake: Lake, shard: str) -> ShardReport:
+    path = lake.images_path(shard)
+    status = lake.read_table(path, ["status"])["status"].to_pylist() if path.exists() else []
+    return ShardReport(shard, status.count("ok"), status.count("failed"))
 
 
 _Described = tuple[NDArray[Any], Columns]
@@ -167,7 +209,15 @@ class _Extraction:
     """The state of one shard's extraction."""
 
     def __init__(
-        self, lake: Lake, shard: str, features: list[Feature], settings: Settings, on_images: OnImages, device: str
+        self,
+        lake: Lake,
+        shard: str,
+        features: list[Feature],
+        settings: Settings,
+        on_images: OnImages,
+        device: str,
+        known: KnownContent,
+        retry: bool,
     ) -> None:
         self._lake, self._shard, self._settings, self._on_images = lake, shard, settings, on_images
         self._features = features
@@ -185,31 +235,42 @@ class _Extraction:
         if catalog.is_away(self._source.root):  # else every image would be failed, and lose its vectors
             raise BadSource(f"source {self._source.name!r}: {self._source.root} is missing or empty; is a disk away?")
         self._shard_version = manifest_version(lake, shard)  # first: a scan in between then makes us stale
-        self._manifest = lake.read_table(lake.catalog_path(shard))
+        manifest = lake.read_table(lake.catalog_path(shard))
+        for name, encoder in self._encoders.items():  # what is kept must have been made by the same arithmetic
+            self._expected[name] |= _made_by(encoder)
+        self._unchanged = Unchanged(lake, shard, manifest, features, self._expected, settings, retry=retry)
+        self._places = manifest.to_pylist()
+        self._copies = Copies(lake, known, features, self._expected)
         self._started = time.perf_counter()
 
     def run(self) -> ShardReport:
         """Extract, write, report."""
-        rows: list[dict[str, Any]] = []
+        made: list[dict[str, Any]] = []
         vectors: dict[str, list[_Described]] = {f.name: [] for f in self._features}
+        kept = Counter(row["status"] for row in self._unchanged.rows.values())
+        self._on_images(kept["ok"], kept["failed"])
         thumbnails: list[bytes] = []
         seconds: defaultdict[str, float] = defaultdict(float)
         for batch in self._batches():
-            rows += batch.rows
+            made += batch.rows
             thumbnails += batch.thumbnails[: _THUMBNAILS - len(thumbnails)]
             for stage, spent in batch.seconds.items():
                 seconds[stage] += spent
             for name, parts in batch.vectors.items():
                 vectors[name] += parts
-            self._on_images(batch.ok, len(batch.rows) - batch.ok)
+            failed = sum(row["status"] == "failed" for row in batch.rows)
+            self._on_images(len(batch.rows) - failed, failed)
         started = time.perf_counter()
-        table_bytes = self._write(rows, vectors)
+        rows = self._rows(made)
+        described = [row["image_id"] for row in made if row["status"] == "ok" and row["image_id"] not in self._copies]
+        table_bytes = self._write(rows, described, vectors)
         seconds["write"] = time.perf_counter() - started
         reasons = Counter(row["error"].partition(":")[0] for row in rows if row["error"])
         return ShardReport(
             self._shard,
             len(rows) - reasons.total(),
             reasons.total(),
+            len(made) - len(self._copies),
             tuple(f.name for f in self._features),
             time.perf_counter() - self._started,
             {stage: round(seconds[stage], 3) for stage in STAGES},
@@ -220,7 +281,7 @@ class _Extraction:
 
     def _batches(self) -> Iterator[_Batch]:
         """Finished batches in the order of the manifest; at most `2 · _WORKERS` are under way."""
-        places = self._manifest.to_pylist()
+        places = [place for place in self._places if place["image_id"] not in self._unchanged.rows]
         waiting: deque[Future[_Batch]] = deque()
         encoding: deque[tuple[_Batch, Callable[[], None]]] = deque()
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="imrec-decode") as pool:
@@ -260,15 +321,17 @@ class _Extraction:
     def _read_and_decode(
         self, place: dict[str, Any], seconds: defaultdict[str, float]
     ) -> tuple[dict[str, Any], Picture | None]:
-        """The row of the images table, and the picture unless it failed."""
+        """The row of the images table, and the picture unless it failed or its content is known."""
         row: dict[str, Any] = dict.fromkeys(tables.IMAGES.names)
-        row["image_id"] = place["image_id"]
+        row |= {name: place[name] for name in ("image_id", "byte_size", "mtime_ns")}
         started = time.perf_counter()
         decoding = started
         try:
             data = read_image(self._source, place)
             row["content_hash"] = hashlib.blake2b(data, digest_size=16).hexdigest()
             decoding = time.perf_counter()
+            if self._copies.has(place["image_id"], row["content_hash"]):
+                return row, None
             picture = decode(data, max_pixels=self._settings.max_pixels, min_side=self._min_side)
         except ImageError as error:
             row |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
@@ -328,7 +391,20 @@ class _Extraction:
 
         return batch, collect
 
-    def _write(self, rows: list[dict[str, Any]], vectors: dict[str, list[_Described]]) -> dict[str, int]:
+    def _rows(self, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """All rows of the images table, in the order of the manifest."""
+        rows = self._unchanged.rows | {row["image_id"]: row for row in made}
+        rows |= self._copies.rows(rows)
+        return [rows[place["image_id"]] for place in self._places]
+
+    def _table(self, feature: Feature, ids: pa.Array, described: list[str], parts: Sequence[_Described]) -> pa.Table:
+        """The table of a feature: of images that were described now, of those as they were, and of copies."""
+        new = _table(feature, pa.array(described, pa.string()), parts)
+        return in_order([new, self._unchanged.vectors(feature), *self._copies.vectors(feature, new)], ids)
+
+    def _write(
+        self, rows: list[dict[str, Any]], described: list[str], vectors: dict[str, list[_Described]]
+    ) -> dict[str, int]:
         """Write the tables; the images table last, so that it never vouches for features that are not there."""
         ids = pa.array([row["image_id"] for row in rows if row["status"] == "ok"], pa.string())
         digest = hashlib.blake2b("".join(ids.to_pylist()).encode(), digest_size=8).hexdigest()
@@ -336,17 +412,19 @@ class _Extraction:
         for feature in self._features:
             made_from = self._expected[feature.name] | images_made_from(self._shard, self._shard_version)
             made_from |= {"rows": digest}
-            if feature.name in self._encoders:
-                encoder = self._encoders[feature.name]
-                made_from |= {"precision": encoder.precision, "backend": encoder.backend}
             path = self._lake.feature_path(feature.name, self._shard)
-            written[feature.name] = self._lake.write_table(path, _table(feature, ids, vectors[feature.name]), made_from)
+            table = self._table(feature, ids, described, vectors[feature.name])
+            written[feature.name] = self._lake.write_table(path, table, made_from)
         images = pa.Table.from_pylist(rows, schema=tables.IMAGES)
         made_from = images_made_from(self._shard, self._shard_version) | {"rows": digest}
         if any(str(row["error"]).startswith(ImageTooLarge.__name__) for row in rows):
             made_from["refused_above"] = str(self._settings.max_pixels)
         written["images"] = self._lake.write_table(self._lake.images_path(self._shard), images, made_from)
         return written
+
+
+def _made_by(encoder: Encoder) -> dict[str, str]:
+    return {"precision": encoder.precision, "backend": encoder.backend}
 
 
 def read_image(source: Source, place: Mapping[str, Any]) -> bytes:

@@ -23,10 +23,12 @@ CATALOG = pa.schema(
     ]
 )
 
-IMAGES_VERSION = 2  # goes up when columns come in or numbers change; older tables are stale
+IMAGES_VERSION = 3  # goes up when columns come in or numbers change; older tables are stale
 IMAGES = pa.schema(
     [
         ("image_id", pa.string()),
+        ("byte_size", pa.int64()),  # this and the next as the scan before found them: what is described here
+        ("mtime_ns", pa.int64()),
         ("content_hash", pa.string()),  # BLAKE2b-128 of the file's bytes; null where they could not be read
         ("format", pa.string()),  # as Pillow names it: JPEG, PNG, …
         ("width", pa.int32()),  # upright, at full size
@@ -53,8 +55,6 @@ ROWS = pa.schema(
         ("source", pa.string()),
         ("path", pa.string()),
         ("shard", pa.string()),
-        ("byte_size", pa.int64()),
-        ("mtime_ns", pa.int64()),
         *[(field.name, field.type) for field in IMAGES if field.name not in ("image_id", "status", "error")],
         ("removed", pa.bool_()),
     ]

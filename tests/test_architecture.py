@@ -50,6 +50,7 @@ LAYERS = (
     ("features.own",),  # those that a lake declares
     ("features",),  # names them all
     ("freshness",),  # which tables are up to date
+    ("reuse",),  # what was described before
     ("extract",),  # pictures → tables
     ("fit", "check"),  # tables → what is learnt from them, what is wrong with them
     ("views", "user_columns"),  # SQL over the tables; what a person adds to them

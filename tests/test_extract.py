@@ -18,6 +18,7 @@ from imrec_core.errors import BadOutput, BadSource, DeclarationError, MissingTab
 from imrec_core.extract import STAGES, extract_shards
 from imrec_core.fit import is_feature_fresh
 from imrec_core.freshness import has_fresh_images, stale_features
+from imrec_core.reuse import KnownContent
 from tests import toy
 from tests.pictures import BROKEN, PICTURES
 from tests.toy import build, extract, rewritten, set_to, tables_of, times
@@ -355,7 +356,8 @@ def test_scan_during_extraction_makes_the_tables_stale(new_lake):
         catalog.update(lake)
 
     features = [FEATURES[name] for name in TWO]
-    extract_module._Extraction(lake, "photos-0000", features, lake.settings(), change, "auto").run()
+    known = KnownContent(lake)
+    extract_module._Extraction(lake, "photos-0000", features, lake.settings(), change, "auto", known, False).run()
     assert not has_fresh_images(lake, "photos-0000")
     assert stale_features(lake, "photos-0000", features) == features
     build(lake)

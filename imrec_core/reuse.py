@@ -1,0 +1,225 @@
+"""What was described before and need not be again: an image that is as it was, and content that lies elsewhere too."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imrec_core import tables
+from imrec_core.errors import ImageTooLarge
+from imrec_core.features import Feature
+from imrec_core.lake import Lake
+from imrec_core.settings import Settings
+
+Expected = Mapping[str, Mapping[str, str]]
+"""What the tables of features must say that they were made from, by name."""
+
+_OWN = ("image_id", "byte_size", "mtime_ns")  # what an image has for itself, whatever its content is
+_PLACE = ("shard", "shard_version", "rows")  # which rows a table has, not how they were computed
+
+
+def can_be_extended(lake: Lake, shard: str, feature: Feature, expected: Mapping[str, str]) -> bool:
+    """Whether vectors in a feature's table of a shard are as they would be computed now."""
+    found = lake.made_from(lake.feature_path(feature.name, shard)) or {}
+    images = lake.made_from(lake.images_path(shard)) or {}
+    how = {key: value for key, value in expected.items() if key not in _PLACE}
+    # Tables of different runs may differ in which images were readable.
+    return how.items() <= found.items() and has_current_images(lake, shard) and found["rows"] == images["rows"]
+
+
+def has_current_images(lake: Lake, shard: str) -> bool:
+    """Whether the rows of a shard's images table, whichever they are, are as they would be made now."""
+    found = lake.made_from(lake.images_path(shard)) or {}
+    return found.get("images_version") == str(tables.IMAGES_VERSION)
+
+
+class Unchanged:
+    """The rows of a shard whose files are as they were when they were described.
+
+    Args:
+        features: That are to be computed. All of them are there for each row, or none is of use.
+        expected: What their tables must say.
+        retry: Files that failed are tried again, even where they are as they were.
+
+    Attributes:
+        rows: Of the images table, by image id.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        shard: str,
+        manifest: pa.Table,
+        features: Sequence[Feature],
+        expected: Expected,
+        settings: Settings,
+        *,
+        retry: bool = False,
+    ) -> None:
+        self._lake, self._shard = lake, shard
+        self.rows: dict[str, dict[str, Any]] = {}
+        if not has_current_images(lake, shard):
+            return
+        if not all(can_be_extended(lake, shard, f, expected[f.name]) for f in features):
+            return
+        refused_above = (lake.made_from(lake.images_path(shard)) or {}).get("refused_above", settings.max_pixels)
+        places = {row["image_id"]: row for row in manifest.to_pylist()}
+        for row in lake.read_table(lake.images_path(shard)).to_pylist():
+            place = places.get(row["image_id"])
+            if place is None or (row["byte_size"], row["mtime_ns"]) != (place["byte_size"], place["mtime_ns"]):
+                continue
+            if row["status"] == "failed":
+                # What could not even be read may be there again; too large is a question of the limit.
+                is_too_large = str(row["error"]).startswith(ImageTooLarge.__name__)
+                if retry or not row["content_hash"] or (is_too_large and int(refused_above) < settings.max_pixels):
+                    continue
+            self.rows[row["image_id"]] = row
+
+    def vectors(self, feature: Feature) -> pa.Table:
+        """The rows of a feature's table that stay."""
+        if not self.rows:
+            return feature.schema.empty_table()
+        found = self._lake.read_table(self._lake.feature_path(feature.name, self._shard))
+        return found.filter(pc.is_in(found["image_id"], pa.array(list(self.rows)))).cast(feature.schema)
+
+
+class KnownContent:
+    """Where in a lake the content of a file was described already.
+
+    Some 60 bytes per image of the lake are held.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._shards: list[str] = []
+        self._hashes = np.empty(0, "S32")
+        self._ids = np.empty(0, "S16")
+        self._shard_of = np.empty(0, np.int32)
+        for shard in lake.live_shards():
+            self._append(shard)
+        self._sort()
+
+    def renew(self, shard: str) -> None:
+        """Learn what a shard holds now."""
+        if shard in self._shards:
+            others = self._shard_of != self._shards.index(shard)
+            self._hashes, self._ids, self._shard_of = (
+                values[others] for values in (self._hashes, self._ids, self._shard_of)
+            )
+        self._append(shard)
+        self._sort()
+
+    def _append(self, shard: str) -> None:
+        if not has_current_images(self._lake, shard):
+            return
+        if shard not in self._shards:
+            self._shards.append(shard)
+        found = self._lake.read_table(self._lake.images_path(shard), ["image_id", "content_hash", "status"])
+        found = found.filter(pc.equal(found["status"], "ok"))
+        self._hashes = np.concatenate([self._hashes, np.array(found["content_hash"].to_pylist(), "S32")])
+        self._ids = np.concatenate([self._ids, np.array(found["image_id"].to_pylist(), "S16")])
+        number = np.full(len(found), self._shards.index(shard), np.int32)
+        self._shard_of = np.concatenate([self._shard_of, number])
+
+    def _sort(self) -> None:
+        order = np.argsort(self._hashes, kind="stable")
+        self._hashes, self._ids, self._shard_of = (
+            values[order] for values in (self._hashes, self._ids, self._shard_of)
+        )
+
+    def find(self, content_hash: str) -> Iterator[tuple[str, str]]:
+        """Shard and image id of every image with that content."""
+        wanted = content_hash.encode()
+        at = int(np.searchsorted(self._hashes, wanted))
+        while at < len(self._hashes) and self._hashes[at] == wanted:
+            yield self._shards[self._shard_of[at]], self._ids[at].decode()
+            at += 1
+
+
+class Copies:
+    """Images of one run whose content is described already, or is by another image of the run.
+
+    Args:
+        features, expected: As for `Unchanged`; a shard without one of them is of no use.
+    """
+
+    def __init__(self, lake: Lake, known: KnownContent, features: Sequence[Feature], expected: Expected) -> None:
+        self._lake, self._known, self._features, self._expected = lake, known, features, expected
+        self._usable: dict[str, bool] = {}  # by shard
+        self._first: dict[str, str] = {}  # content to the first image of the run that has it
+        self._of: dict[str, tuple[str, str]] = {}  # image id to shard and id of another; the run has no name
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __contains__(self, image_id: str) -> bool:
+        return image_id in self._of
+
+    def has(self, image_id: str, content_hash: str) -> bool:
+        """Whether an image is a copy of another; if it is not, it is the first with that content from now on."""
+        with self._lock:  # two threads may have copies of one file
+            for shard, other in self._known.find(content_hash):
+                if self._is_usable(shard):
+                    self._of[image_id] = shard, other
+                    return True
+            first = self._first.setdefault(content_hash, image_id)
+            if first != image_id:
+                self._of[image_id] = "", first
+            return first != image_id
+
+    def _is_usable(self, shard: str) -> bool:
+        if shard not in self._usable:
+            self._usable[shard] = all(
+                can_be_extended(self._lake, shard, f, self._expected[f.name]) for f in self._features
+            )
+        return self._usable[shard]
+
+    def rows(self, known: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Their rows of the images table, by image id.
+
+        Args:
+            known: The rows of the run, with the places of the copies.
+        """
+        rows: dict[str, dict[str, Any]] = {}
+        for shard, others in self._by_shard().items():
+            of_shard = {row["image_id"]: row for row in self._rows_of(shard, others)} if shard else known
+            for image_id, other in others.items():
+                rows[image_id] = {**of_shard[other], **{name: known[image_id][name] for name in _OWN}}
+        return rows
+
+    def _rows_of(self, shard: str, others: Mapping[str, str]) -> list[dict[str, Any]]:
+        found = self._lake.read_table(self._lake.images_path(shard))
+        rows: list[dict[str, Any]] = found.filter(pc.is_in(found["image_id"], pa.array(others.values()))).to_pylist()
+        return rows
+
+    def vectors(self, feature: Feature, described: pa.Table) -> Iterator[pa.Table]:
+        """Their rows of a feature's table; of those without any, copies of what failed, there are none.
+
+        Args:
+            described: The rows of the run.
+        """
+        for shard, others in self._by_shard().items():
+            found = self._lake.read_table(self._lake.feature_path(feature.name, shard)) if shard else described
+            at = pc.index_in(pa.array(others.values(), pa.string()), value_set=found["image_id"].combine_chunks())
+            ids = pa.array(others.keys(), pa.string()).filter(at.is_valid())
+            taken = found.take(at.drop_null()).cast(feature.schema)
+            yield taken.set_column(0, feature.schema.field("image_id"), ids)
+
+    def _by_shard(self) -> dict[str, dict[str, str]]:
+        """Shard to image id to the id there."""
+        by_shard: dict[str, dict[str, str]] = {}
+        for image_id, (shard, other) in self._of.items():
+            by_shard.setdefault(shard, {})[image_id] = other
+        return by_shard
+
+
+def in_order(parts: Sequence[pa.Table], ids: pa.Array) -> pa.Table:
+    """The rows of several tables with one schema as one, in the order of the ids."""
+    joined = pa.concat_tables(parts)
+    return joined.take(pc.index_in(ids, value_set=joined["image_id"].combine_chunks()))

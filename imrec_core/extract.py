@@ -25,7 +25,6 @@ from threadpoolctl import threadpool_limits
 
 from imrec_core import catalog, facts, tables
 from imrec_core.decode import ImageBatch, Picture, decode
-from imrec_core.encoders import Encoder, load_encoder
 from imrec_core.errors import (
     BadSettings,
     BadSource,
@@ -38,16 +37,14 @@ from imrec_core.errors import (
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.declare import Columns
 from imrec_core.freshness import (
-    expected_of,
-    has_fresh_images,
     images_made_from,
     manifest_version,
-    stale_features,
     usable_fit,
 )
 from imrec_core.lake import Lake, source_of
 from imrec_core.machine import available_cores
-from imrec_core.reuse import Copies, KnownContent, Unchanged, can_be_extended, in_order
+from imrec_core.passes import encoders_of, expected_now, next_pass
+from imrec_core.reuse import Copies, KnownContent, Unchanged, contents_of, in_order
 from imrec_core.settings import Settings, Source
 
 _BATCH = 16  # images that a thread describes together
@@ -59,7 +56,7 @@ _THUMBNAILS = 8
 STAGES = ("read", "decode", "describe", "encode", "write")
 
 OnImages = Callable[[int, int], None]
-"""Told after each batch: how many images came out well, and how many failed."""
+"""Told after each batch: how many images were read well, and how many failed; those that are kept are not told."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ def extract_shards(
     takes what is known.
 
     Args:
-        on_images: Told how many images are done.
+        on_images: Told how many images were read; `passes.reads_ahead` says how many there will be.
         device: Of the networks.
         retry: Try files again that failed and are as they were; shards without any stay as they are.
 
@@ -154,33 +151,17 @@ def extract_shards(
     for shard in shards:
         report: ShardReport | None = None
         for _ in range(_PASSES):
-            work = _next_work(lake, shard, features, settings, retry=retry and report is None)
+            again = retry and report is None
+            work = next_pass(lake, shard, features, settings, device, retry=again)
             if work is None:
                 break
             known = known or KnownContent(lake)
             with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow warns of odd files; the images table has the verdict
-                now = _Extraction(lake, shard, work, settings, on_images, device, known, retry).run()
+                now = _Extraction(lake, shard, work, settings, on_images, device, known, again).run()
             known.renew(shard)
             report = now if report is None else report.followed_by(now)
         yield report or _as_it_is(lake, shard)
-
-
-def _next_work(
-    lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, *, retry: bool
-) -> list[Feature] | None:
-    """The features to compute next, perhaps none beside the images table; None where all is up to date.
-
-    Those whose tables can be extended go first, so that what is new is decoded for them, and all for the others. Some
-    follow again where an image fails now that has vectors, or the other way round.
-    """
-    stale = stale_features(lake, shard, features, settings)
-    if retry and _as_it_is(lake, shard).failed:
-        return list(features)
-    if not stale:
-        return None if has_fresh_images(lake, shard) else []
-    extended = [f for f in stale if can_be_extended(lake, shard, f, expected_of(lake, shard, f, settings) or {})]
-    return extended or stale
 
 
 def _as_it_is(lake: Lake, shard: str) -> ShardReport:
@@ -221,12 +202,10 @@ class _Extraction:
     ) -> None:
         self._lake, self._shard, self._settings, self._on_images = lake, shard, settings, on_images
         self._features = features
-        self._encoders: dict[str, Encoder] = {
-            f.name: load_encoder(f.model, precision=settings.precision, device=device) for f in features if f.model
-        }
+        self._encoders = encoders_of(features, settings, device)
         for feature in features:
             _refuse_other_dims(lake, shard, feature)
-        self._expected = {f.name: expected_of(lake, shard, f, settings) or {} for f in features}
+        self._expected = {f.name: expected_now(lake, shard, f, settings, device) for f in features}
         self._fitted = {
             f.name: lake.load_fitted(f.name, self._expected[f.name]["fitted"]) for f in features if f.learnt
         }
@@ -236,8 +215,6 @@ class _Extraction:
             raise BadSource(f"source {self._source.name!r}: {self._source.root} is missing or empty; is a disk away?")
         self._shard_version = manifest_version(lake, shard)  # first: a scan in between then makes us stale
         manifest = lake.read_table(lake.catalog_path(shard))
-        for name, encoder in self._encoders.items():  # what is kept must have been made by the same arithmetic
-            self._expected[name] |= _made_by(encoder)
         self._unchanged = Unchanged(lake, shard, manifest, features, self._expected, settings, retry=retry)
         self._places = manifest.to_pylist()
         self._copies = Copies(lake, known, features, self._expected)
@@ -247,19 +224,22 @@ class _Extraction:
         """Extract, write, report."""
         made: list[dict[str, Any]] = []
         vectors: dict[str, list[_Described]] = {f.name: [] for f in self._features}
-        kept = Counter(row["status"] for row in self._unchanged.rows.values())
-        self._on_images(kept["ok"], kept["failed"])
         thumbnails: list[bytes] = []
         seconds: defaultdict[str, float] = defaultdict(float)
-        for batch in self._batches():
-            made += batch.rows
-            thumbnails += batch.thumbnails[: _THUMBNAILS - len(thumbnails)]
-            for stage, spent in batch.seconds.items():
-                seconds[stage] += spent
-            for name, parts in batch.vectors.items():
-                vectors[name] += parts
-            failed = sum(row["status"] == "failed" for row in batch.rows)
-            self._on_images(len(batch.rows) - failed, failed)
+        places = [place for place in self._places if place["image_id"] not in self._unchanged.rows]
+        while places:
+            for batch in self._batches(places):
+                made += batch.rows
+                thumbnails += batch.thumbnails[: _THUMBNAILS - len(thumbnails)]
+                for stage, spent in batch.seconds.items():
+                    seconds[stage] += spent
+                for name, parts in batch.vectors.items():
+                    vectors[name] += parts
+                failed = sum(row["status"] == "failed" for row in batch.rows)
+                self._on_images(len(batch.rows) - failed, failed)
+            gone = set(self._copies.settle())
+            made = [row for row in made if row["image_id"] not in gone]
+            places = [place for place in places if place["image_id"] in gone]
         started = time.perf_counter()
         rows = self._rows(made)
         described = [row["image_id"] for row in made if row["status"] == "ok" and row["image_id"] not in self._copies]
@@ -279,9 +259,8 @@ class _Extraction:
             tuple(thumbnails),
         )
 
-    def _batches(self) -> Iterator[_Batch]:
-        """Finished batches in the order of the manifest; at most `2 · _WORKERS` are under way."""
-        places = [place for place in self._places if place["image_id"] not in self._unchanged.rows]
+    def _batches(self, places: Sequence[dict[str, Any]]) -> Iterator[_Batch]:
+        """Finished batches in the order of the places; at most `2 · _WORKERS` are under way."""
         waiting: deque[Future[_Batch]] = deque()
         encoding: deque[tuple[_Batch, Callable[[], None]]] = deque()
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="imrec-decode") as pool:
@@ -301,7 +280,7 @@ class _Extraction:
         while encoding:
             yield _finished(*encoding.popleft())
 
-    def _describe(self, places: list[dict[str, Any]], shown: bool) -> _Batch:
+    def _describe(self, places: Sequence[dict[str, Any]], shown: bool) -> _Batch:
         """Read and decode images and compute all that needs no network; runs in a thread."""
         batch = _Batch()
         pending: list[Picture] = []
@@ -408,23 +387,20 @@ class _Extraction:
         """Write the tables; the images table last, so that it never vouches for features that are not there."""
         ids = pa.array([row["image_id"] for row in rows if row["status"] == "ok"], pa.string())
         digest = hashlib.blake2b("".join(ids.to_pylist()).encode(), digest_size=8).hexdigest()
+        which = {"rows": digest, "contents": contents_of(rows)}
         written: dict[str, int] = {}
         for feature in self._features:
             made_from = self._expected[feature.name] | images_made_from(self._shard, self._shard_version)
-            made_from |= {"rows": digest}
+            made_from |= which
             path = self._lake.feature_path(feature.name, self._shard)
             table = self._table(feature, ids, described, vectors[feature.name])
             written[feature.name] = self._lake.write_table(path, table, made_from)
         images = pa.Table.from_pylist(rows, schema=tables.IMAGES)
-        made_from = images_made_from(self._shard, self._shard_version) | {"rows": digest}
+        made_from = images_made_from(self._shard, self._shard_version) | which
         if any(str(row["error"]).startswith(ImageTooLarge.__name__) for row in rows):
             made_from["refused_above"] = str(self._settings.max_pixels)
         written["images"] = self._lake.write_table(self._lake.images_path(self._shard), images, made_from)
         return written
-
-
-def _made_by(encoder: Encoder) -> dict[str, str]:
-    return {"precision": encoder.precision, "backend": encoder.backend}
 
 
 def read_image(source: Source, place: Mapping[str, Any]) -> bytes:

@@ -305,9 +305,17 @@ class Lake:
 def _made_from(path: Path, inode: int, size: int, mtime_ns: int) -> dict[str, str] | None:
     """Read once for each state of the file: with derived features a plan asks for the same footers many times."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        return dict(json.loads(metadata[b"imrec"]))
-    except (OSError, pa.ArrowInvalid, KeyError, ValueError):
+        return made_from_of(pq.read_schema(path))
+    except (OSError, pa.ArrowInvalid):
+        return None
+
+
+def made_from_of(table: pa.Table | pa.Schema) -> dict[str, str] | None:
+    """What a table that was read, or its schema, says it was made from; None where it is not ours."""
+    schema = table.schema if isinstance(table, pa.Table) else table
+    try:
+        return dict(json.loads((schema.metadata or {})[b"imrec"]))
+    except (KeyError, ValueError):
         return None
 
 

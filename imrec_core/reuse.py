@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imrec_core import tables
-from imrec_core.errors import ImageTooLarge
+from imrec_core.errors import ImageTooLarge, LakeError, SchemaMismatch
 from imrec_core.features import Feature
-from imrec_core.lake import Lake
+from imrec_core.lake import Lake, made_from_of
 from imrec_core.settings import Settings
 
 Expected = Mapping[str, Mapping[str, str]]
@@ -23,19 +25,40 @@ _OWN = ("image_id", "byte_size", "mtime_ns")  # what an image has for itself, wh
 _PLACE = ("shard", "shard_version", "rows")  # which rows a table has, not how they were computed
 
 
+def contents_of(rows: Iterable[Mapping[str, Any]]) -> str:
+    """A digest of which images have vectors and of what bytes; tables with the same one go together, row by row."""
+    digest = hashlib.blake2b(digest_size=8)
+    for row in rows:
+        if row["status"] == "ok":
+            digest.update(f"{row['image_id']} {row['content_hash']}\n".encode())
+    return digest.hexdigest()
+
+
 def can_be_extended(lake: Lake, shard: str, feature: Feature, expected: Mapping[str, str]) -> bool:
-    """Whether vectors in a feature's table of a shard are as they would be computed now."""
-    found = lake.made_from(lake.feature_path(feature.name, shard)) or {}
+    """Whether vectors in a feature's table of a shard are as they would be computed now.
+
+    The images table says what bytes an image had. A feature's table of another run may have seen others: a file that
+    has changed since, whether or not a scan has noticed.
+    """
     images = lake.made_from(lake.images_path(shard)) or {}
-    how = {key: value for key, value in expected.items() if key not in _PLACE}
-    # Tables of different runs may differ in which images were readable.
-    return how.items() <= found.items() and has_current_images(lake, shard) and found["rows"] == images["rows"]
+    found = lake.made_from(lake.feature_path(feature.name, shard)) or {}
+    return _are_current(images) and _go_with(images, found, expected)
 
 
 def has_current_images(lake: Lake, shard: str) -> bool:
     """Whether the rows of a shard's images table, whichever they are, are as they would be made now."""
-    found = lake.made_from(lake.images_path(shard)) or {}
-    return found.get("images_version") == str(tables.IMAGES_VERSION)
+    return _are_current(lake.made_from(lake.images_path(shard)) or {})
+
+
+def _are_current(images: Mapping[str, str]) -> bool:
+    return images.get("images_version") == str(tables.IMAGES_VERSION)
+
+
+def _go_with(images: Mapping[str, str], found: Mapping[str, str], expected: Mapping[str, str]) -> bool:
+    """Whether a feature's table is of the same bytes as the images table, and made as is expected."""
+    how = {key: value for key, value in expected.items() if key not in _PLACE}
+    is_same = "contents" in images and found.get("contents") == images["contents"]
+    return bool(how) and how.items() <= found.items() and is_same
 
 
 class Unchanged:
@@ -141,6 +164,14 @@ class KnownContent:
             at += 1
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """Rows of one shard: of its images table by image id, of its features' tables by name."""
+
+    rows: Mapping[str, Mapping[str, Any]]
+    vectors: Mapping[str, pa.Table]
+
+
 class Copies:
     """Images of one run whose content is described already, or is by another image of the run.
 
@@ -153,6 +184,9 @@ class Copies:
         self._usable: dict[str, bool] = {}  # by shard
         self._first: dict[str, str] = {}  # content to the first image of the run that has it
         self._of: dict[str, tuple[str, str]] = {}  # image id to shard and id of another; the run has no name
+        self._hashes: dict[str, str] = {}
+        self._taken: dict[str, _Taken] = {}  # by shard
+        self._is_settled = False
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -164,8 +198,9 @@ class Copies:
     def has(self, image_id: str, content_hash: str) -> bool:
         """Whether an image is a copy of another; if it is not, it is the first with that content from now on."""
         with self._lock:  # two threads may have copies of one file
+            self._hashes[image_id] = content_hash
             for shard, other in self._known.find(content_hash):
-                if self._is_usable(shard):
+                if not self._is_settled and self._is_usable(shard):
                     self._of[image_id] = shard, other
                     return True
             first = self._first.setdefault(content_hash, image_id)
@@ -180,6 +215,44 @@ class Copies:
             )
         return self._usable[shard]
 
+    def settle(self) -> list[str]:
+        """Read what they take from shards; from now on only images of the run itself have copies.
+
+        Returns:
+            The ids of those whose original went meanwhile, by another run. They are no copies, and must be decoded.
+        """
+        gone: list[str] = []
+        if self._is_settled:
+            return gone
+        for shard, others in self._by_shard().items():
+            if not shard:
+                continue
+            taken = self._take(shard, others)
+            if taken is None:
+                gone += others
+            else:
+                self._taken[shard] = taken
+        self._is_settled = True
+        for image_id in gone:
+            del self._of[image_id]
+        return gone
+
+    def _take(self, shard: str, others: Mapping[str, str]) -> _Taken | None:
+        """The rows of originals in a shard; None where its tables are others than they were."""
+        try:
+            images = self._lake.read_table(self._lake.images_path(shard))
+            vectors = {f.name: self._lake.read_table(self._lake.feature_path(f.name, shard)) for f in self._features}
+        except LakeError:
+            return None
+        wanted = pa.array(others.values(), pa.string())
+        rows = {row["image_id"]: row for row in images.filter(pc.is_in(images["image_id"], wanted)).to_pylist()}
+        if any(rows.get(other, {}).get("content_hash") != self._hashes[copy] for copy, other in others.items()):
+            return None
+        said = made_from_of(images) or {}
+        if not all(_go_with(said, made_from_of(vectors[name]) or {}, self._expected[name]) for name in vectors):
+            return None
+        return _Taken(rows, {n: table.filter(pc.is_in(table["image_id"], wanted)) for n, table in vectors.items()})
+
     def rows(self, known: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         """Their rows of the images table, by image id.
 
@@ -188,14 +261,9 @@ class Copies:
         """
         rows: dict[str, dict[str, Any]] = {}
         for shard, others in self._by_shard().items():
-            of_shard = {row["image_id"]: row for row in self._rows_of(shard, others)} if shard else known
+            of_shard = self._taken[shard].rows if shard else known
             for image_id, other in others.items():
                 rows[image_id] = {**of_shard[other], **{name: known[image_id][name] for name in _OWN}}
-        return rows
-
-    def _rows_of(self, shard: str, others: Mapping[str, str]) -> list[dict[str, Any]]:
-        found = self._lake.read_table(self._lake.images_path(shard))
-        rows: list[dict[str, Any]] = found.filter(pc.is_in(found["image_id"], pa.array(others.values()))).to_pylist()
         return rows
 
     def vectors(self, feature: Feature, described: pa.Table) -> Iterator[pa.Table]:
@@ -205,7 +273,7 @@ class Copies:
             described: The rows of the run.
         """
         for shard, others in self._by_shard().items():
-            found = self._lake.read_table(self._lake.feature_path(feature.name, shard)) if shard else described
+            found = self._taken[shard].vectors[feature.name] if shard else described
             at = pc.index_in(pa.array(others.values(), pa.string()), value_set=found["image_id"].combine_chunks())
             ids = pa.array(others.keys(), pa.string()).filter(at.is_valid())
             taken = found.take(at.drop_null()).cast(feature.schema)
@@ -222,4 +290,7 @@ class Copies:
 def in_order(parts: Sequence[pa.Table], ids: pa.Array) -> pa.Table:
     """The rows of several tables with one schema as one, in the order of the ids."""
     joined = pa.concat_tables(parts)
-    return joined.take(pc.index_in(ids, value_set=joined["image_id"].combine_chunks()))
+    at = pc.index_in(ids, value_set=joined["image_id"].combine_chunks())
+    if at.null_count:  # the tables were written by another run while this one read them
+        raise SchemaMismatch(f"{at.null_count} images have no vector; another run was at it; run: imrec build")
+    return joined.take(at)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import dagster as dg
+from pydantic import Field
 
 from imrec_core import catalog as core_catalog
 from imrec_core import extract, fit, index
@@ -23,8 +24,15 @@ from imrec_dagster.resources import LakeResource, Progress
 IMAGES = dg.AssetKey("images")
 MANIFEST = dg.AssetKey("shard_manifest")
 GENERATION = dg.AssetKey("generation")
+EXTRACT = "extract"
 
 _BACKFILL = dg.BackfillPolicy.multi_run(10)  # shards per run: a run costs about two seconds of CPU
+
+
+class ExtractConfig(dg.Config):
+    """What a run of the extraction may be told."""
+
+    retry: bool = Field(default=False, description="Try files again that failed, though they are as they were.")
 
 
 def feature_key(name: str) -> dg.AssetKey:
@@ -120,21 +128,31 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
     ]
 
     @dg.multi_asset(
-        name="extract",
+        name=EXTRACT,
         specs=[images, *specs],
         check_specs=[*checks.image_specs(IMAGES), *(s for f in features for s in checks.specs(feature_key(f.name)))],
         can_subset=True,
         backfill_policy=_BACKFILL,
         pool="decode",
     )
-    def extract_shards(context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]):
-        """Read and decode each image of a shard once, and compute every selected feature from it."""
+    def extract_shards(
+        context: dg.AssetExecutionContext,
+        config: ExtractConfig,
+        lake: LakeResource,
+        progress: dg.ResourceParam[Progress],
+    ):
+        """Read and decode each new image of a shard once, and compute every selected feature from it."""
         opened = lake.open()
         keys = sorted(context.selected_asset_keys)
         wanted = [known[key.path[-1]] for key in keys if key != IMAGES]
         shards = context.partition_keys
-        for report in extract.extract_shards(opened, shards, wanted, on_images=progress.images, device=lake.device):
-            context.log.info(f"{report.shard}: {report.rows} images, {report.failed} failed, {report.seconds:.1f} s")
+        for report in extract.extract_shards(
+            opened, shards, wanted, on_images=progress.images, device=lake.device, retry=config.retry
+        ):
+            context.log.info(
+                f"{report.shard}: {report.decoded} decoded, {report.rows} images, {report.failed} failed, "
+                f"{report.seconds:.1f} s"
+            )
             for key in keys:
                 shown = metadata.of_extraction(opened, report, key)
                 context.add_asset_metadata(shown, asset_key=key, partition_key=report.shard)

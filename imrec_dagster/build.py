@@ -3,8 +3,9 @@
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -17,13 +18,28 @@ from imrec_core.features import Feature, chosen_features
 from imrec_core.fit import check_rows_suffice, holds
 from imrec_core.freshness import has_fresh_images, is_feature_fresh, stale_features, usable_fit
 from imrec_core.lake import Lake, is_running, source_of
-from imrec_dagster.assets import GENERATION, IMAGES, build_assets, feature_key, fitted_key
-from imrec_dagster.partitions import contiguous, range_tags
+from imrec_core.passes import failed_images, reads_ahead
+from imrec_dagster.assets import EXTRACT, GENERATION, IMAGES, build_assets, feature_key, fitted_key
+from imrec_dagster.partitions import SHARDS, contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
 
 _INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"  # nux: a dialog that offers a newsletter
 _PROCESS_TAG = "imrec/process"  # host and process id of a run made here
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_RETRY = {"ops": {EXTRACT: {"config": {"retry": True}}}}
+
+
+@dataclass(frozen=True)
+class RetryReport:
+    """What trying failed files again did.
+
+    Attributes:
+        good: Files that could be described now.
+        failed: Files of the lake that still could not.
+    """
+
+    good: int
+    failed: int
 
 
 @contextmanager
@@ -61,6 +77,37 @@ class Builder:
         """
         self._end_dead_runs()
         self.scan()
+        self._bring_up_to_date()
+
+    def retry_failed(self) -> RetryReport:
+        """Try the files that failed again, without a scan; where one comes good, all that follows from it.
+
+        Raises:
+            ImrecError: Whatever an asset raised.
+        """
+        self._end_dead_runs()
+        shards = self._lake.live_shards()
+        self._instance.add_dynamic_partitions(str(SHARDS.name), shards)  # it may never have seen a build of this lake
+        before = self._failed_images(shards)
+        failing = self._there([shard for shard, images in before.items() if images])
+        # A feature that is not fitted yet is none that could be extracted; a build fits it, and takes all of them.
+        features = [f for f in self._pixel_features if not f.learnt or usable_fit(self._lake, f)]
+        self._load_networks(dict.fromkeys(failing, features))
+        self._progress.expect(sum(len(before[shard]) for shard in failing), 0, [])
+        for stretch in contiguous(failing, self._every_partition()):
+            self._run([IMAGES, *(feature_key(f.name) for f in features)], stretch, retry=True)
+        after = self._failed_images(failing)
+        tried = {image for shard in failing for image in before[shard]}
+        failed = tried & {image for images in after.values() for image in images}
+        if failed != tried:
+            self._bring_up_to_date()
+        return RetryReport(len(tried - failed), sum(map(len, self._failed_images(shards).values())))
+
+    def _failed_images(self, shards: Iterable[str]) -> dict[str, set[str]]:
+        return {shard: set(failed_images(self._lake, shard)) for shard in shards}
+
+    def _bring_up_to_date(self) -> None:
+        """All but the scan."""
         shards = self._lake.live_shards()
         for feature in self._fitted:
             if usable_fit(self._lake, feature) is None:
@@ -70,14 +117,14 @@ class Builder:
         due = self._due(stale, shards)
         stretches = contiguous(due, self._every_partition())
         if len(due) == len(shards) and len(stretches) == 1:  # nothing is known yet, so one run does it all
-            self._tell(stale)
+            self._tell(due)
             self._run([*self._keys(due), *self._tail_keys()], stretches[0])
             return
         if due and self._fit([f for f in self._pixel_features if f.learnt]):
             stale = self.stale_shards(shards)  # a new fit makes all that was computed by the old one stale
             due = self._due(stale, shards)
             stretches = contiguous(due, self._every_partition())
-        self._tell(stale)
+        self._tell(due)
         for stretch in stretches:
             self._run(self._keys({shard: due[shard] for shard in stretch}), stretch)
         self._finish(shards)
@@ -93,12 +140,12 @@ class Builder:
             if model is not None:
                 load_encoder(model, precision=precision, device=self._resource.device)
 
-    def _tell(self, stale: Mapping[str, Sequence[Feature]]) -> None:
+    def _tell(self, due: Mapping[str, Sequence[Feature]]) -> None:
         """Say how many images are to be read, and for which features they are decoded again."""
-        counts = {shard: self._lake.row_count(self._lake.catalog_path(shard)) for shard in stale}
-        again = [shard for shard in stale if has_fresh_images(self._lake, shard)]
-        names = sorted({feature.name for shard in again for feature in stale[shard]})
-        self._progress.expect(sum(counts.values()), sum(counts[shard] for shard in again), names)
+        settings, device = self._lake.settings(), self._resource.device
+        reads = [reads_ahead(self._lake, shard, features, settings, device) for shard, features in due.items()]
+        names = sorted({name for found in reads if found.again for name in found.features})
+        self._progress.expect(sum(found.images for found in reads), sum(found.again for found in reads), names)
 
     def scan(self) -> None:
         """Look for new, changed and removed images."""
@@ -166,7 +213,8 @@ class Builder:
         return version is not None and holds(self._lake, feature, version)
 
     def _keys(self, stale: dict[str, list[Feature]]) -> list[dg.AssetKey]:
-        names = {f.name for features in stale.values() for f in features}
+        """The images and these features; all of them where the images alone are stale, and may become more."""
+        names = {f.name for features in stale.values() for f in features or self._pixel_features}
         return [IMAGES, *(feature_key(f.name) for f in self._pixel_features if f.name in names)]
 
     def _tail_keys(self) -> list[dg.AssetKey]:
@@ -175,7 +223,7 @@ class Builder:
     def _every_partition(self) -> list[str]:
         return list(self._instance.get_dynamic_partitions("image_shards"))
 
-    def _run(self, keys: Sequence[dg.AssetKey], shards: Sequence[str] = ()) -> None:
+    def _run(self, keys: Sequence[dg.AssetKey], shards: Sequence[str] = (), *, retry: bool = False) -> None:
         """One run over these assets, for an unbroken stretch of shards where they are partitioned."""
         result = dg.materialize(
             self._assets,
@@ -186,7 +234,7 @@ class Builder:
                 _PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
                 **(range_tags(shards[0], shards[-1]) if shards else {}),
             },
-            run_config=_QUIET,
+            run_config=_QUIET | (_RETRY if retry else {}),
             raise_on_error=True,
         )
         for check in result.get_asset_check_evaluations():
@@ -203,3 +251,27 @@ def build_lake(lake: Lake, *, progress: Progress | None = None, device: str = "a
     """
     with open_instance(home or os.environ.get("DAGSTER_HOME") or lake.dagster_home) as instance:
         Builder(lake, instance, progress=progress, device=device).build()
+
+
+def retry_failed(lake: Lake, *, progress: Progress | None = None, home: str | None = None) -> RetryReport:
+    """Try the failed files of a lake again, on the instance that `build_lake` takes.
+
+    Raises:
+        ImrecError: Whatever an asset raised.
+    """
+    with open_instance(home or os.environ.get("DAGSTER_HOME") or lake.dagster_home) as instance:
+        return Builder(lake, instance, progress=progress).retry_failed()
+
+
+@dg.op(name="try_failed_files")
+def _try_failed_files(context: dg.OpExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]) -> None:
+    """Like `imrec failures --retry`. It has runs of the assets made, each for its shards."""
+    report = Builder(lake.open(), context.instance, progress=progress, device=lake.device).retry_failed()
+    context.log.info(f"{report.good} came good, {report.failed} still fail")
+    context.add_output_metadata({"came good": report.good, "still fail": report.failed})
+
+
+@dg.job(name="retry_failed", description="Try the files that failed again, and publish what came good.")
+def retry_job() -> None:
+    # No asset job: that asks for partitions, and a backfill of it would publish a generation for every ten shards.
+    _try_failed_files()

@@ -217,12 +217,20 @@ def _show_agreement(chosen: "list[Model]", photos: str | None, as_json: bool) ->
 
 
 @imrec.command()
+@click.option("--retry", is_flag=True, help="Try them again first; say how many came good and how many still fail.")
 @json_option
 @lake_option
-def failures(as_json: bool, lake: str) -> None:
+def failures(retry: bool, as_json: bool, lake: str) -> None:
     """List the images that could not be read or decoded, with the reason."""
     from imrec_core.views import failures as failed_images
 
+    if retry:
+        from imrec_dagster.command import run_retry
+
+        tried = run_retry(Lake(lake))
+        click.echo(f"{tried.good} came good, {tried.failed} still fail", err=as_json)
+        if not as_json and not tried.failed:
+            return
     show(as_json, failed_images(Lake(lake)), ["source", "path", "error"])
 
 

@@ -18,7 +18,7 @@ from imrec_core.fit import FitReport
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
 from imrec_core.settings import Settings
-from imrec_dagster.build import build_lake, open_instance
+from imrec_dagster.build import RetryReport, build_lake, open_instance, retry_failed
 from imrec_dagster.resources import Progress
 
 
@@ -35,11 +35,14 @@ class BuildProgress(Progress):
     def expect(self, images: int, again: int, features: Sequence[str]) -> None:
         if again:
             print(f"{again} images are decoded again for {', '.join(features)}", file=sys.stderr)
-        self._bar = tqdm(total=images, unit=" images", file=sys.stderr, disable=None, smoothing=0.1)
+        self.close()
+        if images:
+            self._bar = tqdm(total=images, unit=" images", file=sys.stderr, disable=None, smoothing=0.1)
 
     def images(self, ok: int, failed: int) -> None:
         self._failed += failed
         if self._bar is not None:
+            self._bar.total = max(self._bar.total, self._bar.n + ok + failed)  # files come and go while we read
             self._bar.update(ok + failed)
             if failed:
                 self._bar.set_postfix_str(f"{self._failed} failed")
@@ -122,10 +125,7 @@ def _summary(lake: Lake, progress: BuildProgress, seconds: float) -> str:
         raise BadSource("no source can be read; what the lake holds is kept as it is")
     lines = [f"{found.new} new, {found.changed} changed, {found.removed} removed, {found.unchanged} unchanged images"]
     if shards:
-        read, failed = sum(s.rows for s in shards), sum(s.failed for s in shards)
-        rate = (read + failed) / max(sum(s.seconds for s in shards), 1e-9)
-        note = " (see: imrec failures)" if failed else ""
-        lines.append(f"{read} read, {failed} failed{note}; {rate:.0f} images/s in {len(shards)} shards")
+        lines.append(_of_shards(shards))
     if generation is not None and generation.built:
         size = generation.byte_size / 1e6
         lines.append(f"generation {generation.id}: {generation.rows} images, {size:.0f} MB, {generation.seconds:.1f} s")
@@ -133,6 +133,33 @@ def _summary(lake: Lake, progress: BuildProgress, seconds: float) -> str:
     else:
         lines.append(f"nothing to do: generation {lake.current_generation()} holds all of it")
     return "\n".join([*lines, f"{seconds:.1f} s in all"])
+
+
+def _of_shards(shards: Sequence[ShardReport]) -> str:
+    """What was read now, and what the shards hold with what was kept."""
+    decoded, failed = sum(s.decoded for s in shards), sum(s.failed for s in shards)
+    rate = f" at {decoded / max(sum(s.seconds for s in shards), 1e-9):.0f} images/s" if decoded else ""
+    note = " (see: imrec failures)" if failed else ""
+    where = f"{len(shards)} shard{'s' if len(shards) > 1 else ''}"
+    return f"{decoded} decoded{rate}; in {where} {sum(s.rows for s in shards)} described, {failed} failed{note}"
+
+
+def run_retry(lake: Lake) -> RetryReport:
+    """Try the failed files of a lake again, and bring it up to date where one came good.
+
+    Raises:
+        ImrecError: What is wrong with the lake.
+        KeyboardInterrupt: Ctrl-C; what was finished is kept.
+    """
+    lake.check_version()
+    lake.open_for_writing()
+    progress = BuildProgress()
+    try:
+        return retry_failed(lake, progress=progress)
+    except DagsterExecutionInterruptedError as interruption:
+        raise KeyboardInterrupt from interruption
+    finally:
+        progress.close()
 
 
 def serve_dagster(lake: Lake, port: int) -> None:

@@ -18,6 +18,7 @@ from imrec_dagster.automation import (
     nightly_schedules,
     note_failures,
 )
+from imrec_dagster.build import retry_job
 from imrec_dagster.resources import LakeResource, Progress
 
 
@@ -26,7 +27,7 @@ def build_definitions(lake: LakeResource, progress: Progress | None = None) -> d
     settings, known, chosen = _declared(lake)
     return dg.Definitions(
         assets=build_assets(known, chosen),
-        jobs=[catalog_job, generation_job],
+        jobs=[catalog_job, generation_job, retry_job],
         schedules=nightly_schedules(settings),
         sensors=[image_folders, automation_sensor(), note_failures],
         resources={"lake": lake, "progress": progress or Progress()},

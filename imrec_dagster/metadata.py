@@ -60,10 +60,13 @@ def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
     shown |= {
         "computed": True,
         "bytes": report.table_bytes[name],
-        "images per second": round(report.images_per_second, 1),
+        "decoded": report.decoded,
         **{f"seconds: {stage}": seconds for stage, seconds in report.stage_seconds.items()},
-        "thumbnails": dg.MetadataValue.md(_strip(report.thumbnails)),
     }
+    if report.decoded:  # of images that are kept as they were there is no speed, and nothing to show
+        shown["images per second"] = round(report.images_per_second, 1)
+    if report.thumbnails:
+        shown["thumbnails"] = dg.MetadataValue.md(_strip(report.thumbnails))
     if report.reasons:
         shown["failures"] = dg.MetadataValue.md(_table(("reason", "images"), report.reasons.items()))
     return shown

@@ -24,13 +24,13 @@ class Progress:
         """Before anything is read: how many images there are to read.
 
         Args:
-            images: All of them.
-            again: Those that were read before, and are only decoded again for these features.
+            images: Those that are new or have changed, and all that are read again; the others are kept.
+            again: Those that are as they were, and are only decoded again for these features.
             features: Their names.
         """
 
     def images(self, ok: int, failed: int) -> None:
-        """After each batch: images that came out well, and that failed."""
+        """After each batch: images that were read well, and that failed."""
 
     def done(self, report: object) -> None:
         """After each piece of work: what the core function returned."""

@@ -51,6 +51,7 @@ LAYERS = (
     ("features",),  # names them all
     ("freshness",),  # which tables are up to date
     ("reuse",),  # what was described before
+    ("passes",),  # which passes over a shard are needed
     ("extract",),  # pictures → tables
     ("fit", "check"),  # tables → what is learnt from them, what is wrong with them
     ("views", "user_columns"),  # SQL over the tables; what a person adds to them

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import METRICS, ImageId, Lake, Recommender, extract
+from imrec_core import METRICS, ImageId, Lake, Recommender, passes
 from imrec_core.catalog import CatalogDiff
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.errors import LakeError
@@ -459,7 +459,7 @@ class FewPixels:
 
 @pytest.fixture
 def quick_network(monkeypatch):
-    for module in (extract, build):
+    for module in (passes, build):
         monkeypatch.setattr(module, "load_encoder", lambda *_, **__: FewPixels())
 
 

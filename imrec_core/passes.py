@@ -1,0 +1,96 @@
+"""Which passes over a shard bring its tables up to date, and how many images they will read.
+
+Tables that can be extended are extended together, so that only what is new is decoded for them; the others need every
+image again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imrec_core.encoders import Encoder, load_encoder
+from imrec_core.features import Feature
+from imrec_core.freshness import expected_of, has_fresh_images, stale_features
+from imrec_core.lake import Lake
+from imrec_core.reuse import Unchanged, can_be_extended
+from imrec_core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Reads:
+    """How many images extraction will read in a shard.
+
+    Attributes:
+        images: All of them; one that two passes read counts twice.
+        again: Images that are as they were when they were described, and are read for `features` alone.
+        features: Names of those that need every image.
+    """
+
+    images: int = 0
+    again: int = 0
+    features: tuple[str, ...] = ()
+
+
+def encoders_of(features: Sequence[Feature], settings: Settings, device: str) -> dict[str, Encoder]:
+    """The networks of the features that have one, made to run, by the feature's name."""
+    return {f.name: load_encoder(f.model, precision=settings.precision, device=device) for f in features if f.model}
+
+
+def expected_now(lake: Lake, shard: str, feature: Feature, settings: Settings, device: str) -> dict[str, str]:
+    """What the feature's table will say when it is made now; empty where it cannot be made yet.
+
+    More than what freshness asks for: vectors that are made now must not stand beside those of another arithmetic.
+    """
+    expected = expected_of(lake, shard, feature, settings) or {}
+    for encoder in encoders_of([feature], settings, device).values():
+        expected |= {"precision": encoder.precision, "backend": encoder.backend}
+    return expected
+
+
+def next_pass(
+    lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, device: str, *, retry: bool = False
+) -> list[Feature] | None:
+    """The features to compute next, perhaps none beside the images table; None where all is up to date.
+
+    An image that comes good, or fails now, is a row more or less in every table: where that may be, those that are
+    up to date are extended too.
+
+    Args:
+        retry: Failed files are to be tried again.
+    """
+    stale = stale_features(lake, shard, features, settings)
+    tried = retry and bool(failed_images(lake, shard))
+    if not stale and not tried and has_fresh_images(lake, shard):
+        return None
+    among = stale if stale and not tried else features
+    return _extendable(lake, shard, among, settings, device) or stale
+
+
+def _extendable(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, device: str) -> list[Feature]:
+    return [f for f in features if can_be_extended(lake, shard, f, expected_now(lake, shard, f, settings, device))]
+
+
+def reads_ahead(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, device: str = "auto") -> Reads:
+    """How many images extraction will read in a shard, as far as tables and manifest can tell."""
+    work = next_pass(lake, shard, features, settings, device)
+    if work is None:
+        return Reads()
+    rows = lake.row_count(lake.catalog_path(shard))
+    extended = _extendable(lake, shard, work, settings, device)
+    others = [f for f in stale_features(lake, shard, features, settings) if f not in extended]
+    unchanged = len(Unchanged(lake, shard, lake.read_table(lake.catalog_path(shard)), [], {}, settings).rows)
+    new = rows - unchanged
+    if not others:
+        return Reads(new)
+    return Reads((new if extended else 0) + rows, unchanged, tuple(f.name for f in others))
+
+
+def failed_images(lake: Lake, shard: str) -> list[str]:
+    """Ids of the images of a shard that could not be read or decoded."""
+    path = lake.images_path(shard)
+    found = lake.read_table(path, ["image_id", "status"]) if path.exists() else None
+    if found is None:
+        return []
+    statuses = found["status"].to_pylist()
+    return [name for name, status in zip(found["image_id"].to_pylist(), statuses, strict=True) if status == "failed"]

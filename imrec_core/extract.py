@@ -43,7 +43,7 @@ from imrec_core.freshness import (
 )
 from imrec_core.lake import Lake, source_of
 from imrec_core.machine import available_cores
-from imrec_core.passes import encoders_of, expected_now, next_pass
+from imrec_core.passes import encoders_of, expected_now, next_pass, takers_first
 from imrec_core.reuse import Copies, KnownContent, Unchanged, contents_of, in_order
 from imrec_core.settings import Settings, Source
 
@@ -127,7 +127,7 @@ def extract_shards(
 
     A shard whose tables are all up to date costs a look at their metadata, and its report names no features. In one
     that has changed only what is new is decoded; a file whose content is known from anywhere in the lake is read, and
-    takes what is known.
+    takes what is known. Shards that lose images come last, so that a renamed one is known while it is looked for.
 
     Args:
         on_images: Told how many images were read; `passes.reads_ahead` says how many there will be.
@@ -148,7 +148,7 @@ def extract_shards(
         if feature.learnt and usable_fit(lake, feature) is None:
             raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
     known: KnownContent | None = None
-    for shard in shards:
+    for shard in takers_first(lake, shards):
         report: ShardReport | None = None
         for _ in range(_PASSES):
             again = retry and report is None

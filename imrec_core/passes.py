@@ -86,6 +86,25 @@ def reads_ahead(lake: Lake, shard: str, features: Sequence[Feature], settings: S
     return Reads((new if extended else 0) + rows, unchanged, tuple(f.name for f in others))
 
 
+def takers_first(lake: Lake, shards: Sequence[str]) -> list[str]:
+    """The shards in an order in which renamed and moved images are still known where they were.
+
+    First come those that lose no image, then those that lose some and get others, then those that only lose; among
+    equals the order stays.
+    """
+    return sorted(shards, key=lambda shard: _loss(lake, shard))
+
+
+def _loss(lake: Lake, shard: str) -> int:
+    """0 where no image of a shard's table is gone from its manifest, 1 where there are new ones too, else 2."""
+    images, manifest = lake.images_path(shard), lake.catalog_path(shard)
+    said, wanted = lake.made_from(images), lake.made_from(manifest)
+    if said is None or wanted is None or said.get("shard_version") == wanted["shard_version"]:
+        return 0
+    before, now = (set(lake.read_table(path, ["image_id"])["image_id"].to_pylist()) for path in (images, manifest))
+    return 0 if before <= now else 1 if now - before else 2
+
+
 def failed_images(lake: Lake, shard: str) -> list[str]:
     """Ids of the images of a shard that could not be read or decoded."""
     path = lake.images_path(shard)

@@ -18,7 +18,7 @@ from imrec_core.features import Feature, chosen_features
 from imrec_core.fit import check_rows_suffice, holds
 from imrec_core.freshness import has_fresh_images, is_feature_fresh, stale_features, usable_fit
 from imrec_core.lake import Lake, is_running, source_of
-from imrec_core.passes import failed_images, reads_ahead
+from imrec_core.passes import failed_images, reads_ahead, takers_first
 from imrec_dagster.assets import EXTRACT, GENERATION, IMAGES, build_assets, feature_key, fitted_key
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
@@ -125,7 +125,8 @@ class Builder:
             due = self._due(stale, shards)
             stretches = contiguous(due, self._every_partition())
         self._tell(due)
-        for stretch in stretches:
+        order = takers_first(self._lake, list(due))
+        for stretch in sorted(stretches, key=lambda shards: max(map(order.index, shards))):
             self._run(self._keys({shard: due[shard] for shard in stretch}), stretch)
         self._finish(shards)
 

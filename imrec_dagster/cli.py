@@ -228,9 +228,7 @@ def failures(retry: bool, as_json: bool, lake: str) -> None:
         from imrec_dagster.command import run_retry
 
         tried = run_retry(Lake(lake))
-        click.echo(f"{tried.good} came good, {tried.failed} still fail", err=as_json)
-        if not as_json and not tried.failed:
-            return
+        click.echo(f"{tried.good} came good, {tried.failed} still fail{'s' * (tried.failed == 1)}", err=as_json)
     show(as_json, failed_images(Lake(lake)), ["source", "path", "error"])
 
 

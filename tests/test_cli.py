@@ -13,17 +13,18 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 import imrec_core
-from imrec_core import Lake
+from imrec_core import Lake, extract
 from imrec_core.extract import _Extraction
 from imrec_core.features import FEATURES
 from imrec_core.hits import Part
-from imrec_dagster import cli, each
+from imrec_dagster import cli, command, each
 from tests import toy
 from tests.conftest import Outcome
 from tests.pictures import BROKEN, PICTURES
@@ -385,6 +386,68 @@ def test_failures_lists_each_with_its_reason(imrec, gallery):
 
 def test_failures_of_a_lake_without_any_are_none(imrec, new_lake):
     assert imrec("failures", "--lake", new_lake(3, ("phash",)).root).out == "none\n"
+
+
+def test_failures_are_tried_again_when_asked(imrec, tmp_path, monkeypatch):
+    toy.write_photos(tmp_path / "photos", range(5))
+    (tmp_path / "photos" / "bad.jpg").write_bytes(BROKEN["text.jpg"]())
+    decode = extract.decode
+    with monkeypatch.context() as patch:
+        later = (tmp_path / "photos" / "photo_002.jpg").read_bytes()
+        patch.setattr(extract, "decode", lambda data, **how: 1 / 0 if data == later else decode(data, **how))
+        assert "4 described, 2 failed" in imrec("build", "photos", "--features", CHEAP).out
+    assert "0 new, 0 changed, 0 removed, 6 unchanged images\nnothing to do" in imrec("build").out
+    words = imrec("failures", "--retry").out.splitlines()
+    assert words[0] == "1 came good, 1 still fails"
+    assert [line.split()[1] for line in words[2:]] == ["bad.jpg"]
+    assert "photo_002.jpg" in imrec("search", "photos/photo_002.jpg", "-k", 1).out
+    told = imrec("failures", "--retry", "--json")
+    assert [row["path"] for row in json.loads(told.out)] == ["bad.jpg"]
+    assert told.err == "0 came good, 1 still fails\n"
+    (tmp_path / "photos" / "bad.jpg").unlink()
+    imrec("build")
+    assert imrec("failures", "--retry").out == "0 came good, 0 still fail\nnone\n"
+
+
+def test_failures_of_no_lake_cannot_be_tried_again(imrec):
+    assert "there is no lake" in complaint(imrec("failures", "--retry"))
+    assert not Path("data_lake").exists()
+
+
+class Bar:
+    """A progress bar that remembers where it ended."""
+
+    ended: ClassVar[list[tuple[int, int]]] = []
+
+    def __init__(self, total: int, **_: object) -> None:
+        self.total, self.n = total, 0
+
+    def update(self, count: int) -> None:
+        self.n += count
+
+    def set_postfix_str(self, text: str) -> None:
+        pass
+
+    def close(self) -> None:
+        self.ended.append((self.n, self.total))
+
+
+def test_progress_reaches_its_end_and_counts_what_is_read(imrec, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "tqdm", Bar)
+    monkeypatch.setattr(Bar, "ended", [])
+    toy.write_photos(tmp_path / "photos", range(9))
+    imrec("build", "photos", "--features", CHEAP)
+    imrec("build")  # reads nothing, and draws nothing
+    toy.write_photos(tmp_path / "photos", range(9, 11))
+    (tmp_path / "photos" / "bad.jpg").write_bytes(BROKEN["text.jpg"]())
+    added = imrec("build")
+    assert "3 decoded at " in added.out and "11 described, 1 failed" in added.out
+    assert "decoded again" not in added.err
+    imrec("failures", "--retry")
+    (tmp_path / "photos" / "photo_003.jpg").rename(tmp_path / "photos" / "renamed.jpg")
+    assert "0 decoded; in 1 shard 11 described, 1 failed" in imrec("build").out
+    imrec("build", "--features", f"{CHEAP},ahash")
+    assert Bar.ended == [(9, 9), (3, 3), (1, 1), (1, 1), (12, 12)]
 
 
 def test_sql_prints_a_table_csv_and_json(imrec, gallery):

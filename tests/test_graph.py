@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import METRICS, ImageId, Lake, Recommender, passes
+from imrec_core import METRICS, ImageId, Lake, Recommender, extract, passes
 from imrec_core.catalog import CatalogDiff
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.errors import LakeError
@@ -27,7 +27,7 @@ from imrec_dagster.definitions import build_definitions
 from imrec_dagster.partitions import contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
 from tests import toy
-from tests.pictures import BROKEN, PICTURES, write_pictures
+from tests.pictures import BROKEN, PICTURES, encode, gradient, write_pictures
 
 TWO = ("rgb_histogram", "phash")
 TABLES = ("catalog", "images", "features")
@@ -145,6 +145,46 @@ def test_partition_shows_rows_failures_speed_stages_and_thumbnails(tmp_path, ins
         assert "| UnreadableImage | 2 |" in found["failures"]
         assert "| TruncatedImage | 1 |" in found["failures"]
         assert found["bytes"] == Path(found["path"]).stat().st_size
+
+
+def test_partition_shows_how_many_images_were_decoded_and_no_speed_where_none_was(lake, instance):
+    photos = lake.root.parent / "photos"
+    toy.set_to(lake, shard_size=100)
+    Builder(lake, instance).build()
+    toy.write_photos(photos, range(40, 43))
+    Builder(lake, instance).build()
+    (photos / "copy.jpg").write_bytes((photos / "photo_001.jpg").read_bytes())
+    Builder(lake, instance).build()
+    for key in (IMAGES, feature_key("phash")):
+        found = [shown(event) for event in events(instance, key)]
+        assert [f["dagster/partition_row_count"] for f in found] == [40, 43, 44]
+        assert [f["decoded"] for f in found] == [40, 3, 0]
+        assert [f.get("images per second", 0) > 0 for f in found] == [True, True, False]
+        assert "thumbnails" not in found[2]
+
+
+def test_raised_limit_publishes_every_feature_with_what_was_too_large(lake, instance):
+    toy.set_to(lake, max_pixels=160 * 120)
+    (lake.root.parent / "photos" / "big.png").write_bytes(encode(gradient(400, 300), "PNG"))
+    Builder(lake, instance).build()
+    assert "big.png" not in findable(lake)
+    toy.set_to(lake, max_pixels=400 * 300)
+    told = Told()
+    Builder(lake, instance, progress=told).build()
+    assert "big.png" in findable(lake)
+    assert list(Recommender.open(lake).generation.features) == list(TWO)
+    assert told.expected == [(1, 0, [])]
+
+
+def test_renamed_image_is_not_decoded_again_though_runs_are_several(lake, instance, monkeypatch):
+    Builder(lake, instance).build()
+    photos = lake.root.parent / "photos"
+    for number in (1, 38):  # of the first shard and of the last, where both go
+        (photos / f"photo_{number:03d}.jpg").rename(photos / f"renamed_{number}.jpg")
+    monkeypatch.setattr(extract, "decode", lambda *_, **__: pytest.fail("decoded"))
+    Builder(lake, instance).build()
+    assert {"renamed_1.jpg", "renamed_38.jpg"} <= findable(lake)
+    assert partitions(instance, IMAGES)[5:] == [shard(5), shard(4), shard(0)]
 
 
 def test_one_feature_of_one_shard_materialises_alone(lake, instance):
@@ -440,6 +480,98 @@ def test_source_taken_out_of_the_lake_leaves_the_gallery_and_the_partitions(two_
     assert set(instance.get_dynamic_partitions("image_shards")) == {here, disk}
     assert toy.times(two_sources, *TABLES) == before
     assert "photo_020.jpg" in findable(two_sources)
+
+
+# -- failed files -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tried(lake, monkeypatch) -> list[bytes]:
+    """What is decoded, in a lake with one file that fails for good and one that came good since it was built."""
+    photos = lake.root.parent / "photos"
+    toy.set_to(lake, projections={"less": {"base": "rgb_histogram", "dims": 5}})
+    (photos / "photo_012.jpg").write_bytes(BROKEN["truncated.jpg"]())
+    for name in ("photo_030.jpg", "photo_031.jpg"):
+        (photos / name).write_bytes(PICTURES["gradient.jpg"]())
+    decoded: list[bytes] = []
+    decode, is_good = extract.decode, []
+
+    def noted(data: bytes, **options):
+        decoded.append(data)
+        if data == PICTURES["gradient.jpg"]() and not is_good:
+            raise OSError("a codec is missing")
+        return decode(data, **options)
+
+    monkeypatch.setattr(extract, "decode", noted)
+    with dg.DagsterInstance.ephemeral() as instance:
+        Builder(lake, instance).build()
+    is_good.append(True)
+    decoded.clear()
+    return decoded
+
+
+def test_retry_decodes_failed_files_alone_and_publishes_what_came_good(lake, instance, tried):
+    photos = lake.root.parent / "photos"
+    toy.write_photos(photos, [50])  # which a retry does not look for
+    before, told = toy.times(lake, "features"), Told()
+    assert Builder(lake, instance, progress=told).retry_failed() == build.RetryReport(good=2, failed=1)
+    assert told.expected[0] == (3, 0, [])
+    assert sorted(map(len, tried)) == sorted(map(len, (BROKEN["truncated.jpg"](), PICTURES["gradient.jpg"]())))
+    assert {"photo_030.jpg", "photo_031.jpg"} <= findable(lake) and "photo_050.jpg" not in findable(lake)
+    assert list(Recommender.open(lake).generation.features) == [*TWO, "less"]
+    assert rewritten_features(lake, before) == {name: [shard(1), shard(3)] for name in TWO} | {"less": [shard(3)]}
+
+
+def test_retry_that_helps_nothing_leaves_the_rest_alone(lake, instance, tried):
+    Builder(lake, instance).retry_failed()
+    tried.clear()
+    runs, before = instance.get_runs_count(), toy.times(lake, "generations", "features/less")
+    assert Builder(lake, instance).retry_failed() == build.RetryReport(good=0, failed=1)
+    assert instance.get_runs_count() == runs + 1 and partitions(instance, IMAGES)[-1] == shard(1)
+    assert toy.times(lake, "generations", "features/less") == before
+    assert len(tried) == 1
+    Builder(lake, instance).build()
+    assert len(tried) == 1  # a build does not try it
+
+
+def test_retry_without_failures_runs_nothing(lake, instance):
+    Builder(lake, instance).build()
+    runs = instance.get_runs_count()
+    assert Builder(lake, instance).retry_failed() == build.RetryReport(good=0, failed=0)
+    assert instance.get_runs_count() == runs
+
+
+def test_retry_leaves_a_source_that_is_away(two_sources, instance):
+    disk = two_sources.root.parent / "disk"
+    (disk / "bad.jpg").write_bytes(BROKEN["text.jpg"]())
+    Builder(two_sources, instance).build()
+    take_away(disk, leaving_a_folder=True)
+    before = toy.times(two_sources, *TABLES)
+    assert Builder(two_sources, instance).retry_failed() == build.RetryReport(good=0, failed=1)
+    assert toy.times(two_sources, *TABLES) == before
+
+
+def test_job_of_the_ui_retries_like_the_command(lake, lasting_instance, tried):
+    job = build_definitions(resource(lake)).resolve_job_def("retry_failed")
+    result = job.execute_in_process(instance=lasting_instance)
+    assert result.success
+    (output,) = (e for e in result.all_node_events if e.event_type_value == "STEP_OUTPUT")
+    found = {name: value.value for name, value in output.event_specific_data.metadata.items()}
+    assert found == {"came good": 2, "still fail": 1}
+    assert {"photo_030.jpg", "photo_031.jpg"} <= findable(lake)
+    assert shard(3) in partitions(lasting_instance, IMAGES)  # the assets' own runs are there to see
+    statuses = {run.status for run in lasting_instance.get_runs()}
+    assert statuses == {dg.DagsterRunStatus.SUCCESS}
+
+
+def test_partition_can_be_retried_by_run_config(lake, instance, tried):
+    instance.add_dynamic_partitions("image_shards", lake.live_shards())
+    keys = (IMAGES, *(feature_key(name) for name in TWO))
+    assert materialize(lake, instance, *keys, partition_key=shard(3)).success
+    assert tried == []
+    config = {"ops": {"extract": {"config": {"retry": True}}}}
+    assert materialize(lake, instance, *keys, partition_key=shard(3), run_config=config).success
+    assert shown(events(instance, IMAGES)[-1])["failed"] == 0 and len(tried) == 1
 
 
 # -- derived features ---------------------------------------------------------------------------------------

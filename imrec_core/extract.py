@@ -1,4 +1,4 @@
-"""One shard of images → its tables: every file is read once and decoded once, whatever was chosen.
+"""One shard of images → its tables: every new file is read once and decoded once, whatever was chosen.
 
 Threads read, decode and describe small batches ahead of the network, a bounded number of them; the calling thread
 feeds the network and collects. Tables are written when the whole shard is done, so a shard is there or it is not.

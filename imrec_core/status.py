@@ -71,7 +71,7 @@ class LakeStatus:
 
     def _next_step(self) -> str:
         if self.unread_shards:
-            return f"imrec build would read {_listed(self.unread_shards)}, and publish a generation"
+            return f"imrec build would read what is new in {_listed(self.unread_shards)}, and publish a generation"
         stale = [f.name for f in self.features if f.stale_shards]
         if stale:
             return f"imrec build would compute {', '.join(stale)}, and publish a generation"

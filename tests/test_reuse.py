@@ -405,6 +405,8 @@ def test_raised_limit_decodes_what_was_too_large_alone(lake, decoded, tmp_path):
     set_to(lake, max_pixels=100_000)
     update(lake, decoded)
     assert str(row(lake, "photos/big.jpg")["error"]).startswith("ImageTooLarge")
+    put(folder(lake) / "new.jpg", jpeg(970))
+    assert update(lake, decoded) == 1
     set_to(lake, max_pixels=110_000)
     assert update(lake, decoded) == 1
     assert str(row(lake, "photos/big.jpg")["error"]).startswith("ImageTooLarge")

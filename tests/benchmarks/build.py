@@ -44,7 +44,7 @@ def measure(work: Testbed) -> list[Row]:
     gc.unfreeze()
     alone, bound = _in_a_process(work), stages.measure(work)[-1].value
     seconds = {name: median(values) for name, values in took.items()}
-    rate, files = work.images / seconds["dagster all"], f"{work.images} links to {work.photos}"
+    rate, files = work.images / seconds["dagster all"], f"{work.images} copies of {work.photos}"
     core_ms = 1000 * seconds["dagster core"] / work.images
     besides = sum(seconds[f"plain {phase} core"] for phase in PHASES if phase != "extract") / work.images
     whole_bound = cores() / (cores() / bound + besides)

@@ -60,11 +60,10 @@ def next_pass(
         retry: Failed files are to be tried again.
     """
     stale = stale_features(lake, shard, features, settings)
-    tried = retry and bool(failed_images(lake, shard))
-    if not stale and not tried and has_fresh_images(lake, shard):
+    same_rows = has_fresh_images(lake, shard) and not (retry and failed_images(lake, shard))
+    if same_rows and not stale:
         return None
-    among = stale if stale and not tried else features
-    return _extendable(lake, shard, among, settings, device) or stale
+    return _extendable(lake, shard, stale if same_rows else features, settings, device) or stale
 
 
 def _extendable(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, device: str) -> list[Feature]:

@@ -286,6 +286,24 @@ def test_original_that_goes_while_its_copy_is_read_does_not_mislead(lake, decode
     assert_as_if_fresh(lake, tmp_path / "fresh")
 
 
+def test_original_whose_vectors_are_replaced_while_its_copy_is_read_does_not_mislead(lake, decoded, monkeypatch):
+    put(folder(lake, "other") / "copy.jpg", jpeg(2))
+    catalog.update(lake)
+    path = lake.feature_path("phash", "photos-0000")
+    before = lake.read_table(path)
+
+    def newer_imrec() -> None:
+        numbers = pa.array([7] * len(before), pa.uint64())
+        lake.write_table(path, before.set_column(1, "vector", numbers), made_from_of(before) | {"feature_version": "9"})
+
+    change_meanwhile(monkeypatch, newer_imrec)
+    list(extract_shards(lake, ["other-0000"], features(*TWO)))
+    vectors = dict(zip(*lake.read_table(lake.feature_path("phash", "other-0000")).to_pydict().values(), strict=True))
+    of_original = dict(zip(*before.to_pydict().values(), strict=True))[catalog.image_id("photos", "02.jpg")]
+    assert vectors[catalog.image_id("other", "copy.jpg")] == of_original != 7
+    assert len(decoded) == 1
+
+
 # -- other numbers ------------------------------------------------------------------------------------------
 
 
@@ -413,6 +431,15 @@ def test_raised_limit_decodes_what_was_too_large_alone(lake, decoded, tmp_path):
     set_to(lake, max_pixels=120_000)
     assert update(lake, decoded) == 1
     assert row(lake, "photos/copy_of_big.jpg")["status"] == "ok"
+    assert_as_if_fresh(lake, tmp_path / "fresh")
+
+
+def test_raised_limit_and_a_feature_to_add_decode_all_once_more_and_not_twice(lake, decoded, tmp_path):
+    put(folder(lake) / "big.jpg", encode(gradient(400, 300), "JPEG"))
+    set_to(lake, max_pixels=100_000)
+    update(lake, decoded)
+    set_to(lake, max_pixels=120_000, features=(*TWO, "ahash"))
+    assert update(lake, decoded) == 1 + 24
     assert_as_if_fresh(lake, tmp_path / "fresh")
 
 

@@ -250,7 +250,7 @@ class _Extraction:
             self._shard,
             len(rows) - reasons.total(),
             reasons.total(),
-            len(made) - len(self._copies),
+            sum(bool(row["content_hash"]) and row["image_id"] not in self._copies for row in made),
             tuple(f.name for f in self._features),
             time.perf_counter() - self._started,
             {stage: round(seconds[stage], 3) for stage in STAGES},

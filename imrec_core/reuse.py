@@ -189,9 +189,6 @@ class Copies:
         self._is_settled = False
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
-        return len(self._of)
-
     def __contains__(self, image_id: str) -> bool:
         return image_id in self._of
 

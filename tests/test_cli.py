@@ -450,6 +450,17 @@ def test_progress_reaches_its_end_and_counts_what_is_read(imrec, tmp_path, monke
     assert Bar.ended == [(9, 9), (3, 3), (1, 1), (1, 1), (12, 12)]
 
 
+def test_progress_that_was_told_of_fewer_images_grows(monkeypatch):
+    monkeypatch.setattr(command, "tqdm", Bar)
+    monkeypatch.setattr(Bar, "ended", [])
+    progress = command.BuildProgress()
+    progress.expect(2, 0, [])
+    for _ in range(3):
+        progress.images(1, 0)
+    progress.close()
+    assert Bar.ended == [(3, 3)]
+
+
 def test_sql_prints_a_table_csv_and_json(imrec, gallery):
     statement = "SELECT path, width FROM rows WHERE path LIKE 'photo_00%' ORDER BY path DESC LIMIT 2"
     words, comma, told = (

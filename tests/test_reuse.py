@@ -512,6 +512,7 @@ def with_failures(lake, decoded, monkeypatch) -> Iterator[Lake]:
 
     def fails(data: bytes, **options):
         if data == jpeg(950):
+            decoded.append(data)
             raise OSError("a codec is missing")
         return decode(data, **options)
 

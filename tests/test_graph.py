@@ -159,7 +159,7 @@ def test_partition_shows_how_many_images_were_decoded_and_no_speed_where_none_wa
         found = [shown(event) for event in events(instance, key)]
         assert [f["dagster/partition_row_count"] for f in found] == [40, 43, 44]
         assert [f["decoded"] for f in found] == [40, 3, 0]
-        assert [f.get("images per second", 0) > 0 for f in found] == [True, True, False]
+        assert ["images per second" in f for f in found] == [True, True, False]
         assert "thumbnails" not in found[2]
 
 

@@ -184,7 +184,8 @@ def test_renamed_image_is_not_decoded_again_though_runs_are_several(lake, instan
     monkeypatch.setattr(extract, "decode", lambda *_, **__: pytest.fail("decoded"))
     Builder(lake, instance).build()
     assert {"renamed_1.jpg", "renamed_38.jpg"} <= findable(lake)
-    assert partitions(instance, IMAGES)[5:] == [shard(4), shard(5), shard(0)]
+    *first, last = partitions(instance, IMAGES)[5:]
+    assert (sorted(first), last) == ([shard(4), shard(5)], shard(0))
 
 
 def test_one_feature_of_one_shard_materialises_alone(lake, instance):

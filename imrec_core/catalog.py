@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from imrec_core.settings import Settings, Source
 from imrec_core.tables import CATALOG
 
 _HEIC = {"heic", "heif"}
+_TOGETHER = 50_000  # files of a scan that are held as Python objects
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,15 @@ def scan_source(source: Source, settings: Settings, *, leave_out: Path | None = 
     Raises:
         BadSource: The root is missing, no folder, or cannot be listed.
     """
-    found = [
+    found = (
         (image_id(source.name, path), source.name, escaped(path), size, mtime_ns)
         for path, size, mtime_ns in _image_files(source, settings, leave_out)
-    ]
-    frame = pl.DataFrame(found, schema=pl.DataFrame(CATALOG.empty_table()).schema, orient="row")
-    return frame.sort("path", "image_id")
+    )
+    schema = pl.DataFrame(CATALOG.empty_table()).schema
+    frames = [pl.DataFrame(schema=schema)]
+    while some := list(itertools.islice(found, _TOGETHER)):  # as Python tuples they take five times the room
+        frames.append(pl.DataFrame(some, schema=schema, orient="row"))
+    return pl.concat(frames).sort("path", "image_id")
 
 
 def require_image(source: Source, settings: Settings, *, leave_out: Path | None = None) -> None:

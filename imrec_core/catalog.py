@@ -222,27 +222,30 @@ def _known(lake: Lake, source: str) -> pl.DataFrame:
 
 def _compare(source: str, found: pl.DataFrame, known: pl.DataFrame, last: int, shard_size: int) -> CatalogDiff:
     _refuse_collisions(found)
-    fingerprint = ["byte_size", "mtime_ns"]
-    kept = found.join(known.select("image_id", "shard"), on="image_id", maintain_order="left")
-    new = found.join(known, on="image_id", how="anti", maintain_order="left")
-    same = found.join(known, on=["image_id", *fingerprint], how="semi")
-    removed = known.join(found, on="image_id", how="anti")
-    assigned = pl.concat([kept, _assign(source, new, kept, last, shard_size)])
-    touched = (
-        set(removed["shard"])
-        | set(assigned.join(same, on="image_id", how="anti")["shard"])
-    )  # fmt: skip
+    was = known.select("image_id", "shard", size_was=pl.col("byte_size"), time_was=pl.col("mtime_ns"))
+    joined = found.join(was, on="image_id", how="left", maintain_order="left")
+    is_new = pl.col("shard").is_null()
+    is_same = (pl.col("byte_size") == pl.col("size_was")) & (pl.col("mtime_ns") == pl.col("time_was"))
+    changed = joined.filter(~is_new & ~is_same)["shard"]
+    removed = known.join(found.select("image_id"), on="image_id", how="anti")["shard"]
+    kept = joined.filter(~is_new)["shard"]
+    new = _assign(source, joined.filter(is_new).select(found.columns), kept, last, shard_size)
     manifests = []
-    for shard in sorted(touched):
-        rows = assigned.filter(pl.col("shard") == shard).sort("path", "image_id").drop("shard")
+    for shard in sorted({*changed, *removed, *new["shard"]}):
+        old = joined.filter(pl.col("shard") == shard).select(found.columns)
+        rows = pl.concat([old, new.filter(pl.col("shard") == shard).drop("shard")]).sort("path", "image_id")
         table = rows.to_arrow().cast(CATALOG)
         manifests.append(ShardManifest(shard, table, shard_version(table)))
-    return CatalogDiff(tuple(manifests), len(new), len(kept) - len(same), len(removed), len(same))
+    return CatalogDiff(tuple(manifests), len(new), len(changed), len(removed), len(kept) - len(changed))
 
 
-def _assign(source: str, new: pl.DataFrame, kept: pl.DataFrame, last: int, shard_size: int) -> pl.DataFrame:
-    """New images with the shard each of them goes to: first the room in the last one, then new ones."""
-    used = kept.filter(pl.col("shard") == f"{source}-{last:04d}").height
+def _assign(source: str, new: pl.DataFrame, kept: pl.Series, last: int, shard_size: int) -> pl.DataFrame:
+    """New images with the shard each of them goes to: first the room in the last one, then new ones.
+
+    Args:
+        kept: The shards of the others.
+    """
+    used = int((kept == f"{source}-{last:04d}").sum())
     room = max(shard_size - used, 0)
     position = pl.int_range(pl.len(), dtype=pl.Int64)
     number = pl.when(position < room).then(last).otherwise(last + 1 + (position - room) // shard_size)

@@ -16,6 +16,7 @@ SUBJECTS = (
     "networks",
     "reduction",
     "build",
+    "changes",
     "search",
     "large",
     "cut",

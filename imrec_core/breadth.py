@@ -57,7 +57,7 @@ def measure_breadths(
         queries: Rows that are asked with, at most; always the same.
         progress: Told which graph is measured.
     """
-    asked = sample(np.arange(len(generation)), queries)
+    asked = sample(generation.live, queries)
     built = dict(generation.graphs)
     found = []
     try:

@@ -126,7 +126,7 @@ def edited(
     progress: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Edited]:
     """The edited copies of a sample of so many images, at most, as `make_copies` has them."""
-    chosen = sample(np.arange(len(generation)), photos)
+    chosen = sample(generation.live, photos)
     return make_copies(lake, generation, ways, chosen, edits=edits, progress=progress)
 
 
@@ -135,12 +135,13 @@ def edited(
 
 def _searched(generation: Generation, plan: Plan, copies: Edited) -> dict[str, Numbers]:
     """Recall@1 and average precision `(copies, 2)` by all that is judged."""
-    count, rows = len(next(iter(copies.vectors.values()))), np.arange(len(generation))
+    count, rows = len(next(iter(copies.vectors.values()))), generation.live
+    originals = np.searchsorted(rows, copies.originals)
     found = {name: np.empty((count, 2)) for name in plan.judged}
     for some in parts(np.arange(count), len(rows) * plan.held):
         queries = {name: [vectors[i] for i in some] for name, vectors in copies.vectors.items()}
         for name, distances in plan.distances(generation, queries, rows):
-            found[name][some] = [_measured(of_copy, copies.originals) for of_copy in distances]
+            found[name][some] = [_measured(of_copy, originals) for of_copy in distances]
     return found
 
 

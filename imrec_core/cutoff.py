@@ -61,7 +61,7 @@ def joint_calibration(generation: Generation, chosen: Sequence[Chosen]) -> Calib
     """
     key = tuple((c.feature.name, c.metric.name, c.weight) for c in chosen)
     if key not in generation.joint:
-        sample = np.random.default_rng(_SEED).permutation(len(generation))[: sum(_PAIRS)]
+        sample = np.random.default_rng(_SEED).permutation(generation.live)[: sum(_PAIRS)]
         part = len(sample) * _PAIRS[0] // sum(_PAIRS)
         scores = [_pair_scores(generation, c, sample[:part], sample[part:]) for c in chosen]
         far = 1 - fuse(scores, [c.weight for c in chosen])

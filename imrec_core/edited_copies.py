@@ -67,6 +67,7 @@ def make_copies(
     describer, min_side = Describer(lake), decoded_side(lake)
     chosen = [Chosen(name, *way, 1.0) for name, way in ways.items()]
     hashes = generation.rows["content_hash"].to_numpy()
+    live = generation.is_live
     done = 0
     for number, row in enumerate(rows.tolist()):
         if number % 20 == 0:
@@ -79,7 +80,7 @@ def make_copies(
         done += 1
         described = describer.describe_pictures(generation, pictures, chosen)
         vectors = {c.name: [copy.for_metric(c) for copy in described] for c in chosen}
-        yield Edited(row, np.flatnonzero(hashes == hashes[row]), vectors)
+        yield Edited(row, np.flatnonzero((hashes == hashes[row]) & live), vectors)
     if not done:
         raise QueryError(f"none of {len(rows)} images can be read, so there is nothing to make copies of")
 

@@ -139,4 +139,7 @@ def compare_in(
         raise DeclarationError(f"{feature.name} holds bits, which no projection takes; choose another feature")
     dims = dims or [count for count in DIMS if count < feature.dims] or [-(-feature.dims // 2)]
     params = {} if trials is None else {"autoencoder": {"trials": trials}}
-    return compare_projections(generation.matrix(feature.name), dims=dims, params=params, progress=progress)
+    matrix = generation.matrix(feature.name)
+    if generation.removed:
+        matrix = matrix[generation.live]
+    return compare_projections(matrix, dims=dims, params=params, progress=progress)

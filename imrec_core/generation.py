@@ -27,6 +27,7 @@ from imrec_core.features import FEATURES, Feature, known_features
 from imrec_core.freshness import declared_as
 from imrec_core.lake import Lake
 from imrec_core.metrics import METRICS, Metric
+from imrec_core.places import find_rows
 from imrec_core.scan import Queries
 from imrec_core.views import RowFilter
 
@@ -36,6 +37,7 @@ Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
 FACTS = "generation.json"
+ROWS_FILE = "rows.parquet"
 FORMAT = 2  # of generation.json; goes up when an older imrec could not read it
 
 
@@ -91,11 +93,34 @@ class Generation:
         self.joint: dict[tuple[tuple[str, str, float], ...], Calibration] = {}
 
     def __len__(self) -> int:
+        """Rows, those of images that were removed among them; see `live`."""
         return int(self.facts["rows"])
 
     @property
+    def removed(self) -> int:
+        """Rows whose image was removed or has changed: they are no hits, and keep their number."""
+        return int(self.facts.get("removed", 0))
+
+    @functools.cached_property
+    def is_live(self) -> NDArray[np.bool_]:
+        """Of each row whether its image is there still, `(rows,)`."""
+        if not self.removed:
+            return np.ones(len(self), np.bool_)
+        return ~np.asarray(self.rows["removed"].to_numpy(zero_copy_only=False), np.bool_)
+
+    @functools.cached_property
+    def live(self) -> Rows:
+        """The rows whose images are there still, ascending."""
+        return np.flatnonzero(self.is_live)
+
+    def live_table(self, columns: list[str]) -> pa.Table:
+        """Columns of the live rows, in the order of `live`."""
+        table = self.rows.select(columns)
+        return table.take(self.live) if self.removed else table
+
+    @property
     def rows_path(self) -> Path:
-        return self.folder / "rows.parquet"
+        return self.folder / ROWS_FILE
 
     @functools.cached_property
     def rows(self) -> pa.Table:
@@ -108,9 +133,10 @@ class Generation:
     @functools.cached_property
     def _ids(self) -> tuple[NDArray[np.uint64], Rows]:
         """Image ids as numbers, ascending, and the row of each."""
-        numbers = np.array([int(i, 16) for i in self.rows["image_id"].to_pylist()], dtype=np.uint64)
+        ids = self.live_table(["image_id"])["image_id"].to_pylist()
+        numbers = np.array([int(i, 16) for i in ids], dtype=np.uint64)
         order = np.argsort(numbers)
-        return numbers[order], order
+        return numbers[order], self.live[order]
 
     def row_of(self, image_id: str) -> int:
         """The row of an image.
@@ -127,6 +153,11 @@ class Generation:
         if at == len(numbers) or numbers[at] != wanted:
             raise QueryError(f"no image {image_id!r} in generation {self.id}; see: imrec sql 'SELECT * FROM rows'")
         return int(rows[at])
+
+    def find_rows(self, paths: pa.Array, sources: Mapping[str, Path]) -> Rows:
+        """The live row of each path, or why there is none; see `places.find_rows`."""
+        found = find_rows(paths, self.live_table(["source", "path"]), sources)
+        return np.where(found >= 0, self.live[found], found)
 
     def feature(self, name: str) -> Feature:
         """A feature that this generation has.
@@ -215,11 +246,13 @@ class Generation:
 
         Args:
             vectors: Queries, `n` of them.
-            among: Rows to look at, ascending; None for all.
+            among: Rows to look at, ascending; None for all whose images are there still.
 
         Returns:
-            `(n, min(count, rows looked at))`.
+            `(n, min(count, rows looked at))`; what was removed is not among them while there is enough else.
         """
+        if among is None and self.removed:
+            return scan.nearest(metric, vectors, self.matrix(feature), count, but=~self.is_live)
         return scan.nearest(metric, vectors, self.matrix(feature), count, among)
 
 

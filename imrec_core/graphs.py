@@ -7,6 +7,8 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import hnswlib
 import numpy as np
@@ -51,6 +53,40 @@ def build_graphs(generation: Generation, asked: tuple[Asked, ...]) -> None:
             log.warning("the graph of %s finds too little, however dense; it is scanned instead", name)
 
 
+def extend_graphs(
+    generation: Generation,
+    before: Generation,
+    asked: tuple[Asked, ...],
+    kept: int,
+    dropped: NDArray[np.int64],
+    *,
+    measure: bool,
+) -> None:
+    """Add the rows from `kept` on to the graphs of the generation before, and mark those that are gone.
+
+    Args:
+        measure: Look again how broadly each must be searched, and build it anew if it finds too little.
+
+    Raises:
+        LakeError: As `build_graphs`.
+    """
+    for feature, metric, params in asked:
+        name = graph_name(feature, metric)
+        if name not in before.graphs:  # left out
+            continue
+        facts = before.graphs[name]
+        matrix = generation.matrix(feature.name)
+        graph = _empty(metric, matrix)
+        graph.load_index(str(before.folder / graph_file(facts)), max_elements=len(matrix))
+        for row in dropped.tolist():
+            graph.mark_deleted(row)
+        _add(graph, metric, matrix, kept)
+        _save(graph, generation.folder / graph_file(facts))
+        generation.use_graph(name, facts)
+        if measure:
+            generation.use_graph(name, _good_graph(generation, feature, metric, params))
+
+
 def _good_graph(generation: Generation, feature: Feature, metric: Metric, params: IndexParams) -> GraphFacts | None:
     """The graph with the least breadth that does, built again where none does; None where nothing helps."""
     name = graph_name(feature, metric)
@@ -75,19 +111,33 @@ def _good_graph(generation: Generation, feature: Feature, metric: Metric, params
 
 def _build(generation: Generation, feature: Feature, metric: Metric, params: IndexParams) -> GraphFacts:
     matrix = generation.matrix(feature.name)
-    graph = hnswlib.Index(space=metric.space, dim=metric.lifted(matrix[:1]).shape[1])
+    graph = _empty(metric, matrix)
     graph.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
-    for first in range(0, len(matrix), _BLOCK):
-        block = metric.lifted(matrix[first : first + _BLOCK])
-        graph.add_items(block, np.arange(first, first + len(block)), num_threads=available_cores())
+    _add(graph, metric, matrix)
+    for row in np.flatnonzero(~generation.is_live).tolist():
+        graph.mark_deleted(row)
     facts = GraphFacts(
         feature.name, metric.name, params.m, params.ef_construction, params.ef or _EFS[0], params.candidates
     )
-    path = generation.folder / graph_file(facts)
+    _save(graph, generation.folder / graph_file(facts))
+    return facts
+
+
+def _empty(metric: Metric, matrix: NDArray[Any]) -> Any:
+    return hnswlib.Index(space=metric.space, dim=metric.lifted(matrix[:1]).shape[1])
+
+
+def _add(graph: Any, metric: Metric, matrix: NDArray[Any], start: int = 0) -> None:
+    """Add the rows from `start` on."""
+    for first in range(start, len(matrix), _BLOCK):
+        block = metric.lifted(matrix[first : first + _BLOCK])
+        graph.add_items(block, np.arange(first, first + len(block)), num_threads=available_cores())
+
+
+def _save(graph: Any, path: Path) -> None:
     graph.save_index(str(path))
     if path.stat().st_size != graph.index_file_size():  # hnswlib does not look whether its writes went through
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    return facts
 
 
 # -- measuring ----------------------------------------------------------------------------------------------
@@ -96,7 +146,7 @@ def _build(generation: Generation, feature: Feature, metric: Metric, params: Ind
 def searched_well(generation: Generation, name: str, ef: int = 0) -> GraphFacts:
     """A graph with the least breadth at which all that use it reach `RECALL_WANTED`, or with that of `ef`."""
     graph = generation.graphs[name]
-    queries = np.random.default_rng(_SEED).permutation(len(generation))[:_QUERIES]
+    queries = np.random.default_rng(_SEED).permutation(generation.live)[:_QUERIES]
     users = graph_users(generation, name)
     exact = {
         label: generation.scan(f.name, metric, generation.matrix(f.name)[queries], 10)

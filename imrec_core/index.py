@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -15,32 +15,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from imrec_core import tables, user_columns
-from imrec_core.calibration import SHOWN_RATES, Calibration, TruePairs
+from imrec_core.calibration import SHOWN_RATES
 from imrec_core.catalog import is_away
-from imrec_core.edited_copies import distances_to_original, make_copies
 from imrec_core.edits import COPY_PROTOCOL
-from imrec_core.errors import LakeError, QueryError, SchemaMismatch, StaleIndex
+from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, chosen_features, known_features
-from imrec_core.freshness import has_fresh_images, is_feature_fresh, manifest_version
-from imrec_core.generation import FACTS, FORMAT, Generation, graph_name, make_facts
-from imrec_core.graphs import build_graphs
+from imrec_core.freshness import digest, has_fresh_images, is_feature_fresh, manifest_version
+from imrec_core.generation import FACTS, FORMAT, ROWS_FILE, Generation, graph_name, make_facts
+from imrec_core.graphs import build_graphs, extend_graphs
 from imrec_core.lake import Lake, source_of
 from imrec_core.machine import available_cores
 from imrec_core.metrics import Metric
+from imrec_core.placing import Placing, place
+from imrec_core.random_pairs import calibrate, true_pairs
+from imrec_core.scan import blocks
 from imrec_core.settings import IndexParams, Settings
 from imrec_core.user_columns import Joined
 
 log = logging.getLogger(__name__)
 
 _BY_DEFAULT = IndexParams()
-_PAIRS = (200, 512)  # queries × others: some 100,000 random pairs for the calibration
-_SEED = 20_26
+_REMOVED_AT_MOST = 0.25  # of the rows; with more a generation is built whole
+_GROWN = 1.1  # times as many rows as scores and graphs were measured with: then they are measured again
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class GenerationReport:
 
     Attributes:
         built: False where the one in use was up to date already.
+        why: Whether it extends the one before, and if not, why.
         missing: Features of the lake that are not in it, because they are not up to date for every shard.
         recall: Measured recall@10 through the graphs, by feature.
         scanned: Graphs that were left out, since they found too little however dense they were.
@@ -60,6 +60,7 @@ class GenerationReport:
     id: str
     rows: int
     built: bool
+    why: str
     byte_size: int
     seconds: float
     features: tuple[str, ...]
@@ -79,6 +80,7 @@ class Plan:
         missing: Features that are not up to date for every shard.
         indexes: Graphs to build, by feature and metric.
         true_pairs: Images of which edited copies are made, at most.
+        made: Of each feature a digest of how its vectors were computed, whichever images they are of.
     """
 
     shards: tuple[str, ...]
@@ -86,6 +88,7 @@ class Plan:
     missing: tuple[str, ...]
     indexes: tuple[tuple[Feature, Metric, IndexParams], ...]
     true_pairs: int
+    made: Mapping[str, str]
     fingerprint: str
 
 
@@ -115,7 +118,18 @@ def plan_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Plan:
     inputs = json.dumps([FORMAT, tables.IMAGES_VERSION, graphs, versions, made_from, *own, *copies], sort_keys=True)
     fingerprint = hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()
     missing = tuple(f.name for f in chosen if f.name not in names)
-    return Plan(tuple(shards), tuple(fresh), missing, indexes, settings.true_pairs, fingerprint)
+    made = {feature.name: _how_made(lake, feature, shards) for feature in fresh}
+    return Plan(tuple(shards), tuple(fresh), missing, indexes, settings.true_pairs, made, fingerprint)
+
+
+def _how_made(lake: Lake, feature: Feature, shards: Sequence[str]) -> str:
+    """Equal where vectors of the same image are."""
+    found = (lake.made_from(lake.feature_path(feature.name, shard)) or {} for shard in shards)
+    hows = {json.dumps({k: v for k, v in made.items() if k not in _PLACE}, sort_keys=True) for made in found}
+    return digest([sorted(hows), [_how_made(lake, base, shards) for base in feature.bases]])
+
+
+_PLACE = ("shard", "shard_version", "rows", "bases")  # which images a table is of; bases are looked at themselves
 
 
 def _indexes(
@@ -159,7 +173,8 @@ def _in_use(lake: Lake) -> Generation | None:
 def build_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> GenerationReport:
     """Make a generation of all live images and publish it, unless the one in use is that already.
 
-    It is written aside and checked; a reader sees the old one or the new one, whole.
+    It extends the one in use where it can: its rows keep their numbers, new ones come after them, and those of images
+    that are gone are marked. It is written aside and checked; a reader sees the old one or the new one, whole.
 
     Raises:
         LakeError: There is no image with vectors, or a graph finds too little with the breadth that is fixed for it.
@@ -174,10 +189,43 @@ def build_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Generatio
         return _report(in_use, built=False)
     taken = [*lake.generations(), lake.current_generation() or "0"]  # the one in use may be damaged beyond listing
     number = max(map(int, taken)) + 1
+    before, placing, why = _place(lake, plan, in_use)
     with lake.new_generation(f"{number:06d}") as folder:
-        _write(lake, folder, plan, started)
+        _write(lake, folder, plan, placing, before, why, started)
     lake.publish(f"{number:06d}")
     return _report(Generation(lake.generation_path(f"{number:06d}"), known_features(lake)), built=True)
+
+
+def _place(lake: Lake, plan: Plan, in_use: Generation | None) -> tuple[Generation | None, Placing, str]:
+    """The generation that is extended, if one is, the rows of the new one, and why."""
+    why = "there is none to extend" if in_use is None else _why_not_extended(in_use, plan)
+    if in_use is None or why:
+        return None, place(lake, plan.shards), f"built whole: {why}"
+    placing = place(lake, plan.shards, in_use.rows)
+    if placing.removed > _REMOVED_AT_MOST * len(placing.table):
+        why = f"{placing.removed} of {len(placing.table)} rows are removed"
+        return None, place(lake, plan.shards), f"built whole: {why}"
+    new = len(placing.table) - placing.kept
+    return in_use, placing, f"extends {in_use.id} by {new} rows, {len(placing.dropped)} removed"
+
+
+def _why_not_extended(generation: Generation, plan: Plan) -> str:
+    """What is different, if anything is but the images."""
+    facts = generation.facts
+    if facts.get("images_version") != tables.IMAGES_VERSION:
+        return "the images are described otherwise"
+    made = {name: stored.get("made") for name, stored in facts["features"].items()}
+    changed = sorted({name for name in {*made, *plan.made} if made.get(name) != plan.made.get(name)})
+    if changed or generation.outdated:
+        return f"{', '.join(changed or generation.outdated)} new, gone or computed otherwise"
+    if facts.get("indexes") != _asked(plan):
+        return "the graphs are to be built otherwise"
+    return "" if facts.get("true_pairs") == plan.true_pairs else "true_pairs was changed"
+
+
+def _asked(plan: Plan) -> list[list[Any]]:
+    """The graphs as `generation.json` has what was asked of them."""
+    return [[graph_name(feature, metric), asdict(params)] for feature, metric, params in plan.indexes]
 
 
 def _report(generation: Generation, *, built: bool) -> GenerationReport:
@@ -185,8 +233,9 @@ def _report(generation: Generation, *, built: bool) -> GenerationReport:
     recall = {name: value for graph in generation.graphs.values() for name, value in graph.recall.items()}
     return GenerationReport(
         generation.id,
-        len(generation),
+        len(generation.live),
         built,
+        facts["why"],
         sum(facts["files"].values()),
         facts["seconds"],
         tuple(generation.features),
@@ -209,34 +258,44 @@ def _copies_kept(generation: Generation) -> dict[str, tuple[float, ...]]:
     return kept
 
 
-def _write(lake: Lake, folder: Path, plan: Plan, started: float) -> None:
-    rows, counts, joined = _write_rows(lake, folder, plan.shards)
+def _write(
+    lake: Lake, folder: Path, plan: Plan, placing: Placing, before: Generation | None, why: str, started: float
+) -> None:
     facts: dict[str, Any] = {
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprint": plan.fingerprint,
-        "rows": rows,
+        "why": why,
+        "images_version": tables.IMAGES_VERSION,
+        "rows": len(placing.table),
+        "removed": placing.removed,
         "missing": list(plan.missing),
-        "features": {feature.name: make_facts(feature) for feature in plan.features},
+        "features": {f.name: {**make_facts(f), "made": plan.made[f.name]} for f in plan.features},
+        "indexes": _asked(plan),
+        "true_pairs": plan.true_pairs,
         "graphs": {},
         "calibration": {},
         "files": {},
     }
-    if joined:
-        facts["columns"] = [asdict(of_file) for of_file in joined]
+    if placing.joined:
+        facts["columns"] = [asdict(of_file) for of_file in placing.joined]
+    pq.write_table(placing.table, folder / ROWS_FILE, compression="zstd")
+    with ThreadPoolExecutor(available_cores()) as pool:
+        list(pool.map(lambda feature: _write_matrix(lake, folder, feature, placing, before), plan.features))
     for feature in plan.features:
-        _write_matrix(lake, folder, feature, plan.shards, counts)
         if feature.is_fitted:
             facts["features"][feature.name]["fitted"] = lake.fitted_version(feature.name)
-    with ThreadPoolExecutor(available_cores()) as pool:
-        calibrated = list(pool.map(partial(_calibrate, folder), plan.features))
-    facts["calibration"] = {f.name: found for f, found in zip(plan.features, calibrated, strict=True)}
     _write_facts(folder, facts)
     generation = Generation(folder, known_features(lake))
-    if plan.true_pairs:
-        for (name, metric), pairs in _true_pairs(lake, generation, plan.true_pairs).items():
-            facts["calibration"][name][metric]["true_pairs"] = asdict(pairs)
-    build_graphs(generation, plan.indexes)
+    measured = before.facts["measured_rows"] if before else 0
+    is_new = before is None or len(placing.table) > _GROWN * measured
+    facts["measured_rows"] = len(placing.table) if is_new else measured
+    kept = before.facts["calibration"] if before else {}
+    facts["calibration"] = _calibrated(lake, generation, plan) if is_new else kept
+    if before is None:
+        build_graphs(generation, plan.indexes)
+    else:
+        extend_graphs(generation, before, plan.indexes, placing.kept, placing.dropped, measure=is_new)
     facts["graphs"] = {name: asdict(graph) for name, graph in generation.graphs.items()}
     facts["scanned"] = [n for n in (graph_name(f, m) for f, m, _ in plan.indexes) if n not in generation.graphs]
     facts["files"] = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != FACTS}
@@ -244,95 +303,34 @@ def _write(lake: Lake, folder: Path, plan: Plan, started: float) -> None:
     _write_facts(folder, facts)
 
 
+def _calibrated(lake: Lake, generation: Generation, plan: Plan) -> dict[str, dict[str, dict[str, Any]]]:
+    with ThreadPoolExecutor(available_cores()) as pool:
+        found = list(pool.map(partial(calibrate, generation), plan.features))
+    calibrated = {f.name: of_feature for f, of_feature in zip(plan.features, found, strict=True)}
+    if plan.true_pairs:
+        for (name, metric), pairs in true_pairs(lake, generation, plan.true_pairs).items():
+            calibrated[name][metric]["true_pairs"] = asdict(pairs)
+    return calibrated
+
+
 def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
     (folder / FACTS).write_text(json.dumps(facts, indent=1))
 
 
-def _write_rows(lake: Lake, folder: Path, shards: tuple[str, ...]) -> tuple[int, list[int], list[Joined]]:
-    """Write `rows.parquet`; returns the number of rows, those of each shard, and what came of each user's file."""
-    parts, first = [], 0
-    for shard in shards:
-        places = lake.read_table(lake.catalog_path(shard))
-        images = lake.read_table(lake.images_path(shard))
-        if not places["image_id"].equals(images["image_id"]):
-            raise SchemaMismatch(f"the images of shard {shard!r} are not those of its manifest; run: imrec build")
-        ok = pc.equal(images["status"], "ok")
-        count = pc.sum(ok).as_py() or 0
-        known = {name: places[name].filter(ok) for name in tables.CATALOG.names}
-        known |= {name: images[name].filter(ok) for name in tables.IMAGES.names if name in tables.ROWS.names}
-        known |= {
-            "row": pa.array(range(first, first + count), pa.int64()),
-            "shard": pa.array([shard] * count, pa.string()),
-            "removed": pa.array([False] * count, pa.bool_()),
-        }
-        parts.append(pa.table([known[name] for name in tables.ROWS.names], schema=tables.ROWS))
-        first += count
-    if not first:
-        raise LakeError("no image has been read yet, or all failed; see: imrec failures")
-    rows, joined = user_columns.join(pa.concat_tables(parts), lake.settings())
-    pq.write_table(rows, folder / "rows.parquet", compression="zstd")
-    return first, [len(part) for part in parts], joined
-
-
-def _write_matrix(lake: Lake, folder: Path, feature: Feature, shards: tuple[str, ...], counts: list[int]) -> None:
+def _write_matrix(lake: Lake, folder: Path, feature: Feature, placing: Placing, before: Generation | None) -> None:
     """Write all vectors of a feature, in the order of the rows.
 
     Not through a memory map: on a full disk writing to one kills the process.
     """
-    header = {"descr": np.dtype(feature.dtype).str, "fortran_order": False, "shape": (sum(counts), feature.width)}
+    shape = len(placing.table), feature.width
+    header = {"descr": np.dtype(feature.dtype).str, "fortran_order": False, "shape": shape}
     with (folder / f"{feature.name}.npy").open("wb") as file:
         np.lib.format.write_array_header_2_0(file, header)
-        for shard, count in zip(shards, counts, strict=True):
+        if before is not None:
+            for _, block in blocks(before.matrix(feature.name)):
+                file.write(block.data)
+        for shard, positions in placing.added:
             table = lake.read_table(lake.feature_path(feature.name, shard), ["vector"])
-            if len(table) != count:
-                raise SchemaMismatch(f"{feature.name} has {len(table)} rows for {count} images in shard {shard!r}")
-            file.write(np.ascontiguousarray(tables.to_matrix(table["vector"]), feature.dtype).data)
-
-
-# -- calibration --------------------------------------------------------------------------------------------
-
-
-def _calibrate(folder: Path, feature: Feature) -> dict[str, Any]:
-    """Distances of random pairs, by metric."""
-    matrix = np.load(folder / f"{feature.name}.npy", mmap_mode="r")
-    chosen = _sample(len(matrix), sum(_PAIRS))
-    part = len(chosen) * _PAIRS[0] // sum(_PAIRS)
-    queries, others = matrix[chosen[:part]], matrix[chosen[part:]]
-    calibrated = {}
-    for metric in feature.metrics:  # the default one is resolved best
-        asked = queries if metric == feature.metric else queries[: -(-part // 4)]
-        as_queries = [feature.as_query(query, metric) for query in asked]
-        found = Calibration.of(_pairs(metric, as_queries, others))
-        calibrated[metric.name] = {"distances": found.distances, "rates": found.rates}
-    return calibrated
-
-
-def _pairs(metric: Metric, queries: Sequence[NDArray[Any]], others: NDArray[Any]) -> NDArray[np.float32]:
-    if not len(queries):  # a lake of one image has no pairs
-        return np.ones(1, np.float32)
-    gallery = others if others.dtype == np.uint64 else others.astype(np.float32)
-    return np.concatenate([metric(query, gallery) for query in queries])
-
-
-def _true_pairs(lake: Lake, generation: Generation, photos: int) -> dict[tuple[str, str], TruePairs]:
-    """How far edited copies of a sample of the images are from their originals, by feature and metric.
-
-    None where no image can be read any more, with a warning: a disk that is away keeps nobody from searching.
-    """
-    features = [generation.feature(name) for name in generation.features]
-    ways = {graph_name(feature, metric): (feature, metric) for feature in features for metric in feature.metrics}
-    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ways}
-    rows = np.sort(_sample(len(generation), photos))
-    try:
-        for copies in make_copies(lake, generation, ways, rows, progress=log.info):
-            for name, distances in distances_to_original(generation, ways, copies).items():
-                found[name].append(distances)
-    except QueryError as error:
-        log.warning("no true pairs: %s", error)
-        return {}
-    return {(f.name, m.name): TruePairs.of(np.concatenate(found[name])) for name, (f, m) in ways.items()}
-
-
-def _sample(rows: int, count: int) -> NDArray[np.int64]:
-    """Up to `count` different rows, in random order, the same for the same number of rows."""
-    return np.random.default_rng(_SEED).permutation(rows)[:count]
+            if len(table) <= positions[-1]:
+                raise SchemaMismatch(f"{feature.name} has {len(table)} rows, fewer than the images of shard {shard!r}")
+            file.write(np.ascontiguousarray(tables.to_matrix(table["vector"])[positions], feature.dtype).data)

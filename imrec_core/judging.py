@@ -23,7 +23,7 @@ from imrec_core import measures
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.generation import Generation
 from imrec_core.measures import Estimate
-from imrec_core.places import AMBIGUOUS, STRANGER, find_rows
+from imrec_core.places import AMBIGUOUS, STRANGER
 from imrec_core.ways import Plan, as_queries, parts, sample
 
 Rows = NDArray[np.int64]
@@ -70,8 +70,11 @@ def folder_labels(generation: Generation) -> Labels:
     Raises:
         QueryError: There are fewer than two folders, or none of them has two images.
     """
-    rows = generation.rows.select(["source", "path"]).to_pylist()
-    return _labels([os.path.dirname(row["path"]) or row["source"] for row in rows], "folders")
+    labels: list[str | None] = [None] * len(generation)
+    places = generation.live_table(["source", "path"]).to_pylist()
+    for row, place in zip(generation.live.tolist(), places, strict=True):
+        labels[row] = os.path.dirname(place["path"]) or place["source"]
+    return _labels(labels, "folders")
 
 
 def csv_labels(generation: Generation, file: Path, sources: Mapping[str, Path]) -> Labels:
@@ -85,7 +88,7 @@ def csv_labels(generation: Generation, file: Path, sources: Mapping[str, Path]) 
         QueryError: The file cannot be read, names files that are not in the lake, or labels one twice.
     """
     given = list(_read_labels(file))
-    rows = find_rows(pa.array([path for path, _ in given], pa.string()), generation.rows, sources)
+    rows = generation.find_rows(pa.array([path for path, _ in given], pa.string()), sources)
     labels: list[str | None] = [None] * len(generation)
     strangers: list[str] = []
     for (path, label), row in zip(given, rows.tolist(), strict=True):
@@ -153,7 +156,8 @@ def named_labels(generation: Generation, naming: str) -> Labels:
         raise UnknownName("naming", naming, NAMINGS)
     rule = NAMINGS[naming]
     stems = [Path(path).stem for path in generation.rows["path"].to_pylist()]
-    numbers = [int(found[1]) if (found := re.fullmatch(rule.pattern, stem)) else -1 for stem in stems]
+    matches = [re.fullmatch(rule.pattern, stem) for stem in stems]
+    numbers = [int(m[1]) if m and live else -1 for m, live in zip(matches, generation.is_live.tolist(), strict=True)]
     labels = _labels([None if n < 0 else str(n // rule.size) for n in numbers], f"names as in {naming}")
     if not rule.first_asks:
         return Labels(labels.groups, labels.queries, group_of_four=True)

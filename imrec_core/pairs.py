@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import QueryError
 from imrec_core.generation import Generation
-from imrec_core.places import AMBIGUOUS, STRANGER, find_rows
+from imrec_core.places import AMBIGUOUS, STRANGER
 
 Rows = NDArray[np.int64]
 
@@ -91,7 +91,7 @@ def _found(generation: Generation, file: Path, paths: Sequence[str], sources: Ma
     Raises:
         QueryError: Some are not in the lake, or in several sources.
     """
-    rows = find_rows(pa.array(paths, pa.string()), generation.rows, sources)
+    rows = generation.find_rows(pa.array(paths, pa.string()), sources)
     strangers = list(dict.fromkeys(path for path, row in zip(paths, rows, strict=True) if row == STRANGER))
     if strangers:
         raise QueryError(

@@ -170,8 +170,10 @@ def _compared(generation: Generation, asked: Asked, rows: Rows, plan: str) -> _C
     chosen, counted = asked.chosen, asked.counted
     calibrations = [generation.calibration(c.feature.name, c.metric.name) for c in chosen]
     distances = asked.known or [distances_to(generation, c, asked.likes, asked.pool, rows) for c in chosen]
-    if asked.own:  # compared like the others: to leave out a row of all would copy the vectors of the rest
+    if asked.own or generation.removed:  # compared like the others: to leave out a row would copy the vectors of all
         others = rows != asked.own[0] if len(asked.own) == 1 else ~np.isin(rows, asked.own)
+        if generation.removed:
+            others &= generation.is_live[rows]
         rows, distances = rows[others], [d[others] for d in distances]
     cut = 0
     if asked.rate is not None:
@@ -315,7 +317,10 @@ def _both(rows: Rows, kept: Rows) -> Rows:
 
 def _scanned(generation: Generation, chosen: Chosen, asked: Asked, count: int) -> Rows:
     rows = np.arange(len(generation)) if asked.kept is None else asked.kept
-    return rows[smallest(count, distances_to(generation, chosen, asked.likes, asked.pool, rows))]
+    found = distances_to(generation, chosen, asked.likes, asked.pool, rows)
+    if generation.removed:
+        found = np.where(generation.is_live[rows], found, np.inf)
+    return rows[smallest(count, found)]
 
 
 # -- diversity ----------------------------------------------------------------------------------------------

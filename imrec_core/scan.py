@@ -47,15 +47,28 @@ def distances(metric: Metric, queries: Queries, matrix: Matrix, rows: Rows | Non
     return found
 
 
-def nearest(metric: Metric, queries: Queries, matrix: Matrix, count: int, rows: Rows | None = None) -> Rows:
+def nearest(
+    metric: Metric,
+    queries: Queries,
+    matrix: Matrix,
+    count: int,
+    rows: Rows | None = None,
+    but: NDArray[np.bool_] | None = None,
+) -> Rows:
     """The `count` nearest rows of each query `(queries, count)`, nearest first, equal ones in row order.
 
-    Arguments are those of `distances`; fewer come where there are fewer.
+    Fewer come where there are fewer.
+
+    Args:
+        but: Of all rows those that are to come last, `(len(matrix),)`; looking at them costs less than to leave them
+            out. The other arguments are those of `distances`.
     """
     best = [(np.empty(0, np.float32), np.empty(0, np.int64)) for _ in queries]
     for part, block in blocks(matrix, rows):
         numbers = np.arange(part.start, part.stop) if rows is None else rows[part]
         for i, found in enumerate(metric.of_many(queries, block)):
+            if but is not None:
+                found = np.where(but[numbers], np.inf, found)
             near = smallest(count, found)
             joined = np.concatenate([best[i][0], found[near]])
             order = smallest(count, joined)

@@ -67,7 +67,8 @@ class Recommender:
         return self._generation
 
     def __len__(self) -> int:
-        return len(self.generation)
+        """Images that can be found."""
+        return len(self.generation.live)
 
     def duplicates(
         self, *, tier: str = "near", keep: str | None = None, between: tuple[str, str] | None = None

@@ -122,7 +122,7 @@ def copies_task(
         QueryError: No image can be read.
     """
     ways = chosen_ways(generation, by)
-    every = np.arange(len(generation))
+    every = generation.live
     rows = _gallery(every, sample(every, photos), len(ways) * photos * len(edits))
     scores = np.empty((len(ways), min(photos, len(every)) * len(edits), len(rows)), np.float32)
     relevant: list[NDArray[np.int64]] = []

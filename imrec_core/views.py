@@ -39,7 +39,8 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     _runs_view(connection, lake.run_logs())
     generation = lake.current_generation()
     if generation:
-        _view(connection, "rows", [lake.generation_path(generation) / "rows.parquet"], "*")
+        path = lake.generation_path(generation) / "rows.parquet"
+        _view(connection, "rows", [path], "* EXCLUDE (removed)", where="NOT removed")
     return connection
 
 
@@ -62,14 +63,20 @@ def _vector(feature: Feature) -> str:
 
 
 def _view(
-    connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path], columns: str, *, may_differ: bool = False
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    paths: Sequence[Path],
+    columns: str,
+    *,
+    may_differ: bool = False,
+    where: str = "true",
 ) -> None:
     """Make a view over files; those that `may_differ`, older ones, lack columns: these are null there."""
     files = ", ".join(_quoted(path) for path in paths if path.exists())
     if files:
         # A folder `x=y` is no column of ours. By name every footer is read, otherwise the first alone.
         read = f"read_parquet([{files}], hive_partitioning = false, union_by_name = {may_differ})"
-        connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read}')
+        connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read} WHERE {where}')
 
 
 def _quoted(path: Path) -> str:
@@ -93,7 +100,7 @@ def query(lake: Lake, sql: str) -> duckdb.DuckDBPyRelation:
 
 
 class RowFilter:
-    """Conditions and orders over the rows of one generation; they can read nothing else and write nothing.
+    """Conditions and orders over the live rows of one generation; they can read nothing else and write nothing.
 
     Args:
         rows_path: The generation's `rows.parquet`.
@@ -101,7 +108,8 @@ class RowFilter:
 
     def __init__(self, rows_path: Path) -> None:
         self._connection = duckdb.connect()
-        self._connection.execute("CREATE TABLE rows AS SELECT * FROM read_parquet(?)", [str(rows_path)])
+        live = "SELECT * EXCLUDE (removed) FROM read_parquet(?) WHERE NOT removed"
+        self._connection.execute(f"CREATE TABLE rows AS {live}", [str(rows_path)])
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
 

@@ -63,6 +63,7 @@ LAYERS = (
     ("graphs", "queries"),  # builds graphs; what is asked for
     ("describe",),  # queries as vectors
     ("edited_copies",),  # copies of the lake's own images as vectors
+    ("random_pairs", "placing"),  # what scores are made of; the row of each image
     ("index",),  # builds generations
     (  # which images may be copies, which are, who belongs together
         "duplicates.candidates",

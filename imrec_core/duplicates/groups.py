@@ -215,7 +215,7 @@ class _Contents:
     def __init__(self, generation: Generation, roots: Mapping[str, Path], between: tuple[str, str] | None) -> None:
         table = generation.rows.select(_COLUMNS).combine_chunks()
         sources = table["source"].to_numpy(zero_copy_only=False)
-        rows = np.flatnonzero(np.isin(sources, list(between or roots)))
+        rows = np.flatnonzero(np.isin(sources, list(between or roots)) & generation.is_live)
         hashes = table["content_hash"].to_numpy(zero_copy_only=False)[rows].astype(str)
         self.names, at = np.unique(hashes, return_inverse=True)
         order = np.argsort(at, kind="stable")

@@ -1,0 +1,128 @@
+"""Which row each image of a generation has: that which it had before, or a new one at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from imrec_core import tables, user_columns
+from imrec_core.errors import LakeError, SchemaMismatch
+from imrec_core.lake import Lake
+from imrec_core.user_columns import Joined
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Placing:
+    """The rows of a generation.
+
+    Attributes:
+        table: All of them, as `rows.parquet` holds them: the columns of `tables.ROWS`, then the user's.
+        kept: Rows that the generation before has too, at the same numbers; 0 without one.
+        dropped: Those of them whose image was removed or has changed since, ascending.
+        added: For each shard with new rows which of its images they are, in order; by position among those that are ok.
+        joined: What came of each file of user columns.
+    """
+
+    table: pa.Table
+    kept: int
+    dropped: Rows
+    added: tuple[tuple[str, Rows], ...]
+    joined: Sequence[Joined]
+
+    @property
+    def removed(self) -> int:
+        """Rows that are no image any more."""
+        return int(pc.sum(self.table["removed"]).as_py() or 0)
+
+
+def place(lake: Lake, shards: Sequence[str], before: pa.Table | None = None) -> Placing:
+    """Give every image of the shards a row.
+
+    Args:
+        before: The rows of the generation that is to be extended. An image keeps its row while its content is the same.
+
+    Raises:
+        BadColumns: A file of user columns cannot be joined.
+        LakeError: There is no image.
+        SchemaMismatch: A shard's images are not those of its manifest.
+    """
+    parts = [_of_shard(lake, shard) for shard in shards]
+    if not sum(map(len, parts)):
+        raise LakeError("no image has been read yet, or all failed; see: imrec failures")
+    now, joined = user_columns.join(pa.concat_tables(parts), lake.settings())
+    if before is None:
+        rows, kept, table = np.arange(len(now)), 0, now
+        dropped = np.empty(0, np.int64)
+    else:
+        rows, kept = _rows_of(now, before), len(before)
+        was_live = ~np.asarray(before["removed"].to_numpy(zero_copy_only=False), np.bool_)
+        gone = np.ones(kept, np.bool_)
+        gone[rows[rows < kept]] = False
+        dropped = np.flatnonzero(gone & was_live)
+        table = _merged(now, before, rows)
+    return Placing(_numbered(table), kept, dropped, tuple(_added(shards, parts, rows >= kept)), joined)
+
+
+def _of_shard(lake: Lake, shard: str) -> pa.Table:
+    """The images of a shard that are ok; their row numbers are set later."""
+    places = lake.read_table(lake.catalog_path(shard))
+    images = lake.read_table(lake.images_path(shard))
+    if not places["image_id"].equals(images["image_id"]):
+        raise SchemaMismatch(f"the images of shard {shard!r} are not those of its manifest; run: imrec build")
+    ok = pc.equal(images["status"], "ok")
+    count = pc.sum(ok).as_py() or 0
+    known = {name: places[name].filter(ok) for name in tables.CATALOG.names}
+    known |= {name: images[name].filter(ok) for name in tables.IMAGES.names if name in tables.ROWS.names}
+    known |= {
+        "row": pa.array(range(count), pa.int64()),
+        "shard": pa.array([shard] * count, pa.string()),
+        "removed": pa.array([False] * count, pa.bool_()),
+    }
+    return pa.table([known[name] for name in tables.ROWS.names], schema=tables.ROWS)
+
+
+def _rows_of(now: pa.Table, before: pa.Table) -> Rows:
+    """The row of each image: that of the same place and content, or the next at the end."""
+    live = np.flatnonzero(~np.asarray(before["removed"].to_numpy(zero_copy_only=False), np.bool_))
+    at = pc.index_in(now["image_id"], value_set=before["image_id"].take(live).combine_chunks())
+    known = np.flatnonzero(np.asarray(at.is_valid()))
+    rows = live[np.asarray(at.drop_null(), np.int64)]
+    same = pc.equal(now["content_hash"].take(known), before["content_hash"].take(rows))
+    found = np.full(len(now), -1)
+    found[known] = np.where(np.asarray(pc.fill_null(same, False)), rows, -1)
+    new = found < 0
+    found[new] = len(before) + np.arange(new.sum())
+    return found
+
+
+def _merged(now: pa.Table, before: pa.Table, rows: Rows) -> pa.Table:
+    """What is now at its rows, and what was before, as removed, at the others."""
+    total = max(len(before), int(rows.max()) + 1)
+    left = before.select(tables.ROWS.names)
+    left = left.set_column(
+        tables.ROWS.get_field_index("removed"), tables.ROWS.field("removed"), pa.array([True] * len(left))
+    )
+    source = np.arange(total)
+    source[rows] = len(before) + np.arange(len(now))
+    return pa.concat_tables([left, now], promote_options="default").take(source)
+
+
+def _added(shards: Sequence[str], parts: Sequence[pa.Table], is_new: NDArray[np.bool_]) -> Iterator[tuple[str, Rows]]:
+    first = 0
+    for shard, part in zip(shards, parts, strict=True):
+        new = np.flatnonzero(is_new[first : first + len(part)])
+        if len(new):
+            yield shard, new
+        first += len(part)
+
+
+def _numbered(table: pa.Table) -> pa.Table:
+    """The rows with their numbers."""
+    return table.set_column(0, tables.ROWS.field("row"), pa.array(np.arange(len(table)), pa.int64()))

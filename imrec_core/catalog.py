@@ -272,6 +272,7 @@ def _joined(a: CatalogDiff, b: CatalogDiff) -> CatalogDiff:
 
 def update(lake: Lake) -> CatalogDiff:
     """Scan all sources and write the manifests that changed."""
-    found = diff(lake)
-    found.apply(lake)
+    with lake.alone("catalog"):
+        found = diff(lake)
+        found.apply(lake)
     return found

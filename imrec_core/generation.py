@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from imrec_core.calibration import Calibration
 from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.features import FEATURES, Feature, known_features
 from imrec_core.freshness import declared_as
-from imrec_core.lake import Lake
+from imrec_core.lake import GENERATION_FACTS, Lake, hold
 from imrec_core.metrics import METRICS, Metric
 from imrec_core.places import find_rows
 from imrec_core.scan import Queries
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
-FACTS = "generation.json"
 ROWS_FILE = "rows.parquet"
 FORMAT = 2  # of generation.json; goes up when an older imrec could not read it
 
@@ -88,6 +88,8 @@ class Generation:
         graphs = {name: GraphFacts(**facts) for name, facts in self.facts["graphs"].items()}
         self.graphs = {name: graph for name, graph in graphs.items() if graph.feature in self.features}
         self._loading = threading.Lock()
+        # Graphs are loaded late: until nobody uses this any more, nobody is to remove them.
+        weakref.finalize(self, hold(folder / GENERATION_FACTS).close)
         self._graphs: dict[str, Any] = {}
         self._matrices: dict[str, Matrix] = {}
         self.joint: dict[tuple[tuple[str, str, float], ...], Calibration] = {}
@@ -258,7 +260,7 @@ class Generation:
 
 def _checked_facts(folder: Path) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+        facts: dict[str, Any] = json.loads((folder / GENERATION_FACTS).read_text())
     except (OSError, ValueError) as error:
         raise StaleIndex(f"generation {folder.name}: generation.json cannot be read ({error})") from error
     if facts.get("format") != FORMAT:

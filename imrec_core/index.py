@@ -24,9 +24,9 @@ from imrec_core.edits import COPY_PROTOCOL
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, chosen_features, known_features
 from imrec_core.freshness import digest, has_fresh_images, is_feature_fresh, manifest_version
-from imrec_core.generation import FACTS, FORMAT, ROWS_FILE, Generation, graph_name, make_facts
+from imrec_core.generation import FORMAT, ROWS_FILE, Generation, graph_name, make_facts
 from imrec_core.graphs import build_graphs, extend_graphs
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake import GENERATION_FACTS, Lake, source_of
 from imrec_core.machine import available_cores
 from imrec_core.metrics import Metric
 from imrec_core.placing import Placing, place
@@ -182,6 +182,11 @@ def build_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Generatio
         StaleIndex: The image tables are not up to date.
         StorageFull: The disk took no more; the generation in use stays.
     """
+    with lake.alone("generation"):
+        return _build(lake, params)
+
+
+def _build(lake: Lake, params: IndexParams) -> GenerationReport:
     started = time.perf_counter()
     plan = plan_generation(lake, params)
     in_use = _in_use(lake)
@@ -298,7 +303,7 @@ def _write(
         extend_graphs(generation, before, plan.indexes, placing.kept, placing.dropped, measure=is_new)
     facts["graphs"] = {name: asdict(graph) for name, graph in generation.graphs.items()}
     facts["scanned"] = [n for n in (graph_name(f, m) for f, m, _ in plan.indexes) if n not in generation.graphs]
-    facts["files"] = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != FACTS}
+    facts["files"] = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != GENERATION_FACTS}
     facts["seconds"] = round(time.perf_counter() - started, 3)
     _write_facts(folder, facts)
 
@@ -314,7 +319,7 @@ def _calibrated(lake: Lake, generation: Generation, plan: Plan) -> dict[str, dic
 
 
 def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    (folder / FACTS).write_text(json.dumps(facts, indent=1))
+    (folder / GENERATION_FACTS).write_text(json.dumps(facts, indent=1))
 
 
 def _write_matrix(lake: Lake, folder: Path, feature: Feature, placing: Placing, before: Generation | None) -> None:

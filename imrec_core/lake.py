@@ -8,23 +8,37 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import logging
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
+from filelock import Timeout as LockTimeout
 from numpy.typing import NDArray
 
 from imrec_core import settings as settings_module
 from imrec_core.errors import LakeError, MissingTable, SchemaMismatch, StorageFull
 from imrec_core.settings import Settings
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
+
 LAKE_VERSION = 1  # goes up when an older imrec could no longer read the lake
+
+GENERATION_FACTS = "generation.json"  # the file that makes a folder a generation
 
 _TEMPORARY = ".writing-"
 
@@ -120,7 +134,7 @@ class Lake:
 
     def generations(self) -> list[str]:
         """Ids of the complete generations, oldest first."""
-        paths = (self.root / "generations").glob("*/generation.json")
+        paths = (self.root / "generations").glob(f"*/{GENERATION_FACTS}")
         return sorted(path.parent.name for path in paths if not path.parent.name.startswith(_TEMPORARY))
 
     def current_generation(self) -> str | None:
@@ -249,12 +263,38 @@ class Lake:
             yield temporary
 
     def publish(self, generation: str, *, keep: int = 2) -> None:
-        """Make a generation the one in use; remove all but the newest `keep` complete ones."""
+        """Make a generation the one in use; remove all but the newest `keep` complete ones, and those that are read."""
         self._write_text(self.current_path, generation)
         kept = {generation, *self.generations()[-keep:]}
         for path in (self.root / "generations").iterdir():
-            if path.is_dir() and path.name not in kept and not path.name.startswith(_TEMPORARY):
+            old = path.is_dir() and path.name not in kept and not path.name.startswith(_TEMPORARY)
+            if old and not _is_held(path / GENERATION_FACTS):
                 shutil.rmtree(path, ignore_errors=True)
+
+    # -- one at a time ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def alone(self, work: str) -> Iterator[None]:
+        """Do some work that no other process does in this lake meanwhile; waits for one that does, and says so.
+
+        What has been done by then is seen by whoever waited. The lock of a process that is killed goes with it.
+
+        Args:
+            work: Names what is done, for example `generation`; safe in file names.
+        """
+        path = self.root / "locks" / work
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except LockTimeout:
+            log.warning("%s: waiting for %s, which is at work on: %s", self.root, _holder(path), work)
+            lock.acquire()
+        try:
+            path.with_suffix(".holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            yield
+        finally:
+            lock.release()
 
     # -- upkeep -----------------------------------------------------------------------------------------
 
@@ -359,6 +399,35 @@ def _moved_into_place(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def hold(path: Path) -> IO[bytes]:
+    """Open a file, so that whoever would remove its folder sees that it is read; until the file is closed.
+
+    Across the processes of one machine; where there is no `flock`, the files of a folder that are open keep it.
+    """
+    file = path.open("rb")
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    return file
+
+
+def _is_held(path: Path) -> bool:
+    if fcntl is None or not path.exists():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.with_suffix(".holder").read_text()
+    except OSError:
+        return "another process"
 
 
 def is_running(pid: int) -> bool:

@@ -13,6 +13,7 @@ from imrec_core import catalog as core_catalog
 from imrec_core import extract, fit, index
 from imrec_core.features import FEATURES, Feature
 from imrec_core.freshness import digest
+from imrec_core.lake import Lake
 from imrec_core.loaders import weights_here
 from imrec_core.tables import IMAGES_VERSION
 from imrec_dagster import checks, metadata
@@ -53,6 +54,16 @@ def catalog(
     context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
     opened, started = lake.open(), time.perf_counter()
+    with opened.alone("catalog"):
+        found = _scan(context, opened)
+    for _, reason in found.unavailable:
+        context.log.warning(reason)
+    record(opened, found, time.perf_counter() - started)
+    progress.done(found)
+    return dg.MaterializeResult(metadata=metadata.of_catalog(found))
+
+
+def _scan(context: dg.AssetExecutionContext, opened: Lake) -> core_catalog.CatalogDiff:
     found = core_catalog.diff(opened)
     # Told before written: a crash in between makes the next scan find the same changes, and tell them again.
     shards = {*opened.live_shards(), *(m.shard for m in found.manifests)}
@@ -68,11 +79,7 @@ def catalog(
             )
         )
     found.apply(opened)
-    for _, reason in found.unavailable:
-        context.log.warning(reason)
-    record(opened, found, time.perf_counter() - started)
-    progress.done(found)
-    return dg.MaterializeResult(metadata=metadata.of_catalog(found))
+    return found
 
 
 def manifest_spec() -> dg.AssetSpec:

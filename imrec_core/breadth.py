@@ -62,7 +62,7 @@ def measure_breadths(
     found = []
     try:
         for name, graph in built.items():
-            progress(f"{name}: {len(asked)} queries over {len(generation)} images")
+            progress(f"{name}: {len(asked)} queries over {len(generation.live)} images")
             users = graph_users(generation, name).values()
             exact = [generation.scan(f.name, m, generation.matrix(f.name)[asked], _NEAREST) for f, m in users]
             least = _params(generation, settings, name)[1].candidates

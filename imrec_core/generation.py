@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import hnswlib
 import numpy as np
@@ -38,7 +38,7 @@ Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
 ROWS_FILE = "rows.parquet"
-FORMAT = 2  # of generation.json; goes up when an older imrec could not read it
+FORMAT = 3  # of generation.json; goes up when an older imrec could not read it
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ class Generation:
 
     def __init__(self, folder: Path, known: Mapping[str, Feature] = FEATURES) -> None:
         self.folder, self.id = folder, folder.name
+        # Graphs are loaded late: until nobody uses this any more, nobody is to remove them.
+        weakref.finalize(self, _held(folder).close)
         self.facts = _checked_facts(folder)
         stored: dict[str, dict[str, Any]] = self.facts["features"]
         self.features = {n: f for n, f in stored.items() if n in known and make_facts(known[n]).items() <= f.items()}
@@ -88,8 +90,6 @@ class Generation:
         graphs = {name: GraphFacts(**facts) for name, facts in self.facts["graphs"].items()}
         self.graphs = {name: graph for name, graph in graphs.items() if graph.feature in self.features}
         self._loading = threading.Lock()
-        # Graphs are loaded late: until nobody uses this any more, nobody is to remove them.
-        weakref.finalize(self, hold(folder / GENERATION_FACTS).close)
         self._graphs: dict[str, Any] = {}
         self._matrices: dict[str, Matrix] = {}
         self.joint: dict[tuple[tuple[str, str, float], ...], Calibration] = {}
@@ -258,6 +258,13 @@ class Generation:
         return scan.nearest(metric, vectors, self.matrix(feature), count, among)
 
 
+def _held(folder: Path) -> IO[bytes]:
+    try:
+        return hold(folder / GENERATION_FACTS)
+    except OSError as error:
+        raise StaleIndex(f"generation {folder.name}: {GENERATION_FACTS} cannot be read ({error})") from error
+
+
 def _checked_facts(folder: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads((folder / GENERATION_FACTS).read_text())
@@ -308,6 +315,8 @@ def open_generation(lake: Lake) -> Generation:
         try:
             generation = Generation(lake.generation_path(name), known)
         except StaleIndex as error:
+            if lake.current_generation() != current:  # it was removed while it was opened: newer ones are there
+                return open_generation(lake)
             failure = failure or error
             continue
         if failure is not None:

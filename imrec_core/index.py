@@ -47,6 +47,8 @@ class GenerationReport:
     """What building a generation did.
 
     Attributes:
+        rows: Images in it.
+        removed: Rows beside them whose image was removed or has changed.
         built: False where the one in use was up to date already.
         why: Whether it extends the one before, and if not, why.
         missing: Features of the lake that are not in it, because they are not up to date for every shard.
@@ -59,6 +61,7 @@ class GenerationReport:
 
     id: str
     rows: int
+    removed: int
     built: bool
     why: str
     byte_size: int
@@ -114,8 +117,8 @@ def plan_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Plan:
     indexes = _indexes(fresh, settings, params)
     graphs = [(f.name, metric.name, asdict(of_graph)) for f, metric, of_graph in indexes]
     own = user_columns.made_from(settings)
-    copies = [("true_pairs", settings.true_pairs, list(COPY_PROTOCOL))] if settings.true_pairs else []  # as it was else
-    inputs = json.dumps([FORMAT, tables.IMAGES_VERSION, graphs, versions, made_from, *own, *copies], sort_keys=True)
+    copies = _copies(settings.true_pairs)
+    inputs = json.dumps([FORMAT, tables.IMAGES_VERSION, graphs, versions, made_from, *own, copies], sort_keys=True)
     fingerprint = hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()
     missing = tuple(f.name for f in chosen if f.name not in names)
     made = {feature.name: _how_made(lake, feature, shards) for feature in fresh}
@@ -225,7 +228,7 @@ def _why_not_extended(generation: Generation, plan: Plan) -> str:
         return f"{', '.join(changed or generation.outdated)} new, gone or computed otherwise"
     if facts.get("indexes") != _asked(plan):
         return "the graphs are to be built otherwise"
-    return "" if facts.get("true_pairs") == plan.true_pairs else "true_pairs was changed"
+    return "" if facts.get("true_pairs") == _copies(plan.true_pairs) else "true_pairs was changed"
 
 
 def _asked(plan: Plan) -> list[list[Any]]:
@@ -233,12 +236,18 @@ def _asked(plan: Plan) -> list[list[Any]]:
     return [[graph_name(feature, metric), asdict(params)] for feature, metric, params in plan.indexes]
 
 
+def _copies(photos: int) -> list[Any]:
+    """The edited copies that are made of so many images, as `generation.json` has them."""
+    return [photos, list(COPY_PROTOCOL)] if photos else []
+
+
 def _report(generation: Generation, *, built: bool) -> GenerationReport:
     facts = generation.facts
     recall = {name: value for graph in generation.graphs.values() for name, value in graph.recall.items()}
     return GenerationReport(
         generation.id,
-        len(generation.live),
+        len(generation) - generation.removed,
+        generation.removed,
         built,
         facts["why"],
         sum(facts["files"].values()),
@@ -277,7 +286,7 @@ def _write(
         "missing": list(plan.missing),
         "features": {f.name: {**make_facts(f), "made": plan.made[f.name]} for f in plan.features},
         "indexes": _asked(plan),
-        "true_pairs": plan.true_pairs,
+        "true_pairs": _copies(plan.true_pairs),
         "graphs": {},
         "calibration": {},
         "files": {},
@@ -334,8 +343,8 @@ def _write_matrix(lake: Lake, folder: Path, feature: Feature, placing: Placing, 
         if before is not None:
             for _, block in blocks(before.matrix(feature.name)):
                 file.write(block.data)
-        for shard, positions in placing.added:
+        for shard, count, positions in placing.added:
             table = lake.read_table(lake.feature_path(feature.name, shard), ["vector"])
-            if len(table) <= positions[-1]:
-                raise SchemaMismatch(f"{feature.name} has {len(table)} rows, fewer than the images of shard {shard!r}")
+            if len(table) != count:
+                raise SchemaMismatch(f"{feature.name} has {len(table)} rows for {count} images in shard {shard!r}")
             file.write(np.ascontiguousarray(tables.to_matrix(table["vector"])[positions], feature.dtype).data)

@@ -14,7 +14,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -268,8 +268,8 @@ class Lake:
         kept = {generation, *self.generations()[-keep:]}
         for path in (self.root / "generations").iterdir():
             old = path.is_dir() and path.name not in kept and not path.name.startswith(_TEMPORARY)
-            if old and not _is_held(path / GENERATION_FACTS):
-                shutil.rmtree(path, ignore_errors=True)
+            if old:
+                _remove_unless_held(path)
 
     # -- one at a time ----------------------------------------------------------------------------------
 
@@ -291,7 +291,8 @@ class Lake:
             log.warning("%s: waiting for %s, which is at work on: %s", self.root, _holder(path), work)
             lock.acquire()
         try:
-            path.with_suffix(".holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            with suppress(OSError):  # only for those who wait to say it
+                path.with_suffix(".holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
             yield
         finally:
             lock.release()
@@ -412,20 +413,21 @@ def hold(path: Path) -> IO[bytes]:
     return file
 
 
-def _is_held(path: Path) -> bool:
-    if fcntl is None or not path.exists():
-        return False
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+def _remove_unless_held(folder: Path) -> None:
+    """Remove a generation; who begins to read it meanwhile waits, and then finds it gone."""
+    with ExitStack() as held:
+        if fcntl is not None and (folder / GENERATION_FACTS).exists():
+            file = held.enter_context((folder / GENERATION_FACTS).open("rb"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _holder(path: Path) -> str:
     try:
-        return path.with_suffix(".holder").read_text()
+        return path.with_suffix(".holder").read_text() or "another process"
     except OSError:
         return "another process"
 

@@ -207,19 +207,20 @@ class _Task:
 
     def _counted(self, row: int) -> NDArray[np.bool_]:
         """Rows that make a pair with one that asks, so that each pair of two that ask is counted once."""
-        counted = np.ones(len(self.generation), np.bool_)
+        counted = self.generation.is_live.copy()
         counted[self.asked[self.asked <= row]] = False
         return counted
 
     def _distances(self, progress: Callable[[str], None], done: str) -> Iterator[tuple[int, str, NDArray[Any]]]:
-        """Of each row that asks to all rows by all that is judged; it is infinitely far from itself."""
-        every, so_far = np.arange(len(self.generation)), 0
+        """Of each row that asks to all rows by all that is judged; itself and what was removed are infinitely far."""
+        every, gone, so_far = np.arange(len(self.generation)), ~self.generation.is_live, 0
         for some in parts(self.asked, len(every) * self.plan.held):
-            progress(f"{so_far} of {len(self.asked)} queries over {len(every)} images {done}")
+            progress(f"{so_far} of {len(self.asked)} queries over {len(every) - gone.sum()} images {done}")
             so_far += len(some)
             vectors = {name: as_queries(self.generation, way, some) for name, way in self.plan.ways.items()}
             for name, distances in self.plan.values(self.generation, vectors, every, some):
                 if name not in self.plan.judged:
                     continue
                 distances[np.arange(len(some)), some] = np.inf
+                distances[:, gone] = np.inf
                 yield from ((int(row), name, of_query) for row, of_query in zip(some, distances, strict=True))

@@ -26,14 +26,14 @@ class Placing:
         table: All of them, as `rows.parquet` holds them: the columns of `tables.ROWS`, then the user's.
         kept: Rows that the generation before has too, at the same numbers; 0 without one.
         dropped: Those of them whose image was removed or has changed since, ascending.
-        added: For each shard with new rows which of its images they are, in order; by position among those that are ok.
+        added: Of each shard with new rows: its images that are ok, and the positions of the new ones among them.
         joined: What came of each file of user columns.
     """
 
     table: pa.Table
     kept: int
     dropped: Rows
-    added: tuple[tuple[str, Rows], ...]
+    added: tuple[tuple[str, int, Rows], ...]
     joined: Sequence[Joined]
 
     @property
@@ -114,12 +114,14 @@ def _merged(now: pa.Table, before: pa.Table, rows: Rows) -> pa.Table:
     return pa.concat_tables([left, now], promote_options="default").take(source)
 
 
-def _added(shards: Sequence[str], parts: Sequence[pa.Table], is_new: NDArray[np.bool_]) -> Iterator[tuple[str, Rows]]:
+def _added(
+    shards: Sequence[str], parts: Sequence[pa.Table], is_new: NDArray[np.bool_]
+) -> Iterator[tuple[str, int, Rows]]:
     first = 0
     for shard, part in zip(shards, parts, strict=True):
         new = np.flatnonzero(is_new[first : first + len(part)])
         if len(new):
-            yield shard, new
+            yield shard, len(part), new
         first += len(part)
 
 

@@ -118,7 +118,7 @@ class Ranked:
 
 def rank(generation: Generation, asked: Asked) -> Ranked:
     """The best rows."""
-    left = len(generation) if asked.kept is None else len(asked.kept)
+    left = len(generation.live if asked.kept is None else asked.kept)
     wanted = asked.k * (_POOL if asked.diversity else 1)
     looked_for = wanted
     while True:
@@ -254,14 +254,14 @@ def _unlike(generation: Generation, asked: Asked, chosen: Chosen, calibration: C
 
 def _candidates(generation: Generation, asked: Asked, wanted: int) -> tuple[Rows, str]:
     """Rows to rank exactly, ascending, and how they were found."""
-    total, kept = len(generation), asked.kept
-    left = total if kept is None else len(kept)
+    kept = asked.kept
+    left = len(generation.live if kept is None else kept)
     spare = 2 if _is_in_order(generation, asked) else _OF_ANOTHER_ORDER
     fetched = max(spare * wanted, *(_at_least(generation, c) for c in asked.chosen))
     if asked.unlikes:
         fetched *= _WITH_UNLIKES
     if asked.exact or left <= 2 * fetched:
-        return np.arange(total) if kept is None else kept, f"exact scan of {left} rows"
+        return np.arange(len(generation)) if kept is None else kept, f"exact scan of {left} rows"
     found, finders = [], []
     for chosen in asked.chosen:
         nearest, finder = _nearest(generation, chosen, asked, fetched)
@@ -289,7 +289,7 @@ def _nearest(generation: Generation, chosen: Chosen, asked: Asked, count: int) -
     A graph knows no conditions: of the rows that it gives only those that are kept count, and so the fewer are kept the
     more must be fetched. From some point on it is faster to look at each that is kept, in the vectors of the graph.
     """
-    total, kept = len(generation), asked.kept
+    total, kept = len(generation.live), asked.kept
     left = total if kept is None else len(kept)
     graph = generation.graph_of(chosen.feature, chosen.metric)
     if graph is None:

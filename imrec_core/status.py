@@ -30,7 +30,7 @@ class LakeStatus:
         sources: Name, root and images found by the last scan.
         failed: Images that could not be read or decoded.
         unread_shards: Shards whose images were not read since they changed.
-        generation: Id, rows, features and time of the generation in use; None where there is none.
+        generation: Id, images, features and time of the generation in use; None where there is none.
         up_to_date: Whether that generation holds all that is in the lake.
     """
 
@@ -121,9 +121,9 @@ def _generation(lake: Lake) -> dict[str, Any] | None:
         generation = open_generation(lake)
     except LakeError:
         return None
-    shown = ("rows", "created", "missing")
-    facts = {name: generation.facts[name] for name in shown}
-    return {"id": generation.id, "features": list(generation.features), **facts}
+    facts = {name: generation.facts[name] for name in ("created", "missing")}
+    rows = len(generation) - generation.removed
+    return {"id": generation.id, "features": list(generation.features), "rows": rows, **facts}
 
 
 def _is_up_to_date(lake: Lake) -> bool:

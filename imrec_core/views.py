@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imrec_core import run_log
@@ -40,7 +41,8 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     generation = lake.current_generation()
     if generation:
         path = lake.generation_path(generation) / "rows.parquet"
-        _view(connection, "rows", [path], "* EXCLUDE (removed)", where="NOT removed")
+        if path.exists() and "removed" in pq.read_schema(path).names:  # not so in one that an older imrec made
+            _view(connection, "rows", [path], "* EXCLUDE (removed)", where="NOT removed")
     return connection
 
 

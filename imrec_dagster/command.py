@@ -127,8 +127,8 @@ def _summary(lake: Lake, progress: BuildProgress, seconds: float) -> str:
     if shards:
         lines.append(_of_shards(shards))
     if generation is not None and generation.built:
-        size = generation.byte_size / 1e6
-        lines.append(f"generation {generation.id}: {generation.rows} images, {size:.0f} MB, {generation.seconds:.1f} s")
+        made = f"{generation.byte_size / 1e6:.0f} MB, {generation.seconds:.1f} s; {generation.why}"
+        lines.append(f"generation {generation.id}: {generation.rows} images, {made}")
         lines.extend(f"joined {joined.in_words()}" for joined in generation.columns)
     else:
         lines.append(f"nothing to do: generation {lake.current_generation()} holds all of it")

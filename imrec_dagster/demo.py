@@ -50,7 +50,7 @@ def run_demo(folder: str | None, lake: str | None) -> None:
 def _questions(recommender: Recommender, folder: str | None) -> list[tuple[str, str, Query]]:
     if folder is None:
         return [(subject, feature, str(_PHOTOS / name)) for subject, feature, name in _QUESTIONS]
-    ids = recommender.generation.rows["image_id"]
+    ids = recommender.generation.live_table(["image_id"])["image_id"]
     spread = [ids[len(ids) * part // 4].as_py() for part in (1, 2, 3)]
     return [(subject, feature, ImageId(i)) for (subject, feature, _), i in zip(_QUESTIONS, spread, strict=True)]
 

@@ -144,7 +144,7 @@ def show_pairs(
     show(False, rows, list(rows[0]))
     one = found[0]
     others = "listed as different" if len(pairs.different) else "other pairs of these images, which count as different"
-    asking = f"{one.mean_average_precision.n} images that ask for partners among all {len(generation)}"
+    asking = f"{one.mean_average_precision.n} images that ask for partners among all {len(generation.live)}"
     click.echo(f"mAP over {asking}, with bootstrap intervals of 95 %, a bit narrow as partners are alike")
     click.echo(f"the rest over {one.same} pairs that are the same and {one.different} {others}")
     click.echo("to cut there: imrec search --by FEATURE --max-false-match-rate RATE")

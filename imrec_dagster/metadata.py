@@ -98,6 +98,8 @@ def of_generation(report: GenerationReport) -> Shown:
         "dagster/row_count": report.rows,
         "id": report.id,
         "built now": report.built,
+        "why": report.why,
+        "removed rows": report.removed,
         "bytes": report.byte_size,
         "build seconds": report.seconds,
         "features": ", ".join(report.features),

@@ -128,20 +128,29 @@ def vector_lake(
         catalog.CatalogDiff(
             (catalog.ShardManifest(shard, manifest, catalog.shard_version(manifest)),), len(rows)
         ).apply(lake)
-        version = manifest_version(lake, shard)
-        known = {"image_id": ids, "content_hash": ids, "format": pa.array(["JPEG"] * len(rows))}
-        known |= {name: ones.cast(tables.IMAGES.field(name).type) for name in ("width", "height", "orientation")}
-        known |= {"status": pa.array(["ok"] * len(rows)), "error": pa.nulls(len(rows), pa.string())}
-        for name, matrix in vectors.items():
-            feature = find_feature(name)
-            column = tables.to_vectors(matrix[rows.start : rows.stop].astype(feature.dtype))
-            table = pa.table([ids, column], schema=feature.schema)
-            lake.write_table(lake.feature_path(name, shard), table, feature_made_from(shard, version, feature))
-        columns = [known.get(field.name, pa.nulls(len(rows), field.type)) for field in tables.IMAGES]
-        images = pa.table(columns, schema=tables.IMAGES)
-        lake.write_table(lake.images_path(shard), images, images_made_from(shard, version))
+        some = {name: matrix[rows.start : rows.stop] for name, matrix in vectors.items()}
+        write_tables(lake, shard, ids.to_pylist(), some)
     derive(lake)
     return lake
+
+
+def write_tables(
+    lake: Lake, shard: str, hashes: Sequence[str], vectors: Mapping[str, NDArray[Any]], **known: Sequence[Any]
+) -> None:
+    """The tables of a shard whose pictures need not be there: what is `known` of them, and their vectors."""
+    version, count = manifest_version(lake, shard), len(hashes)
+    ids = lake.read_table(lake.catalog_path(shard))["image_id"].combine_chunks()
+    every = {"content_hash": hashes, "format": ["JPEG"] * count, "status": ["ok"] * count}
+    every |= {name: [1] * count for name in ("width", "height", "orientation")} | known
+    arrays = {name: pa.array(values, tables.IMAGES.field(name).type) for name, values in every.items()}
+    arrays["image_id"] = ids
+    for name, matrix in vectors.items():
+        feature = find_feature(name)
+        table = pa.table([ids, tables.to_vectors(matrix.astype(feature.dtype))], schema=feature.schema)
+        lake.write_table(lake.feature_path(name, shard), table, feature_made_from(shard, version, feature))
+    columns = [arrays.get(field.name, pa.nulls(count, field.type)) for field in tables.IMAGES]
+    images = pa.table(columns, schema=tables.IMAGES)
+    lake.write_table(lake.images_path(shard), images, images_made_from(shard, version))
 
 
 def tables_of(lake: Lake, *folders: str) -> dict[str, pa.Table]:

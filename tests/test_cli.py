@@ -70,7 +70,7 @@ def test_build_says_what_was_read_and_published(imrec, tmp_path):
     assert built.status == 0
     assert "13 new, 0 changed, 0 removed, 0 unchanged images" in built.out
     assert "13 decoded at " in built.out and "in 1 shard 12 described, 1 failed (see: imrec failures)" in built.out
-    assert "generation 000001: 12 images" in built.out
+    assert "generation 000001: 12 images" in built.out and "; built whole: there is none to extend\n" in built.out
     again = imrec("build")
     assert again.status == 0
     assert "0 new, 0 changed, 0 removed, 13 unchanged images" in again.out
@@ -82,7 +82,8 @@ def test_build_adds_a_folder_under_the_name_that_is_given(imrec, tmp_path):
     toy.write_photos(tmp_path / "a", range(3))
     toy.write_photos(tmp_path / "b", range(3, 6))
     assert imrec("build", "a", "--features", CHEAP).status == 0
-    assert "generation 000002: 6 images" in imrec("build", "summer=b", "--lake", "data_lake").out
+    again = imrec("build", "summer=b", "--lake", "data_lake").out
+    assert "generation 000002: 6 images" in again and "; extends 000001 by 3 rows, 0 removed\n" in again
     assert Lake("data_lake").settings().sources == {"a": tmp_path / "a", "summer": tmp_path / "b"}
 
 

@@ -36,6 +36,7 @@ from imrec_core.pairs import csv_pairs
 from imrec_core.pairs_judged import judge_pairs
 from imrec_core.status import lake_status
 from imrec_core.tuning import copies_task, labelled_task, tune_weights
+from imrec_dagster import metadata
 from tests import toy
 from tests.toy import set_to, times
 
@@ -484,6 +485,9 @@ def test_nothing_new_writes_nothing(tmp_path):
     before = times(gallery.lake, "generations")
     again = gallery.build()
     assert replace(again, built=True) == report and not again.built
+    shown = metadata.of_generation(again)
+    assert (shown["why"], shown["dagster/row_count"]) == ("extends 000001 by 0 rows, 1 removed", 29)
+    assert (shown["removed rows"], shown["built now"]) == (1, False)
     assert times(gallery.lake, "generations") == before
 
 

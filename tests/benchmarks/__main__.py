@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [NAME ...] [--photos FOLDER] [--images N] [--json FILE]`."""
+"""`python -m tests.benchmarks [NAME ...] [--photos FOLDER] [--images N] [--rows N] [--json FILE]`."""
 
 import argparse
 import importlib
@@ -19,6 +19,7 @@ SUBJECTS = (
     "changes",
     "search",
     "large",
+    "extend",
     "cut",
     "precision",
     "candidates",
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}; default: all")
     parser.add_argument("--photos", type=Path, help="folder of photos, a folder per class where quality is measured")
     parser.add_argument("--images", type=int, default=Testbed.images, help="files to build from (default %(default)s)")
+    parser.add_argument("--rows", type=int, default=Testbed.rows, help="of what `extend` builds (default %(default)s)")
     parser.add_argument("--json", type=Path, help="note the figures there; those of other subjects stay")
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(SUBJECTS):
@@ -42,7 +44,7 @@ def main() -> None:
     facts, found = machine(), {}
     print("\n".join(f"{name:<9} {value}" for name, value in facts.items()))
     with tempfile.TemporaryDirectory(prefix="imrec-bench-") as folder:
-        work = Testbed(Path(folder), asked.photos, asked.images)
+        work = Testbed(Path(folder), asked.photos, asked.images, asked.rows)
         for name in asked.names or SUBJECTS:
             before = core_clock()
             found[name] = importlib.import_module(f"tests.benchmarks.{name}").measure(work)

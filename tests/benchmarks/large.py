@@ -17,6 +17,8 @@ from tests import toy
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
 
+SHARD_SIZE = 4096
+
 _ROWS = 100_000
 _QUERIES, _K = 200, 10
 _FEATURE = "efficientnet_lite0"
@@ -78,19 +80,23 @@ def measure(work: Testbed) -> list[Row]:
 
 
 def large_lake(work: Testbed) -> Lake:
-    """A lake of vectors without pictures: those of photos, each moved a little as photos differ from one another."""
-    generation, rng = open_generation(work.built_lake("photos", work.photos)), np.random.default_rng(0)
-    origin, a, b = rng.integers(0, len(generation), (3, _ROWS))
-    vectors = {name: _moved(generation, name, origin, a, b) for name in _NAMES}
-    lake = toy.vector_lake(work.folder / "large", vectors, shard_size=4096)
+    """A lake of vectors without pictures."""
+    lake = toy.vector_lake(work.folder / "large", large_vectors(work, _ROWS), shard_size=SHARD_SIZE)
     build_generation(lake)
     return lake
+
+
+def large_vectors(work: Testbed, rows: int) -> dict[str, NDArray[Any]]:
+    """By feature; those of photos, each moved a little as photos differ from one another."""
+    generation, rng = open_generation(work.built_lake("photos", work.photos)), np.random.default_rng(0)
+    origin, a, b = rng.integers(0, len(generation), (3, rows))
+    return {name: _moved(generation, name, origin, a, b) for name in _NAMES}
 
 
 def _moved(generation: Generation, name: str, *rows: NDArray[np.int64]) -> NDArray[Any]:
     matrix = np.asarray(generation.matrix(name))
     if matrix.dtype == np.uint64:
-        flips = np.random.default_rng(2).random((_ROWS, 64 * matrix.shape[1])) < _FLIPPED
+        flips = np.random.default_rng(2).random((len(rows[0]), 64 * matrix.shape[1])) < _FLIPPED
         return np.asarray(matrix[rows[0]] ^ np.packbits(flips, axis=1).view(np.uint64))
     matrix = matrix.astype(np.float32)
     origin, a, b = rows

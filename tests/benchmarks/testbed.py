@@ -32,11 +32,13 @@ class Testbed:
         folder: Temporary; whoever made it removes it.
         given: The photos; None for the shared ones or, without them, the demo photos.
         images: Files in the lake that is built for timing.
+        rows: Images in the lake that is built whole, and extended.
     """
 
     folder: Path
     given: Path | None = None
     images: int = 5330
+    rows: int = 100_000
 
     @cached_property
     def photos(self) -> Path:

@@ -405,11 +405,12 @@ def _moved_into_place(path: Path) -> Iterator[Path]:
 def hold(path: Path) -> IO[bytes]:
     """Open a file, so that whoever would remove its folder sees that it is read; until the file is closed.
 
-    Across the processes of one machine; where there is no `flock`, the files of a folder that are open keep it.
+    Across the processes of one machine. Without `flock` nobody sees it, but what is open or mapped can still be read.
     """
     file = path.open("rb")
     if fcntl is not None:
-        fcntl.flock(file, fcntl.LOCK_SH)
+        with suppress(OSError):  # some network disks know no locks
+            fcntl.flock(file, fcntl.LOCK_SH)
     return file
 
 
@@ -422,6 +423,8 @@ def _remove_unless_held(folder: Path) -> None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
+            except OSError:  # as in `hold`
+                pass
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gc
 import json
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,20 @@ def test_generation_that_is_read_stays_until_nobody_reads_it(new_lake):
     assert lake.generations() == ["000004", "000005"] and not folder.exists()
 
 
+def test_disk_without_locks_is_read_and_swept_all_the_same(new_lake, monkeypatch):
+    lake = new_lake(3, TWO)
+
+    def refuse(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lake_module.fcntl, "flock", refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr(lake, "alone", lambda work: nullcontext())
+        for m in (5, 6):
+            build_generation(lake, IndexParams(m=m))
+    assert lake.generations() == ["000002", "000003"] and len(open_generation(lake)) == 3
+
+
 def test_whoever_opens_a_generation_that_is_being_removed_finds_it_gone(new_lake, monkeypatch):
     lake = new_lake(3, TWO)
     build_generation(lake, IndexParams(m=5))
@@ -238,7 +253,7 @@ def test_full_disk_does_not_keep_the_lock_from_working(new_lake, monkeypatch):
     lake = new_lake(3, TWO)
 
     def full(path, *args, **options):
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)

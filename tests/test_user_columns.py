@@ -375,7 +375,7 @@ def test_columns_can_be_filtered_ordered_and_selected_by(lake, csv):
     assert toy.ids(recommender.search(asked, where="caption IS NULL")) == [image_id(NAMES[4])]
     assert query(lake, "SELECT caption FROM rows WHERE rating = 5").fetchall() == [("two dogs",)]
     for wrong in ({"where": "captoin = 'x'"}, {"order_by": "captoin"}):
-        with pytest.raises(BadFilter, match=r"columns: row, image_id, .*, removed, caption, rating\)"):
+        with pytest.raises(BadFilter, match=r"columns: row, image_id, .*, is_grey, caption, rating\)"):
             recommender.search(asked, **wrong)
 
 

@@ -39,6 +39,7 @@ Rows = NDArray[np.int64]
 
 ROWS_FILE = "rows.parquet"
 FORMAT = 3  # of generation.json; goes up when an older imrec could not read it
+_READ = (2, FORMAT)  # 2: no rows are removed
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,7 @@ def _checked_facts(folder: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads((folder / GENERATION_FACTS).read_text())
     except (OSError, ValueError) as error:
         raise StaleIndex(f"generation {folder.name}: generation.json cannot be read ({error})") from error
-    if facts.get("format") != FORMAT:
+    if facts.get("format") not in _READ:
         raise StaleIndex(f"generation {folder.name} has format {facts.get('format')}, this imrec reads {FORMAT}")
     for name, size in facts["files"].items():
         path = folder / name

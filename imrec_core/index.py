@@ -209,7 +209,7 @@ def _place(lake: Lake, plan: Plan, in_use: Generation | None) -> tuple[Generatio
     why = "there is none to extend" if in_use is None else _why_not_extended(in_use, plan)
     if in_use is None or why:
         return None, place(lake, plan.shards), f"built whole: {why}"
-    placing = place(lake, plan.shards, in_use.rows)
+    placing = place(lake, plan.shards, in_use)
     if placing.removed > _REMOVED_AT_MOST * len(placing.table):
         why = f"{placing.removed} of {len(placing.table)} rows are removed"
         return None, place(lake, plan.shards), f"built whole: {why}"

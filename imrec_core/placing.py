@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from imrec_core import tables, user_columns
 from imrec_core.errors import LakeError, SchemaMismatch
+from imrec_core.generation import Generation
 from imrec_core.lake import Lake
 from imrec_core.user_columns import Joined
 
@@ -42,11 +43,11 @@ class Placing:
         return int(pc.sum(self.table["removed"]).as_py() or 0)
 
 
-def place(lake: Lake, shards: Sequence[str], before: pa.Table | None = None) -> Placing:
+def place(lake: Lake, shards: Sequence[str], before: Generation | None = None) -> Placing:
     """Give every image of the shards a row.
 
     Args:
-        before: The rows of the generation that is to be extended. An image keeps its row while its content is the same.
+        before: The generation that is to be extended. An image keeps its row while its content is the same.
 
     Raises:
         BadColumns: A file of user columns cannot be joined.
@@ -58,16 +59,12 @@ def place(lake: Lake, shards: Sequence[str], before: pa.Table | None = None) -> 
         raise LakeError("no image has been read yet, or all failed; see: imrec failures")
     now, joined = user_columns.join(pa.concat_tables(parts), lake.settings())
     if before is None:
-        rows, kept, table = np.arange(len(now)), 0, now
-        dropped = np.empty(0, np.int64)
+        rows, kept, table, dropped = np.arange(len(now)), 0, now, np.empty(0, np.int64)
     else:
         rows, kept = _rows_of(now, before), len(before)
-        was_live = ~np.asarray(before["removed"].to_numpy(zero_copy_only=False), np.bool_)
-        gone = np.ones(kept, np.bool_)
-        gone[rows[rows < kept]] = False
-        dropped = np.flatnonzero(gone & was_live)
-        table = _merged(now, before, rows)
-    return Placing(_numbered(table), kept, dropped, tuple(_added(shards, parts, rows >= kept)), joined)
+        table, dropped = _merged(now, before.rows, rows), np.setdiff1d(before.live, rows)
+    table = table.set_column(0, tables.ROWS.field("row"), pa.array(np.arange(len(table)), pa.int64()))
+    return Placing(table, kept, dropped, tuple(_added(shards, parts, rows >= kept)), joined)
 
 
 def _of_shard(lake: Lake, shard: str) -> pa.Table:
@@ -88,18 +85,15 @@ def _of_shard(lake: Lake, shard: str) -> pa.Table:
     return pa.table([known[name] for name in tables.ROWS.names], schema=tables.ROWS)
 
 
-def _rows_of(now: pa.Table, before: pa.Table) -> Rows:
+def _rows_of(now: pa.Table, before: Generation) -> Rows:
     """The row of each image: that of the same place and content, or the next at the end."""
-    live = np.flatnonzero(~np.asarray(before["removed"].to_numpy(zero_copy_only=False), np.bool_))
-    at = pc.index_in(now["image_id"], value_set=before["image_id"].take(live).combine_chunks())
-    known = np.flatnonzero(np.asarray(at.is_valid()))
-    rows = live[np.asarray(at.drop_null(), np.int64)]
-    same = pc.equal(now["content_hash"].take(known), before["content_hash"].take(rows))
-    found = np.full(len(now), -1)
-    found[known] = np.where(np.asarray(pc.fill_null(same, False)), rows, -1)
-    new = found < 0
-    found[new] = len(before) + np.arange(new.sum())
-    return found
+    images = before.live_table(["image_id", "content_hash"])
+    at = pc.index_in(now["image_id"], value_set=images["image_id"].combine_chunks())
+    is_same = np.asarray(pc.equal(now["content_hash"], images["content_hash"].take(at)).fill_null(False))
+    rows = np.empty(len(now), np.int64)
+    rows[is_same] = before.live[np.asarray(at.filter(is_same), np.int64)]
+    rows[~is_same] = len(before) + np.arange(np.count_nonzero(~is_same))
+    return rows
 
 
 def _merged(now: pa.Table, before: pa.Table, rows: Rows) -> pa.Table:
@@ -123,8 +117,3 @@ def _added(
         if len(new):
             yield shard, len(part), new
         first += len(part)
-
-
-def _numbered(table: pa.Table) -> pa.Table:
-    """The rows with their numbers."""
-    return table.set_column(0, tables.ROWS.field("row"), pa.array(np.arange(len(table)), pa.int64()))

@@ -9,7 +9,6 @@ from typing import Any
 
 import duckdb
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imrec_core import run_log
@@ -41,8 +40,7 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     generation = lake.current_generation()
     if generation:
         path = lake.generation_path(generation) / "rows.parquet"
-        if path.exists() and "removed" in pq.read_schema(path).names:  # not so in one that an older imrec made
-            _view(connection, "rows", [path], "* EXCLUDE (removed)", where="NOT removed")
+        _view(connection, "rows", [path], "* EXCLUDE (removed)", where="NOT removed")
     return connection
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import hnswlib
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from imrec_core import FEATURES, ImageId, Lake, Recommender, catalog, evaluate, graphs, tables, views
@@ -585,15 +584,16 @@ def test_damaged_generation_is_not_extended(tmp_path, how):
     assert (report.why, report.rows) == ("built whole: there is none to extend", 21)
 
 
-def test_generation_of_an_older_imrec_is_not_extended_and_its_rows_are_no_obstacle(tmp_path):
+def test_generation_of_an_older_imrec_is_searched_and_not_extended(tmp_path):
     gallery = Gallery(tmp_path, TWO, range(20))
     gallery.build()
-    folder = gallery.lake.generation_path("000001")
-    pq.write_table(pq.read_table(folder / "rows.parquet").drop_columns(["removed"]), folder / "rows.parquet")
-    facts = json.loads((folder / "generation.json").read_text())
-    (folder / "generation.json").write_text(json.dumps(facts | {"format": 2}))
-    assert views.failures(gallery.lake) == []
-    assert gallery.build().why == "built whole: there is none to extend"
+    path = gallery.lake.generation_path("000001") / "generation.json"
+    noted = ("why", "images_version", "removed", "indexes", "true_pairs", "measured_rows")
+    facts = {name: of for name, of in json.loads(path.read_text()).items() if name not in noted}
+    facts["features"] = {name: {k: v for k, v in of.items() if k != "made"} for name, of in facts["features"].items()}
+    path.write_text(json.dumps(facts | {"format": 2, "fingerprint": "another"}))
+    assert len(Recommender.open(gallery.lake).search(gallery.query("1/000001.jpg"), k=99)) == 19
+    assert gallery.build().why.startswith("built whole: ")
 
 
 # -- measured again -----------------------------------------------------------------------------------------

@@ -274,6 +274,7 @@ def _nothing_lingers(gallery: Gallery, generation: Generation) -> None:
     assert sorted(generation.live_table(["image_id"])["image_id"].to_pylist()) == ids
     assert sorted(row[0] for row in views.query(lake, "SELECT image_id FROM rows").fetchall()) == ids
     assert "removed" not in views.query(lake, "SELECT * FROM rows").columns
+    assert generation.filter.rows("true").tolist() == generation.live.tolist()
     for name in ("rgb_histogram", "phash"):
         for options in ({}, {"exact": True}, {"where": "true"}, {"order_by": "path"}):
             found = recommender.search(vector(name, 3), by=name, k=10_000, **options)

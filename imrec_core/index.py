@@ -182,7 +182,7 @@ def build_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Generatio
     Raises:
         LakeError: There is no image with vectors, or a graph finds too little with the breadth that is fixed for it.
         BadColumns: A file of user columns cannot be joined.
-        StaleIndex: The image tables are not up to date.
+        StaleIndex: The image tables are not up to date, or tables were changed meanwhile.
         StorageFull: The disk took no more; the generation in use stays.
     """
     with lake.alone("generation"):
@@ -200,6 +200,9 @@ def _build(lake: Lake, params: IndexParams) -> GenerationReport:
     before, placing, why = _place(lake, plan, in_use)
     with lake.new_generation(f"{number:06d}") as folder:
         _write(lake, folder, plan, placing, before, why, started)
+        # Else an image could have the vector of another, and keep it from one generation to the next.
+        if plan_generation(lake, params).fingerprint != plan.fingerprint:
+            raise StaleIndex("tables were changed while the generation was built; run: imrec build")
     lake.publish(f"{number:06d}")
     return _report(Generation(lake.generation_path(f"{number:06d}"), known_features(lake)), built=True)
 

@@ -23,7 +23,7 @@ from imrec_core.breadth import measure_breadths
 from imrec_core.copy_protocol import find_copies
 from imrec_core.duplicates import find_duplicates
 from imrec_core.edits import COPY_PROTOCOL
-from imrec_core.errors import LakeError, QueryError, SchemaMismatch, StorageFull
+from imrec_core.errors import LakeError, QueryError, SchemaMismatch, StaleIndex, StorageFull
 from imrec_core.evaluate import compare_in
 from imrec_core.freshness import has_fresh_images
 from imrec_core.fusion_judged import judge_fusions
@@ -717,6 +717,28 @@ def test_extension_that_breaks_off_leaves_the_generation_in_use(tmp_path, monkey
 
 def _interrupted(*args, **options):
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_tables_that_change_meanwhile_are_not_mixed(tmp_path, monkeypatch, described):
+    gallery = Gallery(tmp_path, TWO, range(40))
+    gallery.build()
+    gallery.put(100)
+    gallery.describe()
+
+    def place(*args):
+        placed = original(*args)
+        gallery.put(200, "0/000000.jpg")  # as many images as before
+        gallery.describe() if described else catalog.update(gallery.lake)
+        return placed
+
+    original = index_module.place
+    with monkeypatch.context() as patch:
+        patch.setattr(index_module, "place", place)
+        with pytest.raises(StaleIndex, match=r"changed.*; run: imrec build"):
+            build_generation(gallery.lake)
+    assert gallery.lake.generations() == ["000001"]
+    assert gallery.build().why == "extends 000001 by 2 rows, 1 removed"
 
 
 def test_feature_of_other_images_than_the_shard_is_refused(tmp_path):

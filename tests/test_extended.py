@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import FEATURES, ImageId, Lake, Recommender, catalog, evaluate, graphs, tables, views
+from imrec_core import FEATURES, ImageId, Lake, Recommender, breadth, catalog, cutoff, evaluate, graphs, tables, views
 from imrec_core import index as index_module
 from imrec_core.breadth import measure_breadths
 from imrec_core.copy_protocol import find_copies
@@ -659,6 +659,25 @@ def test_removed_images_have_no_part_in_what_scores_are_made_of(tmp_path):
         gallery.put(content)
     assert gallery.build().why == "extends 000001 by 20 rows, 20 removed"
     assert max(open_generation(gallery.lake).facts["calibration"]["phash"]["hamming"]["distances"]) <= 2
+
+
+def test_removed_images_have_no_part_in_scores_of_several_features_nor_in_what_graphs_are_asked(tmp_path, monkeypatch):
+    gallery = Gallery(tmp_path, TWO, range(40))
+    gallery.build()
+    for path in sorted(gallery.contents)[:8]:
+        gallery.remove(path)
+    gallery.build()
+    generation, asked = open_generation(gallery.lake), []
+    pair_scores, recall = cutoff._pair_scores, breadth.recall_at_10
+    monkeypatch.setattr(cutoff, "_pair_scores", lambda g, c, a, b: asked.extend([*a, *b]) or pair_scores(g, c, a, b))
+    monkeypatch.setattr(
+        breadth, "recall_at_10", lambda g, f, m, rows, near: asked.extend(rows) or recall(g, f, m, rows, near)
+    )
+    Recommender.open(gallery.lake).search(gallery.query("6/000006.jpg"), by=list(TWO), max_false_match_rate=0.1)
+    assert set(asked) == set(generation.live.tolist())
+    asked.clear()
+    measure_breadths(generation, gallery.lake.settings())
+    assert set(asked) == set(generation.live.tolist())
 
 
 def test_graph_that_was_left_out_stays_so(tmp_path, monkeypatch):

@@ -62,7 +62,7 @@ def place(lake: Lake, shards: Sequence[str], before: Generation | None = None) -
         rows, kept, table, dropped = np.arange(len(now)), 0, now, np.empty(0, np.int64)
     else:
         rows, kept = _rows_of(now, before), len(before)
-        table, dropped = _merged(now, before.rows, rows), np.setdiff1d(before.live, rows)
+        table, dropped = _merged(now, before.rows, rows), np.setdiff1d(before.live, rows, assume_unique=True)
     table = table.set_column(0, tables.ROWS.field("row"), pa.array(np.arange(len(table)), pa.int64()))
     return Placing(table, kept, dropped, tuple(_added(shards, parts, rows >= kept)), joined)
 

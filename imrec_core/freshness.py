@@ -16,6 +16,9 @@ from imrec_core.features import Feature
 from imrec_core.lake import Lake
 from imrec_core.settings import Settings
 
+WHICH_IMAGES = ("shard", "shard_version", "rows", "contents")
+"""What a table's metadata says of which images it has; the rest says how they were described."""
+
 
 def manifest_version(lake: Lake, shard: str) -> str:
     """The version of the shard's manifest.

@@ -23,7 +23,7 @@ from imrec_core.catalog import is_away
 from imrec_core.edits import COPY_PROTOCOL
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, chosen_features, known_features
-from imrec_core.freshness import digest, has_fresh_images, is_feature_fresh, manifest_version
+from imrec_core.freshness import WHICH_IMAGES, digest, has_fresh_images, is_feature_fresh, manifest_version
 from imrec_core.generation import FORMAT, ROWS_FILE, Generation, graph_name, make_facts
 from imrec_core.graphs import build_graphs, extend_graphs
 from imrec_core.lake import GENERATION_FACTS, Lake, source_of
@@ -132,7 +132,7 @@ def _how_made(lake: Lake, feature: Feature, shards: Sequence[str]) -> str:
     return digest([sorted(hows), [_how_made(lake, base, shards) for base in feature.bases]])
 
 
-_PLACE = ("shard", "shard_version", "rows", "bases")  # which images a table is of; bases are looked at themselves
+_PLACE = (*WHICH_IMAGES, "bases")  # bases are looked at themselves
 
 
 def _indexes(

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from imrec_core import tables
 from imrec_core.errors import ImageTooLarge, LakeError, SchemaMismatch
 from imrec_core.features import Feature
+from imrec_core.freshness import WHICH_IMAGES
 from imrec_core.lake import Lake, made_from_of
 from imrec_core.settings import Settings
 
@@ -22,7 +23,6 @@ Expected = Mapping[str, Mapping[str, str]]
 """What the tables of features must say that they were made from, by name."""
 
 _OWN = ("image_id", "byte_size", "mtime_ns")  # what an image has for itself, whatever its content is
-_PLACE = ("shard", "shard_version", "rows")  # which rows a table has, not how they were computed
 
 
 def contents_of(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -56,7 +56,7 @@ def _are_current(images: Mapping[str, str]) -> bool:
 
 def _go_with(images: Mapping[str, str], found: Mapping[str, str], expected: Mapping[str, str]) -> bool:
     """Whether a feature's table is of the same bytes as the images table, and made as is expected."""
-    how = {key: value for key, value in expected.items() if key not in _PLACE}
+    how = {key: value for key, value in expected.items() if key not in WHICH_IMAGES}
     is_same = "contents" in images and found.get("contents") == images["contents"]
     return bool(how) and how.items() <= found.items() and is_same
 

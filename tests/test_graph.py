@@ -87,7 +87,7 @@ def shown(event: dg.AssetMaterialization) -> dict[str, object]:
 def findable(lake: Lake) -> set[str]:
     """The names of all files that any search can give."""
     recommender = Recommender.open(lake)
-    first, second = recommender.generation.rows["image_id"].to_pylist()[:2]
+    first, second = recommender.generation.live_table(["image_id"])["image_id"].to_pylist()[:2]
     hits = [*recommender.search(ImageId(first), k=10_000), *recommender.search(ImageId(second), k=10_000)]
     return {Path(hit.path).name for hit in hits}
 

@@ -22,6 +22,7 @@
     │   └── StorageFull       the disk took no more
     └── QueryError            the request cannot be answered
         ├── EmptyQuery        nothing was asked
+        ├── BadExport         a generation cannot be written for another tool as asked
         ├── BadPlan           files cannot be moved as a plan says
         ├── BadWeights        weights that are negative, all zero or not finite
         └── BadFilter         `where` is no condition, or `order_by` no order, over the rows
@@ -145,6 +146,10 @@ class QueryError(ImrecError):
 
 class EmptyQuery(QueryError):
     """Nothing was asked."""
+
+
+class BadExport(QueryError):
+    """A generation cannot be written as asked: by a distance that is not there, or into a place that is taken."""
 
 
 class BadPlan(QueryError):

@@ -16,8 +16,8 @@ from imrec_core.machine import available_cores
 
 COLUMNS: Mapping[str, str] = {
     "ended": "TIMESTAMP",  # UTC
-    "what": "VARCHAR",  # scan, extract, fit, project, generation, search, failure
-    "name": "VARCHAR",  # shard, feature, generation or query
+    "what": "VARCHAR",  # scan, extract, fit, project, generation, search, export, failure
+    "name": "VARCHAR",  # shard, feature, generation, query or target
     "seconds": "DOUBLE",
     "rows": "BIGINT",  # images, or hits
     "failed": "BIGINT",

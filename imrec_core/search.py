@@ -11,14 +11,17 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imrec_core import ranking
 from imrec_core.calibration import rate_of
 from imrec_core.describe import Describer
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
+from imrec_core.export.spaces import space_of
 from imrec_core.generation import Generation, open_generation
 from imrec_core.hits import Hit, Hits, Part, Shown
 from imrec_core.lake import Lake
@@ -75,6 +78,31 @@ class Recommender:
     ) -> Duplicates:
         """Groups of images that are copies of each other; see `duplicates.find_duplicates`."""
         return find_duplicates(self.lake, tier=tier, keep=keep, between=between)
+
+    def vector(self, query: Query, feature: str | None = None, *, to: str | None = None) -> NDArray[Any]:
+        """The vector of an image, or of words, as the lake stores those of its own: to search elsewhere by it.
+
+        Args:
+            query: As for `search`.
+            feature: `feature`, or `feature:metric` where it was exported so. Default: the first of the lake, for
+                `Text` the first that understands it.
+            to: As this target of `export` holds it; None as stored.
+
+        Returns:
+            `(width,)`, in the stored dtype unless a target has another; a hash is packed, 64 bits in a number.
+
+        Raises:
+            QueryError, ImageError, UnknownName: As `search`.
+        """
+        generation, describer = self.generation, self._describer
+        chosen = choose(generation, describer.settings, feature, [query])
+        if len(chosen) > 1:
+            raise QueryError(f"{feature} is several features; ask for the vector of one")
+        wanted = chosen[0].feature
+        metric = chosen[0].metric if ":" in chosen[0].name else None
+        held = space_of(to, wanted, metric).map if to else np.asarray
+        liked, _ = describer.describe_all(generation, [(query, 1.0)], [], chosen)
+        return np.asarray(held(liked[0].vectors[wanted.name][None].astype(wanted.dtype, copy=False))[0])
 
     def search(
         self,

@@ -16,6 +16,7 @@ import click
 from imrec_core.errors import ImrecError
 from imrec_core.lake import Lake
 from imrec_dagster.duplicates import compare, duplicates
+from imrec_dagster.export import export
 from imrec_dagster.measuring import evaluate
 from imrec_dagster.options import json_option, lake_option, show
 from imrec_dagster.searching import search
@@ -100,6 +101,7 @@ def ui(port: int, lake: str) -> None:
 imrec.add_command(search)
 imrec.add_command(duplicates)
 imrec.add_command(compare)
+imrec.add_command(export)
 
 
 # -- measuring ----------------------------------------------------------------------------------------------

@@ -81,7 +81,11 @@ LAYERS = (
     ("judging",),  # how good the answers are, by labels
     ("breadth", "copy_protocol", "pairs_judged"),  # how much graphs find; how good answers are, by copies, by pairs
     ("tuning", "fusion_judged"),  # weights that make them better; which fusion does
-    ("search", "status", "docs", "evaluate"),  # what is asked of a lake, and of the declarations
+    ("export.spaces", "export.folder"),  # how other tools hold vectors; what a folder of an export holds
+    ("export.selection",),  # what is exported, block by block
+    ("export.parts",),  # Parquet and CSV
+    ("export.faiss", "export.lance", "export.qdrant"),
+    ("search", "status", "docs", "evaluate", "export"),  # what is asked of a lake, and of the declarations
 )
 LEVEL = {f"imrec_core.{name}": level for level, layer in enumerate(LAYERS) for name in layer}
 

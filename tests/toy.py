@@ -146,7 +146,9 @@ def write_tables(
     arrays["image_id"] = ids
     for name, matrix in vectors.items():
         feature = find_feature(name)
-        table = pa.table([ids, tables.to_vectors(matrix.astype(feature.dtype))], schema=feature.schema)
+        ones = pa.array([1] * count)
+        beside = [ones.cast(feature.schema.field(other).type) for other in feature.columns]
+        table = pa.table([ids, tables.to_vectors(matrix.astype(feature.dtype)), *beside], schema=feature.schema)
         lake.write_table(lake.feature_path(name, shard), table, feature_made_from(shard, version, feature))
     columns = [arrays.get(field.name, pa.nulls(count, field.type)) for field in tables.IMAGES]
     images = pa.table(columns, schema=tables.IMAGES)

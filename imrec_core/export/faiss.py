@@ -1,0 +1,111 @@
+"""FAISS: an index for each feature, beside a Parquet of the rows."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from imrec_core.errors import BadExport, MissingDependency
+from imrec_core.export.folder import moved_into_place
+from imrec_core.export.parts import Progress, write_parquet
+from imrec_core.export.selection import Column, Selection
+from imrec_core.scan import Matrix
+
+LINKS, BREADTH = 16, 100  # of a graph, as `IndexParams` has them
+
+
+def check() -> None:
+    """Refuse to begin without the library.
+
+    Raises:
+        MissingDependency: faiss is not installed.
+    """
+    if find_spec("faiss") is None:
+        raise MissingDependency("faiss", extra="faiss")
+
+
+def write_faiss(selection: Selection, folder: Path, progress: Progress, *, hnsw: bool = False) -> int:
+    """Write the files that are not there; returns how many were. Ids are places in the rows, from 0.
+
+    Args:
+        hnsw: A graph instead of a flat index, for what is no hash; all vectors of a feature are in memory at a time.
+    """
+    there = write_parquet(replace(selection, columns=()), folder, progress)
+    for column in selection.columns:
+        path = folder / f"{column.name}.faiss"
+        if path.exists():
+            there += 1
+            continue
+        with moved_into_place(path) as temporary:
+            if hnsw and column.space.distance in ("L2", "inner product"):
+                _write_graph(selection, column, temporary)
+            else:
+                _write_flat(selection, column, temporary)
+        progress(f"{path.name}: {column.space.distance} of {len(selection)} vectors")
+    return there
+
+
+def _blocks(selection: Selection, column: Column) -> Iterator[Matrix]:
+    step = replace(selection, columns=(column,)).step()
+    kind = np.uint8 if column.space.distance == "Hamming" else np.float32
+    for first in range(0, len(selection), step):
+        yield np.ascontiguousarray(selection.vectors(column, slice(first, min(first + step, len(selection)))), kind)
+
+
+def _write_flat(selection: Selection, column: Column, path: Path) -> None:
+    """Write a flat index without holding it: what FAISS writes of one vector, made to say how many follow."""
+    import faiss
+
+    is_binary = column.space.distance == "Hamming"
+    with path.open("wb") as file:
+        file.write(_head(faiss, column, path, len(selection)))
+        for block in _blocks(selection, column):
+            _write(file, block)
+    read = faiss.read_index_binary if is_binary else faiss.read_index
+    index = read(str(path), faiss.IO_FLAG_MMAP)
+    if (index.ntotal, index.d) != (len(selection), column.width * (8 if is_binary else 1)):
+        raise BadExport(f"faiss {faiss.__version__} writes files in another way than is known here; use 1.15")
+
+
+def _write(file: BinaryIO, block: Matrix) -> None:
+    file.write(block.data.cast("B"))
+
+
+def _head(faiss: Any, column: Column, path: Path, count: int) -> bytes:
+    one = np.ones((1, column.width), np.uint8 if column.space.distance == "Hamming" else np.float32)
+    if column.space.distance == "Hamming":
+        index, at = faiss.IndexBinaryFlat(8 * column.width), 12  # after the kind, dims and bytes of a hash
+        index.add(one)
+        faiss.write_index_binary(index, str(path))
+    else:
+        index, at = faiss.IndexFlat(column.width, _metric(faiss, column)), 8  # after the kind and dims
+        index.add(one)
+        faiss.write_index(index, str(path))
+    head = bytearray(path.read_bytes()[: -one.nbytes])
+    head[at : at + 8] = struct.pack("<q", count)
+    head[-8:] = struct.pack("<q", count * column.width)
+    return bytes(head)
+
+
+def _write_graph(selection: Selection, column: Column, path: Path) -> None:
+    import faiss
+
+    index = faiss.IndexHNSWFlat(column.width, LINKS, _metric(faiss, column))
+    index.hnsw.efConstruction = BREADTH
+    for block in _blocks(selection, column):
+        index.add(block)
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        raise OSError(f"{error}".splitlines()[0]) from error
+
+
+def _metric(faiss: Any, column: Column) -> int:
+    kinds = {"L2": faiss.METRIC_L2, "inner product": faiss.METRIC_INNER_PRODUCT, "L1": faiss.METRIC_L1}
+    return int(kinds[column.space.distance])

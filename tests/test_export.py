@@ -7,7 +7,9 @@ import errno
 import json
 import re
 import shutil
+import sqlite3
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from tests import toy
 
 DOC = (Path(__file__).parent.parent / "docs" / "export.md").read_text("utf-8")
 LIBRARIES = {"faiss": "faiss", "lance": "lance", "qdrant": "qdrant_client"}
+PICTURES = 150
 KINDS = ("efficientnet_lite0", "rgb_histogram", "phash", "pdq")  # float16, float32, 64 bits, 256 bits
 
 
@@ -48,22 +51,22 @@ def each(*targets: str) -> Any:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory) -> Lake:
-    """Three hundred pictures that never were, in one feature of each dtype, with columns of a person's own."""
+    """A hundred and fifty pictures that never were, in one feature of each dtype, with columns of a person's own."""
     rng = np.random.default_rng(3)
     root = tmp_path_factory.mktemp("export")
     vectors = {
-        "efficientnet_lite0": rng.normal(size=(300, 1280)).astype(np.float16),
-        "rgb_histogram": rng.dirichlet(np.full(512, 0.05), size=300).astype(np.float32),
-        "phash": rng.integers(0, 2**64, (300, 1), dtype=np.uint64),
-        "pdq": rng.integers(0, 2**64, (300, 4), dtype=np.uint64),
-        "edge_histogram": rng.dirichlet(np.full(80, 0.2), size=300).astype(np.float32),
+        "efficientnet_lite0": rng.normal(size=(PICTURES, 1280)).astype(np.float16),
+        "rgb_histogram": rng.dirichlet(np.full(512, 0.05), size=PICTURES).astype(np.float32),
+        "phash": rng.integers(0, 2**64, (PICTURES, 1), dtype=np.uint64),
+        "pdq": rng.integers(0, 2**64, (PICTURES, 4), dtype=np.uint64),
+        "edge_histogram": rng.dirichlet(np.full(80, 0.2), size=PICTURES).astype(np.float32),
     }
-    names = [f'{i}, "ü"\n.jpg' if i == 5 else f"{i}.jpg" for i in range(300)]
+    names = [f'{i}, "ü"\n.jpg' if i == 5 else f"{i}.jpg" for i in range(PICTURES)]
     lake = toy.vector_lake(root / "lake", vectors, names=names)
     with (root / "own.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "rating", "caption"])
-        rows.writerows([[f"{i}.jpg", i % 7, f"it's, {i}"] for i in range(200, 300)])
+        rows.writerows([[f"{i}.jpg", i % 7, f"it's, {i}"] for i in range(100, PICTURES)])
     pq.write_table(
         pa.table({"path": [f"{i}.jpg" for i in range(10)], "tags": [["a", f"b{i}"] for i in range(10)]}),
         root / "tags.parquet",
@@ -149,12 +152,12 @@ def expected(target: str, generation: Any, name: str) -> np.ndarray:
 
 
 @each()
-@pytest.mark.parametrize("part_rows", [PART_ROWS, 100, 77])
+@pytest.mark.parametrize("part_rows", [PART_ROWS, 50, 37])
 def test_vectors_of_every_dtype_are_those_of_the_generation(lake, rec, tmp_path, monkeypatch, target, part_rows):
     needs(target)
     monkeypatch.setattr(selection_module, "BLOCK_BYTES", 4 * 2000 * 30)  # some thirty rows
     report = export(lake, tmp_path / "out", target, by=KINDS, part_rows=part_rows)
-    assert (report.rows, report.kept, report.replaced, tuple(report.features)) == (300, 0, False, KINDS)
+    assert (report.rows, report.kept, report.replaced, tuple(report.features)) == (PICTURES, 0, False, KINDS)
     for name in KINDS:
         held = held_in(target, tmp_path / "out", name)
         wanted = expected(target, rec.generation, name)
@@ -169,7 +172,7 @@ def test_vectors_of_every_dtype_are_those_of_the_generation(lake, rec, tmp_path,
 @each()
 def test_rows_are_those_of_the_generation_with_columns_of_ones_own(lake, rec, tmp_path, target):
     needs(target)
-    export(lake, tmp_path / "out", target, by=["rgb_histogram"], part_rows=128)
+    export(lake, tmp_path / "out", target, by=["rgb_histogram"], part_rows=64)
     wanted = rec.generation.rows
     assert {"rating", "caption", "tags"} <= set(wanted.column_names)
     if target in ("parquet", "faiss"):
@@ -195,10 +198,10 @@ def test_rows_are_those_of_the_generation_with_columns_of_ones_own(lake, rec, tm
 def test_condition_keeps_the_rows_for_which_it_holds(lake, rec, tmp_path, monkeypatch, target):
     needs(target)
     monkeypatch.setattr(selection_module, "BLOCK_BYTES", 4 * 512 * 30)
-    where = "rating >= 3 AND row % 2 = 0"
+    where = "rating >= 1 AND row % 2 = 0"
     kept = rec.generation.filter.rows(where)
-    assert 20 < len(kept) < 100
-    report = export(lake, tmp_path / "out", target, by=["rgb_histogram"], where=where, part_rows=25)
+    assert 15 < len(kept) < 50
+    report = export(lake, tmp_path / "out", target, by=["rgb_histogram"], where=where, part_rows=7)
     assert report.rows == len(kept)
     held = held_in(target, tmp_path / "out", "rgb_histogram")
     np.testing.assert_allclose(held, expected(target, rec.generation, "rgb_histogram")[kept], atol=1e-6)
@@ -229,11 +232,14 @@ def test_parquet_is_read_by_duckdb_and_polars(lake, rec, tmp_path):
     import duckdb
     import polars as pl
 
-    export(lake, tmp_path / "out", "parquet", part_rows=128)
+    export(lake, tmp_path / "out", "parquet", part_rows=64)
     files = str(tmp_path / "out" / "rows-*.parquet")
-    assert duckdb.sql(f"SELECT count(*), sum(rating) FROM '{files}'").fetchall()[0][0] == 300
+    made_from = json.loads(pq.read_schema(tmp_path / "out" / "rows-00001.parquet").metadata[b"imrec"])
+    assert made_from["generation"] == "000001"
+    assert made_from["features"]["phash"] == {"dims": 64, "dtype": "uint64"}
+    assert duckdb.sql(f"SELECT count(*), sum(rating) FROM '{files}'").fetchall()[0][0] == PICTURES
     frame = pl.read_parquet(files)
-    assert frame.shape[0] == 300 and frame["rgb_histogram"].dtype == pl.Array(pl.Float32, 512)
+    assert frame.shape[0] == PICTURES and frame["rgb_histogram"].dtype == pl.Array(pl.Float32, 512)
 
 
 def test_graph_of_faiss_finds_what_is_nearest(lake, rec, tmp_path):
@@ -243,10 +249,10 @@ def test_graph_of_faiss_finds_what_is_nearest(lake, rec, tmp_path):
     export(lake, tmp_path / "out", "faiss", by=["rgb_histogram", "efficientnet_lite0", "phash"], hnsw=True)
     for name in ("rgb_histogram", "efficientnet_lite0"):
         index = faiss.read_index(str(tmp_path / "out" / f"{name}.faiss"))
-        assert isinstance(index, faiss.IndexHNSWFlat) and index.ntotal == 300
+        assert isinstance(index, faiss.IndexHNSWFlat) and index.ntotal == PICTURES
         queries = np.stack([rec.vector(at(rec, row), name, to="faiss") for row in range(50)])
         assert (index.search(queries, 1)[1][:, 0] == np.arange(50)).mean() > 0.95
-    assert faiss.read_index_binary(str(tmp_path / "out" / "phash.faiss")).ntotal == 300
+    assert faiss.read_index_binary(str(tmp_path / "out" / "phash.faiss")).ntotal == PICTURES
 
 
 def at(rec: Recommender, row: int) -> ImageId:
@@ -364,16 +370,16 @@ def state(out: Path) -> dict[str, int]:
 @pytest.mark.parametrize("blocks", [0, 3, 5])
 def test_killed_export_goes_on_and_is_the_same_in_the_end(lake, rec, tmp_path, monkeypatch, target, blocks):
     needs(target)
-    how = {"by": ["rgb_histogram", "phash"], "part_rows": 100}
-    monkeypatch.setattr(selection_module, "_MOST_ROWS", 40)  # so that a part has three blocks
+    how = {"by": ["rgb_histogram", "phash"], "part_rows": 50}
+    monkeypatch.setattr(selection_module, "_MOST_ROWS", 20)  # so that a part has three blocks
     with monkeypatch.context() as deadly, pytest.raises((Killed, OSError, BadExport)):  # Lance makes an error of it
         kill_after(deadly, blocks)
         export(lake, tmp_path / "out", target, **how)
     assert json.loads((tmp_path / "out" / "export.json").read_text())["complete"] is False
     before = state(tmp_path / "out")
     report = export(lake, tmp_path / "out", target, **how)
-    assert report.rows == 300
-    assert report.kept == {0: 0, 3: 80, 5: 160}[blocks] if target == "qdrant" else blocks // 3
+    assert report.rows == PICTURES
+    assert report.kept == ({0: 0, 3: 40, 5: 80}[blocks] if target == "qdrant" else blocks // 3)
     for name in how["by"]:
         held = held_in(target, tmp_path / "out", name)
         np.testing.assert_allclose(held, expected(target, rec.generation, name), atol=1e-6)
@@ -406,22 +412,22 @@ def test_killed_faiss_index_is_made_again_and_the_others_stay(lake, tmp_path, mo
 @each()
 def test_the_same_export_again_writes_nothing(lake, tmp_path, target):
     needs(target)
-    first = export(lake, tmp_path / "out", target, by=["phash"], part_rows=100)
+    first = export(lake, tmp_path / "out", target, by=["phash"], part_rows=50)
     before = state(tmp_path / "out")
-    again = export(lake, tmp_path / "out", target, by=["phash"], part_rows=100)
+    again = export(lake, tmp_path / "out", target, by=["phash"], part_rows=50)
     assert again.kept == again.parts == first.parts and not again.replaced
     changed = {name for name, when in state(tmp_path / "out").items() if before.get(name) != when}
     assert changed <= {"export.json", ".export.lock", "qdrant/.lock"}
 
 
 @each()
-@pytest.mark.parametrize("other", [{"by": ["pdq"]}, {"where": "row < 20"}, {"part_rows": 50}], ids=str)
+@pytest.mark.parametrize("other", [{"by": ["pdq"]}, {"where": "row < 20"}, {"part_rows": 40}], ids=str)
 def test_other_options_start_anew_and_leave_what_is_not_theirs(lake, rec, tmp_path, target, other):
     needs(target)
     out = tmp_path / "out"
-    export(lake, out, target, by=["phash"], part_rows=100)
+    export(lake, out, target, by=["phash"], part_rows=50)
     (out / "note.txt").write_text("mine")
-    how = {"by": ["phash"], "part_rows": 100} | other
+    how = {"by": ["phash"], "part_rows": 50} | other
     report = export(lake, out, target, **how)
     assert report.replaced and report.kept == 0 and (out / "note.txt").read_text() == "mine"
     (name,) = how["by"]
@@ -443,13 +449,13 @@ def test_another_target_and_another_generation_start_anew(new_lake, tmp_path):
 
 def test_kill_while_the_old_export_is_removed_starts_anew(lake, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    export(lake, out, "parquet", by=["phash"], part_rows=100)
+    export(lake, out, "parquet", by=["phash"], part_rows=50)
     with monkeypatch.context() as deadly, pytest.raises(Killed):
         deadly.setattr(folder_module, "_remove", lambda *_: (_ for _ in ()).throw(Killed))
-        export(lake, out, "parquet", by=["pdq"], part_rows=100)
+        export(lake, out, "parquet", by=["pdq"], part_rows=50)
     for by in (["pdq"], ["phash"]):  # neither the new nor the old one takes what is there for its own
         copied = shutil.copytree(out, tmp_path / by[0])
-        assert export(lake, copied, "parquet", by=by, part_rows=100).kept == 0
+        assert export(lake, copied, "parquet", by=by, part_rows=50).kept == 0
         assert by[0] in rows_of(copied).column_names
 
 
@@ -478,17 +484,24 @@ def many(tmp_path_factory) -> Lake:
     return lake
 
 
-@each("parquet", "csv", "faiss", "lance")
-@pytest.mark.parametrize("where", [None, "row % 10 <> 0"])
-def test_export_holds_a_few_blocks_whatever_the_number_of_rows(many, tmp_path, monkeypatch, target, where):
-    """Twelve blocks at most, as docs/export.md says of those of full size; here of a sixteenth, of 30 MB."""
+@pytest.mark.parametrize(
+    ("target", "where", "rows"),
+    [
+        ("parquet", None, ROWS),
+        ("parquet", "row % 10 <> 0", 27_000),
+        ("csv", "row % 10 = 0", 3_000),  # tracemalloc makes it slow
+        ("faiss", None, ROWS),
+        ("faiss", "row % 10 <> 0", 27_000),
+        ("lance", "row % 10 <> 0", 27_000),
+    ],
+)
+def test_export_holds_a_few_blocks_whatever_the_number_of_rows(many, tmp_path, monkeypatch, target, where, rows):
+    """Ten, of full size 160 MB of the 250 in docs/export.md. Here they are a sixteenth, and the matrix is 30 MB."""
     needs(target)
     block = BLOCK_BYTES // 16
     monkeypatch.setattr(selection_module, "BLOCK_BYTES", block)
     monkeypatch.setattr(selection_module, "_MOST_ROWS", 8192 // 16)
     by = ["hsv_histogram", "phash"]
-    if target == "csv":  # a fifth, as tracemalloc makes it slow
-        where = "row % 5 = 0"
     export(many, tmp_path / "first", target, by=by, where="row < 2000", part_rows=500)  # what is read once is kept
     default = pa.default_memory_pool()
     pool = pa.proxy_memory_pool(default)
@@ -496,14 +509,12 @@ def test_export_holds_a_few_blocks_whatever_the_number_of_rows(many, tmp_path, m
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        assert export(many, tmp_path / "out", target, by=by, where=where).rows >= (6_000 if target == "csv" else 27_000)
+        assert export(many, tmp_path / "out", target, by=by, where=where).rows == rows
         held = tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
         pa.set_memory_pool(default)
-    print(target, where, held / 1e6, pool.max_memory() / 1e6)
-    assert held <= 12 * block
-    assert pool.max_memory() <= 12 * block + 60 * ROWS  # the pages of the rows that are being read
+    assert held + pool.max_memory() <= 10 * block
 
 
 def test_lance_of_many_rows_gets_an_index_once(many, tmp_path):
@@ -574,6 +585,31 @@ def test_place_that_is_something_else_is_refused_and_left_alone(lake, tmp_path):
     assert (tmp_path / "full" / "rows-00000.csv").read_text() == (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("said", ["IO error: No space left on device (os error 28)", "database or disk is full"])
+def test_full_disk_is_told_where_a_library_gives_no_number(said):
+    with pytest.raises(StorageFull, match="give the same command again"), folder_module.told("out"):
+        raise OSError(said)
+
+
+def test_index_or_points_that_find_no_space_are_told(lake, tmp_path, monkeypatch):
+    def full(error: Exception) -> Callable[..., None]:
+        def failing(*_: object, **__: object) -> None:
+            raise error
+
+        return failing
+
+    needs("faiss")
+    monkeypatch.setattr("faiss.write_index", full(RuntimeError("write error:\nNo space left on device")))
+    for hnsw in (False, True):
+        with pytest.raises(StorageFull):
+            export(lake, tmp_path / "faiss", "faiss", by=["rgb_histogram"], hnsw=hnsw)
+    assert not list((tmp_path / "faiss").glob(".writing*"))
+    needs("qdrant")
+    monkeypatch.setattr(qdrant_module, "upsert", full(sqlite3.OperationalError("database or disk is full")))
+    with pytest.raises(StorageFull):
+        export(lake, tmp_path / "qdrant", "qdrant", by=["phash"])
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
 def test_full_disk_and_one_that_may_not_be_written_are_told(lake, tmp_path, monkeypatch, number):
     def failing(*_):
@@ -626,7 +662,7 @@ def test_qdrant_goes_on_within_a_collection_and_deletes_that_of_another_export(l
     needs("qdrant")
     place, facts = str(tmp_path / "qdrant"), {"generation": "1"}
     generation = open_generation(lake)
-    chosen = selection_module.select(generation, "qdrant", ["phash"], part_rows=100)
+    chosen = selection_module.select(generation, "qdrant", ["phash"], part_rows=50)
     monkeypatch.setattr(selection_module, "BLOCK_BYTES", 4 * 64 * 20 * 20)
     asked: list[slice] = []
     upsert = qdrant_module.upsert
@@ -640,7 +676,7 @@ def test_qdrant_goes_on_within_a_collection_and_deletes_that_of_another_export(l
         deadly.setattr(qdrant_module, "upsert", dying)
         qdrant_module.write_qdrant(chosen, place, "imrec", facts, print)
     assert qdrant_module.write_qdrant(chosen, place, "imrec", facts, print) == 110  # a block before the last
-    assert qdrant_module.write_qdrant(chosen, place, "imrec", facts, print) == 300
+    assert qdrant_module.write_qdrant(chosen, place, "imrec", facts, print) == PICTURES
     assert qdrant_module.write_qdrant(chosen, place, "imrec", {"generation": "2"}, print) == 0
 
 

@@ -67,7 +67,7 @@ class ExportReport:
             unit = "points" if self.to == "qdrant" else "parts"
             lines.append(f"{self.kept} of {self.parts} {unit} were there from before")
         lines += [f"  {name}{f', by {distance}' if distance else ''}" for name, distance in self.features.items()]
-        size = f"{self.byte_size / 1e6:.1f} MB, " if self.byte_size else ""
+        size = f"{self.byte_size / 1e6:.3g} MB, " if self.byte_size else ""
         return "\n".join([*lines, f"{size}{self.seconds:.1f} s; to search there see docs/export.md"])
 
 

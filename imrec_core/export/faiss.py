@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,7 +68,7 @@ def _write_flat(selection: Selection, column: Column, path: Path) -> None:
         for block in _blocks(selection, column):
             _write(file, block)
     read = faiss.read_index_binary if is_binary else faiss.read_index
-    index = read(str(path), faiss.IO_FLAG_MMAP)
+    index = read(str(path), faiss.IO_FLAG_MMAP_IFC)  # IO_FLAG_MMAP would read flat vectors all the same (1.15)
     if (index.ntotal, index.d) != (len(selection), column.width * (8 if is_binary else 1)):
         raise BadExport(f"faiss {faiss.__version__} writes files in another way than is known here; use 1.15")
 
@@ -82,11 +82,11 @@ def _head(faiss: Any, column: Column, path: Path, count: int) -> bytes:
     if column.space.distance == "Hamming":
         index, at = faiss.IndexBinaryFlat(8 * column.width), 12  # after the kind, dims and bytes of a hash
         index.add(one)
-        faiss.write_index_binary(index, str(path))
+        _save(faiss.write_index_binary, index, path)
     else:
         index, at = faiss.IndexFlat(column.width, _metric(faiss, column)), 8  # after the kind and dims
         index.add(one)
-        faiss.write_index(index, str(path))
+        _save(faiss.write_index, index, path)
     head = bytearray(path.read_bytes()[: -one.nbytes])
     head[at : at + 8] = struct.pack("<q", count)
     head[-8:] = struct.pack("<q", count * column.width)
@@ -100,10 +100,14 @@ def _write_graph(selection: Selection, column: Column, path: Path) -> None:
     index.hnsw.efConstruction = BREADTH
     for block in _blocks(selection, column):
         index.add(block)
+    _save(faiss.write_index, index, path)
+
+
+def _save(write: Callable[[Any, str], None], index: Any, path: Path) -> None:
     try:
-        faiss.write_index(index, str(path))
-    except RuntimeError as error:
-        raise OSError(f"{error}".splitlines()[0]) from error
+        write(index, str(path))
+    except RuntimeError as error:  # whose text says what the system said
+        raise OSError(" ".join(str(error).split())) from error
 
 
 def _metric(faiss: Any, column: Column) -> int:

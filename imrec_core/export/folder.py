@@ -111,8 +111,9 @@ def told(out: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # Lance passes on what Rust says, without a number.
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        # Libraries pass on what Rust, C++ or SQLite says, without a number.
+        is_full = "No space left" in str(error) or "disk is full" in str(error)
+        if is_full or error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(
                 f"no space left on the disk of {out}; free some and give the same command again (what is done is kept)"
             ) from error

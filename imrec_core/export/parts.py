@@ -24,13 +24,19 @@ _TEXT = 0.1  # of a full block: numbers as text take ten times as much
 def write_parquet(selection: Selection, folder: Path, progress: Progress) -> int:
     """Write the parts that are not there; returns how many were.
 
-    A vector is a list of fixed size in the stored dtype, a 64-bit hash one `uint64`.
+    A vector is a list of fixed size in the stored dtype, a 64-bit hash one `uint64`. The metadata says of what it is.
     """
+    of = {column.name: column.facts() for column in selection.columns}
+    made_from = json.dumps({"generation": selection.generation.id, "features": of})
 
     def opened(path: Path, schema: pa.Schema) -> AbstractContextManager[Any]:
         words = [f.name for f in schema if not pa.types.is_fixed_size_list(f.type)]
         return pq.ParquetWriter(  # type: ignore[no-any-return]
-            path, schema, compression="zstd", use_dictionary=words, write_statistics=words
+            path,
+            schema.with_metadata({"imrec": made_from}),
+            compression="zstd",
+            use_dictionary=words,
+            write_statistics=words,
         )
 
     return _write_parts(selection, folder, "parquet", opened, lambda table: table, 1.0, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -67,7 +68,8 @@ def _opened(place: str, api_key: str | None) -> Iterator[Any]:
     is_url = "://" in place
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that a folder is for few points, which docs/export.md says
+            if not is_url:  # that a folder is for few points, which docs/export.md says
+                warnings.simplefilter("ignore", UserWarning)
             if is_url:
                 client = QdrantClient(url=place, api_key=api_key, timeout=_SECONDS, check_compatibility=False)
             else:
@@ -80,6 +82,8 @@ def _opened(place: str, api_key: str | None) -> Iterator[Any]:
         raise BadExport(f"Qdrant at {place} cannot be reached ({_line(error)}); is it running?") from error
     except (ApiException, ValueError, RuntimeError) as error:
         raise BadExport(f"Qdrant at {place}: {_line(error)}") from error
+    except sqlite3.Error as error:  # in which a folder holds its points
+        raise OSError(_line(error)) from error
 
 
 def _line(error: Exception) -> str:

@@ -170,6 +170,8 @@ def select(
     taken = sorted({name.lower() for name in names} & {name.lower() for name in of_rows})
     if taken and to in ("parquet", "csv", "lance"):
         raise BadExport(f"a column of yours is called {taken[0]!r}, like the feature; rename it, or leave that out")
+    for name in names:
+        generation.matrix(name)  # mapped now: it stays readable when later builds remove the generation
     kept = generation.filter.rows(where) if where is not None else None
     if kept is not None and not len(kept):
         raise BadExport(f"no image is left by the condition {where!r}; nothing was exported")

@@ -376,6 +376,9 @@ def test_killed_export_goes_on_and_is_the_same_in_the_end(lake, rec, tmp_path, m
         kill_after(deadly, blocks)
         export(lake, tmp_path / "out", target, **how)
     assert json.loads((tmp_path / "out" / "export.json").read_text())["complete"] is False
+    (tmp_path / "out" / ".writing-0-rows-00002.parquet").write_bytes(b"PAR1")  # as SIGKILL leaves it
+    if target == "lance" and blocks:
+        (tmp_path / "out" / "images.lance" / "data" / "0123456789abcdef.lance").write_bytes(b"half")
     before = state(tmp_path / "out")
     report = export(lake, tmp_path / "out", target, **how)
     assert report.rows == PICTURES
@@ -387,7 +390,7 @@ def test_killed_export_goes_on_and_is_the_same_in_the_end(lake, rec, tmp_path, m
     if target in ("parquet", "csv", "faiss"):
         whole = [name for name in before if name.startswith("rows-")]
         assert [after[name] for name in whole] == [before[name] for name in whole]
-    assert not [name for name in after if "writing" in name]
+    assert not [name for name in after if "writing" in name or "0123456789abcdef" in name]
     assert json.loads((tmp_path / "out" / "export.json").read_text())["complete"] is True
 
 

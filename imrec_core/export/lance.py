@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def write_lance(selection: Selection, folder: Path, progress: Progress) -> int:
                 num_partitions=-(-len(selection) // _CLUSTER),
             )
             progress(f"index of {column.name}")
+    # What a killed run wrote and did not commit; nobody else writes here meanwhile, so its age does not matter.
+    dataset.cleanup_old_versions(timedelta(0), delete_unverified=True)
     return there
 
 

@@ -450,6 +450,21 @@ def test_another_target_and_another_generation_start_anew(new_lake, tmp_path):
     assert report.replaced and report.rows == 9 == len(rows_of(out))
 
 
+@each()
+def test_generation_of_as_many_rows_that_says_something_else_starts_anew(new_lake, tmp_path, target):
+    needs(target)
+    lake = new_lake(6, ("phash",))
+    out = tmp_path / "out"
+    export(lake, out, target, by=["phash"])
+    picture = tmp_path / "photos" / "photo_002.jpg"
+    toy.write_photos(tmp_path / "others", [9])
+    picture.write_bytes((tmp_path / "others" / "photo_009.jpg").read_bytes())
+    toy.build(lake)
+    report = export(lake, out, target, by=["phash"])
+    assert report.replaced and report.kept == 0
+    np.testing.assert_array_equal(held_in(target, out, "phash"), expected(target, open_generation(lake), "phash"))
+
+
 def test_kill_while_the_old_export_is_removed_starts_anew(lake, tmp_path, monkeypatch):
     out = tmp_path / "out"
     export(lake, out, "parquet", by=["phash"], part_rows=50)

@@ -68,7 +68,7 @@ class Selection:
     """Rows and features of one generation.
 
     Attributes:
-        kept: Numbers of the rows, ascending; None for all.
+        kept: Numbers of the rows, ascending; None for all. Those of images that were removed are never among them.
         part_rows: Rows of a part, at most.
     """
 
@@ -172,7 +172,9 @@ def select(
         raise BadExport(f"a column of yours is called {taken[0]!r}, like the feature; rename it, or leave that out")
     for name in names:
         generation.matrix(name)  # mapped now: it stays readable when later builds remove the generation
-    kept = generation.filter.rows(where) if where is not None else None
+    kept = generation.live if generation.removed else None
+    if where is not None:
+        kept = generation.filter.rows(where)
     if kept is not None and not len(kept):
         raise BadExport(f"no image is left by the condition {where!r}; nothing was exported")
     return Selection(generation, tuple(columns), kept, part_rows)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core import measures
+from imrec_core import measures, scan
 from imrec_core.copy_protocol import edited
 from imrec_core.edits import COPY_PROTOCOL, Edit
 from imrec_core.errors import QueryError, UnknownName
@@ -23,7 +23,7 @@ from imrec_core.generation import Generation
 from imrec_core.judging import Labels
 from imrec_core.lake import Lake
 from imrec_core.measures import Estimate
-from imrec_core.ways import Way, all_distances, as_queries, chosen_ways, sample
+from imrec_core.ways import Way, as_queries, chosen_ways, sample
 
 MEASURES = {
     "map": "mean average precision",
@@ -139,7 +139,7 @@ def copies_task(
 
 def _scores(generation: Generation, way: Way, queries: Sequence[Any], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     feature, metric = way
-    scores = all_distances(metric, queries, generation.matrix(feature.name), rows)
+    scores = scan.distances(metric, queries, generation.matrix(feature.name), rows)
     calibration = generation.calibration(feature.name, metric.name)
     for of_query in scores:
         of_query[:] = calibration.score(of_query)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imrec_core import scan
 from imrec_core.features import Feature
 from imrec_core.fusion import FUSIONS, checked_weights
 from imrec_core.generation import Generation
@@ -22,7 +23,6 @@ MIX = "mix"
 
 _SEED = 20_26
 _DISTANCES = 16_000_000  # held at a time: 64 MB
-_BLOCK = 16_384  # rows held in float32 at a time
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Plan:
         count = len(next(iter(queries.values())))
         fused = {mix: np.zeros((count, len(rows))) for mix in self.mixes}
         for name, (feature, metric) in sorted(self.ways.items()):  # the order in which a search adds them
-            distances = all_distances(metric, queries[name], generation.matrix(feature.name), rows)
+            distances = scan.distances(metric, queries[name], generation.matrix(feature.name), rows)
             calibration = generation.calibration(feature.name, metric.name)
             for mix, weights in self.mixes.items():
                 if name not in weights:
@@ -170,22 +170,3 @@ def parts(queries: Rows, rows: int) -> Iterator[Rows]:
     """Queries in parts whose distances to so many rows fit into memory together."""
     step = max(1, _DISTANCES // max(rows, 1))
     yield from (queries[first : first + step] for first in range(0, len(queries), step))
-
-
-def all_distances(metric: Metric, queries: Sequence[Matrix], matrix: Matrix, rows: Rows) -> NDArray[np.float32]:
-    """Exact distances `(queries, rows)`; the matrix is read block by block, each block once.
-
-    Args:
-        queries: As the metric takes them.
-        matrix: Memory-mapped.
-        rows: Of the matrix, ascending.
-    """
-    out = np.empty((len(queries), len(rows)), np.float32)
-    every = len(rows) == len(matrix)  # then blocks are slices, not copies
-    for first in range(0, len(rows), _BLOCK):
-        part = slice(first, first + _BLOCK)
-        block = matrix[part] if every else matrix[rows[part]]
-        block = block if block.dtype == np.uint64 else np.asarray(block, np.float32)
-        for i, query in enumerate(queries):
-            out[i, part] = metric(query, block)
-    return out

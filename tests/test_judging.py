@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, ndcg_score
 
-from imrec_core import ways
+from imrec_core import scan, ways
 from imrec_core.errors import BadWeights, QueryError, UnknownName
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation
@@ -51,7 +51,7 @@ def generation(lake):
 
 def test_figures_are_those_of_plain_loops(generation, monkeypatch):
     monkeypatch.setattr(ways, "_DISTANCES", 40)  # two queries at a time
-    monkeypatch.setattr(ways, "_BLOCK", 4)
+    monkeypatch.setattr(scan, "BLOCK_BYTES", 4 * 512 * 4)
     (found,) = judge(generation, folder_labels(generation), by=["rgb_histogram"], k=3)
     vectors, labels = np.asarray(generation.matrix("rgb_histogram"), float), np.array(FOLDERS)
     distances = cdist(np.sqrt(vectors), np.sqrt(vectors))

@@ -26,7 +26,8 @@ from imrec_core.calibration import Calibration
 from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.features import FEATURES, Feature, known_features
 from imrec_core.freshness import declared_as
-from imrec_core.lake import GENERATION_FACTS, Lake, hold
+from imrec_core.lake import GENERATION_FACTS, Lake
+from imrec_core.locks import hold
 from imrec_core.metrics import METRICS, Metric
 from imrec_core.places import find_rows
 from imrec_core.scan import Queries

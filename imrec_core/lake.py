@@ -8,33 +8,22 @@ from __future__ import annotations
 import errno
 import functools
 import json
-import logging
 import os
 import shutil
-import socket
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
-from filelock import Timeout as LockTimeout
 from numpy.typing import NDArray
 
+from imrec_core import locks
 from imrec_core import settings as settings_module
 from imrec_core.errors import LakeError, MissingTable, SchemaMismatch, StorageFull
 from imrec_core.settings import Settings
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-log = logging.getLogger(__name__)
 
 LAKE_VERSION = 1  # goes up when an older imrec could no longer read the lake
 
@@ -269,33 +258,13 @@ class Lake:
         for path in (self.root / "generations").iterdir():
             old = path.is_dir() and path.name not in kept and not path.name.startswith(_TEMPORARY)
             if old:
-                _remove_unless_held(path)
+                locks.remove_unless_held(path, GENERATION_FACTS)
 
     # -- one at a time ----------------------------------------------------------------------------------
 
-    @contextmanager
-    def alone(self, work: str) -> Iterator[None]:
-        """Do some work that no other process does in this lake meanwhile; waits for one that does, and says so.
-
-        What has been done by then is seen by whoever waited. The lock of a process that is killed goes with it.
-
-        Args:
-            work: Names what is done, for example `generation`; safe in file names.
-        """
-        path = self.root / "locks" / work
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_suffix(".lock"))
-        try:
-            lock.acquire(timeout=0)
-        except LockTimeout:
-            log.warning("%s: waiting for %s, which is at work on: %s", self.root, _holder(path), work)
-            lock.acquire()
-        try:
-            with suppress(OSError):  # only for those who wait to say it
-                path.with_suffix(".holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
-            yield
-        finally:
-            lock.release()
+    def alone(self, work: str) -> AbstractContextManager[None]:
+        """Do some work that no other process does in this lake meanwhile; see `locks.alone`."""
+        return locks.alone(self.root / "locks" / work)
 
     # -- upkeep -----------------------------------------------------------------------------------------
 
@@ -400,39 +369,6 @@ def _moved_into_place(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
-
-
-def hold(path: Path) -> IO[bytes]:
-    """Open a file, so that whoever would remove its folder sees that it is read; until the file is closed.
-
-    Across the processes of one machine. Without `flock` nobody sees it, but what is open or mapped can still be read.
-    """
-    file = path.open("rb")
-    if fcntl is not None:
-        with suppress(OSError):  # some network disks know no locks
-            fcntl.flock(file, fcntl.LOCK_SH)
-    return file
-
-
-def _remove_unless_held(folder: Path) -> None:
-    """Remove a generation; who begins to read it meanwhile waits, and then finds it gone."""
-    with ExitStack() as held:
-        if fcntl is not None and (folder / GENERATION_FACTS).exists():
-            file = held.enter_context((folder / GENERATION_FACTS).open("rb"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
-            except OSError:  # as in `hold`
-                pass
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _holder(path: Path) -> str:
-    try:
-        return path.with_suffix(".holder").read_text() or "another process"
-    except OSError:
-        return "another process"
 
 
 def is_running(pid: int) -> bool:

@@ -15,7 +15,7 @@ ROOT = Path(imrec_core.__file__).parent.parent
 
 # Lowest first. A module imports from layers above its own line only; two in one line do not know each other.
 LAYERS = (
-    ("errors", "machine"),  # everything may fail; cores
+    ("errors", "machine", "locks"),  # everything may fail; cores; what processes keep from each other
     ("settings", "tables"),  # what lake.toml and the files may say
     ("lake", "mixes"),  # the only one that joins paths; weights of features by name
     (

@@ -21,8 +21,7 @@ import numpy as np
 import pytest
 
 import imrec_core
-from imrec_core import Lake, catalog
-from imrec_core import lake as lake_module
+from imrec_core import Lake, catalog, locks
 from imrec_core.errors import StaleIndex
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import IndexParams, build_generation
@@ -140,7 +139,7 @@ def test_disk_without_locks_is_read_and_swept_all_the_same(new_lake, monkeypatch
     def refuse(file, how):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lake_module.fcntl, "flock", refuse)
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
     with monkeypatch.context() as patch:
         patch.setattr(lake, "alone", lambda work: nullcontext())
         for m in (5, 6):
@@ -163,7 +162,7 @@ def test_whoever_opens_a_generation_that_is_being_removed_finds_it_gone(new_lake
         rmtree(folder, **options)
 
     rmtree = shutil.rmtree
-    monkeypatch.setattr(lake_module.shutil, "rmtree", remove)
+    monkeypatch.setattr(locks.shutil, "rmtree", remove)
     build_generation(lake, IndexParams(m=6))
     assert refused == ["000001"] and lake.generations() == ["000002", "000003"]
     with pytest.raises(StaleIndex, match=r"generation 000001: generation\.json cannot be read"):
@@ -189,7 +188,7 @@ class Warned(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.text, self._came = "", threading.Event()
-        logging.getLogger("imrec_core.lake").addHandler(self)
+        logging.getLogger("imrec_core.locks").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.text = record.getMessage()
@@ -197,7 +196,7 @@ class Warned(logging.Handler):
 
     def wait(self) -> str:
         assert self._came.wait(60), "no warning after a minute"
-        logging.getLogger("imrec_core.lake").removeHandler(self)
+        logging.getLogger("imrec_core.locks").removeHandler(self)
         return self.text
 
 

@@ -93,6 +93,16 @@ def test_generation_of_another_format_is_refused(lake):
     assert build_generation(lake, IndexParams(m=9)).id == "000003"
 
 
+@pytest.fixture
+def declared_in_order():
+    """What is taken out of the declarations and put back would come last among them, in tables too."""
+    saved = dict(FEATURES)
+    yield
+    FEATURES.clear()
+    FEATURES.update(saved)
+
+
+@pytest.mark.usefixtures("declared_in_order")
 def test_feature_that_this_program_lacks_is_no_obstacle_to_a_new_build(lake, monkeypatch):
     set_to(lake, features=("rgb_histogram",))
     monkeypatch.delitem(FEATURES, "phash")

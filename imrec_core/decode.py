@@ -8,12 +8,14 @@ unused fourth byte: Pillow keeps RGB that way, so the same memory serves Pillow,
 from __future__ import annotations
 
 import io
+import os
 import re
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -181,6 +183,23 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = 
         if picture is not None:
             return picture
     return _decode_with_pillow(data, max_pixels, min_side)
+
+
+def decode_file(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, min_side: int | None = None) -> Picture:
+    """Decode an image file as `decode` does its bytes; errors name the file.
+
+    Raises:
+        ImageTooLarge, TruncatedImage, UnreadableImage, UnsupportedFormat: The picture cannot be had.
+        TypeError: `path` is no path.
+    """
+    try:
+        return decode(Path(path).read_bytes(), max_pixels=max_pixels, min_side=min_side)
+    except OSError as error:
+        raise UnreadableImage(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL in the name
+        raise UnreadableImage(f"{str(path)!r}: {error}") from error
+    except ImageError as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def from_pillow(image: Image.Image) -> Pixels:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.catalog import image_id
-from imrec_core.decode import ImageBatch, decode, from_pillow
+from imrec_core.decode import ImageBatch, decode, decode_file, from_pillow
 from imrec_core.encoders import load_encoder
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
 from imrec_core.features import Feature, decoded_side
@@ -220,14 +220,7 @@ class Describer:
         if isinstance(query, bytes):
             return decode(query, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
         try:
-            data = Path(query).read_bytes()
-            return decode(data, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
-        except OSError as error:
-            raise UnreadableImage(f"{query}: {error.strerror or error}") from error
-        except ValueError as error:  # a NUL in the name
-            raise UnreadableImage(f"{query!r}: {error}") from error
-        except ImageError as error:
-            raise type(error)(f"{query}: {error}") from error
+            return decode_file(query, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
         except TypeError as error:
             raise QueryError(f"a query of type {type(query).__name__} is not understood") from error
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core import keypoints
-from imrec_core.decode import Picture, Pixels, decode, from_pillow
-from imrec_core.errors import ImageError, UnreadableImage
+from imrec_core.decode import Pixels, decode_file, from_pillow
+from imrec_core.errors import UnreadableImage
 from imrec_core.keypoints import Keypoints
 
 Points = NDArray[np.float64]
@@ -55,7 +55,7 @@ class Seen:
             pixels, name = _converted(shown), ""
             height, width = pixels.shape[:2]
         else:
-            picture, name = _decoded(shown), shown.name
+            picture, name = decode_file(shown, min_side=_LONGEST), shown.name
             pixels, width, height = picture.pixels, picture.width, picture.height
         return cls(np.ascontiguousarray(keypoints.bounded(pixels, _LONGEST)[..., :3]), width, height, name)
 
@@ -202,17 +202,6 @@ def _joined(centres: Points, shares: Points) -> tuple[Points, Points]:
 
 
 # -- opening ------------------------------------------------------------------------------------------------
-
-
-def _decoded(path: Path) -> Picture:
-    try:
-        return decode(path.read_bytes(), min_side=_LONGEST)
-    except OSError as error:
-        raise UnreadableImage(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:  # a NUL in the name
-        raise UnreadableImage(f"{str(path)!r}: {error}") from error
-    except ImageError as error:
-        raise type(error)(f"{path}: {error}") from error
 
 
 def _converted(image: Image.Image) -> Pixels:

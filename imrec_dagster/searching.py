@@ -80,11 +80,11 @@ def search(
     likes, unlikes = _queries(images)
     unlikes += [_query(word) for word in unlike]
     if each:
-        if sheet or explain or unlikes:
+        pool = how.pop("pool")  # of one like there is nothing to pool
+        if sheet or explain or unlikes or pool != "mean":
             raise click.UsageError(
-                "--each is for likes alone, each by itself; leave out --sheet, --explain, --unlike and -"
+                "--each is for likes alone, each by itself; leave out --sheet, --explain, --unlike, - and --pool"
             )
-        del how["pool"]  # of one like there is nothing to pool
         names = _files([word for word in images if word != "+"], recommender.lake)
         found = answers(recommender, names, (_query(name)[0] for name in names), how)
         if parquet:

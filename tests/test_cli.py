@@ -194,6 +194,8 @@ def test_each_of_nothing_and_with_unlikes_is_refused(imrec, gallery, tmp_path):
     assert "no image to search for" in complaint(imrec("search", "empty", "--each", "--lake", gallery.root))
     refused = imrec("search", photo(gallery), "--each", "--unlike", "x.jpg", "--lake", gallery.root)
     assert refused.status == 2 and "--each is for likes alone" in refused.err
+    pooled = imrec("search", photo(gallery), "--each", "--pool", "best", "--lake", gallery.root)
+    assert pooled.status == 2 and "leave out --sheet, --explain, --unlike, - and --pool" in pooled.err
 
 
 def flat(line: dict[str, object]) -> list[dict[str, object]]:

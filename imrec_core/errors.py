@@ -19,7 +19,8 @@
     │   ├── BadSettings       lake.toml says something that cannot be
     │   ├── BadSource         a source folder is missing, empty or holds no image
     │   ├── BadColumns        a file of your own columns cannot be joined to the images
-    │   └── StorageFull       the disk took no more
+    │   ├── StorageFull       the disk took no more
+    │   └── StorageFault      a disk or an object store failed in a way that may pass
     └── QueryError            the request cannot be answered
         ├── EmptyQuery        nothing was asked
         ├── BadExport         a generation cannot be written for another tool as asked
@@ -138,6 +139,10 @@ class BadColumns(LakeError):
 
 class StorageFull(LakeError):
     """The disk took no more; what was finished is kept."""
+
+
+class StorageFault(LakeError):
+    """A disk or an object store failed, again after some tries; later it may answer. What is finished is kept."""
 
 
 class QueryError(ImrecError):

@@ -13,14 +13,20 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
 
-from imrec_core.errors import BadSource, LakeError
+from imrec_core import objects
+from imrec_core.errors import BadSource, LakeError, StorageFault
 from imrec_core.lake import Lake, number_of, source_of
 from imrec_core.settings import Settings, Source
+from imrec_core.storage import AnyPath
 from imrec_core.tables import CATALOG
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 _HEIC = {"heic", "heif"}
 _TOGETHER = 50_000  # files of a scan that are held as Python objects
@@ -89,7 +95,7 @@ def shard_version(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def scan_source(source: Source, settings: Settings, *, leave_out: Path | None = None) -> pl.DataFrame:
+def scan_source(source: Source, settings: Settings, *, leave_out: AnyPath | None = None) -> pl.DataFrame:
     """All image files below a source's root, sorted by path; the columns of `tables.CATALOG`.
 
     Links to folders are followed until they lead back to a folder they came from. `leave_out` is a folder that
@@ -109,7 +115,7 @@ def scan_source(source: Source, settings: Settings, *, leave_out: Path | None = 
     return pl.concat(frames).sort("path", "image_id")
 
 
-def require_image(source: Source, settings: Settings, *, leave_out: Path | None = None) -> None:
+def require_image(source: Source, settings: Settings, *, leave_out: AnyPath | None = None) -> None:
     """Refuse a source without a single image file; looks no further than the first.
 
     Raises:
@@ -129,9 +135,9 @@ def find_images(folder: Path, settings: Settings) -> list[Path]:
     return sorted(folder / path for path, _, _ in _image_files(Source("", folder), settings, None))
 
 
-def _image_files(source: Source, settings: Settings, leave_out: Path | None) -> Iterator[tuple[str, int, int]]:
+def _image_files(source: Source, settings: Settings, leave_out: AnyPath | None) -> Iterator[tuple[str, int, int]]:
     """Relative path, size and mtime of each file that is to be taken."""
-    if not source.root.is_dir():
+    if isinstance(source.root, Path) and not source.root.is_dir():
         found = "is a file" if source.root.exists() else "does not exist"
         raise BadSource(f"source {source.name!r}: {source.root} {found}; give a folder with pictures")
     wanted = _wanted_extensions(settings)
@@ -141,6 +147,8 @@ def _image_files(source: Source, settings: Settings, leave_out: Path | None) -> 
                 yield path, size, mtime_ns
     except OSError as error:
         raise BadSource(f"source {source.name!r}: cannot list {error.filename}: {error.strerror}") from error
+    except StorageFault as error:
+        raise BadSource(f"source {source.name!r}: cannot be listed: {error}") from error
 
 
 def _wanted_extensions(settings: Settings) -> set[str]:
@@ -148,8 +156,12 @@ def _wanted_extensions(settings: Settings) -> set[str]:
     return wanted if importlib.util.find_spec("pillow_heif") else wanted - _HEIC
 
 
-def _walk(root: Path, settings: Settings, leave_out: Path | None) -> Iterator[tuple[str, int, int]]:
+def _walk(root: AnyPath, settings: Settings, leave_out: AnyPath | None) -> Iterator[tuple[str, int, int]]:
     """Relative POSIX path, size and mtime of every file below `root`."""
+    return _walk_disk(root, settings, leave_out) if isinstance(root, Path) else _walk_objects(root, settings, leave_out)
+
+
+def _walk_disk(root: Path, settings: Settings, leave_out: AnyPath | None) -> Iterator[tuple[str, int, int]]:
     stack: list[tuple[str, str, tuple[tuple[int, int], ...]]] = [(str(root), "", ())]
     while stack:
         folder, prefix, above = stack.pop()
@@ -173,12 +185,19 @@ def _walk(root: Path, settings: Settings, leave_out: Path | None) -> Iterator[tu
                     continue  # gone since the folder was listed
 
 
-def is_away(root: Path) -> bool:
-    """Whether a source's folder is missing or empty, as where a disk is not mounted."""
-    try:
-        return next(root.iterdir(), None) is None
-    except OSError:
-        return True
+def _walk_objects(root: UPath, settings: Settings, leave_out: AnyPath | None) -> Iterator[tuple[str, int, int]]:
+    """As `_walk` of a prefix of an object store. fsspec's own walk passes over folders that it fails to list."""
+    stack = [(root, "")]
+    while stack:
+        folder, prefix = stack.pop()
+        if str(folder) == str(leave_out):
+            continue
+        for entry in objects.listing(folder):
+            name = objects.name_of(entry)
+            if entry["type"] != "directory":
+                yield prefix + name, objects.size_of(entry), objects.time_of(entry)
+            elif settings.hidden or not name.startswith("."):
+                stack.append((folder / name, f"{prefix}{name}/"))
 
 
 def diff(lake: Lake, sources: tuple[str, ...] | None = None) -> CatalogDiff:

@@ -5,26 +5,25 @@ The key is a column `image_id`, or else `path`; beside an `image_id`, `path` is 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from imrec_core.errors import BadColumns
+from imrec_core.storage import AnyPath, read_bytes
 
 KEYS = ("image_id", "path")
 
 
-def read(file: Path) -> tuple[str, pa.Array, pa.Table]:
+def read(file: AnyPath) -> tuple[str, pa.Array, pa.Table]:
     """The name of the key, its values, none of them empty, and the other columns in the types of Parquet and SQL.
 
     Raises:
         BadColumns: The file cannot be read, has no key, or a type that SQL does not know.
     """
     try:
-        content = file.read_bytes()
+        content = read_bytes(file)
         is_parquet = content.startswith(b"PAR1") or file.suffix.lower() == ".parquet"
         table = pq.read_table(pa.BufferReader(content)) if is_parquet else _read_csv(content)
         table.validate(full=True)  # Parquet may hold strings that are no UTF-8, over which DuckDB stumbles
@@ -62,7 +61,7 @@ def _read_csv(content: bytes) -> pa.Table:
     return table
 
 
-def _plain(file: Path, table: pa.Table) -> pa.Table:
+def _plain(file: AnyPath, table: pa.Table) -> pa.Table:
     """The table in the types of Parquet and SQL."""
     fields = []
     for field in table.schema:
@@ -97,7 +96,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType | None:
     return kind if is_known else None
 
 
-def _checked_keys(file: Path, key: str, keys: pa.ChunkedArray) -> pa.Array:
+def _checked_keys(file: AnyPath, key: str, keys: pa.ChunkedArray) -> pa.Array:
     if not pa.types.is_string(keys.type):
         raise BadColumns(file, f"column {key!r} is {keys.type}; it must be text")
     empty = pc.equal(pc.fill_null(keys, ""), "")

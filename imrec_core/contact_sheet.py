@@ -11,8 +11,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from imrec_core.catalog import escaped
-from imrec_core.decode import decode
+from imrec_core.decode import decode_file
 from imrec_core.errors import ImageError
+from imrec_core.storage import AnyPath
 
 _CELL, _LABEL, _GAP = 200, 40, 8  # pixels
 _TITLE, _NAME = 17, 14  # heights of letters
@@ -23,7 +24,7 @@ PAPER, INK, FRAME = (255, 255, 255), (30, 30, 30), (200, 60, 40)
 class Cell:
     """One picture of a sheet: its file or the picture itself, and lines of text below."""
 
-    picture: Path | Image.Image
+    picture: AnyPath | Image.Image
     lines: tuple[str, ...]
     framed: bool = False
 
@@ -63,12 +64,12 @@ def _paste(sheet: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, x: int, y: 
         pen.rectangle((x - 3, y - 3, x + _CELL + 2, y + _CELL + 2), outline=FRAME, width=3)
 
 
-def _opened(picture: Path | Image.Image) -> Image.Image | None:
+def _opened(picture: AnyPath | Image.Image) -> Image.Image | None:
     if isinstance(picture, Image.Image):
         return picture.convert("RGB")
     try:
-        decoded = decode(picture.read_bytes(), min_side=_CELL)
-    except (OSError, ImageError):
+        decoded = decode_file(picture, min_side=_CELL)
+    except ImageError:
         return None
     return Image.fromarray(decoded.pixels[..., :3].copy())
 

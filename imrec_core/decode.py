@@ -15,7 +15,6 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -23,9 +22,10 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from imrec_core import exif
-from imrec_core.errors import DeclarationError, ImageError, ImageTooLarge, TruncatedImage, UnreadableImage
+from imrec_core import exif, storage
+from imrec_core.errors import DeclarationError, ImageError, ImageTooLarge, StorageFault, TruncatedImage, UnreadableImage
 from imrec_core.errors import UnsupportedFormat as Unsupported
+from imrec_core.storage import AnyPath
 
 if TYPE_CHECKING:
     from imrec_core.models import Preprocess
@@ -185,7 +185,9 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = 
     return _decode_with_pillow(data, max_pixels, min_side)
 
 
-def decode_file(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, min_side: int | None = None) -> Picture:
+def decode_file(
+    path: str | os.PathLike[str] | AnyPath, *, max_pixels: int = MAX_PIXELS, min_side: int | None = None
+) -> Picture:
     """Decode an image file as `decode` does its bytes; errors name the file.
 
     Raises:
@@ -193,7 +195,9 @@ def decode_file(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, m
         TypeError: `path` is no path.
     """
     try:
-        return decode(Path(path).read_bytes(), max_pixels=max_pixels, min_side=min_side)
+        return decode(storage.read_bytes(storage.place(path)), max_pixels=max_pixels, min_side=min_side)
+    except StorageFault as error:
+        raise UnreadableImage(str(error)) from error
     except OSError as error:
         raise UnreadableImage(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # a NUL in the name

@@ -25,6 +25,7 @@ from imrec_core.hits import Shown
 from imrec_core.lake import Lake
 from imrec_core.machine import available_cores
 from imrec_core.queries import Chosen, Described, ImageId, Query, Vectors
+from imrec_core.storage import AnyPath, is_remote, is_url, place
 from imrec_core.text import Text, encode_text
 
 _DECODED = 8  # pictures that are held at a time
@@ -40,7 +41,7 @@ class Describer:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self.settings = lake.settings()
-        self._roots = {name: os.path.join(root, "") for name, root in self.settings.sources.items()}
+        self._roots = {name: f"{root}/" for name, root in self.settings.sources.items()}
         self._min_side = decoded_side(lake)
         self._fits: dict[tuple[str, str], Arrays] = {}
         self._loading = threading.Lock()
@@ -101,14 +102,14 @@ class Describer:
         if isinstance(query, bytes | Text):
             return query
         try:
-            path, file = Path(os.path.abspath(query)), os.path.realpath(query)
+            file, full = _spelled_out(query)
         except (TypeError, ValueError):
             return id(query)  # of no known kind: refused where it is read
         for name, root in self.settings.sources.items():
-            if path.is_relative_to(os.path.abspath(root)):
-                identity = image_id(name, path.relative_to(os.path.abspath(root)).as_posix())
+            above = _spelled_out(root)[1].rstrip("/") + "/"
+            if full.startswith(above):
                 try:
-                    return "row", generation.row_of(identity)
+                    return "row", generation.row_of(image_id(name, full.removeprefix(above)))
                 except QueryError:  # a file that is not in this generation
                     continue
         return file
@@ -235,14 +236,21 @@ class Describer:
         if isinstance(query, ImageId):
             row = generation.row_of(query.value)
             source, path = (generation.rows[name][row].as_py() for name in ("source", "path"))
-            return Path(self.path(source, path))
+            return place(self.path(source, path))
         if isinstance(query, np.ndarray):
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
         if isinstance(query, Text):
             return None
         if isinstance(query, bytes):
             return Image.fromarray(np.ascontiguousarray(self._pixels(query)[..., :3]))
-        return query if isinstance(query, Image.Image) else Path(query)
+        return query if isinstance(query, Image.Image) else place(query)
+
+
+def _spelled_out(file: str | os.PathLike[str] | AnyPath) -> tuple[str, str]:
+    """A file without links, and as it is written but in full; equal where two spellings mean the same file."""
+    if is_remote(file) or (isinstance(file, str) and is_url(file)):
+        return str(file), str(file)
+    return os.path.realpath(file), Path(os.path.abspath(file)).as_posix()  # type: ignore[arg-type]
 
 
 def _is_picture(query: Query) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from imrec_core import keypoints
 from imrec_core.decode import Pixels, decode_file, from_pillow
 from imrec_core.errors import UnreadableImage
 from imrec_core.keypoints import Keypoints
+from imrec_core.storage import AnyPath
 
 Points = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class Seen:
     name: str = ""
 
     @classmethod
-    def of(cls, shown: Path | Image.Image) -> Seen:
+    def of(cls, shown: AnyPath | Image.Image) -> Seen:
         """A file, or a picture that is already open.
 
         Raises:
@@ -107,7 +107,7 @@ class Explanation:
     colours: tuple[SharedColour, ...] = ()
 
 
-def explanation(query: Path | Image.Image | None, hit: Path) -> Explanation:
+def explanation(query: AnyPath | Image.Image | None, hit: AnyPath) -> Explanation:
     """What a query, where there is a picture of it, and the file of a hit share.
 
     Raises:
@@ -116,7 +116,7 @@ def explanation(query: Path | Image.Image | None, hit: Path) -> Explanation:
     return _explained(None if query is None else Seen.of(query), Seen.of(hit))
 
 
-def best_explanation(queries: Sequence[Path | Image.Image], hit: Path) -> tuple[int, Explanation]:
+def best_explanation(queries: Sequence[AnyPath | Image.Image], hit: AnyPath) -> tuple[int, Explanation]:
     """Which of several queries has most keypoints that agree with the hit, the first of equals, and what they share.
 
     Raises:

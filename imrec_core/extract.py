@@ -15,6 +15,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from imrec_core import catalog, facts, tables
+from imrec_core import catalog, facts, objects, storage, tables
 from imrec_core.decode import ImageBatch, Picture, decode
 from imrec_core.errors import (
     BadSettings,
@@ -32,6 +33,7 @@ from imrec_core.errors import (
     ImageError,
     ImageTooLarge,
     MissingTable,
+    StorageFault,
     UnreadableImage,
 )
 from imrec_core.features import Feature, decoded_side
@@ -152,12 +154,14 @@ def extract_shards(
         report: ShardReport | None = None
         for _ in range(_PASSES):
             again = retry and report is None
-            work = next_pass(lake, shard, features, settings, device, retry=again)
-            if work is None:
+            if next_pass(lake, shard, features, settings, device, retry=again) is None:
                 break
-            known = known or KnownContent(lake)
-            with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+            with lake.alone(f"extract-{shard}"), threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow warns of odd files; the images table has the verdict
+                work = next_pass(lake, shard, features, settings, device, retry=again)  # somebody may just have done it
+                if work is None:
+                    break
+                known = known or KnownContent(lake)
                 now = _Extraction(lake, shard, work, settings, on_images, device, known, again).run()
             known.renew(shard)
             report = now if report is None else report.followed_by(now)
@@ -166,7 +170,7 @@ def extract_shards(
 
 def _as_it_is(lake: Lake, shard: str) -> ShardReport:
     path = lake.images_path(shard)
-    status = lake.read_table(path, ["status"])["status"].to_pylist() if path.exists() else []
+    status = lake.read_table(path, ["status"])["status"].to_pylist() if storage.exists(path) else []
     return ShardReport(shard, status.count("ok"), status.count("failed"))
 
 
@@ -211,13 +215,14 @@ class _Extraction:
         }
         self._min_side = decoded_side(lake, *features)
         self._source = settings.source(source_of(shard))
-        if catalog.is_away(self._source.root):  # else every image would be failed, and lose its vectors
+        if storage.is_away(self._source.root):  # else every image would be failed, and lose its vectors
             raise BadSource(f"source {self._source.name!r}: {self._source.root} is missing or empty; is a disk away?")
         self._shard_version = manifest_version(lake, shard)  # first: a scan in between then makes us stale
         manifest = lake.read_table(lake.catalog_path(shard))
         self._unchanged = Unchanged(lake, shard, manifest, features, self._expected, settings, retry=retry)
         self._places = manifest.to_pylist()
         self._copies = Copies(lake, known, features, self._expected)
+        self._requests: ThreadPoolExecutor | None = None
         self._started = time.perf_counter()
 
     def run(self) -> ShardReport:
@@ -263,11 +268,14 @@ class _Extraction:
         """Finished batches in the order of the places; at most `2 · _WORKERS` are under way."""
         waiting: deque[Future[_Batch]] = deque()
         encoding: deque[tuple[_Batch, Callable[[], None]]] = deque()
+        if storage.is_remote(self._source.root):
+            self._requests = ThreadPoolExecutor(objects.CONNECTIONS, thread_name_prefix="imrec-read")
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="imrec-decode") as pool:
             try:
                 for first in range(0, len(places), _BATCH):
                     shown = first < _THUMBNAILS * _BATCH  # one of each of the first batches
-                    waiting.append(pool.submit(self._describe, places[first : first + _BATCH], shown))
+                    some = places[first : first + _BATCH]
+                    waiting.append(pool.submit(self._describe, some, self._reads(some), shown))
                     if len(waiting) == 2 * _WORKERS:
                         encoding.append(self._encode(waiting.popleft().result()))
                     if len(encoding) == 2:
@@ -275,17 +283,24 @@ class _Extraction:
                 while waiting:
                     encoding.append(self._encode(waiting.popleft().result()))
                     yield _finished(*encoding.popleft())
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)  # an error or Ctrl-C starts nothing more
+            finally:  # an error or Ctrl-C starts nothing more
+                if self._requests:
+                    self._requests.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(wait=True, cancel_futures=True)
         while encoding:
             yield _finished(*encoding.popleft())
 
-    def _describe(self, places: Sequence[dict[str, Any]], shown: bool) -> _Batch:
+    def _reads(self, places: Sequence[dict[str, Any]]) -> list[Callable[[], bytes]]:
+        """What gives the bytes of each image; those of an object store are on their way from now on."""
+        reads = [partial(read_image, self._source, place) for place in places]
+        return [self._requests.submit(read).result for read in reads] if self._requests else list(reads)
+
+    def _describe(self, places: Sequence[dict[str, Any]], reads: list[Callable[[], bytes]], shown: bool) -> _Batch:
         """Read and decode images and compute all that needs no network; runs in a thread."""
         batch = _Batch()
         pending: list[Picture] = []
-        for place in places:
-            row, picture = self._read_and_decode(place, batch.seconds)
+        for place, read in zip(places, reads, strict=True):
+            row, picture = self._read_and_decode(place, read, batch.seconds)
             batch.rows.append(row)
             if picture is not None:
                 pending.append(picture)
@@ -298,7 +313,7 @@ class _Extraction:
         return batch
 
     def _read_and_decode(
-        self, place: dict[str, Any], seconds: defaultdict[str, float]
+        self, place: dict[str, Any], read: Callable[[], bytes], seconds: defaultdict[str, float]
     ) -> tuple[dict[str, Any], Picture | None]:
         """The row of the images table, and the picture unless it failed or its content is known."""
         row: dict[str, Any] = dict.fromkeys(tables.IMAGES.names)
@@ -306,7 +321,7 @@ class _Extraction:
         started = time.perf_counter()
         decoding = started
         try:
-            data = read_image(self._source, place)
+            data = read()
             row["content_hash"] = hashlib.blake2b(data, digest_size=16).hexdigest()
             decoding = time.perf_counter()
             if self._copies.has(place["image_id"], row["content_hash"]):
@@ -315,6 +330,8 @@ class _Extraction:
         except ImageError as error:
             row |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
             return row, None
+        except StorageFault:  # says nothing of the image: it would be taken for broken
+            raise
         except Exception as error:  # the one place: whatever one image does, the others go on
             row |= {"status": "failed", "error": f"UnreadableImage: {type(error).__name__}: {error}"}
             return row, None
@@ -408,13 +425,16 @@ def read_image(source: Source, place: Mapping[str, Any]) -> bytes:
 
     Raises:
         UnreadableImage: They cannot be had.
+        StorageFault: The object store failed, which says nothing of the image; or the disk went away.
     """
     if catalog.is_escaped(place["source"], place["path"], place["image_id"]):
         raise UnreadableImage(f"the file's name is no UTF-8: {place['path']}; rename it")
     try:
-        return (source.root / str(place["path"])).read_bytes()
+        return storage.read_bytes(source.root / str(place["path"]), place["byte_size"])
     except OSError as error:
-        raise UnreadableImage(f"cannot read the file: {error.strerror}") from error
+        if storage.is_away(source.root):
+            raise StorageFault(f"source {source.name!r}: {source.root} went away while it was read") from error
+        raise UnreadableImage(f"cannot read the file: {error.strerror or error}") from error
 
 
 def _refuse_other_dims(lake: Lake, shard: str, feature: Feature) -> None:

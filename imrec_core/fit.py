@@ -19,7 +19,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core import tables
-from imrec_core.catalog import is_away
 from imrec_core.decode import ImageBatch, Pixels, decode
 from imrec_core.errors import DeclarationError, ImageError, LakeError, MissingTable, SchemaMismatch
 from imrec_core.extract import read_image
@@ -37,6 +36,7 @@ from imrec_core.freshness import (
 from imrec_core.lake import Lake, source_of
 from imrec_core.machine import available_cores
 from imrec_core.settings import Source
+from imrec_core.storage import is_away
 
 Matrix = NDArray[Any]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from imrec_core import tables
 from imrec_core.errors import MissingTable
 from imrec_core.features import Feature
 from imrec_core.lake import Lake
 from imrec_core.settings import Settings
+from imrec_core.storage import AnyPath
 
 WHICH_IMAGES = ("shard", "shard_version", "rows", "contents")
 """What a table's metadata says of which images it has; the rest says how they were described."""
@@ -70,7 +70,7 @@ def has_fresh_images(lake: Lake, shard: str) -> bool:
     )
 
 
-def is_fresh(lake: Lake, path: Path, expected: dict[str, str]) -> bool:
+def is_fresh(lake: Lake, path: AnyPath, expected: dict[str, str]) -> bool:
     """Whether a table says that it was made from what is expected; it may say more."""
     found = lake.made_from(path)
     return found is not None and expected.items() <= found.items()

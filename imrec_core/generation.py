@@ -31,6 +31,7 @@ from imrec_core.locks import hold
 from imrec_core.metrics import METRICS, Metric
 from imrec_core.places import find_rows
 from imrec_core.scan import Queries
+from imrec_core.storage import AnyPath
 from imrec_core.views import RowFilter
 
 log = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ class Generation:
             raise QueryError(f"no image {image_id!r} in generation {self.id}; see: imrec sql 'SELECT * FROM rows'")
         return int(rows[at])
 
-    def find_rows(self, paths: pa.Array, sources: Mapping[str, Path]) -> Rows:
+    def find_rows(self, paths: pa.Array, sources: Mapping[str, AnyPath]) -> Rows:
         """The live row of each path, or why there is none; see `places.find_rows`."""
         found = find_rows(paths, self.live_table(["source", "path"]), sources)
         return np.where(found >= 0, self.live[found], found)
@@ -315,7 +316,7 @@ def open_generation(lake: Lake) -> Generation:
     failure: StaleIndex | None = None
     for name in (current, *older):
         try:
-            generation = Generation(lake.generation_path(name), known)
+            generation = Generation(lake.local_generation(name), known)
         except StaleIndex as error:
             if lake.current_generation() != current:  # it was removed while it was opened: newer ones are there
                 return open_generation(lake)

@@ -7,8 +7,7 @@ import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import polars as pl
 import pyarrow as pa
@@ -17,8 +16,9 @@ from PIL import Image
 from imrec_core import explain_sheet
 from imrec_core.contact_sheet import Cell, draw
 from imrec_core.explain import best_explanation, explanation
+from imrec_core.storage import AnyPath, place
 
-Shown = Path | Image.Image
+Shown: TypeAlias = "AnyPath | Image.Image"
 """A query as a contact sheet shows it."""
 
 
@@ -138,7 +138,7 @@ class Hits(Sequence[Hit]):
         """The queries and the hits as cells of a contact sheet."""
         asked = [Cell(like, ("query",), framed=True) for like in self.likes]
         asked += [Cell(unlike, ("unlike",), framed=True) for unlike in self.unlikes]
-        return asked + [Cell(Path(h.path), (f"{h.score:.3f}", Path(h.path).name)) for h in self]
+        return asked + [Cell(place(h.path), (f"{h.score:.3f}", h.path.rpartition("/")[2])) for h in self]
 
     def explain(self, index: int, *, like: int | None = None) -> Image.Image:
         """A picture of why a hit is one: the keypoints and colours that it shares with the query, and its parts.
@@ -154,11 +154,11 @@ class Hits(Sequence[Hit]):
         hit, which = self.hits[_place(index, len(self), "hit")], 0
         if like is not None:
             which = _place(like, len(self.likes), "like that can be shown")
-            why = explanation(self.likes[which], Path(hit.path))
+            why = explanation(self.likes[which], place(hit.path))
         elif self.likes:
-            which, why = best_explanation(self.likes, Path(hit.path))
+            which, why = best_explanation(self.likes, place(hit.path))
         else:
-            why = explanation(None, Path(hit.path))
+            why = explanation(None, place(hit.path))
         asked = f"query {which + 1} of {len(self.likes)}" if len(self.likes) > 1 else "query"
         bars = [
             explain_sheet.Bar(name, part.score, f"distance {part.distance:.4g}   rank {part.rank}", part.unlike)

@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 
 from imrec_core import tables, user_columns
 from imrec_core.calibration import SHOWN_RATES
-from imrec_core.catalog import is_away
 from imrec_core.edits import COPY_PROTOCOL
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, chosen_features, known_features
@@ -33,6 +32,7 @@ from imrec_core.placing import Placing, place
 from imrec_core.random_pairs import calibrate, true_pairs
 from imrec_core.scan import blocks
 from imrec_core.settings import IndexParams, Settings
+from imrec_core.storage import exists, is_away
 from imrec_core.user_columns import Joined
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def plan_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Plan:
     """
     sources = lake.settings().sources
     away = {name for name, root in sources.items() if is_away(root)}
-    shards = [s for s in lake.live_shards() if source_of(s) not in away or lake.images_path(s).exists()]
+    shards = [s for s in lake.live_shards() if source_of(s) not in away or exists(lake.images_path(s))]
     unread = [shard for shard in shards if not has_fresh_images(lake, shard)]
     if unread:
         raise StaleIndex(f"shards not read yet, or changed since: {', '.join(unread)}; run: imrec build")
@@ -168,7 +168,7 @@ def _is_made(generation: Generation, plan: Plan) -> bool:
 def _in_use(lake: Lake) -> Generation | None:
     current = lake.current_generation()
     try:
-        return Generation(lake.generation_path(current), known_features(lake)) if current else None
+        return Generation(lake.local_generation(current), known_features(lake)) if current else None
     except LakeError:  # damaged: as good as none
         return None
 
@@ -204,7 +204,7 @@ def _build(lake: Lake, params: IndexParams) -> GenerationReport:
         if plan_generation(lake, params).fingerprint != plan.fingerprint:
             raise StaleIndex("tables were changed while the generation was built; run: imrec build")
     lake.publish(f"{number:06d}")
-    return _report(Generation(lake.generation_path(f"{number:06d}"), known_features(lake)), built=True)
+    return _report(Generation(lake.local_generation(f"{number:06d}"), known_features(lake)), built=True)
 
 
 def _place(lake: Lake, plan: Plan, in_use: Generation | None) -> tuple[Generation | None, Placing, str]:

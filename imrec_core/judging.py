@@ -24,6 +24,7 @@ from imrec_core.errors import QueryError, UnknownName
 from imrec_core.generation import Generation
 from imrec_core.measures import Estimate
 from imrec_core.places import AMBIGUOUS, STRANGER
+from imrec_core.storage import AnyPath
 from imrec_core.ways import Plan, as_queries, parts, sample
 
 Rows = NDArray[np.int64]
@@ -77,7 +78,7 @@ def folder_labels(generation: Generation) -> Labels:
     return _labels(labels, "folders")
 
 
-def csv_labels(generation: Generation, file: Path, sources: Mapping[str, Path]) -> Labels:
+def csv_labels(generation: Generation, file: Path, sources: Mapping[str, AnyPath]) -> Labels:
     """Labels from a CSV file with the columns `path` and `label`; others are ignored.
 
     Args:

@@ -5,49 +5,61 @@ No other module joins a path below the lake's root.
 
 from __future__ import annotations
 
-import errno
 import functools
+import hashlib
+import io
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from imrec_core import locks
+from imrec_core import leases, locks, objects, storage
 from imrec_core import settings as settings_module
-from imrec_core.errors import LakeError, MissingTable, SchemaMismatch, StorageFull
+from imrec_core.errors import LakeError, MissingTable, SchemaMismatch, StaleIndex
 from imrec_core.settings import Settings
+from imrec_core.storage import AnyPath
 
 LAKE_VERSION = 1  # goes up when an older imrec could no longer read the lake
 
 GENERATION_FACTS = "generation.json"  # the file that makes a folder a generation
 
-_TEMPORARY = ".writing-"
+_CHECKSUMS = "checksums.json"  # beside it in an object store
+_FOOTER = 1 << 16  # bytes in which the end of a Parquet file is looked for first
+_FETCHES = 3  # of a file whose checksum is wrong
 
 
 class Lake:
-    """A folder with the layout of `data_lake/README.md`."""
+    """A folder with the layout of `data_lake/README.md`, on a disk or in an object store such as `s3://bucket/lake`.
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        if "://" in str(root):
-            raise LakeError(f"{root} is a URL; a lake must be a local folder in this version")
-        self.root = Path(root).absolute()
-        self._current = str(self.current_path)
+    From an object store a generation is fetched before it is opened, into a cache on this machine.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | AnyPath) -> None:
+        found = storage.place(root)
+        self.root: AnyPath = found.absolute() if isinstance(found, Path) else found
+        self.is_remote = storage.is_remote(self.root)
 
     def __repr__(self) -> str:
         return f"Lake({str(self.root)!r})"
 
+    def _local(self, kind: str) -> Path:
+        """A folder on this machine for what cannot lie in an object store."""
+        base = platformdirs.user_cache_dir("imrec") if kind == "cache" else platformdirs.user_data_dir("imrec")
+        return storage.cache_folder(self.root, base) if self.is_remote else Path(str(self.root))
+
     # -- settings ---------------------------------------------------------------------------------------
 
     @property
-    def settings_path(self) -> Path:
+    def settings_path(self) -> AnyPath:
         return self.root / "lake.toml"
 
     def settings(self) -> Settings:
@@ -56,13 +68,12 @@ class Lake:
         Raises:
             BadSettings: `lake.toml` is not valid.
         """
-        if not self.settings_path.exists():
-            return Settings()
-        return settings_module.parse(self.settings_path.read_text("utf-8"), self.root)
+        status = storage.status(self.settings_path)
+        return Settings() if status is None else _parsed(self.settings_path, status, self.root)
 
     def save_settings(self, settings: Settings) -> None:
         """Write `lake.toml`, keeping the comments that are in it."""
-        previous = self.settings_path.read_text("utf-8") if self.settings_path.exists() else ""
+        previous = self._read_text(self.settings_path) or ""
         text = settings_module.render(settings, previous, self.root)
         if text != previous:
             self._write_text(self.settings_path, text)
@@ -74,69 +85,73 @@ class Lake:
 
     # -- layout -----------------------------------------------------------------------------------------
 
-    def catalog_path(self, shard: str) -> Path:
+    def catalog_path(self, shard: str) -> AnyPath:
         return self.root / "catalog" / f"{shard}.parquet"
 
-    def images_path(self, shard: str) -> Path:
+    def images_path(self, shard: str) -> AnyPath:
         return self.root / "images" / f"{shard}.parquet"
 
-    def feature_path(self, feature: str, shard: str) -> Path:
+    def feature_path(self, feature: str, shard: str) -> AnyPath:
         return self.root / "features" / feature / f"{shard}.parquet"
 
-    def fitted_path(self, name: str, version: str) -> Path:
+    def fitted_path(self, name: str, version: str) -> AnyPath:
         return self.root / "fitted" / name / f"{version}.npz"
 
-    def _fitted_current(self, name: str) -> Path:
+    def _fitted_current(self, name: str) -> AnyPath:
         return self.root / "fitted" / name / "CURRENT"
 
     def study_path(self, name: str) -> Path:
         """A folder for what a fit keeps between tries, such as the trials of a search for parameters."""
-        return self.root / "fitted" / name / "study"
+        return self._local("data") / "fitted" / name / "study"
 
-    def generation_path(self, generation: str) -> Path:
+    def generation_path(self, generation: str) -> AnyPath:
         return self.root / "generations" / generation
 
     @property
-    def current_path(self) -> Path:
+    def current_path(self) -> AnyPath:
         return self.root / "generations" / "CURRENT"
 
-    def runs_path(self, month: str) -> Path:
-        """What was done in a month, such as `2026-11`."""
-        return self.root / "runs" / f"{month}.jsonl"
+    def runs_path(self, month: str, writer: str) -> AnyPath:
+        """What was done in a month, such as `2026-11`; an object takes no more lines, so each writer has its own."""
+        return self.root / "runs" / (f"{month}-{writer}.jsonl" if self.is_remote else f"{month}.jsonl")
 
-    def run_logs(self) -> list[Path]:
+    def run_logs(self) -> list[AnyPath]:
         """The logs of all months, oldest first."""
-        return sorted((self.root / "runs").glob("*.jsonl"))
+        folder = self.root / "runs"
+        return [folder / name for name in storage.names(folder) if name.endswith(".jsonl")]
 
     @property
-    def decisions_path(self) -> Path:
+    def decisions_path(self) -> AnyPath:
         """What a person decided about duplicates: the one thing here that a build cannot make again."""
         return self.root / "decisions" / "duplicates.json"
 
     @property
     def dagster_home(self) -> Path:
-        return self.root / "dagster"
+        """Dagster's own files, on this machine."""
+        return self._local("data") / "dagster"
 
     def shards(self) -> list[str]:
         """Keys of all shards that have a manifest, sorted."""
-        return sorted(path.stem for path in (self.root / "catalog").glob("*.parquet"))
+        found = storage.names(self.root / "catalog")
+        return [name.removesuffix(".parquet") for name in found if name.endswith(".parquet") and name[0] != "."]
 
     def generations(self) -> list[str]:
         """Ids of the complete generations, oldest first."""
-        paths = (self.root / "generations").glob(f"*/{GENERATION_FACTS}")
-        return sorted(path.parent.name for path in paths if not path.parent.name.startswith(_TEMPORARY))
+        found = (name for name in storage.names(self.root / "generations") if not storage.is_temporary(name))
+        return [name for name in found if storage.exists(self.generation_path(name) / GENERATION_FACTS)]
 
     def current_generation(self) -> str | None:
         """The id of the generation in use; None before the first. Every search asks, so it is read when it changes."""
-        try:
-            stat = os.stat(self._current)
-        except FileNotFoundError:
-            return None
-        return _first_line(self._current, stat.st_ino, stat.st_mtime_ns)
+        status = storage.status(self._current)
+        return None if status is None else _first_line(self._current, status)
+
+    @functools.cached_property
+    def _current(self) -> AnyPath:
+        return self.current_path
 
     # -- tables -----------------------------------------------------------------------------------------
 
-    def write_table(self, path: Path, table: pa.Table, made_from: Mapping[str, str]) -> int:
+    def write_table(self, path: AnyPath, table: pa.Table, made_from: Mapping[str, str]) -> int:
         """Write a Parquet file whose metadata says what it was `made_from`; returns its size in bytes.
 
         Raises:
@@ -145,7 +160,7 @@ class Lake:
         metadata = {**(table.schema.metadata or {}), b"imrec": json.dumps(dict(made_from)).encode()}
         # No dictionary and no statistics of vectors: they say nothing, and took half of the time to write and read.
         words = [column.name for column in table.schema if not pa.types.is_fixed_size_list(column.type)]
-        with _moved_into_place(path) as temporary:
+        with storage.replacing(path) as temporary:
             pq.write_table(
                 table.replace_schema_metadata(metadata),
                 temporary,
@@ -155,61 +170,58 @@ class Lake:
             )
             return temporary.stat().st_size
 
-    def read_table(self, path: Path, columns: list[str] | None = None) -> pa.Table:
+    def read_table(self, path: AnyPath, columns: list[str] | None = None) -> pa.Table:
         """Read a Parquet file of the lake.
 
         Raises:
             MissingTable: There is no such file.
             SchemaMismatch: It is damaged, or lacks a column.
+            StorageFault: The object store failed.
         """
         try:
-            return pq.read_table(path, columns=columns, partitioning=None)
+            file = pa.BufferReader(self._read_bytes(path)) if self.is_remote else path
+            return pq.read_table(file, columns=columns, partitioning=None)
         except FileNotFoundError as error:
             raise MissingTable(f"{path} is missing; run: imrec build") from error
         except (pa.ArrowInvalid, OSError, KeyError) as error:
             raise _damaged(path, error) from error
 
-    def made_from(self, path: Path) -> dict[str, str] | None:
+    def made_from(self, path: AnyPath) -> dict[str, str] | None:
         """What a Parquet file says it was made from; None where it is missing, damaged or not ours."""
-        try:
-            stat = path.stat()
-        except OSError:
-            return None
-        made_from = _made_from(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        return None if made_from is None else dict(made_from)
+        status = storage.status(path)
+        noted = None if status is None else _noted(path, status)
+        return None if noted is None or noted[1] is None else dict(noted[1])
 
-    def row_count(self, path: Path) -> int:
+    def row_count(self, path: AnyPath) -> int:
         """Rows of a Parquet file, from its footer; 0 where there is no such file.
 
         Raises:
             SchemaMismatch: It is damaged.
         """
-        try:
-            return int(pq.read_metadata(path).num_rows)
-        except FileNotFoundError:
-            return 0
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged(path, error) from error
+        status = storage.status(path)
+        noted = None if status is None else _noted(path, status)
+        if status is not None and noted is None:
+            raise _damaged(path, ValueError("it is no Parquet file"))
+        return noted[0] if noted else 0
 
     # -- fitted -----------------------------------------------------------------------------------------
 
     def save_fitted(self, name: str, version: str, arrays: Mapping[str, NDArray[np.generic]], facts: object) -> None:
         """Store what was learnt from a sample and make it the one in use."""
         path = self.fitted_path(name, version)
-        with _moved_into_place(path) as temporary, temporary.open("wb") as file:
+        with storage.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **dict(arrays))  # type: ignore[arg-type]  # stubs take the arrays for the flag
         self._write_text(path.with_suffix(".json"), json.dumps(facts, indent=2))
         self._write_text(self._fitted_current(name), version)
 
     def fitted_version(self, name: str) -> str | None:
         """The version in use; None where nothing was fitted yet or its file is gone."""
-        pointer = self._fitted_current(name)
-        version = pointer.read_text().strip() if pointer.exists() else ""
-        return version if version and self.fitted_path(name, version).exists() else None
+        version = (self._read_text(self._fitted_current(name)) or "").strip()
+        return version if version and storage.exists(self.fitted_path(name, version)) else None
 
     def fitted_facts(self, name: str, version: str) -> dict[str, object]:
         """What was noted about a fit when it was stored."""
-        return dict(json.loads(self.fitted_path(name, version).with_suffix(".json").read_text()))
+        return dict(json.loads(storage.read_bytes(self.fitted_path(name, version).with_suffix(".json"))))
 
     def load_fitted(self, name: str, version: str) -> dict[str, NDArray[np.generic]]:
         """The arrays stored under that version.
@@ -218,9 +230,11 @@ class Lake:
             MissingTable: It is not there.
         """
         path = self.fitted_path(name, version)
-        if not path.exists():
-            raise MissingTable(f"{path} is missing; run: imrec build")
-        with np.load(path) as arrays:
+        try:
+            file = io.BytesIO(self._read_bytes(path))
+        except FileNotFoundError as error:
+            raise MissingTable(f"{path} is missing; run: imrec build") from error
+        with np.load(file) as arrays:
             return dict(arrays)
 
     # -- decisions --------------------------------------------------------------------------------------
@@ -236,7 +250,7 @@ class Lake:
             SchemaMismatch: The file is damaged.
         """
         try:
-            return json.loads(self.decisions_path.read_text("utf-8"))
+            return json.loads(storage.read_bytes(self.decisions_path))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -246,25 +260,96 @@ class Lake:
 
     @contextmanager
     def new_generation(self, generation: str) -> Iterator[Path]:
-        """A folder to write a generation into; it appears under its name when the block ends well."""
-        with _moved_into_place(self.generation_path(generation)) as temporary:
+        """A local folder to write a generation into; it appears under its name when the block ends well."""
+        with self._cleared(generation) as temporary:
+            yield temporary
+            if self.is_remote:
+                self._upload(temporary, generation)
+
+    @contextmanager
+    def _cleared(self, generation: str) -> Iterator[Path]:
+        """A local folder for a generation that takes its place; one fetched from a lake that stood here before goes."""
+        folder = self._opened_path(generation)
+        with storage.replacing(folder) as temporary:
             temporary.mkdir()
             yield temporary
+            if self.is_remote:
+                locks.remove_unless_held(folder, GENERATION_FACTS)
+
+    def local_generation(self, generation: str) -> Path:
+        """The folder in which a generation can be opened; fetched from an object store if it is not there yet.
+
+        Raises:
+            StaleIndex: It is not in the object store, or not as it was put there.
+            StorageFault: The object store failed.
+        """
+        folder = self._opened_path(generation)
+        if self.is_remote:
+            try:
+                checksums = storage.read_bytes(self.generation_path(generation) / _CHECKSUMS)
+            except FileNotFoundError as error:
+                raise StaleIndex(f"generation {generation}: {self.generation_path(generation)} is gone") from error
+            with locks.alone(folder.parent.parent / "locks" / "fetching"):
+                if not _is_there(folder, checksums):
+                    self._fetch(generation, checksums)
+        return folder
+
+    def _opened_path(self, generation: str) -> Path:
+        return self._local("cache") / "generations" / generation
+
+    def _upload(self, folder: Path, generation: str) -> None:
+        """Put the files of a generation, the one that makes it complete last."""
+        files = [path for path in sorted(folder.iterdir()) if path.name != GENERATION_FACTS]
+        last = folder / GENERATION_FACTS
+        checksums = {path.name: [path.stat().st_size, _checksum(path)] for path in (*files, last)}
+        (folder / _CHECKSUMS).write_text(json.dumps(checksums, indent=1))
+        to = self.generation_path(generation)
+        assert not isinstance(to, Path)
+        with ThreadPoolExecutor(objects.CONNECTIONS) as pool:
+            list(pool.map(lambda path: objects.upload(path, to / path.name), [*files, folder / _CHECKSUMS]))
+        objects.upload(last, to / last.name)
+
+    def _fetch(self, generation: str, checksums: bytes) -> None:
+        """Get the files of a generation, as they were put."""
+        at = self.generation_path(generation)
+        assert not isinstance(at, Path)
+
+        def get(name: str, checksum: str, folder: Path) -> None:
+            for _ in range(_FETCHES):
+                try:
+                    objects.download(at / name, folder / name)
+                except FileNotFoundError as error:
+                    raise StaleIndex(f"generation {generation}: {at / name} is gone") from error
+                if _checksum(folder / name) == checksum:
+                    return
+            raise StaleIndex(f"generation {generation}: {at / name} is not what was put there; run: imrec build")
+
+        expected: dict[str, list[Any]] = json.loads(checksums)
+        with self._cleared(generation) as folder:
+            with ThreadPoolExecutor(objects.CONNECTIONS) as pool:
+                list(pool.map(lambda name: get(name, expected[name][1], folder), expected))
+            (folder / _CHECKSUMS).write_bytes(checksums)
 
     def publish(self, generation: str, *, keep: int = 2) -> None:
         """Make a generation the one in use; remove all but the newest `keep` complete ones, and those that are read."""
         self._write_text(self.current_path, generation)
         kept = {generation, *self.generations()[-keep:]}
-        for path in (self.root / "generations").iterdir():
-            old = path.is_dir() and path.name not in kept and not path.name.startswith(_TEMPORARY)
-            if old:
-                locks.remove_unless_held(path, GENERATION_FACTS)
+        for folder in {self.root / "generations", self._local("cache") / "generations"}:
+            for name in storage.names(folder):
+                path = folder / name
+                if name in kept or storage.is_temporary(name) or name == self.current_path.name:
+                    continue
+                if isinstance(path, Path):
+                    locks.remove_unless_held(path, GENERATION_FACTS)
+                else:
+                    objects.remove(path)  # readers have it on their own machines
 
     # -- one at a time ----------------------------------------------------------------------------------
 
     def alone(self, work: str) -> AbstractContextManager[None]:
-        """Do some work that no other process does in this lake meanwhile; see `locks.alone`."""
-        return locks.alone(self.root / "locks" / work)
+        """Do some work that no other process does in this lake meanwhile; see `locks.alone` and `leases.alone`."""
+        path = self.root / "locks" / work
+        return locks.alone(path) if isinstance(path, Path) else leases.alone(path)
 
     # -- upkeep -----------------------------------------------------------------------------------------
 
@@ -274,23 +359,17 @@ class Lake:
         Raises:
             LakeError: The folder cannot be made, or a newer imrec wrote the lake.
         """
-        marker = self.root / "version.json"
+        folder = self._local("cache")
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise LakeError(f"cannot make the lake {self.root}: {error.strerror}") from error
-        if not marker.exists():
-            self._write_text(marker, json.dumps({"lake": LAKE_VERSION}))
+            raise LakeError(f"cannot make the lake {folder}: {error.strerror}") from error
+        storage.forget_listings(self.root)
+        if self._version() is None:
+            self._write_text(self._version_path, json.dumps({"lake": LAKE_VERSION}))
         self.check_version()
-        self._sweep()
+        storage.sweep(folder)
         return self
-
-    def _sweep(self) -> None:
-        """Remove what processes that no longer run left half written."""
-        for left in self.root.rglob(f"{_TEMPORARY}*"):
-            pid = left.name.removeprefix(_TEMPORARY).partition("-")[0]
-            if pid.isdecimal() and not is_running(int(pid)):
-                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
     def check_version(self) -> None:
         """Refuse a folder that is no lake, or one of a newer imrec.
@@ -299,40 +378,97 @@ class Lake:
             MissingTable: The lake was never built.
             LakeError: A newer imrec wrote it.
         """
-        marker = self.root / "version.json"
-        if not marker.exists():
+        found = self._version()
+        if found is None:
             raise MissingTable(f"there is no lake at {self.root}; make one with: imrec build FOLDER")
-        found = json.loads(marker.read_text())["lake"]
         if found > LAKE_VERSION:
             raise LakeError(f"{self.root} is a lake of version {found}, this imrec reads {LAKE_VERSION}; update imrec")
 
-    def _write_text(self, path: Path, text: str) -> None:
-        with _moved_into_place(path) as temporary:
-            temporary.write_text(text, "utf-8")
+    @property
+    def _version_path(self) -> AnyPath:
+        return self.root / "version.json"
+
+    def _version(self) -> int | None:
+        text = self._read_text(self._version_path)
+        return None if text is None else int(json.loads(text)["lake"])
+
+    def _read_bytes(self, path: AnyPath) -> bytes:
+        status = storage.status(path) if self.is_remote else None
+        return storage.read_bytes(path, status.byte_size if status else None)
+
+    def _read_text(self, path: AnyPath) -> str | None:
+        """The text of a file; None where there is none."""
+        try:
+            return self._read_bytes(path).decode()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _write_text(self, path: AnyPath, text: str) -> None:
+        storage.write_bytes(path, text.encode())
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _made_from(path: Path, inode: int, size: int, mtime_ns: int) -> dict[str, str] | None:
-    """Read once for each state of the file: with derived features a plan asks for the same footers many times."""
+def _noted(path: AnyPath, status: storage.Status) -> tuple[int, dict[str, str] | None] | None:
+    """Rows of a Parquet file and what it was made from; None where it is none.
+
+    Read once for each state of the file: with derived features a plan asks for the same footers many times.
+    """
     try:
-        return made_from_of(pq.read_schema(path))
+        footer = _footer(path, status.byte_size)
     except (OSError, pa.ArrowInvalid):
         return None
+    return int(footer.num_rows), _made_from(footer.metadata)
+
+
+def _footer(path: AnyPath, byte_size: int) -> pq.FileMetaData:
+    if isinstance(path, Path):
+        return pq.read_metadata(path)
+    try:
+        return pq.read_metadata(pa.BufferReader(objects.read_part(path, max(byte_size - _FOOTER, 0), byte_size)))
+    except pa.ArrowInvalid:  # a longer one
+        if byte_size <= _FOOTER:
+            raise
+        return pq.read_metadata(pa.BufferReader(storage.read_bytes(path)))
 
 
 def made_from_of(table: pa.Table | pa.Schema) -> dict[str, str] | None:
     """What a table that was read, or its schema, says it was made from; None where it is not ours."""
     schema = table.schema if isinstance(table, pa.Table) else table
+    return _made_from(schema.metadata)
+
+
+def _made_from(metadata: Mapping[bytes, bytes] | None) -> dict[str, str] | None:
     try:
-        return dict(json.loads((schema.metadata or {})[b"imrec"]))
+        return dict(json.loads((metadata or {})[b"imrec"]))
     except (KeyError, ValueError):
         return None
 
 
 @functools.lru_cache(maxsize=64)
-def _first_line(path: str, inode: int, mtime_ns: int) -> str:
+def _parsed(path: AnyPath, status: storage.Status, root: AnyPath) -> Settings:
+    """Read once for each state of the file: every table that is looked at asks for the settings."""
+    return settings_module.parse(storage.read_bytes(path, status.byte_size).decode(), root)
+
+
+@functools.lru_cache(maxsize=64)
+def _first_line(path: AnyPath, status: storage.Status) -> str:
     """Read once for each state of a file that is always replaced whole."""
-    return Path(path).read_text().strip()
+    return storage.read_bytes(path).decode().strip()
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _is_there(folder: Path, checksums: bytes) -> bool:
+    """Whether a generation that was fetched is the one meant, and all there."""
+    try:
+        if (folder / _CHECKSUMS).read_bytes() != checksums:
+            return False
+        return all((folder / name).stat().st_size == size for name, (size, _) in json.loads(checksums).items())
+    except OSError:
+        return False
 
 
 def source_of(shard: str) -> str:
@@ -345,38 +481,6 @@ def number_of(shard: str) -> int:
     return int(shard.rpartition("-")[2])
 
 
-def _damaged(path: Path, error: Exception) -> SchemaMismatch:
+def _damaged(path: AnyPath, error: Exception) -> SchemaMismatch:
     reason = " ".join(str(error).split())  # Arrow's complaints have several lines
     return SchemaMismatch(f"{path} cannot be read ({reason}); delete it and run: imrec build")
-
-
-@contextmanager
-def _moved_into_place(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the block ends well."""
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(
-                f"no space left on the disk of {path.parent}; free some and run: imrec build (what is done is kept)"
-            ) from error
-        raise
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is a process of that number on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from imrec_core.errors import BadSettings, UnknownName
+from imrec_core.storage import AnyPath, below
 
 Triple = tuple[float, float, float]
 
@@ -326,7 +327,7 @@ _KEYS = (
 )  # fmt: skip
 
 
-def own_model(name: str, table: Mapping[str, Any], base: Path) -> Model:
+def own_model(name: str, table: Mapping[str, Any], base: AnyPath) -> Model:
     """The model that the table `[models.<name>]` of a `lake.toml` declares.
 
     Args:
@@ -355,8 +356,15 @@ def own_model(name: str, table: Mapping[str, Any], base: Path) -> Model:
         architecture=declared.text("architecture"),
         extra=extra,
         text=loader == "open_clip",
-        file=base / Path(file).expanduser() if file else None,
+        file=_local_file(name, base, file) if file else None,
     )
+
+
+def _local_file(name: str, base: AnyPath, text: str) -> Path:
+    file = below(base, text)
+    if not isinstance(file, Path):
+        raise BadSettings(f"lake.toml: models.{name}: {file} is not on this machine; give the path of a file that is")
+    return file
 
 
 def _loader_of(declared: _Table) -> tuple[str, str | None]:

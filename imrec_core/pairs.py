@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from imrec_core.errors import QueryError
 from imrec_core.generation import Generation
 from imrec_core.places import AMBIGUOUS, STRANGER
+from imrec_core.storage import AnyPath
 
 Rows = NDArray[np.int64]
 
@@ -34,7 +35,7 @@ class Pairs:
     different: Rows
 
 
-def csv_pairs(generation: Generation, file: Path, sources: Mapping[str, Path]) -> Pairs:
+def csv_pairs(generation: Generation, file: Path, sources: Mapping[str, AnyPath]) -> Pairs:
     """Pairs from a CSV file with the columns `a` and `b`, and `same` where some are different; others are ignored.
 
     A pair that is listed again, in either order, counts once.
@@ -85,7 +86,7 @@ def _read(file: Path) -> Iterator[tuple[str, str, bool]]:
         raise QueryError(f"{file} cannot be read as CSV: {error}") from error
 
 
-def _found(generation: Generation, file: Path, paths: Sequence[str], sources: Mapping[str, Path]) -> Rows:
+def _found(generation: Generation, file: Path, paths: Sequence[str], sources: Mapping[str, AnyPath]) -> Rows:
     """The row of each path.
 
     Raises:

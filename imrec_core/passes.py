@@ -15,6 +15,7 @@ from imrec_core.freshness import expected_of, has_fresh_images, stale_features
 from imrec_core.lake import Lake
 from imrec_core.reuse import Unchanged, can_be_extended
 from imrec_core.settings import Settings
+from imrec_core.storage import exists
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _loss(lake: Lake, shard: str) -> int:
 def failed_images(lake: Lake, shard: str) -> list[str]:
     """Ids of the images of a shard that could not be read or decoded."""
     path = lake.images_path(shard)
-    found = lake.read_table(path, ["image_id", "status"]) if path.exists() else None
+    found = lake.read_table(path, ["image_id", "status"]) if exists(path) else None
     if found is None:
         return []
     statuses = found["status"].to_pylist()

@@ -11,10 +11,12 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from imrec_core.storage import AnyPath
+
 STRANGER, AMBIGUOUS = -1, -2
 
 
-def find_rows(paths: pa.Array, images: pa.Table, sources: Mapping[str, Path]) -> NDArray[np.int64]:
+def find_rows(paths: pa.Array, images: pa.Table, sources: Mapping[str, AnyPath]) -> NDArray[np.int64]:
     """The image that each path means.
 
     Args:
@@ -33,13 +35,15 @@ def find_rows(paths: pa.Array, images: pa.Table, sources: Mapping[str, Path]) ->
     return asked.join(meant, on="name", how="left", maintain_order="left").select(row).to_series().to_numpy()
 
 
-def _names(known: pl.DataFrame, sources: Mapping[str, Path]) -> list[pl.DataFrame]:
+def _names(known: pl.DataFrame, sources: Mapping[str, AnyPath]) -> list[pl.DataFrame]:
     """Every way to name a file, as tables of `row` and `name`."""
     path = pl.col("path")
     names = [known.select("row", name=path), known.select("row", name=pl.col("source") + "/" + path)]
     for source, root in sources.items():
         below = known.filter(pl.col("source") == source)
-        spelled = (str(root), os.path.normpath(root), str(root.resolve()))  # as given, without '..', without links
+        spelled = {str(root)}
+        if isinstance(root, Path):
+            spelled |= {os.path.normpath(root), str(root.resolve())}  # without '..', without links
         for folder in {folder.rstrip("/") for folder in spelled}:
             names.append(below.select("row", name=folder + "/" + path))
     return names

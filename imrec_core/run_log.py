@@ -6,13 +6,17 @@ import json
 import os
 import platform
 import socket
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from imrec_core import storage
+from imrec_core.errors import StorageFault
 from imrec_core.lake import Lake
 from imrec_core.machine import available_cores
+from imrec_core.storage import AnyPath
 
 COLUMNS: Mapping[str, str] = {
     "ended": "TIMESTAMP",  # UTC
@@ -65,12 +69,20 @@ def note(
         "cores": available_cores(),
     }
     try:
-        _append(lake.runs_path(ended[:7]), json.dumps(line) + "\n")
-    except OSError:
+        _append(lake.runs_path(ended[:7], f"{socket.gethostname()}-{os.getpid()}"), json.dumps(line) + "\n")
+    except (OSError, StorageFault):
         return
 
 
-def _append(path: Path, line: str) -> None:
+_rewriting = threading.Lock()
+
+
+def _append(path: AnyPath, line: str) -> None:
+    if not isinstance(path, Path):
+        with _rewriting:
+            before = storage.read_bytes(path) if storage.exists(path) else b""
+            storage.write_bytes(path, before + line.encode())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # In one piece: what several processes append is not mixed up.
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

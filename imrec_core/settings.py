@@ -16,6 +16,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from imrec_core.errors import BadSettings, UnknownName
+from imrec_core.storage import AnyPath, below, is_url, place
 
 DEFAULT_FEATURES = (
     "efficientnet_lite0",
@@ -40,10 +41,10 @@ _NAME = re.compile(r"\w+([.-]\w+)*")  # safe in file names, SQL strings and Dags
 
 @dataclass(frozen=True)
 class Source:
-    """A named root folder."""
+    """A named root folder, on a disk or in an object store."""
 
     name: str
-    root: Path
+    root: AnyPath
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Settings:
         indexes: HNSW parameters by `feature` or `feature:metric`: `m`, `ef_construction`, `ef`, `candidates`.
     """
 
-    sources: Mapping[str, Path] = field(default_factory=dict)
+    sources: Mapping[str, AnyPath] = field(default_factory=dict)
     features: tuple[str, ...] = DEFAULT_FEATURES
     shard_size: int = 4096
     max_pixels: int = 200_000_000
@@ -170,8 +171,8 @@ class Settings:
 
     def with_columns(self, files: Iterable[str]) -> Settings:
         """These settings with files of columns added, by absolute paths; one that is there already stays."""
-        there = {Path(file).resolve() for file in self.columns}
-        new = {file.resolve(): str(file) for file in map(_absolute, files)}
+        there = set(map(_spelled_out, self.columns))
+        new = {_spelled_out(file): file for file in map(str, map(_absolute, files))}
         return replace(self, columns=(*self.columns, *(text for file, text in new.items() if file not in there)))
 
     def without_columns(self, files: Iterable[str]) -> Settings:
@@ -180,11 +181,11 @@ class Settings:
         Raises:
             BadSettings: One is not among them.
         """
-        dropped = {_absolute(file).resolve(): file for file in files}
-        for file in sorted(dropped.keys() - {Path(file).resolve() for file in self.columns}):
+        dropped = {_spelled_out(str(_absolute(file))) for file in files}
+        for file in sorted(dropped - set(map(_spelled_out, self.columns))):
             known = ", ".join(self.columns) or "none"
             raise BadSettings(f"{file} is not among the files of columns; these are: {known}")
-        return replace(self, columns=tuple(file for file in self.columns if Path(file).resolve() not in dropped))
+        return replace(self, columns=tuple(file for file in self.columns if _spelled_out(file) not in dropped))
 
 
 def slug(text: str) -> str:
@@ -193,23 +194,28 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-").lower()
 
 
-def _split(text: str) -> tuple[str | None, Path]:
+def _split(text: str) -> tuple[str | None, AnyPath]:
     name, equals, folder = text.partition("=")
     if equals and "/" not in name and not Path(text).exists():
         return name, _absolute(folder)
     return None, _absolute(text)
 
 
-def _absolute(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+def _absolute(text: str) -> AnyPath:
+    return place(text) if is_url(text) else Path(text).expanduser().absolute()
 
 
-def _free_name(name: str, taken: Mapping[str, Path]) -> str:
+def _spelled_out(file: str) -> str:
+    """Equal where two spellings mean the same file."""
+    return file if is_url(file) else str(Path(file).resolve())
+
+
+def _free_name(name: str, taken: Mapping[str, AnyPath]) -> str:
     candidates = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))
     return next(c for c in candidates if c not in taken)
 
 
-def parse(text: str, base: Path) -> Settings:
+def parse(text: str, base: AnyPath) -> Settings:
     """Settings from the text of a `lake.toml`; relative source folders are taken from `base`.
 
     Raises:
@@ -228,12 +234,12 @@ def parse(text: str, base: Path) -> Settings:
     return Settings(**values)
 
 
-def _checked(key: str, value: Any, base: Path) -> Any:
+def _checked(key: str, value: Any, base: AnyPath) -> Any:
     default = getattr(Settings(), key)
     if key == "sources":
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
             raise BadSettings("lake.toml: [sources] must map names to folders")
-        return {name: _folder(folder, base) for name, folder in value.items()}
+        return {name: below(base, folder) for name, folder in value.items()}
     if isinstance(default, dict):
         if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
             raise BadSettings(f"lake.toml: [{key}] must hold a table for each name, found {value!r}")
@@ -247,20 +253,15 @@ def _checked(key: str, value: Any, base: Path) -> Any:
     return value
 
 
-def _folder(text: str, base: Path) -> Path:
-    return base / Path(text).expanduser()
-
-
-def _files(texts: Iterable[str], base: Path) -> tuple[str, ...]:
+def _files(texts: Iterable[str], base: AnyPath) -> tuple[str, ...]:
     """Each file once, from `base` where it is relative."""
-    files: dict[Path, str] = {}
-    for text in texts:
-        file = _folder(text, base)
-        files.setdefault(file.resolve(), str(file))
+    files: dict[str, str] = {}
+    for file in (str(below(base, text)) for text in texts):
+        files.setdefault(_spelled_out(file), file)
     return tuple(files.values())
 
 
-def render(settings: Settings, previous: str, base: Path) -> str:
+def render(settings: Settings, previous: str, base: AnyPath) -> str:
     """`lake.toml` for these settings; comments and order of the `previous` text are kept, and its relative folders.
 
     Only what differs from the default, or stood in the file before, is written.
@@ -270,7 +271,7 @@ def render(settings: Settings, previous: str, base: Path) -> str:
     for f in fields(Settings):
         value, before = getattr(settings, f.name), _unwrapped(document.get(f.name, {}))
         if f.name == "columns":
-            value = [{str(_folder(text, base)): text for text in before}.get(file, file) for file in value]
+            value = [{str(below(base, text)): text for text in before}.get(file, file) for file in value]
         value = list(value) if isinstance(value, tuple) else value
         if f.name == "sources" or (isinstance(value, Mapping | list) and value == before):
             continue
@@ -280,7 +281,7 @@ def render(settings: Settings, previous: str, base: Path) -> str:
     for name in [name for name in sources if name not in settings.sources]:
         del sources[name]
     for name, root in settings.sources.items():
-        if name not in sources or _folder(sources[name], base) != root:
+        if name not in sources or below(base, sources[name]) != root:
             sources[name] = str(root)
     return tomlkit.dumps(document)
 

@@ -11,6 +11,7 @@ from imrec_core.freshness import has_fresh_images, is_feature_fresh
 from imrec_core.generation import open_generation
 from imrec_core.index import is_up_to_date, plan_generation
 from imrec_core.lake import Lake, source_of
+from imrec_core.storage import exists
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def lake_status(lake: Lake) -> LakeStatus:
 def _failed(lake: Lake, shards: list[str]) -> int:
     tables = (lake.images_path(shard) for shard in shards)
     return sum(
-        lake.read_table(path, ["status"])["status"].to_pylist().count("failed") for path in tables if path.exists()
+        lake.read_table(path, ["status"])["status"].to_pylist().count("failed") for path in tables if exists(path)
     )
 
 

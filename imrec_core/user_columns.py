@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from imrec_core import tables
+from imrec_core import storage, tables
 from imrec_core.catalog import scan_source
 from imrec_core.column_files import read
 from imrec_core.errors import BadColumns, BadSource
 from imrec_core.lake import Lake, source_of
 from imrec_core.places import AMBIGUOUS, STRANGER, find_rows
 from imrec_core.settings import Settings
+from imrec_core.storage import AnyPath
 
 _VERSION = 1  # goes up when the same files would give other columns
 _SHOWN = 5
@@ -60,13 +60,12 @@ def made_from(settings: Settings) -> list[Any]:
     if not settings.columns:
         return []
     roots = {name: str(root) for name, root in settings.sources.items()}
-    return [_VERSION, [_digest(Path(file)) for file in settings.columns], roots]
+    return [_VERSION, [_digest(storage.place(file)) for file in settings.columns], roots]
 
 
-def _digest(file: Path) -> str | None:
+def _digest(file: AnyPath) -> str | None:
     try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "blake2b").hexdigest()
+        return hashlib.blake2b(storage.read_bytes(file)).hexdigest()
     except OSError:
         return None
 
@@ -89,7 +88,7 @@ def check(lake: Lake, settings: Settings) -> None:
     for of_file in joined:
         if not of_file.images:
             raise BadColumns(
-                Path(of_file.file),
+                storage.place(of_file.file),
                 f"none of its {of_file.unmatched} rows names an image of the lake: {', '.join(of_file.first)}; a path "
                 "is below its source, SOURCE/path or absolute, an image_id as in: imrec sql 'SELECT * FROM rows'",
             )
@@ -112,7 +111,7 @@ def join(images: pa.Table, settings: Settings) -> tuple[pa.Table, list[Joined]]:
     """
     taken = {name.lower(): "the rows have it already" for name in tables.ROWS.names}
     joined = []
-    for file in map(Path, settings.columns):
+    for file in map(storage.place, settings.columns):
         key, keys, values = read(file)
         _refuse_names(file, values.column_names, taken)
         rows = _rows_of(file, key, keys, images, settings)
@@ -127,7 +126,7 @@ def join(images: pa.Table, settings: Settings) -> tuple[pa.Table, list[Joined]]:
     return images, joined
 
 
-def _refuse_names(file: Path, names: Sequence[str], taken: dict[str, str]) -> None:
+def _refuse_names(file: AnyPath, names: Sequence[str], taken: dict[str, str]) -> None:
     """Refuse names that are empty or in `taken`, and note the others there; letter case ignored, as SQL does."""
     if not names:
         raise BadColumns(file, "has no column but its key; add one to join")
@@ -139,7 +138,7 @@ def _refuse_names(file: Path, names: Sequence[str], taken: dict[str, str]) -> No
         taken[name.lower()] = f"{file} has it already"
 
 
-def _rows_of(file: Path, key: str, keys: pa.Array, images: pa.Table, settings: Settings) -> NDArray[np.int64]:
+def _rows_of(file: AnyPath, key: str, keys: pa.Array, images: pa.Table, settings: Settings) -> NDArray[np.int64]:
     """The image of each row of the file, `STRANGER` where there is none."""
     if key == "image_id":
         found = pc.index_in(pc.utf8_lower(keys), value_set=images["image_id"])
@@ -156,7 +155,7 @@ def _rows_of(file: Path, key: str, keys: pa.Array, images: pa.Table, settings: S
 
 
 def _one_each(
-    file: Path, keys: pa.Array, values: pa.Table, rows: NDArray[np.int64]
+    file: AnyPath, keys: pa.Array, values: pa.Table, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The images that the file knows, ascending, and its row for each; rows that say the same again are dropped."""
     there = np.flatnonzero(rows >= 0)
@@ -169,7 +168,7 @@ def _one_each(
 
 
 def _refuse_difference(
-    file: Path, keys: pa.Array, values: pa.Table, originals: NDArray[np.int64], repeats: NDArray[np.int64]
+    file: AnyPath, keys: pa.Array, values: pa.Table, originals: NDArray[np.int64], repeats: NDArray[np.int64]
 ) -> None:
     a, b = values.take(originals), values.take(repeats)
     if a.equals(b):

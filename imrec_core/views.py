@@ -15,6 +15,7 @@ from imrec_core import run_log
 from imrec_core.errors import BadFilter, QueryError
 from imrec_core.features import Feature, known_features
 from imrec_core.lake import Lake
+from imrec_core.storage import AnyPath, exists
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
@@ -28,8 +29,15 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     """
     lake.check_version()
     connection = duckdb.connect()
+    if not isinstance(lake.root, Path):
+        from imrec_core.object_files import ObjectFiles  # here: fsspec takes time, and most lakes are local
+
+        connection.register_filesystem(ObjectFiles(lake.root))
     shards = lake.live_shards()
-    paths = {"catalog": [lake.catalog_path(s) for s in shards], "images": [lake.images_path(s) for s in shards]}
+    paths: dict[str, list[AnyPath]] = {
+        "catalog": [lake.catalog_path(s) for s in shards],
+        "images": [lake.images_path(s) for s in shards],
+    }
     for name, feature in known_features(lake).items():
         paths[name] = [lake.feature_path(name, s) for s in shards]
         beside = ", * EXCLUDE (image_id, vector)" if feature.columns else ""
@@ -39,12 +47,12 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     _runs_view(connection, lake.run_logs())
     generation = lake.current_generation()
     if generation:
-        path = lake.generation_path(generation) / "rows.parquet"
+        path = lake.local_generation(generation) / "rows.parquet"
         _view(connection, "rows", [path], "* EXCLUDE (removed)", where="NOT removed")
     return connection
 
 
-def _runs_view(connection: duckdb.DuckDBPyConnection, logs: Sequence[Path]) -> None:
+def _runs_view(connection: duckdb.DuckDBPyConnection, logs: Sequence[AnyPath]) -> None:
     """Make the view `runs`, empty where nothing was noted yet."""
     if not logs:
         columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in run_log.COLUMNS.items())
@@ -65,21 +73,21 @@ def _vector(feature: Feature) -> str:
 def _view(
     connection: duckdb.DuckDBPyConnection,
     name: str,
-    paths: Sequence[Path],
+    paths: Sequence[AnyPath],
     columns: str,
     *,
     may_differ: bool = False,
     where: str = "true",
 ) -> None:
     """Make a view over files; those that `may_differ`, older ones, lack columns: these are null there."""
-    files = ", ".join(_quoted(path) for path in paths if path.exists())
+    files = ", ".join(_quoted(path) for path in paths if exists(path))
     if files:
         # A folder `x=y` is no column of ours. By name every footer is read, otherwise the first alone.
         read = f"read_parquet([{files}], hive_partitioning = false, union_by_name = {may_differ})"
         connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read} WHERE {where}')
 
 
-def _quoted(path: Path) -> str:
+def _quoted(path: AnyPath) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
@@ -152,7 +160,7 @@ class RowFilter:
 
 def failures(lake: Lake) -> list[dict[str, Any]]:
     """Every failed image: source, path, error, byte_size; sorted by source and path."""
-    if not any(lake.images_path(shard).exists() for shard in lake.live_shards()):
+    if not any(exists(lake.images_path(shard)) for shard in lake.live_shards()):
         lake.check_version()
         return []
     found = connect(lake).sql(

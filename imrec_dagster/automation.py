@@ -76,11 +76,14 @@ def image_folders(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg
     sources = lake.open().settings().sources
     if not sources:
         return dg.SkipReason("no source yet: imrec build FOLDER")
-    missing = [str(root) for root in sources.values() if not root.is_dir()]
+    folders = {name: root for name, root in sources.items() if isinstance(root, Path)}
+    if not folders:
+        return dg.SkipReason("all sources lie in object stores; the nightly scan looks there")
+    missing = [str(root) for root in folders.values() if not root.is_dir()]
     if missing:
         return dg.SkipReason(f"cannot look into {', '.join(missing)}; nothing is taken for removed")
     seen = hashlib.blake2b(digest_size=8)
-    for name, root in sources.items():
+    for name, root in folders.items():
         for folder, mtime_ns in _folders(root, _FOLDER_LEVELS):
             seen.update(f"{name}\0{folder}\0{mtime_ns}\n".encode(errors="surrogateescape"))
     cursor = seen.hexdigest()

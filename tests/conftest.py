@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from imrec_core import Lake, Recommender, ranking
 from imrec_core.index import build_generation
 from imrec_dagster import cli
-from tests import toy
+from tests import s3, toy
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,6 +57,15 @@ def large_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 @pytest.fixture(scope="session")
 def large(large_lake: Lake) -> Recommender:
     return Recommender.open(large_lake)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Faulty]:
+    """An object store with the empty bucket `s3.BUCKET`, and nothing on this machine of any lake in it."""
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    with s3.serving() as served:
+        yield served
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import lake as lake_module
-from imrec_core.errors import BadSettings, LakeError, MissingTable, SchemaMismatch, StorageFull
+from imrec_core import storage
+from imrec_core.errors import BadSettings, LakeError, MissingTable, SchemaMismatch, StorageFault, StorageFull
 from imrec_core.lake import LAKE_VERSION, Lake, source_of
 from imrec_core.settings import Settings
 
@@ -67,13 +67,21 @@ def test_folders_with_an_equals_sign_add_no_column(tmp_path):
     assert lake.read_table(lake.catalog_path("s-0000")).column_names == ["a", "b"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt(), OSError(errno.EIO, "broken disk")])
-def test_writing_that_breaks_off_leaves_the_old_file_and_nothing_else(lake, monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("bug"), RuntimeError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (OSError(errno.EROFS, "read only"), OSError),
+        (OSError(errno.EIO, "broken disk"), StorageFault),  # which may pass
+    ],
+)
+def test_writing_that_breaks_off_leaves_the_old_file_and_nothing_else(lake, monkeypatch, error, told):
     path = lake.catalog_path("s-0000")
     lake.write_table(path, TABLE, MADE_FROM)
     before, there = path.read_bytes(), files(lake)
     monkeypatch.setattr(pq, "write_table", breaks_off(error))
-    with pytest.raises(type(error)):
+    with pytest.raises(told):
         lake.write_table(path, TABLE.slice(1), {})
     assert path.read_bytes() == before
     assert files(lake) == there
@@ -152,9 +160,13 @@ def test_live_shards_are_those_of_sources_in_lake_toml(lake):
 # -- opening ------------------------------------------------------------------------------------------------
 
 
-def test_url_is_refused():
-    with pytest.raises(LakeError, match="s3://bucket/lake is a URL"):
-        Lake("s3://bucket/lake")
+def test_url_of_no_known_kind_is_refused():
+    with pytest.raises(LakeError, match=r"nowhere://bucket/lake: .* give a folder or a URL such as s3://bucket/prefix"):
+        Lake("nowhere://bucket/lake")
+
+
+def test_url_of_a_file_is_a_local_lake(tmp_path):
+    assert Lake(f"file://{tmp_path}/lake").root == tmp_path / "lake"
 
 
 def test_folder_that_is_no_lake_is_refused_and_told_how_to_make_one(tmp_path):
@@ -189,19 +201,19 @@ def test_file_in_the_place_of_the_lake_is_told(tmp_path):
 
 def test_leftovers_of_dead_processes_are_swept_and_those_of_running_ones_stay(lake, dead_pid):
     folder = lake.root / "generations"
-    dead, alive = (folder / f"{lake_module._TEMPORARY}{pid}-0a1b2c3d-g" for pid in (dead_pid, os.getpid()))
+    dead, alive = (folder / f"{storage._TEMPORARY}{pid}-0a1b2c3d-g" for pid in (dead_pid, os.getpid()))
     for path in (dead, alive):
         path.mkdir(parents=True)
         (path / "rows.parquet").write_text("half")
         (path / f"{path.name}.parquet").write_text("half")
-    (lake.root / f"{lake_module._TEMPORARY}{dead_pid}-0a1b2c3d-lake.toml").write_text("half")
-    (folder / f"{lake_module._TEMPORARY}somebody").write_text("not ours")
+    (lake.root / f"{storage._TEMPORARY}{dead_pid}-0a1b2c3d-lake.toml").write_text("half")
+    (folder / f"{storage._TEMPORARY}somebody").write_text("not ours")
     lake.open_for_writing()
     assert files(lake) == {
         "version.json",
         f"generations/{alive.name}/rows.parquet",
         f"generations/{alive.name}/{alive.name}.parquet",
-        f"generations/{lake_module._TEMPORARY}somebody",
+        f"generations/{storage._TEMPORARY}somebody",
     }
     assert not dead.exists()
 
@@ -211,7 +223,7 @@ def test_leftovers_carry_the_process_that_writes_them(lake, monkeypatch):
     monkeypatch.setattr(pq, "write_table", lambda table, where, **_: (seen.append(where), Path(where).write_text("")))
     lake.write_table(lake.catalog_path("s-0000"), TABLE, MADE_FROM)
     assert seen[0].parent == lake.catalog_path("s-0000").parent
-    assert seen[0].name.startswith(f"{lake_module._TEMPORARY}{os.getpid()}-")
+    assert seen[0].name.startswith(f"{storage._TEMPORARY}{os.getpid()}-")
 
 
 # -- lake.toml ----------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from imrec_core import keypoints
 from imrec_core.decode import MAX_PIXELS, Pixels, decode
 from imrec_core.errors import ImageError, UnknownName, UnreadableImage
 from imrec_core.keypoints import Keypoints, bounded
+from imrec_core.storage import AnyPath, place, read_bytes
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -148,7 +148,7 @@ def compare_files(
         UnknownName: No such tier.
     """
     checked_tier(tier)
-    first, second = (_read(Path(path)) for path in (a, b))
+    first, second = (_read(place(path)) for path in (a, b))
     if first == second:
         return IDENTICAL
     one, other = (_look(path, data, max_pixels) for path, data in ((a, first), (b, second)))
@@ -167,9 +167,9 @@ def _look(path: str | os.PathLike[str], data: bytes, max_pixels: int) -> Look:
         raise type(error)(f"{os.fspath(path)}: {error}") from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: AnyPath) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise UnreadableImage(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # a NUL in the name

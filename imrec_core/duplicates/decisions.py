@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from imrec_core.errors import QueryError, SchemaMismatch, UnreadableImage
 from imrec_core.generation import open_generation
 from imrec_core.lake import Lake
+from imrec_core.storage import AnyPath, fingerprint, place, read_bytes
 
 Pair = tuple[str, str]
 
@@ -98,24 +98,21 @@ def content_of(lake: Lake, image: str | os.PathLike[str]) -> str:
         UnreadableImage: The file cannot be read.
         QueryError: It is neither a file nor an image of the lake.
     """
-    path = Path(image)
-    if not path.exists() and len(str(image)) == 16:
+    path = place(image)
+    if fingerprint(path) is None and len(str(image)) == 16:
         generation = open_generation(lake)
         return str(generation.rows["content_hash"][generation.row_of(str(image))].as_py())
     return hash_file(path)
 
 
-def hash_file(path: str | os.PathLike[str]) -> str:
+def hash_file(path: str | os.PathLike[str] | AnyPath) -> str:
     """The content hash of a file's bytes, as `images` has it.
 
     Raises:
         UnreadableImage: It cannot be read.
     """
-    digest = hashlib.blake2b(digest_size=16)
     try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        data = read_bytes(place(path))
     except (OSError, ValueError) as error:
         raise UnreadableImage(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    return digest.hexdigest()
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ from imrec_core.errors import ImageError, QueryError, UnknownName
 from imrec_core.generation import Generation, open_generation
 from imrec_core.lake import Lake
 from imrec_core.machine import available_cores
+from imrec_core.storage import AnyPath, fingerprint, place, read_bytes
 
 Pairs = NDArray[np.int64]
 
@@ -212,7 +212,7 @@ def _checked_rule(keep: str | None, between: tuple[str, str] | None, sources: It
 class _Contents:
     """The files of a generation by their content, in the order of the hashes."""
 
-    def __init__(self, generation: Generation, roots: Mapping[str, Path], between: tuple[str, str] | None) -> None:
+    def __init__(self, generation: Generation, roots: Mapping[str, AnyPath], between: tuple[str, str] | None) -> None:
         table = generation.rows.select(_COLUMNS).combine_chunks()
         sources = table["source"].to_numpy(zero_copy_only=False)
         rows = np.flatnonzero(np.isin(sources, list(between or roots)) & generation.is_live)
@@ -257,7 +257,7 @@ class _Contents:
             for number in self._rows[i].tolist():
                 row = {name: self._table[name][number].as_py() for name in _COLUMNS}
                 path = self._roots[row["source"]] / row["path"]
-                if _is_unchanged(path, row["byte_size"], row["mtime_ns"]):
+                if fingerprint(path) == (row["byte_size"], row["mtime_ns"]):
                     made.append(Copy(**{**row, "path": str(path), "below": row["path"]}))
                 else:
                     self.left_out.add(str(path))
@@ -271,7 +271,7 @@ class _Contents:
         self._copies[i] = []
 
     def read(self, i: int) -> bytes:
-        return Path(self.copies(i)[0].path).read_bytes()
+        return read_bytes(place(self.copies(i)[0].path))
 
 
 def _once_each(copies: list[Copy]) -> list[Copy]:
@@ -280,14 +280,6 @@ def _once_each(copies: list[Copy]) -> list[Copy]:
         return copies
     links_first = sorted(copies, key=lambda copy: not os.path.islink(copy.path))
     return list({os.path.realpath(copy.path): copy for copy in links_first}.values())
-
-
-def _is_unchanged(path: Path, byte_size: int, mtime_ns: int) -> bool:
-    try:
-        stat = path.stat()
-    except (OSError, ValueError):
-        return False
-    return (stat.st_size, stat.st_mtime_ns) == (byte_size, mtime_ns)
 
 
 # -- verification -------------------------------------------------------------------------------------------

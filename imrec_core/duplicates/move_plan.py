@@ -21,6 +21,7 @@ from typing import Any
 from imrec_core.duplicates.decisions import hash_file
 from imrec_core.duplicates.groups import Copy, Duplicates
 from imrec_core.errors import BadPlan, ImageError
+from imrec_core.storage import is_url
 
 _FORMAT = 1
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -154,6 +155,8 @@ def _contradictions(plan: MovePlan) -> Iterable[str]:
     for move in plan.moves:
         if move.kept.path in moved:
             yield f"{move.kept.path} would be moved, but is to stay for {move.file.path}"
+        if is_url(move.file.path):
+            yield f"{move.file.path} lies in an object store, where imrec moves nothing; take the plan as a list"
         parts = Path(move.below).parts
         if not parts or Path(move.below).is_absolute() or ".." in parts:
             yield f"{move.below!r} is no place inside a folder"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from imrec_core import facts
@@ -24,6 +23,7 @@ from imrec_core.metrics import Metric
 from imrec_core.models import Model, own_model
 from imrec_core.reduction import METHODS
 from imrec_core.settings import IndexParams, Settings
+from imrec_core.storage import AnyPath
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")  # safe in Dagster's keys, SQL and file names
 _TAKEN = ("images", "catalog", "rows", "shard_manifest", "generation")
@@ -39,7 +39,7 @@ def known_features(lake: Lake) -> Mapping[str, Feature]:
     return {**FEATURES, **_Declarations(settings, lake.root).features}
 
 
-def check_settings(settings: Settings, base: Path) -> None:
+def check_settings(settings: Settings, base: AnyPath) -> None:
     """Refuse settings that name features, metrics or weights which cannot be; `base` is the folder of the lake.
 
     Raises:
@@ -87,7 +87,7 @@ def _all_bases(feature: Feature) -> Iterator[Feature]:
 class _Declarations:
     """The features that a `lake.toml` declares; those of others are made when they are first asked for."""
 
-    def __init__(self, settings: Settings, base: Path) -> None:
+    def __init__(self, settings: Settings, base: AnyPath) -> None:
         self._settings = settings
         self.features: dict[str, Feature] = {}
         self._making: list[str] = []

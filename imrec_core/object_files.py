@@ -1,0 +1,74 @@
+"""Objects as files that DuckDB reads by parts: only the columns and row groups that a query asks for are fetched."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import fsspec
+from upath import UPath
+
+from imrec_core import objects
+
+_AHEAD = 1 << 18  # bytes that are read at a time, at least
+
+
+class ObjectFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]  # has no types
+    """The store of a path, for reading; its requests are tried again as `objects.ask` does."""
+
+    cachable = False
+
+    def __init__(self, root: UPath) -> None:
+        super().__init__()
+        self._root, self.protocol = root, root.protocol
+
+    def _path(self, name: str) -> UPath:
+        return self._root.with_segments(name if "://" in name else f"{self._root.protocol}://{name}")
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        """What fsspec tells of an object."""
+        found = objects.listed(self._path(path).parent).get(self._path(path).name)
+        if found is None:
+            raise FileNotFoundError(path)
+        return found
+
+    def modified(self, path: str) -> Any:
+        """When it was last written."""
+        return next((value for key, value in self.info(path).items() if key in ("LastModified", "created")), None)
+
+    def glob(self, path: str, *_: Any, **__: Any) -> list[str]:
+        """The path itself: files are named one by one."""
+        return [path]
+
+    def open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> io.BufferedReader:
+        """An object as a file."""
+        return io.BufferedReader(_Parts(self._path(path), objects.size_of(self.info(path))), _AHEAD)
+
+
+class _Parts(io.RawIOBase):
+    """Reads an object by requests for parts of it."""
+
+    def __init__(self, path: UPath, byte_size: int) -> None:
+        self._path, self._size, self._at = path, byte_size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._at + len(buffer), self._size)
+        if end <= self._at:
+            return 0
+        data = objects.read_part(self._path, self._at, end)
+        buffer[: len(data)] = data
+        self._at = end
+        return len(data)

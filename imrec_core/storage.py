@@ -1,0 +1,261 @@
+"""Files of a lake and of sources, on a disk or in an object store, by paths that look alike.
+
+A local path is a `pathlib.Path`, all others are `UPath`s of fsspec. A file appears whole or not at all: on a disk it
+is moved into place, an object is put in one piece. Faults that may pass are tried again, and then told as
+`StorageFault`; a file that is missing or refused is an `OSError` at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from imrec_core import objects
+from imrec_core.errors import LakeError, StorageFault, StorageFull
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+AnyPath: TypeAlias = "Path | UPath"
+
+_TEMPORARY = ".writing-"
+_PASSING = {
+    errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH,
+    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET, errno.ENOTCONN,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Status:
+    """What tells whether a file is as it was.
+
+    Attributes:
+        version: Inode and time on a disk, the entity tag of an object.
+    """
+
+    byte_size: int
+    version: str
+
+
+# -- paths --------------------------------------------------------------------------------------------------
+
+
+def is_url(text: str) -> bool:
+    """Whether a person wrote a URL, not a local path."""
+    return "://" in text
+
+
+def is_remote(path: object) -> bool:
+    """Whether a path is one of an object store."""
+    return hasattr(path, "protocol") and not isinstance(path, Path)
+
+
+def place(text: str | os.PathLike[str] | AnyPath) -> AnyPath:
+    """The path that a person wrote: a local one, or a URL such as `s3://bucket/prefix`.
+
+    Raises:
+        LakeError: Nothing is known of such URLs.
+    """
+    if not isinstance(text, str):
+        return text if is_remote(text) else Path(text)  # type: ignore[return-value, arg-type]
+    if not is_url(text):
+        return Path(text)
+    from upath import UPath  # here: it is slow to import, and most lakes are local
+
+    protocol, _, rest = text.partition("://")
+    if protocol == "file":
+        return Path(rest)
+    try:
+        return UPath(text.rstrip("/"), use_listings_cache=False)  # which nobody tells what others write
+    except ValueError as error:
+        raise LakeError(f"{text}: {error}; give a folder or a URL such as s3://bucket/prefix") from error
+
+
+def below(base: AnyPath, text: str) -> AnyPath:
+    """The path that a person wrote in a file of the folder `base`: a URL, or a path that may be relative to it."""
+    if is_url(text):
+        return place(text)
+    local = Path(text).expanduser()
+    return local if local.is_absolute() else base / text
+
+
+def cache_folder(root: AnyPath, base: str) -> Path:
+    """A local folder for what belongs to a remote lake, below `base`."""
+    return Path(base) / "lakes" / hashlib.blake2b(str(root).encode(), digest_size=8).hexdigest()
+
+
+# -- reading ------------------------------------------------------------------------------------------------
+
+
+def read_bytes(path: AnyPath, byte_size: int | None = None) -> bytes:
+    """All bytes of a file.
+
+    Args:
+        byte_size: What a listing said of an object, which saves a request.
+
+    Raises:
+        OSError: It is not there, is refused, or a disk cannot read it.
+        StorageFault: The object store failed, or what came is not all of it.
+    """
+    if not isinstance(path, Path):
+        return objects.read(path, byte_size)
+    for again in range(objects.TRIES - 1):
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            if error.errno not in _PASSING:  # else a network disk may be back in a moment
+                raise
+            time.sleep(objects.FIRST_WAIT * 2**again)
+    return path.read_bytes()
+
+
+def status(path: AnyPath) -> Status | None:
+    """Size and version of a file; None where it is not there. Of an object they may be two seconds old.
+
+    Raises:
+        StorageFault: The object store failed.
+    """
+    if not isinstance(path, Path):
+        entry = objects.listed(path.parent).get(path.name)
+        return None if entry is None else Status(objects.size_of(entry), objects.version_of(entry))
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return Status(found.st_size, f"{found.st_ino}-{found.st_mtime_ns}")
+
+
+def exists(path: AnyPath) -> bool:
+    """Whether there is a file, or a folder that holds something; see `status`."""
+    return status(path) is not None
+
+
+def names(folder: AnyPath) -> list[str]:
+    """What lies in a folder, sorted; nothing where there is none. In an object store it may be two seconds old.
+
+    Raises:
+        StorageFault: The object store failed.
+    """
+    if not isinstance(folder, Path):
+        return sorted(objects.listed(folder))
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def fingerprint(path: AnyPath) -> tuple[int, int] | None:
+    """Size and time of a file now, as a scan notes them; None where it is not there.
+
+    Raises:
+        StorageFault: The object store failed.
+    """
+    if not isinstance(path, Path):
+        entry = objects.entry(path)
+        return None if entry is None else (objects.size_of(entry), objects.time_of(entry))
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # a NUL in the name
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def is_away(folder: AnyPath) -> bool:
+    """Whether a folder is missing or empty, as where a disk is not mounted or an object store cannot be reached."""
+    try:
+        if not isinstance(folder, Path):
+            return objects.entry(folder) is None  # there are no empty folders in an object store
+        return next(folder.iterdir(), None) is None
+    except (OSError, LakeError):
+        return True
+
+
+def forget_listings(path: AnyPath) -> None:
+    """Have the next look see what others have written since, to an object or below a folder."""
+    if not isinstance(path, Path):
+        objects.forget(path)
+
+
+# -- writing ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def replacing(path: AnyPath) -> Iterator[Path]:
+    """A local file to write, which takes the place of `path` when the block ends well; on a disk also a folder.
+
+    Raises:
+        StorageFull: The disk took no more; what stood there before is untouched.
+        StorageFault: The disk or the object store failed.
+    """
+    if not isinstance(path, Path):
+        with _told(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="imrec-") as folder:
+            temporary = Path(folder) / path.name
+            yield temporary
+            objects.upload(temporary, path)
+        return
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        with _told(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """What a disk refuses to write, as errors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(
+                f"no space left on the disk of {folder}; free some and run: imrec build (what is done is kept)"
+            ) from error
+        if error.errno in _PASSING:
+            raise StorageFault(f"{folder}: {error.strerror}; what is finished is kept, try again later") from error
+        raise
+
+
+def write_bytes(path: AnyPath, data: bytes) -> None:
+    """Write a file whole; see `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def sweep(root: Path) -> None:
+    """Remove what processes of this machine that no longer run left half written."""
+    for left in root.rglob(f"{_TEMPORARY}*"):
+        pid = left.name.removeprefix(_TEMPORARY).partition("-")[0]
+        if pid.isdecimal() and not is_running(int(pid)):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether it is the name of a file that is being written."""
+    return name.startswith(_TEMPORARY)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process of that number on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -286,7 +286,7 @@ class Lake:
         folder = self._opened_path(generation)
         if self.is_remote:
             try:
-                checksums = storage.read_bytes(self.generation_path(generation) / _CHECKSUMS)
+                checksums = self._read_bytes(self.generation_path(generation) / _CHECKSUMS)
             except FileNotFoundError as error:
                 raise StaleIndex(f"generation {generation}: {self.generation_path(generation)} is gone") from error
             with locks.alone(folder.parent.parent / "locks" / "fetching"):

@@ -1,16 +1,26 @@
-"""Objects as files that DuckDB reads by parts: only the columns and row groups that a query asks for are fetched."""
+"""Objects as files that SQL reads by parts: only the columns and row groups that a query asks for are fetched."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import fsspec
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.fs
 from upath import UPath
 
 from imrec_core import objects
 
 _AHEAD = 1 << 18  # bytes that are read at a time, at least
+
+
+def dataset(paths: Sequence[UPath], schema: pa.Schema) -> pyarrow.dataset.FileSystemDataset:
+    """Parquet files as one table that DuckDB can scan; columns that a file lacks are null there."""
+    files = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(ObjectFiles(paths[0])))
+    return pyarrow.dataset.dataset([str(path) for path in paths], schema, "parquet", files)
 
 
 class ObjectFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]  # has no types

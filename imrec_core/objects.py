@@ -26,6 +26,7 @@ FIRST_WAIT = 0.2  # seconds; each further wait is twice as long
 _PATIENCE = 5.0  # seconds; where a request took longer, the library of the store has tried again itself
 _LISTED = 2.0  # seconds for which the listing of a folder is taken to be true
 _FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError, LakeError)
+_AT_ONCE = {"s3": {"max_concurrency": 1}}  # else s3fs first asks for the size, to get large objects by parts
 _EXTRAS = {"s3fs": "s3"}
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")  # of an entry, by the names of the stores
 _VERSIONS = ("ETag", "etag", "md5Hash", *_TIMES)
@@ -77,7 +78,7 @@ def read(path: UPath, byte_size: int | None = None) -> bytes:
     """
 
     def request() -> bytes:
-        data: bytes = path.fs.cat_file(path.path)
+        data: bytes = path.fs.cat_file(path.path, **_AT_ONCE.get(path.protocol, {}))
         if len(data) != byte_size:
             size = path.fs.size(path.path)  # it may be another one by now
             if len(data) != size:

@@ -9,13 +9,14 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core import run_log
+from imrec_core import run_log, tables
 from imrec_core.errors import BadFilter, QueryError
 from imrec_core.features import Feature, known_features
 from imrec_core.lake import Lake
-from imrec_core.storage import AnyPath, exists
+from imrec_core.storage import AnyPath, exists, is_remote
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
@@ -32,7 +33,7 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     if not isinstance(lake.root, Path):
         from imrec_core.object_files import ObjectFiles  # here: fsspec takes time, and most lakes are local
 
-        connection.register_filesystem(ObjectFiles(lake.root))
+        connection.register_filesystem(ObjectFiles(lake.root))  # for `runs`
     shards = lake.live_shards()
     paths: dict[str, list[AnyPath]] = {
         "catalog": [lake.catalog_path(s) for s in shards],
@@ -41,14 +42,15 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     for name, feature in known_features(lake).items():
         paths[name] = [lake.feature_path(name, s) for s in shards]
         beside = ", * EXCLUDE (image_id, vector)" if feature.columns else ""
-        _view(connection, name, paths[name], f"image_id, {_vector(feature)}{beside}", may_differ=bool(beside))
-    _view(connection, "catalog", paths["catalog"], "*")
-    _view(connection, "images", paths["images"], "*", may_differ=True)
+        chosen = f"image_id, {_vector(feature)}{beside}"
+        _view(connection, name, paths[name], chosen, feature.schema, may_differ=bool(beside))
+    _view(connection, "catalog", paths["catalog"], "*", tables.CATALOG)
+    _view(connection, "images", paths["images"], "*", tables.IMAGES, may_differ=True)
     _runs_view(connection, lake.run_logs())
     generation = lake.current_generation()
     if generation:
         path = lake.local_generation(generation) / "rows.parquet"
-        _view(connection, "rows", [path], "* EXCLUDE (removed)", where="NOT removed")
+        _view(connection, "rows", [path], "* EXCLUDE (removed)", tables.ROWS, where="NOT removed")
     return connection
 
 
@@ -75,16 +77,27 @@ def _view(
     name: str,
     paths: Sequence[AnyPath],
     columns: str,
+    schema: pa.Schema,
     *,
     may_differ: bool = False,
     where: str = "true",
 ) -> None:
     """Make a view over files; those that `may_differ`, older ones, lack columns: these are null there."""
-    files = ", ".join(_quoted(path) for path in paths if exists(path))
-    if files:
+    there = [path for path in paths if exists(path)]
+    if not there:
+        return
+    if is_remote(there[0]):
+        from imrec_core.object_files import dataset
+
+        # Through Arrow: DuckDB itself fetches a file whole, several times, where it does not lie on a disk.
+        files = f"files of {name}"
+        connection.register(files, dataset(there, schema))  # type: ignore[arg-type]
+        read = f'"{files}"'
+    else:
         # A folder `x=y` is no column of ours. By name every footer is read, otherwise the first alone.
+        files = ", ".join(map(_quoted, there))
         read = f"read_parquet([{files}], hive_partitioning = false, union_by_name = {may_differ})"
-        connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read} WHERE {where}')
+    connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read} WHERE {where}')
 
 
 def _quoted(path: AnyPath) -> str:

@@ -20,7 +20,17 @@ _AHEAD = 1 << 18  # bytes that are read at a time, at least
 def dataset(paths: Sequence[UPath], schema: pa.Schema) -> pyarrow.dataset.FileSystemDataset:
     """Parquet files as one table that DuckDB can scan; columns that a file lacks are null there."""
     files = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(ObjectFiles(paths[0])))
-    return pyarrow.dataset.dataset([str(path) for path in paths], schema, "parquet", files)
+    return pyarrow.dataset.dataset([str(path) for path in paths], _as_sql_has_it(schema), "parquet", files)
+
+
+def _as_sql_has_it(schema: pa.Schema) -> pa.Schema:
+    """The schema with float32 for float16, which DuckDB takes from Parquet but not from Arrow."""
+    vectors = [field for field in schema if pa.types.is_fixed_size_list(field.type)]
+    for field in vectors:
+        if pa.types.is_float16(field.type.value_type):
+            kind = pa.list_(pa.float32(), field.type.list_size)
+            schema = schema.set(schema.get_field_index(field.name), field.with_type(kind))
+    return schema
 
 
 class ObjectFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]  # has no types

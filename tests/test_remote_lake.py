@@ -120,6 +120,13 @@ def test_sql_reads_only_the_columns_it_is_asked_for(store, monkeypatch):
     assert sum(read) < size / 2
 
 
+def test_sql_sees_vectors_of_half_precision(store):
+    vectors = np.random.default_rng(0).random((200, 1280)).astype(np.float16)
+    lake = toy.vector_lake(s3.path("lake"), {"efficientnet_lite0": vectors})
+    found = views.query(lake, "SELECT typeof(vector), vector[1] FROM efficientnet_lite0 LIMIT 1").fetchall()
+    assert found == [("FLOAT[1280]", float(vectors[0, 0]))]
+
+
 def test_network_file_in_the_bucket_is_refused_in_words(remote_lake):
     lake = remote_lake(built=False)
     models = {"mine": {"file": "net.onnx", "dims": 8, "crop": 32}}

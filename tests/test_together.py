@@ -56,6 +56,17 @@ with lake.alone(work):
     else:
         index._build(lake, index.IndexParams())
 """
+EXTRACTOR = """
+import json, sys
+from imrec_core import Lake
+from tests import toy
+
+lake = Lake(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+reports = toy.extract(lake)
+print(json.dumps([sum(report.decoded for report in reports), sum(report.rows for report in reports)]), flush=True)
+"""
 
 
 @contextmanager
@@ -239,6 +250,18 @@ def test_lock_of_a_killed_process_is_free(new_lake, work, caplog):
         holder.wait(60)
     WORKS[work](lake)
     assert not caplog.records
+
+
+def test_two_builds_at_once_read_every_picture_once(new_lake):
+    lake = new_lake(48, TWO, built=False)
+    catalog.update(lake)
+    with running(EXTRACTOR, lake.root) as one, running(EXTRACTOR, lake.root) as other:
+        assert (heard(one), heard(other)) == ("ready", "ready")
+        say(one)
+        say(other)
+        decoded, rows = zip(json.loads(heard(one)), json.loads(heard(other)), strict=True)
+    assert sum(decoded) == 48
+    assert rows == (48, 48)
 
 
 def test_other_work_and_other_lakes_wait_for_nobody(new_lake, tmp_path, caplog):

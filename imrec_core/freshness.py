@@ -126,13 +126,38 @@ def made_of(lake: Lake, shard: str, feature: Feature) -> str:
 
 def is_feature_fresh(lake: Lake, shard: str, feature: Feature, settings: Settings | None = None) -> bool:
     """Whether a feature's table of this shard is up to date, and those that it is derived from."""
+    return not why_stale(lake, shard, feature, settings)
+
+
+def why_stale(lake: Lake, shard: str, feature: Feature, settings: Settings | None = None) -> str:
+    """Why a feature's table of this shard is not up to date, in words; empty where it is."""
     settings = settings or lake.settings()
+    for base in feature.bases:
+        if why := why_stale(lake, shard, base, settings):
+            return why if ": " in why else f"{base.name}: {why}"
     expected = expected_of(lake, shard, feature, settings)
-    return (
-        expected is not None
-        and is_fresh(lake, lake.feature_path(feature.name, shard), expected)
-        and all(is_feature_fresh(lake, shard, base, settings) for base in feature.bases)
-    )
+    if expected is None:
+        return "not fitted yet"
+    found = lake.made_from(lake.feature_path(feature.name, shard))
+    if found is None:
+        return "not computed yet"
+    differs = {key for key, value in expected.items() if found.get(key) != value}
+    return next((words for key, words in _WHY.items() if key in differs), "made from something else" if differs else "")
+
+
+_WHY = {  # of several things that differ the first is said
+    "feature": "declared otherwise since",
+    "feature_version": "its version was raised",
+    "dims": "declared otherwise since",
+    "weights": "other weights since",
+    "params": "declared otherwise since",
+    "precision": "another precision is asked for",
+    "shard": "made for another shard",
+    "shard_version": "images were added, changed or removed",
+    "rows": "images came good or failed since",
+    "fitted": "fitted anew since",
+    "bases": "what it is computed from was made anew",
+}
 
 
 def stale_features(

@@ -7,7 +7,7 @@ from typing import Any
 
 from imrec_core.errors import LakeError, StaleIndex
 from imrec_core.features import chosen_features
-from imrec_core.freshness import has_fresh_images, is_feature_fresh
+from imrec_core.freshness import has_fresh_images, why_stale
 from imrec_core.generation import open_generation
 from imrec_core.index import is_up_to_date, plan_generation
 from imrec_core.lake import Lake, source_of
@@ -16,11 +16,12 @@ from imrec_core.storage import exists
 
 @dataclass(frozen=True)
 class FeatureStatus:
-    """How far a feature of the lake is: shards that have it, and those that lack it or have it stale."""
+    """How far a feature is: shards that have it, those that lack it or have it stale, and the latter by reason."""
 
     name: str
     fresh_shards: int
     stale_shards: tuple[str, ...]
+    why: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,8 @@ class LakeStatus:
             f"{self.shards} shards, {self.failed} failed images" + (" (imrec failures)" if self.failed else "")
         )
         for feature in self.features:
-            stale = len(feature.stale_shards)
-            missing = f", missing or stale for {_listed(feature.stale_shards)}" if stale else ""
-            lines.append(f"  {feature.name}: fresh for {feature.fresh_shards} of {self.shards} shards{missing}")
+            lines.append(f"  {feature.name}: fresh for {feature.fresh_shards} of {self.shards} shards")
+            lines.extend(f"    {_listed(shards)}: {reason}" for reason, shards in feature.why.items())
         if self.generation is None:
             lines.append("no generation yet: nothing can be searched")
         else:
@@ -93,8 +93,13 @@ def lake_status(lake: Lake) -> LakeStatus:
     unread = tuple(shard for shard in shards if not has_fresh_images(lake, shard))
     features = []
     for feature in chosen_features(lake):
-        stale = tuple(shard for shard in shards if not is_feature_fresh(lake, shard, feature))
-        features.append(FeatureStatus(feature.name, len(shards) - len(stale), stale))
+        whys = {shard: why_stale(lake, shard, feature, settings) for shard in shards}
+        stale = tuple(shard for shard, why in whys.items() if why)
+        why = {
+            reason: tuple(shard for shard in stale if whys[shard] == reason)
+            for reason in (whys[shard] for shard in stale)
+        }
+        features.append(FeatureStatus(feature.name, len(shards) - len(stale), stale, why))
     return LakeStatus(
         str(lake.root),
         tuple(

@@ -99,7 +99,9 @@ def test_from_the_first_folder_on(world, imrec, tmp_path, monkeypatch):
     assert (failure["path"], failure["error"].partition(":")[0]) == ("broken.jpg", "TruncatedImage")
     for feature in FEATURES.split(","):
         assert search(world.photos / "photo_007.jpg", "--by", feature, "-k", 3)[0] == "photo_007.jpg"
-    assert search(tmp_path / "photos" / "photo_007.jpg", "--by", "phash", "--by", "small=2", "-k", 3)[0] == "photo_007.jpg"
+    assert (
+        search(tmp_path / "photos" / "photo_007.jpg", "--by", "phash", "--by", "small=2", "-k", 3)[0] == "photo_007.jpg"
+    )
     assert search(world.photos / "photo_007.jpg", "--where", "path < 'photo_005'", "-k", 9)[5:] == []
 
     content = world.remove("photo_003.jpg")

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from imrec_core import tables
-from imrec_core.errors import LakeError
+from imrec_core.errors import LakeError, StorageFault
 from imrec_core.features import Feature
 from imrec_core.freshness import manifest_version
 from imrec_core.lake import Lake
@@ -25,6 +25,8 @@ def check_rows(lake: Lake, shard: str, feature: Feature | None = None) -> list[s
         if feature is not None:
             expected = images.filter(pc.equal(images["status"], "ok"))["image_id"]
             images = lake.read_table(lake.feature_path(feature.name, shard), ["image_id"])
+    except StorageFault:  # says nothing of the table
+        raise
     except LakeError as error:
         return [f"{shard}: {error}"]
     found = images["image_id"]
@@ -43,6 +45,8 @@ def check_vectors(lake: Lake, shard: str, feature: Feature) -> list[str]:
     path = lake.feature_path(feature.name, shard)
     try:
         table = lake.read_table(path)
+    except StorageFault:  # says nothing of the table
+        raise
     except LakeError as error:
         return [f"{shard}: {error}"]
     if not table.schema.equals(feature.schema):

@@ -21,6 +21,7 @@ from imrec_dagster.automation import on_change
 from imrec_dagster.partitions import SHARDS, forget_all_but
 from imrec_dagster.recording import record
 from imrec_dagster.resources import LakeResource, Progress
+from imrec_dagster.retrying import tried_again
 
 IMAGES = dg.AssetKey("images")
 MANIFEST = dg.AssetKey("shard_manifest")
@@ -53,9 +54,10 @@ def code_version(feature: Feature) -> str:
 def catalog(
     context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
-    opened, started = lake.open(), time.perf_counter()
-    with opened.alone("catalog"):
-        found = _scan(context, opened)
+    with tried_again(context, progress):
+        opened, started = lake.open(), time.perf_counter()
+        with opened.alone("catalog"):
+            found = _scan(context, opened)
     for _, reason in found.unavailable:
         context.log.warning(reason)
     record(opened, found, time.perf_counter() - started)
@@ -149,25 +151,27 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
         progress: dg.ResourceParam[Progress],
     ):
         """Read and decode each new image of a shard once, and compute every selected feature from it."""
-        opened = lake.open()
         keys = sorted(context.selected_asset_keys)
         wanted = [known[key.path[-1]] for key in keys if key != IMAGES]
         shards = context.partition_keys
-        for report in extract.extract_shards(
-            opened, shards, wanted, on_images=progress.images, device=lake.device, retry=config.retry
-        ):
-            context.log.info(
-                f"{report.shard}: {report.decoded} decoded, {report.rows} images, {report.failed} failed, "
-                f"{report.seconds:.1f} s"
-            )
-            for key in keys:
-                shown = metadata.of_extraction(opened, report, key)
-                context.add_asset_metadata(shown, asset_key=key, partition_key=report.shard)
-            record(opened, report)
-            progress.done(report)
+        with tried_again(context, progress):
+            opened = lake.open()
+            for report in extract.extract_shards(
+                opened, shards, wanted, on_images=progress.images, device=lake.device, retry=config.retry
+            ):
+                context.log.info(
+                    f"{report.shard}: {report.decoded} decoded, {report.rows} images, {report.failed} failed, "
+                    f"{report.seconds:.1f} s"
+                )
+                for key in keys:
+                    shown = metadata.of_extraction(opened, report, key)
+                    context.add_asset_metadata(shown, asset_key=key, partition_key=report.shard)
+                record(opened, report)
+                progress.done(report)
+            checked = checks.results(context, opened, shards, known)
         for key in keys:
             yield dg.MaterializeResult(asset_key=key)
-        yield from checks.results(context, opened, shards, known)
+        yield from checked
 
     return extract_shards
 
@@ -189,8 +193,9 @@ def fitting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
     def fitted(
         context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult:
-        opened = lake.open()
-        report = fit.fit(opened, feature)
+        with tried_again(context, progress):
+            opened = lake.open()
+            report = fit.fit(opened, feature)
         record(opened, report)
         progress.done(report)
         return dg.MaterializeResult(metadata=metadata.of_fit(report), data_version=dg.DataVersion(report.version))
@@ -223,16 +228,18 @@ def projecting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition
     def project(
         context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        opened = lake.open()
         key = feature_key(feature.name)
-        for shard in context.partition_keys:
-            report = fit.project_shard(opened, shard, feature)
-            shown = metadata.of_projection(opened, report)
-            context.add_asset_metadata(shown, asset_key=key, partition_key=shard)
-            record(opened, report)
-            progress.done(report)
+        with tried_again(context, progress):
+            opened = lake.open()
+            for shard in context.partition_keys:
+                report = fit.project_shard(opened, shard, feature)
+                shown = metadata.of_projection(opened, report)
+                context.add_asset_metadata(shown, asset_key=key, partition_key=shard)
+                record(opened, report)
+                progress.done(report)
+            checked = checks.results(context, opened, context.partition_keys, {feature.name: feature})
         yield dg.MaterializeResult(asset_key=key)
-        yield from checks.results(context, opened, context.partition_keys, {feature.name: feature})
+        yield from checked
 
     return project
 
@@ -251,8 +258,9 @@ def indexing(features: list[Feature]) -> dg.AssetsDefinition:
     def generation(
         context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult:
-        opened = lake.open()
-        report = index.build_generation(opened)
+        with tried_again(context, progress):
+            opened = lake.open()
+            report = index.build_generation(opened)
         record(opened, report)
         progress.done(report)
         return dg.MaterializeResult(

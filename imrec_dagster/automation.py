@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from imrec_core import run_log
-from imrec_core.errors import ImrecError
+from imrec_core.errors import ImrecError, StorageFault
 from imrec_core.index import is_up_to_date, plan_generation
 from imrec_core.settings import Settings
 from imrec_dagster.resources import LakeResource
@@ -61,6 +61,8 @@ def nightly_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         opened = lake.open()
         try:
             plan = plan_generation(opened)
+        except StorageFault:
+            return dg.RunRequest()  # a run can wait until the fault has passed, and the next tick is a night away
         except ImrecError as error:
             return dg.SkipReason(str(error))
         if is_up_to_date(opened, plan):

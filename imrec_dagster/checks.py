@@ -3,7 +3,7 @@
 A check records no partition in a run over several of them (Dagster 1.13), so it names the shards itself.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
@@ -33,7 +33,7 @@ def specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
 
 def results(
     context: dg.AssetExecutionContext, lake: Lake, shards: Sequence[str], known: Mapping[str, Feature]
-) -> Iterator[dg.AssetCheckResult]:
+) -> list[dg.AssetCheckResult]:
     """The results of the selected checks over these shards."""
 
     def problems_of(key: dg.AssetCheckKey) -> list[str]:
@@ -45,13 +45,15 @@ def results(
     keys = sorted(context.selected_asset_check_keys)
     with ThreadPoolExecutor() as pool:  # they mostly read and unpack tables
         found = list(pool.map(problems_of, keys))
-    for key, problems in zip(keys, found, strict=True):
-        yield dg.AssetCheckResult(
+    return [
+        dg.AssetCheckResult(
             passed=not problems,
             asset_key=key.asset_key,
             check_name=key.name,
             metadata={"shards": len(shards), "problems": dg.MetadataValue.md("\n".join(f"- {p}" for p in problems))},
         )
+        for key, problems in zip(keys, found, strict=True)
+    ]
 
 
 def recall_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:

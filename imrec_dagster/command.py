@@ -47,6 +47,10 @@ class BuildProgress(Progress):
             if failed:
                 self._bar.set_postfix_str(f"{self._failed} failed")
 
+    def waits(self, fault: Exception, seconds: float) -> None:
+        self.close()
+        print(f"imrec: {fault}; trying again in {seconds:g} s", file=sys.stderr)
+
     def done(self, report: object) -> None:
         match report:
             case CatalogDiff():

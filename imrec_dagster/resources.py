@@ -32,5 +32,8 @@ class Progress:
     def images(self, ok: int, failed: int) -> None:
         """After each batch: images that were read well, and that failed."""
 
+    def waits(self, fault: Exception, seconds: float) -> None:
+        """Before a step is tried again because the storage failed."""
+
     def done(self, report: object) -> None:
         """After each piece of work: what the core function returned."""

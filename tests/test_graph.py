@@ -14,12 +14,12 @@ import pytest
 from imrec_core import METRICS, ImageId, Lake, Recommender, extract, passes
 from imrec_core.catalog import CatalogDiff
 from imrec_core.check import check_rows, check_vectors
-from imrec_core.errors import LakeError
+from imrec_core.errors import LakeError, StorageFault
 from imrec_core.extract import STAGES
 from imrec_core.features import FEATURES, Learnt, find_feature
 from imrec_core.lake import source_of
 from imrec_core.tables import to_vectors
-from imrec_dagster import build
+from imrec_dagster import automation, build
 from imrec_dagster.assets import GENERATION, IMAGES, MANIFEST, build_assets, feature_key, fitted_key
 from imrec_dagster.automation import image_folders
 from imrec_dagster.build import Builder, build_lake
@@ -820,6 +820,16 @@ def test_nightly_schedule_reindexes_only_where_there_is_something_new(lake, last
     )
     assert isinstance(nightly_reindex(lake, lasting_instance), dg.SkipReason)
     assert "photo_003.jpg" not in findable(lake)
+
+
+def test_nightly_schedule_leaves_it_to_the_run_to_wait_for_the_storage(lake, lasting_instance, monkeypatch):
+    Builder(lake, lasting_instance).build()
+
+    def away(*_):
+        raise StorageFault("the bucket does not answer")
+
+    monkeypatch.setattr(automation, "plan_generation", away)
+    assert isinstance(nightly_reindex(lake, lasting_instance), dg.RunRequest)
 
 
 def look(lake: Lake, cursor: str | None):

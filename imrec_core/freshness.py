@@ -166,3 +166,15 @@ def stale_features(
     """Those of the features whose table of this shard is missing or made from something else."""
     settings = settings or lake.settings()
     return [feature for feature in features if not is_feature_fresh(lake, shard, feature, settings)]
+
+
+def is_unmade(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings | None = None) -> bool:
+    """Whether a table of a shard is missing, damaged or stale that could be made now.
+
+    That of a feature for which nothing is fitted yet could not.
+    """
+    settings = settings or lake.settings()
+    return not has_fresh_images(lake, shard) or any(
+        expected_of(lake, shard, feature, settings) is not None
+        for feature in stale_features(lake, shard, features, settings)
+    )

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from imrec_core.encoders import Encoder, load_encoder
 from imrec_core.features import Feature
 from imrec_core.freshness import expected_of, has_fresh_images, stale_features
-from imrec_core.lake import Lake
+from imrec_core.lake import Lake, source_of
 from imrec_core.reuse import Unchanged, can_be_extended
 from imrec_core.settings import Settings
-from imrec_core.storage import exists
+from imrec_core.storage import exists, is_away
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,32 @@ def takers_first(lake: Lake, shards: Sequence[str]) -> list[str]:
     equals the order stays.
     """
     return sorted(shards, key=lambda shard: _loss(lake, shard))
+
+
+def takers_of(lake: Lake, shards: Sequence[str]) -> list[str]:
+    """Other shards with new files of the size and time of files that these lose: renamed or moved ones, by all signs.
+
+    Extracted before these, they take over what is known of the pictures. Those of a source that is away are left out.
+    """
+    lost = set().union(*(_size_and_time(lake, shard, gone=True) for shard in shards))
+    if not lost:
+        return []
+    there = {name for name, root in lake.settings().sources.items() if not is_away(root)}
+    others = [shard for shard in lake.live_shards() if shard not in shards and source_of(shard) in there]
+    return [shard for shard in others if lost & _size_and_time(lake, shard, gone=False)]
+
+
+def _size_and_time(lake: Lake, shard: str, *, gone: bool) -> set[tuple[int, int]]:
+    """Of the files that are gone from a shard since its images table was made, or of those that are new since."""
+    images, manifest = lake.images_path(shard), lake.catalog_path(shard)
+    said, wanted = lake.made_from(images), lake.made_from(manifest)
+    if (said or {}).get("shard_version") == (wanted or {}).get("shard_version"):
+        return set()
+    columns = ["image_id", "byte_size", "mtime_ns"]
+    before = lake.read_table(images, columns).to_pylist() if said else []
+    now = lake.read_table(manifest, columns).to_pylist() if wanted else []
+    there = {row["image_id"] for row in (now if gone else before)}
+    return {(row["byte_size"], row["mtime_ns"]) for row in (before if gone else now) if row["image_id"] not in there}
 
 
 def _loss(lake: Lake, shard: str) -> int:

@@ -11,14 +11,16 @@ from pydantic import Field
 
 from imrec_core import catalog as core_catalog
 from imrec_core import extract, fit, index
-from imrec_core.features import FEATURES, Feature
-from imrec_core.freshness import digest
-from imrec_core.lake import Lake
+from imrec_core.errors import BadSource
+from imrec_core.features import FEATURES, Feature, chosen_features
+from imrec_core.freshness import digest, is_unmade, manifest_version
+from imrec_core.lake import Lake, source_of
 from imrec_core.loaders import weights_here
+from imrec_core.passes import takers_of
 from imrec_core.tables import IMAGES_VERSION
 from imrec_dagster import checks, metadata
 from imrec_dagster.automation import on_change
-from imrec_dagster.partitions import SHARDS, forget_all_but
+from imrec_dagster.partitions import SHARDS, forget_all_but, is_alone
 from imrec_dagster.recording import record
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retrying import tried_again
@@ -70,18 +72,34 @@ def _scan(context: dg.AssetExecutionContext, opened: Lake) -> core_catalog.Catal
     # Told before written: a crash in between makes the next scan find the same changes, and tell them again.
     shards = {*opened.live_shards(), *(m.shard for m in found.manifests)}
     context.instance.add_dynamic_partitions(str(SHARDS.name), sorted(shards))
-    forget_all_but(shards, context.instance, this_run=context.run.run_id)
+    if is_alone(context.run.run_id, context.instance):
+        forget_all_but(shards, context.instance)
+        for shard in _unmade(opened, found):
+            version = f"{manifest_version(opened, shard)}-{context.run.run_id[:8]}"
+            _tell(context, shard, opened.row_count(opened.catalog_path(shard)), version)
     for manifest in found.manifests:
-        context.log_event(
-            dg.AssetMaterialization(
-                MANIFEST,
-                partition=manifest.shard,
-                metadata={"dagster/partition_row_count": len(manifest.table)},
-                tags={"dagster/data_version": manifest.version},
-            )
-        )
+        _tell(context, manifest.shard, len(manifest.table), manifest.version)
     found.apply(opened)
     return found
+
+
+def _tell(context: dg.AssetExecutionContext, shard: str, rows: int, version: str) -> None:
+    shown = {"dagster/partition_row_count": rows}
+    tags = {"dagster/data_version": version}
+    context.log_event(dg.AssetMaterialization(MANIFEST, partition=shard, metadata=shown, tags=tags))
+
+
+def _unmade(lake: Lake, found: core_catalog.CatalogDiff) -> list[str]:
+    """Shards that are as they were, and of which a table is missing all the same, or of another version.
+
+    Somebody deleted it, or its run failed, or the automation was off. Told under a version of their own they are asked
+    for again, once for each scan; what is up to date there is not computed.
+    """
+    features = chosen_features(lake)
+    away = {name for name, _ in found.unavailable}
+    changed = {manifest.shard for manifest in found.manifests}
+    same = [shard for shard in lake.live_shards() if shard not in changed and source_of(shard) not in away]
+    return [shard for shard in same if is_unmade(lake, shard, features)]
 
 
 def manifest_spec() -> dg.AssetSpec:
@@ -94,6 +112,17 @@ def manifest_spec() -> dg.AssetSpec:
         kinds={"parquet"},
         description="The images of a shard: ids, sizes and times. Its data version decides what is stale.",
     )
+
+
+def _require_sources(lake: Lake, shards: Sequence[str]) -> None:
+    """Refuse partitions whose source was taken out of the lake."""
+    sources = lake.settings().sources
+    for shard in shards:
+        if source_of(shard) not in sources:
+            raise BadSource(
+                f"{shard} belongs to source {source_of(shard)!r}, which is not in lake.toml; put it back under "
+                "[sources], or materialize catalog, which takes its partitions away (its tables are kept)"
+            )
 
 
 def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.AssetsDefinition:
@@ -156,14 +185,16 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
         shards = context.partition_keys
         with tried_again(context, progress):
             opened = lake.open()
+            _require_sources(opened, shards)
+            takers = takers_of(opened, shards)  # else a moved image, which they get, would be forgotten here first
             for report in extract.extract_shards(
-                opened, shards, wanted, on_images=progress.images, device=lake.device, retry=config.retry
+                opened, [*takers, *shards], wanted, on_images=progress.images, device=lake.device, retry=config.retry
             ):
                 context.log.info(
                     f"{report.shard}: {report.decoded} decoded, {report.rows} images, {report.failed} failed, "
                     f"{report.seconds:.1f} s"
                 )
-                for key in keys:
+                for key in keys if report.shard in shards else ():
                     shown = metadata.of_extraction(opened, report, key)
                     context.add_asset_metadata(shown, asset_key=key, partition_key=report.shard)
                 record(opened, report)
@@ -231,6 +262,7 @@ def projecting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition
         key = feature_key(feature.name)
         with tried_again(context, progress):
             opened = lake.open()
+            _require_sources(opened, context.partition_keys)
             for shard in context.partition_keys:
                 report = fit.project_shard(opened, shard, feature)
                 shown = metadata.of_projection(opened, report)

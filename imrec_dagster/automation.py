@@ -22,8 +22,9 @@ def on_change() -> dg.AutomationCondition:
 
     `eager()` fires on every event of an input, changed or not (dagster#25439). The version change is an edge and
     so must be latched; in `since` the reset wins over the trigger, so a change in the tick after a request, which
-    the run may have come too early to see, is kept from being reset. A failure counts once, or it would be retried
-    for ever.
+    the run may have come too early to see, is kept from being reset. What is missing when a feature is chosen for the
+    lake is new too: `since_last_handled` would take it for handled. A failure counts once, or it would be retried for
+    ever.
     """
     condition: Any = dg.AutomationCondition  # its generic type does not survive `|` and `since`
     changed = condition.any_deps_updated().replace("newly_updated", condition.data_version_changed())
@@ -33,7 +34,7 @@ def on_change() -> dg.AutomationCondition:
         & ~condition.any_deps_missing()
         & (
             changed.since((condition.newly_requested() & ~changed) | condition.initial_evaluation())
-            | condition.newly_missing().since_last_handled()
+            | condition.newly_missing().since(condition.newly_requested() | condition.newly_updated())
             | condition.code_version_changed().since_last_handled()
             | condition.execution_failed().newly_true()
         )
@@ -91,7 +92,8 @@ def image_folders(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg
     cursor = seen.hexdigest()
     if cursor == context.cursor:
         return dg.SkipReason("no folder has changed")
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"folders:{cursor}")], cursor=cursor)
+    # No run key: a folder may be again as it was before, and Dagster never runs a key a second time.
+    return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=cursor)
 
 
 def _folders(root: Path, levels: int) -> Iterator[tuple[str, int]]:
@@ -111,7 +113,7 @@ def _folders(root: Path, levels: int) -> Iterator[tuple[str, int]]:
 def note_failures(context: dg.RunFailureSensorContext, lake: LakeResource) -> None:
     """Failed checks that block are failed runs too."""
     run = context.instance.get_run_stats(context.dagster_run.run_id)
-    seconds = (run.end_time or 0) - (run.start_time or run.end_time or 0)
+    seconds = max((run.end_time or 0) - (run.start_time or run.end_time or 0), 0)  # by a clock that may be set back
     failed = context.get_step_failure_events()
     reasons = [_cause(event.step_failure_data.error) for event in failed if event.step_failure_data.error]
     words = "; ".join(reasons) or str(context.failure_event.message)

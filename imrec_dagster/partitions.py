@@ -4,9 +4,11 @@ import itertools
 from collections.abc import Collection, Sequence
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus  # not among the public names
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
+_TO_COME = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 
 SHARDS = dg.DynamicPartitionsDefinition(name="image_shards")
 
@@ -25,12 +27,16 @@ def range_tags(first: str, last: str) -> dict[str, str]:
     return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 
-def forget_all_but(shards: Collection[str], instance: dg.DagsterInstance, *, this_run: str) -> None:
+def is_alone(run_id: str, instance: dg.DagsterInstance) -> bool:
+    """Whether no other run is queued or going, and no backfill has runs still to come."""
+    under_way = instance.get_run_ids(dg.RunsFilter(statuses=_UNFINISHED), limit=2)
+    return set(under_way) <= {run_id} and not instance.get_backfills(BulkActionsFilter(statuses=_TO_COME), limit=1)
+
+
+def forget_all_but(shards: Collection[str], instance: dg.DagsterInstance) -> None:
     """Delete the partitions of other shards, whose source was taken out of the lake.
 
-    Not while another run is queued or going: it fails if a partition of it goes. The next scan will do it.
+    Not while another run `is_alone` no more: it fails if a partition of it goes. The next scan will do it.
     """
-    under_way = instance.get_run_ids(dg.RunsFilter(statuses=_UNFINISHED), limit=2)
-    if set(under_way) <= {this_run}:
-        for key in set(instance.get_dynamic_partitions(str(SHARDS.name))) - set(shards):
-            instance.delete_dynamic_partition(str(SHARDS.name), key)
+    for key in set(instance.get_dynamic_partitions(str(SHARDS.name))) - set(shards):
+        instance.delete_dynamic_partition(str(SHARDS.name), key)

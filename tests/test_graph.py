@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -11,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import METRICS, ImageId, Lake, Recommender, extract, passes
+from imrec_core import METRICS, Lake, Recommender, extract, passes
 from imrec_core.catalog import CatalogDiff
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.errors import LakeError, StorageFault
@@ -20,13 +19,25 @@ from imrec_core.features import FEATURES, Learnt, find_feature
 from imrec_core.lake import source_of
 from imrec_core.tables import to_vectors
 from imrec_dagster import automation, build
-from imrec_dagster.assets import GENERATION, IMAGES, MANIFEST, build_assets, feature_key, fitted_key
-from imrec_dagster.automation import image_folders
+from imrec_dagster.assets import GENERATION, IMAGES, MANIFEST, feature_key, fitted_key
 from imrec_dagster.build import Builder, build_lake
 from imrec_dagster.definitions import build_definitions
 from imrec_dagster.partitions import contiguous, range_tags
-from imrec_dagster.resources import LakeResource, Progress
+from imrec_dagster.resources import Progress
 from tests import toy
+from tests.graph import (
+    Automation,
+    events,
+    findable,
+    look,
+    materialize,
+    nightly_reindex,
+    partitions,
+    resource,
+    shard,
+    shown,
+    take_away,
+)
 from tests.pictures import BROKEN, PICTURES, encode, gradient, write_pictures
 
 TWO = ("rgb_histogram", "phash")
@@ -50,46 +61,6 @@ def lasting_instance(tmp_path):
 def lake(new_lake) -> Lake:
     """Forty photos in five shards of eight, not built yet."""
     return new_lake(40, TWO, built=False, shard_size=8)
-
-
-def shard(number: int) -> str:
-    return f"photos-{number:04d}"
-
-
-def resource(lake: Lake) -> LakeResource:
-    return LakeResource(root=str(lake.root))
-
-
-def materialize(lake: Lake, instance: dg.DagsterInstance, *keys: dg.AssetKey, **options):
-    return dg.materialize(
-        build_assets(),
-        selection=dg.AssetSelection.assets(*keys),
-        instance=instance,
-        resources={"lake": resource(lake), "progress": Progress()},
-        **options,
-    )
-
-
-def events(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[dg.AssetMaterialization]:
-    """Every materialisation of an asset, oldest first."""
-    records = instance.fetch_materializations(key, limit=1000, ascending=True).records
-    return [record.asset_materialization for record in records]
-
-
-def partitions(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[str]:
-    return [event.partition for event in events(instance, key)]
-
-
-def shown(event: dg.AssetMaterialization) -> dict[str, object]:
-    return {name: value.value for name, value in event.metadata.items()}
-
-
-def findable(lake: Lake) -> set[str]:
-    """The names of all files that any search can give."""
-    recommender = Recommender.open(lake)
-    first, second = recommender.generation.live_table(["image_id"])["image_id"].to_pylist()[:2]
-    hits = [*recommender.search(ImageId(first), k=10_000), *recommender.search(ImageId(second), k=10_000)]
-    return {Path(hit.path).name for hit in hits}
 
 
 # -- a build ------------------------------------------------------------------------------------------------
@@ -431,12 +402,6 @@ def two_sources(tmp_path, instance) -> Lake:
     lake = toy.new_lake(tmp_path / "lake", TWO, sources=sources)
     Builder(lake, instance).build()
     return lake
-
-
-def take_away(root: Path, *, leaving_a_folder: bool) -> None:
-    root.rename(root.with_name("elsewhere"))
-    if leaving_a_folder:
-        root.mkdir()
 
 
 @pytest.mark.parametrize("leaving_a_folder", [False, True], ids=["gone", "empty mount point"])
@@ -791,15 +756,6 @@ def test_nothing_is_built_upon_a_table_that_fails_its_check(lake, instance):
 # -- what runs by itself ------------------------------------------------------------------------------------
 
 
-def nightly_reindex(lake: Lake, instance: dg.DagsterInstance):
-    (schedule,) = (s for s in build_definitions(resource(lake)).schedules if s.name == "nightly_reindex")
-    night = datetime(2026, 11, 20, 3, tzinfo=UTC)
-    with dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=night, resources={"lake": resource(lake)}
-    ) as context:
-        return schedule(context)
-
-
 def test_nightly_schedule_reindexes_only_where_there_is_something_new(lake, lasting_instance):
     Builder(lake, lasting_instance).build()
     skip = nightly_reindex(lake, lasting_instance)
@@ -832,10 +788,6 @@ def test_nightly_schedule_leaves_it_to_the_run_to_wait_for_the_storage(lake, las
     assert isinstance(nightly_reindex(lake, lasting_instance), dg.RunRequest)
 
 
-def look(lake: Lake, cursor: str | None):
-    return image_folders(dg.build_sensor_context(cursor=cursor, resources={"lake": resource(lake)}))
-
-
 def test_sensor_asks_for_a_scan_when_a_folder_is_new(lake):
     first = look(lake, None)
     assert len(first.run_requests) == 1
@@ -845,7 +797,6 @@ def test_sensor_asks_for_a_scan_when_a_folder_is_new(lake):
     toy.write_photos(lake.root.parent / "photos" / "summer", range(50, 53))
     second = look(lake, first.cursor)
     assert len(second.run_requests) == 1
-    assert second.run_requests[0].run_key != first.run_requests[0].run_key
 
 
 def test_sensor_does_nothing_while_a_source_is_away(two_sources):
@@ -861,23 +812,6 @@ def test_sensor_skips_while_the_lake_has_no_source(tmp_path):
     skip = look(toy.new_lake(tmp_path / "lake", sources={}), None)
     assert isinstance(skip, dg.SkipReason)
     assert "imrec build" in skip.skip_message
-
-
-class Automation:
-    """What the automation sensor would ask for, tick after tick."""
-
-    def __init__(self, lake: Lake, instance: dg.DagsterInstance) -> None:
-        self._defs, self._instance = build_definitions(resource(lake)), instance
-        self._cursor = None
-
-    def tick(self) -> dict[str, list[str]]:
-        result = dg.evaluate_automation_conditions(
-            self._defs, self._instance, asset_selection=dg.AssetSelection.all(), cursor=self._cursor
-        )
-        self._cursor = result.cursor
-        keys = self._defs.resolve_asset_graph().materializable_asset_keys
-        asked = {key: result.get_requested_partitions(key) for key in keys if result.get_num_requested(key)}
-        return {key.to_user_string(): sorted(p for p in partitions if p) for key, partitions in asked.items()}
 
 
 def test_automation_asks_for_new_and_changed_shards_and_for_nothing_else(lake, instance):

@@ -27,6 +27,7 @@ RECALL_FLOOR = 0.95
 RECALL_WANTED = 0.99
 
 _EFS = (64, 128, 256, 512, 1024)
+CURVE_EFS = (10, 16, 32, 64, 128, 256)
 _QUERIES = 50
 _TIMES_DENSER = 2  # rounds in which links are doubled before a graph is given up
 _SEED = 20_26
@@ -162,6 +163,24 @@ def searched_well(generation: Generation, name: str, ef: int = 0) -> GraphFacts:
         if min(recall.values()) >= RECALL_WANTED:
             break
     return generation.graphs[name]
+
+
+def recall_by_breadth(generation: Generation, *, count: int = 20) -> dict[str, list[float]]:
+    """Recall@10 of all that use a graph, at each of `CURVE_EFS`, on a few of the images.
+
+    No more candidates are taken than a search is broad, or breadths below that many would all be the same.
+    """
+    queries = np.random.default_rng(_SEED).permutation(generation.live)[:count]
+    curves: dict[str, list[float]] = {}
+    for name, graph in list(generation.graphs.items()):
+        for label, (feature, metric) in graph_users(generation, name).items():
+            exact = generation.scan(feature.name, metric, generation.matrix(feature.name)[queries], 10)
+            curves[label] = []
+            for ef in CURVE_EFS:
+                generation.graphs[name] = replace(graph, ef=ef, candidates=min(graph.candidates, ef))
+                curves[label].append(recall_at_10(generation, feature, metric, queries, exact))
+            generation.graphs[name] = graph
+    return curves
 
 
 def graph_users(generation: Generation, graph: str) -> Mapping[str, tuple[Feature, Metric]]:

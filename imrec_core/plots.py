@@ -30,6 +30,33 @@ def draw_curves(curves: Mapping[str, Mapping[str, Any]]) -> bytes:
     return out.getvalue()
 
 
+def draw_extraction(speeds: Sequence[float], reasons: Mapping[str, int]) -> bytes:
+    """How fast shards were described, and beside it why images failed.
+
+    Args:
+        speeds: Images per second of each shard, in their order.
+        reasons: Kinds of failure, with counts; without any they are left out.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.4 if reasons else 4.2, 2.8), dpi=90, layout="constrained")
+    left, *right = figure.subplots(1, 2 if reasons else 1, squeeze=False)[0]
+    left.plot(range(1, len(speeds) + 1), speeds, marker="." if len(speeds) < 30 else None)
+    left.set(title="speed of shards", xlabel="shard", ylabel="images per second", ylim=(0, None))
+    left.xaxis.get_major_locator().set_params(integer=True)
+    left.grid(alpha=0.3)
+    for axes in right:
+        kinds = sorted(reasons, key=lambda kind: reasons[kind])
+        bars = axes.barh(kinds, [reasons[kind] for kind in kinds], height=0.5, color="tab:red")
+        axes.bar_label(bars, padding=2)
+        axes.set(title="images that failed", xlabel="images")
+        axes.margins(x=0.15)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()
+
+
 def draw_precision_recall(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     *,

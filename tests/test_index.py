@@ -384,3 +384,12 @@ def test_shard_never_read_is_left_out_while_its_source_is_away(new_lake, tmp_pat
     (tmp_path / "elsewhere").rename(tmp_path / "disk")
     toy.build(lake)
     assert "disk-0000" in plan_generation(lake).shards
+
+
+def test_curve_of_recall_rises_with_the_breadth_and_leaves_the_graphs_as_they_were(large_lake):
+    generation = open_generation(large_lake)
+    before = dict(generation.graphs)
+    (curve,) = graphs.recall_by_breadth(generation).values()
+    assert len(curve) == len(graphs.CURVE_EFS)
+    assert curve[0] < 1 and curve[-1] > 0.99 and curve[0] == min(curve)
+    assert generation.graphs == before

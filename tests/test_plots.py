@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from imrec_core.plots import draw_curves, draw_precision_recall
+from imrec_core.plots import draw_curves, draw_extraction, draw_precision_recall
 
 
 def curve(y) -> dict:
@@ -56,3 +56,13 @@ def test_mark_is_a_dot_in_the_colour_of_its_curve():
     bare, marked = (pixels(draw_precision_recall(curves, marks=marks)) for marks in (None, {"b": (0.5, 0.8)}))
     more = (marked == (255, 127, 14)).all(axis=2) & (bare != marked).any(axis=2)
     assert 20 < more.sum() < 200
+
+
+def test_failures_are_bars_beside_the_speed_of_shards_and_left_out_where_there_are_none():
+    red = (214, 39, 40)
+    both, speed = pixels(draw_extraction([90, 120], {"TruncatedImage": 3})), pixels(draw_extraction([90, 120], {}))
+    assert abs(both.shape[1] - 2 * speed.shape[1]) <= 2
+    assert (both == red).all(axis=2).sum() > 1000 and not (speed == red).all(axis=2).any()
+    assert lines(speed) == 1
+    one, two = (pixels(draw_extraction([9], {"a": 3, "b": count})) for count in (1, 3))
+    assert (one == red).all(axis=2).sum() < (two == red).all(axis=2).sum()

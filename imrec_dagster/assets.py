@@ -10,16 +10,18 @@ import dagster as dg
 from pydantic import Field
 
 from imrec_core import catalog as core_catalog
-from imrec_core import extract, fit, index
+from imrec_core import extract, fit, index, tables
 from imrec_core.errors import BadSource
 from imrec_core.features import FEATURES, Feature, chosen_features
 from imrec_core.freshness import digest, is_unmade, manifest_version
 from imrec_core.lake import Lake, source_of
 from imrec_core.loaders import weights_here
 from imrec_core.passes import takers_of
+from imrec_core.settings import Settings
 from imrec_core.tables import IMAGES_VERSION
 from imrec_dagster import checks, metadata
-from imrec_dagster.automation import on_change
+from imrec_dagster.automation import GENERATION as GENERATION
+from imrec_dagster.automation import nightly_freshness, on_change
 from imrec_dagster.partitions import SHARDS, forget_all_but, is_alone
 from imrec_dagster.recording import record
 from imrec_dagster.resources import LakeResource, Progress
@@ -27,7 +29,6 @@ from imrec_dagster.retrying import tried_again
 
 IMAGES = dg.AssetKey("images")
 MANIFEST = dg.AssetKey("shard_manifest")
-GENERATION = dg.AssetKey("generation")
 EXTRACT = "extract"
 
 _BACKFILL = dg.BackfillPolicy.multi_run(10)  # shards per run: a run costs about two seconds of CPU
@@ -52,7 +53,12 @@ def code_version(feature: Feature) -> str:
     return f"{feature.version}-{digest(dict(feature.params))}" if feature.params else str(feature.version)
 
 
-@dg.asset(group_name="catalog", kinds={"parquet"}, description="Scan the sources; note what is new, changed and gone.")
+@dg.asset(
+    group_name="catalog",
+    kinds={"parquet"},
+    description="Scan the sources; note what is new, changed and gone.",
+    metadata=metadata.of_table(tables.CATALOG),
+)
 def catalog(
     context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
@@ -64,7 +70,7 @@ def catalog(
         context.log.warning(reason)
     record(opened, found, time.perf_counter() - started)
     progress.done(found)
-    return dg.MaterializeResult(metadata=metadata.of_catalog(found))
+    return dg.MaterializeResult(metadata=metadata.of_catalog(opened, found))
 
 
 def _scan(context: dg.AssetExecutionContext, opened: Lake) -> core_catalog.CatalogDiff:
@@ -76,15 +82,15 @@ def _scan(context: dg.AssetExecutionContext, opened: Lake) -> core_catalog.Catal
         forget_all_but(shards, context.instance)
         for shard in _unmade(opened, found):
             version = f"{manifest_version(opened, shard)}-{context.run.run_id[:8]}"
-            _tell(context, shard, opened.row_count(opened.catalog_path(shard)), version)
+            _tell(context, opened, shard, opened.row_count(opened.catalog_path(shard)), version)
     for manifest in found.manifests:
-        _tell(context, manifest.shard, len(manifest.table), manifest.version)
+        _tell(context, opened, manifest.shard, len(manifest.table), manifest.version)
     found.apply(opened)
     return found
 
 
-def _tell(context: dg.AssetExecutionContext, shard: str, rows: int, version: str) -> None:
-    shown = {"dagster/partition_row_count": rows}
+def _tell(context: dg.AssetExecutionContext, lake: Lake, shard: str, rows: int, version: str) -> None:
+    shown = metadata.of_manifest(lake, shard, rows)
     tags = {"dagster/data_version": version}
     context.log_event(dg.AssetMaterialization(MANIFEST, partition=shard, metadata=shown, tags=tags))
 
@@ -111,6 +117,7 @@ def manifest_spec() -> dg.AssetSpec:
         group_name="catalog",
         kinds={"parquet"},
         description="The images of a shard: ids, sizes and times. Its data version decides what is stale.",
+        metadata=metadata.of_table(tables.CATALOG),
     )
 
 
@@ -149,7 +156,7 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
         group_name="images",
         kinds={"parquet"},
         code_version=str(IMAGES_VERSION),
-        metadata=metadata.of_images_table(),
+        metadata=metadata.of_table(tables.IMAGES),
     )
     specs = [
         spec(
@@ -229,7 +236,9 @@ def fitting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
             report = fit.fit(opened, feature)
         record(opened, report)
         progress.done(report)
-        return dg.MaterializeResult(metadata=metadata.of_fit(report), data_version=dg.DataVersion(report.version))
+        return dg.MaterializeResult(
+            metadata=metadata.of_fit(opened, report), data_version=dg.DataVersion(report.version)
+        )
 
     return fitted
 
@@ -276,8 +285,12 @@ def projecting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition
     return project
 
 
-def indexing(features: list[Feature]) -> dg.AssetsDefinition:
-    """The final asset: rows, vectors and graphs that search reads."""
+def indexing(features: list[Feature], nightly: str) -> dg.AssetsDefinition:
+    """The final asset: rows, vectors and graphs that search reads.
+
+    Args:
+        nightly: The cron schedule by which there is to be a new one, where there is something new.
+    """
 
     @dg.asset(
         key=GENERATION,
@@ -285,6 +298,8 @@ def indexing(features: list[Feature]) -> dg.AssetsDefinition:
         group_name="index",
         kinds={"hnswlib"},
         check_specs=[checks.recall_spec(GENERATION)],
+        metadata=metadata.of_table(tables.ROWS),
+        freshness_policy=nightly_freshness(nightly),
         description="One consistent set of rows, vectors and HNSW graphs, published for search.",
     )
     def generation(
@@ -296,7 +311,7 @@ def indexing(features: list[Feature]) -> dg.AssetsDefinition:
         record(opened, report)
         progress.done(report)
         return dg.MaterializeResult(
-            metadata=metadata.of_generation(report), check_results=[checks.recall_result(report)]
+            metadata=metadata.of_generation(opened, report), check_results=[checks.recall_result(opened, report)]
         )
 
     return generation
@@ -314,7 +329,9 @@ def unavailable(feature: Feature) -> dg.AssetSpec:
 
 
 def build_assets(
-    known: Mapping[str, Feature] = FEATURES, chosen: Collection[str] = ()
+    known: Mapping[str, Feature] = FEATURES,
+    chosen: Collection[str] = (),
+    nightly: str = Settings().nightly_reindex,
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """All assets, made from the features that there are.
 
@@ -322,6 +339,7 @@ def build_assets(
         known: The features, by name.
         chosen: Those that run by themselves when there is need. Of the others, networks without weights are only
             shown, and what would be computed from them is left out.
+        nightly: The cron schedule of new generations.
     """
     able = {name: f for name, f in known.items() if name in chosen or not _lacks_weights(f)}
     return [
@@ -331,7 +349,7 @@ def build_assets(
         *(fitting(f, chosen) for f in able.values() if f.is_fitted),
         *(projecting(f, chosen) for f in able.values() if f.projection),
         *(unavailable(f) for name, f in known.items() if name not in able and f.model),
-        indexing(list(able.values())),
+        indexing(list(able.values()), nightly),
     ]
 
 

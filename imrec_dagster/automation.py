@@ -1,12 +1,16 @@
 """When things run by themselves: automation conditions, the schedules, the sensor on image folders."""
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG  # these two are not among the public names
+from dagster._utils.schedules import cron_string_iterator
 
 from imrec_core import run_log
 from imrec_core.errors import ImrecError, StorageFault
@@ -14,6 +18,10 @@ from imrec_core.index import is_up_to_date, plan_generation
 from imrec_core.settings import Settings
 from imrec_dagster.resources import LakeResource
 
+GENERATION = dg.AssetKey("generation")
+
+_BUILDING = timedelta(hours=1)  # that a generation may take after its tick
+_ANY_TIME, _TICKS = datetime(2026, 1, 1, tzinfo=UTC).timestamp(), 400  # a year of nights
 _FOLDER_LEVELS = 2  # below a source's root; deeper changes are found by the nightly scan
 
 
@@ -58,7 +66,7 @@ def nightly_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     """A scan of the sources, and later in the night a new generation where there is something new."""
 
     @dg.schedule(job=generation_job, cron_schedule=settings.nightly_reindex, name="nightly_reindex")
-    def nightly_reindex(lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
+    def nightly_reindex(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
         opened = lake.open()
         try:
             plan = plan_generation(opened)
@@ -67,11 +75,40 @@ def nightly_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         except ImrecError as error:
             return dg.SkipReason(str(error))
         if is_up_to_date(opened, plan):
+            _confirm_generation(context.instance)
             return dg.SkipReason("nothing new: the generation in use holds all that is in the lake")
         return dg.RunRequest(tags={"imrec/fingerprint": plan.fingerprint})
 
     scan = dg.ScheduleDefinition(name="nightly_scan", job=catalog_job, cron_schedule=settings.nightly_scan)
     return [scan, nightly_reindex]
+
+
+def _confirm_generation(instance: dg.DagsterInstance) -> None:
+    """Have the generation in use count as made now, as it would come out the same; all that was shown of it stays.
+
+    Dagster takes the time of the last materialisation for how fresh an asset is.
+    """
+    last = instance.get_latest_materialization_event(GENERATION)
+    made = last.asset_materialization if last else None
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            GENERATION,
+            description="nothing new: looked at, and left as it is",
+            metadata={**(made.metadata if made else {}), "built now": False},
+            tags={DATA_VERSION_TAG: made.tags[DATA_VERSION_TAG]} if made and made.tags else {},
+        )
+    )
+
+
+def nightly_freshness(cron: str) -> dg.FreshnessPolicy:
+    """How old the generation may be: to be warned of an hour after a night that left it out, to fail after two nights.
+
+    A window and no `FreshnessPolicy.cron`: that takes the shortest time between two ticks for the one before each, so
+    from Friday to Monday it would fail.
+    """
+    ticks = itertools.islice(cron_string_iterator(_ANY_TIME, cron, "UTC"), _TICKS)
+    longest = max(after - before for before, after in itertools.pairwise(ticks))
+    return dg.FreshnessPolicy.time_window(fail_window=2 * longest + _BUILDING, warn_window=longest + _BUILDING)
 
 
 @dg.sensor(job=catalog_job, minimum_interval_seconds=60, description="Scan when a folder of a source has changed.")

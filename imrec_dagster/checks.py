@@ -5,14 +5,17 @@ A check records no partition in a run over several of them (Dagster 1.13), so it
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import dagster as dg
 
+from imrec_core import run_log
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.features import Feature
 from imrec_core.graphs import RECALL_FLOOR
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
+from imrec_dagster.automation import GENERATION
 
 _ROWS, _VECTORS, _RECALL = "rows_match_manifest", "vectors_are_sound", "recall_at_10"
 
@@ -45,15 +48,19 @@ def results(
     keys = sorted(context.selected_asset_check_keys)
     with ThreadPoolExecutor() as pool:  # they mostly read and unpack tables
         found = list(pool.map(problems_of, keys))
-    return [
-        dg.AssetCheckResult(
-            passed=not problems,
-            asset_key=key.asset_key,
-            check_name=key.name,
-            metadata={"shards": len(shards), "problems": dg.MetadataValue.md("\n".join(f"- {p}" for p in problems))},
-        )
-        for key, problems in zip(keys, found, strict=True)
-    ]
+    return [_result(lake, key, problems, shards=len(shards)) for key, problems in zip(keys, found, strict=True)]
+
+
+def _result(lake: Lake, key: dg.AssetCheckKey, problems: Sequence[str], **shown: Any) -> dg.AssetCheckResult:
+    """The result of a check; one that failed is noted in the lake's log of runs too, whether or not it blocks."""
+    if problems:
+        run_log.note(lake, "check", f"{key.asset_key.to_user_string()}:{key.name}", 0.0, error="; ".join(problems))
+    return dg.AssetCheckResult(
+        passed=not problems,
+        asset_key=key.asset_key,
+        check_name=key.name,
+        metadata={**shown, "problems": dg.MetadataValue.md("\n".join(f"- {problem}" for problem in problems))},
+    )
 
 
 def recall_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
@@ -61,6 +68,10 @@ def recall_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(_RECALL, asset=key, blocking=True, description=described)
 
 
-def recall_result(report: GenerationReport) -> dg.AssetCheckResult:
-    passed = all(recall >= RECALL_FLOOR for recall in report.recall.values())
-    return dg.AssetCheckResult(check_name=_RECALL, passed=passed, metadata=dict(report.recall))
+def recall_result(lake: Lake, report: GenerationReport) -> dg.AssetCheckResult:
+    missed = [
+        f"{name} has recall@10 {recall}, {RECALL_FLOOR} is the floor"
+        for name, recall in report.recall.items()
+        if recall < RECALL_FLOOR
+    ]
+    return _result(lake, dg.AssetCheckKey(GENERATION, _RECALL), missed, **report.recall)

@@ -26,7 +26,7 @@ def build_definitions(lake: LakeResource, progress: Progress | None = None) -> d
     """The definitions over one lake."""
     settings, known, chosen = _declared(lake)
     return dg.Definitions(
-        assets=build_assets(known, chosen),
+        assets=build_assets(known, chosen, settings.nightly_reindex),
         jobs=[catalog_job, generation_job, retry_job],
         schedules=nightly_schedules(settings),
         sensors=[image_folders, automation_sensor(), note_failures],

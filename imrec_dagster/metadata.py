@@ -7,15 +7,17 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from imrec_core import tables
+from imrec_core import views
 from imrec_core.calibration import SHOWN_RATES
 from imrec_core.catalog import CatalogDiff
 from imrec_core.extract import ShardReport
 from imrec_core.features import Feature
 from imrec_core.fit import FitReport, ProjectionReport
+from imrec_core.generation import open_generation
+from imrec_core.graphs import CURVE_EFS, recall_by_breadth
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
-from imrec_core.plots import draw_curves
+from imrec_core.plots import draw_curves, draw_extraction
 
 Shown = dict[str, Any]
 
@@ -30,19 +32,26 @@ def of_feature(feature: Feature) -> Shown:
     }
 
 
-def of_images_table() -> Shown:
-    return {"dagster/column_schema": _columns(tables.IMAGES)}
+def of_table(schema: pa.Schema) -> Shown:
+    return {"dagster/column_schema": _columns(schema)}
 
 
-def of_catalog(found: CatalogDiff) -> Shown:
+def of_catalog(lake: Lake, found: CatalogDiff) -> Shown:
     return {
+        "dagster/row_count": found.new + found.changed + found.unchanged,
         "new": found.new,
         "changed": found.changed,
         "removed": found.removed,
         "unchanged": found.unchanged,
         "shards changed": len(found.manifests),
+        "path": _path(lake.catalog_path("any").parent),
         "unavailable": dg.MetadataValue.md("\n".join(f"- {reason}" for _, reason in found.unavailable) or "none"),
     }
+
+
+def of_manifest(lake: Lake, shard: str, rows: int) -> Shown:
+    """One partition of the manifests."""
+    return {"dagster/partition_row_count": rows, "path": _path(lake.catalog_path(shard))}
 
 
 def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
@@ -53,7 +62,7 @@ def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
     shown: Shown = {
         "dagster/partition_row_count": rows,
         "failed": report.failed,
-        "path": dg.MetadataValue.path(str(path)),
+        "path": _path(path),
     }
     if name not in report.table_bytes:
         return shown | {"computed": False}
@@ -72,10 +81,17 @@ def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
     return shown
 
 
-def of_fit(report: FitReport) -> Shown:
+def of_fit(lake: Lake, report: FitReport) -> Shown:
     numbers = {name: value for name, value in report.facts.items() if isinstance(value, int | float | str)}
     seconds = round(report.seconds, 3)
-    shown: Shown = {"version": report.version, "fitted now": report.fitted, "seconds": seconds, **numbers}
+    path = _path(lake.fitted_path(report.name, report.version))
+    shown: Shown = {
+        "version": report.version,
+        "fitted now": report.fitted,
+        "seconds": seconds,
+        "path": path,
+        **numbers,
+    }
     if report.fitted and report.facts.get("curves"):
         shown["curves"] = dg.MetadataValue.md(_picture(draw_curves(report.facts["curves"]), "png"))
     return shown
@@ -85,7 +101,7 @@ def of_projection(lake: Lake, report: ProjectionReport) -> Shown:
     """One partition of a derived feature."""
     shown: Shown = {
         "dagster/partition_row_count": report.rows,
-        "path": dg.MetadataValue.path(str(lake.feature_path(report.feature, report.shard))),
+        "path": _path(lake.feature_path(report.feature, report.shard)),
         "computed": report.computed,
     }
     if report.computed:
@@ -93,10 +109,11 @@ def of_projection(lake: Lake, report: ProjectionReport) -> Shown:
     return shown
 
 
-def of_generation(report: GenerationReport) -> Shown:
+def of_generation(lake: Lake, report: GenerationReport) -> Shown:
     shown: Shown = {
         "dagster/row_count": report.rows,
         "id": report.id,
+        "path": _path(lake.generation_path(report.id)),
         "built now": report.built,
         "why": report.why,
         "removed rows": report.removed,
@@ -113,7 +130,33 @@ def of_generation(report: GenerationReport) -> Shown:
         heading = ("feature", *(f"copies kept at {rate:g}" for rate in SHOWN_RATES))
         rows = [(name, *(f"{share:.2f}" for share in shares)) for name, shares in report.copies_kept.items()]
         shown["copies kept by max_false_match_rate"] = dg.MetadataValue.md(_table(heading, rows))
+    return shown | _plots(lake)
+
+
+def _plots(lake: Lake) -> Shown:
+    """How fast the shards of the lake were described, why images failed, and what the graphs find."""
+    connection = views.connect(lake)
+    speeds, reasons = connection.sql(_SPEEDS).fetchall(), dict(connection.sql(_REASONS).fetchall())
+    shown: Shown = {}
+    if speeds:
+        shown["extraction"] = dg.MetadataValue.md(_picture(draw_extraction([s for _, s in speeds], reasons), "png"))
+    found = recall_by_breadth(open_generation(lake))
+    if found:
+        curve = {"x": CURVE_EFS, "y": found, "x_label": "ef", "y_label": "recall@10"}
+        shown["recall by ef"] = dg.MetadataValue.md(_picture(draw_curves({"what graphs find": curve}), "png"))
     return shown
+
+
+# Of each shard its longest pass: a later one may have read one new image, and left the others as they were.
+_SPEEDS = """
+SELECT name, arg_max((rows + failed) / seconds, seconds) FROM runs
+WHERE what = 'extract' AND seconds > 0 GROUP BY name ORDER BY name
+"""
+_REASONS = "SELECT split_part(error, ':', 1), count(*) FROM images WHERE status = 'failed' GROUP BY ALL"
+
+
+def _path(path: object) -> dg.PathMetadataValue:
+    return dg.MetadataValue.path(str(path))
 
 
 def _columns(schema: pa.Schema) -> dg.TableSchema:

@@ -55,7 +55,8 @@ query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNo
     freshnessStatusInfo { freshnessStatus }
     assetMaterializations(limit: 100) { partition metadataEntries {
         label ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue }
-        ... on MarkdownMetadataEntry { mdStr } ... on PathMetadataEntry { path } ... on TextMetadataEntry { text } } }
+        ... on MarkdownMetadataEntry { mdStr } ... on PathMetadataEntry { path } ... on TextMetadataEntry { text }
+        ... on BoolMetadataEntry { boolValue } } }
     assetChecksOrError { ... on AssetChecks { checks { name blocking
         executionForLatestMaterialization { status } } } } } } }
 """

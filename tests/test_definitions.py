@@ -1,11 +1,13 @@
 """What Dagster is told of imrec: assets from the registry, checks that block, schedules and sensors."""
 
+from datetime import timedelta
+
 import dagster as dg
 import pytest
 
 from imrec_core.features import FEATURES
 from imrec_core.settings import DEFAULT_FEATURES, Settings
-from imrec_core.tables import IMAGES
+from imrec_core.tables import CATALOG, IMAGES, ROWS
 from imrec_dagster import assets
 from imrec_dagster.assets import MANIFEST, build_assets, fitted_key
 from imrec_dagster.definitions import build_definitions
@@ -97,9 +99,17 @@ def test_feature_asset_says_what_the_declaration_says(graph, feature):
     assert node.code_version.partition("-")[0] == str(feature.version)
 
 
-def test_images_asset_shows_the_columns_of_its_table(graph):
-    columns = graph.get(dg.AssetKey("images")).metadata["dagster/column_schema"].columns
-    assert [c.name for c in columns] == IMAGES.names
+@pytest.mark.parametrize(
+    ("name", "schema"), [("catalog", CATALOG), ("shard_manifest", CATALOG), ("images", IMAGES), ("generation", ROWS)]
+)
+def test_asset_shows_the_columns_of_its_table(graph, name, schema):
+    columns = graph.get(dg.AssetKey(name)).metadata["dagster/column_schema"].columns
+    assert [c.name for c in columns] == schema.names
+
+
+def test_every_asset_says_what_it_is_and_of_which_kind(graph):
+    for key in graph.get_all_asset_keys():
+        assert graph.get(key).description and graph.get(key).kinds, key
 
 
 def test_derived_feature_depends_on_its_base_and_its_fit(graph):
@@ -207,6 +217,22 @@ def test_schedules_have_the_times_of_lake_toml(tmp_path):
         "nightly_scan": "5 22 * * 1",
         "nightly_reindex": "7 23 * * 2",
     }
+
+
+@pytest.mark.parametrize(
+    ("cron", "warned_after", "failed_after"),
+    [
+        ("0 3 * * *", timedelta(hours=25), timedelta(hours=49)),
+        ("0 3 * * 1-5", timedelta(hours=73), timedelta(hours=145)),  # from Friday to Monday
+        ("*/30 * * * *", timedelta(hours=1.5), timedelta(hours=2)),
+    ],
+)
+def test_generation_may_be_as_old_as_the_schedule_of_lake_toml_lets_it_be(tmp_path, cron, warned_after, failed_after):
+    lake = toy.new_lake(tmp_path / "lake", ("phash",), nightly_reindex=cron)
+    graph = build_definitions(LakeResource(root=str(lake.root))).resolve_asset_graph()
+    policy = graph.get(dg.AssetKey("generation")).freshness_policy
+    assert policy.warn_window.to_timedelta() == warned_after
+    assert policy.fail_window.to_timedelta() == failed_after
 
 
 def test_lake_toml_that_is_no_toml_keeps_nothing_from_loading(tmp_path):

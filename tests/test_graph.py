@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from imrec_core import METRICS, Lake, Recommender, extract, passes
 from imrec_core.catalog import CatalogDiff
@@ -16,11 +19,14 @@ from imrec_core.check import check_rows, check_vectors
 from imrec_core.errors import LakeError, StorageFault
 from imrec_core.extract import STAGES
 from imrec_core.features import FEATURES, Learnt, find_feature
+from imrec_core.index import GenerationReport
 from imrec_core.lake import source_of
 from imrec_core.tables import to_vectors
+from imrec_core.views import query
 from imrec_dagster import automation, build
 from imrec_dagster.assets import GENERATION, IMAGES, MANIFEST, feature_key, fitted_key
 from imrec_dagster.build import Builder, build_lake
+from imrec_dagster.checks import recall_result
 from imrec_dagster.definitions import build_definitions
 from imrec_dagster.partitions import contiguous, range_tags
 from imrec_dagster.resources import Progress
@@ -116,6 +122,35 @@ def test_partition_shows_rows_failures_speed_stages_and_thumbnails(tmp_path, ins
         assert "| UnreadableImage | 2 |" in found["failures"]
         assert "| TruncatedImage | 1 |" in found["failures"]
         assert found["bytes"] == Path(found["path"]).stat().st_size
+
+
+def drawn(event: dg.AssetMaterialization, name: str) -> tuple[int, int]:
+    """Width and height of a picture that is shown."""
+    kind, _, data = shown(event)[name].removeprefix("![](data:").removesuffix(")").partition(";base64,")
+    assert kind == "image/png" and len(data) < 60_000
+    return Image.open(io.BytesIO(base64.b64decode(data))).size
+
+
+def test_generation_shows_the_speed_of_shards_why_images_failed_and_what_graphs_find(lake, instance):
+    Builder(lake, instance).build()
+    (lake.root.parent / "photos" / "photo_007.jpg").write_bytes(BROKEN["truncated.jpg"]())
+    Builder(lake, instance).build()
+    sound, failing = events(instance, GENERATION)
+    assert drawn(failing, "extraction")[0] > 1.9 * drawn(sound, "extraction")[0]  # the failures stand beside the speed
+    assert drawn(sound, "recall by ef")[1] > 200
+
+
+def test_everything_that_was_made_shows_its_rows_and_where_it_is(lake, instance):
+    toy.set_to(lake, projections={"less": {"base": "rgb_histogram", "dims": 5}})
+    Builder(lake, instance).build()
+    for key in (dg.AssetKey("catalog"), MANIFEST, IMAGES, *map(feature_key, (*TWO, "less")), GENERATION):
+        for event in events(instance, key):
+            found = shown(event)
+            assert found["dagster/partition_row_count" if event.partition else "dagster/row_count"] > 0
+            assert Path(found["path"]).exists()
+            assert (event.partition or "") in found["path"]
+    (fit,) = events(instance, fitted_key("less"))
+    assert (shown(fit)["rows"], Path(shown(fit)["path"]).exists()) == (40, True)
 
 
 def test_partition_shows_how_many_images_were_decoded_and_no_speed_where_none_was(lake, instance):
@@ -748,9 +783,23 @@ def test_nothing_is_built_upon_a_table_that_fails_its_check(lake, instance):
     assert [(e.asset_key, e.check_name) for e in failed] == [(feature_key("phash"), "rows_match_manifest")]
     assert "photos-0001: an image_id stands there twice" in failed[0].metadata["problems"].value
     assert len(events(instance, GENERATION)) == 1
+    ((name, error),) = query(lake, "SELECT name, error FROM runs WHERE what = 'check'").fetchall()
+    assert name == "features/phash:rows_match_manifest"
+    assert "photos-0001: an image_id stands there twice" in error
     path.unlink()
     assert materialize(lake, instance, *keys, tags=tags, raise_on_error=False).success
     assert len(events(instance, GENERATION)) == 2
+
+
+def test_graph_that_finds_too_little_fails_its_check_and_is_noted(lake):
+    report = GenerationReport("000001", 40, 0, True, "", 1, 1.0, TWO, recall={"phash": 0.7, "rgb_histogram": 1.0})
+    result = recall_result(lake, report)
+    assert not result.passed
+    assert [result.metadata[name].value for name in ("phash", "rgb_histogram")] == [0.7, 1.0]
+    ((name, error),) = query(lake, "SELECT name, error FROM runs WHERE what = 'check'").fetchall()
+    assert (name, error) == ("generation:recall_at_10", "phash has recall@10 0.7, 0.95 is the floor")
+    assert recall_result(lake, replace(report, recall={"phash": 0.99})).passed
+    assert len(query(lake, "SELECT * FROM runs WHERE what = 'check'").fetchall()) == 1
 
 
 # -- what runs by itself ------------------------------------------------------------------------------------
@@ -776,6 +825,26 @@ def test_nightly_schedule_reindexes_only_where_there_is_something_new(lake, last
     )
     assert isinstance(nightly_reindex(lake, lasting_instance), dg.SkipReason)
     assert "photo_003.jpg" not in findable(lake)
+
+
+def test_skip_of_the_schedule_confirms_the_generation_and_what_is_shown_of_it(lake, lasting_instance):
+    Builder(lake, lasting_instance).build()
+    (made,) = events(lasting_instance, GENERATION)
+    nightly_reindex(lake, lasting_instance)
+    confirmed = events(lasting_instance, GENERATION)[-1]
+    assert shown(confirmed) == {**shown(made), "built now": False}
+    version = "dagster/data_version"
+    assert confirmed.tags[version] == made.tags[version]
+    (lake.root.parent / "photos" / "photo_003.jpg").unlink()
+    Builder(lake, lasting_instance).scan()
+    nightly_reindex(lake, lasting_instance)  # which waits for shards to be read
+    assert len(events(lasting_instance, GENERATION)) == 2
+
+
+def test_skip_on_an_instance_that_never_saw_the_generation_confirms_it_too(lake, lasting_instance):
+    toy.build(lake)
+    nightly_reindex(lake, lasting_instance)
+    assert [shown(event) for event in events(lasting_instance, GENERATION)] == [{"built now": False}]
 
 
 def test_nightly_schedule_leaves_it_to_the_run_to_wait_for_the_storage(lake, lasting_instance, monkeypatch):

@@ -12,7 +12,7 @@ from imrec_core import Lake, Recommender
 from imrec_core.views import query
 from tests import toy
 from tests.pictures import BROKEN
-from tests.running import Server, serving, until
+from tests.running import Server, serving, shown, until
 
 # What is queued is started within a second instead of five.
 QUICK = """
@@ -79,7 +79,9 @@ def test_sensors_backfills_and_schedule_make_folders_searchable(server, lake, tm
     assert (run_tick["status"], len(run_tick["runIds"])) == ("SUCCESS", 1)
     assert (skip_tick["status"], skip_tick["runIds"]) == ("SKIPPED", [])
     assert "nothing new" in skip_tick["skipReason"]
-    assert len(server.asset("generation")["assetMaterializations"]) == 1
+    confirmed, made = server.asset("generation")["assetMaterializations"]
+    assert (shown(made)["built now"], shown(confirmed)["built now"]) == (True, False)
+    until(lambda: server.asset("generation")["freshnessStatusInfo"]["freshnessStatus"] == "HEALTHY", 60)
 
     generation = Recommender.open(lake).generation
     assert generation.id == "000001" and list(generation.features) == ["rgb_histogram", "phash"]

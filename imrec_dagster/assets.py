@@ -337,8 +337,8 @@ def build_assets(
 
     Args:
         known: The features, by name.
-        chosen: Those that run by themselves when there is need. Of the others, networks without weights are only
-            shown, and what would be computed from them is left out.
+        chosen: Those that run by themselves when there is need, and are in the generation. Of the others, networks
+            without weights are only shown, and what would be computed from them is left out.
         nightly: The cron schedule of new generations.
     """
     able = {name: f for name, f in known.items() if name in chosen or not _lacks_weights(f)}
@@ -349,7 +349,8 @@ def build_assets(
         *(fitting(f, chosen) for f in able.values() if f.is_fitted),
         *(projecting(f, chosen) for f in able.values() if f.projection),
         *(unavailable(f) for name, f in known.items() if name not in able and f.model),
-        indexing(list(able.values()), nightly),
+        # Of the others it holds nothing; depending on them it would never be in sync.
+        indexing([f for name, f in able.items() if name in chosen], nightly),
     ]
 
 

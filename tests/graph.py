@@ -25,7 +25,7 @@ def resource(lake: Lake) -> LakeResource:
 
 def materialize(lake: Lake, instance: dg.DagsterInstance, *keys: dg.AssetKey, **options):
     return dg.materialize(
-        build_assets(),
+        build_assets(chosen=lake.settings().features),
         selection=dg.AssetSelection.assets(*keys),
         instance=instance,
         resources={"lake": resource(lake), "progress": Progress()},

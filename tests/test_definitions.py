@@ -196,8 +196,12 @@ def test_lake_whose_declarations_cannot_be_keeps_nothing_from_loading(tmp_path):
     assert dg.AssetKey(["features", "mix"]) not in ours.resolve_asset_graph().get_all_asset_keys()
 
 
-def test_generation_depends_on_every_feature(graph):
-    assert graph.get(dg.AssetKey("generation")).parent_keys == {dg.AssetKey("images"), *map(key_of, FEATURES.values())}
+def test_generation_depends_on_every_feature_that_it_holds_and_on_no_other(graph, tmp_path):
+    chosen = {key_of(FEATURES[name]) for name in DEFAULT_FEATURES}
+    assert graph.get(dg.AssetKey("generation")).parent_keys == {dg.AssetKey("images"), *chosen}
+    lake = toy.new_lake(tmp_path / "lake", ("hog",))
+    other = build_definitions(LakeResource(root=str(lake.root))).resolve_asset_graph()
+    assert other.get(dg.AssetKey("generation")).parent_keys == {dg.AssetKey("images"), key_of(FEATURES["hog"])}
 
 
 def test_everything_made_of_a_shard_has_a_partition_per_shard(graph):

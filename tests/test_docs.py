@@ -10,7 +10,8 @@ from imrec_core import FEATURES, ImageBatch, docs, errors
 from imrec_core.features import declare
 from imrec_dagster.cli import imrec
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_generated_tables_are_up_to_date():
@@ -59,3 +60,8 @@ def test_the_error_tree_names_every_error():
     classes = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
     missing = {name for name in classes if name not in (errors.__doc__ or "")}
     assert not missing
+
+
+def test_pictures_of_the_readme_are_there_and_small():
+    for picture in re.findall(r"\]\((docs/[^)]*\.png)\)", README):
+        assert 0 < (ROOT / picture).stat().st_size < 200_000, picture

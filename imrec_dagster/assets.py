@@ -83,6 +83,8 @@ def _scan(context: dg.AssetExecutionContext, opened: Lake) -> core_catalog.Catal
         for shard in _unmade(opened, found):
             version = f"{manifest_version(opened, shard)}-{context.run.run_id[:8]}"
             _tell(context, opened, shard, opened.row_count(opened.catalog_path(shard)), version)
+    else:
+        context.log.info("other runs are under way: no partition is deleted, and none is asked for again")
     for manifest in found.manifests:
         _tell(context, opened, manifest.shard, len(manifest.table), manifest.version)
     found.apply(opened)
@@ -308,11 +310,10 @@ def indexing(features: list[Feature], nightly: str) -> dg.AssetsDefinition:
         with tried_again(context, progress):
             opened = lake.open()
             report = index.build_generation(opened)
-        record(opened, report)
+            record(opened, report)
+            shown = metadata.of_generation(opened, report)
         progress.done(report)
-        return dg.MaterializeResult(
-            metadata=metadata.of_generation(opened, report), check_results=[checks.recall_result(opened, report)]
-        )
+        return dg.MaterializeResult(metadata=shown, check_results=[checks.recall_result(opened, report)])
 
     return generation
 

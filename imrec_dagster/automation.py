@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG  # these two are not among the public names
-from dagster._utils.schedules import cron_string_iterator
+from dagster._utils.schedules import cron_string_iterator  # not among the public names
 
 from imrec_core import run_log
 from imrec_core.errors import ImrecError, StorageFault
@@ -95,7 +94,7 @@ def _confirm_generation(instance: dg.DagsterInstance) -> None:
             GENERATION,
             description="nothing new: looked at, and left as it is",
             metadata={**(made.metadata if made else {}), "built now": False},
-            tags={DATA_VERSION_TAG: made.tags[DATA_VERSION_TAG]} if made and made.tags else {},
+            tags=made.tags if made else None,  # the versions of it and of what it was made from
         )
     )
 

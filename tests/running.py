@@ -52,7 +52,7 @@ query ($selector: InstigationSelector!) { instigationStateOrError(instigationSel
 """
 _ASSET = """
 query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeys
-    freshnessStatusInfo { freshnessStatus }
+    freshnessStatusInfo { freshnessStatus } staleStatus
     assetMaterializations(limit: 100) { partition metadataEntries {
         label ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue }
         ... on MarkdownMetadataEntry { mdStr } ... on PathMetadataEntry { path } ... on TextMetadataEntry { text }

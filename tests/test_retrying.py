@@ -129,3 +129,10 @@ def test_shards_that_were_done_before_the_fault_are_kept(new_lake, instance, mon
     Builder(lake, instance, progress=Noted()).build()
     first, second, third = (f"photos-{n:04d}" for n in range(3))
     assert shards == [(first, True), (second, True), (first, False), (second, False), (third, True)]
+
+
+def test_command_says_what_it_waits_for(lake, imrec, monkeypatch):
+    failing(monkeypatch, *WORK["generation"], StorageFault("the bucket does not answer"))
+    outcome = imrec("build", "--lake", lake.root)
+    assert outcome.status == 0
+    assert "imrec: the bucket does not answer; trying again in 0.001 s" in outcome.err

@@ -82,6 +82,7 @@ def test_sensors_backfills_and_schedule_make_folders_searchable(server, lake, tm
     confirmed, made = server.asset("generation")["assetMaterializations"]
     assert (shown(made)["built now"], shown(confirmed)["built now"]) == (True, False)
     until(lambda: server.asset("generation")["freshnessStatusInfo"]["freshnessStatus"] == "HEALTHY", 60)
+    assert server.asset("generation")["staleStatus"] == "FRESH"
 
     generation = Recommender.open(lake).generation
     assert generation.id == "000001" and list(generation.features) == ["rgb_histogram", "phash"]

@@ -36,7 +36,7 @@ def is_alone(run_id: str, instance: dg.DagsterInstance) -> bool:
 def forget_all_but(shards: Collection[str], instance: dg.DagsterInstance) -> None:
     """Delete the partitions of other shards, whose source was taken out of the lake.
 
-    Not while another run `is_alone` no more: it fails if a partition of it goes. The next scan will do it.
+    Ask `is_alone` first: another run fails if a partition of it goes. The next scan will do it then.
     """
     for key in set(instance.get_dynamic_partitions(str(SHARDS.name))) - set(shards):
         instance.delete_dynamic_partition(str(SHARDS.name), key)

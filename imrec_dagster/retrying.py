@@ -9,9 +9,7 @@ from imrec_core.errors import StorageFault
 from imrec_dagster.resources import Progress
 
 TRIES = 4
-_FIRST_WAIT = (
-    10.0  # seconds; then three times as long each time: a mount that comes back within two minutes is waited for
-)
+_FIRST_WAIT = 10.0  # seconds, then three times as long each time: two minutes for a mount to come back
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from s3fs import S3FileSystem
 
-from imrec_core import Lake, check, fit, index
+from imrec_core import Lake, Recommender, check, fit, index, objects
 from imrec_core import catalog as core_catalog
 from imrec_core import extract as core_extract
 from imrec_core.errors import StorageFault, StorageFull
@@ -15,6 +16,7 @@ from imrec_core.features import find_feature
 from imrec_dagster import retrying
 from imrec_dagster.build import Builder
 from imrec_dagster.resources import Progress
+from tests import s3, toy
 from tests.pictures import BROKEN
 
 # Of each asset the core function that does its work.
@@ -136,3 +138,25 @@ def test_command_says_what_it_waits_for(lake, imrec, monkeypatch):
     outcome = imrec("build", "--lake", lake.root)
     assert outcome.status == 0
     assert "imrec: the bucket does not answer; trying again in 0.001 s" in outcome.err
+
+
+def test_object_store_that_is_down_when_pictures_are_read_is_waited_for(store, tmp_path, instance, monkeypatch):
+    monkeypatch.setattr(objects, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(S3FileSystem, "retries", 1)
+    toy.write_photos(tmp_path / "photos", range(4))
+    sources = {"photos": s3.put_folder(tmp_path / "photos", "photos")}
+    lake = toy.new_lake(s3.path("lake"), ("phash",), sources=sources)
+    waited: list[str] = []
+
+    class Down(Progress):
+        def expect(self, *_) -> None:
+            store.share, store.kinds = 1.0, ("slow down",)
+
+        def waits(self, fault: Exception, seconds: float) -> None:
+            waited.append(str(fault))
+            store.share = 0.0
+
+    Builder(lake, instance, progress=Down()).build()
+    assert len(waited) == 1 and "s3://pictures/" in waited[0]
+    assert len(Recommender.open(lake).generation) == 4
+    assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}

@@ -20,7 +20,7 @@ from imrec_core.storage import AnyPath
 
 COLUMNS: Mapping[str, str] = {
     "ended": "TIMESTAMP",  # UTC
-    "what": "VARCHAR",  # scan, extract, fit, project, generation, search, export, failure
+    "what": "VARCHAR",  # scan, extract, fit, project, generation, search, export, check, failure
     "name": "VARCHAR",  # shard, feature, generation, query or target
     "seconds": "DOUBLE",
     "rows": "BIGINT",  # images, or hits

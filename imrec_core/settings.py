@@ -129,6 +129,12 @@ class Settings:
         if not 0 <= self.true_pairs <= MAX_TRUE_PAIRS:
             found = self.true_pairs
             raise BadSettings(f"lake.toml: true_pairs is {found}; it must be from 0 to {MAX_TRUE_PAIRS}")
+        for name in ("nightly_scan", "nightly_reindex"):
+            if not is_cron(getattr(self, name)):
+                raise BadSettings(
+                    f"lake.toml: {name} is {getattr(self, name)!r}; it must be minute, hour, day of the month, month "
+                    "and day of the week, such as '0 3 * * *' for three o'clock at night"
+                )
         if self.precision not in PRECISIONS:
             raise BadSettings(f"lake.toml: precision is {self.precision!r}; use one of {', '.join(PRECISIONS)}")
         for name in self.sources:
@@ -186,6 +192,34 @@ class Settings:
             known = ", ".join(self.columns) or "none"
             raise BadSettings(f"{file} is not among the files of columns; these are: {known}")
         return replace(self, columns=tuple(file for file in self.columns if _spelled_out(file) not in dropped))
+
+
+_CRON_FIELDS = (  # least, most, names of the least and those after it
+    (0, 59, ()),
+    (0, 23, ()),
+    (1, 31, ()),
+    (1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
+    (0, 7, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
+)
+
+
+def is_cron(text: str) -> bool:
+    """Whether it is a schedule of five fields, of numbers, names, ranges, steps and lists, as in crontab(5)."""
+    parts = text.lower().split()
+    return len(parts) == len(_CRON_FIELDS) and all(
+        _is_cron_item(item, *field) for part, field in zip(parts, _CRON_FIELDS, strict=True) for item in part.split(",")
+    )
+
+
+def _is_cron_item(item: str, least: int, most: int, names: tuple[str, ...]) -> bool:
+    span, slash, step = item.partition("/")
+    if slash and not (step.isdecimal() and int(step) > 0):
+        return False
+    if span == "*":
+        return True
+    numbers = {name: least + place for place, name in enumerate(names)}
+    ends = [numbers.get(end, int(end) if end.isdecimal() else -1) for end in span.split("-")]
+    return len(ends) <= 2 and all(least <= end <= most for end in ends)
 
 
 def slug(text: str) -> str:

@@ -4,11 +4,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from dagster._utils.schedules import is_valid_cron_schedule
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.settings import _NAME, IndexParams, Settings, Source, parse, render, slug
+from imrec_core.settings import _NAME, IndexParams, Settings, Source, is_cron, parse, render, slug
 
 BASE = Path("/lake")
 
@@ -282,3 +283,17 @@ def test_slug_is_empty_or_a_good_source_name(text):
     name = slug(text)
     assert name == "" or _NAME.fullmatch(name)
     assert slug(name) == name
+
+
+@pytest.mark.parametrize("text", ["0 3 * * *", "*/5 1-6,22 1 jan-mar,12 MON", "* * * * 7", "0-30/10 22-6 * * sun"])
+def test_schedules_as_cron_has_them(text):
+    assert is_cron(text)
+    assert is_valid_cron_schedule(text)
+    assert Settings(nightly_scan=text).nightly_scan == text
+
+
+@pytest.mark.parametrize("text", ["", "daily", "0 3 * *", "60 3 * * *", "0 3 0 * *", "*/0 * * * *", "1,, * * * *"])
+def test_schedule_that_is_none_is_refused_with_an_example(text):
+    with pytest.raises(BadSettings, match=r"nightly_reindex is .*; it must be minute, hour, .*'0 3 \* \* \*'"):
+        Settings(nightly_reindex=text)
+    assert not is_valid_cron_schedule(text)

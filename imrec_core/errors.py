@@ -21,6 +21,7 @@
     │   ├── BadColumns        a file of your own columns cannot be joined to the images
     │   ├── StorageFull       the disk took no more
     │   └── StorageFault      a disk or an object store failed in a way that may pass
+    ├── ClusterError          the Dask cluster cannot be reached, or lost the workers that it had
     └── QueryError            the request cannot be answered
         ├── EmptyQuery        nothing was asked
         ├── BadExport         a generation cannot be written for another tool as asked
@@ -35,10 +36,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ImrecError(Exception):
-    """Root of all errors that imrec raises on purpose."""
+    """Root of all errors that imrec raises on purpose.
+
+    They travel between processes as they are, whatever their class wants to be made from.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
+
+def _as_it_was(kind: type[ImrecError], args: tuple[object, ...], attributes: dict[str, Any]) -> ImrecError:
+    error = kind.__new__(kind, *args)
+    error.__dict__ |= attributes
+    return error
 
 
 class ImageError(ImrecError):
@@ -143,6 +157,10 @@ class StorageFull(LakeError):
 
 class StorageFault(LakeError):
     """A disk or an object store failed, again after some tries; later it may answer. What is finished is kept."""
+
+
+class ClusterError(ImrecError):
+    """The Dask cluster cannot be reached, has no worker, or lost those that it had; what is finished is kept."""
 
 
 class QueryError(ImrecError):

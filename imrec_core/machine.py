@@ -2,7 +2,12 @@
 
 import os
 
+CORES = "IMREC_CORES"
+"""Environment variable: so many cores and no more, for a process that shares its machine with others of its kind."""
+
 
 def available_cores() -> int:
     """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get(CORES, "")
+    return min(cores, max(int(limit), 1)) if limit.isdecimal() else cores

@@ -92,7 +92,14 @@ def takers_first(lake: Lake, shards: Sequence[str]) -> list[str]:
     First come those that lose no image, then those that lose some and get others, then those that only lose; among
     equals the order stays.
     """
-    return sorted(shards, key=lambda shard: _loss(lake, shard))
+    return [shard for wave in waves(lake, shards) for shard in wave]
+
+
+def waves(lake: Lake, shards: Sequence[str]) -> list[list[str]]:
+    """Those of `takers_first` in groups that follow one another; within one, all may be worked on at once."""
+    losses = {shard: _loss(lake, shard) for shard in shards}
+    groups = ([shard for shard in shards if losses[shard] == loss] for loss in sorted(set(losses.values())))
+    return list(groups)
 
 
 def takers_of(lake: Lake, shards: Sequence[str]) -> list[str]:

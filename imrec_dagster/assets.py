@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from imrec_core import catalog as core_catalog
-from imrec_core import extract, fit, index, tables
+from imrec_core import fit, index, spread, tables
 from imrec_core.errors import BadSource
 from imrec_core.features import FEATURES, Feature, chosen_features
 from imrec_core.freshness import digest, is_unmade, manifest_version
@@ -196,8 +196,14 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
             opened = lake.open()
             _require_sources(opened, shards)
             takers = takers_of(opened, shards)  # else a moved image, which they get, would be forgotten here first
-            for report in extract.extract_shards(
-                opened, [*takers, *shards], wanted, on_images=progress.images, device=lake.device, retry=config.retry
+            for report in spread.extract_shards(
+                opened,
+                [*takers, *shards],
+                wanted,
+                scheduler=lake.dask,
+                on_images=progress.images,
+                device=lake.device,
+                retry=config.retry,
             ):
                 context.log.info(
                     f"{report.shard}: {report.decoded} decoded, {report.rows} images, {report.failed} failed, "

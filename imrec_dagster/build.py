@@ -58,10 +58,16 @@ class Builder:
     """Brings a lake up to date through its assets, computing only what is missing or stale."""
 
     def __init__(
-        self, lake: Lake, instance: dg.DagsterInstance, *, progress: Progress | None = None, device: str = "auto"
+        self,
+        lake: Lake,
+        instance: dg.DagsterInstance,
+        *,
+        progress: Progress | None = None,
+        device: str = "auto",
+        dask: str = "",
     ) -> None:
         self._lake, self._instance, self._progress = lake, instance, progress or Progress()
-        self._resource = LakeResource(root=str(lake.root), device=device)
+        self._resource = LakeResource(root=str(lake.root), device=device, dask=dask)
         chosen = chosen_features(lake)
         names = [f.name for f in chosen]
         self._assets = build_assets({f.name: f for f in chosen}, names)
@@ -247,11 +253,13 @@ class Builder:
 def build_lake(lake: Lake, *, progress: Progress | None = None, device: str = "auto", home: str | None = None) -> None:
     """Bring a lake up to date on the Dagster instance in `home` (default: `DAGSTER_HOME`, else the lake's own).
 
+    The workers of the Dask cluster that `IMREC_DASK` names extract, where it names one.
+
     Raises:
         ImrecError: Whatever an asset raised.
     """
     with open_instance(home or os.environ.get("DAGSTER_HOME") or lake.dagster_home) as instance:
-        Builder(lake, instance, progress=progress, device=device).build()
+        Builder(lake, instance, progress=progress, device=device, dask=os.environ.get("IMREC_DASK", "")).build()
 
 
 def retry_failed(lake: Lake, *, progress: Progress | None = None, home: str | None = None) -> RetryReport:
@@ -261,13 +269,14 @@ def retry_failed(lake: Lake, *, progress: Progress | None = None, home: str | No
         ImrecError: Whatever an asset raised.
     """
     with open_instance(home or os.environ.get("DAGSTER_HOME") or lake.dagster_home) as instance:
-        return Builder(lake, instance, progress=progress).retry_failed()
+        return Builder(lake, instance, progress=progress, dask=os.environ.get("IMREC_DASK", "")).retry_failed()
 
 
 @dg.op(name="try_failed_files")
 def _try_failed_files(context: dg.OpExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]) -> None:
     """Like `imrec failures --retry`. It has runs of the assets made, each for its shards."""
-    report = Builder(lake.open(), context.instance, progress=progress, device=lake.device).retry_failed()
+    builder = Builder(lake.open(), context.instance, progress=progress, device=lake.device, dask=lake.dask)
+    report = builder.retry_failed()
     context.log.info(f"{report.good} came good, {report.failed} still fail")
     context.add_output_metadata({"came good": report.good, "still fail": report.failed})
 

@@ -31,7 +31,9 @@ def build_definitions(lake: LakeResource, progress: Progress | None = None) -> d
         schedules=nightly_schedules(settings),
         sensors=[image_folders, automation_sensor(), note_failures],
         resources={"lake": lake, "progress": progress or Progress()},
-        executor=dg.in_process_executor,  # the network is loaded once, not once per step
+        # In process, so that the network is loaded once, not once per step. Not dagster-dask's: it names its tasks by
+        # job and step alone; of two runs at a time Dask does one, and both are told that it went well (0.29.27).
+        executor=dg.in_process_executor,
     )
 
 
@@ -48,5 +50,9 @@ def _declared(lake: LakeResource) -> tuple[Settings, Mapping[str, Feature], list
 
 
 defs = build_definitions(
-    LakeResource(root=os.environ.get("IMREC_LAKE", "data_lake"), device=os.environ.get("IMREC_DEVICE", "auto"))
+    LakeResource(
+        root=os.environ.get("IMREC_LAKE", "data_lake"),
+        device=os.environ.get("IMREC_DEVICE", "auto"),
+        dask=os.environ.get("IMREC_DASK", ""),
+    )
 )

@@ -8,10 +8,16 @@ from imrec_core.lake import Lake
 
 
 class LakeResource(dg.ConfigurableResource):
-    """The lake that assets write to, and the device that networks run on (`auto`, `cpu`, `cuda`)."""
+    """The lake that assets write to, and what extracts for it.
+
+    Attributes:
+        device: That networks run on: `auto`, `cpu`, `cuda`.
+        dask: Scheduler of the Dask cluster whose workers extract, as in `tcp://10.0.0.1:8786`; empty for none.
+    """
 
     root: str = "data_lake"
     device: str = "auto"
+    dask: str = ""
 
     def open(self) -> Lake:
         return Lake(self.root).open_for_writing()

@@ -56,7 +56,7 @@ LAYERS = (
     ("reuse",),  # what was described before
     ("passes",),  # which passes over a shard are needed
     ("extract",),  # pictures → tables
-    ("fit", "check"),  # tables → what is learnt from them, what is wrong with them
+    ("fit", "check", "spread"),  # tables → what is learnt from them, what is wrong with them; extraction by a cluster
     ("views", "user_columns"),  # SQL over the tables; what a person adds to them
     ("calibration", "contact_sheet", "fusion", "keypoints", "measures", "plots"),  # plain numbers and drawing
     ("explain",),  # what two pictures share

@@ -1,0 +1,86 @@
+"""A Dask cluster of processes on this machine, for tests and measurements; on 127.0.0.1 alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import imrec_core
+
+ROOT = Path(imrec_core.__file__).parent.parent
+_HERE = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
+
+
+@contextmanager
+def cluster(folder: Path, workers: int = 2, *, options: Sequence[str] = ("--nthreads", "1")) -> Iterator[str]:
+    """The address of a scheduler with so many workers, each a process of one thread; a killed one is started anew.
+
+    Args:
+        folder: For logs and what workers keep.
+        options: Of each worker.
+    """
+    from distributed import Client
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as processes:
+        processes.enter_context(_process(folder, "scheduler", "--port", "0", "--scheduler-file", str(folder / "file")))
+        address = _address(folder / "file")
+        for number in range(workers):
+            name = f"worker-{number}"
+            kept = ("--local-directory", str(folder), "--name", name)
+            processes.enter_context(_process(folder, name, address, *kept, *options, kind="worker"))
+        if workers:
+            with Client(address, set_as_default=False) as client:
+                client.wait_for_workers(workers, timeout=120)
+        yield address
+
+
+@contextmanager
+def _process(folder: Path, name: str, *arguments: str, kind: str = "scheduler") -> Iterator[None]:
+    command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments, *_HERE]
+    environment = {name: value for name, value in os.environ.items() if name not in ("IMREC_CORES", "IMREC_DASK")}
+    environment["PYTHONPATH"] = str(ROOT)
+    with (folder / f"{name}.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _address(file: Path) -> str:
+    import json
+
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return str(json.loads(file.read_text())["address"])
+        except (OSError, ValueError):
+            assert time.monotonic() < deadline, "no scheduler after a minute"
+            time.sleep(0.05)
+
+
+# -- asked of a worker ----------------------------------------------------------------------------------------
+
+
+def pieces_done(dask_worker: Any) -> int:
+    """Tasks that it has brought to an end since it was started."""
+    return sum(entry[1:4:2] == ("executing", "memory") for entry in dask_worker.state.log)
+
+
+def in_use() -> tuple[int, int, int]:
+    """Networks that were loaded, cores, and threads that decode."""
+    from imrec_core import encoders, extract, machine
+
+    return encoders._load.cache_info().misses, machine.available_cores(), extract._WORKERS

@@ -1,7 +1,6 @@
 """Run the graph in this process: what `imrec build` does, on the instance that the UI uses."""
 
 import os
-import socket
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,11 +19,17 @@ from imrec_core.lake import Lake, source_of
 from imrec_core.passes import failed_images, reads_ahead, takers_first
 from imrec_core.storage import is_away, is_running
 from imrec_dagster.assets import EXTRACT, GENERATION, IMAGES, build_assets, feature_key, fitted_key
+from imrec_dagster.dead_runs import PROCESS_TAG, end_dead_runs, this_process
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
 
-_INSTANCE_CONFIG = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"  # nux: a dialog that offers a newsletter
-_PROCESS_TAG = "imrec/process"  # host and process id of a run made here
+# nux: a dialog that offers a newsletter. A run that was killed is tried again, one that failed is not.
+_INSTANCE_CONFIG = """\
+telemetry: {enabled: false}
+nux: {enabled: false}
+run_monitoring: {enabled: true}
+run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
+"""
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _RETRY = {"ops": {EXTRACT: {"config": {"retry": True}}}}
 
@@ -81,7 +86,7 @@ class Builder:
         Raises:
             ImrecError: Whatever an asset raised.
         """
-        self._end_dead_runs()
+        end_dead_runs(self._instance)
         self.scan()
         self._bring_up_to_date()
 
@@ -91,7 +96,7 @@ class Builder:
         Raises:
             ImrecError: Whatever an asset raised.
         """
-        self._end_dead_runs()
+        end_dead_runs(self._instance)
         shards = self._lake.live_shards()
         self._instance.add_dynamic_partitions(str(SHARDS.name), shards)  # it may never have seen a build of this lake
         before = self._failed_images(shards)
@@ -179,16 +184,6 @@ class Builder:
         recorded = [set(self._instance.get_materialized_partitions(feature_key(f.name))) for f in features]
         return [shard for shard in self._there(shards) if not all(shard in seen for seen in recorded)]
 
-    def _end_dead_runs(self) -> None:
-        """Mark the runs of builds that were killed as failed.
-
-        For Dagster they would be in progress for ever, which keeps the automation away from their shards.
-        """
-        for run in self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-            host, _, pid = run.tags.get(_PROCESS_TAG, "").rpartition(":")
-            if host == socket.gethostname() and not is_running(int(pid)):
-                self._instance.report_run_failed(run, "the process of this run was killed")
-
     def _finish(self, shards: Sequence[str]) -> None:
         """Fits and projections where they are due, those that others are derived from first; then the generation."""
         for depth in sorted({feature.depth for feature in self._derived}):
@@ -238,7 +233,8 @@ class Builder:
             instance=self._instance,
             resources={"lake": self._resource, "progress": self._progress},
             tags={
-                _PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
+                PROCESS_TAG: this_process(),
+                "dagster/max_retries": "0",  # the next build is its retry
                 **(range_tags(shards[0], shards[-1]) if shards else {}),
             },
             run_config=_QUIET | (_RETRY if retry else {}),

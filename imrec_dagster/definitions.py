@@ -19,6 +19,7 @@ from imrec_dagster.automation import (
     note_failures,
 )
 from imrec_dagster.build import retry_job
+from imrec_dagster.dead_runs import dead_runs
 from imrec_dagster.resources import LakeResource, Progress
 
 
@@ -29,7 +30,7 @@ def build_definitions(lake: LakeResource, progress: Progress | None = None) -> d
         assets=build_assets(known, chosen, settings.nightly_reindex),
         jobs=[catalog_job, generation_job, retry_job],
         schedules=nightly_schedules(settings),
-        sensors=[image_folders, automation_sensor(), note_failures],
+        sensors=[image_folders, automation_sensor(), note_failures, dead_runs],
         resources={"lake": lake, "progress": progress or Progress()},
         # In process, so that the network is loaded once, not once per step. Not dagster-dask's: it names its tasks by
         # job and step alone; of two runs at a time Dask does one, and both are told that it went well (0.29.27).

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from imrec_core.lake import Lake
+from imrec_dagster.dead_runs import PROCESS_TAG, this_process
 
 
 class LakeResource(dg.ConfigurableResource):
@@ -18,6 +19,12 @@ class LakeResource(dg.ConfigurableResource):
     root: str = "data_lake"
     device: str = "auto"
     dask: str = ""
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Note in which process a run is, for when that is killed."""
+        run, process = context.run, this_process()
+        if run is not None and context.instance is not None and run.tags.get(PROCESS_TAG) != process:
+            context.instance.add_run_tags(run.run_id, {PROCESS_TAG: process})
 
     def open(self) -> Lake:
         return Lake(self.root).open_for_writing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,12 +19,15 @@ _HERE = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
 
 
 @contextmanager
-def cluster(folder: Path, workers: int = 2, *, options: Sequence[str] = ("--nthreads", "1")) -> Iterator[str]:
+def cluster(
+    folder: Path, workers: int = 2, *, options: Sequence[str] = ("--nthreads", "1"), cores: Sequence[int] = ()
+) -> Iterator[str]:
     """The address of a scheduler with so many workers, each a process of one thread; a killed one is started anew.
 
     Args:
         folder: For logs and what workers keep.
         options: Of each worker.
+        cores: That workers are held to, one each; none for all.
     """
     from distributed import Client
 
@@ -34,20 +38,35 @@ def cluster(folder: Path, workers: int = 2, *, options: Sequence[str] = ("--nthr
         for number in range(workers):
             name = f"worker-{number}"
             kept = ("--local-directory", str(folder), "--name", name)
-            processes.enter_context(_process(folder, name, address, *kept, *options, kind="worker"))
+            core = cores[number % len(cores)] if cores else None
+            processes.enter_context(_process(folder, name, address, *kept, *options, kind="worker", core=core))
         if workers:
             with Client(address, set_as_default=False) as client:
                 client.wait_for_workers(workers, timeout=120)
         yield address
 
 
+def available() -> set[int]:
+    """The cores that this process may use, by number (Linux)."""
+    return os.sched_getaffinity(0)
+
+
 @contextmanager
-def _process(folder: Path, name: str, *arguments: str, kind: str = "scheduler") -> Iterator[None]:
+def _process(
+    folder: Path, name: str, *arguments: str, kind: str = "scheduler", core: int | None = None
+) -> Iterator[None]:
     command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments, *_HERE]
     environment = {name: value for name, value in os.environ.items() if name not in ("IMREC_CORES", "IMREC_DASK")}
     environment["PYTHONPATH"] = str(ROOT)
     with (folder / f"{name}.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, [core]),
+        )
         try:
             yield
         finally:
@@ -60,8 +79,6 @@ def _process(folder: Path, name: str, *arguments: str, kind: str = "scheduler") 
 
 
 def _address(file: Path) -> str:
-    import json
-
     deadline = time.monotonic() + 60
     while True:
         try:

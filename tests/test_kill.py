@@ -65,7 +65,10 @@ def finished(lake: Lake) -> set[str]:
 
 
 def strike_in_the_middle(lake: Lake, blow: signal.Signals) -> tuple[int, str, str]:
-    """Send a signal to a build once its first shard is there; returns its exit status and output."""
+    """Send a signal to a build once its first shard is there; returns its exit status and output.
+
+    It is stopped while its shards are looked at, so that it does not come to its end meanwhile, however slow this is.
+    """
     with building(lake) as process:
         deadline = time.monotonic() + 60
         while not finished(lake):

@@ -16,6 +16,7 @@ SUBJECTS = (
     "networks",
     "reduction",
     "build",
+    "dask",
     "changes",
     "search",
     "large",

@@ -20,6 +20,7 @@ _LIBRARIES = (
     "hnswlib",
     "numkong",
     "dagster",
+    "distributed",
 )
 
 

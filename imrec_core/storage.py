@@ -11,11 +11,12 @@ import errno
 import hashlib
 import os
 import shutil
+import socket
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 AnyPath: TypeAlias = "Path | UPath"
 
 _TEMPORARY = ".writing-"
+_HERE = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()  # machines may share a disk
+_OLD = 86400.0  # seconds after which nobody is still writing
 _PASSING = {
     errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH,
     errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET, errno.ENOTCONN,
@@ -203,7 +206,7 @@ def replacing(path: AnyPath) -> Iterator[Path]:
             yield temporary
             objects.upload(temporary, path)
         return
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{_HERE}-{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         with _told(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -238,11 +241,15 @@ def write_bytes(path: AnyPath, data: bytes) -> None:
 
 
 def sweep(root: Path) -> None:
-    """Remove what processes of this machine that no longer run left half written."""
+    """Remove what processes of this machine that no longer run left half written, and what is old from any."""
     for left in root.rglob(f"{_TEMPORARY}*"):
-        pid = left.name.removeprefix(_TEMPORARY).partition("-")[0]
-        if pid.isdecimal() and not is_running(int(pid)):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        pid, _, rest = left.name.removeprefix(_TEMPORARY).partition("-")
+        if not pid.isdecimal():
+            continue
+        with suppress(FileNotFoundError):  # it is written by now
+            is_dead = rest.startswith(f"{_HERE}-") and not is_running(int(pid))
+            if is_dead or time.time() - left.stat().st_mtime > _OLD:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def is_temporary(name: str) -> bool:

@@ -201,21 +201,27 @@ def test_file_in_the_place_of_the_lake_is_told(tmp_path):
 
 def test_leftovers_of_dead_processes_are_swept_and_those_of_running_ones_stay(lake, dead_pid):
     folder = lake.root / "generations"
-    dead, alive = (folder / f"{storage._TEMPORARY}{pid}-0a1b2c3d-g" for pid in (dead_pid, os.getpid()))
-    for path in (dead, alive):
+    here = storage._HERE
+    names = (f"{dead_pid}-{here}-0-g", f"{os.getpid()}-{here}-0-g", f"{dead_pid}-elsewhere-0-g", f"{dead_pid}-old-0-g")
+    dead, alive, elsewhere, old = (folder / f"{storage._TEMPORARY}{name}" for name in names)
+    for path in (dead, alive, elsewhere, old):
         path.mkdir(parents=True)
         (path / "rows.parquet").write_text("half")
         (path / f"{path.name}.parquet").write_text("half")
-    (lake.root / f"{storage._TEMPORARY}{dead_pid}-0a1b2c3d-lake.toml").write_text("half")
+    os.utime(old, (0, 0))
+    (lake.root / f"{storage._TEMPORARY}{dead_pid}-{here}-0a1b2c3d-lake.toml").write_text("half")
     (folder / f"{storage._TEMPORARY}somebody").write_text("not ours")
     lake.open_for_writing()
     assert files(lake) == {
         "version.json",
         f"generations/{alive.name}/rows.parquet",
         f"generations/{alive.name}/{alive.name}.parquet",
+        f"generations/{elsewhere.name}/rows.parquet",
+        f"generations/{elsewhere.name}/{elsewhere.name}.parquet",
         f"generations/{storage._TEMPORARY}somebody",
     }
     assert not dead.exists()
+    assert not old.exists()
 
 
 def test_leftovers_carry_the_process_that_writes_them(lake, monkeypatch):

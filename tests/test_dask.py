@@ -280,3 +280,21 @@ def test_shards_that_lose_images_are_extracted_after_those_that_take_them(new_la
 )
 def test_pieces_are_small_enough_for_all_workers_to_have_some(shards, workers, sizes):
     assert list(map(len, spread._pieces([str(n) for n in range(shards)], workers))) == sizes
+
+
+# -- an object store ------------------------------------------------------------------------------------------
+
+
+def test_lake_and_photos_in_an_object_store_need_no_shared_disk(store, tmp_path):
+    from tests import s3
+
+    toy.write_photos(tmp_path / "photos", range(16))
+    s3.put_folder(tmp_path / "photos", "photos")
+    lake = toy.new_lake(s3.path("lake"), CHEAP, sources={"photos": s3.path("photos")}, shard_size=4)
+    catalog.update(lake)
+    with cluster(tmp_path / "cluster") as address:
+        reports = spread_over(address, lake)
+        assert sum(report.decoded for report in reports) == 16
+        with distributed.Client(address, set_as_default=False) as client:
+            assert sorted(client.run(pieces_done).values()) == [2, 2]
+    assert {report.decoded for report in toy.extract(lake)} == {0}

@@ -96,6 +96,26 @@ def pieces_done(dask_worker: Any) -> int:
     return sum(entry[1:4:2] == ("executing", "memory") for entry in dask_worker.state.log)
 
 
+def spans(dask_worker: Any) -> list[tuple[float, float]]:
+    """When each task began and ended."""
+    log = [entry for entry in dask_worker.state.log if "executing" in entry[1:4]]
+    begun = {entry[0]: entry[-1] for entry in log if entry[3] == "executing"}
+    return [(begun[entry[0]], entry[-1]) for entry in log if entry[1:4:2] == ("executing", "memory")]
+
+
+def some_errors() -> list[Exception]:
+    """Whose classes want to be made from other things than what they say."""
+    from imrec_core import errors
+
+    return [
+        errors.UnknownName("feature", "rgb_histogramm", ["rgb_histogram"]),
+        errors.MissingDependency("distributed", extra="dask"),
+        errors.MissingWeights("clip", "no network"),
+        errors.BadColumns("a.csv", "has no path"),
+        errors.MissingTable("not there"),
+    ]
+
+
 def in_use() -> tuple[int, int, int]:
     """Networks that were loaded, cores, and threads that decode."""
     from imrec_core import encoders, extract, machine

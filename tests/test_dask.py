@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
-import pickle
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,9 +15,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from imrec_core import Lake, catalog, errors, passes, spread
+from imrec_core import Lake, catalog, passes, spread
 from imrec_core.encoders import load_encoder
-from imrec_core.errors import ClusterError, MissingDependency, MissingTable, UnknownName
+from imrec_core.errors import ClusterError, MissingDependency, MissingTable
 from imrec_core.features import FEATURES, chosen_features
 from imrec_core.machine import available_cores
 from imrec_dagster import definitions
@@ -27,7 +27,7 @@ from tests import toy
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'imrec[dask]'")
 
-from tests.cluster import cluster, in_use, pieces_done  # noqa: E402
+from tests.cluster import ROOT, cluster, in_use, pieces_done, some_errors, spans  # noqa: E402
 
 CHEAP = ("rgb_histogram", "phash")
 
@@ -74,6 +74,8 @@ def test_two_workers_make_the_tables_that_one_process_makes(new_lake, scheduler,
     told: list[tuple[int, int]] = []
     reports = spread_over(scheduler, lake, on_images=lambda ok, failed: told.append((ok, failed)))
     assert [after - b for b, after in zip(before, on_workers(pieces_done), strict=True)] == [1, 1]
+    (begun, ended), (other_begun, other_ended) = (found[-1] for found in on_workers(spans))
+    assert begun < other_ended and other_begun < ended  # at the same time
     assert sorted(report.shard for report in reports) == ["photos-0000", "photos-0001"]
     assert [sum(counts) for counts in zip(*told, strict=True)] == [16, 0]
     ours, theirs = (toy.tables_of(one, "images", "features") for one in (lake, plainly(lake)))
@@ -205,20 +207,17 @@ def test_shards_that_were_done_before_an_error_are_reported(new_lake, scheduler,
     assert reports == shards[:2]
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        UnknownName("feature", "rgb_histogramm", ["rgb_histogram"]),
-        MissingDependency("distributed", extra="dask"),
-        errors.MissingWeights("clip", "no network"),
-        errors.BadColumns("a.csv", "has no path"),
-        MissingTable("not there"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_errors_come_out_of_another_process_as_they_went_in(error):
-    again = pickle.loads(pickle.dumps(error))
-    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+def test_errors_come_from_a_worker_as_they_are_there(on_workers):
+    for found in on_workers(some_errors):
+        for error, wanted in zip(found, some_errors(), strict=True):
+            assert (type(error), str(error), vars(error)) == (type(wanted), str(wanted), vars(wanted))
+
+
+def test_errors_come_out_of_another_process_without_dask():
+    code = "import pickle, sys; from tests.cluster import some_errors; print(pickle.loads(pickle.dumps(some_errors())))"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == str(some_errors())
 
 
 def test_worker_that_finds_another_lake_says_so(new_lake, scheduler, monkeypatch):

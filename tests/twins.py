@@ -61,6 +61,8 @@ class Twins:
     def assert_same(self) -> None:
         """Every table and the generation, with all that is said of them; and each image is accounted for."""
         assert self.stale() == []
+        self.struck.open_for_writing()
+        assert not list(self.struck.root.rglob(".writing-*"))
         assert_accounted_for(self.struck)
         struck, whole = (contents(lake) for lake in (self.struck, self.whole))
         assert struck.keys() == whole.keys()

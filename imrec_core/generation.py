@@ -11,6 +11,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +29,7 @@ from imrec_core.features import FEATURES, Feature, known_features
 from imrec_core.freshness import declared_as
 from imrec_core.lake import GENERATION_FACTS, Lake
 from imrec_core.locks import hold
+from imrec_core.matrices import MatrixFile
 from imrec_core.metrics import METRICS, Metric
 from imrec_core.places import find_rows
 from imrec_core.scan import Queries
@@ -40,8 +42,9 @@ Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
 ROWS_FILE = "rows.parquet"
-FORMAT = 3  # of generation.json; goes up when an older imrec could not read it
-_READ = (2, FORMAT)  # 2: no rows are removed
+FORMAT = 4  # of generation.json; goes up when an older imrec could not read it
+_READ = (2, 3, FORMAT)  # 2: no rows are removed; 3: every row is in the graphs
+_GROWING = ".npy"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class GraphFacts:
         candidates: Rows taken from the graph before exact re-ranking, at least.
         recall: Measured recall@10 of search through this graph, by the features that use it, in their default metric
             or as `feature:metric`.
+        tail: Rows at the end that are not in it yet: they are scanned.
     """
 
     feature: str
@@ -62,6 +66,7 @@ class GraphFacts:
     ef: int
     candidates: int
     recall: dict[str, float] = field(default_factory=dict)
+    tail: int = 0
 
 
 class Generation:
@@ -192,9 +197,13 @@ class Generation:
     def matrix(self, feature: str) -> Matrix:
         """All vectors of a feature `(rows, width)`, memory-mapped."""
         if feature not in self._matrices:
-            mapped = np.load(self.folder / f"{feature}.npy", mmap_mode="r")
-            self._matrices[feature] = np.asarray(mapped)  # the same memory; a `memmap` is slower to take rows from
+            self._matrices[feature] = self.matrix_file(feature).opened()
         return self._matrices[feature]
+
+    def matrix_file(self, feature: str) -> MatrixFile:
+        """Where all vectors of a feature are."""
+        stored = self.features[feature]
+        return MatrixFile(self.folder / matrix_name(feature), len(self), stored["width"], stored["dtype"])
 
     def calibration(self, feature: str, metric: str) -> Calibration:
         return Calibration.from_facts(self.facts["calibration"][feature][metric])
@@ -224,10 +233,23 @@ class Generation:
         if graph.ef != facts.ef:
             graph.set_ef(facts.ef)  # hnswlib itself takes a breadth of at least k
         try:
-            labels, _ = graph.knn_query(metric.lifted(vector[None]), k=min(count, len(self)), num_threads=1)
+            k = min(count, len(self) - facts.tail)
+            labels, _ = graph.knn_query(metric.lifted(vector[None]), k=k, num_threads=1)
         except RuntimeError:  # the graph reaches fewer than that many from where it starts
             return np.asarray(self.scan(facts.feature, metric, vector[None], count)[0])
-        return np.asarray(labels[0], dtype=np.int64)
+        found = np.asarray(labels[0], dtype=np.int64)
+        return self._with_tail(facts, metric, vector, found, count) if facts.tail else found
+
+    def _with_tail(self, facts: GraphFacts, metric: Metric, vector: Matrix, found: Rows, count: int) -> Rows:
+        """The nearest of what a graph found and of the rows that are not in it."""
+        matrix = self.matrix(facts.feature)
+        tail = np.arange(len(self) - facts.tail, len(self))
+        distances = metric(vector, matrix[tail[0] :])
+        if self.removed:
+            tail, distances = tail[self.is_live[tail]], distances[self.is_live[tail]]
+        near = scan.smallest(count, distances)
+        order = scan.smallest(count, np.concatenate([metric(vector, matrix[found]), distances[near]]))
+        return np.asarray(np.concatenate([found, tail[near]])[order])
 
     def use_graph(self, name: str, facts: GraphFacts | None) -> None:
         """Search by a graph that was built into the folder, or built again; without facts by none of that name."""
@@ -243,6 +265,7 @@ class Generation:
                 metric = METRICS[facts.metric]
                 graph = hnswlib.Index(space=metric.space, dim=metric.lifted(self.matrix(facts.feature)[:1]).shape[1])
                 graph.load_index(str(self.folder / graph_file(facts)))
+                mark_removed(graph, np.flatnonzero(~self.is_live[: len(self) - facts.tail]))
                 self._graphs[name] = graph
             return self._graphs[name]
 
@@ -278,7 +301,8 @@ def _checked_facts(folder: Path) -> dict[str, Any]:
     for name, size in facts["files"].items():
         path = folder / name
         found = path.stat().st_size if path.exists() else None
-        if found != size:
+        has_grown = found is not None and found > size and name.endswith(_GROWING)  # newer generations have it too
+        if found != size and not has_grown:
             state = "is missing" if found is None else f"has {found} bytes"
             raise StaleIndex(f"generation {folder.name}: {name} {state}, expected are {size} bytes")
     return facts
@@ -290,9 +314,21 @@ def make_facts(feature: Feature) -> dict[str, Any]:
     return {**facts, "bases": [make_facts(base) for base in feature.bases]} if feature.bases else facts
 
 
+def mark_removed(graph: Any, rows: Rows) -> None:
+    """Let a graph give these rows no more; its file may be older than that they are removed."""
+    for row in rows.tolist():
+        with suppress(RuntimeError):  # they are marked already
+            graph.mark_deleted(row)
+
+
 def graph_name(feature: Feature, metric: Metric) -> str:
     """What the graph of a feature in a metric is called: as a search names them."""
     return f"{feature.name}:{metric.name}"
+
+
+def matrix_name(feature: str) -> str:
+    """The name of the file of a feature's vectors in the generation's folder."""
+    return feature + _GROWING
 
 
 def graph_file(graph: GraphFacts) -> str:

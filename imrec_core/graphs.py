@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import LakeError
 from imrec_core.features import Feature
-from imrec_core.generation import Generation, GraphFacts, graph_file, graph_name
+from imrec_core.generation import Generation, GraphFacts, graph_file, graph_name, mark_removed
 from imrec_core.machine import available_cores
 from imrec_core.metrics import Metric
 from imrec_core.settings import IndexParams
@@ -30,6 +30,8 @@ _EFS = (64, 128, 256, 512, 1024)
 CURVE_EFS = (10, 16, 32, 64, 128, 256)
 _QUERIES = 50
 _TIMES_DENSER = 2  # rounds in which links are doubled before a graph is given up
+_LARGE = 10_000  # rows from which on a graph may lack some
+_TAIL, _TAIL_MOST = 0.02, 4096  # of the rows, and at most: scanning them takes a tenth of a search
 _SEED = 20_26
 _BLOCK = 16_384
 
@@ -55,15 +57,12 @@ def build_graphs(generation: Generation, asked: tuple[Asked, ...]) -> None:
 
 
 def extend_graphs(
-    generation: Generation,
-    before: Generation,
-    asked: tuple[Asked, ...],
-    kept: int,
-    dropped: NDArray[np.int64],
-    *,
-    measure: bool,
+    generation: Generation, before: Generation, asked: tuple[Asked, ...], kept: int, *, measure: bool
 ) -> None:
-    """Add the rows from `kept` on to the graphs of the generation before, and mark those that are gone.
+    """Make the graphs of a generation out of those of the one before, to which the rows from `kept` on are new.
+
+    While few rows are not in it, a graph stays the file that it is, and they are scanned beside it: to load, extend and
+    write it took four fifths of an extension.
 
     Args:
         measure: Look again how broadly each must be searched, and build it anew if it finds too little.
@@ -76,16 +75,36 @@ def extend_graphs(
         if name not in before.graphs:  # left out
             continue
         facts = before.graphs[name]
+        tail = facts.tail + len(generation) - kept
+        if not measure and _is_short(tail, len(generation)) and _is_shared(before, generation, facts):
+            generation.use_graph(name, replace(facts, tail=tail))
+            continue
         matrix = generation.matrix(feature.name)
         graph = _empty(metric, matrix)
         graph.load_index(str(before.folder / graph_file(facts)), max_elements=len(matrix))
-        for row in dropped.tolist():
-            graph.mark_deleted(row)
-        _add(graph, metric, matrix, kept)
+        inside = kept - facts.tail
+        mark_removed(graph, np.flatnonzero(~generation.is_live[:inside]))
+        _add(graph, metric, matrix, inside)
+        mark_removed(graph, inside + np.flatnonzero(~generation.is_live[inside:]))
+        facts = replace(facts, tail=0)
         _save(graph, generation.folder / graph_file(facts))
         generation.use_graph(name, facts)
         if measure:
             generation.use_graph(name, _good_graph(generation, feature, metric, params))
+
+
+def _is_short(tail: int, rows: int) -> bool:
+    """Whether so many rows may stay outside a graph, where extending it takes long and scanning them does not."""
+    return rows >= _LARGE and tail <= min(_TAIL * rows, _TAIL_MOST)
+
+
+def _is_shared(before: Generation, generation: Generation, graph: GraphFacts) -> bool:
+    """Make the file of a graph that of both generations; False where the disk knows no hard links."""
+    try:
+        os.link(before.folder / graph_file(graph), generation.folder / graph_file(graph))
+    except OSError:
+        return False
+    return True
 
 
 def _good_graph(generation: Generation, feature: Feature, metric: Metric, params: IndexParams) -> GraphFacts | None:
@@ -115,8 +134,7 @@ def _build(generation: Generation, feature: Feature, metric: Metric, params: Ind
     graph = _empty(metric, matrix)
     graph.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
     _add(graph, metric, matrix)
-    for row in np.flatnonzero(~generation.is_live).tolist():
-        graph.mark_deleted(row)
+    mark_removed(graph, np.flatnonzero(~generation.is_live))
     facts = GraphFacts(
         feature.name, metric.name, params.m, params.ef_construction, params.ef or _EFS[0], params.candidates
     )
@@ -136,6 +154,7 @@ def _add(graph: Any, metric: Metric, matrix: NDArray[Any], start: int = 0) -> No
 
 
 def _save(graph: Any, path: Path) -> None:
+    path.unlink(missing_ok=True)  # never into a file that another generation has too
     graph.save_index(str(path))
     if path.stat().st_size != graph.index_file_size():  # hnswlib does not look whether its writes went through
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

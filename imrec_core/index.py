@@ -6,16 +6,17 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from imrec_core import tables, user_columns
 from imrec_core.calibration import SHOWN_RATES
@@ -23,10 +24,11 @@ from imrec_core.edits import COPY_PROTOCOL
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, chosen_features, known_features
 from imrec_core.freshness import WHICH_IMAGES, digest, has_fresh_images, is_feature_fresh, manifest_version
-from imrec_core.generation import FORMAT, ROWS_FILE, Generation, graph_name, make_facts
+from imrec_core.generation import FORMAT, ROWS_FILE, Generation, graph_name, make_facts, matrix_name
 from imrec_core.graphs import build_graphs, extend_graphs
 from imrec_core.lake import GENERATION_FACTS, Lake, source_of
 from imrec_core.machine import available_cores
+from imrec_core.matrices import MatrixFile, as_before_on_failure
 from imrec_core.metrics import Metric
 from imrec_core.placing import Placing, place
 from imrec_core.random_pairs import calibrate, true_pairs
@@ -198,7 +200,8 @@ def _build(lake: Lake, params: IndexParams) -> GenerationReport:
     taken = [*lake.generations(), lake.current_generation() or "0"]  # the one in use may be damaged beyond listing
     number = max(map(int, taken)) + 1
     before, placing, why = _place(lake, plan, in_use)
-    with lake.new_generation(f"{number:06d}") as folder:
+    growing = [before.matrix_file(name) for name in before.features] if before else []
+    with lake.new_generation(f"{number:06d}") as folder, as_before_on_failure(growing):
         _write(lake, folder, plan, placing, before, why, started)
         # Else an image could have the vector of another, and keep it from one generation to the next.
         if plan_generation(lake, params).fingerprint != plan.fingerprint:
@@ -312,7 +315,7 @@ def _write(
     if before is None:
         build_graphs(generation, plan.indexes)
     else:
-        extend_graphs(generation, before, plan.indexes, placing.kept, placing.dropped, measure=is_new)
+        extend_graphs(generation, before, plan.indexes, placing.kept, measure=is_new)
     facts["graphs"] = {name: asdict(graph) for name, graph in generation.graphs.items()}
     facts["scanned"] = [n for n in (graph_name(f, m) for f, m, _ in plan.indexes) if n not in generation.graphs]
     facts["files"] = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != GENERATION_FACTS}
@@ -335,19 +338,18 @@ def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def _write_matrix(lake: Lake, folder: Path, feature: Feature, placing: Placing, before: Generation | None) -> None:
-    """Write all vectors of a feature, in the order of the rows.
+    """Write all vectors of a feature, in the order of the rows; of those there were before only the file's name."""
+    file = MatrixFile(folder / matrix_name(feature.name), len(placing.table), feature.width, feature.dtype)
+    if before is not None and file.grow_from(before.matrix_file(feature.name), _added(lake, feature, placing)):
+        return
+    kept = (block for _, block in blocks(before.matrix(feature.name))) if before is not None else ()
+    file.write(chain(kept, _added(lake, feature, placing)))
 
-    Not through a memory map: on a full disk writing to one kills the process.
-    """
-    shape = len(placing.table), feature.width
-    header = {"descr": np.dtype(feature.dtype).str, "fortran_order": False, "shape": shape}
-    with (folder / f"{feature.name}.npy").open("wb") as file:
-        np.lib.format.write_array_header_2_0(file, header)
-        if before is not None:
-            for _, block in blocks(before.matrix(feature.name)):
-                file.write(block.data)
-        for shard, count, positions in placing.added:
-            table = lake.read_table(lake.feature_path(feature.name, shard), ["vector"])
-            if len(table) != count:
-                raise SchemaMismatch(f"{feature.name} has {len(table)} rows for {count} images in shard {shard!r}")
-            file.write(np.ascontiguousarray(tables.to_matrix(table["vector"])[positions], feature.dtype).data)
+
+def _added(lake: Lake, feature: Feature, placing: Placing) -> Iterator[NDArray[Any]]:
+    """The vectors of the rows that are new, shard by shard."""
+    for shard, count, positions in placing.added:
+        table = lake.read_table(lake.feature_path(feature.name, shard), ["vector"])
+        if len(table) != count:
+            raise SchemaMismatch(f"{feature.name} has {len(table)} rows for {count} images in shard {shard!r}")
+        yield tables.to_matrix(table["vector"])[positions]

@@ -15,7 +15,7 @@ ROOT = Path(imrec_core.__file__).parent.parent
 
 # Lowest first. A module imports from layers above its own line only; two in one line do not know each other.
 LAYERS = (
-    ("errors", "machine", "locks"),  # everything may fail; cores; what processes keep from each other
+    ("errors", "machine", "locks", "matrices"),  # everything may fail; cores; what processes share
     ("objects",),  # requests to an object store
     ("object_files", "storage"),  # files on a disk or in an object store
     ("leases",),  # what processes of several machines keep from each other

@@ -208,14 +208,23 @@ ASKED: list[dict[str, Any]] = [
 # -- answers ------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def long_tails(monkeypatch) -> None:
+    """Graphs stay as they are while there are fewer new rows than old ones."""
+    monkeypatch.setattr(graphs, "_LARGE", 0)
+    monkeypatch.setattr(graphs, "_TAIL", 0.5)
+
+
 @pytest.mark.usefixtures("graphs_asked")
-@pytest.mark.parametrize("seed", range(3))
-def test_random_changes_leave_what_a_whole_build_gives(tmp_path, seed):
+@pytest.mark.parametrize(("seed", "tails"), [(0, False), (1, False), (1, True), (2, True)])
+def test_random_changes_leave_what_a_whole_build_gives(tmp_path, request, seed, tails):
+    if tails:
+        request.getfixturevalue("long_tails")
     rng = np.random.default_rng(seed)
     gallery = Gallery(tmp_path, (NETWORK, *TWO), range(430))
     gallery.build()
     before = open_generation(gallery.lake)
-    taken_away = gallery.remove("3/000010.jpg")
+    taken_away, beside = gallery.remove("3/000010.jpg"), False
     for step in range(4):
         change(gallery, rng, step)
         report = gallery.build()
@@ -228,9 +237,11 @@ def test_random_changes_leave_what_a_whole_build_gives(tmp_path, seed):
         assert report.removed == len(generation) - report.rows
         _rows_are_kept(before, generation)
         _nothing_lingers(gallery, generation)
+        beside |= any(graph.tail for graph in generation.graphs.values())
         before = generation
         if step == 1:
             gallery.put(taken_away)
+    assert beside == tails
     recommender = Recommender.open(gallery.lake)
     assert len(recommender) == len(gallery.contents) and recommender.generation.removed
     whole = built_whole(gallery.lake, recommender.generation)
@@ -706,6 +717,121 @@ def test_extended_graph_has_the_parameters_it_was_built_with(tmp_path):
     assert (graph.M, graph.ef_construction, graph.element_count) == (11, 37, 61)
 
 
+# -- shared files -------------------------------------------------------------------------------------------
+
+
+def contents(lake: Lake) -> dict[str, bytes]:
+    """Of every file of the generations."""
+    return {str(path): path.read_bytes() for path in (lake.root / "generations").rglob("*") if path.is_file()}
+
+
+def same_as_whole(gallery: Gallery) -> Generation:
+    """The generation in use, which has what a whole build gives."""
+    generation = open_generation(gallery.lake)
+    same_vectors(generation, built_whole(gallery.lake, generation).generation)
+    return generation
+
+
+def grow(gallery: Gallery, first: int, count: int = 3) -> GenerationReport:
+    for content in range(first, first + count):
+        gallery.put(content)
+    return gallery.build()
+
+
+@pytest.mark.usefixtures("long_tails")
+def test_extension_writes_no_vector_and_no_graph_again(tmp_path):
+    gallery = Gallery(tmp_path, TWO, range(200))
+    gallery.build()
+    first = open_generation(gallery.lake)
+    vectors = {name: np.array(first.matrix(name)) for name in TWO}
+    for start, rows in ((1000, 203), (2000, 206)):
+        grow(gallery, start)
+        after = same_as_whole(gallery)
+        for file in ("phash.npy", "rgb_histogram.npy", "rgb_histogram.hellinger.hnsw"):
+            assert (after.folder / file).samefile(first.folder / file)
+        for name in TWO:  # as any reader of such files sees them
+            np.testing.assert_array_equal(np.load(after.folder / f"{name}.npy"), after.matrix(name))
+            assert len(after.matrix(name)) == rows
+    reopened = Generation(first.folder)  # held, so that it is there still; its files have grown
+    for name, expected in vectors.items():
+        np.testing.assert_array_equal(first.matrix(name), expected)
+        np.testing.assert_array_equal(reopened.matrix(name), expected)
+
+
+def test_disk_without_hard_links_holds_copies(tmp_path, monkeypatch):
+    def refused(*args: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    gallery = Gallery(tmp_path, TWO, range(40))
+    gallery.build()
+    before = contents(gallery.lake)
+    assert grow(gallery, 100).why == "extends 000001 by 3 rows, 0 removed"
+    after = contents(gallery.lake)
+    assert {path: after[path] for path in before if "CURRENT" not in path} == {
+        path: data for path, data in before.items() if "CURRENT" not in path
+    }
+    assert len(same_as_whole(gallery)) == 43
+
+
+def test_extension_that_was_killed_leaves_nothing_that_the_next_one_reads(tmp_path, monkeypatch):
+    gallery = Gallery(tmp_path, TWO, range(40))
+    gallery.build()
+    first = open_generation(gallery.lake)
+    for name in TWO:  # the header comes last; either may be there when it is killed
+        path = first.folder / f"{name}.npy"
+        size = path.stat().st_size
+        killed = replace(first.matrix_file(name), rows=60)
+        with path.open("ab") as file:
+            file.write(b"\xff" * (killed._byte_size() - size))
+        with path.open("r+b") as file:
+            file.write(killed._header() if name == "phash" else b"")
+    assert len(Recommender.open(gallery.lake).search(gallery.query("1/000001.jpg"), k=99)) == 39
+    assert grow(gallery, 100).why == "extends 000001 by 3 rows, 0 removed"
+    after = same_as_whole(gallery)
+    assert not any((after.folder / f"{n}.npy").samefile(first.folder / f"{n}.npy") for n in TWO)
+    assert after.matrix_file("phash").is_whole()
+
+
+def test_extension_of_an_older_generation_leaves_a_newer_one_alone(tmp_path):
+    gallery = Gallery(tmp_path, TWO, range(40))
+    gallery.build()
+    first = open_generation(gallery.lake)
+    grow(gallery, 100)
+    newer = open_generation(gallery.lake)
+    vectors = {name: np.array(newer.matrix(name)) for name in TWO}
+    gallery.lake.publish(first.id)
+    assert grow(gallery, 200, 5).why == "extends 000001 by 8 rows, 0 removed"
+    assert len(same_as_whole(gallery)) == 48
+    for name, expected in vectors.items():
+        np.testing.assert_array_equal(newer.matrix(name), expected)
+        np.testing.assert_array_equal(Generation(newer.folder).matrix(name), expected)
+
+
+def test_rows_beside_a_graph_are_taken_up_when_they_are_many(tmp_path, monkeypatch):
+    monkeypatch.setattr(graphs, "_LARGE", 0)
+    gallery = Gallery(tmp_path, TWO, range(200))
+    gallery.build()
+    tails = []
+    for step in range(4):
+        if step == 1:
+            gallery.remove("3/000003.jpg")  # its row is in the graph, and marked there only when it is read
+        if step == 2:
+            gallery.remove("6/001000.jpg")  # its row is not
+        grow(gallery, 1000 * (step + 1), 2)
+        generation = open_generation(gallery.lake)
+        tails.append(generation.graphs[RGB].tail)
+        found = generation.from_graph(RGB, generation.matrix("rgb_histogram")[-1], 150)
+        exact = generation.scan(
+            "rgb_histogram", FEATURES["rgb_histogram"].metric, generation.matrix("rgb_histogram")[-1:], 150
+        )[0]
+        assert len(np.intersect1d(found, exact)) >= 149 and found[0] == len(generation) - 1
+    assert tails == [2, 4, 0, 2]
+    graph = hnswlib.Index(space="l2", dim=512)
+    graph.load_index(str(generation.folder / "rgb_histogram.hellinger.hnsw"))
+    assert graph.element_count == 206
+
+
 # -- what goes wrong ----------------------------------------------------------------------------------------
 
 
@@ -713,7 +839,7 @@ def test_extended_graph_has_the_parameters_it_was_built_with(tmp_path):
 def test_extension_that_breaks_off_leaves_the_generation_in_use(tmp_path, monkeypatch, step):
     gallery = Gallery(tmp_path, TWO, range(40))
     gallery.build()
-    before = times(gallery.lake, "generations")
+    before = contents(gallery.lake)
     for content in range(100, 110):
         gallery.put(content)
     gallery.describe()
@@ -726,7 +852,7 @@ def test_extension_that_breaks_off_leaves_the_generation_in_use(tmp_path, monkey
             patch.setattr(index_module, step, breaks)
             with pytest.raises(kind if step != "place" or breaks is not full else OSError):
                 build_generation(gallery.lake)
-        assert times(gallery.lake, "generations") == before
+        assert contents(gallery.lake) == before
         assert not list(gallery.lake.root.rglob(".writing-*"))
         assert len(Recommender.open(gallery.lake)) == 40 and not is_up_to_date(
             gallery.lake, plan_generation(gallery.lake)

@@ -21,6 +21,7 @@ SUBJECTS = (
     "search",
     "large",
     "extend",
+    "generation",
     "cut",
     "precision",
     "candidates",
@@ -35,7 +36,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}; default: all")
     parser.add_argument("--photos", type=Path, help="folder of photos, a folder per class where quality is measured")
     parser.add_argument("--images", type=int, default=Testbed.images, help="files to build from (default %(default)s)")
-    parser.add_argument("--rows", type=int, default=Testbed.rows, help="of what `extend` builds (default %(default)s)")
+    parser.add_argument(
+        "--rows", type=int, default=Testbed.rows, help="of what `extend` and `generation` build (default %(default)s)"
+    )
     parser.add_argument("--json", type=Path, help="note the figures there; those of other subjects stay")
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(SUBJECTS):

@@ -90,10 +90,10 @@ def large_vectors(work: Testbed, rows: int) -> dict[str, NDArray[Any]]:
     """By feature; those of photos, each moved a little as photos differ from one another."""
     generation, rng = open_generation(work.built_lake("photos", work.photos)), np.random.default_rng(0)
     origin, a, b = rng.integers(0, len(generation), (3, rows))
-    return {name: _moved(generation, name, origin, a, b) for name in _NAMES}
+    return {name: moved(generation, name, origin, a, b) for name in _NAMES}
 
 
-def _moved(generation: Generation, name: str, *rows: NDArray[np.int64]) -> NDArray[Any]:
+def moved(generation: Generation, name: str, *rows: NDArray[np.int64]) -> NDArray[Any]:
     matrix = np.asarray(generation.matrix(name))
     if matrix.dtype == np.uint64:
         flips = np.random.default_rng(2).random((len(rows[0]), 64 * matrix.shape[1])) < _FLIPPED

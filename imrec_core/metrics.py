@@ -137,10 +137,11 @@ def _compared(query: Vector, gallery: Matrix, how: Literal["dot", "angular", "eu
     if not query.dtype == gallery.dtype == np.float16:
         query, gallery = _float(query), _float(gallery)
     threads = available_cores() if gallery.size >= _LARGE else 1
+    # The gallery first: of floats that is two to seven times as fast, and only its rows are shared out to threads.
     compared = numkong.cdist(
-        np.ascontiguousarray(query)[None], np.ascontiguousarray(gallery), metric=how, threads=threads
+        np.ascontiguousarray(gallery), np.ascontiguousarray(query)[None], metric=how, threads=threads
     )
-    return np.asarray(np.asarray(compared)[0])
+    return np.asarray(compared).reshape(-1)
 
 
 def _cosines(distances: Matrix) -> Matrix:

@@ -204,7 +204,7 @@ def _exact(generation: Generation, feature: Feature, metric: Metric, queries: ND
     """The 10 nearest rows of each query, looked for by all cores."""
     vectors = generation.matrix(feature.name)[queries]
     with ThreadPoolExecutor(available_cores()) as pool:
-        parts = np.array_split(vectors, available_cores())
+        parts = np.array_split(vectors, min(available_cores(), len(vectors)))
         return np.concatenate(list(pool.map(lambda part: generation.scan(feature.name, metric, part, 10), parts)))
 
 

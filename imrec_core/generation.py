@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import hnswlib
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -143,8 +144,7 @@ class Generation:
     @functools.cached_property
     def _ids(self) -> tuple[NDArray[np.uint64], Rows]:
         """Image ids as numbers, ascending, and the row of each."""
-        ids = self.live_table(["image_id"])["image_id"].to_pylist()
-        numbers = np.array([int(i, 16) for i in ids], dtype=np.uint64)
+        numbers = _as_numbers(self.live_table(["image_id"])["image_id"])
         order = np.argsort(numbers)
         return numbers[order], self.live[order]
 
@@ -282,6 +282,11 @@ class Generation:
         if among is None and self.removed:
             return scan.nearest(metric, vectors, self.matrix(feature), count, but=~self.is_live)
         return scan.nearest(metric, vectors, self.matrix(feature), count, among)
+
+
+def _as_numbers(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Image ids, 16 hex digits each, as numbers; one by one half a million would take half a second, and 60 MB."""
+    return pl.Series(ids, dtype=pl.String).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
 
 
 def _held(folder: Path) -> IO[bytes]:

@@ -18,6 +18,8 @@ from imrec_core.user_columns import Joined
 
 Rows = NDArray[np.int64]
 
+_IMAGES = ["image_id", "status", *(n for n in tables.IMAGES.names if n in tables.ROWS.names and n != "image_id")]
+
 
 @dataclass(frozen=True)
 class Placing:
@@ -70,18 +72,15 @@ def place(lake: Lake, shards: Sequence[str], before: Generation | None = None) -
 def _of_shard(lake: Lake, shard: str) -> pa.Table:
     """The images of a shard that are ok; their row numbers are set later."""
     places = lake.read_table(lake.catalog_path(shard))
-    images = lake.read_table(lake.images_path(shard))
+    images = lake.read_table(lake.images_path(shard), _IMAGES)
     if not places["image_id"].equals(images["image_id"]):
         raise SchemaMismatch(f"the images of shard {shard!r} are not those of its manifest; run: imrec build")
     ok = pc.equal(images["status"], "ok")
     count = pc.sum(ok).as_py() or 0
     known = {name: places[name].filter(ok) for name in tables.CATALOG.names}
-    known |= {name: images[name].filter(ok) for name in tables.IMAGES.names if name in tables.ROWS.names}
-    known |= {
-        "row": pa.array(range(count), pa.int64()),
-        "shard": pa.array([shard] * count, pa.string()),
-        "removed": pa.array([False] * count, pa.bool_()),
-    }
+    known |= {name: images[name].filter(ok) for name in _IMAGES if name in tables.ROWS.names}
+    known |= {"row": pa.repeat(pa.scalar(0, pa.int64()), count), "shard": pa.repeat(shard, count)}
+    known |= {"removed": pa.repeat(False, count)}
     return pa.table([known[name] for name in tables.ROWS.names], schema=tables.ROWS)
 
 
@@ -101,7 +100,7 @@ def _merged(now: pa.Table, before: pa.Table, rows: Rows) -> pa.Table:
     total = max(len(before), int(rows.max()) + 1)
     left = before.select(tables.ROWS.names)
     left = left.set_column(
-        tables.ROWS.get_field_index("removed"), tables.ROWS.field("removed"), pa.array([True] * len(left))
+        tables.ROWS.get_field_index("removed"), tables.ROWS.field("removed"), pa.repeat(True, len(left))
     )
     source = np.arange(total)
     source[rows] = len(before) + np.arange(len(now))

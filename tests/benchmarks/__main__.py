@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [NAME ...] [--photos FOLDER] [--images N] [--rows N] [--json FILE]`."""
+"""`python -m tests.benchmarks [NAME ...] [OPTION ...]`."""
 
 import argparse
 import importlib
@@ -12,12 +12,14 @@ from tests.benchmarks.testbed import Testbed
 
 SUBJECTS = (
     "stages",
+    "catalog",
     "describe",
     "networks",
     "reduction",
     "build",
     "dask",
     "changes",
+    "memory",
     "search",
     "large",
     "extend",
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=int, default=Testbed.rows, help="of what `extend` and `generation` build (default %(default)s)"
     )
+    parser.add_argument("--files", type=int, default=Testbed.files, help="that are scanned (default %(default)s)")
     parser.add_argument("--json", type=Path, help="note the figures there; those of other subjects stay")
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(SUBJECTS):
@@ -48,7 +51,7 @@ def main() -> None:
     facts, found = machine(), {}
     print("\n".join(f"{name:<9} {value}" for name, value in facts.items()))
     with tempfile.TemporaryDirectory(prefix="imrec-bench-") as folder:
-        work = Testbed(Path(folder), asked.photos, asked.images, asked.rows)
+        work = Testbed(Path(folder), asked.photos, asked.images, asked.rows, asked.files)
         for name in asked.names or SUBJECTS:
             before = core_clock()
             found[name] = importlib.import_module(f"tests.benchmarks.{name}").measure(work)

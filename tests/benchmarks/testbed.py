@@ -33,12 +33,14 @@ class Testbed:
         given: The photos; None for the shared ones or, without them, the demo photos.
         images: Files in the lake that is built for timing.
         rows: Images in the lake that is built whole, and extended.
+        files: That are scanned.
     """
 
     folder: Path
     given: Path | None = None
     images: int = 5330
     rows: int = 100_000
+    files: int = 500_000
 
     @cached_property
     def photos(self) -> Path:

@@ -235,7 +235,7 @@ class Describer:
         """The query as a contact sheet shows it; None for words and vectors."""
         if isinstance(query, ImageId):
             row = generation.row_of(query.value)
-            source, path = (generation.rows[name][row].as_py() for name in ("source", "path"))
+            source, path = (generation.columns(name)[name][row].as_py() for name in ("source", "path"))
             return place(self.path(source, path))
         if isinstance(query, np.ndarray):
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None

@@ -66,7 +66,7 @@ def make_copies(
     """
     describer, min_side = Describer(lake), decoded_side(lake)
     chosen = [Chosen(name, *way, 1.0) for name, way in ways.items()]
-    hashes = generation.rows["content_hash"].to_numpy()
+    hashes = generation.columns("content_hash")["content_hash"].to_numpy()
     live = generation.is_live
     done = 0
     for number, row in enumerate(rows.tolist()):

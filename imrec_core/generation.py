@@ -101,6 +101,7 @@ class Generation:
         self._loading = threading.Lock()
         self._graphs: dict[str, Any] = {}
         self._matrices: dict[str, Matrix] = {}
+        self._columns: dict[str, pa.Array] = {}
         self.joint: dict[tuple[tuple[str, str, float], ...], Calibration] = {}
 
     def __len__(self) -> int:
@@ -117,7 +118,7 @@ class Generation:
         """Of each row whether its image is there still, `(rows,)`."""
         if not self.removed:
             return np.ones(len(self), np.bool_)
-        return ~np.asarray(self.rows["removed"].to_numpy(zero_copy_only=False), np.bool_)
+        return ~np.asarray(self.columns("removed")["removed"].to_numpy(zero_copy_only=False), np.bool_)
 
     @functools.cached_property
     def live(self) -> Rows:
@@ -126,7 +127,7 @@ class Generation:
 
     def live_table(self, columns: list[str]) -> pa.Table:
         """Columns of the live rows, in the order of `live`."""
-        table = self.rows.select(columns)
+        table = self.columns(*columns)
         return table.take(self.live) if self.removed else table
 
     @property
@@ -135,7 +136,23 @@ class Generation:
 
     @functools.cached_property
     def rows(self) -> pa.Table:
-        return pq.read_table(self.rows_path, memory_map=True)
+        """All that is known of the rows; a search needs little of it, `columns`."""
+        return pq.read_table(self.rows_path, memory_map=True).combine_chunks()
+
+    def columns(self, *names: str) -> pa.Table:
+        """What is known of the rows under some names, each read once and in one piece.
+
+        Of half a million rows in several pieces Arrow takes ten in 1.4 ms, of one piece in 0.02. Read by batches they
+        leave less than half of the memory behind.
+        """
+        missing = [name for name in names if name not in self._columns]
+        if missing:
+            batches = list(pq.ParquetFile(self.rows_path, memory_map=True).iter_batches(columns=missing))
+            for name in missing:
+                self._columns[name] = pa.concat_arrays([batch.column(name) for batch in batches])
+            del batches
+            pa.default_memory_pool().release_unused()
+        return pa.table({name: self._columns[name] for name in names})
 
     @functools.cached_property
     def filter(self) -> RowFilter:

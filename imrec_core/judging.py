@@ -156,7 +156,7 @@ def named_labels(generation: Generation, naming: str) -> Labels:
     if naming not in NAMINGS:
         raise UnknownName("naming", naming, NAMINGS)
     rule = NAMINGS[naming]
-    stems = [Path(path).stem for path in generation.rows["path"].to_pylist()]
+    stems = [Path(path).stem for path in generation.columns("path")["path"].to_pylist()]
     matches = [re.fullmatch(rule.pattern, stem) for stem in stems]
     numbers = [int(m[1]) if m and live else -1 for m, live in zip(matches, generation.is_live.tolist(), strict=True)]
     labels = _labels([None if n < 0 else str(n // rule.size) for n in numbers], f"names as in {naming}")

@@ -205,7 +205,7 @@ def _ordered(generation: Generation, asked: Asked, compared: _Compared, wanted: 
         order = smallest(looked_at, *compared.keys)
         if asked.distinct is None:
             return order
-        content = generation.rows["content_hash"].take(compared.rows[order]).to_numpy()
+        content = generation.columns("content_hash")["content_hash"].take(compared.rows[order]).to_numpy()
         first = order[np.sort(np.unique(content, return_index=True)[1])]
         if len(first) >= wanted or len(order) == len(compared.rows):
             return first[:wanted]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from imrec_core import tables
 from imrec_core.errors import ImageTooLarge, LakeError, SchemaMismatch
@@ -121,54 +120,48 @@ class KnownContent:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._shards: list[str] = []
-        self._join([_contents([], [], 0), *map(self._read, lake.live_shards())])
+        self._hashes = np.empty(0, "S32")
+        self._ids = np.empty(0, "S16")
+        self._shard_of = np.empty(0, np.int32)
+        for shard in lake.live_shards():
+            self._append(shard)
+        self._sort()
 
     def renew(self, shard: str) -> None:
         """Learn what a shard holds now."""
-        now = self._read(shard)
-        self._join([self._contents[self._contents["shard"] != self._shards.index(shard)], now])
+        if shard in self._shards:
+            others = self._shard_of != self._shards.index(shard)
+            self._hashes, self._ids, self._shard_of = (
+                values[others] for values in (self._hashes, self._ids, self._shard_of)
+            )
+        self._append(shard)
+        self._sort()
 
-    def _read(self, shard: str) -> NDArray[np.void]:
+    def _append(self, shard: str) -> None:
+        if not has_current_images(self._lake, shard):
+            return
         if shard not in self._shards:
             self._shards.append(shard)
-        number = self._shards.index(shard)
-        if not has_current_images(self._lake, shard):
-            return _contents([], [], number)
         found = self._lake.read_table(self._lake.images_path(shard), ["image_id", "content_hash", "status"])
         found = found.filter(pc.equal(found["status"], "ok"))
-        return _contents(found["content_hash"].to_pylist(), found["image_id"].to_pylist(), number)
+        self._hashes = np.concatenate([self._hashes, np.array(found["content_hash"].to_pylist(), "S32")])
+        self._ids = np.concatenate([self._ids, np.array(found["image_id"].to_pylist(), "S16")])
+        number = np.full(len(found), self._shards.index(shard), np.int32)
+        self._shard_of = np.concatenate([self._shard_of, number])
 
-    def _join(self, parts: Sequence[NDArray[np.void]]) -> None:
-        """Sorted by numbers: to sort the hashes themselves takes ten times as long, and it is done for each shard."""
-        joined = np.concatenate(parts)
-        keys = _keys(joined["hash"])
-        order = np.argsort(keys, kind="stable")
-        self._keys, self._contents = keys[order], joined[order]
+    def _sort(self) -> None:
+        order = np.argsort(self._hashes, kind="stable")
+        self._hashes, self._ids, self._shard_of = (
+            values[order] for values in (self._hashes, self._ids, self._shard_of)
+        )
 
     def find(self, content_hash: str) -> Iterator[tuple[str, str]]:
         """Shard and image id of every image with that content."""
-        wanted = np.array([content_hash], _HASH)
-        first, last = (int(np.searchsorted(self._keys, _keys(wanted)[0], side)) for side in ("left", "right"))
-        for found in self._contents[first:last]:
-            if found["hash"] == wanted[0]:
-                yield self._shards[found["shard"]], found["image_id"].decode()
-
-
-_HASH = "S32"
-_CONTENT = np.dtype([("hash", _HASH), ("image_id", "S16"), ("shard", np.int32)])
-_MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64)
-
-
-def _contents(hashes: list[str], ids: list[str], shard: int) -> NDArray[np.void]:
-    found = np.empty(len(hashes), _CONTENT)
-    found["hash"], found["image_id"], found["shard"] = hashes, ids, shard
-    return found
-
-
-def _keys(hashes: NDArray[np.bytes_]) -> NDArray[np.uint64]:
-    """A number for each hash; two hashes rarely have the same."""
-    words = np.ascontiguousarray(hashes).view(np.uint64).reshape(-1, len(_MIX))
-    return np.asarray((words * _MIX).sum(axis=1, dtype=np.uint64))
+        wanted = content_hash.encode()
+        at = int(np.searchsorted(self._hashes, wanted))
+        while at < len(self._hashes) and self._hashes[at] == wanted:
+            yield self._shards[self._shard_of[at]], self._ids[at].decode()
+            at += 1
 
 
 @dataclass(frozen=True)

@@ -279,7 +279,7 @@ def _answer(
 
 
 def _hits(generation: Generation, describer: Describer, asked: Asked, ranked: Ranked) -> list[Hit]:
-    found = generation.rows.select(["image_id", "source", "path"]).take(ranked.rows).to_pydict()
+    found = generation.columns("image_id", "source", "path").take(ranked.rows).to_pydict()
     names = [c.name for c in asked.chosen]
     # Plain numbers at once: taken one by one out of arrays they cost more than the ranking.
     of_parts = (ranked.distances, ranked.parts, rate_of(ranked.parts), ranked.places, ranked.unlike)

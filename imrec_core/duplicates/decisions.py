@@ -101,7 +101,7 @@ def content_of(lake: Lake, image: str | os.PathLike[str]) -> str:
     path = place(image)
     if fingerprint(path) is None and len(str(image)) == 16:
         generation = open_generation(lake)
-        return str(generation.rows["content_hash"][generation.row_of(str(image))].as_py())
+        return str(generation.columns("content_hash")["content_hash"][generation.row_of(str(image))].as_py())
     return hash_file(path)
 
 

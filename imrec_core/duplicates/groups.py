@@ -213,7 +213,7 @@ class _Contents:
     """The files of a generation by their content, in the order of the hashes."""
 
     def __init__(self, generation: Generation, roots: Mapping[str, AnyPath], between: tuple[str, str] | None) -> None:
-        table = generation.rows.select(_COLUMNS).combine_chunks()
+        table = generation.columns(*_COLUMNS)
         sources = table["source"].to_numpy(zero_copy_only=False)
         rows = np.flatnonzero(np.isin(sources, list(between or roots)) & generation.is_live)
         hashes = table["content_hash"].to_numpy(zero_copy_only=False)[rows].astype(str)

@@ -5,23 +5,23 @@ Networks are converted and loaded before any clock starts.
 
 import gc
 import json
-import resource
 import shutil
 import subprocess
 import sys
 from collections import defaultdict
 from functools import partial
-from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
 from imrec_core.lake import Lake
 from imrec_dagster.build import build_lake
 from tests.benchmarks import stages
+from tests.benchmarks.alone import peak_bytes
 from tests.benchmarks.rows import Row, cores
 from tests.benchmarks.testbed import PHASES, Testbed, build_plainly, load_networks
 
 _BASELINE = 200  # files in each round of it
+_TURNS, _MANY = 3, 10_000  # of both ways; of more images than so many one turn takes minutes
 
 
 def measure(work: Testbed) -> list[Row]:
@@ -33,7 +33,8 @@ def measure(work: Testbed) -> list[Row]:
     rates = [one_at_a_time()]
     load_networks(work.new_lake("lake-empty", work.photos))
     gc.freeze()  # torch is here for the baseline alone; its objects shall not slow the collector down in a build
-    for turn, ways in enumerate((("plain", "dagster"), ("dagster", "plain"), ("plain", "dagster"))):
+    turns = (("plain", "dagster"), ("dagster", "plain"), ("plain", "dagster"))
+    for turn, ways in enumerate(turns[: _TURNS if work.images <= _MANY else 1]):
         for way in ways:
             lake = work.new_lake(f"lake-{way}-{turn}", work.many)
             for phase, seconds in _timed(way, lake).items():
@@ -83,17 +84,9 @@ def _in_a_process(work: Testbed) -> dict[str, float]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def _peak_bytes() -> int:
-    """Most memory that this process held; `getrusage` counts what its parent held before `exec` too (Linux)."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
-    return next(int(s.split()[1]) * 1024 for s in status.read_text().splitlines() if s.startswith("VmHWM"))
-
-
 if __name__ == "__main__":
     started = perf_counter()
     load_networks(Lake(sys.argv[1]))
     startup = perf_counter() - started
     _timed("dagster", Lake(sys.argv[1]))
-    print(json.dumps({"peak_bytes": _peak_bytes(), "startup": startup}))
+    print(json.dumps({"peak_bytes": peak_bytes(), "startup": startup}))

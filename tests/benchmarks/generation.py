@@ -34,7 +34,7 @@ from tests.benchmarks.testbed import Testbed
 _FEATURE, _REDUCED = "efficientnet_lite0", "efficientnet_lite0_pca"
 _GRAPH = f"{_REDUCED}:euclidean"
 _QUERIES, _ROUNDS, _K = 400, 3, 10
-_EFS = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512)
+_EFS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 _RECALL = 0.98
 _BUILT, _HELD, _ASKED = 4, 1 / 3, 1  # what was promised, of either of the others
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _HEIC = {"heic", "heif"}
-_TOGETHER = 50_000  # files of a scan that are held as Python objects
+_TOGETHER = 10_000  # files of a scan that are held as Python objects
 
 
 @dataclass(frozen=True)
@@ -229,14 +229,15 @@ def diff(lake: Lake, sources: tuple[str, ...] | None = None) -> CatalogDiff:
 
 
 def _known(lake: Lake, source: str) -> pl.DataFrame:
-    """The source's images as its manifests have them, with their `shard`."""
-    schema = {**pl.DataFrame(CATALOG.empty_table()).schema, "shard": pl.String()}
+    """The source's images as its manifests have them, with their `shard`; not where they are, which `image_id` says."""
+    shards = [shard for shard in lake.shards() if source_of(shard) == source]
+    columns = ["image_id", "byte_size", "mtime_ns"]
     frames = [
-        pl.DataFrame(lake.read_table(lake.catalog_path(shard))).with_columns(shard=pl.lit(shard))
-        for shard in lake.shards()
-        if source_of(shard) == source
+        pl.DataFrame(lake.read_table(lake.catalog_path(shard), columns)).with_columns(shard=pl.lit(shard))
+        for shard in shards
     ]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+    schema = {name: pl.DataFrame(CATALOG.empty_table()).schema[name] for name in columns}
+    return pl.concat(frames) if frames else pl.DataFrame(schema={**schema, "shard": pl.String()})
 
 
 def _compare(source: str, found: pl.DataFrame, known: pl.DataFrame, last: int, shard_size: int) -> CatalogDiff:
@@ -246,8 +247,9 @@ def _compare(source: str, found: pl.DataFrame, known: pl.DataFrame, last: int, s
     is_new = pl.col("shard").is_null()
     is_same = (pl.col("byte_size") == pl.col("size_was")) & (pl.col("mtime_ns") == pl.col("time_was"))
     changed = joined.filter(~is_new & ~is_same)["shard"]
-    removed = known.join(found.select("image_id"), on="image_id", how="anti")["shard"]
-    kept = joined.filter(~is_new)["shard"]
+    kept = joined["shard"].drop_nulls()
+    gone = known if len(kept) < len(known) else known.clear()  # else each of them was found
+    removed = gone.join(found.select("image_id"), on="image_id", how="anti")["shard"]
     new = _assign(source, joined.filter(is_new).select(found.columns), kept, last, shard_size)
     manifests = []
     for shard in sorted({*changed, *removed, *new["shard"]}):

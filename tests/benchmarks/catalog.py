@@ -1,14 +1,19 @@
 """Scanning many files: the first time, and again with nothing new; each in a process of its own."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imrec_core import catalog
 from imrec_core.lake import Lake
 from tests.benchmarks.alone import Alone, alone, clocked
 from tests.benchmarks.rows import Row
-from tests.benchmarks.testbed import Testbed
+
+if TYPE_CHECKING:  # not for the processes that scan: a scan loads less
+    from tests.benchmarks.testbed import Testbed
 
 _IN_A_FOLDER = 5000
 _LINKS = 10_000  # of one file; ext4 has room for 65,000

@@ -46,6 +46,7 @@ ROWS_FILE = "rows.parquet"
 FORMAT = 4  # of generation.json; goes up when an older imrec could not read it
 _READ = (2, 3, FORMAT)  # 2: no rows are removed; 3: every row is in the graphs
 _GROWING = ".npy"
+_TOGETHER = 65_536  # rows that are read at once
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Generation:
         """
         missing = [name for name in names if name not in self._columns]
         if missing:
-            batches = list(pq.ParquetFile(self.rows_path, memory_map=True).iter_batches(columns=missing))
+            batches = list(pq.ParquetFile(self.rows_path, memory_map=True).iter_batches(_TOGETHER, columns=missing))
             for name in missing:
                 self._columns[name] = pa.concat_arrays([batch.column(name) for batch in batches])
             del batches

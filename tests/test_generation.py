@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from imrec_core import FEATURES, METRICS, Lake, Recommender, scan
+from imrec_core import generation as generation_module
 from imrec_core.errors import BadFilter, LakeError, MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.generation import FORMAT, Generation, open_generation
 from imrec_core.index import IndexParams, build_generation
@@ -160,6 +161,15 @@ def test_row_of_an_image_is_found_by_its_id(toy_lake):
     generation = open_generation(toy_lake)
     ids = generation.rows["image_id"].to_pylist()
     assert [generation.row_of(image_id) for image_id in ids] == list(range(len(ids)))
+
+
+def test_columns_are_read_in_one_piece_and_say_what_the_rows_say(lake, monkeypatch):
+    monkeypatch.setattr(generation_module, "_TOGETHER", 2)
+    generation = open_generation(lake)
+    for names in (["path"], ["row", "path", "width"], ["row"]):
+        columns = generation.columns(*names)
+        assert columns.equals(generation.rows.select(names)) and len(columns) == 5
+        assert [columns[name].num_chunks for name in names] == [1] * len(names)
 
 
 @pytest.mark.parametrize("identity", ["0" * 16, "f" * 16, "f" * 40, "no id", "", "-1"])

@@ -201,7 +201,7 @@ def _build(lake: Lake, params: IndexParams) -> GenerationReport:
     number = max(map(int, taken)) + 1
     before, placing, why = _place(lake, plan, in_use)
     growing = [before.matrix_file(name) for name in before.features] if before else []
-    with lake.new_generation(f"{number:06d}") as folder, as_before_on_failure(growing):
+    with as_before_on_failure(growing), lake.new_generation(f"{number:06d}") as folder:
         _write(lake, folder, plan, placing, before, why, started)
         # Else an image could have the vector of another, and keep it from one generation to the next.
         if plan_generation(lake, params).fingerprint != plan.fingerprint:

@@ -14,7 +14,8 @@ from s3fs import S3FileSystem
 from imrec_core import Lake, Recommender, catalog, objects, storage, views
 from imrec_core.duplicates import find_duplicates
 from imrec_core.errors import BadPlan, BadSettings, BadSource, MissingTable, StaleIndex, StorageFault
-from imrec_core.generation import open_generation
+from imrec_core.generation import Generation, open_generation
+from imrec_core.index import build_generation
 from imrec_core.queries import ImageId
 from imrec_core.status import lake_status
 from tests import s3, toy
@@ -175,6 +176,33 @@ def test_generation_that_is_damaged_in_the_store_gives_way_to_the_one_before(rem
     assert "phash.npy is not what was put there" in caplog.text
     assert toy.build(lake).built  # and the next build makes a whole one
     assert len(open_generation(lake)) == 13
+
+
+def test_generation_that_was_extended_here_is_not_fetched_again(remote_lake, store):
+    lake = remote_lake()
+    s3.put("photos/new.jpg", encode(toy.photo(77), "JPEG"))
+    assert toy.build(lake).why.startswith("extends 000001")
+    store.requests.clear()
+    first, second = (lake.local_generation(name) / "phash.npy" for name in ("000001", "000002"))
+    assert first.samefile(second) and store.requests["GET"] == 2  # of their checksums
+    assert (len(Generation(first.parent)), len(Generation(second.parent))) == (12, 13)
+
+
+def test_generation_that_cannot_be_uploaded_leaves_the_one_before_as_it_was(remote_lake, monkeypatch):
+    lake = remote_lake()
+    s3.put("photos/new.jpg", encode(toy.photo(77), "JPEG"))
+    catalog.update(lake)
+    toy.extract(lake)
+
+    def refused(path: Path, to: object) -> None:
+        raise StorageFault("the store takes nothing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, "upload", refused)
+        with pytest.raises(StorageFault):
+            build_generation(lake)
+    assert open_generation(lake).matrix_file("phash").is_whole()
+    assert build_generation(lake).why.startswith("extends 000001")
 
 
 def test_lake_that_was_made_anew_under_the_same_url_is_not_mixed_up(remote_lake, tmp_path):

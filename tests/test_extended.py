@@ -608,6 +608,19 @@ def test_generation_of_an_older_imrec_is_searched_and_not_extended(tmp_path):
     assert gallery.build().why.startswith("built whole: ")
 
 
+def test_generation_whose_graphs_have_every_row_is_extended(tmp_path):
+    gallery = Gallery(tmp_path, TWO, range(20))
+    gallery.build()
+    path = gallery.lake.generation_path("000001") / "generation.json"
+    facts = json.loads(path.read_text())
+    for graph in facts["graphs"].values():
+        del graph["tail"]
+    path.write_text(json.dumps(facts | {"format": 3, "fingerprint": "another"}))
+    assert len(Recommender.open(gallery.lake).search(gallery.query("1/000001.jpg"), k=99)) == 19
+    assert grow(gallery, 100).why == "extends 000001 by 3 rows, 0 removed"
+    assert same_as_whole(gallery).facts["format"] == 4
+
+
 # -- measured again -----------------------------------------------------------------------------------------
 
 

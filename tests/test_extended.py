@@ -496,7 +496,7 @@ def test_nothing_new_writes_nothing(tmp_path):
     before = times(gallery.lake, "generations")
     again = gallery.build()
     assert replace(again, built=True) == report and not again.built
-    shown = metadata.of_generation(again)
+    shown = metadata.of_generation(gallery.lake, again)
     assert (shown["why"], shown["dagster/row_count"]) == ("extends 000001 by 0 rows, 1 removed", 29)
     assert (shown["removed rows"], shown["built now"]) == (1, False)
     assert times(gallery.lake, "generations") == before

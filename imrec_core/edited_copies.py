@@ -17,7 +17,7 @@ from PIL import Image
 from imrec_core.decode import decode
 from imrec_core.describe import Describer
 from imrec_core.edits import COPY_PROTOCOL, Edit
-from imrec_core.errors import ImageError, QueryError, UnknownName, UnreadableImage
+from imrec_core.errors import ImageError, QueryError, StorageFault, UnknownName, UnreadableImage
 from imrec_core.extract import read_image
 from imrec_core.features import Feature, decoded_side
 from imrec_core.generation import Generation
@@ -74,7 +74,7 @@ def make_copies(
             progress(f"{number} of {len(rows)} images edited in {len(edits)} ways")
         try:
             pictures = _copies(describer, generation, row, edits, min_side)
-        except ImageError as error:
+        except (ImageError, StorageFault) as error:
             log.warning("left out: %s", error)
             continue
         done += 1

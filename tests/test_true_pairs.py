@@ -211,7 +211,7 @@ def test_no_copies_are_made_unless_asked_for(new_lake, monkeypatch):
         frozenset({"distances", "rates"})  # as in generations of before
     }
     assert open_generation(lake).calibration("phash", "hamming").true_pairs is None
-    assert build_generation(lake).copies_kept == {} and KEPT not in metadata.of_generation(build_generation(lake))
+    assert build_generation(lake).copies_kept == {} and KEPT not in metadata.of_generation(lake, build_generation(lake))
 
 
 def test_changed_setting_makes_another_generation_and_computes_no_feature(new_lake):
@@ -260,7 +260,7 @@ def test_dagster_shows_what_cuts_keep_by_the_default_metrics(new_lake, caplog):
     report: GenerationReport = build_generation(lake)
     generation: Generation = open_generation(lake)
     assert not report.built and list(report.copies_kept) == list(TWO)  # shown of one that was up to date, too
-    lines = metadata.of_generation(report)[KEPT].value.splitlines()
+    lines = metadata.of_generation(lake, report)[KEPT].value.splitlines()
     assert lines[0] == "| feature | copies kept at 0.1 | copies kept at 0.01 | copies kept at 0.001 |"
     assert lines[1] == "| --- | --- | --- | --- |"
     for line, name in zip(lines[2:], TWO, strict=True):
@@ -273,7 +273,7 @@ def test_dagster_shows_what_cuts_keep_by_the_default_metrics(new_lake, caplog):
 
 def test_other_tables_of_a_generation_stay_as_they_were(large_lake):
     report = build_generation(large_lake)
-    table = metadata.of_generation(report)["recall@10"].value
+    table = metadata.of_generation(large_lake, report)["recall@10"].value
     assert table == f"| feature | recall@10 |\n| --- | --- |\n| rgb_histogram | {report.recall['rgb_histogram']} |"
 
 

@@ -185,7 +185,7 @@ def test_generation_without_readable_images_is_built_and_notes_no_pairs(new_lake
     (lake.root.parent / "photos").rename(lake.root.parent / "away")
     report = build_generation(lake)
     assert report.built and report.rows == 3 and report.copies_kept == {}
-    assert true_pairs(lake) == {} and KEPT not in metadata.of_generation(report)
+    assert true_pairs(lake) == {} and KEPT not in metadata.of_generation(lake, report)
     assert caplog.messages[-1].startswith("no true pairs: none of 3 images can be read")
     assert open_generation(lake).calibration("phash", "hamming").true_match_rate(0.1) is None
 

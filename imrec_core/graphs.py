@@ -20,6 +20,7 @@ from imrec_core.features import Feature
 from imrec_core.generation import Generation, GraphFacts, graph_file, graph_name, mark_removed
 from imrec_core.machine import available_cores
 from imrec_core.metrics import Metric
+from imrec_core.scan import blocks
 from imrec_core.settings import IndexParams
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ _QUERIES = 50
 _TIMES_DENSER = 2  # rounds in which links are doubled before a graph is given up
 _LARGE = 10_000  # rows from which on a graph may lack some
 _TAIL, _TAIL_MOST = 0.02, 4096  # of the rows, and at most: to scan them takes 0.1 ms
+_SAMPLE, _HALVINGS, _FROM_EVERYWHERE = 2000, 10, 0.2  # of the order in which a large graph is built
 _SEED = 20_26
 _BLOCK = 16_384
 
@@ -85,7 +87,7 @@ def extend_graphs(
         graph.load_index(str(before.folder / graph_file(facts)), max_elements=len(matrix))
         inside = kept - facts.tail
         mark_removed(graph, np.flatnonzero(~generation.is_live[:inside]))
-        _add(graph, metric, matrix, inside)
+        _add(graph, metric, matrix, np.arange(inside, len(matrix)))
         mark_removed(graph, inside + np.flatnonzero(~generation.is_live[inside:]))
         facts = replace(facts, tail=0)
         _save(graph, generation.folder / graph_file(facts))
@@ -134,7 +136,7 @@ def _build(generation: Generation, feature: Feature, metric: Metric, params: Ind
     matrix = generation.matrix(feature.name)
     graph = _empty(metric, matrix)
     graph.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
-    _add(graph, metric, matrix)
+    _add(graph, metric, matrix, _insertion_order(metric, matrix))
     mark_removed(graph, np.flatnonzero(~generation.is_live))
     facts = GraphFacts(
         feature.name, metric.name, params.m, params.ef_construction, params.ef or _EFS[0], params.candidates
@@ -147,11 +149,33 @@ def _empty(metric: Metric, matrix: NDArray[Any]) -> Any:
     return hnswlib.Index(space=metric.space, dim=metric.lifted(matrix[:1]).shape[1])
 
 
-def _add(graph: Any, metric: Metric, matrix: NDArray[Any], start: int = 0) -> None:
-    """Add the rows from `start` on."""
-    for first in range(start, len(matrix), _BLOCK):
-        block = metric.lifted(matrix[first : first + _BLOCK])
-        graph.add_items(block, np.arange(first, first + len(block)), num_threads=available_cores())
+def _add(graph: Any, metric: Metric, matrix: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    """Add rows, in their order."""
+    for some in (rows[first : first + _BLOCK] for first in range(0, len(rows), _BLOCK)):
+        graph.add_items(metric.lifted(matrix[some]), some, num_threads=available_cores())
+
+
+def _insertion_order(metric: Metric, matrix: NDArray[Any]) -> NDArray[np.int64]:
+    """All rows in the order in which a large graph is built fastest: some from everywhere, then region by region.
+
+    What a row is compared with is then mostly in the cache: 200,000 rows of 128 numbers took 4.3 s instead of 7.2. By
+    regions alone they took as long, but the graph found less; the first ones, at random, are the links between regions.
+    A region is where a row lies on each of the first principal components of a sample; those that follow one another
+    differ in one of them (Gray 1953).
+    """
+    count = len(matrix)
+    if count < _LARGE:
+        return np.arange(count)
+    rng = np.random.default_rng(_SEED)
+    sample = metric.lifted(matrix[np.sort(rng.choice(count, min(_SAMPLE, count), replace=False))])
+    middle = sample.mean(axis=0)
+    directions = np.linalg.svd(sample - middle, full_matrices=False)[2][:_HALVINGS].T
+    sides = [(metric.lifted(block) - middle) @ directions > 0 for _, block in blocks(matrix)]
+    gray = np.bitwise_xor.accumulate(np.concatenate(sides), axis=1)
+    order = np.argsort(gray @ (1 << np.arange(gray.shape[1])[::-1]), kind="stable")
+    is_first = np.zeros(count, np.bool_)
+    is_first[rng.choice(count, int(_FROM_EVERYWHERE * count), replace=False)] = True
+    return np.concatenate([np.flatnonzero(is_first), order[~is_first[order]]])
 
 
 def _save(graph: Any, path: Path) -> None:

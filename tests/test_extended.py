@@ -31,6 +31,7 @@ from imrec_core.generation import Generation, open_generation
 from imrec_core.graphs import graph_users, recall_at_10
 from imrec_core.index import GenerationReport, IndexParams, build_generation, is_up_to_date, plan_generation
 from imrec_core.judging import csv_labels, folder_labels, judge, named_labels
+from imrec_core.metrics import METRICS
 from imrec_core.pairs import csv_pairs
 from imrec_core.pairs_judged import judge_pairs
 from imrec_core.status import lake_status
@@ -910,3 +911,20 @@ def test_feature_of_other_images_than_the_shard_is_refused(tmp_path):
     gallery.lake.write_table(path, pa.concat_tables([table, table.slice(0, 1)]), made_from)
     with pytest.raises(SchemaMismatch, match=re.escape("phash has 42 rows for 41 images in shard 'photos-0000'")):
         build_generation(gallery.lake)
+
+
+# -- the order in which a graph is built ----------------------------------------------------------------------
+
+
+def test_large_graphs_are_built_region_by_region_after_some_rows_from_everywhere(monkeypatch):
+    monkeypatch.setattr(graphs, "_LARGE", 1000)
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 8, 2000)
+    matrix = (rng.normal(size=(8, 32))[group] * 10 + rng.normal(size=(2000, 32))).astype(np.float16)
+    order = graphs._insertion_order(METRICS["euclidean"], matrix)
+    assert sorted(order.tolist()) == list(range(2000))
+    first, rest = group[order[:400]], group[order[400:]]
+    assert set(first.tolist()) == set(range(8)) and np.count_nonzero(np.diff(first)) > 300
+    assert np.count_nonzero(np.diff(rest)) < 40
+    assert np.array_equal(order, graphs._insertion_order(METRICS["euclidean"], matrix))
+    assert graphs._insertion_order(METRICS["euclidean"], matrix[:999]).tolist() == list(range(999))

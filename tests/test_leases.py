@@ -52,13 +52,17 @@ def test_one_at_a_time(store, share):
 def test_who_waits_says_for_whom_and_where(store, caplog):
     s3.put("lake/locks/scan.json", lease("elsewhere:17:0a1b2c3d"))
 
-    def give_back() -> None:
-        time.sleep(1)
-        objects.remove(s3.path("lake/locks/scan.json"))
+    class GivenBack(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            threading.Thread(target=objects.remove, args=(s3.path("lake/locks/scan.json"),)).start()
 
-    threading.Thread(target=give_back).start()
-    with caplog.at_level(logging.WARNING), leases.alone(s3.path("lake/locks/scan")):
-        pass
+    waited = GivenBack()
+    leases.log.addHandler(waited)
+    try:
+        with caplog.at_level(logging.WARNING), leases.alone(s3.path("lake/locks/scan")):
+            pass
+    finally:
+        leases.log.removeHandler(waited)
     (said,) = [record.message for record in caplog.records if record.name == leases.__name__]
     assert said == "s3://pictures/lake: waiting for process elsewhere:17:0a1b2c3d, which is at work on: scan"
 

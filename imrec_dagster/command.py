@@ -1,9 +1,11 @@
 """What `imrec build` and `imrec ui` do, beyond parsing: settings, progress bar, summary, server."""
 
+import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from dagster import DagsterExecutionInterruptedError
@@ -20,6 +22,9 @@ from imrec_core.lake import Lake
 from imrec_core.settings import Settings
 from imrec_dagster.build import RetryReport, build_lake, open_instance, retry_failed
 from imrec_dagster.resources import Progress
+
+# Of connections to Dagster's databases: what is raised while one is closed they log with a traceback, then raise it.
+_POOLS = [logging.getLogger(f"sqlalchemy.pool.impl.{name}") for name in ("NullPool", "QueuePool")]
 
 
 @dataclass
@@ -98,13 +103,30 @@ def run_build(
         user_columns.check(lake, settings)
     lake.open_for_writing().save_settings(settings)
     progress = BuildProgress()
-    try:
+    with _interruptible(progress):
         build_lake(lake, progress=progress, device=device)
+    return _summary(lake, progress, time.perf_counter() - started)
+
+
+@contextmanager
+def _interruptible(progress: BuildProgress) -> Iterator[None]:
+    """Ctrl-C as `KeyboardInterrupt`, without words of libraries that it met in the middle of something."""
+    for pool in _POOLS:
+        pool.addFilter(_is_no_interruption)
+    try:
+        yield
     except DagsterExecutionInterruptedError as interruption:
         raise KeyboardInterrupt from interruption
     finally:
+        for pool in _POOLS:
+            pool.removeFilter(_is_no_interruption)
         progress.close()
-    return _summary(lake, progress, time.perf_counter() - started)
+
+
+def _is_no_interruption(record: logging.LogRecord) -> bool:
+    return not (
+        record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt | DagsterExecutionInterruptedError)
+    )
 
 
 def _with(lake: Lake, folders: Sequence[str], features: Sequence[str] | None) -> Settings:
@@ -158,12 +180,8 @@ def run_retry(lake: Lake) -> RetryReport:
     lake.check_version()
     lake.open_for_writing()
     progress = BuildProgress()
-    try:
+    with _interruptible(progress):
         return retry_failed(lake, progress=progress)
-    except DagsterExecutionInterruptedError as interruption:
-        raise KeyboardInterrupt from interruption
-    finally:
-        progress.close()
 
 
 def serve_dagster(lake: Lake, port: int) -> None:

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from dagster import DagsterRunStatus
+import sqlalchemy
+from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 
 import imrec_core
 from imrec_core import Lake, storage
+from imrec_dagster import command
 from imrec_dagster.assets import IMAGES, feature_key
 from imrec_dagster.build import open_instance
 from tests import toy
@@ -145,3 +147,28 @@ def test_struck_build_goes_on_from_what_was_finished(photos, undisturbed, tmp_pa
         assert {run.status for run in instance.get_runs()} <= {SUCCESS, FAILURE, CANCELED}
         for key in (IMAGES, *map(feature_key, FEATURES)):
             assert len(instance.get_materialized_partitions(key)) == PHOTOS // SHARD_SIZE
+
+
+@pytest.mark.parametrize("pool", [sqlalchemy.NullPool, sqlalchemy.QueuePool])
+def test_ctrl_c_while_a_connection_is_closed_says_nothing_of_it(pool, tmp_path, monkeypatch, caplog):
+    lake = lake_of(tmp_path / "photos", tmp_path / "lake")
+
+    def interrupt(raised):
+        engine = sqlalchemy.create_engine("sqlite://", poolclass=pool)
+        connection = engine.raw_connection()
+        monkeypatch.setattr(engine.dialect, "do_terminate", lambda _: raise_it(raised))
+        monkeypatch.setattr(engine.dialect, "do_close", lambda _: raise_it(raised))
+        connection.invalidate()
+
+    monkeypatch.setattr(command, "retry_failed", lambda *_, **__: interrupt(DagsterExecutionInterruptedError()))
+    lake.open_for_writing()
+    with pytest.raises(KeyboardInterrupt):
+        command.run_retry(lake)
+    assert caplog.messages == []
+    monkeypatch.setattr(command, "retry_failed", lambda *_, **__: interrupt(OSError("disk")))
+    command.run_retry(lake)
+    assert "connection" in caplog.text and "disk" in caplog.text, "other faults are still told"
+
+
+def raise_it(error: BaseException) -> None:
+    raise error

@@ -88,7 +88,8 @@ LAYERS = (
     ("export.selection",),  # what is exported, block by block
     ("export.parts",),  # Parquet and CSV
     ("export.faiss", "export.lance", "export.qdrant"),
-    ("search", "status", "docs", "evaluate", "export"),  # what is asked of a lake, and of the declarations
+    ("search", "status", "docs", "evaluate"),  # what is asked of a lake, and of the declarations
+    ("export",),
 )
 LEVEL = {f"imrec_core.{name}": level for level, layer in enumerate(LAYERS) for name in layer}
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from imrec_core import Lake, Recommender, ranking
 from imrec_core.index import build_generation
 from imrec_dagster import cli
+from tests import browser as browsers
 from tests import s3, toy
 
 
@@ -88,6 +90,21 @@ def new_lake(tmp_path: Path) -> Callable[..., Lake]:
         return lake
 
     return make
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """One for all tests of a module."""
+    with browsers.chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def browser(chromium: Any) -> Iterator[browsers.Browser]:
+    """Opens pages; fails at the end where one of them had an error or asked another host."""
+    opened = browsers.Browser(chromium)
+    yield opened
+    opened.close()
 
 
 @dataclass(frozen=True)

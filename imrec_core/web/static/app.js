@@ -1,0 +1,80 @@
+/**
+ * The shell: navigation between the views, help, and what is known of the lake.
+ *
+ * A view is a module with `mount(root, params)`, which fills the element `root` from the parameters of the address, and
+ * `unmount()`, which ends what it started. With `update(params)` it also follows addresses of its own; without, it is
+ * mounted anew. Exported `keys`, [keys, meaning] pairs, stand in the help.
+ */
+
+import { features } from "./api.js";
+import { counted, element, fill, isTyping, toast } from "./dom.js";
+import { showHelp } from "./help.js";
+import { lastAddress, navigate, onNavigate, remember } from "./router.js";
+
+const VIEWS = {
+  "/": { title: "Search", load: () => import("./search.js") },
+  "/map": { title: "Map", load: () => import("./map.js") },
+  "/duplicates": { title: "Duplicates", load: () => import("./duplicates.js") },
+  "/status": { title: "Status", load: () => import("./status.js") },
+};
+
+const root = document.getElementById("view");
+let shown = { path: null, view: null };
+let wanted = 0;
+
+async function show({ pathname, search }) {
+  const path = pathname in VIEWS ? pathname : "/";
+  const params = new URLSearchParams(search);
+  const mine = ++wanted;
+  remember();
+  mark(path);
+  if (path === shown.path && shown.view.update) return shown.view.update(params);
+  const view = await VIEWS[path].load();
+  if (mine !== wanted) return; // another was asked for meanwhile
+  const moved = shown.path !== null && shown.path !== path;
+  shown.view?.unmount();
+  fill(root);
+  root.className = `view-${VIEWS[path].title.toLowerCase()}`;
+  shown = { path, view };
+  await view.mount(root, params);
+  if (moved) root.focus({ preventScroll: true });
+}
+
+function mark(path) {
+  document.title = path === "/" ? "imrec" : `${VIEWS[path].title} – imrec`;
+  for (const link of document.querySelectorAll("#views a")) {
+    if (link.getAttribute("href") === path) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+/** Links within the page change the view without loading the page again; the views come back as they were left. */
+function follow(event) {
+  const link = event.target.closest?.("a[href]");
+  if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  if (link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
+  if (!(link.pathname in VIEWS) || link.getAttribute("href").startsWith("#")) return;
+  event.preventDefault();
+  const inNavigation = link.closest("#views") && link.pathname !== location.pathname;
+  navigate(inNavigation ? lastAddress(link.pathname) : link.href);
+}
+
+function keyed(event) {
+  if (event.key !== "?" || isTyping(event.target) || document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  showHelp(shown.view?.keys);
+}
+
+async function sayLake() {
+  const { generation, rows } = await features();
+  const lake = document.getElementById("lake");
+  fill(lake, element("span", { title: `Generation ${generation}` }, counted(rows, "picture")));
+}
+
+document.addEventListener("click", follow);
+document.addEventListener("keydown", keyed);
+document.addEventListener("imrec:generation", sayLake);
+document.getElementById("help").addEventListener("click", () => showHelp(shown.view?.keys));
+onNavigate(show);
+show(location);
+sayLake().catch((error) => toast(error.message));

@@ -1,0 +1,108 @@
+/**
+ * The search as the page holds it, and as the address bar says it.
+ *
+ * An entry of the tray is {image_id} | {upload} | {text}, with `weight` (1 where it is missing). `by` is null (what the
+ * lake searches by), "mix:NAME" or {"feature" or "feature:metric": weight}. `within` is null or {map, polygon}.
+ */
+
+export const BLANK = Object.freeze({
+  like: [],
+  unlike: [],
+  by: null,
+  where: "",
+  order_by: "",
+  pool: "mean",
+  fuse: "score",
+  diversify: 0,
+  distinct: "",
+  max_false_match_rate: null,
+  within: null,
+  open: null,
+});
+
+const KINDS = { image: "image_id", upload: "upload", text: "text" };
+const WORDS = ["where", "order_by", "pool", "fuse", "distinct", "open"];
+
+let current = { ...BLANK };
+
+/** The search that is shown, or was when the view was left. Not to be changed: make another from it. */
+export function currentSearch() {
+  return current;
+}
+
+/** Keep it as the one that is shown. */
+export function keepSearch(search) {
+  current = search;
+}
+
+/** Its address, as short as it can be: `/?like=image:0123…&where=width > 800`. */
+export function addressOf(search) {
+  const params = new URLSearchParams();
+  for (const side of ["like", "unlike"]) for (const entry of search[side]) if (!entry.file) params.append(side, written(entry));
+  if (typeof search.by === "string") params.append("by", search.by);
+  else for (const [name, weight] of Object.entries(search.by ?? {})) params.append("by", `${name}=${weight}`);
+  for (const name of WORDS) if (search[name] && search[name] !== BLANK[name]) params.set(name, search[name]);
+  if (search.diversify) params.set("diversify", search.diversify);
+  if (search.max_false_match_rate !== null) params.set("rate", search.max_false_match_rate);
+  if (search.within) {
+    params.set("map", search.within.map);
+    params.set("polygon", search.within.polygon.flat().map((number) => Number(number.toPrecision(6))).join(" "));
+  }
+  return params.size ? `/?${params}` : "/";
+}
+
+/** The search of an address; what it does not say or says wrongly is as in `BLANK`. */
+export function searchOf(params) {
+  const search = { ...BLANK, like: [], unlike: [] };
+  for (const side of ["like", "unlike"]) search[side] = params.getAll(side).map(read).filter(Boolean);
+  search.by = readWeights(params.getAll("by"));
+  for (const name of WORDS) search[name] = params.get(name) || BLANK[name];
+  search.diversify = readNumber(params.get("diversify")) ?? 0;
+  search.max_false_match_rate = readNumber(params.get("rate"));
+  search.within = readWithin(params);
+  return search;
+}
+
+/** `image:ID`, `upload:HANDLE` or `text:WORDS`, after `WEIGHT*` where that is not 1. */
+function written(entry) {
+  const kind = Object.keys(KINDS).find((name) => KINDS[name] in entry);
+  const weight = entry.weight ?? 1;
+  return `${weight === 1 ? "" : `${weight}*`}${kind}:${entry[KINDS[kind]]}`;
+}
+
+function read(text) {
+  const found = /^(?:([\d.]+)\*)?(image|upload|text):(.+)$/s.exec(text);
+  if (!found) return null;
+  const entry = { [KINDS[found[2]]]: found[3] };
+  return found[1] === undefined ? entry : { ...entry, weight: readNumber(found[1]) ?? 1 };
+}
+
+function readWeights(texts) {
+  if (!texts.length) return null;
+  if (texts.length === 1 && !texts[0].includes("=")) return texts[0].startsWith("mix:") ? texts[0] : { [texts[0]]: 1 };
+  const pairs = texts.map((text) => /^(.*?)(?:=([\d.]+))?$/s.exec(text));
+  return Object.fromEntries(pairs.map(([, name, weight]) => [name, readNumber(weight) ?? 1]));
+}
+
+function readWithin(params) {
+  const numbers = (params.get("polygon") ?? "").split(" ").map(Number);
+  if (!params.get("map") || numbers.length < 6 || numbers.length % 2 || !numbers.every(Number.isFinite)) return null;
+  const polygon = numbers.flatMap((x, i) => (i % 2 ? [] : [[x, numbers[i + 1]]]));
+  return { map: params.get("map"), polygon };
+}
+
+function readNumber(text) {
+  const number = Number.parseFloat(text);
+  return Number.isFinite(number) ? number : null;
+}
+
+/** What the server is asked for: the search without what only the page knows. */
+export function requestOf(search, more = {}) {
+  const { like, unlike, by, pool, fuse, diversify, max_false_match_rate, within } = search;
+  const plain = (entries) => entries.map(({ image_id, upload, text, file, weight }) => ({ image_id, upload, text, file, weight }));
+  const [where, order_by, distinct] = [search.where, search.order_by, search.distinct].map((words) => words || null);
+  return {
+    like: plain(like), unlike: plain(unlike), by, pool, fuse, diversify, max_false_match_rate, within,
+    where, order_by, distinct, ...more,
+  };
+}

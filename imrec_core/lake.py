@@ -125,6 +125,15 @@ class Lake:
         """What a person decided about duplicates: the one thing here that a build cannot make again."""
         return self.root / "decisions" / "duplicates.json"
 
+    def map_path(self, name: str) -> AnyPath:
+        """Where the images lie on a map, see `explore`."""
+        return self.root / "maps" / f"{name}.parquet"
+
+    def map_names(self) -> list[str]:
+        """Names of all maps, sorted."""
+        found = (name for name in storage.names(self.root / "maps") if not storage.is_temporary(name))
+        return [name.removesuffix(".parquet") for name in found if name.endswith(".parquet")]
+
     @property
     def dagster_home(self) -> Path:
         """Dagster's own files, on this machine."""

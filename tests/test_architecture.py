@@ -84,6 +84,11 @@ LAYERS = (
     ("judging",),  # how good the answers are, by labels
     ("breadth", "copy_protocol", "pairs_judged"),  # how much graphs find; how good answers are, by copies, by pairs
     ("tuning", "fusion_judged"),  # weights that make them better; which fusion does
+    ("explore.points", "explore.maps"),  # vectors as points; maps as files
+    ("explore.nearest",),  # who is near whom
+    ("explore.layout",),  # where each lies
+    ("explore.clusters",),  # what lies together
+    ("explore",),  # makes maps
     ("export.spaces", "export.folder"),  # how other tools hold vectors; what a folder of an export holds
     ("export.selection",),  # what is exported, block by block
     ("export.parts",),  # Parquet and CSV

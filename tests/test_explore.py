@@ -1,0 +1,181 @@
+"""Maps: where images lie, who is near whom, and what lies together."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from imrec_core import Lake
+from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName
+from imrec_core.explore import make_map, map_names, open_map
+from imrec_core.features import FEATURES
+from imrec_core.generation import open_generation
+from imrec_core.index import build_generation
+from tests.toy import vector_lake
+
+pytest.importorskip("umap", reason="umap-learn is not installed")
+pytest.importorskip("openTSNE", reason="openTSNE is not installed")
+
+KINDS, EACH = 4, 30
+
+
+def histograms() -> NDArray[np.float64]:
+    """Distributions of four kinds, a third of the bins of each its own."""
+    rng = np.random.default_rng(3)
+    found = []
+    for kind in range(KINDS):
+        weights = np.full(512, 0.01)
+        weights[kind * 100 : kind * 100 + 100] = 2.0
+        found.append(rng.dirichlet(weights, size=EACH))
+    return np.concatenate(found)
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Lake:
+    """Pictures of four kinds, as histograms and as hashes. Maps may be added."""
+    rng = np.random.default_rng(4)
+    kinds = rng.integers(0, 2**64, (KINDS, 1), dtype=np.uint64).repeat(EACH, axis=0)
+    flips = np.uint64(1) << rng.integers(0, 64, (KINDS * EACH, 3), dtype=np.uint64)
+    hashes = kinds ^ np.bitwise_xor.reduce(flips, axis=1)[:, None]
+    made = vector_lake(tmp_path_factory.mktemp("maps") / "lake", {"rgb_histogram": histograms(), "phash": hashes})
+    build_generation(made)
+    return made
+
+
+def purity(clusters: NDArray[np.int32]) -> float:
+    """Share of the images in a cluster that are of its commonest kind."""
+    kinds = np.arange(len(clusters)) // EACH
+    inside = clusters >= 0
+    return sum(np.bincount(kinds[clusters == c]).max() for c in set(clusters[inside])) / inside.sum()
+
+
+@pytest.mark.parametrize(("feature", "method"), [("rgb_histogram", "umap"), ("phash", "umap"), ("phash", "tsne")])
+def test_map_tells_kinds_apart(lake, feature, method):
+    report = make_map(lake, feature, method=method, name="kinds", neighbours=10)
+    made = open_map(lake, "kinds")
+    clusters = made.table["cluster"].to_numpy()
+    assert (report.rows, report.fitted, len(made.table)) == (120, 120, 120)
+    assert report.clusters == len(made.clusters) >= KINDS and purity(clusters) == 1
+    assert (clusters >= 0).mean() > 0.8 and report.noise == (clusters < 0).sum()
+    assert [c.size for c in made.clusters] == sorted(np.bincount(clusters[clusters >= 0]), reverse=True)
+    assert report.kept == made.kept > 0.3
+
+
+def test_neighbours_are_the_exact_nearest(lake):
+    make_map(lake, "rgb_histogram", name="near", neighbours=5)
+    table = open_map(lake, "near").table
+    matrix = np.asarray(open_generation(lake).matrix("rgb_histogram"), np.float64)
+    distances = np.sqrt(np.clip(1 - np.sqrt(matrix) @ np.sqrt(matrix).T, 0, None))
+    np.fill_diagonal(distances, np.inf)
+    assert table["neighbours"].to_pylist() == np.argsort(distances, axis=1)[:, :5].tolist()
+    assert np.allclose(table["distances"].to_pylist(), np.sort(distances, axis=1)[:, :5], atol=1e-3)
+
+
+def test_medoid_is_nearest_to_its_cluster(lake):
+    make_map(lake, "rgb_histogram", name="medoids")
+    made = open_map(lake, "medoids")
+    matrix, metric = open_generation(lake).matrix("rgb_histogram"), FEATURES["rgb_histogram"].metric
+    for cluster in made.clusters:
+        members = np.flatnonzero(made.table["cluster"].to_numpy() == cluster.cluster)
+        sums = [metric(matrix[row], matrix[members]).sum() for row in members]
+        assert cluster.row == members[int(np.argmin(sums))]
+        assert cluster.image_id == made.table["image_id"][cluster.row].as_py()
+
+
+@pytest.mark.parametrize("method", ["umap", "tsne"])
+def test_same_seed_gives_the_same_map(lake, method):
+    options = {"method": method, "sample": 60, "neighbours": 8, "name": "again"}
+    make_map(lake, "phash", **options, seed=1)
+    first = open_map(lake, "again").table
+    make_map(lake, "phash", **options, seed=1)
+    assert open_map(lake, "again").table.equals(first)
+    make_map(lake, "phash", **options, seed=2)
+    assert not open_map(lake, "again").table.equals(first)
+
+
+def test_those_not_in_the_sample_lie_with_their_kind(lake):
+    report = make_map(lake, "rgb_histogram", name="sampled", sample=60, neighbours=8, cluster_size=5)
+    table = open_map(lake, "sampled").table
+    assert (report.rows, report.fitted) == (120, 60)
+    assert purity(table["cluster"].to_numpy()) == 1
+    places = np.column_stack([table["x"], table["y"]])
+    middles = np.stack([np.median(places[i * EACH : i * EACH + EACH], axis=0) for i in range(KINDS)])
+    nearest = np.linalg.norm(places[:, None] - middles, axis=2).argmin(axis=1)
+    assert (nearest == np.arange(120) // EACH).mean() > 0.95
+
+
+@pytest.mark.parametrize("method", ["umap", "tsne"])
+@pytest.mark.parametrize("count", [1, 2, 5, 9])
+def test_few_images_make_a_map(tmp_path, method, count):
+    few = vector_lake(tmp_path / "lake", {"rgb_histogram": histograms()[:count]})
+    build_generation(few)
+    report = make_map(few, method=method)
+    table = open_map(few, report.name).table
+    assert len(table) == count and report.clusters == 0
+    assert np.isfinite(np.column_stack([table["x"], table["y"]])).all()
+    assert {len(near) for near in table["neighbours"].to_pylist()} == {min(15, count - 1)}
+
+
+@pytest.mark.parametrize("method", ["umap", "tsne"])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_equal_vectors_make_a_map(tmp_path, method, value):
+    same = vector_lake(tmp_path / "lake", {"rgb_histogram": np.full((40, 512), value / 512)})
+    build_generation(same)
+    table = open_map(same, make_map(same, method=method).name).table
+    assert np.isfinite(np.column_stack([table["x"], table["y"]])).all()
+
+
+def test_wrong_words_are_refused_before_anything_is_made(lake):
+    before = map_names(lake)
+    with pytest.raises(UnknownName, match="no feature named 'rgb_histogramm'; did you mean"):
+        make_map(lake, "rgb_histogramm")
+    with pytest.raises(UnknownName, match="no way to draw a map named 'pca'"):
+        make_map(lake, method="pca")
+    for name in ("../up", "", "a b", "a" * 65):
+        with pytest.raises(QueryError, match="cannot be the name of a map"):
+            make_map(lake, name=name)
+    with pytest.raises(QueryError, match="neighbours is 1; it must be 2 to 50"):
+        make_map(lake, neighbours=1)
+    with pytest.raises(QueryError, match="sample is 15; it must be more than the 15 neighbours"):
+        make_map(lake, sample=15)
+    with pytest.raises(QueryError, match="cluster_size is 1; it must be 2 or more"):
+        make_map(lake, cluster_size=1)
+    assert map_names(lake) == before
+
+
+def test_map_that_is_not_there_is_told(lake, tmp_path):
+    make_map(lake, "phash")
+    assert "phash" in map_names(lake)
+    with pytest.raises(UnknownName, match="no map named 'phahs'; did you mean 'phash'"):
+        open_map(lake, "phahs")
+    empty = Lake(tmp_path / "empty").open_for_writing()
+    with pytest.raises(MissingTable, match="has no map yet; make one with: imrec map"):
+        open_map(empty, "phash")
+    assert map_names(empty) == []
+
+
+def test_file_that_is_no_map_is_told(lake):
+    path = lake.map_path("broken")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"PAR1")
+    try:
+        with pytest.raises(SchemaMismatch, match="make it again with: imrec map --name broken"):
+            open_map(lake, "broken")
+        path.write_bytes(lake.catalog_path("photos-0000").read_bytes())
+        with pytest.raises(SchemaMismatch, match="is no map that this imrec reads"):
+            open_map(lake, "broken")
+    finally:
+        path.unlink()
+
+
+def test_interrupted_map_leaves_the_one_before(lake, monkeypatch):
+    make_map(lake, "phash", name="kept")
+    before = open_map(lake, "kept").table
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imrec_core.lake.pq.write_table", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make_map(lake, "phash", name="kept", seed=5)
+    assert open_map(lake, "kept").table.equals(before)
+    assert not any(".writing" in path.name for path in lake.map_path("kept").parent.iterdir())

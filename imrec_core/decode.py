@@ -34,6 +34,11 @@ Pixels = NDArray[np.uint8]
 T = TypeVar("T")
 
 MAX_PIXELS = 200_000_000
+WELL_KNOWN = (
+    "JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO", "HEIF",
+)  # fmt: skip
+"""Formats for pictures of strangers: of Pillow's others EPS starts Ghostscript."""
+
 _GIANT = 32_000_000  # pixels; pictures above are decoded one at a time, and shrunk before they are converted
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}  # both antialiased
 _one_giant = threading.Lock()
@@ -164,7 +169,13 @@ class ImageBatch:
         return out
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = None) -> Picture:
+def decode(
+    data: bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int | None = None,
+    formats: Sequence[str] | None = None,
+) -> Picture:
     """Decode the bytes of an image file: upright, RGB, clear parts over white, first frame.
 
     Args:
@@ -172,6 +183,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = 
         max_pixels: Pictures whose header promises more are refused before they are decoded.
         min_side: The shorter side that is needed, in pixels; larger pictures may come back smaller, but not below
             it. None: full size.
+        formats: Those that are decoded, as Pillow names them; None for all.
 
     Raises:
         ImageTooLarge, TruncatedImage, UnreadableImage, UnsupportedFormat: The picture cannot be had.
@@ -182,7 +194,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = 
         picture = _decode_jpeg(data, max_pixels, min_side)
         if picture is not None:
             return picture
-    return _decode_with_pillow(data, max_pixels, min_side)
+    return _decode_with_pillow(data, max_pixels, min_side, formats)
 
 
 def decode_file(
@@ -246,10 +258,10 @@ def _is_harmless(complaint: str) -> bool:
 # -- everything else ----------------------------------------------------------------------------------------
 
 
-def _decode_with_pillow(data: bytes, max_pixels: int, min_side: int | None) -> Picture:
+def _decode_with_pillow(data: bytes, max_pixels: int, min_side: int | None, formats: Sequence[str] | None) -> Picture:
     Image.MAX_IMAGE_PIXELS = max_pixels  # guards pictures inside others (icons), whose size shows up late
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_there(formats)) as image:
             _check_size(*image.size, max_pixels)
             with _giants_in_turn(image.width * image.height):
                 stored = exif.of_image(image) if image.format == "TIFF" else None  # which Pillow turns as it loads
@@ -266,6 +278,14 @@ def _decode_with_pillow(data: bytes, max_pixels: int, min_side: int | None) -> P
     if to_do.orientation >= 5:
         width, height = height, width
     return Picture(pixels, image.format or "unknown", width, height, stored or to_do, has_alpha)
+
+
+def _there(formats: Sequence[str] | None) -> list[str] | None:
+    """Those of the formats that this Pillow has; it warns of others."""
+    if formats is None:
+        return None
+    Image.init()
+    return [name for name in formats if name in Image.OPEN]
 
 
 def _translated(error: Exception, max_pixels: int) -> ImageError:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.catalog import image_id
-from imrec_core.decode import ImageBatch, decode, decode_file, from_pillow
+from imrec_core.decode import WELL_KNOWN, ImageBatch, decode, decode_file, from_pillow
 from imrec_core.encoders import load_encoder
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
 from imrec_core.features import Feature, decoded_side
@@ -24,7 +24,7 @@ from imrec_core.generation import Generation, graph_name
 from imrec_core.hits import Shown
 from imrec_core.lake import Lake
 from imrec_core.machine import available_cores
-from imrec_core.queries import Chosen, Described, ImageId, Query, Vectors
+from imrec_core.queries import Chosen, Described, ImageId, Kept, Query, Vectors
 from imrec_core.storage import AnyPath, is_remote, is_url, place
 from imrec_core.text import Text, encode_text
 
@@ -101,6 +101,8 @@ class Describer:
             return id(query)
         if isinstance(query, bytes | Text):
             return query
+        if isinstance(query, Kept):
+            return "content", query.content_hash
         try:
             file, full = _spelled_out(query)
         except (TypeError, ValueError):
@@ -148,6 +150,8 @@ class Describer:
         if isinstance(query, ImageId):
             row = generation.row_of(query.value)
             return {feature.name: np.array(generation.matrix(feature.name)[row]) for feature in wanted}
+        if isinstance(query, Kept):
+            return self._of_kept(generation, query, chosen, wanted)
         if _is_picture(query):
             return self._of_pictures(generation, [self._pixels(query)], chosen, wanted)[0]
         if isinstance(query, Text):
@@ -158,6 +162,20 @@ class Describer:
         for feature in wanted:  # that of the graph too, which may be another
             self._describe(generation, feature, None, vectors)
         return {name: vector[0] for name, vector in vectors.items()}
+
+    def _of_kept(
+        self, generation: Generation, kept: Kept, chosen: Sequence[Chosen], wanted: Sequence[Feature]
+    ) -> Vectors:
+        """The vectors of a picture that may be asked again; only those that it lacks are computed."""
+        with kept.describing:
+            if kept.described_for != generation.id:
+                kept.vectors, kept.described_for = {}, generation.id
+            turned = [c for c in chosen if c.feature.orientations and c.metric.takes_several]
+            lacking = [feature for feature in wanted if feature.name not in kept.vectors]
+            if lacking or any(graph_name(c.feature, c.metric) not in kept.vectors for c in turned):
+                pixels = self._pixels(kept)
+                kept.vectors |= self._of_pictures(generation, [pixels], turned, lacking)[0]
+            return dict(kept.vectors)
 
     def _of_pictures(
         self,
@@ -218,12 +236,22 @@ class Describer:
             except OSError as error:
                 raise UnreadableImage(f"the Pillow image: {error}") from error
         min_side = self._min_side
+        if isinstance(query, Kept):
+            return self._pixels_of_kept(query)
         if isinstance(query, bytes):
             return decode(query, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
         try:
             return decode_file(query, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
         except TypeError as error:
             raise QueryError(f"a query of type {type(query).__name__} is not understood") from error
+
+    def _pixels_of_kept(self, kept: Kept) -> NDArray[np.uint8]:
+        try:
+            picture = decode(kept.data, max_pixels=kept.max_pixels, min_side=self._min_side, formats=WELL_KNOWN)
+        except ImageError as error:
+            raise type(error)(f"{kept.name}: {error}") from error
+        kept.size = picture.width, picture.height
+        return picture.pixels
 
     # -- pictures ---------------------------------------------------------------------------------------
 
@@ -232,14 +260,14 @@ class Describer:
         return self._roots.get(source, "") + path  # a `Path` for each hit would cost as much as ranking them
 
     def shown(self, generation: Generation, query: Query) -> Shown | None:
-        """The query as a contact sheet shows it; None for words and vectors."""
+        """The query as a contact sheet shows it; None for words, vectors and pictures that are kept by others."""
         if isinstance(query, ImageId):
             row = generation.row_of(query.value)
             source, path = (generation.columns(name)[name][row].as_py() for name in ("source", "path"))
             return place(self.path(source, path))
         if isinstance(query, np.ndarray):
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
-        if isinstance(query, Text):
+        if isinstance(query, Text | Kept):
             return None
         if isinstance(query, bytes):
             return Image.fromarray(np.ascontiguousarray(self._pixels(query)[..., :3]))
@@ -266,7 +294,7 @@ def _named(query: Query) -> str:
         return f"text {query.value!r}"
     if isinstance(query, np.ndarray):
         return "the same vector" if query.ndim == 1 else "the same picture"
-    return "the same picture" if isinstance(query, bytes | Image.Image) else str(query)
+    return "the same picture" if isinstance(query, bytes | Image.Image | Kept) else str(query)
 
 
 def _wanted(generation: Generation, chosen: Sequence[Chosen]) -> list[Feature]:

@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,6 +182,19 @@ class Generation:
             raise QueryError(f"no image {image_id!r} in generation {self.id}; see: imrec sql 'SELECT * FROM rows'")
         return int(rows[at])
 
+    def rows_of(self, image_ids: Sequence[str] | NDArray[np.uint64]) -> Rows:
+        """The row of each image, -1 where this generation has none of that id.
+
+        Args:
+            image_ids: 16 hex digits each, or the numbers that they stand for.
+        """
+        wanted = image_ids if isinstance(image_ids, np.ndarray) else _as_numbers(image_ids)
+        numbers, rows = self._ids
+        if not len(numbers):
+            return np.full(len(wanted), -1, np.int64)
+        at = np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1)
+        return np.where(numbers[at] == wanted, rows[at], -1)
+
     def find_rows(self, paths: pa.Array, sources: Mapping[str, AnyPath]) -> Rows:
         """The live row of each path, or why there is none; see `places.find_rows`."""
         found = find_rows(paths, self.live_table(["source", "path"]), sources)
@@ -302,7 +315,7 @@ class Generation:
         return scan.nearest(metric, vectors, self.matrix(feature), count, among)
 
 
-def _as_numbers(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
+def _as_numbers(ids: pa.ChunkedArray | Sequence[str]) -> NDArray[np.uint64]:
     """Image ids, 16 hex digits each, as numbers; one by one half a million would take half a second, and 60 MB."""
     return pl.Series(ids, dtype=pl.String).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
 

@@ -120,6 +120,10 @@ class Lake:
         folder = self.root / "runs"
         return [folder / name for name in storage.names(folder) if name.endswith(".jsonl")]
 
+    def thumbnail_path(self, content_hash: str, side: int) -> Path:
+        """A small picture of some content, on this machine; `side` pixels at most."""
+        return self._local("cache") / "thumbnails" / content_hash[:2] / f"{content_hash}-{side}.jpg"
+
     @property
     def decisions_path(self) -> AnyPath:
         """What a person decided about duplicates: the one thing here that a build cannot make again."""

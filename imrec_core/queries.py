@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +34,28 @@ class ImageId:
     value: str
 
 
-Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text
+class Kept:
+    """The bytes of a picture as a query that may be asked again: it is described once.
+
+    Attributes:
+        data: The whole file, of a `decode.WELL_KNOWN` format.
+        name: As the file was called, to be shown.
+        content_hash: BLAKE2b-128 of the bytes.
+        max_pixels: A picture of more is refused.
+        size: Width and height, upright, at full size; None until it was described.
+        vectors: By name, as the generation `described_for` has them.
+    """
+
+    def __init__(self, data: bytes, name: str = "", *, max_pixels: int) -> None:
+        self.data, self.name, self.max_pixels = data, name, max_pixels
+        self.content_hash = hashlib.blake2b(data, digest_size=16).hexdigest()
+        self.size: tuple[int, int] | None = None
+        self.described_for = ""
+        self.vectors: Vectors = {}
+        self.describing = threading.Lock()
+
+
+Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text | Kept
 Queries = Query | tuple[Query, float] | Sequence[Query | tuple[Query, float]]
 By = str | Sequence[str] | Mapping[str, float]
 

@@ -22,7 +22,7 @@ from imrec_core.describe import Describer
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
 from imrec_core.export.spaces import space_of
-from imrec_core.generation import Generation, open_generation
+from imrec_core.generation import Generation, Rows, open_generation
 from imrec_core.hits import Hit, Hits, Part, Shown
 from imrec_core.lake import Lake
 from imrec_core.queries import By, Chosen, Described, Queries, Query, choose, own_rows, weighted
@@ -120,6 +120,7 @@ class Recommender:
         distinct: str | None = None,
         diversify: float = 0.0,
         exact: bool = False,
+        among: Sequence[str] | NDArray[np.uint64] | None = None,
     ) -> Hits:
         """The images most like one image, or several.
 
@@ -147,6 +148,8 @@ class Recommender:
             diversify: From 0, off, to 1: how much hits should differ from one another by the first feature. They are
                 chosen from the best 5k.
             exact: Look at every row instead of asking the graphs.
+            among: Only these images may be hits, by `image_id` or by the numbers that those spell, such as what lies in
+                a part of a map. They hold for any generation; one that is gone is passed over.
 
         Returns:
             Best first; equal ones in the order of the rows. An `ImageId` is not a hit for itself.
@@ -177,7 +180,7 @@ class Recommender:
             max_false_match_rate,
             distinct,
             float(diversify),
-            generation.filter.rows(where) if where else None,
+            kept_rows(generation, where, among),
             exact,
         )
         shown = [[describer.shown(generation, q) for q, _ in some] for some in (likes, unlikes)]
@@ -243,6 +246,22 @@ class Recommender:
                     yield _answer(generation, describer, waiting.popleft(), shown, order_by)
                 else:
                     yield found
+
+
+def kept_rows(
+    generation: Generation, where: str | None, among: Sequence[str] | NDArray[np.uint64] | None
+) -> Rows | None:
+    """The rows for which a condition holds, among some images, ascending; None for all.
+
+    Raises:
+        BadFilter: `where` is no condition over the rows.
+    """
+    kept = generation.filter.rows(where) if where else None
+    if among is None:
+        return kept
+    rows = np.unique(generation.rows_of(among))
+    rows = rows[rows >= 0]
+    return rows if kept is None else np.intersect1d(kept, rows, assume_unique=True)
 
 
 def _batches(

@@ -157,6 +157,50 @@ class RowFilter:
         by_row = dict(zip(found["row"].tolist(), found["place"].tolist(), strict=True))
         return np.array([by_row[row] for row in rows.tolist()], dtype=np.int64)
 
+    def ordered(self, order_by: str | None, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Numbers of rows in an order over the columns; equal ones, and all without an order, by their numbers.
+
+        Args:
+            among: Of these rows, ascending; None for all.
+
+        Raises:
+            BadFilter: `order_by` is no order over the rows.
+        """
+        with self._told("order_by", order_by or "row"):
+            order = f"{order_by}, row" if order_by else "row"
+            rows = np.asarray(self._rows().order(order).project("row").fetchnumpy()["row"], dtype=np.int64)
+        return rows if among is None else rows[np.isin(rows, among)]
+
+    def row(self, number: int) -> dict[str, Any]:
+        """All that is known of a live row, by column."""
+        found = self._connection.cursor().execute("SELECT * FROM rows WHERE row = ?", [number])
+        names = [column[0] for column in found.description]
+        return dict(zip(names, found.fetchall()[0], strict=True))
+
+    def images_of(self, contents: Sequence[str], most: int) -> list[tuple[str, str, str]]:
+        """The first live images with these content hashes: image_id, source and path of each."""
+        found = self._connection.cursor().execute(
+            "SELECT image_id, source, path FROM rows WHERE content_hash IN (SELECT unnest(?)) ORDER BY row LIMIT ?",
+            [list(contents), most],
+        )
+        return [(str(image_id), str(source), str(path)) for image_id, source, path in found.fetchall()]
+
+    def columns(self) -> dict[str, str]:
+        """Name to type in SQL."""
+        return {str(c[0]): str(c[1]) for c in self._connection.cursor().execute("DESCRIBE rows").fetchall()}
+
+    def common(self, column: str, most: int) -> list[str]:
+        """The most common values of a column of text, the most common first; none where nearly all differ."""
+        quoted = '"' + column.replace('"', '""') + '"'
+        cursor = self._connection.cursor()
+        counts = cursor.execute(f"SELECT count({quoted}), count(DISTINCT {quoted}) FROM rows").fetchall()[0]
+        if counts[1] * 2 > counts[0] > most:
+            return []
+        found = cursor.execute(
+            f"SELECT {quoted} FROM rows WHERE {quoted} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT ?", [most]
+        )
+        return [str(value) for (value,) in found.fetchall()]
+
     def _rows(self) -> duckdb.DuckDBPyRelation:
         return self._connection.cursor().table("rows")  # a cursor per call: threads may filter at the same time
 
@@ -167,8 +211,8 @@ class RowFilter:
         try:
             yield
         except (duckdb.Error, RuntimeError, UnicodeError) as error:
-            columns = ", ".join(c[0] for c in self._connection.cursor().execute("DESCRIBE rows").fetchall())
-            raise BadFilter(f"{name}: {str(error).splitlines()[0]} (columns: {columns})") from error
+            words = f"{name}: {str(error).splitlines()[0]} (columns: {', '.join(self.columns())})"
+            raise BadFilter(words) from error
 
 
 def failures(lake: Lake) -> list[dict[str, Any]]:

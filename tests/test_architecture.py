@@ -58,7 +58,15 @@ LAYERS = (
     ("extract",),  # pictures → tables
     ("fit", "check", "spread"),  # tables → what is learnt from them, what is wrong with them; extraction by a cluster
     ("views", "user_columns"),  # SQL over the tables; what a person adds to them
-    ("calibration", "contact_sheet", "fusion", "keypoints", "measures", "plots"),  # plain numbers and drawing
+    (
+        "calibration",
+        "contact_sheet",
+        "thumbnails",
+        "fusion",
+        "keypoints",
+        "measures",
+        "plots",
+    ),  # plain numbers and drawing
     ("explain",),  # what two pictures share
     ("explain_sheet",),  # draws it
     ("scan",),  # exact distances to many rows
@@ -95,6 +103,12 @@ LAYERS = (
     ("export.faiss", "export.lance", "export.qdrant"),
     ("search", "status", "docs", "evaluate"),  # what is asked of a lake, and of the declarations
     ("export",),
+    ("web.limits", "web.answers"),  # what a server takes; what it says
+    ("web.asking", "web.guard", "web.gate", "web.uploads"),  # who gets in; how many at a time; pictures that were sent
+    ("web.serving",),  # what the routes share
+    ("web.searching", "web.pictures", "web.looking"),  # routes
+    ("web.app",),  # names them all
+    ("web",),
 )
 LEVEL = {f"imrec_core.{name}": level for level, layer in enumerate(LAYERS) for name in layer}
 

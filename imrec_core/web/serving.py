@@ -1,0 +1,100 @@
+"""What the routes of one server share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import numpy as np
+from fastapi import Path
+from numpy.typing import NDArray
+from starlette.requests import Request
+
+from imrec_core.generation import Generation
+from imrec_core.lake import Lake
+from imrec_core.search import Recommender
+from imrec_core.web.answers import Error, Refused
+from imrec_core.web.asking import Within
+from imrec_core.web.gate import Gate
+from imrec_core.web.limits import Limits
+from imrec_core.web.uploads import Uploads
+
+T = TypeVar("T")
+
+ImageKey = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="image_id: 16 hex digits.")]
+UploadKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Handle of a picture that was sent.")]
+
+_WHY = {
+    400: "The request cannot be answered as it stands.",
+    401: "A token is needed.",
+    403: "A page of another site asked.",
+    404: "There is no such image, or its file is gone or broken.",
+    405: "Not in this way.",
+    409: "The generation in use lacks what is asked for; build the lake.",
+    410: "What the request refers to is not kept any more.",
+    413: "The request is too large.",
+    422: "A parameter is missing or out of its range.",
+    503: "Too many requests are waiting, or the lake cannot be read.",
+}
+
+
+def why_not(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """How a route says that it may refuse, beside what any may: the shape of an error, for the description."""
+    always = (401, 403, 413, 422, 503)
+    return {status: {"model": Error, "description": _WHY[status]} for status in sorted({*statuses, *always})}
+
+
+class Serving:
+    """A lake as it is served: what answers, how many at a time, and what was sent."""
+
+    def __init__(self, lake: Lake, limits: Limits) -> None:
+        self.lake, self.limits = lake, limits
+        self.recommender = Recommender(lake)
+        self.uploads = Uploads(limits)
+        self._searches = Gate("search", limits.at_work, limits.searches_waiting)
+        self._pictures = Gate("picture", limits.at_work, limits.pictures_waiting)
+
+    @property
+    def generation(self) -> Generation:
+        return self.recommender.generation
+
+    async def searched(self, request: Request, work: Callable[[], T]) -> T:
+        """What `work` returns, computed when it is its turn among the searches."""
+        return await self._searches.run(request, work)
+
+    async def pictured(self, request: Request, work: Callable[[], T]) -> T:
+        """The same among the pictures."""
+        return await self._pictures.run(request, work)
+
+    def row_of(self, generation: Generation, image_id: str) -> int:
+        """The row of an image.
+
+        Raises:
+            Refused: 404, there is none.
+        """
+        row = int(generation.rows_of([image_id])[0])
+        if row < 0:
+            raise Refused(404, "UnknownImage", f"no image {image_id} in generation {generation.id}")
+        return row
+
+    def among(self, within: Within | None) -> NDArray[np.uint64] | None:
+        """The images in a part of a map, as the numbers that their ids spell; None for all.
+
+        Raises:
+            Refused: 404, there is no such map.
+        """
+        if within is None:
+            return None
+        raise Refused(404, "UnknownName", f"there is no map {within.map!r}; make one with: imrec map")
+
+    def without_paths(self, words: str) -> str:
+        """Words of an error in which no place of this machine is named."""
+        known = {str(root): name for name, root in self.lake.settings().sources.items()} | {str(self.lake.root): "lake"}
+        for place in sorted(known, key=len, reverse=True):
+            words = words.replace(place, known[place])
+        return words
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._searches.close()
+        self._pictures.close()

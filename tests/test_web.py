@@ -1,0 +1,128 @@
+"""The HTTP API as a program uses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests import toy
+from tests.pictures import encode
+from tests.serving import FEATURES, MIX, Served, serving, web_lake
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory) -> Iterator[Served]:
+    with serving(web_lake(tmp_path_factory.mktemp("web"))) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.url, timeout=60) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def some_id(client) -> str:
+    return client.post("/api/search", json={"k": 1}).json()["hits"][0]["image_id"]
+
+
+def test_features_say_what_can_be_asked(client):
+    found = client.get("/api/features").json()
+    assert [feature["name"] for feature in found["features"]] == list(FEATURES)
+    assert found["sources"] == ["photos", "scans"]
+    assert {"name": MIX, "weights": {"rgb_histogram": 0.6, "phash": 0.4}} in found["mixes"]
+    (source,) = [column for column in found["columns"] if column["name"] == "source"]
+    assert source == {"name": "source", "type": "VARCHAR", "values": ["photos", "scans"]}
+
+
+def test_search_by_id_gives_what_the_recommender_gives(client, served, some_id):
+    asked = {"like": [{"image_id": some_id}], "k": 5, "by": {"phash": 1.0, "rgb_histogram:hellinger": 0.5}}
+    found = client.post("/api/search", json=asked).json()
+    from imrec_core import ImageId, Recommender
+
+    hits = Recommender.open(served.lake).search(ImageId(some_id), k=5, by=asked["by"])
+    assert [hit["image_id"] for hit in found["hits"]] == [hit.image_id for hit in hits]
+    assert found["hits"][0]["parts"]["phash"]["distance"] == hits[0].parts["phash"].distance
+    assert found["hits"][0]["width"] == 160
+    assert not found["hits"][0]["path"].startswith("/")
+
+
+def test_uploaded_picture_is_found_and_kept_for_the_next_request(client):
+    picture = encode(toy.photo(7), "JPEG", quality=90)
+    found = client.post("/api/search", files={"images": ("seven.jpg", picture)}, data={"request": '{"k": 3}'}).json()
+    assert found["hits"][0]["path"] == "photo_007.jpg"
+    assert found["hits"][0]["score"] == 1
+    (upload,) = found["uploads"]
+    assert (upload["name"], upload["width"], upload["height"]) == ("seven.jpg", 160, 120)
+    again = client.post("/api/search", json={"like": [{"upload": upload["upload"]}], "k": 3}).json()
+    assert again["hits"] == found["hits"]
+    assert client.get(f"/thumb/upload/{upload['upload']}").headers["content-type"] == "image/jpeg"
+
+
+def test_pages_of_hits_follow_each_other(client, some_id):
+    asked = {"like": [{"image_id": some_id}], "k": 20}
+    whole = client.post("/api/search", json=asked).json()["hits"]
+    second = client.post("/api/search", json={**asked, "k": 10, "offset": 10}).json()
+    assert second["hits"] == whole[10:]
+    assert second["more"]
+
+
+def test_without_a_query_rows_come_in_order(client):
+    found = client.post("/api/search", json={"k": 4, "where": "source = 'scans'", "order_by": "path DESC"}).json()
+    assert [hit["path"] for hit in found["hits"]] == ["wide.png", "copy_007.jpg", "copy_006.jpg", "copy_005.jpg"]
+    assert found["hits"][0]["score"] is None
+
+
+def test_similar_is_a_search_by_id(client, some_id):
+    found = client.get(f"/api/images/{some_id}/similar", params={"k": 3, "by": "phash"}).json()
+    asked = {"like": [{"image_id": some_id}], "k": 3, "by": "phash"}
+    assert found["hits"] == client.post("/api/search", json=asked).json()["hits"]
+
+
+def test_image_has_facts_and_exact_copies(client):
+    asked = {"k": 1, "where": "path = 'photo_002.jpg'"}
+    image = client.post("/api/search", json=asked).json()["hits"][0]["image_id"]
+    found = client.get(f"/api/images/{image}").json()
+    assert found["facts"]["format"] == "JPEG"
+    assert [copy["path"] for copy in found["copies"]] == ["copy_002.jpg"]
+    assert found["decided"] == {"keep": False, "apart": []}
+
+
+def test_pictures_are_shown(client, served, some_id):
+    thumb = client.get(f"/thumb/{some_id}", params={"size": 160})
+    assert thumb.headers["content-type"] == "image/jpeg"
+    again = client.get(f"/thumb/{some_id}", params={"size": 160}, headers={"If-None-Match": thumb.headers["etag"]})
+    assert again.status_code == 304
+    whole = client.get(f"/image/{some_id}")
+    path = client.get(f"/api/images/{some_id}").json()["path"]
+    assert whole.content == (served.lake.root.parent / "photos" / path).read_bytes()
+
+
+def test_errors_are_words(client):
+    for asked, kind in (({"by": "phsh"}, "UnknownName"), ({"where": "widht > 1"}, "BadFilter")):
+        some = client.post("/api/search", json={"like": [{"text": "a"}], **asked}) if "by" in asked else None
+        found = some or client.post("/api/search", json=asked)
+        assert found.status_code == 400
+        assert found.json()["kind"] == kind
+
+
+def test_pages_and_files_are_served(client):
+    for path in ("/", "/duplicates", "/status", "/map"):
+        assert client.get(path).headers["content-type"].startswith("text/html")
+    assert len(client.get("/static/vendor/deck.js").content) > 1_000_000
+
+
+def test_health(client):
+    found = client.get("/health").json()
+    assert found["rows"] == 69
+    assert 0 <= found["age_seconds"] < 3600
+
+
+def test_description_is_whole(client):
+    text = json.dumps(client.get("/openapi.json").json())
+    for reference in set(part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]):
+        assert f'"{reference}": {{' in text

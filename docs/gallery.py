@@ -64,6 +64,8 @@ def main() -> None:
             if block.picture:
                 sheets = (Image.open(folder / made) for made in block.made)
                 _save(_below([_with_answer(*pair) for pair in zip(sheets, printed)]), block.picture)
+        _run([_PROGRAM, "map", "--picture", "map.png", "--thumbnails"], folder, settings)
+        _save(Image.open(folder / "map.png"), "docs/map.png")
 
 
 def _run(words: list[str], folder: Path, settings: dict[str, str]) -> str:

@@ -136,7 +136,7 @@ class Lake:
     def map_names(self) -> list[str]:
         """Names of all maps, sorted."""
         found = (name for name in storage.names(self.root / "maps") if not storage.is_temporary(name))
-        return [name.removesuffix(".parquet") for name in found if name.endswith(".parquet")]
+        return sorted(name.removesuffix(".parquet") for name in found if name.endswith(".parquet"))
 
     @property
     def dagster_home(self) -> Path:

@@ -17,6 +17,7 @@ from imrec_core.errors import ImrecError
 from imrec_core.lake import Lake
 from imrec_dagster.duplicates import compare, duplicates
 from imrec_dagster.export import export
+from imrec_dagster.mapping import make_map
 from imrec_dagster.measuring import evaluate
 from imrec_dagster.options import json_option, lake_option, show
 from imrec_dagster.searching import search
@@ -102,6 +103,7 @@ imrec.add_command(search)
 imrec.add_command(duplicates)
 imrec.add_command(compare)
 imrec.add_command(export)
+imrec.add_command(make_map)
 
 
 # -- measuring ----------------------------------------------------------------------------------------------

@@ -96,7 +96,10 @@ LAYERS = (
     ("explore.nearest",),  # who is near whom
     ("explore.layout",),  # where each lies
     ("explore.clusters",),  # what lies together
-    ("explore",),  # makes maps
+    ("explore.gallery",),  # what is known of images before they are placed
+    ("explore.making", "explore.colours"),  # places them; what they are told apart by
+    ("explore.picture",),  # draws a map
+    ("explore",),
     ("export.spaces", "export.folder"),  # how other tools hold vectors; what a folder of an export holds
     ("export.selection",),  # what is exported, block by block
     ("export.parts",),  # Parquet and CSV

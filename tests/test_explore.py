@@ -1,14 +1,16 @@
 """Maps: where images lie, who is near whom, and what lies together."""
 
+import shutil
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from imrec_core import Lake
 from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName
-from imrec_core.explore import make_map, map_names, open_map
+from imrec_core.explore import Map, colour_names, colours_of, make_map, map_names, open_map, places_of, update_map
 from imrec_core.features import FEATURES
-from imrec_core.generation import open_generation
+from imrec_core.generation import Generation, open_generation
 from imrec_core.index import build_generation
 from tests.toy import vector_lake
 
@@ -179,3 +181,95 @@ def test_interrupted_map_leaves_the_one_before(lake, monkeypatch):
         make_map(lake, "phash", name="kept", seed=5)
     assert open_map(lake, "kept").table.equals(before)
     assert not any(".writing" in path.name for path in lake.map_path("kept").parent.iterdir())
+
+
+# -- as the lake changes ------------------------------------------------------------------------------------
+
+
+def grown(lake: Lake, count: int) -> Lake:
+    """The lake with the first `count` pictures of each kind, as a scan would leave it."""
+    rows = np.concatenate([np.arange(kind * EACH, kind * EACH + count) for kind in range(KINDS)])
+    names = [f"{row:06d}.jpg" for row in rows]
+    made = vector_lake(lake.root, {"rgb_histogram": histograms()[rows]}, names=names)
+    build_generation(made)
+    return made
+
+
+def test_update_leaves_what_is_on_the_map_and_places_what_is_new(tmp_path):
+    lake = grown(Lake(tmp_path / "lake"), 20)
+    make_map(lake, name="kept", neighbours=8, cluster_size=8)
+    before = open_map(lake, "kept")
+    grown(lake, EACH)
+    report = update_map(lake, "kept")
+    after = open_map(lake, "kept")
+    assert (report.rows, report.fitted, report.updated) == (120, 80, True)
+    assert after.generation != before.generation and after.parameters == before.parameters
+    places, rows = places_of(before, open_generation(lake))
+    where = {row: i for i, row in enumerate(after.table["row"].to_pylist())}
+    stayed = after.table.take([where[row] for row in rows.tolist()])
+    for name in ("image_id", "x", "y", "cluster"):
+        assert stayed[name].to_pylist() == before.table.take(places)[name].to_pylist()
+    kinds = np.array([int(path[:6]) // EACH for path in open_generation(lake).columns("path")["path"].to_pylist()])
+    clusters = after.table["cluster"].to_numpy()
+    assert all(len(set(kinds[clusters == cluster])) == 1 for cluster in range(clusters.max() + 1))
+
+
+def test_update_drops_what_is_gone(tmp_path):
+    lake = grown(Lake(tmp_path / "lake"), EACH)
+    make_map(lake, name="kept", neighbours=8)
+    before = open_map(lake, "kept")
+    grown(lake, 20)
+    generation = open_generation(lake)
+    places, rows = places_of(before, generation)
+    assert len(places) == 80 and set(rows) == set(generation.live)
+    assert (update_map(lake, "kept").rows, len(open_map(lake, "kept").table)) == (80, 80)
+    assert set(open_map(lake, "kept").table["row"].to_pylist()) == set(generation.live)
+
+
+def test_update_without_common_images_is_refused(tmp_path):
+    lake = grown(Lake(tmp_path / "lake"), 2)
+    make_map(lake, name="few")
+    grown(lake, EACH)
+    with pytest.raises(QueryError, match="map few shares 8 images with the lake; make it again with: imrec map"):
+        update_map(lake, "few")
+
+
+# -- colours ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def coloured(toy_lake, tmp_path_factory) -> tuple[Map, Generation]:
+    """A map of every drawn picture and forty photos, in a lake of its own."""
+    root = tmp_path_factory.mktemp("coloured") / "lake"
+    shutil.copytree(toy_lake.root, root)
+    make_map(Lake(root), "rgb_histogram")
+    return open_map(Lake(root), "rgb_histogram"), open_generation(Lake(root))
+
+
+def test_every_colour_has_a_value_for_each_image(coloured):
+    made, generation = coloured
+    names = colour_names(generation)
+    assert names[:3] == ["cluster", "source", "folder"] and {"width", "camera", "taken"} < set(names)
+    kinds = set()
+    for name in names:
+        colours = colours_of(made, generation, name)
+        kinds.add(colours.kind)
+        values = colours.codes if colours.kind == "category" else colours.values
+        assert len(values) == len(made.table)
+        assert colours.codes is None or colours.codes.max() < len(colours.labels)
+    assert kinds == {"category", "number", "date"}
+    with pytest.raises(UnknownName, match="no column to colour a map by named 'widht'; did you mean 'width'"):
+        colours_of(made, generation, "widht")
+
+
+def test_colours_are_what_the_rows_say(coloured):
+    made, generation = coloured
+    rows = generation.columns("path", "width", "format").to_pylist()
+    folders = colours_of(made, generation, "folder")
+    assert [folders.labels[code] for code in folders.codes] == [
+        "drawn" if row["path"].startswith("drawn/") else "photos" for row in rows
+    ]
+    assert colours_of(made, generation, "width").values.tolist() == [row["width"] for row in rows]
+    few = colours_of(made, generation, "format", most=1)
+    assert few.labels == ("JPEG", "other")
+    assert (few.codes == 0).tolist() == [row["format"] == "JPEG" for row in rows]

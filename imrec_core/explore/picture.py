@@ -1,0 +1,208 @@
+"""A map drawn: a point for each image, pictures of the clusters on top."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imrec_core.decode import decode_file
+from imrec_core.errors import ImageError, QueryError, UnknownName
+from imrec_core.explore.clusters import NOISE
+from imrec_core.explore.colours import NONE, OTHER, Colours, colours_of, has_value
+from imrec_core.explore.gallery import places_of
+from imrec_core.explore.maps import Cluster, Map
+from imrec_core.generation import Generation
+from imrec_core.lake import Lake
+
+Pixels = NDArray[np.float64]
+"""Places in a drawing, from its lower left."""
+
+KINDS = ("png", "svg")
+
+THUMBNAILS = 40
+"""Clusters that are shown by a picture, at most: the largest."""
+
+_GREY, _ACCENT = "#d4d4d4", "#d1495b"
+_INCHES, _DPI = (11.0, 8.0), 120
+_SIDE = 60  # of a thumbnail, in pixels
+_TRIED, _HIDDEN = 500, 10_000  # places for one; pixels that it may go away rather than hide all points
+_INK = 60_000  # area of all points together, about
+
+
+def draw_map(
+    lake: Lake,
+    made: Map,
+    generation: Generation,
+    *,
+    colour: str = "cluster",
+    only: str | None = None,
+    thumbnails: bool = False,
+    kind: str = "png",
+) -> bytes:
+    """A picture of a map, of the images that the generation still has.
+
+    Args:
+        colour: What the points are coloured by, of `colour_names`.
+        only: One value of it, drawn against all others.
+        thumbnails: Draw the picture that stands for each of the largest clusters where the cluster is.
+        kind: `png` or `svg`; in an SVG points are an embedded picture, words and axes are not.
+
+    Raises:
+        UnknownName: There is no such column, value or kind.
+    """
+    from matplotlib.figure import Figure
+
+    if kind not in KINDS:
+        raise UnknownName("kind of picture", kind, KINDS)
+    places, _ = places_of(made, generation)
+    points = np.column_stack([made.table["x"], made.table["y"]])[places]
+    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.set(xticks=[], yticks=[], title=f"{made.name}: {len(points)} images by {colour}", aspect="equal")
+    if only is not None:
+        _draw_only(axes, points, has_value(made, generation, colour, only), only)
+    elif colour == "cluster":
+        _draw_clusters(axes, points, np.asarray(made.table["cluster"])[places])
+    else:
+        _draw_colours(figure, axes, points, colours_of(made, generation, colour))
+    axes.autoscale_view()
+    if thumbnails:
+        _draw_pictures(figure, axes, points, lake, generation, made.clusters[:THUMBNAILS])
+    out = io.BytesIO()
+    figure.savefig(out, format=kind)
+    return out.getvalue()
+
+
+def _scatter(axes: Any, points: NDArray[np.float32], count: int, **look: Any) -> Any:
+    size = float(np.clip(_INK / max(count, 1), 1, 30))
+    return axes.scatter(points[:, 0], points[:, 1], s=size, linewidths=0, alpha=0.8, rasterized=True, **look)
+
+
+def _draw_only(axes: Any, points: NDArray[np.float32], is_it: NDArray[np.bool_], value: str) -> None:
+    _scatter(axes, points[~is_it], len(points), c=_GREY, label=f"the others ({(~is_it).sum()})")
+    _scatter(axes, points[is_it], len(points), c=_ACCENT, label=f"{value} ({is_it.sum()})")
+    axes.figure.legend(loc="outside right upper", markerscale=2, reverse=True)
+
+
+def _draw_clusters(axes: Any, points: NDArray[np.float32], clusters: NDArray[np.int32]) -> None:
+    """Each in a colour; there are eighteen, so that some share one."""
+    inside = clusters != NOISE
+    _scatter(axes, points[~inside], len(points), c=_GREY)
+    _scatter(axes, points[inside], len(points), c=_palette()[clusters[inside] % 18])
+
+
+def _palette() -> NDArray[np.float64]:
+    """Colours `(18, 4)`, the nine strong ones first; grey is left to what is in no group."""
+    from matplotlib import colormaps
+
+    strong_and_pale = colormaps["tab20"](np.delete(np.arange(20), (14, 15)))
+    return np.asarray(np.concatenate([strong_and_pale[::2], strong_and_pale[1::2]]))
+
+
+def _draw_colours(figure: Any, axes: Any, points: NDArray[np.float32], colours: Colours) -> None:
+    if colours.codes is not None:
+        for code, label in enumerate(colours.labels):
+            of_label = points[colours.codes == code]
+            is_rest = label in (OTHER, NONE)
+            look = _GREY if is_rest else _palette()[code]
+            _scatter(axes, of_label, len(points), color=look, zorder=0 if is_rest else 1, label=label)
+        figure.legend(loc="outside right upper", markerscale=2)
+        return
+    assert colours.values is not None
+    known = np.isfinite(colours.values)
+    _scatter(axes, points[~known], len(points), c=_GREY)
+    drawn = _scatter(axes, points[known], len(points), c=colours.values[known], cmap="viridis")
+    bar = figure.colorbar(drawn, ax=axes, label=colours.by, shrink=0.6)
+    if colours.kind == "date":
+        bar.ax.yaxis.set_major_formatter(lambda value, _: datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d"))
+
+
+# -- pictures of clusters -----------------------------------------------------------------------------------
+
+
+def _draw_pictures(
+    figure: Any,
+    axes: Any,
+    points: NDArray[np.float32],
+    lake: Lake,
+    generation: Generation,
+    clusters: Sequence[Cluster],
+) -> None:
+    """Near the middle of each cluster, where they hide few points, with a line to it."""
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    figure.draw_without_rendering()  # now it is known where a point will be
+    drawn_points = axes.transData.transform(points)
+    taken: list[Pixels] = []
+    for cluster in clusters:
+        picture = thumbnail(lake, generation, cluster.image_id, _SIDE)
+        if picture is None:
+            continue
+        middle = axes.transData.transform((cluster.x, cluster.y))
+        place = _free(middle, taken, drawn_points, axes.bbox.extents)
+        if place is None:
+            continue
+        taken.append(place)
+        box = AnnotationBbox(
+            OffsetImage(np.asarray(picture), zoom=72 / _DPI, resample=True),
+            (cluster.x, cluster.y),
+            xybox=tuple((place - middle) * 72 / _DPI),
+            boxcoords="offset points",
+            pad=0.1,
+            bboxprops={"edgecolor": "0.3", "linewidth": 0.8},
+            arrowprops={"arrowstyle": "-", "color": "0.3", "linewidth": 0.8},
+            annotation_clip=False,
+        )
+        box.set_in_layout(False)
+        axes.add_artist(box)
+
+
+def _free(
+    middle: NDArray[np.float64],
+    taken: Sequence[NDArray[np.float64]],
+    points: NDArray[np.float64],
+    frame: NDArray[np.float64],
+) -> NDArray[np.float64] | None:
+    """Where a picture of a cluster hides no other one and few points, not far from its middle; None if nowhere.
+
+    Args:
+        frame: Left, bottom, right and top of what is drawn on.
+    """
+    steps = np.arange(_TRIED)
+    away = 7.0 * np.sqrt(steps)
+    places = middle + away[:, None] * np.column_stack([np.cos(2.4 * steps), np.sin(2.4 * steps)])
+    half = _SIDE / 2
+    usable = ((places > frame[:2] + half) & (places < frame[2:] - half)).all(axis=1)
+    for other in taken:
+        usable &= np.abs(places - other).max(axis=1) > _SIDE + 6
+    if not usable.any():
+        return None
+    places, away = places[usable], away[usable]
+    around = points[np.abs(points - middle).max(axis=1) < away[-1] + _SIDE]
+    hidden = np.array([(np.abs(around - place).max(axis=1) < half + 2).sum() for place in places])
+    cost = away + _HIDDEN * hidden / max(len(points), 1)
+    return np.asarray(places[int(cost.argmin())])
+
+
+def thumbnail(lake: Lake, generation: Generation, image_id: str, side: int) -> Image.Image | None:
+    """A picture of the gallery within a square; None where it is not there any more or cannot be read.
+
+    Args:
+        side: Of the square, in pixels.
+    """
+    try:
+        row = generation.row_of(image_id)
+        place = generation.columns("source", "path").slice(row, 1).to_pylist()[0]
+        root = lake.settings().source(place["source"]).root
+        decoded = decode_file(root / place["path"], min_side=side)
+    except (ImageError, QueryError, UnknownName):
+        return None
+    picture = Image.fromarray(np.ascontiguousarray(decoded.pixels[..., :3]))
+    picture.thumbnail((side, side))
+    return picture

@@ -1,0 +1,158 @@
+"""`imrec map`: where the images lie, and a picture of it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from imrec_core.lake import Lake
+from imrec_core.run_log import note
+from imrec_dagster.options import json_option, lake_option, show
+
+if TYPE_CHECKING:
+    from imrec_core.explore import MapReport
+
+_METHODS = ("umap", "tsne")  # a test holds them to those of the core, which loads slowly
+_PICTURES = (".png", ".svg")
+
+
+@click.command("map")
+@click.option("--by", metavar="FEATURE", help="Images that are alike by it lie near each other. Default: the first.")
+@click.option("--method", type=click.Choice(_METHODS), default="umap", show_default=True)
+@click.option("--name", help="Of the map. Default: the feature, and the method if it is tsne.")
+@click.option("--sample", type=int, metavar="N", help="Images laid out together; the others join their nearest.")
+@click.option("--neighbours", type=int, metavar="N", help="Of each image, by which it is placed.")
+@click.option("--cluster-size", type=int, metavar="N", help="Images in a cluster, at least.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--update", is_flag=True, help="Images on the map stay where they are; new ones are placed among them.")
+@click.option("--list", "as_list", is_flag=True, help="List the maps there are, and make none.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw a map as PNG or SVG; it is made only if it is not there.",
+)
+@click.option(
+    "--colour", default="cluster", show_default=True, help="cluster, source, folder, or a column of the rows."
+)
+@click.option("--only", metavar="VALUE", help="One value of it against all others.")
+@click.option("--thumbnails", is_flag=True, help="Draw the picture that stands for each cluster.")
+@json_option
+@lake_option
+def make_map(
+    by: str | None,
+    method: str,
+    name: str | None,
+    sample: int | None,
+    neighbours: int | None,
+    cluster_size: int | None,
+    seed: int,
+    update: bool,
+    as_list: bool,
+    picture: Path | None,
+    colour: str,
+    only: str | None,
+    thumbnails: bool,
+    as_json: bool,
+    lake: str,
+) -> None:
+    """Lay out all images so that those that are alike lie near each other, and find clusters of them.
+
+    `imrec serve` shows the map in the page.
+    """
+    of = Lake(lake)
+    if as_list:
+        _show_maps(of, as_json)
+        return
+    if picture and picture.suffix.lower() not in _PICTURES:
+        raise click.BadParameter(f"{picture.name} ends in neither .png nor .svg", param_hint="--picture")
+    if not picture and (only or thumbnails or colour != "cluster"):
+        raise click.UsageError("--colour, --only and --thumbnails are about a picture; add --picture FILE")
+    name = name or _default_name(of, by, method)
+    if not (picture and _is_there(of, name)) or update:
+        options = {"sample": sample, "neighbours": neighbours}
+        given = {option: value for option, value in options.items() if value is not None}
+        report = _made(of, name, by, method, cluster_size, seed, update, given)
+        click.echo(json.dumps(report.to_dict()) if as_json else report.in_words(), err=bool(picture and as_json))
+    if picture:
+        _draw(of, name, picture, colour, only, thumbnails)
+
+
+def _default_name(lake: Lake, by: str | None, method: str) -> str:
+    from imrec_core.explore import map_name
+    from imrec_core.generation import open_generation
+
+    return map_name(by or open_generation(lake).default_feature, method)
+
+
+def _is_there(lake: Lake, name: str) -> bool:
+    from imrec_core.explore import map_names
+
+    return name in map_names(lake)
+
+
+def _made(
+    lake: Lake,
+    name: str,
+    by: str | None,
+    method: str,
+    cluster_size: int | None,
+    seed: int,
+    update: bool,
+    given: dict[str, int],
+) -> "MapReport":
+    from imrec_core import explore
+
+    def progress(line: str) -> None:
+        click.echo(line, err=True)
+
+    if update:
+        report = explore.update_map(lake, name, progress=progress)
+    else:
+        report = explore.make_map(
+            lake, by, method=method, name=name, cluster_size=cluster_size, seed=seed, progress=progress, **given
+        )
+    note(lake, "map", report.name, report.seconds, rows=report.rows, byte_size=report.byte_size)
+    return report
+
+
+def _draw(lake: Lake, name: str, file: Path, colour: str, only: str | None, thumbnails: bool) -> None:
+    from imrec_core.explore import open_map
+    from imrec_core.explore.picture import draw_map
+    from imrec_core.generation import open_generation
+    from imrec_core.storage import write_bytes
+
+    kind = file.suffix.lower().removeprefix(".")
+    drawn = draw_map(
+        lake,
+        open_map(lake, name),
+        open_generation(lake),
+        colour=colour,
+        only=only,
+        thumbnails=thumbnails,
+        kind=kind,
+    )
+    write_bytes(file, drawn)
+    click.echo(f"{name} is drawn in {file}", err=True)
+
+
+def _show_maps(lake: Lake, as_json: bool) -> None:
+    from imrec_core.explore import map_names, open_map
+
+    lake.check_version()
+    current = lake.current_generation()
+    maps = [open_map(lake, name, ["row"]) for name in map_names(lake)]
+    rows = [
+        {
+            "name": found.name,
+            "feature": found.feature,
+            "method": found.method,
+            "images": len(found.table),
+            "clusters": len(found.clusters),
+            "generation": found.generation,
+            "current": found.generation == current,
+        }
+        for found in maps
+    ]
+    show(as_json, rows, list(rows[0]) if rows else [])

@@ -1,7 +1,8 @@
 """The pictures of README.md, made by its own commands: `make gallery`.
 
-Command and picture cannot drift apart: what is run is read from the section "What you can ask", in a folder that holds
-what `make demo` leaves behind. A block of commands that a picture follows is an example, of which the picture is made.
+Command and picture cannot drift apart: what is run is read from the sections "What you can ask" and "Plots", in a
+folder that holds what `make demo` leaves behind. A block of commands that a picture follows is an example, of which the
+picture is made.
 """
 
 import os
@@ -19,6 +20,7 @@ from PIL import Image, ImageDraw
 from imrec_core.contact_sheet import PAPER, write
 
 ROOT = Path(__file__).parent.parent
+SECTIONS = ("What you can ask", "Plots")
 _PROGRAM = ".venv/bin/imrec"
 _BLOCK = re.compile(r"```sh\n(.*?)```(?:\n\n!\[[^\]]*\]\(([^)]*)\))?", re.DOTALL)
 
@@ -33,12 +35,13 @@ class Block:
     @property
     def made(self) -> list[str]:
         """The picture that each command writes; of --explain that of the best hit."""
-        return [_after("--sheet", words) or f"{_after('--explain', words)}/01.png" for words in self.commands]
+        named = [_after("--sheet", words) or _after("-o", words) for words in self.commands]
+        return [name or f"{_after('--explain', words)}/01.png" for name, words in zip(named, self.commands)]
 
 
-def blocks(readme: str) -> list[Block]:
-    """What the section holds, from the top down."""
-    section = re.findall(r"^## What you can ask\n(.*?)^## ", readme, re.DOTALL | re.MULTILINE)[0]
+def blocks(readme: str, heading: str = SECTIONS[0]) -> list[Block]:
+    """What a section holds, from the top down."""
+    section = re.findall(rf"^## {heading}\n(.*?)^## ", readme, re.DOTALL | re.MULTILINE)[0]
     return [Block(tuple(_commands(lines)), picture) for lines, picture in _BLOCK.findall(section)]
 
 
@@ -53,13 +56,14 @@ def _after(option: str, words: list[str]) -> str:
 
 
 def main() -> None:
-    """Run every command of the section, and write the pictures that README.md shows."""
+    """Run every command of the sections, and write the pictures that README.md shows."""
     with TemporaryDirectory() as name:
         folder, settings = Path(name), dict(os.environ)
         settings.pop("IMREC_LAKE", None)
         _run([_PROGRAM, "demo"], folder, settings)
         _save(Image.open(folder / "data_lake/demo/contact_sheet.png"), "docs/contact_sheet.png")
-        for block in blocks((ROOT / "README.md").read_text("utf-8")):
+        readme = (ROOT / "README.md").read_text("utf-8")
+        for block in (block for heading in SECTIONS for block in blocks(readme, heading)):
             printed = [_run(words, folder, settings) for words in block.commands]
             if block.picture:
                 sheets = (Image.open(folder / made) for made in block.made)

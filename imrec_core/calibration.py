@@ -91,6 +91,10 @@ class Calibration:
         """Share of random pairs at least as close; between the stored distances its fifth root is linear."""
         return rate_of(self.score(distances))
 
+    def cut(self, rate: float) -> float:
+        """The distance that a cut at a false match rate lets through at most; the inverse of `false_match_rate`."""
+        return float(np.interp(rate ** (1 / _ROOT), np.power(self.rates, 1 / _ROOT), self.distances))
+
     def true_match_rate(self, rate: float) -> float | None:
         """Share of true pairs that a cut at a false match rate keeps; None where none were made.
 

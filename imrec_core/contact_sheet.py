@@ -1,8 +1,12 @@
-"""A picture of a search: the query, then its hits, each with its score."""
+"""A picture of a search, as pixels or as SVG: the query, then its hits, each with its score."""
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +20,8 @@ from imrec_core.errors import ImageError
 from imrec_core.storage import AnyPath
 
 _CELL, _LABEL, _GAP = 200, 40, 8  # pixels
-_TITLE, _NAME = 17, 14  # heights of letters
+_TITLE, _NAME, _LINE = 17, 14, 18  # heights of letters, and of a line of them
+GONE = "no longer readable"
 PAPER, INK, FRAME = (255, 255, 255), (30, 30, 30), (200, 60, 40)
 
 
@@ -29,49 +34,140 @@ class Cell:
     framed: bool = False
 
 
-def draw(rows: Sequence[tuple[str, Sequence[Cell]]], *, columns: int = 6) -> Image.Image:
+Rows = Sequence[tuple[str, Sequence[Cell]]]
+"""Cells, each row of them under its heading."""
+
+
+def draw(rows: Rows, *, columns: int = 6) -> Image.Image:
     """Rows of cells, each row under its heading; a row of more than `columns` cells goes on in the next line.
 
     A heading that is longer than its row makes the sheet wider, up to `columns` cells.
     """
-    step_x, step_y, heading = _CELL + _GAP, _CELL + _LABEL + _GAP, 26
-    lines = [-(-len(cells) // columns) for _, cells in rows]
-    widest = max([len(cells) * step_x for _, cells in rows] + [_length(title) + _GAP for title, _ in rows], default=0)
-    height = sum(heading + n * step_y for n in lines)
-    sheet = Image.new("RGB", (min(max(widest, step_x), columns * step_x) + _GAP, height + _GAP), PAPER)
-    pen, top = ImageDraw.Draw(sheet), _GAP
-    for (title, cells), count in zip(rows, lines, strict=True):
+    laid = _Layout.of(rows, columns)
+    sheet = Image.new("RGB", laid.size, PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for top, title in laid.headings:
         write(pen, (_GAP, top), title, sheet.width - 2 * _GAP, size=_TITLE)
-        for i, cell in enumerate(cells):
-            x, y = _GAP + (i % columns) * step_x, top + heading + (i // columns) * step_y
-            _paste(sheet, pen, cell, x, y)
-            for n, line in enumerate(cell.lines[:2]):
-                write(pen, (x, y + _CELL + 3 + 18 * n), line, _CELL, size=_NAME)
-        top += heading + count * step_y
+    for (x, y), cell in laid.cells:
+        _paste(sheet, pen, cell, x, y)
+        for n, line in enumerate(cell.lines[:2]):
+            write(pen, (x, y + _CELL + 3 + _LINE * n), line, _CELL, size=_NAME)
     return sheet
 
 
+def draw_svg(rows: Rows, *, columns: int = 6) -> str:
+    """The same as SVG: words can be searched and selected, a name that is cut short is shown whole when pointed at."""
+    laid = _Layout.of(rows, columns)
+    width, height = laid.size
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'font-family="DejaVu Sans, Verdana, sans-serif" fill="{_hex(INK)}">',
+        f'<rect width="{width}" height="{height}" fill="{_hex(PAPER)}"/>',
+    ]
+    for top, title in laid.headings:
+        parts.append(_svg_text(_GAP, top, title, width - 2 * _GAP, _TITLE))
+    for (x, y), cell in laid.cells:
+        parts.append(_svg_picture(cell, x, y))
+        parts += [_svg_text(x, y + _CELL + 3 + _LINE * n, line, _CELL, _NAME) for n, line in enumerate(cell.lines[:2])]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def save(rows: Rows, file: str | os.PathLike[str]) -> None:
+    """Write a sheet in the format that the ending of the file's name says: SVG, or a format of Pillow's such as PNG.
+
+    Raises:
+        OSError, ValueError: It cannot be written, or no format has that ending.
+    """
+    if Path(file).suffix.lower() == ".svg":
+        Path(file).write_text(draw_svg(rows), "utf-8")
+    else:
+        draw(rows).save(file)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where everything is on a sheet, in pixels: the top of each heading, the corner of each cell."""
+
+    size: tuple[int, int]
+    headings: list[tuple[int, str]]
+    cells: list[tuple[tuple[int, int], Cell]]
+
+    @classmethod
+    def of(cls, rows: Rows, columns: int) -> _Layout:
+        step_x, step_y, heading = _CELL + _GAP, _CELL + _LABEL + _GAP, 26
+        widest = max(
+            [len(cells) * step_x for _, cells in rows] + [_length(title) + _GAP for title, _ in rows], default=0
+        )
+        headings, placed, top = [], [], _GAP
+        for title, cells in rows:
+            headings.append((top, title))
+            for i, cell in enumerate(cells):
+                placed.append(((_GAP + i % columns * step_x, top + heading + i // columns * step_y), cell))
+            top += heading + -(-len(cells) // columns) * step_y
+        return cls((min(max(widest, step_x), columns * step_x) + _GAP, top), headings, placed)
+
+
 def _paste(sheet: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, x: int, y: int) -> None:
-    picture = _opened(cell.picture)
+    picture = opened(cell.picture, _CELL)
     if picture is None:
         pen.rectangle((x, y, x + _CELL, y + _CELL), outline=INK)
-        write(pen, (x + 10, y + _CELL // 2), "no longer readable", _CELL - 20)
+        write(pen, (x + 10, y + _CELL // 2), GONE, _CELL - 20)
         return
-    picture.thumbnail((_CELL, _CELL))
     left, top = x + (_CELL - picture.width) // 2, y + (_CELL - picture.height) // 2
     sheet.paste(picture, (left, top))
     if cell.framed:
         pen.rectangle((x - 3, y - 3, x + _CELL + 2, y + _CELL + 2), outline=FRAME, width=3)
 
 
-def _opened(picture: AnyPath | Image.Image) -> Image.Image | None:
+def _svg_picture(cell: Cell, x: int, y: int) -> str:
+    picture = opened(cell.picture, _CELL)
+    box = f'x="{x}" y="{y}" width="{_CELL}" height="{_CELL}"'
+    if picture is None:
+        return f'<rect {box} fill="none" stroke="{_hex(INK)}"/>' + _svg_text(
+            x + 10, y + _CELL // 2, GONE, _CELL - 20, _NAME
+        )
+    name = html.escape(printable(" ".join(cell.lines)))
+    # Smaller pictures stay as small as they are, in the middle of their cell.
+    left, top = x + (_CELL - picture.width) // 2, y + (_CELL - picture.height) // 2
+    place = f'x="{left}" y="{top}" width="{picture.width}" height="{picture.height}"'
+    shown = f'<image {place} href="{as_data_uri(picture)}"><title>{name}</title></image>'
+    frame = f'<rect {box} fill="none" stroke="{_hex(FRAME)}" stroke-width="3"/>' if cell.framed else ""
+    return shown + frame
+
+
+def _svg_text(x: int, y: int, text: str, width: float, size: int) -> str:
+    shown = html.escape(_clipped(printable(text), _font(size), width))
+    return f'<text x="{x}" y="{y + size}" font-size="{size}">{shown}</text>'
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+# -- pictures -----------------------------------------------------------------------------------------------
+
+
+def opened(picture: AnyPath | Image.Image, side: int) -> Image.Image | None:
+    """A picture in RGB, at most `side` pixels wide and high; None for a file that is gone or broken by now."""
     if isinstance(picture, Image.Image):
-        return picture.convert("RGB")
-    try:
-        decoded = decode_file(picture, min_side=_CELL)
-    except ImageError:
-        return None
-    return Image.fromarray(decoded.pixels[..., :3].copy())
+        small = picture.convert("RGB")
+    else:
+        try:
+            small = Image.fromarray(decode_file(picture, min_side=side).pixels[..., :3].copy())
+        except ImageError:
+            return None
+    small.thumbnail((side, side))
+    return small
+
+
+def as_data_uri(picture: Image.Image, *, quality: int = 85) -> str:
+    """A picture as a JPEG inside of its own address, for SVG and HTML without other files."""
+    jpeg = io.BytesIO()
+    picture.save(jpeg, "JPEG", quality=quality, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
+
+
+# -- words --------------------------------------------------------------------------------------------------
 
 
 def write(
@@ -85,14 +181,15 @@ def write(
 ) -> None:
     """One line of text, shortened to a width; what is not to be printed, such as a line's end, is a space."""
     font = _font(size)
-    pen.text(place, _clipped(_printable(text), font, width), ink, font=font)
+    pen.text(place, _clipped(printable(text), font, width), ink, font=font)
 
 
 def _length(title: str) -> int:
-    return math.ceil(_font(_TITLE).getlength(_printable(title)))
+    return math.ceil(_font(_TITLE).getlength(printable(title)))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A text that may hold anything, such as a file's name, in one line; what cannot be printed is a space."""
     return "".join(c if c.isprintable() else " " for c in escaped(text))
 
 

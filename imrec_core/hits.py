@@ -14,7 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from imrec_core import explain_sheet
-from imrec_core.contact_sheet import Cell, draw
+from imrec_core.contact_sheet import Cell, save
 from imrec_core.explain import best_explanation, explanation
 from imrec_core.storage import AnyPath, place
 
@@ -131,8 +131,12 @@ class Hits(Sequence[Hit]):
         return {"generation": self.generation, "plan": self.plan, "cut": self.cut, "hits": self.to_dicts()}
 
     def contact_sheet(self, path: str | os.PathLike[str], *, title: str = "") -> None:
-        """Write a picture of the queries and the hits, with the scores."""
-        draw([(title, self.cells())]).save(path)
+        """Write a picture of the queries and the hits, with the scores; `.svg`, or a format of Pillow's such as `.png`.
+
+        Raises:
+            OSError, ValueError: It cannot be written, or no format has that ending.
+        """
+        save([(title, self.cells())], path)
 
     def cells(self) -> list[Cell]:
         """The queries and the hits as cells of a contact sheet."""

@@ -12,7 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +40,13 @@ class Labels:
         groups: A number for each row, equal for rows that belong together; -1 for one without a label.
         queries: Rows that ask, ascending; each has another one of its group.
         group_of_four: The groups are UKBench's, for which N-S is defined.
+        names: Of the groups, by number.
     """
 
     groups: Rows
     queries: Rows
     group_of_four: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,11 +163,11 @@ def named_labels(generation: Generation, naming: str) -> Labels:
     numbers = [int(m[1]) if m and live else -1 for m, live in zip(matches, generation.is_live.tolist(), strict=True)]
     labels = _labels([None if n < 0 else str(n // rule.size) for n in numbers], f"names as in {naming}")
     if not rule.first_asks:
-        return Labels(labels.groups, labels.queries, group_of_four=True)
+        return replace(labels, group_of_four=True)
     first = labels.queries[[numbers[row] % rule.size == 0 for row in labels.queries]]
     if not len(first):
         raise QueryError(f"no file is a query of {naming}: the number of one ends in 00")
-    return Labels(labels.groups, first)
+    return replace(labels, queries=first)
 
 
 def _labels(labels: Sequence[str | None], origin: str) -> Labels:
@@ -185,7 +187,7 @@ def _labels(labels: Sequence[str | None], origin: str) -> Labels:
     queries = np.flatnonzero([label is not None and counts[label] > 1 for label in labels])
     if not len(queries):
         raise QueryError(f"{origin}: no two images have the same label, so there is nothing to be found")
-    return Labels(groups, queries)
+    return Labels(groups, queries, names=tuple(counts))
 
 
 # -- judging ------------------------------------------------------------------------------------------------

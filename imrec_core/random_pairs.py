@@ -25,17 +25,24 @@ _SEED = 20_26
 
 def calibrate(generation: Generation, feature: Feature) -> dict[str, Any]:
     """Distances of random pairs, by metric."""
+    calibrated = {}
+    for metric in feature.metrics:
+        found = Calibration.of(pair_distances(generation, feature, metric))
+        calibrated[metric.name] = {"distances": found.distances, "rates": found.rates}
+    return calibrated
+
+
+def pair_distances(generation: Generation, feature: Feature, metric: Metric) -> NDArray[np.float32]:
+    """How far random pairs of images are apart, the same pairs each time; by the default metric most of them.
+
+    Some 100,000; a lake of one image has the one pair that is 1 apart.
+    """
     matrix = generation.matrix(feature.name)
     chosen = _sample(generation.live, sum(_PAIRS))
     part = len(chosen) * _PAIRS[0] // sum(_PAIRS)
     queries, others = matrix[chosen[:part]], matrix[chosen[part:]]
-    calibrated = {}
-    for metric in feature.metrics:  # the default one is resolved best
-        asked = queries if metric == feature.metric else queries[: -(-part // 4)]
-        as_queries = [feature.as_query(query, metric) for query in asked]
-        found = Calibration.of(_pairs(metric, as_queries, others))
-        calibrated[metric.name] = {"distances": found.distances, "rates": found.rates}
-    return calibrated
+    asked = queries if metric == feature.metric else queries[: -(-part // 4)]
+    return _pairs(metric, [feature.as_query(query, metric) for query in asked], others)
 
 
 def _pairs(metric: Metric, queries: Sequence[NDArray[Any]], others: NDArray[Any]) -> NDArray[np.float32]:

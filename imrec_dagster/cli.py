@@ -20,6 +20,7 @@ from imrec_dagster.export import export
 from imrec_dagster.mapping import make_map
 from imrec_dagster.measuring import evaluate
 from imrec_dagster.options import json_option, lake_option, show
+from imrec_dagster.plotting import plot
 from imrec_dagster.searching import search
 from imrec_dagster.tuning import tune
 
@@ -110,6 +111,7 @@ imrec.add_command(make_map)
 
 imrec.add_command(evaluate)
 imrec.add_command(tune)
+imrec.add_command(plot)
 
 
 # -- looking ------------------------------------------------------------------------------------------------

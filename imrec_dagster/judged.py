@@ -11,7 +11,7 @@ import click
 
 from imrec_core.lake import Lake
 from imrec_dagster.judging_options import find_mixes, progress
-from imrec_dagster.options import show
+from imrec_dagster.options import show, write_plot
 
 if TYPE_CHECKING:
     from imrec_core.fusion_judged import FusionsJudged
@@ -57,15 +57,8 @@ def _plot(file: Path, found: "Sequence[Judged]") -> None:
     from imrec_core.measures import RECALL_LEVELS
     from imrec_core.plots import draw_precision_recall
 
-    recalls = RECALL_LEVELS.tolist()
-    _write_plot(file, draw_precision_recall({judged.by: (recalls, judged.precision) for judged in found}))
-
-
-def _write_plot(file: Path, picture: bytes) -> None:
-    try:
-        file.write_bytes(picture)
-    except OSError as error:
-        raise click.BadParameter(f"cannot write {file}: {error.strerror}", param_hint="--plot") from error
+    curves = {judged.by: (RECALL_LEVELS.tolist(), judged.precision) for judged in found}
+    write_plot(file, lambda format: draw_precision_recall(curves, format=format))
 
 
 # -- by copies ----------------------------------------------------------------------------------------------
@@ -163,7 +156,7 @@ def _plot_pairs(file: Path, found: "Sequence[PairsJudged]") -> None:
     curves = {names[judged.by]: (judged.curve.recall, judged.curve.precision) for judged in found}
     marks = {names[judged.by]: (judged.best.recall, judged.best.precision) for judged in found}
     title = "Each cut through all pairs; the dot has the best F1"
-    _write_plot(file, draw_precision_recall(curves, marks=marks, steps=True, title=title))
+    write_plot(file, lambda f: draw_precision_recall(curves, marks=marks, steps=True, title=title, format=f))
 
 
 # -- fusions ------------------------------------------------------------------------------------------------

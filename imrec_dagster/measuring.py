@@ -10,9 +10,10 @@ import click
 from imrec_core.lake import Lake
 from imrec_dagster.judged import show_copies, show_fusions, show_judged, show_pairs
 from imrec_dagster.judging_options import find_labels, labels_option, naming_option, progress, refuse_several
-from imrec_dagster.options import json_option, lake_option, show
+from imrec_dagster.options import json_option, lake_option, show, write_plot
 
 if TYPE_CHECKING:
+    from imrec_core.breadth import Breadth
     from imrec_core.generation import Generation
 
 
@@ -40,7 +41,11 @@ if TYPE_CHECKING:
 )
 @click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="Of precision and recall.")
 @click.option("--queries", type=click.IntRange(1), help="Images that are asked with, at most.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write precision/recall curves as PNG.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write precision/recall curves, or with --index recall over ef; .png or .svg.",
+)
 @click.option("--dims", metavar="A,B,…", help="Sizes of projections; 32,64,128 by default.")
 @click.option("--trials", type=click.IntRange(0), help="Trials of the autoencoder's search for settings.")
 @json_option
@@ -67,12 +72,15 @@ def evaluate(
     Without an option, folders are classes: how well does each feature find images of the same folder?
     """
     from imrec_core.generation import open_generation
+    from imrec_core.plots import format_of
 
     unlabelled = {"--copies": copies, "--index": index, "--projections": projections}
     refuse_several({"--labels": labels, "--naming": naming, "--pairs": pairs, **unlabelled})
     refuse_several({"--fusion": fusion, "--pairs": pairs, "--index": index, "--projections": projections})
-    if plot and any(unlabelled.values()):
-        raise click.UsageError("--plot draws precision/recall curves, which need labels or --pairs")
+    if plot and (copies or projections):
+        raise click.UsageError("--plot draws precision/recall, by labels or --pairs, or with --index recall over ef")
+    if plot:
+        format_of(plot)  # before anything is measured for nothing
     if by and index:
         raise click.UsageError("--index measures the graphs of all features; leave out --by")
     of = Lake(lake)
@@ -80,7 +88,7 @@ def evaluate(
     if projections:
         _show_projections(generation, by, dims, trials, as_json)
     elif index:
-        _show_breadths(of, generation, queries, as_json)
+        _show_breadths(of, generation, queries, plot, as_json)
     elif pairs:
         show_pairs(of, generation, pairs, by, queries, plot, as_json)
     elif fusion:
@@ -95,10 +103,12 @@ def evaluate(
 # -- graphs -------------------------------------------------------------------------------------------------
 
 
-def _show_breadths(lake: Lake, generation: "Generation", queries: int | None, as_json: bool) -> None:
+def _show_breadths(lake: Lake, generation: "Generation", queries: int | None, plot: Path | None, as_json: bool) -> None:
     from imrec_core.breadth import MAX_QUERIES, measure_breadths
 
     found = measure_breadths(generation, lake.settings(), queries=queries or MAX_QUERIES, progress=progress)
+    if plot:
+        _plot_breadths(plot, found)
     rows = [
         {
             "graph": row.graph,
@@ -110,6 +120,18 @@ def _show_breadths(lake: Lake, generation: "Generation", queries: int | None, as
         for row in found
     ]
     show(as_json, [asdict(row) for row in found] if as_json else rows, list(rows[0]) if rows else [])
+
+
+def _plot_breadths(file: Path, found: "Sequence[Breadth]") -> None:
+    from imrec_core.plots import Breadths, draw_recall_by_ef
+
+    graphs = {}
+    for name in dict.fromkeys(row.graph for row in found):
+        rows = [row for row in found if row.graph == name]
+        in_use = next((row.ef for row in rows if row.in_use), None)
+        recalls, rates = [row.recall for row in rows], [row.queries_per_second for row in rows]
+        graphs[name] = Breadths([row.ef for row in rows], recalls, rates, in_use)
+    write_plot(file, lambda format: draw_recall_by_ef(graphs, format=format))
 
 
 # -- projections --------------------------------------------------------------------------------------------

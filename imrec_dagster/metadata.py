@@ -13,13 +13,16 @@ from imrec_core.catalog import CatalogDiff
 from imrec_core.extract import ShardReport
 from imrec_core.features import Feature
 from imrec_core.fit import FitReport, ProjectionReport
-from imrec_core.generation import open_generation
 from imrec_core.graphs import CURVE_EFS, recall_by_breadth
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
 from imrec_core.plots import draw_curves, draw_extraction
+from imrec_core.plots.of_lake import plot_distances, plot_stages
+from imrec_core.search import Recommender
 
 Shown = dict[str, Any]
+
+_PLOTTED = 6  # features and runs that are drawn: the pictures are kept with every generation
 
 
 def of_feature(feature: Feature) -> Shown:
@@ -130,17 +133,27 @@ def of_generation(lake: Lake, report: GenerationReport) -> Shown:
         heading = ("feature", *(f"copies kept at {rate:g}" for rate in SHOWN_RATES))
         rows = [(name, *(f"{share:.2f}" for share in shares)) for name, shares in report.copies_kept.items()]
         shown["copies kept by max_false_match_rate"] = dg.MetadataValue.md(_table(heading, rows))
-    return shown | _plots(lake)
+    return shown | _plots(lake, report.built)
 
 
-def _plots(lake: Lake) -> Shown:
-    """How fast the shards of the lake were described, why images failed, and what the graphs find."""
+def _plots(lake: Lake, is_new: bool) -> Shown:
+    """How fast shards were described, why images failed, and what graphs find.
+
+    Of a new generation what took long too, and how far images are apart: that takes half a second.
+    """
     connection = views.connect(lake)
     speeds, reasons = connection.sql(_SPEEDS).fetchall(), dict(connection.sql(_REASONS).fetchall())
     shown: Shown = {}
     if speeds:
         shown["extraction"] = dg.MetadataValue.md(_picture(draw_extraction([s for _, s in speeds], reasons), "png"))
-    found = recall_by_breadth(open_generation(lake))
+    if speeds and is_new:
+        shown["stages"] = dg.MetadataValue.md(_picture(plot_stages(lake, last=_PLOTTED), "png"))
+    recommender = Recommender(lake)
+    generation = recommender.generation
+    if generation.features and is_new:
+        first = list(generation.features)[:_PLOTTED]
+        shown["distances"] = dg.MetadataValue.md(_picture(plot_distances(recommender, by=first), "png"))
+    found = recall_by_breadth(generation)
     if found:
         curve = {"x": CURVE_EFS, "y": found, "x_label": "ef", "y_label": "recall@10"}
         shown["recall by ef"] = dg.MetadataValue.md(_picture(draw_curves({"what graphs find": curve}), "png"))

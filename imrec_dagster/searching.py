@@ -78,7 +78,7 @@ def search(
     recommender = Recommender.open(lake)
     opened = time.perf_counter()
     likes, unlikes = _queries(images)
-    unlikes += [_query(word) for word in unlike]
+    unlikes += [query_of(word) for word in unlike]
     if each:
         pool = how.pop("pool")  # of one like there is nothing to pool
         if sheet or explain or unlikes or pool != "mean":
@@ -86,7 +86,7 @@ def search(
                 "--each is for likes alone, each by itself; leave out --sheet, --explain, --unlike, - and --pool"
             )
         names = _files([word for word in images if word != "+"], recommender.lake)
-        found = answers(recommender, names, (_query(name)[0] for name in names), how)
+        found = answers(recommender, names, (query_of(name)[0] for name in names), how)
         if parquet:
             write_parquet(Path(parquet), found)
         else:
@@ -145,11 +145,11 @@ def _queries(words: Sequence[str]) -> "tuple[Weighted, Weighted]":
         if word in ("+", "-"):
             into = likes if word == "+" else unlikes
         else:
-            into.append(_query(word))
+            into.append(query_of(word))
     return likes, unlikes
 
 
-def _query(word: str) -> "tuple[Query, float]":
+def query_of(word: str) -> "tuple[Query, float]":
     """A file, `image_id` or `text:words`, with the weight that stands before it; a file of such a name goes first."""
     from imrec_core.queries import ImageId
     from imrec_core.text import Text

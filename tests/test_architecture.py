@@ -58,15 +58,9 @@ LAYERS = (
     ("extract",),  # pictures → tables
     ("fit", "check", "spread"),  # tables → what is learnt from them, what is wrong with them; extraction by a cluster
     ("views", "user_columns"),  # SQL over the tables; what a person adds to them
-    (
-        "calibration",
-        "contact_sheet",
-        "thumbnails",
-        "fusion",
-        "keypoints",
-        "measures",
-        "plots",
-    ),  # plain numbers and drawing
+    ("calibration", "contact_sheet", "thumbnails", "fusion", "keypoints", "measures"),  # plain numbers and drawing
+    ("plots.canvas",),  # what plots are drawn on
+    ("plots.curves", "plots.distributions", "plots.comparisons"),
     ("explain",),  # what two pictures share
     ("explain_sheet",),  # draws it
     ("scan",),  # exact distances to many rows
@@ -90,7 +84,13 @@ LAYERS = (
     ("ranking",),  # which rows are the answer, in which order
     ("ways", "pairs"),  # what is judged, in exact distances; pairs that a person listed
     ("judging",),  # how good the answers are, by labels
-    ("breadth", "copy_protocol", "pairs_judged"),  # how much graphs find; how good answers are, by copies, by pairs
+    (
+        "confusion",
+        "breadth",
+        "copy_protocol",
+        "pairs_judged",
+    ),  # how much graphs find; how good answers are, by copies, by pairs
+    ("plots.confusion",),
     ("tuning", "fusion_judged"),  # weights that make them better; which fusion does
     ("explore.points", "explore.maps"),  # vectors as points; maps as files
     ("explore.nearest",),  # who is near whom
@@ -105,7 +105,8 @@ LAYERS = (
     ("export.parts",),  # Parquet and CSV
     ("export.faiss", "export.lance", "export.qdrant"),
     ("search", "status", "docs", "evaluate"),  # what is asked of a lake, and of the declarations
-    ("export",),
+    ("export", "plots.of_lake"),
+    ("plots",),
     ("web.limits", "web.answers"),  # what a server takes; what it says
     ("web.asking", "web.guard", "web.gate", "web.uploads"),  # who gets in; how many at a time; pictures that were sent
     ("web.serving",),  # what the routes share

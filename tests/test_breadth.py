@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,6 +97,9 @@ def test_commands_show_and_note(imrec, restored):
     assert said.out.count("yes") == 1
     told = json.loads(imrec("evaluate", "--index", "--queries", 20, "--json", "--lake", restored.root).out)
     assert {row["graph"] for row in told} == {GRAPH}
+    assert imrec("evaluate", "--index", "--queries", 20, "--plot", "a.svg", "--lake", restored.root).status == 0
+    drawn = Path("a.svg").read_text()
+    assert "recall@10</text>" in drawn and f"{GRAPH}</text>" in drawn
     tuned = imrec("tune", "--recall", 0.95, "--queries", 20, "--json", "--lake", restored.root)
     assert json.loads(tuned.out)[0]["ef"] == restored.settings().indexes["rgb_histogram"]["ef"]
     assert "noted in lake.toml; run: imrec build" in tuned.err

@@ -15,7 +15,8 @@ from imrec_dagster import demo
 from imrec_dagster.cli import imrec
 
 ROOT = Path(__file__).parent.parent
-FIRST, *EXAMPLES = blocks((ROOT / "README.md").read_text("utf-8"))
+README = (ROOT / "README.md").read_text("utf-8")
+FIRST, *EXAMPLES = blocks(README)
 SEARCHES = [words for example in EXAMPLES for words in example.commands]
 STEMS = [Path(name).stem for names in PHOTOS.values() for name in names]
 NAMES = {f"{stem}.jpg" for stem in STEMS} | {f"{stem}__{e.name}{e.suffix}" for stem in STEMS for e in EDITS.values()}
@@ -56,6 +57,14 @@ def test_every_search_is_understood_and_names_demo_photos_alone(words):
 def test_every_command_of_an_example_writes_a_picture_of_its_own(example):
     assert len(set(example.made)) == len(example.commands)
     assert all(name.endswith(".png") for name in example.made)
+
+
+def test_plot_is_drawn_by_the_command_above_it():
+    (plot,) = blocks(README, "Plots")
+    ((_, name, kind, *rest),) = plot.commands
+    params = imrec.commands[name].commands[kind].make_context(kind, rest).params
+    assert Path(params["image"]).name in NAMES and str(params["out"]) == plot.made[0]
+    assert plot.picture == "docs/plots.png"
 
 
 def test_pictures_can_be_opened_and_are_small():

@@ -137,7 +137,8 @@ def test_generation_shows_the_speed_of_shards_why_images_failed_and_what_graphs_
     Builder(lake, instance).build()
     sound, failing = events(instance, GENERATION)
     assert drawn(failing, "extraction")[0] > 1.9 * drawn(sound, "extraction")[0]  # the failures stand beside the speed
-    assert drawn(sound, "recall by ef")[1] > 200
+    for name in ("recall by ef", "stages", "distances"):
+        assert drawn(sound, name)[1] > 200
 
 
 def test_everything_that_was_made_shows_its_rows_and_where_it_is(lake, instance):

@@ -234,6 +234,8 @@ def test_command_prints_a_table_and_json_and_draws(imrec, lake, tmp_path):
     assert "0 of 14 queries over 15 images" in said.err
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width > 300
+    assert imrec("evaluate", "--plot", "curves.svg", "--lake", lake.root).status == 0
+    assert "phash</text>" in (tmp_path / "curves.svg").read_text()
     toy.set_to(lake, mixes={"both": {"rgb_histogram": 0.5, "phash": 0.5}})
     mixed = imrec("evaluate", "--by", "phash", "--by", "mix:both", "--lake", lake.root)
     assert [row.split()[0] for row in mixed.out.splitlines()[1:-1]] == ["phash", "mix:both"]
@@ -253,5 +255,6 @@ def test_command_takes_labels_and_tells_what_is_wrong(imrec, lake, tmp_path):
     assert imrec("evaluate", "--naming", "ukbench", "--lake", lake.root).status == 1
     wrong = imrec("evaluate", "--labels", "a.csv", "--naming", "ukbench", "--lake", lake.root)
     assert wrong.status == 2 and "give one of --labels, --naming" in wrong.err
+    assert "plots are written as .png or .svg" in imrec("evaluate", "--plot", "a.pdf", "--lake", lake.root).complaint
     unwritable = imrec("evaluate", "--plot", "no/such/folder.png", "--lake", lake.root)
     assert unwritable.status == 2 and "cannot write" in unwritable.err

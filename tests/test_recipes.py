@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from imrec_core import FEATURES, METRICS
@@ -51,8 +52,11 @@ def test_every_name_in_the_tables_is_known():
 
 @pytest.mark.parametrize("line", sorted(set(re.findall(r"`(imrec [^`]+)`", RECIPES))))
 def test_every_command_has_those_options(line):
-    command, *words = line.split()[1:]
-    known = {option for parameter in imrec.commands[command].params for option in parameter.opts}
+    name, *words = line.split()[1:]
+    command = imrec.commands[name]
+    if isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +38,43 @@ _SMITH = "Smith & Chang 1996, Tools and techniques for color image retrieval"
 _LAB = "CIE 15 (L*a*b*) of IEC 61966-2-1 (sRGB)"
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How the bins of a colour histogram lie.
+
+    Attributes:
+        space: `rgb`, `hsv` or `lab`.
+        levels: Of each of the three channels, 1 to 32.
+        joint: One histogram over all channels, the last one fastest; otherwise one of each channel, side by side.
+    """
+
+    space: str
+    levels: tuple[int, int, int]
+    joint: bool = True
+
+    @property
+    def dims(self) -> int:
+        """Bins in all."""
+        return math.prod(self.levels) if self.joint else sum(self.levels)
+
+
+_LAYOUTS = {
+    "rgb_histogram": Layout("rgb", (8, 8, 8)),
+    "hsv_histogram": Layout("hsv", (16, 4, 4)),
+    "lab_histogram": Layout("lab", (8, 8, 8)),
+    "rgb_channels": Layout("rgb", (32, 32, 32), joint=False),
+    "hsv_channels": Layout("hsv", (36, 16, 16), joint=False),
+    "lab_channels": Layout("lab", (16, 16, 16), joint=False),
+}
+
+
 @feature(dims=512, metrics=_METRICS, source=_SWAIN)
 def rgb_histogram(batch: ImageBatch) -> Matrix:
     """Joint histogram of red, green and blue, 8 levels each.
 
     Returns `(n, 512)`, red slowest, blue fastest; a row sums to 1.
     """
-    return _shares(batch, _joint(_rgb, (8, 8, 8)), 512)
+    return _shares(batch, _LAYOUTS["rgb_histogram"])
 
 
 @feature(dims=256, metrics=_METRICS, source=f"16 hues, 4 saturations, 4 values; {_SMITH}")
@@ -52,7 +83,7 @@ def hsv_histogram(batch: ImageBatch) -> Matrix:
 
     Returns `(n, 256)`, hue slowest, value fastest; a row sums to 1.
     """
-    return _shares(batch, _joint(_hsv, (16, 4, 4)), 256)
+    return _shares(batch, _LAYOUTS["hsv_histogram"])
 
 
 @feature(dims=512, metrics=_METRICS, source=f"{_SWAIN}; {_LAB}")
@@ -62,7 +93,7 @@ def lab_histogram(batch: ImageBatch) -> Matrix:
     The levels share out what sRGB reaches of each axis. Returns `(n, 512)`, lightness slowest, b* fastest; a row sums
     to 1.
     """
-    return _shares(batch, _joint(_lab_shares, (8, 8, 8)), 512)
+    return _shares(batch, _LAYOUTS["lab_histogram"])
 
 
 @feature(dims=96, metrics=_METRICS, source=_SWAIN)
@@ -71,7 +102,7 @@ def rgb_channels(batch: ImageBatch) -> Matrix:
 
     Returns `(n, 96)`: red, then green, then blue; a row sums to 1.
     """
-    return _shares(batch, _apart(_rgb, (32, 32, 32)), 96)
+    return _shares(batch, _LAYOUTS["rgb_channels"])
 
 
 @feature(dims=68, metrics=_METRICS, source=f"36 hues, 16 saturations, 16 values, each apart; {_SMITH}")
@@ -80,7 +111,7 @@ def hsv_channels(batch: ImageBatch) -> Matrix:
 
     Greys have no hue and count as the first, red. Returns `(n, 68)`: hue, then saturation, then value; a row sums to 1.
     """
-    return _shares(batch, _apart(_hsv, (36, 16, 16)), 68)
+    return _shares(batch, _LAYOUTS["hsv_channels"])
 
 
 @feature(dims=48, metrics=_METRICS, source=f"{_SWAIN}; {_LAB}")
@@ -90,7 +121,7 @@ def lab_channels(batch: ImageBatch) -> Matrix:
     The levels share out what sRGB reaches of each axis; greys lie in the middle of one. Returns `(n, 48)`: lightness,
     then a*, then b*; a row sums to 1.
     """
-    return _shares(batch, _apart(_lab_shares, (16, 16, 16)), 48)
+    return _shares(batch, _LAYOUTS["lab_channels"])
 
 
 @feature(
@@ -122,26 +153,49 @@ def histogram(name: str, space: str, levels: Sequence[int], *, joint: bool = Tru
 
     Args:
         name: Of the feature.
-        space: `rgb`, `hsv` or `lab`.
-        levels: Of each of the three channels, 1 to 32.
-        joint: One histogram over all channels, the last one fastest; otherwise one of each channel, side by side.
+        space, levels, joint: As `Layout` has them.
     """
     red, green, blue = levels
-    counts = (red, green, blue)
-    place = _joint if joint else _apart
-    dims = math.prod(counts) if joint else sum(counts)
+    laid = Layout(space, (red, green, blue), joint)
     how = "Joint histogram" if joint else "Histograms of each channel"
     return Feature(
         name=name,
         summary=f"{how} of {space.upper()}, {red}, {green} and {blue} levels.",
         group="colour",
-        dims=dims,
+        dims=laid.dims,
         dtype="float32",
         metrics=_METRICS,
         source=_SWAIN,
-        compute=lambda batch: _shares(batch, place(SPACES[space], counts), dims),
-        params={"space": space, "levels": list(counts), "joint": joint},
+        compute=lambda batch: _shares(batch, laid),
+        params={"space": space, "levels": list(levels), "joint": joint},
     )
+
+
+def layout_of(feature: Feature) -> Layout | None:
+    """How the bins of a colour histogram lie; None for a feature that is none."""
+    if feature.group != "colour" or feature.name in _LAYOUTS:
+        return _LAYOUTS.get(feature.name)
+    params = feature.params
+    return Layout(params["space"], tuple(params["levels"]), params["joint"]) if "levels" in params else None
+
+
+def bin_colours(layout: Layout) -> Floats:
+    """The mean colour of each bin `(dims, 3)`, red, green and blue from 0 to 1; a bin that no colour is in is grey.
+
+    Where the channels are apart, lightness and value are greys, dark to bright.
+    """
+    bins = _bins(layout)
+    counts = np.bincount(bins.ravel(), minlength=layout.dims)
+    sums = [np.bincount(bins.ravel(), channel.repeat(bins.shape[1]), layout.dims) for channel in _rgb().T]
+    colours = np.where(counts[:, None] > 0, np.stack(sums, axis=1) / counts.clip(1)[:, None], 0.5)
+    if not layout.joint and layout.space in _GREY_CHANNEL:
+        channel = _GREY_CHANNEL[layout.space]
+        first, count = sum(layout.levels[:channel]), layout.levels[channel]
+        colours[first : first + count] = ((np.arange(count) + 0.5) / count)[:, None]
+    return colours
+
+
+_GREY_CHANNEL = {"lab": 0, "hsv": 2}
 
 
 # -- counts -------------------------------------------------------------------------------------------------
@@ -157,20 +211,25 @@ def _present(counts: Matrix) -> tuple[Bins, Floats]:
     return cells, counts.ravel()[cells].astype(np.float64)
 
 
-def _shares(batch: ImageBatch, bins: Bins, dims: int) -> Matrix:
-    """Histograms `(n, dims)`; `bins` `(32³, k)` says which k bins a pixel counts in, by its cell. A row sums to 1."""
+def _shares(batch: ImageBatch, layout: Layout) -> Matrix:
+    """Histograms `(n, dims)`; a row sums to 1."""
+    bins, dims = _bins(layout), layout.dims
     every = bins.shape[1]
     counts = [np.bincount(bins[cells].ravel(), pixels.repeat(every), dims) for cells, pixels in _colours(batch)]
     return np.asarray(np.array(counts) / np.sum(counts, axis=1, keepdims=True), np.float32)
 
 
 @functools.cache
+def _bins(layout: Layout) -> Bins:
+    """Which bins a pixel counts in, by its cell: `(32³, 1)` where they are joint, else `(32³, 3)`."""
+    return (_joint if layout.joint else _apart)(SPACES[layout.space], layout.levels)
+
+
 def _joint(space: Callable[[], Floats], levels: tuple[int, int, int]) -> Bins:
     """The one bin of each cell in a joint histogram `(32³, 1)`, the last channel fastest."""
     return np.asarray(np.ravel_multi_index(tuple(_levels(space(), levels).T), levels))[:, None]
 
 
-@functools.cache
 def _apart(space: Callable[[], Floats], levels: tuple[int, int, int]) -> Bins:
     """The three bins of each cell in histograms of one channel each, side by side `(32³, 3)`."""
     return np.asarray(_levels(space(), levels) + np.cumsum([0, *levels[:-1]]))

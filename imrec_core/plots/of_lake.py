@@ -1,0 +1,297 @@
+"""Plots of a lake: what `imrec plot` draws, each from what is asked and as the bytes of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from imrec_core import views
+from imrec_core.confusion import confusion
+from imrec_core.contact_sheet import opened
+from imrec_core.errors import QueryError, UnknownName
+from imrec_core.features import Feature
+from imrec_core.features.colour import bin_colours, layout_of
+from imrec_core.generation import Generation, graph_name
+from imrec_core.hits import Hit, Hits
+from imrec_core.judging import MAX_QUERIES, Labels
+from imrec_core.lake import Lake
+from imrec_core.plots.comparisons import Bins, Pictured, draw_hashes, draw_histograms
+from imrec_core.plots.confusion import draw_confusion
+from imrec_core.plots.curves import Times, draw_stages
+from imrec_core.plots.distributions import Distances, Values, draw_distances, draw_values
+from imrec_core.queries import Query
+from imrec_core.random_pairs import pair_distances
+from imrec_core.search import Recommender
+from imrec_core.storage import place
+from imrec_core.ways import chosen_ways, sample
+
+CUT = 0.001
+"""The false match rate at which is cut where none is given."""
+
+_SIDE = 240  # pixels of a picture
+_ROWS = 5000  # whose vectors are looked at: 25 MB of 1,280 numbers
+
+
+# -- a query and its hits -----------------------------------------------------------------------------------
+
+
+def plot_histograms(
+    recommender: Recommender,
+    image: Query,
+    by: str | None = None,
+    *,
+    k: int = 5,
+    where: str | None = None,
+    format: str = "png",
+) -> bytes:
+    """Query and hits with their histograms, that of the query as a line over each.
+
+    Args:
+        image: As for `search`, a picture.
+        by: A histogram, `feature` or `feature:metric`; None for the first that the lake has.
+        k, where: As for `search`.
+
+    Raises:
+        QueryError: The feature is no histogram, or the lake has none.
+        ImageError, UnknownName: As `search`.
+    """
+    generation = recommender.generation
+    feature = _of_kind(generation, by, _is_histogram, "histogram")
+    layout = layout_of(feature)
+    bins = Bins()
+    if layout:
+        starts = [0, layout.levels[0], sum(layout.levels[:2])]
+        channels = () if layout.joint else tuple(zip(_CHANNELS[layout.space], starts, strict=True))
+        bins = Bins(bin_colours(layout), channels, layout.joint)
+    hits = recommender.search(image, by=by or feature.name, k=k, where=where)
+    query = Pictured(_seen(hits), ("query",), np.asarray(recommender.vector(image, feature.name)))
+    found = [
+        Pictured(_picture(hit), (f"{hit.score:.3f}   distance {_part(hit).distance:.4g}", _name(hit)), vector)
+        for hit, vector in zip(hits, _vectors(generation, feature, hits), strict=True)
+    ]
+    return draw_histograms(query, found, bins, format=format)
+
+
+_CHANNELS = {
+    "rgb": ("red", "green", "blue"),
+    "hsv": ("hue", "saturation", "value"),
+    "lab": ("lightness", "a*: green to red", "b*: blue to yellow"),
+}
+
+
+def plot_hashes(
+    recommender: Recommender,
+    image: Query,
+    by: str | None = None,
+    *,
+    k: int = 5,
+    where: str | None = None,
+    format: str = "png",
+) -> bytes:
+    """Query and hits over their hashes as grids of bits, with those marked that differ.
+
+    Args:
+        by: A hash; None for the first that the lake has. The other arguments are those of `plot_histograms`.
+
+    Raises:
+        QueryError: The feature is no hash, its metric turns pictures, or the lake has none.
+        ImageError, UnknownName: As `search`.
+    """
+    generation = recommender.generation
+    feature = _of_kind(generation, by, _is_hash, "hash")
+    ((_, metric),) = chosen_ways(generation, [by or feature.name]).values()
+    if metric.takes_several:
+        raise QueryError(
+            f"{metric.name} turns the query for each hit; bits are compared as they stand by {feature.name}"
+        )
+    hits = recommender.search(image, by=by or feature.name, k=k, where=where)
+    query = Pictured(_seen(hits), ("query", feature.name), _bits(recommender.vector(image, feature.name)))
+    found = [
+        Pictured(_picture(hit), (_name(hit), f"{_part(hit).distance:.0f} of {feature.dims} bits differ"), vector)
+        for hit, vector in zip(hits, _vectors(generation, feature, hits), strict=True)
+    ]
+    return draw_hashes(query, found, format=format)
+
+
+def plot_distances(
+    recommender: Recommender,
+    image: Query | None = None,
+    by: Sequence[str] = (),
+    *,
+    k: int = 5,
+    rate: float = CUT,
+    where: str | None = None,
+    format: str = "png",
+) -> bytes:
+    """How far random pairs of images are apart by each feature, where a cut is, and how far the hits of an image are.
+
+    Args:
+        image: What is searched for, by all features in `by` together; None for no hits.
+        by: `feature` or `feature:metric`. None given: all features of the lake, with an image its first.
+        k, where: As for `search`.
+        rate: A `max_false_match_rate`. Hits beyond the cut are shown too.
+
+    Raises:
+        QueryError: The rate is not between 0 and 1, or the request cannot be answered.
+        ImageError, UnknownName: As `search`.
+    """
+    if not 0 < rate <= 1:
+        raise QueryError(f"the false match rate is {rate}; it must be above 0, and 1 at most")
+    generation = recommender.generation
+    first = generation.default_feature
+    names = list(by) or (list(generation.features) if image is None else [first])
+    hits = [] if image is None else recommender.search(image, by=names, k=k, where=where)
+    panels = [
+        Distances(
+            graph_name(feature, metric),
+            pair_distances(generation, feature, metric),
+            generation.calibration(feature.name, metric.name),
+            rate,
+            [hit.parts[name].distance for hit in hits],
+        )
+        for name, (feature, metric) in chosen_ways(generation, names).items()
+    ]
+    return draw_distances(panels, format=format)
+
+
+def _is_histogram(feature: Feature) -> bool:
+    return layout_of(feature) is not None or feature.group == "structure"
+
+
+def _is_hash(feature: Feature) -> bool:
+    return feature.dtype == "uint64"
+
+
+def _of_kind(generation: Generation, by: str | None, is_one: Any, kind: str) -> Feature:
+    """The feature that was asked for, or the first of the kind."""
+    able = [name for name in generation.features if is_one(generation.feature(name))]
+    if by is None and not able:
+        raise QueryError(f"the lake has no {kind}; add one: imrec build --features … (see: imrec features)")
+    feature = generation.feature((by or able[0]).partition(":")[0])
+    if not is_one(feature):
+        raise QueryError(f"{feature.name} is no {kind}; of this lake it can be {' or '.join(able) or 'none'}")
+    return feature
+
+
+def _seen(hits: Hits) -> Any:
+    return None if hits.query is None else opened(hits.query, _SIDE)
+
+
+def _picture(hit: Hit) -> Any:
+    return opened(place(hit.path), _SIDE)
+
+
+def _name(hit: Hit) -> str:
+    return hit.path.rpartition("/")[2]
+
+
+def _part(hit: Hit) -> Any:
+    (part,) = hit.parts.values()
+    return part
+
+
+def _vectors(generation: Generation, feature: Feature, hits: Hits) -> list[NDArray[Any]]:
+    matrix = generation.matrix(feature.name)
+    vectors = [np.asarray(matrix[generation.row_of(hit.image_id)]) for hit in hits]
+    return [_bits(vector) for vector in vectors] if _is_hash(feature) else vectors
+
+
+def _bits(packed: NDArray[Any]) -> NDArray[np.bool_]:
+    """The bits of a hash `(64 · width,)`, the most significant first."""
+    return np.unpackbits(np.asarray(packed, ">u8").view(np.uint8)).astype(np.bool_)
+
+
+# -- the whole lake -----------------------------------------------------------------------------------------
+
+
+def plot_values(generation: Generation, names: Sequence[str] = (), *, format: str = "png") -> bytes:
+    """How the values of features, and of columns of numbers, are distributed.
+
+    Args:
+        names: Features and columns; none for all features. Of many images 5,000 are looked at, always the same.
+
+    Raises:
+        UnknownName: Neither a feature nor a column of numbers.
+        QueryError: A column has no values.
+    """
+    rows = sample(generation.live, _ROWS)
+    return draw_values([_values(generation, name, rows) for name in names or generation.features], format=format)
+
+
+def _values(generation: Generation, name: str, rows: NDArray[np.int64]) -> Values:
+    if name in generation.features:
+        matrix = generation.matrix(name)[rows]
+        return Values(name, np.array([_bits(row) for row in matrix]) if matrix.dtype == np.uint64 else matrix)
+    kinds = {field.name: field.type for field in generation.rows.schema}
+    numeric = [n for n, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
+    if name not in numeric:
+        if name in generation.facts["features"] or name in generation.facts["missing"]:
+            generation.feature(name)  # which says why it cannot be had
+        raise UnknownName("feature or column of numbers", name, [*generation.features, *numeric])
+    values = generation.live_table([name])[name].drop_null().to_numpy().astype(np.float64)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        raise QueryError(f"the column {name} has no values yet")
+    return Values(name, values)
+
+
+def plot_confusion(
+    generation: Generation,
+    labels: Labels,
+    by: str | None = None,
+    *,
+    k: int = 5,
+    queries: int = MAX_QUERIES,
+    format: str = "png",
+) -> bytes:
+    """Of which label the nearest images of each label are; arguments are those of `confusion.confusion`."""
+    by = by or generation.default_feature
+    found = confusion(generation, labels, by, k=k, queries=queries)
+    return draw_confusion(found, title=f"the {k} nearest by {by}, in % of a row", format=format)
+
+
+def plot_stages(lake: Lake, *, last: int = 12, format: str = "png") -> bytes:
+    """How long the last passes over shards, steps of builds and searches took, stage by stage.
+
+    Args:
+        last: Of each kind, at most.
+
+    Raises:
+        QueryError: Nothing was noted in this lake yet.
+    """
+    connection = views.connect(lake)
+    panels = []
+    for title, unit, sql in _STAGES:
+        found = connection.sql(f"SELECT * FROM ({sql}) ORDER BY ended DESC LIMIT {int(last)}").fetchall()
+        if found:
+            panels.append(Times(title, unit, [(name, parts) for _, name, parts in reversed(found)]))
+    if not panels:
+        raise QueryError(f"nothing was noted in {lake.root} yet; run: imrec build")
+    return draw_stages(panels, format=format)
+
+
+_STAGES = (
+    (
+        "describing shards",
+        "milliseconds an image, all threads together",
+        """SELECT ended, name || ', ' || (rows + failed) || ' images' AS name,
+                  map_from_entries([(s.key, s.value * 1000 / (rows + failed)) FOR s IN map_entries(stages)])
+           FROM runs WHERE what = 'extract' AND rows + failed > 0""",
+    ),
+    (
+        "steps of builds",
+        "seconds",
+        """SELECT ended, what || ' ' || name AS name, MAP {what: seconds} FROM runs
+           WHERE what IN ('scan', 'extract', 'fit', 'project', 'generation')""",
+    ),
+    (
+        "searches by imrec search",
+        "milliseconds",
+        """SELECT ended, name, map_from_entries([(s.key, s.value * 1000) FOR s IN map_entries(stages)])
+           FROM runs WHERE what = 'search'""",
+    ),
+)

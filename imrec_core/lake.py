@@ -6,15 +6,13 @@ No other module joins a path below the lake's root.
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import json
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import platformdirs
@@ -22,19 +20,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from imrec_core import leases, locks, objects, storage
+from imrec_core import leases, locks, objects, storage, transfers
 from imrec_core import settings as settings_module
-from imrec_core.errors import LakeError, MissingTable, SchemaMismatch, StaleIndex
+from imrec_core.errors import LakeError, MissingTable, SchemaMismatch
 from imrec_core.settings import Settings
 from imrec_core.storage import AnyPath
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 LAKE_VERSION = 1  # goes up when an older imrec could no longer read the lake
 
 GENERATION_FACTS = "generation.json"  # the file that makes a folder a generation
 
-_CHECKSUMS = "checksums.json"  # beside it in an object store
 _FOOTER = 1 << 16  # bytes in which the end of a Parquet file is looked for first
-_FETCHES = 3  # of a file whose checksum is wrong
 
 
 class Lake:
@@ -277,7 +276,7 @@ class Lake:
         with self._cleared(generation) as temporary:
             yield temporary
             if self.is_remote:
-                self._upload(temporary, generation)
+                transfers.put(temporary, self._remote_generation(generation), last=GENERATION_FACTS)
 
     @contextmanager
     def _cleared(self, generation: str) -> Iterator[Path]:
@@ -298,50 +297,21 @@ class Lake:
         """
         folder = self._opened_path(generation)
         if self.is_remote:
-            try:
-                checksums = self._read_bytes(self.generation_path(generation) / _CHECKSUMS)
-            except FileNotFoundError as error:
-                raise StaleIndex(f"generation {generation}: {self.generation_path(generation)} is gone") from error
+            at = self._remote_generation(generation)
+            checksums = transfers.checksums_of(at)
             with locks.alone(folder.parent.parent / "locks" / "fetching"):
-                if not _is_there(folder, checksums):
-                    self._fetch(generation, checksums)
+                if not transfers.is_fetched(folder, checksums):
+                    with self._cleared(generation) as empty:
+                        transfers.fetch(at, empty, checksums)
         return folder
 
     def _opened_path(self, generation: str) -> Path:
         return self._local("cache") / "generations" / generation
 
-    def _upload(self, folder: Path, generation: str) -> None:
-        """Put the files of a generation, the one that makes it complete last."""
-        files = [path for path in sorted(folder.iterdir()) if path.name != GENERATION_FACTS]
-        last = folder / GENERATION_FACTS
-        checksums = {path.name: [path.stat().st_size, _checksum(path)] for path in (*files, last)}
-        (folder / _CHECKSUMS).write_text(json.dumps(checksums, indent=1))
-        to = self.generation_path(generation)
-        assert not isinstance(to, Path)
-        with ThreadPoolExecutor(objects.CONNECTIONS) as pool:
-            list(pool.map(lambda path: objects.upload(path, to / path.name), [*files, folder / _CHECKSUMS]))
-        objects.upload(last, to / last.name)
-
-    def _fetch(self, generation: str, checksums: bytes) -> None:
-        """Get the files of a generation, as they were put."""
-        at = self.generation_path(generation)
-        assert not isinstance(at, Path)
-
-        def get(name: str, checksum: str, folder: Path) -> None:
-            for _ in range(_FETCHES):
-                try:
-                    objects.download(at / name, folder / name)
-                except FileNotFoundError as error:
-                    raise StaleIndex(f"generation {generation}: {at / name} is gone") from error
-                if _checksum(folder / name) == checksum:
-                    return
-            raise StaleIndex(f"generation {generation}: {at / name} is not what was put there; run: imrec build")
-
-        expected: dict[str, list[Any]] = json.loads(checksums)
-        with self._cleared(generation) as folder:
-            with ThreadPoolExecutor(objects.CONNECTIONS) as pool:
-                list(pool.map(lambda name: get(name, expected[name][1], folder), expected))
-            (folder / _CHECKSUMS).write_bytes(checksums)
+    def _remote_generation(self, generation: str) -> UPath:
+        path = self.generation_path(generation)
+        assert not isinstance(path, Path)
+        return path
 
     def publish(self, generation: str, *, keep: int = 2) -> None:
         """Make a generation the one in use; remove all but the newest `keep` complete ones, and those that are read."""
@@ -467,24 +437,6 @@ def _parsed(path: AnyPath, status: storage.Status, root: AnyPath) -> Settings:
 def _first_line(path: AnyPath, status: storage.Status) -> str:
     """Read once for each state of a file that is always replaced whole."""
     return storage.read_bytes(path).decode().strip()
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _is_there(folder: Path, checksums: bytes) -> bool:
-    """Whether a generation that was fetched is the one meant, and all there."""
-    try:
-        if (folder / _CHECKSUMS).read_bytes() != checksums:
-            return False
-        sizes = {name: size for name, (size, _) in json.loads(checksums).items()}
-        found = {name: (folder / name).stat().st_size for name in sizes}
-        # Vectors of generations made here since then may follow, see `matrices`.
-        return all(found[n] == size or (n.endswith(".npy") and found[n] > size) for n, size in sizes.items())
-    except OSError:
-        return False
 
 
 def source_of(shard: str) -> str:

@@ -18,7 +18,7 @@ LAYERS = (
     ("errors", "machine", "locks", "matrices"),  # everything may fail; cores; what processes share
     ("objects",),  # requests to an object store
     ("object_files", "storage"),  # files on a disk or in an object store
-    ("leases",),  # what processes of several machines keep from each other
+    ("leases", "transfers"),  # what processes of several machines keep from each other, and hand to each other
     ("settings", "tables"),  # what lake.toml and the files may say
     ("lake", "mixes"),  # the only one that joins paths; weights of features by name
     (

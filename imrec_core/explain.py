@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core import keypoints
-from imrec_core.decode import Pixels, decode_file, from_pillow
+from imrec_core.decode import WELL_KNOWN, Pixels, decode, decode_file, from_pillow
 from imrec_core.errors import UnreadableImage
 from imrec_core.keypoints import Keypoints
 from imrec_core.storage import AnyPath
@@ -58,6 +58,17 @@ class Seen:
             picture, name = decode_file(shown, min_side=_LONGEST), shown.name
             pixels, width, height = picture.pixels, picture.width, picture.height
         return cls(np.ascontiguousarray(keypoints.bounded(pixels, _LONGEST)[..., :3]), width, height, name)
+
+    @classmethod
+    def of_bytes(cls, data: bytes, *, max_pixels: int) -> Seen:
+        """The bytes of a file, of a `decode.WELL_KNOWN` format.
+
+        Raises:
+            ImageError: They cannot be decoded.
+        """
+        picture = decode(data, max_pixels=max_pixels, min_side=_LONGEST, formats=WELL_KNOWN)
+        pixels = np.ascontiguousarray(keypoints.bounded(picture.pixels, _LONGEST)[..., :3])
+        return cls(pixels, picture.width, picture.height)
 
     @cached_property
     def keypoints(self) -> Keypoints:
@@ -113,7 +124,7 @@ def explanation(query: AnyPath | Image.Image | None, hit: AnyPath) -> Explanatio
     Raises:
         ImageError: A file cannot be read or decoded; the message names it.
     """
-    return _explained(None if query is None else Seen.of(query), Seen.of(hit))
+    return explanation_of(None if query is None else Seen.of(query), Seen.of(hit))
 
 
 def best_explanation(queries: Sequence[AnyPath | Image.Image], hit: AnyPath) -> tuple[int, Explanation]:
@@ -122,13 +133,18 @@ def best_explanation(queries: Sequence[AnyPath | Image.Image], hit: AnyPath) -> 
     Raises:
         ImageError: A file cannot be read or decoded; the message names it.
     """
-    seen = Seen.of(hit)
-    explained = [_explained(Seen.of(query), seen) for query in queries]
+    return best_of([Seen.of(query) for query in queries], Seen.of(hit))
+
+
+def best_of(queries: Sequence[Seen], hit: Seen) -> tuple[int, Explanation]:
+    """The same of pictures that are read already."""
+    explained = [explanation_of(query, hit) for query in queries]
     best = max(range(len(explained)), key=lambda i: len(explained[i].hit_points))
     return best, explained[best]
 
 
-def _explained(query: Seen | None, hit: Seen) -> Explanation:
+def explanation_of(query: Seen | None, hit: Seen) -> Explanation:
+    """What two pictures that are read already share."""
     if query is None:
         return Explanation(None, hit, np.empty((0, 2)), np.empty((0, 2)))
     width = query.pixels.shape[1]

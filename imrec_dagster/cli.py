@@ -22,6 +22,7 @@ from imrec_dagster.measuring import evaluate
 from imrec_dagster.options import json_option, lake_option, show
 from imrec_dagster.plotting import plot
 from imrec_dagster.searching import search
+from imrec_dagster.serving import serve
 from imrec_dagster.tuning import tune
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ imrec.add_command(duplicates)
 imrec.add_command(compare)
 imrec.add_command(export)
 imrec.add_command(make_map)
+imrec.add_command(serve)
 
 
 # -- measuring ----------------------------------------------------------------------------------------------

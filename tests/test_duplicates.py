@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +15,7 @@ from imrec_core.duplicates.comparison import TIERS
 from imrec_core.duplicates.decisions import (
     Decisions,
     content_of,
+    decide,
     decide_keep,
     decide_not_duplicate,
     forget,
@@ -254,6 +256,30 @@ def test_content_that_is_to_be_kept_comes_before_any_rule(lake):
     (group,) = (group for group in find_duplicates(lake, keep="largest") if wanted in {c.path for c in group.copies})
     assert {copy.below for copy in group.copies if copy.is_kept} == {"0_half.png", "0_near.jpg"}
     assert group.representative.below == "0_near.jpg"  # the larger of the two
+
+
+def test_one_decision_is_taken_back_alone(lake):
+    a, b, c = (content_of(lake, photo(lake, name)) for name in ("0.png", "0_near.jpg", "0_half.png"))
+    decide(lake, keep=a)
+    for other in (b, c):
+        decide(lake, apart=(a, other))
+    assert decide(lake, apart=(b, a), undo=True) == Decisions(frozenset({(min(a, c), max(a, c))}), frozenset({a}))
+    assert decide(lake, keep=a, undo=True) == Decisions(frozenset({(min(a, c), max(a, c))}))
+    assert decide(lake, keep=b, undo=True) == load_decisions(lake)  # which was never decided
+
+
+def test_decisions_of_several_threads_are_all_kept(lake):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda i: decide(lake, keep=f"{i:032x}"), range(20)))
+    assert len(load_decisions(lake).keep) == 20
+
+
+def test_what_was_compared_before_is_not_read_again(lake, monkeypatch):
+    known = {}
+    first = find_duplicates(lake, known=known)
+    assert known
+    monkeypatch.setattr(groups._Verifier, "_look", lambda self, i: pytest.fail("a picture was read again"))
+    assert find_duplicates(lake, known=known).groups == first.groups
 
 
 def test_decisions_are_taken_by_image_id_too(lake):

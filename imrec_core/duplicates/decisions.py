@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from imrec_core.errors import QueryError, SchemaMismatch, UnreadableImage
+from imrec_core.errors import LakeError, QueryError, SchemaMismatch, UnreadableImage
 from imrec_core.generation import open_generation
 from imrec_core.lake import Lake
 from imrec_core.storage import AnyPath, fingerprint, place, read_bytes
@@ -58,29 +60,62 @@ def decide_not_duplicate(lake: Lake, a: str, b: str) -> Decisions:
     Raises:
         QueryError: They have the same bytes, or there is no such image.
         UnreadableImage: A file cannot be read.
+        LakeError: The decision cannot be written.
     """
-    first, second = sorted((content_of(lake, a), content_of(lake, b)))
-    if first == second:
+    contents = content_of(lake, a), content_of(lake, b)
+    if contents[0] == contents[1]:
         raise QueryError(f"{a} and {b} have the same bytes, whatever is decided")
-    decided = load_decisions(lake)
-    return _stored(lake, replace(decided, not_duplicate=decided.not_duplicate | {(first, second)}))
+    return decide(lake, apart=contents)
 
 
 def decide_keep(lake: Lake, image: str) -> Decisions:
     """Note that a file of this content is always to stay; raises as `decide_not_duplicate`."""
-    decided = load_decisions(lake)
-    return _stored(lake, replace(decided, keep=decided.keep | {content_of(lake, image)}))
+    return decide(lake, keep=content_of(lake, image))
 
 
 def forget(lake: Lake, image: str) -> Decisions:
     """Take back all that was decided about an image; raises as `decide_not_duplicate`."""
-    decided, content = load_decisions(lake), content_of(lake, image)
-    pairs = frozenset(pair for pair in decided.not_duplicate if content not in pair)
-    return _stored(lake, Decisions(pairs, decided.keep - {content}))
+    content = content_of(lake, image)
+    with _changing(lake):
+        decided = load_decisions(lake)
+        pairs = frozenset(pair for pair in decided.not_duplicate if content not in pair)
+        return _stored(lake, Decisions(pairs, decided.keep - {content}))
+
+
+def decide(lake: Lake, *, keep: str | None = None, apart: Pair | None = None, undo: bool = False) -> Decisions:
+    """Note one decision about contents, given by their hashes, or take back that one alone.
+
+    Args:
+        keep: A file of this content is always to stay.
+        apart: These two are no duplicates.
+
+    Raises:
+        QueryError: The two are the same.
+        LakeError: The decision cannot be written.
+    """
+    kept = frozenset() if keep is None else frozenset({keep})
+    if apart is not None and apart[0] == apart[1]:
+        raise QueryError("the two images have the same bytes, whatever is decided")
+    pairs = frozenset() if apart is None else frozenset({(min(apart), max(apart))})
+    with _changing(lake):
+        decided = load_decisions(lake)
+        if undo:
+            return _stored(lake, Decisions(decided.not_duplicate - pairs, decided.keep - kept))
+        return _stored(lake, Decisions(decided.not_duplicate | pairs, decided.keep | kept))
+
+
+@contextmanager
+def _changing(lake: Lake) -> Iterator[None]:
+    """One change at a time, so that none is lost."""
+    lake.check_version()
+    try:
+        with lake.alone("decisions"):
+            yield
+    except OSError as error:
+        raise LakeError(f"cannot write {lake.decisions_path}: {error.strerror or error}") from error
 
 
 def _stored(lake: Lake, decided: Decisions) -> Decisions:
-    lake.check_version()
     lake.save_decisions(
         {
             "format": _FORMAT,

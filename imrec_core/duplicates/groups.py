@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from imrec_core.duplicates.candidates import edited_pairs, near_pairs
 from imrec_core.duplicates.cliques import cliques
 from imrec_core.duplicates.comparison import (
+    DIFFERENT,
     IDENTICAL,
     SAME_PIXELS,
     TIERS,
@@ -140,6 +141,7 @@ def find_duplicates(
     keep: str | None = None,
     between: tuple[str, str] | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    known: dict[tuple[str, str], Comparison] | None = None,
 ) -> Duplicates:
     """Groups of images that are copies of each other.
 
@@ -152,6 +154,8 @@ def find_duplicates(
         between: Two sources: copies of images of the first in the second. A group is then all files of two contents,
             or of one, so that no grouping hides a pair; the files of the first source stay.
         progress: Is told what is being done.
+        known: What earlier calls with this tier found, by two content hashes, the lesser first: pictures that are in
+            it are not read again, and what is found now is added.
 
     Raises:
         UnknownName: No such tier, or source.
@@ -165,7 +169,7 @@ def find_duplicates(
     keep = _checked_rule(keep, between, roots)
     decided = load_decisions(lake)
     contents = _Contents(generation, roots, between)
-    verifier = _Verifier(contents, decided, tier, lake.settings().max_pixels)
+    verifier = _Verifier(contents, decided, tier, lake.settings().max_pixels, {} if known is None else known)
     if tier != "identical" and len(contents):
         progress("looking for candidates")
         pairs = contents.across(_candidates(generation, contents, tier))
@@ -292,10 +296,18 @@ class _Verifier:
         found: Every pair that was compared, the lesser first.
     """
 
-    def __init__(self, contents: _Contents, decided: Decisions, tier: str, max_pixels: int) -> None:
+    def __init__(
+        self,
+        contents: _Contents,
+        decided: Decisions,
+        tier: str,
+        max_pixels: int,
+        known: dict[tuple[str, str], Comparison],
+    ) -> None:
         self._contents, self._decided, self._tier, self._max_pixels = contents, decided, tier, max_pixels
         self._looks: OrderedDict[int, Look | None] = OrderedDict()
         self._digests: dict[int, bytes] = {}
+        self._known = known
         self.found: dict[tuple[int, int], Comparison] = {}
 
     @property
@@ -309,7 +321,7 @@ class _Verifier:
 
     def verify(self, pairs: Pairs, progress: Callable[[str], None]) -> None:
         """Compare pairs, those that hang together one after the other, so that their pictures are read once."""
-        pairs = self._not_apart(pairs)
+        pairs = self._unknown(self._not_apart(pairs))
         if not len(pairs):
             return
         size = len(self._contents)
@@ -320,7 +332,8 @@ class _Verifier:
             for first in range(0, len(pairs), _AT_ONCE):
                 some = [(int(i), int(j)) for i, j in pairs[first : first + _AT_ONCE]]
                 self._load(sorted({i for pair in some for i in pair}), pool)
-                self.found.update(zip(some, pool.map(self._compared, some), strict=True))
+                for pair, found in zip(some, pool.map(self._compared, some), strict=True):
+                    self._note(pair, found)
                 if first % (32 * _AT_ONCE) == 0:
                     progress(f"comparing {len(pairs)} pairs of images: {first} done")
 
@@ -331,14 +344,36 @@ class _Verifier:
         apart = [self._decided.are_apart(str(names[i]), str(names[j])) for i, j in pairs]
         return pairs[~np.array(apart, np.bool_)]
 
+    def _unknown(self, pairs: Pairs) -> Pairs:
+        """The pairs of which it was not found out earlier whether they hold; the others are noted as found."""
+        if not self._known:
+            return pairs
+        earlier = [self._known.get(self._names((int(i), int(j)))) for i, j in pairs]
+        self.found |= {
+            (int(i), int(j)): found for (i, j), found in zip(pairs, earlier, strict=True) if found is not None
+        }
+        return pairs[np.array([found is None for found in earlier], np.bool_)]
+
+    def _names(self, pair: tuple[int, int]) -> tuple[str, str]:
+        return str(self._contents.names[pair[0]]), str(self._contents.names[pair[1]])
+
+    def _note(self, pair: tuple[int, int], found: Comparison) -> None:
+        self.found[pair] = found
+        if all(self._looks.get(i) is not None for i in pair):  # else a file could not be read, and may be again
+            self._known[self._names(pair)] = found if found.holds(self._tier) else DIFFERENT
+
     def holds(self, i: int, j: int) -> bool:
         """Whether a pair does; one that was no candidate is compared now."""
         if (i, j) not in self.found:
             names = self._contents.names
             if self._decided.are_apart(str(names[i]), str(names[j])):
                 return False
-            self._load([i, j])
-            self.found[i, j] = self._compared((i, j))
+            earlier = self._known.get(self._names((i, j)))
+            if earlier is not None:
+                self.found[i, j] = earlier
+            else:
+                self._load([i, j])
+                self._note((i, j), self._compared((i, j)))
         return self.found[i, j].holds(self._tier)
 
     def _load(self, wanted: Sequence[int], pool: ThreadPoolExecutor | None = None) -> None:

@@ -105,6 +105,10 @@ class MovePlan:
                     moves.setdefault(copy.path, move)
         return cls(tuple(moves.values()), found.roots, found.tier, found.keep)
 
+    def to_json(self) -> str:
+        """The plan as it is written."""
+        return json.dumps({"format": _FORMAT, **asdict(self)}, indent=1, ensure_ascii=False)
+
     def save(self, path: Path) -> None:
         """Write the plan to a new file.
 
@@ -113,7 +117,7 @@ class MovePlan:
         """
         try:
             with path.open("x", encoding="utf-8") as file:
-                json.dump({"format": _FORMAT, **asdict(self)}, file, indent=1, ensure_ascii=False)
+                file.write(self.to_json())
         except FileExistsError:
             raise BadPlan(f"{path} is there already; give the plan another name") from None
         except OSError as error:

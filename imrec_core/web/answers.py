@@ -1,24 +1,10 @@
-"""What a server says: the shape of every answer, and of what it refuses."""
+"""The shape of every answer, for the description of the API."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
-from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
-from starlette.responses import Response
-
-from imrec_core.errors import (
-    DeclarationError,
-    ImageError,
-    ImrecError,
-    LakeError,
-    QueryError,
-    StaleIndex,
-)
 
 
 class Error(BaseModel):
@@ -26,56 +12,6 @@ class Error(BaseModel):
 
     error: str
     kind: str
-
-
-class Refused(Exception):
-    """A request that is not answered.
-
-    Args:
-        status: Of HTTP.
-        kind: Name of the error.
-        words: What was found, what was expected, what to do.
-    """
-
-    def __init__(self, status: int, kind: str, words: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(words)
-        self.status, self.kind, self.words, self.headers = status, kind, words, dict(headers or {})
-
-    def response(self) -> Response:
-        return answer({"error": self.words, "kind": self.kind}, status=self.status, headers=self.headers)
-
-
-def refused(error: ImrecError, words: str) -> Refused:
-    """An error of the core as a server says it, in words without paths of the server."""
-    kind = type(error).__name__
-    if isinstance(error, StaleIndex):
-        return Refused(409, kind, words)
-    if isinstance(error, QueryError | DeclarationError | ImageError):
-        return Refused(400, kind, words)
-    return Refused(503, kind, words, {"Retry-After": "10"} if isinstance(error, LakeError) else {})
-
-
-def answer(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Plain data as JSON; numbers that JSON lacks are null."""
-    try:
-        text = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    except (ValueError, TypeError):
-        text = json.dumps(_plain(content), allow_nan=False, separators=(",", ":"))
-    return Response(text.encode(), status, dict(headers or {}), "application/json")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _plain(of) for name, of in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(of) for of in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, date | datetime):
-        return value.isoformat()
-    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 # -- searching ----------------------------------------------------------------------------------------------
@@ -210,3 +146,224 @@ class Health(BaseModel):
     generation: str
     rows: int
     age_seconds: float
+
+
+# -- duplicates ---------------------------------------------------------------------------------------------
+
+
+class CopyInGroup(BaseModel):
+    """One file of a group; the first of a group is kept."""
+
+    image_id: str
+    source: str
+    path: str
+    content_hash: str
+    width: int
+    height: int
+    byte_size: int
+    mtime_ns: int
+    is_kept: bool
+
+
+class PairInGroup(BaseModel):
+    """Two contents of a group, and what verified them."""
+
+    contents: tuple[str, str]
+    tier: str
+    agreement: float
+    how: str
+
+
+class GroupFound(BaseModel):
+    """Files that are copies of each other."""
+
+    tier: str
+    copies: list[CopyInGroup]
+    pairs: list[PairInGroup]
+
+
+class DecisionCounts(BaseModel):
+    """How many contents are always kept, and how many pairs are no duplicates."""
+
+    keep: int
+    apart: int
+
+
+class Decided(BaseModel):
+    """What is decided by now."""
+
+    decisions: DecisionCounts
+
+
+class DuplicateGroups(BaseModel):
+    """A page of groups, or that they are still looked for."""
+
+    state: Literal["ready", "running"]
+    progress: str
+    generation: str
+    total: int
+    groups: list[GroupFound]
+    next: str | None = Field(description="Cursor of the next page.")
+    left_out: list[str] = Field(description="Files that are gone, changed or unreadable; a hundred at most.")
+    decisions: DecisionCounts
+
+
+# -- status -------------------------------------------------------------------------------------------------
+
+
+class SourceStatus(BaseModel):
+    """A source, with its shards that are up to date and those that are not."""
+
+    name: str
+    reachable: bool
+    images: int
+    shards: int
+    fresh: int
+    stale: int
+
+
+class FeatureState(BaseModel):
+    """How many shards have a feature, and why others lack it."""
+
+    name: str
+    fresh: int
+    stale: int
+    why: str
+
+
+class Reason(BaseModel):
+    """Why images failed, with some of them."""
+
+    error: str
+    count: int
+    examples: list[str]
+
+
+class Failures(BaseModel):
+    """Images that cannot be read or decoded."""
+
+    total: int
+    reasons: list[Reason]
+
+
+class Run(BaseModel):
+    """Something that was done in the lake; `stages` are seconds."""
+
+    when: str | None
+    kind: str | None
+    what: str | None
+    seconds: float | None
+    rows: int | None
+    stages: dict[str, float | None]
+
+
+class Status(BaseModel):
+    """The state of the lake."""
+
+    generation: str
+    built: str
+    rows: int
+    sources: list[SourceStatus]
+    features: list[FeatureState]
+    failures: Failures
+    runs: list[Run]
+    maps: list[str]
+
+
+# -- explaining ---------------------------------------------------------------------------------------------
+
+
+class QuerySize(BaseModel):
+    """The picture of a query, at full size; `entry` counts the likes from 0."""
+
+    width: int
+    height: int
+    entry: int
+
+
+class HitSize(BaseModel):
+    """The picture of a hit, at full size."""
+
+    width: int
+    height: int
+
+
+class ColourShared(BaseModel):
+    """A colour that both pictures have much of, and its share of each."""
+
+    rgb: tuple[int, int, int]
+    in_query: float
+    in_hit: float
+
+
+class Explanation(BaseModel):
+    """Why a hit is one; rank, score and parts are missing where it is none of the hits asked for."""
+
+    rank: int | None
+    score: float | None
+    parts: dict[str, PartOfHit]
+    query: QuerySize | None
+    hit: HitSize
+    alike: int
+    mirrored: bool
+    points: list[tuple[float, float, float, float]] = Field(description="x and y in the query, then in the hit.")
+    colours: list[ColourShared]
+
+
+# -- maps ---------------------------------------------------------------------------------------------------
+
+
+class MapListed(BaseModel):
+    """A map; `is_current` where it is of the generation in use."""
+
+    name: str
+    feature: str
+    method: str
+    rows: int
+    clusters: int
+    generation: str
+    is_current: bool
+
+
+class Maps(BaseModel):
+    """The maps of a lake, and what they can be coloured by."""
+
+    maps: list[MapListed]
+    colours: list[str]
+
+
+class ClusterOnMap(BaseModel):
+    """Pictures that lie together; `image_id` is the one in their midst."""
+
+    cluster: int
+    size: int
+    x: float
+    y: float
+    image_id: str
+
+
+class MapPoints(BaseModel):
+    """Where images lie; arrays are base64 of little-endian numbers."""
+
+    name: str
+    feature: str
+    method: str
+    generation: str
+    count: int
+    x: str = Field(description="float32")
+    y: str = Field(description="float32")
+    cluster: str = Field(description="int32; -1 for none")
+    ids: str = Field(description="uint64, whose 16 hex digits are the image_id")
+    clusters: list[ClusterOnMap]
+
+
+class MapColours(BaseModel):
+    """What the images of a map are coloured by, in its order: `codes` of `labels`, or `values`."""
+
+    by: str
+    kind: Literal["category", "number", "date"]
+    labels: list[str]
+    codes: str | None = Field(description="uint8")
+    values: str | None = Field(description="float32; NaN where it is not known; dates in days since 1970")
+    low: float | None
+    high: float | None

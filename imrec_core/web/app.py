@@ -19,12 +19,13 @@ from starlette.responses import FileResponse, Response
 
 from imrec_core.errors import ImrecError, MissingDependency
 from imrec_core.lake import Lake
-from imrec_core.web import looking, pictures, searching
-from imrec_core.web.answers import Refused, refused
+from imrec_core.web import duplicates, explaining, looking, maps, pictures, searching, status
 from imrec_core.web.asking import Asked, Explained, in_words
+from imrec_core.web.duplicates import Decision
 from imrec_core.web.gate import Gone
 from imrec_core.web.guard import HEADERS, Guard
 from imrec_core.web.limits import Limits
+from imrec_core.web.replies import Refused, refused
 from imrec_core.web.serving import Serving
 
 log = logging.getLogger(__name__)
@@ -65,8 +66,8 @@ def create_app(
         redoc_url=None,
     )
     app.add_middleware(Guard, token=token, hosts=hosts, limits=limits)
-    for routes in (searching.routes, looking.routes, pictures.routes):
-        app.include_router(routes(serving))
+    for module in (searching, explaining, looking, pictures, duplicates, status, maps):
+        app.include_router(module.routes(serving))
     _add_errors(app, serving)
     _add_files(app)
     _describe(app)
@@ -147,7 +148,7 @@ def _describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             description = made()
             schemas = description.setdefault("components", {}).setdefault("schemas", {})
-            for kind in (Asked, Explained):
+            for kind in (Asked, Explained, Decision):
                 schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update(schema.pop("$defs", {}))
                 schemas[kind.__name__] = schema

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from imrec_core.web.answers import Refused
+from imrec_core.web.replies import Refused
 
 T = TypeVar("T")
 

@@ -15,8 +15,9 @@ from imrec_core.duplicates.decisions import load_decisions
 from imrec_core.errors import ImrecError
 from imrec_core.generation import Generation
 from imrec_core.mixes import MIXES, mix_weights
-from imrec_core.web.answers import Features, Health, ImageKnown, answer
+from imrec_core.web.answers import Features, Health, ImageKnown
 from imrec_core.web.limits import MOST_FILES, MOST_HITS
+from imrec_core.web.replies import answer
 from imrec_core.web.serving import ImageKey, Serving, why_not
 
 _MOST_VALUES = 20

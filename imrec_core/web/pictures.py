@@ -1,14 +1,11 @@
 """Pictures over HTTP: small ones, and the files themselves.
 
-A file is found by its id alone, in the generation, and only if it lies inside of a source once all links are followed.
 What is sent has the content that the lake knows: what was put in its place since is not shown.
 """
 
 from __future__ import annotations
 
-import os
 from enum import IntEnum
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,16 +15,15 @@ from starlette.responses import Response
 
 from imrec_core.decode import WELL_KNOWN, decode
 from imrec_core.errors import ImageError
-from imrec_core.generation import Generation
-from imrec_core.storage import AnyPath, fingerprint
+from imrec_core.storage import fingerprint
 from imrec_core.thumbnails import SIDES, contents, encoded, kept_thumbnail, thumbnail
-from imrec_core.web.answers import Refused
+from imrec_core.web.files import facts_of, place_of
 from imrec_core.web.guard import PICTURE_POLICY
+from imrec_core.web.replies import Refused
 from imrec_core.web.serving import ImageKey, Serving, UploadKey, why_not
 
 _LONGEST = 4096  # pixels of a picture that is converted for the browser
 _FOR_A_WHILE = "private, max-age=300"
-_COLUMNS = ("source", "path", "content_hash", "byte_size", "mtime_ns")
 
 Size = IntEnum("Size", {f"SIDE_{side}": side for side in SIDES})  # type: ignore[misc]
 _MIDDLE = Size(320)
@@ -76,8 +72,8 @@ def _thumb_of_upload(request: Request, serving: Serving, upload: str, size: int)
 
 
 def _thumb(request: Request, serving: Serving, image_id: str, size: int) -> Response:
-    facts = _facts(serving, image_id)
-    path, content = _place(serving, facts), facts["content_hash"]
+    facts = facts_of(serving, image_id)
+    path, content = place_of(serving, facts), facts["content_hash"]
     tag = f"{content}-{size}"
     try:
         if fingerprint(path) != (facts["byte_size"], facts["mtime_ns"]):
@@ -91,9 +87,9 @@ def _thumb(request: Request, serving: Serving, image_id: str, size: int) -> Resp
 
 
 def _image(request: Request, serving: Serving, image_id: str) -> Response:
-    facts = _facts(serving, image_id)
+    facts = facts_of(serving, image_id)
     try:
-        data = contents(_place(serving, facts), facts["content_hash"])
+        data = contents(place_of(serving, facts), facts["content_hash"])
         kind = _kind(data)
         if kind is None:
             max_pixels = serving.lake.settings().max_pixels
@@ -104,37 +100,6 @@ def _image(request: Request, serving: Serving, image_id: str) -> Response:
     tag = facts["content_hash"]
     name = disposition(facts["path"].rpartition("/")[2])
     return _picture(tag) if _is_known(request, tag) else _picture(tag, data, kind, {"Content-Disposition": name})
-
-
-def _facts(serving: Serving, image_id: str) -> dict[str, Any]:
-    generation = serving.generation
-    row = serving.row_of(generation, image_id)
-    return {name: column[row].as_py() for name, column in _columns(generation).items()}
-
-
-def _columns(generation: Generation) -> dict[str, Any]:
-    table = generation.columns(*_COLUMNS)
-    return {name: table[name] for name in _COLUMNS}
-
-
-def _place(serving: Serving, facts: dict[str, Any]) -> AnyPath:
-    """Where the file of an image lies.
-
-    Raises:
-        Refused: 404, in no source once links are followed.
-    """
-    roots = serving.lake.settings().sources
-    root = roots.get(facts["source"])
-    if root is None:
-        raise Refused(404, "UnknownImage", f"source {facts['source']} is not in this lake any more")
-    path: AnyPath = root / facts["path"]
-    if isinstance(path, Path):
-        real = os.path.realpath(path)
-        inside = (os.path.realpath(of) for of in roots.values() if isinstance(of, Path))
-        if not any(os.path.commonpath([real, folder]) == folder for folder in inside):
-            raise Refused(404, "UnknownImage", "the file is a link that leads out of the sources of this lake")
-        return Path(real)
-    return path
 
 
 def _missing(error: ImageError) -> Refused:

@@ -20,9 +20,10 @@ from imrec_core.queries import ImageId, Kept
 from imrec_core.queries import Query as Asking
 from imrec_core.search import kept_rows
 from imrec_core.text import Text
-from imrec_core.web.answers import Refused, SearchAnswer, answer
+from imrec_core.web.answers import SearchAnswer
 from imrec_core.web.asking import Asked, Entry, Name, Sql, parsed
 from imrec_core.web.limits import MOST_FILES, MOST_HITS, MOST_REACH
+from imrec_core.web.replies import Refused, answer
 from imrec_core.web.serving import ImageKey, Serving, why_not
 from imrec_core.web.uploads import read_form
 
@@ -161,7 +162,7 @@ def _searched(
     serving: Serving, asked: Asked, likes: list[tuple[Asking, float]], unlikes: list[tuple[Asking, float]]
 ) -> dict[str, Any]:
     wanted = asked.offset + asked.k
-    among = serving.among(asked.within)
+    among = serving.layouts.inside(asked.within)
     for _ in range(_TRIES):
         generation = serving.generation
         hits = serving.recommender.search(
@@ -197,7 +198,7 @@ def _searched(
 
 def _browsed(serving: Serving, asked: Asked) -> dict[str, Any]:
     generation = serving.generation
-    kept = kept_rows(generation, asked.where, serving.among(asked.within))
+    kept = kept_rows(generation, asked.where, serving.layouts.inside(asked.within))
     rows = generation.filter.ordered(asked.order_by, kept)
     if asked.distinct == "content":
         content = generation.columns("content_hash")["content_hash"].take(rows).to_numpy()

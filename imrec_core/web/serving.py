@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
-import numpy as np
 from fastapi import Path
-from numpy.typing import NDArray
 from starlette.requests import Request
 
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
 from imrec_core.search import Recommender
-from imrec_core.web.answers import Error, Refused
-from imrec_core.web.asking import Within
+from imrec_core.web.answers import Error
+from imrec_core.web.finding import Finding
 from imrec_core.web.gate import Gate
+from imrec_core.web.layouts import Layouts
 from imrec_core.web.limits import Limits
+from imrec_core.web.replies import Refused
 from imrec_core.web.uploads import Uploads
 
 T = TypeVar("T")
@@ -51,6 +51,8 @@ class Serving:
         self.lake, self.limits = lake, limits
         self.recommender = Recommender(lake)
         self.uploads = Uploads(limits)
+        self.finding = Finding(lake)
+        self.layouts = Layouts(lake)
         self._searches = Gate("search", limits.at_work, limits.searches_waiting)
         self._pictures = Gate("picture", limits.at_work, limits.pictures_waiting)
 
@@ -77,16 +79,6 @@ class Serving:
             raise Refused(404, "UnknownImage", f"no image {image_id} in generation {generation.id}")
         return row
 
-    def among(self, within: Within | None) -> NDArray[np.uint64] | None:
-        """The images in a part of a map, as the numbers that their ids spell; None for all.
-
-        Raises:
-            Refused: 404, there is no such map.
-        """
-        if within is None:
-            return None
-        raise Refused(404, "UnknownName", f"there is no map {within.map!r}; make one with: imrec map")
-
     def without_paths(self, words: str) -> str:
         """Words of an error in which no place of this machine is named."""
         known = {str(root): name for name, root in self.lake.settings().sources.items()} | {str(self.lake.root): "lake"}
@@ -98,3 +90,4 @@ class Serving:
         """Let the threads end."""
         self._searches.close()
         self._pictures.close()
+        self.finding.close()

@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from imrec_core.queries import Kept
-from imrec_core.web.answers import Refused
 from imrec_core.web.limits import MOST_FILES, Limits
+from imrec_core.web.replies import Refused
 
 _EXPECTED = f"expected 1 to {MOST_FILES} files `images`, and at most one text `request`"
 _MOST_FIELDS = 4

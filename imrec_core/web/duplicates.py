@@ -1,0 +1,153 @@
+"""Duplicates over HTTP: groups, decisions, and the plan of what to move. Nothing is moved here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from imrec_core.duplicates import Duplicates
+from imrec_core.duplicates.decisions import Decisions, decide, load_decisions
+from imrec_core.duplicates.groups import Group
+from imrec_core.duplicates.move_plan import MovePlan
+from imrec_core.web.answers import Decided, DuplicateGroups
+from imrec_core.web.asking import Name, parsed
+from imrec_core.web.replies import Refused, answer
+from imrec_core.web.serving import Serving, why_not
+
+Tier = Literal["identical", "same_pixels", "near", "edited"]
+Rule = Annotated[Name, Query(description="What stays of a group: largest, oldest or source:NAME.")]
+
+_CURSOR = re.compile(r"([\w.+-]{1,100})~(\d{1,9})")
+_MOST_LEFT_OUT = 100
+
+
+class Decision(BaseModel):
+    """What a person decided: `keep` of one image, `not_duplicates` of two; `undo_…` takes back that decision alone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["keep", "not_duplicates", "undo_keep", "undo_not_duplicates"]
+    images: list[Annotated[str, Field(pattern="^[0-9a-f]{16}$")]] = Field(min_length=1, max_length=2)
+
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Decision"}}},
+    }
+}
+
+
+def routes(serving: Serving) -> APIRouter:
+    """Copies of each other, and what is to be done with them."""
+    router = APIRouter(tags=["duplicates"])
+
+    @router.get("/api/duplicates", response_model=DuplicateGroups, responses=why_not(400, 409, 410))
+    async def duplicates(
+        request: Request,
+        cursor: Annotated[str | None, Query(max_length=120)] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        tier: Tier = "near",
+        keep: Rule = "largest",
+    ) -> Response:
+        """Groups of images that are copies of each other; while they are looked for, ask again after a second."""
+        return answer(await serving.searched(request, lambda: _page(serving, cursor, limit, tier, keep)))
+
+    @router.get(
+        "/api/duplicates/plan",
+        responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **why_not(400, 409)},
+    )
+    async def plan(request: Request, tier: Tier = "near", keep: Rule = "largest") -> Response:
+        """The file that `imrec duplicates --apply` carries out, with the places of the files."""
+        return await serving.searched(request, lambda: _plan(serving, tier, keep))
+
+    @router.post("/api/decisions", response_model=Decided, responses=why_not(400, 404), openapi_extra=_BODY)
+    async def decisions(request: Request) -> Response:
+        """Note a decision, or take one back."""
+        decision = parsed(Decision, await request.body())
+        return answer(await serving.searched(request, lambda: {"decisions": _decide(serving, decision)}))
+
+    return router
+
+
+def _page(serving: Serving, cursor: str | None, limit: int, tier: str, keep: str) -> dict[str, Any]:
+    generation = serving.generation.id
+    first = _first(cursor, generation)
+    found = serving.finding.found(generation, tier, keep)
+    said = {"generation": generation, "decisions": _counts(load_decisions(serving.lake))}
+    if isinstance(found, str):
+        nothing = {"total": 0, "groups": [], "next": None, "left_out": []}
+        return {"state": "running", "progress": found, **nothing, **said}
+    end = first + limit
+    return {
+        "state": "ready",
+        "progress": "",
+        "total": len(found),
+        "groups": [_group(group) for group in found.groups[first:end]],
+        "next": f"{generation}~{end}" if end < len(found) else None,
+        "left_out": [_below(found, path) for path in found.left_out[:_MOST_LEFT_OUT]],
+        **said,
+    }
+
+
+def _first(cursor: str | None, generation: str) -> int:
+    """Where a page begins.
+
+    Raises:
+        Refused: It is no cursor, or one of an older generation.
+    """
+    if cursor is None:
+        return 0
+    parts = _CURSOR.fullmatch(cursor)
+    if parts is None:
+        raise Refused(400, "BadCursor", f"{cursor!r} is no cursor; take `next` of the page before")
+    if parts[1] != generation:
+        words = f"the cursor is of generation {parts[1]}, and {generation} is in use by now; begin again without one"
+        raise Refused(410, "StaleCursor", words)
+    return int(parts[2])
+
+
+def _group(group: Group) -> dict[str, Any]:
+    copies = [{**asdict(copy), "path": copy.below} for copy in group.copies]
+    for copy in copies:
+        del copy["below"]
+    return {"tier": group.tier, "copies": copies, "pairs": [asdict(pair) for pair in group.pairs]}
+
+
+def _below(found: Duplicates, path: str) -> str:
+    """A file's place from the name of its source on."""
+    for name, root in found.roots.items():
+        if path.startswith(root):
+            return f"{name}/{path.removeprefix(root).lstrip('/')}"
+    return path.rpartition("/")[2]
+
+
+def _plan(serving: Serving, tier: str, keep: str) -> Response:
+    found = serving.finding.found(serving.generation.id, tier, keep)
+    if isinstance(found, str):
+        raise Refused(503, "Running", f"duplicates are still looked for: {found}", {"Retry-After": "2"})
+    named = {"Content-Disposition": f'attachment; filename="imrec-plan-{tier}.json"'}
+    return Response(MovePlan.of(found).to_json().encode(), media_type="application/json", headers=named)
+
+
+def _decide(serving: Serving, decision: Decision) -> dict[str, int]:
+    generation = serving.generation
+    rows = [serving.row_of(generation, image) for image in decision.images]
+    contents = generation.columns("content_hash")["content_hash"].take(rows).to_pylist()
+    undo = decision.action.startswith("undo_")
+    wanted = 1 if decision.action.endswith("keep") else 2
+    if len(contents) != wanted:
+        raise Refused(422, "BadRequest", f"{decision.action} is about {wanted} images; {len(contents)} are given")
+    if wanted == 1:
+        return _counts(decide(serving.lake, keep=contents[0], undo=undo))
+    return _counts(decide(serving.lake, apart=(contents[0], contents[1]), undo=undo))
+
+
+def _counts(decided: Decisions) -> dict[str, int]:
+    return {"keep": len(decided.keep), "apart": len(decided.not_duplicate)}

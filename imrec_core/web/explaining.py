@@ -1,0 +1,115 @@
+"""Why a hit is one, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from imrec_core.errors import ImageError
+from imrec_core.explain import Explanation, Seen, best_of, explanation_of
+from imrec_core.queries import Kept
+from imrec_core.thumbnails import contents
+from imrec_core.web import answers
+from imrec_core.web.asking import Asked, Entry, Explained
+from imrec_core.web.files import facts_of, place_of
+from imrec_core.web.limits import MOST_HITS
+from imrec_core.web.replies import Refused, answer
+from imrec_core.web.searching import body_of, found, read_asked
+from imrec_core.web.serving import Serving, why_not
+
+_MOST_LIKES = 16  # that are looked at
+_MOST_POINTS = 200
+
+
+def routes(serving: Serving) -> APIRouter:
+    """What a hit and a query share."""
+    router = APIRouter(tags=["search"])
+
+    @router.post(
+        "/api/explain",
+        response_model=answers.Explanation,
+        responses=why_not(400, 404, 409, 410),
+        openapi_extra=body_of(Explained),
+    )
+    async def explain(request: Request) -> Response:
+        """The keypoints and colours that a hit shares with the query that is most like it, and its parts."""
+        asked, sent = await read_asked(request, serving, Explained)
+        return answer(await serving.searched(request, lambda: _explained(serving, asked, sent)))
+
+    return router
+
+
+def _explained(serving: Serving, asked: Explained, sent: Sequence[Kept]) -> dict[str, Any]:
+    facts = facts_of(serving, asked.hit)
+    hit = _hit(serving, asked, sent)
+    try:
+        shown = _of_lake(serving, facts)
+    except ImageError as error:
+        raise Refused(404, type(error).__name__, f"there is no picture to show: {error}") from error
+    entries, pictures = _likes(serving, asked.like[:_MOST_LIKES], sent)
+    which, why = best_of(pictures, shown) if pictures else (0, explanation_of(None, shown))
+    return {
+        "rank": hit["rank"] if hit else None,
+        "score": hit["score"] if hit else None,
+        "parts": hit["parts"] if hit else {},
+        "query": _query(why, entries[which]) if pictures else None,
+        **_shared(why),
+    }
+
+
+def _hit(serving: Serving, asked: Explained, sent: Sequence[Kept]) -> dict[str, Any] | None:
+    """The hit as the search gives it, as far down as was looked."""
+    if not asked.like and not asked.unlike:
+        return None
+    said = asked.model_dump(exclude={"hit", "offset"}) | {"k": min(asked.offset + asked.k, MOST_HITS)}
+    search = Asked.model_validate(said)
+    return next((hit for hit in found(serving, search, sent)["hits"] if hit["image_id"] == asked.hit), None)
+
+
+def _likes(serving: Serving, likes: Sequence[Entry], sent: Sequence[Kept]) -> tuple[list[int], list[Seen]]:
+    """The likes that can be shown, each with its place among all."""
+    entries, pictures = [], []
+    for i, like in enumerate(likes):
+        seen = _seen(serving, like, sent)
+        if seen is not None:
+            entries.append(i)
+            pictures.append(seen)
+    return entries, pictures
+
+
+def _seen(serving: Serving, like: Entry, sent: Sequence[Kept]) -> Seen | None:
+    """The picture of a like; None for words, and for a file that is gone by now."""
+    if like.image_id is not None:
+        facts = facts_of(serving, like.image_id)
+        try:
+            return _of_lake(serving, facts)
+        except (ImageError, Refused):
+            return None
+    kept = sent[like.file] if like.file is not None else serving.uploads.find(like.upload) if like.upload else None
+    return None if kept is None else Seen.of_bytes(kept.data, max_pixels=kept.max_pixels)
+
+
+def _of_lake(serving: Serving, facts: dict[str, Any]) -> Seen:
+    data = contents(place_of(serving, facts), facts["content_hash"])
+    return Seen.of_bytes(data, max_pixels=serving.lake.settings().max_pixels)
+
+
+def _query(why: Explanation, entry: int) -> dict[str, int] | None:
+    return None if why.query is None else {"width": why.query.width, "height": why.query.height, "entry": entry}
+
+
+def _shared(why: Explanation) -> dict[str, Any]:
+    points = zip(why.query_points.tolist(), why.hit_points.tolist(), strict=True)
+    return {
+        "hit": {"width": why.hit.width, "height": why.hit.height},
+        "alike": why.alike,
+        "mirrored": why.is_mirrored,
+        "points": [[round(v, 1) for v in (*query, *hit)] for query, hit in points][:_MOST_POINTS],
+        "colours": [
+            {"rgb": list(c.rgb), "in_query": round(c.in_query, 4), "in_hit": round(c.in_hit, 4)} for c in why.colours
+        ],
+    }

@@ -105,17 +105,11 @@ LAYERS = (
     ("export.parts",),  # Parquet and CSV
     ("export.faiss", "export.lance", "export.qdrant"),
     ("search", "status", "docs", "evaluate"),  # what is asked of a lake, and of the declarations
-<<<<<<< HEAD
     ("export", "plots.of_lake"),
     ("plots",),
-    ("web.limits", "web.answers"),  # what a server takes; what it says
-    ("web.asking", "web.guard", "web.gate", "web.uploads"),  # who gets in; how many at a time; pictures that were sent
-=======
-    ("export",),
     ("web.limits", "web.answers", "web.replies"),  # what a server takes; what it says, and how
     ("web.asking", "web.guard", "web.gate"),  # what may be asked; who gets in; how many at a time
     ("web.finding", "web.layouts", "web.uploads"),  # duplicates, in the background; open maps; pictures that were sent
->>>>>>> 77b4f42 (Serve duplicates, status, maps and explanations; add imrec serve)
     ("web.serving",),  # what the routes share
     ("web.duplicates", "web.files", "web.looking", "web.maps", "web.searching", "web.status"),  # routes
     ("web.explaining", "web.pictures"),  # routes that read files of images

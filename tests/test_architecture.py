@@ -92,7 +92,7 @@ LAYERS = (
     ),  # how much graphs find; how good answers are, by copies, by pairs
     ("plots.confusion",),
     ("tuning", "fusion_judged"),  # weights that make them better; which fusion does
-    ("explore.points", "explore.maps"),  # vectors as points; maps as files
+    ("explore.points", "explore.maps", "explore.thumbnails"),  # vectors as points; maps as files; small pictures
     ("explore.nearest",),  # who is near whom
     ("explore.layout",),  # where each lies
     ("explore.clusters",),  # what lies together
@@ -103,7 +103,9 @@ LAYERS = (
     ("export.spaces", "export.folder"),  # how other tools hold vectors; what a folder of an export holds
     ("export.selection",),  # what is exported, block by block
     ("export.parts",),  # Parquet and CSV
-    ("export.faiss", "export.lance", "export.qdrant"),
+    ("export.faiss", "export.lance", "export.qdrant", "export.report", "export.pictures", "export.shown"),
+    ("export.projector", "export.atlas", "export.graphml"),  # what viewers read
+    ("export.viewers",),
     ("search", "status", "docs", "evaluate"),  # what is asked of a lake, and of the declarations
     ("export", "plots.of_lake"),
     ("plots",),

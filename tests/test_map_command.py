@@ -10,7 +10,8 @@ from PIL import Image
 
 from imrec_core import Lake
 from imrec_core.explore import METHODS, Cluster, open_map
-from imrec_core.explore.picture import draw_map, thumbnail
+from imrec_core.explore.picture import draw_map
+from imrec_core.explore.thumbnails import thumbnail
 from imrec_core.generation import open_generation
 from imrec_dagster import mapping
 from tests import toy

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,26 @@ class Browser:
         """A problem that contains this is expected: `" 400 "`, the path of a request."""
         self._allowed.append(part)
 
-    def open(self, address: str, *, size: dict[str, int] = DESKTOP, **options: Any) -> Any:
-        """A page of its own at an address; `options` as for a context of playwright, `color_scheme="dark"`."""
+    def open(
+        self,
+        address: str,
+        *,
+        size: dict[str, int] = DESKTOP,
+        before: Callable[[Any], object] = lambda page: None,
+        **options: Any,
+    ) -> Any:
+        """A page of its own at an address.
+
+        Args:
+            before: What is done with the page before it goes there, such as `page.route(...)`.
+            options: As for a context of playwright, `color_scheme="dark"`.
+        """
         context = self._chromium.new_context(viewport=size, **options)
         self._contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(10_000)
         self._watch(page, urlsplit(address).netloc)
+        before(page)
         page.goto(address)
         return page
 
@@ -122,10 +136,22 @@ def has_sideways_scroll(page: Any) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
 
+def until(page: Any, claim: str, seconds: float = 10.0) -> None:
+    """Wait until an expression of JavaScript is true; playwright's own way needs `eval`, which the page forbids.
+
+    Raises:
+        AssertionError: It never was.
+    """
+    last = time.monotonic() + seconds
+    while not page.evaluate(claim):
+        assert time.monotonic() < last, f"never true: {claim}"
+        page.wait_for_timeout(20)
+
+
 def first_paint(page: Any) -> float:
     """Seconds from the request of the page to the first thing that it showed."""
     paint = "performance.getEntriesByName('first-contentful-paint')[0]"
-    page.wait_for_function(paint)
+    until(page, f"Boolean({paint})")
     return float(page.evaluate(f"{paint}.startTime")) / 1000
 
 

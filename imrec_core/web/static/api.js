@@ -1,6 +1,6 @@
 /** Requests to the server. What goes wrong comes out as an `ApiError` in words that can be shown as they are. */
 
-const TRIES = 6; // of a request that the server is too busy for
+const TRIES = 5; // of a request that the server is too busy for
 
 /** A refusal: `status` as in HTTP (0: no answer at all), `kind` the class of the error. */
 export class ApiError extends Error {
@@ -34,7 +34,7 @@ async function ask(address, request, { signal, onBusy = () => {} } = {}) {
     const answer = await fetched(address, { ...request, signal });
     if (answer.ok) return answer.json();
     if (answer.status !== 503 || tried === TRIES) throw await refusal(answer);
-    const seconds = Math.min(Number(answer.headers.get("Retry-After")) || 1, 10);
+    const seconds = Math.min(Number(answer.headers.get("Retry-After")) || 1, 5);
     onBusy(seconds);
     await pause(seconds * 1000, signal);
   }

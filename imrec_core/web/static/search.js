@@ -1,9 +1,326 @@
-/** The view "Search". */
+/** The view "Search": what is asked for on the left, the pictures that answer it on the right. */
 
-import { element, fill } from "./dom.js";
+import { ApiError, features, isOvertaken } from "./api.js";
+import { openDetail } from "./detail.js";
+import { announce, counted, element, fill, isTyping, toast } from "./dom.js";
+import { makeFilter, makeOptions } from "./filter.js";
+import { makeGrid } from "./grid.js";
+import { navigate, setAddress } from "./router.js";
+import { addressOf, BLANK, currentSearch, keepSearch, searchOf } from "./state.js";
+import { added, makeTray, takeFiles } from "./tray.js";
+import { ask, fileEntry, filesOf, keepNames, tooMuch, withoutBadFiles } from "./uploads.js";
+import { makeWeights } from "./weights.js";
 
-export function mount(root) {
-  fill(root, element("h1", {}, "Search"));
+const PAGE = 60; // hits that are asked for at a time
+const DEEPEST = 10_000; // what the server looks at
+
+export const keys = [
+  ["← → ↑ ↓", "Move among the pictures"],
+  ["Enter", "Open the picture"],
+  ["m", "More like this"],
+  ["+", "Add to likes"],
+  ["-", "Less like this"],
+  ["/", "Go to the filter"],
+  ["← →", "In an open picture: previous, next"],
+];
+
+let view = null; // all that belongs to the view while it is mounted
+
+export async function mount(root, params) {
+  const mine = (view = { controller: new AbortController(), answer: null, detail: null, stop: [] });
+  const offered = await features().catch((error) => error);
+  if (view !== mine) return;
+  if (offered instanceof ApiError) return void fill(root, element("h1", { class: "unseen" }, "Search"), problem(offered.message, () => navigate(location.href)));
+  view.offered = offered;
+  build(root, offered);
+  view.stop.push(takeFiles(takePictures), listen("keydown", keyed), watchEnd());
+  update(params);
 }
 
-export function unmount() {}
+export function unmount() {
+  view?.controller.abort();
+  for (const stop of view?.stop ?? []) stop();
+  view?.detail?.close();
+  view = null;
+}
+
+/** Follow an address: its search, and the picture that it has open. */
+export function update(params) {
+  const search = searchOf(params);
+  const same = view.answer && addressOf({ ...search, open: null }) === addressOf({ ...currentSearch(), open: null });
+  if (same) {
+    keepSearch({ ...currentSearch(), open: search.open });
+    showOpened();
+  } else take(search);
+}
+
+function build(root, offered) {
+  const tray = makeTray({ onChange: (entries) => change(entries), onFiles: takePictures });
+  const weights = makeWeights(offered, (by, { sliding }) => change({ by }, { replace: sliding }));
+  const filter = makeFilter(offered.columns, (where) => where !== currentSearch().where && change({ where }));
+  const options = makeOptions(offered.columns, (chosen) => change(chosen));
+  const grid = makeGrid((hit) => addressOf({ ...currentSearch(), open: hit.image_id }), act);
+  const wide = matchMedia("(min-width: 860px)");
+  const settings = element("details", { class: "settings", open: wide.matches }, element("summary", {}, "Weights and filter"), weights.root, filter.root, options.root);
+  const panel = element("aside", { class: "panel", "aria-label": "What is asked for" }, words(offered), tray.root, settings);
+  const said = element("p", { class: "said", id: "said" }, " ");
+  const within = element("span", { class: "within" });
+  const message = element("div", { class: "message" });
+  const end = element("div", { class: "end", "aria-hidden": "true" });
+  const results = element("section", { class: "results", "aria-label": "Results" }, element("div", { class: "bar" }, said, within), message, grid.root, end);
+  fill(root, element("h1", { class: "unseen" }, "Search"), element("div", { class: "search" }, panel, results));
+  const fit = () => (settings.open = wide.matches);
+  wide.addEventListener("change", fit);
+  view.stop.push(() => wide.removeEventListener("change", fit));
+  Object.assign(view, { tray, weights, filter, options, grid, said, within, message, end, results });
+}
+
+/** The box for words, where a feature understands them. */
+function words(offered) {
+  const understands = offered.features.filter((feature) => feature.understands_text);
+  if (!understands.length) return null;
+  const box = element("input", { type: "search", id: "words", placeholder: "a red car on a beach", "aria-label": "Search by words", autocomplete: "off" });
+  const send = () => {
+    const text = box.value.trim();
+    if (!text) return;
+    box.value = "";
+    change(added(currentSearch(), "like", { text }));
+  };
+  box.addEventListener("keydown", (event) => event.key === "Enter" && send());
+  return element("div", { class: "words-box" }, box, element("button", { type: "button", onclick: send }, "Add"));
+}
+
+/** Search by what has changed; a step back leads to the search before, unless a slider is being moved. */
+function change(changed, { replace = false } = {}) {
+  const search = { ...currentSearch(), ...changed, open: null };
+  if (!filesOf(search).length) setAddress(addressOf(search), { replace });
+  take(search);
+}
+
+/** Show a search as the one that is asked, and ask it. */
+function take(search) {
+  keepSearch(search);
+  view.tray.show(search);
+  view.weights.show(search.by);
+  view.filter.show(search.where);
+  view.options.show(search);
+  showWithin(search.within);
+  run(search);
+}
+
+async function run(search) {
+  view.controller.abort();
+  const controller = (view.controller = new AbortController());
+  const mine = view;
+  mine.results.classList.add("busy");
+  mine.results.setAttribute("aria-busy", "true");
+  try {
+    const { answer, search: sent } = await ask(search, { k: PAGE, offset: 0 }, { signal: controller.signal, onBusy });
+    if (view !== mine || controller.signal.aborted) return;
+    if (filesOf(search).length) arrived(sent);
+    answered(answer);
+  } catch (error) {
+    if (!isOvertaken(error)) await failed(error, search);
+  } finally {
+    if (mine.controller === controller) {
+      mine.results.classList.remove("busy");
+      mine.results.removeAttribute("aria-busy");
+    }
+  }
+}
+
+/** Pictures have been sent: the address can name them from now on. */
+function arrived(search) {
+  keepSearch(search);
+  setAddress(addressOf(search));
+  view.tray.show(search);
+}
+
+function answered(answer) {
+  const { grid, filter, message } = view;
+  const hadFocus = grid.root.contains(document.activeElement) || view.detail?.isOpen();
+  noticeGeneration(answer.generation);
+  keepNames(answer.hits);
+  view.answer = answer;
+  view.reached = answer.hits.length;
+  filter.fail("");
+  grid.clear();
+  grid.append(answer.hits, answer.features);
+  fill(message, answer.hits.length ? null : nothing(answer));
+  summarise();
+  if (scrollY > 200) scrollTo({ top: 0 });
+  showOpened();
+  if (hadFocus && !currentSearch().open) grid.focus();
+  view.reach();
+}
+
+function summarise() {
+  const { answer, grid, said } = view;
+  const asked = answer.features.length > 0;
+  const count = `${grid.hits.size.toLocaleString("en")}${answer.more ? "+" : ""} ${asked ? (grid.hits.size === 1 ? "hit" : "hits") : grid.hits.size === 1 ? "picture" : "pictures"}`;
+  const cut = answer.cut ? `, ${answer.cut.toLocaleString("en")} too far` : "";
+  fill(said, element("strong", {}, count + cut), " ", element("span", { class: "soft small plan", title: answer.plan }, `${Math.max(1, Math.round(answer.seconds * 1000))} ms`));
+  announce(answer.no_good_match ? "No good match" : count + cut);
+}
+
+/** What stands in the place of hits. */
+function nothing({ no_good_match: isNone, cut }) {
+  const button = (label, changed) => element("button", { type: "button", onclick: () => change(changed) }, label);
+  if (isNone) {
+    const rate = currentSearch().max_false_match_rate;
+    return empty("No good match", `${counted(cut, "picture was compared", "pictures were compared")}; none is near enough for a false match rate of ${rate}.`, button("Show the nearest all the same", { max_false_match_rate: null }));
+  }
+  const { where, within } = currentSearch();
+  if (!where && !within) return empty("No pictures", "There is nothing in the lake that this could find.");
+  return empty("No picture passes the filter", where || "None lies in this area of the map.", button("Remove the filter", { where: "", within: null }));
+}
+
+function empty(title, words, ...more) {
+  return element("div", { class: "empty" }, element("h2", {}, title), element("p", {}, words), ...more);
+}
+
+function problem(words, again) {
+  return element("div", { class: "error", role: "alert" }, element("p", {}, words), element("button", { type: "button", onclick: again }, "Try again"));
+}
+
+async function failed(error, search) {
+  const mine = view;
+  if (error.kind === "BadFilter") {
+    mine.filter.fail(error.message);
+    fill(mine.said, "The filter cannot be used.");
+    announce(`The filter cannot be used: ${error.message}`);
+    return;
+  }
+  if (filesOf(search).length && error.status >= 400 && error.status < 500) {
+    const { search: rest, reasons } = await withoutBadFiles(search);
+    if (view !== mine || currentSearch() !== search) return;
+    if (reasons.length) {
+      take(rest);
+      for (const words of reasons) toast(words);
+      return;
+    }
+  }
+  mine.grid.clear();
+  mine.answer = null;
+  fill(mine.said, "No answer");
+  fill(mine.message, problem(error.message, () => run(currentSearch())));
+}
+
+function onBusy(seconds) {
+  if (view) fill(view.said, `The server is busy; trying again in ${counted(seconds, "second")} …`);
+  announce("The server is busy; trying again");
+}
+
+/** A generation that was published meanwhile answers from now on: what the lake offers may have changed. */
+async function noticeGeneration(generation) {
+  if (generation === view.offered.generation) return;
+  view.offered = { ...view.offered, generation };
+  toast("The lake has changed; this is the new one.");
+  await features({ anew: true });
+  document.dispatchEvent(new CustomEvent("imrec:generation"));
+}
+
+/** Load more hits before the end of the grid comes into sight. */
+function watchEnd() {
+  const seen = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && loadMore(), { rootMargin: "1200px" });
+  seen.observe(view.end);
+  view.reach = () => (seen.unobserve(view.end), seen.observe(view.end)); // looks again whether the end is near
+  return () => seen.disconnect();
+}
+
+async function loadMore() {
+  const { answer, controller, grid } = view;
+  if (!answer?.more || view.loading === answer || view.reached + PAGE > DEEPEST) return false;
+  const mine = view;
+  mine.loading = answer;
+  try {
+    const { answer: next } = await ask(currentSearch(), { k: PAGE, offset: mine.reached }, { signal: controller.signal, onBusy });
+    if (view !== mine || mine.answer !== answer) return false;
+    mine.reached += next.hits.length;
+    mine.answer = { ...answer, more: next.more && next.hits.length > 0 };
+    keepNames(next.hits);
+    grid.append(next.hits, answer.features);
+    summarise();
+    mine.reach();
+    return true;
+  } catch (error) {
+    if (!isOvertaken(error)) toast(error.message);
+    return false;
+  } finally {
+    mine.loading = null;
+  }
+}
+
+function takePictures(files, side) {
+  if (!files.length) return;
+  const search = currentSearch();
+  const wrong = tooMuch([...filesOf(search).map(({ file }) => file), ...files], view.offered.limits);
+  if (wrong) return toast(wrong);
+  change({ [side]: [...search[side], ...files.map(fileEntry)] });
+}
+
+function showWithin(within) {
+  const chip = within && element("button", { type: "button", class: "chip", title: "Search everywhere again", onclick: () => change({ within: null }) }, `Within an area of the map “${within.map}” ✕`);
+  fill(view.within, chip);
+}
+
+/** What a key or a button does with a picture. */
+function act(action, hit) {
+  if (action === "open") return open(hit.image_id);
+  const search = { ...currentSearch(), open: null };
+  if (action === "more") change({ ...search, like: [{ image_id: hit.image_id }], unlike: [], within: null });
+  else change(added(search, action, { image_id: hit.image_id }));
+}
+
+function open(imageId, { replace = false } = {}) {
+  keepSearch({ ...currentSearch(), open: imageId });
+  view.pushed = view.pushed || !replace;
+  setAddress(addressOf(currentSearch()), { replace });
+  showOpened();
+}
+
+/** Let the dialog show what the search has open: a picture, or nothing. */
+function showOpened() {
+  const { open: imageId } = currentSearch();
+  if (!imageId) {
+    view.pushed = false;
+    return view.detail?.close();
+  }
+  if (!view.detail?.isOpen()) view.detail = openDetail({ onAct: act, onStep: step, onClose: closed });
+  const ids = [...view.grid.hits.keys()];
+  const at = ids.indexOf(imageId);
+  const hit = view.grid.hits.get(imageId) ?? { image_id: imageId };
+  view.detail.show(hit, currentSearch(), view.answer.features, { first: at <= 0, last: at < 0 || (at === ids.length - 1 && !view.answer.more) });
+}
+
+async function step(by) {
+  const ids = () => [...view.grid.hits.keys()];
+  const at = ids().indexOf(currentSearch().open) + by;
+  if (at < 0 || (at >= ids().length && !(await loadMore()))) return;
+  if (ids()[at]) open(ids()[at], { replace: true });
+}
+
+/** The dialog is gone: the address says so, by a step back where one leads to the same search. */
+function closed() {
+  const search = currentSearch();
+  if (!view || !search.open) return;
+  keepSearch({ ...search, open: null });
+  view.grid.focus(search.open);
+  if (view.pushed) history.back();
+  else setAddress(addressOf(currentSearch()), { replace: true });
+  view.pushed = false;
+}
+
+function keyed(event) {
+  if (isTyping(event.target) || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/") view.filter.root.closest("details").open = true;
+  if (event.key === "/") view.filter.box.focus();
+  else if (event.key.startsWith("Arrow") && document.activeElement === document.body) view.grid.focus();
+  else return;
+  event.preventDefault();
+}
+
+function listen(name, act) {
+  document.addEventListener(name, act);
+  return () => document.removeEventListener(name, act);
+}

@@ -48,7 +48,7 @@ export function addressOf(search) {
     params.set("map", search.within.map);
     params.set("polygon", search.within.polygon.flat().map((number) => Number(number.toPrecision(6))).join(" "));
   }
-  return params.size ? `/?${params}` : "/";
+  return params.size ? `/?${String(params).replaceAll("%3A", ":")}` : "/";
 }
 
 /** The search of an address; what it does not say or says wrongly is as in `BLANK`. */

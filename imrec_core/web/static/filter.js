@@ -1,0 +1,130 @@
+/** The filter box, with the columns that it may name, and the other ways to choose among hits. */
+
+import { element, fill } from "./dom.js";
+
+const NUMBERS = /INT|DOUBLE|FLOAT|DECIMAL|REAL/i;
+const TIMES = /DATE|TIME/i;
+
+/** Make the box; `onChange(where)` hears a filter when it is entered. */
+export function makeFilter(columns, onChange) {
+  const box = element("input", {
+    id: "where", type: "text", list: "where-examples", placeholder: exampleOf(columns), autocomplete: "off", spellcheck: "false",
+    autocapitalize: "off", "aria-describedby": "where-error", "aria-keyshortcuts": "/", onchange: () => onChange(box.value.trim()),
+    onkeydown: (event) => event.key === "Enter" && onChange(box.value.trim()),
+  });
+  const error = element("div", { id: "where-error", class: "error small", "aria-live": "polite", hidden: true });
+  const put = (text) => {
+    const joined = box.value.trim() && !/(\(|\b(and|or|not))\s*$/i.test(box.value) ? `${box.value.trim()} AND ${text}` : box.value + text;
+    box.value = joined;
+    box.focus();
+    box.setSelectionRange(joined.length, joined.length);
+  };
+  const listed = columns.map((column) => described(column, put, () => onChange(box.value.trim())));
+  const root = element(
+    "section",
+    { class: "filter", "aria-label": "Filter" },
+    element("div", { class: "head" }, element("label", { for: "where", class: "title" }, "Filter"), element("kbd", {}, "/")),
+    box,
+    element("datalist", { id: "where-examples" }, ...columns.flatMap(examples).map((value) => element("option", { value }))),
+    error,
+    element("details", { class: "more columns" }, element("summary", {}, "Columns"), ...listed),
+  );
+  return {
+    root,
+    box,
+    show(where) {
+      if (document.activeElement !== box || !where) box.value = where;
+    },
+    /** Say beside the box what is wrong with the filter; nothing where nothing is. */
+    fail(words) {
+      error.hidden = !words;
+      fill(error, words);
+      if (words) box.setAttribute("aria-invalid", "true");
+      else box.removeAttribute("aria-invalid");
+    },
+  };
+}
+
+/** A column by name and type, to be put into the box; its common values as whole conditions. */
+function described({ name, type, values = [] }, put, apply) {
+  const column = element("button", { type: "button", class: "quiet small column", title: `Put ${name} into the filter`, onclick: () => put(`${quoted(name)} `) }, name);
+  const conditions = values.slice(0, 8).map((value) => {
+    const act = () => (put(`${quoted(name)} = ${literal(value)}`), apply());
+    return element("button", { type: "button", class: "chip small", title: `${name} = ${value}`, onclick: act }, String(value));
+  });
+  return element("div", { class: "described" }, column, element("span", { class: "soft small" }, type.toLowerCase()), element("div", { class: "chips" }, ...conditions));
+}
+
+function examples({ name, type, values = [] }) {
+  if (values.length) return values.slice(0, 5).map((value) => `${quoted(name)} = ${literal(value)}`);
+  if (NUMBERS.test(type)) return [`${quoted(name)} >= `];
+  return TIMES.test(type) ? [`${quoted(name)} >= '2024-01-01'`] : [];
+}
+
+function exampleOf(columns) {
+  return columns.some(({ name }) => name === "width") ? "width >= 800" : "SQL over the columns";
+}
+
+/** A name as SQL takes it. */
+function quoted(name) {
+  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
+}
+
+function literal(value) {
+  return typeof value === "number" ? String(value) : `'${String(value).replaceAll("'", "''")}'`;
+}
+
+const CHOICES = {
+  pool: ["Several likes", { mean: "near to their mean", best: "near to any", all: "near to each" }],
+  fuse: ["Several features", { score: "mean of scores", rrf: "by ranks", dbsf: "by mean ± 3σ" }],
+};
+
+/** Make the options that are seldom needed; `onChange({name: value})` hears of each. */
+export function makeOptions(columns, onChange) {
+  const selects = Object.entries(CHOICES).map(([name, [label, values]]) => {
+    const options = Object.entries(values).map(([value, words]) => element("option", { value }, words));
+    return field(name, label, element("select", { id: name, onchange: (event) => onChange({ [name]: event.target.value }) }, ...options));
+  });
+  const order = element("input", {
+    id: "order_by", type: "text", list: "orders", placeholder: "best first", autocomplete: "off", spellcheck: "false",
+    onchange: (event) => onChange({ order_by: event.target.value.trim() }),
+  });
+  const orders = columns.flatMap(({ name }) => [quoted(name), `${quoted(name)} DESC`]);
+  const diversify = element("input", {
+    id: "diversify", type: "range", min: 0, max: 1, step: 0.05, onchange: (event) => onChange({ diversify: event.target.valueAsNumber }),
+  });
+  const rate = element(
+    "select",
+    { id: "rate", onchange: (event) => onChange({ max_false_match_rate: event.target.value ? Number(event.target.value) : null }) },
+    element("option", { value: "" }, "the nearest, however far"),
+    ...[0.1, 0.03, 0.01, 0.001, 0.0001].map((value) => element("option", { value }, `1 in ${Math.round(1 / value).toLocaleString("en")} false`)),
+  );
+  const distinct = element("input", { id: "distinct", type: "checkbox", onchange: (event) => onChange({ distinct: event.target.checked ? "content" : "" }) });
+  const root = element(
+    "details",
+    { class: "more options" },
+    element("summary", {}, "More options"),
+    element("label", { class: "check", for: "distinct" }, distinct, "Each picture once, copies left out"),
+    field("rate", "At most", rate),
+    field("diversify", "Differ from one another", diversify),
+    ...selects,
+    field("order_by", "Order by", order),
+    element("datalist", { id: "orders" }, ...orders.map((value) => element("option", { value }))),
+  );
+  return {
+    root,
+    show(search) {
+      for (const name of Object.keys(CHOICES)) root.querySelector(`#${name}`).value = search[name];
+      if (document.activeElement !== order) order.value = search.order_by;
+      diversify.value = search.diversify;
+      distinct.checked = search.distinct === "content";
+      const value = search.max_false_match_rate === null ? "" : String(search.max_false_match_rate);
+      if (value && ![...rate.options].some((option) => option.value === value)) rate.append(element("option", { value }, value));
+      rate.value = value;
+    },
+  };
+}
+
+function field(id, label, control) {
+  return element("div", { class: "field" }, element("label", { for: id }, label), control);
+}

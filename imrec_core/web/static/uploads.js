@@ -1,0 +1,115 @@
+/** Pictures that a person brought: the files while the page is open, and what the server calls them. */
+
+import { ApiError, get, post } from "./api.js";
+import { requestOf } from "./state.js";
+
+const files = new Map(); // handle → {file, address}, as long as the page is open
+
+/** The address of a picture that was brought, to be shown: from the file where the page has it. */
+export function uploadPicture(upload, size = 160) {
+  return files.get(upload)?.address ?? `/thumb/upload/${upload}?size=${size}`;
+}
+
+/** The name of its file, where the page knows it. */
+export function uploadName(upload) {
+  return files.get(upload)?.file.name ?? "a picture that was dropped";
+}
+
+/** An entry of the tray for a file that the server has not got yet. */
+export function fileEntry(file) {
+  return { file, address: URL.createObjectURL(file) };
+}
+
+/**
+ * Search, with the files that the search still holds sent along, once; files that the server has forgotten go again.
+ *
+ * Returns what the server answers, and the search with handles in the place of files.
+ */
+export async function ask(search, more, options) {
+  try {
+    return await asked(search, more, options);
+  } catch (error) {
+    if (error.kind !== "UploadGone") throw error;
+    const again = eachEntry(search, (entry) => {
+      const held = files.get(entry.upload);
+      return held ? { ...entry, upload: undefined, ...held } : entry;
+    });
+    if (!filesOf(again).length) {
+      throw new ApiError("A picture of this search is no longer on the server. Take it out, or drop it again.", 410, error.kind);
+    }
+    return asked(again, more, options);
+  }
+}
+
+async function asked(search, more, options) {
+  const sent = filesOf(search);
+  const numbered = eachEntry(search, (entry) => (entry.file ? { ...entry, file: sent.indexOf(entry) } : entry));
+  const request = requestOf(numbered, more);
+  const answer = await post("/api/search", sent.length ? form(sent, request) : request, options);
+  sent.forEach(({ file, address }, number) => files.set(answer.uploads[number].upload, { file, address }));
+  const known = eachEntry(search, (entry) => {
+    const at = sent.indexOf(entry);
+    return at < 0 ? entry : { upload: answer.uploads[at].upload, weight: entry.weight };
+  });
+  return { answer, search: known };
+}
+
+function form(sent, request) {
+  const body = new FormData();
+  for (const { file } of sent) body.append("images", file, file.name || "pasted.png");
+  body.append("request", JSON.stringify(request));
+  return body;
+}
+
+/** Of a search that was refused, without the files that cannot be searched by, and why each cannot. */
+export async function withoutBadFiles(search) {
+  const refused = new Map();
+  for (const entry of filesOf(search)) {
+    try {
+      await asked({ ...search, like: [entry], unlike: [], where: "", within: null, order_by: "" }, { k: 1 });
+    } catch (error) {
+      refused.set(entry, error.message);
+    }
+  }
+  const keep = (entries) => entries.filter((entry) => !refused.has(entry));
+  return { search: { ...search, like: keep(search.like), unlike: keep(search.unlike) }, reasons: [...refused.values()] };
+}
+
+/** The entries of a search that are files still to be sent. */
+export function filesOf(search) {
+  return [...search.like, ...search.unlike].filter((entry) => entry.file);
+}
+
+function eachEntry(search, change) {
+  return { ...search, like: search.like.map(change), unlike: search.unlike.map(change) };
+}
+
+/** What keeps files from being sent in one request, in words; empty where nothing does. */
+export function tooMuch(files, limits) {
+  if (files.length > limits.files) return `${files.length} pictures are too many at once; at most ${limits.files} can be sent.`;
+  const bytes = files.reduce((sum, file) => sum + file.size, 0);
+  if (bytes <= limits.upload_bytes) return "";
+  return `${files.length > 1 ? "These pictures have" : `${files[0].name} has`} ${megabytes(bytes)}; at most ${megabytes(limits.upload_bytes)} can be sent at once.`;
+}
+
+function megabytes(bytes) {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+const names = new Map(); // image_id → name of its file
+
+/** The name of an image of the lake, remembered from hits or asked for. */
+export async function imageName(imageId) {
+  if (!names.has(imageId)) names.set(imageId, (await get(`/api/images/${imageId}`)).path);
+  return names.get(imageId);
+}
+
+/** Remember the names of hits. */
+export function keepNames(hits) {
+  for (const hit of hits) names.set(hit.image_id, hit.path);
+}
+
+/** The name of an image where it is remembered. */
+export function knownName(imageId) {
+  return names.get(imageId);
+}

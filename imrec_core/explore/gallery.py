@@ -52,13 +52,18 @@ class Gallery:
         return self.generation.matrix(self.feature.name)
 
 
-def gather(generation: Generation, feature: Feature, neighbours: int, progress: Progress) -> Gallery:
-    """All images of a generation, with their nearest neighbours.
+def gather(
+    generation: Generation, feature: Feature, neighbours: int, progress: Progress, rows: Rows | None = None
+) -> Gallery:
+    """Images of a generation, with their nearest neighbours among them.
+
+    Args:
+        rows: Ascending; None for all.
 
     Raises:
         QueryError: There is no image.
     """
-    rows = generation.live
+    rows = generation.live if rows is None else rows
     if not len(rows):
         raise QueryError(f"generation {generation.id} has no image; there is nothing to map")
     progress(f"principal components of {len(rows)} vectors of {feature.name}")

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from imrec_core.decode import decode_file
-from imrec_core.errors import ImageError, QueryError, UnknownName
+from imrec_core.errors import UnknownName
 from imrec_core.explore.clusters import NOISE
 from imrec_core.explore.colours import NONE, OTHER, Colours, colours_of, has_value
 from imrec_core.explore.gallery import places_of
 from imrec_core.explore.maps import Cluster, Map
+from imrec_core.explore.thumbnails import thumbnail
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
 
@@ -188,21 +187,3 @@ def _free(
     hidden = np.array([(np.abs(around - place).max(axis=1) < half + 2).sum() for place in places])
     cost = away + _HIDDEN * hidden / max(len(points), 1)
     return np.asarray(places[int(cost.argmin())])
-
-
-def thumbnail(lake: Lake, generation: Generation, image_id: str, side: int) -> Image.Image | None:
-    """A picture of the gallery within a square; None where it is not there any more or cannot be read.
-
-    Args:
-        side: Of the square, in pixels.
-    """
-    try:
-        row = generation.row_of(image_id)
-        place = generation.columns("source", "path").slice(row, 1).to_pylist()[0]
-        root = lake.settings().source(place["source"]).root
-        decoded = decode_file(root / place["path"], min_side=side)
-    except (ImageError, QueryError, UnknownName):
-        return None
-    picture = Image.fromarray(np.ascontiguousarray(decoded.pixels[..., :3]))
-    picture.thumbnail((side, side))
-    return picture

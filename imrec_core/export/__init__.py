@@ -8,67 +8,25 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from imrec_core.errors import BadExport
 from imrec_core.export import faiss, folder, lance, qdrant
 from imrec_core.export.parts import Progress, write_csv, write_parquet
+from imrec_core.export.report import ExportReport
 from imrec_core.export.selection import Selection, select
 from imrec_core.export.spaces import TARGETS, Space, space_of
+from imrec_core.export.viewers import VIEWERS, export_view
 from imrec_core.generation import open_generation
 from imrec_core.lake import Lake
 
-__all__ = ["PART_ROWS", "TARGETS", "ExportReport", "Space", "export", "space_of"]
+__all__ = ["PART_ROWS", "TARGETS", "VIEWERS", "ExportReport", "Space", "export", "export_view", "space_of"]
 
 PART_ROWS = 100_000
 FORMAT = 1  # of export.json; goes up when the same command would write something else
 
 _CHECKS: dict[str, Callable[[], None]] = {"faiss": faiss.check, "lance": lance.check, "qdrant": qdrant.check}
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What is there now.
-
-    Attributes:
-        out: The folder or URL.
-        rows: Images.
-        features: Those whose vectors are there, with the distance of the target by which to compare them, if any.
-        parts: In which it is written: files of rows, indexes, commits; for Qdrant points.
-        kept: Of these were there from a run before.
-        replaced: An export of something else was there and is gone.
-        byte_size: Of all files; 0 on a server.
-        seconds: That this run took.
-    """
-
-    out: str
-    to: str
-    generation: str
-    rows: int
-    features: dict[str, str] = field(default_factory=dict)
-    parts: int = 0
-    kept: int = 0
-    replaced: bool = False
-    byte_size: int = 0
-    seconds: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
-    def in_words(self) -> str:
-        """As a person reads it."""
-        lines = [f"{self.rows} images of generation {self.generation} are in {self.out}, for {self.to}"]
-        if self.replaced:
-            lines.append("in place of another export that was there")
-        if self.kept:
-            unit = "points" if self.to == "qdrant" else "parts"
-            lines.append(f"{self.kept} of {self.parts} {unit} were there from before")
-        lines += [f"  {name}{f', by {distance}' if distance else ''}" for name, distance in self.features.items()]
-        size = f"{self.byte_size / 1e6:.3g} MB, " if self.byte_size else ""
-        return "\n".join([*lines, f"{size}{self.seconds:.1f} s; to search there see docs/export.md"])
 
 
 def export(
@@ -139,8 +97,8 @@ def export(
         _parts(selection, to),
         kept,
         replaced,
-        0 if is_url else folder.size(Path(out)),
-        time.perf_counter() - started,
+        byte_size=0 if is_url else folder.size(Path(out)),
+        seconds=time.perf_counter() - started,
     )
 
 

@@ -20,7 +20,11 @@ MANIFEST = "export.json"
 
 _LOCK = ".export.lock"
 _TEMPORARY = ".writing-"
-_OURS = ("rows-*.parquet", "rows-*.csv", "*.faiss", "images.lance", "qdrant")
+_OURS = (
+    *("rows-*.parquet", "rows-*.csv", "*.faiss", "images.lance", "qdrant"),
+    *("projector_config.pbtxt", "tensor-*.bytes", "tensor-*.tsv", "metadata.tsv", "sprite.jpg"),
+    *("atlas.parquet", "graph.graphml", "pictures-*.parquet"),
+)
 """What exports write; nothing else is removed."""
 
 

@@ -1,0 +1,29 @@
+"""Small pictures of images of a gallery."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from imrec_core.decode import decode_file
+from imrec_core.errors import ImageError, QueryError, UnknownName
+from imrec_core.generation import Generation
+from imrec_core.lake import Lake
+
+
+def thumbnail(lake: Lake, generation: Generation, image_id: str, side: int) -> Image.Image | None:
+    """A picture of the gallery within a square; None where it is not there any more or cannot be read.
+
+    Args:
+        side: Of the square, in pixels.
+    """
+    try:
+        row = generation.row_of(image_id)
+        place = generation.columns("source", "path").slice(row, 1).to_pylist()[0]
+        root = lake.settings().source(place["source"]).root
+        decoded = decode_file(root / place["path"], min_side=side)
+    except (ImageError, QueryError, UnknownName):
+        return None
+    picture = Image.fromarray(np.ascontiguousarray(decoded.pixels[..., :3]))
+    picture.thumbnail((side, side))
+    return picture

@@ -1,0 +1,59 @@
+"""Embedding Atlas: one Parquet file with a map, neighbours and small pictures in the columns that it knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from imrec_core.explore.gallery import gather
+from imrec_core.export.folder import moved_into_place
+from imrec_core.export.parts import Progress
+from imrec_core.export.pictures import make_pictures, read_pictures, remove_pictures
+from imrec_core.export.shown import Shown
+
+ROWS = 100_000
+"""Images for a start: the viewer holds the whole file, about 5 kB for each, in the browser's memory."""
+
+_SIDE = 160  # pixels of a picture's side
+_BATCH = 4_096
+
+_NEIGHBOURS = pa.struct([("ids", pa.list_(pa.int64())), ("distances", pa.list_(pa.float32()))])
+_IMAGE = pa.struct([("bytes", pa.binary())])
+
+
+def write_atlas(shown: Shown, folder: Path, neighbours: int, progress: Progress) -> tuple[int, int]:
+    """Write the file unless it is there; returns how many files were, and are."""
+    path = folder / "atlas.parquet"
+    if path.exists():
+        remove_pictures(folder)
+        return 1, 1
+    ids = shown.facts["image_id"].to_pylist()
+    make_pictures(shown.lake, shown.generation, ids, _SIDE, folder, progress)
+    near = gather(shown.generation, shown.feature, neighbours, progress, shown.rows).near
+    facts = shown.facts.rename_columns(
+        [f"own_{n}" if n in ("neighbors", "image") else n for n in shown.facts.column_names]
+    )
+    schema = pa.schema([("image", _IMAGE), *facts.schema, ("neighbors", _NEIGHBOURS)])  # in the order of its tables
+    pictures = read_pictures(folder, len(shown))
+    with moved_into_place(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for first in range(0, len(shown), _BATCH):
+            part = slice(first, min(first + _BATCH, len(shown)))
+            images = [next(pictures) for _ in range(part.start, part.stop)]
+            seen = pa.array([None if jpeg is None else {"bytes": jpeg} for jpeg in images], _IMAGE)
+            lists = [_lists(near.places[part]), _lists(near.distances[part])]
+            around = pa.StructArray.from_arrays(lists, fields=list(_NEIGHBOURS))
+            rows = facts.slice(part.start, part.stop - part.start).combine_chunks()
+            writer.write_table(pa.table([seen, *rows.columns, around], schema=schema))
+    progress(path.name)
+    remove_pictures(folder)
+    return 0, 1
+
+
+def _lists(values: NDArray[Any]) -> pa.Array:
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.reshape(-1)))

@@ -1,0 +1,66 @@
+"""Small pictures of many images, made part by part, so that an interrupted export need not make them again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imrec_core.explore.thumbnails import thumbnail
+from imrec_core.export.folder import moved_into_place
+from imrec_core.generation import Generation
+from imrec_core.lake import Lake
+from imrec_core.machine import available_cores
+
+PART = 2_000  # pictures in a file
+_QUALITY = 80
+
+
+def make_pictures(
+    lake: Lake, generation: Generation, ids: Sequence[str], side: int, folder: Path, progress: Callable[[str], None]
+) -> int:
+    """Make the parts that are not there; returns how many were. What cannot be read is a gap.
+
+    Args:
+        ids: Of the images, in order.
+        side: Of the square that each is within, in pixels.
+    """
+    paths = _paths(folder, len(ids))
+    missing = [(number, path) for number, path in enumerate(paths) if not path.exists()]
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for number, path in missing:
+            some = ids[number * PART : (number + 1) * PART]
+            pictures = list(pool.map(lambda image_id: _jpeg(lake, generation, image_id, side), some))
+            with moved_into_place(path) as temporary:
+                pq.write_table(pa.table({"jpeg": pa.array(pictures, pa.binary())}), temporary, compression="none")
+            progress(f"pictures, part {number + 1} of {len(paths)}")
+    return len(paths) - len(missing)
+
+
+def read_pictures(folder: Path, count: int) -> Iterator[bytes | None]:
+    """All pictures as JPEG, in order; None for a gap."""
+    for path in _paths(folder, count):
+        yield from (value.as_py() for value in pq.read_table(path, partitioning=None)["jpeg"])
+
+
+def remove_pictures(folder: Path) -> None:
+    """Remove the parts once they are in the file that they were made for."""
+    for path in folder.glob("pictures-*.parquet"):
+        path.unlink()
+
+
+def _paths(folder: Path, count: int) -> list[Path]:
+    return [folder / f"pictures-{part:05d}.parquet" for part in range(-(-count // PART))]
+
+
+def _jpeg(lake: Lake, generation: Generation, image_id: str, side: int) -> bytes | None:
+    picture = thumbnail(lake, generation, image_id, side)
+    if picture is None:
+        return None
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=_QUALITY)
+    return out.getvalue()

@@ -1,0 +1,129 @@
+"""What a viewer is to show: images of a generation, what is known of each, and where they lie on a map."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imrec_core.errors import BadExport
+from imrec_core.explore import Map, map_names, open_map, places_of
+from imrec_core.features import Feature
+from imrec_core.generation import Generation
+from imrec_core.lake import Lake
+from imrec_core.scan import Rows
+
+_HIDDEN = ("row", "shard", "mtime_ns", "removed", "has_alpha", "orientation")
+_SEED = 20_26
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images for a viewer.
+
+    Attributes:
+        feature: By which they are alike.
+        rows: In the generation, ascending.
+        left_out: Images that were not taken into the sample.
+        facts: A row for each image: ids, places, facts, columns of a person's own and, with a map, `x`, `y` and
+            `cluster`, which are null for images that are not on it.
+        on: The map.
+    """
+
+    lake: Lake
+    generation: Generation
+    feature: Feature
+    rows: Rows
+    left_out: int
+    facts: pa.Table
+    on: Map | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def choose(
+    lake: Lake,
+    generation: Generation,
+    by: str | None,
+    where: str | None,
+    most: int | None,
+    map_name: str | None,
+    *,
+    needs_map: bool,
+) -> Shown:
+    """The images that a viewer gets, a random sample where they are more than `most`.
+
+    Args:
+        by: The feature; None for that of the map, or the generation's first.
+        map_name: None for one that was made by that feature, if there is one.
+
+    Raises:
+        UnknownName: No such feature or map.
+        MissingTable, BadExport: A map is needed and there is none, or no image is left.
+        BadFilter: `where` is no condition.
+    """
+    on = _find_map(lake, by or (None if map_name else generation.default_feature), map_name, needs_map=needs_map)
+    feature = generation.feature(by or (on.feature if on else generation.default_feature))
+    rows = generation.live if where is None else generation.filter.rows(where)
+    if on is not None and needs_map:
+        rows = np.intersect1d(rows, places_of(on, generation)[1])
+    if not len(rows):
+        raise BadExport(f"no image is left{f' by the condition {where!r}' if where else ''}; nothing was exported")
+    count = len(rows)
+    if most is not None and count > most:
+        rows = np.sort(np.random.default_rng(_SEED).choice(rows, most, replace=False))
+    return Shown(lake, generation, feature, rows, count - len(rows), _facts(generation, rows, on), on)
+
+
+def _find_map(lake: Lake, feature: str | None, name: str | None, *, needs_map: bool) -> Map | None:
+    columns = ["row", "image_id", "x", "y", "cluster"]
+    if name is not None:
+        return open_map(lake, name, columns)
+    names = map_names(lake)
+    for known in sorted(names, key=lambda known: known != feature):
+        found = open_map(lake, known, columns)
+        if found.feature == feature:
+            return found
+    if needs_map:
+        raise BadExport(f"there is no map by {feature} to show; make one with: imrec map --by {feature}")
+    return None
+
+
+def _facts(generation: Generation, rows: Rows, on: Map | None) -> pa.Table:
+    table = generation.rows.take(pa.array(rows)).replace_schema_metadata(None)
+    table = table.drop_columns([name for name in _HIDDEN if name in table.column_names])
+    below = pc.replace_substring_regex(table["path"], r"(^|/)[^/]*$", "")
+    table = _with(table, "folder", pc.if_else(pc.equal(below, ""), table["source"], below))
+    if on is None:
+        return table
+    places, on_map = places_of(on, generation)
+    order = np.argsort(on_map)
+    at = np.searchsorted(on_map[order], rows)
+    at = np.minimum(at, len(order) - 1)
+    is_on = on_map[order][at] == rows
+    taken = on.table.take(pa.array(places[order][at], mask=~is_on))
+    for name in ("x", "y", "cluster"):
+        table = _with(table, name, taken[name])
+    return table
+
+
+def _with(table: pa.Table, name: str, column: Any) -> pa.Table:
+    """The table with a column; one of a person's own that has the name already gives way to it."""
+    if name in table.column_names:
+        table = table.rename_columns([f"own_{name}" if n == name else n for n in table.column_names])
+    return table.append_column(name, column)
+
+
+def map_facts(on: Map | None) -> dict[str, str] | None:
+    """What a manifest says of a map; another one of the same name differs."""
+    if on is None:
+        return None
+    digest = hashlib.blake2b(digest_size=8)
+    for name in ("row", "x", "y", "cluster"):
+        digest.update(np.ascontiguousarray(on.table[name]).tobytes())
+    return {"name": on.name, "generation": on.generation, "digest": digest.hexdigest()}

@@ -16,7 +16,10 @@ from PIL import Image
 from imrec_core import explain_sheet
 from imrec_core.contact_sheet import Cell, save
 from imrec_core.explain import best_explanation, explanation
+from imrec_core.notebook import grid
 from imrec_core.storage import AnyPath, place
+
+_IN_NOTEBOOK = 30  # hits that are shown: 150 kB
 
 Shown: TypeAlias = "AnyPath | Image.Image"
 """A query as a contact sheet shows it."""
@@ -143,6 +146,16 @@ class Hits(Sequence[Hit]):
         asked = [Cell(like, ("query",), framed=True) for like in self.likes]
         asked += [Cell(unlike, ("unlike",), framed=True) for unlike in self.unlikes]
         return asked + [Cell(place(h.path), (f"{h.score:.3f}", h.path.rpartition("/")[2])) for h in self]
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows them: small pictures of the queries and of the first hits, with the scores."""
+        found = "hit" if len(self) == 1 else "hits"
+        said = f"{len(self)} {found}"
+        if not self:
+            said = "no good match" if self.cut else "no image left to compare with"
+        asked = len(self.likes) + len(self.unlikes)
+        headings = (f"{said} by {', '.join(self.features)}", f"generation {self.generation}: {self.plan}")
+        return grid(headings, self.cells(), most=asked + _IN_NOTEBOOK)
 
     def explain(self, index: int, *, like: int | None = None) -> Image.Image:
         """A picture of why a hit is one: the keypoints and colours that it shares with the query, and its parts.

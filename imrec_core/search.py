@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from imrec_core import ranking
 from imrec_core.calibration import rate_of
+from imrec_core.contact_sheet import Cell
 from imrec_core.describe import Describer
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
@@ -25,11 +26,14 @@ from imrec_core.export.spaces import space_of
 from imrec_core.generation import Generation, Rows, open_generation
 from imrec_core.hits import Hit, Hits, Part, Shown
 from imrec_core.lake import Lake
+from imrec_core.notebook import grid
 from imrec_core.queries import By, Chosen, Described, Queries, Query, choose, own_rows, weighted
 from imrec_core.ranking import Asked, Ranked
 from imrec_core.settings import Settings
+from imrec_core.storage import place
 from imrec_core.text import Text
 
+_SHOWN = 6  # pictures in a notebook
 _BATCH = 64  # queries of `search_each` that are handled together
 _BATCH_BYTES = 48_000_000  # of their distances
 
@@ -72,6 +76,18 @@ class Recommender:
     def __len__(self) -> int:
         """Images that can be found."""
         return len(self.generation.live)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: how many images, by what they can be searched, and some of them."""
+        generation, describer = self.generation, self._describer
+        some = generation.live[np.linspace(0, len(generation.live) - 1, min(_SHOWN, len(generation.live))).astype(int)]
+        places = generation.columns("source", "path").take(some).to_pylist()
+        cells = [Cell(place(describer.path(p["source"], p["path"])), (p["path"].rpartition("/")[2],)) for p in places]
+        headings = (
+            f"{len(generation.live):,} images of {self.lake.root.name}, generation {generation.id}",
+            f"search by {', '.join(generation.features)}",
+        )
+        return grid(headings, cells)
 
     def duplicates(
         self, *, tier: str = "near", keep: str | None = None, between: tuple[str, str] | None = None

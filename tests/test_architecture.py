@@ -62,7 +62,7 @@ LAYERS = (
     ("plots.canvas",),  # what plots are drawn on
     ("plots.curves", "plots.distributions", "plots.comparisons"),
     ("explain",),  # what two pictures share
-    ("explain_sheet",),  # draws it
+    ("explain_sheet", "notebook"),  # draws it; pictures as HTML
     ("scan",),  # exact distances to many rows
     ("generation", "hits"),  # opens what index builds; what a search gives back
     ("graphs", "queries"),  # builds graphs; what is asked for

@@ -11,7 +11,7 @@ READY := .venv/ready
 READY_DEV := .venv/ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs gallery ui bench clean
+.PHONY: help demo test lint docs gallery tour ui bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile
@@ -32,6 +32,9 @@ docs: $(READY_DEV) ## write the generated tables of README.md
 
 gallery: $(READY_DEV) ## make the pictures of README.md by its own commands
 	$(BIN)/python docs/gallery.py
+
+tour: $(READY_DEV) ## run docs/tour.ipynb and keep what it shows
+	$(BIN)/python docs/tour.py
 
 ui: $(READY) ## open Dagster's web page on the lake
 	$(BIN)/imrec ui

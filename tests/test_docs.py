@@ -28,7 +28,7 @@ def test_every_command_is_in_the_table_of_commands(command):
     assert re.search(rf"^\| `imrec {command}\b", README, re.MULTILINE)
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "gallery", "ui", "bench"])
+@pytest.mark.parametrize("target", ["demo", "test", "gallery", "tour", "ui", "bench"])
 def test_every_make_target_that_the_readme_names_is_there(target):
     makefile = (Path(__file__).parent.parent / "Makefile").read_text("utf-8")
     assert f"make {target}" in README

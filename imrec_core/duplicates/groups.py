@@ -19,6 +19,7 @@ import scipy.sparse
 import scipy.sparse.csgraph
 from numpy.typing import NDArray
 
+from imrec_core.contact_sheet import Cell
 from imrec_core.duplicates.candidates import edited_pairs, near_pairs
 from imrec_core.duplicates.cliques import cliques
 from imrec_core.duplicates.comparison import (
@@ -38,12 +39,14 @@ from imrec_core.errors import ImageError, QueryError, UnknownName
 from imrec_core.generation import Generation, open_generation
 from imrec_core.lake import Lake
 from imrec_core.machine import available_cores
+from imrec_core.notebook import grid
 from imrec_core.storage import AnyPath, fingerprint, place, read_bytes
 
 Pairs = NDArray[np.int64]
 
 _LOOKS = 256  # pictures held, of 2 MB at most
 _AT_ONCE = 128  # pairs compared between two looks at what is held
+_IN_NOTEBOOK, _GROUPS_IN_NOTEBOOK = 12, 3  # files of a group, and groups, that a notebook shows
 _COLUMNS = ["image_id", "source", "path", "content_hash", "width", "height", "byte_size", "mtime_ns"]
 
 
@@ -97,6 +100,14 @@ class Group:
     def representative(self) -> Copy:
         return self.copies[0]
 
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the files side by side, those that stay in a frame."""
+        cells = [
+            Cell(place(c.path), (f"{c.width}×{c.height}, {-(-c.byte_size // 1000)} kB", c.below), framed=c.is_kept)
+            for c in self.copies
+        ]
+        return grid([f"{len(cells)} files, {self.tier}; framed is what stays"], cells, most=_IN_NOTEBOOK)
+
 
 @dataclass(frozen=True)
 class Duplicates(Sequence[Group]):
@@ -125,6 +136,14 @@ class Duplicates(Sequence[Group]):
 
     def __len__(self) -> int:
         return len(self.groups)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows them: the first groups."""
+        some = self.groups[:_GROUPS_IN_NOTEBOOK]
+        said = f"{len(self)} groups, {sum(len(group.copies) for group in self)} files"
+        if len(self) > len(some):
+            said += f"; the first {len(some)} groups"
+        return grid([said], []) + "".join(group._repr_html_() for group in some)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data; what `imrec duplicates --json` prints."""

@@ -89,6 +89,7 @@ def test_decision_changes_the_groups_and_is_taken_back_alone(client):
     assert undone == {"decisions": {"keep": 1, "apart": 0}}
     (again,) = [group for group in _ready(client, limit=100)["groups"] if "photo_005.jpg" in str(group)]
     assert [copy["image_id"] for copy in again["copies"] if copy["is_kept"]] == pair[1:]
+    assert [copy["decided"] for copy in again["copies"]] == [copy["image_id"] == pair[1] for copy in again["copies"]]
     client.post("/api/decisions", json={**keep, "action": "undo_keep"})
     assert _ready(client, limit=100)["groups"] == whole["groups"]
 
@@ -103,8 +104,24 @@ def test_plan_can_be_read_by_the_command(client, tmp_path):
 
 def test_cursors_that_are_none_or_old_are_refused(client):
     assert client.get("/api/duplicates", params={"cursor": "x"}).json()["kind"] == "BadCursor"
-    old = client.get("/api/duplicates", params={"cursor": "20200101-000000~5"})
+    image = _ready(client)["groups"][0]["copies"][0]["image_id"]
+    old = client.get("/api/duplicates", params={"cursor": f"20200101-000000~{image}"})
     assert (old.status_code, old.json()["kind"]) == (410, "StaleCursor")
+    generation = _ready(client)["generation"]
+    unknown = client.get("/api/duplicates", params={"cursor": f"{generation}~{'0' * 16}"})
+    assert (unknown.status_code, unknown.json()["kind"]) == (400, "BadCursor")
+
+
+def test_no_group_is_left_out_of_the_next_page_by_a_decision(client):
+    whole = _copies(_ready(client, limit=100))
+    first = _ready(client, limit=6)
+    near = next(group for group in first["groups"] if group["pairs"])
+    apart = {"action": "not_duplicates", "images": [copy["image_id"] for copy in near["copies"]]}
+    client.post("/api/decisions", json=apart)
+    try:
+        assert _copies(_ready(client, limit=6, cursor=first["next"])) == whole[6:]
+    finally:
+        client.post("/api/decisions", json={**apart, "action": "undo_not_duplicates"})
 
 
 def test_decisions_about_the_wrong_number_of_images_are_refused(client):

@@ -152,7 +152,7 @@ class Health(BaseModel):
 
 
 class CopyInGroup(BaseModel):
-    """One file of a group; the first of a group is kept."""
+    """One file of a group; the first of a group is kept. `decided`: as its content is always to stay."""
 
     image_id: str
     source: str
@@ -163,6 +163,7 @@ class CopyInGroup(BaseModel):
     byte_size: int
     mtime_ns: int
     is_kept: bool
+    decided: bool
 
 
 class PairInGroup(BaseModel):

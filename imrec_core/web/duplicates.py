@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from imrec_core.duplicates import Duplicates
 from imrec_core.duplicates.decisions import Decisions, decide, load_decisions
 from imrec_core.duplicates.groups import Group
 from imrec_core.duplicates.move_plan import MovePlan
+from imrec_core.generation import Generation
 from imrec_core.web.answers import Decided, DuplicateGroups
 from imrec_core.web.asking import Name, parsed
 from imrec_core.web.replies import Refused, answer
@@ -23,7 +25,7 @@ from imrec_core.web.serving import Serving, why_not
 Tier = Literal["identical", "same_pixels", "near", "edited"]
 Rule = Annotated[Name, Query(description="What stays of a group: largest, oldest or source:NAME.")]
 
-_CURSOR = re.compile(r"([\w.+-]{1,100})~(\d{1,9})")
+_CURSOR = re.compile(r"([\w.+-]{1,100})~([0-9a-f]{16})")  # a generation, and the first file of the last group shown
 _MOST_LEFT_OUT = 100
 
 
@@ -77,44 +79,56 @@ def routes(serving: Serving) -> APIRouter:
 
 
 def _page(serving: Serving, cursor: str | None, limit: int, tier: str, keep: str) -> dict[str, Any]:
-    generation = serving.generation.id
-    first = _first(cursor, generation)
-    found = serving.finding.found(generation, tier, keep)
-    said = {"generation": generation, "decisions": _counts(load_decisions(serving.lake))}
+    generation, decided = serving.generation, load_decisions(serving.lake)
+    shown = _shown_last(generation, cursor)
+    found = serving.finding.found(generation.id, tier, keep)
+    said = {"generation": generation.id, "decisions": _counts(decided)}
     if isinstance(found, str):
         nothing = {"total": 0, "groups": [], "next": None, "left_out": []}
         return {"state": "running", "progress": found, **nothing, **said}
-    end = first + limit
+    first = bisect_right(found.groups, shown, key=_place) if shown else 0
+    groups = found.groups[first : first + limit]
     return {
         "state": "ready",
         "progress": "",
         "total": len(found),
-        "groups": [_group(group) for group in found.groups[first:end]],
-        "next": f"{generation}~{end}" if end < len(found) else None,
+        "groups": [_group(group, decided) for group in groups],
+        "next": f"{generation.id}~{groups[-1].representative.image_id}" if first + limit < len(found) else None,
         "left_out": [_below(found, path) for path in found.left_out[:_MOST_LEFT_OUT]],
         **said,
     }
 
 
-def _first(cursor: str | None, generation: str) -> int:
-    """Where a page begins.
+def _place(group: Group) -> tuple[str, str]:
+    """What groups are in the order of."""
+    return group.representative.source, group.representative.below
+
+
+def _shown_last(generation: Generation, cursor: str | None) -> tuple[str, str] | None:
+    """The place that a page begins behind: a decision takes groups away, and none may be left out by that.
 
     Raises:
         Refused: It is no cursor, or one of an older generation.
     """
     if cursor is None:
-        return 0
+        return None
     parts = _CURSOR.fullmatch(cursor)
-    if parts is None:
-        raise Refused(400, "BadCursor", f"{cursor!r} is no cursor; take `next` of the page before")
-    if parts[1] != generation:
-        words = f"the cursor is of generation {parts[1]}, and {generation} is in use by now; begin again without one"
+    row = -1
+    if parts and parts[1] != generation.id:
+        words = f"the cursor is of generation {parts[1]}, and {generation.id} is in use by now; begin again without one"
         raise Refused(410, "StaleCursor", words)
-    return int(parts[2])
+    if parts:
+        row = int(generation.rows_of([parts[2]])[0])
+    if row < 0:
+        raise Refused(400, "BadCursor", f"{cursor!r} is no cursor; take `next` of the page before")
+    (place,) = generation.columns("source", "path").slice(row, 1).to_pylist()
+    return place["source"], place["path"]
 
 
-def _group(group: Group) -> dict[str, Any]:
-    copies = [{**asdict(copy), "path": copy.below} for copy in group.copies]
+def _group(group: Group, decided: Decisions) -> dict[str, Any]:
+    copies = [
+        {**asdict(copy), "path": copy.below, "decided": copy.content_hash in decided.keep} for copy in group.copies
+    ]
     for copy in copies:
         del copy["below"]
     return {"tier": group.tier, "copies": copies, "pairs": [asdict(pair) for pair in group.pairs]}

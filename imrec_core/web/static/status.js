@@ -1,9 +1,164 @@
-/** The view "Status". */
+/** The view "Status": what is in the lake, what is up to date and what is not and why, what failed, what ran last. */
 
-import { element, fill } from "./dom.js";
+import { get, isOvertaken } from "./api.js";
+import { counted, element, fill } from "./dom.js";
+import { runsTable, duration } from "./status_runs.js";
+import { styles } from "./styles.js";
 
-export function mount(root) {
-  fill(root, element("h1", {}, "Status"));
+const EVERY = 5000; // milliseconds between two looks
+
+let view = null;
+
+export async function mount(root) {
+  const mine = (view = { root, controller: new AbortController(), timer: 0, said: "" });
+  fill(root, element("h1", {}, "Status"), element("p", { class: "soft busy" }, "Looking …"));
+  await styles("/static/status.css");
+  if (view !== mine) return;
+  document.addEventListener("visibilitychange", look);
+  await look();
 }
 
-export function unmount() {}
+export function unmount() {
+  document.removeEventListener("visibilitychange", look);
+  clearTimeout(view.timer);
+  view.controller.abort();
+  view = null;
+}
+
+/** Look, and again after a while; not where nobody sees it. */
+async function look() {
+  const mine = view;
+  clearTimeout(view.timer);
+  if (document.hidden) return;
+  try {
+    const status = await get("/api/status", {}, { signal: view.controller.signal });
+    if (view === mine) show(status);
+  } catch (error) {
+    if (view === mine && !isOvertaken(error)) fault(error.message);
+  } finally {
+    if (view === mine) {
+      clearTimeout(view.timer);
+      view.timer = setTimeout(look, EVERY);
+    }
+  }
+}
+
+function fault(words) {
+  view.root.querySelector(".status-fault")?.remove();
+  view.root.querySelector(".busy")?.remove();
+  view.root.querySelector("h1").after(element("p", { class: "error status-fault" }, words));
+}
+
+/** What is the same is not written again, so that what is read, chosen or unfolded stays. */
+function show(status) {
+  view.root.querySelector(".status-fault")?.remove();
+  const said = JSON.stringify(status);
+  const age = view.root.querySelector("#age");
+  if (age) age.textContent = ago(status.built);
+  if (said === view.said) return;
+  view.said = said;
+  const open = [...view.root.querySelectorAll("details[open]")].map((node) => node.id);
+  const left = element("div", { class: "column" }, sources(status), failures(status));
+  fill(view.root, element("h1", {}, "Status"), todo(status), element("div", { class: "status" }, generation(status), left, featureTable(status), runsTable(status.runs)));
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+}
+
+/** The one thing that is to be done next. */
+function todo(status) {
+  const stale = status.features.filter((feature) => feature.stale);
+  const shards = status.sources.filter((source) => source.stale);
+  const away = status.sources.filter((source) => !source.reachable);
+  if (!status.sources.length) return step("bad", "There is no image folder yet. Add one with ", "imrec build FOLDER");
+  if (away.length) return step("bad", `${away.map((source) => source.name).join(", ")} cannot be reached; what is in there stays searchable. When it is back: `, "imrec build");
+  if (!status.generation) return step("bad", "Nothing can be searched yet. Build a generation with ", "imrec build");
+  if (shards.length) return step("warn", `Pictures of ${shards.map((source) => source.name).join(", ")} have changed. Read them with `, "imrec build");
+  if (stale.length) return step("warn", `${stale.map((feature) => feature.name).join(", ")} ${stale.length === 1 ? "is" : "are"} not up to date. Compute with `, "imrec build");
+  return step("good", "All that the last scan found is searchable. Changes are looked for by ", "imrec build");
+}
+
+function step(kind, words, command) {
+  return element("p", { class: `todo ${kind}`, id: "todo" }, words, element("code", {}, command));
+}
+
+function section(title, id, ...children) {
+  return element("section", { class: "card", id, "aria-labelledby": `${id}-title` }, element("h2", { id: `${id}-title` }, title), ...children);
+}
+
+function generation({ generation: id, built, rows, maps }) {
+  const figure = (value, words) => element("div", {}, element("strong", {}, value), element("span", { class: "soft" }, words));
+  return section(
+    "Searchable now",
+    "generation",
+    element(
+      "div",
+      { class: "figures" },
+      figure((rows ?? 0).toLocaleString("en"), "pictures"),
+      figure(id ?? "none", "generation"),
+      element("div", {}, element("strong", { id: "age" }, ago(built)), element("span", { class: "soft", title: built ?? "" }, "built")),
+      figure(maps?.length ? maps.join(", ") : "none", maps?.length === 1 ? "map" : "maps"),
+    ),
+  );
+}
+
+/** How long ago a time of the server was. */
+function ago(when) {
+  if (!when) return "never";
+  const seconds = Math.max(0, (Date.now() - new Date(when)) / 1000);
+  return seconds < 60 ? "just now" : `${duration(seconds)} ago`;
+}
+
+function sources({ sources: rows }) {
+  const items = rows.map(({ name, reachable, images, shards, fresh, stale }) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, name),
+      element("td", { class: "number" }, images.toLocaleString("en")),
+      element("td", {}, share(fresh, stale, shards)),
+      element("td", {}, reachable ? element("span", { class: "good" }, "reachable") : element("span", { class: "bad" }, "cannot be reached")),
+    ),
+  );
+  return section("Sources", "sources", table(["Name", "Pictures", "Shards read", "Folder"], items, [1]));
+}
+
+function featureTable({ features: rows }) {
+  const items = rows.map(({ name, fresh, stale, why }) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, name),
+      element("td", {}, share(fresh, stale, fresh + stale)),
+      element("td", { class: stale ? "warn" : "soft" }, why),
+    ),
+  );
+  return section("Features", "features", table(["Name", "Shards", "Why not up to date"], items));
+}
+
+/** `fresh` of `all`, as a bar and in words. */
+function share(fresh, stale, all) {
+  const part = all ? (100 * fresh) / all : 0;
+  return element(
+    "div",
+    { class: "share" },
+    element("span", { class: "track", "aria-hidden": "true" }, element("span", { style: { width: `${part}%` } })),
+    element("span", { class: stale ? "warn" : "" }, stale ? `${fresh} of ${all}, ${stale} stale` : `${fresh} of ${all}`),
+  );
+}
+
+function failures({ failures: { total, reasons: rows } }) {
+  if (!total) return section("Failures", "failures", element("p", { class: "soft" }, "Every picture could be read."));
+  const items = rows.map(({ error, count, examples }, place) =>
+    element(
+      "details",
+      { id: `failure-${place}`, open: place === 0 },
+      element("summary", {}, element("strong", {}, count.toLocaleString("en")), ` ${error}`),
+      element("ul", { class: "small" }, ...examples.map((path) => element("li", {}, path)), count > examples.length ? element("li", { class: "soft" }, `and ${count - examples.length} more`) : null),
+    ),
+  );
+  return section(`${counted(total, "picture")} could not be read`, "failures", ...items, element("p", { class: "soft small" }, "All of them: ", element("code", {}, "imrec failures")));
+}
+
+function table(heads, rows, numbers = []) {
+  const cells = heads.map((head, place) => element("th", { scope: "col", class: numbers.includes(place) ? "number" : "" }, head));
+  return element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": `Table: ${heads.join(", ")}` }, element("table", {}, element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows)));
+}

@@ -1,0 +1,64 @@
+/** What ran last, and how long each stage of it took, as bars. */
+
+import { element } from "./dom.js";
+
+const COLOURS = 8; // of parts, in style.css
+
+/** The section of the last runs, newest first. */
+export function runsTable(runs) {
+  const names = [...new Set(runs.flatMap((run) => Object.keys(run.stages ?? {})))];
+  const colour = (name) => `var(--part-${names.indexOf(name) % COLOURS})`;
+  const longest = Math.max(1e-9, ...runs.map((run) => total(run)));
+  const rows = runs.map((run) => row(run, longest, colour));
+  const legend = element("ul", { class: "stage-names small" }, ...names.map((name) => element("li", {}, element("span", { class: "swatch", style: { background: colour(name) } }), name)));
+  const heads = ["When", "What", "Pictures", "Took", "Stages"].map((head, place) => element("th", { scope: "col", class: place === 2 || place === 3 ? "number" : "" }, head));
+  const table = element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows));
+  return element(
+    "section",
+    { class: "card", id: "runs", "aria-labelledby": "runs-title" },
+    element("h2", { id: "runs-title" }, "Last runs"),
+    runs.length ? element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Last runs" }, table) : element("p", { class: "soft" }, "Nothing ran yet."),
+    names.length ? legend : null,
+  );
+}
+
+function row(run, longest, colour) {
+  return element(
+    "tr",
+    { class: run.kind === "failure" ? "failed" : "" },
+    element("td", { class: "soft", title: run.when }, timed(run.when)),
+    element("td", {}, element("strong", {}, run.kind ?? ""), ` ${run.what ?? ""}`),
+    element("td", { class: "number" }, run.rows ? run.rows.toLocaleString("en") : ""),
+    element("td", { class: "number" }, duration(run.seconds)),
+    element("td", {}, bar(run, longest, colour)),
+  );
+}
+
+/** The stages of a run in proportion to the longest of all runs; in words for those who do not see it. */
+function bar(run, longest, colour) {
+  const stages = Object.entries(run.stages ?? {}).filter(([, seconds]) => seconds > 0);
+  const words = stages.map(([name, seconds]) => `${name} ${duration(seconds)}`).join(", ");
+  const parts = stages.map(([name, seconds]) => element("span", { style: { width: `${(100 * seconds) / longest}%`, background: colour(name) } }));
+  return element("div", { class: "stages", role: "img", "aria-label": words || "no stages", title: words }, ...parts);
+}
+
+function total(run) {
+  return Object.values(run.stages ?? {}).reduce((sum, seconds) => sum + seconds, 0);
+}
+
+/** Seconds as a person says them. */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  if (seconds < 1) return `${Math.round(1000 * seconds)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return seconds < 129600 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} days`;
+}
+
+/** The time of day; with the day where it is not today. */
+function timed(when) {
+  if (!when) return "";
+  const time = new Date(when);
+  const clock = time.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return time.toDateString() === new Date().toDateString() ? clock : `${time.toLocaleDateString("en-CA")} ${clock}`;
+}

@@ -1,9 +1,207 @@
-/** The view "Duplicates". */
+/** The view "Duplicates": groups of copies side by side, which of them stays and why, and what a person says to it. */
 
-import { element, fill } from "./dom.js";
+import { features, get, isOvertaken, post } from "./api.js";
+import { announce, counted, element, fill, isTyping, toast } from "./dom.js";
+import { compareLarge } from "./duplicates_compare.js";
+import { groupCard } from "./duplicates_group.js";
+import { setAddress } from "./router.js";
+import { styles } from "./styles.js";
 
-export function mount(root) {
-  fill(root, element("h1", {}, "Duplicates"));
+const PAGE = 20; // groups that are asked for at a time
+const PATIENCE = 1000; // milliseconds between two questions whether all are found
+const TIERS = { identical: "the same bytes", same_pixels: "the same pixels", near: "nearly the same", edited: "cropped, turned or mirrored" };
+const RULES = { largest: "the largest", oldest: "the oldest" };
+
+export const keys = [
+  ["↓ ↑", "Next, previous group"],
+  ["1 … 9", "Always keep that file of the group, or no longer"],
+  ["n", "The first two are not duplicates, or are after all"],
+  ["Enter", "Compare them large"],
+  ["u", "Undo what was decided last"],
+];
+
+let view = null; // all that belongs to the view while it is mounted
+
+export async function mount(root, params) {
+  const mine = (view = { root, controller: new AbortController(), sent: Promise.resolve() });
+  const [offered] = await Promise.all([features().catch(() => ({ sources: [] })), styles("/static/duplicates.css")]);
+  if (view !== mine) return;
+  view.offered = offered;
+  build();
+  document.addEventListener("keydown", keyed);
+  view.watch = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && loadMore(), { rootMargin: "600px" });
+  view.watch.observe(view.end);
+  update(params);
 }
 
-export function unmount() {}
+export function unmount() {
+  view.controller.abort();
+  view.watch?.disconnect();
+  document.removeEventListener("keydown", keyed);
+  view = null;
+}
+
+/** Follow an address: which tier, and which rule says what stays. */
+export function update(params) {
+  const rules = [...view.rule.options].map((option) => option.value);
+  view.tier.value = params.get("tier") in TIERS ? params.get("tier") : "near";
+  view.rule.value = rules.includes(params.get("keep")) ? params.get("keep") : "largest";
+  start();
+}
+
+function build() {
+  const rules = [...Object.entries(RULES), ...view.offered.sources.map((name) => [`source:${name}`, `that of ${name}`])];
+  const tier = select("tier", Object.entries(TIERS));
+  const rule = select("keep", rules);
+  const said = element("p", { class: "said", id: "duplicates-said" }, " ");
+  const plan = element("a", { class: "button", id: "plan", download: "duplicates.json" }, "Download the plan");
+  const after = element("p", { class: "soft small after" });
+  const list = element("div", { class: "groups", id: "groups" });
+  const message = element("div", { class: "message" });
+  const end = element("div", { class: "end", "aria-hidden": "true" });
+  fill(
+    view.root,
+    element("h1", {}, "Duplicates"),
+    element("div", { class: "duplicates-bar card" }, label("Copies that are at most", tier), label("Of each group stays", rule), plan, after),
+    said, message, list, end,
+  );
+  Object.assign(view, { tier, rule, said, plan, after, list, message, end });
+}
+
+function select(id, pairs) {
+  const chosen = () => {
+    setAddress(`/duplicates?${new URLSearchParams(asked())}`);
+    start();
+  };
+  return element("select", { id, onchange: chosen }, ...pairs.map(([value, words]) => element("option", { value }, words)));
+}
+
+function label(words, field) {
+  return element("label", {}, element("span", { class: "soft" }, words), field);
+}
+
+function asked() {
+  return { tier: view.tier.value, keep: view.rule.value };
+}
+
+/** Show the groups from the first on. */
+function start() {
+  view.controller.abort();
+  Object.assign(view, { controller: new AbortController(), next: null, loading: false, groups: 0, names: new Set(), done: [] });
+  view.plan.href = `/api/duplicates/plan?${new URLSearchParams(asked())}`;
+  fill(view.list);
+  fill(view.message);
+  fill(view.said, "Looking for copies …");
+  load(null);
+}
+
+function loadMore() {
+  if (view?.next && !view.loading) load(view.next);
+}
+
+async function load(cursor) {
+  const mine = view;
+  const { signal } = view.controller;
+  view.loading = true;
+  view.list.setAttribute("aria-busy", "true");
+  try {
+    const answer = await found(cursor, signal);
+    if (view !== mine || signal.aborted) return;
+    show(answer);
+  } catch (error) {
+    if (isOvertaken(error) || view !== mine) return;
+    if (error.kind === "StaleCursor") return void (toast("The gallery has changed; the groups are shown anew."), start());
+    fill(view.said);
+    fill(view.message, element("p", { class: "error" }, error.message), element("button", { type: "button", onclick: start }, "Try again"));
+  } finally {
+    if (view === mine && !signal.aborted) {
+      view.loading = false;
+      view.list.removeAttribute("aria-busy");
+    }
+  }
+}
+
+/** A page of groups, once they are found. */
+async function found(cursor, signal) {
+  for (;;) {
+    const answer = await get("/api/duplicates", { ...asked(), cursor, limit: PAGE }, { signal });
+    if (answer.state === "ready") return answer;
+    fill(view.message, element("p", { class: "card busy" }, `Looking for copies: ${answer.progress || "it takes a while the first time"} …`));
+    await new Promise((resolve) => setTimeout(resolve, PATIENCE));
+    signal.throwIfAborted();
+  }
+}
+
+function show(answer) {
+  const { list, message, said } = view;
+  view.next = answer.next;
+  view.total = answer.total;
+  fill(message, answer.left_out?.length ? leftOut(answer.left_out) : null);
+  for (const group of answer.groups.filter(isNew)) list.append(groupCard(group, ++view.groups, { decide, compare: compareLarge }));
+  const words = answer.total ? counted(answer.total, "group") : "No duplicates";
+  fill(said, element("strong", {}, words), " ", element("span", { class: "soft", id: "decided" }, decided(answer.decisions)));
+  if (!answer.total) fill(message, nothing());
+  fill(view.after, "Nothing is moved from here. The plan is carried out, and taken back, by ", element("code", {}, "imrec duplicates --apply duplicates.json --to FOLDER"), " and ", element("code", {}, "--undo duplicates.json"), ".");
+  announce(words);
+  if (view.next && view.end.getBoundingClientRect().top < innerHeight + 600) queueMicrotask(() => ((view.loading = false), loadMore()));
+}
+
+/** Whether a group is not shown yet: what is decided to be kept may move its group to a later page. */
+function isNew({ copies }) {
+  const name = copies.map((copy) => copy.image_id).sort().join();
+  return !view.names.has(name) && view.names.add(name);
+}
+
+function decided({ keep = 0, apart = 0 } = {}) {
+  const parts = [keep && `${counted(keep, "file")} always kept`, apart && `${counted(apart, "pair")} said to be no duplicates`].filter(Boolean);
+  return parts.length ? `– ${parts.join(", ")}` : "";
+}
+
+function leftOut(files) {
+  const more = files.length > 1 ? ` and ${files.length - 1} more` : "";
+  return element("p", { class: "soft" }, `Left out, as they are gone, changed or unreadable: ${files[0]}${more}. `, element("code", {}, "imrec build"), " looks again.");
+}
+
+function nothing() {
+  const words = `No two pictures are copies of each other within “${TIERS[view.tier.value]}”.`;
+  return element("div", { class: "empty" }, element("h2", {}, "No duplicates"), element("p", {}, words));
+}
+
+// -- decisions
+
+/** Note a decision; `shown(is)` shows it, or that it was taken back. Undoing is the same with its opposite. */
+async function decide({ action, opposite, images, words, shown }) {
+  const mine = view;
+  const undo = { action: opposite, opposite: action, images, words: `Undone: ${words}`, shown: (is) => shown(!is) };
+  const isUndo = action.startsWith("undo");
+  const before = mine.done;
+  mine.done = isUndo ? before.filter((one) => one.action !== action || `${one.images}` !== `${images}`) : [...before, undo];
+  shown(true);
+  const sent = mine.sent.then(() => post("/api/decisions", { action, images })); // in the order in which they were made
+  mine.sent = sent.catch(() => {});
+  try {
+    const { decisions } = await sent;
+    if (view !== mine) return;
+    fill(document.getElementById("decided"), decided(decisions));
+    toast(words, isUndo ? undefined : { label: "Undo", act: () => mine.done.includes(undo) && decide(undo) });
+  } catch (error) {
+    shown(false);
+    mine.done = before;
+    toast(error.message);
+  }
+}
+
+// -- keyboard
+
+function keyed(event) {
+  if (isTyping(event.target) || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const groups = [...view.list.children];
+  const here = groups.indexOf(document.activeElement?.closest?.(".group"));
+  const to = { ArrowDown: here + 1, ArrowUp: Math.max(here - 1, 0) }[event.key];
+  if (to !== undefined && groups[to]) groups[to].focus();
+  else if (event.key === "u" && view.done.length) decide(view.done.at(-1));
+  else if (/^[1-9n]$/.test(event.key) && here >= 0) groups[here].querySelector(`[data-key="${event.key}"]`)?.click();
+  else if (event.key === "Enter" && document.activeElement === groups[here]) groups[here].querySelector(".pictures button")?.click();
+  else return;
+  event.preventDefault();
+}

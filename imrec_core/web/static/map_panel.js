@@ -1,0 +1,95 @@
+/** What stands beside the map: the points that were chosen and what to do with them, and the clusters as a list. */
+
+import { thumbnail } from "./api.js";
+import { announce, counted, element, fill } from "./dom.js";
+import { middlemost } from "./map_points.js";
+
+export const LIKES = 16; // that a choice adds at most
+const STRIP = 48; // thumbnails at first
+const LISTED = 30; // clusters at first
+
+/**
+ * Make the panel. `onLike(indices)`, `onWithin()`, `onClear()`, `onOpen(index, among)` and `onCluster(cluster)` hear of
+ * what a person wants.
+ */
+export function makePanel(map, points, { onLike, onWithin, onClear, onOpen, onCluster }) {
+  const choice = element("section", { class: "choice", "aria-label": "Chosen pictures" });
+  const list = element("ul", { class: "clusters" });
+  const root = element("aside", { class: "map-panel", "aria-label": "Chosen pictures and clusters" }, choice, clusterSection());
+
+  function clusterSection() {
+    const bySize = [...map.clusters].sort((a, b) => b.size - a.size);
+    const heading = element("h2", {}, counted(bySize.length, "cluster"));
+    if (!bySize.length) return element("section", {}, heading, element("p", { class: "soft" }, "No group of pictures is dense enough to be one."));
+    const more = element("button", { type: "button", class: "quiet", onclick: () => (more.remove(), list.append(...bySize.slice(LISTED).map(clusterItem))) }, `Show all ${bySize.length}`);
+    list.append(...bySize.slice(0, LISTED).map(clusterItem));
+    return element("section", { "aria-label": "Clusters" }, heading, list, bySize.length > LISTED ? more : null);
+  }
+
+  function clusterItem(cluster) {
+    const picture = element("img", { src: thumbnail(cluster.image_id, 160), alt: "", width: 40, height: 40, loading: "lazy" });
+    const name = element("span", {}, counted(cluster.size, "picture"));
+    const choose = element("button", { type: "button", "aria-pressed": "false", dataset: { cluster: cluster.cluster }, onclick: () => onCluster(cluster) }, picture, name);
+    return element("li", {}, choose);
+  }
+
+  /** Show a choice {indices, label, polygon, cluster}; null: how to make one. */
+  function show(chosen) {
+    for (const button of list.querySelectorAll("button")) button.setAttribute("aria-pressed", String(chosen?.cluster?.cluster === Number(button.dataset.cluster)));
+    if (!chosen) return void fill(choice, element("h2", {}, "Choose pictures"), hint());
+    const { indices, label } = chosen;
+    const words = counted(indices.length, "picture");
+    announce(`${words} ${label}`);
+    const likes = Math.min(indices.length, LIKES);
+    fill(
+      choice,
+      element("h2", {}, element("strong", { id: "chosen" }, words), ` ${label}`),
+      element(
+        "div",
+        { class: "actions" },
+        element("button", { type: "button", class: "primary", id: "like-chosen", disabled: !likes, title: "Those nearest to the middle", onclick: () => onLike(representatives(chosen)) }, likes === 1 ? "Add to likes" : `Add ${likes === indices.length ? "them" : likes} to likes`),
+        chosen.polygon && element("button", { type: "button", id: "search-within", disabled: !indices.length, title: chosen.cluster ? "Search inside the outline of the cluster" : "Search only inside the line", onclick: onWithin }, "Search in here"),
+        element("button", { type: "button", class: "quiet", id: "clear-chosen", onclick: onClear }, "Clear"),
+      ),
+      indices.length ? strip(chosen) : element("p", { class: "soft" }, "There are no pictures inside the line."),
+    );
+  }
+
+  function representatives({ indices, cluster }) {
+    const medoid = cluster ? points.indexOf(cluster.image_id) : -1;
+    const middle = middlemost(points, indices, LIKES);
+    return medoid < 0 ? middle : [medoid, ...middle.filter((i) => i !== medoid)].slice(0, LIKES);
+  }
+
+  function strip({ indices }) {
+    const among = middlemost(points, indices, indices.length);
+    const pictures = element("ul", { class: "strip" });
+    const more = element("button", { type: "button", class: "quiet", onclick: add }, "Show more");
+    let count = 0;
+    function add() {
+      const added = among.slice(count, (count += STRIP));
+      pictures.append(...added.map((i, k) => stripItem(i, among, count - STRIP + k)));
+      more.hidden = count >= among.length;
+    }
+    add();
+    return [pictures, more];
+  }
+
+  function stripItem(i, among, place) {
+    const picture = element("img", { src: thumbnail(points.idOf(i), 160), alt: "", width: 72, height: 72, loading: "lazy" });
+    picture.addEventListener("error", () => picture.classList.add("missing"));
+    const label = `Picture ${place + 1} of ${among.length}, open`;
+    return element("li", {}, element("button", { type: "button", class: "quiet", "aria-label": label, onclick: () => onOpen(i, among) }, picture));
+  }
+
+  show(null);
+  return { root, show };
+}
+
+function hint() {
+  return element(
+    "p",
+    { class: "soft" },
+    "Draw a line around pictures with the lasso, or by dragging with ", element("kbd", {}, "Shift"), " held down; or choose a cluster below.",
+  );
+}

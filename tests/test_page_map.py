@@ -1,0 +1,296 @@
+"""The map in the page, as a person uses it: in Chromium, against a running server, over points at known places."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from imrec_core import Lake
+from imrec_core.explore.maps import SCHEMA, Cluster, Map, save_map
+from imrec_core.generation import open_generation
+from tests.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.serving import Served, serving, web_lake
+
+GROUPS = 3  # of points, in a row, each 2 wide and high, 10 apart
+TOP = "document.querySelector('.pinned').getBoundingClientRect().y"
+LEFTMOST = "document.querySelector('.pinned').getBoundingClientRect().x"
+NOISE = 2  # the last points, above them
+
+
+def places(count: int) -> np.ndarray:
+    """Where each row lies `(count, 2)`."""
+    row = np.arange(count)
+    within = row // GROUPS
+    xy = np.stack([row % GROUPS * 10 + within % 5 * 0.5, within // 5 * 0.5], axis=1)
+    xy[count - NOISE :, 1] = 8 + np.arange(NOISE)
+    return xy
+
+
+def clusters(count: int) -> np.ndarray:
+    found = np.arange(count) % GROUPS
+    found[count - NOISE :] = -1
+    return found
+
+
+def add_map(lake: Lake, name: str) -> None:
+    generation = open_generation(lake)
+    ids = generation.columns("image_id")["image_id"].to_pylist()
+    xy, cluster = places(len(ids)), clusters(len(ids))
+    nothing = pa.array([[]] * len(ids))
+    columns = [np.arange(len(ids)), pa.array(ids), *xy.T, cluster, nothing, nothing]
+    table = pa.table([pa.array(c).cast(f.type) for c, f in zip(columns, SCHEMA)], schema=SCHEMA)
+    found = tuple(
+        Cluster(c, int((cluster == c).sum()), *np.median(xy[cluster == c], axis=0).tolist(), ids[c], c)
+        for c in range(GROUPS)
+    )
+    save_map(lake, Map(name, "phash", "hamming", "umap", generation.id, {}, 0.5, 1.0, table, found))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    lake = web_lake(tmp_path_factory.mktemp("map"), photos=160)  # more than are shown as pictures at once
+    add_map(lake, "look")
+    add_map(lake, "other")
+    with serving(lake) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ids(served: Served) -> list[str]:
+    """Of every image, in the order of the rows."""
+    return open_generation(served.lake).columns("image_id")["image_id"].to_pylist()
+
+
+def opened(browser: Any, served: Served, address: str = "/map", **options: Any) -> Any:
+    page = browser.open(served.url + address, **options)
+    at_rest(page)
+    return page
+
+
+def at_rest(page: Any) -> None:
+    """Wait until the map has stood still for a moment and shows its pictures."""
+    page.wait_for_selector("#map-stage[data-state=rest]")
+
+
+def on_screen(page: Any, xy: np.ndarray) -> np.ndarray:
+    """Where places of the plane are in the window, as the map says by the pictures of its clusters."""
+    shown = sorted(middle for _, *middle in pictures(page))
+    assert len(shown) == GROUPS, "the whole map is to be seen, with a picture for each cluster"
+    scale = (shown[-1][0] - shown[0][0]) / (10 * (GROUPS - 1))
+    count = int(page.evaluate("document.querySelector('#map-stage').ariaLabel.match(/\\d+/)[0]"))
+    first = np.median(places(count)[clusters(count) == 0], axis=0)
+    return np.array(shown[0]) + (xy - first) * scale * [1, -1]
+
+
+def pictures(page: Any) -> list[tuple[str, float, float]]:
+    """Image and middle of every picture on the map, in the window."""
+    return page.eval_on_selector_all(
+        ".pinned",
+        """all => all.map((one) => {
+            const box = one.getBoundingClientRect();
+            const image = one.querySelector("img").getAttribute("src").slice(7, 23);
+            return [image, box.x + box.width / 2, box.y + box.height / 2];
+        })""",
+    )
+
+
+def draw(page: Any, corners: np.ndarray, *, with_tool: bool = True) -> None:
+    """A line around a polygon of the plane, by the lasso or with Shift."""
+    if with_tool:
+        page.click("#lasso")
+    path = [*on_screen(page, corners), on_screen(page, corners)[0]]
+    if not with_tool:
+        page.keyboard.down("Shift")
+    page.mouse.move(*path[0])
+    page.mouse.down()
+    for corner in path[1:]:
+        page.mouse.move(*corner, steps=6)
+    page.mouse.up()
+    if not with_tool:
+        page.keyboard.up("Shift")
+
+
+def chosen(page: Any) -> int:
+    return int(re.sub(r"\D", "", page.inner_text("#chosen")))
+
+
+def strip(page: Any) -> set[str]:
+    """The images that are shown as chosen."""
+    sources = page.eval_on_selector_all(".strip img", "all => all.map((one) => one.getAttribute('src'))")
+    return {re.search(r"/thumb/(\w+)", source)[1] for source in sources}  # type: ignore[index]
+
+
+def liked(page: Any) -> list[str]:
+    return [entry.removeprefix("image:") for entry in parse_qs(urlsplit(page.url).query).get("like", [])]
+
+
+LEFT = np.array([[-0.75, -0.75], [0.75, -0.75], [0.75, 4], [-0.75, 4]])  # two columns of the first group
+
+
+def inside_left(count: int) -> np.ndarray:
+    return np.flatnonzero((places(count) < LEFT.max(axis=0)).all(axis=1))
+
+
+@pytest.mark.parametrize("with_tool", [True, False])
+def test_lasso_chooses_exactly_the_points_inside(browser, served, ids, with_tool):
+    page = opened(browser, served)
+    draw(page, LEFT, with_tool=with_tool)
+    page.wait_for_selector("#chosen")
+    expected = inside_left(len(ids))
+    assert 5 < len(expected) < len(ids) / 3
+    assert strip(page) == {ids[row] for row in expected}
+    assert chosen(page) == len(expected)
+
+
+def test_chosen_pictures_become_likes(browser, served, ids):
+    page = opened(browser, served)
+    draw(page, LEFT)
+    page.click("#like-chosen")
+    page.wait_for_url("**/?like=*")
+    among = {ids[row] for row in inside_left(len(ids))}
+    assert set(liked(page)) <= among
+    assert len(liked(page)) == min(16, len(among))
+    page.wait_for_selector("#tray-like li")
+    assert page.locator("#tray-like li").count() == len(liked(page))
+
+
+def test_search_stays_inside_the_line_and_its_address_says_so(browser, served, ids):
+    page = opened(browser, served)
+    draw(page, LEFT)
+    page.click("#search-within")
+    page.wait_for_url("**/?*polygon=*")
+    expected = {ids[row] for row in inside_left(len(ids))}
+    until(page, f"document.querySelectorAll('a.tile').length === {len(expected)}")
+    again = browser.open(page.url)
+    again.wait_for_selector("a.tile")
+    shown = again.eval_on_selector_all("a.tile img", "all => all.map((one) => one.getAttribute('src'))")
+    assert {re.search(r"/thumb/(\w+)", source)[1] for source in shown} == expected  # type: ignore[index]
+
+
+def test_cluster_is_chosen_from_the_list_by_keyboard(browser, served, ids):
+    page = opened(browser, served)
+    page.focus(".clusters button >> nth=0")
+    page.keyboard.press("Enter")
+    cluster = int(page.get_attribute(".clusters button >> nth=0", "data-cluster") or -1)
+    expected = {image for image, found in zip(ids, clusters(len(ids))) if found == cluster}
+    assert chosen(page) == len(expected)
+    page.click("text=Show more")
+    assert strip(page) == expected
+    assert page.get_attribute(".clusters button >> nth=0", "aria-pressed") == "true"
+    page.focus("#like-chosen")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?like=*")
+    assert liked(page)[0] == ids[cluster], "the picture in the middle comes first"
+
+
+def test_keys_move_and_zoom_and_the_whole_map_comes_back(browser, served):
+    page = opened(browser, served)
+    home, top = page.evaluate(LEFTMOST), page.evaluate(TOP)
+    page.focus("#map-stage")
+    page.keyboard.press("ArrowRight")
+    until(page, f"{LEFTMOST} < {home - 50}")
+    assert page.evaluate(TOP) == pytest.approx(top, abs=1)
+    page.keyboard.press("0")
+    until(page, f"Math.abs({LEFTMOST} - {home}) < 1")
+    page.keyboard.press("-")
+    until(page, f"{LEFTMOST} > {home + 10}")
+
+
+def test_pictures_are_shown_when_near_and_clusters_when_far(browser, served, ids):
+    page = opened(browser, served)
+    assert {image for image, *_ in pictures(page)} == {ids[c] for c in range(GROUPS)}
+    sizes = [int(text) for text in page.locator(".pinned .size").all_inner_texts()]
+    assert sorted(sizes) == sorted(np.bincount(clusters(len(ids)) + 1)[1:])
+    x, y = on_screen(page, np.array([1.0, 0.0]))  # at the foot of the first group
+    page.mouse.move(x, y)
+    for _ in range(12):
+        page.mouse.wheel(0, -200)
+        until(page, "document.querySelector('#map-stage').dataset.state === 'moving'")
+        at_rest(page)
+        if page.locator(".pinned:not(.medoid)").count():
+            break
+    near = pictures(page)
+    assert len(near) > 3
+    at = places(len(ids))[[ids.index(image) for image, _, _ in near]]
+    shown = np.array([place for _, *place in near])
+    for axis in (0, 1):
+        line = np.polyfit(at[:, axis], shown[:, axis], 1)
+        assert np.abs(np.polyval(line, at[:, axis]) - shown[:, axis]).max() < 1.5, (
+            "each picture lies where its point is"
+        )
+    apart = np.abs(shown[:, None] - shown).max(axis=2)[np.triu_indices(len(shown), 1)]
+    assert apart.min() >= 68, "no picture lies over another"
+
+
+def test_colours_are_explained_and_choose(browser, served, ids):
+    page = opened(browser, served)
+    assert page.locator(".legend").inner_text().startswith(f"{GROUPS} clusters")
+    page.select_option("#by", "source")
+    page.wait_for_selector(".legend button:has-text('scans')")
+    assert "by=source" in page.url
+    page.click(".legend button:has-text('scans')")
+    sources = open_generation(served.lake).columns("source")["source"].to_pylist()
+    assert chosen(page) == sources.count("scans")
+    assert strip(page) == {image for image, source in zip(ids, sources) if source == "scans"}
+    page.select_option("#by", "width")
+    page.wait_for_selector(".ramp")
+    low, high = page.locator(".ramp span:not(.band)").all_inner_texts()
+    assert (low, high) == ("140", "320")
+
+
+def test_hover_names_the_picture_and_a_click_opens_it(browser, served, ids):
+    page = opened(browser, served)
+    row = len(ids) - 1  # stands alone
+    paths = open_generation(served.lake).columns("path")["path"].to_pylist()
+    page.mouse.move(*on_screen(page, places(len(ids))[row]))
+    page.wait_for_selector(f".hover-card div:has-text('{Path(paths[row]).name}')")
+    assert ids[row] in (page.get_attribute(".hover-card img", "src") or "")
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_selector(f"dialog.detail:has-text('{Path(paths[row]).name}')")
+
+
+def test_address_points_at_a_picture(browser, served, ids):
+    page = opened(browser, served, f"/map?at={ids[4]}")
+    page.wait_for_selector(".ring")
+    at_rest(page)
+    box, stage = page.locator(".ring").bounding_box(), page.locator("#map-stage").bounding_box()
+    assert box and stage
+    assert box["x"] + box["width"] / 2 == pytest.approx(stage["x"] + stage["width"] / 2, abs=2)
+    assert box["y"] + box["height"] / 2 == pytest.approx(stage["y"] + stage["height"] / 2, abs=2)
+
+
+def test_another_map_is_chosen_by_name(browser, served):
+    page = opened(browser, served)
+    page.select_option("#map-name", "other")
+    page.wait_for_url("**/map?name=other")
+    at_rest(page)
+    assert page.input_value("#map-name") == "other"
+    page.go_back()
+    until(page, "document.querySelector('#map-name')?.value === 'look'")
+
+
+def test_lake_without_a_map_says_how_to_make_one(browser, tmp_path):
+    with serving(web_lake(tmp_path, photos=10)) as bare:
+        page = browser.open(f"{bare.url}/map")
+        page.wait_for_selector("text=There is no map yet")
+        assert page.locator("code").inner_text() == "imrec map"
+        assert accessibility_faults(page) == []
+
+
+@pytest.mark.parametrize(("size", "scheme"), [({"width": 1280, "height": 800}, "light"), (PHONE, "dark")])
+def test_view_is_accessible_and_fits(browser, served, size, scheme):
+    page = opened(browser, served, size=size, color_scheme=scheme)
+    page.select_option("#by", "source")
+    page.wait_for_selector(".legend button:has-text('scans')")
+    page.click(".clusters button >> nth=0")
+    page.wait_for_selector("#chosen")
+    assert accessibility_faults(page) == []
+    assert not has_sideways_scroll(page)

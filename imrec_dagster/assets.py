@@ -22,6 +22,7 @@ from imrec_core.tables import IMAGES_VERSION
 from imrec_dagster import checks, metadata
 from imrec_dagster.automation import GENERATION as GENERATION
 from imrec_dagster.automation import nightly_freshness, on_change
+from imrec_dagster.map_asset import laid_out
 from imrec_dagster.partitions import SHARDS, forget_all_but, is_alone
 from imrec_dagster.recording import record
 from imrec_dagster.resources import LakeResource, Progress
@@ -358,6 +359,7 @@ def build_assets(
         *(unavailable(f) for name, f in known.items() if name not in able and f.model),
         # Of the others it holds nothing; depending on them it would never be in sync.
         indexing([f for name, f in able.items() if name in chosen], nightly),
+        laid_out,
     ]
 
 

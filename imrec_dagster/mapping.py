@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.lake import Lake
-from imrec_core.run_log import note
 from imrec_dagster.options import json_option, lake_option, show
 
 if TYPE_CHECKING:
@@ -103,6 +102,7 @@ def _made(
     given: dict[str, int],
 ) -> "MapReport":
     from imrec_core import explore
+    from imrec_dagster.recording import record
 
     def progress(line: str) -> None:
         click.echo(line, err=True)
@@ -113,7 +113,7 @@ def _made(
         report = explore.make_map(
             lake, by, method=method, name=name, cluster_size=cluster_size, seed=seed, progress=progress, **given
         )
-    note(lake, "map", report.name, report.seconds, rows=report.rows, byte_size=report.byte_size)
+    record(lake, report)
     return report
 
 

@@ -10,9 +10,12 @@ import pyarrow as pa
 from imrec_core import views
 from imrec_core.calibration import SHOWN_RATES
 from imrec_core.catalog import CatalogDiff
+from imrec_core.explore import MapReport, open_map
+from imrec_core.explore.picture import draw_map
 from imrec_core.extract import ShardReport
 from imrec_core.features import Feature
 from imrec_core.fit import FitReport, ProjectionReport
+from imrec_core.generation import open_generation
 from imrec_core.graphs import CURVE_EFS, recall_by_breadth
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
@@ -166,6 +169,25 @@ SELECT name, arg_max((rows + failed) / seconds, seconds) FROM runs
 WHERE what = 'extract' AND seconds > 0 GROUP BY name ORDER BY name
 """
 _REASONS = "SELECT split_part(error, ':', 1), count(*) FROM images WHERE status = 'failed' GROUP BY ALL"
+
+
+def of_map(lake: Lake, report: MapReport) -> Shown:
+    drawn = draw_map(lake, open_map(lake, report.name), open_generation(lake), thumbnails=True, dpi=72)
+    return {
+        "dagster/row_count": report.rows,
+        "name": report.name,
+        "path": _path(lake.map_path(report.name)),
+        "feature": f"{report.feature}:{report.metric}",
+        "method": report.method,
+        "of generation": report.generation,
+        "clusters": report.clusters,
+        "in no cluster": report.noise,
+        "laid out": report.fitted,
+        "10 nearest kept": report.kept,
+        "bytes": report.byte_size,
+        "seconds": report.seconds,
+        "picture": dg.MetadataValue.md(_picture(drawn, "png")),
+    }
 
 
 def _path(path: object) -> dg.PathMetadataValue:

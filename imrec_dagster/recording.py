@@ -2,12 +2,13 @@
 
 from imrec_core import run_log
 from imrec_core.catalog import CatalogDiff
+from imrec_core.explore import MapReport
 from imrec_core.extract import ShardReport
 from imrec_core.fit import FitReport, ProjectionReport
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
 
-Report = CatalogDiff | ShardReport | FitReport | ProjectionReport | GenerationReport
+Report = CatalogDiff | ShardReport | FitReport | ProjectionReport | GenerationReport | MapReport
 
 
 def record(lake: Lake, report: Report, seconds: float = 0.0) -> None:
@@ -39,3 +40,5 @@ def record(lake: Lake, report: Report, seconds: float = 0.0) -> None:
             run_log.note(lake, "project", of, report.seconds, rows=report.rows, byte_size=report.table_bytes)
         case GenerationReport() if report.built:
             run_log.note(lake, "generation", report.id, report.seconds, rows=report.rows, byte_size=report.byte_size)
+        case MapReport():
+            run_log.note(lake, "map", report.name, report.seconds, rows=report.rows, byte_size=report.byte_size)

@@ -64,7 +64,7 @@ def test_definitions_load(defs):
 
 
 def test_assets_are_those_of_the_registry(graph):
-    expected = {"catalog", "shard_manifest", "images", "generation"}
+    expected = {"catalog", "shard_manifest", "images", "generation", "map"}
     expected |= {f"features/{name}" for name in FEATURES} | {f"fitted/{f.name}" for f in FITTED}
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == expected
 
@@ -134,11 +134,12 @@ def test_every_asset_is_in_the_group_of_its_kind(graph):
     for feature in FEATURES.values():
         assert groups[f"features/{feature.name}"] == feature.group
     assert {groups[f"fitted/{f.name}"] for f in FITTED} == {"fitted"}
-    assert [groups[name] for name in ("catalog", "shard_manifest", "images", "generation")] == [
-        "catalog", "catalog", "images", "index",
+    assert [groups[name] for name in ("catalog", "shard_manifest", "images", "generation", "map")] == [
+        "catalog", "catalog", "images", "index", "map",
     ]  # fmt: skip
     assert {
         "colour", "hashes", "structure", "local", "networks", "projections", "fitted", "images", "catalog", "index",
+        "map",
     } == set(groups.values())  # fmt: skip
 
 

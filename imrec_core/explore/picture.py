@@ -28,7 +28,7 @@ THUMBNAILS = 40
 """Clusters that are shown by a picture, at most: the largest."""
 
 _GREY, _ACCENT = "#d4d4d4", "#d1495b"
-_INCHES, _DPI = (11.0, 8.0), 120
+_INCHES = (11.0, 8.0)
 _SIDE = 60  # of a thumbnail, in pixels
 _TRIED, _HIDDEN = 500, 10_000  # places for one; pixels that it may go away rather than hide all points
 _INK = 60_000  # area of all points together, about
@@ -43,6 +43,7 @@ def draw_map(
     only: str | None = None,
     thumbnails: bool = False,
     kind: str = "png",
+    dpi: int = 120,
 ) -> bytes:
     """A picture of a map, of the images that the generation still has.
 
@@ -51,6 +52,7 @@ def draw_map(
         only: One value of it, drawn against all others.
         thumbnails: Draw the picture that stands for each of the largest clusters where the cluster is.
         kind: `png` or `svg`; in an SVG points are an embedded picture, words and axes are not.
+        dpi: Pixels of an inch, of which the picture is 11 wide.
 
     Raises:
         UnknownName: There is no such column, value or kind.
@@ -61,7 +63,7 @@ def draw_map(
         raise UnknownName("kind of picture", kind, KINDS)
     places, _ = places_of(made, generation)
     points = np.column_stack([made.table["x"], made.table["y"]])[places]
-    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=_INCHES, dpi=dpi, layout="constrained")
     axes = figure.subplots()
     axes.set(xticks=[], yticks=[], title=f"{made.name}: {len(points)} images by {colour}", aspect="equal")
     if only is not None:
@@ -149,9 +151,9 @@ def _draw_pictures(
             continue
         taken.append(place)
         box = AnnotationBbox(
-            OffsetImage(np.asarray(picture), zoom=72 / _DPI, resample=True),
+            OffsetImage(np.asarray(picture), zoom=72 / figure.dpi, resample=True),
             (cluster.x, cluster.y),
-            xybox=tuple((place - middle) * 72 / _DPI),
+            xybox=tuple((place - middle) * 72 / figure.dpi),
             boxcoords="offset points",
             pad=0.1,
             bboxprops={"edgecolor": "0.3", "linewidth": 0.8},

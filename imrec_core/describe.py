@@ -25,6 +25,7 @@ from imrec_core.hits import Shown
 from imrec_core.lake import Lake
 from imrec_core.machine import available_cores
 from imrec_core.queries import Chosen, Described, ImageId, Kept, Query, Vectors
+from imrec_core.stages import stage
 from imrec_core.storage import AnyPath, is_remote, is_url, place
 from imrec_core.text import Text, encode_text
 
@@ -153,9 +154,10 @@ class Describer:
         if isinstance(query, Kept):
             return self._of_kept(generation, query, chosen, wanted)
         if _is_picture(query):
-            return self._of_pictures(generation, [self._pixels(query)], chosen, wanted)[0]
+            return self._of_pictures(generation, [self._decoded(query)], chosen, wanted)[0]
         if isinstance(query, Text):
-            given = {f.name: _in_words(f, query) for feature in wanted for f in _origins(feature)}
+            with stage("encode"):
+                given = {f.name: _in_words(f, query) for feature in wanted for f in _origins(feature)}
         else:
             given = _given(query, chosen)  # type: ignore[arg-type]  # a vector, as nothing else is left
         vectors = {name: vector[None] for name, vector in given.items()}
@@ -173,7 +175,7 @@ class Describer:
             turned = [c for c in chosen if c.feature.orientations and c.metric.takes_several]
             lacking = [feature for feature in wanted if feature.name not in kept.vectors]
             if lacking or any(graph_name(c.feature, c.metric) not in kept.vectors for c in turned):
-                pixels = self._pixels(kept)
+                pixels = self._decoded(kept)
                 kept.vectors |= self._of_pictures(generation, [pixels], turned, lacking)[0]
             return dict(kept.vectors)
 
@@ -186,13 +188,14 @@ class Describer:
     ) -> list[Vectors]:
         if not pictures:
             return []
-        images = ImageBatch(list(pictures))
-        vectors: Vectors = {}
-        for feature in wanted:
-            self._describe(generation, feature, images, vectors)
-        for c in chosen:
-            if c.feature.orientations and c.metric.takes_several:
-                vectors[graph_name(c.feature, c.metric)] = c.feature.orientations(images)
+        with stage("encode"):
+            images = ImageBatch(list(pictures))
+            vectors: Vectors = {}
+            for feature in wanted:
+                self._describe(generation, feature, images, vectors)
+            for c in chosen:
+                if c.feature.orientations and c.metric.takes_several:
+                    vectors[graph_name(c.feature, c.metric)] = c.feature.orientations(images)
         return [{name: matrix[i] for name, matrix in vectors.items()} for i in range(len(pictures))]
 
     def _describe(self, generation: Generation, feature: Feature, images: ImageBatch | None, vectors: Vectors) -> None:
@@ -225,6 +228,10 @@ class Describer:
             return self._pixels(query)
         except ImageError as error:
             return error
+
+    def _decoded(self, query: Query) -> NDArray[np.uint8]:
+        with stage("decode"):
+            return self._pixels(query)
 
     def _pixels(self, query: Any) -> NDArray[np.uint8]:
         if isinstance(query, np.ndarray):

@@ -20,6 +20,7 @@ from imrec_core.metrics import METRICS
 from imrec_core.pooling import POOLS, distances_to, has_mean, mean_vector
 from imrec_core.queries import Chosen, Described
 from imrec_core.scan import Distances, distances, smallest
+from imrec_core.stages import stage
 
 _OVERFETCH = 1.5  # times as many as would be left on average, since conditions and likeness go together
 _ROWS_PER_FETCHED = 12  # rows that are scanned in the time that a graph takes for one
@@ -122,14 +123,17 @@ def rank(generation: Generation, asked: Asked) -> Ranked:
     wanted = asked.k * (_POOL if asked.diversity else 1)
     looked_for = wanted
     while True:
-        rows, plan = _candidates(generation, asked, looked_for + len(asked.own))
-        compared = _compared(generation, asked, rows, plan)
-        order = _ordered(generation, asked, compared, wanted)
+        with stage("candidates"):
+            rows, plan = _candidates(generation, asked, looked_for + len(asked.own))
+        with stage("re-rank"):
+            compared = _compared(generation, asked, rows, plan)
+            order = _ordered(generation, asked, compared, wanted)
         collapsed = asked.distinct is not None and len(order) < asked.k and not compared.cut
         if not collapsed or len(rows) >= left:
             break
         looked_for *= 8  # copies of one another took the places
-    return _diverse(generation, asked, compared, order) if asked.diversity else _taken(compared, order)
+    with stage("re-rank"):
+        return _diverse(generation, asked, compared, order) if asked.diversity else _taken(compared, order)
 
 
 def with_shared_scan(generation: Generation, asked: Sequence[Asked]) -> list[Asked]:

@@ -30,6 +30,7 @@ from imrec_core.notebook import grid
 from imrec_core.queries import By, Chosen, Described, Queries, Query, choose, own_rows, weighted
 from imrec_core.ranking import Asked, Ranked
 from imrec_core.settings import Settings
+from imrec_core.stages import stage
 from imrec_core.storage import place
 from imrec_core.text import Text
 
@@ -304,7 +305,8 @@ def _answer(
     order_by: str | None,
 ) -> Hits:
     ranked = ranking.rank(generation, asked)
-    hits = _hits(generation, describer, asked, ranked)
+    with stage("fetch"):
+        hits = _hits(generation, describer, asked, ranked)
     if order_by is not None:
         places = generation.filter.places(ranked.rows, order_by)
         hits = [hits[i] for i in np.argsort(places, kind="stable")]

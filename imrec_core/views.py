@@ -12,11 +12,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core import run_log, tables
+from imrec_core import conditions, run_log, tables
 from imrec_core.errors import BadFilter, QueryError
 from imrec_core.features import Feature, known_features
 from imrec_core.lake import Lake
 from imrec_core.storage import AnyPath, exists, is_remote
+
+_CLOSED = (
+    "memory_limit = '2GB'",
+    "temp_directory = ''",  # what is too much for the memory is not put on a disk
+    "python_enable_replacements = false",  # names of Python's own variables as tables
+    "enable_external_access = false",
+    "lock_configuration = true",
+)
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
@@ -123,6 +131,8 @@ def query(lake: Lake, sql: str) -> duckdb.DuckDBPyRelation:
 class RowFilter:
     """Conditions and orders over the live rows of one generation; they can read nothing else and write nothing.
 
+    Those of strangers are asked within `conditions.bounded`.
+
     Args:
         rows_path: The generation's `rows.parquet`.
     """
@@ -131,8 +141,8 @@ class RowFilter:
         self._connection = duckdb.connect()
         live = "SELECT * EXCLUDE (removed) FROM read_parquet(?) WHERE NOT removed"
         self._connection.execute(f"CREATE TABLE rows AS {live}", [str(rows_path)])
-        self._connection.execute("SET enable_external_access = false")
-        self._connection.execute("SET lock_configuration = true")
+        for setting in _CLOSED:
+            self._connection.execute(f"SET {setting}")
 
     def rows(self, where: str) -> NDArray[np.int64]:
         """Numbers of the rows for which the condition holds, in ascending order.
@@ -140,8 +150,8 @@ class RowFilter:
         Raises:
             BadFilter: `where` is no condition over the rows.
         """
-        with self._told("where", where):
-            kept = self._rows().filter(where).project("row").fetchnumpy()["row"]
+        with self._asked("where", where) as rows:
+            kept = rows.filter(where).project("row").fetchnumpy()["row"]
         return np.sort(np.asarray(kept, dtype=np.int64))
 
     def places(self, rows: NDArray[np.int64], order_by: str) -> NDArray[np.int64]:
@@ -150,15 +160,15 @@ class RowFilter:
         Raises:
             BadFilter: `order_by` is no order over the rows.
         """
-        with self._told("order_by", order_by):
+        with self._asked("order_by", order_by) as every:
             among = f"row IN ({', '.join(map(str, rows.tolist()))})" if len(rows) else "false"
             place = f"dense_rank() OVER (ORDER BY {order_by}) AS place"
-            found = self._rows().filter(among).project(f"row, {place}").fetchnumpy()
+            found = every.filter(among).project(f"row, {place}").fetchnumpy()
         by_row = dict(zip(found["row"].tolist(), found["place"].tolist(), strict=True))
         return np.array([by_row[row] for row in rows.tolist()], dtype=np.int64)
 
-    def ordered(self, order_by: str | None, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """Numbers of rows in an order over the columns; equal ones, and all without an order, by their numbers.
+    def ordered(self, order_by: str, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Numbers of rows in an order over the columns; equal ones by their numbers.
 
         Args:
             among: Of these rows, ascending; None for all.
@@ -166,9 +176,9 @@ class RowFilter:
         Raises:
             BadFilter: `order_by` is no order over the rows.
         """
-        with self._told("order_by", order_by or "row"):
-            order = f"{order_by}, row" if order_by else "row"
-            rows = np.asarray(self._rows().order(order).project("row").fetchnumpy()["row"], dtype=np.int64)
+        with self._asked("order_by", order_by) as every:
+            found = every.order(f"{order_by}, row").project("row").fetchnumpy()["row"]
+        rows = np.asarray(found, dtype=np.int64)
         return rows if among is None else rows[np.isin(rows, among)]
 
     def row(self, number: int) -> dict[str, Any]:
@@ -201,15 +211,16 @@ class RowFilter:
         )
         return [str(value) for (value,) in found.fetchall()]
 
-    def _rows(self) -> duckdb.DuckDBPyRelation:
-        return self._connection.cursor().table("rows")  # a cursor per call: threads may filter at the same time
-
     @contextmanager
-    def _told(self, name: str, condition: object) -> Iterator[None]:
+    def _asked(self, name: str, condition: object) -> Iterator[duckdb.DuckDBPyRelation]:
+        """The rows, to be asked with a condition of that name."""
         if not isinstance(condition, str):
             raise BadFilter(f"{name} is {condition!r}; it must be SQL over the rows, as a string")
+        connection = self._connection.cursor()  # one per call: threads may filter at the same time
         try:
-            yield
+            conditions.check(connection, name, condition)
+            with conditions.timed(connection, name):
+                yield connection.table("rows")
         except (duckdb.Error, RuntimeError, UnicodeError) as error:
             words = f"{name}: {str(error).splitlines()[0]} (columns: {', '.join(self.columns())})"
             raise BadFilter(words) from error

@@ -15,7 +15,7 @@ ROOT = Path(imrec_core.__file__).parent.parent
 
 # Lowest first. A module imports from layers above its own line only; two in one line do not know each other.
 LAYERS = (
-    ("errors", "machine", "locks", "matrices"),  # everything may fail; cores; what processes share
+    ("errors", "machine", "locks", "matrices", "stages"),  # everything may fail; cores; what processes share
     ("objects",),  # requests to an object store
     ("object_files", "storage"),  # files on a disk or in an object store
     ("leases", "transfers"),  # what processes of several machines keep from each other, and hand to each other
@@ -57,6 +57,7 @@ LAYERS = (
     ("passes",),  # which passes over a shard are needed
     ("extract",),  # pictures → tables
     ("fit", "check", "spread"),  # tables → what is learnt from them, what is wrong with them; extraction by a cluster
+    ("conditions",),  # what strangers may ask of them
     ("views", "user_columns"),  # SQL over the tables; what a person adds to them
     ("calibration", "contact_sheet", "thumbnails", "fusion", "keypoints", "measures"),  # plain numbers and drawing
     ("plots.canvas",),  # what plots are drawn on
@@ -110,7 +111,7 @@ LAYERS = (
     ("export", "plots.of_lake"),
     ("plots",),
     ("web.limits", "web.answers", "web.replies"),  # what a server takes; what it says, and how
-    ("web.asking", "web.guard", "web.gate"),  # what may be asked; who gets in; how many at a time
+    ("web.asking", "web.guard", "web.gate", "web.listing", "web.metrics"),  # what may be asked; who gets in; how many
     ("web.finding", "web.layouts", "web.uploads"),  # duplicates, in the background; open maps; pictures that were sent
     ("web.serving",),  # what the routes share
     ("web.duplicates", "web.files", "web.looking", "web.maps", "web.searching", "web.status"),  # routes

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
+from imrec_core import search
+from imrec_core.stages import STAGES
 from tests import toy
 from tests.pictures import encode
 from tests.serving import FEATURES, MIX, Served, serving, web_lake
@@ -126,3 +131,77 @@ def test_description_is_whole(client):
     text = json.dumps(client.get("/openapi.json").json())
     for reference in set(part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]):
         assert f'"{reference}": {{' in text
+
+
+def test_listing_names_every_route(client):
+    text = client.get("/docs").text
+    assert "POST /api/search" in text and "max_false_match_rate" in text
+    assert "<script" not in text and "style=" not in text
+
+
+def test_stages_are_measured(client, some_id):
+    before = _counts(client)
+    client.post("/api/search", json={"like": [{"image_id": some_id}], "k": 2})
+    client.post("/api/search", files={"images": ("a.png", encode(toy.photo(90), "PNG"))})
+    after = _counts(client)
+    assert {name: after.get(name, 0) - before.get(name, 0) for name in STAGES} == {
+        "decode": 1,
+        "encode": 1,
+        "candidates": 2,
+        "re-rank": 2,
+        "fetch": 2,
+    }
+    assert 'imrec_requests_total{method="POST",route="/api/search",status="200"}' in client.get("/metrics").text
+
+
+def _counts(client) -> dict[str, float]:
+    """How often each stage was measured."""
+    found = re.findall(r'imrec_stage_seconds_count\{stage="(.*)"\} (.*)', client.get("/metrics").text)
+    return {name: float(count) for name, count in found}
+
+
+def test_upload_is_described_once(client, monkeypatch):
+    from imrec_core import describe
+
+    described = []
+    decode = describe.decode
+    monkeypatch.setattr(describe, "decode", lambda data, **options: (described.append(1), decode(data, **options))[1])
+    picture = {"images": ("b.png", encode(toy.photo(91), "PNG"))}
+    found = [client.post("/api/search", files=picture, data={"request": '{"k": 2}'}).json() for _ in range(3)]
+    assert len(described) == 1
+    handle = found[0]["uploads"][0]["upload"]
+    asked = {"like": [{"upload": handle}], "by": ["rgb_histogram", "phash"]}
+    for _ in range(2):
+        client.post("/api/search", json=asked)
+    assert len(described) == 2  # for phash, which the default search had no need of
+
+
+def test_new_generation_is_searched_while_the_old_one_ends(tmp_path, monkeypatch):
+    """A request that is under way is answered by the generation that it began with, the next by the new one."""
+    lake = web_lake(tmp_path, photos=10)
+    begun, go = threading.Event(), threading.Event()
+    rank = search.ranking.rank
+
+    def held_up(generation, asked):
+        begun.set()
+        go.wait(60)
+        return rank(generation, asked)
+
+    with serving(lake) as found, httpx.Client(base_url=found.url, timeout=60) as client:
+        first = client.post("/api/search", json={"k": 1}).json()
+        image = first["hits"][0]["image_id"]
+        with ThreadPoolExecutor(1) as pool, monkeypatch.context() as patch:
+            patch.setattr(search.ranking, "rank", held_up)
+            under_way = pool.submit(client.post, "/api/search", json={"like": [{"image_id": image}], "k": 100})
+            assert begun.wait(60)
+            toy.write_photos(tmp_path / "photos", range(10, 14))
+            toy.build(lake)
+            new = client.post("/api/search", json={"k": 100}).json()
+            go.set()
+            old = under_way.result().json()
+        assert (old["generation"], len(old["hits"])) == (first["generation"], 18)
+        assert new["generation"] != first["generation"]
+        assert len(new["hits"]) == 23
+        assert client.get("/health").json()["rows"] == 23
+        after = client.post("/api/search", json={"like": [{"image_id": image}], "k": 100}).json()
+        assert (after["generation"], len(after["hits"])) == (new["generation"], 22)

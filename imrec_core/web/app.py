@@ -14,17 +14,18 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, HTMLResponse, Response
 
 from imrec_core.errors import ImrecError, MissingDependency
 from imrec_core.lake import Lake
-from imrec_core.web import duplicates, explaining, looking, maps, pictures, searching, status
+from imrec_core.web import duplicates, explaining, listing, looking, maps, metrics, pictures, searching, status
 from imrec_core.web.asking import Asked, Explained, in_words
 from imrec_core.web.duplicates import Decision
 from imrec_core.web.gate import Gone
 from imrec_core.web.guard import HEADERS, Guard
 from imrec_core.web.limits import Limits
+from imrec_core.web.metrics import Counting
 from imrec_core.web.replies import Refused, refused
 from imrec_core.web.serving import Serving
 
@@ -66,8 +67,10 @@ def create_app(
         redoc_url=None,
     )
     app.add_middleware(Guard, token=token, hosts=hosts, limits=limits)
+    app.add_middleware(Counting, metrics=serving.metrics)
     for module in (searching, explaining, looking, pictures, duplicates, status, maps):
         app.include_router(module.routes(serving))
+    app.include_router(metrics.routes(serving.metrics))
     _add_errors(app, serving)
     _add_files(app)
     _describe(app)
@@ -102,6 +105,7 @@ def _add_errors(app: FastAPI, serving: Serving) -> None:
         (RequestValidationError, of_parameters),
         (HTTPException, of_http),
         (Gone, of_gone),
+        (ClientDisconnect, of_gone),
         (Exception, of_anything),
     ):
         app.add_exception_handler(kind, handler)
@@ -120,6 +124,11 @@ def _add_files(app: FastAPI) -> None:
     def deck() -> Response:
         """deck.gl, as pydeck brings it."""
         return FileResponse(_deck(), media_type="text/javascript", headers=_REVALIDATED)
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> Response:
+        """The API to read."""
+        return HTMLResponse(listing.page(app.openapi()))
 
     app.mount("/static", _Static(directory=_STATIC))
 

@@ -8,14 +8,17 @@ from typing import Annotated, TypeVar
 from fastapi import Path
 from starlette.requests import Request
 
+from imrec_core.conditions import bounded
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
 from imrec_core.search import Recommender
+from imrec_core.stages import noting
 from imrec_core.web.answers import Error
 from imrec_core.web.finding import Finding
 from imrec_core.web.gate import Gate
 from imrec_core.web.layouts import Layouts
 from imrec_core.web.limits import Limits
+from imrec_core.web.metrics import Metrics
 from imrec_core.web.replies import Refused
 from imrec_core.web.uploads import Uploads
 
@@ -55,6 +58,9 @@ class Serving:
         self.layouts = Layouts(lake)
         self._searches = Gate("search", limits.at_work, limits.searches_waiting)
         self._pictures = Gate("picture", limits.at_work, limits.pictures_waiting)
+        self.metrics = Metrics()
+        self.metrics.watch("search", lambda: self._searches.waiting)
+        self.metrics.watch("picture", lambda: self._pictures.waiting)
 
     @property
     def generation(self) -> Generation:
@@ -62,7 +68,15 @@ class Serving:
 
     async def searched(self, request: Request, work: Callable[[], T]) -> T:
         """What `work` returns, computed when it is its turn among the searches."""
-        return await self._searches.run(request, work)
+
+        def within_limits() -> T:
+            with bounded(self.limits.filter_seconds), noting() as seconds:
+                try:
+                    return work()
+                finally:
+                    self.metrics.stages(seconds)
+
+        return await self._searches.run(request, within_limits)
 
     async def pictured(self, request: Request, work: Callable[[], T]) -> T:
         """The same among the pictures."""

@@ -1,0 +1,110 @@
+"""What strangers may ask of the rows: plain conditions, for a while."""
+
+from __future__ import annotations
+
+import time
+
+import duckdb
+import pytest
+
+from imrec_core import conditions
+from imrec_core.conditions import bounded
+from imrec_core.errors import BadFilter
+from imrec_core.views import RowFilter
+
+PLAIN = [
+    "width >= 800 AND source = 'photos'",
+    "lower(path) LIKE '%.jpg' OR path ILIKE '%cat%' OR path ~ 'ph.*'",
+    "taken BETWEEN TIMESTAMP '2020-01-01' AND now() OR year(taken) = 2021 OR taken IS NULL",
+    "brightness * 2 - 1 > -0.5 AND NOT is_grey",
+    "CASE WHEN width > height THEN 'wide' ELSE 'tall' END = 'wide'",
+    "format IN ('JPEG', 'PNG') -- as people write",
+    "taken::DATE > DATE '2020-01-01' - INTERVAL 3 DAY OR width IN (1, 2)",
+    "CAST(width AS DOUBLE) / height > 1.5 AND coalesce(camera, '') != 'x' AND row % 2 = 0",
+    "starts_with(\"path\", 'photo_') AND length(path) > 3 AND substr(path, 1, 2) = 'ph'",
+]
+COSTLY = [
+    "len(range(1000000000)) > 1",
+    "len(repeat(path, 1000000)) > 1",
+    "length(lpad(path, 1000000000, 'x')) > 1",
+    "replace(path, 'a', 'aaaa') = 'x'",
+    "width > (SELECT max(width) FROM rows)",
+    "EXISTS (SELECT 1 FROM rows a, rows b, rows c)",
+    "row IN (SELECT 1 FROM read_csv('/etc/passwd'))",
+    "getenv('HOME') != ''",
+    "len(list_transform([1], lambda x: x)) > 0",
+    "row_number() OVER () > 1",
+    "COLUMNS(*) > 1",
+    "true) UNION (SELECT row FROM rows",
+    "true; DROP TABLE rows",
+    "COPY rows TO 'x'",
+    "ATTACH 'x'",
+    "CAST(NULL AS INT[100000]) IS NULL",
+    "NOT " * 950 + "true",
+    "PRAGMA version",
+    "INSTALL httpfs",
+    "",
+]
+
+
+@pytest.fixture
+def rows(recommender) -> RowFilter:
+    return recommender.generation.filter
+
+
+@pytest.mark.parametrize("where", PLAIN)
+def test_plain_conditions_mean_the_same(rows, where):
+    free = rows.rows(where)
+    with bounded(5):
+        assert rows.rows(where).tolist() == free.tolist()
+
+
+@pytest.mark.parametrize("where", COSTLY)
+def test_others_are_refused_at_once(rows, where):
+    started = time.perf_counter()
+    with bounded(60), pytest.raises(BadFilter, match="where"):
+        rows.rows(where)
+    assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("order", ["width DESC, path", "random()", "lower(path) COLLATE nocase ASC NULLS LAST"])
+def test_plain_orders_are_taken(rows, order):
+    with bounded(5):
+        assert len(rows.ordered(order)) == len(rows.rows("true"))
+
+
+@pytest.mark.parametrize("order", ["(SELECT 1)", "repeat(path, 9)", "width LIMIT 1", "width; DROP TABLE rows", "1)--"])
+def test_other_orders_are_refused(rows, order):
+    with bounded(5), pytest.raises(BadFilter, match="order_by"):
+        rows.ordered(order)
+    with bounded(5), pytest.raises(BadFilter, match="order_by"):
+        rows.places(rows.rows("row < 2"), order)
+
+
+def test_what_takes_too_long_is_interrupted(rows, monkeypatch):
+    monkeypatch.setattr(conditions, "_CLASSES", conditions._CLASSES | {"SUBQUERY"})
+    monkeypatch.setattr(conditions, "FUNCTIONS", conditions.FUNCTIONS | {"sum"})
+    tables = ", ".join(f"rows r{i}" for i in range(8))
+    with bounded(0.2), pytest.raises(BadFilter, match=r"where: it took more than 0\.2 s"):
+        rows.rows(f"(SELECT sum(r0.width * r1.width) FROM {tables}) > 1")
+
+
+def test_rows_can_reach_nothing_else(rows):
+    for sql, error in (
+        ("SELECT * FROM read_csv('/etc/passwd')", "disabled by configuration"),
+        ("COPY rows TO 'x.csv'", "disabled by configuration"),
+        ("ATTACH 'x.db'", "disabled by configuration"),
+        ("SET memory_limit = '100GB'", "locked"),
+        ("INSTALL httpfs", "disabled"),
+    ):
+        with pytest.raises(duckdb.Error, match=error):
+            rows._connection.cursor().execute(sql)
+
+
+def test_variables_of_python_are_no_tables(rows):
+    import pyarrow as pa
+
+    secret = pa.table({"a": [1]})
+    assert secret.num_rows
+    with pytest.raises(BadFilter, match="does not exist"):
+        rows.rows("EXISTS (SELECT * FROM secret)")

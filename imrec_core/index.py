@@ -309,7 +309,7 @@ def _write(
     generation = Generation(folder, known_features(lake))
     measured = before.facts["measured_rows"] if before else 0
     is_new = before is None or len(placing.table) > _GROWN * measured
-    facts["measured_rows"] = len(placing.table) if is_new else measured
+    facts["measured"], facts["measured_rows"] = is_new, len(placing.table) if is_new else measured
     kept = before.facts["calibration"] if before else {}
     facts["calibration"] = _calibrated(lake, generation, plan) if is_new else kept
     if before is None:

@@ -1,11 +1,13 @@
 """What the UI shows of a report."""
 
 import base64
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+from PIL import Image
 
 from imrec_core import views
 from imrec_core.calibration import SHOWN_RATES
@@ -142,25 +144,25 @@ def of_generation(lake: Lake, report: GenerationReport) -> Shown:
 def _plots(lake: Lake, is_new: bool) -> Shown:
     """How fast shards were described, why images failed, and what graphs find.
 
-    Of a new generation what took long too, and how far images are apart: that takes half a second.
+    Where distances were measured anew, they too, and what took long: that takes half a second.
     """
     connection = views.connect(lake)
     speeds, reasons = connection.sql(_SPEEDS).fetchall(), dict(connection.sql(_REASONS).fetchall())
-    shown: Shown = {}
-    if speeds:
-        shown["extraction"] = dg.MetadataValue.md(_picture(draw_extraction([s for _, s in speeds], reasons), "png"))
-    if speeds and is_new:
-        shown["stages"] = dg.MetadataValue.md(_picture(plot_stages(lake, last=_PLOTTED), "png"))
     recommender = Recommender(lake)
     generation = recommender.generation
-    if generation.features and is_new:
+    curves: dict[str, Callable[[], bytes]] = {}
+    if speeds:
+        curves["extraction"] = lambda: draw_extraction([s for _, s in speeds], reasons)
+    if is_new and generation.features and generation.facts.get("measured"):
         first = list(generation.features)[:_PLOTTED]
-        shown["distances"] = dg.MetadataValue.md(_picture(plot_distances(recommender, by=first), "png"))
+        curves["distances"] = lambda: plot_distances(recommender, by=first)
+        if speeds:
+            curves["stages"] = lambda: plot_stages(lake, last=_PLOTTED)
     found = recall_by_breadth(generation)
     if found:
         curve = {"x": CURVE_EFS, "y": found, "x_label": "ef", "y_label": "recall@10"}
-        shown["recall by ef"] = dg.MetadataValue.md(_picture(draw_curves({"what graphs find": curve}), "png"))
-    return shown
+        curves["recall by ef"] = lambda: draw_curves({"what graphs find": curve})
+    return {name: dg.MetadataValue.md(_picture(_in_few_colours(draw()), "png")) for name, draw in curves.items()}
 
 
 # Of each shard its longest pass: a later one may have read one new image, and left the others as they were.
@@ -205,6 +207,13 @@ def _table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _strip(thumbnails: tuple[bytes, ...]) -> str:
     return " ".join(_picture(jpeg, "jpeg") for jpeg in thumbnails)
+
+
+def _in_few_colours(png: bytes) -> bytes:
+    """A third of the bytes, which Dagster keeps for each generation."""
+    smaller = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(smaller, "PNG")
+    return smaller.getvalue()
 
 
 def _picture(data: bytes, kind: str) -> str:

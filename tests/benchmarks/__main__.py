@@ -22,6 +22,7 @@ SUBJECTS = (
     "memory",
     "search",
     "large",
+    "page",
     "extend",
     "generation",
     "cut",

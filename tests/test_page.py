@@ -100,6 +100,9 @@ def test_chosen_picture_finds_itself_and_its_copy(page, folder):
     assert tray(page, "like") == ["photo_003.jpg"]
     (said,) = said_in_address(page)["like"]
     assert re.fullmatch("upload:[0-9a-f]{32}", said)
+    page.reload()
+    page.wait_for_selector(".caption .score")
+    assert (names(page), tray(page, "like")) == (found, ["photo_003.jpg"])
     assert re.match(r"\d+\+? hits", page.inner_text("#live"))
 
 

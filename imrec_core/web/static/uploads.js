@@ -10,9 +10,9 @@ export function uploadPicture(upload, size = 160) {
   return files.get(upload)?.address ?? `/thumb/upload/${upload}?size=${size}`;
 }
 
-/** The name of its file, where the page knows it. */
+/** The name of its file, where the page knows it, also after it was loaded again. */
 export function uploadName(upload) {
-  return files.get(upload)?.file.name ?? "a picture that was dropped";
+  return files.get(upload)?.file.name || sessionStorage.getItem(upload) || "a picture that was brought";
 }
 
 /** An entry of the tray for a file that the server has not got yet. */
@@ -46,7 +46,11 @@ async function asked(search, more, options) {
   const numbered = eachEntry(search, (entry) => (entry.file ? { ...entry, file: sent.indexOf(entry) } : entry));
   const request = requestOf(numbered, more);
   const answer = await post("/api/search", sent.length ? form(sent, request) : request, options);
-  sent.forEach(({ file, address }, number) => files.set(answer.uploads[number].upload, { file, address }));
+  sent.forEach(({ file, address }, number) => {
+    const { upload } = answer.uploads[number];
+    files.set(upload, { file, address });
+    sessionStorage.setItem(upload, file.name);
+  });
   const known = eachEntry(search, (entry) => {
     const at = sent.indexOf(entry);
     return at < 0 ? entry : { upload: answer.uploads[at].upload, weight: entry.weight };

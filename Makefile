@@ -32,6 +32,7 @@ docs: $(READY_DEV) ## write the generated tables of README.md
 
 gallery: $(READY_DEV) ## make the pictures of README.md by its own commands
 	$(BIN)/python docs/gallery.py
+	$(BIN)/python -m docs.page_gallery
 
 tour: $(READY_DEV) ## run docs/tour.ipynb and keep what it shows
 	$(BIN)/python docs/tour.py

@@ -21,7 +21,7 @@ from imrec_core.contact_sheet import PAPER, write
 
 ROOT = Path(__file__).parent.parent
 SECTIONS = ("What you can ask", "Plots")
-_PROGRAM = ".venv/bin/imrec"
+PROGRAM = ".venv/bin/imrec"
 _BLOCK = re.compile(r"```sh\n(.*?)```(?:\n\n!\[[^\]]*\]\(([^)]*)\))?", re.DOTALL)
 
 
@@ -60,25 +60,25 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder, settings = Path(name), dict(os.environ)
         settings.pop("IMREC_LAKE", None)
-        _run([_PROGRAM, "demo"], folder, settings)
+        run([PROGRAM, "demo"], folder, settings)
         _save(Image.open(folder / "data_lake/demo/contact_sheet.png"), "docs/contact_sheet.png")
         readme = (ROOT / "README.md").read_text("utf-8")
         for block in (block for heading in SECTIONS for block in blocks(readme, heading)):
-            printed = [_run(words, folder, settings) for words in block.commands]
+            printed = [run(words, folder, settings) for words in block.commands]
             if block.picture:
                 sheets = (Image.open(folder / made) for made in block.made)
                 _save(_below([_with_answer(*pair) for pair in zip(sheets, printed)]), block.picture)
-        _run([_PROGRAM, "map", "--picture", "map.png", "--thumbnails"], folder, settings)
+        run([PROGRAM, "map", "--picture", "map.png", "--thumbnails"], folder, settings)
         _save(Image.open(folder / "map.png"), "docs/map.png")
 
 
-def _run(words: list[str], folder: Path, settings: dict[str, str]) -> str:
+def run(words: list[str], folder: Path, settings: dict[str, str]) -> str:
     """What a command prints; an `export` is kept in the settings."""
     if words[0] == "export":
         name, _, value = words[1].partition("=")
         settings[name] = value
         return ""
-    assert words[0] == _PROGRAM, f"not a command of imrec: {words}"
+    assert words[0] == PROGRAM, f"not a command of imrec: {words}"
     program = Path(sys.executable).with_name("imrec")
     return subprocess.run(
         [program, *words[1:]], cwd=folder, env=settings, check=True, capture_output=True, text=True

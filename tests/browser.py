@@ -162,4 +162,4 @@ def screenshot(page: Any, path: Path, *, colours: int = 0) -> None:
         from PIL import Image
 
         picture = Image.open(path).convert("RGB")
-        picture.quantize(colours, kmeans=3, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+        picture.quantize(colours, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from docs import page_gallery
 from docs.gallery import blocks
 from imrec_core import FEATURES
 from imrec_core.demo import PHOTOS
@@ -75,3 +76,11 @@ def test_pictures_can_be_opened_and_are_small():
         with Image.open(path) as picture:
             picture.load()
             assert 600 <= picture.width <= 1280
+
+
+def test_pictures_of_the_page_are_those_that_the_readme_shows():
+    shown = set(re.findall(r"docs/page/([a-z_]+)\.png", README))
+    assert shown == {take.__name__ for take in page_gallery.TAKEN}
+    paths = sorted((ROOT / "docs/page").iterdir())
+    assert [path.stem for path in paths] == sorted(shown)
+    assert max(path.stat().st_size for path in paths) <= 200_000

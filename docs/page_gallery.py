@@ -1,0 +1,83 @@
+"""The pictures of the page in README.md, taken in Chromium over the demo photos: `make gallery`.
+
+What each shows is an address of the page or a few acts of a person; the lake is that of "What you can ask".
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from docs.gallery import PROGRAM, ROOT, run
+from imrec_core.catalog import image_id
+from imrec_core.lake import Lake
+from tests.browser import PHONE, Browser, chromium, screenshot, until
+from tests.serving import serving
+
+FOLDER = ROOT / "docs/page"
+_WINDOW = {"width": 1100, "height": 700}
+_ORIGINALS = "NOT contains(path, '__')"
+_FEATURES = "efficientnet_lite0,hsv_histogram,phash,sift_vlad,pdq"
+_COLOURS = 128  # of a picture's palette
+
+
+def search(browser: Browser, url: str, photos: Path) -> Any:
+    """A picture that was brought, one more liked, one not, by two features, among the originals."""
+    liked, unliked = image_id("demo", "coffee.jpg"), image_id("demo", "retina.jpg")
+    by = "by=efficientnet_lite0=0.6&by=hsv_histogram=1"
+    page = browser.open(f"{url}/?like=image:{liked}&unlike=0.5*image:{unliked}&{by}&where={_ORIGINALS}", size=_WINDOW)
+    page.wait_for_selector(".caption .score")
+    page.set_input_files("#chooser", photos / "flower.jpg")
+    until(page, "location.search.includes('upload:')")
+    page.reload()  # the first search of a server waits for the network
+    page.wait_for_selector(".caption .score")
+    return page
+
+
+def detail(browser: Browser, url: str, photos: Path) -> Any:
+    """Where a crop comes from, and why."""
+    page = browser.open(f"{url}/?by=mix:default&where={_ORIGINALS}", size=_WINDOW)
+    page.wait_for_selector("a.tile")
+    page.set_input_files("#chooser", photos / "chelsea__crop.jpg")
+    page.wait_for_selector(".caption .score")
+    page.locator("a.tile").first.click()
+    page.wait_for_selector("dialog .lines")
+    return page
+
+
+def phone(browser: Browser, url: str, photos: Path) -> Any:
+    """The colours of a flower, on a phone, in the dark."""
+    address = f"{url}/?like=image:{image_id('demo', 'flower.jpg')}&by=hsv_histogram&where={_ORIGINALS}"
+    page = browser.open(address, size=PHONE, color_scheme="dark", device_scale_factor=1.5, is_mobile=True)
+    page.wait_for_selector(".caption .score")
+    return page
+
+
+TAKEN: tuple[Callable[[Browser, str, Path], Any], ...] = (search, detail, phone)
+
+
+def main(built: Path | None = None) -> None:
+    """Build the demo's lake, unless a folder is given that has it, and take every picture."""
+    with TemporaryDirectory() as name, chromium() as running:
+        folder = built or Path(name)
+        if not built:
+            run([PROGRAM, "demo"], folder, dict(os.environ))
+            build = [PROGRAM, "build", "--lake", "data_lake/demo", "--features", _FEATURES]
+            run(build, folder, dict(os.environ))
+        with serving(Lake(folder / "data_lake/demo")) as served:
+            FOLDER.mkdir(exist_ok=True)
+            for take in TAKEN:
+                browser = Browser(running)
+                page = take(browser, served.url, folder / "demo_photos")
+                page.wait_for_load_state("networkidle")
+                page.evaluate("document.activeElement.blur()")
+                path = FOLDER / f"{take.__name__}.png"
+                screenshot(page, path, colours=_COLOURS)
+                browser.close()
+                print(f"{path.relative_to(ROOT)}  {path.stat().st_size // 1000} KB")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:2]))

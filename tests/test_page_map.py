@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from imrec_core import Lake
 from imrec_core.explore.maps import SCHEMA, Cluster, Map, save_map
@@ -131,30 +133,32 @@ def liked(page: Any) -> list[str]:
     return [entry.removeprefix("image:") for entry in parse_qs(urlsplit(page.url).query).get("like", [])]
 
 
-LEFT = np.array([[-0.75, -0.75], [0.75, -0.75], [0.75, 4], [-0.75, 4]])  # two columns of the first group
+# Around the foot of the first group, and higher around its first column alone.
+LINE = np.array([[-0.75, -0.75], [0.75, -0.75], [0.75, 1.25], [0.25, 1.25], [0.25, 3.75], [-0.75, 3.75]])
 
 
-def inside_left(count: int) -> np.ndarray:
-    return np.flatnonzero((places(count) < LEFT.max(axis=0)).all(axis=1))
+def inside_line(count: int) -> np.ndarray:
+    x, y = places(count).T
+    return np.flatnonzero((x < 0.25) & (y < 3.75) | (x < 0.75) & (y < 1.25))
 
 
 @pytest.mark.parametrize("with_tool", [True, False])
 def test_lasso_chooses_exactly_the_points_inside(browser, served, ids, with_tool):
     page = opened(browser, served)
-    draw(page, LEFT, with_tool=with_tool)
+    draw(page, LINE, with_tool=with_tool)
     page.wait_for_selector("#chosen")
-    expected = inside_left(len(ids))
-    assert 5 < len(expected) < len(ids) / 3
+    expected = inside_line(len(ids))
+    assert len(expected) == 11
     assert strip(page) == {ids[row] for row in expected}
     assert chosen(page) == len(expected)
 
 
 def test_chosen_pictures_become_likes(browser, served, ids):
     page = opened(browser, served)
-    draw(page, LEFT)
+    draw(page, LINE)
     page.click("#like-chosen")
     page.wait_for_url("**/?like=*")
-    among = {ids[row] for row in inside_left(len(ids))}
+    among = {ids[row] for row in inside_line(len(ids))}
     assert set(liked(page)) <= among
     assert len(liked(page)) == min(16, len(among))
     page.wait_for_selector("#tray-like li")
@@ -163,10 +167,10 @@ def test_chosen_pictures_become_likes(browser, served, ids):
 
 def test_search_stays_inside_the_line_and_its_address_says_so(browser, served, ids):
     page = opened(browser, served)
-    draw(page, LEFT)
+    draw(page, LINE)
     page.click("#search-within")
     page.wait_for_url("**/?*polygon=*")
-    expected = {ids[row] for row in inside_left(len(ids))}
+    expected = {ids[row] for row in inside_line(len(ids))}
     until(page, f"document.querySelectorAll('a.tile').length === {len(expected)}")
     again = browser.open(page.url)
     again.wait_for_selector("a.tile")
@@ -243,6 +247,30 @@ def test_colours_are_explained_and_choose(browser, served, ids):
     page.wait_for_selector(".ramp")
     low, high = page.locator(".ramp span:not(.band)").all_inner_texts()
     assert (low, high) == ("140", "320")
+
+
+def test_points_are_drawn_in_their_colours_and_those_not_chosen_fade(browser, served, ids):
+    page = opened(browser, served)
+    alone = on_screen(page, places(len(ids))[-1])
+    page.mouse.move(1, 1)
+    assert_drawn(page, alone, (158, 160, 168))  # grey, a little of the white paper through it
+    page.select_option("#by", "source")
+    assert_drawn(page, alone, (234, 174, 40))
+    draw(page, LINE)
+    page.wait_for_selector("#chosen")
+    assert_drawn(page, alone, (252, 241, 219))
+    page.click("#clear-chosen")
+    assert_drawn(page, alone, (234, 174, 40))
+
+
+def assert_drawn(page: Any, at: np.ndarray, colour: tuple[int, int, int]) -> None:
+    """That a place of the window comes to be of a colour."""
+    place = tuple(np.round(at).astype(int).tolist())
+    for _ in range(30):
+        seen = Image.open(io.BytesIO(page.screenshot())).convert("RGB").getpixel(place)
+        if seen == pytest.approx(colour, abs=6):
+            return
+    assert seen == pytest.approx(colour, abs=6)
 
 
 def test_hover_names_the_picture_and_a_click_opens_it(browser, served, ids):

@@ -31,6 +31,7 @@ SUBJECTS = (
     "features",
     "copies",
     "duplicates",
+    "map_page",
 )
 
 

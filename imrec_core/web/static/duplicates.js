@@ -53,12 +53,12 @@ function build() {
   const rules = [...Object.entries(RULES), ...view.offered.sources.map((name) => [`source:${name}`, `that of ${name}`])];
   const tier = select("tier", Object.entries(TIERS));
   const rule = select("keep", rules);
-  const said = element("p", { class: "said", id: "duplicates-said" }, " ");
+  const said = element("p", { id: "duplicates-said" }, " ");
   const plan = element("a", { class: "button", id: "plan", download: "duplicates.json" }, "Download the plan");
   const after = element("p", { class: "soft small after" });
   const list = element("div", { class: "groups", id: "groups" });
   const message = element("div", { class: "message" });
-  const end = element("div", { class: "end", "aria-hidden": "true" });
+  const end = element("div", { class: "groups-end", "aria-hidden": "true" });
   fill(
     view.root,
     element("h1", {}, "Duplicates"),

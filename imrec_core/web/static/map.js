@@ -110,7 +110,7 @@ function build() {
     { class: "map-bar" },
     names, colours, lasso,
     element("div", { class: "zoom" }, tool("zoom-in", "+", "Nearer (+)", () => view.drawn?.zoomBy(1)), tool("zoom-out", "−", "Farther (-)", () => view.drawn?.zoomBy(-1)), tool("fit", "Fit", "Show the whole map (0)", () => view.drawn?.fit())),
-    element("span", { class: "soft small about" }, `${counted(points.count, "picture")} by ${map.feature} (${map.method})`),
+    element("span", { class: "soft small map-about" }, `${counted(points.count, "picture")} by ${map.feature} (${map.method})`),
   );
   fill(root, element("h1", { class: "unseen" }, "Map"), bar, element("div", { class: "map-view" }, element("div", { class: "map-frame" }, stage, legend), panel.root));
   Object.assign(view, { stage, canvas, card, legend, panel, lassoTool: lasso, pictureRoot: pictures, bySelect: colours.querySelector("select") });

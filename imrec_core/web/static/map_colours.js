@@ -96,9 +96,9 @@ export function standOut(rgba, chosen) {
 /** Show what the colours mean; `onChoose(has, label)` hears that the points of one are wanted. */
 export function showLegend(root, { entries, ramp }, onChoose) {
   const items = entries.map(({ rgb, label, has }) => {
-    const swatch = rgb && element("span", { class: "swatch", style: { background: `rgb(${rgb})` } });
+    const hue = rgb && element("span", { class: "hue", style: { background: `rgb(${rgb})` } });
     const choose = () => onChoose(has, label);
-    return element("li", {}, has ? element("button", { type: "button", class: "quiet", onclick: choose, title: "Choose these" }, swatch, label) : element("span", {}, label));
+    return element("li", {}, has ? element("button", { type: "button", class: "quiet", onclick: choose, title: "Choose these" }, hue, label) : element("span", {}, label));
   });
   const stops = RAMP.map((rgb) => `rgb(${rgb})`).join(", ");
   fill(

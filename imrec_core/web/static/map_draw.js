@@ -113,6 +113,7 @@ export async function drawMap(parent, points, { onCamera, onRest }) {
   let rgba = new Uint8Array(4 * points.count);
   const camera = cameraOn(parent, points.bounds);
   let share = 1; // of the points that are drawn while the map moves
+  let pace = SLOW; // milliseconds of a frame, smoothed
   let moving = 0;
   let grabs = true;
   const drawn = new deck.Deck({
@@ -142,19 +143,19 @@ export async function drawMap(parent, points, { onCamera, onRest }) {
     camera.set(target, zoom);
     if (!moving) follow();
     clearTimeout(moving);
-    moving = setTimeout(() => ((moving = 0), redraw(), onRest()), REST);
+    moving = setTimeout(() => ((moving = 0), redraw(), onRest()), Math.max(REST, 4 * pace)); // not in the midst of slow frames
     redraw();
     onCamera();
   }
 
-  /** Adapt the share to how long frames take while the map moves. */
+  /** Adapt the share to how long frames take while the map moves, smoothed: every other one waits for the screen. */
   function follow() {
     let before = 0;
     const step = (now) => {
-      const took = before && now - before;
+      if (before) pace = 0.7 * pace + 0.3 * (now - before);
       before = now;
-      if (took > SLOW) share = Math.max(share / 2, FEWEST / points.count);
-      else if (took && took < FAST) share = Math.min(share * 1.3, 1);
+      if (pace > SLOW) share = Math.max(share * 0.7, FEWEST / points.count);
+      else if (pace < FAST) share = Math.min(share * 1.3, 1);
       if (moving) requestAnimationFrame(step);
     };
     requestAnimationFrame(step);

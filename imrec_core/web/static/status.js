@@ -58,7 +58,7 @@ function show(status) {
   if (said === view.said) return;
   view.said = said;
   const open = [...view.root.querySelectorAll("details[open]")].map((node) => node.id);
-  const left = element("div", { class: "column" }, sources(status), failures(status));
+  const left = element("div", { class: "status-column" }, sources(status), failures(status));
   fill(view.root, element("h1", {}, "Status"), todo(status), element("div", { class: "status" }, generation(status), left, featureTable(status), runsTable(status.runs)));
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
 }

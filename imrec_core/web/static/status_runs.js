@@ -10,7 +10,7 @@ export function runsTable(runs) {
   const colour = (name) => `var(--part-${names.indexOf(name) % COLOURS})`;
   const longest = Math.max(1e-9, ...runs.map((run) => total(run)));
   const rows = runs.map((run) => row(run, longest, colour));
-  const legend = element("ul", { class: "stage-names small" }, ...names.map((name) => element("li", {}, element("span", { class: "swatch", style: { background: colour(name) } }), name)));
+  const legend = element("ul", { class: "stage-names small" }, ...names.map((name) => element("li", {}, element("span", { class: "hue", style: { background: colour(name) } }), name)));
   const heads = ["When", "What", "Pictures", "Took", "Stages"].map((head, place) => element("th", { scope: "col", class: place === 2 || place === 3 ? "number" : "" }, head));
   const table = element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows));
   return element(

@@ -73,7 +73,7 @@ def make_map(
         options = {"sample": sample, "neighbours": neighbours}
         given = {option: value for option, value in options.items() if value is not None}
         report = _made(of, name, by, method, cluster_size, seed, update, given)
-        click.echo(json.dumps(report.to_dict()) if as_json else report.in_words(), err=bool(picture and as_json))
+        click.echo(json.dumps(report.to_dict()) if as_json else report.in_words())
     if picture:
         _draw(of, name, picture, colour, only, thumbnails)
 

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from imrec_core import Lake
 from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName
 from imrec_core.explore import Map, colour_names, colours_of, make_map, map_names, open_map, places_of, update_map
+from imrec_core.explore.gallery import gather
 from imrec_core.features import FEATURES
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import build_generation
-from tests.toy import vector_lake
+from tests import s3
+from tests.toy import build, vector_lake, write_photos
+from tests.toy import new_lake as empty_lake
 
 pytest.importorskip("umap", reason="umap-learn is not installed")
 pytest.importorskip("openTSNE", reason="openTSNE is not installed")
@@ -126,6 +129,19 @@ def test_equal_vectors_make_a_map(tmp_path, method, value):
     assert np.isfinite(np.column_stack([table["x"], table["y"]])).all()
 
 
+@pytest.mark.parametrize("others", [0, 500])
+def test_neighbours_are_found_among_thousands_that_are_equal(tmp_path, monkeypatch, others):
+    """A graph of them may be in pieces."""
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate([np.full((2_500, 512), 1 / 512), rng.dirichlet(np.ones(512), size=others)])
+    many = vector_lake(tmp_path / "lake", {"rgb_histogram": vectors})
+    build_generation(many)
+    generation = open_generation(many)
+    near = gather(generation, generation.feature("rgb_histogram"), 10, lambda line: None).near
+    assert near.places.shape == (2_500 + others, 10) and near.distances[:2_500].max() < 1e-3
+    assert not (near.places == np.arange(2_500 + others)[:, None]).any()
+
+
 def test_wrong_words_are_refused_before_anything_is_made(lake):
     before = map_names(lake)
     with pytest.raises(UnknownName, match="no feature named 'rgb_histogramm'; did you mean"):
@@ -224,6 +240,33 @@ def test_update_drops_what_is_gone(tmp_path):
     assert len(places) == 80 and set(rows) == set(generation.live)
     assert (update_map(lake, "kept").rows, len(open_map(lake, "kept").table)) == (80, 80)
     assert set(open_map(lake, "kept").table["row"].to_pylist()) == set(generation.live)
+
+
+def test_update_moves_a_picture_that_was_replaced(new_lake, tmp_path):
+    lake = new_lake(24, ("rgb_histogram",))
+    make_map(lake, name="kept", neighbours=6)
+    before = open_map(lake, "kept").table.to_pylist()
+    photo = tmp_path / "photos" / "photo_003.jpg"
+    photo.write_bytes((tmp_path / "photos" / "photo_008.jpg").read_bytes())
+    build(lake)
+    report = update_map(lake, "kept")
+    after = {row["image_id"]: row for row in open_map(lake, "kept").table.to_pylist()}
+    assert (report.rows, report.fitted) == (24, 23)
+    places = {row["row"]: (row["x"], row["y"]) for row in before}
+    now = {row["row"]: (after[row["image_id"]]["x"], after[row["image_id"]]["y"]) for row in before}
+    assert [row for row in places if places[row] != now[row]] == [3]
+    assert np.hypot(*np.subtract(now[3], now[8])) < 0.5  # which it shows now
+
+
+def test_map_of_a_lake_in_an_object_store(store, tmp_path):
+    write_photos(tmp_path / "photos", range(8))
+    s3.put_folder(tmp_path / "photos", "photos")
+    lake = empty_lake(s3.path("lake"), ("phash",), sources={"photos": s3.path("photos")})
+    build(lake)
+    assert map_names(lake) == []
+    report = make_map(lake)
+    assert map_names(lake) == ["phash"] == [report.name]
+    assert len(open_map(lake, "phash").table) == 8 and update_map(lake, "phash").fitted == 8
 
 
 def test_update_without_common_images_is_refused(tmp_path):

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -89,6 +90,7 @@ def as_map(
     columns: dict[str, Any] = {
         "row": gallery.rows,
         "image_id": ids,
+        "content": contents(generation, gallery.rows),
         "x": positions[:, 0],
         "y": positions[:, 1],
         "cluster": clusters,
@@ -138,6 +140,12 @@ def _summaries(gallery: Gallery, positions: Positions, clusters: Clusters, ids: 
         image_id = ids[int(np.searchsorted(gallery.rows, row))].as_py()
         found.append(Cluster(number, len(members), x, y, image_id, row))
     return tuple(found)
+
+
+def contents(generation: Generation, rows: Rows) -> NDArray[np.uint64]:
+    """What the files of some rows hold, as numbers that differ where they do `(len(rows),)`."""
+    hashes = pl.Series(generation.columns("content_hash")["content_hash"].take(pa.array(rows)), dtype=pl.String)
+    return hashes.str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64, strict=False).fill_null(0).to_numpy()
 
 
 def places_of(made: Map, generation: Generation) -> tuple[Rows, Rows]:

@@ -10,11 +10,11 @@ import numpy as np
 
 from imrec_core.errors import QueryError
 from imrec_core.explore.clusters import NOISE, Clusters, find_clusters, vote
-from imrec_core.explore.gallery import KEPT, Gallery, Progress, as_map, gather, places_of
+from imrec_core.explore.gallery import KEPT, Gallery, Progress, as_map, contents, gather, places_of
 from imrec_core.explore.layout import METHODS, Positions, check_method, lay_out, place
 from imrec_core.explore.maps import Map, check_name, open_map, save_map
 from imrec_core.explore.nearest import Finder
-from imrec_core.generation import open_generation
+from imrec_core.generation import Generation, open_generation
 from imrec_core.lake import Lake
 from imrec_core.scan import Rows
 
@@ -129,7 +129,7 @@ def map_name(feature: str, method: str) -> str:
 
 
 def update_map(lake: Lake, name: str, *, progress: Progress = lambda line: None) -> MapReport:
-    """Bring a map to the generation in use: images that are on it stay, new ones are placed among them.
+    """Bring a map to the generation in use: images that are on it stay, new and changed ones are placed among them.
 
     Neighbours and the pictures of clusters are found anew; a cluster keeps its number.
 
@@ -139,12 +139,10 @@ def update_map(lake: Lake, name: str, *, progress: Progress = lambda line: None)
         MissingTable, StaleIndex, SchemaMismatch: There is no generation or no map, or none can be read.
     """
     started = time.perf_counter()
-    before = open_map(lake, name, ["row", "image_id", "x", "y", "cluster"])
+    before = open_map(lake, name, ["row", "image_id", "content", "x", "y", "cluster"])
     generation = open_generation(lake)
     of, neighbours = generation.feature(before.feature), before.parameters["neighbours"]
-    places, rows = places_of(before, generation)
-    order = np.argsort(rows)
-    places, rows = places[order], rows[order]
+    places, rows = _stayed(before, generation)
     if len(rows) <= neighbours and len(rows) < len(generation.live):
         raise QueryError(f"map {name} shares {len(rows)} images with the lake; make it again with: imrec map")
     gallery = gather(generation, of, neighbours, progress)
@@ -157,6 +155,15 @@ def update_map(lake: Lake, name: str, *, progress: Progress = lambda line: None)
     seconds = time.perf_counter() - started
     made = as_map(gallery, name, before.method, before.parameters, positions, clusters, seconds)
     return _saved(lake, made, len(fitted), updated=True)
+
+
+def _stayed(before: Map, generation: Generation) -> tuple[Rows, Rows]:
+    """Images of a map that are there still and show the same: places in its table, and rows, which ascend."""
+    places, rows = places_of(before, generation)
+    is_same = np.asarray(before.table["content"])[places] == contents(generation, rows)
+    places, rows = places[is_same], rows[is_same]
+    order = np.argsort(rows)
+    return places[order], rows[order]
 
 
 def _check(sample: int, neighbours: int, cluster_size: int | None) -> None:

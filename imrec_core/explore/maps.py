@@ -17,6 +17,7 @@ SCHEMA = pa.schema(
     [
         ("row", pa.int64()),  # in the generation
         ("image_id", pa.string()),
+        ("content", pa.uint64()),  # the first half of its hash: whether the picture is still the one that was placed
         ("x", pa.float32()),
         ("y", pa.float32()),
         ("cluster", pa.int32()),  # -1: in none

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from imrec_core.explore.points import Points
 from imrec_core.features import Feature
 from imrec_core.machine import available_cores
+from imrec_core.reduction.neighbours import nearest
 from imrec_core.scan import Rows, smallest
 
 _CANDIDATES = 100  # by the components, for 10 to 20 by the distance
@@ -44,7 +45,7 @@ class Finder:
     """
 
     def __init__(self, feature: Feature, matrix: NDArray[Any], rows: Rows, points: Points) -> None:
-        self._feature, self._matrix, self._rows = feature, matrix, rows
+        self._feature, self._matrix, self._rows, self._points = feature, matrix, rows, points
         self._index: Any = None
         if len(rows) > _EXACT:
             self._index = hnswlib.Index(space="l2", dim=points.shape[1])
@@ -83,5 +84,8 @@ class Finder:
     def _candidates(self, points: Points) -> Rows:
         if self._index is None:
             return np.broadcast_to(np.arange(len(self._rows)), (len(points), len(self._rows)))
-        labels, _ = self._index.knn_query(points, k=_CANDIDATES, num_threads=1)
+        try:
+            labels, _ = self._index.knn_query(points, k=_CANDIDATES, num_threads=1)
+        except RuntimeError:  # where many are equal, fewer than that can be reached
+            return nearest(points, self._points, _CANDIDATES)
         return np.asarray(labels, np.int64)

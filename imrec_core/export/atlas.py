@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imrec_core.explore.gallery import gather
-from imrec_core.export.folder import moved_into_place
+from imrec_core.export.folder import write_missing
 from imrec_core.export.parts import Progress
 from imrec_core.export.pictures import make_pictures, read_pictures, remove_pictures
 from imrec_core.export.shown import Shown
@@ -28,19 +28,22 @@ _IMAGE = pa.struct([("bytes", pa.binary())])
 
 def write_atlas(shown: Shown, folder: Path, neighbours: int, progress: Progress) -> tuple[int, int]:
     """Write the file unless it is there; returns how many files were, and are."""
-    path = folder / "atlas.parquet"
-    if path.exists():
-        remove_pictures(folder)
-        return 1, 1
+    kept = write_missing(
+        folder, {"atlas.parquet": lambda path: _write(shown, path, folder, neighbours, progress)}, progress
+    )
+    remove_pictures(folder)
+    return kept, 1
+
+
+def _write(shown: Shown, path: Path, folder: Path, neighbours: int, progress: Progress) -> None:
     ids = shown.facts["image_id"].to_pylist()
     make_pictures(shown.lake, shown.generation, ids, _SIDE, folder, progress)
     near = gather(shown.generation, shown.feature, neighbours, progress, shown.rows).near
-    facts = shown.facts.rename_columns(
-        [f"own_{n}" if n in ("neighbors", "image") else n for n in shown.facts.column_names]
-    )
+    names = [f"own_{name}" if name in ("neighbors", "image") else name for name in shown.facts.column_names]
+    facts = shown.facts.rename_columns(names)
     schema = pa.schema([("image", _IMAGE), *facts.schema, ("neighbors", _NEIGHBOURS)])  # in the order of its tables
     pictures = read_pictures(folder, len(shown))
-    with moved_into_place(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for first in range(0, len(shown), _BATCH):
             part = slice(first, min(first + _BATCH, len(shown)))
             images = [next(pictures) for _ in range(part.start, part.stop)]
@@ -49,9 +52,6 @@ def write_atlas(shown: Shown, folder: Path, neighbours: int, progress: Progress)
             around = pa.StructArray.from_arrays(lists, fields=list(_NEIGHBOURS))
             rows = facts.slice(part.start, part.stop - part.start).combine_chunks()
             writer.write_table(pa.table([seen, *rows.columns, around], schema=schema))
-    progress(path.name)
-    remove_pictures(folder)
-    return 0, 1
 
 
 def _lists(values: NDArray[Any]) -> pa.Array:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,24 @@ def moved_into_place(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_missing(out: Path, files: Mapping[str, Callable[[Path], object]], progress: Callable[[str], None]) -> int:
+    """Write each file that is not there, whole or not at all; returns how many were.
+
+    Args:
+        files: What writes each of them to a path that it is given, by name.
+        progress: Is told each file.
+    """
+    kept = 0
+    for name, write in files.items():
+        if (out / name).exists():
+            kept += 1
+            continue
+        with moved_into_place(out / name) as temporary:
+            write(temporary)
+        progress(name)
+    return kept
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from imrec_core.errors import MissingDependency
 from imrec_core.explore.gallery import gather
 from imrec_core.explore.nearest import Nearest
-from imrec_core.export.folder import moved_into_place
+from imrec_core.export.folder import write_missing
 from imrec_core.export.parts import Progress
 from imrec_core.export.shown import Shown
 
@@ -39,11 +39,12 @@ def write_graphml(shown: Shown, folder: Path, neighbours: int, progress: Progres
     Two images are joined where one of them is among the nearest of the other. Communities are found by the Leiden
     algorithm for the greatest modularity (Traag et al. 2019, doi:10.1038/s41598-019-41695-z); 0 is the largest.
     """
+    return write_missing(folder, {"graph.graphml": lambda path: _write(shown, path, neighbours, progress)}, progress), 1
+
+
+def _write(shown: Shown, path: Path, neighbours: int, progress: Progress) -> None:
     import igraph
 
-    path = folder / "graph.graphml"
-    if path.exists():
-        return 1, 1
     near = gather(shown.generation, shown.feature, neighbours, progress, shown.rows).near
     pairs, distances = edges(near)
     graph = igraph.Graph(n=len(shown), edges=pairs.tolist(), directed=False)
@@ -53,10 +54,7 @@ def write_graphml(shown: Shown, folder: Path, neighbours: int, progress: Progres
         graph.vs[name] = values
     progress(f"communities of {len(shown)} images and {len(pairs)} pairs")
     graph.vs["community"] = _communities(graph)
-    with moved_into_place(path) as temporary:
-        graph.write_graphml(str(temporary))
-    progress(path.name)
-    return 0, 1
+    graph.write_graphml(str(path))
 
 
 def edges(near: Nearest) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

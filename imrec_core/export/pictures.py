@@ -22,8 +22,8 @@ _QUALITY = 80
 
 def make_pictures(
     lake: Lake, generation: Generation, ids: Sequence[str], side: int, folder: Path, progress: Callable[[str], None]
-) -> int:
-    """Make the parts that are not there; returns how many were. What cannot be read is a gap.
+) -> None:
+    """Make the parts that are not there. A picture that cannot be read is a gap; how many there are is told.
 
     Args:
         ids: Of the images, in order.
@@ -38,7 +38,8 @@ def make_pictures(
             with moved_into_place(path) as temporary:
                 pq.write_table(pa.table({"jpeg": pa.array(pictures, pa.binary())}), temporary, compression="none")
             progress(f"pictures, part {number + 1} of {len(paths)}")
-    return len(paths) - len(missing)
+    if gaps := sum(pq.read_table(path, partitioning=None)["jpeg"].null_count for path in paths):
+        progress(f"{gaps} of {len(ids)} pictures cannot be read and are left blank")
 
 
 def read_pictures(folder: Path, count: int) -> Iterator[bytes | None]:

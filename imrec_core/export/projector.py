@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from PIL import Image
 
 from imrec_core import scan
-from imrec_core.explore.points import lifted
-from imrec_core.export.folder import moved_into_place
+from imrec_core.explore.points import Points, lifted
+from imrec_core.export.folder import write_missing
 from imrec_core.export.parts import Progress
 from imrec_core.export.pictures import make_pictures, read_pictures, remove_pictures
 from imrec_core.export.shown import Shown
@@ -47,31 +46,26 @@ def write_projector(shown: Shown, folder: Path, progress: Progress) -> tuple[int
 
     Vectors are written so that the projector's Euclidean distance gives, or comes near, imrec's order.
     """
-    feature, side = shown.feature.name, picture_side(len(shown))
-    binary = folder / f"tensor-{feature}.bytes"
-    text = binary.with_suffix(".tsv")
-    is_there = [binary.exists() or text.exists()]
-    if not is_there[0]:
-        _write_tensor(shown, binary, text)
-        progress(f"vectors of {feature}")
-    for name, write in (("metadata.tsv", _write_metadata), ("sprite.jpg", _write_sprite)):
-        is_there.append((folder / name).exists())
-        if not is_there[-1]:
-            if name == "sprite.jpg":
-                make_pictures(shown.lake, shown.generation, shown.facts["image_id"].to_pylist(), side, folder, progress)
-            with moved_into_place(folder / name) as temporary:
-                write(shown, temporary, folder)
-            progress(name)
+    tensor = f"tensor-{shown.feature.name}.bytes"
+    kept = write_missing(folder, {tensor: lambda path: _write_vectors(shown, path)}, progress)
+    files: dict[str, Callable[[Path], object]] = {}
+    if _is_utf8(folder / tensor):  # such as zeros: the projector would take them for text
+        tensor = f"tensor-{shown.feature.name}.tsv"
+        files[tensor] = lambda path: _write_vectors_as_text(shown, path)
+    files |= {
+        "metadata.tsv": lambda path: _write_metadata(shown, path),
+        "sprite.jpg": lambda path: _write_sprite(shown, path, folder, progress),
+        "projector_config.pbtxt": lambda path: path.write_text(_config(shown, tensor)),
+    }
+    kept += write_missing(folder, files, progress)
     remove_pictures(folder)
-    config = folder / "projector_config.pbtxt"
-    is_there.append(config.exists())
-    tensor = text if text.exists() else binary
+    return kept, 1 + len(files)
+
+
+def _config(shown: Shown, tensor: str) -> str:
+    feature, side = shown.feature.name, picture_side(len(shown))
     dims = lifted(shown.feature, shown.generation.matrix(feature)[:1]).shape[1]
-    if not is_there[-1]:
-        with moved_into_place(config) as temporary:
-            of = {"feature": feature, "tensor": tensor.name, "rows": len(shown), "dims": dims, "side": side}
-            temporary.write_text(_CONFIG.format(**of))
-    return sum(is_there), len(is_there)
+    return _CONFIG.format(feature=feature, tensor=tensor, rows=len(shown), dims=dims, side=side)
 
 
 def picture_side(count: int) -> int:
@@ -79,24 +73,21 @@ def picture_side(count: int) -> int:
     return min(_LARGEST, _SHEET // math.ceil(math.sqrt(count)))
 
 
-def _write_tensor(shown: Shown, binary: Path, text: Path) -> None:
-    with moved_into_place(binary) as temporary:
-        with temporary.open("wb") as file:
-            for _, block in _vectors(shown):
-                file.write(block.astype("<f4").tobytes())
-        if not _is_utf8(temporary):
-            return
-        # The projector takes for text what can be read as such, be it all zeros.
-        with moved_into_place(text) as as_text, as_text.open("w") as file:
-            for _, block in _vectors(shown):
-                file.writelines("\t".join(map(repr, row)) + "\n" for row in block.tolist())
-    binary.unlink(missing_ok=True)
+def _write_vectors(shown: Shown, path: Path) -> None:
+    with path.open("wb") as file:
+        for block in _vectors(shown):
+            file.write(block.astype("<f4").tobytes())
 
 
-def _vectors(shown: Shown) -> Iterator[tuple[slice, Any]]:
+def _write_vectors_as_text(shown: Shown, path: Path) -> None:
+    with path.open("w") as file:
+        for block in _vectors(shown):
+            file.writelines("\t".join(map(repr, row)) + "\n" for row in block.tolist())
+
+
+def _vectors(shown: Shown) -> Iterator[Points]:
     matrix = shown.generation.matrix(shown.feature.name)
-    for part, block in scan.blocks(matrix, shown.rows):
-        yield part, lifted(shown.feature, block)
+    return (lifted(shown.feature, block) for _, block in scan.blocks(matrix, shown.rows))
 
 
 def _is_utf8(path: Path) -> bool:
@@ -109,7 +100,7 @@ def _is_utf8(path: Path) -> bool:
     return True
 
 
-def _write_metadata(shown: Shown, path: Path, _: Path) -> None:
+def _write_metadata(shown: Shown, path: Path) -> None:
     facts = shown.facts
     names = ["path", *(f.name for f in facts.schema if f.name != "path" and not pa.types.is_nested(f.type))]
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -124,8 +115,9 @@ def _cell(value: object) -> str:
     return text.translate(_ONE_CELL)
 
 
-def _write_sprite(shown: Shown, path: Path, folder: Path) -> None:
+def _write_sprite(shown: Shown, path: Path, folder: Path, progress: Progress) -> None:
     side, across = picture_side(len(shown)), math.ceil(math.sqrt(len(shown)))
+    make_pictures(shown.lake, shown.generation, shown.facts["image_id"].to_pylist(), side, folder, progress)
     sheet = Image.new("RGB", (across * side, across * side), _PAPER)
     for number, jpeg in enumerate(read_pictures(folder, len(shown))):
         if jpeg is None:

@@ -6,6 +6,7 @@ What each shows is an address of the page or a few acts of a person; the lake is
 import os
 import sys
 from collections.abc import Callable
+from math import cos, pi, sin
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -55,25 +56,65 @@ def phone(browser: Browser, url: str, photos: Path) -> Any:
     return page
 
 
-TAKEN: tuple[Callable[[Browser, str, Path], Any], ...] = (search, detail, phone)
+def layout(browser: Browser, url: str, photos: Path) -> Any:
+    """The map in the dark, with a line drawn around some of it."""
+    page = browser.open(f"{url}/map", size=_WINDOW, color_scheme="dark")
+    page.wait_for_selector("#map-stage[data-state=rest]")
+    boxes = [node.bounding_box() for node in page.locator(".pinned").all()]
+    middles = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes if box]
+    x, y = min(middles, key=lambda at: at[0] + at[1])  # the upper left
+    page.click("#lasso")
+    corners = [(x + 95 * cos(a / 8 * pi), y + 75 * sin(a / 8 * pi)) for a in range(17)]
+    page.mouse.move(*corners[0])
+    page.mouse.down()
+    for corner in corners[1:]:
+        page.mouse.move(*corner)
+    page.mouse.up()
+    until(page, "[...document.querySelectorAll('.strip img')].slice(0, 20).every((one) => one.naturalWidth)", 60)
+    page.mouse.move(0, 0)
+    return page
+
+
+def duplicates(browser: Browser, url: str, photos: Path) -> Any:
+    """Copies side by side."""
+    page = browser.open(f"{url}/duplicates", size=_WINDOW)
+    page.wait_for_selector(".group", timeout=60_000)
+    return page
+
+
+def status(browser: Browser, url: str, photos: Path) -> Any:
+    page = browser.open(f"{url}/status", size=_WINDOW)
+    page.wait_for_selector("#runs")
+    return page
+
+
+TAKEN: dict[str, Callable[[Browser, str, Path], Any]] = {
+    "search": search,
+    "detail": detail,
+    "phone": phone,
+    "map": layout,
+    "duplicates": duplicates,
+    "status": status,
+}
 
 
 def main(built: Path | None = None) -> None:
     """Build the demo's lake, unless a folder is given that has it, and take every picture."""
-    with TemporaryDirectory() as name, chromium() as running:
-        folder = built or Path(name)
+    with TemporaryDirectory() as work, chromium() as running:
+        folder = built or Path(work)
         if not built:
             run([PROGRAM, "demo"], folder, dict(os.environ))
             build = [PROGRAM, "build", "--lake", "data_lake/demo", "--features", _FEATURES]
             run(build, folder, dict(os.environ))
+            run([PROGRAM, "map", "--lake", "data_lake/demo"], folder, dict(os.environ))
         with serving(Lake(folder / "data_lake/demo")) as served:
             FOLDER.mkdir(exist_ok=True)
-            for take in TAKEN:
+            for name, take in TAKEN.items():
                 browser = Browser(running)
                 page = take(browser, served.url, folder / "demo_photos")
                 page.wait_for_load_state("networkidle")
                 page.evaluate("document.activeElement.blur()")
-                path = FOLDER / f"{take.__name__}.png"
+                path = FOLDER / f"{name}.png"
                 screenshot(page, path, colours=_COLOURS)
                 browser.close()
                 print(f"{path.relative_to(ROOT)}  {path.stat().st_size // 1000} KB")

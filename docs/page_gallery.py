@@ -83,6 +83,7 @@ def duplicates(browser: Browser, url: str, photos: Path) -> Any:
 
 
 def status(browser: Browser, url: str, photos: Path) -> Any:
+    """The state of the lake, with the demo's broken files."""
     page = browser.open(f"{url}/status", size=_WINDOW)
     page.wait_for_selector("#runs")
     return page

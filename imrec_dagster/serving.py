@@ -55,7 +55,7 @@ def serve(host: str, port: int, token: str | None, upload_mb: int, filter_second
         token = secrets.token_urlsafe(24)
     hosts = {host, *LOOPBACK} if is_loopback(host) else None
     limits = replace(Limits(), upload_bytes=upload_mb * 1_000_000, filter_seconds=filter_seconds)
-    app = create_app(Lake(lake), token=token, hosts=hosts, limits=limits)
+    app = create_app(Lake(lake), token=token, hosts=hosts, limits=limits, warm_up=True)
     with _listening(host, port) as found:
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{found.getsockname()[1]}/"

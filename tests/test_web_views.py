@@ -19,7 +19,7 @@ from tests.serving import Served, serving, web_lake
 @pytest.fixture(scope="module")
 def served(tmp_path_factory) -> Iterator[Served]:
     lake = web_lake(tmp_path_factory.mktemp("views"))
-    _save_map(lake)
+    save_map(lake)
     with serving(lake) as found:
         yield found
 
@@ -30,7 +30,7 @@ def client(served) -> Iterator[httpx.Client]:
         yield found
 
 
-def _save_map(lake) -> None:
+def save_map(lake) -> None:
     """Images on a line: the i-th at (i, 0), the first ten a cluster; one of them is not in the lake."""
     import pyarrow as pa
 
@@ -40,6 +40,7 @@ def _save_map(lake) -> None:
         {
             "row": pa.array([*range(count), count]),
             "image_id": [*rows["image_id"].to_pylist(), "0123456789abcdef"],
+            "content": pa.array(np.zeros(count + 1, np.uint64)),
             "x": pa.array(np.arange(count + 1, dtype=np.float32)),
             "y": pa.array(np.zeros(count + 1, np.float32)),
             "cluster": pa.array([0] * 10 + [-1] * (count - 10) + [0], pa.int32()),

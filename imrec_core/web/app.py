@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import threading
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -37,7 +38,12 @@ _REVALIDATED = {"Cache-Control": "no-cache"}
 
 
 def create_app(
-    lake: Lake, *, token: str | None = None, hosts: Collection[str] | None = None, limits: Limits | None = None
+    lake: Lake,
+    *,
+    token: str | None = None,
+    hosts: Collection[str] | None = None,
+    limits: Limits | None = None,
+    warm_up: bool = False,
 ) -> FastAPI:
     """The HTTP API and the page over a lake, as an ASGI application.
 
@@ -45,6 +51,7 @@ def create_app(
         token: What every request must show; None where all who can reach the server may ask.
         hosts: Names by which it may be called; None for any, which is safe with a token alone.
         limits: What is refused, and what waits.
+        warm_up: Load networks at once, not when they are first needed.
 
     Raises:
         MissingTable: The lake was never built.
@@ -55,6 +62,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if warm_up:
+            threading.Thread(target=serving.warm_up, daemon=True).start()
         yield
         serving.close()
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, TypeVar
 
+import numpy as np
 from fastapi import Path
 from starlette.requests import Request
 
 from imrec_core.conditions import bounded
+from imrec_core.errors import ImrecError
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
 from imrec_core.search import Recommender
@@ -99,6 +102,11 @@ class Serving:
         for place in sorted(known, key=len, reverse=True):
             words = words.replace(place, known[place])
         return words
+
+    def warm_up(self) -> None:
+        """Load what the first search would wait for: networks take seconds."""
+        with suppress(ImrecError):  # whoever asks is told
+            self.recommender.vector(np.zeros((256, 256, 3), np.uint8))
 
     def close(self) -> None:
         """Let the threads end."""

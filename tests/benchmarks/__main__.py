@@ -32,6 +32,7 @@ SUBJECTS = (
     "copies",
     "duplicates",
     "map_page",
+    "serve",
 )
 
 

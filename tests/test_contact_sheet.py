@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core.contact_sheet import Cell, draw
+from imrec_core.contact_sheet import GONE, Cell, draw, draw_svg
 from tests.pictures import BROKEN, PICTURES
 
 
@@ -91,3 +95,61 @@ def test_sheet_of_a_search_holds_the_query_and_every_hit(recommender, toy_lake, 
     cells = hits.cells()
     assert cells[0].framed and cells[0].picture == photo
     assert [cell.lines for cell in cells[1:]] == [(f"{hit.score:.3f}", hit.path.rpartition("/")[2]) for hit in hits]
+
+
+# -- as SVG -------------------------------------------------------------------------------------------------
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def parsed(svg: str) -> tuple[tuple[int, int], list[str], list[Image.Image]]:
+    """Size, lines of text and pictures; all of them are inside of the file."""
+    root = ElementTree.fromstring(svg)
+    pictures = [image.attrib["href"].partition(";base64,") for image in root.iter(f"{SVG}image")]
+    assert {kind for kind, _, _ in pictures} <= {"data:image/jpeg"}
+    opened = [Image.open(io.BytesIO(base64.b64decode(data))) for *_, data in pictures]
+    size = int(root.attrib["width"]), int(root.attrib["height"])
+    return size, [text.text or "" for text in root.iter(f"{SVG}text")], opened
+
+
+@pytest.mark.parametrize("cells", [1, 6, 7])
+def test_svg_is_as_large_as_the_pixels_and_holds_the_same(cells):
+    rows = [("heading", [Cell(Image.new("RGB", (300, 150), (200, 0, 0)), ("1.000", "a.jpg"), framed=True)] * cells)]
+    size, texts, pictures = parsed(draw_svg(rows))
+    assert size == draw(rows).size
+    assert texts == ["heading", *["1.000", "a.jpg"] * cells]
+    assert [picture.size for picture in pictures] == [(200, 100)] * cells
+    assert draw_svg(rows).count("<rect") == 1 + cells and draw_svg(rows) == draw_svg(rows)
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", 'a"&b.jpg', "\x00\x1b]0;a\x07", "\udcff.jpg", "a\u202eb"]
+)
+def test_names_in_an_svg_are_text_whatever_they_hold(name):
+    svg = draw_svg([(name, [Cell(Image.new("RGB", (9, 9)), ("", name))])])
+    _, texts, pictures = parsed(svg)
+    assert len(pictures) == 1 and {element.tag for element in ElementTree.fromstring(svg).iter()} == {
+        f"{SVG}{tag}" for tag in ("svg", "rect", "text", "image", "title")
+    }
+    assert all(letter.isprintable() for text in texts for letter in text)
+    if name.isprintable():
+        assert texts == [name, "", name]
+
+
+def test_file_that_is_gone_leaves_a_frame_in_an_svg(tmp_path):
+    _, texts, pictures = parsed(draw_svg([("", [Cell(tmp_path / "gone.jpg", ("0.5", "gone.jpg"))])]))
+    assert not pictures and texts == ["", GONE, "0.5", "gone.jpg"]
+
+
+def test_ending_of_the_name_says_the_format(imrec, toy_lake, photos, tmp_path):
+    photo, lake = photos / "photo_004.jpg", ("--by", "phash", "--lake", toy_lake.root)
+    for name in ("a.svg", "a.png", "a.JPG"):
+        assert imrec("search", photo, "--sheet", name, *lake).status == 0
+    _, texts, pictures = parsed((tmp_path / "a.svg").read_text("utf-8"))
+    assert len(pictures) == 6 and "photo_004.jpg" in texts
+    for name, format in (("a.png", "PNG"), ("a.JPG", "JPEG")):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.format == format
+    for name in ("a.xyz", "no/such/a.svg"):
+        said = imrec("search", photo, "--sheet", name, *lake)
+        assert said.status == 2 and "cannot write" in said.err

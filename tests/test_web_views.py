@@ -50,7 +50,7 @@ def save_map(lake) -> None:
         schema=maps.SCHEMA,
     )
     cluster = maps.Cluster(0, 11, 5.0, 0.0, "0123456789abcdef", count)
-    facts = ("line", "phash", "hamming", "drawn", lake.current_generation(), {}, 1.0, 0.1)
+    facts = ("line", "phash", "hamming", "drawn", "of-before", {}, 1.0, 0.1)
     maps.save_map(lake, Map(*facts, table, (cluster,)))
 
 
@@ -177,7 +177,7 @@ def test_map_leaves_out_images_that_are_gone(client):
 def test_maps_are_listed(client, served):
     found = client.get("/api/map").json()
     (one,) = found["maps"]
-    assert (one["name"], one["rows"], one["clusters"], one["is_current"]) == ("line", 70, 1, True)
+    assert (one["name"], one["rows"], one["clusters"], one["is_current"]) == ("line", 70, 1, False)
     assert found["colours"][:2] == ["cluster", "source"]
     assert "content_hash" not in found["colours"]
 
@@ -187,7 +187,7 @@ def test_colours_are_categories_and_numbers(client):
     assert source["labels"] == ["photos", "scans"]
     assert np.bincount(_numbers(source["codes"], "u1")).tolist() == [60, 9]
     cluster = client.get("/api/map/line/colours", params={"by": "cluster"}).json()
-    assert (cluster["labels"], _numbers(cluster["codes"], "u1")[-1]) == (["cluster 0", "unknown"], 1)
+    assert (cluster["labels"], _numbers(cluster["codes"], "u1")[-1]) == (["0", "none"], 1)
     width = client.get("/api/map/line/colours", params={"by": "width"}).json()
     assert (width["kind"], width["low"], width["high"]) == ("number", 140, 320)
     taken = client.get("/api/map/line/colours", params={"by": "taken"}).json()

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from imrec_core import storage
 from imrec_core.errors import MissingTable, UnknownName
 from imrec_core.explore import Map, open_map
-from imrec_core.generation import Generation
 from imrec_core.lake import Lake
 from imrec_core.web.asking import Within
 from imrec_core.web.replies import Refused
 
-_COLUMNS = ("image_id", "x", "y", "cluster")
+_COLUMNS = ("row", "image_id", "x", "y", "cluster")
 _KEPT = 2  # maps, of 20 bytes per image
 
 
@@ -38,12 +37,6 @@ class Layout:
     x: NDArray[np.float32]
     y: NDArray[np.float32]
     cluster: NDArray[np.int32]
-
-    def of(self, generation: Generation) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places in the map whose images are in a generation, and the row of each there."""
-        rows = generation.rows_of(self.ids)
-        there = np.flatnonzero(rows >= 0)
-        return there, rows[there]
 
 
 class Layouts:

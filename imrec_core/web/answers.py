@@ -305,9 +305,12 @@ class Explanation(BaseModel):
     parts: dict[str, PartOfHit]
     query: QuerySize | None
     hit: HitSize
-    alike: int
+    alike: int = Field(description="Keypoints that look alike.")
+    agree: int = Field(description="Those of them that are arranged alike.")
     mirrored: bool
-    points: list[tuple[float, float, float, float]] = Field(description="x and y in the query, then in the hit.")
+    points: list[tuple[float, float, float, float]] = Field(
+        description="Of those that agree, at most 200: x and y in the query, then in the hit."
+    )
     colours: list[ColourShared]
 
 

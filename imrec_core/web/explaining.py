@@ -107,6 +107,7 @@ def _shared(why: Explanation) -> dict[str, Any]:
     return {
         "hit": {"width": why.hit.width, "height": why.hit.height},
         "alike": why.alike,
+        "agree": len(why.hit_points),
         "mirrored": why.is_mirrored,
         "points": [[round(v, 1) for v in (*query, *hit)] for query, hit in points][:_MOST_POINTS],
         "colours": [

@@ -62,7 +62,7 @@ function examples({ name, type, values = [] }) {
 }
 
 function exampleOf(columns) {
-  return columns.some(({ name }) => name === "width") ? "width >= 800" : "SQL over the columns";
+  return columns.some(({ name }) => name === "width") ? "such as width >= 800" : "SQL over the columns";
 }
 
 /** A name as SQL takes it. */
@@ -75,7 +75,7 @@ function literal(value) {
 }
 
 const CHOICES = {
-  pool: ["Several likes", { mean: "near to their mean", best: "near to any", all: "near to each" }],
+  pool: ["Near to, of likes", { mean: "their mean", best: "any of them", all: "each of them" }],
   fuse: ["Several features", { score: "mean of scores", rrf: "by ranks", dbsf: "by mean ± 3σ" }],
 };
 
@@ -96,8 +96,8 @@ export function makeOptions(columns, onChange) {
   const rate = element(
     "select",
     { id: "rate", onchange: (event) => onChange({ max_false_match_rate: event.target.value ? Number(event.target.value) : null }) },
-    element("option", { value: "" }, "the nearest, however far"),
-    ...[0.1, 0.03, 0.01, 0.001, 0.0001].map((value) => element("option", { value }, `1 in ${Math.round(1 / value).toLocaleString("en")} false`)),
+    element("option", { value: "" }, "not cut off"),
+    ...[0.1, 0.03, 0.01, 0.001, 0.0001].map((value) => element("option", { value }, `at most 1 in ${Math.round(1 / value).toLocaleString("en")}`)),
   );
   const distinct = element("input", { id: "distinct", type: "checkbox", onchange: (event) => onChange({ distinct: event.target.checked ? "content" : "" }) });
   const root = element(
@@ -105,7 +105,7 @@ export function makeOptions(columns, onChange) {
     { class: "more options" },
     element("summary", {}, "More options"),
     element("label", { class: "check", for: "distinct" }, distinct, "Each picture once, copies left out"),
-    field("rate", "At most", rate),
+    field("rate", "False matches", rate),
     field("diversify", "Differ from one another", diversify),
     ...selects,
     field("order_by", "Order by", order),

@@ -23,7 +23,7 @@ function wordsOf(why, entry) {
   const turned = why.mirrored ? " with the mirrored query" : "";
   const colours = why.colours.length ? ` They share ${counted(why.colours.length, "colour")}.` : " They share no colour.";
   if (!why.points.length) return `No details are arranged alike.${colours}`;
-  return `${counted(why.points.length, "detail")} of ${why.alike} that look alike are arranged alike${turned}.${colours}`;
+  return `${counted(why.agree, "detail")} of ${why.alike} that look alike are arranged alike${turned}.${colours}`;
 }
 
 /** The query on the left, the hit on the right, and a line for each detail that both have. */

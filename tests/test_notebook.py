@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -114,6 +115,20 @@ def test_recommender_shows_what_it_is_and_some_of_its_images(recommender):
     assert len(seen.images) == 6
     assert f"{len(recommender)} images of lake, generation {recommender.generation.id}" in seen.text
     assert all(name in seen.text for name in recommender.generation.features)
+
+
+def test_groups_of_copies_show_what_stays(new_lake, tmp_path):
+    lake = new_lake(4, ("phash",), built=False)
+    for i in range(4):
+        shutil.copy(tmp_path / "photos" / f"photo_{i:03d}.jpg", tmp_path / "photos" / f"copy_{i}.jpg")
+    toy.build(lake)
+    found = Recommender.open(lake).duplicates(tier="identical")
+    seen = Seen(found[0]._repr_html_())
+    assert len(seen.images) == 2 and "2 files, identical; framed is what stays" in seen.text
+    assert ["style" in attributes for tag, attributes in seen.tags if tag == "img"] == [True, False]
+    assert "copy_0.jpg" in seen.text and "160×120" in seen.text
+    whole = Seen(found._repr_html_())
+    assert "4 groups, 8 files; the first 3 groups" in whole.text and len(whole.images) == 6
 
 
 def test_file_that_is_gone_leaves_a_placeholder(new_lake, tmp_path):

@@ -135,6 +135,8 @@ def test_recall_is_drawn_over_ef_and_over_speed_with_a_dot_where_searches_are():
     found = Breadths([128, 256], [0.9, 0.99], [4000, 2500], in_use=256)
     said = words(draw_recall_by_ef({"a:cosine": found}, format="svg"))
     assert {"128", "256", "recall@10", "queries per second, one thread", "a:cosine"} <= set(said)
+    all_found = words(draw_recall_by_ef({"a:cosine": replace(found, recalls=[1.0, 1.0])}, format="svg"))
+    assert not [text for text in all_found if text.startswith("1.0") and float(text) > 1]  # there is no such recall
     bare = pixels(draw_recall_by_ef({"a:cosine": replace(found, in_use=None)}))
     assert count(pixels(draw_recall_by_ef({"a:cosine": found})), BLUE) > count(bare, BLUE) + 40
 

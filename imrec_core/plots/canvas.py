@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg")
 
-# Okabe and Ito 2008: told apart by people who are colour-blind too; the darker ones first, as lines on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# Okabe and Ito 2008: told apart by people who are colour-blind too. Grey stands for their yellow, which is no line on
+# white; the darker ones come first.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 BLUE, RED, GREEN = PALETTE[:3]
 INK, FAINT = "#1e1e1e", "#8a8a8a"
 

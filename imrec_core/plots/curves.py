@@ -122,6 +122,8 @@ def draw_recall_by_ef(graphs: Mapping[str, Breadths], *, format: str = "png") ->
     by_ef.set_xticks(ticks := sorted({ef for found in graphs.values() for ef in found.efs}), [str(t) for t in ticks])
     by_ef.minorticks_off()
     by_rate.set(xlabel="queries per second, one thread")
+    least = min(recall for found in graphs.values() for recall in found.recalls)
+    by_ef.set_ylim(min(0.9, least - 0.02), 1.005)
     for axes in (by_ef, by_rate):
         axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small")

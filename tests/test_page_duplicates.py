@@ -182,8 +182,7 @@ def test_more_groups_come_while_scrolling(browser, served, found):
     )
     page.click("#views >> text=Duplicates")
     page.wait_for_selector(".group")
-    page.mouse.wheel(0, 20_000)
-    until(page, f"document.querySelectorAll('.group').length === {len(found)}")
+    until(page, f"(scrollTo(0, 1e6), document.querySelectorAll('.group').length === {len(found)})")
     names = page.locator(".group").evaluate_all("all => all.map((one) => one.innerText)")
     assert len(set(names)) == len(found)
 
@@ -204,8 +203,7 @@ def test_cursor_of_an_older_gallery_starts_anew(browser, served, found):
     page.route("**/api/duplicates?*", limited)
     page.click("#views >> text=Duplicates")
     page.wait_for_selector(".toast:has-text('gallery has changed')")
-    page.mouse.wheel(0, 20_000)
-    until(page, f"document.querySelectorAll('.group').length === {len(found)}")
+    until(page, f"(scrollTo(0, 1e6), document.querySelectorAll('.group').length === {len(found)})")
 
 
 def test_progress_is_shown_while_copies_are_looked_for(browser, served, found):

@@ -45,9 +45,9 @@ def add_map(lake: Lake, name: str) -> None:
     generation = open_generation(lake)
     ids = generation.columns("image_id")["image_id"].to_pylist()
     xy, cluster = places(len(ids)), clusters(len(ids))
-    nothing = pa.array([[]] * len(ids))
-    columns = [np.arange(len(ids)), pa.array(ids), *xy.T, cluster, nothing, nothing]
-    table = pa.table([pa.array(c).cast(f.type) for c, f in zip(columns, SCHEMA)], schema=SCHEMA)
+    columns = {"row": np.arange(len(ids)), "image_id": ids, "content": np.zeros(len(ids)), "x": xy[:, 0], "y": xy[:, 1]}
+    columns |= {"cluster": cluster, "neighbours": [[]] * len(ids), "distances": [[]] * len(ids)}
+    table = pa.table([pa.array(columns[field.name]).cast(field.type) for field in SCHEMA], schema=SCHEMA)
     found = tuple(
         Cluster(c, int((cluster == c).sum()), *np.median(xy[cluster == c], axis=0).tolist(), ids[c], c)
         for c in range(GROUPS)
@@ -303,6 +303,17 @@ def test_another_map_is_chosen_by_name(browser, served):
     assert page.input_value("#map-name") == "other"
     page.go_back()
     until(page, "document.querySelector('#map-name')?.value === 'look'")
+
+
+def test_browser_that_cannot_draw_still_lists_the_clusters(browser, served):
+    page = browser.open(f"{served.url}/status")
+    page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null;")
+    page.goto(f"{served.url}/map")
+    page.wait_for_selector("text=This browser cannot draw the map")
+    page.click(".clusters button >> nth=0")
+    page.wait_for_selector(".strip img")
+    page.select_option("#by", "source")
+    page.wait_for_selector(".legend button:has-text('scans')")
 
 
 def test_lake_without_a_map_says_how_to_make_one(browser, tmp_path):

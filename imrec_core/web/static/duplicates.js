@@ -88,7 +88,7 @@ function asked() {
 function start() {
   view.controller.abort();
   Object.assign(view, { controller: new AbortController(), next: null, loading: false, groups: 0, names: new Set(), done: [] });
-  view.plan.href = `/api/duplicates/plan?${new URLSearchParams(asked())}`;
+  view.plan.removeAttribute("href"); // there is no plan before the copies are found
   fill(view.list);
   fill(view.message);
   fill(view.said, "Looking for copies …");
@@ -135,7 +135,7 @@ async function found(cursor, signal) {
 function show(answer) {
   const { list, message, said } = view;
   view.next = answer.next;
-  view.total = answer.total;
+  view.plan.href = `/api/duplicates/plan?${new URLSearchParams(asked())}`;
   fill(message, answer.left_out?.length ? leftOut(answer.left_out) : null);
   for (const group of answer.groups.filter(isNew)) list.append(groupCard(group, ++view.groups, { decide, compare: compareLarge }));
   const words = answer.total ? counted(answer.total, "group") : "No duplicates";

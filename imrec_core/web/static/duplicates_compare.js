@@ -7,7 +7,7 @@ import { bytes, dated } from "./duplicates_group.js";
 export function compareLarge(copies, at) {
   let [left, right] = at;
   let flipped = null; // the place that is shown where both are in one
-  const stage = element("div", { class: "compare-stage" });
+  const stage = element("div", { class: "compare-stage", tabindex: -1 });
   const flip = element("button", { type: "button", "aria-pressed": "false", onclick: () => turn(flipped === null ? left : null) }, "One in place of the other");
   const other = element("button", { type: "button", onclick: () => turn(flipped === left ? right : left) }, "Flip (space)");
   const before = element("button", { type: "button", "aria-label": "Compare with the previous file", onclick: () => step(-1) }, "‹");
@@ -16,7 +16,7 @@ export function compareLarge(copies, at) {
   const box = dialog("Compare two files", { class: "compare" }, bar, stage);
   box.addEventListener("keydown", (event) => {
     const act = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), " ": () => turn(flipped === left ? right : left) }[event.key];
-    if (!act || (event.key === " " && event.target.closest("button") && event.target !== other && !box.contains(document.activeElement))) return;
+    if (!act || (event.key === " " && event.target.closest("button"))) return; // a button does what it says
     event.preventDefault();
     act();
   });
@@ -43,6 +43,7 @@ export function compareLarge(copies, at) {
   }
 
   show();
+  stage.focus(); // and not the button that closes
 }
 
 function figure(copy, isBehind) {

@@ -150,8 +150,7 @@ function moved() {
 }
 
 function rested() {
-  const near = view.pictures?.settle();
-  view.stage.classList.toggle("near", near !== null && near !== undefined);
+  view.pictures?.settle();
   view.stage.dataset.state = "rest";
 }
 

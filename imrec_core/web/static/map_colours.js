@@ -12,6 +12,7 @@ const HUES = [
 const GREY = [140, 142, 152]; // no cluster, other values, unknown
 // From low to high: cividis from its dark blue on (Nuñez et al. 2018), which dark paper shows as well.
 const RAMP = [[30, 72, 140], [87, 93, 109], [125, 124, 120], [166, 157, 117], [210, 193, 95], [254, 232, 56]];
+const OTHERS = ["other", "none"]; // the last of the labels, where there are such values
 const DAY = 86_400_000; // milliseconds; dates come as days since 1970
 const STRONG = 215; // alpha
 const FAINT = 36;
@@ -38,7 +39,7 @@ export function hueOf(cluster) {
 
 function ofCategories({ labels, codes: packed }) {
   const codes = unpacked(packed, Uint8Array);
-  const isOther = (code) => code >= HUES.length || (code === labels.length - 1 && labels[code] === "other");
+  const isOther = (code) => code >= HUES.length || (code >= labels.length - 2 && OTHERS.includes(labels[code]));
   const counts = new Uint32Array(256);
   for (const code of codes) counts[code]++;
   const colour = (code) => (isOther(code) ? GREY : HUES[code]);

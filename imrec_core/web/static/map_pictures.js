@@ -36,7 +36,6 @@ export function makePictures(root, camera, points, clusters) {
       root.append(shown.get(one.key).node);
     }
     place();
-    return near ? near.length : null;
   }
 
   /** Those that are shown come first, so that none gives way to another while one looks at it. */

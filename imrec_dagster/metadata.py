@@ -174,7 +174,7 @@ _REASONS = "SELECT split_part(error, ':', 1), count(*) FROM images WHERE status 
 
 
 def of_map(lake: Lake, report: MapReport) -> Shown:
-    drawn = draw_map(lake, open_map(lake, report.name), open_generation(lake), thumbnails=True, dpi=72)
+    drawn = draw_map(lake, open_map(lake, report.name), open_generation(lake), thumbnails=True, size=(800, 580))
     return {
         "dagster/row_count": report.rows,
         "name": report.name,

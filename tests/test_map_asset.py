@@ -41,7 +41,7 @@ def test_map_shows_rows_clusters_and_its_picture(lake, instance):
     assert (told["dagster/row_count"], told["name"], told["feature"]) == (20, "hashes", "phash:hamming")
     assert told["clusters"] == len(made.clusters) and told["path"] == str(lake.map_path("hashes"))
     picture = base64.b64decode(told["picture"].removeprefix("![](data:image/png;base64,").removesuffix(")"))
-    assert Image.open(io.BytesIO(picture)).size == (792, 576)
+    assert Image.open(io.BytesIO(picture)).size == (800, 580)
     noted = [json.loads(line) for line in lake.run_logs()[-1].read_text().splitlines()]
     assert [(run["what"], run["name"], run["rows"]) for run in noted] == [("map", "hashes", 20)]
 

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from imrec_core import Lake
-from imrec_core.explore import METHODS, Cluster, open_map
+from imrec_core.explore import METHODS, Cluster, make_map, open_map
 from imrec_core.explore.picture import draw_map
 from imrec_core.explore.thumbnails import thumbnail
 from imrec_core.generation import open_generation
+from imrec_core.index import build_generation
 from imrec_dagster import mapping
 from tests import toy
 
@@ -83,6 +84,18 @@ def test_pictures_of_clusters_are_drawn(lake):
     with_it = drawn(io.BytesIO(draw_map(lake, shown, generation, thumbnails=True)))
     without = drawn(io.BytesIO(draw_map(lake, shown, generation)))
     assert (with_it != without).any(axis=2).sum() > 40 * 60
+
+
+def test_words_that_are_no_formula_and_no_label_are_drawn_as_they_are(tmp_path):
+    names = [f"{folder}/{i}.jpg" for folder in ("_a$b", "c$^{", "漢字\n", "x" * 90) for i in range(3)]
+    vectors = np.random.default_rng(0).dirichlet(np.ones(512), size=len(names))
+    lake = toy.vector_lake(tmp_path / "lake", {"rgb_histogram": vectors}, names=names)
+    build_generation(lake)
+    make_map(lake)
+    made, generation = open_map(lake, "rgb_histogram"), open_generation(lake)
+    svg = draw_map(lake, made, generation, colour="folder", thumbnails=True, kind="svg").decode()
+    assert all(word in svg for word in ("_a$b", "c$^{", "漢字", "x…x"))
+    assert "_a$b (3)" in draw_map(lake, made, generation, colour="folder", only="_a$b", kind="svg").decode()
 
 
 def test_thumbnail_of_what_is_gone_is_none(new_lake):

@@ -98,7 +98,7 @@ def _values(made: Map, generation: Generation, by: str) -> pl.Series:
     values = generation.columns(*columns).take(pa.array(rows))
     if by != "folder":
         return pl.Series(by, values[by])
-    return pl.Series(by, values["path"]).str.extract("^(.*)/[^/]*$").fill_null(pl.Series(values["source"]))
+    return pl.Series(by, values["path"]).str.extract("(?s)^(.*)/[^/]*$").fill_null(pl.Series(values["source"]))
 
 
 def _floats(series: pl.Series) -> NDArray[np.float64]:

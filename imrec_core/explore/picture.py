@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.errors import UnknownName
 from imrec_core.explore.clusters import NOISE
 from imrec_core.explore.colours import NONE, OTHER, Colours, colours_of, has_value
 from imrec_core.explore.gallery import places_of
@@ -18,17 +17,16 @@ from imrec_core.explore.maps import Cluster, Map
 from imrec_core.explore.thumbnails import thumbnail
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
+from imrec_core.plots.canvas import new_figure, plain, without_ticks, written
 
 Pixels = NDArray[np.float64]
 """Places in a drawing, from its lower left."""
-
-KINDS = ("png", "svg")
 
 THUMBNAILS = 40
 """Clusters that are shown by a picture, at most: the largest."""
 
 _GREY, _ACCENT = "#d4d4d4", "#d1495b"
-_INCHES = (11.0, 8.0)
+_DPI, _LETTERS = 100, 40  # of a figure; in a label
 _SIDE = 60  # of a thumbnail, in pixels
 _TRIED, _HIDDEN = 500, 10_000  # places for one; pixels that it may go away rather than hide all points
 _INK = 60_000  # area of all points together, about
@@ -43,7 +41,7 @@ def draw_map(
     only: str | None = None,
     thumbnails: bool = False,
     kind: str = "png",
-    dpi: int = 120,
+    size: tuple[int, int] = (1320, 960),
 ) -> bytes:
     """A picture of a map, of the images that the generation still has.
 
@@ -52,20 +50,18 @@ def draw_map(
         only: One value of it, drawn against all others.
         thumbnails: Draw the picture that stands for each of the largest clusters where the cluster is.
         kind: `png` or `svg`; in an SVG points are an embedded picture, words and axes are not.
-        dpi: Pixels of an inch, of which the picture is 11 wide.
+        size: Width and height in pixels.
 
     Raises:
-        UnknownName: There is no such column, value or kind.
+        UnknownName: There is no such column or value.
+        QueryError: No such kind.
     """
-    from matplotlib.figure import Figure
-
-    if kind not in KINDS:
-        raise UnknownName("kind of picture", kind, KINDS)
     places, _ = places_of(made, generation)
     points = np.column_stack([made.table["x"], made.table["y"]])[places]
-    figure = Figure(figsize=_INCHES, dpi=dpi, layout="constrained")
+    figure = new_figure(size[0] / _DPI, size[1] / _DPI)
     axes = figure.subplots()
-    axes.set(xticks=[], yticks=[], title=f"{made.name}: {len(points)} images by {colour}", aspect="equal")
+    without_ticks(axes)
+    axes.set(title=f"{made.name}: {len(points)} images by {_label(colour)}", aspect="equal")
     if only is not None:
         _draw_only(axes, points, has_value(made, generation, colour, only), only)
     elif colour == "cluster":
@@ -75,9 +71,13 @@ def draw_map(
     axes.autoscale_view()
     if thumbnails:
         _draw_pictures(figure, axes, points, lake, generation, made.clusters[:THUMBNAILS])
-    out = io.BytesIO()
-    figure.savefig(out, format=kind)
-    return out.getvalue()
+    return written(figure, kind)
+
+
+def _label(text: str) -> str:
+    """In a legend, which leaves out what begins with an underscore."""
+    shown = plain(text, _LETTERS)
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def _scatter(axes: Any, points: NDArray[np.float32], count: int, **look: Any) -> Any:
@@ -87,7 +87,7 @@ def _scatter(axes: Any, points: NDArray[np.float32], count: int, **look: Any) ->
 
 def _draw_only(axes: Any, points: NDArray[np.float32], is_it: NDArray[np.bool_], value: str) -> None:
     _scatter(axes, points[~is_it], len(points), c=_GREY, label=f"the others ({(~is_it).sum()})")
-    _scatter(axes, points[is_it], len(points), c=_ACCENT, label=f"{value} ({is_it.sum()})")
+    _scatter(axes, points[is_it], len(points), c=_ACCENT, label=f"{_label(value)} ({is_it.sum()})")
     axes.figure.legend(loc="outside right upper", markerscale=2, reverse=True)
 
 
@@ -112,14 +112,14 @@ def _draw_colours(figure: Any, axes: Any, points: NDArray[np.float32], colours: 
             of_label = points[colours.codes == code]
             is_rest = label in (OTHER, NONE)
             look = _GREY if is_rest else _palette()[code]
-            _scatter(axes, of_label, len(points), color=look, zorder=0 if is_rest else 1, label=label)
+            _scatter(axes, of_label, len(points), color=look, zorder=0 if is_rest else 1, label=_label(label))
         figure.legend(loc="outside right upper", markerscale=2)
         return
     assert colours.values is not None
     known = np.isfinite(colours.values)
     _scatter(axes, points[~known], len(points), c=_GREY)
     drawn = _scatter(axes, points[known], len(points), c=colours.values[known], cmap="viridis")
-    bar = figure.colorbar(drawn, ax=axes, label=colours.by, shrink=0.6)
+    bar = figure.colorbar(drawn, ax=axes, label=_label(colours.by), shrink=0.6)
     if colours.kind == "date":
         bar.ax.yaxis.set_major_formatter(lambda value, _: datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d"))
 
@@ -138,7 +138,9 @@ def _draw_pictures(
     """Near the middle of each cluster, where they hide few points, with a line to it."""
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-    figure.draw_without_rendering()  # now it is known where a point will be
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        figure.draw_without_rendering()  # now it is known where a point will be
     drawn_points = axes.transData.transform(points)
     taken: list[Pixels] = []
     for cluster in clusters:
@@ -151,9 +153,9 @@ def _draw_pictures(
             continue
         taken.append(place)
         box = AnnotationBbox(
-            OffsetImage(np.asarray(picture), zoom=72 / figure.dpi, resample=True),
+            OffsetImage(np.asarray(picture), zoom=72 / _DPI, resample=True),
             (cluster.x, cluster.y),
-            xybox=tuple((place - middle) * 72 / figure.dpi),
+            xybox=tuple((place - middle) * 72 / _DPI),
             boxcoords="offset points",
             pad=0.1,
             bboxprops={"edgecolor": "0.3", "linewidth": 0.8},

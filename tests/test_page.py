@@ -206,9 +206,18 @@ def test_sliders_and_metrics_change_the_order(page, folder):
     assert said_in_address(page)["by"] == ["rgb_histogram=1", "ahash=1"]
     assert page.locator("a.tile").first.locator(".bars i").count() == 2
     assert page.evaluate("history.length") == steps
+    page.focus("#weight-rgb_histogram")
+    searched(page, lambda: page.keyboard.press("Home"))
+    page.focus("#weight-ahash")
+    page.keyboard.press("Home")
+    page.wait_for_selector(".toast:has-text('One feature at least has to count')")
+    page.focus("#weight-ahash")
+    page.keyboard.press("End")
+    page.focus("#weight-rgb_histogram")
+    assert searched(page, lambda: page.keyboard.press("End")) == two
     three = searched(page, lambda: page.select_option("[aria-label='Metric of rgb_histogram']", "euclidean"))
     assert three != two
-    assert said_in_address(page)["by"] == ["rgb_histogram:euclidean=1", "ahash=1"]
+    assert set(said_in_address(page)["by"]) == {"rgb_histogram:euclidean=1", "ahash=1"}
     assert page.input_value("#mix") == "own"
 
 
@@ -437,6 +446,15 @@ def test_server_that_is_gone_is_said_in_words(page, browser):
     assert "does not answer" in page.inner_text(".error[role=alert]")
     page.unroute("**/api/search")
     assert len(searched(page, lambda: page.click("text=Try again"))) == 30
+
+
+def test_server_that_is_gone_from_the_start_is_asked_again_by_a_button(browser, address):
+    browser.allow("ERR_FAILED")
+    page = browser.open(address, before=lambda page: page.route("**/api/features", lambda route: route.abort()))
+    assert "does not answer" in page.inner_text(".error[role=alert]")
+    page.unroute("**/api/features")
+    page.click("text=Try again")
+    page.wait_for_selector("a.tile")
 
 
 def test_generation_published_meanwhile_answers_the_next_search(browser, new_lake, tmp_path):

@@ -2,21 +2,34 @@
 
 import { get, isOvertaken, post, thumbnail } from "./api.js";
 import { announce, dialog, element, fileName, fill } from "./dom.js";
+import { ACTIONS } from "./grid.js";
 import { partsOf, reasonsOf } from "./reasons.js";
 import { requestOf } from "./state.js";
+import { megabytes } from "./uploads.js";
 
 const FIRST = ["width", "height", "format", "byte_size", "taken"]; // facts that most people look for
+const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 const HIDDEN = ["image_id", "source", "path"]; // said elsewhere
 
 /**
- * Open the dialog; `show` changes the picture. `onAct(action, hit)` hears "like", "unlike" and "more", `onStep(by)` that
- * the next or the previous is wanted, `onClose()` that it was closed.
+ * Open the dialog; `show` changes the picture. `onAct(action, hit)` hears "like", "unlike" and "more", `onStep(by)`
+ * that the next or the previous is wanted, `onClose()` that it was closed.
  */
 export function openDetail({ onAct, onStep, onClose }) {
   const picture = element("img", { class: "large", alt: "" });
   const side = element("div", { class: "about", tabindex: 0, role: "region", "aria-label": "About this picture" });
   const step = (by, sign, label) =>
-    element("button", { type: "button", class: `step ${by < 0 ? "before" : "after"}`, "aria-label": label, title: label, onclick: () => onStep(by) }, sign);
+    element(
+      "button",
+      {
+        type: "button",
+        class: `step ${by < 0 ? "before" : "after"}`,
+        "aria-label": label,
+        title: label,
+        onclick: () => onStep(by),
+      },
+      sign,
+    );
   const [before, after] = [step(-1, "‹", "Previous picture"), step(1, "›", "Next picture")];
   const stage = element("div", { class: "stage" }, picture, before, after);
   const box = dialog("Picture", { class: "detail" }, stage, side);
@@ -24,10 +37,11 @@ export function openDetail({ onAct, onStep, onClose }) {
   let hit = null;
   box.addEventListener("close", () => (controller.abort(), onClose()));
   box.addEventListener("keydown", (event) => {
-    const act = { ArrowLeft: () => onStep(-1), ArrowRight: () => onStep(1), "+": () => onAct("like", hit), "=": () => onAct("like", hit), "-": () => onAct("unlike", hit), m: () => onAct("more", hit) }[event.key];
-    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (STEPS[event.key]) onStep(STEPS[event.key]);
+    else if (ACTIONS[event.key] && ACTIONS[event.key] !== "open") onAct(ACTIONS[event.key], hit);
+    else return;
     event.preventDefault();
-    act();
   });
   picture.addEventListener("error", () => stage.classList.add("broken"));
 
@@ -42,7 +56,12 @@ export function openDetail({ onAct, onStep, onClose }) {
     picture.alt = hit.path ? fileName(hit.path) : "";
     picture.src = `/image/${hit.image_id}`;
     if (hit.path) box.setAttribute("aria-label", fileName(hit.path));
-    const parts = { heading: element("header", {}), facts: element("section", {}), reasons: element("section", {}), copies: element("section", {}) };
+    const parts = {
+      heading: element("header", {}),
+      facts: element("section", {}),
+      reasons: element("section", {}),
+      copies: element("section", {}),
+    };
     fill(side, parts.heading, actions(), parts.reasons, parts.facts, parts.copies);
     heading(parts.heading, hit);
     side.scrollTop = 0;
@@ -51,14 +70,28 @@ export function openDetail({ onAct, onStep, onClose }) {
 
   function actions() {
     const action = (name, label, key, kind = "") =>
-      element("button", { type: "button", class: kind, "aria-keyshortcuts": key, title: `${label} (${key})`, onclick: () => onAct(name, hit) }, label);
+      element(
+        "button",
+        {
+          type: "button",
+          class: kind,
+          "aria-keyshortcuts": key,
+          title: `${label} (${key})`,
+          onclick: () => onAct(name, hit),
+        },
+        label,
+      );
     return element(
       "div",
       { class: "actions" },
       action("more", "More like this", "m", "primary"),
       action("like", "+ Like", "+"),
       action("unlike", "− Less like this", "-"),
-      element("a", { class: "button", href: `/image/${hit.image_id}`, target: "_blank", rel: "noopener" }, "Open original"),
+      element(
+        "a",
+        { class: "button", href: `/image/${hit.image_id}`, target: "_blank", rel: "noopener" },
+        "Open original",
+      ),
     );
   }
 
@@ -68,7 +101,12 @@ export function openDetail({ onAct, onStep, onClose }) {
       heading(head, { ...hit, ...known });
       picture.alt = fileName(known.path);
       box.setAttribute("aria-label", fileName(known.path));
-      fill(facts, element("h3", {}, "Facts"), factsOf({ ...known.facts, image_id: undefined }), element("p", { class: "soft small" }, `image_id ${known.image_id}`));
+      fill(
+        facts,
+        element("h3", {}, "Facts"),
+        factsOf(known.facts),
+        element("p", { class: "soft small" }, `image_id ${known.image_id}`),
+      );
       if (known.copies.length) fill(copies, element("h3", {}, "Exact copies"), copiesOf(known.copies));
     } catch (error) {
       if (!isOvertaken(error)) fill(facts, element("p", { class: "error" }, error.message));
@@ -83,7 +121,8 @@ export function openDetail({ onAct, onStep, onClose }) {
     try {
       const why = await post("/api/explain", { ...requestOf(search), hit: hit.image_id }, { signal });
       const said = why.parts ?? {};
-      if (!hit.parts && Object.keys(said).length) fill(section, element("h3", {}, "Why"), partsOf({ parts: said }, Object.keys(said)), waiting);
+      const names = hit.parts ? [] : Object.keys(said);
+      if (names.length) fill(section, element("h3", {}, "Why"), partsOf({ parts: said }, names), waiting);
       waiting.replaceWith(...reasonsOf(why, search.like, hit.image_id));
     } catch (error) {
       if (!isOvertaken(error)) waiting.replaceWith(element("p", { class: "error" }, error.message));
@@ -100,12 +139,20 @@ export function openDetail({ onAct, onStep, onClose }) {
 function heading(node, { path, source, rank, score }) {
   if (!path) return;
   const place = score === null || score === undefined ? "" : `Hit ${rank}, score ${score.toFixed(3)}`;
-  fill(node, element("h2", {}, fileName(path)), element("p", { class: "soft small" }, `${source ?? ""}${source ? "/" : ""}${path}`), place ? element("p", { class: "badge" }, place) : null);
+  fill(
+    node,
+    element("h2", {}, fileName(path)),
+    element("p", { class: "soft small" }, `${source ?? ""}${source ? "/" : ""}${path}`),
+    place ? element("p", { class: "badge" }, place) : null,
+  );
   announce(`${fileName(path)}. ${place}`);
 }
 
 function factsOf(facts) {
-  const names = [...FIRST.filter((name) => name in facts), ...Object.keys(facts).filter((name) => !FIRST.includes(name))];
+  const names = [
+    ...FIRST.filter((name) => name in facts),
+    ...Object.keys(facts).filter((name) => !FIRST.includes(name)),
+  ];
   const rows = names
     .filter((name) => !HIDDEN.includes(name) && facts[name] !== null && facts[name] !== undefined && facts[name] !== "")
     .flatMap((name) => [element("dt", {}, name), element("dd", {}, readable(name, facts[name]))]);
@@ -114,7 +161,7 @@ function factsOf(facts) {
 
 function readable(name, value) {
   if (name.endsWith("_ns")) return new Date(Number(value) / 1e6).toLocaleString();
-  if (name.endsWith("byte_size")) return value < 1e6 ? `${(value / 1e3).toFixed(1)} kB` : `${(value / 1e6).toFixed(1)} MB`;
+  if (name.endsWith("byte_size")) return value < 1e6 ? `${(value / 1e3).toFixed(1)} kB` : megabytes(value);
   if (typeof value === "number" && !Number.isInteger(value)) return String(Number(value.toPrecision(5)));
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
@@ -124,7 +171,12 @@ function copiesOf(copies) {
     element(
       "li",
       {},
-      element("a", { href: `/?like=image:${id}&open=${id}` }, element("img", { src: thumbnail(id, 160), alt: "", width: 48, height: 48, loading: "lazy" }), element("span", {}, `${source}/${path}`)),
+      element(
+        "a",
+        { href: `/?like=image:${id}&open=${id}` },
+        element("img", { src: thumbnail(id, 160), alt: "", width: 48, height: 48, loading: "lazy" }),
+        element("span", {}, `${source}/${path}`),
+      ),
     ),
   );
   return element("ul", { class: "copies small" }, ...items);

@@ -12,7 +12,7 @@ export function drawing(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** Attributes are set by name; `on…` listens, `style` and `dataset` take objects, true is an attribute without value. */
+/** Attributes are set by name; `on…` listens, `style` and `dataset` take objects, true is one without a value. */
 function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;

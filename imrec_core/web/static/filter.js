@@ -8,13 +8,16 @@ const TIMES = /DATE|TIME/i;
 /** Make the box; `onChange(where)` hears a filter when it is entered. */
 export function makeFilter(columns, onChange) {
   const box = element("input", {
-    id: "where", type: "text", list: "where-examples", placeholder: exampleOf(columns), autocomplete: "off", spellcheck: "false",
-    autocapitalize: "off", "aria-describedby": "where-error", "aria-keyshortcuts": "/", onchange: () => onChange(box.value.trim()),
+    id: "where", type: "text", list: "where-examples", placeholder: exampleOf(columns),
+    autocomplete: "off", autocapitalize: "off", spellcheck: "false",
+    "aria-describedby": "where-error", "aria-keyshortcuts": "/",
+    onchange: () => onChange(box.value.trim()),
     onkeydown: (event) => event.key === "Enter" && onChange(box.value.trim()),
   });
   const error = element("div", { id: "where-error", class: "error small", "aria-live": "polite", hidden: true });
   const put = (text) => {
-    const joined = box.value.trim() && !/(\(|\b(and|or|not))\s*$/i.test(box.value) ? `${box.value.trim()} AND ${text}` : box.value + text;
+    const isWhole = box.value.trim() && !/(\(|\b(and|or|not))\s*$/i.test(box.value);
+    const joined = isWhole ? `${box.value.trim()} AND ${text}` : box.value + text;
     box.value = joined;
     box.focus();
     box.setSelectionRange(joined.length, joined.length);
@@ -23,9 +26,18 @@ export function makeFilter(columns, onChange) {
   const root = element(
     "section",
     { class: "filter", "aria-label": "Filter" },
-    element("div", { class: "head" }, element("label", { for: "where", class: "title" }, "Filter"), element("kbd", {}, "/")),
+    element(
+      "div",
+      { class: "head" },
+      element("label", { for: "where", class: "title" }, "Filter"),
+      element("kbd", {}, "/"),
+    ),
     box,
-    element("datalist", { id: "where-examples" }, ...columns.flatMap(examples).map((value) => element("option", { value }))),
+    element(
+      "datalist",
+      { id: "where-examples" },
+      ...columns.flatMap(examples).map((value) => element("option", { value })),
+    ),
     error,
     element("details", { class: "more columns" }, element("summary", {}, "Columns"), ...listed),
   );
@@ -47,12 +59,31 @@ export function makeFilter(columns, onChange) {
 
 /** A column by name and type, to be put into the box; its common values as whole conditions. */
 function described({ name, type, values = [] }, put, apply) {
-  const column = element("button", { type: "button", class: "quiet small column", title: `Put ${name} into the filter`, onclick: () => put(`${quoted(name)} `) }, name);
+  const column = element(
+    "button",
+    {
+      type: "button",
+      class: "quiet small column",
+      title: `Put ${name} into the filter`,
+      onclick: () => put(`${quoted(name)} `),
+    },
+    name,
+  );
   const conditions = values.slice(0, 8).map((value) => {
     const act = () => (put(`${quoted(name)} = ${literal(value)}`), apply());
-    return element("button", { type: "button", class: "chip small", title: `${name} = ${value}`, onclick: act }, String(value));
+    return element(
+      "button",
+      { type: "button", class: "chip small", title: `${name} = ${value}`, onclick: act },
+      String(value),
+    );
   });
-  return element("div", { class: "described" }, column, element("span", { class: "soft small" }, type.toLowerCase()), element("div", { class: "chips" }, ...conditions));
+  return element(
+    "div",
+    { class: "described" },
+    column,
+    element("span", { class: "soft small" }, type.toLowerCase()),
+    element("div", { class: "chips" }, ...conditions),
+  );
 }
 
 function examples({ name, type, values = [] }) {
@@ -74,6 +105,7 @@ function literal(value) {
   return typeof value === "number" ? String(value) : `'${String(value).replaceAll("'", "''")}'`;
 }
 
+const RATES = [0.1, 0.03, 0.01, 0.001, 0.0001]; // of false matches, to choose from
 const CHOICES = {
   pool: ["Near to, of likes", { mean: "their mean", best: "any of them", all: "each of them" }],
   fuse: ["Several features", { score: "mean of scores", rrf: "by ranks", dbsf: "by mean ± 3σ" }],
@@ -83,7 +115,11 @@ const CHOICES = {
 export function makeOptions(columns, onChange) {
   const selects = Object.entries(CHOICES).map(([name, [label, values]]) => {
     const options = Object.entries(values).map(([value, words]) => element("option", { value }, words));
-    return field(name, label, element("select", { id: name, onchange: (event) => onChange({ [name]: event.target.value }) }, ...options));
+    return field(
+      name,
+      label,
+      element("select", { id: name, onchange: (event) => onChange({ [name]: event.target.value }) }, ...options),
+    );
   });
   const order = element("input", {
     id: "order_by", type: "text", list: "orders", placeholder: "best first", autocomplete: "off", spellcheck: "false",
@@ -91,15 +127,26 @@ export function makeOptions(columns, onChange) {
   });
   const orders = columns.flatMap(({ name }) => [quoted(name), `${quoted(name)} DESC`]);
   const diversify = element("input", {
-    id: "diversify", type: "range", min: 0, max: 1, step: 0.05, onchange: (event) => onChange({ diversify: event.target.valueAsNumber }),
+    id: "diversify", type: "range", min: 0, max: 1, step: 0.05,
+    onchange: (event) => onChange({ diversify: event.target.valueAsNumber }),
   });
   const rate = element(
     "select",
-    { id: "rate", onchange: (event) => onChange({ max_false_match_rate: event.target.value ? Number(event.target.value) : null }) },
+    {
+      id: "rate",
+      onchange: (event) => onChange({ max_false_match_rate: event.target.value ? Number(event.target.value) : null }),
+    },
     element("option", { value: "" }, "not cut off"),
-    ...[0.1, 0.03, 0.01, 0.001, 0.0001].map((value) => element("option", { value }, `at most 1 in ${Math.round(1 / value).toLocaleString("en")}`)),
+    ...RATES.map((value) => element("option", { value }, `at most 1 in ${Math.round(1 / value).toLocaleString("en")}`)),
   );
-  const distinct = element("input", { id: "distinct", type: "checkbox", onchange: (event) => onChange({ distinct: event.target.checked ? "content" : "" }) });
+  const distinct = element(
+    "input",
+    {
+      id: "distinct",
+      type: "checkbox",
+      onchange: (event) => onChange({ distinct: event.target.checked ? "content" : "" }),
+    },
+  );
   const root = element(
     "details",
     { class: "more options" },
@@ -119,7 +166,8 @@ export function makeOptions(columns, onChange) {
       diversify.value = search.diversify;
       distinct.checked = search.distinct === "content";
       const value = search.max_false_match_rate === null ? "" : String(search.max_false_match_rate);
-      if (value && ![...rate.options].some((option) => option.value === value)) rate.append(element("option", { value }, value));
+      const isOffered = [...rate.options].some((option) => option.value === value);
+      if (!isOffered) rate.append(element("option", { value }, value));
       rate.value = value;
     },
   };

@@ -56,7 +56,12 @@ function tileOf(hit, features, href, place) {
     src: thumbnail(hit.image_id), srcset: `${thumbnail(hit.image_id)} 1x, ${thumbnail(hit.image_id, 640)} 2x`,
     alt: "", width: Math.round(shape * 200), height: 200, loading: place < EAGER ? "eager" : "lazy", decoding: "async",
   });
-  const tile = element("a", { class: "tile", href, dataset: { id: hit.image_id }, tabindex: -1, "aria-label": nameOf(hit), title: hit.path }, picture, captionOf(hit, features));
+  const tile = element(
+    "a",
+    { class: "tile", href, dataset: { id: hit.image_id }, tabindex: -1, "aria-label": nameOf(hit), title: hit.path },
+    picture,
+    captionOf(hit, features),
+  );
   picture.addEventListener("error", () => tile.classList.add("broken"), { once: true });
   return element("li", { style: { "--shape": shape.toFixed(4) } }, tile);
 }
@@ -81,7 +86,13 @@ function captionOf(hit, features) {
 export function partBars(hit, features) {
   const bars = features.filter((name) => hit.parts[name]).map((name, at) => {
     const { score, distance } = hit.parts[name];
-    return element("i", { title: `${name}: score ${digits(score)}, distance ${distance?.toPrecision(4)}`, style: { "--part": `var(--part-${at % 8})`, "--score": score ?? 0 } });
+    return element(
+      "i",
+      {
+        title: `${name}: score ${digits(score)}, distance ${distance?.toPrecision(4)}`,
+        style: { "--part": `var(--part-${at % 8})`, "--score": score ?? 0 },
+      },
+    );
   });
   return element("span", { class: "bars" }, ...bars);
 }
@@ -93,7 +104,8 @@ function rove(root, tile) {
   tile.tabIndex = 0;
 }
 
-const ACTIONS = { "+": "like", "=": "like", "-": "unlike", m: "more", Enter: "open" };
+/** What keys do with a picture. */
+export const ACTIONS = { "+": "like", "=": "like", "-": "unlike", m: "more", Enter: "open" };
 
 function keyed(event, root, act) {
   const tile = event.target.closest("a.tile");

@@ -21,7 +21,8 @@ export function reasonsOf(why, entries, imageId) {
 function wordsOf(why, entry) {
   if (!entry) return "There is no picture of the query to compare with.";
   const turned = why.mirrored ? " with the mirrored query" : "";
-  const colours = why.colours.length ? ` They share ${counted(why.colours.length, "colour")}.` : " They share no colour.";
+  const shared = why.colours.length;
+  const colours = shared ? ` They share ${counted(shared, "colour")}.` : " They share no colour.";
   if (!why.points.length) return `No details are arranged alike.${colours}`;
   return `${counted(why.agree, "detail")} of ${why.alike} that look alike are arranged alike${turned}.${colours}`;
 }
@@ -29,19 +30,37 @@ function wordsOf(why, entry) {
 /** The query on the left, the hit on the right, and a line for each detail that both have. */
 function linesOf({ query, hit, points }, entry, imageId, words) {
   const left = { width: (query.width / query.height) * HEIGHT, scale: HEIGHT / query.height };
-  const right = { width: (hit.width / hit.height) * HEIGHT, scale: HEIGHT / hit.height, x: (query.width / query.height) * HEIGHT + GAP };
+  const right = {
+    width: (hit.width / hit.height) * HEIGHT,
+    scale: HEIGHT / hit.height,
+    x: (query.width / query.height) * HEIGHT + GAP,
+  };
   const every = Math.max(1, points.length / LINES);
   const few = points.filter((_, at) => Math.floor(at / every) !== Math.floor((at - 1) / every));
   const lines = few.map(([qx, qy, hx, hy], at) => {
     const [x1, y1, x2, y2] = [qx * left.scale, qy * left.scale, right.x + hx * right.scale, hy * right.scale];
     const colour = { "--part": `var(--part-${at % 8})` };
-    return drawing("g", { style: colour }, drawing("line", { x1, y1, x2, y2 }), drawing("circle", { cx: x1, cy: y1, r: 3 }), drawing("circle", { cx: x2, cy: y2, r: 3 }));
+    return drawing(
+      "g",
+      { style: colour },
+      drawing("line", { x1, y1, x2, y2 }),
+      drawing("circle", { cx: x1, cy: y1, r: 3 }),
+      drawing("circle", { cx: x2, cy: y2, r: 3 }),
+    );
   });
   return drawing(
     "svg",
-    { class: "lines", viewBox: `0 0 ${right.x + right.width} ${HEIGHT}`, role: "img", "aria-label": `The query and the hit side by side. ${words}` },
+    {
+      class: "lines",
+      viewBox: `0 0 ${right.x + right.width} ${HEIGHT}`,
+      role: "img",
+      "aria-label": `The query and the hit side by side. ${words}`,
+    },
     drawing("image", { href: pictureOf(entry, 640), width: left.width, height: HEIGHT, preserveAspectRatio: "none" }),
-    drawing("image", { href: thumbnail(imageId, 640), x: right.x, width: right.width, height: HEIGHT, preserveAspectRatio: "none" }),
+    drawing(
+      "image",
+      { href: thumbnail(imageId, 640), x: right.x, width: right.width, height: HEIGHT, preserveAspectRatio: "none" },
+    ),
     ...lines,
   );
 }
@@ -57,7 +76,11 @@ function swatches(colours) {
       element("span", { class: "small soft" }, `${percent(inQuery)} · ${percent(inHit)}`),
     );
   });
-  return element("ul", { class: "swatches", "aria-label": "Shared colours: share of the query, share of the hit" }, ...items);
+  return element(
+    "ul",
+    { class: "swatches", "aria-label": "Shared colours: share of the query, share of the hit" },
+    ...items,
+  );
 }
 
 function percent(share) {
@@ -68,18 +91,33 @@ function percent(share) {
 export function partsOf(hit, features) {
   const rows = features.filter((name) => hit.parts[name]).map((name, at) => {
     const { score, distance, rank, false_match_rate: rate, unlike } = hit.parts[name];
-    const bar = element("span", { class: "bars" }, element("i", { style: { "--part": `var(--part-${at % 8})`, "--score": score ?? 0 } }));
+    const bar = element(
+      "span",
+      { class: "bars" },
+      element("i", { style: { "--part": `var(--part-${at % 8})`, "--score": score ?? 0 } }),
+    );
     return element(
       "tr",
       {},
       element("th", { scope: "row" }, name, bar),
-      element("td", { class: "number" }, digits(score), unlike ? element("span", { class: "soft", title: "for being like an unlike" }, ` − ${digits(unlike)}`) : null),
+      element(
+        "td",
+        { class: "number" },
+        digits(score),
+        unlike ? element("span", { class: "soft", title: "for being like an unlike" }, ` − ${digits(unlike)}`) : null,
+      ),
       element("td", { class: "number" }, distance === null ? "–" : distance.toPrecision(4)),
       element("td", { class: "number" }, rank.toLocaleString("en")),
       element("td", { class: "number" }, rate === null ? "–" : rate ? rate.toPrecision(2) : "0"),
     );
   });
-  const heads = [["Feature", ""], ["Score", "number"], ["Distance", "number"], ["Rank", "number"], ["False match rate", "number"]];
+  const heads = [
+    ["Feature", ""],
+    ["Score", "number"],
+    ["Distance", "number"],
+    ["Rank", "number"],
+    ["False match rate", "number"],
+  ];
   const head = element("tr", {}, ...heads.map(([words, kind]) => element("th", { scope: "col", class: kind }, words)));
   return element("table", { class: "parts small" }, element("thead", {}, head), element("tbody", {}, ...rows));
 }

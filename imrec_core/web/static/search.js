@@ -5,9 +5,10 @@ import { openDetail } from "./detail.js";
 import { announce, counted, element, fill, isTyping, toast } from "./dom.js";
 import { makeFilter, makeOptions } from "./filter.js";
 import { makeGrid } from "./grid.js";
-import { navigate, setAddress } from "./router.js";
-import { addressOf, BLANK, currentSearch, keepSearch, searchOf } from "./state.js";
-import { added, makeTray, takeFiles } from "./tray.js";
+import { nothing, problem } from "./messages.js";
+import { setAddress } from "./router.js";
+import { addressOf, currentSearch, keepSearch, searchOf } from "./state.js";
+import { added, makeTray, makeWords, takeFiles } from "./tray.js";
 import { ask, fileEntry, filesOf, keepNames, tooMuch, withoutBadFiles } from "./uploads.js";
 import { makeWeights } from "./weights.js";
 
@@ -30,7 +31,10 @@ export async function mount(root, params) {
   const mine = (view = { controller: new AbortController(), answer: null, detail: null, stop: [] });
   const offered = await features().catch((error) => error);
   if (view !== mine) return;
-  if (offered instanceof ApiError) return void fill(root, element("h1", { class: "unseen" }, "Search"), problem(offered.message, () => navigate(location.href)));
+  if (offered instanceof ApiError) {
+    const again = () => mount(root, new URLSearchParams(location.search));
+    return void fill(root, element("h1", { class: "unseen" }, "Search"), problem(offered.message, again));
+  }
   view.offered = offered;
   build(root, offered);
   view.stop.push(takeFiles(takePictures), listen("keydown", keyed), watchEnd());
@@ -46,7 +50,9 @@ export function unmount() {
 
 /** Follow an address: its search, and the picture that it has open. */
 export function update(params) {
+  if (!view.grid) return; // nothing is known of the lake yet; the address says what to show then
   const search = searchOf(params);
+  view.pushed = false;
   const same = view.answer && addressOf({ ...search, open: null }) === addressOf({ ...currentSearch(), open: null });
   if (same) {
     keepSearch({ ...currentSearch(), open: search.open });
@@ -61,33 +67,38 @@ function build(root, offered) {
   const options = makeOptions(offered.columns, (chosen) => change(chosen));
   const grid = makeGrid((hit) => addressOf({ ...currentSearch(), open: hit.image_id }), act);
   const wide = matchMedia("(min-width: 860px)");
-  const settings = element("details", { class: "settings", open: wide.matches }, element("summary", {}, "Weights and filter"), weights.root, filter.root, options.root);
-  const panel = element("aside", { class: "panel", "aria-label": "What is asked for" }, words(offered), tray.root, settings);
+  const settings = element(
+    "details",
+    { class: "settings", open: wide.matches },
+    element("summary", {}, "Weights and filter"),
+    weights.root,
+    filter.root,
+    options.root,
+  );
+  const panel = element(
+    "aside",
+    { class: "panel", "aria-label": "What is asked for" },
+    makeWords(offered, (text) => change(added(currentSearch(), "like", { text }))),
+    tray.root,
+    settings,
+  );
   const said = element("p", { class: "said", id: "said" }, " ");
   const within = element("span", { class: "within" });
   const message = element("div", { class: "message" });
   const end = element("div", { class: "end", "aria-hidden": "true" });
-  const results = element("section", { class: "results", "aria-label": "Results" }, element("div", { class: "bar" }, said, within), message, grid.root, end);
+  const results = element(
+    "section",
+    { class: "results", "aria-label": "Results" },
+    element("div", { class: "bar" }, said, within),
+    message,
+    grid.root,
+    end,
+  );
   fill(root, element("h1", { class: "unseen" }, "Search"), element("div", { class: "search" }, panel, results));
   const fit = () => (settings.open = wide.matches);
   wide.addEventListener("change", fit);
   view.stop.push(() => wide.removeEventListener("change", fit));
   Object.assign(view, { tray, weights, filter, options, grid, said, within, message, end, results });
-}
-
-/** The box for words, where a feature understands them. */
-function words(offered) {
-  const understands = offered.features.filter((feature) => feature.understands_text);
-  if (!understands.length) return null;
-  const box = element("input", { type: "search", id: "words", placeholder: "a red car on a beach", "aria-label": "Search by words", autocomplete: "off" });
-  const send = () => {
-    const text = box.value.trim();
-    if (!text) return;
-    box.value = "";
-    change(added(currentSearch(), "like", { text }));
-  };
-  box.addEventListener("keydown", (event) => event.key === "Enter" && send());
-  return element("div", { class: "words-box" }, box, element("button", { type: "button", onclick: send }, "Add"));
 }
 
 /** Search by what has changed; a step back leads to the search before, unless a slider is being moved. */
@@ -146,7 +157,7 @@ function answered(answer) {
   filter.fail("");
   grid.clear();
   grid.append(answer.hits, answer.features);
-  fill(message, answer.hits.length ? null : nothing(answer));
+  fill(message, answer.hits.length ? null : nothing(answer, currentSearch(), change));
   summarise();
   if (scrollY > 200) scrollTo({ top: 0 });
   showOpened();
@@ -156,31 +167,14 @@ function answered(answer) {
 
 function summarise() {
   const { answer, grid, said } = view;
-  const asked = answer.features.length > 0;
-  const count = `${grid.hits.size.toLocaleString("en")}${answer.more ? "+" : ""} ${asked ? (grid.hits.size === 1 ? "hit" : "hits") : grid.hits.size === 1 ? "picture" : "pictures"}`;
+  const one = answer.features.length ? "hit" : "picture";
+  const size = grid.hits.size;
+  const count = `${size.toLocaleString("en")}${answer.more ? "+" : ""} ${size === 1 ? one : `${one}s`}`;
   const cut = answer.cut ? `, ${answer.cut.toLocaleString("en")} too far` : "";
-  fill(said, element("strong", {}, count + cut), " ", element("span", { class: "soft small plan", title: answer.plan }, `${Math.max(1, Math.round(answer.seconds * 1000))} ms`));
+  const took = `${Math.max(1, Math.round(answer.seconds * 1000))} ms`;
+  const how = element("span", { class: "soft small plan", title: answer.plan }, took);
+  fill(said, element("strong", {}, count + cut), " ", how);
   announce(answer.no_good_match ? "No good match" : count + cut);
-}
-
-/** What stands in the place of hits. */
-function nothing({ no_good_match: isNone, cut }) {
-  const button = (label, changed) => element("button", { type: "button", onclick: () => change(changed) }, label);
-  if (isNone) {
-    const rate = currentSearch().max_false_match_rate;
-    return empty("No good match", `${counted(cut, "picture was compared", "pictures were compared")}; none is near enough for a false match rate of ${rate}.`, button("Show the nearest all the same", { max_false_match_rate: null }));
-  }
-  const { where, within } = currentSearch();
-  if (!where && !within) return empty("No pictures", "There is nothing in the lake that this could find.");
-  return empty("No picture passes the filter", where || "None lies in this area of the map.", button("Remove the filter", { where: "", within: null }));
-}
-
-function empty(title, words, ...more) {
-  return element("div", { class: "empty" }, element("h2", {}, title), element("p", {}, words), ...more);
-}
-
-function problem(words, again) {
-  return element("div", { class: "error", role: "alert" }, element("p", {}, words), element("button", { type: "button", onclick: again }, "Try again"));
 }
 
 async function failed(error, search) {
@@ -189,6 +183,7 @@ async function failed(error, search) {
     mine.filter.fail(error.message);
     fill(mine.said, "The filter cannot be used.");
     announce(`The filter cannot be used: ${error.message}`);
+    if (mine.answer) mine.answer = { ...mine.answer, more: false }; // what is shown is of the search before
     return;
   }
   if (filesOf(search).length && error.status >= 400 && error.status < 500) {
@@ -222,7 +217,10 @@ async function noticeGeneration(generation) {
 
 /** Load more hits before the end of the grid comes into sight. */
 function watchEnd() {
-  const seen = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && loadMore(), { rootMargin: "1200px" });
+  const seen = new IntersectionObserver(
+    (entries) => entries.some((one) => one.isIntersecting) && loadMore(),
+    { rootMargin: "1200px" },
+  );
   seen.observe(view.end);
   view.reach = () => (seen.unobserve(view.end), seen.observe(view.end)); // looks again whether the end is near
   return () => seen.disconnect();
@@ -234,7 +232,11 @@ async function loadMore() {
   const mine = view;
   mine.loading = answer;
   try {
-    const { answer: next } = await ask(currentSearch(), { k: PAGE, offset: mine.reached }, { signal: controller.signal, onBusy });
+    const { answer: next } = await ask(
+      currentSearch(),
+      { k: PAGE, offset: mine.reached },
+      { signal: controller.signal, onBusy },
+    );
     if (view !== mine || mine.answer !== answer) return false;
     mine.reached += next.hits.length;
     mine.answer = { ...answer, more: next.more && next.hits.length > 0 };
@@ -260,7 +262,11 @@ function takePictures(files, side) {
 }
 
 function showWithin(within) {
-  const chip = within && element("button", { type: "button", class: "chip", title: "Search everywhere again", onclick: () => change({ within: null }) }, `Within an area of the map “${within.map}” ✕`);
+  const chip = within && element(
+    "button",
+    { type: "button", class: "chip", title: "Search everywhere again", onclick: () => change({ within: null }) },
+    `Within an area of the map “${within.map}” ✕`,
+  );
   fill(view.within, chip);
 }
 
@@ -290,7 +296,12 @@ function showOpened() {
   const ids = [...view.grid.hits.keys()];
   const at = ids.indexOf(imageId);
   const hit = view.grid.hits.get(imageId) ?? { image_id: imageId };
-  view.detail.show(hit, currentSearch(), view.answer.features, { first: at <= 0, last: at < 0 || (at === ids.length - 1 && !view.answer.more) });
+  view.detail.show(
+    hit,
+    currentSearch(),
+    view.answer.features,
+    { first: at <= 0, last: at < 0 || (at === ids.length - 1 && !view.answer.more) },
+  );
 }
 
 async function step(by) {
@@ -312,7 +323,8 @@ function closed() {
 }
 
 function keyed(event) {
-  if (isTyping(event.target) || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "/") view.filter.root.closest("details").open = true;
   if (event.key === "/") view.filter.box.focus();
   else if (event.key.startsWith("Arrow") && document.activeElement === document.body) view.grid.focus();

@@ -38,7 +38,9 @@ export function keepSearch(search) {
 /** Its address, as short as it can be: `/?like=image:0123…&where=width > 800`. */
 export function addressOf(search) {
   const params = new URLSearchParams();
-  for (const side of ["like", "unlike"]) for (const entry of search[side]) if (!entry.file) params.append(side, written(entry));
+  for (const side of ["like", "unlike"]) {
+    for (const entry of search[side]) if (!entry.file) params.append(side, written(entry));
+  }
   if (typeof search.by === "string") params.append("by", search.by);
   else for (const [name, weight] of Object.entries(search.by ?? {})) params.append("by", `${name}=${weight}`);
   for (const name of WORDS) if (search[name] && search[name] !== BLANK[name]) params.set(name, search[name]);
@@ -99,7 +101,13 @@ function readNumber(text) {
 /** What the server is asked for: the search without what only the page knows. */
 export function requestOf(search, more = {}) {
   const { like, unlike, by, pool, fuse, diversify, max_false_match_rate, within } = search;
-  const plain = (entries) => entries.map(({ image_id, upload, text, file, weight }) => ({ image_id, upload, text, file, weight }));
+  const plain = (entries) => entries.map(({ image_id, upload, text, file, weight }) => ({
+    image_id,
+    upload,
+    text,
+    file,
+    weight,
+  }));
   const [where, order_by, distinct] = [search.where, search.order_by, search.distinct].map((words) => words || null);
   return {
     like: plain(like), unlike: plain(unlike), by, pool, fuse, diversify, max_false_match_rate, within,

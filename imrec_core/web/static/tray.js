@@ -22,7 +22,11 @@ export function makeTray({ onChange, onFiles }) {
     element("span", { class: "soft small" }, "or drop or paste them anywhere"),
   );
   const lists = Object.fromEntries(Object.keys(SIDES).map((side) => [side, element("ul", { class: "entries" })]));
-  const clear = element("button", { type: "button", class: "quiet small", onclick: () => put({ like: [], unlike: [] }) }, "Clear");
+  const clear = element(
+    "button",
+    { type: "button", class: "quiet small", onclick: () => put({ like: [], unlike: [] }) },
+    "Clear",
+  );
   const groups = Object.keys(SIDES).map((side) => group(side, lists[side]));
   const root = element("section", { class: "tray", "aria-label": "Tray" }, chooser, drop, ...groups, clear);
   let held = { like: [], unlike: [] };
@@ -81,24 +85,48 @@ export function makeTray({ onChange, onFiles }) {
     const label = labelOf(entry);
     const name = element("span", { class: "name", title: label }, fileName(label));
     if (entry.image_id && !knownName(entry.image_id)) {
-      imageName(entry.image_id).then((path) => fill(name, fileName(path)), () => fill(name, `${entry.image_id} (not in the lake)`));
+      imageName(entry.image_id).then(
+        (path) => fill(name, fileName(path)),
+        () => fill(name, `${entry.image_id} (not in the lake)`),
+      );
     }
     const weight = element("input", {
-      type: "number", min: 0.1, max: 10, step: 0.1, value: entry.weight ?? 1, "aria-label": `Weight of ${label}`, title: "Weight",
+      type: "number", min: 0.1, max: 10, step: 0.1, value: entry.weight ?? 1,
+      "aria-label": `Weight of ${label}`, title: "Weight",
       oninput: (event) => event.target.valueAsNumber > 0 && weighed(side, index, event.target.valueAsNumber),
     });
     const toOther = element(
       "button",
-      { type: "button", class: "quiet", title: `Move to ${SIDES[OTHER[side]]}`, "aria-label": `Move ${label} to ${SIDES[OTHER[side]]}`, onclick: () => move(side, index) },
+      {
+        type: "button",
+        class: "quiet",
+        title: `Move to ${SIDES[OTHER[side]]}`,
+        "aria-label": `Move ${label} to ${SIDES[OTHER[side]]}`,
+        onclick: () => move(side, index),
+      },
       "⇅",
     );
     const remove = element(
       "button",
-      { type: "button", class: "quiet", title: "Remove", "aria-label": `Remove ${label}`, onclick: () => put({ [side]: without(side, index) }) },
+      {
+        type: "button",
+        class: "quiet",
+        title: "Remove",
+        "aria-label": `Remove ${label}`,
+        onclick: () => put({ [side]: without(side, index) }),
+      },
       "✕",
     );
     const dragged = (event) => event.dataTransfer.setData(DRAGGED, JSON.stringify({ from: side, index }));
-    return element("li", { class: "entry", draggable: "true", ondragstart: dragged }, picture(entry), name, weight, toOther, remove);
+    return element(
+      "li",
+      { class: "entry", draggable: "true", ondragstart: dragged },
+      picture(entry),
+      name,
+      weight,
+      toOther,
+      remove,
+    );
   }
 
   return {
@@ -108,13 +136,32 @@ export function makeTray({ onChange, onFiles }) {
     show(search) {
       held = { like: search.like, unlike: search.unlike };
       const count = held.like.length + held.unlike.length;
-      for (const side of Object.keys(SIDES)) fill(lists[side], ...held[side].map((entry, index) => row(side, entry, index)));
+      for (const side of Object.keys(SIDES)) fill(
+        lists[side],
+        ...held[side].map((entry, index) => row(side, entry, index)),
+      );
       root.classList.toggle("filled", count > 0);
       groups.forEach((box) => (box.hidden = count === 0));
       groups[1].classList.toggle("none", held.unlike.length === 0);
       clear.hidden = count < 2;
     },
   };
+}
+
+/** The box for words, where a feature understands them; `onWords(text)` hears what is entered. */
+export function makeWords(offered, onWords) {
+  if (!offered.features.some((feature) => feature.understands_text)) return null;
+  const box = element("input", {
+    type: "search", id: "words", placeholder: "a red car on a beach", autocomplete: "off",
+    "aria-label": "Search by words",
+  });
+  const send = () => {
+    const text = box.value.trim();
+    box.value = "";
+    if (text) onWords(text);
+  };
+  box.addEventListener("keydown", (event) => event.key === "Enter" && send());
+  return element("div", { class: "words-box" }, box, element("button", { type: "button", onclick: send }, "Add"));
 }
 
 /** A search with one more entry on a side, taken from the other where it was there. */
@@ -154,7 +201,11 @@ function picture(entry) {
 export function takeFiles(onFiles) {
   let depth = 0;
   const brings = ({ dataTransfer }) => dataTransfer?.types.includes("Files") && !dataTransfer.types.includes(DRAGGED);
-  const cover = element("div", { class: "cover", hidden: true }, element("strong", {}, "Drop to search by these pictures"));
+  const cover = element(
+    "div",
+    { class: "cover", hidden: true },
+    element("strong", {}, "Drop to search by these pictures"),
+  );
   document.body.append(cover);
   const hide = () => ((depth = 0), (cover.hidden = true));
   const listeners = {

@@ -35,7 +35,11 @@ export async function ask(search, more, options) {
       return held ? { ...entry, upload: undefined, ...held } : entry;
     });
     if (!filesOf(again).length) {
-      throw new ApiError("A picture of this search is no longer on the server. Take it out, or drop it again.", 410, error.kind);
+      throw new ApiError(
+        "A picture of this search is no longer on the server. Take it out, or drop it again.",
+        410,
+        error.kind,
+      );
     }
     return asked(again, more, options);
   }
@@ -76,7 +80,10 @@ export async function withoutBadFiles(search) {
     }
   }
   const keep = (entries) => entries.filter((entry) => !refused.has(entry));
-  return { search: { ...search, like: keep(search.like), unlike: keep(search.unlike) }, reasons: [...refused.values()] };
+  return {
+    search: { ...search, like: keep(search.like), unlike: keep(search.unlike) },
+    reasons: [...refused.values()],
+  };
 }
 
 /** The entries of a search that are files still to be sent. */
@@ -90,13 +97,16 @@ function eachEntry(search, change) {
 
 /** What keeps files from being sent in one request, in words; empty where nothing does. */
 export function tooMuch(files, limits) {
-  if (files.length > limits.files) return `${files.length} pictures are too many at once; at most ${limits.files} can be sent.`;
+  const count = files.length;
+  if (count > limits.files) return `${count} pictures are too many at once; at most ${limits.files} can be sent.`;
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
   if (bytes <= limits.upload_bytes) return "";
-  return `${files.length > 1 ? "These pictures have" : `${files[0].name} has`} ${megabytes(bytes)}; at most ${megabytes(limits.upload_bytes)} can be sent at once.`;
+  const found = count > 1 ? "These pictures have" : `${files[0].name} has`;
+  return `${found} ${megabytes(bytes)}; at most ${megabytes(limits.upload_bytes)} can be sent at once.`;
 }
 
-function megabytes(bytes) {
+/** A size as a person reads it. */
+export function megabytes(bytes) {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 

@@ -1,6 +1,6 @@
 /** What counts how much: mixes by name, a slider and a metric for each feature. */
 
-import { debounced, element, fill } from "./dom.js";
+import { debounced, element, fill, toast } from "./dom.js";
 
 const MAIN = 4; // features that are shown first
 
@@ -25,7 +25,13 @@ export function makeWeights(offered, onChange) {
   const root = element(
     "section",
     { class: "weights", "aria-labelledby": "weights-title" },
-    element("div", { class: "head" }, element("h2", { id: "weights-title" }, "What counts"), element("label", { class: "unseen", for: "mix" }, "Mix"), mix),
+    element(
+      "div",
+      { class: "head" },
+      element("h2", { id: "weights-title" }, "What counts"),
+      element("label", { class: "unseen", for: "mix" }, "Mix"),
+      mix,
+    ),
     ...main.map((name) => rows.get(name).root),
     more,
   );
@@ -41,13 +47,23 @@ export function makeWeights(offered, onChange) {
     });
     const metric = element(
       "select",
-      { "aria-label": `Metric of ${feature.name}`, class: "metric small", disabled: feature.metrics.length < 2, onchange: () => (set(feature.name, { metric: metric.value }), changed(false)) },
+      {
+        "aria-label": `Metric of ${feature.name}`,
+        class: "metric small",
+        disabled: feature.metrics.length < 2,
+        onchange: () => (set(feature.name, { metric: metric.value }), changed(false)),
+      },
       ...feature.metrics.map((name) => element("option", { value: name }, name)),
     );
     const shown = element(
       "div",
       { class: "weight" },
-      element("label", { for: id, title: feature.about }, element("i", { class: "dot", "aria-hidden": "true" }), feature.name),
+      element(
+        "label",
+        { for: id, title: feature.about },
+        element("i", { class: "dot", "aria-hidden": "true" }),
+        feature.name,
+      ),
       metric, slider, said,
     );
     return { root: shown, slider, metric, said };
@@ -62,6 +78,7 @@ export function makeWeights(offered, onChange) {
     const by = byOf(weights, features);
     mix.value = "own";
     if (Object.keys(by).length) onChange(by, { sliding });
+    else toast("One feature at least has to count.");
   }
 
   function draw() {
@@ -103,7 +120,8 @@ function ranked({ features, default: first }) {
 
 /** Feature → {weight, metric} of what a search is by; weights above 1 are scaled down together. */
 export function weightsOf(by, { features, mixes, default: first }) {
-  const given = by === null ? { [first]: 1 } : typeof by === "string" ? (mixes.find(({ name }) => by === `mix:${name}`)?.weights ?? {}) : by;
+  const mix = mixes.find(({ name }) => by === `mix:${name}`);
+  const given = by === null ? { [first]: 1 } : typeof by === "string" ? (mix?.weights ?? {}) : by;
   const most = Math.max(1, ...Object.values(given));
   const found = new Map();
   for (const [name, weight] of Object.entries(given)) {

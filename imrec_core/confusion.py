@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from imrec_core.generation import Generation
 from imrec_core.judging import MAX_QUERIES, Labels
+from imrec_core.scan import smallest
 from imrec_core.ways import Plan, as_queries, parts, sample
 
 
@@ -58,7 +59,7 @@ def confusion(
         vectors = {name: as_queries(generation, way, some) for name, way in plan.ways.items()}
         for _, distances in plan.distances(generation, vectors, gallery, some):
             for row, of_query in zip(some, distances, strict=True):
-                order = gallery[np.argsort(of_query, kind="stable")[: k + 1]]
+                order = gallery[smallest(k + 1, of_query)]  # itself is seldom not among them: copies are as near
                 nearest = order[order != row][:k]
                 np.add.at(found, (place[labels.groups[row]], place[labels.groups[nearest]]), 1)
     return Confusion(tuple(labels.names[group] for group in shown), found[:-1])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imrec_core import views
@@ -27,6 +28,7 @@ from imrec_core.queries import Query
 from imrec_core.random_pairs import pair_distances
 from imrec_core.search import Recommender
 from imrec_core.storage import place
+from imrec_core.text import Text
 from imrec_core.ways import chosen_ways, sample
 
 CUT = 0.001
@@ -136,9 +138,11 @@ def plot_distances(
         rate: A `max_false_match_rate`. Hits beyond the cut are shown too.
 
     Raises:
-        QueryError: The rate is not between 0 and 1, or the request cannot be answered.
+        QueryError: The rate is not between 0 and 1, words are given, or the request cannot be answered.
         ImageError, UnknownName: As `search`.
     """
+    if isinstance(image, Text):
+        raise QueryError("give an image: how near words are to images by chance is not measured")
     if not 0 < rate <= 1:
         raise QueryError(f"the false match rate is {rate}; it must be above 0, and 1 at most")
     generation = recommender.generation
@@ -226,7 +230,7 @@ def _values(generation: Generation, name: str, rows: NDArray[np.int64]) -> Value
     if name in generation.features:
         matrix = generation.matrix(name)[rows]
         return Values(name, np.array([_bits(row) for row in matrix]) if matrix.dtype == np.uint64 else matrix)
-    kinds = {field.name: field.type for field in generation.rows.schema}
+    kinds = {field.name: field.type for field in pq.read_schema(generation.rows_path)}
     numeric = [n for n, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
     if name not in numeric:
         if name in generation.facts["features"] or name in generation.facts["missing"]:

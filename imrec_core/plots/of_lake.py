@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from PIL import Image
 
 from imrec_core import views
 from imrec_core.confusion import confusion
@@ -17,7 +18,7 @@ from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features import Feature
 from imrec_core.features.colour import bin_colours, layout_of
 from imrec_core.generation import Generation, graph_name
-from imrec_core.hits import Hit, Hits
+from imrec_core.hits import Hit, Hits, Part
 from imrec_core.judging import MAX_QUERIES, Labels
 from imrec_core.lake import Lake
 from imrec_core.plots.comparisons import Bins, Pictured, draw_hashes, draw_histograms
@@ -170,7 +171,7 @@ def _is_hash(feature: Feature) -> bool:
     return feature.dtype == "uint64"
 
 
-def _of_kind(generation: Generation, by: str | None, is_one: Any, kind: str) -> Feature:
+def _of_kind(generation: Generation, by: str | None, is_one: Callable[[Feature], bool], kind: str) -> Feature:
     """The feature that was asked for, or the first of the kind."""
     able = [name for name in generation.features if is_one(generation.feature(name))]
     if by is None and not able:
@@ -181,11 +182,11 @@ def _of_kind(generation: Generation, by: str | None, is_one: Any, kind: str) -> 
     return feature
 
 
-def _seen(hits: Hits) -> Any:
+def _seen(hits: Hits) -> Image.Image | None:
     return None if hits.query is None else opened(hits.query, _SIDE)
 
 
-def _picture(hit: Hit) -> Any:
+def _picture(hit: Hit) -> Image.Image | None:
     return opened(place(hit.path), _SIDE)
 
 
@@ -193,7 +194,7 @@ def _name(hit: Hit) -> str:
     return hit.path.rpartition("/")[2]
 
 
-def _part(hit: Hit) -> Any:
+def _part(hit: Hit) -> Part:
     (part,) = hit.parts.values()
     return part
 

@@ -8,6 +8,7 @@ import { setAddress } from "./router.js";
 import { styles } from "./styles.js";
 
 const PAGE = 20; // groups that are asked for at a time
+const AHEAD = 600; // pixels below the window that are filled already
 const PATIENCE = 1000; // milliseconds between two questions whether all are found
 const TIERS = { identical: "the same bytes", same_pixels: "the same pixels", near: "nearly the same", edited: "cropped, turned or mirrored" };
 const RULES = { largest: "the largest", oldest: "the oldest" };
@@ -29,9 +30,9 @@ export async function mount(root, params) {
   view.offered = offered;
   build();
   document.addEventListener("keydown", keyed);
-  view.watch = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && loadMore(), { rootMargin: "600px" });
+  view.watch = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && loadMore(), { rootMargin: `${AHEAD}px` });
   view.watch.observe(view.end);
-  update(params);
+  update(view.params ?? params);
 }
 
 export function unmount() {
@@ -43,6 +44,7 @@ export function unmount() {
 
 /** Follow an address: which tier, and which rule says what stays. */
 export function update(params) {
+  if (!view.rule) return void (view.params = params); // not built yet
   const rules = [...view.rule.options].map((option) => option.value);
   view.tier.value = params.get("tier") in TIERS ? params.get("tier") : "near";
   view.rule.value = rules.includes(params.get("keep")) ? params.get("keep") : "largest";
@@ -117,6 +119,7 @@ async function load(cursor) {
     if (view === mine && !signal.aborted) {
       view.loading = false;
       view.list.removeAttribute("aria-busy");
+      if (view.end.getBoundingClientRect().top < innerHeight + AHEAD) loadMore();
     }
   }
 }
@@ -143,7 +146,6 @@ function show(answer) {
   if (!answer.total) fill(message, nothing());
   fill(view.after, "Nothing is moved from here. The plan is carried out, and taken back, by ", element("code", {}, "imrec duplicates --apply duplicates.json --to FOLDER"), " and ", element("code", {}, "--undo duplicates.json"), ".");
   announce(words);
-  if (view.next && view.end.getBoundingClientRect().top < innerHeight + 600) queueMicrotask(() => ((view.loading = false), loadMore()));
 }
 
 /** Whether a group is not shown yet: what is decided to be kept may move its group to a later page. */

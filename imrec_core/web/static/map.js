@@ -1,7 +1,8 @@
 /** The view "Map": every picture as a point, alike ones near each other; to wander through and to choose from. */
 
-import { get, isOvertaken, thumbnail } from "./api.js";
-import { counted, element, fileName, fill } from "./dom.js";
+import { get, isOvertaken } from "./api.js";
+import { counted, element, fill } from "./dom.js";
+import { makeCard } from "./map_card.js";
 import { coloursOf, showLegend, standOut } from "./map_colours.js";
 import { drawMap } from "./map_draw.js";
 import { makeLasso } from "./map_lasso.js";
@@ -48,7 +49,10 @@ export function unmount() {
 
 /** Follow an address: the map, its colours, the picture that it points at. */
 export function update(params) {
-  if (!view?.shown || nameOf(params) !== view.map.name) return void mount((close(), view.root), params);
+  if (!view.shown || nameOf(params) !== view.map.name) {
+    close();
+    return void mount(view.root, params);
+  }
   if (byOf(params) !== view.by) colour(byOf(params));
   pointAt(params.get("at"));
 }
@@ -97,9 +101,9 @@ function build() {
   const stage = element("div", { class: "map-stage", id: "map-stage", tabindex: 0, role: "application", "aria-label": `Map of ${counted(points.count, "picture")}. Arrow keys move it, plus and minus zoom; the clusters are listed beside it.` });
   const canvas = element("div", { class: "map-canvas" });
   const pictures = element("div", { class: "map-pictures", "aria-hidden": "true" });
-  const card = element("div", { class: "hover-card", "aria-hidden": "true", hidden: true });
   const legend = element("div", { class: "legend", role: "group", "aria-label": "What the colours mean" });
-  fill(stage, canvas, pictures, card);
+  fill(stage, canvas, pictures);
+  const card = makeCard(stage);
   const panel = makePanel(map, points, { onLike: like, onWithin: searchWithin, onClear: () => choose(null), onOpen: openPicture, onCluster: chooseCluster });
   const colours = chooser("by", "Colour", offered.colours, (by) => (setAddress(here({ by })), colour(by)));
   const names = offered.maps.length > 1 ? chooser("map-name", "Map", offered.maps.map((one) => one.name), (name) => navigate(`/map?${new URLSearchParams({ name })}`)) : null;
@@ -145,7 +149,7 @@ async function draw() {
 function moved() {
   view.pictures?.place();
   view.lasso?.place();
-  view.card.hidden = true;
+  view.card.hide();
   view.stage.dataset.state = "moving";
 }
 
@@ -292,31 +296,23 @@ function listenTo(stage) {
       if (event.buttons || event.pointerType === "touch" || view.armed) return;
       asked = requestAnimationFrame(() => view?.stage === stage && hover(...at(event)));
     },
-    pointerleave: () => (cancelAnimationFrame(asked), (view.card.hidden = true)),
+    pointerleave: leave,
     keydown: keyed,
   };
   for (const [name, listen] of Object.entries(listeners)) stage.addEventListener(name, listen);
-  return () => cancelAnimationFrame(asked);
+  function leave() {
+    cancelAnimationFrame(asked);
+    view?.card.hide();
+  }
+  return leave;
 }
 
-async function hover(left, top) {
-  const { card, stage, points } = view;
+function hover(left, top) {
   const found = under(left, top);
-  stage.classList.toggle("over", Boolean(found));
-  card.hidden = !found || Boolean(found.cluster);
-  if (card.hidden) return void (card.dataset.id = "");
-  card.classList.toggle("leftward", left > stage.clientWidth / 2);
-  card.classList.toggle("upward", top > stage.clientHeight / 2);
-  card.style.transform = `translate(${left}px, ${top}px)`;
-  const id = points.idOf(found.point);
-  if (card.dataset.id === id) return;
-  card.dataset.id = id;
-  const name = element("span", {}, " ");
-  fill(card, element("div", {}, element("img", { src: thumbnail(id), alt: "" }), name));
-  const { imageName } = await import("./uploads.js");
-  const path = await imageName(id).catch(() => id);
-  fill(name, fileName(path));
+  view.stage.classList.toggle("over", Boolean(found));
+  view.card.show(left, top, found && !found.cluster ? view.points.idOf(found.point) : "");
 }
+
 
 function keyed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target !== view.stage) return;

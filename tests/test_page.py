@@ -200,24 +200,24 @@ def test_entries_are_dragged_between_likes_and_unlikes(page, folder):
 def test_sliders_and_metrics_change_the_order(page, folder):
     one = give(page, folder / "photos" / "photo_003.jpg")
     steps = page.evaluate("history.length")
-    page.focus("#weight-ahash")
+    page.focus("#weight-phash")
     two = searched(page, lambda: page.keyboard.press("End"))
     assert two != one
-    assert said_in_address(page)["by"] == ["rgb_histogram=1", "ahash=1"]
+    assert said_in_address(page)["by"] == ["rgb_histogram=1", "phash=1"]
     assert page.locator("a.tile").first.locator(".bars i").count() == 2
     assert page.evaluate("history.length") == steps
     page.focus("#weight-rgb_histogram")
     searched(page, lambda: page.keyboard.press("Home"))
-    page.focus("#weight-ahash")
+    page.focus("#weight-phash")
     page.keyboard.press("Home")
     page.wait_for_selector(".toast:has-text('One feature at least has to count')")
-    page.focus("#weight-ahash")
+    page.focus("#weight-phash")
     page.keyboard.press("End")
     page.focus("#weight-rgb_histogram")
     assert searched(page, lambda: page.keyboard.press("End")) == two
     three = searched(page, lambda: page.select_option("[aria-label='Metric of rgb_histogram']", "euclidean"))
     assert three != two
-    assert set(said_in_address(page)["by"]) == {"rgb_histogram:euclidean=1", "ahash=1"}
+    assert set(said_in_address(page)["by"]) == {"rgb_histogram:euclidean=1", "phash=1"}
     assert page.input_value("#mix") == "own"
 
 
@@ -406,10 +406,10 @@ def test_busy_server_is_asked_again(page, browser, folder):
 def test_overtaken_search_does_not_show_its_answer(page, folder):
     held = []
     page.route(
-        "**/api/search", lambda route: held.append(route) if "ahash" in route.request.post_data else route.continue_()
+        "**/api/search", lambda route: held.append(route) if "phash" in route.request.post_data else route.continue_()
     )
     give(page, folder / "photos" / "photo_003.jpg")
-    page.focus("#weight-ahash")
+    page.focus("#weight-phash")
     page.keyboard.press("End")
     until(page, "Boolean(document.querySelector('.results[aria-busy]'))")
     alone = searched(page, lambda: page.select_option("#mix", ""))
@@ -424,7 +424,7 @@ def test_forgotten_picture_is_sent_again_while_the_page_has_it(page, browser, fo
     give(page, folder / "photos" / "photo_003.jpg")
     gone = [{"status": 410, "json": {"error": "not kept any more", "kind": "UploadGone"}}]
     page.route("**/api/search", lambda route: route.fulfill(**gone.pop()) if gone else route.continue_())
-    page.focus("#weight-ahash")
+    page.focus("#weight-phash")
     page.keyboard.press("End")
     page.wait_for_selector("a.tile .bars i:nth-child(2)")
     assert not gone

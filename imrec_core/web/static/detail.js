@@ -9,7 +9,7 @@ import { megabytes } from "./uploads.js";
 
 const FIRST = ["width", "height", "format", "byte_size", "taken"]; // facts that most people look for
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
-const HIDDEN = ["image_id", "source", "path"]; // said elsewhere
+const HIDDEN = ["source", "path"]; // said elsewhere
 
 /**
  * Open the dialog; `show` changes the picture. `onAct(action, hit)` hears "like", "unlike" and "more", `onStep(by)`
@@ -101,12 +101,8 @@ export function openDetail({ onAct, onStep, onClose }) {
       heading(head, { ...hit, ...known });
       picture.alt = fileName(known.path);
       box.setAttribute("aria-label", fileName(known.path));
-      fill(
-        facts,
-        element("h3", {}, "Facts"),
-        factsOf(known.facts),
-        element("p", { class: "soft small" }, `image_id ${known.image_id}`),
-      );
+      const all = { ...known.facts, image_id: known.image_id };
+      fill(facts, element("h3", {}, "Facts"), factsOf(all));
       if (known.copies.length) fill(copies, element("h3", {}, "Exact copies"), copiesOf(known.copies));
     } catch (error) {
       if (!isOvertaken(error)) fill(facts, element("p", { class: "error" }, error.message));

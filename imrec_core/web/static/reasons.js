@@ -14,7 +14,7 @@ export function reasonsOf(why, entries, imageId) {
   const words = wordsOf(why, entry);
   const shown = [element("p", {}, words)];
   if (entry && why.points.length) shown.unshift(linesOf(why, entry, imageId, words));
-  if (why.colours.length) shown.push(swatches(why.colours));
+  if (why.colours.length) shown.push(...swatches(why.colours));
   return shown;
 }
 
@@ -76,11 +76,10 @@ function swatches(colours) {
       element("span", { class: "small soft" }, `${percent(inQuery)} · ${percent(inHit)}`),
     );
   });
-  return element(
-    "ul",
-    { class: "swatches", "aria-label": "Shared colours: share of the query, share of the hit" },
-    ...items,
-  );
+  return [
+    element("p", { class: "soft small", id: "swatches" }, "Shared colours: of the query · of the hit"),
+    element("ul", { class: "swatches", "aria-labelledby": "swatches" }, ...items),
+  ];
 }
 
 function percent(share) {

@@ -107,11 +107,13 @@ export function makeWeights(offered, onChange) {
   };
 }
 
-/** Names in the order in which they are offered: some main ones of different kinds, then the rest. */
-function ranked({ features, default: first }) {
+/** Names in the order in which they are offered: the default, then of each kind one, rather of a mix; then the rest. */
+function ranked({ features, mixes, default: first }) {
+  const mixed = new Set(mixes.flatMap(({ weights }) => Object.keys(weights).map((name) => name.split(":")[0])));
+  const late = ({ name }) => (name === first ? 0 : mixed.has(name) ? 1 : 2);
   const kinds = new Set();
   const main = [];
-  for (const { name, kind } of [...features].sort((a, b) => (b.name === first) - (a.name === first))) {
+  for (const { name, kind } of [...features].sort((a, b) => late(a) - late(b))) {
     if (main.length < MAIN && !kinds.has(kind) && kind !== "projections") main.push(name);
     kinds.add(kind);
   }

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.explore.layout import Positions
-from imrec_core.explore.nearest import Nearest
 from imrec_core.features import Feature
 from imrec_core.scan import Rows
 
@@ -22,24 +21,45 @@ NOISE = -1
 _SIZE, _SMALLEST = 0.75, 5  # least size of a cluster: of the root of the number of points, and at all
 _SAMPLES = 5
 _VOTES = 5  # of the nearest neighbours of a point that was not clustered
+_CLUSTERED = 40_000  # points: 10 s of a core, which grow with their square
 _MEDOIDS, _MEMBERS = 200, 500  # of a large cluster that are compared, and with how many
 
 
-def find_clusters(positions: Positions, size: int | None = None) -> Clusters:
+def find_clusters(positions: Positions, among: Rows, size: int | None = None) -> Clusters:
     """The cluster of each point by HDBSCAN, the largest is 0, -1 is in none; `(n,)`.
 
     Args:
-        size: The least number of points in a cluster.
+        among: Points that are clustered, ascending; of many a part. The others join their neighbours on the map.
+        size: The least number of all points in a cluster.
     """
-    size = size or max(_SMALLEST, round(_SIZE * len(positions) ** 0.5))
-    if len(positions) < 2 * size:
+    some = _spread(among, _CLUSTERED)
+    least = round(size * len(some) / len(positions)) if size else round(_SIZE * len(some) ** 0.5)
+    least = max(least, 2 if size else _SMALLEST)
+    if len(some) < 2 * least:
         return np.full(len(positions), NOISE, np.int32)
     from sklearn.cluster import HDBSCAN
 
     found = HDBSCAN(
-        min_cluster_size=size, min_samples=min(_SAMPLES, size), cluster_selection_method="leaf", copy=True
-    ).fit_predict(positions)
-    return _by_size(np.asarray(found))
+        min_cluster_size=least, min_samples=min(_SAMPLES, least), cluster_selection_method="leaf", copy=True
+    ).fit_predict(positions[some])
+    clusters = join(positions[some], np.asarray(found, np.int32), positions)
+    clusters[some] = found
+    return _by_size(clusters)
+
+
+def join(positions: Positions, clusters: Clusters, others: Positions) -> Clusters:
+    """The cluster that most of a point's nearest neighbours on the map are in, of equally many the nearest's; `(n,)`.
+
+    Args:
+        positions, clusters: Of the points that are in clusters already.
+        others: Positions of those that are to join, `(n, 2)`.
+    """
+    from scipy.spatial import cKDTree
+
+    near = cKDTree(positions).query(others, k=np.arange(1, min(_VOTES, len(positions)) + 1))[1]
+    votes = clusters[near]
+    counts = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
+    return np.asarray(votes[np.arange(len(votes)), counts.argmax(axis=1)])
 
 
 def _by_size(found: NDArray[Any]) -> Clusters:
@@ -47,18 +67,6 @@ def _by_size(found: NDArray[Any]) -> Clusters:
     rank = np.empty(len(sizes), np.int32)
     rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
     return np.where(found >= 0, rank[found], NOISE).astype(np.int32)
-
-
-def vote(near: Nearest, clusters: Clusters) -> Clusters:
-    """The cluster that most of a point's nearest neighbours are in, of equally many the nearest one's; `(n,)`.
-
-    Args:
-        near: Of each point its nearest among those clustered.
-        clusters: Of these, `(clustered,)`.
-    """
-    votes = clusters[near.places[:, :_VOTES]]
-    counts = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
-    return np.asarray(votes[np.arange(len(votes)), counts.argmax(axis=1)])
 
 
 def medoid(feature: Feature, matrix: NDArray[Any], members: Rows) -> int:

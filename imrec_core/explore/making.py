@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from imrec_core.errors import QueryError
-from imrec_core.explore.clusters import NOISE, Clusters, find_clusters, vote
+from imrec_core.explore.clusters import NOISE, find_clusters, join
 from imrec_core.explore.gallery import KEPT, Gallery, Progress, as_map, contents, gather, places_of
 from imrec_core.explore.layout import METHODS, Positions, check_method, lay_out, place
 from imrec_core.explore.maps import Map, check_name, open_map, save_map
@@ -18,7 +18,7 @@ from imrec_core.generation import Generation, open_generation
 from imrec_core.lake import Lake
 from imrec_core.scan import Rows
 
-SAMPLE, NEIGHBOURS = 50_000, 15
+SAMPLE, NEIGHBOURS = 100_000, 15
 
 _MOST_NEIGHBOURS = 50
 
@@ -113,10 +113,10 @@ def make_map(
         near = finder.nearest(gallery.rows[fitted], gallery.points[fitted], neighbours)
     progress(f"{method} of {len(fitted)} images")
     positions = lay_out(method, gallery.points[fitted], near, seed)
-    progress("clusters")
-    clusters = find_clusters(positions, cluster_size)
     if finder is not None:
-        positions, clusters = _with_others(gallery, finder, fitted, positions, clusters, progress)
+        positions = _with_others(gallery, finder, fitted, positions, progress)
+    progress("clusters")
+    clusters = find_clusters(positions, fitted, cluster_size)
     parameters = {"sample": sample, "neighbours": neighbours, "cluster_size": cluster_size, "seed": seed}
     name = name or map_name(of.name, method)
     made = as_map(gallery, name, method, parameters, positions, clusters, time.perf_counter() - started)
@@ -151,7 +151,10 @@ def update_map(lake: Lake, name: str, *, progress: Progress = lambda line: None)
     fitted = np.searchsorted(gallery.rows, rows)
     if len(fitted) < len(gallery.rows):
         finder = Finder(of, gallery.matrix, rows, gallery.points[fitted])
-        positions, clusters = _with_others(gallery, finder, fitted, positions, clusters, progress)
+        stayed, positions = positions, _with_others(gallery, finder, fitted, positions, progress)
+        joined = join(stayed, clusters, positions)
+        joined[fitted] = clusters
+        clusters = joined
     seconds = time.perf_counter() - started
     made = as_map(gallery, name, before.method, before.parameters, positions, clusters, seconds)
     return _saved(lake, made, len(fitted), updated=True)
@@ -182,18 +185,14 @@ def _sample(count: int, most: int, seed: int) -> Rows:
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
-def _with_others(
-    gallery: Gallery, finder: Finder, fitted: Rows, positions: Positions, clusters: Clusters, progress: Progress
-) -> tuple[Positions, Clusters]:
-    """Positions and clusters of all, those that were not laid out by their neighbours among those that were."""
+def _with_others(gallery: Gallery, finder: Finder, fitted: Rows, positions: Positions, progress: Progress) -> Positions:
+    """Positions of all, those that were not laid out by their neighbours among those that were."""
     others = np.setdiff1d(np.arange(len(gallery.rows)), fitted)
     progress(f"{len(others)} images placed among them")
     near = finder.nearest(gallery.rows[others], gallery.points[others], gallery.near.places.shape[1])
     everywhere = np.empty((len(gallery.rows), 2), np.float32)
     everywhere[fitted], everywhere[others] = positions, place(near, positions)
-    of_all = np.empty(len(gallery.rows), np.int32)
-    of_all[fitted], of_all[others] = clusters, vote(near, clusters)
-    return everywhere, of_all
+    return everywhere
 
 
 def _saved(lake: Lake, made: Map, fitted: int, *, updated: bool) -> MapReport:

@@ -31,6 +31,7 @@ SUBJECTS = (
     "features",
     "copies",
     "duplicates",
+    "map",
     "map_page",
     "serve",
 )
@@ -42,7 +43,10 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder of photos, a folder per class where quality is measured")
     parser.add_argument("--images", type=int, default=Testbed.images, help="files to build from (default %(default)s)")
     parser.add_argument(
-        "--rows", type=int, default=Testbed.rows, help="of what `extend` and `generation` build (default %(default)s)"
+        "--rows",
+        type=int,
+        default=Testbed.rows,
+        help="of what `extend`, `generation` and `map` build (default %(default)s)",
     )
     parser.add_argument("--files", type=int, default=Testbed.files, help="that are scanned (default %(default)s)")
     parser.add_argument("--json", type=Path, help="note the figures there; those of other subjects stay")

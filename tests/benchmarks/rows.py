@@ -21,6 +21,8 @@ _LIBRARIES = (
     "numkong",
     "dagster",
     "distributed",
+    "umap-learn",
+    "openTSNE",
 )
 
 

@@ -285,6 +285,20 @@ def test_hover_names_the_picture_and_a_click_opens_it(browser, served, ids):
     page.wait_for_selector(f"dialog.detail:has-text('{Path(paths[row]).name}')")
 
 
+def test_pictures_are_hidden_and_the_points_under_them_seen(browser, served, ids):
+    page = opened(browser, served)
+    x, y = next((x, y) for image, x, y in pictures(page) if image == ids[0])
+    page.focus("#map-stage")
+    page.keyboard.press("p")
+    assert page.locator(".pinned >> visible=true").count() == 0
+    assert page.get_attribute("#pictures", "aria-pressed") == "false"
+    page.mouse.click(x, y)
+    assert page.locator("#chosen").count() == 0, "the cluster's picture takes no click while it is hidden"
+    page.keyboard.press("Escape")
+    page.click("#pictures")
+    assert page.locator(".pinned >> visible=true").count() == GROUPS
+
+
 def test_address_points_at_a_picture(browser, served, ids):
     page = opened(browser, served, f"/map?at={ids[4]}")
     page.wait_for_selector(".ring")

@@ -99,6 +99,14 @@ def test_what_is_new_appears_by_itself_and_what_is_open_stays_open(browser, serv
     page.clock.run_for(6000)
     until(page, "document.querySelector('#generation').textContent.includes('4,711')")
     assert page.locator("#failures details[open]").count() == 2
+    page.evaluate("document.querySelector('#sources').isSame = true")
+    page.clock.run_for(6000)
+    for _ in range(100):
+        if len(answers) == 3:
+            break
+        page.wait_for_timeout(20)
+    page.clock.run_for(100)
+    assert page.evaluate("document.querySelector('#sources').isSame"), "what is the same is not written again"
     page.click("#views >> text=Duplicates")
     page.wait_for_selector("h1:has-text('Duplicates')")
     asked = len(answers)

@@ -22,6 +22,7 @@ export const keys = [
   ["+ -", "Come nearer, go away"],
   ["0", "Show the whole map"],
   ["l", "Draw a line around pictures"],
+  ["p", "Hide the pictures, show them"],
   ["Shift", "Held down while dragging: the same"],
   ["Esc", "Choose nothing"],
 ];
@@ -109,10 +110,11 @@ function build() {
   const names = offered.maps.length > 1 ? chooser("map-name", "Map", offered.maps.map((one) => one.name), (name) => navigate(`/map?${new URLSearchParams({ name })}`)) : null;
   if (names) names.querySelector("select").value = map.name;
   const lasso = tool("lasso", "Lasso", "Draw a line around pictures (l)", () => arm(!view.armed), { "aria-pressed": "false", "aria-keyshortcuts": "l" });
+  const toggle = tool("pictures", "Pictures", "Show pictures over the points (p)", togglePictures, { "aria-pressed": "true", "aria-keyshortcuts": "p" });
   const bar = element(
     "div",
     { class: "map-bar" },
-    names, colours, lasso,
+    names, colours, lasso, toggle,
     element("div", { class: "zoom" }, tool("zoom-in", "+", "Nearer (+)", () => view.drawn?.zoomBy(1)), tool("zoom-out", "−", "Farther (-)", () => view.drawn?.zoomBy(-1)), tool("fit", "Fit", "Show the whole map (0)", () => view.drawn?.fit())),
     element("span", { class: "soft small map-about" }, `${counted(points.count, "picture")} by ${map.feature} (${map.method})`),
   );
@@ -215,6 +217,13 @@ function arm(does) {
   view.lasso?.arm(view.armed);
   view.drawn?.grab(!view.armed);
   view.lassoTool.setAttribute("aria-pressed", String(view.armed));
+}
+
+/** Without the pictures the colours under them are seen. */
+function togglePictures() {
+  const isShown = view.pictureRoot.hidden;
+  view.pictureRoot.hidden = !isShown;
+  document.getElementById("pictures").setAttribute("aria-pressed", String(isShown));
 }
 
 function like(indices) {
@@ -327,6 +336,7 @@ function keyed(event) {
     "-": () => drawn.zoomBy(-0.5),
     0: () => drawn.fit(),
     l: () => arm(!view.armed),
+    p: togglePictures,
     Escape: () => (arm(false), choose(null)),
   }[event.key];
   if (!act) return;

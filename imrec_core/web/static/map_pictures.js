@@ -71,7 +71,7 @@ export function makePictures(root, camera, points, clusters) {
   /** The picture under a place of the screen: {point: index} or {cluster}; null where there is none. */
   function at(left, top) {
     const isThere = ({ x, y, side }) => camera.toScreen(x, y).every((middle, i) => Math.abs(middle - [left, top][i]) <= side / 2);
-    return [...shown.values()].find(isThere) ?? null;
+    return root.hidden ? null : ([...shown.values()].find(isThere) ?? null);
   }
 
   /** Let these points stand out by a ring. */

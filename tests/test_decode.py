@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from imrec_core import decode as decode_module
-from imrec_core.decode import ImageBatch, decode, from_pillow
+from imrec_core.decode import WELL_KNOWN, ImageBatch, decode, from_pillow
 from imrec_core.errors import (
     DeclarationError,
     ImageTooLarge,
@@ -367,3 +367,16 @@ def test_png_whose_checksum_does_not_hold_is_damaged():
     content[content.index(b"IDAT") + 10] ^= 1
     with pytest.raises(TruncatedImage):
         decode(bytes(content))
+
+
+def test_formats_of_strangers_are_few():
+    """Of Pillow's others some start programs, and none is needed."""
+    data = encode(gradient(32, 24), "PCX")
+    assert decode(data).format == "PCX"
+    with pytest.raises(UnreadableImage, match="not a picture"):
+        decode(data, formats=WELL_KNOWN)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_formats_of_strangers_are_those_that_are_scanned(name):
+    assert decode(PICTURES[name](), formats=WELL_KNOWN).format in WELL_KNOWN

@@ -361,11 +361,13 @@ class Held:
     """A server with one worker that does nothing until it is let `go`, and room for two that wait.
 
     Attributes:
+        begun: A mark for each search that was begun.
         ask: Sends a search and does not wait for the answer.
     """
 
     url: str
     go: threading.Event
+    begun: list[int]
     ask: Callable[[], http.client.HTTPConnection]
 
     def wait_for(self, count: int) -> None:
@@ -381,10 +383,11 @@ class Held:
 def held(lake, monkeypatch) -> Iterator[Held]:
     go = threading.Event()
     search = searching.found
-    begun = threading.Semaphore(0)
+    first_begun, begun = threading.Event(), []
 
     def held_up(*asked):
-        begun.release()
+        begun.append(1)
+        first_begun.set()
         go.wait(60)
         return search(*asked)
 
@@ -400,8 +403,8 @@ def held(lake, monkeypatch) -> Iterator[Held]:
             return connection
 
         first = ask()
-        assert begun.acquire(timeout=60)
-        yield Held(served.url, go, ask)
+        assert first_begun.wait(60)
+        yield Held(served.url, go, begun, ask)
         go.set()
         assert first.getresponse().status == 200
 
@@ -427,6 +430,7 @@ def test_client_that_hangs_up_frees_its_place(held):
     held.wait_for(1)
     held.go.set()
     assert again.getresponse().status == 200
+    assert len(held.begun) == 2  # nothing was done for those who had gone
 
 
 def test_client_that_hangs_up_while_it_sends_is_no_error(served, caplog):

@@ -42,11 +42,11 @@ def measure(work: Testbed) -> list[Row]:
     rec = Recommender.open(lake)
     rows = np.random.default_rng(1).permutation(_ROWS)[: _USERS * _EACH]
     ids = rec.generation.columns("image_id")["image_id"].take(rows).to_pylist()
+    photos = _large_photos(work, _UPLOADS + 1)
     with _served(lake) as address:
         ask = _Asking(address)
         by_id = _median(lambda i: ask.search(ids[i]), _ASKED)
         mixed = _median(lambda i: ask.search(ids[i], by=_BY), _ASKED)
-        photos = _large_photos(work, _UPLOADS + 1)
         upload = _median(lambda i: ask.upload(photos[i]), _UPLOADS)
         turns = [(_direct(rec, ids), _together(address, ids)) for _ in range(3)]
     direct, served = (float(np.median(rates)) for rates in zip(*turns))

@@ -2,7 +2,7 @@
  * Drawing of the points with deck.gl, and the camera: what of the plane is seen, and where a place is on the screen.
  *
  * The points have a layer of their own. deck's ScatterplotLayer draws a square of two triangles for each and takes 12 s
- * for a frame of 500,000 without a graphics card (2 cores, SwiftShader), 1.1 s of 100,000; points that WebGL itself
+ * for a frame of 500,000 without a graphics card (2 busy cores, SwiftShader), 1.1 s of 100,000; points that WebGL itself
  * knows take 0.47 s and 0.17 s (2026-11). What is still too slow to follow the hand is thinned while the map moves.
  */
 

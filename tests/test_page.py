@@ -457,6 +457,13 @@ def test_server_that_is_gone_from_the_start_is_asked_again_by_a_button(browser, 
     page.wait_for_selector("a.tile")
 
 
+def test_view_that_cannot_be_loaded_is_said(page, browser):
+    browser.allow("ERR_FAILED")
+    page.route("**/static/status.js", lambda route: route.abort())
+    page.click("#views >> text=Status")
+    page.wait_for_selector(".toast:has-text('Status cannot be loaded')")
+
+
 def test_generation_published_meanwhile_answers_the_next_search(browser, new_lake, tmp_path):
     lake = new_lake(20)
     with serving(lake) as served:

@@ -29,8 +29,9 @@ async function show({ pathname, search }) {
   remember();
   mark(path);
   if (path === shown.path && shown.view.update) return shown.view.update(params);
-  const view = await VIEWS[path].load();
+  const view = await VIEWS[path].load().catch(() => null);
   if (mine !== wanted) return; // another was asked for meanwhile
+  if (!view) return toast(`${VIEWS[path].title} cannot be loaded. Is “imrec serve” still running?`);
   const moved = shown.path !== null && shown.path !== path;
   shown.view?.unmount();
   fill(root);

@@ -309,6 +309,16 @@ def test_address_points_at_a_picture(browser, served, ids):
     assert box["y"] + box["height"] / 2 == pytest.approx(stage["y"] + stage["height"] / 2, abs=2)
 
 
+def test_picture_that_is_open_leads_to_its_place_on_the_map(browser, served, ids):
+    page = browser.open(f"{served.url}/?open={ids[4]}")
+    page.click("text=On the map")
+    page.wait_for_selector(".ring")
+    assert page.url.endswith(f"/map?at={ids[4]}")
+    assert page.locator("dialog").count() == 0
+    page.go_back()
+    page.wait_for_selector("dialog")
+
+
 def test_another_map_is_chosen_by_name(browser, served):
     page = opened(browser, served)
     page.select_option("#map-name", "other")

@@ -92,6 +92,8 @@ export function openDetail({ onAct, onStep, onClose }) {
         { class: "button", href: `/image/${hit.image_id}`, target: "_blank", rel: "noopener" },
         "Open original",
       ),
+      location.pathname !== "/map" &&
+        element("a", { class: "button", href: `/map?at=${hit.image_id}` }, "On the map"),
     );
   }
 

@@ -259,7 +259,10 @@ def _is_harmless(complaint: str) -> bool:
 
 
 def _decode_with_pillow(data: bytes, max_pixels: int, min_side: int | None, formats: Sequence[str] | None) -> Picture:
-    Image.MAX_IMAGE_PIXELS = max_pixels  # guards pictures inside others (icons), whose size shows up late
+    # Pillow's own limit, one for the process, is for pictures inside others (icons), whose size shows up late. It is
+    # never lowered: that would refuse what another thread, or whoever else uses Pillow here, may open.
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
     try:
         with Image.open(io.BytesIO(data), formats=_there(formats)) as image:
             _check_size(*image.size, max_pixels)

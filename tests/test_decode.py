@@ -1,5 +1,6 @@
 """Bytes become upright RGB pictures or the right error; a batch shares its work and leaves its pictures alone."""
 
+import io
 import struct
 
 import numpy as np
@@ -145,6 +146,14 @@ def test_picture_of_just_the_limit_passes_and_one_pixel_less_is_refused(name):
     assert decode(content, max_pixels=width * height).width == width
     with pytest.raises(ImageTooLarge):
         decode(content, max_pixels=width * height - 1)
+
+
+def test_limit_of_one_picture_is_not_that_of_others_who_use_pillow():
+    with pytest.raises(ImageTooLarge):
+        decode(PICTURES["stripes.png"](), max_pixels=10)
+    with Image.open(io.BytesIO(PICTURES["stripes.png"]())) as picture:
+        picture.load()
+    assert Image.MAX_IMAGE_PIXELS >= 10_000_000
 
 
 # -- orientation --------------------------------------------------------------------------------------------

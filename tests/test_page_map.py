@@ -293,8 +293,10 @@ def test_pictures_are_hidden_and_the_points_under_them_seen(browser, served, ids
     assert page.locator(".pinned >> visible=true").count() == 0
     assert page.get_attribute("#pictures", "aria-pressed") == "false"
     page.mouse.click(x, y)
+    page.wait_for_selector("dialog.detail")  # of the point that lies there
     assert page.locator("#chosen").count() == 0, "the cluster's picture takes no click while it is hidden"
     page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
     page.click("#pictures")
     assert page.locator(".pinned >> visible=true").count() == GROUPS
 

@@ -119,7 +119,8 @@ async function load(cursor) {
     if (view === mine && !signal.aborted) {
       view.loading = false;
       view.list.removeAttribute("aria-busy");
-      if (view.end.getBoundingClientRect().top < innerHeight + AHEAD) loadMore();
+      view.watch.unobserve(view.end); // looks again whether the end is near: it may have gone and come back unseen
+      view.watch.observe(view.end);
     }
   }
 }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from imrec_core.errors import QueryError, UnknownName
+from imrec_core.errors import BadWeights, QueryError, UnknownName
 from imrec_core.settings import Settings
 
 DEFAULT = "default"
@@ -42,3 +42,19 @@ def mix_weights(settings: Settings, name: str, features: Collection[str]) -> dic
     if not there:
         raise QueryError(f"mix:{name} is of {', '.join(MIXES[name])}; this lake has none of them")
     return there
+
+
+def said_weights(texts: Sequence[str]) -> dict[str, float] | None:
+    """Weights by name from `FEATURE[:METRIC][=WEIGHT]`, 1 where none is said; None where nothing is.
+
+    Raises:
+        BadWeights: A weight is no number.
+    """
+    weights = {}
+    for text in texts:
+        name, equals, weight = text.partition("=")
+        try:
+            weights[name] = float(weight) if equals else 1.0
+        except ValueError:
+            raise BadWeights(f"the weight in {text!r} is no number") from None
+    return weights or None

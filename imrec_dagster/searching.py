@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imrec_core.catalog import escaped, find_images
-from imrec_core.errors import EmptyQuery, ImageError
+from imrec_core.errors import BadWeights, EmptyQuery, ImageError
 from imrec_core.lake import Lake
 from imrec_core.run_log import note
 from imrec_dagster.each import answers, json_lines, write_parquet
@@ -185,14 +185,12 @@ def _files(words: Sequence[str], lake: Lake) -> list[str]:
 
 def _weights(by: Sequence[str]) -> dict[str, float] | None:
     """`--by phash=0.5 --by rgb_histogram` as a mapping; None where nothing was said."""
-    weights = {}
-    for text in by:
-        name, equals, weight = text.partition("=")
-        try:
-            weights[name] = float(weight) if equals else 1.0
-        except ValueError:
-            raise click.BadParameter(f"the weight in {text!r} is no number", param_hint="--by") from None
-    return weights or None
+    from imrec_core.mixes import said_weights
+
+    try:
+        return said_weights(by)
+    except BadWeights as error:
+        raise click.BadParameter(str(error), param_hint="--by") from None
 
 
 def _hits_table(hits: "Hits") -> str:

@@ -16,6 +16,7 @@ from imrec_core.decode import WELL_KNOWN, decode
 from imrec_core.errors import ImageError
 from imrec_core.generation import Generation
 from imrec_core.hits import Hit
+from imrec_core.mixes import said_weights
 from imrec_core.queries import ImageId, Kept
 from imrec_core.queries import Query as Asking
 from imrec_core.search import kept_rows
@@ -77,22 +78,10 @@ def routes(serving: Serving) -> APIRouter:
     ) -> Response:
         """The images most like one of the lake."""
         serving.row_of(serving.generation, image_id)
-        asked = Asked(like=[Entry(image_id=image_id)], k=k, offset=offset, by=_weights(by), where=where)
+        asked = Asked(like=[Entry(image_id=image_id)], k=k, offset=offset, by=said_weights(by), where=where)
         return answer(await serving.searched(request, lambda: found(serving, asked, [])))
 
     return router
-
-
-def _weights(by: Sequence[str]) -> dict[str, float] | None:
-    """`FEATURE[:METRIC][=WEIGHT]`, as the command takes it; None where nothing was said."""
-    weights = {}
-    for text in by:
-        name, equals, weight = text.partition("=")
-        try:
-            weights[name] = float(weight) if equals else 1.0
-        except ValueError:
-            raise Refused(400, "BadWeights", f"the weight in {text!r} is no number") from None
-    return weights or None
 
 
 async def read_asked(request: Request, serving: Serving, kind: type[Asked] = Asked) -> tuple[Any, list[Kept]]:

@@ -75,8 +75,10 @@ LAYERS = (
         "duplicates.candidates",
         "duplicates.comparison",
         "duplicates.cliques",
+        "duplicates.contents",
         "duplicates.decisions",
     ),
+    ("duplicates.verification",),
     ("duplicates.groups",),  # copies in a lake
     ("duplicates",),
     ("duplicates.move_plan",),  # carries them away

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from imrec_core import Lake, Recommender, demo
-from imrec_core.duplicates import find_duplicates, groups
+from imrec_core.duplicates import find_duplicates, verification
 from imrec_core.duplicates.comparison import TIERS
 from imrec_core.duplicates.decisions import (
     Decisions,
@@ -274,11 +274,22 @@ def test_decisions_of_several_threads_are_all_kept(lake):
     assert len(load_decisions(lake).keep) == 20
 
 
+@pytest.mark.parametrize("keep", [None, "largest", "oldest", "source:holiday"])
+def test_what_stays_can_be_chosen_afterwards(two_sources, keep):
+    found = find_duplicates(two_sources, keep="source:shared")
+    content = found[0].copies[-1].content_hash
+    decided = decide(two_sources, keep=content)
+    assert found.keeping(keep, decided) == find_duplicates(two_sources, keep=keep)
+    assert found.keeping("source:shared", Decisions()) == found
+    with pytest.raises(QueryError, match="keep is 'newest'"):
+        found.keeping("newest", decided)
+
+
 def test_what_was_compared_before_is_not_read_again(lake, monkeypatch):
     known = {}
     first = find_duplicates(lake, known=known)
     assert known
-    monkeypatch.setattr(groups._Verifier, "_look", lambda self, i: pytest.fail("a picture was read again"))
+    monkeypatch.setattr(verification.Verifier, "_look", lambda self, i: pytest.fail("a picture was read again"))
     assert find_duplicates(lake, known=known).groups == first.groups
 
 
@@ -372,8 +383,8 @@ def test_demo_photos_have_no_false_pair_and_all_identical_copies(demo_lake):
 
 
 def test_pictures_held_are_few(copies, monkeypatch):
-    monkeypatch.setattr(groups, "_LOOKS", 2)
-    monkeypatch.setattr(groups, "_AT_ONCE", 3)
+    monkeypatch.setattr(verification, "_LOOKS", 2)
+    monkeypatch.setattr(verification, "_AT_ONCE", 3)
     assert len(find_duplicates(copies)) == 6
 
 

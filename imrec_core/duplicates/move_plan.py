@@ -18,8 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from imrec_core.duplicates.contents import Copy
 from imrec_core.duplicates.decisions import hash_file
-from imrec_core.duplicates.groups import Copy, Duplicates
+from imrec_core.duplicates.groups import Duplicates
 from imrec_core.errors import BadPlan, ImageError
 from imrec_core.storage import is_url
 

@@ -81,12 +81,12 @@ def routes(serving: Serving) -> APIRouter:
 def _page(serving: Serving, cursor: str | None, limit: int, tier: str, keep: str) -> dict[str, Any]:
     generation, decided = serving.generation, load_decisions(serving.lake)
     shown = _shown_last(generation, cursor)
-    found = serving.finding.found(generation.id, tier, keep)
+    found = serving.finding.found(generation.id, tier, keep, decided)
     said = {"generation": generation.id, "decisions": _counts(decided)}
     if isinstance(found, str):
         nothing = {"total": 0, "groups": [], "next": None, "left_out": []}
         return {"state": "running", "progress": found, **nothing, **said}
-    first = bisect_right(found.groups, shown, key=_place) if shown else 0
+    first = bisect_right(found.groups, shown, key=lambda group: group.place) if shown else 0
     groups = found.groups[first : first + limit]
     return {
         "state": "ready",
@@ -97,11 +97,6 @@ def _page(serving: Serving, cursor: str | None, limit: int, tier: str, keep: str
         "left_out": [_below(found, path) for path in found.left_out[:_MOST_LEFT_OUT]],
         **said,
     }
-
-
-def _place(group: Group) -> tuple[str, str]:
-    """What groups are in the order of."""
-    return group.representative.source, group.representative.below
 
 
 def _shown_last(generation: Generation, cursor: str | None) -> tuple[str, str] | None:
@@ -143,9 +138,9 @@ def _below(found: Duplicates, path: str) -> str:
 
 
 def _plan(serving: Serving, tier: str, keep: str) -> Response:
-    found = serving.finding.found(serving.generation.id, tier, keep)
+    found = serving.finding.found(serving.generation.id, tier, keep, load_decisions(serving.lake))
     if isinstance(found, str):
-        raise Refused(503, "Running", f"duplicates are still looked for: {found}", {"Retry-After": "2"})
+        raise Refused(409, "Running", f"duplicates are still looked for ({found}); ask again", {"Retry-After": "2"})
     named = {"Content-Disposition": f'attachment; filename="imrec-plan-{tier}.json"'}
     return Response(MovePlan.of(found).to_json().encode(), media_type="application/json", headers=named)
 

@@ -1,93 +1,94 @@
-"""Duplicates found in the background, once for each generation, tier, rule and set of decisions."""
+"""Duplicates found in the background, one search at a time; of each tier what was asked for last is kept."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
 from dataclasses import dataclass
+from functools import lru_cache
 
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.duplicates.comparison import Comparison
-from imrec_core.duplicates.decisions import Decisions, load_decisions
+from imrec_core.duplicates.decisions import Decisions, Pair
+from imrec_core.duplicates.groups import checked_rule
 from imrec_core.lake import Lake
-from imrec_core.web.replies import Refused
 
-_KEPT = 4  # results
-_WAITING = 4  # jobs
+_RULES = 4  # by which what was found is kept in order
 _PATIENCE = 0.5  # seconds that a request waits for a job: of a small lake it is done by then
 _REMEMBERED = 300_000  # pairs that were compared
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a job is to find: a generation that is searched, and what the result depends on beside it."""
+    """What groups depend on: a generation that is searched, a tier, and pairs that are none. What stays does not."""
 
     generation: str
     tier: str
-    keep: str
-    decided: Decisions
+    not_duplicate: frozenset[Pair]
 
 
 class _Job:
+    done: Future[Duplicates]
+
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self.progress = "waiting for another search for duplicates"
-        self.done: Future[Duplicates] | None = None
+        self.keeping = lru_cache(_RULES)(self._keeping)
+
+    @property
+    def has_failed(self) -> bool:
+        return self.done.done() and self.done.exception() is not None
+
+    def _keeping(self, keep: str, decided: Decisions) -> Duplicates:
+        return self.done.result().keeping(keep, decided)
 
 
 class Finding:
-    """Looks for duplicates, one search at a time; keeps what the last ones found."""
+    """Looks for duplicates. Of each tier the newest build and decisions count: a search for others ends."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="duplicates")
-        self._jobs: OrderedDict[Wanted, _Job] = OrderedDict()
+        self._jobs: dict[str, _Job] = {}  # by tier
         self._known: dict[str, dict[tuple[str, str], Comparison]] = {}
         self._changing = threading.Lock()
 
-    def found(self, generation: str, tier: str, keep: str) -> Duplicates | str:
+    def found(self, generation: str, tier: str, keep: str, decided: Decisions) -> Duplicates | str:
         """What was found, or what is being done to find it.
 
         Raises:
-            ImrecError: As `find_duplicates`.
-            Refused: 503, too many searches wait.
+            ImrecError: As `find_duplicates`; for its rule before anything is looked for.
         """
-        job = self._job(Wanted(generation, tier, keep, load_decisions(self._lake)))
-        assert job.done is not None
+        checked_rule(keep, None, self._lake.settings().sources)
+        job = self._job(Wanted(generation, tier, decided.not_duplicate))
         try:
-            return job.done.result(_PATIENCE)
-        except StillRunning:
+            job.done.result(_PATIENCE)
+        except (StillRunning, CancelledError):
             return job.progress
+        return job.keeping(keep, decided)
 
     def _job(self, wanted: Wanted) -> _Job:
         with self._changing:
-            if wanted in self._jobs:
-                self._jobs.move_to_end(wanted)
-                job = self._jobs[wanted]
-                if job.done is not None and not (job.done.done() and job.done.exception() is not None):
-                    return job
-            running = [job for job in self._jobs.values() if job.done is not None and not job.done.done()]
-            if len(running) > _WAITING:
-                words = f"{len(running)} searches for duplicates are under way; try again when one is done"
-                raise Refused(503, "Overloaded", words, {"Retry-After": "5"})
-            job = self._jobs[wanted] = _Job(wanted)
-            job.done = self._pool.submit(self._find, job)
-            ended = [one for one, of in self._jobs.items() if of.done is not None and of.done.done()]
-            for old in ended[: max(len(self._jobs) - _KEPT, 0)]:
-                del self._jobs[old]
+            job = self._jobs.get(wanted.tier)
+            if job is None or job.wanted != wanted or job.has_failed:
+                job = self._jobs[wanted.tier] = _Job(wanted)
+                job.done = self._pool.submit(self._find, job)
             return job
 
     def _find(self, job: _Job) -> Duplicates:
+        tier = job.wanted.tier
+
         def progress(words: str) -> None:
+            if self._jobs.get(tier) is not job:
+                raise CancelledError  # nobody asks for it any more; what was compared is remembered
             job.progress = words
 
-        known = self._known.setdefault(job.wanted.tier, {})
+        known = self._known.setdefault(tier, {})
         if len(known) > _REMEMBERED:
             known.clear()
         progress("looking for candidates")
-        return find_duplicates(self._lake, tier=job.wanted.tier, keep=job.wanted.keep, progress=progress, known=known)
+        return find_duplicates(self._lake, tier=tier, progress=progress, known=known)
 
     def close(self) -> None:
         """Begin nothing more."""

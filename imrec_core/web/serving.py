@@ -36,7 +36,7 @@ _WHY = {
     403: "A page of another site asked.",
     404: "There is no such image, or its file is gone or broken.",
     405: "Not in this way.",
-    409: "The generation in use lacks what is asked for; build the lake.",
+    409: "Not yet: the generation in use lacks what is asked for, or it is still looked for.",
     410: "What the request refers to is not kept any more.",
     413: "The request is too large.",
     422: "A parameter is missing or out of its range.",

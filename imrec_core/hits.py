@@ -74,6 +74,7 @@ class Hits(Sequence[Hit]):
             than 0 here, there is no good match.
         likes, unlikes: The queries as a contact sheet shows them; words and vectors are left out.
         features: What the hits have parts of, as it was asked for.
+        more: Whether a search for more would find more.
     """
 
     hits: tuple[Hit, ...]
@@ -83,6 +84,7 @@ class Hits(Sequence[Hit]):
     likes: tuple[Shown, ...] = ()
     unlikes: tuple[Shown, ...] = ()
     features: tuple[str, ...] = ()
+    more: bool = False
 
     @property
     def query(self) -> Shown | None:

@@ -22,11 +22,13 @@ from imrec_core.queries import Chosen, Described
 from imrec_core.scan import Distances, distances, smallest
 from imrec_core.stages import stage
 
+MOST_DIVERSE = 1000
+"""Hits that `diversify` chooses at most: one by one, each compared with all others in the pool."""
+
 _OVERFETCH = 1.5  # times as many as would be left on average, since conditions and likeness go together
 _ROWS_PER_FETCHED = 12  # rows that are scanned in the time that a graph takes for one
 _OF_ANOTHER_ORDER = 4  # times as many as wanted, where candidates come by one distance and are ranked by another
 _WITH_UNLIKES = 4  # times as many candidates, as unlikes push the nearest of them down
-_MOST_DIVERSE = 1000  # hits that are chosen one by one, each compared with all others in the pool
 _POOL = 5  # times as many hits to choose diverse ones from
 
 
@@ -87,8 +89,8 @@ def check(
         raise QueryError(f"max_false_match_rate is {rate!r}; it must be a number above 0, at most 1")
     if not _is_number(diversity) or not 0 <= diversity <= 1:  # type: ignore[operator]
         raise QueryError(f"diversify is {diversity!r}; it must be a number from 0 (off) to 1")
-    if diversity and k > _MOST_DIVERSE:
-        raise QueryError(f"k is {k}; with diversify it must be at most {_MOST_DIVERSE}")
+    if diversity and k > MOST_DIVERSE:
+        raise QueryError(f"k is {k}; with diversify it must be at most {MOST_DIVERSE}")
 
 
 def _is_number(value: object) -> bool:
@@ -105,6 +107,7 @@ class Ranked:
             take from it, and the place by that distance among the rows that were ranked.
         plan: How they were found.
         cut: Rows that were farther than the false match rate allows.
+        more: Whether there are hits beyond these.
     """
 
     rows: Rows
@@ -115,25 +118,40 @@ class Ranked:
     places: NDArray[np.int64]
     plan: str
     cut: int
+    more: bool
 
 
 def rank(generation: Generation, asked: Asked) -> Ranked:
     """The best rows."""
-    left = len(generation.live if asked.kept is None else asked.kept)
-    wanted = asked.k * (_POOL if asked.diversity else 1)
-    looked_for = wanted
-    while True:
-        with stage("candidates"):
-            rows, plan = _candidates(generation, asked, looked_for + len(asked.own))
-        with stage("re-rank"):
-            compared = _compared(generation, asked, rows, plan)
-            order = _ordered(generation, asked, compared, wanted)
-        collapsed = asked.distinct is not None and len(order) < asked.k and not compared.cut
-        if not collapsed or len(rows) >= left:
-            break
-        looked_for *= 8  # copies of one another took the places
+    wanted = looked_for = asked.k * (_POOL if asked.diversity else 1)
+    compared, order, is_all = _looked(generation, asked, looked_for, wanted)
+    while len(order) < asked.k and not is_all:
+        looked_for *= 8
+        compared, order, is_all = _looked(generation, asked, looked_for, wanted)
+    # Hits are not to depend on how it is found out whether there are more: what is looked at for that alone is no hit.
+    beyond = order
+    while len(beyond) == asked.k and not is_all:
+        looked_for *= 8
+        _, beyond, is_all = _looked(generation, asked, looked_for, wanted)
+    more, order = len(beyond) > asked.k, order[:wanted]
     with stage("re-rank"):
-        return _diverse(generation, asked, compared, order) if asked.diversity else _taken(compared, order)
+        if asked.diversity:
+            order = _diverse(generation, asked, compared, order)
+        return _taken(compared, order, more)
+
+
+def _looked(generation: Generation, asked: Asked, looked_for: int, wanted: int) -> tuple[_Compared, Rows, bool]:
+    """The candidates, the places of the best `wanted` among them and of one more, and whether no others can be hits.
+
+    Others can where copies of one another took the places.
+    """
+    left = len(generation.live if asked.kept is None else asked.kept)
+    with stage("candidates"):
+        rows, plan = _candidates(generation, asked, looked_for + len(asked.own))
+    with stage("re-rank"):
+        compared = _compared(generation, asked, rows, plan)
+        order = _ordered(generation, asked, compared, wanted + 1)
+    return compared, order, asked.distinct is None or compared.cut > 0 or len(rows) >= left
 
 
 def with_shared_scan(generation: Generation, asked: Sequence[Asked]) -> list[Asked]:
@@ -223,7 +241,7 @@ def _values(compared: _Compared, order: Rows) -> Numbers:
     return compared.scores[order]
 
 
-def _taken(compared: _Compared, order: Rows) -> Ranked:
+def _taken(compared: _Compared, order: Rows, more: bool) -> Ranked:
     """The rows in an order, with all that a hit says of them."""
     distances = [d[order] for d in compared.distances]
     return Ranked(
@@ -235,6 +253,7 @@ def _taken(compared: _Compared, order: Rows) -> Ranked:
         np.stack([_places(*of_part) for of_part in zip(compared.distances, distances, strict=True)]),
         compared.plan,
         compared.cut,
+        more,
     )
 
 
@@ -330,7 +349,7 @@ def _scanned(generation: Generation, chosen: Chosen, asked: Asked, count: int) -
 # -- diversity ----------------------------------------------------------------------------------------------
 
 
-def _diverse(generation: Generation, asked: Asked, compared: _Compared, order: Rows) -> Ranked:
+def _diverse(generation: Generation, asked: Asked, compared: _Compared, order: Rows) -> Rows:
     """The k of a larger number that are good and not much like one another by the first feature."""
     first, calibration = asked.chosen[0], compared.calibrations[0]
     block: NDArray[Any] = generation.matrix(first.feature.name)[compared.rows[order]]
@@ -338,4 +357,4 @@ def _diverse(generation: Generation, asked: Asked, compared: _Compared, order: R
     def similarity(i: int) -> Numbers:
         return calibration.score(first.metric(first.feature.as_query(block[i], first.metric), block))
 
-    return _taken(compared, order[diversified(_values(compared, order), similarity, asked.k, asked.diversity)])
+    return order[diversified(_values(compared, order), similarity, asked.k, asked.diversity)]

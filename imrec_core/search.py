@@ -312,7 +312,7 @@ def _answer(
         hits = [hits[i] for i in np.argsort(places, kind="stable")]
     likes, unlikes = (tuple(s for s in some if s is not None) for some in shown)
     names = tuple(c.name for c in asked.chosen)
-    return Hits(tuple(hits), ranked.plan, generation.id, ranked.cut, likes, unlikes, names)
+    return Hits(tuple(hits), ranked.plan, generation.id, ranked.cut, likes, unlikes, names, ranked.more)
 
 
 def _hits(generation: Generation, describer: Describer, asked: Asked, ranked: Ranked) -> list[Hit]:

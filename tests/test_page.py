@@ -290,6 +290,22 @@ def test_more_hits_come_while_scrolling_and_none_twice(page, folder):
     assert page.locator(".caption .score").count() == PHOTOS + 1 + len(HOSTILE)
 
 
+@pytest.mark.parametrize("is_query", [True, False])
+def test_page_that_is_the_last_says_so_and_no_other_is_asked_for(page, folder, is_query):
+    if is_query:
+        give(page, folder / "photos" / "photo_003.jpg")
+    offsets = []
+    page.on("request", lambda sent: "/api/search" in sent.url and offsets.append(sent.post_data_json["offset"]))
+    page.fill("#where", "row < 60")  # as many as a page has
+    searched(page, lambda: page.press("#where", "Enter"))
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    frame = "new Promise((done) => requestAnimationFrame(done))"
+    for _ in range(5):  # what comes into sight is noticed from one frame to the next
+        page.evaluate(frame)
+    assert page.inner_text("#said strong") == ("60 hits" if is_query else "60 pictures")
+    assert offsets == [0]
+
+
 def test_picture_opens_with_facts_parts_reasons_and_copies(page, folder):
     found = give(page, folder / "photos" / "photo_003.jpg")
     page.click(f"a.tile[title='{found[0]}']")

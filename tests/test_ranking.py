@@ -236,11 +236,13 @@ def test_exact_copies_collapse_to_the_best(new_lake):
     assert [hit.rank for hit in hits] == [1, 2, 3, 4]
 
 
-def test_so_many_copies_that_a_graph_gives_nothing_else_are_seen_through(tmp_path):
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory) -> Recommender:
+    """1,200 histograms, of which the first 400 are of files with the same bytes."""
     rng = np.random.default_rng(0)
     histograms = rng.dirichlet(np.full(512, 0.05), size=1200)
     histograms[:400] = histograms[0]
-    lake = toy.vector_lake(tmp_path / "lake", {"rgb_histogram": histograms})
+    lake = toy.vector_lake(tmp_path_factory.mktemp("copied") / "lake", {"rgb_histogram": histograms})
     for shard in lake.live_shards():
         path = lake.images_path(shard)
         table = lake.read_table(path)
@@ -249,8 +251,43 @@ def test_so_many_copies_that_a_graph_gives_nothing_else_are_seen_through(tmp_pat
         lake.write_table(path, table.set_column(at_column, table.schema.field("content_hash"), [content]),
                          lake.made_from(path))  # fmt: skip
     build_generation(lake, IndexParams(m=48, ef_construction=400))  # random vectors and many copies are hard
-    opened = Recommender.open(lake)
-    assert len(opened.search(at(opened, 3), k=10, distinct="content")) == 10
+    return Recommender.open(lake)
+
+
+def test_so_many_copies_that_a_graph_gives_nothing_else_are_seen_through(copied):
+    assert len(copied.search(at(copied, 3), k=10, distinct="content")) == 10
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"where": "row < 80"},
+        {"where": "row < 80", "by": MIX, "fuse": "rrf"},
+        {"where": "row >= 50 AND row < 130", "diversify": 0.3},
+        {"max_false_match_rate": 0.004},
+        {"max_false_match_rate": 0.1, "where": "row < 400", "by": MIX, "unlike": 5},
+    ],
+)
+def test_answer_says_whether_there_is_more(crowd, asked):
+    if "unlike" in asked:
+        asked = {**asked, "unlike": at(crowd, asked["unlike"])}
+    asked = {"by": "rgb_histogram", **asked}
+    every = len(crowd.search(at(crowd, 3), k=1000, **asked))
+    assert every > 2
+    for k in {1, 2, every - 1, every, every + 1} if every < 1000 else {1, 2, 999, 1000}:
+        hits = crowd.search(at(crowd, 3), k=k, **asked)
+        assert (len(hits), hits.more) == (min(k, every), k < every or every == 1000)
+
+
+def test_answer_says_whether_there_is_more_than_copies(copied):
+    query = at(copied, 3)
+    for k in (1, 49, 50, 51, 52):
+        assert copied.search(query, k=k, distinct="content", where="row < 450").more == (k < 51)
+    assert not copied.search(query, k=1, distinct="content", where="row < 400").more
+    hits = copied.search(query, k=1, distinct="content")
+    assert hits.more and hits.plan.startswith("256 candidates")  # all of them copies; others are looked for besides
+    assert not copied.search(query, k=801, distinct="content").more
 
 
 def test_diversity_follows_maximal_marginal_relevance(large):

@@ -13,6 +13,7 @@ import pytest
 
 from imrec_core import search
 from imrec_core.stages import STAGES
+from imrec_core.web import searching
 from tests import toy
 from tests.pictures import encode
 from tests.serving import FEATURES, MIX, Served, serving, web_lake
@@ -74,6 +75,23 @@ def test_pages_of_hits_follow_each_other(client, some_id):
     second = client.post("/api/search", json={**asked, "k": 10, "offset": 10}).json()
     assert second["hits"] == whole[10:]
     assert second["more"]
+
+
+@pytest.mark.parametrize("asked", [{}, {"diversify": 0.3}, {"distinct": "content"}, {"where": "row < 21"}])
+@pytest.mark.parametrize("is_query", [True, False])
+def test_more_is_promised_where_the_next_page_has_hits_and_only_there(client, some_id, asked, is_query):
+    asked = {**asked, "like": [{"image_id": some_id}] if is_query else []}
+    count = len(client.post("/api/search", json={**asked, "k": 1000}).json()["hits"])
+    for offset, k in ((0, count - 1), (0, count), (0, count + 1), (count - 3, 2), (count - 3, 3), (count, 1)):
+        found = client.post("/api/search", json={**asked, "k": k, "offset": offset}).json()
+        assert (len(found["hits"]), found["more"]) == (min(k, count - offset), offset + k < count)
+
+
+def test_more_is_not_promised_beyond_what_is_in_reach(client, some_id, monkeypatch):
+    monkeypatch.setattr(searching, "MOST_REACH", 30)
+    for asked in ({"like": [{"image_id": some_id}]}, {}):
+        pages = [client.post("/api/search", json={**asked, "k": 10, "offset": offset}).json() for offset in (10, 20)]
+        assert [(len(page["hits"]), page["more"]) for page in pages] == [(10, True), (10, False)]
 
 
 def test_without_a_query_rows_come_in_order(client):

@@ -58,7 +58,7 @@ class SearchAnswer(BaseModel):
     no_good_match: bool
     features: list[str]
     offset: int
-    more: bool = Field(description="Whether there are hits beyond these.")
+    more: bool = Field(description="Whether the next page has hits, too.")
     hits: list[HitFound]
     uploads: list[UploadKept]
     seconds: float

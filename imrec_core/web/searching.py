@@ -19,6 +19,7 @@ from imrec_core.hits import Hit
 from imrec_core.mixes import said_weights
 from imrec_core.queries import ImageId, Kept
 from imrec_core.queries import Query as Asking
+from imrec_core.ranking import MOST_DIVERSE
 from imrec_core.search import kept_rows
 from imrec_core.text import Text
 from imrec_core.web.answers import SearchAnswer
@@ -180,7 +181,7 @@ def _searched(
         "cut": hits.cut,
         "no_good_match": not hits and hits.cut > 0,
         "features": list(hits.features),
-        "more": len(hits) == wanted < min(MOST_REACH, len(generation.live)),
+        "more": hits.more and wanted < (MOST_DIVERSE if asked.diversify else MOST_REACH),
         "hits": _hits(generation, rows, shown),
     }
 

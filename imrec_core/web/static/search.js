@@ -228,18 +228,18 @@ function watchEnd() {
 
 async function loadMore() {
   const { answer, controller, grid } = view;
-  if (!answer?.more || view.loading === answer || view.reached + PAGE > DEEPEST) return false;
+  if (!answer?.more || view.loading === answer) return false;
   const mine = view;
   mine.loading = answer;
   try {
     const { answer: next } = await ask(
       currentSearch(),
-      { k: PAGE, offset: mine.reached },
+      { k: Math.min(PAGE, DEEPEST - mine.reached), offset: mine.reached },
       { signal: controller.signal, onBusy },
     );
     if (view !== mine || mine.answer !== answer) return false;
     mine.reached += next.hits.length;
-    mine.answer = { ...answer, more: next.more && next.hits.length > 0 };
+    mine.answer = { ...answer, more: next.more };
     keepNames(next.hits);
     grid.append(next.hits, answer.features);
     summarise();

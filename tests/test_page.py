@@ -306,6 +306,41 @@ def test_page_that_is_the_last_says_so_and_no_other_is_asked_for(page, folder, i
     assert offsets == [0]
 
 
+def test_best_hits_are_in_one_order_over_all_pages(page, folder):
+    best = give(page, folder / "photos" / "photo_003.jpg")
+    page.click("summary:has-text('More options')")
+    page.fill("#order_by", "path DESC")
+    searched(page, lambda: page.press("#order_by", "Enter"))
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    every = PHOTOS + 1 + len(HOSTILE)
+    until(page, f"document.querySelectorAll('a.tile').length === {every}")
+    found = names(page, every)
+    assert found == sorted(found, reverse=True) != best
+    assert page.inner_text("#said strong") == f"{every} hits, ordered by path DESC"
+    assert page.inner_text("#live") == f"{every} hits, ordered by path DESC"
+
+
+def test_page_says_that_only_the_best_are_ordered_or_chosen(browser, address):
+    def fewer(route: Any) -> None:
+        script = route.fetch().text().replace("REACH = 200", "REACH = 65")
+        route.fulfill(body=script, content_type="text/javascript")
+
+    page = opened(browser, address, before=lambda page: page.route("**/static/state.js", fewer))
+    page.locator("a.tile").first.focus()
+    searched(page, lambda: page.keyboard.press("+"))
+    page.click("summary:has-text('More options')")
+    page.focus("#diversify")
+    searched(page, lambda: page.keyboard.press("ArrowRight"))
+    assert page.inner_text("#said strong") == "The 65 best hits, chosen to differ"
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    until(page, "document.querySelectorAll('a.tile').length === 65")
+    page.fill("#order_by", "path")
+    searched(page, lambda: page.press("#order_by", "Enter"))
+    assert page.inner_text("#said strong") == "The 65 best hits, chosen to differ, ordered by path"
+    page.click("#help")
+    assert "take the 65 best hits as a whole" in page.inner_text("dialog.help")
+
+
 def test_picture_opens_with_facts_parts_reasons_and_copies(page, folder):
     found = give(page, folder / "photos" / "photo_003.jpg")
     page.click(f"a.tile[title='{found[0]}']")

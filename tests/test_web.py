@@ -94,6 +94,41 @@ def test_more_is_not_promised_beyond_what_is_in_reach(client, some_id, monkeypat
         assert [(len(page["hits"]), page["more"]) for page in pages] == [(10, True), (10, False)]
 
 
+@pytest.mark.parametrize(
+    "chosen", [{"order_by": "path DESC"}, {"diversify": 0.5}, {"diversify": 0.5, "order_by": "width, path"}]
+)
+def test_pages_of_the_best_fit_together(client, some_id, chosen):
+    asked = {"like": [{"image_id": some_id}], **chosen}
+    whole = client.post("/api/search", json={**asked, "k": 25}).json()
+    pages = [
+        client.post("/api/search", json={**asked, "k": 10, "offset": offset, "reach": 25}).json()
+        for offset in (0, 10, 20)
+    ]
+    assert [hit for page in pages for hit in page["hits"]] == whole["hits"]
+    assert [page["more"] for page in pages] == [True, True, False]
+    assert [page["reached"] for page in pages] == [25] * 3
+    assert {hit["rank"] for hit in whole["hits"]} == set(range(1, 26))
+    beyond = client.post("/api/search", json={**asked, "k": 10, "reach": 200}).json()
+    assert beyond["reached"] == 68
+
+
+def test_ordered_hits_beyond_the_first_page_need_a_reach(client, some_id):
+    asked = {"like": [{"image_id": some_id}], "order_by": "path", "k": 5, "offset": 5}
+    refused = client.post("/api/search", json=asked)
+    assert (refused.status_code, refused.json()["kind"]) == (422, "BadRequest")
+    assert "say in `reach` how many" in refused.json()["error"]
+    rows = client.post("/api/search", json={**asked, "like": []}).json()  # are ordered all
+    assert [hit["rank"] for hit in rows["hits"]] == [6, 7, 8, 9, 10]
+    assert rows["reached"] == 69
+
+
+def test_hit_is_explained_as_one_of_the_best(client, some_id):
+    asked = {"like": [{"image_id": some_id}], "diversify": 0.5, "reach": 40}
+    for hit in client.post("/api/search", json={**asked, "k": 3, "offset": 30}).json()["hits"]:
+        why = client.post("/api/explain", json={**asked, "hit": hit["image_id"]}).json()
+        assert (why["rank"], why["score"], why["parts"]) == (hit["rank"], hit["score"], hit["parts"])
+
+
 def test_without_a_query_rows_come_in_order(client):
     found = client.post("/api/search", json={"k": 4, "where": "source = 'scans'", "order_by": "path DESC"}).json()
     assert [hit["path"] for hit in found["hits"]] == ["wide.png", "copy_007.jpg", "copy_006.jpg", "copy_005.jpg"]

@@ -58,6 +58,7 @@ class SearchAnswer(BaseModel):
     no_good_match: bool
     features: list[str]
     offset: int
+    reached: int = Field(description="Hits that pages are cut from: as many as `reach`, or all; without a query rows.")
     more: bool = Field(description="Whether the next page has hits, too.")
     hits: list[HitFound]
     uploads: list[UploadKept]

@@ -58,11 +58,21 @@ class Asked(_Strict):
     fuse: Name = "score"
     max_false_match_rate: _Finite | None = None
     where: Sql | None = None
-    order_by: Sql | None = Field(default=None, description="Of the hits of this answer; equal ones by rank.")
+    order_by: Sql | None = Field(
+        default=None, description="The best hits in another order, see `reach`; without a query all rows."
+    )
     distinct: Name | None = None
     diversify: _Finite = 0.0
     exact: bool = False
     within: Within | None = None
+    reach: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_HITS,
+        description="How many of the best hits are ordered, or chosen to differ, as a whole: pages are cut from them, "
+        "and fit together where each is asked for with the same. Needed for a page of ordered hits beyond the first. "
+        "Default: offset + k.",
+    )
 
     @model_validator(mode="after")
     def _is_in_reach(self) -> Asked:

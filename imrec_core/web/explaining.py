@@ -65,7 +65,7 @@ def _hit(serving: Serving, asked: Explained, sent: Sequence[Kept]) -> dict[str, 
     """The hit as the search gives it, as far down as was looked."""
     if not asked.like and not asked.unlike:
         return None
-    said = asked.model_dump(exclude={"hit", "offset"}) | {"k": min(asked.offset + asked.k, MOST_HITS)}
+    said = asked.model_dump(exclude={"hit", "offset"}) | {"k": asked.reach or min(asked.offset + asked.k, MOST_HITS)}
     search = Asked.model_validate(said)
     return next((hit for hit in found(serving, search, sent)["hits"] if hit["image_id"] == asked.hit), None)
 

@@ -151,7 +151,11 @@ def _told(kept: Kept) -> dict[str, Any]:
 def _searched(
     serving: Serving, asked: Asked, likes: list[tuple[Asking, float]], unlikes: list[tuple[Asking, float]]
 ) -> dict[str, Any]:
-    wanted = asked.offset + asked.k
+    end = asked.offset + asked.k
+    if asked.order_by is not None and asked.offset and asked.reach is None:
+        words = "order_by orders a number of the best hits: say in `reach` how many, with each page the same"
+        raise Refused(422, "BadRequest", words)
+    wanted = asked.reach or end
     among = serving.layouts.inside(asked.within)
     for _ in range(_TRIES):
         generation = serving.generation
@@ -172,8 +176,8 @@ def _searched(
         )
         if hits.generation == generation.id:
             break
-    # Ordered they are not in the order of their ranks, by which pages are cut.
-    shown = [hit for hit in hits if asked.offset < hit.rank <= wanted]
+    shown = hits[asked.offset : end]
+    can_be_more = asked.reach is None and end < (MOST_DIVERSE if asked.diversify else MOST_REACH)
     rows = generation.rows_of([hit.image_id for hit in shown])
     return {
         "generation": generation.id,
@@ -181,7 +185,8 @@ def _searched(
         "cut": hits.cut,
         "no_good_match": not hits and hits.cut > 0,
         "features": list(hits.features),
-        "more": hits.more and wanted < (MOST_DIVERSE if asked.diversify else MOST_REACH),
+        "reached": len(hits),
+        "more": len(hits) > end or (hits.more and can_be_more),
         "hits": _hits(generation, rows, shown),
     }
 
@@ -205,6 +210,7 @@ def _browsed(serving: Serving, asked: Asked) -> dict[str, Any]:
         "cut": 0,
         "no_good_match": False,
         "features": [],
+        "reached": len(rows),
         "more": len(rows) > end and end < MOST_REACH,
         "hits": _hits(generation, rows[asked.offset : end], None, asked.offset),
     }

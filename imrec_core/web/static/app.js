@@ -3,7 +3,7 @@
  *
  * A view is a module with `mount(root, params)`, which fills the element `root` from the parameters of the address, and
  * `unmount()`, which ends what it started. With `update(params)` it also follows addresses of its own; without, it is
- * mounted anew. Exported `keys`, [keys, meaning] pairs, stand in the help.
+ * mounted anew. Exported `keys`, [keys, meaning] pairs, and `notes`, sentences, stand in the help.
  */
 
 import { features } from "./api.js";
@@ -63,7 +63,7 @@ function follow(event) {
 function keyed(event) {
   if (event.key !== "?" || isTyping(event.target) || document.querySelector("dialog[open]")) return;
   event.preventDefault();
-  showHelp(shown.view?.keys);
+  showHelp(shown.view ?? {});
 }
 
 async function sayLake() {
@@ -75,7 +75,7 @@ async function sayLake() {
 document.addEventListener("click", follow);
 document.addEventListener("keydown", keyed);
 document.addEventListener("imrec:generation", sayLake);
-document.getElementById("help").addEventListener("click", () => showHelp(shown.view?.keys));
+document.getElementById("help").addEventListener("click", () => showHelp(shown.view ?? {}));
 onNavigate(show);
 show(location);
 sayLake().catch((error) => toast(error.message));

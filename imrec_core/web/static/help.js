@@ -1,4 +1,4 @@
-/** The dialog that says what the keys do. */
+/** The dialog that says what the keys do, and what else is worth knowing. */
 
 import { dialog, element } from "./dom.js";
 
@@ -7,8 +7,8 @@ const EVERYWHERE = [
   ["Esc", "Close what is open"],
 ];
 
-/** Show it, with the keys of the view that is open: [keys separated by spaces, what they do] pairs. */
-export function showHelp(keys = []) {
+/** Show it, with the `keys` of the view that is open, [keys separated by spaces, what they do], and its `notes`. */
+export function showHelp({ keys = [], notes = [] } = {}) {
   const rows = [...keys, ...EVERYWHERE].map(([pressed, meaning]) =>
     element(
       "div",
@@ -17,5 +17,11 @@ export function showHelp(keys = []) {
       element("dd", {}, meaning),
     ),
   );
-  dialog("Help", { class: "help" }, element("h2", {}, "Keys"), element("dl", { class: "keys" }, ...rows));
+  dialog(
+    "Help",
+    { class: "help" },
+    element("h2", {}, "Keys"),
+    element("dl", { class: "keys" }, ...rows),
+    ...notes.map((words) => element("p", {}, words)),
+  );
 }

@@ -7,7 +7,7 @@ import { makeFilter, makeOptions } from "./filter.js";
 import { makeGrid } from "./grid.js";
 import { nothing, problem } from "./messages.js";
 import { setAddress } from "./router.js";
-import { addressOf, currentSearch, keepSearch, searchOf } from "./state.js";
+import { addressOf, currentSearch, isOfBest, keepSearch, REACH, searchOf } from "./state.js";
 import { added, makeTray, makeWords, takeFiles } from "./tray.js";
 import { ask, fileEntry, filesOf, keepNames, tooMuch, withoutBadFiles } from "./uploads.js";
 import { makeWeights } from "./weights.js";
@@ -26,6 +26,11 @@ export const keys = [
 ];
 
 let view = null; // all that belongs to the view while it is mounted
+
+export const notes = [
+  `With a query, “Order by” and “Differ from one another” take the ${REACH} best hits as a whole, and show no others.`,
+  "Without one, “Order by” orders all pictures.",
+];
 
 export async function mount(root, params) {
   const mine = (view = { controller: new AbortController(), answer: null, detail: null, stop: [] });
@@ -167,14 +172,23 @@ function answered(answer) {
 
 function summarise() {
   const { answer, grid, said } = view;
-  const one = answer.features.length ? "hit" : "picture";
-  const size = grid.hits.size;
-  const count = `${size.toLocaleString("en")}${answer.more ? "+" : ""} ${size === 1 ? one : `${one}s`}`;
+  const count = told(answer, currentSearch(), grid.hits.size);
   const cut = answer.cut ? `, ${answer.cut.toLocaleString("en")} too far` : "";
   const took = `${Math.max(1, Math.round(answer.seconds * 1000))} ms`;
   const how = element("span", { class: "soft small plan", title: answer.plan }, took);
   fill(said, element("strong", {}, count + cut), " ", how);
   announce(answer.no_good_match ? "No good match" : count + cut);
+}
+
+/** How many pictures there are, as far as it is known; of the best as a whole, what was done with them. */
+function told({ features, reached, more }, search, size) {
+  if (!isOfBest(search)) {
+    const one = features.length ? "hit" : "picture";
+    return `${size.toLocaleString("en")}${more ? "+" : ""} ${size === 1 ? one : `${one}s`}`;
+  }
+  const best = reached < REACH ? counted(reached, "hit") : `The ${REACH} best hits`;
+  const differing = search.diversify ? ", chosen to differ" : "";
+  return best + differing + (search.order_by ? `, ordered by ${search.order_by}` : "");
 }
 
 async function failed(error, search) {

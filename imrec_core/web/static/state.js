@@ -98,6 +98,14 @@ function readNumber(text) {
   return Number.isFinite(number) ? number : null;
 }
 
+/** How many of the best hits are ordered, or chosen to differ from one another; pages are cut from them. */
+export const REACH = 200;
+
+/** Whether a search is for so many of the best as a whole. */
+export function isOfBest({ like, unlike, order_by, diversify }) {
+  return like.length + unlike.length > 0 && Boolean(order_by || diversify);
+}
+
 /** What the server is asked for: the search without what only the page knows. */
 export function requestOf(search, more = {}) {
   const { like, unlike, by, pool, fuse, diversify, max_false_match_rate, within } = search;
@@ -111,6 +119,6 @@ export function requestOf(search, more = {}) {
   const [where, order_by, distinct] = [search.where, search.order_by, search.distinct].map((words) => words || null);
   return {
     like: plain(like), unlike: plain(unlike), by, pool, fuse, diversify, max_false_match_rate, within,
-    where, order_by, distinct, ...more,
+    where, order_by, distinct, reach: isOfBest(search) ? REACH : null, ...more,
   };
 }

@@ -121,7 +121,11 @@ class Lake:
 
     def thumbnail_path(self, content_hash: str, side: int) -> Path:
         """A small picture of some content, on this machine; `side` pixels at most."""
-        return self._local("cache") / "thumbnails" / content_hash[:2] / f"{content_hash}-{side}.jpg"
+        return self.thumbnail_folder(content_hash[:2]) / f"{content_hash}-{side}.jpg"
+
+    def thumbnail_folder(self, digits: str) -> Path:
+        """Where the small pictures of contents are whose hash begins with two digits."""
+        return self._local("cache") / "thumbnails" / digits
 
     @property
     def decisions_path(self) -> AnyPath:

@@ -34,6 +34,8 @@ EXTENSIONS = (
 
 MAX_TRUE_PAIRS = 10_000
 
+LEAST_THUMBNAIL_MB = 100  # of which each of 256 folders has room for two large ones at least
+
 PRECISIONS = ("auto", "bf16", "fp32")
 
 _NAME = re.compile(r"\w+([.-]\w+)*")  # safe in file names, SQL strings and Dagster's partition ranges
@@ -94,6 +96,8 @@ class Settings:
         precision: Arithmetic of the networks: `bf16`, `fp32`, or `auto` for the fastest of this machine.
         extensions: Files to take, without the dot, letter case ignored; `*` takes every file.
         hidden: Whether folders whose name begins with a dot are scanned too.
+        thumbnail_mb: Millions of bytes that thumbnails of the page may take: those looked at last are kept. At
+            least 100, or 0 for none.
         nightly_scan, nightly_reindex: Cron schedules of the scan for changes, and of the new generation after it.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
         models: Networks of your own, by name; `imrec_core.models.own_model` says what a table holds.
@@ -112,6 +116,7 @@ class Settings:
     precision: str = "auto"
     extensions: tuple[str, ...] = EXTENSIONS
     hidden: bool = False
+    thumbnail_mb: int = 2000
     nightly_scan: str = "0 1 * * *"
     nightly_reindex: str = "0 3 * * *"
     columns: tuple[str, ...] = ()
@@ -129,6 +134,11 @@ class Settings:
         if not 0 <= self.true_pairs <= MAX_TRUE_PAIRS:
             found = self.true_pairs
             raise BadSettings(f"lake.toml: true_pairs is {found}; it must be from 0 to {MAX_TRUE_PAIRS}")
+        if self.thumbnail_mb and self.thumbnail_mb < LEAST_THUMBNAIL_MB:
+            found = self.thumbnail_mb
+            raise BadSettings(
+                f"lake.toml: thumbnail_mb is {found}; it must be {LEAST_THUMBNAIL_MB} or more, or 0 for none"
+            )
         for name in ("nightly_scan", "nightly_reindex"):
             if not is_cron(getattr(self, name)):
                 raise BadSettings(

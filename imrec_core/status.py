@@ -12,6 +12,7 @@ from imrec_core.generation import open_generation
 from imrec_core.index import is_up_to_date, plan_generation
 from imrec_core.lake import Lake, source_of
 from imrec_core.storage import exists
+from imrec_core.thumbnails import kept_mb
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class LakeStatus:
         unread_shards: Shards whose images were not read since they changed.
         generation: Id, images, features and time of the generation in use; None where there is none.
         up_to_date: Whether that generation holds all that is in the lake.
+        thumbnail_mb: Millions of bytes that thumbnails take on this machine, about (`kept`), and may take (`most`).
     """
 
     root: str
@@ -44,6 +46,7 @@ class LakeStatus:
     features: tuple[FeatureStatus, ...]
     generation: dict[str, Any] | None
     up_to_date: bool
+    thumbnail_mb: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data; what `imrec status --json` prints."""
@@ -67,6 +70,8 @@ class LakeStatus:
         else:
             made = f"{self.generation['rows']} images, made {self.generation['created']}"
             lines.append(f"generation {self.generation['id']}: {made}")
+        if self.thumbnail_mb["kept"]:
+            lines.append("thumbnails: about {kept} MB of {most} at most".format_map(self.thumbnail_mb))
         lines.append(self._next_step())
         return "\n".join(lines)
 
@@ -112,6 +117,7 @@ def lake_status(lake: Lake) -> LakeStatus:
         tuple(features),
         _generation(lake),
         _is_up_to_date(lake),
+        {"kept": kept_mb(lake), "most": settings.thumbnail_mb},
     )
 
 

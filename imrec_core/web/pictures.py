@@ -16,7 +16,7 @@ from starlette.responses import Response
 from imrec_core.decode import WELL_KNOWN, decode
 from imrec_core.errors import ImageError
 from imrec_core.storage import fingerprint
-from imrec_core.thumbnails import SIDES, contents, encoded, kept_thumbnail, thumbnail
+from imrec_core.thumbnails import SIDES, contents, encoded, thumbnail
 from imrec_core.web.files import facts_of, place_of
 from imrec_core.web.guard import PICTURE_POLICY
 from imrec_core.web.replies import Refused
@@ -81,7 +81,7 @@ def _thumb(request: Request, serving: Serving, image_id: str, size: int) -> Resp
         if _is_known(request, tag):
             return _picture(tag)
         max_pixels = serving.lake.settings().max_pixels
-        return _picture(tag, kept_thumbnail(serving.lake, path, content, size, max_pixels=max_pixels))
+        return _picture(tag, serving.thumbnails.of(path, content, size, max_pixels=max_pixels))
     except ImageError as error:
         raise _missing(error) from error
 

@@ -16,6 +16,7 @@ from imrec_core.generation import Generation
 from imrec_core.lake import Lake
 from imrec_core.search import Recommender
 from imrec_core.stages import noting
+from imrec_core.thumbnails import Thumbnails
 from imrec_core.web.answers import Error
 from imrec_core.web.finding import Finding
 from imrec_core.web.gate import Gate
@@ -57,6 +58,7 @@ class Serving:
         self.lake, self.limits = lake, limits
         self.recommender = Recommender(lake)
         self.uploads = Uploads(limits)
+        self.thumbnails = Thumbnails(lake)
         self.finding = Finding(lake)
         self.layouts = Layouts(lake)
         self._searches = Gate("search", limits.at_work, limits.searches_waiting)

@@ -9,7 +9,7 @@ from imrec_core import Lake
 from imrec_core.decode import MAX_PIXELS, decode
 from imrec_core.index import build_generation
 from imrec_core.storage import fingerprint
-from imrec_core.thumbnails import kept_thumbnail
+from imrec_core.thumbnails import Thumbnails
 from tests import toy
 from tests.benchmarks.large import SHARD_SIZE, large_vectors
 from tests.benchmarks.rows import Row
@@ -82,7 +82,7 @@ def _there(lake: Lake, file: Path, photo: Path) -> tuple[str, int, int, int, int
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(data)
     content_hash = hashlib.blake2b(data, digest_size=16).hexdigest()
-    kept_thumbnail(lake, file, content_hash, _SIDE, max_pixels=MAX_PIXELS)
+    Thumbnails(lake).of(file, content_hash, _SIDE, max_pixels=MAX_PIXELS)
     byte_size, mtime_ns = fingerprint(file)
     picture = decode(data)
     return content_hash, byte_size, mtime_ns, picture.width, picture.height

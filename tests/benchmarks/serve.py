@@ -22,13 +22,15 @@ from imrec_core.index import build_generation
 from imrec_core.lake import Lake
 from imrec_core.queries import ImageId
 from imrec_core.search import Recommender
+from imrec_core.settings import Settings
+from imrec_core.thumbnails import SIDES, thumbnail
 from tests import toy
 from tests.benchmarks.large import SHARD_SIZE, large_vectors
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
 
 _ROWS = 100_000
-_ASKED, _UPLOADS, _PAGES = 200, 12, 10
+_ASKED, _UPLOADS, _PAGES, _SMALL = 200, 12, 10, 200
 _USERS, _EACH = 50, 20
 _K = 60
 _BY = {"efficientnet_lite0": 1.0, "hsv_histogram": 0.5, "phash": 0.3}
@@ -59,6 +61,7 @@ def measure(work: Testbed) -> list[Row]:
         Row("the recommender, as many threads", direct, "searches/s", "three features"),
         Row("users, of the recommender", served / direct, "×", at_least=0.7),
         Row("60 thumbnails, already cached", _thumbnails(work), "ms", "by six connections", at_most=300),
+        *(Row(f"a thumbnail of {side} pixels", kb, "kB", f"of {_SMALL} photos") for side, kb in _sizes(work).items()),
     ]
 
 
@@ -145,6 +148,13 @@ def _large_photos(work: Testbed, count: int) -> list[bytes]:
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
         made.append(file.getvalue() + str(i).encode())
     return made
+
+
+def _sizes(work: Testbed) -> dict[int, float]:
+    """Mean size of thumbnails by their longer side; photos that are smaller stay as they are."""
+    photos = [path.read_bytes() for path in work.sample(_SMALL)]
+    most = Settings().max_pixels
+    return {side: float(np.mean([len(thumbnail(p, side, max_pixels=most)) for p in photos])) / 1000 for side in SIDES}
 
 
 def _thumbnails(work: Testbed) -> float:

@@ -11,10 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from docs.gallery import PROGRAM, ROOT, run
 from imrec_core.catalog import image_id
 from imrec_core.lake import Lake
 from tests.browser import PHONE, Browser, chromium, screenshot, until
+from tests.page import at_rest, draw_line
 from tests.serving import serving
 
 FOLDER = ROOT / "docs/page"
@@ -59,17 +62,12 @@ def phone(browser: Browser, url: str, photos: Path) -> Any:
 def layout(browser: Browser, url: str, photos: Path) -> Any:
     """The map in the dark, with a line drawn around some of it."""
     page = browser.open(f"{url}/map", size=_WINDOW, color_scheme="dark")
-    page.wait_for_selector("#map-stage[data-state=rest]")
+    at_rest(page)
     boxes = [node.bounding_box() for node in page.locator(".pinned").all()]
     middles = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes if box]
     x, y = min(middles, key=lambda at: at[0] + at[1])  # the upper left
     page.click("#lasso")
-    corners = [(x + 95 * cos(a / 8 * pi), y + 75 * sin(a / 8 * pi)) for a in range(17)]
-    page.mouse.move(*corners[0])
-    page.mouse.down()
-    for corner in corners[1:]:
-        page.mouse.move(*corner)
-    page.mouse.up()
+    draw_line(page, np.array([(x + 95 * cos(a / 8 * pi), y + 75 * sin(a / 8 * pi)) for a in range(16)]))
     until(page, "[...document.querySelectorAll('.strip img')].slice(0, 20).every((one) => one.naturalWidth)", 60)
     page.mouse.move(0, 0)
     return page

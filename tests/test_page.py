@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 
 from tests import toy
 from tests.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.page import give, names, said_in_address, searched, tray
 from tests.pictures import encode
 from tests.serving import serving
 
@@ -51,36 +51,6 @@ def opened(browser: Any, address: str, **options: Any) -> Any:
     page = browser.open(address, **options)
     page.wait_for_selector("a.tile")
     return page
-
-
-def names(page: Any, count: int = 30) -> list[str]:
-    """Of the first pictures in the grid, in their order; more may be on their way."""
-    return page.eval_on_selector_all("a.tile", "tiles => tiles.map((tile) => tile.title)")[:count]
-
-
-def searched(page: Any, act: Callable[[], object]) -> list[str]:
-    """What the grid shows once the answer to what `act` does has come."""
-
-    def is_first(response: Any) -> bool:  # not of hits that are loaded while scrolling
-        sent = response.request.post_data_buffer  # none known where files are sent
-        return response.url.endswith("/api/search") and (sent is None or b'"offset":0' in sent)
-
-    with page.expect_response(is_first):
-        act()
-    page.wait_for_selector(".results:not([aria-busy])")
-    return names(page)
-
-
-def tray(page: Any, side: str) -> list[str]:
-    return page.locator(f"#tray-{side} .name").all_inner_texts()
-
-
-def said_in_address(page: Any) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(page.url).query)
-
-
-def give(page: Any, *files: Path) -> list[str]:
-    return searched(page, lambda: page.set_input_files("#chooser", files))
 
 
 # -- what is asked ------------------------------------------------------------------------------------------

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +13,10 @@ import pytest
 from PIL import Image
 
 from imrec_core import Lake
-from imrec_core.explore.maps import SCHEMA, Cluster, Map, save_map
+from imrec_core.explore.maps import SCHEMA, Cluster, Map, open_map, save_map
 from imrec_core.generation import open_generation
 from tests.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.page import at_rest, chosen, draw_line, ids_shown, in_window, liked, pictures
 from tests.serving import Served, serving, web_lake
 
 GROUPS = 3  # of points, in a row, each 2 wide and high, 10 apart
@@ -76,61 +75,25 @@ def opened(browser: Any, served: Served, address: str = "/map", **options: Any) 
     return page
 
 
-def at_rest(page: Any) -> None:
-    """Wait until the map has stood still for a moment and shows its pictures."""
-    page.wait_for_selector("#map-stage[data-state=rest]")
+def on_screen(page: Any, served: Served, xy: np.ndarray) -> np.ndarray:
+    """Where places of the plane are in the window."""
+    return in_window(page, open_map(served.lake, "look").clusters, xy)
 
 
-def on_screen(page: Any, xy: np.ndarray) -> np.ndarray:
-    """Where places of the plane are in the window, as the map says by the pictures of its clusters."""
-    shown = sorted(middle for _, *middle in pictures(page))
-    assert len(shown) == GROUPS, "the whole map is to be seen, with a picture for each cluster"
-    scale = (shown[-1][0] - shown[0][0]) / (10 * (GROUPS - 1))
-    count = int(page.evaluate("document.querySelector('#map-stage').ariaLabel.match(/\\d+/)[0]"))
-    first = np.median(places(count)[clusters(count) == 0], axis=0)
-    return np.array(shown[0]) + (xy - first) * scale * [1, -1]
-
-
-def pictures(page: Any) -> list[tuple[str, float, float]]:
-    """Image and middle of every picture on the map, in the window."""
-    return page.eval_on_selector_all(
-        ".pinned",
-        """all => all.map((one) => {
-            const box = one.getBoundingClientRect();
-            const image = one.querySelector("img").getAttribute("src").slice(7, 23);
-            return [image, box.x + box.width / 2, box.y + box.height / 2];
-        })""",
-    )
-
-
-def draw(page: Any, corners: np.ndarray, *, with_tool: bool = True) -> None:
+def draw(page: Any, served: Served, corners: np.ndarray, *, with_tool: bool = True) -> None:
     """A line around a polygon of the plane, by the lasso or with Shift."""
+    path = on_screen(page, served, corners)
     if with_tool:
         page.click("#lasso")
-    path = [*on_screen(page, corners), on_screen(page, corners)[0]]
-    if not with_tool:
-        page.keyboard.down("Shift")
-    page.mouse.move(*path[0])
-    page.mouse.down()
-    for corner in path[1:]:
-        page.mouse.move(*corner, steps=6)
-    page.mouse.up()
-    if not with_tool:
-        page.keyboard.up("Shift")
-
-
-def chosen(page: Any) -> int:
-    return int(re.sub(r"\D", "", page.inner_text("#chosen")))
+        return draw_line(page, path)
+    page.keyboard.down("Shift")
+    draw_line(page, path)
+    page.keyboard.up("Shift")
 
 
 def strip(page: Any) -> set[str]:
     """The images that are shown as chosen."""
-    sources = page.eval_on_selector_all(".strip img", "all => all.map((one) => one.getAttribute('src'))")
-    return {re.search(r"/thumb/(\w+)", source)[1] for source in sources}  # type: ignore[index]
-
-
-def liked(page: Any) -> list[str]:
-    return [entry.removeprefix("image:") for entry in parse_qs(urlsplit(page.url).query).get("like", [])]
+    return set(ids_shown(page, ".strip img"))
 
 
 # Around the foot of the first group, and higher around its first column alone.
@@ -145,8 +108,7 @@ def inside_line(count: int) -> np.ndarray:
 @pytest.mark.parametrize("with_tool", [True, False])
 def test_lasso_chooses_exactly_the_points_inside(browser, served, ids, with_tool):
     page = opened(browser, served)
-    draw(page, LINE, with_tool=with_tool)
-    page.wait_for_selector("#chosen")
+    draw(page, served, LINE, with_tool=with_tool)
     expected = inside_line(len(ids))
     assert len(expected) == 11
     assert strip(page) == {ids[row] for row in expected}
@@ -155,7 +117,7 @@ def test_lasso_chooses_exactly_the_points_inside(browser, served, ids, with_tool
 
 def test_chosen_pictures_become_likes(browser, served, ids):
     page = opened(browser, served)
-    draw(page, LINE)
+    draw(page, served, LINE)
     page.click("#like-chosen")
     page.wait_for_url("**/?like=*")
     among = {ids[row] for row in inside_line(len(ids))}
@@ -167,15 +129,14 @@ def test_chosen_pictures_become_likes(browser, served, ids):
 
 def test_search_stays_inside_the_line_and_its_address_says_so(browser, served, ids):
     page = opened(browser, served)
-    draw(page, LINE)
+    draw(page, served, LINE)
     page.click("#search-within")
     page.wait_for_url("**/?*polygon=*")
     expected = {ids[row] for row in inside_line(len(ids))}
     until(page, f"document.querySelectorAll('a.tile').length === {len(expected)}")
     again = browser.open(page.url)
     again.wait_for_selector("a.tile")
-    shown = again.eval_on_selector_all("a.tile img", "all => all.map((one) => one.getAttribute('src'))")
-    assert {re.search(r"/thumb/(\w+)", source)[1] for source in shown} == expected  # type: ignore[index]
+    assert set(ids_shown(again, "a.tile img")) == expected
 
 
 def test_cluster_is_chosen_from_the_list_by_keyboard(browser, served, ids):
@@ -212,7 +173,7 @@ def test_pictures_are_shown_when_near_and_clusters_when_far(browser, served, ids
     assert {image for image, *_ in pictures(page)} == {ids[c] for c in range(GROUPS)}
     sizes = [int(text) for text in page.locator(".pinned .size").all_inner_texts()]
     assert sorted(sizes) == sorted(np.bincount(clusters(len(ids)) + 1)[1:])
-    x, y = on_screen(page, np.array([1.0, 0.0]))  # at the foot of the first group
+    x, y = on_screen(page, served, np.array([1.0, 0.0]))  # at the foot of the first group
     page.mouse.move(x, y)
     for _ in range(12):
         page.mouse.wheel(0, -200)
@@ -251,13 +212,12 @@ def test_colours_are_explained_and_choose(browser, served, ids):
 
 def test_points_are_drawn_in_their_colours_and_those_not_chosen_fade(browser, served, ids):
     page = opened(browser, served)
-    alone = on_screen(page, places(len(ids))[-1])
+    alone = on_screen(page, served, places(len(ids))[-1])
     page.mouse.move(1, 1)
     assert_drawn(page, alone, (158, 160, 168))  # grey, a little of the white paper through it
     page.select_option("#by", "source")
     assert_drawn(page, alone, (234, 174, 40))
-    draw(page, LINE)
-    page.wait_for_selector("#chosen")
+    draw(page, served, LINE)
     assert_drawn(page, alone, (252, 241, 219))
     page.click("#clear-chosen")
     assert_drawn(page, alone, (234, 174, 40))
@@ -277,7 +237,7 @@ def test_hover_names_the_picture_and_a_click_opens_it(browser, served, ids):
     page = opened(browser, served)
     row = len(ids) - 1  # stands alone
     paths = open_generation(served.lake).columns("path")["path"].to_pylist()
-    page.mouse.move(*on_screen(page, places(len(ids))[row]))
+    page.mouse.move(*on_screen(page, served, places(len(ids))[row]))
     page.wait_for_selector(f".hover-card div:has-text('{Path(paths[row]).name}')")
     assert ids[row] in (page.get_attribute(".hover-card img", "src") or "")
     page.mouse.down()

@@ -1,0 +1,101 @@
+"""What a person does on the page and reads from it, for tests in Chromium: the grid, the tray, the map."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+
+from imrec_core.explore.maps import Cluster
+
+# -- search -------------------------------------------------------------------------------------------------
+
+
+def names(page: Any, count: int = 30) -> list[str]:
+    """Of the first pictures in the grid, in their order; more may be on their way."""
+    return page.eval_on_selector_all("a.tile", "tiles => tiles.map((tile) => tile.title)")[:count]
+
+
+def searched(page: Any, act: Callable[[], object]) -> list[str]:
+    """What the grid shows once the answer to what `act` does has come."""
+
+    def is_first(response: Any) -> bool:  # not of hits that are loaded while scrolling
+        sent = response.request.post_data_buffer  # none known where files are sent
+        return response.url.endswith("/api/search") and (sent is None or b'"offset":0' in sent)
+
+    with page.expect_response(is_first):
+        act()
+    page.wait_for_selector(".results:not([aria-busy])")
+    return names(page)
+
+
+def give(page: Any, *files: Path) -> list[str]:
+    return searched(page, lambda: page.set_input_files("#chooser", files))
+
+
+def tray(page: Any, side: str) -> list[str]:
+    return page.locator(f"#tray-{side} .name").all_inner_texts()
+
+
+def said_in_address(page: Any) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def ids_shown(page: Any, pictures: str) -> list[str]:
+    """The images whose thumbnails are shown, in their order: `a.tile img`."""
+    sources = page.eval_on_selector_all(pictures, "all => all.map((one) => one.getAttribute('src'))")
+    return [re.search(r"/thumb/(\w+)", source)[1] for source in sources]  # type: ignore[index]
+
+
+# -- the map ------------------------------------------------------------------------------------------------
+
+
+def at_rest(page: Any) -> None:
+    """Wait until the map has stood still for a moment and shows its pictures."""
+    page.wait_for_selector("#map-stage[data-state=rest]")
+
+
+def pictures(page: Any) -> list[tuple[str, float, float]]:
+    """Image and middle of every picture on the map, in the window."""
+    return page.eval_on_selector_all(
+        ".pinned",
+        """all => all.map((one) => {
+            const box = one.getBoundingClientRect();
+            const image = one.querySelector("img").getAttribute("src").slice(7, 23);
+            return [image, box.x + box.width / 2, box.y + box.height / 2];
+        })""",
+    )
+
+
+def in_window(page: Any, clusters: Iterable[Cluster], xy: np.ndarray) -> np.ndarray:
+    """Where places of the plane `(n, 2)` are in the window, as the pictures of the clusters say."""
+    known = {cluster.image_id: (cluster.x, cluster.y) for cluster in clusters}
+    shown = [(*known[image], *middle) for image, *middle in pictures(page) if image in known]
+    assert len(shown) > 1, "the whole map is to be seen, with pictures of its clusters"
+    plane, window = np.array(shown)[:, :2], np.array(shown)[:, 2:] * [1, -1]  # upwards, as the plane
+    apart = plane - plane.mean(axis=0)
+    scale = (apart * (window - window.mean(axis=0))).sum() / (apart**2).sum()
+    return (window.mean(axis=0) + (xy - plane.mean(axis=0)) * scale) * [1, -1]
+
+
+def draw_line(page: Any, corners: np.ndarray) -> None:
+    """Drag around a polygon whose corners `(n, 2)` are in the window."""
+    page.mouse.move(*corners[0])
+    page.mouse.down()
+    for corner in [*corners[1:], corners[0]]:
+        page.mouse.move(*corner, steps=6)
+    page.mouse.up()
+    page.wait_for_selector("#chosen")
+
+
+def chosen(page: Any) -> int:
+    return int(re.sub(r"\D", "", page.inner_text("#chosen")))
+
+
+def liked(page: Any) -> list[str]:
+    """The images that the address likes."""
+    return [entry.removeprefix("image:") for entry in said_in_address(page).get("like", [])]

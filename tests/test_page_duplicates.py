@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from imrec_core import catalog
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.duplicates.decisions import Decisions, load_decisions
+from imrec_core.duplicates.move_plan import MovePlan
 from imrec_core.index import build_generation
 from tests import toy
 from tests.browser import PHONE, accessibility_faults, has_sideways_scroll, until
@@ -100,6 +102,29 @@ def test_keep_is_written_and_undone_by_its_own_button(browser, served, found):
     second.locator("text=Always keep").click()
     assert decided(served, lambda d: not d.keep, page).keep == frozenset()
     assert second.locator(".fate").inner_text() == "would be moved"
+
+
+ACTS: dict[str, list[tuple[bool, str]]] = {  # in the first group of different contents, or in one of the same bytes
+    "second kept": [(True, "[data-key='2']")],
+    "both kept": [(True, "[data-key='1']"), (True, "[data-key='2']")],
+    "kept no longer": [(True, "[data-key='2']"), (True, "[data-key='2']")],
+    "one of the same bytes kept": [(False, "[data-key='2']")],
+    "no duplicates": [(True, "text=Not duplicates")],
+    "kept and no duplicates": [(True, "[data-key='2']"), (True, "text=Not duplicates")],
+}
+
+
+@pytest.mark.parametrize("acts", ACTS.values(), ids=ACTS)
+def test_what_would_be_moved_is_at_once_what_the_plan_moves(browser, served, found, acts):
+    page = opened(browser, served)
+    for is_near, button in acts:
+        place = next(i for i, group in enumerate(found) if bool(group.pairs) is is_near)
+        with page.expect_response("**/api/decisions"):
+            page.locator(".group").nth(place).locator(button).click()
+    plan = MovePlan.of(find_duplicates(served.lake))
+    moved = {Path(move.file.path).name for move in plan.moves}
+    assert set(page.locator(".copy:not(.stays) .name").all_inner_texts()) == moved
+    assert page.locator(".fate:has-text('would be moved')").count() == len(moved)
 
 
 def test_undo_takes_back_one_decision_alone(browser, served, found):

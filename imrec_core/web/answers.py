@@ -153,7 +153,10 @@ class Health(BaseModel):
 
 
 class CopyInGroup(BaseModel):
-    """One file of a group; the first of a group is kept. `decided`: as its content is always to stay."""
+    """One file of a group; the first of a group is kept.
+
+    `rank`: its place by the rule alone, from 0. `decided`: a file of its content is always to stay.
+    """
 
     image_id: str
     source: str
@@ -164,6 +167,7 @@ class CopyInGroup(BaseModel):
     byte_size: int
     mtime_ns: int
     is_kept: bool
+    rank: int
     decided: bool
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -92,7 +92,7 @@ def _page(serving: Serving, cursor: str | None, limit: int, tier: str, keep: str
         "state": "ready",
         "progress": "",
         "total": len(found),
-        "groups": [_group(group, decided) for group in groups],
+        "groups": _groups(replace(found, groups=groups), decided),
         "next": f"{generation.id}~{groups[-1].representative.image_id}" if first + limit < len(found) else None,
         "left_out": [_below(found, path) for path in found.left_out[:_MOST_LEFT_OUT]],
         **said,
@@ -120,12 +120,18 @@ def _shown_last(generation: Generation, cursor: str | None) -> tuple[str, str] |
     return place["source"], place["path"]
 
 
-def _group(group: Group, decided: Decisions) -> dict[str, Any]:
-    copies = [
-        {**asdict(copy), "path": copy.below, "decided": copy.content_hash in decided.keep} for copy in group.copies
-    ]
-    for copy in copies:
-        del copy["below"]
+def _groups(found: Duplicates, decided: Decisions) -> list[dict[str, Any]]:
+    by_rule = found.keeping(found.keep, Decisions())
+    ranks = {copy.image_id: rank for group in by_rule for rank, copy in enumerate(group.copies)}
+    return [_group(group, decided, ranks) for group in found]
+
+
+def _group(group: Group, decided: Decisions, ranks: dict[str, int]) -> dict[str, Any]:
+    copies = []
+    for copy in group.copies:
+        known = asdict(copy) | {"path": copy.below, "rank": ranks[copy.image_id]}
+        del known["below"]
+        copies.append(known | {"decided": copy.content_hash in decided.keep})
     return {"tier": group.tier, "copies": copies, "pairs": [asdict(pair) for pair in group.pairs]}
 
 

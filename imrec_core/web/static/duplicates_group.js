@@ -3,51 +3,132 @@
 import { thumbnail } from "./api.js";
 import { counted, element, fileName } from "./dom.js";
 
-const TIERS = { identical: "the same bytes", same_pixels: "the same pixels", near: "nearly the same", edited: "cropped, turned or mirrored" };
+const TIERS = {
+  identical: "the same bytes",
+  same_pixels: "the same pixels",
+  near: "nearly the same",
+  edited: "cropped, turned or mirrored",
+};
 
 /** The card of a group, the `number`-th; `decide(decision)` notes one, `compare(copies, at)` shows two files large. */
 export function groupCard(group, number, { decide, compare }) {
   const { copies, pairs, tier } = group;
   const heading = `Group ${number}: ${counted(copies.length, "file")}, ${TIERS[tier] ?? tier}`;
-  const items = copies.map((copy, place) => copyItem(copy, place, copies, { decide, compare }));
+  const kept = new Set(copies.filter((copy) => copy.decided).map((copy) => copy.content_hash));
+  const apart = new Set(); // pairs that are said to be no duplicates
+  const large = (at) => compare(
+    copies.map((copy) => ({ ...copy, is_kept: staying(group, kept, apart).has(copy) })),
+    at,
+  );
+  const act = (set, one, action, said) => decide({ ...toggled(set, one, action, show), ...said });
+  const items = copies.map((copy, place) => copyItem(
+    copy,
+    place,
+    copies,
+    { large, keep: (said) => act(kept, copy.content_hash, "keep", said) },
+  ));
+  const rows = pairs.map((pair, place) => pairRow(
+    pair,
+    place,
+    copies,
+    (said) => act(apart, pair, "not_duplicates", said),
+  ));
+  function show() {
+    const stays = staying(group, kept, apart);
+    copies.forEach((copy, place) => items[place].show(stays.has(copy), kept.has(copy.content_hash)));
+    pairs.forEach((pair, place) => rows[place].show(apart.has(pair)));
+  }
+  show();
   return element(
     "article",
     { class: copies.length > 2 ? "group card many" : "group card", tabindex: 0, "aria-label": heading },
-    element("h2", {}, element("span", { class: "soft" }, `${number}`), ` ${counted(copies.length, "file")} `, element("span", { class: "badge" }, TIERS[tier] ?? tier)),
+    element(
+      "h2",
+      {},
+      element("span", { class: "soft" }, `${number}`),
+      ` ${counted(copies.length, "file")} `,
+      element("span", { class: "badge" }, TIERS[tier] ?? tier),
+    ),
     element("ul", { class: "pictures" }, ...items),
-    pairList(pairs, copies, decide),
+    pairList(rows),
   );
 }
 
-function copyItem(copy, place, copies, { decide, compare }) {
+/**
+ * The files that stay: of contents that are always kept one each, else the first by the rule. Two contents that are no
+ * duplicates are two groups; how a larger group falls apart is known when the server is asked anew.
+ */
+function staying({ copies, pairs }, kept, apart) {
+  const contents = [...new Set(copies.map((copy) => copy.content_hash))];
+  const parts = pairs.length === 1 && apart.size ? contents.map((content) => [content]) : [contents];
+  const ranked = [...copies].sort((a, b) => a.rank - b.rank);
+  const first = (some) => ranked.find((copy) => some.includes(copy.content_hash));
+  const ofPart = (part) => {
+    const always = part.filter((content) => kept.has(content));
+    return always.length ? always.map((content) => first([content])) : [first(part)];
+  };
+  return new Set(parts.flatMap(ofPart));
+}
+
+/** The decision that puts one into a set, or takes it out again; `show` shows what is in it then. */
+function toggled(set, one, action, show) {
+  const [wanted, undo] = [!set.has(one), `undo_${action}`];
+  const shown = (is) => (set[is === wanted ? "add" : "delete"](one), show());
+  return { action: wanted ? action : undo, opposite: wanted ? undo : action, shown };
+}
+
+function copyItem(copy, place, copies, { large, keep }) {
   const image = element("img", { src: thumbnail(copy.image_id), alt: fileName(copy.path), loading: "lazy" });
   image.addEventListener("error", () => image.classList.add("missing"));
   const other = place === 0 ? 1 : 0;
-  const large = element("button", { type: "button", class: "picture", title: "Compare large", "aria-label": `Compare ${fileName(copy.path)} large`, onclick: () => compare(copies, [Math.min(place, other), Math.max(place, other)]) }, image);
+  const picture = element(
+    "button",
+    {
+      type: "button",
+      class: "picture",
+      title: "Compare large",
+      "aria-label": `Compare ${fileName(copy.path)} large`,
+      onclick: () => large([Math.min(place, other), Math.max(place, other)]),
+    },
+    image,
+  );
   const fate = element("span", { class: "fate" });
-  const keep = keepButton(copy, place, decide, (isDecided) => {
-    item.classList.toggle("stays", copy.is_kept || isDecided);
-    fate.textContent = isDecided ? "always stays" : copy.is_kept ? "stays" : "would be moved";
-  });
-  const item = element("li", { class: "copy" }, large, fate, element("strong", { class: "name", title: copy.path }, fileName(copy.path)), facts(copy, copies), keep);
-  keep.show();
+  const button = keepButton(copy, place, copies, keep);
+  const item = element(
+    "li",
+    { class: "copy" },
+    picture,
+    fate,
+    element("strong", { class: "name", title: copy.path }, fileName(copy.path)),
+    facts(copy, copies),
+    button,
+  );
+  item.show = (stays, isDecided) => {
+    item.classList.toggle("stays", stays);
+    fate.textContent = !stays ? "would be moved" : isDecided ? "always stays" : "stays";
+    button.setAttribute("aria-pressed", String(isDecided));
+  };
   return item;
 }
 
-/** Keeps all files of the same bytes, and takes that back. */
-function keepButton(copy, place, decide, onShow) {
-  let isDecided = copy.decided ?? false;
+/** Keeps a file of these bytes, and takes that back. */
+function keepButton(copy, place, copies, keep) {
   const name = fileName(copy.path);
-  const button = element("button", { type: "button", dataset: { key: place + 1 }, "aria-keyshortcuts": place < 9 ? String(place + 1) : undefined, onclick: act }, "Always keep");
-  button.show = () => {
-    button.setAttribute("aria-pressed", String(isDecided));
-    onShow(isDecided);
-  };
+  const isOneOf = copies.filter((other) => other.content_hash === copy.content_hash).length > 1;
+  const what = isOneOf ? `One file with the bytes of ${name}` : name;
+  const button = element(
+    "button",
+    {
+      type: "button",
+      dataset: { key: place + 1 },
+      "aria-keyshortcuts": place < 9 ? String(place + 1) : undefined,
+      onclick: act,
+    },
+    "Always keep",
+  );
   function act() {
-    const [action, opposite] = isDecided ? ["undo_keep", "keep"] : ["keep", "undo_keep"];
-    const wanted = !isDecided;
-    const words = wanted ? `${name} is always kept` : `${name} is kept by the rule alone`;
-    decide({ action, opposite, images: [copy.image_id], words, shown: (is) => ((isDecided = is ? wanted : !wanted), button.show()) });
+    const isDecided = button.getAttribute("aria-pressed") === "true";
+    keep({ images: [copy.image_id], words: `${what} is ${isDecided ? "kept by the rule alone" : "always kept"}` });
   }
   return button;
 }
@@ -57,14 +138,22 @@ function facts(copy, copies) {
   const differs = (name) => copies.some((other) => other[name] !== copy[name]);
   const most = (name) => differs(name) && copies.every((other) => other[name] <= copy[name]);
   const pixels = copy.width * copy.height;
-  const largest = copies.some((other) => other.width * other.height !== pixels) && copies.every((other) => other.width * other.height <= pixels);
+  const others = copies.map((other) => other.width * other.height);
+  const largest = others.some((other) => other !== pixels) && others.every((other) => other <= pixels);
   const rows = [
     ["Size", `${copy.width} × ${copy.height}`, largest],
     ["Bytes", bytes(copy.byte_size), most("byte_size")],
     ["Date", dated(copy.mtime_ns), false],
     ["Place", `${copy.source}/${copy.path}`, false],
   ];
-  return element("dl", { class: "facts small" }, ...rows.flatMap(([name, value, isMost]) => [element("dt", {}, name), element("dd", { class: isMost ? "most" : "" }, value)]));
+  return element(
+    "dl",
+    { class: "facts small" },
+    ...rows.flatMap(([name, value, isMost]) => [
+      element("dt", {}, name),
+      element("dd", { class: isMost ? "most" : "" }, value),
+    ]),
+  );
 }
 
 export function bytes(count) {
@@ -75,33 +164,40 @@ export function dated(mtimeNs) {
   return new Date(Number(mtimeNs) / 1e6).toLocaleDateString("en-CA");
 }
 
-function pairList(pairs, copies, decide) {
-  if (!pairs.length) return element("p", { class: "soft small same" }, "All of these have the same bytes.");
-  const rows = pairs.map((pair, place) => pairRow(pair, place, copies, decide));
-  if (rows.length === 1) return element("ul", { class: "pairs small" }, ...rows);
-  const first = element("ul", { class: "pairs small" }, ...rows);
-  return element("details", { class: "pair-details", open: rows.length <= 3 }, element("summary", { class: "small" }, counted(rows.length, "pair")), first);
+function pairList(rows) {
+  if (!rows.length) return element("p", { class: "soft small same" }, "All of these have the same bytes.");
+  const list = element("ul", { class: "pairs small" }, ...rows);
+  if (rows.length === 1) return list;
+  return element(
+    "details",
+    { class: "pair-details", open: rows.length <= 3 },
+    element("summary", { class: "small" }, counted(rows.length, "pair")),
+    list,
+  );
 }
 
 function pairRow({ contents, tier, agreement, how }, place, copies, decide) {
   const ends = contents.map((content) => copies.find((copy) => copy.content_hash === content));
   const [a, b] = ends.map((copy) => fileName(copy.path));
-  let isApart = false;
   const said = element("span", { class: "how" });
-  const button = element("button", { type: "button", class: "quiet", dataset: place ? {} : { key: "n" }, onclick: act });
+  const button = element(
+    "button",
+    { type: "button", class: "quiet", dataset: place ? {} : { key: "n" }, onclick: act },
+  );
   const row = element("li", {}, element("span", { class: "names" }, `${a} – ${b}`), said, button);
-  function show() {
+  row.show = (isApart) => {
     row.classList.toggle("apart", isApart);
-    said.textContent = isApart ? "no duplicates, you said" : `${TIERS[tier] ?? tier}: ${how}, agreement ${(100 * agreement).toFixed(agreement > 0.995 ? 1 : 0)} %`;
+    const agreed = `agreement ${(100 * agreement).toFixed(agreement > 0.995 ? 1 : 0)} %`;
+    said.textContent = isApart ? "no duplicates, you said" : `${TIERS[tier] ?? tier}: ${how}, ${agreed}`;
     button.textContent = isApart ? "Undo" : "Not duplicates";
     button.setAttribute("aria-label", `${button.textContent}: ${a} and ${b}`);
-  }
+  };
   function act() {
-    const [action, opposite] = isApart ? ["undo_not_duplicates", "not_duplicates"] : ["not_duplicates", "undo_not_duplicates"];
-    const wanted = !isApart;
-    const words = `${a} and ${b} are ${wanted ? "no duplicates" : "compared again"}`;
-    decide({ action, opposite, images: ends.map((copy) => copy.image_id), words, shown: (is) => ((isApart = is ? wanted : !wanted), show()) });
+    const isApart = row.classList.contains("apart");
+    decide({
+      images: ends.map((copy) => copy.image_id),
+      words: `${a} and ${b} are ${isApart ? "compared again" : "no duplicates"}`,
+    });
   }
-  show();
   return row;
 }

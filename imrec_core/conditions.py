@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from imrec_core.errors import BadFilter
+from imrec_core.leaving import interrupted
 
 FUNCTIONS = {
     "+", "-", "*", "/", "//", "%", "**", "~~", "!~~", "~~*", "!~~*", "~~~", "||", "@", "^@", "&", "|", "~",
@@ -109,10 +110,11 @@ def _parts(tree: Any) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def timed(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[None]:
-    """Interrupt what a connection does where it takes longer than it may.
+    """Interrupt what a connection does where it takes longer than it may, or where nobody waits for it any more.
 
     Raises:
-        BadFilter: It was interrupted.
+        BadFilter: It took too long.
+        Abandoned: Whoever asked has left.
     """
     seconds = _seconds.get()
     if seconds is None:
@@ -121,7 +123,8 @@ def timed(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[None]:
     timer = threading.Timer(seconds, connection.interrupt)
     timer.start()
     try:
-        yield
+        with interrupted(connection.interrupt):
+            yield
     except duckdb.InterruptException as error:
         raise BadFilter(f"{name}: it took more than {seconds:g} s; ask for less at a time") from error
     finally:

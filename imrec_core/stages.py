@@ -1,4 +1,4 @@
-"""Seconds of each stage of a search, for whoever wants to know; it costs nothing while nobody does."""
+"""Stages of a search: seconds of each, for whoever wants to know; none is begun for somebody who has left."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from imrec_core.leaving import go_on
 
 STAGES = ("decode", "encode", "candidates", "re-rank", "fetch")
 """Of a search, in their order: pixels of the query, its vectors, rows that may be hits, their order, what is told."""
@@ -25,7 +27,11 @@ def noting() -> Iterator[dict[str, float]]:
 
 
 class stage:
-    """Around what belongs to one stage. Of stages within each other the outer holds the inner, too."""
+    """Around what belongs to one stage. Of stages within each other the outer holds the inner, too.
+
+    Raises:
+        Abandoned: Whoever asked has left before it was begun.
+    """
 
     __slots__ = ("_name", "_seconds", "_started")
 
@@ -33,6 +39,7 @@ class stage:
         self._name = name
 
     def __enter__(self) -> None:
+        go_on()
         self._seconds = _noted.get()
         if self._seconds is not None:
             self._started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import duckdb
@@ -10,6 +11,8 @@ import pytest
 from imrec_core import conditions
 from imrec_core.conditions import bounded
 from imrec_core.errors import BadFilter
+from imrec_core.leaving import Abandoned, Asker, asked_by
+from imrec_core.stages import stage
 from imrec_core.views import RowFilter
 
 PLAIN = [
@@ -87,6 +90,22 @@ def test_what_takes_too_long_is_interrupted(rows, monkeypatch):
     tables = ", ".join(f"rows r{i}" for i in range(8))
     with bounded(0.2), pytest.raises(BadFilter, match=r"where: it took more than 0\.2 s"):
         rows.rows(f"(SELECT sum(r0.width * r1.width) FROM {tables}) > 1")
+
+
+def test_whoever_leaves_stops_what_runs_for_them(rows, monkeypatch):
+    monkeypatch.setattr(conditions, "_CLASSES", conditions._CLASSES | {"SUBQUERY"})
+    monkeypatch.setattr(conditions, "FUNCTIONS", conditions.FUNCTIONS | {"sum"})
+    tables, asker, started = ", ".join(f"rows r{i}" for i in range(8)), Asker(), time.monotonic()
+    leaving = threading.Timer(0.2, asker.leave)
+    leaving.start()
+    with bounded(60), asked_by(asker), pytest.raises(Abandoned):
+        rows.rows(f"(SELECT sum(r0.width * r1.width) FROM {tables}) > 1")
+    assert time.monotonic() - started < 30
+    leaving.join()
+    with asked_by(asker), pytest.raises(Abandoned), stage("fetch"):
+        raise AssertionError("it was begun")
+    with bounded(60), asked_by(Asker()), stage("fetch"):
+        assert len(rows.rows("row < 2")) == 2
 
 
 def test_rows_can_reach_nothing_else(rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import select
 import shutil
@@ -18,6 +19,8 @@ import httpx
 import numpy as np
 import pytest
 
+from imrec_core import ranking
+from imrec_core.stages import stage
 from imrec_core.web import searching
 from imrec_core.web.limits import Limits
 from imrec_core.web.pictures import disposition
@@ -371,12 +374,16 @@ class Held:
     ask: Callable[[], http.client.HTTPConnection]
 
     def wait_for(self, count: int) -> None:
-        """Until so many wait, by what the server says of itself."""
-        for _ in range(2000):
-            if f'imrec_requests_waiting{{queue="search"}} {count}.0' in httpx.get(f"{self.url}/metrics").text:
-                return
-            time.sleep(0.005)
-        raise AssertionError(f"there are never {count} that wait")
+        until_wait(self.url, count)
+
+
+def until_wait(url: str, count: int) -> None:
+    """Until so many searches wait, by what the server says of itself."""
+    for _ in range(2000):
+        if f'imrec_requests_waiting{{queue="search"}} {count}.0' in httpx.get(f"{url}/metrics").text:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"there are never {count} that wait")
 
 
 @pytest.fixture
@@ -431,6 +438,32 @@ def test_client_that_hangs_up_frees_its_place(held):
     held.go.set()
     assert again.getresponse().status == 200
     assert len(held.begun) == 2  # nothing was done for those who had gone
+
+
+def test_fifty_clients_that_hang_up_do_not_delay_the_next(lake, monkeypatch):
+    begun, rank = [], ranking.rank
+
+    def endless_for_some(generation, asked):
+        begun.append(asked.k)
+        while asked.k == 7:
+            with stage("candidates"):
+                time.sleep(0.001)
+        return rank(generation, asked)
+
+    monkeypatch.setattr(ranking, "rank", endless_for_some)
+    with serving(lake, limits=Limits(at_work=1)) as served, ExitStack() as opened:
+        some = httpx.post(f"{served.url}/api/search", json={"k": 1}).json()["hits"][0]["image_id"]
+        asked = {"like": [{"image_id": some}], "k": 7}
+        connections = [http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=60) for _ in range(50)]
+        for connection in connections:
+            opened.callback(connection.close)
+            connection.request("POST", "/api/search", json.dumps(asked))
+        until_wait(served.url, 49)
+        for connection in connections:
+            connection.close()
+        answer = httpx.post(f"{served.url}/api/search", json={**asked, "k": 1}, timeout=60)
+    assert (answer.status_code, len(answer.json()["hits"])) == (200, 1)
+    assert begun == [7, 1]  # one of the fifty was begun, and given up
 
 
 def test_client_that_hangs_up_while_it_sends_is_no_error(served, caplog):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from imrec_core.leaving import Asker, asked_by
 from imrec_core.web.replies import Refused
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ _RETRY_AFTER = 2  # seconds
 
 
 class Gone(Exception):
-    """The client hung up while its request waited."""
+    """The client hung up before it was answered."""
 
 
 class Gate:
@@ -38,44 +39,74 @@ class Gate:
     async def run(self, request: Request, work: Callable[[], T]) -> T:
         """What `work` returns, done in a thread once there is room.
 
-        A client that hangs up while it waits frees its place.
+        A client that hangs up while it waits frees its place. What has begun for one that hangs up ends where it next
+        looks, `leaving.go_on`; until then its place is taken, as its thread is.
 
         Raises:
             Refused: 503, the queue is full.
-            Gone: The client hung up while it waited.
+            Gone: The client hung up.
         """
-        if self._free.locked():
-            await self._wait(request)
-        else:
-            await self._free.acquire()
-        # What has begun cannot be stopped: its place is free when the thread is.
-        done = asyncio.get_running_loop().run_in_executor(self._pool, work)
-        done.add_done_callback(lambda _: self._free.release())
-        return await asyncio.shield(done)
+        gone = asyncio.ensure_future(_hung_up(request))
+        asker = Asker()
+        try:
+            await self._enter(gone)
+            done = asyncio.get_running_loop().run_in_executor(self._pool, _for, asker, work)
+            done.add_done_callback(self._leave)
+            await _either(done, gone)
+            if done.done():
+                return done.result()
+            gone.result()
+            raise Gone
+        finally:
+            asker.leave()
+            gone.cancel()
 
-    async def _wait(self, request: Request) -> None:
+    async def _enter(self, gone: asyncio.Future[None]) -> None:
+        """Take a place, at once or when it is the turn."""
+        if not self._free.locked():
+            await self._free.acquire()
+            return
         if self.waiting >= self._most_waiting:
             words = f"{self.waiting} requests are waiting, which is all that there is room for; try again in a moment"
             raise Refused(503, "Overloaded", words, {"Retry-After": str(_RETRY_AFTER)})
         self.waiting += 1
         place = asyncio.ensure_future(self._free.acquire())
-        gone = asyncio.ensure_future(_hung_up(request))
+        is_taken = False
         try:
-            await asyncio.wait({place, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not place.done():
-                raise Gone
+            await _either(place, gone)
+            is_taken = place.done() and not gone.done()
         finally:
             self.waiting -= 1
-            gone.cancel()
-            if not place.done():
-                place.cancel()
+            if not is_taken and not place.cancel():  # it came at the moment when the client hung up
+                self._free.release()
+        if not is_taken:
+            gone.result()
+            raise Gone
+
+    def _leave(self, done: asyncio.Future[Any]) -> None:
+        self._free.release()
+        if not done.cancelled():
+            done.exception()  # of a client that is gone nobody else takes it
 
     def close(self) -> None:
         """Let threads end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+async def _either(one: asyncio.Future[Any], other: asyncio.Future[Any]) -> None:
+    await asyncio.wait({one, other}, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _for(asker: Asker, work: Callable[[], T]) -> T:
+    with asked_by(asker):
+        return work()
+
+
 async def _hung_up(request: Request) -> None:
-    """Returns when the client has hung up; the body was read before."""
+    """Returns when the client has hung up; a body that was not read before is passed over.
+
+    Raises:
+        Refused: 413, that is too large.
+    """
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -15,7 +15,7 @@ from imrec_core import Lake, Recommender, ranking
 from imrec_core.index import build_generation
 from imrec_dagster import cli
 from tests import browser as browsers
-from tests import s3, toy
+from tests import real, s3, toy
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,6 +59,12 @@ def large_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 @pytest.fixture(scope="session")
 def large(large_lake: Lake) -> Recommender:
     return Recommender.open(large_lake)
+
+
+@pytest.fixture(scope="session")
+def real_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """The real photos, three copies of some and a map. For reading only; its photos are beside it."""
+    return real.real_lake(tmp_path_factory.mktemp("real"))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,8 +15,10 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from schemathesis import GenerationMode, checks
 from schemathesis.specs.openapi import checks as openapi
 
-from imrec_core import Recommender
+from imrec_core import Lake, Recommender
+from imrec_core.explore.maps import map_names
 from tests.pictures import PICTURES
+from tests.real import copy_of
 from tests.serving import serving, web_lake
 from tests.test_web_views import save_map
 
@@ -41,15 +44,25 @@ class Api:
     known: dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory) -> Iterator[Api]:
-    lake = web_lake(tmp_path_factory.mktemp("fuzz"), photos=10)
+def drawn_lake(folder: Path, request: pytest.FixtureRequest) -> Lake:
+    lake = web_lake(folder, photos=10)
     save_map(lake)
+    return lake
+
+
+def real_lake(folder: Path, request: pytest.FixtureRequest) -> Lake:
+    return copy_of(request.getfixturevalue("real_lake"), folder)
+
+
+@pytest.fixture(scope="module", params=[drawn_lake, pytest.param(real_lake, marks=pytest.mark.slow)])
+def api(request, tmp_path_factory) -> Iterator[Api]:
+    lake = request.param(tmp_path_factory.mktemp("fuzz"), request)
     with serving(lake) as served:
         schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
         image = Recommender.open(lake).generation.rows["image_id"][0].as_py()
         upload = httpx.post(f"{served.url}/api/search", files={"images": PICTURES["gradient.jpg"]()}).json()["uploads"]
-        known = {"image_id": image, "hit": image, "images": [image], "name": "line", "map": "line"}
+        (name,) = map_names(lake)
+        known = {"image_id": image, "hit": image, "images": [image], "name": name, "map": name}
         known["upload"] = upload[0]["upload"]
         yield Api([found.ok() for found in schema.get_all_operations()], known)
 
@@ -76,6 +89,8 @@ def ask_one(operation: Any, mode: GenerationMode, examples: int, known: dict[str
         # What is made up is hardly ever there: half of the requests name what is.
         if len(str(case.body) + str(case.query)) % 2:
             case.path_parameters, case.body = with_known(case.path_parameters, known), with_known(case.body, known)
+            if known and operation.path.endswith("/colours"):
+                case.query = with_known(case.query, {"by": "source"})
         case.call_and_validate(checks=CHECKS)
 
     asked()
@@ -95,6 +110,7 @@ def test_no_answer_departs_from_the_description(api, mode):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("api", [drawn_lake], indirect=True)
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
 def test_nor_does_it_when_asked_for_long(api, mode):
     ask(api, mode, 500)

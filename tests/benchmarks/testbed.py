@@ -18,10 +18,9 @@ from imrec_core.features import Feature, chosen_features
 from imrec_core.fit import fit, project_shard
 from imrec_core.index import build_generation
 from imrec_core.lake import Lake
+from tests.real import PHOTOS
 
 PHASES = ("scan", "extract", "fit and project", "check", "generation")
-
-_SHARED = Path(__file__).parents[2] / "../shared/data/photos/images"
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ class Testbed:
 
     @cached_property
     def photos(self) -> Path:
-        if self.given or _SHARED.is_dir():
-            return (self.given or _SHARED).resolve()
+        if self.given or PHOTOS.is_dir():
+            return (self.given or PHOTOS).resolve()
         prepare(self.folder / "demo")
         return self.folder / "demo"
 

@@ -309,7 +309,9 @@ def _shrunk(image: Image.Image, min_side: int | None) -> Image.Image:
     """A giant made smaller before it is converted, so that no second copy of full size is ever held."""
     if min_side is None or image.width * image.height <= _GIANT:
         return image
-    factor = max(min(image.size) // (2 * min_side), 1)
+    factor = min(image.size) // (2 * min_side)
+    if factor < 2:
+        return image
     if image.mode.startswith("I;16"):  # which Pillow cannot reduce
         image = Image.fromarray(_to_8_bit(np.asarray(image)))
     if image.mode in ("P", "PA", "1"):  # palette numbers cannot be averaged

@@ -101,7 +101,8 @@ class Settings:
         nightly_scan, nightly_reindex: Cron schedules of the scan for changes, and of the new generation after it.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
         models: Networks of your own, by name; `imrec_core.models.own_model` says what a table holds.
-        histograms: Colour histograms of your own: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers), `joint`.
+        histograms: Colour histograms of your own: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers), `joint`,
+            `all_pixels`.
         projections: Features learnt from the vectors of another: `base`, `dims`, `method`, and what the method takes.
         combined: Several features as one: their names, or `feature:metric`, with weights.
         mixes: Weights of features (or `feature:metric`) that are searched by together, by the name of the mix.

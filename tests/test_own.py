@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import simplejpeg
 
 from imrec_core import FEATURES, Feature, ImageBatch, Lake
+from imrec_core.decode import decode
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.features import chosen_features, colour, known_features
+from imrec_core.features import chosen_features, colour, decoded_side, known_features
 from imrec_core.mixes import mix_weights
 from imrec_core.reduction import METHODS
 from imrec_core.settings import DEFAULT_FEATURES
@@ -123,6 +125,46 @@ def test_every_histogram_is_a_distribution(declared, batch, space, joint):
     assert vectors.min() >= 0
 
 
+@pytest.mark.parametrize("levels", [[256, 256, 256], [10, 20, 250], [8, 16, 48]])
+def test_levels_of_each_channel_are_counted_pixel_by_pixel(declared, levels):
+    mine = own(declared(f"[histograms.mine]\nlevels = {levels}\njoint = false"))["mine"]
+    picture = noise()
+    plain = [np.histogram(picture[..., c], levels[c], (0, 256))[0] for c in range(3)]
+    np.testing.assert_allclose(mine(ImageBatch([picture]))[0], np.concatenate(plain) / picture.size, atol=1e-7)
+
+
+def test_joint_levels_that_do_not_divide_32_are_counted_pixel_by_pixel(declared):
+    mine = own(declared("[histograms.mine]\nlevels = [10, 3, 32]"))["mine"]
+    picture = noise()
+    plain = np.histogramdd(picture.reshape(-1, 3), (10, 3, 32), [(0, 256)] * 3)[0].ravel()
+    np.testing.assert_allclose(mine(ImageBatch([picture]))[0], plain / plain.sum(), atol=1e-7)
+
+
+@pytest.mark.parametrize("all_pixels", [False, True])
+def test_large_picture_is_described_by_all_its_pixels_where_that_is_asked_for(declared, all_pixels):
+    lake = declared(f"[histograms.mine]\nlevels = [4, 4, 4]\nall_pixels = {str(all_pixels).lower()}")
+    data = simplejpeg.encode_jpeg(noise(1200, 1600), 95)
+    picture = decode(data, min_side=decoded_side(lake)).pixels
+    assert (picture.shape[:2] == (1200, 1600)) == all_pixels
+    mine = own(lake)["mine"]
+    assert mine.summary.endswith("over all pixels.") == all_pixels
+    whole = FEATURES["rgb_histogram"](ImageBatch([decode(data).pixels]))[0].reshape(4, 2, 4, 2, 4, 2).sum((1, 3, 5))
+    off = np.abs(mine(ImageBatch([picture]))[0] - whole.ravel()).sum()
+    assert off < 1e-5 if all_pixels else off > 0.1
+
+
+def test_histogram_of_all_pixels_is_another_one(declared):
+    plain, full = (
+        own(declared(f"[histograms.mine]\nlevels = [4, 4, 4]\nall_pixels = {said}"))["mine"].params
+        for said in ("false", "true")
+    )
+    assert plain != full and "all_pixels" not in plain
+
+
+def noise(height: int = 70, width: int = 50) -> np.ndarray:
+    return np.random.default_rng(7).integers(0, 256, (height, width, 3), np.uint8)
+
+
 # -- projections --------------------------------------------------------------------------------------------
 
 
@@ -233,11 +275,22 @@ REFUSED = {
     "empty": (mixed("phash = 1", "dhash = 1", name='""'), "the name '' will not do"),
     # histograms
     "no levels": ("[histograms.mine]", "histograms.mine has no 'levels'"),
-    "two levels": ("[histograms.mine]\nlevels = [4, 4]", "levels is [4, 4]; give three whole numbers from 1 to 32"),
-    "no level": ("[histograms.mine]\nlevels = [4, 0, 4]", "give three whole numbers from 1 to 32"),
-    "too many levels": ("[histograms.mine]\nlevels = [4, 33, 4]", "give three whole numbers from 1 to 32"),
-    "half a level": ("[histograms.mine]\nlevels = [4, 1.5, 4]", "give three whole numbers from 1 to 32"),
-    "level as truth": ("[histograms.mine]\nlevels = [4, true, 4]", "give three whole numbers from 1 to 32"),
+    "two levels": (
+        "[histograms.mine]\nlevels = [4, 4]",
+        "levels is [4, 4]; rgb takes three whole numbers, 1 to 256",
+    ),
+    "no level": ("[histograms.mine]\nlevels = [4, 0, 4]", "rgb takes three whole numbers, 1 to 256"),
+    "too many levels": (
+        '[histograms.mine]\nspace = "lab"\nlevels = [4, 33, 4]',
+        "lab takes three whole numbers, 1 to 32",
+    ),
+    "half a level": ("[histograms.mine]\nlevels = [4, 1.5, 4]", "rgb takes three whole numbers, 1 to 256"),
+    "level as truth": ("[histograms.mine]\nlevels = [4, true, 4]", "rgb takes three whole numbers, 1 to 256"),
+    "too many bins": (
+        "[histograms.mine]\nlevels = [64, 32, 32]",
+        "65536 bins are too many; choose levels whose product is 32768 at most, or joint = false",
+    ),
+    "pixels as text": (HISTOGRAM + 'all_pixels = "yes"', "all_pixels is 'yes'; expected is bool"),
     "levels as a number": ("[histograms.mine]\nlevels = 4", "levels is 4; expected is list"),
     "unknown space": (HISTOGRAM + 'space = "hsw"', "no colour space named 'hsw'; did you mean 'hsv'"),
     "space as a number": (HISTOGRAM + "space = 3", "space is 3; expected is str"),

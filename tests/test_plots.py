@@ -294,6 +294,12 @@ def test_colour_of_the_fullest_bin_is_that_of_the_picture(name):
         assert np.abs(colours[vector.argmax()] * 255 - seen).max() < 80
 
 
+def test_every_bin_of_fine_channels_has_its_own_colour():
+    colours = bin_colours(layout_of(histogram("mine", "rgb", [256, 10, 2], joint=False)))
+    np.testing.assert_allclose(colours[:256, 0], (np.arange(256) + 0.5) / 256)
+    assert (colours[256:266, 1] == (np.arange(10) + 0.5) / 10).all() and (colours[266:, 2] == [0.25, 0.75]).all()
+
+
 def test_layout_is_that_of_the_settings_and_other_features_have_none():
     own = histogram("mine", "hsv", [4, 5, 6], joint=False)
     assert layout_of(own).levels == (4, 5, 6) and bin_colours(layout_of(own)).shape == (15, 3)

@@ -2,7 +2,8 @@
 
 Everything here is read off one count of the picture's colours, 32 levels of red, green and blue, which a batch makes
 once (`ImageBatch.colour_counts`): another colour space costs one more table, not one more pass. A colour is taken at
-the middle of its cell of the 32³ cube.
+the middle of its cell of the 32³ cube. Only histograms of red, green and blue in levels whose borders lie within those
+32, such as 256 or 10 of them, are counted from the pixels themselves.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ Bins = NDArray[np.intp]
 _METRICS = (hellinger, euclidean, manhattan, cosine, correlation, chi_square, intersection, jensen_shannon)
 _SWAIN = "Swain & Ballard 1991, doi:10.1007/BF00130487"
 _SMITH = "Smith & Chang 1996, Tools and techniques for color image retrieval"
+_FULL_SIZE = 2**16  # pixels; no JPEG has a longer side
 _LAB = "CIE 15 (L*a*b*) of IEC 61966-2-1 (sRGB)"
 
 
@@ -44,13 +46,18 @@ class Layout:
 
     Attributes:
         space: `rgb`, `hsv` or `lab`.
-        levels: Of each of the three channels, 1 to 32.
+        levels: Of each of the three channels, 1 to `FINEST` of the space.
         joint: One histogram over all channels, the last one fastest; otherwise one of each channel, side by side.
     """
 
     space: str
     levels: tuple[int, int, int]
     joint: bool = True
+
+    @property
+    def of_pixels(self) -> bool:
+        """Whether it takes the pixels themselves: its levels are not made of the 32 that a batch counts."""
+        return self.space == "rgb" and any(32 % count for count in self.levels)
 
     @property
     def dims(self) -> int:
@@ -148,26 +155,30 @@ def _moments(colours: Floats, pixels: Floats) -> Floats:
     return np.concatenate([mean, np.sqrt(second.sum(axis=0)), np.cbrt((second * off).sum(axis=0))])
 
 
-def histogram(name: str, space: str, levels: Sequence[int], *, joint: bool = True) -> Feature:
+def histogram(name: str, space: str, levels: Sequence[int], *, joint: bool = True, all_pixels: bool = False) -> Feature:
     """A colour histogram with as many levels per channel as wanted; not registered.
 
     Args:
         name: Of the feature.
         space, levels, joint: As `Layout` has them.
+        all_pixels: Of the picture at full size, where others may be computed from one that was shrunk.
     """
     red, green, blue = levels
     laid = Layout(space, (red, green, blue), joint)
     how = "Joint histogram" if joint else "Histograms of each channel"
+    over = " over all pixels" if all_pixels else ""
     return Feature(
         name=name,
-        summary=f"{how} of {space.upper()}, {red}, {green} and {blue} levels.",
+        summary=f"{how} of {space.upper()}, {red}, {green} and {blue} levels{over}.",
         group="colour",
         dims=laid.dims,
         dtype="float32",
         metrics=_METRICS,
         source=_SWAIN,
+        version=2 if laid.of_pixels else 1,  # which were made of the 32 levels at first
+        min_side=_FULL_SIZE if all_pixels else 0,
         compute=lambda batch: _shares(batch, laid),
-        params={"space": space, "levels": list(levels), "joint": joint},
+        params={"space": space, "levels": list(levels), "joint": joint} | ({"all_pixels": True} if all_pixels else {}),
     )
 
 
@@ -184,6 +195,8 @@ def bin_colours(layout: Layout) -> Floats:
 
     Where the channels are apart, lightness and value are greys, dark to bright.
     """
+    if layout.space == "rgb":
+        return _rgb_bin_colours(layout)
     bins = _bins(layout)
     counts = np.bincount(bins.ravel(), minlength=layout.dims)
     sums = [np.bincount(bins.ravel(), channel.repeat(bins.shape[1]), layout.dims) for channel in _rgb().T]
@@ -192,6 +205,17 @@ def bin_colours(layout: Layout) -> Floats:
         channel = _GREY_CHANNEL[layout.space]
         first, count = sum(layout.levels[:channel]), layout.levels[channel]
         colours[first : first + count] = ((np.arange(count) + 0.5) / count)[:, None]
+    return colours
+
+
+def _rgb_bin_colours(layout: Layout) -> Floats:
+    """The middle of each bin; the channels that it is not of, at their own middles."""
+    middles = [(np.arange(count) + 0.5) / count for count in layout.levels]
+    if layout.joint:
+        return np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, 3)
+    colours = np.full((layout.dims, 3), 0.5)
+    for channel, first in enumerate(np.cumsum([0, *layout.levels[:-1]])):
+        colours[first : first + layout.levels[channel], channel] = middles[channel]
     return colours
 
 
@@ -213,10 +237,25 @@ def _present(counts: Matrix) -> tuple[Bins, Floats]:
 
 def _shares(batch: ImageBatch, layout: Layout) -> Matrix:
     """Histograms `(n, dims)`; a row sums to 1."""
+    if layout.of_pixels:
+        return np.stack([_shares_of(image, layout) for image in batch.padded])
     bins, dims = _bins(layout), layout.dims
     every = bins.shape[1]
     counts = [np.bincount(bins[cells].ravel(), pixels.repeat(every), dims) for cells, pixels in _colours(batch)]
     return np.asarray(np.array(counts) / np.sum(counts, axis=1, keepdims=True), np.float32)
+
+
+def _shares_of(image: NDArray[np.uint8], layout: Layout) -> Matrix:
+    """The histogram `(dims,)` of red, green and blue, of each pixel of a picture `(height, width, 4)`."""
+    import cv2
+
+    together = [[0, 1, 2]] if layout.joint else [[0], [1], [2]]
+    counts = [
+        cv2.calcHist([image], channels, None, [layout.levels[c] for c in channels], [0, 256] * len(channels)).ravel()
+        for channels in together
+    ]
+    whole = np.concatenate(counts, dtype=np.float64)
+    return np.asarray(whole / whole.sum(), np.float32)
 
 
 @functools.cache
@@ -282,3 +321,7 @@ def _lab() -> Floats:
 
 
 SPACES: dict[str, Callable[[], Floats]] = {"rgb": _rgb, "hsv": _hsv, "lab": _lab_shares}
+FINEST = {"rgb": 256, "hsv": 36, "lab": 32}
+"""Levels of a channel, at most: of what is read off the 32³ cells, no more than tell colours apart."""
+
+MAX_BINS = 32**3

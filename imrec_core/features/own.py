@@ -193,14 +193,23 @@ def _found(where: str, feature: Feature, metric: str) -> Metric:
 
 def _histogram(name: str, table: Mapping[str, Any]) -> Feature:
     where = f"histograms.{name}"
-    _refuse_others(where, table, ("space", "levels", "joint"))
+    _refuse_others(where, table, ("space", "levels", "joint", "all_pixels"))
     space = _value(where, table, "space", str, "rgb")
     levels = _value(where, table, "levels", list)
     if space not in colour.SPACES:
         raise BadSettings(f"lake.toml: {where}: {UnknownName('colour space', space, colour.SPACES)}")
-    if len(levels) != 3 or not all(type(n) is int and 1 <= n <= 32 for n in levels):
-        raise BadSettings(f"lake.toml: {where}: levels is {levels}; give three whole numbers from 1 to 32")
-    return colour.histogram(name, space, levels, joint=_value(where, table, "joint", bool, True))
+    finest = colour.FINEST[space]
+    if len(levels) != 3 or not all(type(n) is int and 1 <= n <= finest for n in levels):
+        raise BadSettings(f"lake.toml: {where}: levels is {levels}; {space} takes three whole numbers, 1 to {finest}")
+    joint = _value(where, table, "joint", bool, True)
+    if joint and math.prod(levels) > colour.MAX_BINS:
+        raise BadSettings(
+            f"lake.toml: {where}: {math.prod(levels)} bins are too many; choose levels whose product is "
+            f"{colour.MAX_BINS} at most, or joint = false"
+        )
+    return colour.histogram(
+        name, space, levels, joint=joint, all_pixels=_value(where, table, "all_pixels", bool, False)
+    )
 
 
 _MISSING: Any = object()

@@ -3,7 +3,7 @@
 import glob
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from imrec_core.catalog import escaped, find_images
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError
 from imrec_core.lake import Lake
 from imrec_core.run_log import note
+from imrec_core.stages import noting
 from imrec_dagster.each import answers, json_lines, write_parquet
 from imrec_dagster.options import json_option, lake_option
 from imrec_dagster.words import from_here, table
@@ -52,6 +53,7 @@ _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
 @click.option(
     "--explain", type=click.Path(file_okay=False), metavar="FOLDER", help="Write a picture of why each hit is one."
 )
+@click.option("-v", "--verbose", is_flag=True, help="Say on stderr how it was done, and how long each stage took.")
 @json_option
 @lake_option
 def search(
@@ -62,6 +64,7 @@ def search(
     parquet: str | None,
     sheet: str | None,
     explain: str | None,
+    verbose: bool,
     as_json: bool,
     lake: str,
     **how: Any,
@@ -81,9 +84,10 @@ def search(
     unlikes += [query_of(word) for word in unlike]
     if each:
         pool = how.pop("pool")  # of one like there is nothing to pool
-        if sheet or explain or unlikes or pool != "mean":
+        if sheet or explain or verbose or unlikes or pool != "mean":
             raise click.UsageError(
-                "--each is for likes alone, each by itself; leave out --sheet, --explain, --unlike, - and --pool"
+                "--each is for likes alone, each by itself; "
+                "leave out --sheet, --explain, --verbose, --unlike, - and --pool"
             )
         names = _files([word for word in images if word != "+"], recommender.lake)
         found = answers(recommender, names, (query_of(name)[0] for name in names), how)
@@ -96,8 +100,11 @@ def search(
         return
     if parquet:
         raise click.UsageError("--parquet is for --each; one search prints --json")
-    hits = recommender.search(like=likes, unlike=unlikes, **how)
+    with noting() as seconds:
+        hits = recommender.search(like=likes, unlike=unlikes, **how)
     _note(recommender, " ".join(images), len(hits), started, opened)
+    if verbose:
+        _say_how(hits, {"open": opened - started} | seconds)
     if sheet:
         title = f"{' '.join(images)} by {', '.join(by) or recommender.generation.default_feature}"
         try:
@@ -114,6 +121,12 @@ def _note(recommender: "Recommender", asked: str, rows: int, started: float, ope
     ended = time.perf_counter()
     stages = {"open": round(opened - started, 4), "search": round(ended - opened, 4)}
     note(recommender.lake, "search", escaped(asked), ended - started, rows=rows, stages=stages)
+
+
+def _say_how(hits: "Hits", seconds: Mapping[str, float]) -> None:
+    """What was asked and done, and the stages of `imrec_core.stages` after "open", for which see `_note`."""
+    click.echo(f"by {', '.join(hits.features)}: {hits.plan}; generation {hits.generation}", err=True)
+    click.echo(", ".join(f"{name} {took * 1000:.1f} ms" for name, took in seconds.items()), err=True)
 
 
 def _explain(hits: "Hits", folder: Path) -> None:

@@ -24,6 +24,7 @@ from imrec_core import Lake, extract
 from imrec_core.extract import _Extraction
 from imrec_core.features import FEATURES
 from imrec_core.hits import Part
+from imrec_core.stages import STAGES
 from imrec_dagster import cli, command, each
 from tests import toy
 from tests.conftest import Outcome
@@ -133,6 +134,18 @@ def test_search_for_more_than_there_are_gives_all(imrec, gallery):
     assert len(found.out.splitlines()) == 1 + 20 + len(ODD)
 
 
+def test_search_says_how_it_was_done_and_how_long_its_stages_took_when_asked(imrec, gallery):
+    asked = ("search", photo(gallery), "--by", "phash", "--by", "rgb_histogram", "--lake", gallery.root)
+    quiet, verbose = imrec(*asked), imrec(*asked, "--verbose")
+    assert (verbose.out, quiet.err) == (quiet.out, "")
+    how, times = verbose.err.splitlines()
+    plan = json.loads(imrec(*asked, "--json").out)["plan"]
+    assert how == f"by phash, rgb_histogram: {plan}; generation {gallery.current_generation()}"
+    assert [word.split()[0] for word in times.split(", ")] == ["open", *STAGES]
+    assert all(float(word.split()[1]) >= 0 and word.endswith(" ms") for word in times.split(", "))
+    assert "--verbose" in imrec(*asked, "--each", "-v").err
+
+
 def test_search_writes_a_contact_sheet(imrec, gallery, tmp_path):
     found = imrec("search", photo(gallery), "--sheet", tmp_path / "sheet.png", "--lake", gallery.root)
     assert found.status == 0
@@ -195,7 +208,7 @@ def test_each_of_nothing_and_with_unlikes_is_refused(imrec, gallery, tmp_path):
     refused = imrec("search", photo(gallery), "--each", "--unlike", "x.jpg", "--lake", gallery.root)
     assert refused.status == 2 and "--each is for likes alone" in refused.err
     pooled = imrec("search", photo(gallery), "--each", "--pool", "best", "--lake", gallery.root)
-    assert pooled.status == 2 and "leave out --sheet, --explain, --unlike, - and --pool" in pooled.err
+    assert pooled.status == 2 and "leave out --sheet, --explain, --verbose, --unlike, - and --pool" in pooled.err
 
 
 def flat(line: dict[str, object]) -> list[dict[str, object]]:

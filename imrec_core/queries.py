@@ -170,7 +170,7 @@ def _understanding(generation: Generation) -> str:
         if model is not None and model.text:
             return name
     able = ", ".join(name for name, model in MODELS.items() if model.text)
-    raise QueryError(f"no feature of this lake understands text; add one: imrec build --features …, of {able}")
+    raise QueryError(f"no feature of this lake understands text; add one: imrec build --features +NAME, of {able}")
 
 
 def own_rows(generation: Generation, asked: Sequence[Query]) -> tuple[int, ...]:

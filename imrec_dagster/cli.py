@@ -57,7 +57,9 @@ def main() -> None:
 
 @imrec.command()
 @click.argument("folders", nargs=-1, metavar="[FOLDER | NAME=FOLDER]...")
-@click.option("--features", metavar="A,B,…", help="Features that the lake is to have; see: imrec features.")
+@click.option(
+    "--features", metavar="A,B,…", help="Features that the lake is to have, no others; +A,+B adds. See: imrec features."
+)
 @click.option(
     "--with", "columns", multiple=True, metavar="FILE", help="Join its columns, by image_id or path; Parquet or CSV."
 )

@@ -88,6 +88,7 @@ def run_build(
     """Add folders, features and files of columns to the lake, bring it up to date, and say what was done.
 
     Args:
+        features: All that the lake is to have, or with a `+` before each those to add; None as before.
         columns: Files whose columns are joined to the images from now on.
         without: Those whose columns are joined no longer.
 
@@ -136,13 +137,27 @@ def _with(lake: Lake, folders: Sequence[str], features: Sequence[str] | None) ->
     for name in settings.sources.keys() - old.sources.keys():
         require_image(settings.source(name), settings, leave_out=lake.root)
     if features is not None:
-        settings = replace(settings, features=tuple(features))
+        settings = replace(settings, features=_chosen(settings.features, features))
     known = known_features(lake)
-    if not settings.features and known.keys() == FEATURES.keys():
+    if not settings.features and (features is not None or known.keys() == FEATURES.keys()):
         raise BadSettings("no feature is chosen; see: imrec features")
     for name in settings.features:
         find_feature(name, known)
     return settings
+
+
+def _chosen(before: Sequence[str], said: Sequence[str]) -> tuple[str, ...]:
+    """`A,B` as it is said; `+A,+B` after those there were.
+
+    Raises:
+        BadSettings: Some have a plus, and some have none.
+    """
+    added = [name.removeprefix("+") for name in said if name.startswith("+")]
+    if not added:
+        return tuple(said)
+    if len(added) < len(said):
+        raise BadSettings("give all features that the lake is to have, or a '+' before each that is to be added")
+    return tuple(dict.fromkeys((*before, *added)))
 
 
 def _summary(lake: Lake, progress: BuildProgress, seconds: float) -> str:

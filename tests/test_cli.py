@@ -383,6 +383,22 @@ def test_build_of_new_images_alone_decodes_none_again(imrec, tmp_path):
     assert "6 images are decoded again for ahash" in built
 
 
+def test_features_with_a_plus_join_those_there_are(imrec, tmp_path):
+    toy.write_photos(tmp_path / "photos", range(3))
+    assert imrec("build", "photos", "--features", "phash").status == 0
+    built = imrec("build", "--features", "+ahash, +phash")
+    assert "3 images are decoded again for ahash" in built.err
+    assert Lake("data_lake").settings().features == ("phash", "ahash")
+    assert imrec("build", "--features", "+ahash").out.startswith("0 new")
+
+
+def test_no_feature_is_no_choice_even_where_some_are_declared(imrec, tmp_path):
+    toy.write_photos(tmp_path / "photos", range(3))
+    lake = toy.new_lake(tmp_path / "data_lake", ("phash",), histograms={"coarse": {"levels": [4, 4, 4]}})
+    assert "no feature is chosen" in complaint(imrec("build", "--features", ""))
+    assert lake.settings().features == ("phash",)
+
+
 def test_lake_of_declared_features_alone_is_built(imrec, tmp_path):
     toy.write_photos(tmp_path / "photos", range(3))
     lake = toy.new_lake(tmp_path / "data_lake", (), histograms={"coarse": {"levels": [4, 4, 4]}})
@@ -588,6 +604,8 @@ def test_build_where_every_image_is_broken_says_so_and_records_why(imrec, tmp_pa
     [
         ("rgb_histogramm", "did you mean 'rgb_histogram'?"),
         ("", "no feature is chosen"),
+        ("phash,+ahash", "give all features that the lake is to have, or a '+' before each that is to be added"),
+        ("+", "no feature named ''"),
     ],
 )
 def test_features_that_cannot_be_are_refused(imrec, tmp_path, features, said):

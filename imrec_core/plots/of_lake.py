@@ -175,7 +175,7 @@ def _of_kind(generation: Generation, by: str | None, is_one: Callable[[Feature],
     """The feature that was asked for, or the first of the kind."""
     able = [name for name in generation.features if is_one(generation.feature(name))]
     if by is None and not able:
-        raise QueryError(f"the lake has no {kind}; add one: imrec build --features … (see: imrec features)")
+        raise QueryError(f"the lake has no {kind}; add one: imrec build --features +NAME (see: imrec features)")
     feature = generation.feature((by or able[0]).partition(":")[0])
     if not is_one(feature):
         raise QueryError(f"{feature.name} is no {kind}; of this lake it can be {' or '.join(able) or 'none'}")

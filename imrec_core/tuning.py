@@ -23,6 +23,7 @@ from imrec_core.generation import Generation
 from imrec_core.judging import Labels
 from imrec_core.lake import Lake
 from imrec_core.measures import Estimate
+from imrec_core.settings import Settings
 from imrec_core.ways import Way, as_queries, chosen_ways, sample
 
 MEASURES = {
@@ -291,7 +292,20 @@ def save_mix(lake: Lake, name: str, weights: Mapping[str, float]) -> None:
     Raises:
         BadSettings: The name or a weight will not do; then nothing is noted.
     """
+    lake.save_settings(_with_mix(lake, name, weights))
+
+
+def check_name(lake: Lake, name: str, by: str) -> None:
+    """Refuse what `save_mix` would refuse as the name of a mix, of a feature that the lake has, before it is found.
+
+    Raises:
+        BadSettings: It will not do.
+    """
+    _with_mix(lake, name, {by: 1.0})
+
+
+def _with_mix(lake: Lake, name: str, weights: Mapping[str, float]) -> Settings:
     settings = lake.settings()
     changed = replace(settings, mixes={**settings.mixes, name: dict(weights)})
     check_settings(changed, lake.root)
-    lake.save_settings(changed)
+    return changed

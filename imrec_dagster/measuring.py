@@ -81,6 +81,10 @@ def evaluate(
         raise click.UsageError("--plot draws precision/recall, by labels or --pairs, or with --index recall over ef")
     if plot:
         format_of(plot)  # before anything is measured for nothing
+    if (dims or trials is not None) and not projections:
+        raise click.UsageError("--dims and --trials are about --projections")
+    if queries and projections:
+        raise click.UsageError("--projections asks with images of its own choice; leave out --queries")
     if by and index:
         raise click.UsageError("--index measures the graphs of all features; leave out --by")
     of = Lake(lake)

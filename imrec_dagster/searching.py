@@ -1,6 +1,7 @@
 """`imrec search`: the images most like those given."""
 
 import glob
+import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -82,6 +83,8 @@ def search(
     opened = time.perf_counter()
     likes, unlikes = _queries(images)
     unlikes += [query_of(word) for word in unlike]
+    if not each:
+        _refuse_folders([name for name, _ in (*likes, *unlikes)])
     if each:
         pool = how.pop("pool")  # of one like there is nothing to pool
         if sheet or explain or verbose or unlikes or pool != "mean":
@@ -172,6 +175,12 @@ def query_of(word: str) -> "tuple[Query, float]":
     if name.startswith("text:"):
         return Text(name.removeprefix("text:")), weight
     return (ImageId(name) if len(name) == 16 and not _is_there(name) else name), weight
+
+
+def _refuse_folders(queries: "Sequence[Query]") -> None:
+    for name in queries:
+        if isinstance(name, str) and os.path.isdir(name):
+            raise click.UsageError(f"{name} is a folder; with --each every image in it is searched for")
 
 
 def _is_there(name: str) -> bool:

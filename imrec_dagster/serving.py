@@ -73,4 +73,6 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ImrecError(f"cannot listen on {host}, port {port}: {error.strerror}; take another --port") from error
+        raise ImrecError(
+            f"cannot listen on {host}, port {port}: {error.strerror}; take another --port or --host"
+        ) from error

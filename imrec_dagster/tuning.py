@@ -47,6 +47,7 @@ def tune(
     --recall finds the least breadth of search of each graph, --measure the weights of a mix of features.
     """
     from imrec_core.generation import open_generation
+    from imrec_core.tuning import check_name
 
     if (recall is None) == (measure is None):
         raise click.UsageError("say what to tune: --recall or --measure")
@@ -57,6 +58,7 @@ def tune(
     if recall is not None:
         _tune_breadths(Lake(lake), generation, recall, queries, as_json)
         return
+    check_name(Lake(lake), name, generation.default_feature)
     task = _task(Lake(lake), generation, copies, labels, naming, by, queries)
     _tune_weights(Lake(lake), task, measure or "", name, folds, as_json)
 

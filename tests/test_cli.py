@@ -278,6 +278,13 @@ def test_interrupted_table_leaves_the_one_before_it(imrec, gallery, tmp_path, mo
     assert (tmp_path / "hits.parquet").read_bytes() == b"from before"
 
 
+def test_folder_is_not_searched_for_as_one_picture(imrec, gallery):
+    folder = photo(gallery).parent
+    for asked in ((folder,), (photo(gallery), "-", folder), (photo(gallery), "--unlike", folder)):
+        refused = imrec("search", *asked, "--lake", gallery.root)
+        assert refused.status == 2 and f"{folder} is a folder; with --each every image" in refused.err
+
+
 def test_table_of_one_search_is_refused(imrec, gallery, tmp_path):
     refused = imrec("search", photo(gallery), "--parquet", "hits.parquet", "--lake", gallery.root)
     assert refused.status == 2 and "--parquet is for --each" in refused.err

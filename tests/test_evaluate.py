@@ -141,6 +141,9 @@ def test_command_prints_json(large_lake, short_training):
         ("--projections", "--trials", "-1"),
         ("--projections", "--by", "phash", "--by", "rgb_histogram"),
         ("--projections", "--naming", "ukbench"),
+        ("--projections", "--queries", "5"),
+        ("--dims", "8"),
+        ("--copies", "--trials", "0"),
     ],
 )
 def test_wrong_usage_is_told(arguments, large_lake):

@@ -21,10 +21,11 @@ from imrec_core.models import Model
 if TYPE_CHECKING:
     import torch
 
-# Pictures per inference request. EfficientNet-Lite0 in bf16 on two cores: 785, 970, 934, 921, 880 images/s for
-# 1, 2, 4, 8, 12 (2026-11); small requests stay in the cache, and a single query pads little. Vision transformers
-# hardly mind: DINOv2-S 63, 65, 69, 67 and CLIP ViT-B/32 81, 88, 95, 101 for 1, 2, 4, 8.
-_REQUEST = 4
+# EfficientNet-Lite0 in bf16 on two cores: 785, 970, 934, 921, 880 images/s for 1, 2, 4, 8, 12 (2026-11); small requests
+# stay in the cache, and a single query pads little. Vision transformers hardly mind: DINOv2-S 63, 65, 69, 67 and
+# CLIP ViT-B/32 81, 88, 95, 101 for 1, 2, 4, 8.
+REQUEST = 4
+"""Pictures that OpenVINO takes at a time, unless the model takes fewer or a lake says another number."""
 
 
 class NotConvertible(BadModel):
@@ -83,16 +84,16 @@ def _try_out(model: Model, features: torch.nn.Module) -> None:
         raise BadModel(model.name, "gives numbers that are not finite; its weights are damaged")
 
 
-def converted(model: Model, cache: Path) -> Path:
-    """The folder with the network in OpenVINO's format; made on first use."""
+def converted(model: Model, cache: Path, request: int = REQUEST) -> Path:
+    """The folder with the network in OpenVINO's format, for so many pictures at a time; made on first use."""
     import openvino as ov
 
-    made_from = (model.loader, model.identity, model.dims, model.preprocess, _REQUEST, ov.__version__.partition("-")[0])
+    made_from = (model.loader, model.identity, model.dims, model.preprocess, request, ov.__version__.partition("-")[0])
     digest = hashlib.blake2b(repr(made_from).encode(), digest_size=8).hexdigest()
     folder = cache / f"{model.name}-{digest}"
     if (folder / "network.xml").exists():
         return folder
-    network = _from_onnx(model) if model.loader == "onnx" else _from_torch(model)
+    network = (_from_onnx if model.loader == "onnx" else _from_torch)(model, request)
     cache.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=cache))
     ov.save_model(network, temporary / "network.xml", compress_to_fp16=False)
@@ -103,8 +104,8 @@ def converted(model: Model, cache: Path) -> Path:
     return folder
 
 
-def _from_torch(model: Model) -> Any:
-    """The torch module of a model as an OpenVINO model that takes `_REQUEST` pictures."""
+def _from_torch(model: Model, request: int) -> Any:
+    """The torch module of a model as an OpenVINO model that takes so many pictures."""
     import openvino as ov
 
     module = torch_module(model)
@@ -114,11 +115,11 @@ def _from_torch(model: Model) -> Any:
         import torch
 
         # As many as a request holds: what a network squeezes out of a batch of one would be traced into it.
-        example = torch.zeros(_REQUEST, side, side, 3, dtype=torch.uint8)
+        example = torch.zeros(request, side, side, 3, dtype=torch.uint8)
         fused = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)  # its operator is not traced alike twice, as OpenVINO wants
         try:
-            return ov.convert_model(module, example_input=example, input=[_REQUEST, side, side, 3])
+            return ov.convert_model(module, example_input=example, input=[request, side, side, 3])
         except Exception as error:  # the tracer's and the converter's alike
             reason = " ".join(str(error).split())[:200]
             raise NotConvertible(model.name, f"OpenVINO cannot convert it ({reason})") from error
@@ -126,7 +127,7 @@ def _from_torch(model: Model) -> Any:
             torch.backends.mha.set_fastpath_enabled(fused)
 
 
-def _from_onnx(model: Model) -> Any:
+def _from_onnx(model: Model, request: int) -> Any:
     """An ONNX file as an OpenVINO model: uint8 `(n, crop, crop, 3)` in, unit vectors out.
 
     A file with a fixed batch size keeps it.
@@ -142,7 +143,7 @@ def _from_onnx(model: Model) -> Any:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise BadModel(model.name, f"{model.file} cannot be read as ONNX: {reason}") from error
-    _fix_input(model, network)
+    _fix_input(model, network, request)
     vectors = ops.normalize_l2(_only_matrix(model, network), np.array([1]), 1e-24, "max")
     network = ov.Model([vectors], network.get_parameters(), model.name)
     steps = PrePostProcessor(network)
@@ -153,8 +154,8 @@ def _from_onnx(model: Model) -> Any:
     return steps.build()
 
 
-def _fix_input(model: Model, network: Any) -> None:
-    """Give the input its size, and `_REQUEST` pictures where the file leaves that open."""
+def _fix_input(model: Model, network: Any, request: int) -> None:
+    """Give the input its size, and so many pictures where the file leaves that open."""
     side = model.preprocess.crop
     wanted = f"one float input (n, 3, {side}, {side})"
     found = [f"{node.element_type.get_type_name()} {node.partial_shape}" for node in network.inputs]
@@ -162,7 +163,7 @@ def _fix_input(model: Model, network: Any) -> None:
         raise BadModel(model.name, f"its inputs are {'; '.join(found)}; expected is {wanted}")
     shape = network.input().partial_shape
     is_fixed = shape.rank.is_static and len(shape) == 4 and shape[0].is_static
-    batch = shape[0].get_length() if is_fixed else _REQUEST
+    batch = shape[0].get_length() if is_fixed else request
     if not shape.compatible(type(shape)([batch, 3, side, side])):
         raise BadModel(model.name, f"its input is {found[0]}; expected is {wanted}")
     try:

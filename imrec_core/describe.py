@@ -16,7 +16,6 @@ from PIL import Image
 
 from imrec_core.catalog import image_id
 from imrec_core.decode import WELL_KNOWN, ImageBatch, decode, decode_file, from_pillow
-from imrec_core.encoders import load_encoder
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.declare import Arrays
@@ -24,6 +23,7 @@ from imrec_core.generation import Generation, graph_name
 from imrec_core.hits import Shown
 from imrec_core.lake import Lake
 from imrec_core.machine import available_cores
+from imrec_core.passes import encoder_of
 from imrec_core.queries import Chosen, Described, ImageId, Kept, Query, Vectors
 from imrec_core.stages import stage
 from imrec_core.storage import AnyPath, is_remote, is_url, place
@@ -220,7 +220,7 @@ class Describer:
     def _described(self, feature: Feature, images: ImageBatch, fitted: Arrays | None) -> NDArray[Any]:
         if feature.model is None:
             return feature(images, fitted)
-        encoder = load_encoder(feature.model, precision=self.settings.precision)
+        encoder = encoder_of(feature.model, self.settings)
         return feature.checked(encoder(images.prepared(feature.model.preprocess)), len(images))
 
     def _pixels_or_error(self, query: Query) -> NDArray[np.uint8] | ImageError:

@@ -126,10 +126,10 @@ def _found_by(metric: Metric) -> str:
 def models_table() -> str:
     """Every pretrained network, one row each."""
     rows = (
-        (f"`{m.name}`", str(m.dims), f"{m.preprocess.crop} px", m.extra or "–", m.licence, m.source)
+        (f"`{m.name}`", str(m.dims), f"{m.preprocess.crop} px", str(m.batch), m.extra or "–", m.licence, m.source)
         for m in MODELS.values()
     )
-    return _table(("model", "dims", "input", "extra", "licence", "source"), rows)
+    return _table(("model", "dims", "input", "batch", "extra", "licence", "source"), rows)
 
 
 def methods_table() -> str:

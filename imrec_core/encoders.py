@@ -21,7 +21,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from imrec_core.conversion import NotConvertible, converted, torch_module
+from imrec_core.conversion import REQUEST, NotConvertible, converted, torch_module
 from imrec_core.errors import DeclarationError, MissingDependency
 from imrec_core.machine import available_cores
 from imrec_core.models import Model, find_model
@@ -39,10 +39,12 @@ class Encoder(Protocol):
     Attributes:
         backend: `openvino`, `torch-cuda` or `torch-cpu`.
         precision: `bf16` or `fp32`; recorded with the vectors.
+        batch: Pictures that the network takes at a time; more are given to it in turn.
     """
 
     backend: str
     precision: str
+    batch: int
 
     def submit(self, pixels: Pixels) -> Pending:
         """Start on a batch `(n, crop, crop, 3)`; call what is returned for its unit vectors `(n, dims)`."""
@@ -55,7 +57,12 @@ _one_loads = threading.Lock()
 
 
 def load_encoder(
-    model: Model | str, *, precision: str = "auto", device: str = "auto", backend: str = "auto"
+    model: Model | str,
+    *,
+    precision: str = "auto",
+    device: str = "auto",
+    backend: str = "auto",
+    batch: int | None = None,
 ) -> Encoder:
     """The fastest encoder of a model on this machine; one per process.
 
@@ -64,6 +71,8 @@ def load_encoder(
         precision: `auto`, `bf16` or `fp32`.
         device: `auto`, `cpu` or `cuda`.
         backend: `auto`, `openvino` or `torch`.
+        batch: Pictures that it takes at a time; None for what is declared, or what OpenVINO is fastest with. An ONNX
+            file may have a number of its own.
 
     Raises:
         UnknownName: No such model.
@@ -74,20 +83,20 @@ def load_encoder(
     """
     model = find_model(model) if isinstance(model, str) else model
     with _one_loads:  # threads that come at the same time shall share one
-        return _load(model, model.identity, precision, device, backend)
+        return _load(model, model.identity, precision, device, backend, batch)
 
 
 @functools.cache
-def _load(model: Model, identity: str, precision: str, device: str, backend: str) -> Encoder:
+def _load(model: Model, identity: str, precision: str, device: str, backend: str, batch: int | None = None) -> Encoder:
     """The identity is there for the cache: a file of one's own may have changed."""
     is_onnx = model.loader == "onnx"
     if is_onnx and device == "cuda":
         log.warning("%s is an ONNX file, which runs on the CPU", model.name)
     if not is_onnx and device != "cpu" and (device == "cuda" or _has_cuda_device()):
-        return TorchEncoder(model, "cuda", precision)
+        return TorchEncoder(model, "cuda", precision, batch)
     if backend != "torch" or is_onnx:
         try:
-            return OpenVinoEncoder(model, precision)
+            return OpenVinoEncoder(model, precision, batch)
         except MissingDependency as error:
             if error.name != "openvino" or backend == "openvino" or is_onnx:
                 raise
@@ -96,7 +105,7 @@ def _load(model: Model, identity: str, precision: str, device: str, backend: str
             if backend == "openvino":
                 raise
             log.warning("%s; it runs on torch, several times slower", error)
-    return TorchEncoder(model, "cpu", precision)
+    return TorchEncoder(model, "cpu", precision, batch)
 
 
 def _has_cuda_device() -> bool:
@@ -108,12 +117,18 @@ def _has_cuda_device() -> bool:
     return torch.cuda.is_available()
 
 
+def _joined(parts: list[Vectors], dims: int) -> Vectors:
+    return np.concatenate(parts) if parts else np.empty((0, dims), np.float32)
+
+
 class OpenVinoEncoder:
     """The network converted by OpenVINO, on the CPU; batches run on one stream per core."""
 
     backend = "openvino"
 
-    def __init__(self, model: Model, precision: str = "auto", *, cache: Path | None = None) -> None:
+    def __init__(
+        self, model: Model, precision: str = "auto", batch: int | None = None, *, cache: Path | None = None
+    ) -> None:
         try:
             import openvino as ov
         except ImportError:
@@ -124,7 +139,7 @@ class OpenVinoEncoder:
         self.precision = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
         cores = available_cores()
         compiled = core.compile_model(
-            core.read_model(converted(model, cache) / "network.xml"),
+            core.read_model(converted(model, cache, batch or min(model.batch, REQUEST)) / "network.xml"),
             "CPU",
             {
                 "CACHE_DIR": str(cache / "compiled"),
@@ -134,7 +149,7 @@ class OpenVinoEncoder:
             },
         )
         self._dims = model.dims
-        self._request = int(compiled.input(0).shape[0])
+        self.batch = int(compiled.input(0).shape[0])
         self._queue = ov.AsyncInferQueue(compiled, 2 * cores)
         self._queue.set_callback(_deliver)
         # A result arrives before OpenVINO's thread has left the callback; if Python ended then, it would abort.
@@ -143,11 +158,11 @@ class OpenVinoEncoder:
 
     def submit(self, pixels: Pixels) -> Pending:
         futures: list[Future[Vectors]] = []
-        for first in range(0, len(pixels), self._request):
-            part = pixels[first : first + self._request]
+        for first in range(0, len(pixels), self.batch):
+            part = pixels[first : first + self.batch]
             padded = part
-            if len(part) < self._request:
-                padded = np.zeros((self._request, *part.shape[1:]), np.uint8)
+            if len(part) < self.batch:
+                padded = np.zeros((self.batch, *part.shape[1:]), np.uint8)
                 padded[: len(part)] = part
             future: Future[Vectors] = Future()
             with self._start:
@@ -155,8 +170,7 @@ class OpenVinoEncoder:
             futures.append(future)
 
         def collect() -> Vectors:
-            parts = [future.result() for future in futures]
-            return np.concatenate(parts) if parts else np.empty((0, self._dims), np.float32)
+            return _joined([future.result() for future in futures], self._dims)
 
         return collect
 
@@ -176,13 +190,15 @@ def _deliver(request: Any, waiting: tuple[Future[Vectors], int]) -> None:
 class TorchEncoder:
     """The network run by torch, channels-last; under autocast unless fp32 is asked for."""
 
-    def __init__(self, model: Model, device: str, precision: str = "auto") -> None:
+    def __init__(self, model: Model, device: str, precision: str = "auto", batch: int | None = None) -> None:
         import torch
 
         if device == "cuda" and not torch.cuda.is_available():
             raise DeclarationError("device cuda was asked for, but torch finds none; use --device cpu")
         self.backend = f"torch-{device}"
         self.precision = "bf16" if precision == "auto" else precision
+        self.batch = batch or model.batch
+        self._dims = model.dims
         self._device = torch.device(device)
         self._module = torch_module(model).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -190,8 +206,11 @@ class TorchEncoder:
         import torch
 
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, self.precision == "bf16"):
-            vectors = self._module(torch.from_numpy(pixels).to(self._device, non_blocking=True))
-        return lambda: np.asarray(vectors.float().cpu().numpy())
+            parts = [
+                self._module(torch.from_numpy(pixels[first : first + self.batch]).to(self._device, non_blocking=True))
+                for first in range(0, len(pixels), self.batch)
+            ]
+        return lambda: _joined([part.float().cpu().numpy() for part in parts], self._dims)
 
     def __call__(self, pixels: Pixels) -> Vectors:
         return self.submit(pixels)()

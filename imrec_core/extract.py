@@ -49,7 +49,7 @@ from imrec_core.passes import encoders_of, expected_now, next_pass, takers_first
 from imrec_core.reuse import Copies, KnownContent, Unchanged, contents_of, in_order
 from imrec_core.settings import Settings, Source
 
-_BATCH = 16  # images that a thread describes together
+_BATCH = 16  # images that a thread describes together; more where a network takes more at a time
 _BATCH_BYTES = 96_000_000  # of pixels, after which a batch is described before more is decoded
 _WORKERS = available_cores() + 1  # threads that read and decode; one more, for when one waits for the disk
 _PASSES = 4  # over a shard whose files come and go while they are read; then the next build goes on
@@ -207,6 +207,7 @@ class _Extraction:
         self._lake, self._shard, self._settings, self._on_images = lake, shard, settings, on_images
         self._features = features
         self._encoders = encoders_of(features, settings, device)
+        self._batch = max(_BATCH, *(encoder.batch for encoder in self._encoders.values()), 0)
         for feature in features:
             _refuse_other_dims(lake, shard, feature)
         self._expected = {f.name: expected_now(lake, shard, f, settings, device) for f in features}
@@ -272,9 +273,9 @@ class _Extraction:
             self._requests = ThreadPoolExecutor(objects.CONNECTIONS, thread_name_prefix="imrec-read")
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="imrec-decode") as pool:
             try:
-                for first in range(0, len(places), _BATCH):
-                    shown = first < _THUMBNAILS * _BATCH  # one of each of the first batches
-                    some = places[first : first + _BATCH]
+                for first in range(0, len(places), self._batch):
+                    shown = first < _THUMBNAILS * self._batch  # one of each of the first batches
+                    some = places[first : first + self._batch]
                     waiting.append(pool.submit(self._describe, some, self._reads(some), shown))
                     if len(waiting) == 2 * _WORKERS:
                         encoding.append(self._encode(waiting.popleft().result()))
@@ -372,12 +373,12 @@ class _Extraction:
 
     def _encode(self, batch: _Batch) -> tuple[_Batch, Callable[[], None]]:
         """Start the networks on a batch; the second value waits for them and stores their vectors."""
-        pending = [
-            (feature, len(pixels), self._encoders[feature.name].submit(pixels))
-            for feature in self._features
-            for pixels in batch.inputs.get(feature.name, [])
-        ]
-        batch.inputs = {}
+        pending = []
+        for feature in self._features:
+            parts = batch.inputs.pop(feature.name, [])
+            if parts:  # of large pictures several, which the network takes together all the same
+                pixels = np.concatenate(parts) if len(parts) > 1 else parts[0]
+                pending.append((feature, len(pixels), self._encoders[feature.name].submit(pixels)))
 
         def collect() -> None:
             started = time.perf_counter()

@@ -66,6 +66,7 @@ class Model:
         extra: Which extra of imrec brings the library; None: it is always there.
         text: Whether a text tower puts words and pictures into one space.
         file: The weights, of a network of one's own.
+        batch: Pictures that it takes at a time, at most, where a lake says no other number.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Model:
     extra: str | None = None
     text: bool = False
     file: Path | None = None
+    batch: int = 16
 
     @property
     def is_own(self) -> bool:
@@ -192,7 +194,7 @@ def _dinov2(size: str, dims: int) -> Model:
     )
 
 
-def _dreamsim(name: str, what: str, architecture: str, dims: int) -> Model:
+def _dreamsim(name: str, what: str, architecture: str, dims: int, batch: int) -> Model:
     return Model(
         name=name,
         summary=f"What people see as alike: embedding by DreamSim, {what}.",
@@ -207,6 +209,7 @@ def _dreamsim(name: str, what: str, architecture: str, dims: int) -> Model:
         source="Fu et al. 2023, arXiv:2306.09344",
         architecture=architecture,
         extra="dreamsim",
+        batch=batch,
     )
 
 
@@ -299,8 +302,8 @@ MODELS: dict[str, Model] = {
             extra="clip",
             text=True,
         ),
-        _dreamsim("dreamsim", "its OpenCLIP ViT-B/32", "open_clip_vitb32", 512),
-        _dreamsim("dreamsim_ensemble", "its DINO, CLIP and OpenCLIP ViT-B/16 together", "ensemble", 1792),
+        _dreamsim("dreamsim", "its OpenCLIP ViT-B/32", "open_clip_vitb32", 512, batch=16),
+        _dreamsim("dreamsim_ensemble", "its DINO, CLIP and OpenCLIP ViT-B/16 together", "ensemble", 1792, batch=8),
     )
 }
 

@@ -36,6 +36,8 @@ MAX_TRUE_PAIRS = 10_000
 
 LEAST_THUMBNAIL_MB = 100  # of which each of 256 folders has room for two large ones at least
 
+_MOST_BATCH = 1024  # pictures, decoded, of 150 kB each and of more before they are cut
+
 PRECISIONS = ("auto", "bf16", "fp32")
 
 _NAME = re.compile(r"\w+([.-]\w+)*")  # safe in file names, SQL strings and Dagster's partition ranges
@@ -100,6 +102,7 @@ class Settings:
             least 100, or 0 for none.
         nightly_scan, nightly_reindex: Cron schedules of the scan for changes, and of the new generation after it.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
+        networks: How networks are run, by name: `batch`, the pictures that one takes at a time.
         models: Networks of your own, by name; `imrec_core.models.own_model` says what a table holds.
         histograms: Colour histograms of your own: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers), `joint`,
             `all_pixels`.
@@ -121,6 +124,7 @@ class Settings:
     nightly_scan: str = "0 1 * * *"
     nightly_reindex: str = "0 3 * * *"
     columns: tuple[str, ...] = ()
+    networks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     histograms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     projections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -148,6 +152,8 @@ class Settings:
                 )
         if self.precision not in PRECISIONS:
             raise BadSettings(f"lake.toml: precision is {self.precision!r}; use one of {', '.join(PRECISIONS)}")
+        for name, table in self.networks.items():
+            _check_network(name, table)
         for name in self.sources:
             if not _NAME.fullmatch(name):
                 raise BadSettings(
@@ -164,6 +170,10 @@ class Settings:
         if name not in self.sources:
             raise UnknownName("source", name, self.sources)
         return Source(name, self.sources[name])
+
+    def batch_of(self, network: str) -> int | None:
+        """The pictures that a network is to take at a time; None where nothing is said."""
+        return self.networks.get(network, {}).get("batch")
 
     def with_folders(self, folders: Iterable[str]) -> Settings:
         """These settings with `FOLDER` or `NAME=FOLDER` added; a folder that is known stays what it is.
@@ -203,6 +213,14 @@ class Settings:
             known = ", ".join(self.columns) or "none"
             raise BadSettings(f"{file} is not among the files of columns; these are: {known}")
         return replace(self, columns=tuple(file for file in self.columns if _spelled_out(file) not in dropped))
+
+
+def _check_network(name: str, table: Mapping[str, Any]) -> None:
+    for key, value in table.items():
+        if key != "batch":
+            raise BadSettings(f"lake.toml: networks.{name}: {UnknownName('setting', key, ['batch'])}")
+        if type(value) is not int or not 1 <= value <= _MOST_BATCH:
+            raise BadSettings(f"lake.toml: networks.{name}: batch is {value!r}; it must be from 1 to {_MOST_BATCH}")
 
 
 _CRON_FIELDS = (  # least, most, names of the least and those after it

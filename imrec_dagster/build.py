@@ -10,13 +10,12 @@ from pathlib import Path
 import dagster as dg
 
 from imrec_core import index
-from imrec_core.encoders import load_encoder
 from imrec_core.errors import SchemaMismatch
 from imrec_core.features import Feature, chosen_features
 from imrec_core.fit import check_rows_suffice, holds
 from imrec_core.freshness import has_fresh_images, is_feature_fresh, stale_features, usable_fit
 from imrec_core.lake import Lake, source_of
-from imrec_core.passes import failed_images, reads_ahead, takers_first
+from imrec_core.passes import encoder_of, failed_images, reads_ahead, takers_first
 from imrec_core.storage import is_away
 from imrec_dagster.assets import EXTRACT, GENERATION, IMAGES, build_assets, feature_key, fitted_key
 from imrec_dagster.dead_runs import PROCESS_TAG, end_dead_runs, this_process
@@ -147,10 +146,10 @@ class Builder:
 
     def _load_networks(self, stale: Mapping[str, Sequence[Feature]]) -> None:
         """Load what will be needed: weights that are absent, damaged or of another shape show before anything runs."""
-        precision = self._lake.settings().precision
+        settings = self._lake.settings()
         for model in {feature.name: feature.model for features in stale.values() for feature in features}.values():
             if model is not None:
-                load_encoder(model, precision=precision, device=self._resource.device)
+                encoder_of(model, settings, self._resource.device)
 
     def _tell(self, due: Mapping[str, Sequence[Feature]]) -> None:
         """Say how many images are to be read, and for which features they are decoded again."""

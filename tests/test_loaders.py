@@ -305,6 +305,33 @@ def onnx_vectors(model: Model, pixels: np.ndarray) -> np.ndarray:
     return torch.nn.functional.normalize(vectors).numpy()
 
 
+@each_own("siglip", "clip", "torchvision")  # which take long to convert
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_vectors_of_random_weights_do_not_depend_on_how_many_pictures_are_taken_at_a_time(own, backend):
+    pixels = ImageBatch(networks.photos(7)).prepared(own.preprocess)
+    options = {"precision": "fp32", "device": "cpu", "backend": backend}
+    declared = load_encoder(own, **options)
+    assert declared.batch == (4 if declared.backend == "openvino" else 16)
+    expected = declared(pixels)
+    for batch in (1, 3):
+        encoder = load_encoder(own, batch=batch, **options)
+        assert encoder.batch == batch
+        assert_same_vectors(encoder(pixels), expected, 1e-3)
+
+
+def test_torch_takes_no_more_pictures_than_said_at_a_time(tmp_path):
+    model = replace(networks.torchvision_model(tmp_path), batch=3)
+    encoder, taken = TorchEncoder(model, "cpu", "fp32"), []
+    encoder._module.register_forward_pre_hook(lambda module, inputs: taken.append(len(inputs[0])))
+    encoder(ImageBatch(networks.photos(7)).prepared(model.preprocess))
+    assert taken == [3, 3, 1]
+    assert encoder(np.zeros((0, 64, 64, 3), np.uint8)).shape == (0, 512)
+
+
+def test_openvino_takes_no_more_pictures_than_the_model(tmp_path):
+    assert load_encoder(replace(networks.onnx_model(tmp_path), batch=2)).batch == 2
+
+
 @pytest.mark.parametrize("batch", ["n", 1, 3])
 @pytest.mark.parametrize("side", [32, "side"])
 def test_onnx_file_gives_normalised_vectors_of_normalised_pixels(tmp_path, batch, side):

@@ -6,7 +6,7 @@ The weights are random and the networks small, so nothing here says how good a n
 import numpy as np
 import pytest
 
-from imrec_core import FEATURES, ImageId, Recommender, Text
+from imrec_core import FEATURES, ImageId, Recommender, Text, encoders
 from imrec_core.features.neural import network
 from imrec_core.models import Model
 from imrec_core.text import encode_text
@@ -47,3 +47,30 @@ def test_library_code_builds_and_searches_random_weights(built, model, tmp_path)
             np.asarray(recommender.generation.matrix(model.name), np.float32) @ encode_text(model, ["a red car"])[0]
         )
         assert [path.rpartition("/")[2] for path in ranked] == [paths[row] for row in np.argsort(-likeness)]
+
+
+@pytest.mark.parametrize("name", ["onnx", "dreamsim"])
+def test_batch_that_a_lake_sets_changes_no_vectors_of_random_weights(name, tmp_path, monkeypatch):
+    """It is of one picture at a time, and of more than a thread describes together otherwise."""
+    make = getattr(networks, f"{name}_model")
+    model = make(tmp_path, monkeypatch) if name == "dreamsim" else make(tmp_path)
+    monkeypatch.setitem(FEATURES, model.name, network(model))
+    toy.write_photos(tmp_path / "photos", range(30))
+    submit, taken, matrices = encoders.OpenVinoEncoder.submit, {}, {}
+    for batch in (None, 1, 24):
+        sizes = taken[batch] = []
+        monkeypatch.setattr(
+            encoders.OpenVinoEncoder,
+            "submit",
+            lambda self, pixels, sizes=sizes: (sizes.append((self.batch, len(pixels))), submit(self, pixels))[1],
+        )
+        said = {} if batch is None else {model.name: {"batch": batch}}
+        lake = toy.new_lake(tmp_path / f"lake_{batch}", [model.name], shard_size=100, precision="fp32", networks=said)
+        toy.build(lake)
+        recommender = Recommender.open(lake)
+        matrices[batch] = np.asarray(recommender.generation.matrix(model.name), np.float32)
+        assert recommender.search(tmp_path / "photos" / "photo_003.jpg")[0].path.endswith("photo_003.jpg")
+    one = [(1, 16), (1, 14), (1, 1)]  # the last is the query
+    assert taken == {None: [(4, n) for _, n in one], 1: one, 24: [(24, 24), (24, 6), (24, 1)]}
+    for batch in (1, 24):
+        np.testing.assert_allclose(matrices[batch], matrices[None], atol=1e-3)

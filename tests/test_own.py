@@ -363,6 +363,8 @@ REFUSED = {
         "indexes.rgb_histogram:manhattan: no index has the order of manhattan; it can of hellinger",
     ),
     "graph of what is scanned faster": (indexed("phash", "m = 8"), "indexes.phash: no index has the order of hamming"),
+    "network that there is not": ("[networks.resnet19]\nbatch = 4", "networks.resnet19: no feature named 'resnet19'"),
+    "network of a feature without": ("[networks.hog]\nbatch = 4", "networks.hog: hog is a feature without a network"),
     "unknown parameter": (indexed("hog", "M = 8"), "indexes.hog: no setting named 'M'"),
     "no links": (indexed("hog", "m = 1"), "indexes.hog: m is 1; it must be from 2 to 10000"),
     "negative breadth": (indexed("hog", "ef = -1"), "indexes.hog: ef is -1; it must be from 0 to 10000"),

@@ -53,6 +53,9 @@ def test_source_is_found_by_name_or_the_nearest_is_told():
         ("true_pairs = -1", "true_pairs is -1; it must be from 0 to 10000"),
         ("true_pairs = 10_001", "true_pairs is 10001; it must be from 0 to 10000"),
         ('precision = "int4"', "precision is 'int4'; use one of auto, bf16, fp32"),
+        ("[networks.resnet18]\nbach = 4", "networks.resnet18: no setting named 'bach'; did you mean 'batch'"),
+        ("[networks.resnet18]\nbatch = 0", "networks.resnet18: batch is 0; it must be from 1 to 1024"),
+        ("[networks.resnet18]\nbatch = true", "networks.resnet18: batch is True; it must be from 1 to 1024"),
         ('sources = "photos"', r"\[sources\] must map names to folders"),
         ("[sources]\na = 5", r"\[sources\] must map names to folders"),
         ("features = [1]", "features must be a list of strings"),
@@ -100,6 +103,7 @@ FULL = Settings(
     extensions=("jpg",),
     hidden=True,
     columns=("/c/a.csv", "/c/b.parquet"),
+    networks={"mine": {"batch": 2}, "dreamsim": {"batch": 4}},
     models={"mine": {"file": "a.onnx", "dims": 8, "crop": 32, "mean": [0.5, 0.5, 0.5]}},
     histograms={"coarse": {"levels": [4, 4, 4], "joint": False}},
     projections={"less": {"base": "mine", "dims": 4}},
@@ -172,7 +176,7 @@ def test_changed_table_is_written_and_the_others_keep_their_comments(changed):
     assert all(words in after for words in ("# what we have", "# of the network", "# the default one", "# more links"))
 
 
-@pytest.mark.parametrize("name", ["models", "histograms", "projections", "combined", "indexes"])
+@pytest.mark.parametrize("name", ["networks", "models", "histograms", "projections", "combined", "indexes"])
 @pytest.mark.parametrize("value", ["3", '"x"', "[]", "[{a = 1}]", "true", "{a = 1}", "{a = {b = 1}, c = []}"])
 def test_table_of_tables_refuses_what_is_none(name, value):
     with pytest.raises(BadSettings, match=rf"lake.toml: \[{name}\] must hold a table for each name, found "):

@@ -100,6 +100,9 @@ class _Declarations:
             self.features[name] = _histogram(name, table)
         for name in (*settings.projections, *settings.combined):
             self._made(name)
+        for name in settings.networks:
+            if self._find(f"networks.{name}", name).model is None:
+                raise BadSettings(f"lake.toml: networks.{name}: {name} is a feature without a network")
         for name, table in settings.indexes.items():
             IndexParams.of(name, table)
             self._check_index(name)

@@ -9,11 +9,11 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from imrec_core import fonts
 from imrec_core.catalog import escaped
 from imrec_core.decode import decode_file
 from imrec_core.errors import ImageError
@@ -136,7 +136,7 @@ def _svg_picture(cell: Cell, x: int, y: int) -> str:
 
 
 def _svg_text(x: int, y: int, text: str, width: float, size: int) -> str:
-    shown = html.escape(_clipped(printable(text), _font(size), width))
+    shown = html.escape(_clipped(printable(text), size, width))
     return f'<text x="{x}" y="{y + size}" font-size="{size}">{shown}</text>'
 
 
@@ -180,32 +180,23 @@ def write(
     ink: tuple[int, int, int] = INK,
 ) -> None:
     """One line of text, shortened to a width; what is not to be printed, such as a line's end, is a space."""
-    font = _font(size)
-    pen.text(place, _clipped(printable(text), font, width), ink, font=font)
+    fonts.draw(pen, place, _clipped(printable(text), size, width), size, ink)
 
 
 def _length(title: str) -> int:
-    return math.ceil(_font(_TITLE).getlength(printable(title)))
+    return math.ceil(fonts.length(printable(title), _TITLE))
 
 
 def printable(text: str) -> str:
     """A text that may hold anything, such as a file's name, in one line; what cannot be printed is a space."""
-    return "".join(c if c.isprintable() else " " for c in escaped(text))
+    return "".join(c if c.isprintable() else " " for c in fonts.composed(escaped(text)))
 
 
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib; Pillow's own font lacks ü, ×, … and all that is not Latin."""
-    import matplotlib
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
-
-
-def _clipped(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+def _clipped(text: str, size: int, width: float) -> str:
     """`text` with its middle left out where it is wider than that many pixels."""
     keep = len(text)
     shorter = text
-    while font.getlength(shorter) > width and keep > 4:
+    while fonts.length(shorter, size) > width and keep > 4:
         keep -= 1
         shorter = f"{text[: keep // 2]}…{text[-(keep - keep // 2) :]}"
     return shorter

@@ -60,6 +60,7 @@ LAYERS = (
     ("fit", "check", "spread"),  # tables → what is learnt from them, what is wrong with them; extraction by a cluster
     ("conditions",),  # what strangers may ask of them
     ("views", "user_columns"),  # SQL over the tables; what a person adds to them
+    ("fonts",),  # letters for names
     ("calibration", "contact_sheet", "thumbnails", "fusion", "keypoints", "measures"),  # plain numbers and drawing
     ("plots.canvas",),  # what plots are drawn on
     ("plots.curves", "plots.distributions", "plots.comparisons"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +16,7 @@ from imrec_core.explore.maps import Cluster, Map
 from imrec_core.explore.thumbnails import thumbnail
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
-from imrec_core.plots.canvas import new_figure, plain, without_ticks, written
+from imrec_core.plots.canvas import laid_out, new_figure, plain, without_ticks, written
 
 Pixels = NDArray[np.float64]
 """Places in a drawing, from its lower left."""
@@ -138,9 +137,7 @@ def _draw_pictures(
     """Near the middle of each cluster, where they hide few points, with a line to it."""
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
-        figure.draw_without_rendering()  # now it is known where a point will be
+    laid_out(figure)  # now it is known where a point will be
     drawn_points = axes.transData.transform(points)
     taken: list[Pixels] = []
     for cluster in clusters:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from imrec_core import fonts
 from imrec_core.contact_sheet import printable
 from imrec_core.errors import QueryError
 
@@ -14,7 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+T = TypeVar("T")
+
 FORMATS = ("png", "svg")
+
+_MISSING = r"Glyph (\d+) .* missing from font"
 
 # Okabe and Ito 2008: told apart by people who are colour-blind too. Grey stands for their yellow, which is no line on
 # white; the darker ones come first.
@@ -43,12 +51,54 @@ def written(figure: Figure, format: str = "png") -> bytes:
 
     if format not in FORMATS:
         raise QueryError(f"plots are drawn as {' or '.join(FORMATS)}, not as {format!r}")
-    out = io.BytesIO()
     made_by = {"Date": None, "Creator": "imrec"} if format == "svg" else {"Software": "imrec"}
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "imrec"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # a box stands for it
+
+    def save() -> bytes:
+        out = io.BytesIO()
         figure.savefig(out, format=format, metadata=made_by)
-    return out.getvalue()
+        return out.getvalue()
+
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "imrec"}):
+        data, lacking = _noting_missing(save)
+        paths = fonts.found_for(lacking) if format == "png" else []  # whoever shows an SVG has fonts of their own
+        if paths:
+            with _also_in(figure, fonts.families(paths)):
+                data, _ = _noting_missing(save)
+    return data
+
+
+def laid_out(figure: Figure) -> None:
+    """Find out where everything will be, before it is drawn."""
+    _noting_missing(figure.draw_without_rendering)
+
+
+def _noting_missing(act: Callable[[], T]) -> tuple[T, set[str]]:
+    """What an act gives, and the characters for which it draws boxes, as no font has them."""
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.filterwarnings("always", _MISSING)
+        done = act()
+    found = [re.match(_MISSING, str(one.message)) for one in noted]
+    for one, is_glyph in zip(noted, found, strict=True):
+        if not is_glyph:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return done, {chr(int(glyph[1])) for glyph in found if glyph}
+
+
+@contextmanager
+def _also_in(figure: Figure, families: Sequence[str]) -> Iterator[None]:
+    """Within, the words of a figure are written in these fonts, too, where their own lacks a character."""
+    from matplotlib import rc_context, rcParams
+    from matplotlib.text import Text
+
+    words = {text: text.get_fontfamily() for text in figure.findobj(Text)}
+    with rc_context({"font.family": [*rcParams["font.family"], *families]}):  # ticks are made while it is drawn
+        for text, own in words.items():
+            text.set_fontfamily([*own, *families])
+        try:
+            yield
+        finally:
+            for text, own in words.items():
+                text.set_fontfamily(own)
 
 
 def format_of(file: Path) -> str:
@@ -64,10 +114,16 @@ def format_of(file: Path) -> str:
 
 
 def plain(text: str, length: int = 60) -> str:
-    """A text that may hold anything, such as a file's name, as matplotlib is to write it: in one line, no formula."""
-    shown = printable(text)
-    if len(shown) > length:
-        shown = f"{shown[: length // 2]}…{shown[-(length - length // 2 - 1) :]}"
+    """A text that may hold anything, such as a file's name, as matplotlib is to write it: in one line, no formula.
+
+    Args:
+        length: In letters, at most; a wide one, as of Chinese, counts twice.
+    """
+    shown = whole = printable(text)
+    kept = len(whole)
+    while fonts.columns(shown) > length:
+        kept -= 1
+        shown = f"{whole[: (kept + 1) // 2]}…{whole[len(whole) - kept // 2 :]}"
     return shown.replace("$", r"\$")
 
 

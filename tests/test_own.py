@@ -322,6 +322,10 @@ REFUSED = {
         projected('method = "kernel_pca"', "landmark = 3"),
         "no setting of kernel_pca named 'landmark'; did you mean 'landmarks'",
     ),
+    "grid of what is not tried": (
+        projected('method = "autoencoder"', "grid = {widht = [8]}"),
+        "projections.mine: no setting to try named 'widht'; did you mean 'width'",
+    ),
     "setting of a wrong kind": (
         projected('method = "kernel_pca"', 'landmarks = "many"'),
         "landmarks is 'many'; it must be a whole number, 0 or more",

@@ -44,7 +44,22 @@ def test_every_feature_with_a_metric_that_is_named_can_be_asked_for(by):
 def test_every_name_in_the_tables_is_known():
     rows = [line for line in RECIPES.splitlines() if line.startswith("| ") and "---" not in line]
     named = {name for row in rows for name in re.findall(r"`:?([a-z][a-z0-9_]+)`", row.partition(" | ")[2])}
-    settings = {"levels", "landmarks", "trials", "seconds", "base", "dims", "m", "ef_construction", "ef"}
+    settings = {
+        "levels",
+        "layers",
+        "noise",
+        "neighbours",
+        "temperature",
+        "weight_decay",
+        "landmarks",
+        "trials",
+        "seconds",
+        "base",
+        "dims",
+        "m",
+        "ef_construction",
+        "ef",
+    }
     columns = {"path", "label"}
     unknown = named - FEATURES.keys() - METRICS.keys() - METHODS.keys() - MEASURES.keys() - settings - columns
     assert len(named) > 30 and not unknown

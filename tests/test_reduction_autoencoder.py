@@ -295,6 +295,79 @@ def test_hopeless_trials_are_stopped_and_never_chosen(tmp_path):
     assert found.values == [0.8] * 7
 
 
+# -- a grid -------------------------------------------------------------------------------------------------
+
+GRID = {"noise": [0.0, 0.3, 0.2], "width": [64, 100]}
+COMBINATIONS = [Choice(noise=n, width=w) for n in GRID["noise"] for w in GRID["width"]]
+
+
+def test_grid_is_tried_in_all_combinations_and_the_best_is_chosen(tmp_path):
+    attempts = Attempts()
+    found = search(tmp_path / "s.journal", attempts, trials=2, seconds=60, seed=0, grid=GRID)
+    assert attempts.choices == COMBINATIONS
+    assert found.choice.noise in (0.2, 0.3) and found.choice.learning_rate == Choice().learning_rate
+    assert found.added == len(found.values) == 6
+    assert search(tmp_path / "s.journal", Attempts(), trials=9, seconds=60, seed=1, grid=GRID).added == 0
+
+
+@pytest.mark.parametrize("fails_at", [1, 4])
+def test_interrupted_grid_goes_on_with_what_is_left(tmp_path, fails_at):
+    first, second = Attempts(fails_at=fails_at), Attempts()
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "s.journal", first, trials=0, seconds=60, seed=0, grid=GRID)
+    search(tmp_path / "s.journal", second, trials=0, seconds=60, seed=0, grid=GRID)
+    assert [*first.choices[: fails_at - 1], *second.choices] == COMBINATIONS
+
+
+def test_combination_that_was_asked_for_and_never_begun_is_lost_to_none(tmp_path):
+    import optuna
+
+    path = tmp_path / "s.journal"
+    with study._quiet_optuna():
+        study._opened(optuna, path).enqueue_trial({"noise": 0.0, "width": 64})  # then the process is killed
+    attempts = Attempts()
+    search(path, attempts, trials=0, seconds=60, seed=0, grid=GRID)
+    assert list(dict.fromkeys(attempts.choices)) == COMBINATIONS
+
+
+def test_values_that_stand_twice_are_tried_once(tmp_path):
+    attempts = Attempts()
+    search(tmp_path / "s.journal", attempts, trials=0, seconds=60, seed=0, grid={"layers": [1, 2, 1]})
+    assert attempts.choices == [Choice(layers=1), Choice(layers=2)]
+
+
+def test_fit_by_a_grid_has_a_study_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(autoencoder, "train", quick_train)
+    vectors = grouped(120)
+    for grid, added in ((None, 1), ({"width": [8, 16]}, 2), ({"width": [8]}, 1), ({"width": [8, 16]}, 0)):
+        assert fit(vectors, tmp_path, trials=1, grid=grid)[1]["trials_added"] == added
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"grid": {}}, "grid is {}; it must hold lists of values to try"),
+        ({"grid": [1]}, "grid is"),
+        ({"grid": {"widht": [8]}}, "no setting to try named 'widht'; did you mean 'width'"),
+        ({"grid": {"width": 8}}, "width of the grid is 8; it must be a list of whole numbers, 1 or more"),
+        ({"grid": {"width": []}}, "width of the grid is []"),
+        ({"grid": {"layers": [0]}}, "must be a list of whole numbers, 1 or more"),
+        ({"grid": {"width": [8.5]}}, "must be a list of whole numbers, 1 or more"),
+        ({"grid": {"width": [True]}}, "must be a list of whole numbers, 1 or more"),
+        ({"grid": {"temperature": [0]}}, "must be a list of numbers above 0"),
+        ({"grid": {"learning_rate": [float("nan")]}}, "must be a list of numbers above 0"),
+        ({"grid": {"noise": [-0.1]}}, "must be a list of numbers, 0 or more"),
+        ({"grid": {"noise": [0]}, "trials": 3}, "all combinations of a grid are tried; leave out trials"),
+    ],
+)
+def test_grid_that_cannot_be_is_refused(given, said):
+    with pytest.raises(DeclarationError) as caught:
+        METHODS["autoencoder"].settings(given)
+    assert said in str(caught.value)
+    with pytest.raises(DeclarationError, match="no setting of pca named 'grid'"):
+        METHODS["pca"].settings({"grid": {"noise": [0]}})
+
+
 def test_missing_optuna_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingDependency, match=r"optuna is not installed.*'imrec\[tuning\]'"):

@@ -21,7 +21,7 @@ from imrec_core.reduction.method import (
     sampled,
 )
 from imrec_core.reduction.pca import Moments, principal_axes
-from imrec_core.reduction.study import Found, GoOn, search
+from imrec_core.reduction.study import Found, GoOn, Grid, check_grid, search
 from imrec_core.reduction.training import Choice, Layers, Task, Trained, encode, make_task, train, train_on_all
 
 _LEAST_ROWS = 20
@@ -41,6 +41,7 @@ def fit_autoencoder(
     epochs: int = 30,
     max_rows: int = 50_000,
     seed: int = 0,
+    grid: Grid | None = None,
 ) -> tuple[Arrays, Facts]:
     """An encoder, trained on a sample with the best settings that were found.
 
@@ -54,6 +55,7 @@ def fit_autoencoder(
         seconds: For trials; the training at the end comes on top.
         epochs: Of that training.
         max_rows: Of the sample; takes 8 bytes for each of their numbers.
+        grid: Values to try in all combinations, by the name of a setting in `Choice`, instead of `trials`.
 
     Returns:
         `mean` `(base dims,)`, `scale` `()`, `linear` `(dims, base dims)`, and of each layer `weight_<i>` and
@@ -69,13 +71,13 @@ def fit_autoencoder(
     sample, rows = sampled(blocks, max_rows, seed)
     require("autoencoder", rows, least=_LEAST_ROWS)
     check_dims("autoencoder", dims, sample.shape[1])
-    name = f"autoencoder-{_fingerprint(sample, dims, epochs, seed)}"
+    name = f"autoencoder-{_fingerprint(sample, dims, epochs, seed, grid)}"
     values, mean, scale = _standardised(sample, seed)
     held_out = min(_HELD_OUT, len(values) // 5)
     task = make_task(values, _axes(values[held_out:], dims), held_out=held_out, gallery=_SEARCHED)
     found = Found(Choice(), [], 0)
-    if trials:
-        found = _searched(task, folder / f"{name}.journal", epochs, trials, seconds, seed)
+    if trials or grid:
+        found = _searched(task, folder / f"{name}.journal", epochs, trials, seconds, seed, grid)
     trained = train(task, found.choice, epochs=epochs, seed=seed)
     layers, linear = trained.layers, trained.linear
     if held_out > _MISSED * len(values):
@@ -99,17 +101,18 @@ def _axes(values: Matrix, dims: int) -> Matrix:
     return principal_axes(Moments.of(values), dims)[0].astype(np.float32)
 
 
-def _searched(task: Task, path: Path, epochs: int, trials: int, seconds: float, seed: int) -> Found:
+def _searched(task: Task, path: Path, epochs: int, trials: int, seconds: float, seed: int, grid: Grid | None) -> Found:
     part = Task(task.rows[:_SEARCHED], task.held_out, task.axes, task.gallery, task.truth)
 
     def attempt(choice: Choice, go_on: GoOn) -> float:
         return max(train(part, choice, epochs=-(-epochs // 3), seed=seed, go_on=go_on).kept[1:])
 
-    return search(path, attempt, trials=trials, seconds=seconds, seed=seed)
+    return search(path, attempt, trials=trials, seconds=seconds, seed=seed, grid=grid)
 
 
-def _fingerprint(sample: Matrix, dims: int, epochs: int, seed: int) -> str:
-    digest = hashlib.blake2b(repr((1, sample.shape, sample.dtype, dims, epochs, seed)).encode(), digest_size=8)
+def _fingerprint(sample: Matrix, dims: int, epochs: int, seed: int, grid: Grid | None) -> str:
+    what = (1, sample.shape, sample.dtype, dims, epochs, seed, *([sorted(grid.items())] if grid else []))
+    digest = hashlib.blake2b(repr(what).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(sample).tobytes())
     return digest.hexdigest()
 
@@ -156,4 +159,5 @@ AUTOENCODER = Method(
     fit=fit_autoencoder,
     project=project,
     params={"trials": 20, "seconds": 120.0, "epochs": 30, "max_rows": 50_000, "seed": 0},
+    check_grid=check_grid,
 )

@@ -30,6 +30,8 @@ class Method:
             folder, made where it is not there, keeps what an interrupted fit goes on with.
         project: Vectors `(n, base dims)` and the arrays → `(n, dims)` float32. Row i depends on vector i only.
         params: Names and defaults of the settings that `fit` takes; a setting has the type of its default.
+        check_grid: Refuses a bad `grid`, values of settings that are to be tried in all combinations, by raising
+            `DeclarationError`; None where nothing is tried.
     """
 
     name: str
@@ -38,16 +40,23 @@ class Method:
     fit: Callable[..., tuple[Arrays, Facts]]
     project: Callable[[Matrix, Arrays], Matrix]
     params: Mapping[str, int | float]
+    check_grid: Callable[[Any], None] | None = None
 
-    def settings(self, given: Mapping[str, Any]) -> dict[str, int | float]:
-        """All settings, those that are not given by their defaults.
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings, those that are not given by their defaults; a `grid` only if it is given.
 
         Raises:
             UnknownName: A setting of another name is given.
-            DeclarationError: One has another type, or is negative.
+            DeclarationError: One has another type, or is negative, or there is a number of trials beside a grid.
         """
-        chosen = dict(self.params)
+        chosen: dict[str, Any] = dict(self.params)
         for name, value in given.items():
+            if name == "grid" and self.check_grid is not None:
+                self.check_grid(value)
+                if "trials" in given:
+                    raise DeclarationError(f"{self.name}: all combinations of a grid are tried; leave out trials")
+                chosen[name] = value
+                continue
             if name not in chosen:
                 raise UnknownName(f"setting of {self.name}", name, self.params)
             kind = type(chosen[name])

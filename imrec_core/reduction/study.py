@@ -1,16 +1,16 @@
-"""A search for good settings with Optuna that is kept in a file and goes on where it was left."""
+"""A search for good settings with Optuna, free or over a grid; it is kept in a file and goes on where it was left."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imrec_core.errors import MissingDependency
+from imrec_core.errors import DeclarationError, MissingDependency, UnknownName
 from imrec_core.reduction.training import Choice
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 GoOn = Callable[[int, float], bool]
 Attempt = Callable[[Choice, GoOn], float]  # trains with a choice, asking after each epoch, and gives its value
+
+Grid = Mapping[str, Sequence[float]]
+"""Values to try, by the name of a setting in `Choice`."""
+
+_MAY_BE_0 = ("weight_decay", "noise", "neighbours")
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,41 @@ class Found:
     added: int
 
 
-def search(path: Path, attempt: Attempt, *, trials: int, seconds: float, seed: int) -> Found:
+def check_grid(grid: Any) -> None:
+    """Refuse what is no `Grid`, as `lake.toml` may have it.
+
+    Raises:
+        UnknownName: No such setting is tried.
+        DeclarationError: There is nothing to try, or a value that cannot be.
+    """
+    kinds = {field.name: type(field.default) for field in fields(Choice)}
+    if not isinstance(grid, Mapping) or not grid:
+        raise DeclarationError(f"grid is {grid!r}; it must hold lists of values to try, such as {{width = [256, 512]}}")
+    for name, values in grid.items():
+        if name not in kinds:
+            raise UnknownName("setting to try", name, kinds)
+        if not isinstance(values, list) or not values or not all(_can_be(name, kinds[name], v) for v in values):
+            wanted = "whole numbers, 1 or more" if kinds[name] is int else "numbers above 0"
+            wanted = "numbers, 0 or more" if name in _MAY_BE_0 else wanted
+            raise DeclarationError(f"{name} of the grid is {values!r}; it must be a list of {wanted}")
+
+
+def _can_be(name: str, kind: type, value: Any) -> bool:
+    fits = type(value) in ((int,) if kind is int else (int, float))
+    return fits and value < float("inf") and (value > 0 or (value == 0 and name in _MAY_BE_0))
+
+
+def choices(grid: Grid) -> list[dict[str, float]]:
+    """Every combination of the values, those of the last setting fastest."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*map(dict.fromkeys, grid.values()))]
+
+
+def search(path: Path, attempt: Attempt, *, trials: int, seconds: float, seed: int, grid: Grid | None = None) -> Found:
     """Try choices until there are `trials` in the file, or the time is up and there is at least one.
 
-    A trial depends on the seed and on those before it alone, so that a search that was interrupted finds what it
-    would have found. What was being tried then is tried again.
+    With a grid all its combinations are tried instead, what it does not name being as usual. A trial depends on the
+    seed and on those before it alone, so that a search that was interrupted finds what it would have found. What was
+    being tried then is tried again.
 
     Raises:
         MissingDependency: Optuna is not installed.
@@ -48,22 +83,43 @@ def search(path: Path, attempt: Attempt, *, trials: int, seconds: float, seed: i
     with _quiet_optuna() as optuna:
         study = _opened(optuna, path)
         before = len(_finished(study))
-        while len(_finished(study)) < trials:
+        while _left(study, grid) if grid else len(_finished(study)) < trials:
             if _finished(study) and time.monotonic() > deadline:
                 break
-            _try_one(optuna, study, attempt, deadline, seed)
+            trial, choice = _of_grid(optuna, study, grid) if grid else _suggested(optuna, study, seed)
+            _try_one(optuna, study, trial, choice, attempt, deadline)
         done = _finished(study)
         values = itertools.accumulate((_value(trial) for trial in done), max)
         return Found(Choice(**study.best_params), list(values), len(done) - before)
 
 
-def _try_one(optuna: Any, study: optuna.Study, attempt: Attempt, deadline: float, seed: int) -> None:
-    states = optuna.trial.TrialState
+def _suggested(optuna: Any, study: optuna.Study, seed: int) -> tuple[optuna.Trial, Choice]:
     number = len(_finished(study))
     study.sampler = optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=6)
     if not number:  # the first one is known to do well, and others are measured by it
         study.enqueue_trial(asdict(Choice()))
     trial = study.ask()
+    return trial, _chosen(trial)
+
+
+def _of_grid(optuna: Any, study: optuna.Study, grid: Grid) -> tuple[optuna.Trial, Choice]:
+    """The first combination that is left. One that a killed process had asked for comes before it, once more."""
+    study.enqueue_trial(_left(study, grid)[0])
+    categorical = optuna.distributions.CategoricalDistribution
+    trial = study.ask({name: categorical(list(dict.fromkeys(values))) for name, values in grid.items()})
+    return trial, Choice(**trial.params)
+
+
+def _left(study: optuna.Study, grid: Grid) -> list[dict[str, float]]:
+    done = [trial.params for trial in _finished(study)]
+    return [choice for choice in choices(grid) if choice not in done]
+
+
+def _try_one(
+    optuna: Any, study: optuna.Study, trial: optuna.Trial, choice: Choice, attempt: Attempt, deadline: float
+) -> None:
+    states = optuna.trial.TrialState
+    number = len(_finished(study))
     ended = None
 
     def go_on(epoch: int, value: float) -> bool:
@@ -75,7 +131,7 @@ def _try_one(optuna: Any, study: optuna.Study, attempt: Attempt, deadline: float
             ended = states.PRUNED
         return ended is None
 
-    value = attempt(_chosen(trial), go_on)
+    value = attempt(choice, go_on)
     if ended is None:
         study.tell(trial, value)
     else:

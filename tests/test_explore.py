@@ -10,6 +10,7 @@ from imrec_core import Lake
 from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName
 from imrec_core.explore import Map, colour_names, colours_of, make_map, map_names, open_map, places_of, update_map
 from imrec_core.explore.gallery import gather
+from imrec_core.explore.making import NEIGHBOURS
 from imrec_core.features import FEATURES
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import build_generation
@@ -63,6 +64,13 @@ def test_map_tells_kinds_apart(lake, feature, method):
     assert (clusters >= 0).mean() > 0.8 and report.noise == (clusters < 0).sum()
     assert [c.size for c in made.clusters] == sorted(np.bincount(clusters[clusters >= 0]), reverse=True)
     assert report.kept == made.kept > 0.3
+
+
+@pytest.mark.parametrize(("method", "count"), NEIGHBOURS.items())
+def test_each_method_has_its_own_number_of_neighbours(lake, method, count):
+    make_map(lake, "phash", method=method, name="own")
+    made = open_map(lake, "own")
+    assert {len(found) for found in made.table["neighbours"].to_pylist()} == {made.parameters["neighbours"]} == {count}
 
 
 def test_neighbours_are_the_exact_nearest(lake):

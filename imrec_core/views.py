@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,8 @@ _CLOSED = (
     "enable_external_access = false",
     "lock_configuration = true",
 )
+
+_NO_COLUMN = re.compile(r'Binder Error: Referenced column "(.+?)" not found in FROM clause')
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
@@ -222,8 +226,18 @@ class RowFilter:
             with conditions.timed(connection, name):
                 yield connection.table("rows")
         except (duckdb.Error, RuntimeError, UnicodeError) as error:
-            words = f"{name}: {str(error).splitlines()[0]} (columns: {', '.join(self.columns())})"
-            raise BadFilter(words) from error
+            columns = list(self.columns())
+            raise BadFilter(f"{name}: {_in_words(error, columns)} (columns: {', '.join(columns)})") from error
+
+
+def _in_words(error: Exception, columns: list[str]) -> str:
+    """What DuckDB says first; of a column that is not there which one is nearest to it."""
+    said = str(error).splitlines()[0]
+    missing = _NO_COLUMN.match(said)
+    if missing is None:
+        return said
+    near = difflib.get_close_matches(missing[1], columns, n=1)
+    return f"no column named {missing[1]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def failures(lake: Lake) -> list[dict[str, Any]]:

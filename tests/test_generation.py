@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from dataclasses import replace
 
@@ -271,6 +272,18 @@ def test_filter_refuses_what_is_no_condition_over_the_rows_and_lists_the_columns
     with pytest.raises(BadFilter, match=r"where: .*columns: row, image_id, source, path"):
         row_filter.rows(where)
     assert len(secret) and len(row_filter.rows("true")) == 56
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("widht > 3", "where: no column named 'widht'; did you mean 'width'? (columns: row, image_id,"),
+        ("width > 3 AND smell = 'rose'", "where: no column named 'smell' (columns: row, image_id,"),
+    ],
+)
+def test_filter_names_the_column_that_is_not_there(row_filter, where, words):
+    with pytest.raises(BadFilter, match=f"^{re.escape(words)}"):
+        row_filter.rows(where)
 
 
 def test_filter_cannot_write_a_file(row_filter, tmp_path):

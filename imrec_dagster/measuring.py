@@ -155,6 +155,8 @@ def _show_projections(
             "dims": quality.dims,
             "10 nearest kept": round(quality.kept, 3),
             "among 100": round(quality.found, 3),
+            "of new": round(quality.kept_of_new, 3),
+            "new among 100": round(quality.found_of_new, 3),
             "bytes": quality.bytes_per_image,
             "seconds": round(quality.seconds, 2),
         }

@@ -49,7 +49,7 @@ clean: ## remove .venv, caches and build products; lakes and photos stay
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[demo,web]'
 	touch $@
 
 $(READY_DEV): pyproject.toml constraints.txt

@@ -367,7 +367,9 @@ class Lake:
         """
         found = self._version()
         if found is None:
-            raise MissingTable(f"there is no lake at {self.root}; make one with: imrec build FOLDER")
+            raise MissingTable(
+                f"there is no lake at {self.root}; make one with: imrec build FOLDER, or name another (--lake)"
+            )
         if found > LAKE_VERSION:
             raise LakeError(f"{self.root} is a lake of version {found}, this imrec reads {LAKE_VERSION}; update imrec")
 

@@ -61,5 +61,6 @@ def _next_steps(root: str, path: str) -> str:
     return f"""
 To try next:
   .venv/bin/imrec search {shlex.quote(path)} {mix} --sheet hits.png{lake}
-  .venv/bin/imrec build /my/photos
-  .venv/bin/imrec ui{lake}"""
+  .venv/bin/imrec serve{lake}  # a page to search with the mouse
+  .venv/bin/imrec ui{lake}  # the Dagster graph that made it
+  .venv/bin/imrec build /my/photos"""

@@ -546,10 +546,11 @@ def test_demo_of_own_photos_searches_three_times_and_draws_a_sheet(imrec, tmp_pa
         assert len([line for line in answer.split("\n\n")[0].splitlines() if line.startswith("  ")]) == 5
     with Image.open(lake.root / "contact_sheet.png") as sheet:
         assert sheet.height > 300
-    *_, search, build, ui = asked.out.splitlines()
+    *_, search, serve, ui, build = asked.out.splitlines()
     assert "imrec search 'my photos/photo_" in search
+    assert f"imrec serve --lake {lake.root}  #" in serve
+    assert f"imrec ui --lake {lake.root}  #" in ui
     assert "imrec build " in build
-    assert "imrec ui" in ui
 
 
 def test_ui_becomes_dagster_on_this_machine_alone_over_the_same_instance(imrec, tmp_path, monkeypatch):
@@ -680,7 +681,10 @@ def test_sql_that_is_not_one_valid_select_is_refused(imrec, gallery, tmp_path, s
 )
 def test_lake_that_was_never_built_is_no_surprise(imrec, tmp_path, arguments):
     line = complaint(imrec(*arguments, "--lake", "nowhere"))
-    assert f"there is no lake at {tmp_path / 'nowhere'}; make one with: imrec build FOLDER" in line
+    assert (
+        f"there is no lake at {tmp_path / 'nowhere'}; make one with: imrec build FOLDER, or name another (--lake)"
+        in line
+    )
     assert not (tmp_path / "nowhere").exists()
 
 

@@ -30,7 +30,7 @@ _PICTURES = (".png", ".svg")
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Draw a map as PNG or SVG; it is made only if it is not there.",
+    help="Draw a map as PNG or SVG; one that is there is made anew only where options say how.",
 )
 @click.option(
     "--colour", default="cluster", show_default=True, help="cluster, source, folder, or a column of the rows."
@@ -68,11 +68,13 @@ def make_map(
         raise click.BadParameter(f"{picture.name} ends in neither .png nor .svg", param_hint="--picture")
     if not picture and (only or thumbnails or colour != "cluster"):
         raise click.UsageError("--colour, --only and --thumbnails are about a picture; add --picture FILE")
+    options = {"sample": sample, "neighbours": neighbours, "cluster_size": cluster_size, "seed": seed or None}
+    given = {option: value for option, value in options.items() if value is not None}
+    if update and given:
+        raise click.UsageError("--update keeps to how the map was made; leave out what says how")
     name = name or _default_name(of, by, method)
-    if not (picture and _is_there(of, name)) or update:
-        options = {"sample": sample, "neighbours": neighbours}
-        given = {option: value for option, value in options.items() if value is not None}
-        report = _made(of, name, by, method, cluster_size, seed, update, given)
+    if update or given or not (picture and _is_there(of, name)):
+        report = _made(of, name, by, method, update, given)
         click.echo(json.dumps(report.to_dict()) if as_json else report.in_words())
     if picture:
         _draw(of, name, picture, colour, only, thumbnails)
@@ -96,8 +98,6 @@ def _made(
     name: str,
     by: str | None,
     method: str,
-    cluster_size: int | None,
-    seed: int,
     update: bool,
     given: dict[str, int],
 ) -> "MapReport":
@@ -110,9 +110,7 @@ def _made(
     if update:
         report = explore.update_map(lake, name, progress=progress)
     else:
-        report = explore.make_map(
-            lake, by, method=method, name=name, cluster_size=cluster_size, seed=seed, progress=progress, **given
-        )
+        report = explore.make_map(lake, by, method=method, name=name, progress=progress, **given)
     record(lake, report)
     return report
 

@@ -68,6 +68,16 @@ def test_picture_is_drawn_of_a_map_that_is_there(imrec, lake, tmp_path):
     assert b"<svg" in (tmp_path / "map.svg").read_bytes()[:2000]
 
 
+def test_picture_is_of_a_map_made_anew_where_options_say_how(imrec, lake, tmp_path):
+    asked = ("map", "--by", "phash", "--name", "again", "--picture", tmp_path / "map.png", "--lake", lake.root)
+    assert "umap of 20 images" in imrec(*asked).err
+    assert "umap of 20 images" not in imrec(*asked).err
+    for options in (["--cluster-size", 3], ["--neighbours", 4], ["--sample", 19], ["--seed", 1]):
+        assert "umap of" in imrec(*asked, *options).err
+        refused = imrec(*asked, *options, "--update")
+        assert refused.status == 2 and "--update keeps to how the map was made" in refused.err
+
+
 def test_one_value_stands_out_against_the_rest(imrec, lake, tmp_path):
     file = tmp_path / "map.png"
     imrec("map", "--picture", file, "--colour", "folder", "--only", "more", "--lake", lake.root)

@@ -29,7 +29,8 @@ DEFAULT_FEATURES = (
 )
 
 EXTENSIONS = (
-    "jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "ppm", "tga", "ico", "heic", "heif",
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2",
+    "ppm", "pgm", "pbm", "pnm", "tga", "ico", "heic", "heif",
 )  # fmt: skip
 
 MAX_TRUE_PAIRS = 10_000

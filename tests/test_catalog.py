@@ -106,6 +106,12 @@ def test_files_are_found_by_extension_in_any_letter_case_sorted_by_path(tmp_path
     assert scanned(tmp_path) == ["Z.webp", "a.png", "a/b/c/deep.tif", "a/z.Jpeg", "b.JPG"]
 
 
+def test_pictures_of_rarer_endings_are_taken(tmp_path):
+    for name in ("a.jfif", "b.JPE", "c.pgm", "d.pbm", "e.pnm", "f.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert scanned(tmp_path) == ["a.jfif", "b.JPE", "c.pgm", "d.pbm", "e.pnm"]
+
+
 def test_chosen_extensions_replace_the_usual_ones(tmp_path):
     touch(tmp_path, "a.jpg", "b.RAW", "none")
     assert scanned(tmp_path, Settings(extensions=(".raw",))) == ["b.RAW"]

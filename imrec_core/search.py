@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core import ranking
@@ -316,7 +317,7 @@ def _answer(
 
 
 def _hits(generation: Generation, describer: Describer, asked: Asked, ranked: Ranked) -> list[Hit]:
-    found = generation.columns("image_id", "source", "path").take(ranked.rows).to_pydict()
+    found = generation.columns("image_id", "source", "path").take(_places(ranked.rows)).to_pydict()
     names = [c.name for c in asked.chosen]
     # Plain numbers at once: taken one by one out of arrays they cost more than the ranking.
     of_parts = (ranked.distances, ranked.parts, rate_of(ranked.parts), ranked.places, ranked.unlike)
@@ -334,3 +335,8 @@ def _hits(generation: Generation, describer: Describer, asked: Asked, ranked: Ra
         )
         for i, (image_id, source, path, score) in enumerate(zip(*found.values(), ranked.scores.tolist(), strict=True))
     ]
+
+
+def _places(rows: Rows) -> pa.Array:
+    """Rows as Arrow's own: given those of numpy it imports pandas, if there is one, in 0.2 s (pyarrow 26)."""
+    return pa.Int64Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows, np.int64))])

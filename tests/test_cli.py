@@ -834,6 +834,7 @@ def test_looking_at_a_lake_loads_neither_torch_nor_dagster(gallery, command):
     assert ran.stdout
     assert "imrec_dagster.cli" in loaded
     assert loaded & {"torch", "torchvision", "openvino", "dagster"} == set()
+    assert command != "search" or "pandas" not in loaded
 
 
 def test_reader_that_stops_early_is_no_error(gallery):

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -172,6 +173,13 @@ def test_pages_and_files_are_served(client):
     for path in ("/", "/duplicates", "/status", "/map"):
         assert client.get(path).headers["content-type"].startswith("text/html")
     assert len(client.get("/static/vendor/deck.js").content) > 1_000_000
+
+
+def test_scripts_are_no_wider_than_other_code():
+    scripts = sorted((Path(searching.__file__).parent / "static").glob("*.js"))
+    lines = [(script.name, line) for script in scripts for line in script.read_text("utf-8").splitlines()]
+    assert [(name, line) for name, line in lines if len(line) > 120] == []
+    assert len(scripts) > 20
 
 
 def test_health(client):

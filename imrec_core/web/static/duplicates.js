@@ -10,7 +10,12 @@ import { styles } from "./styles.js";
 const PAGE = 20; // groups that are asked for at a time
 const AHEAD = 600; // pixels below the window that are filled already
 const PATIENCE = 1000; // milliseconds between two questions whether all are found
-const TIERS = { identical: "the same bytes", same_pixels: "the same pixels", near: "nearly the same", edited: "cropped, turned or mirrored" };
+const TIERS = {
+  identical: "the same bytes",
+  same_pixels: "the same pixels",
+  near: "nearly the same",
+  edited: "cropped, turned or mirrored",
+};
 const RULES = { largest: "the largest", oldest: "the oldest" };
 
 export const keys = [
@@ -30,7 +35,10 @@ export async function mount(root, params) {
   view.offered = offered;
   build();
   document.addEventListener("keydown", keyed);
-  view.watch = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && loadMore(), { rootMargin: `${AHEAD}px` });
+  view.watch = new IntersectionObserver(
+    (seen) => seen.some((one) => one.isIntersecting) && loadMore(),
+    { rootMargin: `${AHEAD}px` },
+  );
   view.watch.observe(view.end);
   update(view.params ?? params);
 }
@@ -52,7 +60,10 @@ export function update(params) {
 }
 
 function build() {
-  const rules = [...Object.entries(RULES), ...view.offered.sources.map((name) => [`source:${name}`, `that of ${name}`])];
+  const rules = [
+    ...Object.entries(RULES),
+    ...view.offered.sources.map((name) => [`source:${name}`, `that of ${name}`]),
+  ];
   const tier = select("tier", Object.entries(TIERS));
   const rule = select("keep", rules);
   const said = element("p", { id: "duplicates-said" }, " ");
@@ -64,7 +75,14 @@ function build() {
   fill(
     view.root,
     element("h1", {}, "Duplicates"),
-    element("div", { class: "duplicates-bar card" }, label("Copies that are at most", tier), label("Of each group stays", rule), plan, after),
+    element(
+      "div",
+      { class: "duplicates-bar card" },
+      label("Copies that are at most", tier),
+      label("Of each group stays", rule),
+      plan,
+      after,
+    ),
     said, message, list, end,
   );
   Object.assign(view, { tier, rule, said, plan, after, list, message, end });
@@ -75,7 +93,11 @@ function select(id, pairs) {
     setAddress(`/duplicates?${new URLSearchParams(asked())}`);
     start();
   };
-  return element("select", { id, onchange: chosen }, ...pairs.map(([value, words]) => element("option", { value }, words)));
+  return element(
+    "select",
+    { id, onchange: chosen },
+    ...pairs.map(([value, words]) => element("option", { value }, words)),
+  );
 }
 
 function label(words, field) {
@@ -89,7 +111,10 @@ function asked() {
 /** Show the groups from the first on. */
 function start() {
   view.controller.abort();
-  Object.assign(view, { controller: new AbortController(), next: null, loading: false, groups: 0, names: new Set(), done: [] });
+  Object.assign(
+    view,
+    { controller: new AbortController(), next: null, loading: false, groups: 0, names: new Set(), done: [] },
+  );
   view.plan.removeAttribute("href"); // there is no plan before the copies are found
   fill(view.list);
   fill(view.message);
@@ -112,9 +137,16 @@ async function load(cursor) {
     show(answer);
   } catch (error) {
     if (isOvertaken(error) || view !== mine) return;
-    if (error.kind === "StaleCursor") return void (toast("The gallery has changed; the groups are shown anew."), start());
+    if (error.kind === "StaleCursor") {
+      toast("The gallery has changed; the groups are shown anew.");
+      return void start();
+    }
     fill(view.said);
-    fill(view.message, element("p", { class: "error" }, error.message), element("button", { type: "button", onclick: start }, "Try again"));
+    fill(
+      view.message,
+      element("p", { class: "error" }, error.message),
+      element("button", { type: "button", onclick: start }, "Try again"),
+    );
   } finally {
     if (view === mine && !signal.aborted) {
       view.loading = false;
@@ -130,7 +162,14 @@ async function found(cursor, signal) {
   for (;;) {
     const answer = await get("/api/duplicates", { ...asked(), cursor, limit: PAGE }, { signal });
     if (answer.state === "ready") return answer;
-    fill(view.message, element("p", { class: "card busy" }, `Looking for copies: ${answer.progress || "it takes a while the first time"} …`));
+    fill(
+      view.message,
+      element(
+        "p",
+        { class: "card busy" },
+        `Looking for copies: ${answer.progress || "it takes a while the first time"} …`,
+      ),
+    );
     await new Promise((resolve) => setTimeout(resolve, PATIENCE));
     signal.throwIfAborted();
   }
@@ -141,11 +180,27 @@ function show(answer) {
   view.next = answer.next;
   view.plan.href = `/api/duplicates/plan?${new URLSearchParams(asked())}`;
   fill(message, answer.left_out?.length ? leftOut(answer.left_out) : null);
-  for (const group of answer.groups.filter(isNew)) list.append(groupCard(group, ++view.groups, { decide, compare: compareLarge }));
+  for (const group of answer.groups.filter(isNew)) list.append(groupCard(
+    group,
+    ++view.groups,
+    { decide, compare: compareLarge },
+  ));
   const words = answer.total ? counted(answer.total, "group") : "No duplicates";
-  fill(said, element("strong", {}, words), " ", element("span", { class: "soft", id: "decided" }, decided(answer.decisions)));
+  fill(
+    said,
+    element("strong", {}, words),
+    " ",
+    element("span", { class: "soft", id: "decided" }, decided(answer.decisions)),
+  );
   if (!answer.total) fill(message, nothing());
-  fill(view.after, "Nothing is moved from here. The plan is carried out, and taken back, by ", element("code", {}, "imrec duplicates --apply duplicates.json --to FOLDER"), " and ", element("code", {}, "--undo duplicates.json"), ".");
+  fill(
+    view.after,
+    "Nothing is moved from here. The plan is carried out, and taken back, by ",
+    element("code", {}, "imrec duplicates --apply duplicates.json --to FOLDER"),
+    " and ",
+    element("code", {}, "--undo duplicates.json"),
+    ".",
+  );
   announce(words);
 }
 
@@ -156,13 +211,22 @@ function isNew({ copies }) {
 }
 
 function decided({ keep = 0, apart = 0 } = {}) {
-  const parts = [keep && `${counted(keep, "file")} always kept`, apart && `${counted(apart, "pair")} said to be no duplicates`].filter(Boolean);
+  const parts = [
+    keep && `${counted(keep, "file")} always kept`,
+    apart && `${counted(apart, "pair")} said to be no duplicates`,
+  ].filter(Boolean);
   return parts.length ? `– ${parts.join(", ")}` : "";
 }
 
 function leftOut(files) {
   const more = files.length > 1 ? ` and ${files.length - 1} more` : "";
-  return element("p", { class: "soft" }, `Left out, as they are gone, changed or unreadable: ${files[0]}${more}. `, element("code", {}, "imrec build"), " looks again.");
+  return element(
+    "p",
+    { class: "soft" },
+    `Left out, as they are gone, changed or unreadable: ${files[0]}${more}. `,
+    element("code", {}, "imrec build"),
+    " looks again.",
+  );
 }
 
 function nothing() {
@@ -178,7 +242,8 @@ async function decide({ action, opposite, images, words, shown }) {
   const undo = { action: opposite, opposite: action, images, words: `Undone: ${words}`, shown: (is) => shown(!is) };
   const isUndo = action.startsWith("undo");
   const before = mine.done;
-  mine.done = isUndo ? before.filter((one) => one.action !== action || `${one.images}` !== `${images}`) : [...before, undo];
+  const isOther = (one) => one.action !== action || `${one.images}` !== `${images}`;
+  mine.done = isUndo ? before.filter(isOther) : [...before, undo];
   shown(true);
   const sent = mine.sent.then(() => post("/api/decisions", { action, images })); // in the order in which they were made
   mine.sent = sent.catch(() => {});
@@ -197,14 +262,16 @@ async function decide({ action, opposite, images, words, shown }) {
 // -- keyboard
 
 function keyed(event) {
-  if (isTyping(event.target) || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   const groups = [...view.list.children];
   const here = groups.indexOf(document.activeElement?.closest?.(".group"));
   const to = { ArrowDown: here + 1, ArrowUp: Math.max(here - 1, 0) }[event.key];
   if (to !== undefined && groups[to]) groups[to].focus();
   else if (event.key === "u" && view.done.length) decide(view.done.at(-1));
   else if (/^[1-9n]$/.test(event.key) && here >= 0) groups[here].querySelector(`[data-key="${event.key}"]`)?.click();
-  else if (event.key === "Enter" && document.activeElement === groups[here]) groups[here].querySelector(".pictures button")?.click();
-  else return;
+  else if (event.key === "Enter" && document.activeElement === groups[here]) {
+    groups[here].querySelector(".pictures button")?.click();
+  } else return;
   event.preventDefault();
 }

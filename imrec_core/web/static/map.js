@@ -2,6 +2,7 @@
 
 import { get, isOvertaken } from "./api.js";
 import { counted, element, fill } from "./dom.js";
+import { makeBar } from "./map_bar.js";
 import { makeCard } from "./map_card.js";
 import { coloursOf, showLegend, standOut } from "./map_colours.js";
 import { drawMap } from "./map_draw.js";
@@ -39,7 +40,8 @@ export async function mount(root, params) {
     if (!offered.maps.length) return void fill(root, element("h1", {}, "Map"), noMap());
     await open(params);
   } catch (error) {
-    if (view === mine && !isOvertaken(error)) fill(root, element("h1", {}, "Map"), element("p", { class: "error" }, error.message));
+    if (view !== mine || isOvertaken(error)) return;
+    fill(root, element("h1", {}, "Map"), element("p", { class: "error" }, error.message));
   }
 }
 
@@ -99,43 +101,56 @@ async function open(params) {
 
 function build() {
   const { map, points, root, offered } = view;
-  const stage = element("div", { class: "map-stage", id: "map-stage", tabindex: 0, role: "application", "aria-label": `Map of ${counted(points.count, "picture")}. Arrow keys move it, plus and minus zoom; the clusters are listed beside it.` });
+  const said = `Map of ${counted(points.count, "picture")}. Arrow keys move it, plus and minus zoom; `;
+  const stage = element("div", {
+    class: "map-stage",
+    id: "map-stage",
+    tabindex: 0,
+    role: "application",
+    "aria-label": `${said}the clusters are listed beside it.`,
+  });
   const canvas = element("div", { class: "map-canvas" });
   const pictures = element("div", { class: "map-pictures", "aria-hidden": "true" });
   const legend = element("div", { class: "legend", role: "group", "aria-label": "What the colours mean" });
   fill(stage, canvas, pictures);
   const card = makeCard(stage);
-  const panel = makePanel(map, points, { onLike: like, onWithin: searchWithin, onClear: () => choose(null), onOpen: openPicture, onCluster: chooseCluster });
-  const colours = chooser("by", "Colour", offered.colours, (by) => (setAddress(here({ by })), colour(by)));
-  const names = offered.maps.length > 1 ? chooser("map-name", "Map", offered.maps.map((one) => one.name), (name) => navigate(`/map?${new URLSearchParams({ name })}`)) : null;
-  if (names) names.querySelector("select").value = map.name;
-  const lasso = tool("lasso", "Lasso", "Draw a line around pictures (l)", () => arm(!view.armed), { "aria-pressed": "false", "aria-keyshortcuts": "l" });
-  const toggle = tool("pictures", "Pictures", "Show pictures over the points (p)", togglePictures, { "aria-pressed": "true", "aria-keyshortcuts": "p" });
-  const bar = element(
-    "div",
-    { class: "map-bar" },
-    names, colours, lasso, toggle,
-    element("div", { class: "zoom" }, tool("zoom-in", "+", "Nearer (+)", () => view.drawn?.zoomBy(1)), tool("zoom-out", "−", "Farther (-)", () => view.drawn?.zoomBy(-1)), tool("fit", "Fit", "Show the whole map (0)", () => view.drawn?.fit())),
-    element("span", { class: "soft small map-about" }, `${counted(points.count, "picture")} by ${map.feature} (${map.method})`),
+  const panel = makePanel(map, points, {
+    onLike: like,
+    onWithin: searchWithin,
+    onClear: () => choose(null),
+    onOpen: openPicture,
+    onCluster: chooseCluster,
+  });
+  const bar = makeBar(map, points.count, offered, {
+    onColour: (by) => (setAddress(here({ by })), colour(by)),
+    onMap: (name) => navigate(`/map?${new URLSearchParams({ name })}`),
+    onLasso: () => arm(!view.armed),
+    onPictures: togglePictures,
+    onZoom: (steps) => view.drawn?.zoomBy(steps),
+    onFit: () => view.drawn?.fit(),
+  });
+  fill(
+    root,
+    element("h1", { class: "unseen" }, "Map"),
+    bar.root,
+    element("div", { class: "map-view" }, element("div", { class: "map-frame" }, stage, legend), panel.root),
   );
-  fill(root, element("h1", { class: "unseen" }, "Map"), bar, element("div", { class: "map-view" }, element("div", { class: "map-frame" }, stage, legend), panel.root));
-  Object.assign(view, { stage, canvas, card, legend, panel, lassoTool: lasso, pictureRoot: pictures, bySelect: colours.querySelector("select") });
-}
-
-function chooser(id, label, values, onChoose) {
-  const select = element("select", { id, onchange: () => onChoose(select.value) }, ...values.map((value) => element("option", { value }, value)));
-  return element("label", { class: "chooser" }, element("span", { class: "soft" }, label), select);
-}
-
-function tool(id, label, title, act, more = {}) {
-  return element("button", { type: "button", id, title, "aria-label": title, onclick: act, ...more }, label);
+  Object.assign(view, { stage, canvas, card, legend, panel });
+  Object.assign(view, { lassoTool: bar.lasso, pictureRoot: pictures, bySelect: bar.by });
 }
 
 /** Draw the points; what cannot be drawn is still listed. */
 async function draw() {
   const mine = view;
   const { canvas, points, map, stage } = view;
-  const undrawn = (error) => fill(canvas, element("p", { class: "error" }, `This browser cannot draw the map: ${error?.message ?? error}. The clusters are listed all the same.`));
+  const undrawn = (error) => fill(
+    canvas,
+    element(
+      "p",
+      { class: "error" },
+      `This browser cannot draw the map: ${error?.message ?? error}. The clusters are listed all the same.`,
+    ),
+  );
   canvas.addEventListener("undrawn", (event) => undrawn(event.detail));
   if (!document.createElement("canvas").getContext("webgl2")) return undrawn("it has no WebGL 2");
   const drawn = await drawMap(canvas, points, { onCamera: moved, onRest: rested }).catch(undrawn);
@@ -170,7 +185,14 @@ async function colour(by) {
     const { rgba, ...legend } = await coloursOf(view.map, view.points, by, view.controller.signal);
     if (view !== mine || view.by !== by) return;
     view.rgba = rgba;
-    showLegend(view.legend, legend, (has, label) => choose({ indices: view.points.those(has), label: `of ${by} ${label.replace(/ \([\d,]+\)$/, "")}` }));
+    showLegend(
+      view.legend,
+      legend,
+      (has, label) => choose({
+        indices: view.points.those(has),
+        label: `of ${by} ${label.replace(/ \([\d,]+\)$/, "")}`,
+      }),
+    );
     paint();
   } catch (error) {
     if (!isOvertaken(error)) fill(view.legend, element("p", { class: "error" }, error.message));
@@ -231,7 +253,12 @@ function like(indices) {
   const ids = indices.map(view.points.idOf);
   const others = (entries) => entries.filter((entry) => !ids.includes(entry.image_id));
   const liked = ids.map((image_id) => ({ image_id }));
-  navigate(addressOf({ ...search, like: [...others(search.like), ...liked], unlike: others(search.unlike), open: null }));
+  navigate(addressOf({
+    ...search,
+    like: [...others(search.like), ...liked],
+    unlike: others(search.unlike),
+    open: null,
+  }));
 }
 
 function searchWithin() {
@@ -249,7 +276,9 @@ function pointAt(ids) {
   const [[x, y], { bounds }] = [[view.points.x[indices[0]], view.points.y[indices[0]]], view.points];
   const around = Math.max(bounds.right - bounds.left, bounds.top - bounds.bottom) / 16;
   const box = boundsOf(view.points.x, view.points.y, indices);
-  view.drawn.fit(indices.length > 1 ? box : { left: x - around, right: x + around, bottom: y - around, top: y + around });
+  view.drawn.fit(
+    indices.length > 1 ? box : { left: x - around, right: x + around, bottom: y - around, top: y + around },
+  );
 }
 
 async function openPicture(index, among = [index]) {
@@ -260,7 +289,11 @@ async function openPicture(index, among = [index]) {
   let place = among.indexOf(index);
   const acts = {
     like: () => like([among[place]]),
-    unlike: () => navigate(addressOf({ ...currentSearch(), unlike: [...currentSearch().unlike, { image_id: idOf(among[place]) }], open: null })),
+    unlike: () => navigate(addressOf({
+      ...currentSearch(),
+      unlike: [...currentSearch().unlike, { image_id: idOf(among[place]) }],
+      open: null,
+    })),
     more: () => navigate(addressOf({ ...BLANK, like: [{ image_id: idOf(among[place]) }] })),
   };
   const detail = openDetail({ onAct: (action) => (detail.close(), acts[action]()), onStep: step, onClose: () => {} });
@@ -294,7 +327,8 @@ function listenTo(stage) {
     pointerdown: (event) => (pressed = at(event)),
     pointerup(event) {
       const [left, top] = at(event);
-      const isClick = pressed && Math.hypot(left - pressed[0], top - pressed[1]) <= CLICK && !event.shiftKey && !view.armed;
+      const isStill = pressed && Math.hypot(left - pressed[0], top - pressed[1]) <= CLICK;
+      const isClick = isStill && !event.shiftKey && !view.armed;
       pressed = null;
       const found = isClick && under(left, top);
       if (found?.cluster) chooseCluster(found.cluster);
@@ -321,7 +355,6 @@ function hover(left, top) {
   view.stage.classList.toggle("over", Boolean(found));
   view.card.show(left, top, found && !found.cluster ? view.points.idOf(found.point) : "");
 }
-
 
 function keyed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target !== view.stage) return;

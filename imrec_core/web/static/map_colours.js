@@ -28,7 +28,11 @@ function ofClusters(points, clusters) {
   const colour = (i) => (points.cluster[i] < 0 ? GREY : hueOf(points.cluster[i]));
   const noise = points.cluster.reduce((count, cluster) => count + (cluster < 0), 0);
   const entries = [{ rgb: null, label: `${clusters.length} clusters, colours repeat` }];
-  if (noise) entries.push({ rgb: GREY, label: `in none (${noise.toLocaleString("en")})`, has: (i) => points.cluster[i] < 0 });
+  if (noise) entries.push({
+    rgb: GREY,
+    label: `in none (${noise.toLocaleString("en")})`,
+    has: (i) => points.cluster[i] < 0,
+  });
   return { rgba: painted(points.count, colour), entries };
 }
 
@@ -60,7 +64,9 @@ function ofNumbers({ kind, values: packed, low, high }) {
     return Number.isNaN(level) ? GREY : table[Math.max(0, Math.min(255, level))];
   };
   const unknown = values.reduce((count, value) => count + Number.isNaN(value), 0);
-  const entries = unknown ? [{ rgb: GREY, label: `unknown (${unknown.toLocaleString("en")})`, has: (i) => Number.isNaN(values[i]) }] : [];
+  const entries = unknown ? [
+    { rgb: GREY, label: `unknown (${unknown.toLocaleString("en")})`, has: (i) => Number.isNaN(values[i]) },
+  ] : [];
   return { rgba: painted(values.length, colour), entries, ramp: { low: shown(low, kind), high: shown(high, kind) } };
 }
 
@@ -99,12 +105,27 @@ export function showLegend(root, { entries, ramp }, onChoose) {
   const items = entries.map(({ rgb, label, has }) => {
     const hue = rgb && element("span", { class: "hue", style: { background: `rgb(${rgb})` } });
     const choose = () => onChoose(has, label);
-    return element("li", {}, has ? element("button", { type: "button", class: "quiet", onclick: choose, title: "Choose these" }, hue, label) : element("span", {}, label));
+    return element(
+      "li",
+      {},
+      has ? element(
+        "button",
+        { type: "button", class: "quiet", onclick: choose, title: "Choose these" },
+        hue,
+        label,
+      ) : element("span", {}, label),
+    );
   });
   const stops = RAMP.map((rgb) => `rgb(${rgb})`).join(", ");
   fill(
     root,
-    ramp && element("div", { class: "ramp" }, element("span", {}, ramp.low), element("span", { class: "band", style: { background: `linear-gradient(90deg, ${stops})` } }), element("span", {}, ramp.high)),
+    ramp && element(
+      "div",
+      { class: "ramp" },
+      element("span", {}, ramp.low),
+      element("span", { class: "band", style: { background: `linear-gradient(90deg, ${stops})` } }),
+      element("span", {}, ramp.high),
+    ),
     items.length ? element("ul", {}, ...items) : null,
   );
 }

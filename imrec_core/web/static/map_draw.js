@@ -2,8 +2,9 @@
  * Drawing of the points with deck.gl, and the camera: what of the plane is seen, and where a place is on the screen.
  *
  * The points have a layer of their own. deck's ScatterplotLayer draws a square of two triangles for each and takes 12 s
- * for a frame of 500,000 without a graphics card (2 busy cores, SwiftShader), 1.1 s of 100,000; points that WebGL itself
- * knows take 0.47 s and 0.17 s (2026-11). What is still too slow to follow the hand is thinned while the map moves.
+ * for a frame of 500,000 without a graphics card (2 busy cores, SwiftShader), 1.1 s of 100,000; points that WebGL
+ * itself knows take 0.47 s and 0.17 s (2026-11). What is still too slow to follow the hand is thinned while the map
+ * moves.
  */
 
 const VERTICES = `#version 300 es
@@ -30,7 +31,12 @@ const UNIFORMS = `layout(std140) uniform pointsUniforms {
   float size;
 } points;
 `;
-const MODULE = { name: "points", vs: UNIFORMS, fs: UNIFORMS, uniformTypes: { center: "vec2<f32>", scale: "vec2<f32>", size: "f32" } };
+const MODULE = {
+  name: "points",
+  vs: UNIFORMS,
+  fs: UNIFORMS,
+  uniformTypes: { center: "vec2<f32>", scale: "vec2<f32>", size: "f32" },
+};
 
 const DEEPEST = 14; // doublings beyond the whole map
 const SLOW = 45; // milliseconds of a frame; above it fewer points are drawn while the map moves
@@ -46,7 +52,9 @@ function loadDeck() {
     const script = document.createElement("script");
     script.src = "/static/vendor/deck.js";
     script.onload = () => resolve(globalThis.deck);
-    script.onerror = () => ((library = null), script.remove(), reject(new Error("deck.gl, which draws the map, cannot be loaded. Is “imrec[web]” installed?")));
+    script.onerror = () => ((library = null), script.remove(), reject(
+      new Error("deck.gl, which draws the map, cannot be loaded. Is “imrec[web]” installed?"),
+    ));
     document.head.append(script);
   });
   return library;
@@ -88,7 +96,13 @@ function pointsLayer(deck) {
       const scale = 2 ** (viewport.zoom + 1);
       const [centerX, centerY] = viewport.target ?? viewport.position;
       model.setVertexCount(this.props.count);
-      model.shaderInputs.setProps({ points: { center: [centerX, centerY], scale: [scale / viewport.width, scale / viewport.height], size: this.props.size } });
+      model.shaderInputs.setProps({
+        points: {
+          center: [centerX, centerY],
+          scale: [scale / viewport.width, scale / viewport.height],
+          size: this.props.size,
+        },
+      });
       model.draw(renderPass);
     }
 
@@ -109,7 +123,10 @@ export async function drawMap(parent, points, { onCamera, onRest }) {
   const deck = await loadDeck();
   const order = scattered(points.count);
   const positions = new Float32Array(2 * points.count);
-  for (let k = 0; k < points.count; k++) [positions[2 * k], positions[2 * k + 1]] = [points.x[order[k]], points.y[order[k]]];
+  for (let k = 0; k < points.count; k++) [positions[2 * k], positions[2 * k + 1]] = [
+    points.x[order[k]],
+    points.y[order[k]],
+  ];
   let rgba = new Uint8Array(4 * points.count);
   const camera = cameraOn(parent, points.bounds);
   let share = 1; // of the points that are drawn while the map moves
@@ -129,13 +146,27 @@ export async function drawMap(parent, points, { onCamera, onRest }) {
   });
 
   function controls(grab) {
-    return { dragPan: grab, dragRotate: false, touchRotate: false, doubleClickZoom: false, keyboard: false, scrollZoom: { speed: 0.02, smooth: false }, inertia: 180 };
+    return {
+      dragPan: grab,
+      dragRotate: false,
+      touchRotate: false,
+      doubleClickZoom: false,
+      keyboard: false,
+      scrollZoom: { speed: 0.02, smooth: false },
+      inertia: 180,
+    };
   }
 
   function redraw() {
     const Layer = pointsLayer(deck);
     const count = moving ? Math.min(points.count, Math.max(FEWEST, Math.floor(points.count * share))) : points.count;
-    const layer = new Layer({ id: "points", positions, rgba, count, size: camera.pointSize(points.count) * devicePixelRatio });
+    const layer = new Layer({
+      id: "points",
+      positions,
+      rgba,
+      count,
+      size: camera.pointSize(points.count) * devicePixelRatio,
+    });
     drawn.setProps({ viewState: camera.state(), layers: [layer] });
   }
 
@@ -143,7 +174,8 @@ export async function drawMap(parent, points, { onCamera, onRest }) {
     camera.set(target, zoom);
     if (!moving) follow();
     clearTimeout(moving);
-    moving = setTimeout(() => ((moving = 0), redraw(), onRest()), Math.max(REST, 4 * pace)); // not in the midst of slow frames
+    const rest = Math.max(REST, 4 * pace); // not in the midst of slow frames
+    moving = setTimeout(() => ((moving = 0), redraw(), onRest()), rest);
     redraw();
     onCamera();
   }
@@ -174,7 +206,10 @@ export async function drawMap(parent, points, { onCamera, onRest }) {
     /** Show a box of the plane, whole. */
     fit: (box = points.bounds) => look(...camera.framing(box)),
     zoomBy: (doublings) => look(camera.target, camera.zoom + doublings),
-    panBy: (right, down) => look([camera.target[0] + right / camera.scale(), camera.target[1] - down / camera.scale()], camera.zoom),
+    panBy: (right, down) => look(
+      [camera.target[0] + right / camera.scale(), camera.target[1] - down / camera.scale()],
+      camera.zoom,
+    ),
     /** Whether a drag moves the map. */
     grab(does) {
       if (does !== grabs) drawn.setProps({ controller: controls((grabs = does)) });
@@ -203,7 +238,10 @@ function cameraOn(parent, bounds) {
   const framing = ({ left, right, bottom, top }) => {
     const [width, height] = size();
     const free = Math.max(40, Math.min(width, height) - 90); // a margin for pictures at the edge
-    const scale = Math.min((width / Math.min(width, height)) * (free / (right - left || 1e-3)), (height / Math.min(width, height)) * (free / (top - bottom || 1e-3)));
+    const scale = Math.min(
+      (width / Math.min(width, height)) * (free / (right - left || 1e-3)),
+      (height / Math.min(width, height)) * (free / (top - bottom || 1e-3)),
+    );
     return [[(left + right) / 2, (bottom + top) / 2], Math.log2(scale)];
   };
   const camera = {
@@ -221,16 +259,25 @@ function cameraOn(parent, bounds) {
     /** Pixels from the left and the top of a place of the plane. */
     toScreen(x, y) {
       const [width, height] = size();
-      return [width / 2 + (x - camera.target[0]) * camera.scale(), height / 2 - (y - camera.target[1]) * camera.scale()];
+      return [
+        width / 2 + (x - camera.target[0]) * camera.scale(),
+        height / 2 - (y - camera.target[1]) * camera.scale(),
+      ];
     },
     toPlane(left, top) {
       const [width, height] = size();
-      return [camera.target[0] + (left - width / 2) / camera.scale(), camera.target[1] - (top - height / 2) / camera.scale()];
+      return [
+        camera.target[0] + (left - width / 2) / camera.scale(),
+        camera.target[1] - (top - height / 2) / camera.scale(),
+      ];
     },
     /** The box that is seen, or a wider one by so many pixels. */
     box(margin = 0) {
       const [width, height] = size();
-      const [[left, top], [right, bottom]] = [camera.toPlane(-margin, -margin), camera.toPlane(width + margin, height + margin)];
+      const [[left, top], [right, bottom]] = [
+        camera.toPlane(-margin, -margin),
+        camera.toPlane(width + margin, height + margin),
+      ];
       return { left, right, bottom, top };
     },
     /** Pixels across a point: larger where they are few, and growing a little as one comes near. */

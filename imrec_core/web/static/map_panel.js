@@ -15,27 +15,61 @@ const LISTED = 30; // clusters at first
 export function makePanel(map, points, { onLike, onWithin, onClear, onOpen, onCluster }) {
   const choice = element("section", { class: "choice", "aria-label": "Chosen pictures" });
   const list = element("ul", { class: "clusters" });
-  const root = element("aside", { class: "map-panel", "aria-label": "Chosen pictures and clusters" }, choice, clusterSection());
+  const root = element(
+    "aside",
+    { class: "map-panel", "aria-label": "Chosen pictures and clusters" },
+    choice,
+    clusterSection(),
+  );
 
   function clusterSection() {
     const bySize = [...map.clusters].sort((a, b) => b.size - a.size);
     const heading = element("h2", {}, counted(bySize.length, "cluster"));
-    if (!bySize.length) return element("section", {}, heading, element("p", { class: "soft" }, "No group of pictures is dense enough to be one."));
-    const more = element("button", { type: "button", class: "quiet", onclick: () => (more.remove(), list.append(...bySize.slice(LISTED).map(clusterItem))) }, `Show all ${bySize.length}`);
+    if (!bySize.length) return element(
+      "section",
+      {},
+      heading,
+      element("p", { class: "soft" }, "No group of pictures is dense enough to be one."),
+    );
+    const more = element(
+      "button",
+      {
+        type: "button",
+        class: "quiet",
+        onclick: () => (more.remove(), list.append(...bySize.slice(LISTED).map(clusterItem))),
+      },
+      `Show all ${bySize.length}`,
+    );
     list.append(...bySize.slice(0, LISTED).map(clusterItem));
     return element("section", { "aria-label": "Clusters" }, heading, list, bySize.length > LISTED ? more : null);
   }
 
   function clusterItem(cluster) {
-    const picture = element("img", { src: thumbnail(cluster.image_id, 160), alt: "", width: 40, height: 40, loading: "lazy" });
+    const picture = element(
+      "img",
+      { src: thumbnail(cluster.image_id, 160), alt: "", width: 40, height: 40, loading: "lazy" },
+    );
     const name = element("span", {}, counted(cluster.size, "picture"));
-    const choose = element("button", { type: "button", "aria-pressed": "false", dataset: { cluster: cluster.cluster }, onclick: () => onCluster(cluster) }, picture, name);
+    const choose = element(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": "false",
+        dataset: { cluster: cluster.cluster },
+        onclick: () => onCluster(cluster),
+      },
+      picture,
+      name,
+    );
     return element("li", {}, choose);
   }
 
   /** Show a choice {indices, label, polygon, cluster}; null: how to make one. */
   function show(chosen) {
-    for (const button of list.querySelectorAll("button")) button.setAttribute("aria-pressed", String(chosen?.cluster?.cluster === Number(button.dataset.cluster)));
+    for (const button of list.querySelectorAll("button")) button.setAttribute(
+      "aria-pressed",
+      String(chosen?.cluster?.cluster === Number(button.dataset.cluster)),
+    );
     if (!chosen) return void fill(choice, element("h2", {}, "Choose pictures"), hint());
     const { indices, label } = chosen;
     const words = counted(indices.length, "picture");
@@ -47,8 +81,29 @@ export function makePanel(map, points, { onLike, onWithin, onClear, onOpen, onCl
       element(
         "div",
         { class: "actions" },
-        element("button", { type: "button", class: "primary", id: "like-chosen", disabled: !likes, title: "Those nearest to the middle", onclick: () => onLike(representatives(chosen)) }, likes === 1 ? "Add to likes" : `Add ${likes === indices.length ? "them" : likes} to likes`),
-        chosen.polygon && element("button", { type: "button", id: "search-within", disabled: !indices.length, title: chosen.cluster ? "Search inside the outline of the cluster" : "Search only inside the line", onclick: onWithin }, "Search in here"),
+        element(
+          "button",
+          {
+            type: "button",
+            class: "primary",
+            id: "like-chosen",
+            disabled: !likes,
+            title: "Those nearest to the middle",
+            onclick: () => onLike(representatives(chosen)),
+          },
+          likes === 1 ? "Add to likes" : `Add ${likes === indices.length ? "them" : likes} to likes`,
+        ),
+        chosen.polygon && element(
+          "button",
+          {
+            type: "button",
+            id: "search-within",
+            disabled: !indices.length,
+            title: chosen.cluster ? "Search inside the outline of the cluster" : "Search only inside the line",
+            onclick: onWithin,
+          },
+          "Search in here",
+        ),
         element("button", { type: "button", class: "quiet", id: "clear-chosen", onclick: onClear }, "Clear"),
       ),
       indices.length ? strip(chosen) : element("p", { class: "soft" }, "There are no pictures inside the line."),
@@ -76,10 +131,21 @@ export function makePanel(map, points, { onLike, onWithin, onClear, onOpen, onCl
   }
 
   function stripItem(i, among, place) {
-    const picture = element("img", { src: thumbnail(points.idOf(i), 160), alt: "", width: 72, height: 72, loading: "lazy" });
+    const picture = element(
+      "img",
+      { src: thumbnail(points.idOf(i), 160), alt: "", width: 72, height: 72, loading: "lazy" },
+    );
     picture.addEventListener("error", () => picture.classList.add("missing"));
     const label = `Picture ${place + 1} of ${among.length}, open`;
-    return element("li", {}, element("button", { type: "button", class: "quiet", "aria-label": label, onclick: () => onOpen(i, among) }, picture));
+    return element(
+      "li",
+      {},
+      element(
+        "button",
+        { type: "button", class: "quiet", "aria-label": label, onclick: () => onOpen(i, among) },
+        picture,
+      ),
+    );
   }
 
   show(null);
@@ -90,6 +156,8 @@ function hint() {
   return element(
     "p",
     { class: "soft" },
-    "Draw a line around pictures with the lasso, or by dragging with ", element("kbd", {}, "Shift"), " held down; or choose a cluster below.",
+    "Draw a line around pictures with the lasso, or by dragging with ",
+    element("kbd", {}, "Shift"),
+    " held down; or choose a cluster below.",
   );
 }

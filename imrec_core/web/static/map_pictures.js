@@ -40,7 +40,14 @@ export function makePictures(root, camera, points, clusters) {
 
   /** Those that are shown come first, so that none gives way to another while one looks at it. */
   function ofPoints(indices) {
-    const all = indices.map((i) => ({ key: `point-${i}`, x: points.x[i], y: points.y[i], side: SIDE, point: i, make: () => pictureNode(points.idOf(i), SIDE) }));
+    const all = indices.map((i) => ({
+      key: `point-${i}`,
+      x: points.x[i],
+      y: points.y[i],
+      side: SIDE,
+      point: i,
+      make: () => pictureNode(points.idOf(i), SIDE),
+    }));
     return all.sort((a, b) => shown.has(b.key) - shown.has(a.key));
   }
 
@@ -50,7 +57,14 @@ export function makePictures(root, camera, points, clusters) {
     const largest = seen[0]?.size ?? 1;
     return seen.map((cluster) => {
       const side = Math.round(36 + 18 * Math.sqrt(cluster.size / largest));
-      return { key: `cluster-${cluster.cluster}`, x: cluster.x, y: cluster.y, side, cluster, make: () => pictureNode(cluster.image_id, side, cluster.size.toLocaleString("en")) };
+      return {
+        key: `cluster-${cluster.cluster}`,
+        x: cluster.x,
+        y: cluster.y,
+        side,
+        cluster,
+        make: () => pictureNode(cluster.image_id, side, cluster.size.toLocaleString("en")),
+      };
     });
   }
 
@@ -70,14 +84,22 @@ export function makePictures(root, camera, points, clusters) {
 
   /** The picture under a place of the screen: {point: index} or {cluster}; null where there is none. */
   function at(left, top) {
-    const isThere = ({ x, y, side }) => camera.toScreen(x, y).every((middle, i) => Math.abs(middle - [left, top][i]) <= side / 2);
+    const isThere = ({ x, y, side }) => {
+      const [across, down] = camera.toScreen(x, y);
+      return Math.max(Math.abs(across - left), Math.abs(down - top)) <= side / 2;
+    };
     return root.hidden ? null : ([...shown.values()].find(isThere) ?? null);
   }
 
   /** Let these points stand out by a ring. */
   function mark(indices) {
     for (const { node } of marked) node.remove();
-    marked = indices.map((i) => ({ node: element("span", { class: "ring" }), x: points.x[i], y: points.y[i], side: 26 }));
+    marked = indices.map((i) => ({
+      node: element("span", { class: "ring" }),
+      x: points.x[i],
+      y: points.y[i],
+      side: 26,
+    }));
     root.append(...marked.map((one) => one.node));
     place();
   }
@@ -86,8 +108,16 @@ export function makePictures(root, camera, points, clusters) {
 }
 
 function pictureNode(imageId, side, badge = "") {
-  const image = element("img", { src: thumbnail(imageId, 160), alt: "", width: side, height: side, draggable: "false" });
+  const image = element(
+    "img",
+    { src: thumbnail(imageId, 160), alt: "", width: side, height: side, draggable: "false" },
+  );
   image.addEventListener("error", () => image.classList.add("missing"));
   const kind = badge ? "pinned medoid" : "pinned";
-  return element("div", { class: kind, style: { width: `${side}px`, height: `${side}px` } }, image, badge && element("span", { class: "size" }, badge));
+  return element(
+    "div",
+    { class: kind, style: { width: `${side}px`, height: `${side}px` } },
+    image,
+    badge && element("span", { class: "size" }, badge),
+  );
 }

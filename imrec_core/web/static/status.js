@@ -59,7 +59,12 @@ function show(status) {
   view.said = said;
   const open = [...view.root.querySelectorAll("details[open]")].map((node) => node.id);
   const left = element("div", { class: "status-column" }, sources(status), failures(status));
-  fill(view.root, element("h1", {}, "Status"), todo(status), element("div", { class: "status" }, generation(status), left, featureTable(status), runsTable(status.runs)));
+  fill(
+    view.root,
+    element("h1", {}, "Status"),
+    todo(status),
+    element("div", { class: "status" }, generation(status), left, featureTable(status), runsTable(status.runs)),
+  );
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
 }
 
@@ -69,10 +74,16 @@ function todo(status) {
   const shards = status.sources.filter((source) => source.stale);
   const away = status.sources.filter((source) => !source.reachable);
   if (!status.sources.length) return step("bad", "There is no image folder yet. Add one with ", "imrec build FOLDER");
-  if (away.length) return step("bad", `${away.map((source) => source.name).join(", ")} cannot be reached; what is in there stays searchable. When it is back: `, "imrec build");
+  if (away.length) {
+    const words = "cannot be reached; what is in there stays searchable. When it is back: ";
+    return step("bad", `${namesOf(away)} ${words}`, "imrec build");
+  }
   if (!status.generation) return step("bad", "Nothing can be searched yet. Build a generation with ", "imrec build");
-  if (shards.length) return step("warn", `Pictures of ${shards.map((source) => source.name).join(", ")} have changed. Read them with `, "imrec build");
-  if (stale.length) return step("warn", `${stale.map((feature) => feature.name).join(", ")} ${stale.length === 1 ? "is" : "are"} not up to date. Compute with `, "imrec build");
+  if (shards.length) return step("warn", `Pictures of ${namesOf(shards)} have changed. Read them with `, "imrec build");
+  if (stale.length) {
+    const are = stale.length === 1 ? "is" : "are";
+    return step("warn", `${namesOf(stale)} ${are} not up to date. Compute with `, "imrec build");
+  }
   return step("good", "All that the last scan found is searchable. Changes are looked for by ", "imrec build");
 }
 
@@ -81,11 +92,21 @@ function step(kind, words, command) {
 }
 
 function section(title, id, ...children) {
-  return element("section", { class: "card", id, "aria-labelledby": `${id}-title` }, element("h2", { id: `${id}-title` }, title), ...children);
+  return element(
+    "section",
+    { class: "card", id, "aria-labelledby": `${id}-title` },
+    element("h2", { id: `${id}-title` }, title),
+    ...children,
+  );
 }
 
 function generation({ generation: id, built, rows, maps }) {
-  const figure = (value, words) => element("div", {}, element("strong", {}, value), element("span", { class: "soft" }, words));
+  const figure = (value, words) => element(
+    "div",
+    {},
+    element("strong", {}, value),
+    element("span", { class: "soft" }, words),
+  );
   return section(
     "Searchable now",
     "generation",
@@ -94,7 +115,12 @@ function generation({ generation: id, built, rows, maps }) {
       { class: "figures" },
       figure((rows ?? 0).toLocaleString("en"), "pictures"),
       figure(id ?? "none", "generation"),
-      element("div", {}, element("strong", { id: "age" }, ago(built)), element("span", { class: "soft", title: built ?? "" }, "built")),
+      element(
+        "div",
+        {},
+        element("strong", { id: "age" }, ago(built)),
+        element("span", { class: "soft", title: built ?? "" }, "built"),
+      ),
       figure(maps?.length ? maps.join(", ") : "none", maps?.length === 1 ? "map" : "maps"),
     ),
   );
@@ -115,7 +141,11 @@ function sources({ sources: rows }) {
       element("th", { scope: "row" }, name),
       element("td", { class: "number" }, images.toLocaleString("en")),
       element("td", {}, share(fresh, stale, shards)),
-      element("td", {}, reachable ? element("span", { class: "good" }, "reachable") : element("span", { class: "bad" }, "cannot be reached")),
+      element(
+        "td",
+        {},
+        element("span", { class: reachable ? "good" : "bad" }, reachable ? "reachable" : "cannot be reached"),
+      ),
     ),
   );
   return section("Sources", "sources", table(["Name", "Pictures", "Shards read", "Folder"], items, [1]));
@@ -141,7 +171,11 @@ function share(fresh, stale, all) {
     "div",
     { class: "share" },
     element("span", { class: "track", "aria-hidden": "true" }, element("span", { style: { width: `${part}%` } })),
-    element("span", { class: stale ? "warn" : "" }, stale ? `${fresh} of ${all}, ${stale} stale` : `${fresh} of ${all}`),
+    element(
+      "span",
+      { class: stale ? "warn" : "" },
+      stale ? `${fresh} of ${all}, ${stale} stale` : `${fresh} of ${all}`,
+    ),
   );
 }
 
@@ -152,13 +186,35 @@ function failures({ failures: { total, reasons: rows } }) {
       "details",
       { id: `failure-${place}`, open: place === 0 },
       element("summary", {}, element("strong", {}, count.toLocaleString("en")), ` ${error}`),
-      element("ul", { class: "small" }, ...examples.map((path) => element("li", {}, path)), count > examples.length ? element("li", { class: "soft" }, `and ${count - examples.length} more`) : null),
+      element(
+        "ul",
+        { class: "small" },
+        ...examples.map((path) => element("li", {}, path)),
+        count > examples.length ? element("li", { class: "soft" }, `and ${count - examples.length} more`) : null,
+      ),
     ),
   );
-  return section(`${counted(total, "picture")} could not be read`, "failures", ...items, element("p", { class: "soft small" }, "All of them: ", element("code", {}, "imrec failures")));
+  return section(
+    `${counted(total, "picture")} could not be read`,
+    "failures",
+    ...items,
+    element("p", { class: "soft small" }, "All of them: ", element("code", {}, "imrec failures")),
+  );
 }
 
 function table(heads, rows, numbers = []) {
-  const cells = heads.map((head, place) => element("th", { scope: "col", class: numbers.includes(place) ? "number" : "" }, head));
-  return element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": `Table: ${heads.join(", ")}` }, element("table", {}, element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows)));
+  const cells = heads.map((head, place) => element(
+    "th",
+    { scope: "col", class: numbers.includes(place) ? "number" : "" },
+    head,
+  ));
+  return element(
+    "div",
+    { class: "scrolls", tabindex: 0, role: "region", "aria-label": `Table: ${heads.join(", ")}` },
+    element("table", {}, element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows)),
+  );
+}
+
+function namesOf(some) {
+  return some.map(({ name }) => name).join(", ");
 }

@@ -10,16 +10,33 @@ export function runsTable(runs) {
   const colour = (name) => `var(--part-${names.indexOf(name) % COLOURS})`;
   const longest = Math.max(1e-9, ...runs.map((run) => total(run)));
   const rows = runs.map((run) => row(run, longest, colour));
-  const legend = element("ul", { class: "stage-names small" }, ...names.map((name) => element("li", {}, element("span", { class: "hue", style: { background: colour(name) } }), name)));
-  const heads = ["When", "What", "Pictures", "Took", "Stages"].map((head, place) => element("th", { scope: "col", class: place === 2 || place === 3 ? "number" : "" }, head));
+  const legend = element(
+    "ul",
+    { class: "stage-names small" },
+    ...names.map((name) => element(
+      "li",
+      {},
+      element("span", { class: "hue", style: { background: colour(name) } }),
+      name,
+    )),
+  );
+  const heads = ["When", "What", "Pictures", "Took", "Stages"].map((head, place) => element(
+    "th",
+    { scope: "col", class: place === 2 || place === 3 ? "number" : "" },
+    head,
+  ));
   const table = element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows));
   return element(
     "section",
     { class: "card", id: "runs", "aria-labelledby": "runs-title" },
     element("h2", { id: "runs-title" }, "Last runs"),
-    runs.length ? element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Last runs" }, table) : element("p", { class: "soft" }, "Nothing ran yet."),
+    runs.length ? scrolled(table) : element("p", { class: "soft" }, "Nothing ran yet."),
     names.length ? legend : null,
   );
+}
+
+function scrolled(table) {
+  return element("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Last runs" }, table);
 }
 
 function row(run, longest, colour) {
@@ -38,7 +55,10 @@ function row(run, longest, colour) {
 function bar(run, longest, colour) {
   const stages = Object.entries(run.stages ?? {}).filter(([, seconds]) => seconds > 0);
   const words = stages.map(([name, seconds]) => `${name} ${duration(seconds)}`).join(", ");
-  const parts = stages.map(([name, seconds]) => element("span", { style: { width: `${(100 * seconds) / longest}%`, background: colour(name) } }));
+  const parts = stages.map(([name, seconds]) => element(
+    "span",
+    { style: { width: `${(100 * seconds) / longest}%`, background: colour(name) } },
+  ));
   return element("div", { class: "stages", role: "img", "aria-label": words || "no stages", title: words }, ...parts);
 }
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -53,12 +53,14 @@ def building(lake: Lake) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         yield process
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):  # Dagster's `tail` of what a step prints may be there still
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 

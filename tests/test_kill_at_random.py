@@ -43,6 +43,13 @@ def environment(lake: Lake) -> dict[str, str]:
     return {**inherited, **home, "DAGSTER_DISABLE_TELEMETRY": "yes"}
 
 
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """End a process and those that it started: Dagster starts a `tail` of what is printed, then whoever ends that."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
     try:
         process.wait(timeout=seconds)
@@ -57,7 +64,9 @@ def ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
 def start_build(lake: Lake) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "imrec_dagster.cli", "build"]
     quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, cwd=ROOT, env=environment(lake), stdout=quiet, stderr=quiet)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment(lake), stdout=quiet, stderr=quiet, start_new_session=True
+    )
 
 
 def test_killed_build_goes_on_to_what_it_would_have_made(tmp_path):
@@ -72,9 +81,8 @@ def test_killed_build_goes_on_to_what_it_would_have_made(tmp_path):
         twins.change()
         process = start_build(twins.struck)
         if not ends_within(process, twins.up_to(undisturbed)):
-            process.kill()
+            kill_all(process)
             struck += 1
-        process.wait()
         with open_instance(twins.struck.dagster_home) as instance:
             Builder(twins.struck, instance).build()
         toy.build(twins.whole)
@@ -133,12 +141,6 @@ def daemon(lake: Lake, log: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         kill_all(process)
-
-
-def kill_all(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def ask_for_backfill(lake: Lake, instance: dg.DagsterInstance, shards: list[str], name: str) -> None:

@@ -74,7 +74,11 @@ def build(
     device: str,
     lake: str,
 ) -> None:
-    """Add image folders, describe what is new or changed, publish it for search."""
+    """Add image folders, describe what is new or changed, publish it for search.
+
+    A lake remembers its folders: without FOLDER they are looked through again. NAME says what a folder is called in
+    the lake, else it is called as on the disk.
+    """
     from imrec_dagster.command import run_build
 
     click.echo(run_build(Lake(lake), folders, _names(features), device, columns=columns, without=without))
@@ -92,7 +96,7 @@ def demo(context: click.Context, folder: str | None, lake: str) -> None:
 
 
 @imrec.command()
-@click.option("--port", default=3000, show_default=True)
+@click.option("--port", default=3000, show_default=True, help="Where it is served.")
 @lake_option
 def ui(port: int, lake: str) -> None:
     """Serve Dagster's web page over the lake on 127.0.0.1: assets, backfills, schedules."""
@@ -248,7 +252,10 @@ def failures(retry: bool, as_json: bool, lake: str) -> None:
 @json_option
 @lake_option
 def sql(statement: str, as_csv: bool, as_json: bool, lake: str) -> None:
-    """Ask the lake's tables in SQL: catalog, images, rows, and one per feature."""
+    """Ask the lake's tables in SQL: catalog, images, rows, runs, and one per feature.
+
+    "DESCRIBE rows" lists the columns of one, and what --where and --order-by of a search can name.
+    """
     from imrec_core.views import query
 
     found = query(Lake(lake), statement)

@@ -33,7 +33,10 @@ _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE... [+ IMAGE...] [- IMAGE...]")
 @click.option("-k", default=5, show_default=True, help="How many to show.")
 @click.option(
-    "--by", multiple=True, metavar="FEATURE[:METRIC][=WEIGHT]", help="What counts, or mix:NAME; repeat to combine."
+    "--by",
+    multiple=True,
+    metavar="FEATURE[:METRIC][=WEIGHT]",
+    help="What counts, or mix:NAME; repeat to combine. Default: the lake's first feature.",
 )
 @click.option(
     "--unlike", multiple=True, metavar="[WEIGHT:]IMAGE", help="What hits are not to be like; repeat for more."
@@ -93,12 +96,7 @@ def search(
                 "leave out --sheet, --explain, --verbose, --unlike, - and --pool"
             )
         names = _files([word for word in images if word != "+"], recommender.lake)
-        found = answers(recommender, names, (query_of(name)[0] for name in names), how)
-        if parquet:
-            write_parquet(Path(parquet), found)
-        else:
-            for line in json_lines(found):
-                click.echo(line)
+        _show_each(recommender, names, how, parquet)
         _note(recommender, f"each of {len(names)}", len(names), started, opened)
         return
     if parquet:
@@ -117,6 +115,15 @@ def search(
     if explain:
         _explain(hits, Path(explain))
     click.echo(hits.to_json() if as_json else _hits_table(hits))
+
+
+def _show_each(recommender: "Recommender", names: Sequence[str], how: dict[str, Any], parquet: str | None) -> None:
+    found = answers(recommender, names, (query_of(name)[0] for name in names), how)
+    if parquet:
+        write_parquet(Path(parquet), found)
+        return
+    for line in json_lines(found):
+        click.echo(line)
 
 
 def _note(recommender: "Recommender", asked: str, rows: int, started: float, opened: float) -> None:

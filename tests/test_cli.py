@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
+import click
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -790,6 +791,12 @@ def test_help_of_every_command_exits_with_0(imrec, command):
     shown = imrec(*command, "--help")
     assert shown.status == 0
     assert shown.out.startswith("Usage: imrec")
+
+
+def test_every_option_says_what_it_is_for():
+    commands = [*cli.imrec.commands.values(), *cli.imrec.commands["plot"].commands.values()]
+    options = [option for command in commands for option in command.params if isinstance(option, click.Option)]
+    assert len(options) > 80 and [option.opts for option in options if not option.help] == []
 
 
 def test_help_lists_all_commands(imrec):

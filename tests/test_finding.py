@@ -98,15 +98,24 @@ def test_rule_that_is_none_is_refused_before_anything_is_looked_for(found, searc
 
 
 def test_of_those_that_wait_only_the_newest_of_a_tier_is_begun(found, searches):
-    found("1", "near", "largest", NOTHING)
-    searches.has_begun()
+    for tier in ("near", "same_pixels"):
+        found("1", tier, "largest", NOTHING)
+        searches.has_begun()
     for decided in (apart("a"), apart("a", "b"), apart("a", "b", "c")):
         found("1", "edited", "largest", decided)
     found("2", "edited", "largest", apart("a"))
-    searches.go_on(2)
-    assert ended(found, "2", "edited", "largest", apart("a")).compared == 2
-    assert searches.begun == ["near", "edited"]
-    assert ended(found, "1", "near", "largest", NOTHING).compared == 1
+    searches.go_on(3)
+    for tier, generation, decided in (("edited", "2", apart("a")), ("near", "1", NOTHING)):
+        assert ended(found, generation, tier, "largest", decided).tier == tier
+    assert searches.begun == ["near", "same_pixels", "edited"]
+
+
+def test_quick_one_does_not_wait_for_a_slow_one(found, searches):
+    found("1", "edited", "largest", NOTHING)
+    searches.has_begun()
+    found("1", "near", "largest", NOTHING)
+    searches.has_begun()
+    assert searches.begun == ["edited", "near"]
 
 
 def test_one_that_runs_is_given_up_for_a_newer_one(found, searches):

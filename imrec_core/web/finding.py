@@ -1,4 +1,4 @@
-"""Duplicates found in the background, one search at a time; of each tier what was asked for last is kept."""
+"""Duplicates found in the background, two searches at a time; of each tier what was asked for last is kept."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from imrec_core.duplicates.decisions import Decisions, Pair
 from imrec_core.duplicates.groups import checked_rule
 from imrec_core.lake import Lake
 
+_AT_ONCE = 2  # searches: `edited` takes minutes, which a quicker tier shall not wait for
 _RULES = 4  # by which what was found is kept in order
 _PATIENCE = 0.5  # seconds that a request waits for a job: of a small lake it is done by then
 _REMEMBERED = 300_000  # pairs that were compared
@@ -33,7 +34,7 @@ class _Job:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self.progress = "waiting for another search for duplicates"
+        self.progress = "waiting for other searches for duplicates"
         self.keeping = lru_cache(_RULES)(self._keeping)
 
     @property
@@ -49,7 +50,7 @@ class Finding:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="duplicates")
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="duplicates")
         self._jobs: dict[str, _Job] = {}  # by tier
         self._known: dict[str, dict[tuple[str, str], Comparison]] = {}
         self._changing = threading.Lock()

@@ -8,9 +8,20 @@ from numpy.typing import NDArray
 
 from imrec_core import Lake
 from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName
-from imrec_core.explore import Map, colour_names, colours_of, make_map, map_names, open_map, places_of, update_map
+from imrec_core.explore import (
+    Map,
+    colour_names,
+    colours_of,
+    layout,
+    make_map,
+    map_names,
+    open_map,
+    places_of,
+    update_map,
+)
 from imrec_core.explore.gallery import gather
 from imrec_core.explore.making import NEIGHBOURS
+from imrec_core.explore.nearest import Nearest
 from imrec_core.features import FEATURES
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import build_generation
@@ -324,3 +335,28 @@ def test_colours_are_what_the_rows_say(coloured):
     few = colours_of(made, generation, "format", most=1)
     assert few.labels == ("JPEG", "other")
     assert (few.codes == 0).tolist() == [row["format"] == "JPEG" for row in rows]
+
+
+# -- empty bands --------------------------------------------------------------------------------------------
+
+
+def test_islands_come_nearer_and_stay_as_they_are(monkeypatch):
+    rng = np.random.default_rng(0)
+    here, there = rng.uniform(0, 1, (2, 200, 2))
+    far = np.concatenate([here, there + np.array([0, 60]), here + np.array([40, 1000])])
+    monkeypatch.setattr(layout, "_umap", lambda start, near, seed: far)
+    near = Nearest(np.zeros((600, 2), np.int64), np.zeros((600, 2), np.float32))
+    made = layout.lay_out("umap", rng.normal(size=(600, 5)).astype(np.float32), near, 0)
+    for island, at in ((here, 0), (there, 200), (here, 400)):
+        part = made[at : at + 200]
+        np.testing.assert_allclose(part - part[0], island - island[0], atol=1e-4)
+    np.testing.assert_array_equal(np.argsort(made[:, 1]), np.argsort(far[:, 1]))
+    assert np.diff(np.sort(made[:, 1])).max() == pytest.approx(0.03 * np.ptp(far[:, 1]), rel=1e-3)
+
+
+@pytest.mark.parametrize("positions", [np.zeros((9, 2)), np.eye(9)[:, :2]], ids=["one place", "two"])
+def test_what_has_no_width_is_laid_out(monkeypatch, positions):
+    monkeypatch.setattr(layout, "_umap", lambda start, near, seed: positions)
+    near = Nearest(np.zeros((9, 2), np.int64), np.zeros((9, 2), np.float32))
+    made = layout.lay_out("umap", np.zeros((9, 3), np.float32), near, 0)
+    assert np.isfinite(made).all()

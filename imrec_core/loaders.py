@@ -137,7 +137,8 @@ def _expect_connection(model: Model, host: str) -> None:
     except OSError as error:
         reason = getattr(error, "reason", error)
         if not isinstance(reason, ssl.SSLError):  # the library may trust other certificates
-            raise MissingWeights(model.name, f"no connection to {host}: {reason}") from error
+            hint = f"once there is one: imrec models --fetch {model.name}"
+            raise MissingWeights(model.name, f"no connection to {host}: {reason}", hint=hint) from error
 
 
 def _mirror_of(host: str) -> str:

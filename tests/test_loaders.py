@@ -419,7 +419,8 @@ UNFETCHED = ("resnet18", "dinov2_small", "clip_vit_b32", "siglip_vit_b16", "drea
 def test_missing_weights_without_a_network_are_told_at_once(name, no_network):
     assert not weights_here(MODELS[name])
     words = (
-        rf"{name}: its weights are not on this machine .*no connection to .*: unreachable.* imrec models --fetch {name}"
+        rf"{name}: its weights are not on this machine .*no connection to .*: unreachable.*; "
+        f"once there is one: imrec models --fetch {name}"
     )
     with pytest.raises(MissingWeights, match=words):
         load_encoder(name)

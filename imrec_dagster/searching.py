@@ -103,7 +103,7 @@ def search(
         raise click.UsageError("--parquet is for --each; one search prints --json")
     with noting() as seconds:
         hits = recommender.search(like=likes, unlike=unlikes, **how)
-    _note(recommender, " ".join(images), len(hits), started, opened)
+    _note(recommender, " ".join(images), len(hits), started, opened, seconds)
     if verbose:
         _say_how(hits, {"open": opened - started} | seconds)
     if sheet:
@@ -126,10 +126,18 @@ def _show_each(recommender: "Recommender", names: Sequence[str], how: dict[str, 
         click.echo(line)
 
 
-def _note(recommender: "Recommender", asked: str, rows: int, started: float, opened: float) -> None:
-    """Keep in the lake's log how long it took; what came after, such as a picture, is not part of it."""
+def _note(
+    recommender: "Recommender",
+    asked: str,
+    rows: int,
+    started: float,
+    opened: float,
+    seconds: Mapping[str, float] | None = None,
+) -> None:
+    """Keep in the lake's log how long it took, by stage; what came after, such as a picture, is not part of it."""
     ended = time.perf_counter()
-    stages = {"open": round(opened - started, 4), "search": round(ended - opened, 4)}
+    of_search = {**seconds, "other": ended - opened - sum(seconds.values())} if seconds else {"search": ended - opened}
+    stages = {name: round(took, 4) for name, took in {"open": opened - started, **of_search}.items()}
     note(recommender.lake, "search", escaped(asked), ended - started, rows=rows, stages=stages)
 
 

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from imrec_core import Lake, run_log, views
+from imrec_core.stages import STAGES
 from imrec_dagster.automation import note_failures
 from imrec_dagster.resources import LakeResource
 
@@ -94,6 +95,9 @@ def test_build_and_search_are_noted_and_a_build_with_nothing_new_only_scans(imre
     assert rows_of(lake)[-2:] == [("search", str(photos / "photo_001.jpg"), 2, 0), ("search", "each of 3", 3, 0)]
     ((stages,),) = views.query(lake, "SELECT stages FROM runs WHERE name = 'each of 3'").fetchall()
     assert set(stages) == {"open", "search"}
+    ((stages, seconds),) = views.query(lake, "SELECT stages, seconds FROM runs WHERE rows = 2").fetchall()
+    assert list(stages) == ["open", *STAGES, "other"]
+    assert sum(stages.values()) == pytest.approx(seconds, abs=1e-3)
 
 
 def test_fits_and_projections_are_noted(new_lake, imrec):

@@ -168,6 +168,22 @@ def test_keys_move_and_zoom_and_the_whole_map_comes_back(browser, served):
     until(page, f"{LEFTMOST} > {home + 10}")
 
 
+def test_keys_act_wherever_the_focus_is_but_arrows_move_the_map_alone(browser, served):
+    page = opened(browser, served)
+    home, top = page.evaluate(LEFTMOST), page.evaluate(TOP)
+    page.focus(".clusters button >> nth=0")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("p")
+    assert page.get_attribute("#pictures", "aria-pressed") == "false"
+    page.keyboard.press("p")
+    assert (page.evaluate(LEFTMOST), page.evaluate(TOP)) == pytest.approx((home, top), abs=1)
+    page.keyboard.press("-")
+    until(page, f"{LEFTMOST} > {home + 10}")
+    page.focus("#by")
+    page.keyboard.press("p")  # a list's own: it goes to what begins with the letter
+    assert page.get_attribute("#pictures", "aria-pressed") == "true"
+
+
 def test_pictures_are_shown_when_near_and_clusters_when_far(browser, served, ids):
     page = opened(browser, served)
     assert {image for image, *_ in pictures(page)} == {ids[c] for c in range(GROUPS)}

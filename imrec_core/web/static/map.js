@@ -1,7 +1,7 @@
 /** The view "Map": every picture as a point, alike ones near each other; to wander through and to choose from. */
 
 import { get, isOvertaken } from "./api.js";
-import { counted, element, fill } from "./dom.js";
+import { counted, element, fill, isTyping } from "./dom.js";
 import { makeBar } from "./map_bar.js";
 import { makeCard } from "./map_card.js";
 import { coloursOf, showLegend, standOut } from "./map_colours.js";
@@ -114,7 +114,7 @@ function build() {
   const legend = element("div", { class: "legend", role: "group", "aria-label": "What the colours mean" });
   fill(stage, canvas, pictures);
   const card = makeCard(stage);
-  const panel = makePanel(map, points, {
+  const panel = makePanel(map, points, legend, {
     onLike: like,
     onWithin: searchWithin,
     onClear: () => choose(null),
@@ -133,7 +133,7 @@ function build() {
     root,
     element("h1", { class: "unseen" }, "Map"),
     bar.root,
-    element("div", { class: "map-view" }, element("div", { class: "map-frame" }, stage, legend), panel.root),
+    element("div", { class: "map-view" }, element("div", { class: "map-frame" }, stage), panel.root),
   );
   Object.assign(view, { stage, canvas, card, legend, panel });
   Object.assign(view, { lassoTool: bar.lasso, pictureRoot: pictures, bySelect: bar.by });
@@ -340,9 +340,10 @@ function listenTo(stage) {
       asked = requestAnimationFrame(() => view?.stage === stage && hover(...at(event)));
     },
     pointerleave: leave,
-    keydown: keyed,
   };
   for (const [name, listen] of Object.entries(listeners)) stage.addEventListener(name, listen);
+  document.addEventListener("keydown", keyed);
+  view.stop.push(() => document.removeEventListener("keydown", keyed));
   function leave() {
     cancelAnimationFrame(asked);
     view?.card.hide();
@@ -356,14 +357,19 @@ function hover(left, top) {
   view.card.show(left, top, found && !found.cluster ? view.points.idOf(found.point) : "");
 }
 
+/** Arrows move the map while it has the focus; the other keys act wherever the focus is. */
 function keyed(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target !== view.stage) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
   const { drawn } = view;
-  const act = {
+  if (!drawn) return;
+  const moves = {
     ArrowLeft: () => drawn.panBy(-STEP, 0),
     ArrowRight: () => drawn.panBy(STEP, 0),
     ArrowUp: () => drawn.panBy(0, -STEP),
     ArrowDown: () => drawn.panBy(0, STEP),
+  };
+  const acts = {
     "+": () => drawn.zoomBy(0.5),
     "=": () => drawn.zoomBy(0.5),
     "-": () => drawn.zoomBy(-0.5),
@@ -371,7 +377,8 @@ function keyed(event) {
     l: () => arm(!view.armed),
     p: togglePictures,
     Escape: () => (arm(false), choose(null)),
-  }[event.key];
+  };
+  const act = (event.target === view.stage && moves[event.key]) || acts[event.key];
   if (!act) return;
   event.preventDefault();
   act();

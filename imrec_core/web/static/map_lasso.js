@@ -30,7 +30,7 @@ export function makeLasso(stage, camera, { onDone }) {
   };
 
   function start(event) {
-    if (event.button || !(armed || event.shiftKey) || event.target.closest("button, .legend")) return;
+    if (event.button || !(armed || event.shiftKey) || event.target.closest("button")) return;
     event.preventDefault();
     event.stopPropagation(); // the map stays where it is
     path = [at(event)];

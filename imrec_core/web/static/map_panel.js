@@ -1,4 +1,7 @@
-/** What stands beside the map: the points that were chosen and what to do with them, and the clusters as a list. */
+/**
+ * What stands beside the map: the points that were chosen and what to do with them, the legend, and the clusters as a
+ * list.
+ */
 
 import { thumbnail } from "./api.js";
 import { announce, counted, element, fill } from "./dom.js";
@@ -12,13 +15,14 @@ const LISTED = 30; // clusters at first
  * Make the panel. `onLike(indices)`, `onWithin()`, `onClear()`, `onOpen(index, among)` and `onCluster(cluster)` hear of
  * what a person wants.
  */
-export function makePanel(map, points, { onLike, onWithin, onClear, onOpen, onCluster }) {
+export function makePanel(map, points, legend, { onLike, onWithin, onClear, onOpen, onCluster }) {
   const choice = element("section", { class: "choice", "aria-label": "Chosen pictures" });
   const list = element("ul", { class: "clusters" });
   const root = element(
     "aside",
     { class: "map-panel", "aria-label": "Chosen pictures and clusters" },
     choice,
+    legend,
     clusterSection(),
   );
 

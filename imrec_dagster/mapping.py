@@ -73,6 +73,8 @@ def make_map(
     if update and given:
         raise click.UsageError("--update keeps to how the map was made; leave out what says how")
     name = name or _default_name(of, by, method)
+    if picture:
+        _check_colour(of, colour)  # before a map is made for nothing
     if update or given or not (picture and _is_there(of, name)):
         report = _made(of, name, by, method, update, given)
         click.echo(json.dumps(report.to_dict()) if as_json else report.in_words())
@@ -85,6 +87,13 @@ def _default_name(lake: Lake, by: str | None, method: str) -> str:
     from imrec_core.generation import open_generation
 
     return map_name(by or open_generation(lake).default_feature, method)
+
+
+def _check_colour(lake: Lake, colour: str) -> None:
+    from imrec_core.explore.colours import check_colour
+    from imrec_core.generation import open_generation
+
+    check_colour(open_generation(lake), colour)
 
 
 def _is_there(lake: Lake, name: str) -> bool:

@@ -78,6 +78,12 @@ def test_picture_is_of_a_map_made_anew_where_options_say_how(imrec, lake, tmp_pa
         assert refused.status == 2 and "--update keeps to how the map was made" in refused.err
 
 
+def test_colour_that_is_none_is_refused_before_a_map_is_made(imrec, lake, tmp_path):
+    asked = ("map", "--name", "never", "--picture", tmp_path / "map.png", "--colour", "widht", "--lake", lake.root)
+    assert imrec(*asked).complaint == "imrec: no column to colour a map by named 'widht'; did you mean 'width'?"
+    assert not lake.map_path("never").exists()
+
+
 def test_one_value_stands_out_against_the_rest(imrec, lake, tmp_path):
     file = tmp_path / "map.png"
     imrec("map", "--picture", file, "--colour", "folder", "--only", "more", "--lake", lake.root)

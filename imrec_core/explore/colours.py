@@ -56,6 +56,16 @@ def colour_names(generation: Generation) -> list[str]:
     return [*_FIRST, *(f.name for f in schema if f.name not in _HIDDEN and not pa.types.is_nested(f.type))]
 
 
+def check_colour(generation: Generation, by: str) -> None:
+    """Refuse what is none of `colour_names`.
+
+    Raises:
+        UnknownName: It is none.
+    """
+    if by not in (known := colour_names(generation)):
+        raise UnknownName("column to colour a map by", by, known)
+
+
 def colours_of(made: Map, generation: Generation, by: str, *, most: int = MOST) -> Colours:
     """The values of the images of a map that a generation still has, in the order of `places_of`.
 
@@ -89,8 +99,7 @@ def has_value(made: Map, generation: Generation, by: str, value: str) -> NDArray
 
 
 def _values(made: Map, generation: Generation, by: str) -> pl.Series:
-    if by not in (known := colour_names(generation)):
-        raise UnknownName("column to colour a map by", by, known)
+    check_colour(generation, by)
     places, rows = places_of(made, generation)
     if by == "cluster":
         return pl.Series(by, np.asarray(made.table["cluster"])[places]).replace(NOISE, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ from imrec_core.index import build_generation
 from imrec_dagster import cli
 from tests import browser as browsers
 from tests import real, s3, toy
+
+with suppress(ImportError):  # OpenVINO loads it where it is installed; whoever sets up logging then closes its stream,
+    from absl import logging as absl_logging
+
+    absl_logging.get_absl_handler().python_handler.setStream(sys.__stderr__)  # which shall not be pytest's own
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -365,6 +365,8 @@ def test_vectors_of_another_fit_are_not_mixed_in(lake, decoded, monkeypatch):
 class Constant:
     """An encoder whose every vector says which one it was."""
 
+    batch = 16
+
     def __init__(self, precision: str, backend: str = "openvino") -> None:
         self.precision, self.backend = precision, backend
 

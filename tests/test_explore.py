@@ -343,15 +343,15 @@ def test_colours_are_what_the_rows_say(coloured):
 def test_islands_come_nearer_and_stay_as_they_are(monkeypatch):
     rng = np.random.default_rng(0)
     here, there = rng.uniform(0, 1, (2, 200, 2))
-    far = np.concatenate([here, there + np.array([0, 60]), here + np.array([40, 1000])])
+    far = np.concatenate([here, there + np.array([0, 60]), here + np.array([40, 1000])]).astype(np.float32)
     monkeypatch.setattr(layout, "_umap", lambda start, near, seed: far)
     near = Nearest(np.zeros((600, 2), np.int64), np.zeros((600, 2), np.float32))
     made = layout.lay_out("umap", rng.normal(size=(600, 5)).astype(np.float32), near, 0)
-    for island, at in ((here, 0), (there, 200), (here, 400)):
-        part = made[at : at + 200]
-        np.testing.assert_allclose(part - part[0], island - island[0], atol=1e-4)
-    np.testing.assert_array_equal(np.argsort(made[:, 1]), np.argsort(far[:, 1]))
-    assert np.diff(np.sort(made[:, 1])).max() == pytest.approx(0.03 * np.ptp(far[:, 1]), rel=1e-3)
+    for first in (0, 200, 400):
+        part, before = made[first : first + 200], far[first : first + 200]
+        np.testing.assert_allclose(part - part[0], before - before[0], atol=1e-4)
+    assert np.diff(np.sort(made[:, 1])).max() == pytest.approx(0.03 * np.ptp(far[:, 1]), rel=0.01)
+    assert made.mean(axis=0) == pytest.approx(far.mean(axis=0), abs=1)
 
 
 @pytest.mark.parametrize("positions", [np.zeros((9, 2)), np.eye(9)[:, :2]], ids=["one place", "two"])

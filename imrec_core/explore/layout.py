@@ -58,12 +58,19 @@ def _closed_up(positions: NDArray[Any]) -> Positions:
     How far apart islands lie says nothing in either method: Wattenberg et al. 2016, How to use t-SNE effectively,
     doi:10.23915/distill.00002.
     """
-    widest = _WIDEST_GAP * np.ptp(positions, axis=0).max()
+    size = float(np.ptp(positions, axis=0).max())
+    if size == 0:
+        return np.asarray(positions, np.float32)
+    step = 2.0 ** (
+        np.floor(np.log2(size)) - 12
+    )  # shifts by whole ones lose no bit: neighbours may lie in the last ones
     closed = np.empty(positions.shape, np.float32)
     for axis in range(2):
-        order = np.argsort(positions[:, axis], kind="stable")
-        gaps = np.diff(positions[order, axis].astype(np.float64), prepend=positions[order[0], axis])
-        closed[order, axis] = np.cumsum(np.minimum(gaps, widest))
+        along = positions[:, axis].astype(np.float64)
+        order = np.argsort(along, kind="stable")
+        too_wide = np.maximum(np.diff(along[order], prepend=along[order[0]]) - _WIDEST_GAP * size, 0)
+        shift = np.cumsum(np.floor(too_wide / step) * step)
+        closed[order, axis] = along[order] - shift + np.round(shift.mean() / step) * step
     return closed
 
 

@@ -24,8 +24,10 @@ _PAN = """async ([skipped, timed]) => {
         const now = await new Promise(requestAnimationFrame);
         if (i >= skipped) frames.push((now - before) / 1000);
         before = now;
-        stage.dispatchEvent(new KeyboardEvent("keydown", { key: i % 16 < 8 ? "ArrowRight" : "ArrowLeft" }));
+        const key = i % 16 < 8 ? "ArrowRight" : "ArrowLeft";
+        stage.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
     }
+    if (stage.dataset.state === "rest") throw new Error("the map does not move");
     return frames;
 }"""
 

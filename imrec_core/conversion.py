@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -20,6 +21,10 @@ from imrec_core.models import Model
 
 if TYPE_CHECKING:
     import torch
+
+# Importing OpenVINO tells its makers, from a forked process that may never end, and then neither does this one.
+# Where the module that tells them cannot be imported, nothing is told.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 # EfficientNet-Lite0 in bf16 on two cores: 785, 970, 934, 921, 880 images/s for 1, 2, 4, 8, 12 (2026-11); small requests
 # stay in the cache, and a single query pads little. Vision transformers hardly mind: DINOv2-S 63, 65, 69, 67 and

@@ -210,3 +210,12 @@ def test_type_checkers_see_the_same_public_names():
 def test_name_that_is_not_public_is_no_attribute():
     with pytest.raises(AttributeError, match="no attribute 'Recomender'"):
         _ = imrec_core.Recomender
+
+
+def test_openvino_tells_nobody_that_it_is_used():
+    code = (
+        "import sys, imrec_core.encoders, openvino.tools.ovc;"
+        "print([name for name, found in sys.modules.items() if found and name.startswith('openvino_telemetry')])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert said.stdout.strip() == "[]"

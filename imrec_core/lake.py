@@ -195,7 +195,8 @@ class Lake:
             StorageFault: The object store failed.
         """
         try:
-            file = pa.BufferReader(self._read_bytes(path)) if self.is_remote else path
+            # Opened once: given a path, Arrow opens it twice, and another process may replace the file in between.
+            file = pa.BufferReader(self._read_bytes(path)) if self.is_remote else pa.OSFile(str(path))
             return pq.read_table(file, columns=columns, partitioning=None)
         except FileNotFoundError as error:
             raise MissingTable(f"{path} is missing; run: imrec build") from error

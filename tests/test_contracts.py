@@ -135,6 +135,14 @@ def test_declared_unit_norm_holds(feature: Feature, batch):
     assert feature.unit_norm == np.allclose(norms, 1, atol=2e-3)
 
 
+HISTOGRAMS = {name: f for name, f in PIXEL_FEATURES.items() if f.is_histogram}
+
+
+@pytest.mark.parametrize("feature", HISTOGRAMS.values(), ids=HISTOGRAMS)
+def test_bins_of_a_histogram_are_not_negative(feature: Feature, batch):
+    assert described(feature, batch).min() >= 0
+
+
 @of_pixels
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (64, 48)], ids=str)
 def test_solid_and_tiny_pictures_have_vectors(feature: Feature, size):
@@ -188,6 +196,7 @@ def test_eight_orientations_of_a_picture_give_one_vector(feature: Feature, turne
 def test_declaration_is_complete_and_consistent(feature: Feature):
     assert FEATURES[feature.name] is feature
     assert feature.summary.endswith(".") and feature.source and feature.metrics and feature.version >= 1
+    assert feature.group
     assert (feature.compute is None) == (feature.projection is not None)
     assert feature.dtype in ("float16", "float32", "uint64")
     assert set(feature.metrics) <= set(METRICS.values())

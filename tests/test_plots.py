@@ -304,6 +304,13 @@ def test_layout_is_that_of_the_settings_and_other_features_have_none():
     own = histogram("mine", "hsv", [4, 5, 6], joint=False)
     assert layout_of(own).levels == (4, 5, 6) and bin_colours(layout_of(own)).shape == (15, 3)
     assert [layout_of(FEATURES[name]) for name in ("colour_moments", "phash", "lbp")] == [None] * 3
+    assert own.is_histogram
+    assert {name for name, f in FEATURES.items() if f.is_histogram and layout_of(f) is None} == {
+        "edge_histogram",
+        "hog",
+        "lbp",
+    }
+    assert all(f.is_histogram for f in FEATURES.values() if layout_of(f))
 
 
 # -- confusion ----------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ _LAYOUTS = {
 }
 
 
-@feature(dims=512, metrics=_METRICS, source=_SWAIN)
+@feature(group="colour", dims=512, metrics=_METRICS, source=_SWAIN, is_histogram=True)
 def rgb_histogram(batch: ImageBatch) -> Matrix:
     """Joint histogram of red, green and blue, 8 levels each.
 
@@ -84,7 +84,13 @@ def rgb_histogram(batch: ImageBatch) -> Matrix:
     return _shares(batch, _LAYOUTS["rgb_histogram"])
 
 
-@feature(dims=256, metrics=_METRICS, source=f"16 hues, 4 saturations, 4 values; {_SMITH}")
+@feature(
+    group="colour",
+    dims=256,
+    metrics=_METRICS,
+    source=f"16 hues, 4 saturations, 4 values; {_SMITH}",
+    is_histogram=True,
+)
 def hsv_histogram(batch: ImageBatch) -> Matrix:
     """Joint histogram of hue (16 levels), saturation (4) and value (4).
 
@@ -93,7 +99,7 @@ def hsv_histogram(batch: ImageBatch) -> Matrix:
     return _shares(batch, _LAYOUTS["hsv_histogram"])
 
 
-@feature(dims=512, metrics=_METRICS, source=f"{_SWAIN}; {_LAB}")
+@feature(group="colour", dims=512, metrics=_METRICS, source=f"{_SWAIN}; {_LAB}", is_histogram=True)
 def lab_histogram(batch: ImageBatch) -> Matrix:
     """Joint histogram of CIELAB lightness, a* and b*, 8 levels each.
 
@@ -103,7 +109,7 @@ def lab_histogram(batch: ImageBatch) -> Matrix:
     return _shares(batch, _LAYOUTS["lab_histogram"])
 
 
-@feature(dims=96, metrics=_METRICS, source=_SWAIN)
+@feature(group="colour", dims=96, metrics=_METRICS, source=_SWAIN, is_histogram=True)
 def rgb_channels(batch: ImageBatch) -> Matrix:
     """Histograms of red, green and blue apart, 32 levels each.
 
@@ -112,7 +118,13 @@ def rgb_channels(batch: ImageBatch) -> Matrix:
     return _shares(batch, _LAYOUTS["rgb_channels"])
 
 
-@feature(dims=68, metrics=_METRICS, source=f"36 hues, 16 saturations, 16 values, each apart; {_SMITH}")
+@feature(
+    group="colour",
+    dims=68,
+    metrics=_METRICS,
+    source=f"36 hues, 16 saturations, 16 values, each apart; {_SMITH}",
+    is_histogram=True,
+)
 def hsv_channels(batch: ImageBatch) -> Matrix:
     """Histograms of hue (36 levels), saturation (16) and value (16) apart.
 
@@ -121,7 +133,7 @@ def hsv_channels(batch: ImageBatch) -> Matrix:
     return _shares(batch, _LAYOUTS["hsv_channels"])
 
 
-@feature(dims=48, metrics=_METRICS, source=f"{_SWAIN}; {_LAB}")
+@feature(group="colour", dims=48, metrics=_METRICS, source=f"{_SWAIN}; {_LAB}", is_histogram=True)
 def lab_channels(batch: ImageBatch) -> Matrix:
     """Histograms of CIELAB lightness, a* and b* apart, 16 levels each.
 
@@ -132,6 +144,7 @@ def lab_channels(batch: ImageBatch) -> Matrix:
 
 
 @feature(
+    group="colour",
     dims=9,
     metrics=(euclidean, manhattan, cosine),
     source=f"Stricker & Orengo 1995, doi:10.1117/12.205308, in {_LAB} instead of HSV",
@@ -178,16 +191,19 @@ def histogram(name: str, space: str, levels: Sequence[int], *, joint: bool = Tru
         version=2 if laid.of_pixels else 1,  # which were made of the 32 levels at first
         min_side=_FULL_SIZE if all_pixels else 0,
         compute=lambda batch: _shares(batch, laid),
+        is_histogram=True,
         params={"space": space, "levels": list(levels), "joint": joint} | ({"all_pixels": True} if all_pixels else {}),
     )
 
 
 def layout_of(feature: Feature) -> Layout | None:
     """How the bins of a colour histogram lie; None for a feature that is none."""
-    if feature.group != "colour" or feature.name in _LAYOUTS:
-        return _LAYOUTS.get(feature.name)
+    if feature.name in _LAYOUTS:
+        return _LAYOUTS[feature.name]
     params = feature.params
-    return Layout(params["space"], tuple(params["levels"]), params["joint"]) if "levels" in params else None
+    if not {"space", "levels", "joint"} <= params.keys():
+        return None
+    return Layout(params["space"], tuple(params["levels"]), params["joint"])
 
 
 def bin_colours(layout: Layout) -> Floats:

@@ -64,7 +64,7 @@ class Feature:
     Attributes:
         name: The function's, the asset's, the view's, the folder's, the option's.
         summary: First line of the docstring.
-        group: What it looks at: the module's name, `networks`, `projections` or `combined`.
+        group: Heading under which it is listed, and the group of its asset: `colour`, `hashes`, `networks`, ...
         dims: Numbers in a vector; bits of a hash.
         dtype: As stored: `float16`, `float32`, or `uint64` for packed bits.
         metrics: Those that make sense here; the first is the default.
@@ -81,6 +81,7 @@ class Feature:
         candidates: A feature whose graph stands in for this one's; candidates are re-ranked exactly.
         orientations: Batch to the hashes of each picture in its eight orientations, side by side `(n, 8 · width)`.
         turned: The same from stored hashes `(n, width)` alone.
+        is_histogram: Whether the numbers of a vector are bins, so that they can be drawn as bars.
         params: What sets it apart from others of its kind: base and method of a projection, weights of a combination.
     """
 
@@ -102,6 +103,7 @@ class Feature:
     candidates: str | None = None
     orientations: Callable[[ImageBatch], Matrix] | None = None
     turned: Callable[[Matrix], Matrix] | None = None
+    is_histogram: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -201,10 +203,10 @@ def register(declared: Feature) -> Feature:
 
 def feature(
     *,
+    group: str,
     dims: int,
     metrics: Iterable[Metric],
     source: str,
-    group: str = "",
     dtype: str = "float32",
     version: int = 1,
     min_side: int = 0,
@@ -213,15 +215,16 @@ def feature(
     learnt: Learnt | None = None,
     orientations: Callable[[ImageBatch], Matrix] | None = None,
     turned: Callable[[Matrix], Matrix] | None = None,
+    is_histogram: bool = False,
 ) -> Callable[[Callable[..., Any]], Feature]:
-    """Declare a feature of the pixels; its name and summary are the function's, its group the module's unless given."""
+    """Declare a feature of the pixels; its name and summary are the function's."""
 
     def declare(compute: Callable[..., Any]) -> Feature:
         return register(
             Feature(
                 name=compute.__name__,
                 summary=(compute.__doc__ or "").strip().partition("\n")[0],
-                group=group or compute.__module__.rpartition(".")[2],
+                group=group,
                 dims=dims,
                 dtype=dtype,
                 metrics=tuple(metrics),
@@ -234,6 +237,7 @@ def feature(
                 learnt=learnt,
                 orientations=orientations,
                 turned=turned,
+                is_histogram=is_histogram,
             )
         )
 

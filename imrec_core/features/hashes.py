@@ -30,14 +30,28 @@ _MIN_SIDE = 256  # a shrunk decode to this leaves the 32×32 picture of phash wh
 _FIXED_POINT = float(1 << 22)  # Pillow's PRECISION_BITS for 8-bit pictures
 
 
-@feature(dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.average_hash; Krawetz 2011")
+@feature(
+    group="hashes",
+    dims=64,
+    dtype="uint64",
+    metrics=(hamming,),
+    min_side=_MIN_SIDE,
+    source="imagehash.average_hash; Krawetz 2011",
+)
 def ahash(batch: ImageBatch) -> Hashes:
     """Average hash: which of 8×8 squares are brighter than the picture's mean."""
     small = _small(batch)[0]
     return _packed(small > small.mean(axis=(1, 2), keepdims=True))
 
 
-@feature(dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.dhash; Krawetz 2013")
+@feature(
+    group="hashes",
+    dims=64,
+    dtype="uint64",
+    metrics=(hamming,),
+    min_side=_MIN_SIDE,
+    source="imagehash.dhash; Krawetz 2013",
+)
 def dhash(batch: ImageBatch) -> Hashes:
     """Difference hash: where the picture gets brighter from left to right."""
     small = _small(batch)[1]
@@ -57,6 +71,7 @@ def phash_turned(hashes: Hashes) -> Hashes:
 
 
 @feature(
+    group="hashes",
     dims=64,
     dtype="uint64",
     metrics=(hamming, hamming_dihedral),
@@ -79,13 +94,13 @@ def _above_median(low: Floats) -> NDArray[np.bool_]:
     return np.asarray(low > np.median(low, axis=(-2, -1), keepdims=True))
 
 
-@feature(dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.whash")
+@feature(group="hashes", dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.whash")
 def whash(batch: ImageBatch) -> Hashes:
     """Wavelet hash: which of 8×8 squares are brighter than their median, by the Haar transform."""
     return _packed(np.array([_squares_above_median(_to_square(grey)) for grey in batch.grey]))
 
 
-@feature(dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.colorhash")
+@feature(group="hashes", dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.colorhash")
 def colorhash(batch: ImageBatch) -> Hashes:
     """Colour hash: shares of black, grey, six faint hues and six bright ones, in eighths.
 

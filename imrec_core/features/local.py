@@ -197,6 +197,7 @@ def _fit_axes(vectors: Floats) -> tuple[Floats, Floats, NDArray[np.float64]]:
 
 
 @feature(
+    group="local",
     dims=_DIMS,
     dtype="float16",
     metrics=(cosine, euclidean, manhattan),

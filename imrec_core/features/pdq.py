@@ -50,8 +50,8 @@ def pdq_turned(hashes: Hashes) -> Hashes:
 
 
 @feature(
-    dims=256,
     group="hashes",
+    dims=256,
     dtype="uint64",
     metrics=(hamming, hamming_dihedral),
     min_side=_MIN_SIDE,

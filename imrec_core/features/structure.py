@@ -35,10 +35,12 @@ _FILTERS = np.array(
 
 
 @feature(
+    group="structure",
     dims=80,
     metrics=(manhattan, euclidean, cosine),
     min_side=_MIN_SIDE,
     source="MPEG-7 edge histogram, ISO/IEC 15938-3; Won, Park & Park 2002, ETRI Journal 24(1)",
+    is_histogram=True,
 )
 def edge_histogram(batch: ImageBatch) -> Matrix:
     """Share of upright, level, rising, falling and undirected edges in each of 4×4 parts (MPEG-7).
@@ -58,10 +60,12 @@ _FAINT = 10.0  # grey levels; of the nearest five 0.36 were of one class, 0.34 w
 
 
 @feature(
+    group="structure",
     dims=324,
     metrics=(euclidean, manhattan, cosine),
     min_side=_MIN_SIDE,
     source="Dalal & Triggs 2005, doi:10.1109/CVPR.2005.177",
+    is_histogram=True,
 )
 def hog(batch: ImageBatch) -> Matrix:
     """Histograms of oriented gradients: 4×4 cells, 9 directions, 3×3 overlapping blocks of four cells.
@@ -108,10 +112,12 @@ def _directions() -> tuple[NDArray[np.int8], Matrix]:
 
 
 @feature(
+    group="structure",
     dims=90,
     metrics=(hellinger, euclidean, manhattan, cosine),
     min_side=_MIN_SIDE,
     source="Ojala, Pietikäinen & Mäenpää 2002, doi:10.1109/TPAMI.2002.1017623 (riu2, P=8, R=1)",
+    is_histogram=True,
 )
 def lbp(batch: ImageBatch) -> Matrix:
     """Local binary patterns, uniform and whichever way they are turned, in each of 3×3 parts.

@@ -164,7 +164,7 @@ def plot_distances(
 
 
 def _is_histogram(feature: Feature) -> bool:
-    return layout_of(feature) is not None or feature.group == "structure"
+    return feature.is_histogram
 
 
 def _is_hash(feature: Feature) -> bool:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from imrec_core.errors import LakeError
-from imrec_core.generation import Generation, graph_name
+from imrec_core.features.feature_metric import graph_name
+from imrec_core.generation import Generation
 from imrec_core.graphs import graph_users, recall_at_10
 from imrec_core.lake import Lake
 from imrec_core.settings import IndexParams, Settings

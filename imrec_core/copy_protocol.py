@@ -18,11 +18,11 @@ from imrec_core.calibration import SHOWN_RATES
 from imrec_core.cutoff import false_match_rates
 from imrec_core.edited_copies import Edited, distances_to_original, make_copies
 from imrec_core.edits import COPY_PROTOCOL, Edit
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
 from imrec_core.measures import Estimate
-from imrec_core.queries import Chosen
-from imrec_core.ways import Plan, Way, parts, sample
+from imrec_core.ways import Plan, parts, sample
 
 Matrix = NDArray[Any]
 Numbers = NDArray[np.float64]
@@ -119,7 +119,7 @@ def _row(name: str, edit: str, values: Numbers) -> CopiesFound:
 def edited(
     lake: Lake,
     generation: Generation,
-    ways: Mapping[str, Way],
+    ways: Mapping[str, FeatureMetric],
     *,
     photos: int,
     edits: Mapping[str, Edit] = COPY_PROTOCOL,
@@ -157,7 +157,7 @@ def _kept(generation: Generation, plan: Plan, copies: Edited) -> dict[str, NDArr
     distances = distances_to_original(generation, plan.ways, copies)
     found = {}
     for name in plan.judged:
-        chosen = [Chosen(part, *plan.ways[part], weight) for part, weight in plan.mixes.get(name, {name: 1.0}).items()]
+        chosen = plan.weighted(plan.mixes.get(name, {name: 1.0}))
         rates = false_match_rates(generation, chosen, [distances[c.name] for c in chosen])
         found[name] = rates[:, None] <= np.array(SHOWN_RATES)
     return found

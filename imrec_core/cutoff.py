@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.calibration import Calibration
+from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.fusion import Numbers, fuse
 from imrec_core.generation import Generation, Rows
 from imrec_core.pooling import distances_to
-from imrec_core.queries import Chosen, Described
+from imrec_core.queries import Described
 from imrec_core.scan import Distances
 
 _PAIRS = (200, 512)  # queries × others, as for the calibration of one feature
@@ -21,7 +22,7 @@ _SEED = 20_26
 
 def within(
     generation: Generation,
-    chosen: Sequence[Chosen],
+    chosen: Sequence[WeightedFeature],
     likes: Sequence[Described],
     pool: str,
     rate: float,
@@ -43,7 +44,9 @@ def within(
     return np.asarray(false_match_rates(generation, chosen, each) <= rate / chances)
 
 
-def false_match_rates(generation: Generation, chosen: Sequence[Chosen], distances: Sequence[Distances]) -> Numbers:
+def false_match_rates(
+    generation: Generation, chosen: Sequence[WeightedFeature], distances: Sequence[Distances]
+) -> Numbers:
     """Share of random pairs as near as each row, by all features together; from the distances by each `(rows,)`."""
     calibrations = [generation.calibration(c.feature.name, c.metric.name) for c in chosen]
     if len(chosen) == 1:
@@ -53,7 +56,7 @@ def false_match_rates(generation: Generation, chosen: Sequence[Chosen], distance
     return joint_calibration(generation, chosen).false_match_rate(far.astype(np.float32))
 
 
-def joint_calibration(generation: Generation, chosen: Sequence[Chosen]) -> Calibration:
+def joint_calibration(generation: Generation, chosen: Sequence[WeightedFeature]) -> Calibration:
     """How one minus the fused score is distributed over random pairs.
 
     A mean of several scores is seldom high by chance, the less so the less the features have to do with one another:
@@ -69,7 +72,7 @@ def joint_calibration(generation: Generation, chosen: Sequence[Chosen]) -> Calib
     return generation.joint[key]
 
 
-def _pair_scores(generation: Generation, chosen: Chosen, queries: Rows, others: Rows) -> Numbers:
+def _pair_scores(generation: Generation, chosen: FeatureMetric, queries: Rows, others: Rows) -> Numbers:
     matrix: NDArray[Any] = generation.matrix(chosen.feature.name)
     gallery = matrix[others] if matrix.dtype == np.uint64 else np.asarray(matrix[others], np.float32)
     asked = [chosen.feature.as_query(vector, chosen.metric) for vector in matrix[queries]]

@@ -19,12 +19,13 @@ from imrec_core.decode import WELL_KNOWN, ImageBatch, decode, decode_file, from_
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.declare import Arrays
-from imrec_core.generation import Generation, graph_name
+from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
+from imrec_core.generation import Generation
 from imrec_core.hits import Shown
 from imrec_core.lake import Lake
 from imrec_core.machine import available_cores
 from imrec_core.passes import encoder_of
-from imrec_core.queries import Chosen, Described, ImageId, Kept, Query, Vectors
+from imrec_core.queries import Described, ImageId, Kept, Query, Vectors
 from imrec_core.stages import stage
 from imrec_core.storage import AnyPath, is_remote, is_url, place
 from imrec_core.text import Text, encode_text
@@ -52,7 +53,7 @@ class Describer:
         generation: Generation,
         likes: Sequence[tuple[Query, float]],
         unlikes: Sequence[tuple[Query, float]],
-        chosen: Sequence[Chosen],
+        chosen: Sequence[WeightedFeature],
     ) -> tuple[list[Described], list[Described]]:
         """Likes and unlikes as vectors, those of weight 0 left out; weights are relative to the heaviest like.
 
@@ -118,7 +119,7 @@ class Describer:
         return file
 
     def describe_each(
-        self, generation: Generation, queries: Sequence[Query], chosen: Sequence[Chosen]
+        self, generation: Generation, queries: Sequence[Query], chosen: Sequence[WeightedFeature]
     ) -> list[Described | ImageError]:
         """Each query by itself, or why it cannot be decoded; pictures are described several at a time."""
         wanted = _wanted(generation, chosen)
@@ -139,14 +140,14 @@ class Describer:
     # -- vectors ----------------------------------------------------------------------------------------
 
     def describe_pictures(
-        self, generation: Generation, pictures: Sequence[NDArray[np.uint8]], chosen: Sequence[Chosen]
+        self, generation: Generation, pictures: Sequence[NDArray[np.uint8]], chosen: Sequence[FeatureMetric]
     ) -> list[Described]:
         """Decoded pictures, all at a time, for exact distances: without what graphs would be asked with."""
         wanted = list({c.feature.name: c.feature for c in chosen}.values())
         return [Described(1.0, of_one) for of_one in self._of_pictures(generation, pictures, chosen, wanted)]
 
     def _vectors(
-        self, generation: Generation, query: Query, chosen: Sequence[Chosen], wanted: Sequence[Feature]
+        self, generation: Generation, query: Query, chosen: Sequence[WeightedFeature], wanted: Sequence[Feature]
     ) -> Vectors:
         if isinstance(query, ImageId):
             row = generation.row_of(query.value)
@@ -166,7 +167,7 @@ class Describer:
         return {name: vector[0] for name, vector in vectors.items()}
 
     def _of_kept(
-        self, generation: Generation, kept: Kept, chosen: Sequence[Chosen], wanted: Sequence[Feature]
+        self, generation: Generation, kept: Kept, chosen: Sequence[WeightedFeature], wanted: Sequence[Feature]
     ) -> Vectors:
         """The vectors of a picture that may be asked again; only those that it lacks are computed."""
         with kept.describing:
@@ -174,7 +175,7 @@ class Describer:
                 kept.vectors, kept.described_for = {}, generation.id
             turned = [c for c in chosen if c.feature.orientations and c.metric.takes_several]
             lacking = [feature for feature in wanted if feature.name not in kept.vectors]
-            if lacking or any(graph_name(c.feature, c.metric) not in kept.vectors for c in turned):
+            if lacking or any(str(c) not in kept.vectors for c in turned):
                 pixels = self._decoded(kept)
                 kept.vectors |= self._of_pictures(generation, [pixels], turned, lacking)[0]
             return dict(kept.vectors)
@@ -183,7 +184,7 @@ class Describer:
         self,
         generation: Generation,
         pictures: Sequence[NDArray[np.uint8]],
-        chosen: Sequence[Chosen],
+        chosen: Sequence[FeatureMetric],
         wanted: Sequence[Feature],
     ) -> list[Vectors]:
         if not pictures:
@@ -195,7 +196,7 @@ class Describer:
                 self._describe(generation, feature, images, vectors)
             for c in chosen:
                 if c.feature.orientations and c.metric.takes_several:
-                    vectors[graph_name(c.feature, c.metric)] = c.feature.orientations(images)
+                    vectors[str(c)] = c.feature.orientations(images)
         return [{name: matrix[i] for name, matrix in vectors.items()} for i in range(len(pictures))]
 
     def _describe(self, generation: Generation, feature: Feature, images: ImageBatch | None, vectors: Vectors) -> None:
@@ -304,7 +305,7 @@ def _named(query: Query) -> str:
     return "the same picture" if isinstance(query, bytes | Image.Image | Kept) else str(query)
 
 
-def _wanted(generation: Generation, chosen: Sequence[Chosen]) -> list[Feature]:
+def _wanted(generation: Generation, chosen: Sequence[WeightedFeature]) -> list[Feature]:
     """The features that a query must have vectors of."""
     wanted = {c.feature.name: c.feature for c in chosen}
     for graph in (generation.graph_of(c.feature, c.metric) for c in chosen):
@@ -314,7 +315,7 @@ def _wanted(generation: Generation, chosen: Sequence[Chosen]) -> list[Feature]:
     return list(wanted.values())
 
 
-def _given(vector: NDArray[Any], chosen: Sequence[Chosen]) -> Vectors:
+def _given(vector: NDArray[Any], chosen: Sequence[WeightedFeature]) -> Vectors:
     feature = chosen[0].feature
     if len(chosen) > 1 or vector.shape != (feature.width,):
         raise QueryError(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from imrec_core.features import FEATURES
+from imrec_core.features.feature_metric import split_name
 from imrec_core.metrics import METRICS, Metric
 from imrec_core.models import MODELS
 from imrec_core.reduction import METHODS
@@ -42,7 +43,7 @@ def quality_table() -> str:
     features = sorted(FEATURES.values(), key=lambda feature: groups.index(feature.group))
     rows = [_quality_row(f.name, f.name, f.metric.name, f.summary) for f in features if f.name not in stand_ins]
     for by in (name for name, found in _measured().items() if "R@1" in found):
-        name, _, metric = by.partition(":")
+        name, metric = split_name(by)
         if name not in FEATURES:
             rows.append(_quality_row(name, name, metric, _notes()[name]))
         elif metric != FEATURES[name].metric.name:

@@ -19,17 +19,16 @@ from imrec_core.describe import Describer
 from imrec_core.edits import COPY_PROTOCOL, Edit
 from imrec_core.errors import ImageError, QueryError, StorageFault, UnknownName, UnreadableImage
 from imrec_core.extract import read_image
-from imrec_core.features import Feature, decoded_side
+from imrec_core.features import decoded_side
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
-from imrec_core.metrics import Metric
-from imrec_core.queries import Chosen
 
 log = logging.getLogger(__name__)
 
 Matrix = NDArray[Any]
 Pixels = NDArray[np.uint8]
-Ways = Mapping[str, tuple[Feature, Metric]]
+Ways = Mapping[str, FeatureMetric]
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,6 @@ def make_copies(
         QueryError: That is so for all of them.
     """
     describer, min_side = Describer(lake), decoded_side(lake)
-    chosen = [Chosen(name, *way, 1.0) for name, way in ways.items()]
     hashes = generation.columns("content_hash")["content_hash"].to_numpy()
     live = generation.is_live
     done = 0
@@ -78,8 +76,8 @@ def make_copies(
             log.warning("left out: %s", error)
             continue
         done += 1
-        described = describer.describe_pictures(generation, pictures, chosen)
-        vectors = {c.name: [copy.for_metric(c) for copy in described] for c in chosen}
+        described = describer.describe_pictures(generation, pictures, list(ways.values()))
+        vectors = {name: [copy.for_metric(way) for copy in described] for name, way in ways.items()}
         yield Edited(row, np.flatnonzero((hashes == hashes[row]) & live), vectors)
     if not done:
         raise QueryError(f"none of {len(rows)} images can be read, so there is nothing to make copies of")
@@ -112,8 +110,8 @@ def _copies(
 def distances_to_original(generation: Generation, ways: Ways, copies: Edited) -> dict[str, NDArray[np.float32]]:
     """How far each copy is from its original `(copies,)`, in every way."""
     found = {}
-    for name, (feature, metric) in ways.items():
-        own = generation.matrix(feature.name)[copies.row : copies.row + 1]
+    for name, way in ways.items():
+        own = generation.matrix(way.feature.name)[copies.row : copies.row + 1]
         own = own if own.dtype == np.uint64 else np.asarray(own, np.float32)
-        found[name] = np.concatenate([metric(vector, own) for vector in copies.vectors[name]])
+        found[name] = np.concatenate([way.metric(vector, own) for vector in copies.vectors[name]])
     return found

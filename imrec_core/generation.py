@@ -27,6 +27,7 @@ from imrec_core import scan
 from imrec_core.calibration import Calibration
 from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.features import FEATURES, Feature, known_features
+from imrec_core.features.feature_metric import graph_name
 from imrec_core.freshness import declared_as
 from imrec_core.lake import GENERATION_FACTS, Lake
 from imrec_core.locks import hold
@@ -355,11 +356,6 @@ def mark_removed(graph: Any, rows: Rows) -> None:
     for row in rows.tolist():
         with suppress(RuntimeError):  # they are marked already
             graph.mark_deleted(row)
-
-
-def graph_name(feature: Feature, metric: Metric) -> str:
-    """What the graph of a feature in a metric is called: as a search names them."""
-    return f"{feature.name}:{metric.name}"
 
 
 def matrix_name(feature: str) -> str:

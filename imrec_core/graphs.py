@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import LakeError
 from imrec_core.features import Feature
-from imrec_core.generation import Generation, GraphFacts, graph_file, graph_name, mark_removed
+from imrec_core.features.feature_metric import graph_name
+from imrec_core.generation import Generation, GraphFacts, graph_file, mark_removed
 from imrec_core.machine import available_cores
 from imrec_core.metrics import Metric
 from imrec_core.scan import blocks

@@ -23,8 +23,9 @@ from imrec_core.calibration import SHOWN_RATES
 from imrec_core.edits import COPY_PROTOCOL
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, chosen_features, known_features
+from imrec_core.features.feature_metric import graph_name, split_name
 from imrec_core.freshness import WHICH_IMAGES, digest, has_fresh_images, is_feature_fresh, manifest_version
-from imrec_core.generation import FORMAT, ROWS_FILE, Generation, graph_name, make_facts, matrix_name
+from imrec_core.generation import FORMAT, ROWS_FILE, Generation, make_facts, matrix_name
 from imrec_core.graphs import build_graphs, extend_graphs
 from imrec_core.lake import GENERATION_FACTS, Lake, source_of
 from imrec_core.machine import available_cores
@@ -147,7 +148,7 @@ def _indexes(
         asked = {
             (feature.find_metric(metric) if metric else feature.metric).name: IndexParams.of(name, table)
             for name, table in settings.indexes.items()
-            for of, _, metric in [name.partition(":")]
+            for of, metric in [split_name(name)]
             if of == feature.name
         }
         for metric in feature.metrics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from imrec_core.errors import BadWeights, QueryError, UnknownName
+from imrec_core.features.feature_metric import split_name
 from imrec_core.settings import Settings
 
 DEFAULT = "default"
@@ -38,7 +39,7 @@ def mix_weights(settings: Settings, name: str, features: Collection[str]) -> dic
         return {part: float(weight) for part, weight in settings.mixes[name].items()}
     if name not in MIXES:
         raise UnknownName("mix", name, {**MIXES, **settings.mixes})
-    there = {part: weight for part, weight in MIXES[name].items() if part.partition(":")[0] in features}
+    there = {part: weight for part, weight in MIXES[name].items() if split_name(part)[0] in features}
     if not there:
         raise QueryError(f"mix:{name} is of {', '.join(MIXES[name])}; this lake has none of them")
     return there

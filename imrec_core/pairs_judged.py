@@ -20,7 +20,6 @@ from imrec_core.generation import Generation
 from imrec_core.judging import MAX_QUERIES
 from imrec_core.measures import Estimate
 from imrec_core.pairs import Pairs
-from imrec_core.queries import Chosen
 from imrec_core.ways import Plan, as_queries, parts, sample
 
 Rows = NDArray[np.int64]
@@ -196,12 +195,11 @@ class _Task:
     def false_match_rate(self, name: str, distance: float) -> float:
         """Share of random pairs of the lake that are as near, up to rounding; above 0, as a search takes it."""
         if name in self.plan.mixes:
-            shares = sorted(self.plan.mixes[name].items())
-            chosen = [Chosen(part, *self.plan.ways[part], weight) for part, weight in shares]
+            chosen = self.plan.weighted(dict(sorted(self.plan.mixes[name].items())))
             calibration = joint_calibration(self.generation, chosen)
         else:
-            feature, metric = self.plan.ways[name]
-            calibration = self.generation.calibration(feature.name, metric.name)
+            way = self.plan.ways[name]
+            calibration = self.generation.calibration(way.feature.name, way.metric.name)
         limit = distance * (1 + _ROUNDING) + _ROUNDING / 10
         return float(calibration.false_match_rate(np.array([limit], np.float32))[0])
 

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.features import Feature
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.generation import Generation, Matrix, Rows
 from imrec_core.metrics import Metric
-from imrec_core.queries import Chosen, Described
+from imrec_core.queries import Described
 from imrec_core.scan import Distances, blocks
 
 POOLS = ("mean", "best", "all")
 
 
 def distances_to(
-    generation: Generation, chosen: Chosen, queries: Sequence[Described], pool: str, rows: Rows
+    generation: Generation, chosen: FeatureMetric, queries: Sequence[Described], pool: str, rows: Rows
 ) -> Distances:
     """Exact distances of rows `(n,)` to the queries as one; see `pooled`."""
     matrix, distance = generation.matrix(chosen.feature.name), pooled(chosen, queries, pool)
@@ -28,7 +29,7 @@ def distances_to(
     return found
 
 
-def pooled(chosen: Chosen, queries: Sequence[Described], pool: str) -> Callable[[Matrix], Distances]:
+def pooled(chosen: FeatureMetric, queries: Sequence[Described], pool: str) -> Callable[[Matrix], Distances]:
     """The distance of vectors `(n, width)` to several queries as one.
 
     `mean` is the distance to the weighted mean of the queries' vectors. Of hashes it is the mean of the distances:

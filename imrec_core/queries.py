@@ -16,9 +16,8 @@ from PIL import Image
 
 from imrec_core import fusion
 from imrec_core.errors import BadWeights, EmptyQuery, QueryError
-from imrec_core.features import Feature
-from imrec_core.generation import Generation, graph_name
-from imrec_core.metrics import Metric
+from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
+from imrec_core.generation import Generation
 from imrec_core.mixes import mix_weights
 from imrec_core.models import MODELS
 from imrec_core.settings import Settings
@@ -61,16 +60,6 @@ By = str | Sequence[str] | Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """One feature of a search with its metric and weight."""
-
-    name: str
-    feature: Feature
-    metric: Metric
-    weight: float
-
-
-@dataclass(frozen=True)
 class Described:
     """One query as a search compares it.
 
@@ -82,9 +71,9 @@ class Described:
     weight: float
     vectors: Vectors
 
-    def for_metric(self, chosen: Chosen) -> NDArray[Any]:
+    def for_metric(self, chosen: FeatureMetric) -> NDArray[Any]:
         """The query as a metric takes it; turned, it is from the picture where there is one, else from the hash."""
-        turned = self.vectors.get(graph_name(chosen.feature, chosen.metric))
+        turned = self.vectors.get(str(chosen))
         vector = self.vectors[chosen.feature.name]
         return chosen.feature.as_query(vector, chosen.metric) if turned is None else turned
 
@@ -110,7 +99,7 @@ def _is_pair(query: object) -> bool:
     return isinstance(query, tuple) and len(query) == 2 and isinstance(query[1], int | float | np.number)
 
 
-def choose(generation: Generation, settings: Settings, by: By | None, asked: Sequence[Query]) -> list[Chosen]:
+def choose(generation: Generation, settings: Settings, by: By | None, asked: Sequence[Query]) -> list[WeightedFeature]:
     """The features, metrics and weights that `by` names; without it the first that suits the queries.
 
     Raises:
@@ -133,13 +122,8 @@ def choose(generation: Generation, settings: Settings, by: By | None, asked: Seq
     except (TypeError, ValueError) as error:
         raise BadWeights(f"weights are {list(weights.values())}; expected numbers") from error
     fusion.checked_weights(numbers)
-    chosen = []
-    for name, weight in _without_mixes(generation, settings, zip(weights, numbers, strict=True)).items():
-        feature_name, _, metric_name = name.partition(":")
-        feature = generation.feature(feature_name)
-        metric = feature.find_metric(metric_name) if metric_name else feature.metric
-        chosen.append(Chosen(name, feature, metric, weight))
-    return chosen
+    parts = _without_mixes(generation, settings, zip(weights, numbers, strict=True))
+    return [FeatureMetric.parse(name, generation.feature).weighted(name, weight) for name, weight in parts.items()]
 
 
 def _without_mixes(

@@ -13,7 +13,8 @@ from imrec_core.calibration import Calibration, TruePairs
 from imrec_core.edited_copies import distances_to_original, make_copies
 from imrec_core.errors import QueryError
 from imrec_core.features import Feature
-from imrec_core.generation import Generation, graph_name
+from imrec_core.features.feature_metric import FeatureMetric
+from imrec_core.generation import Generation
 from imrec_core.lake import Lake
 from imrec_core.metrics import Metric
 
@@ -58,7 +59,8 @@ def true_pairs(lake: Lake, generation: Generation, photos: int) -> dict[tuple[st
     None where no image can be read any more, with a warning: a disk that is away keeps nobody from searching.
     """
     features = [generation.feature(name) for name in generation.features]
-    ways = {graph_name(feature, metric): (feature, metric) for feature in features for metric in feature.metrics}
+    pairs = [FeatureMetric(feature, metric) for feature in features for metric in feature.metrics]
+    ways = {str(pair): pair for pair in pairs}
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ways}
     rows = np.sort(_sample(generation.live, photos))
     try:
@@ -68,7 +70,7 @@ def true_pairs(lake: Lake, generation: Generation, photos: int) -> dict[tuple[st
     except QueryError as error:
         log.warning("no true pairs: %s", error)
         return {}
-    return {(f.name, m.name): TruePairs.of(np.concatenate(found[name])) for name, (f, m) in ways.items()}
+    return {(p.feature.name, p.metric.name): TruePairs.of(np.concatenate(found[n])) for n, p in ways.items()}
 
 
 def _sample(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:

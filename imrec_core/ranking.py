@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from imrec_core.calibration import Calibration
 from imrec_core.cutoff import within
 from imrec_core.errors import QueryError, UnknownName
+from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.fusion import FUSIONS, Numbers, diversified, fuse
-from imrec_core.generation import Generation, Rows, graph_name
+from imrec_core.generation import Generation, Rows
 from imrec_core.metrics import METRICS
 from imrec_core.pooling import POOLS, distances_to, has_mean, mean_vector
-from imrec_core.queries import Chosen, Described
+from imrec_core.queries import Described
 from imrec_core.scan import Distances, distances, smallest
 from imrec_core.stages import stage
 
@@ -44,7 +45,7 @@ class Asked:
         known: Distances of those rows by each of `chosen`, where they were computed for several searches at once.
     """
 
-    chosen: Sequence[Chosen]
+    chosen: Sequence[WeightedFeature]
     likes: Sequence[Described]
     unlikes: Sequence[Described] = ()
     own: tuple[int, ...] = ()
@@ -263,7 +264,9 @@ def _places(every: Distances, some: Distances) -> Rows:
     return np.asarray(np.searchsorted(np.sort(nearer), some) + 1)
 
 
-def _unlike(generation: Generation, asked: Asked, chosen: Chosen, calibration: Calibration, rows: Rows) -> Numbers:
+def _unlike(
+    generation: Generation, asked: Asked, chosen: FeatureMetric, calibration: Calibration, rows: Rows
+) -> Numbers:
     """What the unlikes take from the score: that of the nearest of them, times its weight."""
     taken = np.zeros(len(rows))
     for query in asked.unlikes:
@@ -298,15 +301,15 @@ def _is_in_order(generation: Generation, asked: Asked) -> bool:
     """Whether candidates come by the same distance as they are ranked by."""
     (first, *others) = asked.chosen
     graph = generation.graph_of(first.feature, first.metric)
-    return not others and graph in (None, graph_name(first.feature, first.metric))
+    return not others and graph in (None, str(first))
 
 
-def _at_least(generation: Generation, chosen: Chosen) -> int:
+def _at_least(generation: Generation, chosen: FeatureMetric) -> int:
     graph = generation.graph_of(chosen.feature, chosen.metric)
     return generation.graphs[graph].candidates if graph else 100
 
 
-def _nearest(generation: Generation, chosen: Chosen, asked: Asked, count: int) -> tuple[list[Rows], str]:
+def _nearest(generation: Generation, chosen: WeightedFeature, asked: Asked, count: int) -> tuple[list[Rows], str]:
     """Rows near to any like, and where there is one to their mean, which may be far from each of them.
 
     A graph knows no conditions: of the rows that it gives only those that are kept count, and so the fewer are kept the
@@ -338,7 +341,7 @@ def _both(rows: Rows, kept: Rows) -> Rows:
     return np.asarray(rows[kept[at] == rows])
 
 
-def _scanned(generation: Generation, chosen: Chosen, asked: Asked, count: int) -> Rows:
+def _scanned(generation: Generation, chosen: FeatureMetric, asked: Asked, count: int) -> Rows:
     rows = np.arange(len(generation)) if asked.kept is None else asked.kept
     found = distances_to(generation, chosen, asked.likes, asked.pool, rows)
     if generation.removed:

@@ -24,11 +24,12 @@ from imrec_core.describe import Describer
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
 from imrec_core.export.spaces import space_of
+from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.generation import Generation, Rows, open_generation
 from imrec_core.hits import Hit, Hits, Part, Shown
 from imrec_core.lake import Lake
 from imrec_core.notebook import grid
-from imrec_core.queries import By, Chosen, Described, Queries, Query, choose, own_rows, weighted
+from imrec_core.queries import By, Described, Queries, Query, choose, own_rows, weighted
 from imrec_core.ranking import Asked, Ranked
 from imrec_core.settings import Settings
 from imrec_core.stages import stage
@@ -284,7 +285,7 @@ def kept_rows(
 
 def _batches(
     generation: Generation, settings: Settings, by: By | None, queries: Iterable[Query]
-) -> Iterator[tuple[list[Chosen], list[Query]]]:
+) -> Iterator[tuple[list[WeightedFeature], list[Query]]]:
     """Queries that are handled together: as many as have room for their distances to all rows by each feature."""
     for _, alike in itertools.groupby(queries, lambda query: isinstance(query, Text)):  # words have another default
         for first in alike:

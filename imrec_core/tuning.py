@@ -18,13 +18,14 @@ from imrec_core import measures, scan
 from imrec_core.copy_protocol import edited
 from imrec_core.edits import COPY_PROTOCOL, Edit
 from imrec_core.errors import QueryError, UnknownName
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.own import check_settings
 from imrec_core.generation import Generation
 from imrec_core.judging import Labels
 from imrec_core.lake import Lake
 from imrec_core.measures import Estimate
 from imrec_core.settings import Settings
-from imrec_core.ways import Way, as_queries, chosen_ways, sample
+from imrec_core.ways import as_queries, chosen_ways, sample
 
 MEASURES = {
     "map": "mean average precision",
@@ -138,10 +139,11 @@ def copies_task(
     return Task(tuple(ways), scores[:, : len(units)], relevant, np.array(units))
 
 
-def _scores(generation: Generation, way: Way, queries: Sequence[Any], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    feature, metric = way
-    scores = scan.distances(metric, queries, generation.matrix(feature.name), rows)
-    calibration = generation.calibration(feature.name, metric.name)
+def _scores(
+    generation: Generation, way: FeatureMetric, queries: Sequence[Any], rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    scores = scan.distances(way.metric, queries, generation.matrix(way.feature.name), rows)
+    calibration = generation.calibration(way.feature.name, way.metric.name)
     for of_query in scores:
         of_query[:] = calibration.score(of_query)
     return scores

@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core import scan
-from imrec_core.features import Feature
+from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.fusion import FUSIONS, checked_weights
 from imrec_core.generation import Generation
-from imrec_core.metrics import Metric
 
 Rows = NDArray[np.int64]
 Matrix = NDArray[Any]
-Way = tuple[Feature, Metric]
 
 MIX = "mix"
 
@@ -37,7 +35,7 @@ class Plan:
     """
 
     judged: tuple[str, ...]
-    ways: Mapping[str, Way]
+    ways: Mapping[str, FeatureMetric]
     mixes: Mapping[str, Mapping[str, float]]
     fusions: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,6 +71,10 @@ class Plan:
         """How many times the distances of one feature are held at once."""
         return max(1, len(self.mixes))
 
+    def weighted(self, weights: Mapping[str, float]) -> list[WeightedFeature]:
+        """Return the parts of a mix, by the names of `ways`, as a search takes them."""
+        return [self.ways[name].weighted(name, weight) for name, weight in weights.items()]
+
     def distances(
         self, generation: Generation, queries: Mapping[str, Sequence[Matrix]], rows: Rows, own: Rows | None = None
     ) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -106,9 +108,9 @@ class Plan:
         """
         count = len(next(iter(queries.values())))
         fused = {mix: np.zeros((count, len(rows))) for mix in self.mixes}
-        for name, (feature, metric) in sorted(self.ways.items()):  # the order in which a search adds them
-            distances = scan.distances(metric, queries[name], generation.matrix(feature.name), rows)
-            calibration = generation.calibration(feature.name, metric.name)
+        for name, way in sorted(self.ways.items()):  # the order in which a search adds them
+            distances = scan.distances(way.metric, queries[name], generation.matrix(way.feature.name), rows)
+            calibration = generation.calibration(way.feature.name, way.metric.name)
             for mix, weights in self.mixes.items():
                 if name not in weights:
                     continue
@@ -135,24 +137,19 @@ def _ranks(distances: NDArray[Any], lead: NDArray[Any]) -> NDArray[np.int32]:
     return ranks
 
 
-def default_mix(ways: Mapping[str, Way]) -> dict[str, float]:
+def default_mix(ways: Mapping[str, FeatureMetric]) -> dict[str, float]:
     """All alike, but those that are computed from another one among them: they would count it twice."""
-    among = {feature.name for feature, _ in ways.values()}
-    return {name: 1.0 for name, (feature, _) in ways.items() if not among & {base.name for base in feature.bases}}
+    among = {way.feature.name for way in ways.values()}
+    return {name: 1.0 for name, way in ways.items() if not among & {base.name for base in way.feature.bases}}
 
 
-def chosen_ways(generation: Generation, by: Sequence[str]) -> dict[str, Way]:
+def chosen_ways(generation: Generation, by: Sequence[str]) -> dict[str, FeatureMetric]:
     """Features and metrics by the names that were given for them; every feature in its default where none was.
 
     Raises:
         UnknownName: No such feature or metric.
     """
-    ways = {}
-    for name in by or generation.features:
-        feature_name, _, metric_name = name.partition(":")
-        feature = generation.feature(feature_name)
-        ways[name] = feature, feature.find_metric(metric_name) if metric_name else feature.metric
-    return ways
+    return {name: FeatureMetric.parse(name, generation.feature) for name in by or generation.features}
 
 
 def sample(rows: Rows, count: int) -> Rows:
@@ -160,10 +157,10 @@ def sample(rows: Rows, count: int) -> Rows:
     return np.sort(np.random.default_rng(_SEED).permutation(rows)[:count])
 
 
-def as_queries(generation: Generation, way: Way, rows: Rows) -> list[Matrix]:
+def as_queries(generation: Generation, way: FeatureMetric, rows: Rows) -> list[Matrix]:
     """The vectors of rows as a metric takes queries."""
-    feature, metric = way
-    return [feature.as_query(vector, metric) for vector in np.asarray(generation.matrix(feature.name)[rows])]
+    vectors = np.asarray(generation.matrix(way.feature.name)[rows])
+    return [way.feature.as_query(vector, way.metric) for vector in vectors]
 
 
 def parts(queries: Rows, rows: int) -> Iterator[Rows]:

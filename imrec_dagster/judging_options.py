@@ -47,11 +47,12 @@ def find_mixes(
     Where nothing was named it is the default mix, if the lake has two of its features; where features were but no mix,
     None, for all of them with the same weight.
     """
+    from imrec_core.features.feature_metric import split_name
     from imrec_core.mixes import DEFAULT, MIXES, mix_weights
 
     named = [name for name in by if name.startswith("mix:")]
     settings, features = lake.settings(), generation.features
     mixes = {name: mix_weights(settings, name.removeprefix("mix:"), features) for name in named}
-    if not by and sum(part.partition(":")[0] in features for part in MIXES[DEFAULT]) > 1:
+    if not by and sum(split_name(part)[0] in features for part in MIXES[DEFAULT]) > 1:
         mixes = {f"mix:{DEFAULT}": mix_weights(settings, DEFAULT, features)}
     return [name for name in by if name not in mixes], mixes or None

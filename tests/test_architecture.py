@@ -21,7 +21,7 @@ LAYERS = (
     ("object_files", "storage"),  # files on a disk or in an object store
     ("leases", "transfers"),  # what processes of several machines keep from each other, and hand to each other
     ("settings", "tables"),  # what lake.toml and the files may say
-    ("lake", "mixes"),  # the only one that joins paths; weights of features by name
+    ("lake",),  # the only one that joins paths
     (
         "catalog",
         "run_log",
@@ -41,6 +41,7 @@ LAYERS = (
     ("reduction.autoencoder",),
     ("reduction",),  # names them all
     ("features.declare", "features.dihedral"),  # what a feature is; the eight orientations of a hash
+    ("features.feature_metric",),  # a feature with one of its metrics
     (  # the features
         "features.colour",
         "features.structure",
@@ -53,7 +54,7 @@ LAYERS = (
     ),
     ("features.own",),  # those that a lake declares
     ("features",),  # names them all
-    ("freshness",),  # which tables are up to date
+    ("freshness", "mixes"),  # which tables are up to date; weights of features by name
     ("reuse",),  # what was described before
     ("passes",),  # which passes over a shard are needed
     ("extract",),  # pictures → tables

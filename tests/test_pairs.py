@@ -14,12 +14,13 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from imrec_core import Recommender, measures, scan, ways
 from imrec_core.cutoff import joint_calibration
 from imrec_core.errors import QueryError, UnknownName
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.fusion import fuse
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation
 from imrec_core.pairs import Pairs, csv_pairs
 from imrec_core.pairs_judged import judge_pairs
-from imrec_core.queries import Chosen, ImageId
+from imrec_core.queries import ImageId
 from imrec_dagster import judged
 from tests import toy
 
@@ -183,8 +184,7 @@ def test_false_match_rate_of_a_mix_is_that_of_its_score(generation):
     weights = {"phash": 3.0, "rgb_histogram": 1.0}
     found = judge_pairs(generation, pairs(), by=["phash"], mixes={"own": weights})
     assert [f.by for f in found] == ["phash", "own"]
-    features = {name: generation.feature(name) for name in weights}
-    chosen = [Chosen(n, features[n], features[n].metric, w) for n, w in weights.items()]
+    chosen = [FeatureMetric.parse(name, generation.feature).weighted(name, w) for name, w in weights.items()]
     expected = joint_calibration(generation, chosen).false_match_rate(np.float32([found[1].best.distance]))
     assert found[1].best.false_match_rate == pytest.approx(expected[0], rel=1e-4)
     with pytest.raises(UnknownName):

@@ -22,7 +22,6 @@ from imrec_core.edited_copies import distances_to_original, make_copies
 from imrec_core.edits import COPY_PROTOCOL, EDITS
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import GenerationReport, build_generation, is_up_to_date, plan_generation
-from imrec_core.queries import Chosen
 from imrec_core.settings import MAX_TRUE_PAIRS, Settings
 from imrec_core.ways import chosen_ways
 from imrec_dagster import metadata
@@ -140,9 +139,8 @@ def test_pictures_are_described_as_when_they_are_searched_for(new_lake):
     lake = new_lake(5, TWO)
     generation, describer = open_generation(lake), Describer(lake)
     files = sorted((lake.root.parent / "photos").iterdir())
-    chosen = [
-        Chosen(name, *way, 1.0) for name, way in chosen_ways(generation, ["phash:hamming_dihedral", *TWO]).items()
-    ]
+    ways = chosen_ways(generation, ["phash:hamming_dihedral", *TWO])
+    chosen = [way.weighted(name, 1.0) for name, way in ways.items()]
     made = describer.describe_pictures(generation, [decode(file.read_bytes()).pixels for file in files], chosen)
     for one, other in zip(made, describer.describe_each(generation, files, chosen), strict=True):
         for c in chosen:

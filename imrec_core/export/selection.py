@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from imrec_core.errors import BadExport
 from imrec_core.export.spaces import Space, check_target, space_of
 from imrec_core.features import Feature
+from imrec_core.features.feature_metric import split_name
 from imrec_core.generation import Generation
 from imrec_core.metrics import Metric
 from imrec_core.scan import Matrix, Rows
@@ -188,7 +189,7 @@ def _named(generation: Generation, to: str, by: Sequence[str] | None) -> Sequenc
 
 
 def _column(generation: Generation, to: str, name: str) -> Column:
-    feature_name, _, metric_name = name.partition(":")
+    feature_name, metric_name = split_name(name)
     feature = generation.feature(feature_name)
     named = feature.find_metric(metric_name) if metric_name else None
     space = space_of(to, feature, named)

@@ -17,6 +17,7 @@ import numpy as np
 
 from imrec_core.errors import BadSettings, LakeError
 from imrec_core.features.declare import Arrays, Blocks, Feature, Matrix, Projection, find_feature
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.metrics import Metric, cosine, euclidean
 
 # A part with less variance than this share of its mean square is the same in all images, but for rounding: it has no
@@ -25,11 +26,9 @@ _NO_VARIANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(FeatureMetric):
     """One feature of a combination, in one of its metrics."""
 
-    feature: Feature
-    metric: Metric
     weight: float
 
     def lifted(self, vectors: Matrix) -> Matrix:
@@ -74,13 +73,12 @@ def combination(name: str, weights: Mapping[str, float], known: Mapping[str, Fea
 
 
 def _part(name: str, text: str, weight: Any, known: Mapping[str, Feature]) -> Part:
-    feature_name, _, metric_name = text.partition(":")
-    feature = find_feature(feature_name, known)
-    metric = feature.find_metric(metric_name) if metric_name else feature.metric
+    parsed = FeatureMetric.parse(text, lambda feature_name: find_feature(feature_name, known))
+    feature, metric = parsed.feature, parsed.metric
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight <= 0:
         raise BadSettings(f"lake.toml: combined.{name}: the weight of {text} is {weight!r}; it must be above 0")
     if not _is_combinable(metric):
-        able = ", ".join(f"{feature.name}:{m.name}" for m in feature.metrics if _is_combinable(m))
+        able = ", ".join(str(FeatureMetric(feature, m)) for m in feature.metrics if _is_combinable(m))
         raise BadSettings(f"lake.toml: combined.{name}: {text} has {metric.name}, which no index sums; use {able}")
     return Part(feature, metric, float(weight))
 
@@ -113,7 +111,7 @@ def _fit(parts: Sequence[Part], blocks: Sequence[Blocks]) -> tuple[Arrays, dict[
     spreads = np.sqrt(2 * variances)
     shares = np.array([part.weight for part in parts])
     scales = np.divide(np.sqrt(shares / shares.sum()), spreads, out=np.zeros(len(parts)), where=spreads > 0)
-    named = {f"{p.feature.name}:{p.metric.name}": round(float(s), 6) for p, s in zip(parts, spreads, strict=True)}
+    named = {str(part): round(float(s), 6) for part, s in zip(parts, spreads, strict=True)}
     return {"scales": scales.astype(np.float32)}, {"rows": count, "random distance": named}
 
 

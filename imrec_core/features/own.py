@@ -16,10 +16,10 @@ from imrec_core.errors import BadSettings, DeclarationError, UnknownName
 from imrec_core.features import colour
 from imrec_core.features.combined import combination
 from imrec_core.features.declare import FEATURES, Feature, find_feature
+from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.features.neural import network
 from imrec_core.features.projections import projection, stand_in
 from imrec_core.lake import Lake
-from imrec_core.metrics import Metric
 from imrec_core.models import Model, own_model
 from imrec_core.reduction import METHODS
 from imrec_core.settings import IndexParams, Settings
@@ -138,7 +138,7 @@ class _Declarations:
                 self.features[name] = self._projection(name, self._settings.projections[name])
             else:
                 weights = self._settings.combined[name]
-                names = [part.partition(":")[0] for part in weights]
+                names = [split_name(part)[0] for part in weights]
                 parts = {part: self._find(f"combined.{name}", part) for part in names}
                 self.features[name] = combination(name, weights, parts)
             self._making.pop()
@@ -165,33 +165,26 @@ class _Declarations:
         return projection(name, base, dims, method=method, least_rows=dims, **params)
 
     def _check_index(self, name: str) -> None:
-        feature_name, _, metric_name = name.partition(":")
-        feature = self._find(f"indexes.{name}", feature_name)
-        metric = feature.find_metric(metric_name) if metric_name else feature.metric
-        if not metric.can_have_graph:
-            able = ", ".join(m.name for m in feature.metrics if m.can_have_graph) or "none of its metrics"
-            raise BadSettings(f"lake.toml: indexes.{name}: no index has the order of {metric.name}; it can of {able}")
+        by = FeatureMetric.parse(name, lambda feature_name: self._find(f"indexes.{name}", feature_name))
+        if not by.metric.can_have_graph:
+            able = ", ".join(m.name for m in by.feature.metrics if m.can_have_graph) or "none of its metrics"
+            raise BadSettings(
+                f"lake.toml: indexes.{name}: no index has the order of {by.metric.name}; it can of {able}"
+            )
 
     def _check_mix(self, name: str, weights: Mapping[str, Any]) -> None:
         where = f"mixes.{name}"
         if not _NAME.fullmatch(name):
             raise BadSettings(f"lake.toml: the name {name!r} of a mix will not do; use small letters, digits and '_'")
         for part, weight in weights.items():
-            feature_name, _, metric_name = part.partition(":")
-            feature = self._find(where, feature_name)
-            if metric_name:
-                _found(where, feature, metric_name)
+            try:
+                FeatureMetric.parse(part, lambda feature_name: self._find(where, feature_name))
+            except UnknownName as error:
+                raise BadSettings(f"lake.toml: {where}: {error}") from error
             if type(weight) not in (int, float) or not math.isfinite(weight) or weight < 0:
                 raise BadSettings(f"lake.toml: {where}: the weight of {part} is {weight!r}; it must be 0 or more")
         if not any(weights.values()):
             raise BadSettings(f"lake.toml: {where}: no feature has a weight above 0")
-
-
-def _found(where: str, feature: Feature, metric: str) -> Metric:
-    try:
-        return feature.find_metric(metric)
-    except UnknownName as error:
-        raise BadSettings(f"lake.toml: {where}: {error}") from error
 
 
 def _histogram(name: str, table: Mapping[str, Any]) -> Feature:

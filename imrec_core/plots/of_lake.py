@@ -17,7 +17,8 @@ from imrec_core.contact_sheet import opened
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features import Feature
 from imrec_core.features.colour import bin_colours, layout_of
-from imrec_core.generation import Generation, graph_name
+from imrec_core.features.feature_metric import FeatureMetric, split_name
+from imrec_core.generation import Generation
 from imrec_core.hits import Hit, Hits, Part
 from imrec_core.judging import MAX_QUERIES, Labels
 from imrec_core.lake import Lake
@@ -106,7 +107,7 @@ def plot_hashes(
     """
     generation = recommender.generation
     feature = _of_kind(generation, by, _is_hash, "hash")
-    ((_, metric),) = chosen_ways(generation, [by or feature.name]).values()
+    metric = FeatureMetric.parse(by or feature.name, generation.feature).metric
     if metric.takes_several:
         raise QueryError(
             f"{metric.name} turns the query for each hit; bits are compared as they stand by {feature.name}"
@@ -152,13 +153,13 @@ def plot_distances(
     hits = [] if image is None else recommender.search(image, by=names, k=k, where=where)
     panels = [
         Distances(
-            graph_name(feature, metric),
-            pair_distances(generation, feature, metric),
-            generation.calibration(feature.name, metric.name),
+            str(way),
+            pair_distances(generation, way.feature, way.metric),
+            generation.calibration(way.feature.name, way.metric.name),
             rate,
             [hit.parts[name].distance for hit in hits],
         )
-        for name, (feature, metric) in chosen_ways(generation, names).items()
+        for name, way in chosen_ways(generation, names).items()
     ]
     return draw_distances(panels, format=format)
 
@@ -176,7 +177,7 @@ def _of_kind(generation: Generation, by: str | None, is_one: Callable[[Feature],
     able = [name for name in generation.features if is_one(generation.feature(name))]
     if by is None and not able:
         raise QueryError(f"the lake has no {kind}; add one: imrec build --features +NAME (see: imrec features)")
-    feature = generation.feature((by or able[0]).partition(":")[0])
+    feature = generation.feature(split_name(by or able[0])[0])
     if not is_one(feature):
         raise QueryError(f"{feature.name} is no {kind}; of this lake it can be {' or '.join(able) or 'none'}")
     return feature

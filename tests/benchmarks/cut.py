@@ -3,7 +3,8 @@
 import numpy as np
 
 from imrec_core.cutoff import within
-from imrec_core.queries import Chosen, Described
+from imrec_core.features.feature_metric import FeatureMetric
+from imrec_core.queries import Described
 from imrec_core.search import Recommender
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
@@ -18,8 +19,7 @@ def measure(work: Testbed) -> list[Row]:
     generation = Recommender.open(work.built_lake("lake-cut", work.photos)).generation
     unseen = np.random.default_rng(_SEED).permutation(len(generation))[_SEEN:]
     rows, found = np.arange(len(generation)), []
-    features = [generation.feature(name) for name in _FEATURES]
-    chosen = [Chosen(f.name, f, f.metric, 1.0) for f in features]
+    chosen = [FeatureMetric.parse(name, generation.feature).weighted(name, 1.0) for name in _FEATURES]
     ways = {c.name: [c] for c in chosen} | {"all three together": chosen}
     for name, features_asked in ways.items():
         for rate in _RATES:

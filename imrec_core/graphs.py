@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import LakeError
 from imrec_core.features import Feature
-from imrec_core.features.feature_metric import graph_name
+from imrec_core.features.feature_metric import FeatureMetric, graph_name
 from imrec_core.generation import Generation, GraphFacts, graph_file, mark_removed
 from imrec_core.machine import available_cores
 from imrec_core.metrics import Metric
@@ -39,10 +39,10 @@ _SAMPLE, _HALVINGS, _FROM_EVERYWHERE = 2000, 10, 0.2  # of the order in which a 
 _SEED = 20_26
 _BLOCK = 16_384
 
-Asked = tuple[Feature, Metric, IndexParams]
+GraphRequest = tuple[FeatureMetric, IndexParams]
 
 
-def build_graphs(generation: Generation, asked: tuple[Asked, ...]) -> None:
+def build_graphs(generation: Generation, asked: tuple[GraphRequest, ...]) -> None:
     """Build the graphs of a generation that has its vectors, and search each as broadly as it must be.
 
     A graph that misses `RECALL_FLOOR` is built again with twice the links. If that does not help, as with vectors that
@@ -51,17 +51,17 @@ def build_graphs(generation: Generation, asked: tuple[Asked, ...]) -> None:
     Raises:
         LakeError: With the breadth that `lake.toml` fixes for it a graph stays below the floor.
     """
-    for feature, metric, params in asked:
-        generation.use_graph(graph_name(feature, metric), _build(generation, feature, metric, params))
-    for feature, metric, params in asked:
-        name = graph_name(feature, metric)
-        generation.use_graph(name, _good_graph(generation, feature, metric, params))
+    for by, params in asked:
+        generation.use_graph(str(by), _build(generation, by.feature, by.metric, params))
+    for by, params in asked:
+        name = str(by)
+        generation.use_graph(name, _good_graph(generation, by.feature, by.metric, params))
         if name not in generation.graphs:
             log.warning("the graph of %s finds too little, however dense; it is scanned instead", name)
 
 
 def extend_graphs(
-    generation: Generation, before: Generation, asked: tuple[Asked, ...], kept: int, *, measure: bool
+    generation: Generation, before: Generation, asked: tuple[GraphRequest, ...], kept: int, *, measure: bool
 ) -> None:
     """Make the graphs of a generation out of those of the one before, to which the rows from `kept` on are new.
 
@@ -74,8 +74,8 @@ def extend_graphs(
     Raises:
         LakeError: As `build_graphs`.
     """
-    for feature, metric, params in asked:
-        name = graph_name(feature, metric)
+    for by, params in asked:
+        name, feature, metric = str(by), by.feature, by.metric
         if name not in before.graphs:  # left out
             continue
         facts = before.graphs[name]

@@ -23,14 +23,13 @@ from imrec_core.calibration import SHOWN_RATES
 from imrec_core.edits import COPY_PROTOCOL
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, chosen_features, known_features
-from imrec_core.features.feature_metric import graph_name, split_name
+from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.freshness import WHICH_IMAGES, digest, has_fresh_images, is_feature_fresh, manifest_version
 from imrec_core.generation import FORMAT, ROWS_FILE, Generation, make_facts, matrix_name
-from imrec_core.graphs import build_graphs, extend_graphs
+from imrec_core.graphs import GraphRequest, build_graphs, extend_graphs
 from imrec_core.lake import GENERATION_FACTS, Lake, source_of
 from imrec_core.machine import available_cores
 from imrec_core.matrices import MatrixFile, as_before_on_failure
-from imrec_core.metrics import Metric
 from imrec_core.placing import Placing, place
 from imrec_core.random_pairs import calibrate, true_pairs
 from imrec_core.scan import blocks
@@ -92,7 +91,7 @@ class Plan:
     shards: tuple[str, ...]
     features: tuple[Feature, ...]
     missing: tuple[str, ...]
-    indexes: tuple[tuple[Feature, Metric, IndexParams], ...]
+    indexes: tuple[GraphRequest, ...]
     true_pairs: int
     made: Mapping[str, str]
     fingerprint: str
@@ -118,7 +117,7 @@ def plan_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Plan:
     made_from = [(name, lake.made_from(lake.feature_path(name, shard))) for name in names for shard in shards]
     versions = [(shard, manifest_version(lake, shard)) for shard in shards]
     indexes = _indexes(fresh, settings, params)
-    graphs = [(f.name, metric.name, asdict(of_graph)) for f, metric, of_graph in indexes]
+    graphs = [(by.feature.name, by.metric.name, asdict(of_graph)) for by, of_graph in indexes]
     own = user_columns.made_from(settings)
     copies = _copies(settings.true_pairs)
     inputs = json.dumps([FORMAT, tables.IMAGES_VERSION, graphs, versions, made_from, *own, copies], sort_keys=True)
@@ -138,15 +137,13 @@ def _how_made(lake: Lake, feature: Feature, shards: Sequence[str]) -> str:
 _PLACE = (*WHICH_IMAGES, "bases")  # bases are looked at themselves
 
 
-def _indexes(
-    features: Sequence[Feature], settings: Settings, default: IndexParams
-) -> tuple[tuple[Feature, Metric, IndexParams], ...]:
+def _indexes(features: Sequence[Feature], settings: Settings, default: IndexParams) -> tuple[GraphRequest, ...]:
     """The graphs that features get by themselves, and those that `lake.toml` asks for."""
     names = {feature.name for feature in features}
     found = []
     for feature in features:
         asked = {
-            (feature.find_metric(metric) if metric else feature.metric).name: IndexParams.of(name, table)
+            FeatureMetric.of(feature, metric).metric.name: IndexParams.of(name, table)
             for name, table in settings.indexes.items()
             for of, metric in [split_name(name)]
             if of == feature.name
@@ -154,7 +151,7 @@ def _indexes(
         for metric in feature.metrics:
             by_itself = metric == feature.metric and metric.has_graph and feature.candidates not in names
             if by_itself or metric.name in asked:
-                found.append((feature, metric, asked.get(metric.name, default)))
+                found.append((FeatureMetric(feature, metric), asked.get(metric.name, default)))
     return tuple(found)
 
 
@@ -240,7 +237,7 @@ def _why_not_extended(generation: Generation, plan: Plan) -> str:
 
 def _asked(plan: Plan) -> list[list[Any]]:
     """The graphs as `generation.json` has what was asked of them."""
-    return [[graph_name(feature, metric), asdict(params)] for feature, metric, params in plan.indexes]
+    return [[str(by), asdict(params)] for by, params in plan.indexes]
 
 
 def _copies(photos: int) -> list[Any]:
@@ -318,7 +315,7 @@ def _write(
     else:
         extend_graphs(generation, before, plan.indexes, placing.kept, measure=is_new)
     facts["graphs"] = {name: asdict(graph) for name, graph in generation.graphs.items()}
-    facts["scanned"] = [n for n in (graph_name(f, m) for f, m, _ in plan.indexes) if n not in generation.graphs]
+    facts["scanned"] = [n for n in (str(by) for by, _ in plan.indexes) if n not in generation.graphs]
     facts["files"] = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != GENERATION_FACTS}
     facts["seconds"] = round(time.perf_counter() - started, 3)
     _write_facts(folder, facts)

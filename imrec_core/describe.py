@@ -23,7 +23,7 @@ from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.generation import Generation
 from imrec_core.hits import Shown
 from imrec_core.lake import Lake
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 from imrec_core.passes import encoder_of
 from imrec_core.queries import Described, ImageId, Kept, Query, Vectors
 from imrec_core.stages import stage
@@ -125,7 +125,7 @@ class Describer:
         wanted = _wanted(generation, chosen)
         found: dict[int, Described | ImageError] = {}
         pictures = [i for i, query in enumerate(queries) if _is_picture(query)]
-        with ThreadPoolExecutor(available_cores()) as pool:
+        with ThreadPoolExecutor(cpu_count()) as pool:
             for some in (pictures[i : i + _DECODED] for i in range(0, len(pictures), _DECODED)):
                 decoded = dict(zip(some, pool.map(lambda i: self._pixels_or_error(queries[i]), some), strict=True))
                 found |= {i: error for i, error in decoded.items() if isinstance(error, ImageError)}

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from imrec_core.conversion import REQUEST, NotConvertible, converted, torch_module
 from imrec_core.errors import DeclarationError, MissingDependency
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 from imrec_core.models import Model, find_model
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class OpenVinoEncoder:
         core = ov.Core()
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
-        cores = available_cores()
+        cores = cpu_count()
         compiled = core.compile_model(
             core.read_model(converted(model, cache, batch or min(model.batch, REQUEST)) / "network.xml"),
             "CPU",

@@ -44,14 +44,14 @@ from imrec_core.freshness import (
     usable_fit,
 )
 from imrec_core.lake import Lake, source_of
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 from imrec_core.passes import encoders_of, expected_now, next_pass, takers_first
 from imrec_core.reuse import Copies, KnownContent, Unchanged, contents_of, in_order
 from imrec_core.settings import Settings, Source
 
 _BATCH = 16  # images that a thread describes together; more where a network takes more at a time
 _BATCH_BYTES = 96_000_000  # of pixels, after which a batch is described before more is decoded
-_WORKERS = available_cores() + 1  # threads that read and decode; one more, for when one waits for the disk
+_WORKERS = cpu_count() + 1  # threads that read and decode; one more, for when one waits for the disk
 _PASSES = 4  # over a shard whose files come and go while they are read; then the next build goes on
 _THUMBNAILS = 8
 

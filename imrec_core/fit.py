@@ -34,7 +34,7 @@ from imrec_core.freshness import (
     usable_fit,
 )
 from imrec_core.lake import Lake, source_of
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 from imrec_core.settings import Source
 from imrec_core.storage import is_away
 
@@ -161,7 +161,7 @@ def sampled_pictures(lake: Lake, count: int) -> Iterator[ImageBatch]:
         except ImageError:
             return None
 
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         for first in range(0, len(places), _BATCH):
             decoded = [image for image in pool.map(pixels, places[first : first + _BATCH]) if image is not None]
             if decoded:

@@ -19,7 +19,7 @@ from imrec_core.errors import LakeError
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric, graph_name
 from imrec_core.generation import Generation, GraphFacts, graph_file, mark_removed
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 from imrec_core.metrics import Metric
 from imrec_core.scan import blocks
 from imrec_core.settings import IndexParams
@@ -153,7 +153,7 @@ def _empty(metric: Metric, matrix: NDArray[Any]) -> Any:
 def _add(graph: Any, metric: Metric, matrix: NDArray[Any], rows: NDArray[np.int64]) -> None:
     """Add rows, in their order."""
     for some in (rows[first : first + _BLOCK] for first in range(0, len(rows), _BLOCK)):
-        graph.add_items(metric.lifted(matrix[some]), some, num_threads=available_cores())
+        graph.add_items(metric.lifted(matrix[some]), some, num_threads=cpu_count())
 
 
 def _insertion_order(metric: Metric, matrix: NDArray[Any]) -> NDArray[np.int64]:
@@ -228,8 +228,8 @@ def recall_by_breadth(generation: Generation, *, count: int = 20) -> dict[str, l
 def _exact(generation: Generation, feature: Feature, metric: Metric, queries: NDArray[np.int64]) -> NDArray[np.int64]:
     """The 10 nearest rows of each query, looked for by all cores."""
     vectors = generation.matrix(feature.name)[queries]
-    with ThreadPoolExecutor(available_cores()) as pool:
-        parts = np.array_split(vectors, min(available_cores(), len(vectors)))
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        parts = np.array_split(vectors, min(cpu_count(), len(vectors)))
         return np.concatenate(list(pool.map(lambda part: generation.scan(feature.name, metric, part, 10), parts)))
 
 

@@ -28,7 +28,7 @@ from imrec_core.freshness import WHICH_IMAGES, digest, has_fresh_images, is_feat
 from imrec_core.generation import FORMAT, ROWS_FILE, Generation, make_facts, matrix_name
 from imrec_core.graphs import GraphRequest, build_graphs, extend_graphs
 from imrec_core.lake import GENERATION_FACTS, Lake, source_of
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 from imrec_core.matrices import MatrixFile, as_before_on_failure
 from imrec_core.placing import Placing, place
 from imrec_core.random_pairs import calibrate, true_pairs
@@ -298,7 +298,7 @@ def _write(
     if placing.joined:
         facts["columns"] = [asdict(of_file) for of_file in placing.joined]
     pq.write_table(placing.table, folder / ROWS_FILE, compression="zstd")
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         list(pool.map(lambda feature: _write_matrix(lake, folder, feature, placing, before), plan.features))
     for feature in plan.features:
         if feature.is_fitted:
@@ -322,7 +322,7 @@ def _write(
 
 
 def _calibrated(lake: Lake, generation: Generation, plan: Plan) -> dict[str, dict[str, dict[str, Any]]]:
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         found = list(pool.map(partial(calibrate, generation), plan.features))
     calibrated = {f.name: of_feature for f, of_feature in zip(plan.features, found, strict=True)}
     if plan.true_pairs:

@@ -6,7 +6,7 @@ CORES = "IMREC_CORES"
 """Environment variable: so many cores and no more, for a process that shares its machine with others of its kind."""
 
 
-def available_cores() -> int:
+def cpu_count() -> int:
     """Cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = os.environ.get(CORES, "")

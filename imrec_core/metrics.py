@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import UnknownName
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 
 Vector = NDArray[Any]
 Matrix = NDArray[Any]
@@ -136,7 +136,7 @@ def _compared(query: Vector, gallery: Matrix, how: Literal["dot", "angular", "eu
         return np.empty(0, np.float32)
     if not query.dtype == gallery.dtype == np.float16:
         query, gallery = _float(query), _float(gallery)
-    threads = available_cores() if gallery.size >= _LARGE else 1
+    threads = cpu_count() if gallery.size >= _LARGE else 1
     # The gallery first: of floats that is two to seven times as fast, and only its rows are shared out to threads.
     compared = numkong.cdist(
         np.ascontiguousarray(gallery), np.ascontiguousarray(query)[None], metric=how, threads=threads

@@ -15,7 +15,7 @@ from pathlib import Path
 from imrec_core import storage
 from imrec_core.errors import StorageFault
 from imrec_core.lake import Lake
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 from imrec_core.storage import AnyPath
 
 COLUMNS: Mapping[str, str] = {
@@ -66,7 +66,7 @@ def note(
         "imrec": version("imrec"),
         "python": platform.python_version(),
         "machine": socket.gethostname(),
-        "cores": available_cores(),
+        "cores": cpu_count(),
     }
     try:
         _append(lake.runs_path(ended[:7], f"{socket.gethostname()}-{os.getpid()}"), json.dumps(line) + "\n")

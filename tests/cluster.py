@@ -120,4 +120,4 @@ def in_use() -> tuple[int, int, int]:
     """Networks that were loaded, cores, and threads that decode."""
     from imrec_core import encoders, extract, machine
 
-    return encoders._load.cache_info().misses, machine.available_cores(), extract._WORKERS
+    return encoders._load.cache_info().misses, machine.cpu_count(), extract._WORKERS

@@ -19,7 +19,7 @@ from imrec_core import Lake, catalog, passes, spread
 from imrec_core.encoders import load_encoder
 from imrec_core.errors import ClusterError, MissingDependency, MissingTable
 from imrec_core.features import FEATURES, chosen_features
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 from imrec_dagster import definitions
 from imrec_dagster.assets import IMAGES, feature_key
 from imrec_dagster.partitions import range_tags
@@ -92,10 +92,10 @@ def test_a_worker_loads_a_network_once_and_takes_as_many_cores_as_it_has_threads
     assert on_workers(in_use) == [(1, 1, 2), (1, 1, 2)]
 
 
-@pytest.mark.parametrize(("said", "cores"), [("1", 1), ("0", 1), ("9999", available_cores()), ("", available_cores())])
+@pytest.mark.parametrize(("said", "cores"), [("1", 1), ("0", 1), ("9999", cpu_count()), ("", cpu_count())])
 def test_cores_are_those_that_the_environment_leaves(monkeypatch, said, cores):
     monkeypatch.setenv("IMREC_CORES", said)
-    assert available_cores() == cores
+    assert cpu_count() == cores
 
 
 def test_an_encoder_runs_in_as_many_streams_as_it_is_left_cores(monkeypatch):

@@ -258,7 +258,7 @@ def test_pictures_of_a_batch_are_described_together_but_few_are_held(recommender
 
 
 def test_files_of_a_batch_are_decoded_by_several_threads(recommender, photos, monkeypatch):
-    monkeypatch.setattr(describe_module, "available_cores", lambda: 4)
+    monkeypatch.setattr(describe_module, "cpu_count", lambda: 4)
     waiting = threading.Barrier(4, timeout=20)
     decoded = describe_module.decode
 

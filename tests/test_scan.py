@@ -243,7 +243,7 @@ def test_several_threads_find_what_one_finds(monkeypatch, name, dtype):
         return cdist(*of, threads=threads, **how)
 
     monkeypatch.setattr(metrics, "_LARGE", 1000)
-    monkeypatch.setattr(metrics, "available_cores", lambda: 3)
+    monkeypatch.setattr(metrics, "cpu_count", lambda: 3)
     monkeypatch.setattr(metrics.numkong, "cdist", counted)
     np.testing.assert_array_equal(METRICS[name](matrix[4], matrix), alone)
     assert asked == [3]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from imrec_core.errors import QueryError
 from imrec_core.features import Feature
 from imrec_core.generation import Generation
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 from imrec_core.metrics import METRICS
 
 Rows = NDArray[np.int64]
@@ -99,7 +99,7 @@ def close_hashes(hashes: Hashes, limits: tuple[int, int], others: Hashes | None 
     hashes = np.ascontiguousarray(hashes, np.uint64)
     against = hashes if others is None else np.ascontiguousarray(others, np.uint64)
     tops = range(0, len(hashes), _TILE[0])
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         found = list(pool.map(partial(_close_to, hashes, against, limits), tops))
     pairs = np.concatenate([np.empty((0, 2), np.int64), *found])
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

@@ -23,7 +23,7 @@ from imrec_core.duplicates.comparison import (
 from imrec_core.duplicates.contents import Contents, Pairs
 from imrec_core.duplicates.decisions import Decisions
 from imrec_core.errors import ImageError
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 
 _LOOKS = 256  # pictures held, of 2 MB at most
 _AT_ONCE = 128  # pairs compared between two looks at what is held
@@ -68,7 +68,7 @@ class Verifier:
         graph = scipy.sparse.coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (size, size))
         _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
         pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0], component[pairs[:, 0]]))]
-        with ThreadPoolExecutor(available_cores()) as pool:
+        with ThreadPoolExecutor(cpu_count()) as pool:
             for first in range(0, len(pairs), _AT_ONCE):
                 some = [(int(i), int(j)) for i, j in pairs[first : first + _AT_ONCE]]
                 self._load(sorted({i for pair in some for i in pair}), pool)

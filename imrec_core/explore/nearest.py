@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from imrec_core.explore.points import Points
 from imrec_core.features import Feature
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 from imrec_core.reduction.neighbours import nearest
 from imrec_core.scan import Rows, smallest
 
@@ -64,7 +64,7 @@ class Finder:
         """
         count = min(count, len(self._rows) - int(np.isin(rows, self._rows).any()))
         starts = range(0, len(rows), _BATCH)
-        with ThreadPoolExecutor(available_cores()) as pool:
+        with ThreadPoolExecutor(cpu_count()) as pool:
             parts = pool.map(lambda at: self._of_part(rows[at : at + _BATCH], points[at : at + _BATCH], count), starts)
             found = list(parts)
         return Nearest(np.concatenate([f.places for f in found]), np.concatenate([f.distances for f in found]))

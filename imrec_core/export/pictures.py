@@ -14,7 +14,7 @@ from imrec_core.explore.thumbnails import thumbnail
 from imrec_core.export.folder import moved_into_place
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 
 PART = 2_000  # pictures in a file
 _QUALITY = 80
@@ -31,7 +31,7 @@ def make_pictures(
     """
     paths = _paths(folder, len(ids))
     missing = [(number, path) for number, path in enumerate(paths) if not path.exists()]
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         for number, path in missing:
             some = ids[number * PART : (number + 1) * PART]
             pictures = list(pool.map(lambda image_id: _jpeg(lake, generation, image_id, side), some))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from imrec_core.machine import available_cores
+from imrec_core.machine import cpu_count
 
 MOST_HITS = 1000
 MOST_REACH = 10_000
@@ -31,6 +31,6 @@ class Limits:
     kept_bytes: int = 256_000_000
     kept_seconds: float = 3600.0
     filter_seconds: float = 5.0
-    at_work: int = field(default_factory=available_cores)
+    at_work: int = field(default_factory=cpu_count)
     searches_waiting: int = 64
     pictures_waiting: int = 512

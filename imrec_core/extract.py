@@ -51,7 +51,6 @@ from imrec_core.settings import Settings, Source
 
 _BATCH = 16  # images that a thread describes together; more where a network takes more at a time
 _BATCH_BYTES = 96_000_000  # of pixels, after which a batch is described before more is decoded
-_WORKERS = cpu_count() + 1  # threads that read and decode; one more, for when one waits for the disk
 _PASSES = 4  # over a shard whose files come and go while they are read; then the next build goes on
 _THUMBNAILS = 8
 
@@ -104,6 +103,11 @@ class ShardReport:
         return self.decoded / self.seconds if self.seconds else 0.0
 
 
+def default_workers() -> int:
+    """Return the default number of threads that read and decode."""
+    return cpu_count() + 1  # one more, for when one waits for the disk
+
+
 def _keep_freed_memory() -> None:
     """Let glibc keep what was freed instead of returning it to the system, in this process.
 
@@ -124,6 +128,7 @@ def extract_shards(
     on_images: OnImages = lambda ok, failed: None,
     device: str = "auto",
     retry: bool = False,
+    workers: int | None = None,
 ) -> Iterator[ShardReport]:
     """Make the image table and the chosen features of each shard, where they are missing or stale.
 
@@ -135,6 +140,7 @@ def extract_shards(
         on_images: Told how many images were read; `passes.reads_ahead` says how many there will be.
         device: Of the networks.
         retry: Try files again that failed and are as they were; shards without any stay as they are.
+        workers: Threads that read and decode; None for `default_workers()`.
 
     Raises:
         MissingTable: A shard has no manifest, or a feature is not fitted yet.
@@ -162,7 +168,7 @@ def extract_shards(
                 if work is None:
                     break
                 known = known or KnownContent(lake)
-                now = _Extraction(lake, shard, work, settings, on_images, device, known, again).run()
+                now = _Extraction(lake, shard, work, settings, on_images, device, known, again, workers).run()
             known.renew(shard)
             report = now if report is None else report.followed_by(now)
         yield report or _as_it_is(lake, shard)
@@ -203,8 +209,10 @@ class _Extraction:
         device: str,
         known: KnownContent,
         retry: bool,
+        workers: int | None = None,
     ) -> None:
         self._lake, self._shard, self._settings, self._on_images = lake, shard, settings, on_images
+        self._workers = default_workers() if workers is None else workers
         self._features = features
         self._encoders = encoders_of(features, settings, device)
         self._batch = max(_BATCH, *(encoder.batch for encoder in self._encoders.values()), 0)
@@ -266,18 +274,18 @@ class _Extraction:
         )
 
     def _batches(self, places: Sequence[dict[str, Any]]) -> Iterator[_Batch]:
-        """Finished batches in the order of the places; at most `2 · _WORKERS` are under way."""
+        """Finished batches in the order of the places; at most `2 · workers` are under way."""
         waiting: deque[Future[_Batch]] = deque()
         encoding: deque[tuple[_Batch, Callable[[], None]]] = deque()
         if storage.is_remote(self._source.root):
             self._requests = ThreadPoolExecutor(objects.CONNECTIONS, thread_name_prefix="imrec-read")
-        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="imrec-decode") as pool:
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="imrec-decode") as pool:
             try:
                 for first in range(0, len(places), self._batch):
                     shown = first < _THUMBNAILS * self._batch  # one of each of the first batches
                     some = places[first : first + self._batch]
                     waiting.append(pool.submit(self._describe, some, self._reads(some), shown))
-                    if len(waiting) == 2 * _WORKERS:
+                    if len(waiting) == 2 * self._workers:
                         encoding.append(self._encode(waiting.popleft().result()))
                     if len(encoding) == 2:
                         yield _finished(*encoding.popleft())

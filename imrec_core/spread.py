@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from imrec_core import extract
 from imrec_core.errors import ClusterError, ImrecError, MissingDependency
+from imrec_core.extract import OnImages, ShardReport
 from imrec_core.features import Feature, known_features
 from imrec_core.lake import Lake
 from imrec_core.machine import CORES
@@ -27,8 +29,6 @@ from imrec_core.settings import Settings
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-
-    from imrec_core.extract import OnImages, ShardReport
 
 _PIECE = 10  # shards at most; each piece reads once what is known of the whole lake
 _PIECES_PER_WORKER = 4  # at least, where there are shards enough: the last ones end at about the same time
@@ -74,8 +74,6 @@ def extract_shards(
         MissingDependency: Dask is not installed.
     """
     if not scheduler:
-        from imrec_core import extract
-
         yield from extract.extract_shards(lake, shards, features, on_images=on_images, device=device, retry=retry)
         return
     names = tuple(feature.name for feature in features)
@@ -205,8 +203,6 @@ def _extract_piece(order: _Order, shards: Sequence[str]) -> tuple[list[ShardRepo
 
     worker = get_worker()
     os.environ.setdefault(CORES, str(worker.state.nthreads))
-    from imrec_core import extract  # not before: it counts the cores when it is loaded
-
     reports: list[ShardReport] = []
     try:
         with _one_at_a_time:

@@ -117,7 +117,7 @@ def some_errors() -> list[Exception]:
 
 
 def in_use() -> tuple[int, int, int]:
-    """Networks that were loaded, cores, and threads that decode."""
+    """Networks that were loaded, cores, and threads that decode by default."""
     from imrec_core import encoders, extract, machine
 
-    return encoders._load.cache_info().misses, machine.cpu_count(), extract._WORKERS
+    return encoders._load.cache_info().misses, machine.cpu_count(), extract.default_workers()

@@ -16,6 +16,7 @@ from PIL import Image
 
 from imrec_core.catalog import image_id
 from imrec_core.decode import WELL_KNOWN, ImageBatch, decode, decode_file, from_pillow
+from imrec_core.encoders import encoder_of
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.declare import Arrays
@@ -24,7 +25,6 @@ from imrec_core.generation import Generation
 from imrec_core.hits import Shown
 from imrec_core.lake import Lake
 from imrec_core.machine import cpu_count
-from imrec_core.passes import encoder_of
 from imrec_core.queries import Described, ImageId, Kept, Query, Vectors
 from imrec_core.stages import stage
 from imrec_core.storage import AnyPath, is_remote, is_url, place

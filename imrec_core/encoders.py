@@ -25,6 +25,7 @@ from imrec_core.conversion import REQUEST, NotConvertible, converted, torch_modu
 from imrec_core.errors import DeclarationError, MissingDependency
 from imrec_core.machine import cpu_count
 from imrec_core.models import Model, find_model
+from imrec_core.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,12 @@ def load_encoder(
     model = find_model(model) if isinstance(model, str) else model
     with _one_loads:  # threads that come at the same time shall share one
         return _load(model, model.identity, precision, device, backend, batch)
+
+
+def encoder_of(model: Model, settings: Settings, device: str = "auto") -> Encoder:
+    """Load the encoder of a model as the settings of a lake say; raises as `load_encoder`."""
+    batch = settings.batch_of(model.name)
+    return load_encoder(model, precision=settings.precision, device=device, batch=batch)
 
 
 @functools.cache

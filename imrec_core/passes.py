@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imrec_core.encoders import Encoder, load_encoder
+from imrec_core.encoders import Encoder, encoder_of
 from imrec_core.features import Feature
 from imrec_core.freshness import expected_of, has_fresh_images, stale_features
 from imrec_core.lake import Lake, source_of
-from imrec_core.models import Model
 from imrec_core.reuse import Unchanged, can_be_extended
 from imrec_core.settings import Settings
 from imrec_core.storage import exists, is_away
@@ -37,12 +36,6 @@ class Reads:
 def encoders_of(features: Sequence[Feature], settings: Settings, device: str) -> dict[str, Encoder]:
     """The networks of the features that have one, made to run, by the feature's name."""
     return {f.name: encoder_of(f.model, settings, device) for f in features if f.model}
-
-
-def encoder_of(model: Model, settings: Settings, device: str = "auto") -> Encoder:
-    """A network made to run as the settings of a lake say."""
-    batch = settings.batch_of(model.name)
-    return load_encoder(model, precision=settings.precision, device=device, batch=batch)
 
 
 def expected_now(lake: Lake, shard: str, feature: Feature, settings: Settings, device: str) -> dict[str, str]:

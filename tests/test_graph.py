@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from imrec_core import METRICS, Lake, Recommender, extract, passes
+from imrec_core import METRICS, Lake, Recommender, encoders, extract
 from imrec_core.catalog import CatalogDiff
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.errors import LakeError, StorageFault
@@ -595,7 +595,7 @@ class FewPixels:
 
 @pytest.fixture
 def quick_network(monkeypatch):
-    monkeypatch.setattr(passes, "load_encoder", lambda *_, **__: FewPixels())
+    monkeypatch.setattr(encoders, "load_encoder", lambda *_, **__: FewPixels())
 
 
 def test_fit_is_made_once_and_projects_what_comes_later(new_lake, instance, quick_network):

@@ -1,4 +1,4 @@
-"""Images, words and vectors that are asked for, as vectors like those of the gallery."""
+"""Encoding of queries: images, texts and vectors as search compares them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.catalog import image_id
-from imrec_core.decode import WELL_KNOWN, ImageBatch, decode, decode_file, from_pillow
-from imrec_core.encoders import encoder_of
+from imrec_core.decode import WELL_KNOWN, decode, decode_file, from_pillow
+from imrec_core.embed import Described, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
 from imrec_core.features import Feature, decoded_side
-from imrec_core.features.declare import Arrays
-from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
+from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.generation import Generation
 from imrec_core.hits import Shown
 from imrec_core.lake import Lake
 from imrec_core.machine import cpu_count
-from imrec_core.queries import Described, ImageId, Kept, Query, Vectors
+from imrec_core.queries import ImageId, Kept, Query
 from imrec_core.stages import stage
 from imrec_core.storage import AnyPath, is_remote, is_url, place
 from imrec_core.text import Text, encode_text
@@ -34,28 +33,29 @@ _DECODED = 8  # pictures that are held at a time
 _NO_WEIGHT = 1e-6  # of the heaviest; what weighs less does not count
 
 
-class Describer:
-    """Turns queries into vectors, as the images of one lake were.
+class QueryEncoder:
+    """Encodes queries as the images of one lake were encoded.
 
-    Keeps what is fitted; to be made anew when the settings of the lake are.
+    Keeps what an `ImageEncoder` keeps. Make a new one when the settings of the lake have changed.
     """
 
     def __init__(self, lake: Lake) -> None:
-        self._lake = lake
-        self.settings = lake.settings()
+        self._images = ImageEncoder(lake)
+        self.settings = self._images.settings
         self._roots = {name: f"{root}/" for name, root in self.settings.sources.items()}
         self._min_side = decoded_side(lake)
-        self._fits: dict[tuple[str, str], Arrays] = {}
         self._loading = threading.Lock()
 
-    def describe_all(
+    def encode_all(
         self,
         generation: Generation,
         likes: Sequence[tuple[Query, float]],
         unlikes: Sequence[tuple[Query, float]],
         chosen: Sequence[WeightedFeature],
     ) -> tuple[list[Described], list[Described]]:
-        """Likes and unlikes as vectors, those of weight 0 left out; weights are relative to the heaviest like.
+        """Encode likes and unlikes, with weights relative to the heaviest like.
+
+        Those of weight 0 are checked and left out.
 
         Raises:
             EmptyQuery: There is no like.
@@ -118,10 +118,14 @@ class Describer:
                     continue
         return file
 
-    def describe_each(
+    def encode_each(
         self, generation: Generation, queries: Sequence[Query], chosen: Sequence[WeightedFeature]
     ) -> list[Described | ImageError]:
-        """Each query by itself, or why it cannot be decoded; pictures are described several at a time."""
+        """Encode each query by itself, images several at a time.
+
+        Returns:
+            For each query, the encoded query, or why its image cannot be decoded.
+        """
         wanted = _wanted(generation, chosen)
         found: dict[int, Described | ImageError] = {}
         pictures = [i for i, query in enumerate(queries) if _is_picture(query)]
@@ -130,7 +134,9 @@ class Describer:
                 decoded = dict(zip(some, pool.map(lambda i: self._pixels_or_error(queries[i]), some), strict=True))
                 found |= {i: error for i, error in decoded.items() if isinstance(error, ImageError)}
                 readable = {i: pixels for i, pixels in decoded.items() if isinstance(pixels, np.ndarray)}
-                vectors = self._of_pictures(generation, list(readable.values()), chosen, wanted)
+                vectors = self._images.encode(
+                    list(readable.values()), wanted, generation.fit_versions, oriented=_oriented(chosen)
+                )
                 found |= {i: Described(1.0, of_one) for i, of_one in zip(readable, vectors, strict=True)}
         for i, query in enumerate(queries):
             if i not in found:
@@ -138,13 +144,6 @@ class Describer:
         return [found[i] for i in range(len(queries))]
 
     # -- vectors ----------------------------------------------------------------------------------------
-
-    def describe_pictures(
-        self, generation: Generation, pictures: Sequence[NDArray[np.uint8]], chosen: Sequence[FeatureMetric]
-    ) -> list[Described]:
-        """Decoded pictures, all at a time, for exact distances: without what graphs would be asked with."""
-        wanted = list({c.feature.name: c.feature for c in chosen}.values())
-        return [Described(1.0, of_one) for of_one in self._of_pictures(generation, pictures, chosen, wanted)]
 
     def _vectors(
         self, generation: Generation, query: Query, chosen: Sequence[WeightedFeature], wanted: Sequence[Feature]
@@ -155,16 +154,14 @@ class Describer:
         if isinstance(query, Kept):
             return self._of_kept(generation, query, chosen, wanted)
         if _is_picture(query):
-            return self._of_pictures(generation, [self._decoded(query)], chosen, wanted)[0]
+            pixels = self._decoded(query)
+            return self._images.encode([pixels], wanted, generation.fit_versions, oriented=_oriented(chosen))[0]
         if isinstance(query, Text):
             with stage("encode"):
                 given = {f.name: _in_words(f, query) for feature in wanted for f in _origins(feature)}
         else:
             given = _given(query, chosen)  # type: ignore[arg-type]  # a vector, as nothing else is left
-        vectors = {name: vector[None] for name, vector in given.items()}
-        for feature in wanted:  # that of the graph too, which may be another
-            self._describe(generation, feature, None, vectors)
-        return {name: vector[0] for name, vector in vectors.items()}
+        return self._images.project(given, wanted, generation.fit_versions)
 
     def _of_kept(
         self, generation: Generation, kept: Kept, chosen: Sequence[WeightedFeature], wanted: Sequence[Feature]
@@ -173,56 +170,12 @@ class Describer:
         with kept.describing:
             if kept.described_for != generation.id:
                 kept.vectors, kept.described_for = {}, generation.id
-            turned = [c for c in chosen if c.feature.orientations and c.metric.takes_several]
+            oriented = _oriented(chosen)
             lacking = [feature for feature in wanted if feature.name not in kept.vectors]
-            if lacking or any(str(c) not in kept.vectors for c in turned):
+            if lacking or any(orientations_key(feature) not in kept.vectors for feature in oriented):
                 pixels = self._decoded(kept)
-                kept.vectors |= self._of_pictures(generation, [pixels], turned, lacking)[0]
+                kept.vectors |= self._images.encode([pixels], lacking, generation.fit_versions, oriented=oriented)[0]
             return dict(kept.vectors)
-
-    def _of_pictures(
-        self,
-        generation: Generation,
-        pictures: Sequence[NDArray[np.uint8]],
-        chosen: Sequence[FeatureMetric],
-        wanted: Sequence[Feature],
-    ) -> list[Vectors]:
-        if not pictures:
-            return []
-        with stage("encode"):
-            images = ImageBatch(list(pictures))
-            vectors: Vectors = {}
-            for feature in wanted:
-                self._describe(generation, feature, images, vectors)
-            for c in chosen:
-                if c.feature.orientations and c.metric.takes_several:
-                    vectors[str(c)] = c.feature.orientations(images)
-        return [{name: matrix[i] for name, matrix in vectors.items()} for i in range(len(pictures))]
-
-    def _describe(self, generation: Generation, feature: Feature, images: ImageBatch | None, vectors: Vectors) -> None:
-        """Add the vectors `(n, width)` of a feature to those known, and those that it is computed from."""
-        if feature.name in vectors:
-            return
-        for base in feature.bases:
-            self._describe(generation, base, images, vectors)
-        fitted = self._fitted(generation, feature) if feature.is_fitted else None
-        if feature.projection:
-            bases = [vectors[base.name] for base in feature.bases]
-            vectors[feature.name] = feature.checked(feature.projection.project(bases, fitted or {}), len(bases[0]))
-        elif images is not None:
-            vectors[feature.name] = self._described(feature, images, fitted)
-
-    def _fitted(self, generation: Generation, feature: Feature) -> Arrays:
-        key = feature.name, generation.features[feature.name]["fitted"]
-        if key not in self._fits:
-            self._fits[key] = self._lake.load_fitted(*key)
-        return self._fits[key]
-
-    def _described(self, feature: Feature, images: ImageBatch, fitted: Arrays | None) -> NDArray[Any]:
-        if feature.model is None:
-            return feature(images, fitted)
-        encoder = encoder_of(feature.model, self.settings)
-        return feature.checked(encoder(images.prepared(feature.model.preprocess)), len(images))
 
     def _pixels_or_error(self, query: Query) -> NDArray[np.uint8] | ImageError:
         try:
@@ -303,6 +256,10 @@ def _named(query: Query) -> str:
     if isinstance(query, np.ndarray):
         return "the same vector" if query.ndim == 1 else "the same picture"
     return "the same picture" if isinstance(query, bytes | Image.Image | Kept) else str(query)
+
+
+def _oriented(chosen: Sequence[WeightedFeature]) -> list[Feature]:
+    return oriented_features(chosen)
 
 
 def _wanted(generation: Generation, chosen: Sequence[WeightedFeature]) -> list[Feature]:

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.decode import decode
-from imrec_core.describe import Describer
 from imrec_core.edits import COPY_PROTOCOL, Edit
+from imrec_core.embed import ImageEncoder, oriented_features, query_vector
 from imrec_core.errors import ImageError, QueryError, StorageFault, UnknownName, UnreadableImage
 from imrec_core.extract import read_image
 from imrec_core.features import decoded_side
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
+from imrec_core.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,9 @@ def make_copies(
     Raises:
         QueryError: That is so for all of them.
     """
-    describer, min_side = Describer(lake), decoded_side(lake)
+    encoder, min_side = ImageEncoder(lake), decoded_side(lake)
+    features = {way.feature.name: way.feature for way in ways.values()}
+    oriented = oriented_features(ways.values())
     hashes = generation.columns("content_hash")["content_hash"].to_numpy()
     live = generation.is_live
     done = 0
@@ -71,20 +74,20 @@ def make_copies(
         if number % 20 == 0:
             progress(f"{number} of {len(rows)} images edited in {len(edits)} ways")
         try:
-            pictures = _copies(describer, generation, row, edits, min_side)
+            copies = _copies(encoder.settings, generation, row, edits, min_side)
         except (ImageError, StorageFault) as error:
             log.warning("left out: %s", error)
             continue
         done += 1
-        described = describer.describe_pictures(generation, pictures, list(ways.values()))
-        vectors = {name: [copy.for_metric(way) for copy in described] for name, way in ways.items()}
+        encoded = encoder.encode(copies, features.values(), generation.fit_versions, oriented=oriented)
+        vectors = {name: [query_vector(copy, way) for copy in encoded] for name, way in ways.items()}
         yield Edited(row, np.flatnonzero((hashes == hashes[row]) & live), vectors)
     if not done:
         raise QueryError(f"none of {len(rows)} images can be read, so there is nothing to make copies of")
 
 
 def _copies(
-    describer: Describer, generation: Generation, row: int, edits: Mapping[str, Edit], min_side: int
+    settings: Settings, generation: Generation, row: int, edits: Mapping[str, Edit], min_side: int
 ) -> list[Pixels]:
     """The edited copies of an image, written and decoded again.
 
@@ -92,9 +95,9 @@ def _copies(
         ImageError: Its file cannot be read, or is too long or too wide for a format that a copy is written in.
     """
     place = generation.rows.slice(row, 1).to_pylist()[0]
-    largest = describer.settings.max_pixels
+    largest = settings.max_pixels
     try:
-        source = describer.settings.source(place["source"])
+        source = settings.source(place["source"])
         picture = decode(read_image(source, place), max_pixels=largest).pixels
         original = Image.fromarray(np.ascontiguousarray(picture[..., :3]))
         made = (edit(original) for edit in edits.values())

@@ -226,6 +226,11 @@ class Generation:
             raise StaleIndex(f"all features are declared otherwise since generation {self.id}; run: imrec build")
         return next(iter(self.features))
 
+    @property
+    def fit_versions(self) -> dict[str, str]:
+        """Which fit the vectors of each fitted feature were made with."""
+        return {name: facts["fitted"] for name, facts in self.features.items() if "fitted" in facts}
+
     def matrix(self, feature: str) -> Matrix:
         """All vectors of a feature `(rows, width)`, memory-mapped."""
         if feature not in self._matrices:

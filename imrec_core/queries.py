@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core import fusion
+from imrec_core.embed import Vectors
 from imrec_core.errors import BadWeights, EmptyQuery, QueryError
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.generation import Generation
@@ -22,8 +23,6 @@ from imrec_core.mixes import mix_weights
 from imrec_core.models import MODELS
 from imrec_core.settings import Settings
 from imrec_core.text import Text
-
-Vectors = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -57,25 +56,6 @@ class Kept:
 Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text | Kept
 Queries = Query | tuple[Query, float] | Sequence[Query | tuple[Query, float]]
 By = str | Sequence[str] | Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Described:
-    """One query as a search compares it.
-
-    Attributes:
-        weight: Above 0, relative to the heaviest of the likes.
-        vectors: In every chosen feature, and in those whose graphs stand in for them.
-    """
-
-    weight: float
-    vectors: Vectors
-
-    def for_metric(self, chosen: FeatureMetric) -> NDArray[Any]:
-        """The query as a metric takes it; turned, it is from the picture where there is one, else from the hash."""
-        turned = self.vectors.get(str(chosen))
-        vector = self.vectors[chosen.feature.name]
-        return chosen.feature.as_query(vector, chosen.metric) if turned is None else turned
 
 
 def weighted(queries: Queries | None) -> list[tuple[Query, float]]:

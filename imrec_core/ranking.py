@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from imrec_core.calibration import Calibration
 from imrec_core.cutoff import within
+from imrec_core.embed import Described
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.fusion import FUSIONS, Numbers, diversified, fuse
 from imrec_core.generation import Generation, Rows
 from imrec_core.metrics import METRICS
 from imrec_core.pooling import POOLS, distances_to, has_mean, mean_vector
-from imrec_core.queries import Described
 from imrec_core.scan import Distances, distances, smallest
 from imrec_core.stages import stage
 
@@ -161,7 +161,12 @@ def with_shared_scan(generation: Generation, asked: Sequence[Asked]) -> list[Ask
         return []
     chosen, kept = asked[0].chosen, asked[0].kept
     found = [
-        distances(c.metric, [one.likes[0].for_metric(c) for one in asked], generation.matrix(c.feature.name), kept)
+        distances(
+            c.metric,
+            [one.likes[0].for_metric(c) for one in asked],
+            generation.matrix(c.feature.name),
+            kept,
+        )
         for c in chosen
     ]
     return [replace(one, known=[of_all[i] for of_all in found]) for i, one in enumerate(asked)]

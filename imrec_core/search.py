@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from imrec_core import ranking
 from imrec_core.calibration import rate_of
 from imrec_core.contact_sheet import Cell
-from imrec_core.describe import Describer
+from imrec_core.describe import QueryEncoder
 from imrec_core.duplicates import Duplicates, find_duplicates
+from imrec_core.embed import Described
 from imrec_core.errors import ImageError, QueryError
 from imrec_core.export.spaces import space_of
 from imrec_core.features.feature_metric import WeightedFeature
@@ -29,7 +30,7 @@ from imrec_core.generation import Generation, Rows, open_generation
 from imrec_core.hits import Hit, Hits, Part, Shown
 from imrec_core.lake import Lake
 from imrec_core.notebook import grid
-from imrec_core.queries import By, Described, Queries, Query, choose, own_rows, weighted
+from imrec_core.queries import By, Queries, Query, choose, own_rows, weighted
 from imrec_core.ranking import Asked, Ranked
 from imrec_core.settings import Settings
 from imrec_core.stages import stage
@@ -51,7 +52,7 @@ class Recommender:
         self.lake = lake
         self._generation = open_generation(lake)
         self._published = lake.current_generation()
-        self._describer = Describer(lake)
+        self._encoder = QueryEncoder(lake)
         self._reopening = threading.Lock()
 
     @classmethod
@@ -72,7 +73,7 @@ class Recommender:
             with self._reopening:
                 if published != self._published:
                     self._generation = open_generation(self.lake)
-                    self._describer = Describer(self.lake)
+                    self._encoder = QueryEncoder(self.lake)
                     self._published = published
         return self._generation
 
@@ -82,10 +83,10 @@ class Recommender:
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: how many images, by what they can be searched, and some of them."""
-        generation, describer = self.generation, self._describer
+        generation, encoder = self.generation, self._encoder
         some = generation.live[np.linspace(0, len(generation.live) - 1, min(_SHOWN, len(generation.live))).astype(int)]
         places = generation.columns("source", "path").take(some).to_pylist()
-        cells = [Cell(place(describer.path(p["source"], p["path"])), (p["path"].rpartition("/")[2],)) for p in places]
+        cells = [Cell(place(encoder.path(p["source"], p["path"])), (p["path"].rpartition("/")[2],)) for p in places]
         headings = (
             f"{len(generation.live):,} images of {self.lake.root.name}, generation {generation.id}",
             f"search by {', '.join(generation.features)}",
@@ -113,14 +114,14 @@ class Recommender:
         Raises:
             QueryError, ImageError, UnknownName: As `search`.
         """
-        generation, describer = self.generation, self._describer
-        chosen = choose(generation, describer.settings, feature, [query])
+        generation, encoder = self.generation, self._encoder
+        chosen = choose(generation, encoder.settings, feature, [query])
         if len(chosen) > 1:
             raise QueryError(f"{feature} is several features; ask for the vector of one")
         wanted = chosen[0].feature
         metric = chosen[0].metric if ":" in chosen[0].name else None
         held = space_of(to, wanted, metric).map if to else np.asarray
-        liked, _ = describer.describe_all(generation, [(query, 1.0)], [], chosen)
+        liked, _ = encoder.encode_all(generation, [(query, 1.0)], [], chosen)
         return np.asarray(held(liked[0].vectors[wanted.name][None].astype(wanted.dtype, copy=False))[0])
 
     def search(
@@ -184,10 +185,10 @@ class Recommender:
         likes = weighted(like) if query is None else [(query, 1.0)]
         unlikes = weighted(unlike)
         _refuse_words([q for q, _ in likes], max_false_match_rate)
-        generation, describer = self.generation, self._describer
+        generation, encoder = self.generation, self._encoder
         queries = [q for q, _ in (*likes, *unlikes)]
-        chosen = choose(generation, describer.settings, by, queries)
-        liked, unliked = describer.describe_all(generation, likes, unlikes, chosen)
+        chosen = choose(generation, encoder.settings, by, queries)
+        liked, unliked = encoder.encode_all(generation, likes, unlikes, chosen)
         asked = Asked(
             chosen,
             liked,
@@ -202,8 +203,8 @@ class Recommender:
             kept_rows(generation, where, among),
             exact,
         )
-        shown = [[describer.shown(generation, q) for q, _ in some] for some in (likes, unlikes)]
-        return _answer(generation, describer, asked, shown, order_by)
+        shown = [[encoder.shown(generation, q) for q, _ in some] for some in (likes, unlikes)]
+        return _answer(generation, encoder, asked, shown, order_by)
 
     def search_each(
         self,
@@ -236,11 +237,11 @@ class Recommender:
         if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
             raise QueryError("give `search_each` several queries, such as a list of paths")
         ranking.check(k=k, pool="mean", fusion=fuse, rate=max_false_match_rate, distinct=distinct, diversity=diversify)
-        generation, describer = self.generation, self._describer
+        generation, encoder = self.generation, self._encoder
         kept = generation.filter.rows(where) if where else None
-        for chosen, batch in _batches(generation, describer.settings, by, queries):
+        for chosen, batch in _batches(generation, encoder.settings, by, queries):
             _refuse_words(batch, max_false_match_rate)
-            described = describer.describe_each(generation, batch, chosen)
+            encoded = encoder.encode_each(generation, batch, chosen)
             asked = [
                 Asked(
                     chosen,
@@ -254,15 +255,15 @@ class Recommender:
                     kept=kept,
                     exact=exact,
                 )
-                for query, found in zip(batch, described, strict=True)
+                for query, found in zip(batch, encoded, strict=True)
                 if isinstance(found, Described)
             ]
             # Taken out one by one, so that their distances are gone before those of the next batch are computed.
             waiting = deque(ranking.with_shared_scan(generation, asked) if exact else asked)
-            for query, found in zip(batch, described, strict=True):
+            for query, found in zip(batch, encoded, strict=True):
                 if isinstance(found, Described):
-                    shown = [[describer.shown(generation, query)], []]
-                    yield _answer(generation, describer, waiting.popleft(), shown, order_by)
+                    shown = [[encoder.shown(generation, query)], []]
+                    yield _answer(generation, encoder, waiting.popleft(), shown, order_by)
                 else:
                     yield found
 
@@ -301,14 +302,14 @@ def _refuse_words(queries: Iterable[Query], rate: float | None) -> None:
 
 def _answer(
     generation: Generation,
-    describer: Describer,
+    encoder: QueryEncoder,
     asked: Asked,
     shown: Sequence[Sequence[Shown | None]],
     order_by: str | None,
 ) -> Hits:
     ranked = ranking.rank(generation, asked)
     with stage("fetch"):
-        hits = _hits(generation, describer, asked, ranked)
+        hits = _hits(generation, encoder, asked, ranked)
     if order_by is not None:
         places = generation.filter.places(ranked.rows, order_by)
         hits = [hits[i] for i in np.argsort(places, kind="stable")]
@@ -317,7 +318,7 @@ def _answer(
     return Hits(tuple(hits), ranked.plan, generation.id, ranked.cut, likes, unlikes, names, ranked.more)
 
 
-def _hits(generation: Generation, describer: Describer, asked: Asked, ranked: Ranked) -> list[Hit]:
+def _hits(generation: Generation, encoder: QueryEncoder, asked: Asked, ranked: Ranked) -> list[Hit]:
     found = generation.columns("image_id", "source", "path").take(_places(ranked.rows)).to_pydict()
     names = [c.name for c in asked.chosen]
     # Plain numbers at once: taken one by one out of arrays they cost more than the ranking.
@@ -330,7 +331,7 @@ def _hits(generation: Generation, describer: Describer, asked: Asked, ranked: Ra
             i + 1,
             image_id,
             source,
-            describer.path(source, path),
+            encoder.path(source, path),
             score,
             {name: of_feature[i] for name, of_feature in zip(names, of_features, strict=True)},
         )

@@ -55,7 +55,7 @@ LAYERS = (
     ("features.own",),  # those that a lake declares
     ("features",),  # names them all
     ("freshness", "mixes"),  # which tables are up to date; weights of features by name
-    ("reuse",),  # what was described before
+    ("reuse", "embed"),  # what was described before; images as vectors
     ("passes",),  # which passes over a shard are needed
     ("extract",),  # pictures → tables
     ("fit", "check", "spread"),  # tables → what is learnt from them, what is wrong with them; extraction by a cluster
@@ -69,11 +69,12 @@ LAYERS = (
     ("explain_sheet", "notebook"),  # draws it; pictures as HTML
     ("scan",),  # exact distances to many rows
     ("generation", "hits"),  # opens what index builds; what a search gives back
-    ("graphs", "queries"),  # builds graphs; what is asked for
-    ("describe",),  # queries as vectors
+    ("graphs",),  # builds graphs
     ("edited_copies",),  # copies of the lake's own images as vectors
     ("random_pairs", "placing"),  # what scores are made of; the row of each image
     ("index",),  # builds generations
+    ("queries",),  # what is asked for
+    ("describe",),  # queries as vectors
     (  # which images may be copies, which are, who belongs together
         "duplicates.candidates",
         "duplicates.comparison",

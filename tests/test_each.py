@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import Hits, ImageId, Recommender, Text, ranking, scan
+from imrec_core import Hits, ImageId, Recommender, Text, embed, ranking, scan
 from imrec_core import describe as describe_module
 from imrec_core import search as search_module
 from imrec_core.decode import decode
@@ -250,8 +250,8 @@ def test_vectors_are_read_once_for_each_batch(large, monkeypatch, of):
 
 def test_pictures_of_a_batch_are_described_together_but_few_are_held(recommender, photos, monkeypatch):
     sizes = []
-    batches = describe_module.ImageBatch
-    monkeypatch.setattr(describe_module, "ImageBatch", lambda images: sizes.append(len(images)) or batches(images))
+    batches = embed.ImageBatch
+    monkeypatch.setattr(embed, "ImageBatch", lambda images: sizes.append(len(images)) or batches(images))
     paths = [photos / f"photo_{i:03d}.jpg" for i in range(20)]
     assert len(list(recommender.search_each(paths, by="phash"))) == 20
     assert sizes == [8, 8, 4]

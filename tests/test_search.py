@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, Text, catalog
+from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, Text, catalog, embed
 from imrec_core import describe as describe_module
 from imrec_core.decode import decode
 from imrec_core.errors import (
@@ -86,7 +86,7 @@ def test_image_of_the_gallery_is_not_a_hit_for_itself_but_its_copy_is(new_lake):
 
 def test_image_id_needs_neither_file_nor_network(recommender, monkeypatch):
     monkeypatch.setattr(describe_module, "decode", lambda *a, **k: pytest.fail("decoded"))
-    monkeypatch.setattr(describe_module, "encoder_of", lambda *a, **k: pytest.fail("loaded a network"))
+    monkeypatch.setattr(embed, "encoder_of", lambda *a, **k: pytest.fail("loaded a network"))
     assert len(recommender.search(identity("photo_001.jpg"), by=SEVERAL)) == 5
 
 

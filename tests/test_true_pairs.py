@@ -17,9 +17,10 @@ from imrec_core import FEATURES, Lake, catalog, random_pairs
 from imrec_core import index as index_module
 from imrec_core.calibration import SHOWN_RATES, Calibration, TruePairs
 from imrec_core.decode import ImageBatch, decode
-from imrec_core.describe import Describer
+from imrec_core.describe import QueryEncoder
 from imrec_core.edited_copies import distances_to_original, make_copies
 from imrec_core.edits import COPY_PROTOCOL, EDITS
+from imrec_core.embed import ImageEncoder, oriented_features, query_vector
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import GenerationReport, build_generation, is_up_to_date, plan_generation
 from imrec_core.settings import MAX_TRUE_PAIRS, Settings
@@ -135,16 +136,22 @@ def test_networks_projections_and_codebooks_describe_copies_too(toy_lake):
             assert unchanged < 0.01 and mirrored > unchanged, name
 
 
-def test_pictures_are_described_as_when_they_are_searched_for(new_lake):
+def test_images_are_encoded_as_when_they_are_searched_for(new_lake):
     lake = new_lake(5, TWO)
-    generation, describer = open_generation(lake), Describer(lake)
+    generation = open_generation(lake)
     files = sorted((lake.root.parent / "photos").iterdir())
     ways = chosen_ways(generation, ["phash:hamming_dihedral", *TWO])
+    features = {way.feature.name: way.feature for way in ways.values()}
+    made = ImageEncoder(lake).encode(
+        [decode(file.read_bytes()).pixels for file in files],
+        features.values(),
+        generation.fit_versions,
+        oriented=oriented_features(ways.values()),
+    )
     chosen = [way.weighted(name, 1.0) for name, way in ways.items()]
-    made = describer.describe_pictures(generation, [decode(file.read_bytes()).pixels for file in files], chosen)
-    for one, other in zip(made, describer.describe_each(generation, files, chosen), strict=True):
-        for c in chosen:
-            np.testing.assert_array_equal(one.for_metric(c), other.for_metric(c))
+    for one, other in zip(made, QueryEncoder(lake).encode_each(generation, files, chosen), strict=True):
+        for way in ways.values():
+            np.testing.assert_array_equal(query_vector(one, way), other.for_metric(way))
 
 
 # -- what cannot be measured --------------------------------------------------------------------------------

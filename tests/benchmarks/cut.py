@@ -3,8 +3,8 @@
 import numpy as np
 
 from imrec_core.cutoff import within
+from imrec_core.embed import Described
 from imrec_core.features.feature_metric import FeatureMetric
-from imrec_core.queries import Described
 from imrec_core.search import Recommender
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed

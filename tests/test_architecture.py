@@ -62,12 +62,13 @@ LAYERS = (
     ("conditions",),  # what strangers may ask of them
     ("views", "user_columns"),  # SQL over the tables; what a person adds to them
     ("fonts",),  # letters for names
-    ("calibration", "contact_sheet", "thumbnails", "fusion", "keypoints", "measures"),  # plain numbers and drawing
+    ("contact_sheet", "thumbnails", "fusion", "keypoints", "measures"),  # plain numbers and drawing
     ("plots.canvas",),  # what plots are drawn on
-    ("plots.curves", "plots.distributions", "plots.comparisons"),
+    ("plots.curves", "plots.distributions", "plots.comparisons", "plots.confusion"),
+    ("plots",),
     ("explain",),  # what two pictures share
     ("explain_sheet", "notebook"),  # draws it; pictures as HTML
-    ("scan",),  # exact distances to many rows
+    ("scan", "calibration"),  # exact distances to many rows; what distances mean
     ("generation", "hits"),  # opens what index builds; what a search gives back
     ("graphs",),  # builds graphs
     ("edited_copies",),  # copies of the lake's own images as vectors
@@ -97,7 +98,6 @@ LAYERS = (
         "copy_protocol",
         "pairs_judged",
     ),  # how much graphs find; how good answers are, by copies, by pairs
-    ("plots.confusion",),
     ("tuning", "fusion_judged"),  # weights that make them better; which fusion does
     ("explore.points", "explore.maps", "explore.thumbnails"),  # vectors as points; maps as files; small pictures
     ("explore.nearest",),  # who is near whom
@@ -115,7 +115,6 @@ LAYERS = (
     ("export.viewers",),
     ("search", "status", "docs", "evaluate"),  # what is asked of a lake, and of the declarations
     ("export", "plots.of_lake"),
-    ("plots",),
     ("web.limits", "web.answers", "web.replies"),  # what a server takes; what it says, and how
     ("web.asking", "web.guard", "web.gate", "web.listing", "web.metrics"),  # what may be asked; who gets in; how many
     ("web.finding", "web.layouts", "web.uploads"),  # duplicates, in the background; open maps; pictures that were sent

@@ -15,7 +15,7 @@ from PIL import Image
 
 from imrec_core import FEATURES, ImageBatch, ImageId, run_log
 from imrec_core.calibration import Calibration, TruePairs
-from imrec_core.confusion import Confusion, confusion
+from imrec_core.confusion import confusion
 from imrec_core.errors import QueryError
 from imrec_core.features.colour import bin_colours, histogram, layout_of
 from imrec_core.judging import Labels
@@ -38,7 +38,7 @@ from imrec_core.plots.canvas import BLUE, GREEN, PALETTE, RED
 from imrec_core.plots.comparisons import Bins, Pictured
 from imrec_core.plots.curves import Times
 from imrec_core.plots.distributions import Distances, Values
-from imrec_core.plots.of_lake import plot_hashes, plot_histograms
+from imrec_core.plots.of_lake import distances_panel, plot_hashes, plot_histograms
 from imrec_core.random_pairs import pair_distances
 from tests import toy
 
@@ -163,7 +163,7 @@ EVERY: dict[str, Callable[[str, str], bytes]] = {
     "values": lambda name, f: draw_values([Values(name, np.arange(9.0))], format=f),
     "histograms": lambda name, f: draw_histograms(pictured(name, [1, 0]), [pictured(name, [0, 1])], Bins(), format=f),
     "hashes": lambda name, f: draw_hashes(hashed(name, 0), [hashed(name, 3)], format=f),
-    "confusion": lambda name, f: draw_confusion(Confusion((name, "b"), np.eye(2, 3, dtype=int)), format=f),
+    "confusion": lambda name, f: draw_confusion((name, "b"), np.eye(2, 3, dtype=int), format=f),
 }
 
 
@@ -194,31 +194,32 @@ def test_other_formats_are_refused_in_words():
 # -- distances and values -----------------------------------------------------------------------------------
 
 
-def panel(name: str, pairs=None, **more) -> Distances:
-    pairs = np.random.default_rng(0).normal(0.8, 0.1, 10_000).clip(0).astype(np.float32) if pairs is None else pairs
-    return Distances(name, pairs, Calibration.of(pairs), **more)
+PAIRS = np.random.default_rng(0).normal(0.8, 0.1, 10_000).clip(0).astype(np.float32)
+
+
+def panel(name: str, pairs=PAIRS, **more) -> Distances:
+    return distances_panel(name, pairs, Calibration.of(pairs), **more)
 
 
 @pytest.mark.parametrize("rate", [0.47, 0.013, 0.0017])
 def test_cut_is_where_that_share_of_pairs_is_nearer(rate):
-    found = panel("a")
-    cut = found.calibration.cut(rate)
-    assert abs(np.mean(found.pairs <= cut) - rate) < 0.1 * rate
-    assert found.calibration.false_match_rate(np.array([cut])) == pytest.approx(rate, rel=1e-6)
+    cut = panel("a", rate=rate).threshold.distance
+    assert abs(np.mean(cut >= PAIRS) - rate) < 0.1 * rate
+    assert Calibration.of(PAIRS).false_match_rate(np.array([cut])) == pytest.approx(rate, rel=1e-6)
 
 
 def test_panel_says_where_is_cut_and_which_hits_pass_and_ticks_them():
     found = panel("a:cosine", rate=0.01, hits=[0.1, 0.2, 0.9])
-    cut = found.calibration.cut(0.01)
+    cut = Calibration.of(PAIRS).cut(0.01)
     said = words(draw_distances([found], format="svg"))
     assert {f"cut at {cut:.3g}: 2 of 3 hits pass", "cut at a false match rate of 0.01", "hits"} <= set(said)
     assert count(pixels(draw_distances([found])), RED) and not count(pixels(draw_distances([panel("a")])), RED)
 
 
 def test_copies_are_a_line_where_they_were_measured():
-    bare = panel("a")
-    with_copies = replace(bare, calibration=replace(bare.calibration, true_pairs=TruePairs.of(np.full(5, 0.2))))
-    green = [count(pixels(draw_distances([p])), GREEN) for p in (bare, with_copies)]
+    with_copies = replace(Calibration.of(PAIRS), true_pairs=TruePairs.of(np.full(5, 0.2)))
+    panels = panel("a"), distances_panel("a", PAIRS, with_copies)
+    green = [count(pixels(draw_distances([p])), GREEN) for p in panels]
     assert green[0] == 0 < green[1]
 
 
@@ -340,9 +341,9 @@ def test_confusion_counts_labels_of_the_nearest(large):
 
 
 def test_confusion_is_written_in_percent_and_others_stand_last():
-    said = words(draw_confusion(Confusion(("cat", "dog"), np.array([[3, 1, 0], [0, 2, 2]])), format="svg"))
+    said = words(draw_confusion(("cat", "dog"), np.array([[3, 1, 0], [0, 2, 2]]), format="svg"))
     assert {"75", "25", "50", "others", "cat", "dog"} <= set(said)
-    assert "others" not in words(draw_confusion(Confusion(("a", "b"), np.eye(2, 3, dtype=int)), format="svg"))
+    assert "others" not in words(draw_confusion(("a", "b"), np.eye(2, 3, dtype=int), format="svg"))
 
 
 # -- of a lake ----------------------------------------------------------------------------------------------

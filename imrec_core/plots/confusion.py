@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from imrec_core.confusion import Confusion
+import numpy as np
+from numpy.typing import NDArray
+
 from imrec_core.plots.canvas import INK, new_figure, plain, written
 
 _IN_NUMBERS = 26  # labels; of more the squares are too small to write in
 
 
-def draw_confusion(found: Confusion, *, title: str = "", format: str = "png") -> bytes:
-    """A row for each label that asks, a column for the label of its nearest images; shares of a row as shades.
+def draw_confusion(names: Sequence[str], counts: NDArray[np.int64], *, title: str = "", format: str = "png") -> bytes:
+    """Draw a confusion matrix, each row as shares of its sum: darker is more.
 
-    Darker is more. All other labels share the last column, which is left out where it is empty.
+    Args:
+        names: Labels, `n` of them.
+        counts: Nearest images `(n, n + 1)`: a row for the label that asks, a column for the label of its neighbours;
+            the last column, for all other labels, is left out where it is empty.
     """
-    counts = found.counts if found.counts[:, -1].any() else found.counts[:, :-1]
-    names = [plain(name, 28) for name in found.names]
+    if not counts[:, -1].any():
+        counts = counts[:, :-1]
+    names = [plain(name, 28) for name in names]
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     side = max(0.34 * len(names), 2.4)
     figure = new_figure(side + 3.0, side + 2.4)

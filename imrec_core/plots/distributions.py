@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.calibration import Calibration
 from imrec_core.plots.canvas import BLUE, FAINT, GREEN, INK, RED, grid, new_figure, plain, written
 
 if TYPE_CHECKING:
@@ -22,21 +21,30 @@ _BINS = 60
 
 
 @dataclass(frozen=True)
+class Threshold:
+    """The distance below which images match, and the false match rate that it was chosen for."""
+
+    distance: float
+    false_match_rate: float
+
+
+@dataclass(frozen=True)
 class Distances:
-    """What is known of the distances by one feature.
+    """The distances by one feature.
 
     Attributes:
         name: `feature:metric`.
         pairs: Of random pairs, in any order.
-        calibration: What is made of them, and of edited copies where some were measured.
-        rate: The false match rate at which is cut; None for no cut.
+        copies: Of edited copies to their originals, as a cumulative distribution: distances, ascending, and the share
+            of the copies that are at most so far. None where none were measured.
+        threshold: Where is cut; None for no cut.
         hits: Distances of hits.
     """
 
     name: str
     pairs: NDArray[Any]
-    calibration: Calibration
-    rate: float | None = None
+    copies: tuple[Sequence[float], Sequence[float]] | None = None
+    threshold: Threshold | None = None
     hits: Sequence[float] = ()
 
 
@@ -56,19 +64,19 @@ def draw_distances(panels: Sequence[Distances], *, format: str = "png") -> bytes
 
 
 def _draw_panel(axes: Axes, panel: Distances) -> None:
-    known = panel.calibration
     edges = _edges(panel.pairs, panel.hits)
     counts, _ = np.histogram(panel.pairs, edges)
     shares = counts / len(panel.pairs)
     axes.stairs(shares, edges, fill=True, color=BLUE, alpha=0.75, label="random pairs")
-    if known.true_pairs:
-        copies = _shares(edges, (0.0, *known.true_pairs.distances), (0.0, *known.true_pairs.shares))
+    if panel.copies:
+        distances, at_most = panel.copies
+        copies = _shares(edges, (0.0, *distances), (0.0, *at_most))
         axes.stairs(copies, edges, color=GREEN, linewidth=1.5, label="edited copies")
     title = plain(panel.name)
-    if panel.rate is not None:
-        cut = known.cut(panel.rate)
+    if panel.threshold is not None:
+        cut, rate = panel.threshold.distance, panel.threshold.false_match_rate
         axes.axvspan(edges[0], cut, color=RED, alpha=0.12, linewidth=0)
-        axes.axvline(cut, color=RED, linestyle="--", label=f"cut at a false match rate of {panel.rate:g}")
+        axes.axvline(cut, color=RED, linestyle="--", label=f"cut at a false match rate of {rate:g}")
         title += f"\ncut at {cut:.3g}"
         if panel.hits:
             title += f": {np.count_nonzero(np.array(panel.hits) <= cut)} of {len(panel.hits)} hits pass"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core import views
+from imrec_core.calibration import Calibration
 from imrec_core.confusion import confusion
 from imrec_core.contact_sheet import opened
 from imrec_core.errors import QueryError, UnknownName
@@ -25,7 +26,7 @@ from imrec_core.lake import Lake
 from imrec_core.plots.comparisons import Bins, Pictured, draw_hashes, draw_histograms
 from imrec_core.plots.confusion import draw_confusion
 from imrec_core.plots.curves import Times, draw_stages
-from imrec_core.plots.distributions import Distances, Values, draw_distances, draw_values
+from imrec_core.plots.distributions import Distances, Threshold, Values, draw_distances, draw_values
 from imrec_core.queries import Query
 from imrec_core.random_pairs import pair_distances
 from imrec_core.search import Recommender
@@ -152,7 +153,7 @@ def plot_distances(
     names = list(by) or (list(generation.features) if image is None else [first])
     hits = [] if image is None else recommender.search(image, by=names, k=k, where=where)
     panels = [
-        Distances(
+        distances_panel(
             str(way),
             pair_distances(generation, way.feature, way.metric),
             generation.calibration(way.feature.name, way.metric.name),
@@ -162,6 +163,31 @@ def plot_distances(
         for name, way in chosen_ways(generation, names).items()
     ]
     return draw_distances(panels, format=format)
+
+
+def distances_panel(
+    name: str,
+    pairs: NDArray[Any],
+    calibration: Calibration,
+    rate: float | None = None,
+    hits: Sequence[float] = (),
+) -> Distances:
+    """Prepare the panel of one feature.
+
+    Args:
+        name: `feature:metric`.
+        pairs: Distances of random pairs.
+        rate: The false match rate at which is cut; None for no cut.
+        hits: Distances of hits.
+    """
+    copies = calibration.true_pairs
+    return Distances(
+        name,
+        pairs,
+        (copies.distances, copies.shares) if copies else None,
+        None if rate is None else Threshold(calibration.cut(rate), rate),
+        hits,
+    )
 
 
 def _is_histogram(feature: Feature) -> bool:
@@ -257,7 +283,7 @@ def plot_confusion(
     """Of which label the nearest images of each label are; arguments are those of `confusion.confusion`."""
     by = by or generation.default_feature
     found = confusion(generation, labels, by, k=k, queries=queries)
-    return draw_confusion(found, title=f"the {k} nearest by {by}, in % of a row", format=format)
+    return draw_confusion(found.names, found.counts, title=f"the {k} nearest by {by}, in % of a row", format=format)
 
 
 def plot_stages(lake: Lake, *, last: int = 12, format: str = "png") -> bytes:

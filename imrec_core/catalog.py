@@ -24,6 +24,7 @@ from imrec_core.lake import Lake, number_of, source_of
 from imrec_core.settings import Settings, Source
 from imrec_core.storage import AnyPath
 from imrec_core.tables import CATALOG
+from imrec_core.text_escapes import escaped
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -75,11 +76,6 @@ def image_id(source: str, path: str) -> str:
     """
     key = source.encode() + b"\0" + os.fsencode(path)
     return hashlib.blake2b(key, digest_size=64).hexdigest()[:16]
-
-
-def escaped(path: str) -> str:
-    r"""`path` with bytes that are no UTF-8 written as `\xff`, so that it can be stored and shown."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def is_escaped(source: str, path: str, identity: str) -> bool:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_core.catalog import escaped
 from imrec_core.errors import ImageError
+from imrec_core.text_escapes import escaped
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_core.catalog import escaped, find_images
+from imrec_core.catalog import find_images
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError
 from imrec_core.lake import Lake
 from imrec_core.run_log import note
 from imrec_core.stages import noting
+from imrec_core.text_escapes import escaped
 from imrec_dagster.each import answers, json_lines, write_parquet
 from imrec_dagster.options import json_option, lake_option
 from imrec_dagster.words import from_here, table

@@ -15,7 +15,7 @@ ROOT = Path(imrec_core.__file__).parent.parent
 
 # Lowest first. A module imports from layers above its own line only; two in one line do not know each other.
 LAYERS = (
-    ("errors", "machine", "locks", "matrices", "leaving"),  # everything may fail; cores; what processes share
+    ("errors", "machine", "locks", "matrices", "leaving", "text_escapes"),  # everything may fail; what processes share
     ("stages",),  # of a search
     ("objects",),  # requests to an object store
     ("object_files", "storage"),  # files on a disk or in an object store

@@ -17,7 +17,6 @@ from imrec_core import catalog
 from imrec_core.catalog import (
     CatalogDiff,
     diff,
-    escaped,
     image_id,
     is_escaped,
     require_image,
@@ -29,6 +28,7 @@ from imrec_core.errors import BadSource, LakeError, UnknownName
 from imrec_core.lake import Lake, number_of
 from imrec_core.settings import Settings, Source
 from imrec_core.tables import CATALOG
+from imrec_core.text_escapes import escaped
 
 
 def touch(folder: Path, *paths: str | bytes, content: bytes = b"x") -> None:

@@ -20,8 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from imrec_core import leases, locks, objects, storage, transfers
-from imrec_core import settings as settings_module
+from imrec_core import leases, locks, objects, settings_file, storage, transfers
 from imrec_core.errors import LakeError, MissingTable, SchemaMismatch
 from imrec_core.settings import Settings
 from imrec_core.storage import AnyPath
@@ -73,7 +72,7 @@ class Lake:
     def save_settings(self, settings: Settings) -> None:
         """Write `lake.toml`, keeping the comments that are in it."""
         previous = self._read_text(self.settings_path) or ""
-        text = settings_module.render(settings, previous, self.root)
+        text = settings_file.render(settings, previous, self.root)
         if text != previous:
             self._write_text(self.settings_path, text)
 
@@ -437,7 +436,7 @@ def _made_from(metadata: Mapping[bytes, bytes] | None) -> dict[str, str] | None:
 @functools.lru_cache(maxsize=64)
 def _parsed(path: AnyPath, status: storage.Status, root: AnyPath) -> Settings:
     """Read once for each state of the file: every table that is looked at asks for the settings."""
-    return settings_module.parse(storage.read_bytes(path, status.byte_size).decode(), root)
+    return settings_file.parse(storage.read_bytes(path, status.byte_size).decode(), root)
 
 
 @functools.lru_cache(maxsize=64)

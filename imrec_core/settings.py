@@ -1,6 +1,6 @@
 """What `lake.toml` holds: the sources of a lake and how it is built.
 
-A setting is declared once, as a field of `Settings`; reading, checking and writing follow from it.
+A setting is declared once, as a field of `Settings`; reading and writing, in `settings_file`, follow from it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.storage import AnyPath, below, is_url, place
+from imrec_core.storage import AnyPath, is_url, place
 
 DEFAULT_FEATURES = (
     "efficientnet_lite0",
@@ -199,8 +196,8 @@ class Settings:
 
     def with_columns(self, files: Iterable[str]) -> Settings:
         """These settings with files of columns added, by absolute paths; one that is there already stays."""
-        there = set(map(_spelled_out, self.columns))
-        new = {_spelled_out(file): file for file in map(str, map(_absolute, files))}
+        there = set(map(canonical, self.columns))
+        new = {canonical(file): file for file in map(str, map(_absolute, files))}
         return replace(self, columns=(*self.columns, *(text for file, text in new.items() if file not in there)))
 
     def without_columns(self, files: Iterable[str]) -> Settings:
@@ -209,11 +206,11 @@ class Settings:
         Raises:
             BadSettings: One is not among them.
         """
-        dropped = {_spelled_out(str(_absolute(file))) for file in files}
-        for file in sorted(dropped - set(map(_spelled_out, self.columns))):
+        dropped = {canonical(str(_absolute(file))) for file in files}
+        for file in sorted(dropped - set(map(canonical, self.columns))):
             known = ", ".join(self.columns) or "none"
             raise BadSettings(f"{file} is not among the files of columns; these are: {known}")
-        return replace(self, columns=tuple(file for file in self.columns if _spelled_out(file) not in dropped))
+        return replace(self, columns=tuple(file for file in self.columns if canonical(file) not in dropped))
 
 
 def _check_network(name: str, table: Mapping[str, Any]) -> None:
@@ -269,86 +266,11 @@ def _absolute(text: str) -> AnyPath:
     return place(text) if is_url(text) else Path(text).expanduser().absolute()
 
 
-def _spelled_out(file: str) -> str:
-    """Equal where two spellings mean the same file."""
+def canonical(file: str) -> str:
+    """The path or URL of a file in one spelling, equal for all that mean the same file."""
     return file if is_url(file) else str(Path(file).resolve())
 
 
 def _free_name(name: str, taken: Mapping[str, AnyPath]) -> str:
     candidates = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))
     return next(c for c in candidates if c not in taken)
-
-
-def parse(text: str, base: AnyPath) -> Settings:
-    """Settings from the text of a `lake.toml`; relative source folders are taken from `base`.
-
-    Raises:
-        BadSettings: The text is no TOML, or a key or value is not known.
-    """
-    try:
-        table = tomlkit.parse(text).unwrap()
-    except TOMLKitError as error:
-        raise BadSettings(f"lake.toml is not valid TOML: {error}") from error
-    known = {f.name: f for f in fields(Settings)}
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            raise BadSettings(f"lake.toml: {UnknownName('setting', key, known)}")
-        values[key] = _checked(key, value, base)
-    return Settings(**values)
-
-
-def _checked(key: str, value: Any, base: AnyPath) -> Any:
-    default = getattr(Settings(), key)
-    if key == "sources":
-        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-            raise BadSettings("lake.toml: [sources] must map names to folders")
-        return {name: below(base, folder) for name, folder in value.items()}
-    if isinstance(default, dict):
-        if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
-            raise BadSettings(f"lake.toml: [{key}] must hold a table for each name, found {value!r}")
-        return value
-    if isinstance(default, tuple):
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise BadSettings(f"lake.toml: {key} must be a list of strings, found {value!r}")
-        return _files(value, base) if key == "columns" else tuple(value)
-    if type(value) is not type(default):
-        raise BadSettings(f"lake.toml: {key} must be {type(default).__name__}, found {value!r}")
-    return value
-
-
-def _files(texts: Iterable[str], base: AnyPath) -> tuple[str, ...]:
-    """Each file once, from `base` where it is relative."""
-    files: dict[str, str] = {}
-    for file in (str(below(base, text)) for text in texts):
-        files.setdefault(_spelled_out(file), file)
-    return tuple(files.values())
-
-
-def render(settings: Settings, previous: str, base: AnyPath) -> str:
-    """`lake.toml` for these settings; comments and order of the `previous` text are kept, and its relative folders.
-
-    Only what differs from the default, or stood in the file before, is written.
-    """
-    document = tomlkit.parse(previous)
-    default = Settings()
-    for f in fields(Settings):
-        value, before = getattr(settings, f.name), _unwrapped(document.get(f.name, {}))
-        if f.name == "columns":
-            value = [{str(below(base, text)): text for text in before}.get(file, file) for file in value]
-        value = list(value) if isinstance(value, tuple) else value
-        if f.name == "sources" or (isinstance(value, Mapping | list) and value == before):
-            continue
-        if getattr(settings, f.name) != getattr(default, f.name) or f.name in document:
-            document[f.name] = value
-    sources = document.setdefault("sources", tomlkit.table())
-    for name in [name for name in sources if name not in settings.sources]:
-        del sources[name]
-    for name, root in settings.sources.items():
-        if name not in sources or below(base, sources[name]) != root:
-            sources[name] = str(root)
-    return tomlkit.dumps(document)
-
-
-def _unwrapped(item: Any) -> Any:
-    return item.unwrap() if hasattr(item, "unwrap") else item

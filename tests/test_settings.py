@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.settings import _NAME, IndexParams, Settings, Source, is_cron, parse, render, slug
+from imrec_core.settings import _NAME, IndexParams, Settings, Source, is_cron, slug
+from imrec_core.settings_file import parse, render
 
 BASE = Path("/lake")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from imrec_core.errors import LakeError, MissingDependency, StorageFault
+from imrec_core.retry import retry
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECTIONS = 16  # requests at the same time
-TRIES = 6
-FIRST_WAIT = 0.2  # seconds; each further wait is twice as long
 
 _PATIENCE = 5.0  # seconds; where a request took longer, the library of the store has tried again itself
 _LISTED = 2.0  # seconds for which the listing of a folder is taken to be true
@@ -41,23 +40,26 @@ def ask(path: UPath, request: Callable[[], T]) -> T:
         LakeError: There are no credentials.
         MissingDependency: The library of the store is not installed.
     """
-    tries = 0
-    while True:
-        started, tries = time.monotonic(), tries + 1
-        try:
-            return request()
-        except _FINAL:
-            raise
-        except ImportError as error:
-            wanted = str(error).partition("nstall ")[2].split() or [str(error.name)]  # fsspec says what it wants
-            raise MissingDependency(wanted[0].strip(",."), extra=_EXTRAS.get(wanted[0].strip(",."))) from error
-        except Exception as error:  # every store has errors of its own
-            reason = " ".join(str(error).split()) or type(error).__name__
-            if "redential" in type(error).__name__:
-                raise LakeError(f"{path}: {reason}; give credentials in the environment") from error
-            if tries == TRIES or time.monotonic() - started > _PATIENCE:
-                raise StorageFault(f"{path}: {reason}; what is finished is kept, try again later") from error
-            time.sleep(FIRST_WAIT * 2 ** (tries - 1))
+    try:
+        return retry(request, _may_pass, patience=_PATIENCE)
+    except _FINAL:
+        raise
+    except ImportError as error:
+        wanted = str(error).partition("nstall ")[2].split() or [str(error.name)]  # fsspec says what it wants
+        raise MissingDependency(wanted[0].strip(",."), extra=_EXTRAS.get(wanted[0].strip(",."))) from error
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if _lacks_credentials(error):
+            raise LakeError(f"{path}: {reason}; give credentials in the environment") from error
+        raise StorageFault(f"{path}: {reason}; what is finished is kept, try again later") from error
+
+
+def _may_pass(error: Exception) -> bool:
+    return not isinstance(error, (*_FINAL, ImportError)) and not _lacks_credentials(error)
+
+
+def _lacks_credentials(error: Exception) -> bool:
+    return "redential" in type(error).__name__  # each store has a class of its own
 
 
 class _Short(Exception):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from imrec_core import objects
 from imrec_core.errors import LakeError, StorageFault, StorageFull
+from imrec_core.retry import retry
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -112,14 +113,12 @@ def read_bytes(path: AnyPath, byte_size: int | None = None) -> bytes:
     """
     if not isinstance(path, Path):
         return objects.read(path, byte_size)
-    for again in range(objects.TRIES - 1):
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            if error.errno not in _PASSING:  # else a network disk may be back in a moment
-                raise
-            time.sleep(objects.FIRST_WAIT * 2**again)
-    return path.read_bytes()
+    return retry(path.read_bytes, _may_pass)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is a fault of a network disk that may be back in a moment."""
+    return isinstance(error, OSError) and error.errno in _PASSING
 
 
 def status(path: AnyPath) -> Status | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import Lake, objects, storage
+from imrec_core import Lake, objects, retry, storage
 from imrec_core.storage import AnyPath
 from tests import s3, toy
 from tests.pictures import BROKEN, encode
@@ -61,7 +61,7 @@ def world(request, tmp_path, monkeypatch) -> Iterator[World]:
     if request.param == "disk":
         yield World(tmp_path / "photos", tmp_path / "lake", None)
         return
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
     store: s3.Faulty = request.getfixturevalue("store")
     s3.put_folder(tmp_path / "photos", "photos")
     store.share = FAULTS
@@ -148,7 +148,7 @@ def vectors(lake: Lake) -> dict[tuple[str, str], bytes]:
 
 
 def test_lake_that_cannot_be_reached_is_one_line(store, imrec, monkeypatch):
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(S3FileSystem, "retries", 1)
     store.share, store.kinds = 1.0, ("slow down",)
     assert "s3://pictures/lake" in imrec("status", "--lake", "s3://pictures/lake").complaint

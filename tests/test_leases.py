@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import leases, objects
+from imrec_core import leases, objects, retry
 from tests import s3
 
 DEAD = f"{socket.gethostname()}:{2**22 + 1}:0a1b2c3d"  # a process id that Linux never gives
@@ -21,7 +21,7 @@ DEAD = f"{socket.gethostname()}:{2**22 + 1}:0a1b2c3d"  # a process id that Linux
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(leases, "_LOOK", 0.02)
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(S3FileSystem, "retries", 1)  # it waits for seconds
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import objects, storage
+from imrec_core import objects, retry, storage
 from imrec_core.errors import LakeError, MissingDependency, StorageFault
 from tests import s3
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(S3FileSystem, "retries", 1)  # it waits for seconds
 
 
@@ -54,11 +54,11 @@ def test_request_is_given_up_after_so_many_tries(store, monkeypatch):
 
     with pytest.raises(StorageFault, match="a fault"):
         objects.ask(path, fails)
-    assert len(tries) == objects.TRIES
+    assert len(tries) == retry.TRIES
     monkeypatch.setattr(objects, "_PATIENCE", -1.0)  # as if each had taken long, the library having tried again
     with pytest.raises(StorageFault):
         objects.ask(path, fails)
-    assert len(tries) == objects.TRIES + 1
+    assert len(tries) == retry.TRIES + 1
 
 
 def test_object_that_is_always_short_is_a_fault_and_one_that_has_changed_is_not(store):

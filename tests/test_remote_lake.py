@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import Lake, Recommender, catalog, objects, storage, views
+from imrec_core import Lake, Recommender, catalog, objects, retry, storage, views
 from imrec_core.duplicates import find_duplicates
 from imrec_core.errors import BadPlan, BadSettings, BadSource, MissingTable, StaleIndex, StorageFault
 from imrec_core.generation import Generation, open_generation
@@ -26,7 +26,7 @@ DOWN = ("slow down",)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(S3FileSystem, "retries", 1)
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import Lake, Recommender, check, fit, index, objects
+from imrec_core import Lake, Recommender, check, fit, index, retry
 from imrec_core import catalog as core_catalog
 from imrec_core import extract as core_extract
 from imrec_core.errors import StorageFault, StorageFull
@@ -141,7 +141,7 @@ def test_command_says_what_it_waits_for(lake, imrec, monkeypatch):
 
 
 def test_object_store_that_is_down_when_pictures_are_read_is_waited_for(store, tmp_path, instance, monkeypatch):
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(S3FileSystem, "retries", 1)
     toy.write_photos(tmp_path / "photos", range(4))
     sources = {"photos": s3.put_folder(tmp_path / "photos", "photos")}

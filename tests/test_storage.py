@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imrec_core import catalog, objects, storage
+from imrec_core import catalog, retry, storage
 from imrec_core.errors import StorageFault, StorageFull
 from imrec_core.views import failures
 from tests import toy
@@ -16,7 +16,7 @@ from tests import toy
 @pytest.fixture
 def failing(monkeypatch):
     """Makes reads of a file's bytes fail, so many times, with a number."""
-    monkeypatch.setattr(objects, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.001)
     read, tries = Path.read_bytes, []
 
     def fail(number: int, times: int, name: str = "") -> list[str]:
@@ -40,7 +40,7 @@ def test_network_disk_that_is_back_in_a_moment_is_waited_for(tmp_path, failing):
     assert len(tries) == 3
 
 
-@pytest.mark.parametrize(("number", "expected"), [(errno.EACCES, 1), (errno.EIO, objects.TRIES)])
+@pytest.mark.parametrize(("number", "expected"), [(errno.EACCES, 1), (errno.EIO, retry.TRIES)])
 def test_refusal_is_told_at_once_and_a_broken_disk_after_some_tries(tmp_path, failing, number, expected):
     (tmp_path / "file").write_text("something")
     tries = failing(number, times=99)

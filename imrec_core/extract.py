@@ -457,7 +457,7 @@ def _refuse_other_dims(lake: Lake, shard: str, feature: Feature) -> None:
     if feature.model and is_same and old.get("dims", str(feature.dims)) != str(feature.dims):
         raise BadSettings(
             f"{feature.name} has {old['dims']} numbers per image in this lake, and {feature.dims} as declared now; "
-            f"give the changed network another name, or delete {lake.feature_path(feature.name, shard).parent}"
+            f"give the changed network another name, or delete {lake.layout.feature_folder(feature.name)}"
         )
 
 

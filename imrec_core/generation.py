@@ -29,7 +29,7 @@ from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.features import FEATURES, Feature, known_features
 from imrec_core.features.feature_metric import graph_name
 from imrec_core.freshness import declared_as
-from imrec_core.lake import GENERATION_FACTS, Lake
+from imrec_core.lake import GENERATION_FACTS, ROWS_FILE, Lake
 from imrec_core.locks import hold
 from imrec_core.matrices import MatrixFile
 from imrec_core.metrics import METRICS, Metric
@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
-ROWS_FILE = "rows.parquet"
 FORMAT = 4  # of generation.json; goes up when an older imrec could not read it
 _READ = (2, 3, FORMAT)  # 2: no rows are removed; 3: every row is in the graphs
 _GROWING = ".npy"

@@ -25,9 +25,9 @@ from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, chosen_features, known_features
 from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.freshness import WHICH_IMAGES, digest, has_fresh_images, is_feature_fresh, manifest_version
-from imrec_core.generation import FORMAT, ROWS_FILE, Generation, make_facts, matrix_name
+from imrec_core.generation import FORMAT, Generation, make_facts, matrix_name
 from imrec_core.graphs import GraphRequest, build_graphs, extend_graphs
-from imrec_core.lake import GENERATION_FACTS, Lake, source_of
+from imrec_core.lake import GENERATION_FACTS, ROWS_FILE, Lake, source_of
 from imrec_core.machine import cpu_count
 from imrec_core.matrices import MatrixFile, as_before_on_failure
 from imrec_core.placing import Placing, place

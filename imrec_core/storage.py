@@ -116,6 +116,22 @@ def read_bytes(path: AnyPath, byte_size: int | None = None) -> bytes:
     return retry(path.read_bytes, _may_pass)
 
 
+def read_listed(path: AnyPath) -> bytes:
+    """All bytes of a file, as `read_bytes`; the size of an object is taken from a listing, which saves a request."""
+    if isinstance(path, Path):
+        return read_bytes(path)
+    found = status(path)
+    return read_bytes(path, found.byte_size if found else None)
+
+
+def read_text(path: AnyPath) -> str | None:
+    """The text of a file in UTF-8; None where there is none."""
+    try:
+        return read_listed(path).decode()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def _may_pass(error: Exception) -> bool:
     """Whether it is a fault of a network disk that may be back in a moment."""
     return isinstance(error, OSError) and error.errno in _PASSING
@@ -237,6 +253,11 @@ def write_bytes(path: AnyPath, data: bytes) -> None:
     """Write a file whole; see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_text(path: AnyPath, text: str) -> None:
+    """Write a file whole, in UTF-8; see `replacing`."""
+    write_bytes(path, text.encode())
 
 
 def sweep(root: Path) -> None:

@@ -35,10 +35,8 @@ def checksums_of(at: UPath) -> bytes:
     Raises:
         StaleIndex: Nothing is there any more.
     """
-    path = at / CHECKSUMS
     try:
-        status = storage.status(path)
-        return storage.read_bytes(path, status.byte_size if status else None)
+        return storage.read_listed(at / CHECKSUMS)
     except FileNotFoundError as error:
         raise StaleIndex(f"generation {at.name}: {at} is gone") from error
 

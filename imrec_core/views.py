@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from imrec_core import conditions, run_log, tables
 from imrec_core.errors import BadFilter, QueryError
 from imrec_core.features import Feature, known_features
-from imrec_core.lake import Lake
+from imrec_core.lake import ROWS_FILE, Lake
 from imrec_core.storage import AnyPath, exists, is_remote
 
 _CLOSED = (
@@ -61,7 +61,7 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     _runs_view(connection, lake.run_logs())
     generation = lake.current_generation()
     if generation:
-        path = lake.local_generation(generation) / "rows.parquet"
+        path = lake.local_generation(generation) / ROWS_FILE
         _view(connection, "rows", [path], "* EXCLUDE (removed)", tables.ROWS, where="NOT removed")
     return connection
 

@@ -52,7 +52,7 @@ def of_catalog(lake: Lake, found: CatalogDiff) -> Shown:
         "removed": found.removed,
         "unchanged": found.unchanged,
         "shards changed": len(found.manifests),
-        "path": _path(lake.catalog_path("any").parent),
+        "path": _path(lake.layout.catalog_folder),
         "unavailable": dg.MetadataValue.md("\n".join(f"- {reason}" for _, reason in found.unavailable) or "none"),
     }
 

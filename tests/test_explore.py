@@ -211,7 +211,7 @@ def test_interrupted_map_leaves_the_one_before(lake, monkeypatch):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imrec_core.lake.pq.write_table", interrupt)
+    monkeypatch.setattr("pyarrow.parquet.write_table", interrupt)
     with pytest.raises(KeyboardInterrupt):
         make_map(lake, "phash", name="kept", seed=5)
     assert open_map(lake, "kept").table.equals(before)

@@ -43,7 +43,7 @@ def test_images_that_were_added_are_the_reason(lake):
 
 def test_feature_that_was_added_and_one_whose_fit_is_gone(lake):
     toy.set_to(lake, features=("rgb_histogram", "small", "phash"))
-    lake._fitted_current("small").unlink()
+    lake.layout.fitted_current_path("small").unlink()
     both = ("photos-0000", "photos-0001")
     assert whys(lake) == {"rgb_histogram": {}, "small": {"not fitted yet": both}, "phash": {"not computed yet": both}}
 

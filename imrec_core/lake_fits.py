@@ -1,0 +1,52 @@
+"""What was learnt from a sample, such as a codebook or a projection: stored by name and version, one version in use."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imrec_core import storage
+from imrec_core.errors import MissingTable
+from imrec_core.lake_layout import LakeLayout
+
+
+class FitStore:
+    """The fits of one lake."""
+
+    def __init__(self, layout: LakeLayout) -> None:
+        self._layout = layout
+
+    def save(self, name: str, version: str, arrays: Mapping[str, NDArray[np.generic]], facts: object) -> None:
+        """Store the arrays of a fit and make it the one in use."""
+        path = self._layout.fitted_path(name, version)
+        with storage.replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **dict(arrays))  # type: ignore[arg-type]  # stubs take the arrays for the flag
+        storage.write_text(path.with_suffix(".json"), json.dumps(facts, indent=2))
+        storage.write_text(self._layout.fitted_current_path(name), version)
+
+    def current_version(self, name: str) -> str | None:
+        """The version in use; None where nothing was fitted yet or its file is gone."""
+        version = (storage.read_text(self._layout.fitted_current_path(name)) or "").strip()
+        return version if version and storage.exists(self._layout.fitted_path(name, version)) else None
+
+    def facts(self, name: str, version: str) -> dict[str, object]:
+        """What was noted about a fit when it was stored."""
+        return dict(json.loads(storage.read_bytes(self._layout.fitted_path(name, version).with_suffix(".json"))))
+
+    def load(self, name: str, version: str) -> dict[str, NDArray[np.generic]]:
+        """The arrays stored under that version.
+
+        Raises:
+            MissingTable: It is not there.
+        """
+        path = self._layout.fitted_path(name, version)
+        try:
+            file = io.BytesIO(storage.read_listed(path))
+        except FileNotFoundError as error:
+            raise MissingTable(f"{path} is missing; run: imrec build") from error
+        with np.load(file) as arrays:
+            return dict(arrays)

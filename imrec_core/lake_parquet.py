@@ -1,0 +1,117 @@
+"""Parquet files of a lake, written whole or not at all, with what they were made from in their footers."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imrec_core import objects, storage
+from imrec_core.errors import MissingTable, SchemaMismatch
+from imrec_core.storage import AnyPath
+
+_FOOTER = 1 << 16  # bytes in which the end of a Parquet file is looked for first
+
+
+def write_table(path: AnyPath, table: pa.Table, made_from: Mapping[str, str]) -> int:
+    """Write a Parquet file whose metadata says what it was `made_from`; returns its size in bytes.
+
+    Raises:
+        StorageFull: The disk took no more; the file that stood there before is untouched.
+    """
+    metadata = {**(table.schema.metadata or {}), b"imrec": json.dumps(dict(made_from)).encode()}
+    # No dictionary and no statistics of vectors: they say nothing, and took half of the time to write and read.
+    words = [column.name for column in table.schema if not pa.types.is_fixed_size_list(column.type)]
+    with storage.replacing(path) as temporary:
+        pq.write_table(
+            table.replace_schema_metadata(metadata),
+            temporary,
+            compression="zstd",
+            use_dictionary=words,
+            write_statistics=words,
+        )
+        return temporary.stat().st_size
+
+
+def read_table(path: AnyPath, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file.
+
+    Raises:
+        MissingTable: There is no such file.
+        SchemaMismatch: It is damaged, or lacks a column.
+        StorageFault: The object store failed.
+    """
+    try:
+        # Opened once: given a path, Arrow opens it twice, and another process may replace the file in between.
+        file = pa.OSFile(str(path)) if isinstance(path, Path) else pa.BufferReader(storage.read_listed(path))
+        return pq.read_table(file, columns=columns, partitioning=None)
+    except FileNotFoundError as error:
+        raise MissingTable(f"{path} is missing; run: imrec build") from error
+    except (pa.ArrowInvalid, OSError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def made_from(path: AnyPath) -> dict[str, str] | None:
+    """What a Parquet file says it was made from; None where it is missing, damaged or not ours."""
+    status = storage.status(path)
+    footer = None if status is None else _read_footer(path, status)
+    return None if footer is None or footer[1] is None else dict(footer[1])
+
+
+def row_count(path: AnyPath) -> int:
+    """Rows of a Parquet file, from its footer; 0 where there is no such file.
+
+    Raises:
+        SchemaMismatch: It is damaged.
+    """
+    status = storage.status(path)
+    footer = None if status is None else _read_footer(path, status)
+    if status is not None and footer is None:
+        raise _damaged(path, ValueError("it is no Parquet file"))
+    return footer[0] if footer else 0
+
+
+def made_from_of(table: pa.Table | pa.Schema) -> dict[str, str] | None:
+    """What a table that was read, or its schema, says it was made from; None where it is not ours."""
+    schema = table.schema if isinstance(table, pa.Table) else table
+    return _parse_metadata(schema.metadata)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _read_footer(path: AnyPath, status: storage.Status) -> tuple[int, dict[str, str] | None] | None:
+    """Rows of a Parquet file and what it was made from; None where it is none.
+
+    Read once for each state of the file: with derived features a plan asks for the same footers many times.
+    """
+    try:
+        footer = _file_metadata(path, status.byte_size)
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return int(footer.num_rows), _parse_metadata(footer.metadata)
+
+
+def _file_metadata(path: AnyPath, byte_size: int) -> pq.FileMetaData:
+    if isinstance(path, Path):
+        return pq.read_metadata(path)
+    try:
+        return pq.read_metadata(pa.BufferReader(objects.read_part(path, max(byte_size - _FOOTER, 0), byte_size)))
+    except pa.ArrowInvalid:  # a longer one
+        if byte_size <= _FOOTER:
+            raise
+        return pq.read_metadata(pa.BufferReader(storage.read_bytes(path)))
+
+
+def _parse_metadata(metadata: Mapping[bytes, bytes] | None) -> dict[str, str] | None:
+    try:
+        return dict(json.loads((metadata or {})[b"imrec"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _damaged(path: AnyPath, error: Exception) -> SchemaMismatch:
+    reason = " ".join(str(error).split())  # Arrow's complaints have several lines
+    return SchemaMismatch(f"{path} cannot be read ({reason}); delete it and run: imrec build")

@@ -12,9 +12,9 @@ import io
 import time
 import warnings
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from imrec_core import catalog, facts, objects, storage, tables
+from imrec_core import facts, objects, storage, tables
+from imrec_core.content_cache import Copies, KnownContent
 from imrec_core.decode import ImageBatch, Picture, decode
 from imrec_core.errors import (
     BadSettings,
@@ -34,8 +35,8 @@ from imrec_core.errors import (
     ImageTooLarge,
     MissingTable,
     StorageFault,
-    UnreadableImage,
 )
+from imrec_core.extract_report import STAGES, OnImages, ShardReport
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.declare import Columns
 from imrec_core.freshness import (
@@ -43,64 +44,18 @@ from imrec_core.freshness import (
     manifest_version,
     usable_fit,
 )
+from imrec_core.image_reader import read_image
 from imrec_core.lake import Lake, source_of
 from imrec_core.machine import cpu_count
-from imrec_core.passes import encoders_of, expected_now, next_pass, takers_first
-from imrec_core.reuse import Copies, KnownContent, Unchanged, contents_of, in_order
-from imrec_core.settings import Settings, Source
+from imrec_core.passes import encoders_of, expected_now, next_pass
+from imrec_core.reuse import Unchanged, contents_of, in_order
+from imrec_core.settings import Settings
+from imrec_core.shard_order import takers_first
 
 _BATCH = 16  # images that a thread describes together; more where a network takes more at a time
 _BATCH_BYTES = 96_000_000  # of pixels, after which a batch is described before more is decoded
 _PASSES = 4  # over a shard whose files come and go while they are read; then the next build goes on
 _THUMBNAILS = 8
-
-STAGES = ("read", "decode", "describe", "encode", "write")
-
-OnImages = Callable[[int, int], None]
-"""Told after each batch: how many images were read well, and how many failed; those that are kept are not told."""
-
-
-@dataclass(frozen=True)
-class ShardReport:
-    """What extraction did for one shard.
-
-    Attributes:
-        rows, failed: Images that have vectors, and those that could not be read or decoded.
-        decoded: Images that were decoded now, or tried to be; of the others what was known was kept.
-        features: Names of the features computed now; the others were up to date.
-        seconds: Of the whole shard, by the clock.
-        stage_seconds: Of each of `STAGES`, summed over threads.
-        table_bytes: Size of each written table.
-        reasons: Kinds of failure, with counts.
-        thumbnails: A few JPEG files, for showing.
-    """
-
-    shard: str
-    rows: int
-    failed: int
-    decoded: int = 0
-    features: tuple[str, ...] = ()
-    seconds: float = 0.0
-    stage_seconds: dict[str, float] = field(default_factory=dict)
-    table_bytes: dict[str, int] = field(default_factory=dict)
-    reasons: dict[str, int] = field(default_factory=dict)
-    thumbnails: tuple[bytes, ...] = ()
-
-    def followed_by(self, later: ShardReport) -> ShardReport:
-        """The report of two runs over the shard."""
-        return replace(
-            later,
-            decoded=self.decoded + later.decoded,
-            features=(*self.features, *later.features),
-            seconds=self.seconds + later.seconds,
-            stage_seconds={name: later.stage_seconds[name] + spent for name, spent in self.stage_seconds.items()},
-            table_bytes=self.table_bytes | later.table_bytes,
-            thumbnails=later.thumbnails or self.thumbnails,
-        )
-
-    @property
-    def images_per_second(self) -> float:
-        return self.decoded / self.seconds if self.seconds else 0.0
 
 
 def default_workers() -> int:
@@ -145,14 +100,14 @@ def extract_shards(
     Raises:
         MissingTable: A shard has no manifest, or a feature is not fitted yet.
         BadSource: The folder of a shard's source is missing or empty.
-        DeclarationError: A derived feature is among the features; see `fit.project_shard`.
+        DeclarationError: A derived feature is among the features; see `project.project_shard`.
         StorageFull: The disk took no more. The shards reported so far are kept.
     """
     _keep_freed_memory()
     settings = lake.settings()
     for feature in features:
         if feature.projection:
-            raise DeclarationError(f"{feature.name} is not extracted from pictures; use fit.project_shard")
+            raise DeclarationError(f"{feature.name} is not extracted from pictures; use project_shard")
         if feature.learnt and usable_fit(lake, feature) is None:
             raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
     known: KnownContent | None = None
@@ -427,23 +382,6 @@ class _Extraction:
             made_from["refused_above"] = str(self._settings.max_pixels)
         written["images"] = self._lake.write_table(self._lake.images_path(self._shard), images, made_from)
         return written
-
-
-def read_image(source: Source, place: Mapping[str, Any]) -> bytes:
-    """The bytes of an image of a manifest.
-
-    Raises:
-        UnreadableImage: They cannot be had.
-        StorageFault: The object store failed, which says nothing of the image; or the disk went away.
-    """
-    if catalog.is_escaped(place["source"], place["path"], place["image_id"]):
-        raise UnreadableImage(f"the file's name is no UTF-8: {place['path']}; rename it")
-    try:
-        return storage.read_bytes(source.root / str(place["path"]), place["byte_size"])
-    except OSError as error:
-        if storage.is_away(source.root):
-            raise StorageFault(f"source {source.name!r}: {source.root} went away while it was read") from error
-        raise UnreadableImage(f"cannot read the file: {error.strerror or error}") from error
 
 
 def _refuse_other_dims(lake: Lake, shard: str, feature: Feature) -> None:

@@ -1,28 +1,23 @@
-"""What was described before and need not be again: an image that is as it was, and content that lies elsewhere too."""
+"""Rows of a shard that need not be computed again: those of images that are as they were when they were extracted."""
 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from imrec_core import tables
-from imrec_core.errors import ImageTooLarge, LakeError, SchemaMismatch
+from imrec_core.errors import ImageTooLarge, SchemaMismatch
 from imrec_core.features import Feature
 from imrec_core.freshness import WHICH_IMAGES
-from imrec_core.lake import Lake, made_from_of
+from imrec_core.lake import Lake
 from imrec_core.settings import Settings
 
 Expected = Mapping[str, Mapping[str, str]]
 """What the tables of features must say that they were made from, by name."""
-
-_OWN = ("image_id", "byte_size", "mtime_ns")  # what an image has for itself, whatever its content is
 
 
 def contents_of(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -42,7 +37,7 @@ def can_be_extended(lake: Lake, shard: str, feature: Feature, expected: Mapping[
     """
     images = lake.made_from(lake.images_path(shard)) or {}
     found = lake.made_from(lake.feature_path(feature.name, shard)) or {}
-    return _are_current(images) and _go_with(images, found, expected)
+    return _are_current(images) and is_reusable(images, found, expected)
 
 
 def has_current_images(lake: Lake, shard: str) -> bool:
@@ -54,8 +49,12 @@ def _are_current(images: Mapping[str, str]) -> bool:
     return images.get("images_version") == str(tables.IMAGES_VERSION)
 
 
-def _go_with(images: Mapping[str, str], found: Mapping[str, str], expected: Mapping[str, str]) -> bool:
-    """Whether a feature's table is of the same bytes as the images table, and made as is expected."""
+def is_reusable(images: Mapping[str, str], found: Mapping[str, str], expected: Mapping[str, str]) -> bool:
+    """Whether a feature's table is of the same bytes as the images table, and made as is expected.
+
+    Args:
+        images, found: What the images table and the feature's table say that they were made from.
+    """
     how = {key: value for key, value in expected.items() if key not in WHICH_IMAGES}
     is_same = "contents" in images and found.get("contents") == images["contents"]
     return bool(how) and how.items() <= found.items() and is_same
@@ -109,179 +108,6 @@ class Unchanged:
             return feature.schema.empty_table()
         found = self._lake.read_table(self._lake.feature_path(feature.name, self._shard))
         return found.filter(pc.is_in(found["image_id"], pa.array(list(self.rows)))).cast(feature.schema)
-
-
-class KnownContent:
-    """Where in a lake the content of a file was described already.
-
-    Some 60 bytes per image of the lake are held.
-    """
-
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
-        self._shards: list[str] = []
-        self._hashes = np.empty(0, "S32")
-        self._ids = np.empty(0, "S16")
-        self._shard_of = np.empty(0, np.int32)
-        for shard in lake.live_shards():
-            self._append(shard)
-        self._sort()
-
-    def renew(self, shard: str) -> None:
-        """Learn what a shard holds now."""
-        if shard in self._shards:
-            others = self._shard_of != self._shards.index(shard)
-            self._hashes, self._ids, self._shard_of = (
-                values[others] for values in (self._hashes, self._ids, self._shard_of)
-            )
-        self._append(shard)
-        self._sort()
-
-    def _append(self, shard: str) -> None:
-        if not has_current_images(self._lake, shard):
-            return
-        if shard not in self._shards:
-            self._shards.append(shard)
-        found = self._lake.read_table(self._lake.images_path(shard), ["image_id", "content_hash", "status"])
-        found = found.filter(pc.equal(found["status"], "ok"))
-        self._hashes = np.concatenate([self._hashes, np.array(found["content_hash"].to_pylist(), "S32")])
-        self._ids = np.concatenate([self._ids, np.array(found["image_id"].to_pylist(), "S16")])
-        number = np.full(len(found), self._shards.index(shard), np.int32)
-        self._shard_of = np.concatenate([self._shard_of, number])
-
-    def _sort(self) -> None:
-        order = np.argsort(self._hashes, kind="stable")
-        self._hashes, self._ids, self._shard_of = (
-            values[order] for values in (self._hashes, self._ids, self._shard_of)
-        )
-
-    def find(self, content_hash: str) -> Iterator[tuple[str, str]]:
-        """Shard and image id of every image with that content."""
-        wanted = content_hash.encode()
-        at = int(np.searchsorted(self._hashes, wanted))
-        while at < len(self._hashes) and self._hashes[at] == wanted:
-            yield self._shards[self._shard_of[at]], self._ids[at].decode()
-            at += 1
-
-
-@dataclass(frozen=True)
-class _Taken:
-    """Rows of one shard: of its images table by image id, of its features' tables by name."""
-
-    rows: Mapping[str, Mapping[str, Any]]
-    vectors: Mapping[str, pa.Table]
-
-
-class Copies:
-    """Images of one run whose content is described already, or is by another image of the run.
-
-    Args:
-        features, expected: As for `Unchanged`; a shard without one of them is of no use.
-    """
-
-    def __init__(self, lake: Lake, known: KnownContent, features: Sequence[Feature], expected: Expected) -> None:
-        self._lake, self._known, self._features, self._expected = lake, known, features, expected
-        self._usable: dict[str, bool] = {}  # by shard
-        self._first: dict[str, str] = {}  # content to the first image of the run that has it
-        self._of: dict[str, tuple[str, str]] = {}  # image id to shard and id of another; the run has no name
-        self._hashes: dict[str, str] = {}
-        self._taken: dict[str, _Taken] = {}  # by shard
-        self._is_settled = False
-        self._lock = threading.Lock()
-
-    def __contains__(self, image_id: str) -> bool:
-        return image_id in self._of
-
-    def has(self, image_id: str, content_hash: str) -> bool:
-        """Whether an image is a copy of another; if it is not, it is the first with that content from now on."""
-        with self._lock:  # two threads may have copies of one file
-            self._hashes[image_id] = content_hash
-            for shard, other in self._known.find(content_hash):
-                if not self._is_settled and self._is_usable(shard):
-                    self._of[image_id] = shard, other
-                    return True
-            first = self._first.setdefault(content_hash, image_id)
-            if first != image_id:
-                self._of[image_id] = "", first
-            return first != image_id
-
-    def _is_usable(self, shard: str) -> bool:
-        if shard not in self._usable:
-            self._usable[shard] = all(
-                can_be_extended(self._lake, shard, f, self._expected[f.name]) for f in self._features
-            )
-        return self._usable[shard]
-
-    def settle(self) -> list[str]:
-        """Read what they take from shards; from now on only images of the run itself have copies.
-
-        Returns:
-            The ids of those whose original went meanwhile, by another run. They are no copies, and must be decoded.
-        """
-        gone: list[str] = []
-        if self._is_settled:
-            return gone
-        for shard, others in self._by_shard().items():
-            if not shard:
-                continue
-            taken = self._take(shard, others)
-            if taken is None:
-                gone += others
-            else:
-                self._taken[shard] = taken
-        self._is_settled = True
-        for image_id in gone:
-            del self._of[image_id]
-        return gone
-
-    def _take(self, shard: str, others: Mapping[str, str]) -> _Taken | None:
-        """The rows of originals in a shard; None where its tables are others than they were."""
-        try:
-            images = self._lake.read_table(self._lake.images_path(shard))
-            vectors = {f.name: self._lake.read_table(self._lake.feature_path(f.name, shard)) for f in self._features}
-        except LakeError:
-            return None
-        wanted = pa.array(others.values(), pa.string())
-        rows = {row["image_id"]: row for row in images.filter(pc.is_in(images["image_id"], wanted)).to_pylist()}
-        if any(rows.get(other, {}).get("content_hash") != self._hashes[copy] for copy, other in others.items()):
-            return None
-        said = made_from_of(images) or {}
-        if not all(_go_with(said, made_from_of(vectors[name]) or {}, self._expected[name]) for name in vectors):
-            return None
-        return _Taken(rows, {n: table.filter(pc.is_in(table["image_id"], wanted)) for n, table in vectors.items()})
-
-    def rows(self, known: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Their rows of the images table, by image id.
-
-        Args:
-            known: The rows of the run, with the places of the copies.
-        """
-        rows: dict[str, dict[str, Any]] = {}
-        for shard, others in self._by_shard().items():
-            of_shard = self._taken[shard].rows if shard else known
-            for image_id, other in others.items():
-                rows[image_id] = {**of_shard[other], **{name: known[image_id][name] for name in _OWN}}
-        return rows
-
-    def vectors(self, feature: Feature, described: pa.Table) -> Iterator[pa.Table]:
-        """Their rows of a feature's table; of those without any, copies of what failed, there are none.
-
-        Args:
-            described: The rows of the run.
-        """
-        for shard, others in self._by_shard().items():
-            found = self._taken[shard].vectors[feature.name] if shard else described
-            at = pc.index_in(pa.array(others.values(), pa.string()), value_set=found["image_id"].combine_chunks())
-            ids = pa.array(others.keys(), pa.string()).filter(at.is_valid())
-            taken = found.take(at.drop_null()).cast(feature.schema)
-            yield taken.set_column(0, feature.schema.field("image_id"), ids)
-
-    def _by_shard(self) -> dict[str, dict[str, str]]:
-        """Shard to image id to the id there."""
-        by_shard: dict[str, dict[str, str]] = {}
-        for image_id, (shard, other) in self._of.items():
-            by_shard.setdefault(shard, {})[image_id] = other
-        return by_shard
 
 
 def in_order(parts: Sequence[pa.Table], ids: pa.Array) -> pa.Table:

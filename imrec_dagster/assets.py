@@ -11,13 +11,14 @@ from pydantic import Field
 
 from imrec_core import catalog as core_catalog
 from imrec_core import fit, index, spread, tables
+from imrec_core import project as core_project
 from imrec_core.errors import BadSource
 from imrec_core.features import FEATURES, Feature, chosen_features
 from imrec_core.freshness import digest, is_unmade, manifest_version
 from imrec_core.lake import Lake, source_of
 from imrec_core.loaders import weights_here
-from imrec_core.passes import takers_of
 from imrec_core.settings import Settings
+from imrec_core.shard_order import takers_of
 from imrec_core.tables import IMAGES_VERSION
 from imrec_dagster import checks, metadata
 from imrec_dagster.automation import GENERATION as GENERATION
@@ -282,7 +283,7 @@ def projecting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition
             opened = lake.open()
             _require_sources(opened, context.partition_keys)
             for shard in context.partition_keys:
-                report = fit.project_shard(opened, shard, feature)
+                report = core_project.project_shard(opened, shard, feature)
                 shown = metadata.of_projection(opened, report)
                 context.add_asset_metadata(shown, asset_key=key, partition_key=shard)
                 record(opened, report)

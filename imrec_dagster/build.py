@@ -12,11 +12,13 @@ import dagster as dg
 from imrec_core import index
 from imrec_core.encoders import encoder_of
 from imrec_core.errors import SchemaMismatch
+from imrec_core.extract_failures import failed_images
 from imrec_core.features import Feature, chosen_features
 from imrec_core.fit import check_rows_suffice, holds
 from imrec_core.freshness import has_fresh_images, is_feature_fresh, stale_features, usable_fit
 from imrec_core.lake import Lake, source_of
-from imrec_core.passes import failed_images, reads_ahead, takers_first
+from imrec_core.passes import reads_ahead
+from imrec_core.shard_order import takers_first
 from imrec_core.storage import is_away
 from imrec_dagster.assets import EXTRACT, GENERATION, IMAGES, build_assets, feature_key, fitted_key
 from imrec_dagster.dead_runs import PROCESS_TAG, end_dead_runs, this_process

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from imrec_core import user_columns
 from imrec_core.catalog import CatalogDiff, require_image
 from imrec_core.errors import BadSettings, BadSource
-from imrec_core.extract import ShardReport
+from imrec_core.extract_report import ShardReport
 from imrec_core.features import FEATURES, find_feature, known_features
 from imrec_core.fit import FitReport
 from imrec_core.index import GenerationReport

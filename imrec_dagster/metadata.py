@@ -14,15 +14,16 @@ from imrec_core.calibration import SHOWN_RATES
 from imrec_core.catalog import CatalogDiff
 from imrec_core.explore import MapReport, open_map
 from imrec_core.explore.picture import draw_map
-from imrec_core.extract import ShardReport
+from imrec_core.extract_report import ShardReport
 from imrec_core.features import Feature
-from imrec_core.fit import FitReport, ProjectionReport
+from imrec_core.fit import FitReport
 from imrec_core.generation import open_generation
 from imrec_core.graphs import CURVE_EFS, recall_by_breadth
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
 from imrec_core.plots import draw_curves, draw_extraction
 from imrec_core.plots.of_lake import plot_distances, plot_stages
+from imrec_core.project import ProjectionReport
 from imrec_core.search import Recommender
 
 Shown = dict[str, Any]

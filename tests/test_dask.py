@@ -15,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from imrec_core import Lake, catalog, passes, spread
+from imrec_core import Lake, catalog, shard_order, spread
 from imrec_core.encoders import load_encoder
 from imrec_core.errors import ClusterError, MissingDependency, MissingTable
 from imrec_core.features import FEATURES, chosen_features
@@ -270,8 +270,8 @@ def test_shards_that_lose_images_are_extracted_after_those_that_take_them(new_la
     (photos / "photo_000.jpg").rename(photos / "zzz.jpg")  # a shard of its own, which takes what the first loses
     catalog.update(lake)
     shards = lake.live_shards()
-    assert passes.waves(lake, shards) == [shards[1:], shards[:1]]
-    assert passes.takers_first(lake, shards) == [*shards[1:], shards[0]]
+    assert shard_order.waves(lake, shards) == [shards[1:], shards[:1]]
+    assert shard_order.takers_first(lake, shards) == [*shards[1:], shards[0]]
 
 
 @pytest.mark.parametrize(

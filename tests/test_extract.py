@@ -14,11 +14,11 @@ import pytest
 
 from imrec_core import FEATURES, Lake, catalog, tables
 from imrec_core import extract as extract_module
+from imrec_core.content_cache import KnownContent
 from imrec_core.errors import BadOutput, BadSource, DeclarationError, MissingTable, StorageFull
-from imrec_core.extract import STAGES, extract_shards
-from imrec_core.fit import is_feature_fresh
-from imrec_core.freshness import has_fresh_images, stale_features
-from imrec_core.reuse import KnownContent
+from imrec_core.extract import extract_shards
+from imrec_core.extract_report import STAGES
+from imrec_core.freshness import has_fresh_images, is_feature_fresh, stale_features
 from tests import toy
 from tests.pictures import BROKEN, PICTURES
 from tests.toy import build, extract, rewritten, set_to, tables_of, times

@@ -17,7 +17,7 @@ from imrec_core import METRICS, Lake, Recommender, encoders, extract
 from imrec_core.catalog import CatalogDiff
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.errors import LakeError, StorageFault
-from imrec_core.extract import STAGES
+from imrec_core.extract_report import STAGES
 from imrec_core.features import FEATURES, Learnt, find_feature
 from imrec_core.index import GenerationReport
 from imrec_core.lake import source_of

@@ -11,7 +11,9 @@ from s3fs import S3FileSystem
 from imrec_core import Lake, Recommender, check, fit, index, retry
 from imrec_core import catalog as core_catalog
 from imrec_core import extract as core_extract
+from imrec_core import project as core_project
 from imrec_core.errors import StorageFault, StorageFull
+from imrec_core.extract_report import ShardReport
 from imrec_core.features import find_feature
 from imrec_dagster import retrying
 from imrec_dagster.build import Builder
@@ -24,7 +26,7 @@ WORK = {
     "catalog": (core_catalog, "diff"),
     "extract": (core_extract, "extract_shards"),
     "fitted": (fit, "fit"),
-    "project": (fit, "project_shard"),
+    "project": (core_project, "project_shard"),
     "generation": (index, "build_generation"),
 }
 
@@ -125,7 +127,7 @@ def test_shards_that_were_done_before_the_fault_are_kept(new_lake, instance, mon
 
     class Noted(Progress):
         def done(self, report: object) -> None:
-            if isinstance(report, core_extract.ShardReport):
+            if isinstance(report, ShardReport):
                 shards.append((report.shard, bool(report.table_bytes)))
 
     Builder(lake, instance, progress=Noted()).build()

@@ -15,13 +15,14 @@ import pytest
 
 from imrec_core import FEATURES, Lake, catalog, passes, tables
 from imrec_core import extract as extract_module
-from imrec_core.errors import SchemaMismatch
+from imrec_core.content_cache import Copies, KnownContent
+from imrec_core.errors import SchemaMismatch, UnreadableImage
 from imrec_core.extract import extract_shards
 from imrec_core.features import Feature, Learnt
 from imrec_core.freshness import fit_key, has_fresh_images, stale_features
 from imrec_core.lake import made_from_of
 from imrec_core.passes import reads_ahead
-from imrec_core.reuse import Copies, KnownContent, contents_of, in_order
+from imrec_core.reuse import contents_of, in_order
 from tests import toy
 from tests.pictures import BROKEN, PICTURES, encode, gradient
 from tests.toy import extract, rewritten, set_to, tables_of, times
@@ -565,7 +566,7 @@ def test_what_could_not_be_read_is_tried_again_with_the_next_change(lake, decode
 
     def away(source, place):
         if place["path"] == "new.jpg":
-            raise extract_module.UnreadableImage("cannot read the file: the share is away")
+            raise UnreadableImage("cannot read the file: the share is away")
         return read(source, place)
 
     with monkeypatch.context() as patch:

@@ -12,13 +12,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core import catalog, tables
-from imrec_core.extract import ShardReport, extract_shards
+from imrec_core.extract import extract_shards
+from imrec_core.extract_report import ShardReport
 from imrec_core.features import FEATURES, chosen_features, find_feature
-from imrec_core.fit import fit, project_shard
+from imrec_core.fit import fit
 from imrec_core.freshness import feature_made_from, images_made_from, manifest_version
 from imrec_core.hits import Hit
 from imrec_core.index import GenerationReport, IndexParams, build_generation
 from imrec_core.lake import Lake
+from imrec_core.project import project_shard
 from imrec_core.settings import DEFAULT_FEATURES, Settings
 from tests.pictures import disc, encode, gradient, noise, stripes
 

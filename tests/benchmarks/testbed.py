@@ -15,9 +15,10 @@ from imrec_core.encoders import load_encoder
 from imrec_core.errors import ImageError
 from imrec_core.extract import extract_shards
 from imrec_core.features import Feature, chosen_features
-from imrec_core.fit import fit, project_shard
+from imrec_core.fit import fit
 from imrec_core.index import build_generation
 from imrec_core.lake import Lake
+from imrec_core.project import project_shard
 from tests.real import PHOTOS
 
 PHASES = ("scan", "extract", "fit and project", "check", "generation")

@@ -1,0 +1,61 @@
+"""Projection: tables of derived features, computed from the tables of the features that they are based on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from imrec_core import tables
+from imrec_core.errors import DeclarationError, MissingTable, SchemaMismatch
+from imrec_core.features import Feature
+from imrec_core.freshness import expected_of, is_feature_fresh, made_of, stale_features
+from imrec_core.lake import Lake
+
+
+@dataclass(frozen=True)
+class ProjectionReport:
+    """What projecting did for one shard; `computed` is False where its table was up to date."""
+
+    shard: str
+    feature: str
+    rows: int
+    computed: bool
+    seconds: float = 0.0
+    table_bytes: int = 0
+
+
+def project_shard(lake: Lake, shard: str, feature: Feature) -> ProjectionReport:
+    """Make a derived feature of one shard from its bases' vectors, where it is missing or stale.
+
+    Raises:
+        MissingTable: Nothing is fitted yet, or a base is not there.
+        SchemaMismatch: The bases are of different images.
+    """
+    started = time.perf_counter()
+    path = lake.feature_path(feature.name, shard)
+    if feature.projection is None:
+        raise DeclarationError(f"{feature.name} is not computed from other features")
+    expected = expected_of(lake, shard, feature, lake.settings())
+    if expected is None:
+        raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
+    if is_feature_fresh(lake, shard, feature):
+        return ProjectionReport(shard, feature.name, lake.row_count(path), False)
+    missing = stale_features(lake, shard, feature.bases)
+    if missing:
+        raise MissingTable(f"{missing[0].name} is not up to date for shard {shard!r}; run: imrec build")
+    # Noted before anything is read: a scan in between then makes this stale.
+    made_from = expected | {"bases": made_of(lake, shard, feature)}
+    bases = [lake.read_table(lake.feature_path(base.name, shard)) for base in feature.bases]
+    ids = bases[0]["image_id"]
+    if not all(table["image_id"].equals(ids) for table in bases):
+        raise SchemaMismatch(f"the bases of {feature.name} have different images in shard {shard!r}; run: imrec build")
+    vectors = feature.projection.project(
+        [tables.to_matrix(table["vector"]) for table in bases], lake.load_fitted(feature.name, expected["fitted"])
+    )
+    projected = pa.table(
+        [ids.combine_chunks(), tables.to_vectors(feature.checked(vectors, len(ids)))], schema=feature.schema
+    )
+    size = lake.write_table(path, projected, made_from)
+    return ProjectionReport(shard, feature.name, len(ids), True, time.perf_counter() - started, size)

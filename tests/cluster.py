@@ -117,7 +117,7 @@ def some_errors() -> list[Exception]:
 
 
 def in_use() -> tuple[int, int, int]:
-    """Networks that were loaded, cores, and threads that decode by default."""
-    from imrec_core import encoders, extract, machine
+    """Networks that were loaded, cores, and threads that decode."""
+    from imrec_core import encoders, machine, read_ahead
 
-    return encoders._load.cache_info().misses, machine.cpu_count(), extract.default_workers()
+    return encoders._load.cache_info().misses, machine.cpu_count(), read_ahead.default_workers()

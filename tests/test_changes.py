@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
-from imrec_core import Lake, extract, run_log
+from imrec_core import Lake, read_ahead, run_log
 from imrec_core.errors import BadSource
 from imrec_core.features import FEATURES
 from imrec_core.views import query
@@ -99,13 +99,13 @@ def automation(lake, instance, scan, reindex) -> Automation:
 @pytest.fixture
 def decoded(monkeypatch) -> list[int]:
     """Grows with every picture that is decoded from now on."""
-    decode, found = extract.decode, []
+    decode, found = read_ahead.decode, []
 
     def noted(data: bytes, **options):
         found.append(len(data))
         return decode(data, **options)
 
-    monkeypatch.setattr(extract, "decode", noted)
+    monkeypatch.setattr(read_ahead, "decode", noted)
     return found
 
 

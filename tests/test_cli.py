@@ -21,8 +21,8 @@ import pytest
 from PIL import Image
 
 import imrec_core
-from imrec_core import Lake, extract
-from imrec_core.extract import _Extraction
+from imrec_core import Lake, read_ahead
+from imrec_core.extract_pipeline import ShardExtractor
 from imrec_core.features import FEATURES
 from imrec_core.hits import Part
 from imrec_core.stages import STAGES
@@ -431,10 +431,10 @@ def test_failures_of_a_lake_without_any_are_none(imrec, new_lake):
 def test_failures_are_tried_again_when_asked(imrec, tmp_path, monkeypatch):
     toy.write_photos(tmp_path / "photos", range(5))
     (tmp_path / "photos" / "bad.jpg").write_bytes(BROKEN["text.jpg"]())
-    decode = extract.decode
+    decode = read_ahead.decode
     with monkeypatch.context() as patch:
         later = (tmp_path / "photos" / "photo_002.jpg").read_bytes()
-        patch.setattr(extract, "decode", lambda data, **how: 1 / 0 if data == later else decode(data, **how))
+        patch.setattr(read_ahead, "decode", lambda data, **how: 1 / 0 if data == later else decode(data, **how))
         assert "4 described, 2 failed" in imrec("build", "photos", "--features", CHEAP).out
     assert "0 new, 0 changed, 0 removed, 6 unchanged images\nnothing to do" in imrec("build").out
     words = imrec("failures", "--retry").out.splitlines()
@@ -724,15 +724,15 @@ def test_full_disk_keeps_what_is_finished(imrec, tmp_path, monkeypatch):
 def test_interrupted_build_says_one_line_and_goes_on_the_next_time(imrec, tmp_path, monkeypatch):
     toy.write_photos(tmp_path / "photos", range(30))
     lake = toy.new_lake(tmp_path / "data_lake", CHEAP.split(","), shard_size=8)
-    run = _Extraction.run
+    extract = ShardExtractor.extract
 
-    def interrupted(self):
-        if self._shard == "photos-0002":
+    def interrupted(self, shard, features, **how):
+        if shard == "photos-0002":
             raise KeyboardInterrupt
-        return run(self)
+        return extract(self, shard, features, **how)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Extraction, "run", interrupted)
+        patch.setattr(ShardExtractor, "extract", interrupted)
         assert "interrupted; what was finished is kept" in complaint(imrec("build"))
     before = toy.times(lake, "images", "features")
     assert {Path(name).stem for name in before} == {"photos-0000", "photos-0001"}

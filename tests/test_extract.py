@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import FEATURES, Lake, catalog, tables
-from imrec_core import extract as extract_module
+from imrec_core import FEATURES, Lake, catalog, read_ahead, tables
 from imrec_core.content_cache import KnownContent
 from imrec_core.errors import BadOutput, BadSource, DeclarationError, MissingTable, StorageFull
 from imrec_core.extract import extract_shards
+from imrec_core.extract_pipeline import ShardExtractor
 from imrec_core.extract_report import STAGES
 from imrec_core.freshness import has_fresh_images, is_feature_fresh, stale_features
 from tests import toy
@@ -128,7 +128,7 @@ def test_shard_of_broken_pictures_alone_has_empty_feature_tables(new_lake):
 def test_whatever_one_picture_does_to_the_decoder_the_others_go_on(new_lake, monkeypatch):
     lake = new_lake(5, TWO, built=False)
     catalog.update(lake)
-    decode = extract_module.decode
+    decode = read_ahead.decode
     worst = (folder_of(lake) / "photo_001.jpg").read_bytes()
 
     def decode_or_crash(data, **options):
@@ -136,7 +136,7 @@ def test_whatever_one_picture_does_to_the_decoder_the_others_go_on(new_lake, mon
             raise MemoryError("no room")
         return decode(data, **options)
 
-    monkeypatch.setattr(extract_module, "decode", decode_or_crash)
+    monkeypatch.setattr(read_ahead, "decode", decode_or_crash)
     (report,) = extract(lake)
     assert (report.rows, report.failed) == (4, 1)
     assert images(lake)["photo_001.jpg"]["error"] == "UnreadableImage: MemoryError: no room"
@@ -243,7 +243,7 @@ def test_damaged_table_is_made_again(new_lake):
 
 def test_picture_that_can_be_read_later_enters_every_table(new_lake, monkeypatch):
     lake = new_lake(5, TWO, built=False)
-    decode = extract_module.decode
+    decode = read_ahead.decode
     flaky = (folder_of(lake) / "photo_003.jpg").read_bytes()
 
     def fails_once(data, **options):
@@ -252,7 +252,7 @@ def test_picture_that_can_be_read_later_enters_every_table(new_lake, monkeypatch
         return decode(data, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract_module, "decode", fails_once)
+        patch.setattr(read_ahead, "decode", fails_once)
         assert build(lake).rows == 4
     set_to(lake, features=(*TWO, "ahash"))  # which makes the pictures be read again
     report = build(lake)
@@ -357,7 +357,7 @@ def test_scan_during_extraction_makes_the_tables_stale(new_lake):
 
     features = [FEATURES[name] for name in TWO]
     known = KnownContent(lake)
-    extract_module._Extraction(lake, "photos-0000", features, lake.settings(), change, "auto", known, False).run()
+    ShardExtractor(lake, lake.settings(), known, change).extract("photos-0000", features)
     assert not has_fresh_images(lake, "photos-0000")
     assert stale_features(lake, "photos-0000", features) == features
     build(lake)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from imrec_core import METRICS, Lake, Recommender, encoders, extract
+from imrec_core import METRICS, Lake, Recommender, encoders, read_ahead
 from imrec_core.catalog import CatalogDiff
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.errors import LakeError, StorageFault
@@ -189,7 +189,7 @@ def test_renamed_image_is_not_decoded_again_though_runs_are_several(lake, instan
     photos = lake.root.parent / "photos"
     for number in (1, 38):  # of the first shard and of the last, where both go
         (photos / f"photo_{number:03d}.jpg").rename(photos / f"renamed_{number}.jpg")
-    monkeypatch.setattr(extract, "decode", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr(read_ahead, "decode", lambda *_, **__: pytest.fail("decoded"))
     Builder(lake, instance).build()
     assert {"renamed_1.jpg", "renamed_38.jpg"} <= findable(lake)
     *first, last = partitions(instance, IMAGES)[5:]
@@ -497,7 +497,7 @@ def tried(lake, monkeypatch) -> list[bytes]:
     for name in ("photo_030.jpg", "photo_031.jpg"):
         (photos / name).write_bytes(PICTURES["gradient.jpg"]())
     decoded: list[bytes] = []
-    decode, is_good = extract.decode, []
+    decode, is_good = read_ahead.decode, []
 
     def noted(data: bytes, **options):
         decoded.append(data)
@@ -505,7 +505,7 @@ def tried(lake, monkeypatch) -> list[bytes]:
             raise OSError("a codec is missing")
         return decode(data, **options)
 
-    monkeypatch.setattr(extract, "decode", noted)
+    monkeypatch.setattr(read_ahead, "decode", noted)
     with dg.DagsterInstance.ephemeral() as instance:
         Builder(lake, instance).build()
     is_good.append(True)

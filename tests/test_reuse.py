@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import FEATURES, Lake, catalog, passes, tables
-from imrec_core import extract as extract_module
+from imrec_core import FEATURES, Lake, catalog, passes, read_ahead, shard_tables, tables
 from imrec_core.content_cache import Copies, KnownContent
 from imrec_core.errors import SchemaMismatch, UnreadableImage
 from imrec_core.extract import extract_shards
@@ -35,13 +34,13 @@ _seconds = iter(range(1_700_000_000, 1_800_000_000))
 def decoded(monkeypatch) -> list[bytes]:
     """The bytes of every file that was decoded."""
     found: list[bytes] = []
-    decode = extract_module.decode
+    decode = read_ahead.decode
 
     def noted(data: bytes, **options):
         found.append(data)
         return decode(data, **options)
 
-    monkeypatch.setattr(extract_module, "decode", noted)
+    monkeypatch.setattr(read_ahead, "decode", noted)
     return found
 
 
@@ -489,7 +488,7 @@ def test_change_that_no_scan_saw_between_two_partial_runs_carries_no_vector_of_o
 def test_scan_amid_a_partial_run_carries_no_vector_of_old_content(lake, decoded, tmp_path, monkeypatch):
     put(folder(lake) / "03.jpg", jpeg(900))
     lake.feature_path("phash", "photos-0000").unlink()
-    version = extract_module.manifest_version
+    version = shard_tables.manifest_version
 
     def then_scan(of: Lake, shard: str) -> str:
         found = version(of, shard)
@@ -497,7 +496,7 @@ def test_scan_amid_a_partial_run_carries_no_vector_of_old_content(lake, decoded,
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract_module, "manifest_version", then_scan)
+        patch.setattr(shard_tables, "manifest_version", then_scan)
         list(extract_shards(lake, ["photos-0000"], features("phash")))
     update(lake, decoded)
     assert_as_if_fresh(lake, tmp_path / "fresh")
@@ -511,7 +510,7 @@ def with_failures(lake, decoded, monkeypatch) -> Iterator[Lake]:
     """Two files of the second shard cannot be decoded; one of them could be from now on."""
     put(folder(lake) / "bad.jpg", BROKEN["truncated.jpg"]())
     put(folder(lake) / "later.jpg", jpeg(950))
-    decode = extract_module.decode
+    decode = read_ahead.decode
 
     def fails(data: bytes, **options):
         if data == jpeg(950):
@@ -520,7 +519,7 @@ def with_failures(lake, decoded, monkeypatch) -> Iterator[Lake]:
         return decode(data, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract_module, "decode", fails)
+        patch.setattr(read_ahead, "decode", fails)
         update(lake, decoded)
     assert row(lake, "photos/later.jpg")["status"] == "failed"
     return lake
@@ -562,7 +561,7 @@ def test_what_could_not_be_read_for_want_of_rights_is_tried_again(lake, decoded)
 
 def test_what_could_not_be_read_is_tried_again_with_the_next_change(lake, decoded, monkeypatch, tmp_path):
     put(folder(lake) / "new.jpg", jpeg(960))
-    read = extract_module.read_image
+    read = read_ahead.read_image
 
     def away(source, place):
         if place["path"] == "new.jpg":
@@ -570,7 +569,7 @@ def test_what_could_not_be_read_is_tried_again_with_the_next_change(lake, decode
         return read(source, place)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract_module, "read_image", away)
+        patch.setattr(read_ahead, "read_image", away)
         assert update(lake, decoded) == 0
     assert row(lake, "photos/new.jpg")["content_hash"] is None
     put(folder(lake) / "newer.jpg", jpeg(961))

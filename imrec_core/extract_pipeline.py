@@ -1,0 +1,270 @@
+"""One pass over a shard: its images are decoded, their features computed and collected, and its tables written.
+
+Threads decode and compute what needs no network; the calling thread feeds the networks and collects.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imrec_core import facts, storage
+from imrec_core.content_cache import Copies, KnownContent
+from imrec_core.decode import ImageBatch, Picture
+from imrec_core.encoders import Encoder
+from imrec_core.errors import BadSettings, BadSource
+from imrec_core.extract_report import STAGES, OnImages, ShardReport
+from imrec_core.features import Feature, decoded_side
+from imrec_core.features.declare import Arrays
+from imrec_core.lake import Lake, source_of
+from imrec_core.passes import encoders_of, expected_now
+from imrec_core.read_ahead import Decoder, ReadBatch, Row, Seconds, read_ahead
+from imrec_core.reuse import Unchanged
+from imrec_core.settings import Settings, Source
+from imrec_core.shard_tables import Computed, Manifest, ShardTables
+
+_BATCH = 16  # images that a thread computes together; more where a network takes more at a time
+_BATCH_BYTES = 96_000_000  # of pixels, after which a batch is computed before more is decoded
+_THUMBNAILS = 8
+
+
+@dataclass
+class _Batch:
+    """A few images on their way through, or all of a shard that are through.
+
+    Attributes:
+        rows: Of the images table.
+        computed: Images of which the features have been computed that need no network.
+        vectors: Of the images that are ok, in parts, by feature.
+        inputs: Of the networks, in parts, by feature.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    computed: int = 0
+    vectors: defaultdict[str, list[Computed]] = field(default_factory=lambda: defaultdict(list))
+    inputs: defaultdict[str, list[NDArray[np.uint8]]] = field(default_factory=lambda: defaultdict(list))
+    thumbnails: list[bytes] = field(default_factory=list)
+    seconds: Seconds = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, other: _Batch) -> None:
+        """Append a batch that is through; its thumbnails only while there are few."""
+        self.rows += other.rows
+        self.thumbnails += other.thumbnails[: _THUMBNAILS - len(self.thumbnails)]
+        for stage, spent in other.seconds.items():
+            self.seconds[stage] += spent
+        for name, parts in other.vectors.items():
+            self.vectors[name] += parts
+
+
+class FeatureComputer:
+    """Computes features of decoded images: some from pixels in any thread, those of networks from one thread.
+
+    Args:
+        encoders: Of the features that have a network, by feature.
+        fitted: What the features that learn have learnt, by feature.
+
+    Attributes:
+        batch_size: Images that are best computed together.
+    """
+
+    def __init__(
+        self, features: Sequence[Feature], encoders: Mapping[str, Encoder], fitted: Mapping[str, Arrays]
+    ) -> None:
+        self._features, self._encoders, self._fitted = features, encoders, fitted
+        self.batch_size = max(_BATCH, *(encoder.batch for encoder in encoders.values()), 0)
+
+    def compute(self, pictures: list[Picture], batch: _Batch) -> None:
+        """Compute the properties and features that need no network, and the inputs of the networks."""
+        if not pictures:
+            return
+        started = time.perf_counter()
+        images = ImageBatch([picture.pixels for picture in pictures])
+        rows = [row for row in batch.rows if row["status"] == "ok"][batch.computed :]
+        for name, values in facts.measure(images).items():
+            for row, value in zip(rows, values.tolist(), strict=True):
+                row[name] = value
+        for feature in self._features:
+            if feature.model:
+                batch.inputs[feature.name].append(images.prepared(feature.model.preprocess))
+            else:
+                batch.vectors[feature.name].append(feature.described(images, self._fitted.get(feature.name)))
+        batch.computed += len(pictures)
+        batch.seconds["describe"] += time.perf_counter() - started
+
+    def encode(self, batches: Iterable[_Batch]) -> Iterator[_Batch]:
+        """Yield the batches with the vectors of networks, which get the next batch before they are waited for."""
+        submitted: deque[tuple[_Batch, Callable[[], None]]] = deque()
+        for batch in batches:
+            submitted.append((batch, self._submit(batch)))
+            if len(submitted) == 2:
+                yield _collected(*submitted.popleft())
+        while submitted:
+            yield _collected(*submitted.popleft())
+
+    def _submit(self, batch: _Batch) -> Callable[[], None]:
+        """Start the networks on a batch; the result waits for them and stores their vectors."""
+        pending = []
+        for feature in self._features:
+            parts = batch.inputs.pop(feature.name, [])
+            if parts:  # of large pictures several, which the network takes together all the same
+                pixels = np.concatenate(parts) if len(parts) > 1 else parts[0]
+                pending.append((feature, len(pixels), self._encoders[feature.name].submit(pixels)))
+
+        def collect() -> None:
+            started = time.perf_counter()
+            for feature, count, vectors in pending:
+                batch.vectors[feature.name].append((feature.checked(vectors(), count), {}))
+            batch.seconds["encode"] += time.perf_counter() - started
+
+        return collect
+
+
+def _collected(batch: _Batch, collect: Callable[[], None]) -> _Batch:
+    collect()
+    return batch
+
+
+def _decode_and_compute(decoder: Decoder, computer: FeatureComputer, images: ReadBatch) -> _Batch:
+    """Decode images and compute all that needs no network; runs in a thread."""
+    batch = _Batch()
+    pending: list[Picture] = []
+    for place, read in zip(images.places, images.reads, strict=True):
+        row, picture = decoder.decode(place, read, batch.seconds)
+        batch.rows.append(row)
+        if picture is not None:
+            pending.append(picture)
+            if sum(p.pixels.nbytes for p in pending) > _BATCH_BYTES:
+                computer.compute(pending, batch)
+                pending = []
+    computer.compute(pending, batch)
+    if pending and images.number < _THUMBNAILS:  # one of each of the first batches
+        batch.thumbnails = [_thumbnail(pending[0])]
+    return batch
+
+
+def _thumbnail(picture: Picture, side: int = 96) -> bytes:
+    """A JPEG file of the picture, its longer side so many pixels."""
+    small = Image.fromarray(picture.pixels[..., :3].copy())
+    small.thumbnail((side, side))
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=75)
+    return out.getvalue()
+
+
+@dataclass(frozen=True)
+class ShardExtractor:
+    """Brings shards of one lake up to date, by one pass over one shard at a time.
+
+    Attributes:
+        known: Content that need not be decoded again.
+        on_images: Told after each batch.
+        workers: Threads that read and decode; None for the default.
+    """
+
+    lake: Lake
+    settings: Settings
+    known: KnownContent
+    on_images: OnImages
+    device: str = "auto"
+    workers: int | None = None
+
+    def extract(self, shard: str, features: Sequence[Feature], *, retry: bool = False) -> ShardReport:
+        """Compute features of all images of a shard that need it, and write its tables.
+
+        Args:
+            features: Perhaps none; the images table is written in any case.
+            retry: Files that failed are tried again, even where they are as they were.
+
+        Raises:
+            BadSource: The folder of the shard's source is missing or empty.
+            BadSettings: A network has vectors of another length than the lake holds under its name.
+        """
+        lake, settings = self.lake, self.settings
+        encoders = encoders_of(features, settings, self.device)
+        for feature in features:
+            _refuse_other_dims(lake, shard, feature)
+        expected = {f.name: expected_now(lake, shard, f, settings, self.device) for f in features}
+        fitted = {f.name: lake.load_fitted(f.name, expected[f.name]["fitted"]) for f in features if f.learnt}
+        computer = FeatureComputer(features, encoders, fitted)
+        min_side = decoded_side(lake, *features)
+        source = _require_source(settings.source(source_of(shard)))
+        manifest = Manifest.read(lake, shard)
+        unchanged = Unchanged(lake, shard, manifest.table, features, expected, settings, retry=retry)
+        copies = Copies(lake, self.known, features, expected)
+        decoder = Decoder(settings.max_pixels, min_side, copies.has)
+        started = time.perf_counter()
+        places = [place for place in manifest.table.to_pylist() if place["image_id"] not in unchanged.rows]
+        made = self._compute(source, places, decoder, computer, copies)
+        return self._write(ShardTables(lake, manifest, features, expected, unchanged, copies), made, started)
+
+    def _compute(
+        self, source: Source, places: Sequence[Row], decoder: Decoder, computer: FeatureComputer, copies: Copies
+    ) -> _Batch:
+        """Read the images of some places; decode and compute all but copies, again those whose original is gone."""
+        made = _Batch()
+        work = partial(_decode_and_compute, decoder, computer)
+        while places:
+            ahead = read_ahead(source, places, work, batch_size=computer.batch_size, workers=self.workers)
+            with closing(ahead):  # at once, whatever fails here: no more files are read
+                for batch in computer.encode(ahead):
+                    made.add(batch)
+                    failed = sum(row["status"] == "failed" for row in batch.rows)
+                    self.on_images(len(batch.rows) - failed, failed)
+            gone = set(copies.settle())
+            made.rows = [row for row in made.rows if row["image_id"] not in gone]
+            places = [place for place in places if place["image_id"] in gone]
+        return made
+
+    def _write(self, out: ShardTables, made: _Batch, started: float) -> ShardReport:
+        writing = time.perf_counter()
+        rows = out.rows(made.rows)
+        table_bytes = out.write(rows, made.rows, made.vectors, max_pixels=self.settings.max_pixels)
+        made.seconds["write"] = time.perf_counter() - writing
+        reasons = Counter(row["error"].partition(":")[0] for row in rows if row["error"])
+        return ShardReport(
+            out.manifest.shard,
+            len(rows) - reasons.total(),
+            reasons.total(),
+            sum(bool(row["content_hash"]) and row["image_id"] not in out.copies for row in made.rows),
+            tuple(feature.name for feature in out.features),
+            time.perf_counter() - started,
+            {stage: round(made.seconds[stage], 3) for stage in STAGES},
+            table_bytes,
+            dict(reasons),
+            tuple(made.thumbnails),
+        )
+
+
+def _require_source(source: Source) -> Source:
+    """Refuse a source that is away: every image would be failed, and lose its vectors.
+
+    Raises:
+        BadSource: Its folder is missing or empty.
+    """
+    if storage.is_away(source.root):
+        raise BadSource(f"source {source.name!r}: {source.root} is missing or empty; is a disk away?")
+    return source
+
+
+def _refuse_other_dims(lake: Lake, shard: str, feature: Feature) -> None:
+    """Refuse a network whose vectors have another length than those that the lake holds under its name.
+
+    Raises:
+        BadSettings: It has.
+    """
+    old = lake.made_from(lake.feature_path(feature.name, shard)) or {}
+    is_same = old.get("feature_version") == str(feature.version)
+    if feature.model and is_same and old.get("dims", str(feature.dims)) != str(feature.dims):
+        raise BadSettings(
+            f"{feature.name} has {old['dims']} numbers per image in this lake, and {feature.dims} as declared now; "
+            f"give the changed network another name, or delete {lake.layout.feature_folder(feature.name)}"
+        )

@@ -1,0 +1,122 @@
+"""The tables of one shard: rows that stay, rows of copies and rows computed now, written together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from imrec_core import tables
+from imrec_core.content_cache import Copies
+from imrec_core.errors import ImageTooLarge
+from imrec_core.features import Feature
+from imrec_core.features.declare import Columns
+from imrec_core.freshness import images_made_from, manifest_version
+from imrec_core.lake import Lake
+from imrec_core.read_ahead import Row
+from imrec_core.reuse import Expected, Unchanged, contents_of, in_order
+
+Computed: TypeAlias = tuple[NDArray[Any], Columns]
+"""Vectors `(n, width)` of a feature and the columns beside them."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The images of a shard as a scan found them."""
+
+    shard: str
+    version: str
+    table: pa.Table
+
+    @classmethod
+    def read(cls, lake: Lake, shard: str) -> Manifest:
+        """Read the manifest of a shard.
+
+        Raises:
+            MissingTable: There is none.
+        """
+        version = manifest_version(lake, shard)  # first: a scan in between then makes the tables stale
+        return cls(shard, version, lake.read_table(lake.catalog_path(shard)))
+
+
+@dataclass(frozen=True)
+class ShardTables:
+    """The images table of a shard and the tables of some features.
+
+    Attributes:
+        expected: What the table of each feature is to say that it was made from, by feature.
+        unchanged: Images whose rows stay as they are.
+        copies: Images that take over rows of others.
+    """
+
+    lake: Lake
+    manifest: Manifest
+    features: Sequence[Feature]
+    expected: Expected
+    unchanged: Unchanged
+    copies: Copies
+
+    def rows(self, made: Sequence[Row]) -> list[Row]:
+        """All rows of the images table, in the order of the manifest.
+
+        Args:
+            made: Those that were made now, of copies without what they take over.
+        """
+        rows = self.unchanged.rows | {row["image_id"]: row for row in made}
+        rows |= self.copies.rows(rows)
+        return [rows[image_id] for image_id in self.manifest.table["image_id"].to_pylist()]
+
+    def write(
+        self, rows: Sequence[Row], made: Sequence[Row], vectors: Mapping[str, Sequence[Computed]], *, max_pixels: int
+    ) -> dict[str, int]:
+        """Write all tables; the images table last, so that it never vouches for features that are not there.
+
+        Args:
+            rows, made: All rows of the images table, and those that were made now.
+            vectors: Of the images that were computed now, in the order of `made`, by feature.
+            max_pixels: The limit above which images are failed as too large.
+
+        Returns:
+            The size of each table in bytes, by feature, and that of `images`.
+
+        Raises:
+            StorageFull: The disk took no more.
+        """
+        shard, version = self.manifest.shard, self.manifest.version
+        computed = [row["image_id"] for row in made if row["status"] == "ok" and row["image_id"] not in self.copies]
+        ids = pa.array([row["image_id"] for row in rows if row["status"] == "ok"], pa.string())
+        digest = hashlib.blake2b("".join(ids.to_pylist()).encode(), digest_size=8).hexdigest()
+        which = {"rows": digest, "contents": contents_of(rows)}
+        written: dict[str, int] = {}
+        for feature in self.features:
+            made_from = {**self.expected[feature.name], **images_made_from(shard, version), **which}
+            table = self._feature_table(feature, ids, computed, vectors.get(feature.name, []))
+            written[feature.name] = self.lake.write_table(self.lake.feature_path(feature.name, shard), table, made_from)
+        images = pa.Table.from_pylist(rows, schema=tables.IMAGES)
+        made_from = images_made_from(shard, version) | which
+        if any(str(row["error"]).startswith(ImageTooLarge.__name__) for row in rows):
+            made_from["refused_above"] = str(max_pixels)
+        written["images"] = self.lake.write_table(self.lake.images_path(shard), images, made_from)
+        return written
+
+    def _feature_table(
+        self, feature: Feature, ids: pa.Array, computed: Sequence[str], parts: Sequence[Computed]
+    ) -> pa.Table:
+        """The table of a feature: of images computed now, of those as they were, and of copies."""
+        new = _joined(feature, pa.array(computed, pa.string()), parts)
+        return in_order([new, self.unchanged.vectors(feature), *self.copies.vectors(feature, new)], ids)
+
+
+def _joined(feature: Feature, ids: pa.Array, parts: Sequence[Computed]) -> pa.Table:
+    """The table of a feature from what was computed batch by batch."""
+    matrix = np.concatenate([np.empty((0, feature.width), feature.dtype), *(vectors for vectors, _ in parts)])
+    beside = [
+        pa.array(np.concatenate([np.empty(0, kind), *(columns[name] for _, columns in parts)]))
+        for name, kind in feature.columns.items()
+    ]
+    return pa.table([ids, tables.to_vectors(matrix), *beside], schema=feature.schema)

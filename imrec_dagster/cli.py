@@ -29,33 +29,10 @@ if TYPE_CHECKING:
     from imrec_core.models import Model
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="imrec")
-def imrec() -> None:
-    """Find the images most like this one, in a folder of half a million."""
-
-
-def main() -> None:
-    """Run the command; an `ImrecError` becomes one line and exit status 1."""
-    try:
-        imrec.main(prog_name="imrec", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except click.exceptions.Exit as request:
-        sys.exit(request.exit_code)
-    except ImrecError as error:
-        sys.exit(f"imrec: {' '.join(str(error).split())}")
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit("imrec: interrupted; what was finished is kept, the same command goes on from there")
-    except BrokenPipeError:  # `imrec … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 # -- building -----------------------------------------------------------------------------------------------
 
 
-@imrec.command()
+@click.command()
 @click.argument("folders", nargs=-1, metavar="[FOLDER | NAME=FOLDER]...")
 @click.option(
     "--features", metavar="A,B,…", help="Features that the lake is to have, no others; +A,+B adds. See: imrec features."
@@ -84,7 +61,7 @@ def build(
     click.echo(run_build(Lake(lake), folders, _names(features), device, columns=columns, without=without))
 
 
-@imrec.command()
+@click.command()
 @click.argument("folder", required=False)
 @lake_option
 @click.pass_context
@@ -95,7 +72,7 @@ def demo(context: click.Context, folder: str | None, lake: str) -> None:
     run_demo(folder, lake if _is_given(context, "lake") else None)
 
 
-@imrec.command()
+@click.command()
 @click.option("--port", default=3000, show_default=True, help="Where it is served.")
 @lake_option
 def ui(port: int, lake: str) -> None:
@@ -105,27 +82,10 @@ def ui(port: int, lake: str) -> None:
     serve_dagster(Lake(lake), port)
 
 
-# -- searching ----------------------------------------------------------------------------------------------
-
-imrec.add_command(search)
-imrec.add_command(duplicates)
-imrec.add_command(compare)
-imrec.add_command(export)
-imrec.add_command(make_map)
-imrec.add_command(serve)
-
-
-# -- measuring ----------------------------------------------------------------------------------------------
-
-imrec.add_command(evaluate)
-imrec.add_command(tune)
-imrec.add_command(plot)
-
-
 # -- looking ------------------------------------------------------------------------------------------------
 
 
-@imrec.command()
+@click.command()
 @json_option
 @lake_option
 def status(as_json: bool, lake: str) -> None:
@@ -136,7 +96,7 @@ def status(as_json: bool, lake: str) -> None:
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.in_words())
 
 
-@imrec.command()
+@click.command()
 @json_option
 @lake_option
 def features(as_json: bool, lake: str) -> None:
@@ -158,7 +118,7 @@ def features(as_json: bool, lake: str) -> None:
     show(as_json, listed, ["name", "group", "dims", "metrics", "summary"])
 
 
-@imrec.command()
+@click.command()
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 @click.option("--fetch", is_flag=True, help="Bring the weights of the named models to this machine.")
 @click.option("--check", is_flag=True, help="Compare how models run here with how their authors run them.")
@@ -230,7 +190,7 @@ def _show_agreement(chosen: "list[Model]", photos: str | None, as_json: bool) ->
     show(as_json, rows, list(rows[0]) if rows else [])
 
 
-@imrec.command()
+@click.command()
 @click.option("--retry", is_flag=True, help="Try them again first; say how many came good and how many still fail.")
 @json_option
 @lake_option
@@ -246,7 +206,7 @@ def failures(retry: bool, as_json: bool, lake: str) -> None:
     show(as_json, failed_images(Lake(lake)), ["source", "path", "error"])
 
 
-@imrec.command()
+@click.command()
 @click.argument("statement", metavar="SELECT")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
@@ -276,6 +236,54 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 def _is_given(context: click.Context, parameter: str) -> bool:
     return context.get_parameter_source(parameter) is not click.core.ParameterSource.DEFAULT
+
+
+# -- the command ------------------------------------------------------------------------------------------
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="imrec")
+def imrec() -> None:
+    """Find the images most like this one, in a folder of half a million."""
+
+
+for command in (
+    build,
+    demo,
+    ui,
+    search,
+    duplicates,
+    compare,
+    export,
+    make_map,
+    serve,
+    evaluate,
+    tune,
+    plot,
+    status,
+    features,
+    models,
+    failures,
+    sql,
+):
+    imrec.add_command(command)
+
+
+def main() -> None:
+    """Run the command; an `ImrecError` becomes one line and exit status 1."""
+    try:
+        imrec.main(prog_name="imrec", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Exit as request:
+        sys.exit(request.exit_code)
+    except ImrecError as error:
+        sys.exit(f"imrec: {' '.join(str(error).split())}")
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit("imrec: interrupted; what was finished is kept, the same command goes on from there")
+    except BrokenPipeError:  # `imrec … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 
 from imrec_core import Lake, Recommender, ranking
 from imrec_core.index import build_generation
-from imrec_dagster import cli
+from imrec_dagster.cli.main import main
 from tests import browser as browsers
 from tests import real, s3, toy
 
@@ -147,7 +147,7 @@ def imrec(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
         monkeypatch.setattr(sys, "argv", ["imrec", *map(str, arguments)])
         status, last_words = 0, ""
         try:
-            cli.main()
+            main()
         except SystemExit as end:
             if isinstance(end.code, str):  # the interpreter prints it and exits with 1
                 status, last_words = 1, end.code + "\n"

@@ -90,7 +90,7 @@ def test_core_does_not_know_dagster_the_command_or_the_tests():
         ("imrec_core.errors", {"numpy", "polars", "PIL"}),
         ("imrec_core.search", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
         ("imrec_core.extract", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
-        ("imrec_dagster.cli", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
+        ("imrec_dagster.cli.main", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
     ],
 )
 def test_importing_stays_light(module, kept_out):

@@ -26,7 +26,9 @@ from imrec_core.extract_pipeline import ShardExtractor
 from imrec_core.features import FEATURES
 from imrec_core.hits import Part
 from imrec_core.stages import STAGES
-from imrec_dagster import cli, command, each
+from imrec_dagster.cli import build as build_command
+from imrec_dagster.cli import search_each as each
+from imrec_dagster.cli.main import imrec as group
 from tests import toy
 from tests.conftest import Outcome
 from tests.pictures import BROKEN, PICTURES
@@ -473,7 +475,7 @@ class Bar:
 
 
 def test_progress_reaches_its_end_and_counts_what_is_read(imrec, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "tqdm", Bar)
+    monkeypatch.setattr(build_command, "tqdm", Bar)
     monkeypatch.setattr(Bar, "ended", [])
     toy.write_photos(tmp_path / "photos", range(9))
     imrec("build", "photos", "--features", CHEAP)
@@ -491,9 +493,9 @@ def test_progress_reaches_its_end_and_counts_what_is_read(imrec, tmp_path, monke
 
 
 def test_progress_that_was_told_of_fewer_images_grows(monkeypatch):
-    monkeypatch.setattr(command, "tqdm", Bar)
+    monkeypatch.setattr(build_command, "tqdm", Bar)
     monkeypatch.setattr(Bar, "ended", [])
-    progress = command.BuildProgress()
+    progress = build_command.BuildProgress()
     progress.expect(2, 0, [])
     for _ in range(3):
         progress.images(1, 0)
@@ -786,7 +788,7 @@ def test_sheet_that_cannot_be_written_is_wrong_usage(imrec, gallery, sheet):
     assert f"cannot write {sheet}" in refused.err
 
 
-@pytest.mark.parametrize("command", [(), *((name,) for name in cli.imrec.commands)], ids=" ".join)
+@pytest.mark.parametrize("command", [(), *((name,) for name in group.commands)], ids=" ".join)
 def test_help_of_every_command_exits_with_0(imrec, command):
     shown = imrec(*command, "--help")
     assert shown.status == 0
@@ -794,19 +796,19 @@ def test_help_of_every_command_exits_with_0(imrec, command):
 
 
 def test_every_option_says_what_it_is_for():
-    commands = [*cli.imrec.commands.values(), *cli.imrec.commands["plot"].commands.values()]
+    commands = [*group.commands.values(), *group.commands["plot"].commands.values()]
     options = [option for command in commands for option in command.params if isinstance(option, click.Option)]
     assert len(options) > 80 and [option.opts for option in options if not option.help] == []
 
 
 def test_help_lists_all_commands(imrec):
     shown = imrec("--help").out
-    assert all(f"\n  {name} " in shown for name in cli.imrec.commands)
+    assert all(f"\n  {name} " in shown for name in group.commands)
 
 
 def test_readme_names_every_command():
     readme = (ROOT / "README.md").read_text("utf-8")
-    assert [name for name in cli.imrec.commands if f"`imrec {name}" not in readme] == []
+    assert [name for name in group.commands if f"`imrec {name}" not in readme] == []
 
 
 # -- from outside -------------------------------------------------------------------------------------------
@@ -833,7 +835,10 @@ def test_looking_at_a_lake_loads_neither_torch_nor_dagster(gallery, command):
         "sql": ["SELECT count(*) FROM images"],
     }.get(command, [])
     lake = [] if command in ("--help", "features") else ["--lake", str(gallery.root)]
-    code = "import sys; from imrec_dagster.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    code = (
+        "import sys; from imrec_dagster.cli.main import main\n"
+        "try: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    )
     ran = subprocess.run(
         [sys.executable, "-c", code, command, *arguments, *lake], cwd=ROOT, capture_output=True, text=True
     )

@@ -8,7 +8,7 @@ import pytest
 
 from imrec_core import FEATURES, ImageBatch, docs, errors
 from imrec_core.features import declare
-from imrec_dagster.cli import imrec
+from imrec_dagster.cli.main import imrec
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

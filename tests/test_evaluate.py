@@ -13,7 +13,7 @@ from imrec_core.errors import DeclarationError, QueryError, UnknownName
 from imrec_core.evaluate import compare_in, compare_projections
 from imrec_core.generation import open_generation
 from imrec_core.reduction import METHODS, autoencoder, training
-from imrec_dagster.cli import imrec
+from imrec_dagster.cli.main import imrec
 
 FAST = ("pca", "whitened_pca", "kernel_pca")
 

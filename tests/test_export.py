@@ -29,8 +29,8 @@ from imrec_core.export.selection import BLOCK_BYTES, Reader
 from imrec_core.generation import open_generation
 from imrec_core.index import IndexParams, build_generation
 from imrec_core.tables import to_matrix
-from imrec_dagster import cli
-from imrec_dagster import export as command
+from imrec_dagster.cli import export as command
+from imrec_dagster.cli.main import imrec as group
 from tests import toy
 
 DOC = (Path(__file__).parent.parent / "docs" / "export.md").read_text("utf-8")
@@ -810,7 +810,7 @@ def test_snippet_of_the_document_finds_what_imrec_finds(imrec, tmp_path, line: s
 
 @pytest.mark.parametrize("line", re.findall(r"^imrec (export [^#\n]*)", DOC, re.MULTILINE))
 def test_commands_of_the_document_have_those_options(line):
-    known = {option for parameter in cli.imrec.commands["export"].params for option in parameter.opts}
+    known = {option for parameter in group.commands["export"].params for option in parameter.opts}
     assert {word for word in line.split() if word.startswith("--")} <= known
 
 

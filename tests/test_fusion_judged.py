@@ -21,7 +21,7 @@ from imrec_core.index import build_generation
 from imrec_core.judging import folder_labels, judge
 from imrec_core.measures import Estimate
 from imrec_core.queries import ImageId
-from imrec_dagster import judged
+from imrec_dagster.cli import evaluate_report
 from tests import toy
 
 FOLDERS = ["beach"] * 9 + ["city"] * 6 + ["odd"]
@@ -271,5 +271,5 @@ def test_wrong_usage_is_told(imrec, lake, wrong):
 )
 def test_verdict_is_of_the_best_fusion_and_says_what_may_be_chance(gain, words):
     gains = {"score": Estimate(-0.5, -0.6, -0.4, 9), "rrf": gain, "dbsf": Estimate(-0.9, -1, -0.8, 9)}
-    said = judged._verdict(FusionsJudged((), "mix", {}, "a", gains), "queries")
+    said = evaluate_report._verdict(FusionsJudged((), "mix", {}, "a", gains), "queries")
     assert said == words + ", 9 queries" + ("; that may be chance" if gain.low < 0 < gain.high else "")

@@ -12,8 +12,8 @@ from imrec_core import FEATURES
 from imrec_core.demo import PHOTOS
 from imrec_core.edits import EDITS
 from imrec_core.mixes import DEFAULT, MIXES
-from imrec_dagster import demo
-from imrec_dagster.cli import imrec
+from imrec_dagster.cli import demo
+from imrec_dagster.cli.main import imrec
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

@@ -18,9 +18,9 @@ from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 
 import imrec_core
 from imrec_core import Lake, storage
-from imrec_dagster import command
 from imrec_dagster.assets import IMAGES, feature_key
 from imrec_dagster.build import open_instance
+from imrec_dagster.cli import build as command
 from tests import toy
 
 ROOT = Path(imrec_core.__file__).parent.parent

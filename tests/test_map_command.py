@@ -14,7 +14,7 @@ from imrec_core.explore.picture import draw_map
 from imrec_core.explore.thumbnails import thumbnail
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation
-from imrec_dagster import mapping
+from imrec_dagster.cli import map as map_command
 from tests import toy
 
 pytest.importorskip("umap", reason="umap-learn is not installed")
@@ -36,7 +36,7 @@ def drawn(path) -> np.ndarray:
 
 
 def test_methods_are_those_of_the_core():
-    assert mapping._METHODS == METHODS
+    assert map_command._METHODS == METHODS
 
 
 def test_map_is_made_and_told(imrec, lake):

@@ -21,7 +21,7 @@ from imrec_core.index import build_generation
 from imrec_core.pairs import Pairs, csv_pairs
 from imrec_core.pairs_judged import judge_pairs
 from imrec_core.queries import ImageId
-from imrec_dagster import judged
+from imrec_dagster.cli import evaluate_report
 from tests import toy
 
 COUNT = 24
@@ -314,4 +314,4 @@ def test_wrong_usage_is_told(imrec, lake, other):
 
 def test_shown_rates_are_rounded_up_so_that_what_lies_at_the_limit_passes():
     shown = {0.0: "0", 1.0: "1", 0.29: "0.29", 0.2901: "0.3", 1.21e-5: "1.3e-05", 0.00101: "0.0011"}
-    assert {rate: judged._rounded_up(rate) for rate in shown} == shown
+    assert {rate: evaluate_report._rounded_up(rate) for rate in shown} == shown

@@ -13,7 +13,7 @@ from imrec_core.reduction import METHODS
 from imrec_core.settings import IndexParams
 from imrec_core.settings_file import parse
 from imrec_core.tuning import MEASURES
-from imrec_dagster.cli import imrec
+from imrec_dagster.cli.main import imrec
 from tests.toy import new_lake
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -8,8 +8,8 @@ import click
 
 from imrec_core.errors import ImrecError
 from imrec_core.lake import Lake
-from imrec_dagster.options import json_option, lake_option, show
-from imrec_dagster.words import from_here, table
+from imrec_dagster.cli.options import json_option, lake_option, show
+from imrec_dagster.cli.output import from_here, table
 
 if TYPE_CHECKING:
     from imrec_core.duplicates import Duplicates

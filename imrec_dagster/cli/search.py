@@ -16,9 +16,9 @@ from imrec_core.lake import Lake
 from imrec_core.run_log import note
 from imrec_core.stages import noting
 from imrec_core.text_escapes import escaped
-from imrec_dagster.each import answers, json_lines, write_parquet
-from imrec_dagster.options import json_option, lake_option
-from imrec_dagster.words import from_here, table
+from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.output import from_here, table
+from imrec_dagster.cli.search_each import answers, json_lines, write_parquet
 
 if TYPE_CHECKING:
     from imrec_core.hits import Hits

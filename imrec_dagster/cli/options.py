@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from imrec_dagster.words import table
+from imrec_dagster.cli.output import table
 
 lake_option = click.option(
     "--lake", envvar="IMREC_LAKE", default="data_lake", show_default=True, help="Folder of the lake (or IMREC_LAKE)."

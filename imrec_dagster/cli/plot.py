@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imrec_core.lake import Lake
-from imrec_dagster.judging_options import find_labels, labels_option, naming_option, refuse_several
-from imrec_dagster.options import lake_option, write_plot
-from imrec_dagster.searching import query_of
+from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, refuse_several
+from imrec_dagster.cli.options import lake_option, write_plot
+from imrec_dagster.cli.search import query_of
 
 if TYPE_CHECKING:
     from imrec_core.queries import Query

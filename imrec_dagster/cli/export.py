@@ -6,7 +6,7 @@ import click
 
 from imrec_core.lake import Lake
 from imrec_core.run_log import note
-from imrec_dagster.options import json_option, lake_option
+from imrec_dagster.cli.options import json_option, lake_option
 
 _TARGETS = ("parquet", "csv", "faiss", "lance", "qdrant")  # a test holds them to those of the core, which loads slowly
 _VIEWERS = ("projector", "atlas", "graphml")  # likewise

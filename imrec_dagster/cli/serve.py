@@ -9,7 +9,7 @@ import click
 
 from imrec_core.errors import ImrecError, MissingDependency
 from imrec_core.lake import Lake
-from imrec_dagster.options import lake_option
+from imrec_dagster.cli.options import lake_option
 
 _SHORTEST = 8  # characters of a token
 

@@ -10,8 +10,8 @@ from imrec_core.demo import prepare
 from imrec_core.lake import Lake
 from imrec_core.queries import ImageId, Query
 from imrec_core.search import Recommender
-from imrec_dagster.command import run_build
-from imrec_dagster.words import from_here
+from imrec_dagster.cli.build import run_build
+from imrec_dagster.cli.output import from_here
 
 _PHOTOS = Path("demo_photos")
 _LAKE = "data_lake/demo"  # of its own, so that nobody's lake gets demo photos

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.lake import Lake
-from imrec_dagster.options import json_option, lake_option, show
+from imrec_dagster.cli.options import json_option, lake_option, show
 
 if TYPE_CHECKING:
     from imrec_core.explore import MapReport

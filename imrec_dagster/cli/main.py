@@ -15,15 +15,15 @@ import click
 
 from imrec_core.errors import ImrecError
 from imrec_core.lake import Lake
-from imrec_dagster.duplicates import compare, duplicates
-from imrec_dagster.export import export
-from imrec_dagster.mapping import make_map
-from imrec_dagster.measuring import evaluate
-from imrec_dagster.options import json_option, lake_option, show
-from imrec_dagster.plotting import plot
-from imrec_dagster.searching import search
-from imrec_dagster.serving import serve
-from imrec_dagster.tuning import tune
+from imrec_dagster.cli.duplicates import compare, duplicates
+from imrec_dagster.cli.evaluate import evaluate
+from imrec_dagster.cli.export import export
+from imrec_dagster.cli.map import make_map
+from imrec_dagster.cli.options import json_option, lake_option, show
+from imrec_dagster.cli.plot import plot
+from imrec_dagster.cli.search import search
+from imrec_dagster.cli.serve import serve
+from imrec_dagster.cli.tune import tune
 
 if TYPE_CHECKING:
     from imrec_core.models import Model
@@ -56,7 +56,7 @@ def build(
     A lake remembers its folders: without FOLDER they are looked through again. NAME says what a folder is called in
     the lake, else it is called as on the disk.
     """
-    from imrec_dagster.command import run_build
+    from imrec_dagster.cli.build import run_build
 
     click.echo(run_build(Lake(lake), folders, _names(features), device, columns=columns, without=without))
 
@@ -67,7 +67,7 @@ def build(
 @click.pass_context
 def demo(context: click.Context, folder: str | None, lake: str) -> None:
     """Build a lake of FOLDER, or of photos that come along, and search it three times."""
-    from imrec_dagster.demo import run_demo
+    from imrec_dagster.cli.demo import run_demo
 
     run_demo(folder, lake if _is_given(context, "lake") else None)
 
@@ -77,7 +77,7 @@ def demo(context: click.Context, folder: str | None, lake: str) -> None:
 @lake_option
 def ui(port: int, lake: str) -> None:
     """Serve Dagster's web page over the lake on 127.0.0.1: assets, backfills, schedules."""
-    from imrec_dagster.command import serve_dagster
+    from imrec_dagster.cli.build import serve_dagster
 
     serve_dagster(Lake(lake), port)
 
@@ -199,7 +199,7 @@ def failures(retry: bool, as_json: bool, lake: str) -> None:
     from imrec_core.views import failures as failed_images
 
     if retry:
-        from imrec_dagster.command import run_retry
+        from imrec_dagster.cli.build import run_retry
 
         tried = run_retry(Lake(lake))
         click.echo(f"{tried.good} came good, {tried.failed} still fail{'s' * (tried.failed == 1)}", err=as_json)
@@ -284,7 +284,3 @@ def main() -> None:
         sys.exit("imrec: interrupted; what was finished is kept, the same command goes on from there")
     except BrokenPipeError:  # `imrec … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-if __name__ == "__main__":
-    main()

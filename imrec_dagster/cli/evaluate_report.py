@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imrec_core.lake import Lake
-from imrec_dagster.judging_options import find_mixes, progress
-from imrec_dagster.options import show, write_plot
+from imrec_dagster.cli.label_options import find_mixes, progress
+from imrec_dagster.cli.options import show, write_plot
 
 if TYPE_CHECKING:
     from imrec_core.fusion_judged import FusionsJudged

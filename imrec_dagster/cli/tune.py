@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.lake import Lake
-from imrec_dagster.judging_options import find_labels, labels_option, naming_option, progress, refuse_several
-from imrec_dagster.options import json_option, lake_option, show
+from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
+from imrec_dagster.cli.options import json_option, lake_option, show
 
 if TYPE_CHECKING:
     from imrec_core.generation import Generation

@@ -26,7 +26,7 @@ from imrec_core.extract_pipeline import ShardExtractor
 from imrec_core.features import FEATURES
 from imrec_core.hits import Part
 from imrec_core.stages import STAGES
-from imrec_dagster.cli import build as build_command
+from imrec_dagster.cli import progress as progress_module
 from imrec_dagster.cli import search_each as each
 from imrec_dagster.cli.main import imrec as group
 from tests import toy
@@ -475,7 +475,7 @@ class Bar:
 
 
 def test_progress_reaches_its_end_and_counts_what_is_read(imrec, tmp_path, monkeypatch):
-    monkeypatch.setattr(build_command, "tqdm", Bar)
+    monkeypatch.setattr(progress_module, "tqdm", Bar)
     monkeypatch.setattr(Bar, "ended", [])
     toy.write_photos(tmp_path / "photos", range(9))
     imrec("build", "photos", "--features", CHEAP)
@@ -493,9 +493,9 @@ def test_progress_reaches_its_end_and_counts_what_is_read(imrec, tmp_path, monke
 
 
 def test_progress_that_was_told_of_fewer_images_grows(monkeypatch):
-    monkeypatch.setattr(build_command, "tqdm", Bar)
+    monkeypatch.setattr(progress_module, "tqdm", Bar)
     monkeypatch.setattr(Bar, "ended", [])
-    progress = build_command.BuildProgress()
+    progress = progress_module.BuildProgress()
     progress.expect(2, 0, [])
     for _ in range(3):
         progress.images(1, 0)

@@ -20,7 +20,7 @@ import imrec_core
 from imrec_core import Lake, storage
 from imrec_dagster.assets import IMAGES, feature_key
 from imrec_dagster.build import open_instance
-from imrec_dagster.cli import build as command
+from imrec_dagster.cli.failures import run_retry
 from tests import toy
 
 ROOT = Path(imrec_core.__file__).parent.parent
@@ -162,13 +162,15 @@ def test_ctrl_c_while_a_connection_is_closed_says_nothing_of_it(pool, tmp_path, 
         monkeypatch.setattr(engine.dialect, "do_close", lambda _: raise_it(raised))
         connection.invalidate()
 
-    monkeypatch.setattr(command, "retry_failed", lambda *_, **__: interrupt(DagsterExecutionInterruptedError()))
+    monkeypatch.setattr(
+        "imrec_dagster.build.retry_failed", lambda *_, **__: interrupt(DagsterExecutionInterruptedError())
+    )
     lake.open_for_writing()
     with pytest.raises(KeyboardInterrupt):
-        command.run_retry(lake)
+        run_retry(lake)
     assert caplog.messages == []
-    monkeypatch.setattr(command, "retry_failed", lambda *_, **__: interrupt(OSError("disk")))
-    command.run_retry(lake)
+    monkeypatch.setattr("imrec_dagster.build.retry_failed", lambda *_, **__: interrupt(OSError("disk")))
+    run_retry(lake)
     assert "connection" in caplog.text and "disk" in caplog.text, "other faults are still told"
 
 

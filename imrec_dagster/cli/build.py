@@ -1,79 +1,52 @@
-"""What `imrec build` and `imrec ui` do, beyond parsing: settings, progress bar, summary, server."""
+"""`imrec build`: add folders to a lake, and bring it up to date."""
 
-import logging
-import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from dagster import DagsterExecutionInterruptedError
-from tqdm import tqdm
+import click
 
-from imrec_core import user_columns
-from imrec_core.catalog import CatalogDiff, require_image
+from imrec_core.catalog import require_image
 from imrec_core.errors import BadSettings, BadSource
-from imrec_core.extract_report import ShardReport
-from imrec_core.features import FEATURES, find_feature, known_features
-from imrec_core.fit import FitReport
-from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
 from imrec_core.settings import Settings
-from imrec_dagster.build import RetryReport, build_lake, open_instance, retry_failed
-from imrec_dagster.resources import Progress
+from imrec_dagster.cli.options import lake_option
 
-# Of connections to Dagster's databases: what is raised while one is closed they log with a traceback, then raise it.
-_POOLS = [logging.getLogger(f"sqlalchemy.pool.impl.{name}") for name in ("NullPool", "QueuePool")]
+if TYPE_CHECKING:
+    from imrec_core.extract_report import ShardReport
+    from imrec_dagster.cli.progress import BuildProgress
 
 
-@dataclass
-class BuildProgress(Progress):
-    """Draws a bar with images per second and the time left; keeps what was reported."""
+@click.command()
+@click.argument("folders", nargs=-1, metavar="[FOLDER | NAME=FOLDER]...")
+@click.option(
+    "--features", metavar="A,B,…", help="Features that the lake is to have, no others; +A,+B adds. See: imrec features."
+)
+@click.option(
+    "--with", "columns", multiple=True, metavar="FILE", help="Join its columns, by image_id or path; Parquet or CSV."
+)
+@click.option("--without", multiple=True, metavar="FILE", help="Join its columns no longer.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where networks run.")
+@lake_option
+def build(
+    folders: tuple[str, ...],
+    features: str | None,
+    columns: tuple[str, ...],
+    without: tuple[str, ...],
+    device: str,
+    lake: str,
+) -> None:
+    """Add image folders, describe what is new or changed, publish it for search.
 
-    catalog: CatalogDiff = field(default_factory=CatalogDiff)
-    shards: list[ShardReport] = field(default_factory=list)
-    generation: GenerationReport | None = None
-    _bar: "tqdm | None" = None
-    _failed: int = 0
+    A lake remembers its folders: without FOLDER they are looked through again. NAME says what a folder is called in
+    the lake, else it is called as on the disk.
+    """
+    click.echo(run_build(Lake(lake), folders, _names(features), device, columns=columns, without=without))
 
-    def expect(self, images: int, again: int, features: Sequence[str]) -> None:
-        if again:
-            print(f"{again} images are decoded again for {', '.join(features)}", file=sys.stderr)
-        self.close()
-        if images:
-            self._bar = tqdm(total=images, unit=" images", file=sys.stderr, disable=None, smoothing=0.1)
 
-    def images(self, ok: int, failed: int) -> None:
-        self._failed += failed
-        if self._bar is not None:
-            self._bar.total = max(self._bar.total, self._bar.n + ok + failed)  # files come and go while we read
-            self._bar.update(ok + failed)
-            if failed:
-                self._bar.set_postfix_str(f"{self._failed} failed")
-
-    def waits(self, fault: Exception, seconds: float) -> None:
-        self.close()
-        print(f"imrec: {fault}; trying again in {seconds:g} s", file=sys.stderr)
-
-    def done(self, report: object) -> None:
-        match report:
-            case CatalogDiff():
-                self.catalog = report
-                for _, reason in report.unavailable:
-                    print(f"imrec: skipped: {reason}", file=sys.stderr)
-            case ShardReport() if report.table_bytes:  # the others were up to date
-                self.shards.append(report)
-            case FitReport(fitted=True):
-                self.close()
-                print(f"fitted {report.name} in {report.seconds:.1f} s", file=sys.stderr)
-            case GenerationReport():
-                self.generation = report
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text is not None else None
 
 
 def run_build(
@@ -96,6 +69,10 @@ def run_build(
         ImrecError: What is wrong with the folders, the features, the files or the lake.
         KeyboardInterrupt: Ctrl-C; what was finished is kept.
     """
+    from imrec_core import user_columns
+    from imrec_dagster.build import build_lake
+    from imrec_dagster.cli.progress import BuildProgress, interruptible
+
     started = time.perf_counter()
     settings = _with(lake, folders, features).without_columns(without).with_columns(columns)
     if not settings.sources:
@@ -104,34 +81,15 @@ def run_build(
         user_columns.check(lake, settings)
     lake.open_for_writing().save_settings(settings)
     progress = BuildProgress()
-    with _interruptible(progress):
+    with interruptible(progress):
         build_lake(lake, progress=progress, device=device)
     return _summary(lake, progress, time.perf_counter() - started)
 
 
-@contextmanager
-def _interruptible(progress: BuildProgress) -> Iterator[None]:
-    """Ctrl-C as `KeyboardInterrupt`, without words of libraries that it met in the middle of something."""
-    for pool in _POOLS:
-        pool.addFilter(_is_no_interruption)
-    try:
-        yield
-    except DagsterExecutionInterruptedError as interruption:
-        raise KeyboardInterrupt from interruption
-    finally:
-        for pool in _POOLS:
-            pool.removeFilter(_is_no_interruption)
-        progress.close()
-
-
-def _is_no_interruption(record: logging.LogRecord) -> bool:
-    return not (
-        record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt | DagsterExecutionInterruptedError)
-    )
-
-
 def _with(lake: Lake, folders: Sequence[str], features: Sequence[str] | None) -> Settings:
     """The lake's settings with folders and features added, once they are known to be good."""
+    from imrec_core.features import FEATURES, find_feature, known_features
+
     old = lake.settings()
     settings = old.with_folders(folders)
     for name in settings.sources.keys() - old.sources.keys():
@@ -160,7 +118,7 @@ def _chosen(before: Sequence[str], said: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*before, *added)))
 
 
-def _summary(lake: Lake, progress: BuildProgress, seconds: float) -> str:
+def _summary(lake: Lake, progress: "BuildProgress", seconds: float) -> str:
     found, shards, generation = progress.catalog, progress.shards, progress.generation
     if len(found.unavailable) == len(lake.settings().sources):
         raise BadSource("no source can be read; what the lake holds is kept as it is")
@@ -176,39 +134,10 @@ def _summary(lake: Lake, progress: BuildProgress, seconds: float) -> str:
     return "\n".join([*lines, f"{seconds:.1f} s in all"])
 
 
-def _of_shards(shards: Sequence[ShardReport]) -> str:
+def _of_shards(shards: "Sequence[ShardReport]") -> str:
     """What was read now, and what the shards hold with what was kept."""
     decoded, failed = sum(s.decoded for s in shards), sum(s.failed for s in shards)
     rate = f" at {decoded / max(sum(s.seconds for s in shards), 1e-9):.0f} images/s" if decoded else ""
     note = " (see: imrec failures)" if failed else ""
     where = f"{len(shards)} shard{'s' if len(shards) > 1 else ''}"
     return f"{decoded} decoded{rate}; in {where} {sum(s.rows for s in shards)} described, {failed} failed{note}"
-
-
-def run_retry(lake: Lake) -> RetryReport:
-    """Try the failed files of a lake again, and bring it up to date where one came good.
-
-    Raises:
-        ImrecError: What is wrong with the lake.
-        KeyboardInterrupt: Ctrl-C; what was finished is kept.
-    """
-    lake.check_version()
-    lake.open_for_writing()
-    progress = BuildProgress()
-    with _interruptible(progress):
-        return retry_failed(lake, progress=progress)
-
-
-def serve_dagster(lake: Lake, port: int) -> None:
-    """Become `dagster dev` over the lake, on 127.0.0.1.
-
-    Raises:
-        ImrecError: The lake cannot be opened.
-    """
-    lake.open_for_writing()
-    home = os.environ.get("DAGSTER_HOME") or str(lake.dagster_home)
-    with open_instance(home):  # made before webserver and daemon start: their race can damage it (dagster#27390)
-        pass
-    environment = {**os.environ, "DAGSTER_HOME": home, "IMREC_LAKE": str(lake.root), "DAGSTER_DISABLE_TELEMETRY": "yes"}
-    arguments = ["-m", "dagster", "dev", "-m", "imrec_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    os.execve(sys.executable, [sys.executable, *arguments], environment)

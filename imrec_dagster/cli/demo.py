@@ -2,16 +2,18 @@
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.contact_sheet import draw
-from imrec_core.demo import prepare
 from imrec_core.lake import Lake
-from imrec_core.queries import ImageId, Query
-from imrec_core.search import Recommender
 from imrec_dagster.cli.build import run_build
+from imrec_dagster.cli.options import lake_option
 from imrec_dagster.cli.output import from_here
+
+if TYPE_CHECKING:
+    from imrec_core.queries import Query
+    from imrec_core.search import Recommender
 
 _PHOTOS = Path("demo_photos")
 _LAKE = "data_lake/demo"  # of its own, so that nobody's lake gets demo photos
@@ -24,8 +26,25 @@ _QUESTIONS = (
 )
 
 
+@click.command()
+@click.argument("folder", required=False)
+@lake_option
+@click.pass_context
+def demo(context: click.Context, folder: str | None, lake: str) -> None:
+    """Build a lake of FOLDER, or of photos that come along, and search it three times."""
+    run_demo(folder, lake if _is_given(context, "lake") else None)
+
+
+def _is_given(context: click.Context, parameter: str) -> bool:
+    return context.get_parameter_source(parameter) is not click.core.ParameterSource.DEFAULT
+
+
 def run_demo(folder: str | None, lake: str | None) -> None:
     """Build, search three times, write a contact sheet, say what to try next."""
+    from imrec_core.contact_sheet import draw
+    from imrec_core.demo import prepare
+    from imrec_core.search import Recommender
+
     root = lake or (_LAKE if folder is None else "data_lake")
     if folder is None:
         click.echo(f"{prepare(_PHOTOS)} demo photos in {_PHOTOS}", err=True)
@@ -47,7 +66,9 @@ def run_demo(folder: str | None, lake: str | None) -> None:
     click.echo(_next_steps(root, from_here(hits[0].path)))
 
 
-def _questions(recommender: Recommender, folder: str | None) -> list[tuple[str, str, Query]]:
+def _questions(recommender: "Recommender", folder: str | None) -> "list[tuple[str, str, Query]]":
+    from imrec_core.queries import ImageId
+
     if folder is None:
         return [(subject, feature, str(_PHOTOS / name)) for subject, feature, name in _QUESTIONS]
     ids = recommender.generation.live_table(["image_id"])["image_id"]

@@ -1,25 +1,22 @@
-"""`imrec duplicates` and `imrec compare`: which images are copies of each other, and what to do with them."""
+"""`imrec duplicates`: which images are copies of each other, and what to do with them."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_core.errors import ImrecError
 from imrec_core.lake import Lake
-from imrec_dagster.cli.options import json_option, lake_option, show
-from imrec_dagster.cli.output import from_here, table
+from imrec_dagster.cli.options import TIER, json_option, lake_option
+from imrec_dagster.cli.output import from_here, show, table
 
 if TYPE_CHECKING:
     from imrec_core.duplicates import Duplicates
 
-_TIER = click.Choice(["identical", "same_pixels", "near", "edited"])
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--tier", type=_TIER, default="near", show_default=True, help="The widest that is looked for.")
+@click.option("--tier", type=TIER, default="near", show_default=True, help="The widest that is looked for.")
 @click.option("--keep", metavar="RULE", help="What stays: largest (the default), oldest or source:NAME.")
 @click.option("--between", nargs=2, metavar="A B", help="Copies of images of source A in source B.")
 @click.option("--plan", type=_FILE, help="Write a plan of what to move; see --apply.")
@@ -127,27 +124,3 @@ def _groups_table(found: "Duplicates") -> str:
         for copy in group.copies
     ]
     return table(["", "tier", "", "size", "bytes", "image_id", "path"], rows)
-
-
-@click.command()
-@click.argument("a", type=click.Path())
-@click.argument("b", type=click.Path())
-@click.option("--tier", type=_TIER, default="edited", show_default=True, help="The widest that counts as the same.")
-@json_option
-def compare(a: str, b: str, tier: str, as_json: bool) -> None:
-    """Say which tier two files are in; exit status 0 for the same picture, 1 for different ones, 2 for an error."""
-    from dataclasses import asdict
-
-    from imrec_core.duplicates.comparison import compare_files
-
-    try:
-        found = compare_files(a, b, tier=tier)
-    except ImrecError as error:
-        click.echo(f"imrec: {' '.join(str(error).split())}", err=True)
-        sys.exit(2)
-    shown = asdict(found) | {"agreement": round(found.agreement, 3)}
-    if as_json:
-        show(True, [shown], [])
-    else:
-        click.echo(f"{found.tier or 'different'}: {found.how}")
-    sys.exit(0 if found.tier else 1)

@@ -10,7 +10,8 @@ import click
 from imrec_core.lake import Lake
 from imrec_dagster.cli.evaluate_report import show_copies, show_fusions, show_judged, show_pairs
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
-from imrec_dagster.cli.options import json_option, lake_option, show, write_plot
+from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.output import show, write_plot
 
 if TYPE_CHECKING:
     from imrec_core.breadth import Breadth

@@ -11,7 +11,7 @@ import click
 
 from imrec_core.lake import Lake
 from imrec_dagster.cli.label_options import find_mixes, progress
-from imrec_dagster.cli.options import show, write_plot
+from imrec_dagster.cli.output import show, write_plot
 
 if TYPE_CHECKING:
     from imrec_core.fusion_judged import FusionsJudged

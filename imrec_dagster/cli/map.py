@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.lake import Lake
-from imrec_dagster.cli.options import json_option, lake_option, show
+from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
     from imrec_core.explore import MapReport

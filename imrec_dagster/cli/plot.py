@@ -8,8 +8,9 @@ import click
 
 from imrec_core.lake import Lake
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, refuse_several
-from imrec_dagster.cli.options import lake_option, write_plot
-from imrec_dagster.cli.search import query_of
+from imrec_dagster.cli.options import lake_option
+from imrec_dagster.cli.output import write_plot
+from imrec_dagster.cli.query_argument import query_of
 
 if TYPE_CHECKING:
     from imrec_core.queries import Query

@@ -2,7 +2,6 @@
 
 import glob
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from imrec_core.stages import noting
 from imrec_core.text_escapes import escaped
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import from_here, table
+from imrec_dagster.cli.query_argument import is_there, query_of
 from imrec_dagster.cli.search_each import answers, json_lines, write_parquet
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from imrec_core.search import Recommender
 
     Weighted = list[tuple[Query, float]]
-
-_WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
 
 
 @click.command()
@@ -181,29 +179,10 @@ def _queries(words: Sequence[str]) -> "tuple[Weighted, Weighted]":
     return likes, unlikes
 
 
-def query_of(word: str) -> "tuple[Query, float]":
-    """A file, `image_id` or `text:words`, with the weight that stands before it; a file of such a name goes first."""
-    from imrec_core.queries import ImageId
-    from imrec_core.text import Text
-
-    weighed = None if _is_there(word) else _WEIGHTED.fullmatch(word)
-    weight, name = (float(weighed[1]), weighed[2]) if weighed else (1.0, word)
-    if name.startswith("text:"):
-        return Text(name.removeprefix("text:")), weight
-    return (ImageId(name) if len(name) == 16 and not _is_there(name) else name), weight
-
-
 def _refuse_folders(queries: "Sequence[Query]") -> None:
     for name in queries:
         if isinstance(name, str) and os.path.isdir(name):
             raise click.UsageError(f"{name} is a folder; with --each every image in it is searched for")
-
-
-def _is_there(name: str) -> bool:
-    try:
-        return Path(name).exists()
-    except OSError:  # longer than a name can be
-        return False
 
 
 def _files(words: Sequence[str], lake: Lake) -> list[str]:
@@ -213,7 +192,7 @@ def _files(words: Sequence[str], lake: Lake) -> list[str]:
         inside = [word]
         if Path(word).is_dir():
             inside = [str(path) for path in find_images(Path(word), lake.settings())]
-        elif glob.has_magic(word) and not _is_there(word):
+        elif glob.has_magic(word) and not is_there(word):
             inside = sorted(glob.glob(word, recursive=True))
         if not inside:
             raise EmptyQuery(f"{word}: there is no image to search for")

@@ -10,7 +10,8 @@ import click
 
 from imrec_core.lake import Lake
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
-from imrec_dagster.cli.options import json_option, lake_option, show
+from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
     from imrec_core.generation import Generation

@@ -1,0 +1,43 @@
+"""`imrec failures`: images that could not be read, and another try."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from imrec_core.lake import Lake
+from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.output import show
+
+if TYPE_CHECKING:
+    from imrec_dagster.build import RetryReport
+
+
+@click.command()
+@click.option("--retry", is_flag=True, help="Try them again first; say how many came good and how many still fail.")
+@json_option
+@lake_option
+def failures(retry: bool, as_json: bool, lake: str) -> None:
+    """List the images that could not be read or decoded, with the reason."""
+    from imrec_core.views import failures as failed_images
+
+    if retry:
+        tried = run_retry(Lake(lake))
+        click.echo(f"{tried.good} came good, {tried.failed} still fail{'s' * (tried.failed == 1)}", err=as_json)
+    show(as_json, failed_images(Lake(lake)), ["source", "path", "error"])
+
+
+def run_retry(lake: Lake) -> "RetryReport":
+    """Try the failed files of a lake again, and bring it up to date where one came good.
+
+    Raises:
+        ImrecError: What is wrong with the lake.
+        KeyboardInterrupt: Ctrl-C; what was finished is kept.
+    """
+    from imrec_dagster.build import retry_failed
+    from imrec_dagster.cli.progress import BuildProgress, interruptible
+
+    lake.check_version()
+    lake.open_for_writing()
+    progress = BuildProgress()
+    with interruptible(progress):
+        return retry_failed(lake, progress=progress)

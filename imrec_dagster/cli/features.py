@@ -1,0 +1,29 @@
+"""`imrec features`: every feature that can be chosen."""
+
+import click
+
+from imrec_core.lake import Lake
+from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.output import show
+
+
+@click.command()
+@json_option
+@lake_option
+def features(as_json: bool, lake: str) -> None:
+    """List every way to describe an image that can be chosen, and those that the lake declares itself."""
+    from imrec_core.features import known_features
+
+    listed = [
+        {
+            "name": f.name,
+            "group": f.group,
+            "dims": f.dims,
+            "dtype": f.dtype,
+            "metrics": [m.name for m in f.metrics],
+            "summary": f.summary,
+            "source": f.source,
+        }
+        for f in known_features(Lake(lake)).values()
+    ]
+    show(as_json, listed, ["name", "group", "dims", "metrics", "summary"])

@@ -1,0 +1,86 @@
+"""`imrec models`: the pretrained networks, their weights, and how they run here."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from imrec_core.lake import Lake
+from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.output import show
+
+if TYPE_CHECKING:
+    from imrec_core.models import Model
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.option("--fetch", is_flag=True, help="Bring the weights of the named models to this machine.")
+@click.option("--check", is_flag=True, help="Compare how models run here with how their authors run them.")
+@click.option("--photos", type=click.Path(exists=True, file_okay=False), help="Pictures for --check; else its own.")
+@json_option
+@lake_option
+def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None, as_json: bool, lake: str) -> None:
+    """List the pretrained networks, with those that the lake declares; fetch their weights; check them."""
+    from imrec_core.errors import UnknownName
+    from imrec_core.features.own import own_models
+    from imrec_core.loaders import fetch as fetch_weights
+    from imrec_core.loaders import weights_here
+    from imrec_core.models import MODELS
+
+    known = MODELS | {model.name: model for model in own_models(Lake(lake))}
+    for name in names:
+        if name not in known:
+            raise UnknownName("model", name, known)
+    chosen = [known[name] for name in names or known]
+    if fetch:
+        if not names:
+            raise click.UsageError("say which models to fetch: imrec models --fetch MODEL…")
+        for model in chosen:
+            click.echo(
+                f"{model.name}: {'its weights are here already' if weights_here(model) else 'fetching'}", err=True
+            )
+            fetch_weights(model)
+    if check:
+        _show_agreement([model for model in chosen if names or weights_here(model)], photos, as_json)
+        return
+    listed = [
+        {
+            "name": m.name,
+            "dims": m.dims,
+            "input": f"{m.preprocess.crop} px",
+            "text": m.text,
+            "weights": "here" if weights_here(m) else "not here",
+            "extra": m.extra,
+            "licence": m.licence,
+            "source": m.source,
+        }
+        for m in chosen
+    ]
+    show(as_json, listed, list(listed[0]))
+
+
+def _show_agreement(chosen: "list[Model]", photos: str | None, as_json: bool) -> None:
+    """The cosine between a picture's vectors by the fast path and by the reference, and images per second of both."""
+    from imrec_core.agreement import agreement, sample_pictures
+
+    pictures = sample_pictures(Path(photos) if photos else None)
+    rows = []
+    for model in chosen:
+        found = agreement(model, pictures)
+        rows.append({"name": model.name, "pictures": len(pictures), **asdict(found)})
+    if not as_json:
+        rows = [
+            {
+                "name": row["name"],
+                "runs on": f"{row['backend']} {row['precision']}",
+                "against": row["reference"],
+                "mean cosine": f"{row['mean']:.4f}",
+                "least": f"{row['least']:.4f}",
+                "images/s": f"{row['images_per_second']:.0f}",
+                "against's": f"{row['reference_images_per_second']:.0f}",
+            }
+            for row in rows
+        ]
+    show(as_json, rows, list(rows[0]) if rows else [])

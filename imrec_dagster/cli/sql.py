@@ -1,0 +1,29 @@
+"""`imrec sql`: ask the lake's tables."""
+
+import json
+
+import click
+
+from imrec_core.lake import Lake
+from imrec_dagster.cli.options import json_option, lake_option
+
+
+@click.command()
+@click.argument("statement", metavar="SELECT")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@json_option
+@lake_option
+def sql(statement: str, as_csv: bool, as_json: bool, lake: str) -> None:
+    """Ask the lake's tables in SQL: catalog, images, rows, runs, and one per feature.
+
+    "DESCRIBE rows" lists the columns of one, and what --where and --order-by of a search can name.
+    """
+    from imrec_core.views import query
+
+    found = query(Lake(lake), statement)
+    if as_csv:
+        click.echo(found.pl().write_csv(), nl=False)
+    elif as_json:
+        click.echo(json.dumps([dict(zip(found.columns, row)) for row in found.fetchall()], default=str))
+    else:
+        click.echo(str(found), nl=False)

@@ -1,0 +1,19 @@
+"""`imrec status`: what is in the lake, and what a build would do."""
+
+import json
+
+import click
+
+from imrec_core.lake import Lake
+from imrec_dagster.cli.options import json_option, lake_option
+
+
+@click.command()
+@json_option
+@lake_option
+def status(as_json: bool, lake: str) -> None:
+    """Say what is in the lake, what is fresh, what is stale and what a build would do."""
+    from imrec_core.status import lake_status
+
+    found = lake_status(Lake(lake))
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.in_words())

@@ -9,7 +9,7 @@ from imrec_core.errors import ImrecError
 from imrec_core.features import FEATURES, Feature, chosen_features, known_features
 from imrec_core.lake import Lake
 from imrec_core.settings import Settings
-from imrec_dagster.assets import build_assets
+from imrec_dagster.assets.build import build_assets
 from imrec_dagster.automation import (
     automation_sensor,
     catalog_job,
@@ -18,7 +18,7 @@ from imrec_dagster.automation import (
     nightly_schedules,
     note_failures,
 )
-from imrec_dagster.build import retry_job
+from imrec_dagster.builder import retry_job
 from imrec_dagster.dead_runs import dead_runs
 from imrec_dagster.resources import LakeResource, Progress
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from imrec_core import ImageId, Lake, Recommender
-from imrec_dagster.assets import build_assets
+from imrec_dagster.assets.build import build_assets
 from imrec_dagster.automation import image_folders
 from imrec_dagster.definitions import build_definitions
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags

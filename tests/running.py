@@ -17,7 +17,7 @@ from typing import Any
 
 import imrec_core
 from imrec_core import Lake
-from imrec_dagster.build import open_instance
+from imrec_dagster.builder import open_instance
 
 ROOT = Path(imrec_core.__file__).parent.parent
 

@@ -23,10 +23,10 @@ from imrec_core.index import GenerationReport
 from imrec_core.lake import source_of
 from imrec_core.tables import to_vectors
 from imrec_core.views import query
-from imrec_dagster import automation, build
-from imrec_dagster.assets import GENERATION, IMAGES, MANIFEST, feature_key, fitted_key
-from imrec_dagster.build import Builder, build_lake
-from imrec_dagster.checks import recall_result
+from imrec_dagster import automation, builder
+from imrec_dagster.asset_checks import recall_result
+from imrec_dagster.assets.build import GENERATION, IMAGES, MANIFEST, feature_key, fitted_key
+from imrec_dagster.builder import Builder, build_lake
 from imrec_dagster.definitions import build_definitions
 from imrec_dagster.partitions import contiguous, range_tags
 from imrec_dagster.resources import Progress
@@ -517,7 +517,7 @@ def test_retry_decodes_failed_files_alone_and_publishes_what_came_good(lake, ins
     photos = lake.root.parent / "photos"
     toy.write_photos(photos, [50])  # which a retry does not look for
     before, told = toy.times(lake, "features"), Told()
-    assert Builder(lake, instance, progress=told).retry_failed() == build.RetryReport(good=2, failed=1)
+    assert Builder(lake, instance, progress=told).retry_failed() == builder.RetryReport(good=2, failed=1)
     assert told.expected[0] == (3, 0, [])
     assert sorted(map(len, tried)) == sorted(map(len, (BROKEN["truncated.jpg"](), PICTURES["gradient.jpg"]())))
     assert {"photo_030.jpg", "photo_031.jpg"} <= findable(lake) and "photo_050.jpg" not in findable(lake)
@@ -530,7 +530,7 @@ def test_retry_that_helps_nothing_leaves_the_rest_alone(lake, instance, tried):
     tried.clear()
     lake.feature_path("less", shard(0)).unlink()  # a matter of the next build
     runs, before = instance.get_runs_count(), toy.times(lake, "generations", "features/less")
-    assert Builder(lake, instance).retry_failed() == build.RetryReport(good=0, failed=1)
+    assert Builder(lake, instance).retry_failed() == builder.RetryReport(good=0, failed=1)
     assert instance.get_runs_count() == runs + 1 and partitions(instance, IMAGES)[-1] == shard(1)
     assert toy.times(lake, "generations", "features/less") == before
     assert len(tried) == 1
@@ -541,7 +541,7 @@ def test_retry_that_helps_nothing_leaves_the_rest_alone(lake, instance, tried):
 def test_retry_without_failures_runs_nothing(lake, instance):
     Builder(lake, instance).build()
     runs = instance.get_runs_count()
-    assert Builder(lake, instance).retry_failed() == build.RetryReport(good=0, failed=0)
+    assert Builder(lake, instance).retry_failed() == builder.RetryReport(good=0, failed=0)
     assert instance.get_runs_count() == runs
 
 
@@ -551,7 +551,7 @@ def test_retry_leaves_a_source_that_is_away(two_sources, instance):
     Builder(two_sources, instance).build()
     take_away(disk, leaving_a_folder=True)
     before = toy.times(two_sources, *TABLES)
-    assert Builder(two_sources, instance).retry_failed() == build.RetryReport(good=0, failed=1)
+    assert Builder(two_sources, instance).retry_failed() == builder.RetryReport(good=0, failed=1)
     assert toy.times(two_sources, *TABLES) == before
 
 

@@ -18,8 +18,8 @@ from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 
 import imrec_core
 from imrec_core import Lake, storage
-from imrec_dagster.assets import IMAGES, feature_key
-from imrec_dagster.build import open_instance
+from imrec_dagster.assets.build import IMAGES, feature_key
+from imrec_dagster.builder import open_instance
 from imrec_dagster.cli.failures import run_retry
 from tests import toy
 
@@ -163,13 +163,13 @@ def test_ctrl_c_while_a_connection_is_closed_says_nothing_of_it(pool, tmp_path, 
         connection.invalidate()
 
     monkeypatch.setattr(
-        "imrec_dagster.build.retry_failed", lambda *_, **__: interrupt(DagsterExecutionInterruptedError())
+        "imrec_dagster.builder.retry_failed", lambda *_, **__: interrupt(DagsterExecutionInterruptedError())
     )
     lake.open_for_writing()
     with pytest.raises(KeyboardInterrupt):
         run_retry(lake)
     assert caplog.messages == []
-    monkeypatch.setattr("imrec_dagster.build.retry_failed", lambda *_, **__: interrupt(OSError("disk")))
+    monkeypatch.setattr("imrec_dagster.builder.retry_failed", lambda *_, **__: interrupt(OSError("disk")))
     run_retry(lake)
     assert "connection" in caplog.text and "disk" in caplog.text, "other faults are still told"
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from imrec_core.explore import map_names, open_map
-from imrec_dagster.build import Builder
+from imrec_dagster.builder import Builder
 from imrec_dagster.definitions import build_definitions
 from tests import toy
 from tests.graph import Automation, events, materialize, resource, shown

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from imrec_core import Lake
-from imrec_dagster.assets import IMAGES, feature_key
-from imrec_dagster.build import open_instance
+from imrec_dagster.assets.build import IMAGES, feature_key
+from imrec_dagster.builder import open_instance
 
 pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed: pip install 'imrec[postgres]'")
 pgserver = pytest.importorskip("pgserver", reason="pgserver, a Postgres for tests, is not installed")

@@ -15,8 +15,8 @@ from imrec_core import project as core_project
 from imrec_core.errors import StorageFault, StorageFull
 from imrec_core.extract_report import ShardReport
 from imrec_core.features import find_feature
-from imrec_dagster import retrying
-from imrec_dagster.build import Builder
+from imrec_dagster import retries
+from imrec_dagster.builder import Builder
 from imrec_dagster.resources import Progress
 from tests import s3, toy
 from tests.pictures import BROKEN
@@ -33,7 +33,7 @@ WORK = {
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retries, "_FIRST_WAIT", 0.001)
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from imrec_core.status import lake_status
 from imrec_core.tables import ROWS
 from imrec_core.user_columns import Joined
 from imrec_core.views import query
-from imrec_dagster.assets import GENERATION
-from imrec_dagster.build import Builder
+from imrec_dagster.assets.build import GENERATION
+from imrec_dagster.builder import Builder
 from tests import toy
 
 NAMES = ["1.jpg", "2.jpg", "beach/1.jpg", "beach/2.jpg", "0123456789012345"]

@@ -70,7 +70,7 @@ def run_build(
         KeyboardInterrupt: Ctrl-C; what was finished is kept.
     """
     from imrec_core import user_columns
-    from imrec_dagster.build import build_lake
+    from imrec_dagster.builder import build_lake
     from imrec_dagster.cli.progress import BuildProgress, interruptible
 
     started = time.perf_counter()

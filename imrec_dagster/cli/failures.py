@@ -9,7 +9,7 @@ from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
-    from imrec_dagster.build import RetryReport
+    from imrec_dagster.builder import RetryReport
 
 
 @click.command()
@@ -33,7 +33,7 @@ def run_retry(lake: Lake) -> "RetryReport":
         ImrecError: What is wrong with the lake.
         KeyboardInterrupt: Ctrl-C; what was finished is kept.
     """
-    from imrec_dagster.build import retry_failed
+    from imrec_dagster.builder import retry_failed
     from imrec_dagster.cli.progress import BuildProgress, interruptible
 
     lake.check_version()

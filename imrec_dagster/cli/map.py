@@ -112,7 +112,7 @@ def _made(
     given: dict[str, int],
 ) -> "MapReport":
     from imrec_core import explore
-    from imrec_dagster.recording import record
+    from imrec_dagster.run_log import record
 
     def progress(line: str) -> None:
         click.echo(line, err=True)

@@ -23,7 +23,7 @@ def serve_dagster(lake: Lake, port: int) -> None:
     Raises:
         ImrecError: The lake cannot be opened.
     """
-    from imrec_dagster.build import open_instance
+    from imrec_dagster.builder import open_instance
 
     lake.open_for_writing()
     home = os.environ.get("DAGSTER_HOME") or str(lake.dagster_home)

@@ -14,7 +14,7 @@ from statistics import median
 from time import perf_counter, process_time
 
 from imrec_core.lake import Lake
-from imrec_dagster.build import build_lake
+from imrec_dagster.builder import build_lake
 from tests.benchmarks import stages
 from tests.benchmarks.alone import peak_bytes
 from tests.benchmarks.rows import Row, cores

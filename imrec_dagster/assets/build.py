@@ -20,14 +20,14 @@ from imrec_core.loaders import weights_here
 from imrec_core.settings import Settings
 from imrec_core.shard_order import takers_of
 from imrec_core.tables import IMAGES_VERSION
-from imrec_dagster import checks, metadata
+from imrec_dagster import asset_checks, metadata
+from imrec_dagster.assets.map import laid_out
 from imrec_dagster.automation import GENERATION as GENERATION
 from imrec_dagster.automation import nightly_freshness, on_change
-from imrec_dagster.map_asset import laid_out
 from imrec_dagster.partitions import SHARDS, forget_all_but, is_alone
-from imrec_dagster.recording import record
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retrying import tried_again
+from imrec_dagster.retries import tried_again
+from imrec_dagster.run_log import record
 
 IMAGES = dg.AssetKey("images")
 MANIFEST = dg.AssetKey("shard_manifest")
@@ -179,7 +179,10 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
     @dg.multi_asset(
         name=EXTRACT,
         specs=[images, *specs],
-        check_specs=[*checks.image_specs(IMAGES), *(s for f in features for s in checks.specs(feature_key(f.name)))],
+        check_specs=[
+            *asset_checks.image_specs(IMAGES),
+            *(s for f in features for s in asset_checks.specs(feature_key(f.name))),
+        ],
         can_subset=True,
         backfill_policy=_BACKFILL,
         pool="decode",
@@ -216,7 +219,7 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
                     context.add_asset_metadata(shown, asset_key=key, partition_key=report.shard)
                 record(opened, report)
                 progress.done(report)
-            checked = checks.results(context, opened, shards, known)
+            checked = asset_checks.results(context, opened, shards, known)
         for key in keys:
             yield dg.MaterializeResult(asset_key=key)
         yield from checked
@@ -272,7 +275,7 @@ def projecting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition
                 metadata=metadata.of_feature(feature),
             )
         ],
-        check_specs=checks.specs(feature_key(feature.name)),
+        check_specs=asset_checks.specs(feature_key(feature.name)),
         backfill_policy=_BACKFILL,
     )
     def project(
@@ -288,7 +291,7 @@ def projecting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition
                 context.add_asset_metadata(shown, asset_key=key, partition_key=shard)
                 record(opened, report)
                 progress.done(report)
-            checked = checks.results(context, opened, context.partition_keys, {feature.name: feature})
+            checked = asset_checks.results(context, opened, context.partition_keys, {feature.name: feature})
         yield dg.MaterializeResult(asset_key=key)
         yield from checked
 
@@ -307,7 +310,7 @@ def indexing(features: list[Feature], nightly: str) -> dg.AssetsDefinition:
         deps=[IMAGES, *(feature_key(f.name) for f in features)],
         group_name="index",
         kinds={"hnswlib"},
-        check_specs=[checks.recall_spec(GENERATION)],
+        check_specs=[asset_checks.recall_spec(GENERATION)],
         metadata=metadata.of_table(tables.ROWS),
         freshness_policy=nightly_freshness(nightly),
         description="One consistent set of rows, vectors and HNSW graphs, published for search.",
@@ -321,7 +324,7 @@ def indexing(features: list[Feature], nightly: str) -> dg.AssetsDefinition:
             record(opened, report)
             shown = metadata.of_generation(opened, report)
         progress.done(report)
-        return dg.MaterializeResult(metadata=shown, check_results=[checks.recall_result(opened, report)])
+        return dg.MaterializeResult(metadata=shown, check_results=[asset_checks.recall_result(opened, report)])
 
     return generation
 

@@ -20,7 +20,7 @@ from imrec_core.lake import Lake, source_of
 from imrec_core.passes import reads_ahead
 from imrec_core.shard_order import takers_first
 from imrec_core.storage import is_away
-from imrec_dagster.assets import EXTRACT, GENERATION, IMAGES, build_assets, feature_key, fitted_key
+from imrec_dagster.assets.build import EXTRACT, GENERATION, IMAGES, build_assets, feature_key, fitted_key
 from imrec_dagster.dead_runs import PROCESS_TAG, end_dead_runs, this_process
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress

@@ -7,9 +7,9 @@ from imrec_core import explore
 from imrec_core.explore.maps import SCHEMA
 from imrec_dagster import metadata
 from imrec_dagster.automation import GENERATION
-from imrec_dagster.recording import record
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retrying import tried_again
+from imrec_dagster.retries import tried_again
+from imrec_dagster.run_log import record
 
 
 class MapConfig(dg.Config):

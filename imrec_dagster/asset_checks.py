@@ -15,7 +15,7 @@ from imrec_core.features import Feature
 from imrec_core.graphs import RECALL_FLOOR
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
-from imrec_dagster.automation import GENERATION
+from imrec_dagster.asset_keys import GENERATION
 
 _ROWS, _VECTORS, _RECALL = "rows_match_manifest", "vectors_are_sound", "recall_at_10"
 

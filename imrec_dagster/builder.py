@@ -20,7 +20,8 @@ from imrec_core.lake import Lake, source_of
 from imrec_core.passes import reads_ahead
 from imrec_core.shard_order import takers_first
 from imrec_core.storage import is_away
-from imrec_dagster.assets.build import EXTRACT, GENERATION, IMAGES, build_assets, feature_key, fitted_key
+from imrec_dagster.asset_keys import EXTRACT, GENERATION, IMAGES, feature_key, fitted_key
+from imrec_dagster.assets.build import build_assets
 from imrec_dagster.dead_runs import PROCESS_TAG, end_dead_runs, this_process
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
@@ -268,18 +269,3 @@ def retry_failed(lake: Lake, *, progress: Progress | None = None, home: str | No
     """
     with open_instance(home or os.environ.get("DAGSTER_HOME") or lake.dagster_home) as instance:
         return Builder(lake, instance, progress=progress, dask=os.environ.get("IMREC_DASK", "")).retry_failed()
-
-
-@dg.op(name="try_failed_files")
-def _try_failed_files(context: dg.OpExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]) -> None:
-    """Like `imrec failures --retry`. It has runs of the assets made, each for its shards."""
-    builder = Builder(lake.open(), context.instance, progress=progress, device=lake.device, dask=lake.dask)
-    report = builder.retry_failed()
-    context.log.info(f"{report.good} came good, {report.failed} still fail")
-    context.add_output_metadata({"came good": report.good, "still fail": report.failed})
-
-
-@dg.job(name="retry_failed", description="Try the files that failed again, and publish what came good.")
-def retry_job() -> None:
-    # No asset job: that asks for partitions, and a backfill of it would publish a generation for every ten shards.
-    _try_failed_files()

@@ -42,16 +42,3 @@ def _is_dead(record: dg.RunRecord, location: str | None) -> bool:
         return is_gone
     has_said = time.time() - (record.start_time or time.time()) > _SLOW_START  # a retry takes over what another said
     return has_said and (is_gone or (not host and origin.location_name == location))
-
-
-@dg.sensor(
-    name="dead_runs",
-    description="Mark runs as failed whose process was killed, so that they can be tried again.",
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    jobs=[],
-)
-def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    origin = context.code_location_origin
-    ended = end_dead_runs(context.instance, origin.location_name if origin else None)
-    return dg.SkipReason(f"marked as failed: {', '.join(ended)}" if ended else "no run was killed")

@@ -10,17 +10,11 @@ from imrec_core.features import FEATURES, Feature, chosen_features, known_featur
 from imrec_core.lake import Lake
 from imrec_core.settings import Settings
 from imrec_dagster.assets.build import build_assets
-from imrec_dagster.automation import (
-    automation_sensor,
-    catalog_job,
-    generation_job,
-    image_folders,
-    nightly_schedules,
-    note_failures,
-)
-from imrec_dagster.builder import retry_job
-from imrec_dagster.dead_runs import dead_runs
+from imrec_dagster.automation import automation_sensor
+from imrec_dagster.jobs import catalog_job, generation_job, retry_job
 from imrec_dagster.resources import LakeResource, Progress
+from imrec_dagster.schedules import nightly_schedules
+from imrec_dagster.sensors import dead_runs, image_folders, note_failures
 
 
 def build_definitions(lake: LakeResource, progress: Progress | None = None) -> dg.Definitions:

@@ -6,9 +6,14 @@ from collections.abc import Collection, Sequence
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus  # not among the public names
 
+from imrec_core.errors import BadSource
+from imrec_core.lake import Lake, source_of
+
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 _TO_COME = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+
+BACKFILL = dg.BackfillPolicy.multi_run(10)  # shards per run: a run costs about two seconds of CPU
 
 SHARDS = dg.DynamicPartitionsDefinition(name="image_shards")
 
@@ -40,3 +45,14 @@ def forget_all_but(shards: Collection[str], instance: dg.DagsterInstance) -> Non
     """
     for key in set(instance.get_dynamic_partitions(str(SHARDS.name))) - set(shards):
         instance.delete_dynamic_partition(str(SHARDS.name), key)
+
+
+def require_sources(lake: Lake, shards: Sequence[str]) -> None:
+    """Refuse partitions whose source was taken out of the lake."""
+    sources = lake.settings().sources
+    for shard in shards:
+        if source_of(shard) not in sources:
+            raise BadSource(
+                f"{shard} belongs to source {source_of(shard)!r}, which is not in lake.toml; put it back under "
+                "[sources], or materialize catalog, which takes its partitions away (its tables are kept)"
+            )

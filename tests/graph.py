@@ -9,10 +9,10 @@ import dagster as dg
 
 from imrec_core import ImageId, Lake, Recommender
 from imrec_dagster.assets.build import build_assets
-from imrec_dagster.automation import image_folders
 from imrec_dagster.definitions import build_definitions
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
+from imrec_dagster.sensors import image_folders
 
 
 def shard(number: int) -> str:

@@ -18,7 +18,7 @@ from imrec_core import Lake, read_ahead, run_log
 from imrec_core.errors import BadSource
 from imrec_core.features import FEATURES
 from imrec_core.views import query
-from imrec_dagster.assets.build import IMAGES, MANIFEST, feature_key
+from imrec_dagster.asset_keys import IMAGES, MANIFEST, feature_key
 from imrec_dagster.builder import Builder
 from tests import toy
 from tests.graph import (

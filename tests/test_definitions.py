@@ -8,8 +8,9 @@ import pytest
 from imrec_core.features import FEATURES
 from imrec_core.settings import DEFAULT_FEATURES, Settings
 from imrec_core.tables import CATALOG, IMAGES, ROWS
+from imrec_dagster.asset_keys import MANIFEST, fitted_key
 from imrec_dagster.assets import build as assets
-from imrec_dagster.assets.build import MANIFEST, build_assets, fitted_key
+from imrec_dagster.assets.build import build_assets
 from imrec_dagster.definitions import build_definitions
 from imrec_dagster.resources import LakeResource
 from tests import toy

@@ -23,9 +23,9 @@ from imrec_core.index import GenerationReport
 from imrec_core.lake import source_of
 from imrec_core.tables import to_vectors
 from imrec_core.views import query
-from imrec_dagster import automation, builder
+from imrec_dagster import builder, schedules
 from imrec_dagster.asset_checks import recall_result
-from imrec_dagster.assets.build import GENERATION, IMAGES, MANIFEST, feature_key, fitted_key
+from imrec_dagster.asset_keys import GENERATION, IMAGES, MANIFEST, feature_key, fitted_key
 from imrec_dagster.builder import Builder, build_lake
 from imrec_dagster.definitions import build_definitions
 from imrec_dagster.partitions import contiguous, range_tags
@@ -853,7 +853,7 @@ def test_nightly_schedule_leaves_it_to_the_run_to_wait_for_the_storage(lake, las
     def away(*_):
         raise StorageFault("the bucket does not answer")
 
-    monkeypatch.setattr(automation, "plan_generation", away)
+    monkeypatch.setattr(schedules, "plan_generation", away)
     assert isinstance(nightly_reindex(lake, lasting_instance), dg.RunRequest)
 
 

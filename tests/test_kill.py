@@ -18,7 +18,7 @@ from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 
 import imrec_core
 from imrec_core import Lake, storage
-from imrec_dagster.assets.build import IMAGES, feature_key
+from imrec_dagster.asset_keys import IMAGES, feature_key
 from imrec_dagster.builder import open_instance
 from imrec_dagster.cli.failures import run_retry
 from tests import toy

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imrec_core import Lake
-from imrec_dagster.assets.build import IMAGES, feature_key
+from imrec_dagster.asset_keys import IMAGES, feature_key
 from imrec_dagster.builder import open_instance
 
 pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed: pip install 'imrec[postgres]'")

@@ -13,8 +13,8 @@ import pytest
 
 from imrec_core import Lake, run_log, views
 from imrec_core.stages import STAGES
-from imrec_dagster.automation import note_failures
 from imrec_dagster.resources import LakeResource
+from imrec_dagster.sensors import note_failures
 
 
 def rows_of(lake: Lake, columns: str = "what, name, rows, failed") -> list[tuple[object, ...]]:

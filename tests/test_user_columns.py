@@ -23,7 +23,7 @@ from imrec_core.status import lake_status
 from imrec_core.tables import ROWS
 from imrec_core.user_columns import Joined
 from imrec_core.views import query
-from imrec_dagster.assets.build import GENERATION
+from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.builder import Builder
 from tests import toy
 

@@ -6,7 +6,7 @@ from pydantic import Field
 from imrec_core import explore
 from imrec_core.explore.maps import SCHEMA
 from imrec_dagster import metadata
-from imrec_dagster.automation import GENERATION
+from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import tried_again
 from imrec_dagster.run_log import record

@@ -1,0 +1,43 @@
+"""What features learn from a sample of the lake."""
+
+from collections.abc import Collection
+
+import dagster as dg
+
+from imrec_core import fit
+from imrec_core.features import Feature
+from imrec_dagster import metadata
+from imrec_dagster.asset_keys import MANIFEST, code_version, feature_key, fitted_key
+from imrec_dagster.automation import on_change
+from imrec_dagster.resources import LakeResource, Progress
+from imrec_dagster.retries import tried_again
+from imrec_dagster.run_log import record
+
+
+def fitting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
+    """What a feature learns from the whole lake: a derived one from vectors, one with a codebook from pictures."""
+    bases = list(dict.fromkeys(feature_key(base.name) for base in feature.bases))
+    learnt_from = ", ".join(key.path[-1] for key in bases) or "a sample of pictures"
+
+    @dg.asset(
+        key=fitted_key(feature.name),
+        deps=bases or [MANIFEST],
+        group_name="fitted",
+        kinds={"numpy"},
+        code_version=code_version(feature),
+        automation_condition=on_change() if feature.name in chosen else None,
+        description=f"What {feature.name} learns from {learnt_from}.",
+    )
+    def fitted(
+        context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
+    ) -> dg.MaterializeResult:
+        with tried_again(context, progress):
+            opened = lake.open()
+            report = fit.fit(opened, feature)
+        record(opened, report)
+        progress.done(report)
+        return dg.MaterializeResult(
+            metadata=metadata.of_fit(opened, report), data_version=dg.DataVersion(report.version)
+        )
+
+    return fitted

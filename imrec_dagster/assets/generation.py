@@ -1,0 +1,60 @@
+"""The generation that search reads, and how old it may be."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._utils.schedules import cron_string_iterator  # not among the public names
+
+from imrec_core import index, tables
+from imrec_core.features import Feature
+from imrec_dagster import asset_checks, metadata
+from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key
+from imrec_dagster.resources import LakeResource, Progress
+from imrec_dagster.retries import tried_again
+from imrec_dagster.run_log import record
+
+_BUILDING = timedelta(hours=1)  # that a generation may take after its tick
+_ANY_TIME, _TICKS = datetime(2026, 1, 1, tzinfo=UTC).timestamp(), 400  # a year of nights
+
+
+def indexing(features: list[Feature], nightly: str) -> dg.AssetsDefinition:
+    """The final asset: rows, vectors and graphs that search reads.
+
+    Args:
+        nightly: The cron schedule by which there is to be a new one, where there is something new.
+    """
+
+    @dg.asset(
+        key=GENERATION,
+        deps=[IMAGES, *(feature_key(f.name) for f in features)],
+        group_name="index",
+        kinds={"hnswlib"},
+        check_specs=[asset_checks.recall_spec(GENERATION)],
+        metadata=metadata.of_table(tables.ROWS),
+        freshness_policy=nightly_freshness(nightly),
+        description="One consistent set of rows, vectors and HNSW graphs, published for search.",
+    )
+    def generation(
+        context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
+    ) -> dg.MaterializeResult:
+        with tried_again(context, progress):
+            opened = lake.open()
+            report = index.build_generation(opened)
+            record(opened, report)
+            shown = metadata.of_generation(opened, report)
+        progress.done(report)
+        return dg.MaterializeResult(metadata=shown, check_results=[asset_checks.recall_result(opened, report)])
+
+    return generation
+
+
+def nightly_freshness(cron: str) -> dg.FreshnessPolicy:
+    """How old the generation may be: to be warned of an hour after a night that left it out, to fail after two nights.
+
+    A window and no `FreshnessPolicy.cron`: that takes the shortest time between two ticks for the one before each, so
+    from Friday to Monday it would fail.
+    """
+    ticks = itertools.islice(cron_string_iterator(_ANY_TIME, cron, "UTC"), _TICKS)
+    longest = max(after - before for before, after in itertools.pairwise(ticks))
+    return dg.FreshnessPolicy.time_window(fail_window=2 * longest + _BUILDING, warn_window=longest + _BUILDING)

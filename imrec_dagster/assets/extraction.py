@@ -1,12 +1,15 @@
 """One pass over each shard: the images table, and every feature that is computed from pixels."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from imrec_core import spread, tables
+from imrec_core.extract_report import ShardReport
 from imrec_core.features import Feature
+from imrec_core.lake import Lake
 from imrec_core.shard_order import takers_of
 from imrec_core.tables import IMAGES_VERSION
 from imrec_dagster import asset_checks, metadata
@@ -28,45 +31,9 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
     """The multi-asset of all features that are computed from pixels, and of the images table."""
     features = [feature for feature in known.values() if not feature.projection]
 
-    def spec(
-        key: dg.AssetKey, description: str, automatic: bool, deps: Sequence[dg.AssetKey] = (), **shown: object
-    ) -> dg.AssetSpec:
-        return dg.AssetSpec(
-            key,
-            deps=[MANIFEST, *deps],
-            partitions_def=SHARDS,
-            automation_condition=on_change() if automatic else None,
-            description=description,
-            skippable=True,
-            **shown,  # type: ignore[arg-type]
-        )
-
-    images = spec(
-        IMAGES,
-        "What decoding showed of each image: content hash, format, size; or why it failed.",
-        True,
-        group_name="images",
-        kinds={"parquet"},
-        code_version=str(IMAGES_VERSION),
-        metadata=metadata.of_table(tables.IMAGES),
-    )
-    specs = [
-        spec(
-            feature_key(f.name),
-            f.summary,
-            f.name in chosen,
-            [fitted_key(f.name)] if f.learnt else [],
-            group_name=f.group,
-            kinds={"parquet", "openvino"} if f.model else {"parquet", "numpy"},
-            code_version=code_version(f),
-            metadata=metadata.of_feature(f),
-        )
-        for f in features
-    ]
-
     @dg.multi_asset(
         name=EXTRACT,
-        specs=[images, *specs],
+        specs=[_images_spec(), *(_feature_spec(f, automatic=f.name in chosen) for f in features)],
         check_specs=[
             *asset_checks.image_specs(IMAGES),
             *(s for f in features for s in asset_checks.specs(feature_key(f.name))),
@@ -98,14 +65,7 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
                 device=lake.device,
                 retry=config.retry,
             ):
-                context.log.info(
-                    f"{report.shard}: {report.decoded} decoded, {report.rows} images, {report.failed} failed, "
-                    f"{report.seconds:.1f} s"
-                )
-                for key in keys if report.shard in shards else ():
-                    shown = metadata.of_extraction(opened, report, key)
-                    context.add_asset_metadata(shown, asset_key=key, partition_key=report.shard)
-                record(opened, report)
+                _report(context, opened, report, keys if report.shard in shards else ())
                 progress.done(report)
             checked = asset_checks.results(context, opened, shards, known)
         for key in keys:
@@ -113,3 +73,55 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
         yield from checked
 
     return extract_shards
+
+
+def _images_spec() -> dg.AssetSpec:
+    return _spec(
+        IMAGES,
+        "What decoding showed of each image: content hash, format, size; or why it failed.",
+        automatic=True,
+        group_name="images",
+        kinds={"parquet"},
+        code_version=str(IMAGES_VERSION),
+        metadata=metadata.of_table(tables.IMAGES),
+    )
+
+
+def _feature_spec(feature: Feature, *, automatic: bool) -> dg.AssetSpec:
+    return _spec(
+        feature_key(feature.name),
+        feature.summary,
+        [fitted_key(feature.name)] if feature.learnt else [],
+        automatic=automatic,
+        group_name=feature.group,
+        kinds={"parquet", "openvino"} if feature.model else {"parquet", "numpy"},
+        code_version=code_version(feature),
+        metadata=metadata.of_feature(feature),
+    )
+
+
+def _spec(
+    key: dg.AssetKey, description: str, deps: Sequence[dg.AssetKey] = (), *, automatic: bool, **shown: Any
+) -> dg.AssetSpec:
+    """Declare a table that has a part for each shard."""
+    return dg.AssetSpec(
+        key,
+        deps=[MANIFEST, *deps],
+        partitions_def=SHARDS,
+        automation_condition=on_change() if automatic else None,
+        description=description,
+        skippable=True,
+        **shown,
+    )
+
+
+def _report(context: dg.AssetExecutionContext, lake: Lake, report: ShardReport, keys: Collection[dg.AssetKey]) -> None:
+    """Log what became of a shard, note it in the lake, and show it with these assets."""
+    context.log.info(
+        f"{report.shard}: {report.decoded} decoded, {report.rows} images, {report.failed} failed, "
+        f"{report.seconds:.1f} s"
+    )
+    for key in keys:
+        shown = metadata.of_extraction(lake, report, key)
+        context.add_asset_metadata(shown, asset_key=key, partition_key=report.shard)
+    record(lake, report)

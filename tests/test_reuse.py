@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import FEATURES, Lake, catalog, passes, read_ahead, shard_tables, tables
+from imrec_core import FEATURES, Lake, catalog, encoders, passes, read_ahead, shard_tables, tables
 from imrec_core.content_cache import Copies, KnownContent
 from imrec_core.errors import SchemaMismatch, UnreadableImage
 from imrec_core.extract import extract_shards
@@ -382,9 +382,9 @@ NETWORK = "efficientnet_lite0"
 @pytest.mark.parametrize("other", [Constant("bf16"), Constant("fp32", "torch-cuda")], ids=["precision", "backend"])
 def test_vectors_of_another_arithmetic_are_not_mixed_in_within_a_shard(lake, decoded, monkeypatch, other):
     set_to(lake, features=("phash", NETWORK))
-    monkeypatch.setattr(passes, "load_encoder", lambda *_, **__: Constant("fp32"))
+    monkeypatch.setattr(encoders, "load_encoder", lambda *_, **__: Constant("fp32"))
     update(lake, decoded)
-    monkeypatch.setattr(passes, "load_encoder", lambda *_, **__: other)
+    monkeypatch.setattr(encoders, "load_encoder", lambda *_, **__: other)
     assert update(lake, decoded) == 0  # what is there is good enough
     put(folder(lake) / "copy.jpg", jpeg(2))  # of the first shard, where the old ones stay
     put(folder(lake) / "new.jpg", jpeg(600))
@@ -396,11 +396,11 @@ def test_vectors_of_another_arithmetic_are_not_mixed_in_within_a_shard(lake, dec
 
 def test_other_weights_are_not_mixed_in(lake, decoded, monkeypatch):
     set_to(lake, features=("phash", NETWORK))
-    monkeypatch.setattr(passes, "load_encoder", lambda *_, **__: Constant("fp32"))
+    monkeypatch.setattr(encoders, "load_encoder", lambda *_, **__: Constant("fp32"))
     update(lake, decoded)
     feature = FEATURES[NETWORK]
     monkeypatch.setitem(FEATURES, NETWORK, replace(feature, model=replace(feature.model, sha256="0" * 64)))
-    monkeypatch.setattr(passes, "load_encoder", lambda *_, **__: Constant("fp32", "other"))
+    monkeypatch.setattr(encoders, "load_encoder", lambda *_, **__: Constant("fp32", "other"))
     put(folder(lake) / "copy.jpg", jpeg(2))
     put(folder(lake) / "copy_too.jpg", jpeg(18))
     update(lake, decoded)

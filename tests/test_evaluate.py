@@ -13,6 +13,7 @@ from imrec_core.errors import DeclarationError, QueryError, UnknownName
 from imrec_core.evaluate import compare_in, compare_projections
 from imrec_core.generation import open_generation
 from imrec_core.reduction import METHODS, autoencoder, training
+from imrec_dagster.cli.evaluate import MODES
 from imrec_dagster.cli.main import imrec
 
 FAST = ("pca", "whitened_pca", "kernel_pca")
@@ -167,3 +168,18 @@ def test_command_prints_json(large_lake, short_training):
 )
 def test_wrong_usage_is_told(arguments, large_lake):
     assert run(*arguments, "--lake", str(large_lake.root)).exit_code == 2
+
+
+SELECTED = {"labels": [], "copies": ["--copies"], "pairs": ["--pairs", "a.csv"]} | {
+    name: [f"--{name}"] for name in ("index", "projections")
+}
+OPTIONS = {"fusion": [], "by": ["phash"], "queries": ["5"], "plot": ["a.bmp"], "dims": ["8"], "trials": ["0"]}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("option", OPTIONS)
+def test_mode_refuses_an_option_that_it_does_not_take_before_the_lake_is_opened(mode, option, tmp_path):
+    taken = {taker for taker in MODES if option in MODES[taker]}
+    asked = run(*SELECTED[mode], f"--{option}", *OPTIONS[option], "--lake", str(tmp_path / "none"))
+    assert (asked.exit_code == 2) == (mode not in taken)
+    assert taken and (mode in taken or f"--{option}" in asked.output)

@@ -17,6 +17,25 @@ if TYPE_CHECKING:
     from imrec_core.breadth import Breadth
     from imrec_core.generation import Generation
 
+# What can be measured, with the options that each takes; `-k` has a default and counts where something is ranked.
+MODES = {
+    "labels": {"fusion", "by", "queries", "plot"},
+    "copies": {"fusion", "by", "queries"},
+    "pairs": {"by", "queries", "plot"},
+    "index": {"queries", "plot"},
+    "projections": {"by", "dims", "trials"},
+}
+
+_OF_PROJECTIONS = "--dims and --trials are about --projections"
+_REFUSALS = {  # what to say of an option that the mode does not take
+    "fusion": "give one of --fusion, --{mode}",
+    "plot": "--plot draws precision/recall, by labels or --pairs, or with --index recall over ef",
+    "dims": _OF_PROJECTIONS,
+    "trials": _OF_PROJECTIONS,
+    "queries": "--projections asks with images of its own choice; leave out --queries",
+    "by": "--index measures the graphs of all features; leave out --by",
+}
+
 
 @click.command()
 @labels_option
@@ -75,34 +94,43 @@ def evaluate(
     from imrec_core.generation import open_generation
     from imrec_core.plots import format_of
 
-    unlabelled = {"--copies": copies, "--index": index, "--projections": projections}
-    refuse_several({"--labels": labels, "--naming": naming, "--pairs": pairs, **unlabelled})
-    refuse_several({"--fusion": fusion, "--pairs": pairs, "--index": index, "--projections": projections})
-    if plot and (copies or projections):
-        raise click.UsageError("--plot draws precision/recall, by labels or --pairs, or with --index recall over ef")
+    mode = _mode(labels=labels, naming=naming, pairs=pairs, copies=copies, index=index, projections=projections)
+    _refuse_others(mode, fusion=fusion, plot=plot, dims=dims, trials=trials, queries=queries, by=by)
     if plot:
         format_of(plot)  # before anything is measured for nothing
-    if (dims or trials is not None) and not projections:
-        raise click.UsageError("--dims and --trials are about --projections")
-    if queries and projections:
-        raise click.UsageError("--projections asks with images of its own choice; leave out --queries")
-    if by and index:
-        raise click.UsageError("--index measures the graphs of all features; leave out --by")
     of = Lake(lake)
     generation = open_generation(of)
-    if projections:
+    if mode == "projections":
         _show_projections(generation, by, dims, trials, as_json)
-    elif index:
+    elif mode == "index":
         _show_breadths(of, generation, queries, plot, as_json)
     elif pairs:
         show_pairs(of, generation, pairs, by, queries, plot, as_json)
     elif fusion:
         known = None if copies else find_labels(generation, of, labels, naming)
         show_fusions(of, generation, known, by, k, queries, plot, as_json)
-    elif copies:
+    elif mode == "copies":
         show_copies(of, generation, by, queries, as_json)
     else:
         show_judged(of, generation, find_labels(generation, of, labels, naming), by, k, queries, plot, as_json)
+
+
+def _mode(**given: object) -> str:
+    """Return the mode that was asked for; it is `labels` unless another one is named.
+
+    Raises:
+        click.UsageError: Several were asked for, or both kinds of labels.
+    """
+    refuse_several({f"--{name}": value for name, value in given.items()})
+    return next((name for name, value in given.items() if value and name in MODES), "labels")
+
+
+def _refuse_others(mode: str, **given: object) -> None:
+    """Raise `click.UsageError` for an option that the mode does not take."""
+    for option, value in given.items():
+        is_given = value not in (None, (), "") and value is not False
+        if is_given and option not in MODES[mode]:
+            raise click.UsageError(_REFUSALS[option].format(mode=mode))
 
 
 # -- graphs -------------------------------------------------------------------------------------------------

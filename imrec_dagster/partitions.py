@@ -4,10 +4,10 @@ import itertools
 from collections.abc import Collection, Sequence
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus  # not among the public names
 
 from imrec_core.errors import BadSource
 from imrec_core.lake import Lake, source_of
+from imrec_dagster._dagster_internals import BulkActionsFilter, BulkActionStatus
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,13 @@ def test_importing_stays_light(module, kept_out):
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert module in loaded.stdout.split()
     assert kept_out & set(loaded.stdout.split()) == set()
+
+
+def test_private_names_of_dagster_are_imported_in_one_place_for_one_version():
+    paths = modules("imrec_dagster")
+    users = {name for name, path in paths.items() if any(m.startswith("dagster._") for m in imports(path))}
+    assert users == {"imrec_dagster._dagster_internals"}
+    assert version("dagster") == "1.13.27", "see that imrec_dagster/_dagster_internals.py is right for this one"
 
 
 def test_public_names_are_those_of_the_lazy_table():

@@ -4,11 +4,11 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._utils.schedules import cron_string_iterator  # not among the public names
 
 from imrec_core import index, tables
 from imrec_core.features import Feature
 from imrec_dagster import asset_checks, metadata
+from imrec_dagster._dagster_internals import cron_string_iterator
 from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import tried_again

@@ -43,11 +43,11 @@ def test_map_is_made_and_told(imrec, lake):
     said = imrec("map", "--by", "rgb_histogram", "--lake", lake.root)
     assert said.status == 0
     assert said.out.startswith("map rgb_histogram: 20 images of generation 000001 by rgb_histogram:hellinger\n")
-    assert "20 laid out by umap\n" in said.out and "umap of 20 images\n" in said.err
+    assert "20 laid out by umap\n" in said.out and "laying out 20 images with umap\n" in said.err
     report = json.loads(imrec("map", "--by", "phash", "--method", "tsne", "--json", "--lake", lake.root).out)
     assert (report["name"], report["rows"], report["metric"]) == ("phash-tsne", 20, "hamming")
     said = imrec("map", "--name", "phash-tsne", "--update", "--lake", lake.root)
-    assert "20 stayed where they were\n" in said.out
+    assert "20 kept their positions\n" in said.out
     runs = [json.loads(line) for line in lake.run_logs()[-1].read_text().splitlines()]
     assert [(run["what"], run["name"], run["rows"]) for run in runs][-1] == ("map", "phash-tsne", 20)
     listed = json.loads(imrec("map", "--list", "--json", "--lake", lake.root).out)
@@ -70,17 +70,17 @@ def test_picture_is_drawn_of_a_map_that_is_there(imrec, lake, tmp_path):
 
 def test_picture_is_of_a_map_made_anew_where_options_say_how(imrec, lake, tmp_path):
     asked = ("map", "--by", "phash", "--name", "again", "--picture", tmp_path / "map.png", "--lake", lake.root)
-    assert "umap of 20 images" in imrec(*asked).err
-    assert "umap of 20 images" not in imrec(*asked).err
+    assert "laying out 20 images with umap" in imrec(*asked).err
+    assert "laying out" not in imrec(*asked).err
     for options in (["--cluster-size", 3], ["--neighbours", 4], ["--sample", 19], ["--seed", 1]):
-        assert "umap of" in imrec(*asked, *options).err
+        assert "laying out" in imrec(*asked, *options).err
         refused = imrec(*asked, *options, "--update")
         assert refused.status == 2 and "--update keeps to how the map was made" in refused.err
 
 
 def test_colour_that_is_none_is_refused_before_a_map_is_made(imrec, lake, tmp_path):
     asked = ("map", "--name", "never", "--picture", tmp_path / "map.png", "--colour", "widht", "--lake", lake.root)
-    assert imrec(*asked).complaint == "imrec: no column to colour a map by named 'widht'; did you mean 'width'?"
+    assert imrec(*asked).complaint == "imrec: no colour column named 'widht'; did you mean 'width'?"
     assert not lake.map_path("never").exists()
 
 

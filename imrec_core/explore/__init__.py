@@ -1,4 +1,4 @@
-"""Maps of a gallery: images that are alike lie near each other, in clusters, each with its nearest neighbours."""
+"""Maps: 2-D layouts of the images by similarity, with clusters and the nearest neighbours of each image."""
 
 from __future__ import annotations
 

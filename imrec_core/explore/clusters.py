@@ -1,4 +1,4 @@
-"""Groups on a map, and the picture that stands for each."""
+"""Clusters of a map, and the medoid image of each."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ Clusters = NDArray[np.int32]
 
 NOISE = -1
 
-# Of 1,066 photos of 25 classes the leaves of HDBSCAN's tree on a UMAP, in clusters of 25 or more, agreed with the
-# classes by an adjusted Rand index of .68, on a t-SNE by .69; by "excess of mass" .49 and .70; on a UMAP to 5 or 10
-# dimensions .53 at most (2026-11). What is on the map is also what people see there.
-_SIZE, _SMALLEST = 0.75, 5  # least size of a cluster: of the root of the number of points, and at all
+# On 1,066 photos of 25 classes, the leaves of HDBSCAN's tree on a UMAP layout agreed with the classes by an adjusted
+# Rand index of .68, on t-SNE by .69 (clusters of 25 or more). "Excess of mass" gave .49 and .70; UMAP to 5 or 10
+# dimensions at most .53 (2026-11). Clusters of the 2-D positions are also the ones that a viewer sees.
+_SIZE, _SMALLEST = 0.75, 5  # minimum cluster size: factor of the square root of the number of points, lower bound
 _SAMPLES = 5
-_VOTES = 5  # of the nearest neighbours of a point that was not clustered
-_CLUSTERED = 40_000  # points: 10 s of a core, which grow with their square
-_MEDOIDS, _MEMBERS = 200, 500  # of a large cluster that are compared, and with how many
+_VOTES = 5  # nearest neighbours that vote on the cluster of a point outside the sample
+_CLUSTERED = 40_000  # points in the sample: 10 s on one core, quadratic
+_MEDOIDS, _MEMBERS = 200, 500  # medoid candidates of a large cluster, members that each is compared with
 
 
 def find_clusters(positions: Positions, among: Rows, size: int | None = None) -> Clusters:
-    """The cluster of each point by HDBSCAN, the largest is 0, -1 is in none; `(n,)`.
+    """Cluster the positions with HDBSCAN.
 
     Args:
-        among: Points that are clustered, ascending; of many a part. The others join their neighbours on the map.
-        size: The least number of all points in a cluster.
+        among: Points to cluster, ascending; at most 40,000 of them are used. The others join their neighbours.
+        size: Minimum cluster size, counted over all points; None derives it from the number of points.
+
+    Returns:
+        The cluster of each point `(n,)`: 0 is the largest, -1 is noise.
     """
-    some = _spread(among, _CLUSTERED)
+    some = _sample_evenly(among, _CLUSTERED)
     least = round(size * len(some) / len(positions)) if size else round(_SIZE * len(some) ** 0.5)
     least = max(least, 2 if size else _SMALLEST)
     if len(some) < 2 * least:
@@ -44,15 +47,20 @@ def find_clusters(positions: Positions, among: Rows, size: int | None = None) ->
     ).fit_predict(positions[some])
     clusters = join(positions[some], np.asarray(found, np.int32), positions)
     clusters[some] = found
-    return _by_size(clusters)
+    return _number_by_size(clusters)
 
 
 def join(positions: Positions, clusters: Clusters, others: Positions) -> Clusters:
-    """The cluster that most of a point's nearest neighbours on the map are in, of equally many the nearest's; `(n,)`.
+    """Assign points to clusters by majority vote of their nearest neighbours on the map.
+
+    In a tie the cluster of the nearest neighbour wins.
 
     Args:
-        positions, clusters: Of the points that are in clusters already.
-        others: Positions of those that are to join, `(n, 2)`.
+        positions, clusters: Points with known clusters.
+        others: Positions of the points to assign, `(n, 2)`.
+
+    Returns:
+        The cluster of each other point `(n,)`.
     """
     from scipy.spatial import cKDTree
 
@@ -62,7 +70,7 @@ def join(positions: Positions, clusters: Clusters, others: Positions) -> Cluster
     return np.asarray(votes[np.arange(len(votes)), counts.argmax(axis=1)])
 
 
-def _by_size(found: NDArray[Any]) -> Clusters:
+def _number_by_size(found: NDArray[Any]) -> Clusters:
     sizes = np.bincount(found[found >= 0], minlength=1)
     rank = np.empty(len(sizes), np.int32)
     rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
@@ -70,17 +78,19 @@ def _by_size(found: NDArray[Any]) -> Clusters:
 
 
 def medoid(feature: Feature, matrix: NDArray[Any], members: Rows) -> int:
-    """The row that is nearest to all of a cluster by the feature's own metric, of a large one to a part of it.
+    """Find the row with the smallest sum of distances to a cluster, by the feature's default metric.
+
+    Clusters of more than 200 rows are sampled.
 
     Args:
-        matrix: Of all rows, as stored.
-        members: Ascending, one or more.
+        matrix: Vectors of all rows, as stored.
+        members: Rows of the cluster, ascending, one or more.
     """
-    candidates, others = _spread(members, _MEDOIDS), _spread(members, _MEMBERS)
+    candidates, others = _sample_evenly(members, _MEDOIDS), _sample_evenly(members, _MEMBERS)
     metric, among = feature.metric, matrix[others]
     sums = [metric(feature.as_query(matrix[row], metric), among).sum(dtype=np.float64) for row in candidates]
     return int(candidates[int(np.argmin(sums))])
 
 
-def _spread(rows: Rows, most: int) -> Rows:
+def _sample_evenly(rows: Rows, most: int) -> Rows:
     return rows[np.arange(min(most, len(rows))) * len(rows) // min(most, len(rows))]

@@ -1,4 +1,4 @@
-"""What the images of a map can be told apart by: their cluster, source, folder, or any fact of their rows."""
+"""Values that colour the points of a map: cluster, source, folder or a column of the rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imrec_core.explore.maps import Map
 from imrec_core.generation import Generation
 
 MOST = 12
-"""Labels that have a colour of their own; the others share one."""
+"""Labels with a colour of their own; the others share one."""
 
 OTHER, NONE = "other", "none"
 
@@ -28,13 +28,14 @@ _HIDDEN = {"row", "image_id", "path", "shard", "mtime_ns", "content_hash", "remo
 
 @dataclass(frozen=True)
 class Colours:
-    """One value of each image.
+    """One value per image.
 
     Attributes:
+        by: Name of the column.
         kind: `category`, `number` or `date`.
-        labels: Of categories, the commonest first; the last may be `other`, and `none` for those without any.
-        codes: Of categories, which label each has `(n,)`.
-        values: Of numbers `(n,)`; of dates seconds since 1970. NaN where there is none.
+        labels: Categories, most frequent first, then `other` and `none` (missing values) where they occur.
+        codes: Index of each image's label `(n,)`.
+        values: Numbers `(n,)`, or dates in seconds since 1970; NaN where the value is missing.
     """
 
     by: str
@@ -45,33 +46,33 @@ class Colours:
 
     @property
     def range(self) -> tuple[float, float]:
-        """Least and largest value; 0 and 0 where there is none."""
+        """Minimum and maximum; 0 and 0 if all values are missing."""
         known = self.values[np.isfinite(self.values)] if self.values is not None else np.empty(0)
         return (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
 
 
 def colour_names(generation: Generation) -> list[str]:
-    """What the images of a generation can be coloured by."""
+    """List the columns that can colour the images of a generation."""
     schema = pq.read_schema(generation.rows_path)
     return [*_FIRST, *(f.name for f in schema if f.name not in _HIDDEN and not pa.types.is_nested(f.type))]
 
 
 def check_colour(generation: Generation, by: str) -> None:
-    """Refuse what is none of `colour_names`.
+    """Require that `by` is one of `colour_names`.
 
     Raises:
-        UnknownName: It is none.
+        UnknownName: It is not.
     """
     if by not in (known := colour_names(generation)):
-        raise UnknownName("column to colour a map by", by, known)
+        raise UnknownName("colour column", by, known)
 
 
 def colours_of(made: Map, generation: Generation, by: str, *, most: int = MOST) -> Colours:
-    """The values of the images of a map that a generation still has, in the order of `places_of`.
+    """Read the colour values of the images of a map that are still in a generation, in the order of `places_of`.
 
     Args:
         by: One of `colour_names`.
-        most: Labels at most, without `other` and `none`.
+        most: Maximum number of labels, not counting `other` and `none`.
 
     Raises:
         UnknownName: There is no such column.
@@ -86,10 +87,10 @@ def colours_of(made: Map, generation: Generation, by: str, *, most: int = MOST) 
 
 
 def has_value(made: Map, generation: Generation, by: str, value: str) -> NDArray[np.bool_]:
-    """Of each image, as in `colours_of`, whether its value is that one, as text.
+    """Flag the images whose value, as text, equals `value`; order as in `colours_of`.
 
     Raises:
-        UnknownName: There is no such column, or no image that has the value.
+        UnknownName: There is no such column, or no image has the value.
     """
     series = _values(made, generation, by).cast(pl.String)
     found = (series == value).fill_null(False).to_numpy()

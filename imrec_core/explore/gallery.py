@@ -1,4 +1,4 @@
-"""The images of a map: what is known of each before it is placed, and what a map says of them when they are."""
+"""The images of a map with their points and neighbours, and the table that a finished map stores of them."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from imrec_core.reduction.neighbours import nearest, share_kept
 from imrec_core.scan import Rows
 
 KEPT = 10
-"""Neighbours by which it is judged how well a map keeps them."""
+"""Number of neighbours in the quality score of a map."""
 
-_JUDGED = 1_000  # rows that it is judged by
+_JUDGED = 1_000  # rows in the sample for the quality score
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images, and who is near whom.
+    """Images of a generation with their nearest neighbours.
 
     Attributes:
-        rows: In the generation, ascending.
-        points: Their principal components.
-        near: Places among `rows`.
+        rows: Rows in the generation, ascending.
+        points: Principal components of the rows `(len(rows), dims)`.
+        near: Nearest neighbours of each row, as positions in `rows`.
     """
 
     generation: Generation
@@ -50,27 +50,30 @@ class Gallery:
 
     @property
     def matrix(self) -> NDArray[Any]:
+        """Vectors of all rows of the generation, memory-mapped."""
         return self.generation.matrix(self.feature.name)
 
 
 def gather(
     generation: Generation, feature: Feature, neighbours: int, progress: Progress, rows: Rows | None = None
 ) -> Gallery:
-    """Images of a generation, with their nearest neighbours among them.
+    """Compute the points and the nearest neighbours of the images of a generation.
 
     Args:
-        rows: Ascending; None for all.
+        rows: Rows to use, ascending; None for all. Neighbours come from the same rows.
 
     Raises:
-        QueryError: There is no image.
+        QueryError: There are no images.
     """
     rows = generation.live if rows is None else rows
     if not len(rows):
-        raise QueryError(f"generation {generation.id} has no image; there is nothing to map")
-    progress(f"principal components of {len(rows)} vectors of {feature.name}")
+        raise QueryError(
+            f"generation {generation.id} has no images to map; add images to a source and run: imrec build"
+        )
+    progress(f"computing principal components of {len(rows)} vectors of {feature.name}")
     matrix = generation.matrix(feature.name)
     points = principal_points(feature, matrix, rows)
-    progress(f"nearest neighbours of each, by {feature.metric.name}")
+    progress(f"finding nearest neighbours by {feature.metric.name}")
     near = Finder(feature, matrix, rows, points).nearest(rows, points, neighbours)
     return Gallery(generation, feature, rows, points, near)
 
@@ -84,7 +87,7 @@ def as_map(
     clusters: Clusters,
     seconds: float,
 ) -> Map:
-    """The map on which the images of a gallery lie at some positions `(n, 2)`, in clusters `(n,)`."""
+    """Assemble a map from positions `(n, 2)` and clusters `(n,)` of the images."""
     generation, near = gallery.generation, gallery.near
     ids = generation.live_table(["image_id"])["image_id"]
     columns: dict[str, Any] = {
@@ -112,13 +115,13 @@ def as_map(
 
 
 def _lists(values: NDArray[Any]) -> pa.Array:
-    """Rows of equal length as lists."""
+    """Convert a matrix to an array of lists, one per row."""
     offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.reshape(-1)))
 
 
 def _share_kept(near: Nearest, positions: Positions) -> float:
-    """Of some images: how many of the nearest are still among the nearest on the map."""
+    """Compute the share of nearest neighbours that are nearest on the map too, over a sample of images."""
     count = min(KEPT, near.places.shape[1])
     if not count:
         return 1.0
@@ -132,7 +135,7 @@ def _summaries(gallery: Gallery, positions: Positions, clusters: Clusters, ids: 
     bounds = np.searchsorted(clusters[order], np.arange(clusters.max() + 2))
     found = []
     for number, (first, last) in enumerate(pairwise(bounds)):
-        if first == last:  # all of its images were removed since
+        if first == last:  # all images of the cluster have been removed
             continue
         members = order[first:last]
         row = medoid(gallery.feature, gallery.matrix, gallery.rows[members])
@@ -143,16 +146,16 @@ def _summaries(gallery: Gallery, positions: Positions, clusters: Clusters, ids: 
 
 
 def contents(generation: Generation, rows: Rows) -> NDArray[np.uint64]:
-    """What the files of some rows hold, as numbers that differ where they do `(len(rows),)`."""
+    """Return the first 64 bits of the content hash of each row `(len(rows),)`."""
     hashes = pl.Series(generation.columns("content_hash")["content_hash"].take(pa.array(rows)), dtype=pl.String)
     return hashes.str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64, strict=False).fill_null(0).to_numpy()
 
 
 def places_of(made: Map, generation: Generation) -> tuple[Rows, Rows]:
-    """Which images of a map a generation still has.
+    """Find the images of a map that are still in a generation.
 
     Returns:
-        Their places in the map's table, ascending, and the row that each has in the generation.
+        Their positions in the map's table, ascending, and their rows in the generation.
     """
     if made.generation == generation.id:
         return np.arange(len(made.table)), np.asarray(made.table["row"])

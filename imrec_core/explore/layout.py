@@ -1,4 +1,4 @@
-"""Where each picture lies on a map: UMAP or t-SNE of a sample, the others among those that they are most like."""
+"""Map layout: UMAP or t-SNE positions of a sample; other points are placed among their nearest neighbours."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Positions = NDArray[np.float32]
 
 METHODS = ("umap", "tsne")
 
-_FEW = 8  # images below which there are no neighbourhoods to draw
-_PERPLEXITY = 3  # neighbours for each of t-SNE's, as van der Maaten and Hinton advise
-_PLACED_BY = 3  # neighbours: of 100,000 rows, half of them placed, .32 of the 10 nearest were kept; by 15 .28 (2026-11)
-_WIDEST_GAP = 0.03  # of the width or height, whichever is more
+_FEW = 8  # images; with fewer, the first two components are the layout
+_PERPLEXITY = 3  # neighbours per unit of perplexity, as van der Maaten and Hinton advise
+_PLACED_BY = 3  # neighbours: with half of 100,000 rows placed, .32 of the 10 nearest were kept, .28 by 15 (2026-11)
+_WIDEST_GAP = 0.03  # of the larger of width and height
 
 
 def check_method(method: str) -> None:
-    """Refuse a method that is none, or whose library is not installed.
+    """Require a known method whose library is installed.
 
     Raises:
-        UnknownName: There is none of that name.
+        UnknownName: There is no such method.
         MissingDependency: UMAP or openTSNE is not installed.
     """
     if method not in METHODS:
-        raise UnknownName("way to draw a map", method, METHODS)
+        raise UnknownName("map method", method, METHODS)
     from importlib.util import find_spec
 
     if find_spec("umap" if method == "umap" else "openTSNE") is None:
@@ -38,32 +38,34 @@ def check_method(method: str) -> None:
 
 
 def lay_out(method: str, points: Points, near: Nearest, seed: int) -> Positions:
-    """Positions `(n, 2)` in which those that are near each other stay so; the same for the same seed.
+    """Lay out points in two dimensions, keeping neighbours together.
 
     Args:
         method: One of `METHODS`.
-        points: Principal components `(n, dims)`; the map begins with the first two.
-        near: Of each point the nearest others.
+        points: Principal components `(n, dims)`; the first two are the initial positions.
+        near: Nearest neighbours of each point.
+
+    Returns:
+        Positions `(n, 2)`; equal for equal seeds.
     """
     start = _start(points, seed)
     if len(points) < _FEW:
         return start
     positions = (_umap if method == "umap" else _tsne)(start, near, seed)
-    return _closed_up(positions)
+    return _narrow_gaps(positions)
 
 
-def _closed_up(positions: NDArray[Any]) -> Positions:
-    """The same with bands that are empty from edge to edge made narrow, which else make all that is drawn small.
+def _narrow_gaps(positions: NDArray[Any]) -> Positions:
+    """Narrow empty bands that cross the whole map, so that the points fill the plot.
 
-    How far apart islands lie says nothing in either method: Wattenberg et al. 2016, How to use t-SNE effectively,
-    doi:10.23915/distill.00002.
+    The distance between separate clusters has no meaning in either method: Wattenberg et al. 2016, How to use t-SNE
+    effectively, doi:10.23915/distill.00002.
     """
     size = float(np.ptp(positions, axis=0).max())
     if size == 0:
         return np.asarray(positions, np.float32)
-    step = 2.0 ** (
-        np.floor(np.log2(size)) - 12
-    )  # shifts by whole ones lose no bit: neighbours may lie in the last ones
+    # Shifts by multiples of a power of two lose no bits; near neighbours may differ in the last bits only.
+    step = 2.0 ** (np.floor(np.log2(size)) - 12)
     closed = np.empty(positions.shape, np.float32)
     for axis in range(2):
         along = positions[:, axis].astype(np.float64)
@@ -75,25 +77,31 @@ def _closed_up(positions: NDArray[Any]) -> Positions:
 
 
 def place(near: Nearest, positions: Positions) -> Positions:
-    """Positions of points among their nearest neighbours, each the more counting the nearer it is, `(n, 2)`.
+    """Place points at the weighted mean of their nearest neighbours.
 
     Args:
-        near: Of each point its nearest ones among those placed.
-        positions: Of these, `(placed, 2)`.
+        near: Nearest neighbours of each point among the placed ones.
+        positions: Positions of the placed points, `(placed, 2)`.
+
+    Returns:
+        Positions `(n, 2)`.
     """
     weights = _weights(near.distances[:, :_PLACED_BY])
     return np.asarray(np.einsum("nk,nkd->nd", weights, positions[near.places[:, :_PLACED_BY]]), np.float32)
 
 
 def _weights(distances: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of each row as UMAP falls off from the nearest one, with the mean distance beyond it as scale; they sum to 1."""
+    """Weight neighbours by an exponential decay from the nearest one, as UMAP does; rows sum to 1.
+
+    The scale of a row is the mean distance beyond its nearest neighbour.
+    """
     beyond = distances - distances[:, :1]
     weights = np.exp(-beyond / np.maximum(beyond.mean(axis=1, keepdims=True), 1e-12))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def _start(points: Points, seed: int) -> Positions:
-    """The first two components, each a few units wide; a little noise keeps apart what is equal."""
+    """Scale the first two components to unit deviation; a little noise separates equal points."""
     start = np.random.default_rng(seed).normal(0, 1e-3, (len(points), 2))
     for axis in range(min(2, points.shape[1])):
         spread = points[:, axis].std()
@@ -103,7 +111,7 @@ def _start(points: Points, seed: int) -> Positions:
 
 def _umap(start: Positions, near: Nearest, seed: int) -> NDArray[Any]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # among others that new points cannot be placed, which `place` does
+        warnings.simplefilter("ignore")  # for example that `transform` is unavailable, which `place` replaces
         import umap
 
         # UMAP counts a point among its own neighbours.
@@ -113,7 +121,7 @@ def _umap(start: Positions, near: Nearest, seed: int) -> NDArray[Any]:
         fit = umap.UMAP(
             n_neighbors=places.shape[1],
             precomputed_knn=(places, distances),
-            force_approximation_algorithm=True,  # else those are computed anew where there are few
+            force_approximation_algorithm=True,  # else UMAP recomputes the neighbours of small data
             init=start,
             random_state=seed,
             n_jobs=1,

@@ -1,4 +1,4 @@
-"""Makes maps, and brings them up to date."""
+"""Building maps and updating them to a newer generation."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from imrec_core.generation import Generation, open_generation
 from imrec_core.lake import Lake
 from imrec_core.scan import Rows
 
-# Of 100,000 vectors, none of a picture, UMAP kept .22 of the 10 nearest, with half of them laid out .18 (2026-11).
+# Of 100,000 synthetic vectors UMAP kept .22 of the 10 nearest, with half of them laid out .18 (2026-11).
 SAMPLE = 100_000
 
-# Of 1,066 photos t-SNE kept .485 of the 10 nearest by 15, .523 by 30, .538 by 45; of 10,000 parts of them .81, .84 and
-# .84, each in 40 s of a core. UMAP keeps less by 30 than by 15: .415 after .440, .74 after .78 (2026-11).
+# Of 1,066 photos t-SNE kept .485 of the 10 nearest with 15 neighbours, .523 with 30, .538 with 45; of 10,000 crops of
+# them .81, .84 and .84, each in 40 s on one core. UMAP keeps less with 30 than with 15: .415 and .440, .74 and .78
+# (2026-11).
 NEIGHBOURS = {"umap": 15, "tsne": 30}
 
 _MOST_NEIGHBOURS = 50
@@ -30,14 +31,14 @@ _MOST_NEIGHBOURS = 50
 
 @dataclass(frozen=True)
 class MapReport:
-    """What a map became.
+    """Result of building or updating a map.
 
     Attributes:
-        rows: Images on it.
-        fitted: Of these were laid out together; the others were placed among them.
-        clusters, noise: How many there are, and images that are in none.
-        kept: Share of the 10 nearest images of each that are among its 10 nearest on the map.
-        updated: Images that were on the map before stayed where they were.
+        rows: Images on the map.
+        fitted: Images that were laid out together; the others were placed among them.
+        clusters, noise: Number of clusters, and of images in none.
+        kept: Share of each image's 10 nearest neighbours that are among its 10 nearest on the map.
+        updated: The map was updated: images that were on it before kept their positions.
     """
 
     name: str
@@ -55,18 +56,18 @@ class MapReport:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Convert to plain values, for JSON."""
         return asdict(self)
 
     def in_words(self) -> str:
-        """As a person reads it."""
+        """Format the report as text."""
         others = self.rows - self.fitted
         lines = [
             f"map {self.name}: {self.rows} images of generation {self.generation} by {self.feature}:{self.metric}",
-            f"{self.fitted} {'stayed where they were' if self.updated else f'laid out by {self.method}'}"
+            f"{self.fitted} {'kept their positions' if self.updated else f'laid out by {self.method}'}"
             + (f", {others} placed among them" if others else ""),
-            f"{self.kept:.0%} of the {KEPT} nearest of each are among its {KEPT} nearest on the map",
-            f"{self.clusters} clusters, {self.noise} images in none",
+            f"{self.kept:.0%} of each image's {KEPT} nearest are among its {KEPT} nearest on the map",
+            f"{self.clusters} clusters, {self.noise} images in no cluster",
         ]
         return "\n".join([*lines, f"{self.byte_size / 1e6:.3g} MB, {self.seconds:.1f} s"])
 
@@ -83,25 +84,24 @@ def make_map(
     seed: int = 0,
     progress: Progress = lambda line: None,
 ) -> MapReport:
-    """Lay out the images of the generation in use and keep the result as a map of the lake.
+    """Lay out the images of the current generation and save the result as a map of the lake.
 
-    The same generation and the same arguments give the same map.
+    Equal arguments on the same generation give an equal map.
 
     Args:
-        feature: By which images are alike, in its default metric; None for the generation's first.
+        feature: Feature to compare images by, in its default metric; None for the generation's default feature.
         method: `umap` or `tsne`.
-        name: Of the map; by itself that of the feature, and of the method where it is not UMAP. One that is there is
-            replaced.
-        sample: Images that are laid out, at most; the others are placed among those that they are most like.
-        neighbours: Of each image, by which it is placed; None for those of the method in `NEIGHBOURS`.
-        cluster_size: Images in a cluster, at least; None goes by how many there are.
-        progress: Told each step.
+        name: Name of the map, which replaces any map of that name; None derives it with `map_name`.
+        sample: Maximum number of images to lay out; the others are placed among their nearest neighbours.
+        neighbours: Neighbours per image; None for the default of the method in `NEIGHBOURS`.
+        cluster_size: Minimum number of images in a cluster; None derives it from the number of images.
+        progress: Called with a line for each step.
 
     Raises:
-        UnknownName: No such feature or method.
+        UnknownName: There is no such feature or method.
         MissingDependency: The library of the method is not installed.
-        QueryError: The name cannot be one, a number is too small, or the generation has no image.
-        MissingTable, StaleIndex: There is no generation, or none can be read.
+        QueryError: The name is invalid, a number is too small, or the generation has no images.
+        MissingTable, StaleIndex: There is no readable generation.
     """
     started = time.perf_counter()
     check_method(method)
@@ -117,57 +117,61 @@ def make_map(
     if len(fitted) < len(gallery.rows):
         finder = Finder(of, gallery.matrix, gallery.rows[fitted], gallery.points[fitted])
         near = finder.nearest(gallery.rows[fitted], gallery.points[fitted], neighbours)
-    progress(f"{method} of {len(fitted)} images")
+    progress(f"laying out {len(fitted)} images with {method}")
     positions = lay_out(method, gallery.points[fitted], near, seed)
     if finder is not None:
-        positions = _with_others(gallery, finder, fitted, positions, progress)
-    progress("clusters")
+        positions = _place_others(gallery, finder, fitted, positions, progress)
+    progress("finding clusters")
     clusters = find_clusters(positions, fitted, cluster_size)
     parameters = {"sample": sample, "neighbours": neighbours, "cluster_size": cluster_size, "seed": seed}
     name = name or map_name(of.name, method)
     made = as_map(gallery, name, method, parameters, positions, clusters, time.perf_counter() - started)
-    return _saved(lake, made, len(fitted), updated=False)
+    return _save(lake, made, len(fitted), updated=False)
 
 
 def map_name(feature: str, method: str) -> str:
-    """What a map is called where nobody names it."""
+    """Derive the default name of a map: the feature, with the method unless it is UMAP."""
     return feature if method == METHODS[0] else f"{feature}-{method}"
 
 
 def update_map(lake: Lake, name: str, *, progress: Progress = lambda line: None) -> MapReport:
-    """Bring a map to the generation in use: images that are on it stay, new and changed ones are placed among them.
+    """Update a map to the current generation, without moving its images.
 
-    Neighbours and the pictures of clusters are found anew; a cluster keeps its number.
+    New and changed images are placed among the unchanged ones. Neighbours and medoids are recomputed; clusters keep
+    their numbers.
 
     Raises:
-        QueryError: Too few of its images are left to place others among them.
-        UnknownName: No such map, or its feature is no more.
-        MissingTable, StaleIndex, SchemaMismatch: There is no generation or no map, or none can be read.
+        QueryError: Too few images of the map are left to place others among them.
+        UnknownName: There is no such map, or the generation has no such feature.
+        MissingTable, StaleIndex, SchemaMismatch: There is no readable generation or map.
     """
     started = time.perf_counter()
     before = open_map(lake, name, ["row", "image_id", "content", "x", "y", "cluster"])
     generation = open_generation(lake)
     of, neighbours = generation.feature(before.feature), before.parameters["neighbours"]
-    places, rows = _stayed(before, generation)
+    places, rows = _unchanged_images(before, generation)
     if len(rows) <= neighbours and len(rows) < len(generation.live):
-        raise QueryError(f"map {name} shares {len(rows)} images with the lake; make it again with: imrec map")
+        raise QueryError(
+            f"map {name}: {len(rows)} of its images are unchanged, expected more than {neighbours}; "
+            "rebuild it with: imrec map"
+        )
     gallery = gather(generation, of, neighbours, progress)
     table = before.table.take(places)
     positions, clusters = np.column_stack([table["x"], table["y"]]), np.asarray(table["cluster"])
     fitted = np.searchsorted(gallery.rows, rows)
     if len(fitted) < len(gallery.rows):
         finder = Finder(of, gallery.matrix, rows, gallery.points[fitted])
-        stayed, positions = positions, _with_others(gallery, finder, fitted, positions, progress)
-        joined = join(stayed, clusters, positions)
+        old_positions, positions = positions, _place_others(gallery, finder, fitted, positions, progress)
+        joined = join(old_positions, clusters, positions)
         joined[fitted] = clusters
         clusters = joined
     seconds = time.perf_counter() - started
     made = as_map(gallery, name, before.method, before.parameters, positions, clusters, seconds)
-    return _saved(lake, made, len(fitted), updated=True)
+    return _save(lake, made, len(fitted), updated=True)
 
 
-def _stayed(before: Map, generation: Generation) -> tuple[Rows, Rows]:
-    """Images of a map that are there still and show the same: places in its table, and rows, which ascend."""
+def _unchanged_images(before: Map, generation: Generation) -> tuple[Rows, Rows]:
+    """Find the images of a map whose content is unchanged: positions in its table, and rows, ascending."""
     places, rows = places_of(before, generation)
     is_same = np.asarray(before.table["content"])[places] == contents(generation, rows)
     places, rows = places[is_same], rows[is_same]
@@ -185,25 +189,27 @@ def _check(sample: int, neighbours: int, cluster_size: int | None) -> None:
 
 
 def _sample(count: int, most: int, seed: int) -> Rows:
-    """Places of the images that are laid out, ascending."""
+    """Draw the images to lay out: positions, ascending."""
     if count <= most:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
-def _with_others(gallery: Gallery, finder: Finder, fitted: Rows, positions: Positions, progress: Progress) -> Positions:
-    """Positions of all, those that were not laid out by their neighbours among those that were."""
+def _place_others(
+    gallery: Gallery, finder: Finder, fitted: Rows, positions: Positions, progress: Progress
+) -> Positions:
+    """Place the remaining images among the fitted ones; return the positions of all `(n, 2)`."""
     others = np.setdiff1d(np.arange(len(gallery.rows)), fitted)
-    progress(f"{len(others)} images placed among them")
+    progress(f"placing {len(others)} more images")
     near = finder.nearest(gallery.rows[others], gallery.points[others], gallery.near.places.shape[1])
-    everywhere = np.empty((len(gallery.rows), 2), np.float32)
-    everywhere[fitted], everywhere[others] = positions, place(near, positions)
-    return everywhere
+    all_positions = np.empty((len(gallery.rows), 2), np.float32)
+    all_positions[fitted], all_positions[others] = positions, place(near, positions)
+    return all_positions
 
 
-def _saved(lake: Lake, made: Map, fitted: int, *, updated: bool) -> MapReport:
+def _save(lake: Lake, made: Map, fitted: int, *, updated: bool) -> MapReport:
     size = save_map(lake, made)
-    in_none = int((made.table["cluster"].to_numpy() == NOISE).sum())
+    noise = int((made.table["cluster"].to_numpy() == NOISE).sum())
     return MapReport(
         made.name,
         made.feature,
@@ -213,7 +219,7 @@ def _saved(lake: Lake, made: Map, fitted: int, *, updated: bool) -> MapReport:
         len(made.table),
         fitted,
         len(made.clusters),
-        in_none,
+        noise,
         made.kept,
         updated,
         size,

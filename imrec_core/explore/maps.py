@@ -1,4 +1,4 @@
-"""Maps as files of a lake: what a row holds, how one is written and opened."""
+"""Maps as Parquet files of a lake: their schema, and how they are written and read."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SCHEMA = pa.schema(
     [
         ("row", pa.int64()),  # in the generation
         ("image_id", pa.string()),
-        ("content", pa.uint64()),  # the first half of its hash: whether the picture is still the one that was placed
+        ("content", pa.uint64()),  # first 64 bits of the content hash, to detect changed images
         ("x", pa.float32()),
         ("y", pa.float32()),
-        ("cluster", pa.int32()),  # -1: in none
+        ("cluster", pa.int32()),  # -1: noise
         ("neighbours", pa.list_(pa.int64())),  # the nearest rows by the feature's own metric, nearest first
         ("distances", pa.list_(pa.float32())),
     ]
@@ -31,11 +31,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True)
 class Cluster:
-    """Pictures that lie together.
+    """Images that lie together on a map.
 
     Attributes:
-        x, y: The middle of it, each the median.
-        image_id, row: The picture that is nearest to all of it.
+        cluster: Number of the cluster; 0 is the largest.
+        size: Number of images.
+        x, y: Median position.
+        image_id, row: Medoid: the image nearest to all others.
     """
 
     cluster: int
@@ -48,14 +50,14 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Map:
-    """Where each image of a generation lies.
+    """Positions and clusters of the images of a generation.
 
     Attributes:
-        parameters: With which it was made.
-        kept: Share of the 10 nearest images of each that are among its 10 nearest on the map.
-        seconds: It took.
-        table: A row for each image, by `SCHEMA`, ascending by row.
-        clusters: The largest first.
+        parameters: Arguments that it was built with.
+        kept: Share of each image's 10 nearest neighbours that are among its 10 nearest on the map.
+        seconds: Time to build it.
+        table: One row per image, with the columns of `SCHEMA`, ascending by row.
+        clusters: Largest first.
     """
 
     name: str
@@ -71,23 +73,23 @@ class Map:
 
 
 def check_name(name: str) -> str:
-    """A name that may be one of a file.
+    """Require a valid name of a map, which is also the name of its file.
 
     Raises:
-        QueryError: It may not.
+        QueryError: The name is invalid.
     """
     if not _NAME.fullmatch(name):
-        raise QueryError(f"{name!r} cannot be the name of a map; take letters, digits, - and _, 64 at most")
+        raise QueryError(f"invalid map name {name!r}: expected 1 to 64 letters, digits, '-' and '_'")
     return name
 
 
 def map_names(lake: Lake) -> list[str]:
-    """Names of the maps that a lake has, sorted."""
+    """List the names of the maps of a lake, sorted."""
     return lake.map_names()
 
 
 def save_map(lake: Lake, made: Map) -> int:
-    """Write a map, whole or not at all; returns its size in bytes."""
+    """Write a map atomically; return its size in bytes."""
     facts = {
         "map": _FORMAT,
         **{n: getattr(made, n) for n in ("name", "feature", "metric", "method", "generation")},
@@ -100,15 +102,15 @@ def save_map(lake: Lake, made: Map) -> int:
 
 
 def open_map(lake: Lake, name: str, columns: Sequence[str] | None = None) -> Map:
-    """The map of that name.
+    """Read the map of a name.
 
     Args:
-        columns: Of `SCHEMA`; None for all.
+        columns: Columns of `SCHEMA` to read; None for all.
 
     Raises:
-        MissingTable: The lake has no map.
-        UnknownName: It has none of that name.
-        SchemaMismatch: The file is damaged, or another imrec wrote it.
+        MissingTable: The lake has no maps.
+        UnknownName: It has no map of that name.
+        SchemaMismatch: The file is damaged, or another version of imrec wrote it.
     """
     known = map_names(lake)
     if not known:
@@ -119,10 +121,13 @@ def open_map(lake: Lake, name: str, columns: Sequence[str] | None = None) -> Map
     try:
         table = lake.read_table(path, list(columns) if columns is not None else None)
     except SchemaMismatch as error:
-        raise SchemaMismatch(f"{path} cannot be read; make it again with: imrec map --name {name}") from error
+        raise SchemaMismatch(f"{path} cannot be read; rebuild it with: imrec map --name {name}") from error
     facts = made_from_of(table) or {}
     if facts.get("map") != _FORMAT:
-        raise SchemaMismatch(f"{path} is no map that this imrec reads; make it again with: imrec map --name {name}")
+        raise SchemaMismatch(
+            f"{path}: map format is {facts.get('map')!r}, expected {_FORMAT!r}; "
+            f"rebuild it with: imrec map --name {name}"
+        )
     return Map(
         name=name,
         feature=facts["feature"],

@@ -1,4 +1,4 @@
-"""Which rows are nearest to each: candidates by principal components, ranked by the feature's own distance."""
+"""Nearest-neighbour search for maps: candidates by principal components, re-ranked by the feature's metric."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from imrec_core.machine import cpu_count
 from imrec_core.reduction.neighbours import nearest
 from imrec_core.scan import Rows, smallest
 
-_CANDIDATES = 100  # by the components, for 10 to 20 by the distance
+_CANDIDATES = 100  # by principal components, of which 10 to 50 remain after re-ranking
 _M, _EF_CONSTRUCTION, _EF = 16, 100, 128
-_EXACT = 2_000  # rows up to which all are compared with all
+_EXACT = 2_000  # rows up to which the search is exact
 _BATCH = 2_048
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The nearest rows of some.
+    """Nearest neighbours of some rows.
 
     Attributes:
-        places: Where they are among those that were looked at, `(n, count)`, nearest first.
-        distances: By the feature's own metric, `(n, count)`.
+        places: Positions among the searched rows `(n, count)`, nearest first.
+        distances: Distances by the feature's metric `(n, count)`.
     """
 
     places: Rows
@@ -36,12 +36,12 @@ class Nearest:
 
 
 class Finder:
-    """Finds the nearest among some rows of a feature, the same ones each time.
+    """Nearest-neighbour search over some rows of a feature, with repeatable results.
 
     Args:
-        matrix: Of all rows, as stored; memory-mapped.
-        rows: Those to look at, ascending.
-        points: Their principal components `(len(rows), dims)`.
+        matrix: Vectors of all rows, as stored; memory-mapped.
+        rows: Rows to search, ascending.
+        points: Principal components of these rows `(len(rows), dims)`.
     """
 
     def __init__(self, feature: Feature, matrix: NDArray[Any], rows: Rows, points: Points) -> None:
@@ -50,26 +50,25 @@ class Finder:
         if len(rows) > _EXACT:
             self._index = hnswlib.Index(space="l2", dim=points.shape[1])
             self._index.init_index(len(rows), M=_M, ef_construction=_EF_CONSTRUCTION, random_seed=0)
-            self._index.add_items(points, num_threads=1)  # with two no build is like another
+            self._index.add_items(points, num_threads=1)  # several threads give a different graph on every build
             self._index.set_ef(_EF)
 
     def nearest(self, rows: Rows, points: Points, count: int) -> Nearest:
-        """The `count` nearest of those looked at to each of some rows, itself left out.
+        """Find the `count` nearest searched rows of each query row, excluding the row itself.
 
-        Fewer where there are fewer. Those found by a graph are nearly the nearest.
+        Returns fewer if there are fewer rows. Above 2,000 rows the search is approximate.
 
         Args:
-            rows: Asked for, `(n,)`.
-            points: Their principal components.
+            rows: Query rows `(n,)`.
+            points: Principal components of the query rows.
         """
         count = min(count, len(self._rows) - int(np.isin(rows, self._rows).any()))
-        starts = range(0, len(rows), _BATCH)
+        parts = [slice(at, at + _BATCH) for at in range(0, len(rows), _BATCH)]
         with ThreadPoolExecutor(cpu_count()) as pool:
-            parts = pool.map(lambda at: self._of_part(rows[at : at + _BATCH], points[at : at + _BATCH], count), starts)
-            found = list(parts)
+            found = list(pool.map(lambda part: self._search_batch(rows[part], points[part], count), parts))
         return Nearest(np.concatenate([f.places for f in found]), np.concatenate([f.distances for f in found]))
 
-    def _of_part(self, rows: Rows, points: Points, count: int) -> Nearest:
+    def _search_batch(self, rows: Rows, points: Points, count: int) -> Nearest:
         places = np.empty((len(rows), count), np.int64)
         distances = np.empty((len(rows), count), np.float32)
         for i, (row, candidates) in enumerate(zip(rows, self._candidates(points), strict=True)):
@@ -86,6 +85,6 @@ class Finder:
             return np.broadcast_to(np.arange(len(self._rows)), (len(points), len(self._rows)))
         try:
             labels, _ = self._index.knn_query(points, k=_CANDIDATES, num_threads=1)
-        except RuntimeError:  # where many are equal, fewer than that can be reached
+        except RuntimeError:  # hnswlib reaches fewer than k rows where many vectors are equal
             return nearest(points, self._points, _CANDIDATES)
         return np.asarray(labels, np.int64)

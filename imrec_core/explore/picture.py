@@ -1,4 +1,4 @@
-"""A map drawn: a point for each image, pictures of the clusters on top."""
+"""Plot of a map: one point per image, optionally with thumbnails of the clusters."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from imrec_core.lake import Lake
 from imrec_core.plots.canvas import laid_out, new_figure, plain, without_ticks, written
 
 Pixels = NDArray[np.float64]
-"""Places in a drawing, from its lower left."""
+"""Position in a plot, from its lower left corner."""
 
 THUMBNAILS = 40
-"""Clusters that are shown by a picture, at most: the largest."""
+"""Maximum number of clusters with a thumbnail: the largest ones."""
 
 _GREY, _ACCENT = "#d4d4d4", "#d1495b"
-_DPI, _LETTERS = 100, 40  # of a figure; in a label
-_SIDE = 60  # of a thumbnail, in pixels
-_TRIED, _HIDDEN = 500, 10_000  # places for one; pixels that it may go away rather than hide all points
+_DPI, _LETTERS = 100, 40  # resolution of the figure; longest label
+_SIDE = 60  # pixels of a thumbnail
+_TRIED, _HIDDEN = 500, 10_000  # candidate positions of a thumbnail; pixels of distance worth hiding no point
 _INK = 60_000  # area of all points together, about
 
 
@@ -42,18 +42,18 @@ def draw_map(
     kind: str = "png",
     size: tuple[int, int] = (1320, 960),
 ) -> bytes:
-    """A picture of a map, of the images that the generation still has.
+    """Plot the images of a map that are still in the generation.
 
     Args:
-        colour: What the points are coloured by, of `colour_names`.
-        only: One value of it, drawn against all others.
-        thumbnails: Draw the picture that stands for each of the largest clusters where the cluster is.
-        kind: `png` or `svg`; in an SVG points are an embedded picture, words and axes are not.
+        colour: Column that colours the points, one of `colour_names`.
+        only: Value of that column to highlight; all other points are grey.
+        thumbnails: Draw the medoid image of each of the 40 largest clusters near the cluster.
+        kind: `png` or `svg`; an SVG embeds the points as a bitmap, text and axes as vectors.
         size: Width and height in pixels.
 
     Raises:
         UnknownName: There is no such column or value.
-        QueryError: No such kind.
+        QueryError: There is no such kind.
     """
     places, _ = places_of(made, generation)
     points = np.column_stack([made.table["x"], made.table["y"]])[places]
@@ -69,12 +69,12 @@ def draw_map(
         _draw_colours(figure, axes, points, colours_of(made, generation, colour))
     axes.autoscale_view()
     if thumbnails:
-        _draw_pictures(figure, axes, points, lake, generation, made.clusters[:THUMBNAILS])
+        _draw_thumbnails(figure, axes, points, lake, generation, made.clusters[:THUMBNAILS])
     return written(figure, kind)
 
 
 def _label(text: str) -> str:
-    """In a legend, which leaves out what begins with an underscore."""
+    """Make text safe for a legend, in which matplotlib omits labels that begin with an underscore."""
     shown = plain(text, _LETTERS)
     return f" {shown}" if shown.startswith("_") else shown
 
@@ -91,14 +91,14 @@ def _draw_only(axes: Any, points: NDArray[np.float32], is_it: NDArray[np.bool_],
 
 
 def _draw_clusters(axes: Any, points: NDArray[np.float32], clusters: NDArray[np.int32]) -> None:
-    """Each in a colour; there are eighteen, so that some share one."""
+    """Draw each cluster in one of 18 colours; more clusters share them."""
     inside = clusters != NOISE
     _scatter(axes, points[~inside], len(points), c=_GREY)
     _scatter(axes, points[inside], len(points), c=_palette()[clusters[inside] % 18])
 
 
 def _palette() -> NDArray[np.float64]:
-    """Colours `(18, 4)`, the nine strong ones first; grey is left to what is in no group."""
+    """Return colours `(18, 4)`, the nine strong ones first; grey is reserved for noise."""
     from matplotlib import colormaps
 
     strong_and_pale = colormaps["tab20"](np.delete(np.arange(20), (14, 15)))
@@ -123,10 +123,10 @@ def _draw_colours(figure: Any, axes: Any, points: NDArray[np.float32], colours: 
         bar.ax.yaxis.set_major_formatter(lambda value, _: datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d"))
 
 
-# -- pictures of clusters -----------------------------------------------------------------------------------
+# -- thumbnails of clusters ---------------------------------------------------------------------------------
 
 
-def _draw_pictures(
+def _draw_thumbnails(
     figure: Any,
     axes: Any,
     points: NDArray[np.float32],
@@ -134,10 +134,10 @@ def _draw_pictures(
     generation: Generation,
     clusters: Sequence[Cluster],
 ) -> None:
-    """Near the middle of each cluster, where they hide few points, with a line to it."""
+    """Draw a thumbnail near the middle of each cluster where it hides few points, with a line to the middle."""
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-    laid_out(figure)  # now it is known where a point will be
+    laid_out(figure)  # fixes the positions of points in pixels
     drawn_points = axes.transData.transform(points)
     taken: list[Pixels] = []
     for cluster in clusters:
@@ -145,7 +145,7 @@ def _draw_pictures(
         if picture is None:
             continue
         middle = axes.transData.transform((cluster.x, cluster.y))
-        place = _free(middle, taken, drawn_points, axes.bbox.extents)
+        place = _find_free_place(middle, taken, drawn_points, axes.bbox.extents)
         if place is None:
             continue
         taken.append(place)
@@ -163,16 +163,20 @@ def _draw_pictures(
         axes.add_artist(box)
 
 
-def _free(
+def _find_free_place(
     middle: NDArray[np.float64],
     taken: Sequence[NDArray[np.float64]],
     points: NDArray[np.float64],
     frame: NDArray[np.float64],
 ) -> NDArray[np.float64] | None:
-    """Where a picture of a cluster hides no other one and few points, not far from its middle; None if nowhere.
+    """Find a position for a thumbnail near `middle` that overlaps no other thumbnail and few points.
 
     Args:
-        frame: Left, bottom, right and top of what is drawn on.
+        taken: Positions of the thumbnails drawn so far.
+        frame: Left, bottom, right and top of the axes.
+
+    Returns:
+        The position, or None if there is no free one.
     """
     steps = np.arange(_TRIED)
     away = 7.0 * np.sqrt(steps)

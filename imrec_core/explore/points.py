@@ -1,4 +1,4 @@
-"""The vectors of a feature as points whose Euclidean distance is, or comes near, the feature's own."""
+"""Vectors of a feature as points whose Euclidean distance equals or approximates the feature's metric."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from imrec_core.scan import Rows
 Points = NDArray[np.float32]
 
 DIMS = 100
-"""Principal components that are kept, at most."""
+"""Maximum number of principal components."""
 
-_LEARNT = 100_000  # rows that the components are learnt from: 2 s of 1,280 numbers, and more change nothing
+_LEARNT = 100_000  # rows to fit the components on: 2 s at 1,280 dimensions; more rows change nothing
 
 
 def lifted(feature: Feature, vectors: NDArray[Any]) -> Points:
-    """Vectors `(n, width)` as points `(n, any)` that lie the nearer the more alike they are by the default metric.
+    """Convert vectors `(n, width)` to points `(n, any)` that are nearer, the smaller their distance by the metric.
 
-    Square roots of distributions, the bits of hashes, directions of what is compared by angle. Where no such points are
-    known the numbers are taken as they are.
+    Distributions become square roots, hashes become bits, vectors of a cosine metric get length 1. Vectors of metrics
+    without a lift stay as they are.
     """
     metric = feature.metric
     bits = METRICS["hamming"]
@@ -36,13 +36,16 @@ def lifted(feature: Feature, vectors: NDArray[Any]) -> Points:
 
 
 def principal_points(feature: Feature, matrix: NDArray[Any], rows: Rows, dims: int = DIMS) -> Points:
-    """The rows of a matrix on the principal axes of their points, widest first, `(len(rows), dims or fewer)`.
+    """Project rows of a matrix on the principal axes of their points, largest variance first.
 
-    Read in blocks: only what comes out is held.
+    The matrix is read in blocks; only the result is held in memory.
 
     Args:
-        matrix: Memory-mapped, as stored.
-        rows: Ascending, one or more.
+        matrix: Vectors of all rows, memory-mapped, as stored.
+        rows: Rows to project, ascending, one or more.
+
+    Returns:
+        Points `(len(rows), dims)`, or of fewer dimensions if the vectors have fewer.
     """
     learnt = rows if len(rows) <= _LEARNT else rows[:: -(-len(rows) // _LEARNT)]
     total: Moments | None = None

@@ -1,4 +1,4 @@
-"""Small pictures of images of a gallery."""
+"""Thumbnails of the images of a generation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from imrec_core.lake import Lake
 
 
 def thumbnail(lake: Lake, generation: Generation, image_id: str, side: int) -> Image.Image | None:
-    """A picture of the gallery within a square; None where it is not there any more or cannot be read.
+    """Decode an image and scale it down to fit a square.
 
     Args:
-        side: Of the square, in pixels.
+        side: Side of the square in pixels.
+
+    Returns:
+        The thumbnail, or None if the image is missing or cannot be decoded.
     """
     try:
         row = generation.row_of(image_id)

@@ -584,9 +584,9 @@ def test_lance_of_many_rows_gets_an_index_once(many, tmp_path):
         ({"by": ["phash:cosine"], "to": "qdrant"}, UnknownName, "metric of phash"),
         ({"by": ["phash", "phash"]}, BadExport, "phash is named twice"),
         ({"where": "colour = 3"}, BadFilter, "columns: row, image_id"),
-        ({"where": "row < 0"}, BadExport, "no image is left by the condition 'row < 0'"),
+        ({"where": "row < 0"}, BadExport, "no image matches the condition 'row < 0'"),
         ({"part_rows": 0}, BadExport, "part_rows is 0"),
-        ({"hnsw": True}, BadExport, "graphs are built for faiss"),
+        ({"hnsw": True}, BadExport, "HNSW indexes are written for faiss only"),
     ],
     ids=str,
 )
@@ -603,24 +603,24 @@ def test_url_is_for_qdrant_alone(lake):
 
 def test_place_that_is_something_else_is_refused_and_left_alone(lake, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(BadExport, match=r"is no folder"):
+    with pytest.raises(BadExport, match=r"is not a folder"):
         export(lake, tmp_path / "file", "csv")
-    with pytest.raises(BadExport, match=r"is no folder|cannot write"):
+    with pytest.raises(BadExport, match=r"is not a folder|cannot write"):
         export(lake, tmp_path / "file" / "out", "csv")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "rows-00000.csv").write_text("mine")
-    with pytest.raises(BadExport, match=r"holds something else, such as rows-00000\.csv"):
+    with pytest.raises(BadExport, match=r"contains other files, such as 'rows-00000\.csv'"):
         export(lake, tmp_path / "full", "csv")
     for text in ("[]", "{", '{"a": 1}'):
         (tmp_path / "full" / "export.json").write_text(text)
-        with pytest.raises(BadExport, match="is not imrec's"):
+        with pytest.raises(BadExport, match=r"export\.json was not written by imrec"):
             export(lake, tmp_path / "full", "csv")
     assert (tmp_path / "full" / "rows-00000.csv").read_text() == (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize("said", ["IO error: No space left on device (os error 28)", "database or disk is full"])
 def test_full_disk_is_told_where_a_library_gives_no_number(said):
-    with pytest.raises(StorageFull, match="give the same command again"), folder_module.told("out"):
+    with pytest.raises(StorageFull, match="run the command again"), folder_module.told("out"):
         raise OSError(said)
 
 
@@ -650,7 +650,7 @@ def test_full_disk_and_one_that_may_not_be_written_are_told(lake, tmp_path, monk
 
     monkeypatch.setattr(folder_module.os, "replace", failing)
     full = number == errno.ENOSPC
-    said = "give the same command again" if full else "cannot write to .*: why"
+    said = "run the command again" if full else "cannot write to .*: why"
     with pytest.raises(StorageFull if full else BadExport, match=said):
         export(lake, tmp_path / "out", "csv")
     assert not [p.name for p in (tmp_path / "out").iterdir() if p.name != ".export.lock"]
@@ -670,7 +670,7 @@ def test_feature_with_the_name_of_a_column_is_refused(new_lake, tmp_path):
     (tmp_path / "own.csv").write_text("path,PHash\nphoto_001.jpg,1\n")
     toy.set_to(lake, columns=(str(tmp_path / "own.csv"),))
     toy.build(lake)
-    with pytest.raises(BadExport, match="a column of yours is called 'phash'"):
+    with pytest.raises(BadExport, match="column 'phash' has the name of a feature"):
         export(lake, tmp_path / "out", "parquet")
     assert export(lake, tmp_path / "out", "parquet", by=["dhash"]).rows == 4
 
@@ -686,7 +686,7 @@ def test_qdrant_that_is_not_there_and_a_collection_of_another_are_told(lake, tmp
     client = QdrantClient(path=str(out / "qdrant"))
     client.create_collection("mine", vectors_config=models.VectorParams(size=2, distance=models.Distance.DOT))
     client.close()
-    with pytest.raises(BadExport, match=r"'mine' in .* holds something else"):
+    with pytest.raises(BadExport, match=r"'mine' in .* was not created by imrec"):
         export(lake, out, "qdrant", by=["phash"], collection="mine")
 
 
@@ -721,7 +721,7 @@ def test_server_that_keeps_no_metadata_is_refused(lake, tmp_path, monkeypatch):
     monkeypatch.setattr(
         QdrantClient, "create_collection", lambda self, *args, metadata, **options: make(self, *args, **options)
     )
-    with pytest.raises(BadExport, match="keeps no metadata of collections"):
+    with pytest.raises(BadExport, match="does not store collection metadata"):
         export(lake, tmp_path / "out", "qdrant", by=["phash"])
 
 
@@ -736,17 +736,17 @@ def gallery(new_lake) -> Lake:
 def test_command_says_what_is_there_and_goes_on(imrec, gallery, tmp_path):
     done = imrec("export", "out", "--to", "parquet", "--part-rows", 5, "--lake", gallery.root)
     assert done.status == 0
-    assert done.out.startswith("12 images of generation 000001 are in out, for parquet\n  rgb_histogram\n")
+    assert done.out.startswith("parquet: 12 images of generation 000001 in out\n  rgb_histogram\n")
     assert "docs/export.md" in done.out and "part 3 of 3: rows-00002.parquet" in done.err
     again = imrec("export", "out", "--to", "parquet", "--part-rows", 5, "--json", "--lake", gallery.root)
     found = json.loads(again.out)
     assert (found["rows"], found["parts"], found["kept"], again.err) == (12, 3, 3, "")
     assert (
-        "3 of 3 parts were there from before"
+        "3 of 3 parts were already complete"
         in imrec("export", "out", "--to", "parquet", "--part-rows", 5, "--lake", gallery.root).out
     )
     other = imrec("export", "out", "--to", "csv", "--by", "phash", "--where", "row < 4", "--lake", gallery.root)
-    assert "in place of another export" in other.out and len(read_csv(tmp_path / "out")) == 4
+    assert "replaced a different export" in other.out and len(read_csv(tmp_path / "out")) == 4
     logged = imrec("sql", "SELECT name, rows FROM runs WHERE what = 'export'", "--json", "--lake", gallery.root)
     assert json.loads(logged.out)[-1] == {"name": "csv", "rows": 4}
 
@@ -756,8 +756,8 @@ def test_command_says_what_is_there_and_goes_on(imrec, gallery, tmp_path):
     [
         (("out", "--to", "parquet", "--by", "phas"), "no feature named 'phas'; did you mean 'phash'?"),
         (("out", "--to", "csv", "--where", "row <"), "where: Parser Error"),
-        (("out", "--to", "csv", "--where", "row < 0"), "no image is left"),
-        (("photos", "--to", "csv"), "holds something else, such as photo_000.jpg"),
+        (("out", "--to", "csv", "--where", "row < 0"), "no image matches the condition"),
+        (("photos", "--to", "csv"), "contains other files, such as 'photo_000.jpg'"),
         (("out", "--to", "csv", "--lake", "nowhere"), "there is no lake"),
     ],
     ids=str,

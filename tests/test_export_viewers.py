@@ -136,8 +136,9 @@ def test_pictures_fit_on_a_sheet_that_a_graphics_card_holds(count, side):
 def test_sample_is_said(lake, tmp_path):
     report = export_view(lake, tmp_path / "out", "projector", rows=10)
     assert (report.rows, report.left_out) == (10, PHOTOS - 10)
-    assert report.in_words().startswith(f"10 of {PHOTOS} images, a random sample, of generation 000001 are in")
-    assert "open it by: tensorboard --logdir" in report.in_words()
+    assert report.in_words().startswith(f"projector: 10 of {PHOTOS} images of generation 000001 in")
+    assert "a random sample of the images" in report.in_words()
+    assert "open it with: tensorboard --logdir" in report.in_words()
     assert len((tmp_path / "out" / "metadata.tsv").read_text("utf-8").splitlines()) == 11
 
 
@@ -215,7 +216,7 @@ def test_neighbours_of_a_selection_are_within_it(lake, generation, tmp_path):
 
 
 def test_atlas_without_a_map_is_refused(lake, tmp_path):
-    with pytest.raises(BadExport, match="there is no map by phash to show; make one with: imrec map --by phash"):
+    with pytest.raises(BadExport, match="there is no map by phash; build one with: imrec map --by phash"):
         export_view(lake, tmp_path / "out", "atlas", by="phash")
     with pytest.raises(UnknownName, match="no map named 'rgb'"):
         export_view(lake, tmp_path / "out", "atlas", on="rgb")
@@ -340,7 +341,7 @@ def test_full_disk_is_told(lake, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pictures.pq, "write_table", failing)
-    with pytest.raises(StorageFull, match="give the same command again"):
+    with pytest.raises(StorageFull, match="run the command again"):
         export_view(lake, tmp_path / "out", "projector")
 
 
@@ -350,9 +351,9 @@ def test_full_disk_is_told(lake, tmp_path, monkeypatch):
         ({"to": "projektor"}, UnknownName, "did you mean 'projector'"),
         ({"by": "phas"}, UnknownName, "did you mean 'phash'"),
         ({"where": "colour = 3"}, BadFilter, "columns: row, image_id"),
-        ({"where": "row < 0"}, BadExport, "no image is left by the condition 'row < 0'"),
+        ({"where": "row < 0"}, BadExport, "no image matches the condition 'row < 0'"),
         ({"rows": 0}, BadExport, "rows is 0"),
-        ({"rows": 200_000}, BadExport, "the projector reads 100000 points at most, not 200000"),
+        ({"rows": 200_000}, BadExport, "rows is 200000; the projector reads at most 100000 points"),
         ({"neighbours": 0, "to": "graphml"}, BadExport, "neighbours is 0; it must be 1 to 50"),
     ],
     ids=str,

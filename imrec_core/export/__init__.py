@@ -1,6 +1,6 @@
-"""A generation elsewhere: its rows and vectors as files, indexes or collections of other tools.
+"""Export of a generation for other tools: rows and vectors as files, indexes or collections.
 
-It goes block by block, and goes on where it stopped; `docs/export.md` shows how to search there.
+An export streams blocks, and an interrupted one resumes. `docs/export.md` shows how to search in each target.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from imrec_core.lake import Lake
 __all__ = ["PART_ROWS", "TARGETS", "VIEWERS", "ExportReport", "Space", "export", "export_view", "space_of"]
 
 PART_ROWS = 100_000
-FORMAT = 1  # of export.json; goes up when the same command would write something else
+FORMAT = 1  # of export.json; increment it when the same command writes different files
 
 _CHECKS: dict[str, Callable[[], None]] = {"faiss": faiss.check, "lance": lance.check, "qdrant": qdrant.check}
 
@@ -42,47 +42,32 @@ def export(
     api_key: str | None = None,
     progress: Progress = lambda line: None,
 ) -> ExportReport:
-    """Write the generation in use for another tool; the same call goes on where one before it stopped.
+    """Write the current generation for another tool, or resume an interrupted export.
 
     Args:
-        out: A folder, or for Qdrant the URL of a server.
+        out: A folder, or for Qdrant also the URL of a server.
         to: One of `TARGETS`.
-        by: `feature` or `feature:metric`; None for all features, of which CSV gets none.
+        by: `feature` or `feature:metric`; None for all features, or for none with CSV.
         where: SQL condition over the rows.
-        part_rows: Rows that are written before they count as done.
-        hnsw: For FAISS: graphs, built in memory, instead of flat indexes.
-        collection: For Qdrant: its name.
-        api_key: For Qdrant, where a server asks for one.
-        progress: Is told each part.
+        part_rows: Rows per part; completed parts are kept when an export is interrupted.
+        hnsw: FAISS only: build HNSW indexes, in memory, instead of flat indexes.
+        collection: Qdrant only: name of the collection.
+        api_key: Qdrant only: API key of the server.
+        progress: Called with a line for each part.
 
     Raises:
-        UnknownName: No such target, feature or metric.
-        BadExport: The target cannot compare by a metric, cannot be reached, or `out` holds something else.
-        BadFilter: `where` is no condition.
+        UnknownName: There is no such target, feature or metric.
+        BadExport: The target lacks the metric or cannot be reached, or `out` holds other files.
+        BadFilter: `where` is not a valid condition.
         MissingDependency: The library of the target is not installed.
-        MissingTable, StaleIndex: There is no generation, or none can be read.
-        StorageFull: The disk took no more; what is done is kept.
+        MissingTable, StaleIndex: There is no readable generation.
+        StorageFull: The disk is full; completed parts are kept.
     """
     started = time.perf_counter()
     out, is_url = os.fspath(out), "://" in os.fspath(out)
-    generation = open_generation(lake)
-    selection = select(generation, to, by, where, part_rows)
-    if is_url and to != "qdrant":
-        raise BadExport(f"{out} is a URL; {to} is written to a local folder")
-    if hnsw and to != "faiss":
-        raise BadExport(f"graphs are built for faiss; {to} has none of that kind")
-    _CHECKS.get(to, lambda: None)()
-    facts = {
-        "imrec_export": FORMAT,
-        "to": to,
-        "generation": generation.id,
-        "fingerprint": generation.facts["fingerprint"],
-        "rows": len(selection),
-        "where": where,
-        "part_rows": part_rows,
-        "hnsw": hnsw,
-        "features": {column.name: column.facts() for column in selection.columns},
-    }
+    selection = select(open_generation(lake), to, by, where, part_rows)
+    _check(out, to, is_url=is_url, hnsw=hnsw)
+    facts = _manifest_facts(selection, to, where, hnsw)
     if is_url:
         kept, replaced = qdrant.write_qdrant(selection, out, collection, facts, progress, api_key=api_key), False
     else:
@@ -91,15 +76,39 @@ def export(
     return ExportReport(
         out,
         to,
-        generation.id,
+        selection.generation.id,
         len(selection),
         {column.name: column.space.distance for column in selection.columns},
-        _parts(selection, to),
+        _count_parts(selection, to),
         kept,
         replaced,
         byte_size=0 if is_url else folder.size(Path(out)),
         seconds=time.perf_counter() - started,
     )
+
+
+def _check(out: str, to: str, *, is_url: bool, hnsw: bool) -> None:
+    if is_url and to != "qdrant":
+        raise BadExport(f"{out} is a URL; {to} is written to a local folder")
+    if hnsw and to != "faiss":
+        raise BadExport(f"HNSW indexes are written for faiss only, not for {to}")
+    _CHECKS.get(to, lambda: None)()
+
+
+def _manifest_facts(selection: Selection, to: str, where: str | None, hnsw: bool) -> dict[str, Any]:
+    """Identify an export: equal facts mean equal files, so that it can be resumed."""
+    generation = selection.generation
+    return {
+        "imrec_export": FORMAT,
+        "to": to,
+        "generation": generation.id,
+        "fingerprint": generation.facts["fingerprint"],
+        "rows": len(selection),
+        "where": where,
+        "part_rows": selection.part_rows,
+        "hnsw": hnsw,
+        "features": {column.name: column.facts() for column in selection.columns},
+    }
 
 
 def _write(
@@ -116,7 +125,7 @@ def _write(
     return qdrant.write_qdrant(selection, str(out / "qdrant"), collection, facts, progress)
 
 
-def _parts(selection: Selection, to: str) -> int:
+def _count_parts(selection: Selection, to: str) -> int:
     if to == "qdrant":
         return len(selection)
     return len(selection.parts) + (len(selection.columns) if to == "faiss" else 0)

@@ -1,4 +1,4 @@
-"""Embedding Atlas: one Parquet file with a map, neighbours and small pictures in the columns that it knows."""
+"""Embedding Atlas: one Parquet file with map positions, neighbours and thumbnails in the columns it expects."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from imrec_core.export.pictures import make_pictures, read_pictures, remove_pict
 from imrec_core.export.shown import Shown
 
 ROWS = 100_000
-"""Images for a start: the viewer holds the whole file, about 5 kB for each, in the browser's memory."""
+"""Default maximum number of images: the viewer keeps the file, about 5 kB per image, in the browser's memory."""
 
-_SIDE = 160  # pixels of a picture's side
+_SIDE = 160  # pixels of a thumbnail
 _BATCH = 4_096
 
 _NEIGHBOURS = pa.struct([("ids", pa.list_(pa.int64())), ("distances", pa.list_(pa.float32()))])
@@ -27,7 +27,7 @@ _IMAGE = pa.struct([("bytes", pa.binary())])
 
 
 def write_atlas(shown: Shown, folder: Path, neighbours: int, progress: Progress) -> tuple[int, int]:
-    """Write the file unless it is there; returns how many files were, and are."""
+    """Write the file if it is missing; return the number of files kept, and in total."""
     kept = write_missing(
         folder, {"atlas.parquet": lambda path: _write(shown, path, folder, neighbours, progress)}, progress
     )
@@ -41,17 +41,17 @@ def _write(shown: Shown, path: Path, folder: Path, neighbours: int, progress: Pr
     near = gather(shown.generation, shown.feature, neighbours, progress, shown.rows).near
     names = [f"own_{name}" if name in ("neighbors", "image") else name for name in shown.facts.column_names]
     facts = shown.facts.rename_columns(names)
-    schema = pa.schema([("image", _IMAGE), *facts.schema, ("neighbors", _NEIGHBOURS)])  # in the order of its tables
+    schema = pa.schema([("image", _IMAGE), *facts.schema, ("neighbors", _NEIGHBOURS)])
     pictures = read_pictures(folder, len(shown))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for first in range(0, len(shown), _BATCH):
             part = slice(first, min(first + _BATCH, len(shown)))
             images = [next(pictures) for _ in range(part.start, part.stop)]
-            seen = pa.array([None if jpeg is None else {"bytes": jpeg} for jpeg in images], _IMAGE)
+            thumbnails = pa.array([None if jpeg is None else {"bytes": jpeg} for jpeg in images], _IMAGE)
             lists = [_lists(near.places[part]), _lists(near.distances[part])]
-            around = pa.StructArray.from_arrays(lists, fields=list(_NEIGHBOURS))
+            neighbour_lists = pa.StructArray.from_arrays(lists, fields=list(_NEIGHBOURS))
             rows = facts.slice(part.start, part.stop - part.start).combine_chunks()
-            writer.write_table(pa.table([seen, *rows.columns, around], schema=schema))
+            writer.write_table(pa.table([thumbnails, *rows.columns, neighbour_lists], schema=schema))
 
 
 def _lists(values: NDArray[Any]) -> pa.Array:

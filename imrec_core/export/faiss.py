@@ -1,4 +1,4 @@
-"""FAISS: an index for each feature, beside a Parquet of the rows."""
+"""FAISS: one index per feature, and the rows as Parquet."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from imrec_core.export.parts import Progress, write_parquet
 from imrec_core.export.selection import Column, Selection
 from imrec_core.scan import Matrix
 
-LINKS, BREADTH = 16, 100  # of a graph, as `IndexParams` has them
+LINKS, BREADTH = 16, 100  # M and ef_construction, as in `IndexParams`
 
 
 def check() -> None:
-    """Refuse to begin without the library.
+    """Require the library.
 
     Raises:
         MissingDependency: faiss is not installed.
@@ -31,10 +31,10 @@ def check() -> None:
 
 
 def write_faiss(selection: Selection, folder: Path, progress: Progress, *, hnsw: bool = False) -> int:
-    """Write the files that are not there; returns how many were. Ids are places in the rows, from 0.
+    """Write the missing files; return how many existed. Ids are positions in the rows, from 0.
 
     Args:
-        hnsw: A graph instead of a flat index, for what is no hash; all vectors of a feature are in memory at a time.
+        hnsw: Build HNSW instead of flat indexes, except for hashes. Holds all vectors of a feature in memory.
     """
     there = write_parquet(replace(selection, columns=()), folder, progress)
     for column in selection.columns:
@@ -59,32 +59,32 @@ def _blocks(selection: Selection, column: Column) -> Iterator[Matrix]:
 
 
 def _write_flat(selection: Selection, column: Column, path: Path) -> None:
-    """Write a flat index without holding it: what FAISS writes of one vector, made to say how many follow."""
+    """Stream a flat index to disk: the header of a one-vector index with the count replaced, then all vectors."""
     import faiss
 
     is_binary = column.space.distance == "Hamming"
     with path.open("wb") as file:
-        file.write(_head(faiss, column, path, len(selection)))
+        file.write(_flat_header(faiss, column, path, len(selection)))
         for block in _blocks(selection, column):
             _write(file, block)
     read = faiss.read_index_binary if is_binary else faiss.read_index
-    index = read(str(path), faiss.IO_FLAG_MMAP_IFC)  # IO_FLAG_MMAP would read flat vectors all the same (1.15)
+    index = read(str(path), faiss.IO_FLAG_MMAP_IFC)  # with IO_FLAG_MMAP FAISS still reads flat vectors (1.15)
     if (index.ntotal, index.d) != (len(selection), column.width * (8 if is_binary else 1)):
-        raise BadExport(f"faiss {faiss.__version__} writes files in another way than is known here; use 1.15")
+        raise BadExport(f"faiss {faiss.__version__} uses another file format than 1.15; install faiss 1.15")
 
 
 def _write(file: BinaryIO, block: Matrix) -> None:
     file.write(block.data.cast("B"))
 
 
-def _head(faiss: Any, column: Column, path: Path, count: int) -> bytes:
+def _flat_header(faiss: Any, column: Column, path: Path, count: int) -> bytes:
     one = np.ones((1, column.width), np.uint8 if column.space.distance == "Hamming" else np.float32)
     if column.space.distance == "Hamming":
-        index, at = faiss.IndexBinaryFlat(8 * column.width), 12  # after the kind, dims and bytes of a hash
+        index, at = faiss.IndexBinaryFlat(8 * column.width), 12  # offset of the count, after type, dims, code size
         index.add(one)
         _save(faiss.write_index_binary, index, path)
     else:
-        index, at = faiss.IndexFlat(column.width, _metric(faiss, column)), 8  # after the kind and dims
+        index, at = faiss.IndexFlat(column.width, _metric(faiss, column)), 8  # after type and dims
         index.add(one)
         _save(faiss.write_index, index, path)
     head = bytearray(path.read_bytes()[: -one.nbytes])
@@ -106,7 +106,7 @@ def _write_graph(selection: Selection, column: Column, path: Path) -> None:
 def _save(write: Callable[[Any, str], None], index: Any, path: Path) -> None:
     try:
         write(index, str(path))
-    except RuntimeError as error:  # whose text says what the system said
+    except RuntimeError as error:  # its text contains the message of the operating system
         raise OSError(" ".join(str(error).split())) from error
 
 

@@ -1,4 +1,4 @@
-"""The folder of an export: what it holds, what is whole in it, and that nothing else is touched."""
+"""Folder of an export: its manifest and lock, resuming, and replacing an older export without touching other files."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ _OURS = (
     *("projector_config.pbtxt", "tensor-*.bytes", "tensor-*.tsv", "metadata.tsv", "sprite.jpg"),
     *("atlas.parquet", "graph.graphml", "pictures-*.parquet"),
 )
-"""What exports write; nothing else is removed."""
+"""Files that exports write; no others are ever removed."""
 
 
 @contextmanager
 def opened(out: Path, facts: Mapping[str, Any]) -> Iterator[bool]:
-    """Hold a folder for one export; what is whole in it stays if it is of that same export.
+    """Lock a folder for an export; keep the complete files of an equal export, remove those of a different one.
 
     Args:
-        out: Made where it is missing.
-        facts: What is exported, as JSON has it. An export of anything else that is there is removed first.
+        out: The folder, created if missing.
+        facts: JSON values that identify the export.
 
     Yields:
-        Whether an export of something else was there.
+        Whether a different export was removed.
 
     Raises:
-        BadExport: The folder holds other files, cannot be written, or another process exports into it.
-        StorageFull: The disk took no more.
+        BadExport: The folder holds other files, cannot be written, or another process exports to it.
+        StorageFull: The disk is full.
     """
     with told(out):
         try:
             out.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise BadExport(f"{out} is no folder; give a new or an empty one") from None
-        _refuse_strangers(out)
+            raise BadExport(f"{out} is not a folder; choose a new or empty folder") from None
+        _refuse_other_files(out)
         try:
             with FileLock(out / _LOCK, timeout=0):
-                before = _manifest(out)
+                before = _read_manifest(out)
                 is_other = before is not None and {k: v for k, v in before.items() if k != "complete"} != facts
                 if is_other:
-                    _write_manifest(out, {"imrec_export": 0})  # equal to none, so that a kill from here on starts anew
+                    _write_manifest(out, {"imrec_export": 0})  # equals no facts: if killed, the next run removes again
                     _remove(out, _OURS)
                 _remove(out, (f"{_TEMPORARY}*",))
                 if before is None or is_other:
@@ -62,17 +62,17 @@ def opened(out: Path, facts: Mapping[str, Any]) -> Iterator[bool]:
                 yield is_other
                 _write_manifest(out, {**facts, "complete": True})
         except Timeout:
-            raise BadExport(f"another export is writing into {out}; wait for it") from None
+            raise BadExport(f"another export is writing to {out}; wait until it ends") from None
 
 
-def _refuse_strangers(out: Path) -> None:
+def _refuse_other_files(out: Path) -> None:
     names = sorted(path.name for path in out.iterdir() if path.name != _LOCK and not path.name.startswith(_TEMPORARY))
     if names and MANIFEST not in names:
-        raise BadExport(f"{out} holds something else, such as {names[0]}; give a new or an empty folder")
+        raise BadExport(f"{out} contains other files, such as {names[0]!r}; choose a new or empty folder")
 
 
-def _manifest(out: Path) -> dict[str, Any] | None:
-    """What the folder says it holds; None where it is empty."""
+def _read_manifest(out: Path) -> dict[str, Any] | None:
+    """Read the manifest of the folder; None if there is none."""
     try:
         found = json.loads((out / MANIFEST).read_text("utf-8"))
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def _manifest(out: Path) -> dict[str, Any] | None:
     except ValueError:
         found = None
     if not isinstance(found, dict) or "imrec_export" not in found:
-        raise BadExport(f"{out / MANIFEST} is not imrec's; give a new or an empty folder")
+        raise BadExport(f"{out / MANIFEST} was not written by imrec; choose a new or empty folder")
     return found
 
 
@@ -96,7 +96,7 @@ def _remove(out: Path, patterns: tuple[str, ...]) -> None:
 
 @contextmanager
 def moved_into_place(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the block ends well."""
+    """Yield a temporary path that replaces `path` when the block ends without an error."""
     temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield temporary
@@ -106,11 +106,11 @@ def moved_into_place(path: Path) -> Iterator[Path]:
 
 
 def write_missing(out: Path, files: Mapping[str, Callable[[Path], object]], progress: Callable[[str], None]) -> int:
-    """Write each file that is not there, whole or not at all; returns how many were.
+    """Write each missing file atomically; return how many existed.
 
     Args:
-        files: What writes each of them to a path that it is given, by name.
-        progress: Is told each file.
+        files: By file name, a function that writes the file to a path.
+        progress: Called with the name of each file written.
     """
     kept = 0
     for name, write in files.items():
@@ -125,25 +125,26 @@ def write_missing(out: Path, files: Mapping[str, Callable[[Path], object]], prog
 
 @contextmanager
 def told(out: object) -> Iterator[None]:
-    """Turn what goes wrong with files into one clear line.
+    """Translate an `OSError` into an error with advice.
 
     Raises:
-        StorageFull, BadExport: In place of an `OSError`.
+        StorageFull: The disk is full.
+        BadExport: For any other `OSError`.
     """
     try:
         yield
     except OSError as error:
-        # Libraries pass on what Rust, C++ or SQLite says, without a number.
+        # Libraries pass on messages of Rust, C++ or SQLite without an errno.
         is_full = "No space left" in str(error) or "disk is full" in str(error)
         if is_full or error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(
-                f"no space left on the disk of {out}; free some and give the same command again (what is done is kept)"
+                f"no space left on the disk of {out}; free some and run the command again (completed parts are kept)"
             ) from error
         raise BadExport(f"cannot write to {out}: {error.strerror or error}") from error
 
 
 def size(out: Path) -> int:
-    """Bytes of all that an export wrote."""
+    """Sum the sizes of the files of an export, in bytes."""
     found = (path for pattern in (*_OURS, MANIFEST) for path in out.glob(pattern))
     files = (file for path in found for file in (path.rglob("*") if path.is_dir() else (path,)))
     return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,4 +1,4 @@
-"""GraphML: which images are nearest to which, as a graph, and the communities in it."""
+"""GraphML: the nearest-neighbour graph of the images, with its communities."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SEED, _ROUNDS = 20_26, 10
 
 
 def check() -> None:
-    """Refuse to begin without the library.
+    """Require the library.
 
     Raises:
         MissingDependency: igraph is not installed.
@@ -34,10 +34,10 @@ def check() -> None:
 
 
 def write_graphml(shown: Shown, folder: Path, neighbours: int, progress: Progress) -> tuple[int, int]:
-    """Write the graph unless it is there; returns how many files were, and are.
+    """Write the graph if it is missing; return the number of files kept, and in total.
 
-    Two images are joined where one of them is among the nearest of the other. Communities are found by the Leiden
-    algorithm for the greatest modularity (Traag et al. 2019, doi:10.1038/s41598-019-41695-z); 0 is the largest.
+    An edge joins two images if one is among the nearest of the other. Communities maximise modularity by the Leiden
+    algorithm (Traag et al. 2019, doi:10.1038/s41598-019-41695-z); 0 is the largest.
     """
     return write_missing(folder, {"graph.graphml": lambda path: _write(shown, path, neighbours, progress)}, progress), 1
 
@@ -52,13 +52,13 @@ def _write(shown: Shown, path: Path, neighbours: int, progress: Progress) -> Non
     graph.es["weight"] = weights(distances).tolist()
     for name, values in _attributes(shown.facts).items():
         graph.vs[name] = values
-    progress(f"communities of {len(shown)} images and {len(pairs)} pairs")
+    progress(f"finding communities among {len(shown)} images and {len(pairs)} pairs")
     graph.vs["community"] = _communities(graph)
     graph.write_graphml(str(path))
 
 
 def edges(near: Nearest) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Each pair once, `(pairs, 2)`, ascending, and its distance `(pairs,)`."""
+    """Return each pair of neighbours once `(pairs, 2)`, ascending, and its distance `(pairs,)`."""
     count = near.places.shape[1]
     ends = np.column_stack([np.arange(len(near.places)).repeat(count), near.places.reshape(-1)])
     ends.sort(axis=1)
@@ -67,7 +67,7 @@ def edges(near: Nearest) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
 
 def weights(distances: NDArray[np.float32]) -> NDArray[np.float64]:
-    """From 1 of what is the same to 0 of what is far; of the median distance 0.5."""
+    """Convert distances to weights: 1 for distance 0, 0.5 for the median, towards 0 for large ones."""
     middle = float(np.median(distances)) if len(distances) else 0.0
     return 1 / (1 + distances.astype(np.float64) / max(middle, 1e-12))
 
@@ -87,7 +87,7 @@ def _communities(graph: Any) -> list[int]:
 
 
 def _attributes(facts: pa.Table) -> dict[str, list[Any]]:
-    """Of each image `id`, `source`, `path` and, with a map, where it lies on it."""
+    """Collect node attributes: `id`, `source`, `path`, `folder` and, with a map, `x`, `y` and `cluster`."""
     named = {"id": "image_id", "source": "source", "path": "path", "folder": "folder"}
     found = {name: [_NO_XML.sub("?", text) for text in facts[column].to_pylist()] for name, column in named.items()}
     for name in ("x", "y", "cluster"):

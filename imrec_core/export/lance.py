@@ -1,4 +1,4 @@
-"""Lance: one dataset of rows and vectors, with an index for each feature."""
+"""Lance: one dataset of rows and vectors, with one index per feature."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from imrec_core.errors import MissingDependency
 from imrec_core.export.parts import Progress, with_vectors
 from imrec_core.export.selection import Block, Reader, Selection
 
-INDEXED = 10_000  # rows from which an index is worth it; fewer are looked at one by one, which is exact
+INDEXED = 10_000  # minimum number of rows for an index; below it an exact scan is fast enough
 
-_CLUSTER = 4096  # vectors in a cell of an index, about
+_CLUSTER = 4096  # vectors per cell of an index, about
 
 
 def check() -> None:
-    """Refuse to begin without the library.
+    """Require the library.
 
     Raises:
         MissingDependency: pylance is not installed.
@@ -29,9 +29,9 @@ def check() -> None:
 
 
 def write_lance(selection: Selection, folder: Path, progress: Progress) -> int:
-    """Add the parts that are not there, then the indexes that are not; returns how many parts were.
+    """Append the missing parts, then create the missing indexes; return how many parts existed.
 
-    A part is a version of the dataset: Lance commits it whole or not at all.
+    A part is a version of the dataset, which Lance commits atomically.
     """
     import lance
 
@@ -56,7 +56,7 @@ def write_lance(selection: Selection, folder: Path, progress: Progress) -> int:
                 num_partitions=-(-len(selection) // _CLUSTER),
             )
             progress(f"index of {column.name}")
-    # What a killed run wrote and did not commit; nobody else writes here meanwhile, so its age does not matter.
+    # Remove what a killed run did not commit, of any age: the folder is locked, so no other process is writing.
     dataset.cleanup_old_versions(timedelta(0), delete_unverified=True)
     return there
 

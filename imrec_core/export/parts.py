@@ -1,4 +1,4 @@
-"""Tables in parts: Parquet, which DuckDB, polars, pandas and Lance read, and CSV."""
+"""Parquet and CSV: tables of rows and vectors, in parts."""
 
 from __future__ import annotations
 
@@ -18,62 +18,63 @@ from imrec_core.export.selection import Block, Selection
 
 Progress = Callable[[str], None]
 
-_TEXT = 0.1  # of a full block: numbers as text take ten times as much
+_TEXT = 0.1  # of a full block: numbers as text take ten times the memory
 
 
 def write_parquet(selection: Selection, folder: Path, progress: Progress) -> int:
-    """Write the parts that are not there; returns how many were.
+    """Write the missing parts; return how many existed.
 
-    A vector is a list of fixed size in the stored dtype, a 64-bit hash one `uint64`. The metadata says of what it is.
+    A vector is a fixed-size list of the stored dtype, a 64-bit hash a `uint64`. The schema metadata names the
+    generation and the features.
     """
-    of = {column.name: column.facts() for column in selection.columns}
-    made_from = json.dumps({"generation": selection.generation.id, "features": of})
+    features = {column.name: column.facts() for column in selection.columns}
+    made_from = json.dumps({"generation": selection.generation.id, "features": features})
 
-    def opened(path: Path, schema: pa.Schema) -> AbstractContextManager[Any]:
-        words = [f.name for f in schema if not pa.types.is_fixed_size_list(f.type)]
+    def open_writer(path: Path, schema: pa.Schema) -> AbstractContextManager[Any]:
+        scalars = [f.name for f in schema if not pa.types.is_fixed_size_list(f.type)]
         return pq.ParquetWriter(  # type: ignore[no-any-return]
             path,
             schema.with_metadata({"imrec": made_from}),
             compression="zstd",
-            use_dictionary=words,
-            write_statistics=words,
+            use_dictionary=scalars,
+            write_statistics=scalars,
         )
 
-    return _write_parts(selection, folder, "parquet", opened, lambda table: table, 1.0, progress)
+    return _write_parts(selection, folder, "parquet", open_writer, lambda table: table, 1.0, progress)
 
 
 def write_csv(selection: Selection, folder: Path, progress: Progress) -> int:
-    """Write the parts that are not there, each with a heading; returns how many were. Lists are JSON."""
+    """Write the missing parts, each with a header; return how many existed. Lists are JSON."""
 
-    def opened(path: Path, schema: pa.Schema) -> AbstractContextManager[Any]:
+    def open_writer(path: Path, schema: pa.Schema) -> AbstractContextManager[Any]:
         return pyarrow.csv.CSVWriter(path, schema)  # type: ignore[no-any-return]
 
-    return _write_parts(selection, folder, "csv", opened, _as_text, _TEXT, progress)
+    return _write_parts(selection, folder, "csv", open_writer, _to_text, _TEXT, progress)
 
 
 def _write_parts(
     selection: Selection,
     folder: Path,
     ending: str,
-    opened: Callable[[Path, pa.Schema], AbstractContextManager[Any]],
-    as_written: Callable[[pa.Table], pa.Table],
+    open_writer: Callable[[Path, pa.Schema], AbstractContextManager[Any]],
+    convert: Callable[[pa.Table], pa.Table],
     share: float,
     progress: Progress,
 ) -> int:
     paths = {part: folder / f"rows-{part:05d}.{ending}" for part in selection.parts}
     missing = [part for part, path in paths.items() if not path.exists()]
     reader = selection.reader()
-    schema = as_written(with_vectors(Block(reader.schema.empty_table(), _no_vectors(selection)))).schema
+    schema = convert(with_vectors(Block(reader.schema.empty_table(), _no_vectors(selection)))).schema
     for part in missing:
-        with moved_into_place(paths[part]) as temporary, opened(temporary, schema) as writer:
+        with moved_into_place(paths[part]) as temporary, open_writer(temporary, schema) as writer:
             for block in reader.blocks(selection.part(part), share=share):
-                writer.write_table(as_written(with_vectors(block)))
+                writer.write_table(convert(with_vectors(block)))
         progress(f"part {part + 1} of {len(paths)}: {paths[part].name}")
     return len(paths) - len(missing)
 
 
 def with_vectors(block: Block) -> pa.Table:
-    """The rows, and a column of vectors for each feature."""
+    """Append a column of vectors per feature to the rows of a block."""
     table = block.rows
     for name, vectors in block.vectors.items():
         table = table.append_column(name, tables.to_vectors(vectors))
@@ -84,8 +85,8 @@ def _no_vectors(selection: Selection) -> dict[str, Any]:
     return {column.name: selection.vectors(column, slice(0, 0)) for column in selection.columns}
 
 
-def _as_text(table: pa.Table) -> pa.Table:
-    """Lists as JSON, and what CSV cannot hold in the way that Arrow prints it."""
+def _to_text(table: pa.Table) -> pa.Table:
+    """Convert lists to JSON, and types that Arrow's CSV writer lacks to strings."""
     for i, field in enumerate(table.schema):
         if pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type):
             values = table.column(i).to_pylist()

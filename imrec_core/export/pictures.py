@@ -1,4 +1,4 @@
-"""Small pictures of many images, made part by part, so that an interrupted export need not make them again."""
+"""Thumbnails of many images, written in parts, so that an interrupted export keeps them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from imrec_core.generation import Generation
 from imrec_core.lake import Lake
 from imrec_core.machine import cpu_count
 
-PART = 2_000  # pictures in a file
+PART = 2_000  # thumbnails per file
 _QUALITY = 80
 
 
 def make_pictures(
     lake: Lake, generation: Generation, ids: Sequence[str], side: int, folder: Path, progress: Callable[[str], None]
 ) -> None:
-    """Make the parts that are not there. A picture that cannot be read is a gap; how many there are is told.
+    """Write the missing parts. Images that cannot be decoded become nulls, and their number is reported.
 
     Args:
-        ids: Of the images, in order.
-        side: Of the square that each is within, in pixels.
+        ids: Image ids, in order.
+        side: Side of the square that a thumbnail fits in, in pixels.
     """
     paths = _paths(folder, len(ids))
     missing = [(number, path) for number, path in enumerate(paths) if not path.exists()]
@@ -37,19 +37,19 @@ def make_pictures(
             pictures = list(pool.map(lambda image_id: _jpeg(lake, generation, image_id, side), some))
             with moved_into_place(path) as temporary:
                 pq.write_table(pa.table({"jpeg": pa.array(pictures, pa.binary())}), temporary, compression="none")
-            progress(f"pictures, part {number + 1} of {len(paths)}")
+            progress(f"thumbnails, part {number + 1} of {len(paths)}")
     if gaps := sum(pq.read_table(path, partitioning=None)["jpeg"].null_count for path in paths):
-        progress(f"{gaps} of {len(ids)} pictures cannot be read and are left blank")
+        progress(f"{gaps} of {len(ids)} images cannot be decoded; their thumbnails are blank")
 
 
 def read_pictures(folder: Path, count: int) -> Iterator[bytes | None]:
-    """All pictures as JPEG, in order; None for a gap."""
+    """Yield the thumbnails as JPEG, in order; None for images that cannot be decoded."""
     for path in _paths(folder, count):
         yield from (value.as_py() for value in pq.read_table(path, partitioning=None)["jpeg"])
 
 
 def remove_pictures(folder: Path) -> None:
-    """Remove the parts once they are in the file that they were made for."""
+    """Remove the parts, once the export has written their contents elsewhere."""
     for path in folder.glob("pictures-*.parquet"):
         path.unlink()
 

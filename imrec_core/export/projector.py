@@ -1,4 +1,4 @@
-"""TensorBoard's embedding projector: vectors, what is known of each image, and a sheet of small pictures."""
+"""TensorBoard's embedding projector: vectors, metadata and a sprite sheet of thumbnails."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from imrec_core.export.pictures import make_pictures, read_pictures, remove_pict
 from imrec_core.export.shown import Shown
 
 MOST = 100_000
-"""Points that the projector reads, at most."""
+"""Maximum number of points that the projector reads."""
 
 ROWS = 10_000
-"""Of these for a start: its t-SNE and UMAP take samples of more, and its pictures become small."""
+"""Default maximum number of points: of more, its t-SNE and UMAP use samples, and thumbnails become small."""
 
-_SHEET, _LARGEST = 8192, 96  # pixels of a sheet's side, which graphics cards can hold, and of a picture's
+_SHEET, _LARGEST = 8192, 96  # maximum side in pixels: of the sheet, as graphics cards allow, and of a thumbnail
 _PAPER = (245, 245, 245)
 _ONE_CELL = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 _CONFIG = """embeddings {{
@@ -42,14 +42,14 @@ _CONFIG = """embeddings {{
 
 
 def write_projector(shown: Shown, folder: Path, progress: Progress) -> tuple[int, int]:
-    """Write the files that are not there, the one that names the others last; returns how many were, and are.
+    """Write the missing files, the configuration last; return the number of files kept, and in total.
 
-    Vectors are written so that the projector's Euclidean distance gives, or comes near, imrec's order.
+    Vectors are lifted, so that the projector's Euclidean distance equals or approximates the order of the metric.
     """
     tensor = f"tensor-{shown.feature.name}.bytes"
     kept = write_missing(folder, {tensor: lambda path: _write_vectors(shown, path)}, progress)
     files: dict[str, Callable[[Path], object]] = {}
-    if _is_utf8(folder / tensor):  # such as zeros: the projector would take them for text
+    if _is_utf8(folder / tensor):  # for example all zeros: the projector would parse the file as text
         tensor = f"tensor-{shown.feature.name}.tsv"
         files[tensor] = lambda path: _write_vectors_as_text(shown, path)
     files |= {
@@ -69,7 +69,7 @@ def _config(shown: Shown, tensor: str) -> str:
 
 
 def picture_side(count: int) -> int:
-    """Pixels of a small picture's side, so that all fit on a sheet that is a square of them."""
+    """Compute the side of a thumbnail in pixels, so that `count` of them fit on a square sheet."""
     return min(_LARGEST, _SHEET // math.ceil(math.sqrt(count)))
 
 
@@ -110,7 +110,7 @@ def _write_metadata(shown: Shown, path: Path) -> None:
 
 
 def _cell(value: object) -> str:
-    """In one line and one cell."""
+    """Format a value without tabs and line breaks."""
     text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
     return text.translate(_ONE_CELL)
 

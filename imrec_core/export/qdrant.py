@@ -1,4 +1,4 @@
-"""Qdrant: a collection with a named vector for each feature, the rows as payload; on a server or in a folder."""
+"""Qdrant: a collection with a named vector per feature and the rows as payload, on a server or in a folder."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from imrec_core.errors import BadExport, MissingDependency
 from imrec_core.export.parts import Progress
 from imrec_core.export.selection import Column, Selection
 
-_SHARE = 0.05  # of a full block: as JSON it must fit into a request, of 32 MB at most
-_SECONDS = 120  # that a server may take for a request
+_SHARE = 0.05  # of a full block: as JSON it must fit into a request of 32 MB
+_SECONDS = 120  # timeout of a request
 
 
 def check() -> None:
-    """Refuse to begin without the library.
+    """Require the library.
 
     Raises:
         MissingDependency: qdrant-client is not installed.
@@ -39,36 +39,36 @@ def write_qdrant(
     *,
     api_key: str | None = None,
 ) -> int:
-    """Add the points that are not there, in the order of the rows; returns how many were. Ids are row numbers.
+    """Add the missing points in row order; return how many were kept. Point ids are row numbers.
 
-    The collection's metadata says what it holds. What is of another export is deleted first.
+    The metadata of the collection identifies the export. A collection of a different export is deleted first.
 
     Args:
-        place: A URL or a folder.
-        facts: What is exported.
+        place: URL or folder.
+        facts: JSON values that identify the export.
 
     Raises:
-        BadExport: The server cannot be reached or refuses, or the collection holds something else.
+        BadExport: The server cannot be reached or returns an error, or imrec did not create the collection.
     """
-    with _opened(place, api_key) as client:
-        there = _prepare(client, selection, collection, facts, place)
-        if there == len(selection):
-            return there
+    with _open_client(place, api_key) as client:
+        count = _prepare(client, selection, collection, facts, place)
+        if count == len(selection):
+            return count
         step = selection.step(_SHARE)
-        first = max(0, there - step)  # points of the last request may be there in part; ids are taken once
+        first = max(0, count - step)  # the last request may be stored in part; upserts by id are repeatable
         upsert(client, selection, collection, slice(first, len(selection)), progress)
         return first
 
 
 @contextmanager
-def _opened(place: str, api_key: str | None) -> Iterator[Any]:
+def _open_client(place: str, api_key: str | None) -> Iterator[Any]:
     from qdrant_client import QdrantClient
     from qdrant_client.http.exceptions import ApiException, ResponseHandlingException
 
     is_url = "://" in place
     try:
         with warnings.catch_warnings():
-            if not is_url:  # that a folder is for few points, which docs/export.md says
+            if not is_url:  # the warning that a folder is meant for few points; docs/export.md says it too
                 warnings.simplefilter("ignore", UserWarning)
             if is_url:
                 client = QdrantClient(url=place, api_key=api_key, timeout=_SECONDS, check_compatibility=False)
@@ -79,23 +79,27 @@ def _opened(place: str, api_key: str | None) -> Iterator[Any]:
             finally:
                 client.close()
     except ResponseHandlingException as error:
-        raise BadExport(f"Qdrant at {place} cannot be reached ({_line(error)}); is it running?") from error
+        raise BadExport(
+            f"Qdrant at {place} cannot be reached ({_one_line(error)}); check that the server is running"
+        ) from error
     except (ApiException, ValueError, RuntimeError) as error:
-        raise BadExport(f"Qdrant at {place}: {_line(error)}") from error
-    except sqlite3.Error as error:  # in which a folder holds its points
-        raise OSError(_line(error)) from error
+        raise BadExport(f"Qdrant at {place}: {_one_line(error)}") from error
+    except sqlite3.Error as error:  # a folder stores its points in SQLite
+        raise OSError(_one_line(error)) from error
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
 def _prepare(client: Any, selection: Selection, collection: str, facts: Mapping[str, Any], place: str) -> int:
-    """Make the collection where it is missing or of another export; returns how many points it has."""
+    """Create the collection if it is missing or of a different export; return its number of points."""
     if client.collection_exists(collection):
         known = (client.get_collection(collection).config.metadata or {}).get("imrec")
         if known is None:
-            raise BadExport(f"collection {collection!r} in {place} holds something else; name another by --collection")
+            raise BadExport(
+                f"collection {collection!r} in {place} was not created by imrec; choose another with --collection"
+            )
         if known == facts:
             return int(client.count(collection, exact=True).count)
         client.delete_collection(collection)
@@ -107,7 +111,7 @@ def _prepare(client: Any, selection: Selection, collection: str, facts: Mapping[
     )
     if (client.get_collection(collection).config.metadata or {}).get("imrec") != facts:
         client.delete_collection(collection)
-        raise BadExport(f"Qdrant at {place} keeps no metadata of collections; update it to 1.16 or newer")
+        raise BadExport(f"Qdrant at {place} does not store collection metadata; upgrade it to 1.16 or newer")
     return 0
 
 
@@ -121,19 +125,19 @@ def _params(column: Column) -> Any:
 
 
 def upsert(client: Any, selection: Selection, collection: str, places: slice, progress: Progress) -> None:
-    """Add the points at some places, a block in a request."""
+    """Add the points at a range of positions, one request per block."""
     from qdrant_client import models
 
-    done, said = places.start, places.start
+    done, reported = places.start, places.start
     for block in selection.reader().blocks(places, share=_SHARE):
         payloads = _payloads(block.rows)
         vectors = {name: matrix.tolist() for name, matrix in block.vectors.items()}
         ids = [payload["row"] for payload in payloads]
         client.upsert(collection, models.Batch(ids=ids, vectors=vectors, payloads=payloads), wait=True)
         done += len(ids)
-        if done - said >= selection.part_rows or done == places.stop:
+        if done - reported >= selection.part_rows or done == places.stop:
             progress(f"{done} of {places.stop} points")
-            said = done
+            reported = done
 
 
 def _payloads(rows: pa.Table) -> list[dict[str, Any]]:
@@ -141,7 +145,7 @@ def _payloads(rows: pa.Table) -> list[dict[str, Any]]:
 
 
 def _as_json(value: Any) -> Any:
-    """A value as JSON has it: times by ISO 8601, what is no number as null."""
+    """Convert a value to JSON: times to ISO 8601, NaN and infinities to null."""
     if isinstance(value, list):
         return [_as_json(item) for item in value]
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""What an export did."""
+"""Result of an export."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 _OPENED_BY = {
-    "projector": "open it by: tensorboard --logdir {out}",
-    "atlas": "open it by: embedding-atlas {out}/atlas.parquet --x x --y y --neighbors neighbors --image image",
+    "projector": "open it with: tensorboard --logdir {out}",
+    "atlas": "open it with: embedding-atlas {out}/atlas.parquet --x x --y y --neighbors neighbors --image image",
     "graphml": "the graph is {out}/graph.graphml, see docs/export.md",
 }
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What is there now.
+    """Result of an export.
 
     Attributes:
-        out: The folder or URL.
-        rows: Images.
-        features: Those whose vectors are there, with the distance of the target by which to compare them, if any.
-        parts: In which it is written: files of rows, indexes, commits; for Qdrant points.
-        kept: Of these were there from a run before.
-        replaced: An export of something else was there and is gone.
-        left_out: Images that were not taken into the sample; 0 where it is of all.
-        byte_size: Of all files; 0 on a server.
-        seconds: That this run took.
+        out: Folder or URL.
+        to: Target or viewer.
+        rows: Number of images.
+        features: Exported features, with the target's distance to compare them by, empty if it has none.
+        parts: Number of files, indexes and commits; for Qdrant, of points.
+        kept: Parts that existed from an earlier run.
+        replaced: A different export was removed.
+        left_out: Images that are not in the sample; 0 without sampling.
+        byte_size: Size of all files; 0 on a server.
+        seconds: Duration of this run.
     """
 
     out: str
@@ -42,22 +43,21 @@ class ExportReport:
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Convert to plain values, for JSON."""
         return asdict(self)
 
     def in_words(self) -> str:
-        """As a person reads it."""
-        rows = (
-            f"{self.rows} of {self.rows + self.left_out} images, a random sample," if self.left_out else str(self.rows)
-        )
-        images = rows if self.left_out else f"{rows} images"
-        lines = [f"{images} of generation {self.generation} are in {self.out}, for {self.to}"]
+        """Format the report as text."""
+        sample = f" of {self.rows + self.left_out}" if self.left_out else ""
+        lines = [f"{self.to}: {self.rows}{sample} images of generation {self.generation} in {self.out}"]
+        if self.left_out:
+            lines.append("a random sample of the images")
         if self.replaced:
-            lines.append("in place of another export that was there")
+            lines.append("replaced a different export")
         if self.kept:
             unit = "points" if self.to == "qdrant" else "parts"
-            lines.append(f"{self.kept} of {self.parts} {unit} were there from before")
+            lines.append(f"{self.kept} of {self.parts} {unit} were already complete")
         lines += [f"  {name}{f', by {distance}' if distance else ''}" for name, distance in self.features.items()]
         size = f"{self.byte_size / 1e6:.3g} MB, " if self.byte_size else ""
-        what = _OPENED_BY.get(self.to, "to search there see docs/export.md").format(out=shlex.quote(self.out))
-        return "\n".join([*lines, f"{size}{self.seconds:.1f} s; {what}"])
+        hint = _OPENED_BY.get(self.to, "to search it, see docs/export.md").format(out=shlex.quote(self.out))
+        return "\n".join([*lines, f"{size}{self.seconds:.1f} s; {hint}"])

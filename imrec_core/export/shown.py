@@ -1,4 +1,4 @@
-"""What a viewer is to show: images of a generation, what is known of each, and where they lie on a map."""
+"""Images to export for a viewer: their rows, columns and map positions."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Shown:
     """Images for a viewer.
 
     Attributes:
-        feature: By which they are alike.
-        rows: In the generation, ascending.
-        left_out: Images that were not taken into the sample.
-        facts: A row for each image: ids, places, facts, columns of a person's own and, with a map, `x`, `y` and
-            `cluster`, which are null for images that are not on it.
-        on: The map.
+        feature: Feature to compare the images by.
+        rows: Rows in the generation, ascending.
+        left_out: Images that are not in the sample.
+        facts: One row per image: ids, paths, image properties, user columns and, with a map, `x`, `y` and `cluster`,
+            which are null for images that are not on the map.
+        on: The map, if there is one.
     """
 
     lake: Lake
@@ -56,16 +56,18 @@ def choose(
     *,
     needs_map: bool,
 ) -> Shown:
-    """The images that a viewer gets, a random sample where they are more than `most`.
+    """Select the images for a viewer, a random sample if there are more than `most`.
 
     Args:
-        by: The feature; None for that of the map, or the generation's first.
-        map_name: None for one that was made by that feature, if there is one.
+        by: Feature to compare the images by; None for that of the map, or the generation's default feature.
+        where: SQL condition over the rows.
+        map_name: Map with the positions; None for any map by that feature.
+        needs_map: Require a map, and leave out images that are not on it.
 
     Raises:
-        UnknownName: No such feature or map.
-        MissingTable, BadExport: A map is needed and there is none, or no image is left.
-        BadFilter: `where` is no condition.
+        UnknownName: There is no such feature or map.
+        MissingTable, BadExport: A map is required and there is none, or no image matches.
+        BadFilter: `where` is not a valid condition.
     """
     on = _find_map(lake, by or (None if map_name else generation.default_feature), map_name, needs_map=needs_map)
     feature = generation.feature(by or (on.feature if on else generation.default_feature))
@@ -73,7 +75,7 @@ def choose(
     if on is not None and needs_map:
         rows = np.intersect1d(rows, places_of(on, generation)[1])
     if not len(rows):
-        raise BadExport(f"no image is left{f' by the condition {where!r}' if where else ''}; nothing was exported")
+        raise BadExport(f"no image {f'matches the condition {where!r}' if where else 'is left'}; nothing was exported")
     count = len(rows)
     if most is not None and count > most:
         rows = np.sort(np.random.default_rng(_SEED).choice(rows, most, replace=False))
@@ -90,15 +92,15 @@ def _find_map(lake: Lake, feature: str | None, name: str | None, *, needs_map: b
         if found.feature == feature:
             return found
     if needs_map:
-        raise BadExport(f"there is no map by {feature} to show; make one with: imrec map --by {feature}")
+        raise BadExport(f"there is no map by {feature}; build one with: imrec map --by {feature}")
     return None
 
 
 def _facts(generation: Generation, rows: Rows, on: Map | None) -> pa.Table:
     table = generation.rows.take(pa.array(rows)).replace_schema_metadata(None)
     table = table.drop_columns([name for name in _HIDDEN if name in table.column_names])
-    below = pc.replace_substring_regex(table["path"], r"(^|/)[^/]*$", "")
-    table = _with(table, "folder", pc.if_else(pc.equal(below, ""), table["source"], below))
+    folder = pc.replace_substring_regex(table["path"], r"(^|/)[^/]*$", "")
+    table = _add_column(table, "folder", pc.if_else(pc.equal(folder, ""), table["source"], folder))
     if on is None:
         return table
     places, on_map = places_of(on, generation)
@@ -106,21 +108,21 @@ def _facts(generation: Generation, rows: Rows, on: Map | None) -> pa.Table:
     at = np.searchsorted(on_map[order], rows)
     at = np.minimum(at, len(order) - 1)
     is_on = on_map[order][at] == rows
-    taken = on.table.take(pa.array(places[order][at], mask=~is_on))
+    positions = on.table.take(pa.array(places[order][at], mask=~is_on))
     for name in ("x", "y", "cluster"):
-        table = _with(table, name, taken[name])
+        table = _add_column(table, name, positions[name])
     return table
 
 
-def _with(table: pa.Table, name: str, column: Any) -> pa.Table:
-    """The table with a column; one of a person's own that has the name already gives way to it."""
+def _add_column(table: pa.Table, name: str, column: Any) -> pa.Table:
+    """Append a column; a user column of the same name gets the prefix `own_`."""
     if name in table.column_names:
         table = table.rename_columns([f"own_{name}" if n == name else n for n in table.column_names])
     return table.append_column(name, column)
 
 
 def map_facts(on: Map | None) -> dict[str, str] | None:
-    """What a manifest says of a map; another one of the same name differs."""
+    """Identify a map in a manifest, by its name and a digest of its contents."""
     if on is None:
         return None
     digest = hashlib.blake2b(digest_size=8)

@@ -1,4 +1,4 @@
-"""How vectors are held elsewhere, so that a distance that is known there gives imrec's order."""
+"""Mappings of vectors under which a distance of the target gives the order of imrec's metric."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Matrix = NDArray[Any]
 
 @dataclass(frozen=True)
 class Space:
-    """What a target holds of a feature, and by which of its distances it is compared.
+    """Mapping of a feature's vectors for a target, and the distance to use there.
 
     Attributes:
-        distance: The target's word for it; empty where vectors are held as stored, for no distance in particular.
-        map: Stored vectors `(n, width)` to those that are held; queries are mapped in the same way.
+        distance: The target's name of the distance; empty if vectors are exported as stored, for any distance.
+        map: Maps stored vectors `(n, width)` to those of the target; queries are mapped in the same way.
     """
 
     distance: str
@@ -36,27 +36,30 @@ _DISTANCES: dict[str, dict[str, str]] = {
     "lance": {"cosine": "cosine", "ip": "dot", "l2": "l2", "hamming": "hamming"},
     "qdrant": {"cosine": "Cosine", "ip": "Dot", "l2": "Euclid", "manhattan": "Manhattan"},
 }
-"""What each target calls a metric that it has, or one of hnswlib's spaces, which `Metric.lift` leads to."""
+"""By target: its name of a metric, or of an hnswlib space that `Metric.lift` maps to."""
 
 TARGETS = tuple(_DISTANCES)
 
 
 def check_target(to: str) -> None:
-    """Refuse a target that is none.
+    """Require a known target.
 
     Raises:
-        UnknownName: There is none of that name.
+        UnknownName: There is no such target.
     """
     if to not in _DISTANCES:
         raise UnknownName("target", to, _DISTANCES)
 
 
 def space_of(to: str, feature: Feature, metric: Metric | None = None) -> Space:
-    """How a target holds a feature that is compared by a metric, the default one unless given.
+    """Find the space of a target for a feature and a metric.
+
+    Args:
+        metric: Metric to reproduce; None for the feature's default metric.
 
     Raises:
         UnknownName: There is no such target.
-        BadExport: The target cannot compare by that metric, or is told one and compares nothing.
+        BadExport: The target cannot compare by that metric, or has no distances at all.
     """
     check_target(to)
     distances = _DISTANCES[to]
@@ -64,19 +67,18 @@ def space_of(to: str, feature: Feature, metric: Metric | None = None) -> Space:
         if metric is not None:
             raise BadExport(f"{to} holds vectors as stored, for any metric; leave out ':{metric.name}'")
         return Space("", _as_stored)
-    wanted = metric or feature.metric
-    if wanted.name in distances:
-        held = {"hamming": octets, "cosine": unit if to == "faiss" else _as_stored}
-        return Space(distances[wanted.name], held.get(wanted.name, _as_stored))
-    if wanted.space is None:
-        able = [m.name for m in feature.metrics if m.space or m.name in distances]
-        had = ", ".join(f"{feature.name}:{name}" for name in able)
-        hint = f"what can be had is: {had}" if able else "leave that feature out"
-        raise BadExport(f"{to} cannot compare {feature.name} by {wanted.name}; {hint}")
-    lifted = wanted.lifted if wanted.lift else _as_stored
-    if to == "faiss" and wanted.space == "cosine":
+    metric = metric or feature.metric
+    if metric.name in distances:
+        mappings = {"hamming": octets, "cosine": unit if to == "faiss" else _as_stored}
+        return Space(distances[metric.name], mappings.get(metric.name, _as_stored))
+    if metric.space is None:
+        supported = [f"{feature.name}:{m.name}" for m in feature.metrics if m.space or m.name in distances]
+        hint = f"supported: {', '.join(supported)}" if supported else "leave the feature out"
+        raise BadExport(f"{to} cannot compare {feature.name} by {metric.name}; {hint}")
+    lifted = metric.lifted if metric.lift else _as_stored
+    if to == "faiss" and metric.space == "cosine":
         return Space(distances["cosine"], lambda vectors: unit(lifted(vectors)))
-    return Space(distances[wanted.space], lifted)
+    return Space(distances[metric.space], lifted)
 
 
 def _as_stored(vectors: Matrix) -> Matrix:
@@ -84,11 +86,11 @@ def _as_stored(vectors: Matrix) -> Matrix:
 
 
 def unit(vectors: Matrix) -> NDArray[np.float32]:
-    """Vectors `(n, dims)` of length 1; one that is zero stays so."""
+    """Scale vectors `(n, dims)` to length 1; zero vectors stay zero."""
     values = np.asarray(vectors, np.float32)
     return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))
 
 
 def octets(hashes: Matrix) -> NDArray[np.uint8]:
-    """Packed hashes `(n, words)` as bytes `(n, 8 · words)`."""
+    """View packed hashes `(n, words)` as bytes `(n, 8 · words)`."""
     return np.ascontiguousarray(hashes, dtype=np.uint64).view(np.uint8)

@@ -1,10 +1,11 @@
-"""A generation for programs that show it: pictures on a map, points in space, a graph."""
+"""Export of a generation for viewers: embedding projector, Embedding Atlas, graph programs."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from imrec_core.errors import BadExport, UnknownName
 from imrec_core.export import atlas, folder, graphml, projector
@@ -18,7 +19,7 @@ VIEWERS = ("projector", "atlas", "graphml")
 
 NEIGHBOURS = 10
 
-_FORMAT = 1  # goes up when the same command would write something else
+_FORMAT = 1  # of export.json; increment it when the same command writes different files
 _ROWS = {"projector": projector.ROWS, "atlas": atlas.ROWS}
 _MOST_NEIGHBOURS = 50
 
@@ -35,24 +36,25 @@ def export_view(
     neighbours: int = NEIGHBOURS,
     progress: Progress = lambda line: None,
 ) -> ExportReport:
-    """Write the generation in use for a viewer; the same call goes on where one before it stopped.
+    """Write the current generation for a viewer, or resume an interrupted export.
 
     Args:
         out: A folder.
         to: One of `VIEWERS`.
-        by: A feature, in its default metric; None for that of the map, or the generation's first.
+        by: Feature to compare images by; None for that of the map, or the generation's default feature.
         where: SQL condition over the rows.
-        rows: Images at most, a random sample of more; None for as many as the viewer does well with.
-        on: Name of a map; None for one by that feature. `atlas` needs one.
-        neighbours: Of each image, for `atlas` and `graphml`.
+        rows: Maximum number of images, sampled at random; None for a number that the viewer handles well.
+        on: Name of a map; None for any map by that feature. `atlas` requires one.
+        neighbours: Neighbours per image, for `atlas` and `graphml`.
+        progress: Called with a line for each step.
 
     Raises:
-        UnknownName: No such viewer, feature or map.
-        BadExport: A map is missing, a number is wrong, no image is left, or `out` holds something else.
-        BadFilter: `where` is no condition.
-        MissingDependency: The library that writes it is not installed.
-        MissingTable, StaleIndex: There is no generation, or none can be read.
-        StorageFull: The disk took no more; what is done is kept.
+        UnknownName: There is no such viewer, feature or map.
+        BadExport: A map is missing, a number is out of range, no image matches, or `out` holds other files.
+        BadFilter: `where` is not a valid condition.
+        MissingDependency: The library for that viewer is not installed.
+        MissingTable, StaleIndex: There is no readable generation.
+        StorageFull: The disk is full; completed files are kept.
     """
     started = time.perf_counter()
     _check(to, os.fspath(out), rows, neighbours)
@@ -61,18 +63,7 @@ def export_view(
     shown = choose(lake, generation, by, where, rows or _ROWS.get(to), on, needs_map=to == "atlas")
     if to == "graphml":
         graphml.check()
-    facts = {
-        "imrec_export": _FORMAT,
-        "to": to,
-        "generation": generation.id,
-        "fingerprint": generation.facts["fingerprint"],
-        "rows": len(shown),
-        "where": where,
-        "by": shown.feature.name,
-        "map": map_facts(shown.on),
-        "neighbours": neighbours if to != "projector" else None,
-    }
-    with folder.opened(out, facts) as replaced:
+    with folder.opened(out, _manifest_facts(shown, to, where, neighbours)) as replaced:
         kept, parts = _write(shown, out, to, neighbours, progress)
     return ExportReport(
         str(out),
@@ -89,6 +80,21 @@ def export_view(
     )
 
 
+def _manifest_facts(shown: Shown, to: str, where: str | None, neighbours: int) -> dict[str, Any]:
+    """Identify an export: equal facts mean equal files, so that it can be resumed."""
+    return {
+        "imrec_export": _FORMAT,
+        "to": to,
+        "generation": shown.generation.id,
+        "fingerprint": shown.generation.facts["fingerprint"],
+        "rows": len(shown),
+        "where": where,
+        "by": shown.feature.name,
+        "map": map_facts(shown.on),
+        "neighbours": neighbours if to != "projector" else None,
+    }
+
+
 def _check(to: str, out: str, rows: int | None, neighbours: int) -> None:
     if to not in VIEWERS:
         raise UnknownName("viewer", to, VIEWERS)
@@ -97,7 +103,7 @@ def _check(to: str, out: str, rows: int | None, neighbours: int) -> None:
     if rows is not None and rows < 1:
         raise BadExport(f"rows is {rows}; it must be 1 or more")
     if to == "projector" and rows is not None and rows > projector.MOST:
-        raise BadExport(f"the projector reads {projector.MOST} points at most, not {rows}")
+        raise BadExport(f"rows is {rows}; the projector reads at most {projector.MOST} points")
     if not 1 <= neighbours <= _MOST_NEIGHBOURS:
         raise BadExport(f"neighbours is {neighbours}; it must be 1 to {_MOST_NEIGHBOURS}")
 

@@ -167,11 +167,11 @@ def spoil(folder: Path, how: str) -> None:
     [
         ("changed", "2.jpg has changed"),
         ("same size", "2.jpg has changed"),
-        ("gone", "2.jpg is gone"),
-        ("kept is gone", "kept.jpg is gone, and was to stay"),
-        ("kept is changed", "kept.jpg has changed, and was to stay"),
+        ("gone", "2.jpg is missing"),
+        ("kept is gone", "kept.jpg is missing, but must stay"),
+        ("kept is changed", "kept.jpg has changed, but must stay"),
         ("link", "2.jpg is a link"),
-        ("taken", "2.jpg is there already"),
+        ("taken", "2.jpg already exists"),
     ],
 )
 def test_nothing_is_moved_where_anything_is_not_as_planned(tmp_path, plan, how, words):
@@ -194,7 +194,7 @@ def test_folder_inside_a_source_is_refused(tmp_path, plan):
 
 def test_another_folder_is_refused_once_one_was_begun(tmp_path, plan):
     apply_plan(plan, tmp_path / "moved")
-    with pytest.raises(BadPlan, match="undo that first"):
+    with pytest.raises(BadPlan, match="undo it first"):
         apply_plan(plan, tmp_path / "other")
 
 
@@ -202,18 +202,18 @@ def test_undo_takes_nothing_over_what_stands_there_now(tmp_path, plan):
     apply_plan(plan, tmp_path / "moved")
     (tmp_path / "photos" / "0.jpg").write_bytes(b"new")
     before = contents(tmp_path)
-    with pytest.raises(BadPlan, match=r"0\.jpg is there again"):
+    with pytest.raises(BadPlan, match=r"0\.jpg already exists, with other content"):
         undo_plan(plan)
     assert contents(tmp_path) == before
 
 
 def test_undo_tells_of_moved_files_that_changed(tmp_path, plan):
-    with pytest.raises(BadPlan, match="was not carried out"):
+    with pytest.raises(BadPlan, match="was not applied"):
         undo_plan(plan)
     apply_plan(plan, tmp_path / "moved")
     (tmp_path / "moved" / "photos" / "0.jpg").write_bytes(b"bytes of 7")
     (tmp_path / "moved" / "photos" / "2.jpg").unlink()
-    with pytest.raises(BadPlan, match=r"0\.jpg has changed; .*2\.jpg is gone"):
+    with pytest.raises(BadPlan, match=r"0\.jpg has changed; .*2\.jpg is missing"):
         undo_plan(plan)
 
 
@@ -223,7 +223,7 @@ def test_one_file_by_two_names_is_not_moved(tmp_path):
     stored = json.loads(plan.read_text())
     stored["moves"][0]["kept"] = stored["moves"][0]["file"] | {"path": str(tmp_path / "alias" / "0.jpg")}
     plan.write_text(json.dumps(stored))
-    with pytest.raises(BadPlan, match="one file by two names"):
+    with pytest.raises(BadPlan, match="are the same file"):
         apply_plan(plan, tmp_path / "moved")
     assert (tmp_path / "photos" / "0.jpg").exists()
 
@@ -316,7 +316,7 @@ def test_command_tells_why_it_moves_nothing(imrec, lake, tmp_path):
     (tmp_path / "photos" / "a" / "0.png").unlink()
     found = imrec("duplicates", "--apply", "plan.json", "--to", "moved")
     assert found.status == 1
-    assert "0.png is gone" in found.complaint
+    assert "0.png is missing" in found.complaint
     assert imrec("duplicates", "--apply", "none.json", "--to", "moved").status == 1
 
 

@@ -124,7 +124,7 @@ def test_groups_of_copies_show_what_stays(new_lake, tmp_path):
     toy.build(lake)
     found = Recommender.open(lake).duplicates(tier="identical")
     seen = Seen(found[0]._repr_html_())
-    assert len(seen.images) == 2 and "2 files, identical; framed is what stays" in seen.text
+    assert len(seen.images) == 2 and "2 files, identical; kept files are framed" in seen.text
     assert ["style" in attributes for tag, attributes in seen.tags if tag == "img"] == [True, False]
     assert "copy_0.jpg" in seen.text and "160×120" in seen.text
     whole = Seen(found._repr_html_())

@@ -392,7 +392,7 @@ def test_duplicates_are_found_and_not_moved(remote_lake, tmp_path):
         "s3://pictures/photos/photo_001.jpg",
     }
     MovePlan.of(found).save(tmp_path / "plan.json")
-    with pytest.raises(BadPlan, match="lies in an object store, where imrec moves nothing"):
+    with pytest.raises(BadPlan, match="is in an object store; imrec moves local files only"):
         apply_plan(tmp_path / "plan.json", tmp_path / "aside")
 
 

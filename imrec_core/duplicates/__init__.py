@@ -1,9 +1,8 @@
-"""Which images are copies of each other, and what is to be done with them.
+"""Duplicates: groups of images that are copies of each other, and moving the copies away.
 
-In the order of the work: `contents.py` has the files by their bytes, `candidates.py` gives pairs that may be copies,
-`verification.py` goes through them, `comparison.py` tells by their pixels whether two are copies, `cliques.py` makes
-groups in which every pair holds, `groups.py` does all of it for a lake and heeds what `decisions.py` keeps,
-`move_plan.py` carries the copies away and back.
+In processing order: `contents.py` groups files by content hash, `candidates.py` finds candidate pairs by vectors,
+`verification.py` compares them with `comparison.py`, by pixels, and `cliques.py` joins verified pairs to groups.
+`groups.py` runs all steps for a lake and applies the stored `decisions.py`. `move_plan.py` moves the copies, and back.
 """
 
 from imrec_core.duplicates.groups import Duplicates, find_duplicates

@@ -1,8 +1,8 @@
-"""Pairs of images that may be copies, from the vectors of a generation: to be verified by their pixels.
+"""Candidate pairs of copies from the vectors of a generation; `verification.py` compares their pixels.
 
-All pairs of hashes are compared, the first 64 bits of both in tiles that stay in the cache: 100,000 images take 2.5 s
-of one core, and matrix products of bits 7 s (2026-11). Tables of bands promise less work, but the bits of photos are
-not independent: 16 of them differ in at most 2 twice as often as by chance, and many alike hashes fill one place.
+All pairs of hashes are compared, the first 64 bits in tiles that fit the cache: 100,000 images take 2.5 s on one core,
+matrix products of bits 7 s (2026-11). Tables of bands would compare fewer pairs, but the bits of photos are not
+independent: 16 of them differ in at most 2 twice as often as by chance, and many similar hashes fill one bucket.
 """
 
 from __future__ import annotations
@@ -24,47 +24,52 @@ Rows = NDArray[np.int64]
 Pairs = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
-# Of 83 photos and 8 edits the share whose pair is found, captions among them / pairs of different photos that are
-# found too, of 5·10⁹ (as 100,000 images have): phash and dhash .997 / 0.2 million, dhash .994 / 0.3, phash .971 / 0.5,
-# pdq .977 / 0.02 (2026-11).
+# Recall on 83 photos with 8 edits, captions included / false candidates among the 5·10⁹ pairs of 100,000 images:
+# phash and dhash .997 / 0.2 million, dhash .994 / 0.3, phash .971 / 0.5, pdq .977 / 0.02 (2026-11).
 _HASHES: tuple[tuple[tuple[str, ...], tuple[int, int]], ...] = (
     (("dhash", "phash"), (12, 24)),
     (("dhash",), (8, 8)),
     (("pdq",), (40, 64)),
     (("phash",), (12, 12)),
 )
-_TURNABLE = {"phash": (10, 10), "pdq": (32, 48)}  # with bits that come out wrong where a hash is turned
+_TURNABLE = {"phash": (10, 10), "pdq": (32, 48)}  # limits in bits; rotating a hash flips some of them
 _NEIGHBOURS = 20
-_FAR = 0.36  # cosine distance: of crops to half of the area 0.17, 0.34 at most (64 photos, EfficientNet-Lite0, 2026-11)
+_FAR = 0.36  # cosine distance: of crops to half the area 0.17, at most 0.34 (64 photos, EfficientNet-Lite0, 2026-11)
 _TILE = 32, 4096  # rows and columns: 1 MB of words
 
 
 def near_pairs(generation: Generation, rows: Rows) -> Pairs:
-    """Pairs whose hashes are close, as positions in `rows` `(m, 2)`, the lesser first.
+    """Find pairs with similar hashes.
+
+    Returns:
+        Positions in `rows` `(m, 2)`, the smaller first.
 
     Raises:
-        QueryError: The generation has no hash.
+        QueryError: The generation has no hash feature.
     """
     for names, limits in _HASHES:
         if all(name in generation.features for name in names):
             hashes = np.concatenate([np.asarray(generation.matrix(name)[rows]) for name in names], axis=1)
             return close_hashes(hashes, limits)
-    raise _lacking(generation, "a hash", "phash,dhash")
+    raise _missing_feature(generation, "a hash", "phash,dhash")
 
 
 def edited_pairs(generation: Generation, rows: Rows) -> Pairs:
-    """Pairs whose hashes are close once one is turned or mirrored, or whose embeddings are neighbours; as `near_pairs`.
+    """Find pairs with similar hashes after rotation or mirroring, and pairs of neighbouring embeddings.
+
+    Returns:
+        Positions in `rows` `(m, 2)`, the smaller first.
 
     Raises:
-        QueryError: The generation has no hash that can be turned, or no embedding.
+        QueryError: The generation has no hash that can be rotated, or no embedding.
     """
     turnable = next((name for name in _TURNABLE if name in generation.features), None)
     if turnable is None:
-        raise _lacking(generation, "a hash that can be turned", "phash,dhash")
-    described = list(map(generation.feature, generation.features))
-    embedding = next((f for f in described if f.model is not None), None)
+        raise _missing_feature(generation, "a hash that can be rotated", "phash,dhash")
+    features = list(map(generation.feature, generation.features))
+    embedding = next((f for f in features if f.model is not None), None)
     if embedding is None:
-        raise _lacking(generation, "an embedding", "efficientnet_lite0")
+        raise _missing_feature(generation, "an embedding", "efficientnet_lite0")
     turn = generation.feature(turnable).turned
     assert turn is not None, turnable
     hashes = np.asarray(generation.matrix(turnable)[rows])
@@ -74,8 +79,8 @@ def edited_pairs(generation: Generation, rows: Rows) -> Pairs:
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _lacking(generation: Generation, what: str, wanted: str) -> QueryError:
-    features = ",".join([*generation.features, wanted])
+def _missing_feature(generation: Generation, what: str, names: str) -> QueryError:
+    features = ",".join([*generation.features, names])
     return QueryError(
         f"duplicates of this tier need {what}, and generation {generation.id} has none; "
         f"run: imrec build --features {features}"
@@ -86,27 +91,27 @@ def _lacking(generation: Generation, what: str, wanted: str) -> QueryError:
 
 
 def close_hashes(hashes: Hashes, limits: tuple[int, int], others: Hashes | None = None) -> Pairs:
-    """Pairs `i < j` of `hashes[i]` and `hashes[j]`, or `others[j]`, that are close; exactly.
+    """Find all pairs `i < j` whose Hamming distances are within the limits, by exact search.
 
     Args:
-        hashes: `(n, words)`.
-        limits: Bits that may differ in the first word, and in all.
-        others: The same pictures turned otherwise.
+        hashes: Hashes `(n, words)`.
+        limits: Maximum number of differing bits in the first word, and in all words.
+        others: Hashes of the same images in another orientation; `hashes[i]` is then compared with `others[j]`.
 
     Returns:
-        `(m, 2)`, sorted.
+        Pairs `(m, 2)`, sorted.
     """
     hashes = np.ascontiguousarray(hashes, np.uint64)
     against = hashes if others is None else np.ascontiguousarray(others, np.uint64)
     tops = range(0, len(hashes), _TILE[0])
     with ThreadPoolExecutor(cpu_count()) as pool:
-        found = list(pool.map(partial(_close_to, hashes, against, limits), tops))
+        found = list(pool.map(partial(_search_tile_row, hashes, against, limits), tops))
     pairs = np.concatenate([np.empty((0, 2), np.int64), *found])
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def _close_to(hashes: Hashes, against: Hashes, limits: tuple[int, int], top: int) -> Pairs:
-    """The pairs of the rows of a tile, those from `top` on."""
+def _search_tile_row(hashes: Hashes, against: Hashes, limits: tuple[int, int], top: int) -> Pairs:
+    """Find the pairs of the rows of one row of tiles, which starts at row `top`."""
     height, width = _TILE
     first, rest = np.ascontiguousarray(hashes[top : top + height, :1]), np.ascontiguousarray(against[:, 0])
     words, counts = np.empty(first.size * width, np.uint64), np.empty(first.size * width, np.uint8)
@@ -118,7 +123,7 @@ def _close_to(hashes: Hashes, against: Hashes, limits: tuple[int, int], top: int
         np.bitwise_xor(first, some, out=words[tile].reshape(shape))
         np.bitwise_count(words[tile], out=counts[tile])
         np.less_equal(counts[tile], limits[0], out=is_close[tile])
-        at = np.flatnonzero(is_close[tile])  # a third of the time of nonzero in two dimensions
+        at = np.flatnonzero(is_close[tile])  # takes a third of the time of nonzero in two dimensions
         if at.size:
             i, j = at // some.size + top, at % some.size + left
             bits = np.bitwise_count(hashes[i] ^ against[j]).sum(axis=1, dtype=np.int64)
@@ -131,7 +136,7 @@ def _close_to(hashes: Hashes, against: Hashes, limits: tuple[int, int], top: int
 
 
 def _neighbours(generation: Generation, feature: Feature, rows: Rows) -> Pairs:
-    """Pairs of each row and its nearest others in cosine distance, those that are not far."""
+    """Find pairs of each row and its nearest neighbours in cosine distance, up to a maximum distance."""
     cosine = METRICS["cosine"]
     positions = np.full(len(generation), -1, np.int64)
     positions[rows] = np.arange(len(rows))

@@ -1,4 +1,4 @@
-"""Pairs that hold → groups in which every pair holds, so that a chain of likes does not glue strangers together."""
+"""Complete-linkage grouping: groups in which every pair matches, so that chains of pairs join no different images."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ Name = TypeVar("Name", int, str)
 def cliques(
     pairs: Mapping[tuple[Name, Name], float], holds: Callable[[Name, Name], bool] | None = None
 ) -> list[tuple[Name, ...]]:
-    """Disjoint groups of two and more, by complete linkage: the best pair first, groups join where all pairs hold.
+    """Join matching pairs to disjoint groups by complete linkage, starting with the best pair.
+
+    Two groups are joined if all pairs between them match.
 
     Args:
-        pairs: Pairs that hold, the lesser name first, and how well: more is better.
-        holds: Whether another pair does, the lesser name first; without it none does.
+        pairs: Matching pairs, the smaller name first, with a quality; higher is better.
+        holds: Tests whether another pair matches, the smaller name first; None if no other pair does.
 
     Returns:
-        Names of a group in order; the groups in the order of their first. Nothing depends on the order of `pairs`.
+        Groups of two or more sorted names, sorted. The order of `pairs` has no effect.
     """
     group_of: dict[Name, list[Name]] = {}
 

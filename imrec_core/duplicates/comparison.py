@@ -1,12 +1,12 @@
-"""Are two pictures the same one? The tier of a pair, decided by its pixels and not by hashes or embeddings.
+"""Comparison of two images by their pixels: the duplicate tier of a pair.
 
-Both pictures are squeezed into one square, blurred a little and cut into 8×8 blocks. A block agrees where its structure
-correlates and its colour is the same, up to one brightness and contrast for all of the picture; nearly all blocks must
-agree. Turned and mirrored copies are compared so in all eight orientations. Cropped ones are first laid over each other
-by their SIFT keypoints and then compared by the same blocks: keypoints alone would pair two photos of one thing.
+Both images are resized to one square, slightly blurred and cut into 8×8 blocks. A block agrees if its structure
+correlates and its colour is equal, up to one brightness and contrast for the whole image. Nearly all blocks must agree.
+Rotated and mirrored copies are compared in all eight orientations. Cropped copies are first aligned by SIFT keypoints,
+then compared by the same blocks: keypoints alone would match two photos of one object.
 
-Of 1066 photos 1553 pairs are 18 bits of phash or less apart: one of them, two shots of an elephant, agrees in 0.7 of
-the blocks, one of horses in 0.6, all others in 0.3 and less. Copies by `edits.EDITS` agree in nearly all (2026-11).
+Of 1066 photos, 1553 pairs are at most 18 bits of phash apart. Of these, two shots of an elephant agree in 0.7 of the
+blocks, two of horses in 0.6, all others in at most 0.3. Copies made by `edits.EDITS` agree in nearly all (2026-11).
 """
 
 from __future__ import annotations
@@ -29,42 +29,42 @@ Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 TIERS = ("identical", "same_pixels", "near", "edited")
-"""From the closest to the widest; each takes in those before it."""
+"""Tiers from the narrowest to the widest; each includes those before it."""
 
 _SIDE, _CELLS = 256, 8
 _BLOCK = _SIDE // _CELLS
-_BLUR = 2.0  # pixels of the square: what is finer is lost in a copy of half the size or of JPEG quality 20
-_LONGEST = 512  # pixels that are held of the longer side
+_BLUR = 2.0  # pixels of the square: finer detail is lost in copies of half the size or of JPEG quality 20
+_LONGEST = 512  # maximum of the longer side in pixels
 _MIN_SIDE = 256
-_ASPECT = 0.02  # by which the shapes of two copies may differ
+_ASPECT = 0.02  # maximum difference of the logarithms of the aspect ratios
 
-_AGREEING = 0.94  # two shots of grazing horses, laid over each other, agreed in 0.91; crops in 0.97 and more
-_BANDS = (1, 2)  # blocks from a side that may be a caption; of a turned picture at any side
-_CORRELATION = 0.8, 0.95  # of whole pictures; of one moved onto the other, where two photos of one place reach 0.92
-_TEXTURE = 4.0  # grey levels of standard deviation; a block of less is flat
-_LEAST_TEXTURED = 8  # blocks that agree in structure, not in colour alone
+_AGREEING = 0.94  # two aligned shots of grazing horses agreed in 0.91 of the blocks, crops in at least 0.97
+_BANDS = (1, 2)  # blocks along one side that may be a caption; along any side, as the image may be rotated
+_CORRELATION = 0.8, 0.95  # of whole images, of aligned images; two aligned photos of one place reach 0.92
+_TEXTURE = 4.0  # standard deviation in grey levels, below which a block is flat
+_LEAST_TEXTURED = 8  # blocks that must agree in structure, not only in colour
 _LEAST_BLOCKS = 32
-_LUMA, _CHROMA = 16.0, 12.0  # levels by which the means of a block may differ
-_GAIN, _OFFSET = 2.0, 64.0  # at most, between two copies
-_BLOWN = 250.0  # blocks as bright say nothing of brightness and contrast
-_COARSE = 0.2  # correlation of the blocks' levels below which an orientation is not looked at
-_AS_BRIGHT = 0.6  # share of blocks that are so, below which their structure is not looked at
-_PLAIN = 3.0  # levels by which two pictures may differ that show nothing
+_LUMA, _CHROMA = 16.0, 12.0  # maximum differences of the means of a block, in levels
+_GAIN, _OFFSET = 2.0, 64.0  # maximum contrast and brightness change between two copies
+_BLOWN = 250.0  # brighter blocks are clipped, and left out of the fit of brightness and contrast
+_COARSE = 0.2  # minimum correlation of the mean levels of the blocks, to compare an orientation
+_AS_BRIGHT = 0.6  # minimum share of blocks of equal brightness, to compare their structure
+_PLAIN = 3.0  # maximum difference of two images without texture, in levels
 
-_OVERLAP = 0.75  # of the smaller picture
-_SCALES = 0.05, 0.8  # not compared below the first; smoothed before it is shrunk below the second
+_OVERLAP = 0.75  # minimum, as a share of the smaller image
+_SCALES = 0.05, 0.8  # minimum scale; scale below which the image is smoothed before it shrinks
 
-_TURNS = ("", "turned 90° against the clock", "turned 180°", "turned 90° with the clock")
+_TURNS = ("", "rotated 90° counterclockwise", "rotated 180°", "rotated 90° clockwise")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two pictures have in common.
+    """Result of comparing two images.
 
     Attributes:
-        tier: The closest of `TIERS` that they are in; None for different pictures.
+        tier: Narrowest of `TIERS` that the pair belongs to; None for different images.
         agreement: Share of the blocks that agree, 0 to 1.
-        how: In words.
+        how: Explanation, for display.
     """
 
     tier: str | None
@@ -72,20 +72,20 @@ class Comparison:
     how: str
 
     def holds(self, tier: str) -> bool:
-        """Whether the pair is in that tier or in a closer one."""
+        """Test whether the pair belongs to a tier, or to a narrower one."""
         return self.tier is not None and TIERS.index(self.tier) <= TIERS.index(tier)
 
 
 IDENTICAL = Comparison("identical", 1.0, "the same bytes")
 SAME_PIXELS = Comparison("same_pixels", 1.0, "the same pixels")
-DIFFERENT = Comparison(None, 0.0, "different pictures")
+DIFFERENT = Comparison(None, 0.0, "different images")
 
 
 def checked_tier(tier: str) -> str:
-    """The tier of that name.
+    """Require a known tier.
 
     Raises:
-        UnknownName: There is none.
+        UnknownName: There is no such tier.
     """
     if tier not in TIERS:
         raise UnknownName("tier", tier, TIERS)
@@ -93,11 +93,11 @@ def checked_tier(tier: str) -> str:
 
 
 class Look:
-    """One picture as it is compared: bounded in size; what is derived from it is computed once.
+    """An image prepared for comparison: bounded in size, with derived values computed once.
 
     Args:
-        pixels: RGB `(h, w, 3)` or with a fourth channel that is not looked at; uint8, upright.
-        width, height: Of the file's picture, at full size.
+        pixels: RGB `(h, w, 3)`, or with an ignored fourth channel; uint8, upright.
+        width, height: Full size of the image in the file.
     """
 
     def __init__(self, pixels: Pixels, width: int, height: int) -> None:
@@ -106,46 +106,48 @@ class Look:
 
     @classmethod
     def of(cls, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Look:
-        """From the bytes of a file.
+        """Decode the bytes of a file.
 
         Raises:
             ImageError: They cannot be decoded.
         """
-        picture = decode(data, max_pixels=max_pixels, min_side=_MIN_SIDE)
-        return cls(picture.pixels, picture.width, picture.height)
+        decoded = decode(data, max_pixels=max_pixels, min_side=_MIN_SIDE)
+        return cls(decoded.pixels, decoded.width, decoded.height)
 
     @cached_property
     def blocks(self) -> Floats:
+        """Luma and chroma of the blocks `(3, 64, n)`."""
         return _blocks(self.pixels)
 
     @cached_property
     def coarse(self) -> Floats:
-        """The luma of each block `(8, 8)`, less the mean of all, of length 1."""
+        """Mean luma of each block `(8, 8)`, centred, of length 1."""
         levels = self.blocks[0].mean(axis=1).reshape(_CELLS, _CELLS)
         levels = levels - levels.mean()
         return np.asarray(levels / max(float(np.linalg.norm(levels)), 1e-6))
 
     @cached_property
     def keypoints(self) -> Keypoints:
+        """SIFT keypoints of the image."""
         return keypoints.find(self.pixels)
 
     def oriented(self, turns: int, *, is_mirrored: bool) -> Pixels:
-        """The picture mirrored left to right, then turned by quarters against the clock."""
+        """Mirror the image left to right if asked, then rotate it by quarter turns counterclockwise."""
         return np.rot90(self.pixels[:, ::-1] if is_mirrored else self.pixels, turns)
 
 
 def compare_files(
     a: str | os.PathLike[str], b: str | os.PathLike[str], *, tier: str = "edited", max_pixels: int = MAX_PIXELS
 ) -> Comparison:
-    """Which tier two files are in.
+    """Find the tier of two files.
 
     Args:
-        tier: The widest that is looked for.
-        max_pixels: Pictures of more are refused.
+        tier: Widest tier to test.
+        max_pixels: Images with more pixels raise `ImageTooLarge`.
 
     Raises:
-        ImageError: One cannot be read or decoded; the message names it.
-        UnknownName: No such tier.
+        ImageError: A file cannot be read or decoded; the message names it.
+        UnknownName: There is no such tier.
     """
     checked_tier(tier)
     first, second = (_read(place(path)) for path in (a, b))
@@ -172,17 +174,17 @@ def _read(path: AnyPath) -> bytes:
         return read_bytes(path)
     except OSError as error:
         raise UnreadableImage(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:  # a NUL in the name
+    except ValueError as error:  # a NUL character in the name
         raise UnreadableImage(f"{str(path)!r}: {error}") from error
 
 
 def may_be_same_pixels(a: Look, b: Look, found: Comparison) -> bool:
-    """Whether it is worth to decode two pictures in full: they are near and of one size."""
+    """Test whether two images can have the same pixels, before decoding both at full size."""
     return found.tier == "near" and (a.width, a.height) == (b.width, b.height)
 
 
 def pixels_of(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
-    """A digest of size and RGB values, all of them; equal just where two pictures are the same pixel by pixel."""
+    """Hash the size and all RGB values of an image; equal if and only if two images have equal pixels."""
     from hashlib import blake2b
 
     pixels = decode(data, max_pixels=max_pixels).pixels
@@ -192,10 +194,10 @@ def pixels_of(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
 
 
 def compare(a: Look, b: Look, *, tier: str = "edited") -> Comparison:
-    """Whether two pictures of different bytes are `near`, or where that is asked for `edited`; symmetric."""
+    """Compare two images of different bytes for the tier `near` and, if asked, `edited`; symmetric."""
     agreement = _agreement(a.blocks, b.blocks) if _is_of_one_shape(a, b) else 0.0
     if agreement >= _AGREEING:
-        return Comparison("near", agreement, "the same picture")
+        return Comparison("near", agreement, "the same image")
     if tier != "edited":
         return Comparison(None, agreement, DIFFERENT.how)
     return _compare_oriented(a, b) or _compare_laid_over(a, b) or Comparison(None, agreement, DIFFERENT.how)
@@ -216,8 +218,8 @@ def _compare_oriented(a: Look, b: Look) -> Comparison | None:
                     continue
                 agreement = _agreement(a.blocks, _blocks(b.oriented(turns, is_mirrored=is_mirrored)))
                 if agreement >= _AGREEING:
-                    words = " and ".join(filter(None, ("mirrored" if is_mirrored else "", _TURNS[turns])))
-                    return Comparison("edited", agreement, words)
+                    edits = " and ".join(filter(None, ("mirrored" if is_mirrored else "", _TURNS[turns])))
+                    return Comparison("edited", agreement, edits)
     return None
 
 
@@ -225,8 +227,8 @@ def _compare_laid_over(a: Look, b: Look) -> Comparison | None:
     for is_mirrored in (False, True):
         agreement, inliers = _laid_over(a, b, is_mirrored=is_mirrored)
         if agreement >= _AGREEING:
-            words = "mirrored, a" if is_mirrored else "a"
-            return Comparison("edited", agreement, f"{words} part of it or more, by {inliers} keypoints")
+            edits = "mirrored and cropped" if is_mirrored else "cropped"
+            return Comparison("edited", agreement, f"{edits}, by {inliers} matching keypoints")
     return None
 
 
@@ -240,7 +242,7 @@ def _square(pixels: Pixels) -> Pixels:
 
 
 def _blocks(pixels: Pixels) -> Floats:
-    """Luma and the two colour differences `(3, 64, n)` of the blocks of a picture, squeezed into the square."""
+    """Compute luma and chroma `(3, 64, n)` of the blocks of an image, resized to the square."""
     import cv2
 
     ycc = cv2.cvtColor(_square(pixels), cv2.COLOR_RGB2YCrCb).astype(np.float32)
@@ -250,18 +252,18 @@ def _blocks(pixels: Pixels) -> Floats:
 
 
 def _agreement(a: Floats, b: Floats, inside: Flags | None = None) -> float:
-    """Share of the blocks that agree; 0 where there is too little to go by.
+    """Compute the share of the blocks that agree; 0 if there are too few blocks or too little texture.
 
     Args:
-        a, b: As from `_blocks`.
-        inside: Those that count `(64,)`; without it all do, and a caption along a side is let pass.
+        a, b: Blocks as returned by `_blocks`.
+        inside: Flags of the blocks to count `(64,)`; None counts all, and ignores a caption along one side.
     """
     means_a, means_b = a.mean(axis=2), b.mean(axis=2)
     counted = np.ones(_CELLS**2, np.bool_) if inside is None else inside
     if counted.sum() < _LEAST_BLOCKS:
         return 0.0
     gain, offset = _brightness_and_contrast(means_a[0, counted], means_b[0, counted])
-    if gain < 1:  # what became brighter is what was clipped
+    if gain < 1:  # the image of higher contrast is the clipped one
         gain, offset = _brightness_and_contrast(means_b[0, counted], means_a[0, counted])
         a, b, means_a, means_b = b, a, means_b, means_a
     if gain > _GAIN or abs(offset) > _OFFSET:
@@ -276,7 +278,7 @@ def _agreement(a: Floats, b: Floats, inside: Flags | None = None) -> float:
     is_textured = np.maximum(spread_a, spread_b) / _BLOCK > _TEXTURE * gain
     is_as_bright = np.abs(level - means_b[0]) < _LUMA * gain
     chroma = np.abs((means_a[1:] - 128) * gain - (means_b[1:] - 128)).max(axis=0)
-    # Where a channel is blown out, the colour fades.
+    # Colours fade where a channel is clipped.
     is_as_coloured = (chroma < _CHROMA * gain) | (means_a[0] * gain + offset > _BLOWN - 40)
     agrees = is_as_bright & is_as_coloured & (~is_textured | (correlation > _CORRELATION[inside is not None]))
     if not is_textured[counted].any():
@@ -285,7 +287,7 @@ def _agreement(a: Floats, b: Floats, inside: Flags | None = None) -> float:
 
 
 def _parts(counted: Flags, *, is_whole: bool) -> list[Flags]:
-    """The blocks that are to agree: all, or all but those of a caption."""
+    """List the sets of blocks to test: all, and of whole images also all but a band along one side."""
     parts = [counted]
     for width in _BANDS if is_whole else ():
         for band in (slice(None, width), slice(-width, None)):
@@ -297,7 +299,7 @@ def _parts(counted: Flags, *, is_whole: bool) -> list[Flags]:
 
 
 def _share(agrees: Flags, is_textured: Flags, part: Flags) -> float:
-    """Share of the blocks that agree, of all and of those with structure, whichever is less."""
+    """Compute the share of blocks that agree, of all and of the textured ones; return the smaller."""
     textured = is_textured & part
     if (agrees & textured).sum() < _LEAST_TEXTURED:
         return 0.0
@@ -305,11 +307,11 @@ def _share(agrees: Flags, is_textured: Flags, part: Flags) -> float:
 
 
 def _brightness_and_contrast(a: Floats, b: Floats) -> tuple[float, float]:
-    """Gain and offset that make the levels `a` most like `b`, without the worst quarter and what is blown out."""
+    """Fit gain and offset from the levels `a` to `b`, without clipped blocks and the worst quarter."""
     usable = np.maximum(a, b) < _BLOWN
     usable = usable if usable.sum() >= _LEAST_TEXTURED else np.ones(len(a), np.bool_)
     wrong = np.abs(b - a - np.median((b - a)[usable]))
-    kept, gain, offset = usable & (wrong <= np.quantile(wrong[usable], 0.6)), 1.0, 0.0  # a caption is not among them
+    kept, gain, offset = usable & (wrong <= np.quantile(wrong[usable], 0.6)), 1.0, 0.0  # excludes a caption
     for _ in range(4):
         mean_a, mean_b = float(a[kept].mean()), float(b[kept].mean())
         variance = float(((a[kept] - mean_a) ** 2).mean())
@@ -325,7 +327,7 @@ def _brightness_and_contrast(a: Floats, b: Floats) -> tuple[float, float]:
 
 
 def _laid_over(a: Look, b: Look, *, is_mirrored: bool) -> tuple[float, int]:
-    """Agreement where one picture lies over the other when moved, turned and scaled; keypoints that say how."""
+    """Align one image with the other by keypoints; return their agreement, and the number of matching keypoints."""
     import cv2
 
     over = np.ascontiguousarray(b.pixels[:, ::-1]) if is_mirrored else b.pixels
@@ -335,7 +337,7 @@ def _laid_over(a: Look, b: Look, *, is_mirrored: bool) -> tuple[float, int]:
     if found is None:
         return 0.0, inliers
     under, scale = a.pixels, float(np.hypot(found[0, 0], found[1, 0]))
-    if scale > 1:  # the finer onto the coarser
+    if scale > 1:  # warp the finer image onto the coarser one
         found, scale, under, over = np.asarray(cv2.invertAffineTransform(found), np.float64), 1 / scale, over, under
     if scale < _SCALES[0]:
         return 0.0, inliers

@@ -1,4 +1,4 @@
-"""The contents of a lake's files: files of the same bytes are one content, and contents are what is compared."""
+"""Files of a lake by content: files with equal bytes share one content, and comparisons are between contents."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Copy:
     """One file of a group.
 
     Attributes:
-        path: Of the file, to be opened.
-        below: The same from the root of its source on.
-        is_kept: Whether it is to stay.
+        path: Full path of the file.
+        below: Path relative to the root of its source.
+        is_kept: The file is not moved away.
     """
 
     image_id: str
@@ -40,7 +40,16 @@ class Copy:
 
 
 class Contents:
-    """The files of a generation by their content, in the order of the hashes."""
+    """The files of a generation by content, in the order of the content hashes.
+
+    Args:
+        roots: Root folders of the sources, by name.
+        between: Two sources; None for all sources.
+
+    Attributes:
+        names: Content hashes, sorted.
+        left_out: Paths of files that are missing, changed or unreadable.
+    """
 
     def __init__(self, generation: Generation, roots: Mapping[str, AnyPath], between: tuple[str, str] | None) -> None:
         table = generation.columns(*_COLUMNS)
@@ -61,27 +70,27 @@ class Contents:
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """A row of each content."""
+        """One row per content `(n,)`."""
         return np.array([rows[0] for rows in self._rows], np.int64)
 
     @property
     def repeated(self) -> Iterator[int]:
-        """Those with several files."""
+        """Contents with several files."""
         return (i for i, rows in enumerate(self._rows) if len(rows) > 1)
 
     def across(self, pairs: Pairs) -> Pairs:
-        """Of the pairs those that join the two sources, where there are two; no file that is gone is in one."""
+        """Select the pairs whose files exist and, with `between`, that join the two sources."""
         if self._sides:
             first, second = self._sides
             i, j = pairs.T
             pairs = pairs[(first[i] & second[j]) | (first[j] & second[i])]
-        there = np.zeros(len(self), np.bool_)
-        wanted = np.unique(pairs)
-        there[wanted] = [bool(self.copies(int(i))) for i in wanted]
-        return pairs[there[pairs].all(axis=1)] if len(pairs) else pairs
+        exists = np.zeros(len(self), np.bool_)
+        members = np.unique(pairs)
+        exists[members] = [bool(self.copies(int(i))) for i in members]
+        return pairs[exists[pairs].all(axis=1)] if len(pairs) else pairs
 
     def copies(self, i: int) -> list[Copy]:
-        """The files of a content that are as the last build found them."""
+        """List the files of a content that are unchanged since the last build."""
         if i not in self._copies:
             made = []
             for number in self._rows[i].tolist():
@@ -91,8 +100,8 @@ class Contents:
                     made.append(Copy(**{**row, "path": str(path), "below": row["path"]}))
                 else:
                     self.left_out.add(str(path))
-            # Of links and of sources that overlap, a file is no copy of itself; but two sources may share it.
-            self._copies[i] = made if self._between else _once_each(made)
+            # Links and overlapping sources list one file twice: it is no copy of itself, unless sources are compared.
+            self._copies[i] = made if self._between else _without_links(made)
         return self._copies[i]
 
     def drop(self, i: int) -> None:
@@ -101,11 +110,12 @@ class Contents:
         self._copies[i] = []
 
     def read(self, i: int) -> bytes:
+        """Read the bytes of a content, from its first file."""
         return read_bytes(place(self.copies(i)[0].path))
 
 
-def _once_each(copies: list[Copy]) -> list[Copy]:
-    """One of those that lead to the same file, rather the file itself than a link to it."""
+def _without_links(copies: list[Copy]) -> list[Copy]:
+    """Keep one path per file, preferably the file itself over a link to it."""
     if len(copies) < 2:
         return copies
     links_first = sorted(copies, key=lambda copy: not os.path.islink(copy.path))

@@ -1,4 +1,4 @@
-"""What a person decided about duplicates. Noted by content, so that it outlives renaming, moving and new builds."""
+"""Decisions of users about duplicates, stored by content hash, so that they survive renames, moves and builds."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class Decisions:
     """Decisions by content hash.
 
     Attributes:
-        not_duplicate: Pairs that are no duplicates whatever their pixels say; the lesser hash first.
-        keep: Contents of which a file is never moved.
+        not_duplicate: Pairs that are never reported as duplicates, the smaller hash first.
+        keep: Contents of which one file is never moved.
     """
 
     not_duplicate: frozenset[Pair] = frozenset()
     keep: frozenset[str] = frozenset()
 
     def are_apart(self, a: str, b: str) -> bool:
-        """Whether somebody said that the two are no duplicates."""
+        """Test whether two contents are marked as no duplicates."""
         return (min(a, b), max(a, b)) in self.not_duplicate
 
 
 def load_decisions(lake: Lake) -> Decisions:
-    """What was decided in a lake.
+    """Read the decisions of a lake.
 
     Raises:
-        SchemaMismatch: The file is damaged, or of a newer imrec.
+        SchemaMismatch: The file is damaged, or a newer version of imrec wrote it.
     """
     stored = lake.load_decisions()
     if stored is None:
@@ -50,63 +50,64 @@ def load_decisions(lake: Lake) -> Decisions:
         return Decisions(pairs, frozenset(map(str, stored["keep"])))
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise SchemaMismatch(
-            f"{lake.decisions_path} does not hold decisions of format {_FORMAT}; mend it, or move it away"
+            f"{lake.decisions_path} is not a decisions file of format {_FORMAT}; repair or remove it"
         ) from error
 
 
 def decide_not_duplicate(lake: Lake, a: str, b: str) -> Decisions:
-    """Note that two images, given as files or by `image_id`, are no duplicates.
+    """Mark two images, given as files or by `image_id`, as no duplicates.
 
     Raises:
-        QueryError: They have the same bytes, or there is no such image.
+        QueryError: The images have the same bytes, or there is no such image.
         UnreadableImage: A file cannot be read.
         LakeError: The decision cannot be written.
     """
     contents = content_of(lake, a), content_of(lake, b)
     if contents[0] == contents[1]:
-        raise QueryError(f"{a} and {b} have the same bytes, whatever is decided")
+        raise QueryError(f"{a} and {b} have the same bytes, and cannot be marked as no duplicates")
     return decide(lake, apart=contents)
 
 
 def decide_keep(lake: Lake, image: str) -> Decisions:
-    """Note that a file of this content is always to stay; raises as `decide_not_duplicate`."""
+    """Mark the content of an image as never to be moved; raises as `decide_not_duplicate`."""
     return decide(lake, keep=content_of(lake, image))
 
 
 def forget(lake: Lake, image: str) -> Decisions:
-    """Take back all that was decided about an image; raises as `decide_not_duplicate`."""
+    """Remove all decisions about an image; raises as `decide_not_duplicate`."""
     content = content_of(lake, image)
-    with _changing(lake):
+    with _lock(lake):
         decided = load_decisions(lake)
         pairs = frozenset(pair for pair in decided.not_duplicate if content not in pair)
-        return _stored(lake, Decisions(pairs, decided.keep - {content}))
+        return _save(lake, Decisions(pairs, decided.keep - {content}))
 
 
 def decide(lake: Lake, *, keep: str | None = None, apart: Pair | None = None, undo: bool = False) -> Decisions:
-    """Note one decision about contents, given by their hashes, or take back that one alone.
+    """Add a decision about contents, given by their hashes, or remove it.
 
     Args:
-        keep: A file of this content is always to stay.
-        apart: These two are no duplicates.
+        keep: Content of which one file is never moved.
+        apart: Two contents that are no duplicates.
+        undo: Remove the decision instead of adding it.
 
     Raises:
-        QueryError: The two are the same.
+        QueryError: The two contents are equal.
         LakeError: The decision cannot be written.
     """
     kept = frozenset() if keep is None else frozenset({keep})
     if apart is not None and apart[0] == apart[1]:
-        raise QueryError("the two images have the same bytes, whatever is decided")
+        raise QueryError("the two images have the same bytes, and cannot be marked as no duplicates")
     pairs = frozenset() if apart is None else frozenset({(min(apart), max(apart))})
-    with _changing(lake):
+    with _lock(lake):
         decided = load_decisions(lake)
         if undo:
-            return _stored(lake, Decisions(decided.not_duplicate - pairs, decided.keep - kept))
-        return _stored(lake, Decisions(decided.not_duplicate | pairs, decided.keep | kept))
+            return _save(lake, Decisions(decided.not_duplicate - pairs, decided.keep - kept))
+        return _save(lake, Decisions(decided.not_duplicate | pairs, decided.keep | kept))
 
 
 @contextmanager
-def _changing(lake: Lake) -> Iterator[None]:
-    """One change at a time, so that none is lost."""
+def _lock(lake: Lake) -> Iterator[None]:
+    """Allow one change at a time, so that none is lost."""
     lake.check_version()
     try:
         with lake.alone("decisions"):
@@ -115,7 +116,7 @@ def _changing(lake: Lake) -> Iterator[None]:
         raise LakeError(f"cannot write {lake.decisions_path}: {error.strerror or error}") from error
 
 
-def _stored(lake: Lake, decided: Decisions) -> Decisions:
+def _save(lake: Lake, decided: Decisions) -> Decisions:
     lake.save_decisions(
         {
             "format": _FORMAT,
@@ -127,11 +128,11 @@ def _stored(lake: Lake, decided: Decisions) -> Decisions:
 
 
 def content_of(lake: Lake, image: str | os.PathLike[str]) -> str:
-    """The content hash of a file, or of an image of the lake by its `image_id`.
+    """Return the content hash of a file, or of an image of the lake by its `image_id`.
 
     Raises:
         UnreadableImage: The file cannot be read.
-        QueryError: It is neither a file nor an image of the lake.
+        QueryError: There is no such file or image.
     """
     path = place(image)
     if fingerprint(path) is None and len(str(image)) == 16:
@@ -141,10 +142,10 @@ def content_of(lake: Lake, image: str | os.PathLike[str]) -> str:
 
 
 def hash_file(path: str | os.PathLike[str] | AnyPath) -> str:
-    """The content hash of a file's bytes, as `images` has it.
+    """Compute the content hash of a file, as stored in the table `images`.
 
     Raises:
-        UnreadableImage: It cannot be read.
+        UnreadableImage: The file cannot be read.
     """
     try:
         data = read_bytes(place(path))

@@ -1,7 +1,6 @@
-"""Which images of a lake are copies of each other: candidates by vectors, verified pair by pair, in groups.
+"""Groups of duplicates in a lake: candidates by vectors, verified pair by pair.
 
-In a group every pair holds. Of each group one file is to stay, by a rule that is stated; `move_plan` carries the others
-away.
+In a group every pair is verified. A rule selects the files of each group to keep; `move_plan.py` moves the others.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from imrec_core.lake import Lake
 from imrec_core.notebook import grid
 from imrec_core.storage import place
 
-_IN_NOTEBOOK, _GROUPS_IN_NOTEBOOK = 12, 3  # files of a group, and groups, that a notebook shows
+_IN_NOTEBOOK, _GROUPS_IN_NOTEBOOK = 12, 3  # maximum number of files per group, and of groups, in a notebook
 
 
 @dataclass(frozen=True)
 class VerifiedPair:
-    """Two contents of a group, and what verified them."""
+    """Two contents of a group, with the result of their comparison."""
 
     contents: tuple[str, str]
     tier: str
@@ -45,9 +44,9 @@ class Group:
     """Files that are copies of each other, every pair of them.
 
     Attributes:
-        tier: The widest among its pairs.
-        copies: The representative first, then others that stay, then the rest.
-        pairs: Every pair of different contents.
+        tier: Widest tier among the pairs.
+        copies: The representative first, then other files to keep, then the rest.
+        pairs: All pairs of different contents.
     """
 
     tier: str
@@ -56,33 +55,35 @@ class Group:
 
     @property
     def representative(self) -> Copy:
+        """The file that the rule prefers; it is kept."""
         return self.copies[0]
 
     @property
     def place(self) -> tuple[str, str]:
-        """What groups are in the order of."""
+        """Sort key of the group: source and path of the representative."""
         return self.representative.source, self.representative.below
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: the files side by side, those that stay in a frame."""
+        """Render the files side by side, with a frame around those to keep."""
         cells = [
             Cell(place(c.path), (f"{c.width}×{c.height}, {-(-c.byte_size // 1000)} kB", c.below), framed=c.is_kept)
             for c in self.copies
         ]
-        return grid([f"{len(cells)} files, {self.tier}; framed is what stays"], cells, most=_IN_NOTEBOOK)
+        return grid([f"{len(cells)} files, {self.tier}; kept files are framed"], cells, most=_IN_NOTEBOOK)
 
 
 @dataclass(frozen=True)
 class Duplicates(Sequence[Group]):
-    """What was found.
+    """Result of a search for duplicates.
 
     Attributes:
-        groups: In the order of their representatives' places.
-        tier: The widest that was looked for.
-        keep: The rule by which one stays.
-        between: The two sources that were compared, if that was asked for.
-        compared: Pairs whose pixels were looked at.
-        left_out: Files that are gone, changed since the last build, or no longer readable.
+        groups: Groups, sorted by source and path of the representative.
+        tier: Widest tier that was tested.
+        keep: Rule that selects the files to keep.
+        between: The two sources that were compared; None for a search in all sources.
+        compared: Number of pairs whose pixels were compared.
+        left_out: Files that are missing, changed since the last build, or unreadable.
+        roots: Root folders of the sources, by name.
     """
 
     groups: tuple[Group, ...]
@@ -101,31 +102,32 @@ class Duplicates(Sequence[Group]):
         return len(self.groups)
 
     def _repr_html_(self) -> str:
-        """How a notebook shows them: the first groups."""
-        some = self.groups[:_GROUPS_IN_NOTEBOOK]
-        said = f"{len(self)} groups, {sum(len(group.copies) for group in self)} files"
-        if len(self) > len(some):
-            said += f"; the first {len(some)} groups"
-        return grid([said], []) + "".join(group._repr_html_() for group in some)
+        """Render the first groups."""
+        shown = self.groups[:_GROUPS_IN_NOTEBOOK]
+        heading = f"{len(self)} groups, {sum(len(group.copies) for group in self)} files"
+        if len(self) > len(shown):
+            heading += f"; the first {len(shown)} groups"
+        return grid([heading], []) + "".join(group._repr_html_() for group in shown)
 
     def keeping(self, keep: str | None, decided: Decisions) -> Duplicates:
-        """The same groups with the files that stay by another rule, and by what was decided to be kept.
+        """Apply another rule, and the decisions of what to keep, to the same groups.
 
-        Nothing is compared again: `decided.not_duplicate` is not heeded.
+        No images are compared: `decided.not_duplicate` is ignored.
 
         Raises:
-            UnknownName: No such source.
-            QueryError: The rule is not known.
+            UnknownName: There is no such source.
+            QueryError: There is no such rule.
         """
         rule = checked_rule(keep, self.between, self.roots)
-        groups = (_kept(group, rule, decided, self.between) for group in self.groups)
+        groups = (_mark_kept(group, rule, decided, self.between) for group in self.groups)
         return replace(self, groups=tuple(sorted(groups, key=lambda group: group.place)), keep=rule)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data; what `imrec duplicates --json` prints."""
+        """Convert to plain values, as printed by `imrec duplicates --json`."""
         return asdict(self)
 
     def to_json(self) -> str:
+        """Convert to a JSON string."""
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
@@ -138,23 +140,23 @@ def find_duplicates(
     progress: Callable[[str], None] = lambda _: None,
     known: dict[tuple[str, str], Comparison] | None = None,
 ) -> Duplicates:
-    """Groups of images that are copies of each other.
+    """Find groups of images that are copies of each other.
 
     Args:
-        lake: As it was built last; files that are gone or changed since are left out, and named.
-        tier: The widest of `TIERS` that is looked for.
-        keep: Which of a group is its representative: `largest` (most pixels, then most bytes, then the oldest; the
-            default), `oldest` (by the file's time, then the largest) or `source:NAME` (of that source, then the
-            largest). What was decided to be kept comes before any rule.
-        between: Two sources: copies of images of the first in the second. A group is then all files of two contents,
-            or of one, so that no grouping hides a pair; the files of the first source stay.
-        progress: Is told what is being done.
-        known: What earlier calls with this tier found, by two content hashes, the lesser first: pictures that are in
-            it are not read again, and what is found now is added.
+        lake: The lake, as of its last build. Files that have changed since are listed in `left_out`.
+        tier: Widest of `TIERS` to search for.
+        keep: Rule that selects the representative of a group. `largest` prefers most pixels, then most bytes, then the
+            oldest file, and is the default. `oldest` prefers the oldest file, then the largest. `source:NAME` prefers
+            files of that source, then the largest. Decisions to keep a content override the rule.
+        between: Two sources: find copies of images of the first in the second. Each group then has the files of one or
+            two contents, so that every pair is reported. The files of the first source are kept.
+        progress: Called with a line for each step.
+        known: Results of earlier calls with this tier, by two content hashes, the smaller first. These pairs are not
+            compared again; new results are added.
 
     Raises:
-        UnknownName: No such tier, or source.
-        QueryError: The rule is not known, or a feature is missing that candidates come from.
+        UnknownName: There is no such tier or source.
+        QueryError: There is no such rule, or a feature for the candidates is missing.
         LakeError: The lake was never built, or cannot be read.
     """
     lake = lake if isinstance(lake, Lake) else Lake(lake)
@@ -169,7 +171,7 @@ def find_duplicates(
         progress("looking for candidates")
         pairs = contents.across(_candidates(generation, contents, tier))
         verifier.verify(pairs, progress)
-    members = _between(contents, verifier) if between else _grouped(contents, verifier)
+    members = _pairs_between(contents, verifier) if between else _cliques(contents, verifier)
     groups = tuple(filter(None, (_group(contents, verifier, some, between) for some in members)))
     left_out = tuple(sorted(contents.left_out))
     places = {name: str(root) for name, root in roots.items()}
@@ -178,7 +180,7 @@ def find_duplicates(
 
 
 def _candidates(generation: Generation, contents: Contents, tier: str) -> Pairs:
-    """Pairs of contents that may be copies."""
+    """Find pairs of contents that may be copies."""
     rows = contents.rows
     pairs = near_pairs(generation, rows)
     if tier == "edited":
@@ -186,22 +188,22 @@ def _candidates(generation: Generation, contents: Contents, tier: str) -> Pairs:
     return pairs
 
 
-def _grouped(contents: Contents, verifier: Verifier) -> list[tuple[int, ...]]:
-    """Contents that belong together: cliques, and those with several files that are in none."""
+def _cliques(contents: Contents, verifier: Verifier) -> list[tuple[int, ...]]:
+    """Group the contents in cliques, and add those with several files that are in none."""
     found = cliques(verifier.held, verifier.holds)
     taken = {i for group in found for i in group}
     return found + [(i,) for i in contents.repeated if i not in taken]
 
 
-def _between(contents: Contents, verifier: Verifier) -> list[tuple[int, ...]]:
-    """Pairs that hold, and contents with several files."""
+def _pairs_between(contents: Contents, verifier: Verifier) -> list[tuple[int, ...]]:
+    """List the matching pairs, and the contents with several files."""
     return [*verifier.held, *((i,) for i in contents.repeated)]
 
 
 def _group(
     contents: Contents, verifier: Verifier, members: tuple[int, ...], between: tuple[str, str] | None
 ) -> Group | None:
-    """The files of those contents, of which none is said to stay yet; None where too few are left."""
+    """Make a group of the files of some contents, none marked as kept; None if fewer than two are left."""
     copies = tuple(copy for i in members for copy in contents.copies(i))
     if len(copies) < 2 or (between and not {copy.source for copy in copies}.issuperset(between)):
         return None
@@ -215,21 +217,26 @@ def _group(
     return Group(max(tiers, key=TIERS.index), copies, tuple(verified))
 
 
-# -- what stays ---------------------------------------------------------------------------------------------
+# -- files to keep ------------------------------------------------------------------------------------------
 
 
 def checked_rule(keep: str | None, between: tuple[str, str] | None, sources: Iterable[str]) -> str:
-    """The rule by which files stay, as `find_duplicates` takes and refuses it."""
+    """Resolve the rule of files to keep.
+
+    Raises:
+        UnknownName: There is no such source.
+        QueryError: There is no such rule, or it contradicts `between`.
+    """
     known = list(sources)
     for name in between or ():
         if name not in known:
             raise UnknownName("source", name, known)
     if between:
         if between[0] == between[1]:
-            raise QueryError(f"give two different sources; both are {between[0]!r}")
+            raise QueryError(f"between needs two different sources; both are {between[0]!r}")
         rule = f"source:{between[0]}"
         if keep not in (None, rule):
-            raise QueryError(f"between two sources the files of the first stay; keep can only be {rule!r}")
+            raise QueryError(f"keep is {keep!r}; between two sources it must be {rule!r}")
         return rule
     rule = keep or "largest"
     kind, colon, name = rule.partition(":")
@@ -241,20 +248,20 @@ def checked_rule(keep: str | None, between: tuple[str, str] | None, sources: Ite
     return rule
 
 
-def _kept(group: Group, rule: str, decided: Decisions, between: tuple[str, str] | None) -> Group:
-    """The group with the files that stay in front, the representative first."""
-    copies = sorted(group.copies, key=_order(rule, decided))
-    stays = {copies[0].image_id}
+def _mark_kept(group: Group, rule: str, decided: Decisions, between: tuple[str, str] | None) -> Group:
+    """Mark the files to keep and move them to the front, the representative first."""
+    copies = sorted(group.copies, key=_sort_key(rule, decided))
+    kept = {copies[0].image_id}
     firsts = {copy.content_hash: copy for copy in reversed(copies)}
-    stays |= {firsts[content].image_id for content in firsts.keys() & decided.keep}
+    kept |= {firsts[content].image_id for content in firsts.keys() & decided.keep}
     if between:
-        stays |= {copy.image_id for copy in copies if copy.source == between[0]}
-    marked = [replace(copy, is_kept=copy.image_id in stays) for copy in copies]
+        kept |= {copy.image_id for copy in copies if copy.source == between[0]}
+    marked = [replace(copy, is_kept=copy.image_id in kept) for copy in copies]
     return replace(group, copies=tuple(sorted(marked, key=lambda copy: not copy.is_kept)))
 
 
-def _order(rule: str, decided: Decisions) -> Callable[[Copy], tuple[Any, ...]]:
-    """Sorts the best to keep to the front."""
+def _sort_key(rule: str, decided: Decisions) -> Callable[[Copy], tuple[Any, ...]]:
+    """Return a sort key that puts the preferred file first."""
     kind, _, source = rule.partition(":")
 
     def key(copy: Copy) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
-"""Carry duplicates away by a plan that can be read, changed, carried out and undone. Files are moved, never deleted.
+"""Move plans: move duplicates to a folder by a JSON plan that users can edit, apply and undo.
 
-A plan is JSON. Nothing is moved unless every file is as the plan says and no place is taken. A journal beside the plan
-notes each file before it is moved, so that after a crash the same command goes on, or the plan is undone.
+Files are moved, never deleted. Nothing moves unless every file matches the plan and every target is free. A journal
+next to the plan records each file before it moves, so that after a crash the plan can be continued or undone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EX
 
 @dataclass(frozen=True)
 class File:
-    """A file as it was when the plan was made."""
+    """State of a file when the plan was made."""
 
     path: str
     byte_size: int
@@ -39,34 +39,38 @@ class File:
 
     @classmethod
     def of(cls, copy: Copy) -> File:
+        """Take the state from a file of a group."""
         return cls(copy.path, copy.byte_size, copy.mtime_ns, copy.content_hash)
 
     def trouble(self, at: Path | None = None) -> str:
-        """What is not as the plan says; empty where all is. A file whose time alone differs is read."""
+        """Describe how the file differs from the plan; empty if it does not.
+
+        The file is read and hashed if only its modification time differs.
+        """
         path = at or Path(self.path)
         try:
             if path.is_symlink():
                 return f"{path} is a link; move it by hand"
             stat = path.stat()
             if not path.is_file():
-                return f"{path} is no file"
+                return f"{path} is not a file"
             if stat.st_size != self.byte_size:
                 return f"{path} has changed"
             is_same = stat.st_mtime_ns == self.mtime_ns or hash_file(path) == self.content_hash
             return "" if is_same else f"{path} has changed"
         except FileNotFoundError:
-            return f"{path} is gone"
+            return f"{path} is missing"
         except (OSError, ValueError, ImageError) as error:
             return f"{path} cannot be read ({error})"
 
 
 @dataclass(frozen=True)
 class Move:
-    """One file that is to go.
+    """One file to move.
 
     Attributes:
-        below: Where it goes in the folder of those moved: source, then the path in it.
-        kept: The file of its group that stays.
+        below: Target, relative to the folder of moved files: the source, then the path in it.
+        kept: The file of its group that is kept.
     """
 
     file: File
@@ -77,10 +81,10 @@ class Move:
 
 @dataclass(frozen=True)
 class MovePlan:
-    """What is to be moved.
+    """Files to move, with the state in which they must be.
 
     Attributes:
-        roots: Folders of the lake's sources, by name; nothing is moved into one.
+        roots: Root folders of the sources, by name; the target must not be inside one.
     """
 
     moves: tuple[Move, ...]
@@ -90,9 +94,9 @@ class MovePlan:
 
     @classmethod
     def of(cls, found: Duplicates) -> MovePlan:
-        """All files of the groups but those that stay; each once.
+        """Plan to move all files of the groups, except those to keep.
 
-        Groups with symbolic links are left out: what a link stands for must not be moved away, nor the link.
+        Groups with symbolic links are left out: neither a link nor its target may move.
         """
         stays = {copy.path for group in found for copy in group.copies if copy.is_kept}
         moves: dict[str, Move] = {}
@@ -107,20 +111,20 @@ class MovePlan:
         return cls(tuple(moves.values()), found.roots, found.tier, found.keep)
 
     def to_json(self) -> str:
-        """The plan as it is written."""
+        """Convert to a JSON string, the content of a plan file."""
         return json.dumps({"format": _FORMAT, **asdict(self)}, indent=1, ensure_ascii=False)
 
     def save(self, path: Path) -> None:
         """Write the plan to a new file.
 
         Raises:
-            BadPlan: There is one already, or it cannot be written.
+            BadPlan: The file exists already, or cannot be written.
         """
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(self.to_json())
         except FileExistsError:
-            raise BadPlan(f"{path} is there already; give the plan another name") from None
+            raise BadPlan(f"{path} already exists; give the plan another name") from None
         except OSError as error:
             raise BadPlan(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -129,7 +133,7 @@ class MovePlan:
         """Read a plan.
 
         Raises:
-            BadPlan: It is missing or says nothing that can be carried out.
+            BadPlan: The file is missing or invalid.
         """
         try:
             stored: Any = json.loads(path.read_text("utf-8"))
@@ -137,14 +141,14 @@ class MovePlan:
             raise BadPlan(f"{path} cannot be read as a plan ({error})") from error
         try:
             if stored["format"] != _FORMAT:
-                raise BadPlan(f"{path} is a plan of format {stored['format']!r}, this imrec reads {_FORMAT}")
+                raise BadPlan(f"{path}: plan format is {stored['format']!r}, expected {_FORMAT}")
             moves = tuple(
                 Move(File(**move["file"]), str(move["below"]), File(**move["kept"]), str(move["tier"]))
                 for move in stored["moves"]
             )
             plan = cls(moves, dict(stored["roots"]), str(stored["tier"]), str(stored["keep"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise BadPlan(f"{path} is no plan of imrec duplicates ({type(error).__name__}: {error})") from error
+            raise BadPlan(f"{path} is not a plan of imrec duplicates ({type(error).__name__}: {error})") from error
         _refuse(path, _contradictions(plan))
         return plan
 
@@ -159,93 +163,93 @@ def _contradictions(plan: MovePlan) -> Iterable[str]:
             yield f"{times} files would be moved to {place}"
     for move in plan.moves:
         if move.kept.path in moved:
-            yield f"{move.kept.path} would be moved, but is to stay for {move.file.path}"
+            yield f"{move.kept.path} would be moved, but must stay in place of {move.file.path}"
         if is_url(move.file.path):
-            yield f"{move.file.path} lies in an object store, where imrec moves nothing; take the plan as a list"
+            yield f"{move.file.path} is in an object store; imrec moves local files only"
         parts = Path(move.below).parts
         if not parts or Path(move.below).is_absolute() or ".." in parts:
-            yield f"{move.below!r} is no place inside a folder"
+            yield f"{move.below!r} is not a path inside the target folder"
 
 
 def _refuse(path: Path, troubles: Iterable[str]) -> None:
-    """Raise if there are any: how many, and the first five."""
+    """Raise an error with the first five troubles, if there are any."""
     found = list(troubles)
     if found:
         more = f", and {len(found) - 5} more" if len(found) > 5 else ""
         raise BadPlan(f"{path}: nothing was moved: {'; '.join(found[:5])}{more}")
 
 
-# -- carrying out -------------------------------------------------------------------------------------------
+# -- apply and undo -----------------------------------------------------------------------------------------
 
 
 def apply_plan(path: str | os.PathLike[str], to: str | os.PathLike[str]) -> int:
-    """Move the files of a plan into a folder; goes on where a run before was interrupted.
+    """Move the files of a plan to a folder, or continue an interrupted run.
 
     Returns:
-        Files moved, now or by the run that was interrupted.
+        Number of files moved, including those of an interrupted run.
 
     Raises:
-        BadPlan: A file has changed or is gone, one that is to stay among them; a place is taken; the folder lies in a
-            source; or the plan is being carried out into another folder. Nothing was moved.
+        BadPlan: A file to move or to keep is changed or missing, a target exists, the folder is inside a source, or
+            the plan was applied to another folder. Nothing was moved.
     """
     path, to = Path(path), Path(to).absolute()
     plan = MovePlan.load(path)
     journal = _Journal.beside(path)
     begun = journal.folder()
     if begun is not None and begun != to:
-        raise BadPlan(f"{path} was carried out into {begun}; undo that first, or give the same folder")
+        raise BadPlan(f"{path} was applied to {begun}; undo it first, or give the same folder")
     sources = [root for root in map(Path, plan.roots.values()) if to.resolve().is_relative_to(root.resolve())]
     if sources:
-        raise BadPlan(f"{to} lies in {sources[0]}, a source of the lake; the next build would find the files again")
-    noted = journal.noted()
-    _refuse(path, (trouble for move in plan.moves for trouble in _troubles(move, to, is_noted=move.below in noted)))
+        raise BadPlan(f"{to} is inside {sources[0]}, a source of the lake; choose a folder outside all sources")
+    begun_moves = journal.moves()
+    _refuse(path, (t for move in plan.moves for t in _troubles(move, to, is_begun=move.below in begun_moves)))
     journal.begin(to)
     for move in plan.moves:
-        _carry(Path(move.file.path), to / move.below, partial(journal.note, move.below))
+        _carry(Path(move.file.path), to / move.below, partial(journal.append, move.below))
     return len(plan.moves)
 
 
-def _troubles(move: Move, to: Path, *, is_noted: bool) -> Iterable[str]:
-    """What speaks against a move; of one that was begun before, only what is odd."""
+def _troubles(move: Move, to: Path, *, is_begun: bool) -> Iterable[str]:
+    """List the reasons against a move; a move of an interrupted run may be half done."""
     source, target = Path(move.file.path), to / move.below
     kept = move.kept.trouble()
     if kept:
-        yield f"{kept}, and was to stay"
+        yield f"{kept}, but must stay"
     elif _is_one_file(source, Path(move.kept.path)):
-        yield f"{source} and {move.kept.path} are one file by two names"
-    if not is_noted and os.path.lexists(target):
-        yield f"{target} is there already"
-    if not is_noted or (os.path.lexists(source) and not os.path.lexists(target)):
+        yield f"{source} and {move.kept.path} are the same file"
+    if not is_begun and os.path.lexists(target):
+        yield f"{target} already exists"
+    if not is_begun or (os.path.lexists(source) and not os.path.lexists(target)):
         trouble = move.file.trouble()
         if trouble:
             yield trouble
     elif os.path.lexists(source) and os.path.lexists(target) and not _is_same(source, target):
-        yield f"{target} is there already"
+        yield f"{target} already exists"
     elif not os.path.lexists(source) and not os.path.lexists(target):
-        yield f"{source} is gone"
+        yield f"{source} is missing"
 
 
 def _is_one_file(a: Path, b: Path) -> bool:
-    """Whether two names lead to one file, as by folders that are links; hard links are two files."""
+    """Test whether two paths are one file, for example through linked folders; hard links are two files."""
     return os.path.realpath(a) == os.path.realpath(b)
 
 
 def undo_plan(path: str | os.PathLike[str]) -> int:
-    """Move back what a plan moved away, and remove the folders that were made for it.
+    """Move the files of a plan back, and remove the folders that became empty.
 
     Returns:
-        Files moved back.
+        Number of files moved back.
 
     Raises:
-        BadPlan: It was not carried out; a moved file has changed or is gone; or something else stands in its old place.
+        BadPlan: The plan was not applied, a moved file is changed or missing, or another file has its old path.
     """
     path = Path(path)
     plan = MovePlan.load(path)
     journal = _Journal.beside(path)
-    to, noted = journal.folder(), journal.noted()
+    to, begun_moves = journal.folder(), journal.moves()
     if to is None:
-        raise BadPlan(f"{path} was not carried out, or is undone already: there is no {journal.path}")
-    begun = [move for move in plan.moves if move.below in noted]
+        raise BadPlan(f"{path} was not applied, or is already undone: there is no {journal.path}")
+    begun = [move for move in plan.moves if move.below in begun_moves]
     _refuse(path, (trouble for move in begun for trouble in _troubles_back(move, to)))
     count = 0
     for move in reversed(begun):
@@ -266,13 +270,13 @@ def _troubles_back(move: Move, to: Path) -> Iterable[str]:
         if trouble:
             yield trouble
         elif os.path.lexists(source) and not _is_same(source, target):
-            yield f"{source} is there again, and is another file"
+            yield f"{source} already exists, with other content"
     elif not os.path.lexists(source):
-        yield f"{target} is gone"
+        yield f"{target} is missing"
 
 
 def _is_same(a: Path, b: Path) -> bool:
-    """Whether two paths hold the same bytes: a move that was cut off between its two halves leaves both."""
+    """Test whether two files have equal bytes: a move interrupted between link and unlink leaves both."""
     try:
         return os.path.samefile(a, b) or filecmp.cmp(a, b, shallow=False)
     except OSError:
@@ -280,12 +284,12 @@ def _is_same(a: Path, b: Path) -> bool:
 
 
 def _carry(source: Path, target: Path, note: Callable[[], None] = lambda: None) -> None:
-    """Move one file, over nothing; a move that was cut off is finished.
+    """Move one file without overwriting, or finish an interrupted move.
 
-    By a second name and then away with the first: a rename would replace what somebody puts there meanwhile.
+    Links the target, then unlinks the source: a rename would replace a file that another process creates in between.
 
     Raises:
-        BadPlan: The place was taken meanwhile, or the disk refuses.
+        BadPlan: Another process created the target, or the file system reports an error.
     """
     try:
         if not os.path.lexists(source):
@@ -300,17 +304,17 @@ def _carry(source: Path, target: Path, note: Callable[[], None] = lambda: None) 
                     raise
                 _copy(source, target)
         if not _is_same(source, target):
-            raise BadPlan(f"{target} was put there meanwhile; {source} stays")
+            raise BadPlan(f"{target} was created by another process; {source} was not moved")
         source.unlink()
     except OSError as error:
         raise BadPlan(
-            f"cannot move {source} to {target} ({error.strerror or error}); what was moved is noted: "
-            "the same command goes on, --undo takes it back"
+            f"cannot move {source} to {target} ({error.strerror or error}); "
+            "run the command again to continue, or with --undo to move the files back"
         ) from error
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A whole copy, or none: another disk, or one without links."""
+    """Copy a file atomically, for moves to another disk and file systems without links."""
     unfinished = _unfinished(target)
     try:
         shutil.copy2(source, unfinished)
@@ -328,7 +332,7 @@ def _unfinished(target: Path) -> Path:
 
 
 def _remove_empty(folder: Path, top: Path) -> None:
-    """Remove folders that are empty now, up to `top`."""
+    """Remove empty folders upwards, up to `top`."""
     while folder.is_relative_to(top):
         try:
             folder.rmdir()
@@ -342,7 +346,7 @@ def _remove_empty(folder: Path, top: Path) -> None:
 
 @dataclass(frozen=True)
 class _Journal:
-    """What was begun of a plan: a line with the folder, then a line for each file before it is moved."""
+    """Journal of a plan: a line with the target folder, then one per file, written before the file moves."""
 
     path: Path
 
@@ -351,7 +355,7 @@ class _Journal:
         return cls(plan.with_name(f"{plan.name}.journal"))
 
     def _lines(self) -> list[str]:
-        """Whole lines; one that was cut off was not acted on."""
+        """Read the complete lines; a truncated one was never acted on."""
         try:
             lines = self.path.read_text("utf-8").split("\n")[:-1]
             return [str(json.loads(line)) for line in lines]
@@ -361,21 +365,22 @@ class _Journal:
             raise BadPlan(f"{self.path} cannot be read ({error})") from error
 
     def folder(self) -> Path | None:
-        """Where files went; None where nothing was begun."""
+        """Return the target folder; None if the plan was not applied."""
         return Path(self._lines()[0]) if self._lines() else None
 
-    def noted(self) -> set[str]:
+    def moves(self) -> set[str]:
+        """Return the relative targets of the files whose move has begun."""
         return set(self._lines()[1:])
 
     def begin(self, to: Path) -> None:
         lines = self._lines()
         whole = "".join(json.dumps(line) + "\n" for line in lines or [str(to)])
         try:
-            self.path.write_text(whole, "utf-8")  # without a line that was cut off
+            self.path.write_text(whole, "utf-8")  # drops a truncated line
         except OSError as error:
             raise BadPlan(f"cannot write {self.path}: {error.strerror or error}; nothing was moved") from error
 
-    def note(self, below: str) -> None:
+    def append(self, below: str) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(below) + "\n")
             file.flush()

@@ -1,4 +1,4 @@
-"""Pairs of contents that may be copies → those that are, by their pixels."""
+"""Verification of candidate pairs by their pixels."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from imrec_core.duplicates.decisions import Decisions
 from imrec_core.errors import ImageError
 from imrec_core.machine import cpu_count
 
-_LOOKS = 256  # pictures held, of 2 MB at most
-_AT_ONCE = 128  # pairs compared between two looks at what is held
+_LOOKS = 256  # decoded images in the cache, of at most 2 MB each
+_AT_ONCE = 128  # pairs compared between two updates of the cache
 
 
 class Verifier:
-    """Compares contents by their pixels; remembers what it found, and some pictures.
+    """Compares contents by their pixels, and caches results and some decoded images.
 
     Attributes:
-        found: Every pair that was compared, the lesser first.
+        found: Result of every compared pair, the smaller index first.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Verifier:
 
     @property
     def held(self) -> dict[tuple[int, int], float]:
-        """Pairs that hold, and how well."""
+        """Matching pairs with a quality; higher is better."""
         return {
             pair: found.agreement - TIERS.index(found.tier or "")
             for pair, found in self.found.items()
@@ -60,8 +60,8 @@ class Verifier:
         }
 
     def verify(self, pairs: Pairs, progress: Callable[[str], None]) -> None:
-        """Compare pairs, those that hang together one after the other, so that their pictures are read once."""
-        pairs = self._unknown(self._not_apart(pairs))
+        """Compare pairs, connected ones in sequence, so that their images are decoded once."""
+        pairs = self._drop_known(self._drop_decided(pairs))
         if not len(pairs):
             return
         size = len(self._contents)
@@ -72,20 +72,21 @@ class Verifier:
             for first in range(0, len(pairs), _AT_ONCE):
                 some = [(int(i), int(j)) for i, j in pairs[first : first + _AT_ONCE]]
                 self._load(sorted({i for pair in some for i in pair}), pool)
-                for pair, found in zip(some, pool.map(self._compared, some), strict=True):
-                    self._note(pair, found)
+                for pair, found in zip(some, pool.map(self._compare, some), strict=True):
+                    self._store(pair, found)
                 if first % (32 * _AT_ONCE) == 0:
                     progress(f"comparing {len(pairs)} pairs of images: {first} done")
 
-    def _not_apart(self, pairs: Pairs) -> Pairs:
+    def _drop_decided(self, pairs: Pairs) -> Pairs:
+        """Drop the pairs that are marked as no duplicates."""
         if not self._decided.not_duplicate:
             return pairs
         names = self._contents.names
         apart = [self._decided.are_apart(str(names[i]), str(names[j])) for i, j in pairs]
         return pairs[~np.array(apart, np.bool_)]
 
-    def _unknown(self, pairs: Pairs) -> Pairs:
-        """The pairs of which it was not found out earlier whether they hold; the others are noted as found."""
+    def _drop_known(self, pairs: Pairs) -> Pairs:
+        """Drop the pairs with a known result, which is copied to `found`."""
         if not self._known:
             return pairs
         earlier = [self._known.get(self._names((int(i), int(j)))) for i, j in pairs]
@@ -97,13 +98,13 @@ class Verifier:
     def _names(self, pair: tuple[int, int]) -> tuple[str, str]:
         return str(self._contents.names[pair[0]]), str(self._contents.names[pair[1]])
 
-    def _note(self, pair: tuple[int, int], found: Comparison) -> None:
+    def _store(self, pair: tuple[int, int], found: Comparison) -> None:
         self.found[pair] = found
-        if all(self._looks.get(i) is not None for i in pair):  # else a file could not be read, and may be again
+        if all(self._looks.get(i) is not None for i in pair):  # an unreadable file may be readable in the next call
             self._known[self._names(pair)] = found if found.holds(self._tier) else DIFFERENT
 
     def holds(self, i: int, j: int) -> bool:
-        """Whether a pair does; one that was no candidate is compared now."""
+        """Test whether a pair matches; a pair that was no candidate is compared now."""
         if (i, j) not in self.found:
             names = self._contents.names
             if self._decided.are_apart(str(names[i]), str(names[j])):
@@ -113,29 +114,29 @@ class Verifier:
                 self.found[i, j] = earlier
             else:
                 self._load([i, j])
-                self._note((i, j), self._compared((i, j)))
+                self._store((i, j), self._compare((i, j)))
         return self.found[i, j].holds(self._tier)
 
-    def _load(self, wanted: Sequence[int], pool: ThreadPoolExecutor | None = None) -> None:
-        missing = [i for i in wanted if i not in self._looks]
+    def _load(self, members: Sequence[int], pool: ThreadPoolExecutor | None = None) -> None:
+        missing = [i for i in members if i not in self._looks]
         made = list((pool.map if pool else map)(self._look, missing))
-        for i in wanted:
+        for i in members:
             if i in self._looks:
                 self._looks.move_to_end(i)
         self._looks.update(zip(missing, made, strict=True))
         for i, look in zip(missing, made, strict=True):
             if look is None:
                 self._contents.drop(i)
-        while len(self._looks) > max(_LOOKS, len(wanted)):
+        while len(self._looks) > max(_LOOKS, len(members)):
             self._looks.popitem(last=False)
 
     def _look(self, i: int) -> Look | None:
         try:
             return Look.of(self._contents.read(i), max_pixels=self._max_pixels)
-        except (ImageError, OSError, IndexError):  # IndexError: it was left out meanwhile
+        except (ImageError, OSError, IndexError):  # IndexError: the content has been dropped
             return None
 
-    def _compared(self, pair: tuple[int, int]) -> Comparison:
+    def _compare(self, pair: tuple[int, int]) -> Comparison:
         a, b = (self._looks[i] for i in pair)
         if a is None or b is None:
             return Comparison(None, 0.0, "a file cannot be read")
@@ -149,5 +150,5 @@ class Verifier:
             try:
                 self._digests[i] = pixels_of(self._contents.read(i), self._max_pixels)
             except (ImageError, OSError):
-                self._digests[i] = str(i).encode()  # like no other
+                self._digests[i] = str(i).encode()  # differs from all digests
         return self._digests[i]

@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 
 from imrec_core.errors import BadFilter
-from imrec_core.leaving import interrupted
+from imrec_core.leaving import interrupt_on_cancel
 
 FUNCTIONS = {
     "+", "-", "*", "/", "//", "%", "**", "~~", "!~~", "~~*", "!~~*", "~~~", "||", "@", "^@", "&", "|", "~",
@@ -114,7 +114,7 @@ def timed(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[None]:
 
     Raises:
         BadFilter: It took too long.
-        Abandoned: Whoever asked has left.
+        Cancelled: The token was cancelled.
     """
     seconds = _seconds.get()
     if seconds is None:
@@ -123,7 +123,7 @@ def timed(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[None]:
     timer = threading.Timer(seconds, connection.interrupt)
     timer.start()
     try:
-        with interrupted(connection.interrupt):
+        with interrupt_on_cancel(connection.interrupt):
             yield
     except duckdb.InterruptException as error:
         raise BadFilter(f"{name}: it took more than {seconds:g} s; ask for less at a time") from error

@@ -25,7 +25,7 @@ from imrec_core.hits import Shown
 from imrec_core.lake import Lake
 from imrec_core.machine import cpu_count
 from imrec_core.queries import ImageId, Kept, Query
-from imrec_core.stages import stage
+from imrec_core.stages import timed
 from imrec_core.storage import AnyPath, is_remote, is_url, place
 from imrec_core.text import Text, encode_text
 
@@ -157,7 +157,7 @@ class QueryEncoder:
             pixels = self._decoded(query)
             return self._images.encode([pixels], wanted, generation.fit_versions, oriented=_oriented(chosen))[0]
         if isinstance(query, Text):
-            with stage("encode"):
+            with timed("encode"):
                 given = {f.name: _in_words(f, query) for feature in wanted for f in _origins(feature)}
         else:
             given = _given(query, chosen)  # type: ignore[arg-type]  # a vector, as nothing else is left
@@ -184,7 +184,7 @@ class QueryEncoder:
             return error
 
     def _decoded(self, query: Query) -> NDArray[np.uint8]:
-        with stage("decode"):
+        with timed("decode"):
             return self._pixels(query)
 
     def _pixels(self, query: Any) -> NDArray[np.uint8]:

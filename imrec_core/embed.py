@@ -15,7 +15,7 @@ from imrec_core.features import Feature
 from imrec_core.features.declare import Arrays
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.lake import Lake
-from imrec_core.stages import stage
+from imrec_core.stages import timed
 
 Vectors = dict[str, NDArray[Any]]
 """Vectors by feature; hashes of all eight orientations by `orientations_key`."""
@@ -69,7 +69,7 @@ class ImageEncoder:
         """
         if not images:
             return []
-        with stage("encode"):
+        with timed("encode"):
             batch = ImageBatch(list(images))
             vectors: Vectors = {}
             for feature in features:

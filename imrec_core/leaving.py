@@ -1,4 +1,8 @@
-"""Whoever asked has left: their work ends where it next looks, instead of going on for nobody."""
+"""Cooperative cancellation.
+
+A request handler cancels its token when the client disconnects. Long computations call `raise_if_cancelled` between
+blocks, and stop there.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +12,28 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 
-class Abandoned(Exception):
-    """Nobody waits for the answer any more. No `ImrecError`: nothing is wrong, and nobody is there to be told."""
+class Cancelled(Exception):
+    """The work was cancelled. No `ImrecError`: nothing is wrong, and nobody waits for a message."""
 
 
-class Asker:
-    """Who waits for an answer, and may leave at any time, said from another thread."""
+class CancellationToken:
+    """Cancels the work that runs within `cancellable_by`, from another thread."""
 
     def __init__(self) -> None:
         self._changing = threading.Lock()
         self._interrupts: list[Callable[[], None]] = []
-        self.has_left = False
+        self.is_cancelled = False
 
-    def leave(self) -> None:
-        """Say so, once or more often, and interrupt what can be interrupted."""
+    def cancel(self) -> None:
+        """Cancel the work, once or more often, and interrupt what can be interrupted."""
         with self._changing:
-            self.has_left = True
+            self.is_cancelled = True
             for interrupt in self._interrupts:
                 interrupt()
 
     @contextmanager
     def interrupting(self, interrupt: Callable[[], None]) -> Iterator[None]:
-        """Within, `interrupt` is called when they leave."""
+        """Call `interrupt` if the token is cancelled within."""
         with self._changing:
             self._interrupts.append(interrupt)
         try:
@@ -39,45 +43,45 @@ class Asker:
                 self._interrupts.remove(interrupt)
 
 
-_asker: ContextVar[Asker | None] = ContextVar("asker", default=None)
+_token: ContextVar[CancellationToken | None] = ContextVar("token", default=None)
 
 
 @contextmanager
-def asked_by(asker: Asker) -> Iterator[None]:
-    """What this thread does within is for them alone."""
-    token = _asker.set(asker)
+def cancellable_by(token: CancellationToken) -> Iterator[None]:
+    """Let a token cancel what this thread does within."""
+    before = _token.set(token)
     try:
         yield
     finally:
-        _asker.reset(token)
+        _token.reset(before)
 
 
-def go_on() -> None:
-    """Returns where somebody waits, or where that is not known.
+def raise_if_cancelled() -> None:
+    """Return, unless this thread works for a token that was cancelled.
 
     Raises:
-        Abandoned: Whoever asked has left.
+        Cancelled: It was.
     """
-    asker = _asker.get()
-    if asker is not None and asker.has_left:
-        raise Abandoned
+    token = _token.get()
+    if token is not None and token.is_cancelled:
+        raise Cancelled
 
 
 @contextmanager
-def interrupted(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Within, `interrupt` is called when whoever asked leaves; whatever that raises is `Abandoned` outside.
+def interrupt_on_cancel(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call `interrupt` if this thread's token is cancelled within; what that raises is `Cancelled` outside.
 
     Raises:
-        Abandoned: They have left.
+        Cancelled: The token was cancelled.
     """
-    asker = _asker.get()
-    if asker is None:
+    token = _token.get()
+    if token is None:
         yield
         return
-    with asker.interrupting(interrupt):
-        go_on()
+    with token.interrupting(interrupt):
+        raise_if_cancelled()
         try:
             yield
         except Exception:
-            go_on()
+            raise_if_cancelled()
             raise

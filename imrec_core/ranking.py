@@ -21,7 +21,7 @@ from imrec_core.generation import Generation, Rows
 from imrec_core.metrics import METRICS
 from imrec_core.pooling import POOLS, distances_to, has_mean, mean_vector
 from imrec_core.scan import Distances, distances, smallest
-from imrec_core.stages import stage
+from imrec_core.stages import timed
 
 MOST_DIVERSE = 1000
 """Hits that `diversify` chooses at most: one by one, each compared with all others in the pool."""
@@ -135,7 +135,7 @@ def rank(generation: Generation, asked: Asked) -> Ranked:
         looked_for *= 8
         _, beyond, is_all = _looked(generation, asked, looked_for, wanted)
     more, order = len(beyond) > asked.k, order[:wanted]
-    with stage("re-rank"):
+    with timed("re-rank"):
         if asked.diversity:
             order = _diverse(generation, asked, compared, order)
         return _taken(compared, order, more)
@@ -147,9 +147,9 @@ def _looked(generation: Generation, asked: Asked, looked_for: int, wanted: int) 
     Others can where copies of one another took the places.
     """
     left = len(generation.live if asked.kept is None else asked.kept)
-    with stage("candidates"):
+    with timed("candidates"):
         rows, plan = _candidates(generation, asked, looked_for + len(asked.own))
-    with stage("re-rank"):
+    with timed("re-rank"):
         compared = _compared(generation, asked, rows, plan)
         order = _ordered(generation, asked, compared, wanted + 1)
     return compared, order, asked.distinct is None or compared.cut > 0 or len(rows) >= left

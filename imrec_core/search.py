@@ -33,7 +33,7 @@ from imrec_core.notebook import grid
 from imrec_core.queries import By, Queries, Query, choose, own_rows, weighted
 from imrec_core.ranking import Asked, Ranked
 from imrec_core.settings import Settings
-from imrec_core.stages import stage
+from imrec_core.stages import timed
 from imrec_core.storage import place
 from imrec_core.text import Text
 
@@ -308,7 +308,7 @@ def _answer(
     order_by: str | None,
 ) -> Hits:
     ranked = ranking.rank(generation, asked)
-    with stage("fetch"):
+    with timed("fetch"):
         hits = _hits(generation, encoder, asked, ranked)
     if order_by is not None:
         places = generation.filter.places(ranked.rows, order_by)

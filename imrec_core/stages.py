@@ -1,36 +1,43 @@
-"""Stages of a search: seconds of each, for whoever wants to know; none is begun for somebody who has left."""
+"""Timing of the stages of a search; no stage begins once the search is cancelled."""
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
-from imrec_core.leaving import go_on
+from imrec_core.leaving import raise_if_cancelled
 
 STAGES = ("decode", "encode", "candidates", "re-rank", "fetch")
 """Of a search, in their order: pixels of the query, its vectors, rows that may be hits, their order, what is told."""
 
-_noted: ContextVar[dict[str, float] | None] = ContextVar("noted", default=None)
+_timings: ContextVar[dict[str, float] | None] = ContextVar("timings", default=None)
 
 
 @contextmanager
-def noting() -> Iterator[dict[str, float]]:
-    """Seconds by stage of what this thread does within, summed up while it goes on."""
+def record_timings() -> Iterator[dict[str, float]]:
+    """Record the seconds of each stage that this thread passes within, summed up while it goes on."""
     seconds: dict[str, float] = {}
-    token = _noted.set(seconds)
+    token = _timings.set(seconds)
     try:
         yield seconds
     finally:
-        _noted.reset(token)
+        _timings.reset(token)
 
 
-class stage:
-    """Around what belongs to one stage. Of stages within each other the outer holds the inner, too.
+def noting() -> AbstractContextManager[dict[str, float]]:
+    """Deprecated name of `record_timings`."""
+    warnings.warn("noting is called record_timings now", DeprecationWarning, stacklevel=2)
+    return record_timings()
+
+
+class timed:
+    """Time one stage. Of stages within each other the outer one includes the inner one.
 
     Raises:
-        Abandoned: Whoever asked has left before it was begun.
+        Cancelled: The search was cancelled before the stage began.
     """
 
     __slots__ = ("_name", "_seconds", "_started")
@@ -39,8 +46,8 @@ class stage:
         self._name = name
 
     def __enter__(self) -> None:
-        go_on()
-        self._seconds = _noted.get()
+        raise_if_cancelled()
+        self._seconds = _timings.get()
         if self._seconds is not None:
             self._started = time.perf_counter()
 

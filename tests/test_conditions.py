@@ -11,8 +11,8 @@ import pytest
 from imrec_core import conditions
 from imrec_core.conditions import bounded
 from imrec_core.errors import BadFilter
-from imrec_core.leaving import Abandoned, Asker, asked_by
-from imrec_core.stages import stage
+from imrec_core.leaving import CancellationToken, Cancelled, cancellable_by
+from imrec_core.stages import timed
 from imrec_core.views import RowFilter
 
 PLAIN = [
@@ -92,19 +92,19 @@ def test_what_takes_too_long_is_interrupted(rows, monkeypatch):
         rows.rows(f"(SELECT sum(r0.width * r1.width) FROM {tables}) > 1")
 
 
-def test_whoever_leaves_stops_what_runs_for_them(rows, monkeypatch):
+def test_cancelling_stops_what_runs(rows, monkeypatch):
     monkeypatch.setattr(conditions, "_CLASSES", conditions._CLASSES | {"SUBQUERY"})
     monkeypatch.setattr(conditions, "FUNCTIONS", conditions.FUNCTIONS | {"sum"})
-    tables, asker, started = ", ".join(f"rows r{i}" for i in range(8)), Asker(), time.monotonic()
-    leaving = threading.Timer(0.2, asker.leave)
-    leaving.start()
-    with bounded(60), asked_by(asker), pytest.raises(Abandoned):
+    tables, token, started = ", ".join(f"rows r{i}" for i in range(8)), CancellationToken(), time.monotonic()
+    cancelling = threading.Timer(0.2, token.cancel)
+    cancelling.start()
+    with bounded(60), cancellable_by(token), pytest.raises(Cancelled):
         rows.rows(f"(SELECT sum(r0.width * r1.width) FROM {tables}) > 1")
     assert time.monotonic() - started < 30
-    leaving.join()
-    with asked_by(asker), pytest.raises(Abandoned), stage("fetch"):
+    cancelling.join()
+    with cancellable_by(token), pytest.raises(Cancelled), timed("fetch"):
         raise AssertionError("it was begun")
-    with bounded(60), asked_by(Asker()), stage("fetch"):
+    with bounded(60), cancellable_by(CancellationToken()), timed("fetch"):
         assert len(rows.rows("row < 2")) == 2
 
 

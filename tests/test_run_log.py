@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from imrec_core import Lake, run_log, views
-from imrec_core.stages import STAGES
+from imrec_core.stages import STAGES, noting, record_timings, timed
 from imrec_dagster.resources import LakeResource
 from imrec_dagster.sensors import note_failures
 
@@ -135,3 +135,13 @@ def test_lines_are_plain_json(lake):
     run_log.note(lake, "search", "Blümchen.jpg", 0.1)
     (log,) = lake.run_logs()
     assert json.loads(log.read_text())["name"] == "Blümchen.jpg"
+
+
+def test_timings_are_recorded_and_their_old_name_says_the_new_one():
+    with record_timings() as seconds, timed("fetch"):
+        pass
+    with pytest.warns(DeprecationWarning, match="noting is called record_timings now"):
+        old = noting()
+    with old as of_old, timed("fetch"):
+        pass
+    assert list(seconds) == list(of_old) == ["fetch"]

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from imrec_core import ranking
-from imrec_core.stages import stage
+from imrec_core.stages import timed
 from imrec_core.web import searching
 from imrec_core.web.limits import Limits
 from imrec_core.web.pictures import disposition
@@ -446,7 +446,7 @@ def test_fifty_clients_that_hang_up_do_not_delay_the_next(lake, monkeypatch):
     def endless_for_some(generation, asked):
         begun.append(asked.k)
         while asked.k == 7:
-            with stage("candidates"):
+            with timed("candidates"):
                 time.sleep(0.001)
         return rank(generation, asked)
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from imrec_core.errors import ImageError
 from imrec_core.explain import Explanation, Seen, best_of, explanation_of
-from imrec_core.leaving import go_on
+from imrec_core.leaving import raise_if_cancelled
 from imrec_core.queries import Kept
 from imrec_core.thumbnails import contents
 from imrec_core.web import answers
@@ -75,7 +75,7 @@ def _likes(serving: Serving, likes: Sequence[Entry], sent: Sequence[Kept]) -> tu
     """The likes that can be shown, each with its place among all."""
     entries, pictures = [], []
     for i, like in enumerate(likes):
-        go_on()
+        raise_if_cancelled()
         seen = _seen(serving, like, sent)
         if seen is not None:
             entries.append(i)

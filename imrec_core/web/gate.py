@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from imrec_core.leaving import Asker, asked_by
+from imrec_core.leaving import CancellationToken, cancellable_by
 from imrec_core.web.replies import Refused
 
 T = TypeVar("T")
@@ -40,17 +40,17 @@ class Gate:
         """What `work` returns, done in a thread once there is room.
 
         A client that hangs up while it waits frees its place. What has begun for one that hangs up ends where it next
-        looks, `leaving.go_on`; until then its place is taken, as its thread is.
+        looks, `raise_if_cancelled`; until then its place is taken, as its thread is.
 
         Raises:
             Refused: 503, the queue is full.
             Gone: The client hung up.
         """
         gone = asyncio.ensure_future(_hung_up(request))
-        asker = Asker()
+        token = CancellationToken()
         try:
             await self._enter(gone)
-            done = asyncio.get_running_loop().run_in_executor(self._pool, _for, asker, work)
+            done = asyncio.get_running_loop().run_in_executor(self._pool, _run, token, work)
             done.add_done_callback(self._leave)
             await _either(done, gone)
             if done.done():
@@ -58,7 +58,7 @@ class Gate:
             gone.result()
             raise Gone
         finally:
-            asker.leave()
+            token.cancel()
             gone.cancel()
 
     async def _enter(self, gone: asyncio.Future[None]) -> None:
@@ -97,8 +97,8 @@ async def _either(one: asyncio.Future[Any], other: asyncio.Future[Any]) -> None:
     await asyncio.wait({one, other}, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _for(asker: Asker, work: Callable[[], T]) -> T:
-    with asked_by(asker):
+def _run(token: CancellationToken, work: Callable[[], T]) -> T:
+    with cancellable_by(token):
         return work()
 
 

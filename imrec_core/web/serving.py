@@ -15,7 +15,7 @@ from imrec_core.errors import ImrecError
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
 from imrec_core.search import Recommender
-from imrec_core.stages import noting
+from imrec_core.stages import record_timings
 from imrec_core.thumbnails import Thumbnails
 from imrec_core.web.answers import Error
 from imrec_core.web.finding import Finding
@@ -75,7 +75,7 @@ class Serving:
         """What `work` returns, computed when it is its turn among the searches."""
 
         def within_limits() -> T:
-            with bounded(self.limits.filter_seconds), noting() as seconds:
+            with bounded(self.limits.filter_seconds), record_timings() as seconds:
                 try:
                     return work()
                 finally:

@@ -13,7 +13,7 @@ from imrec_core.catalog import find_images
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError
 from imrec_core.lake import Lake
 from imrec_core.run_log import note
-from imrec_core.stages import noting
+from imrec_core.stages import record_timings
 from imrec_core.text_escapes import escaped
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import from_here, table
@@ -100,7 +100,7 @@ def search(
         return
     if parquet:
         raise click.UsageError("--parquet is for --each; one search prints --json")
-    with noting() as seconds:
+    with record_timings() as seconds:
         hits = recommender.search(like=likes, unlike=unlikes, **how)
     _note(recommender, " ".join(images), len(hits), started, opened, seconds)
     if verbose:

@@ -1,4 +1,4 @@
-"""Conditions and orders of strangers: plain ones alone, and only for a while.
+"""Validation and time limits for SQL filters from untrusted clients.
 
 SQL is a language to compute with: `len(range(1000000000)) > 1` took five minutes and 20 GB, whatever the memory limit
 of DuckDB and without hearing an interruption (1.5, 2026-11). So where a server hands on what it is sent, a condition
@@ -11,8 +11,8 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import duckdb
 
@@ -32,7 +32,7 @@ FUNCTIONS = {
     "array_contains", "array_extract", "array_length", "list_contains", "list_element", "list_extract",
     "list_has", "list_value", "struct_extract",
 }  # fmt: skip
-"""That a bounded condition may use."""
+"""Functions that untrusted SQL may call."""
 
 _CLASSES = {
     "BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION",
@@ -46,21 +46,33 @@ _TYPES = {
 }  # fmt: skip
 _OTHER_NODES = ("SET_OPERATION_NODE", "LIMIT_MODIFIER")
 
-_seconds: ContextVar[float | None] = ContextVar("seconds", default=None)
+
+@dataclass(frozen=True)
+class SqlPolicy:
+    """Where SQL comes from, and so what it may hold and how long it may run.
+
+    `SqlPolicy.TRUSTED` is for SQL of the person whose process this is, `SqlPolicy.untrusted` for that of a client.
+
+    Attributes:
+        is_trusted: Any expression is allowed.
+        seconds: After which it is interrupted; None for never.
+    """
+
+    is_trusted: bool
+    seconds: float | None
+    TRUSTED: ClassVar[SqlPolicy]
+
+    @classmethod
+    def untrusted(cls, seconds: float) -> SqlPolicy:
+        """Plain expressions alone, see `require_safe`, each for so many seconds."""
+        return cls(False, seconds)
 
 
-@contextmanager
-def bounded(seconds: float) -> Iterator[None]:
-    """Within, conditions and orders over rows must be plain, and each may take so long."""
-    before = _seconds.set(seconds)
-    try:
-        yield
-    finally:
-        _seconds.reset(before)
+SqlPolicy.TRUSTED = SqlPolicy(True, None)
 
 
-def check(connection: duckdb.DuckDBPyConnection, name: str, condition: str) -> None:
-    """Refuse a condition that is not plain, where they are bounded.
+def require_safe(connection: duckdb.DuckDBPyConnection, name: str, condition: str) -> None:
+    """Refuse a condition or an order that is not plain.
 
     Args:
         name: `where` or `order_by`.
@@ -68,8 +80,6 @@ def check(connection: duckdb.DuckDBPyConnection, name: str, condition: str) -> N
     Raises:
         BadFilter: It is no condition, holds a query or a function that is not allowed.
     """
-    if _seconds.get() is None:
-        return
     head = "SELECT row FROM rows WHERE (" if name == "where" else "SELECT row FROM rows ORDER BY "
     # A line of its own, so that a comment at its end does not take the bracket away.
     text = f"{head}\n{condition}\n" + ")" * (name == "where")
@@ -109,14 +119,17 @@ def _parts(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def timed(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[None]:
-    """Interrupt what a connection does where it takes longer than it may, or where nobody waits for it any more.
+def time_limited(connection: duckdb.DuckDBPyConnection, name: str, seconds: float | None) -> Iterator[None]:
+    """Interrupt a connection after so many seconds, or when the token of this thread is cancelled.
+
+    Args:
+        name: Of what it runs, for the message.
+        seconds: None for no limit, and no interruption.
 
     Raises:
         BadFilter: It took too long.
         Cancelled: The token was cancelled.
     """
-    seconds = _seconds.get()
     if seconds is None:
         yield
         return

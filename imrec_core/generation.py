@@ -34,9 +34,9 @@ from imrec_core.locks import hold
 from imrec_core.matrices import MatrixFile
 from imrec_core.metrics import METRICS, Metric
 from imrec_core.places import find_rows
+from imrec_core.row_filter import RowFilter
 from imrec_core.scan import Queries
 from imrec_core.storage import AnyPath
-from imrec_core.views import RowFilter
 
 log = logging.getLogger(__name__)
 

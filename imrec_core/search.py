@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from imrec_core import ranking
 from imrec_core.calibration import rate_of
+from imrec_core.conditions import SqlPolicy
 from imrec_core.contact_sheet import Cell
 from imrec_core.describe import QueryEncoder
 from imrec_core.duplicates import Duplicates, find_duplicates
@@ -46,10 +47,13 @@ class Recommender:
     """Search over the generation in use; a newer one is picked up between searches.
 
     Safe to use from several threads.
+
+    Args:
+        sql_policy: What `where` and `order_by` may hold; a server that hands on those of its clients trusts none.
     """
 
-    def __init__(self, lake: Lake) -> None:
-        self.lake = lake
+    def __init__(self, lake: Lake, *, sql_policy: SqlPolicy = SqlPolicy.TRUSTED) -> None:
+        self.lake, self.sql_policy = lake, sql_policy
         self._generation = open_generation(lake)
         self._published = lake.current_generation()
         self._encoder = QueryEncoder(lake)
@@ -200,11 +204,11 @@ class Recommender:
             max_false_match_rate,
             distinct,
             float(diversify),
-            kept_rows(generation, where, among),
+            kept_rows(generation, where, among, self.sql_policy),
             exact,
         )
         shown = [[encoder.shown(generation, q) for q, _ in some] for some in (likes, unlikes)]
-        return _answer(generation, encoder, asked, shown, order_by)
+        return _answer(generation, encoder, asked, shown, order_by, self.sql_policy)
 
     def search_each(
         self,
@@ -238,7 +242,7 @@ class Recommender:
             raise QueryError("give `search_each` several queries, such as a list of paths")
         ranking.check(k=k, pool="mean", fusion=fuse, rate=max_false_match_rate, distinct=distinct, diversity=diversify)
         generation, encoder = self.generation, self._encoder
-        kept = generation.filter.rows(where) if where else None
+        kept = generation.filter.rows(where, self.sql_policy) if where else None
         for chosen, batch in _batches(generation, encoder.settings, by, queries):
             _refuse_words(batch, max_false_match_rate)
             encoded = encoder.encode_each(generation, batch, chosen)
@@ -263,20 +267,20 @@ class Recommender:
             for query, found in zip(batch, encoded, strict=True):
                 if isinstance(found, Described):
                     shown = [[encoder.shown(generation, query)], []]
-                    yield _answer(generation, encoder, waiting.popleft(), shown, order_by)
+                    yield _answer(generation, encoder, waiting.popleft(), shown, order_by, self.sql_policy)
                 else:
                     yield found
 
 
 def kept_rows(
-    generation: Generation, where: str | None, among: Sequence[str] | NDArray[np.uint64] | None
+    generation: Generation, where: str | None, among: Sequence[str] | NDArray[np.uint64] | None, policy: SqlPolicy
 ) -> Rows | None:
     """The rows for which a condition holds, among some images, ascending; None for all.
 
     Raises:
         BadFilter: `where` is no condition over the rows.
     """
-    kept = generation.filter.rows(where) if where else None
+    kept = generation.filter.rows(where, policy) if where else None
     if among is None:
         return kept
     rows = np.unique(generation.rows_of(among))
@@ -306,12 +310,13 @@ def _answer(
     asked: Asked,
     shown: Sequence[Sequence[Shown | None]],
     order_by: str | None,
+    policy: SqlPolicy,
 ) -> Hits:
     ranked = ranking.rank(generation, asked)
     with timed("fetch"):
         hits = _hits(generation, encoder, asked, ranked)
     if order_by is not None:
-        places = generation.filter.places(ranked.rows, order_by)
+        places = generation.filter.places(ranked.rows, order_by, policy)
         hits = [hits[i] for i in np.argsort(places, kind="stable")]
     likes, unlikes = (tuple(s for s in some if s is not None) for some in shown)
     names = tuple(c.name for c in asked.chosen)

@@ -84,6 +84,19 @@ def test_core_does_not_know_dagster_the_command_or_the_tests():
     assert {root for root in roots if root.startswith(("dagster", "imrec_dagster", "click", "tests"))} == set()
 
 
+@pytest.mark.parametrize("name", [name for name in CORE if name.startswith("imrec_core.web")])
+def test_web_trusts_no_sql(name):
+    """It has no trusted policy, opens no `Recommender` without its own, and runs no SQL of its own on the rows."""
+    tree = ast.parse(CORE[name].read_text("utf-8"))
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert attributes.isdisjoint({"TRUSTED", "_connection"})
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        named = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        if ast.unparse(call.func) == "Recommender":
+            assert named == {"sql_policy": "self.sql_policy"}
+        assert ast.unparse(call.func) not in ("Recommender.open", "SqlPolicy")
+
+
 @pytest.mark.parametrize(
     ("module", "kept_out"),
     [

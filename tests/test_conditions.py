@@ -1,19 +1,20 @@
-"""What strangers may ask of the rows: plain conditions, for a while."""
+"""What SQL of clients may hold: plain conditions, for a while."""
 
 from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pytest
 
-from imrec_core import conditions
-from imrec_core.conditions import bounded
+from imrec_core import ImageId, Recommender, conditions
+from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadFilter
 from imrec_core.leaving import CancellationToken, Cancelled, cancellable_by
+from imrec_core.row_filter import RowFilter
 from imrec_core.stages import timed
-from imrec_core.views import RowFilter
 
 PLAIN = [
     "width >= 800 AND source = 'photos'",
@@ -57,55 +58,82 @@ def rows(recommender) -> RowFilter:
 
 @pytest.mark.parametrize("where", PLAIN)
 def test_plain_conditions_mean_the_same(rows, where):
-    free = rows.rows(where)
-    with bounded(5):
-        assert rows.rows(where).tolist() == free.tolist()
+    trusted = rows.rows(where, SqlPolicy.TRUSTED)
+    assert rows.rows(where, SqlPolicy.untrusted(5)).tolist() == trusted.tolist()
 
 
 @pytest.mark.parametrize("where", COSTLY)
 def test_others_are_refused_at_once(rows, where):
     started = time.perf_counter()
-    with bounded(60), pytest.raises(BadFilter, match="where"):
-        rows.rows(where)
+    with pytest.raises(BadFilter, match="where"):
+        rows.rows(where, SqlPolicy.untrusted(60))
     assert time.perf_counter() - started < 5
 
 
 @pytest.mark.parametrize("order", ["width DESC, path", "random()", "lower(path) COLLATE nocase ASC NULLS LAST"])
 def test_plain_orders_are_taken(rows, order):
-    with bounded(5):
-        assert len(rows.ordered(order)) == len(rows.rows("true"))
+    policy = SqlPolicy.untrusted(5)
+    assert len(rows.ordered(order, policy)) == len(rows.rows("true", policy))
 
 
 @pytest.mark.parametrize("order", ["(SELECT 1)", "repeat(path, 9)", "width LIMIT 1", "width; DROP TABLE rows", "1)--"])
 def test_other_orders_are_refused(rows, order):
-    with bounded(5), pytest.raises(BadFilter, match="order_by"):
-        rows.ordered(order)
-    with bounded(5), pytest.raises(BadFilter, match="order_by"):
-        rows.places(rows.rows("row < 2"), order)
+    policy = SqlPolicy.untrusted(5)
+    with pytest.raises(BadFilter, match="order_by"):
+        rows.ordered(order, policy)
+    with pytest.raises(BadFilter, match="order_by"):
+        rows.places(rows.rows("row < 2", policy), order, policy)
+
+
+def test_no_policy_is_an_error_and_not_trust(rows):
+    for unchecked in (lambda: rows.rows("true"), lambda: rows.ordered("row"), lambda: rows.places([0], "row")):
+        with pytest.raises(TypeError, match="policy"):
+            unchecked()
+
+
+def test_untrusted_is_so_in_every_thread_and_trusted_searches_beside_it_are_not_checked(toy_lake):
+    costly, policy = "row IN (SELECT max(row) FROM rows)", SqlPolicy.untrusted(5)
+    trusted, untrusted = Recommender(toy_lake), Recommender(toy_lake, sql_policy=policy)
+    query = ImageId(trusted.generation.rows["image_id"][0].as_py())
+
+    def refused(number: int) -> bool:
+        if number % 2:
+            return len(trusted.search(query, where=costly)) != 1
+        with pytest.raises(BadFilter, match="a subquery is not allowed"):
+            untrusted.search(query, where=costly)
+        with pytest.raises(BadFilter, match="a subquery is not allowed"):
+            untrusted.search(query, order_by="(SELECT 1)")
+        with pytest.raises(BadFilter, match="a subquery is not allowed"):
+            list(untrusted.search_each([query], where=costly))
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(refused, range(8))) == [True, False] * 4
 
 
 def test_what_takes_too_long_is_interrupted(rows, monkeypatch):
     monkeypatch.setattr(conditions, "_CLASSES", conditions._CLASSES | {"SUBQUERY"})
     monkeypatch.setattr(conditions, "FUNCTIONS", conditions.FUNCTIONS | {"sum"})
     tables = ", ".join(f"rows r{i}" for i in range(8))
-    with bounded(0.2), pytest.raises(BadFilter, match=r"where: it took more than 0\.2 s"):
-        rows.rows(f"(SELECT sum(r0.width * r1.width) FROM {tables}) > 1")
+    with pytest.raises(BadFilter, match=r"where: it took more than 0\.2 s"):
+        rows.rows(f"(SELECT sum(r0.width * r1.width) FROM {tables}) > 1", SqlPolicy.untrusted(0.2))
 
 
 def test_cancelling_stops_what_runs(rows, monkeypatch):
     monkeypatch.setattr(conditions, "_CLASSES", conditions._CLASSES | {"SUBQUERY"})
     monkeypatch.setattr(conditions, "FUNCTIONS", conditions.FUNCTIONS | {"sum"})
-    tables, token, started = ", ".join(f"rows r{i}" for i in range(8)), CancellationToken(), time.monotonic()
+    policy, token, started = SqlPolicy.untrusted(60), CancellationToken(), time.monotonic()
+    tables = ", ".join(f"rows r{i}" for i in range(8))
     cancelling = threading.Timer(0.2, token.cancel)
     cancelling.start()
-    with bounded(60), cancellable_by(token), pytest.raises(Cancelled):
-        rows.rows(f"(SELECT sum(r0.width * r1.width) FROM {tables}) > 1")
+    with cancellable_by(token), pytest.raises(Cancelled):
+        rows.rows(f"(SELECT sum(r0.width * r1.width) FROM {tables}) > 1", policy)
     assert time.monotonic() - started < 30
     cancelling.join()
     with cancellable_by(token), pytest.raises(Cancelled), timed("fetch"):
         raise AssertionError("it was begun")
-    with bounded(60), cancellable_by(CancellationToken()), timed("fetch"):
-        assert len(rows.rows("row < 2")) == 2
+    with cancellable_by(CancellationToken()), timed("fetch"):
+        assert len(rows.rows("row < 2", policy)) == 2
 
 
 def test_rows_can_reach_nothing_else(rows):
@@ -126,4 +154,4 @@ def test_variables_of_python_are_no_tables(rows):
     secret = pa.table({"a": [1]})
     assert secret.num_rows
     with pytest.raises(BadFilter, match="does not exist"):
-        rows.rows("EXISTS (SELECT * FROM secret)")
+        rows.rows("EXISTS (SELECT * FROM secret)", SqlPolicy.TRUSTED)

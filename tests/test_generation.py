@@ -13,10 +13,11 @@ import pytest
 
 from imrec_core import FEATURES, METRICS, Lake, Recommender, scan
 from imrec_core import generation as generation_module
+from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadFilter, LakeError, MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.generation import FORMAT, Generation, open_generation
 from imrec_core.index import IndexParams, build_generation
-from imrec_core.views import RowFilter
+from imrec_core.row_filter import RowFilter
 from tests.toy import build, set_to
 
 TWO = ("rgb_histogram", "phash")
@@ -246,7 +247,7 @@ def row_filter(toy_lake) -> RowFilter:
 )
 def test_filter_keeps_the_rows_for_which_the_condition_holds(toy_lake, row_filter, where, keeps):
     rows = open_generation(toy_lake).rows.to_pylist()
-    assert row_filter.rows(where).tolist() == [row["row"] for row in rows if keeps(row)]
+    assert row_filter.rows(where, SqlPolicy.TRUSTED).tolist() == [row["row"] for row in rows if keeps(row)]
 
 
 @pytest.mark.parametrize(
@@ -270,8 +271,8 @@ def test_filter_refuses_what_is_no_condition_over_the_rows_and_lists_the_columns
 
     secret = polars.DataFrame({"a": [1]})  # DuckDB looks at Python's variables unless it is told not to
     with pytest.raises(BadFilter, match=r"where: .*columns: row, image_id, source, path"):
-        row_filter.rows(where)
-    assert len(secret) and len(row_filter.rows("true")) == 56
+        row_filter.rows(where, SqlPolicy.TRUSTED)
+    assert len(secret) and len(row_filter.rows("true", SqlPolicy.TRUSTED)) == 56
 
 
 @pytest.mark.parametrize(
@@ -283,18 +284,18 @@ def test_filter_refuses_what_is_no_condition_over_the_rows_and_lists_the_columns
 )
 def test_filter_names_the_column_that_is_not_there(row_filter, where, words):
     with pytest.raises(BadFilter, match=f"^{re.escape(words)}"):
-        row_filter.rows(where)
+        row_filter.rows(where, SqlPolicy.TRUSTED)
 
 
 def test_filter_cannot_write_a_file(row_filter, tmp_path):
     target = tmp_path / "stolen.csv"
     for where in (f"true; COPY rows TO '{target}'", f"EXISTS (COPY rows TO '{target}')"):
         with pytest.raises(BadFilter):
-            row_filter.rows(where)
+            row_filter.rows(where, SqlPolicy.TRUSTED)
     assert not target.exists()
 
 
 def test_bad_filter_is_no_lake_error(row_filter):
     with pytest.raises(BadFilter) as caught:
-        row_filter.rows("nonsense")
+        row_filter.rows("nonsense", SqlPolicy.TRUSTED)
     assert not isinstance(caught.value, LakeError)

@@ -19,11 +19,14 @@ import httpx
 import numpy as np
 import pytest
 
-from imrec_core import ranking
+from imrec_core import ImageId, ranking
+from imrec_core.conditions import SqlPolicy
+from imrec_core.errors import BadFilter
 from imrec_core.stages import timed
 from imrec_core.web import searching
 from imrec_core.web.limits import Limits
 from imrec_core.web.pictures import disposition
+from imrec_core.web.serving import Serving
 from tests import toy
 from tests.pictures import BROKEN, PICTURES, encode
 from tests.serving import Served, serving, web_lake
@@ -250,6 +253,25 @@ def test_conditions_do_no_harm(client, asked):
     _refused(client.post("/api/search", json={"order_by": asked}), 400, "BadFilter")
     assert time.perf_counter() - started < 5
     assert client.post("/api/search", json={"where": "width > 0"}).json()["hits"]
+    (hit,) = client.post("/api/search", json={"k": 1}).json()["hits"]
+    image = hit["image_id"]
+    _refused(client.get(f"/api/images/{image}/similar", params={"where": asked}), 400, "BadFilter")
+    for name in ("where", "order_by"):
+        said = {"like": [{"image_id": image}], "hit": image, name: asked}
+        _refused(client.post("/api/explain", json=said), 400, "BadFilter")
+        _refused(client.post("/api/search", json={"like": [{"image_id": image}], name: asked}), 400, "BadFilter")
+
+
+def test_whatever_a_route_does_the_recommender_of_a_server_trusts_no_sql(lake):
+    state = Serving(lake, Limits(filter_seconds=3))
+    query = ImageId(state.generation.rows["image_id"][0].as_py())
+    try:
+        assert state.recommender.sql_policy == state.sql_policy == SqlPolicy.untrusted(3)
+        for asked in ({"where": "row IN (SELECT 1)"}, {"order_by": "(SELECT 1)"}):
+            with pytest.raises(BadFilter, match="a subquery is not allowed here"):
+                state.recommender.search(query, **asked)
+    finally:
+        state.close()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadExport
 from imrec_core.export.spaces import Space, check_target, space_of
 from imrec_core.features import Feature
@@ -180,7 +181,7 @@ def select(
         generation.matrix(name)  # map it now: it then stays readable if a later build removes the generation
     kept = generation.live if generation.removed else None
     if where is not None:
-        kept = generation.filter.rows(where)
+        kept = generation.filter.rows(where, SqlPolicy.TRUSTED)
     if kept is not None and not len(kept):
         raise BadExport(f"no image matches the condition {where!r}; nothing was exported")
     return Selection(generation, tuple(columns), kept, part_rows)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadExport
 from imrec_core.explore import Map, map_names, open_map, places_of
 from imrec_core.features import Feature
@@ -71,7 +72,7 @@ def choose(
     """
     on = _find_map(lake, by or (None if map_name else generation.default_feature), map_name, needs_map=needs_map)
     feature = generation.feature(by or (on.feature if on else generation.default_feature))
-    rows = generation.live if where is None else generation.filter.rows(where)
+    rows = generation.live if where is None else generation.filter.rows(where, SqlPolicy.TRUSTED)
     if on is not None and needs_map:
         rows = np.intersect1d(rows, places_of(on, generation)[1])
     if not len(rows):

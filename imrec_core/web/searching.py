@@ -193,11 +193,11 @@ def _searched(
 
 def _browsed(serving: Serving, asked: Asked) -> dict[str, Any]:
     generation = serving.generation
-    kept = kept_rows(generation, asked.where, serving.layouts.inside(asked.within))
+    kept = kept_rows(generation, asked.where, serving.layouts.inside(asked.within), serving.sql_policy)
     if asked.order_by is None:
         rows = generation.live if kept is None else kept
     else:
-        rows = generation.filter.ordered(asked.order_by, kept)
+        rows = generation.filter.ordered(asked.order_by, serving.sql_policy, kept)
     if asked.distinct == "content":
         content = generation.columns("content_hash")["content_hash"].take(rows).to_numpy()
         rows = rows[np.sort(np.unique(content, return_index=True)[1])]

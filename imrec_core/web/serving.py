@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import Path
 from starlette.requests import Request
 
-from imrec_core.conditions import bounded
+from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import ImrecError
 from imrec_core.generation import Generation
 from imrec_core.lake import Lake
@@ -52,11 +52,16 @@ def why_not(*statuses: int) -> dict[int | str, dict[str, object]]:
 
 
 class Serving:
-    """A lake as it is served: what answers, how many at a time, and what was sent."""
+    """A lake as it is served: what answers, how many at a time, and what was sent.
+
+    Attributes:
+        sql_policy: For all SQL that clients send; searches of `recommender` follow it, too.
+    """
 
     def __init__(self, lake: Lake, limits: Limits) -> None:
         self.lake, self.limits = lake, limits
-        self.recommender = Recommender(lake)
+        self.sql_policy = SqlPolicy.untrusted(limits.filter_seconds)
+        self.recommender = Recommender(lake, sql_policy=self.sql_policy)
         self.uploads = Uploads(limits)
         self.thumbnails = Thumbnails(lake)
         self.finding = Finding(lake)
@@ -74,14 +79,14 @@ class Serving:
     async def searched(self, request: Request, work: Callable[[], T]) -> T:
         """What `work` returns, computed when it is its turn among the searches."""
 
-        def within_limits() -> T:
-            with bounded(self.limits.filter_seconds), record_timings() as seconds:
+        def with_timings() -> T:
+            with record_timings() as seconds:
                 try:
                     return work()
                 finally:
                     self.metrics.stages(seconds)
 
-        return await self._searches.run(request, within_limits)
+        return await self._searches.run(request, with_timings)
 
     async def pictured(self, request: Request, work: Callable[[], T]) -> T:
         """The same among the pictures."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from imrec_core import measures
 from imrec_core.calibration import SHOWN_RATES
-from imrec_core.cutoff import false_match_rates
+from imrec_core.cutoff import JointCalibrations, false_match_rates
 from imrec_core.edited_copies import Edited, distances_to_original, make_copies
 from imrec_core.edits import COPY_PROTOCOL, Edit
 from imrec_core.features.feature_metric import FeatureMetric
@@ -97,8 +97,9 @@ def measure_copies(
     Recall@1, average precision, and whether a cut at each of `SHOWN_RATES` keeps the original.
     """
     of_each: dict[str, list[Numbers]] = {name: [] for name in plan.judged}
+    joint = JointCalibrations(generation)
     for made in edited(lake, generation, plan.ways, photos=photos, edits=edits, progress=progress):
-        kept = _kept(generation, plan, made)
+        kept = _kept(joint, plan, made)
         for name, found in _searched(generation, plan, made).items():
             of_each[name].append(np.hstack([found, kept[name]]))
     return {name: np.array(values) for name, values in of_each.items()}
@@ -149,15 +150,15 @@ def _measured(distances: Matrix, originals: NDArray[np.int64]) -> tuple[float, f
     return measures.tied_recall_at_1(distances, originals), measures.tied_average_precision(distances, originals)
 
 
-def _kept(generation: Generation, plan: Plan, copies: Edited) -> dict[str, NDArray[np.bool_]]:
+def _kept(joint: JointCalibrations, plan: Plan, copies: Edited) -> dict[str, NDArray[np.bool_]]:
     """Whether a search that cuts at each of `SHOWN_RATES` finds the original `(copies, rates)`, by all that is judged.
 
     Of a mix it does not depend on how it is fused: a cut looks at its scores.
     """
-    distances = distances_to_original(generation, plan.ways, copies)
+    distances = distances_to_original(joint.generation, plan.ways, copies)
     found = {}
     for name in plan.judged:
         chosen = plan.weighted(plan.mixes.get(name, {name: 1.0}))
-        rates = false_match_rates(generation, chosen, [distances[c.name] for c in chosen])
+        rates = false_match_rates(joint, chosen, [distances[c.name] for c in chosen])
         found[name] = rates[:, None] <= np.array(SHOWN_RATES)
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,10 +20,44 @@ from imrec_core.scan import Distances
 
 _PAIRS = (200, 512)  # queries × others, as for the calibration of one feature
 _SEED = 20_26
+_KEPT = 256  # joint calibrations of a generation
 
 
-def within(
-    generation: Generation,
+class JointCalibrations:
+    """Joint calibrations of one generation; those used last are kept. Safe to use from several threads.
+
+    Two threads that need the same new one at once may both compute it.
+
+    Args:
+        most: Kept at a time; one takes about 4 kB.
+    """
+
+    def __init__(self, generation: Generation, most: int = _KEPT) -> None:
+        self.generation, self._most = generation, most
+        self._changing = threading.Lock()
+        self._kept: OrderedDict[tuple[tuple[str, str, float], ...], Calibration] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def of(self, chosen: Sequence[WeightedFeature]) -> Calibration:
+        """What `joint_calibration` gives for features and their weights."""
+        key = tuple((c.feature.name, c.metric.name, c.weight) for c in chosen)
+        with self._changing:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = joint_calibration(self.generation, chosen)
+        with self._changing:
+            self._kept[key] = made
+            self._kept.move_to_end(key)
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return made
+
+
+def passes_match_threshold(
+    joint: JointCalibrations,
     chosen: Sequence[WeightedFeature],
     likes: Sequence[Described],
     pool: str,
@@ -35,41 +71,39 @@ def within(
     the rate holds for the answer, not for each of them. Weights of likes do not make anything nearer.
 
     Args:
+        joint: Of the generation that the rows are of.
         known: The distances to a single like by each feature, where they were computed before.
     """
     plain = [Described(1.0, like.vectors) for like in likes]
     nearest = "all" if pool == "all" else "best"
-    each = known or [distances_to(generation, c, plain, nearest, rows) for c in chosen]
+    each = known or [distances_to(joint.generation, c, plain, nearest, rows) for c in chosen]
     chances = 1 if pool == "all" else len(likes)
-    return np.asarray(false_match_rates(generation, chosen, each) <= rate / chances)
+    return np.asarray(false_match_rates(joint, chosen, each) <= rate / chances)
 
 
 def false_match_rates(
-    generation: Generation, chosen: Sequence[WeightedFeature], distances: Sequence[Distances]
+    joint: JointCalibrations, chosen: Sequence[WeightedFeature], distances: Sequence[Distances]
 ) -> Numbers:
     """Share of random pairs as near as each row, by all features together; from the distances by each `(rows,)`."""
-    calibrations = [generation.calibration(c.feature.name, c.metric.name) for c in chosen]
+    calibrations = [joint.generation.calibration(c.feature.name, c.metric.name) for c in chosen]
     if len(chosen) == 1:
         return calibrations[0].false_match_rate(distances[0])
     scores = [calibration.score(d) for calibration, d in zip(calibrations, distances, strict=True)]
     far = 1 - fuse(scores, [c.weight for c in chosen])
-    return joint_calibration(generation, chosen).false_match_rate(far.astype(np.float32))
+    return joint.of(chosen).false_match_rate(far.astype(np.float32))
 
 
 def joint_calibration(generation: Generation, chosen: Sequence[WeightedFeature]) -> Calibration:
-    """How one minus the fused score is distributed over random pairs.
+    """Calibrate one minus the fused score of several features on random pairs.
 
     A mean of several scores is seldom high by chance, the less so the less the features have to do with one another:
-    the false match rate cannot be told from the score alone, and is counted on pairs. Kept by the generation.
+    the false match rate cannot be told from the score alone, and is counted on pairs.
     """
-    key = tuple((c.feature.name, c.metric.name, c.weight) for c in chosen)
-    if key not in generation.joint:
-        sample = np.random.default_rng(_SEED).permutation(generation.live)[: sum(_PAIRS)]
-        part = len(sample) * _PAIRS[0] // sum(_PAIRS)
-        scores = [_pair_scores(generation, c, sample[:part], sample[part:]) for c in chosen]
-        far = 1 - fuse(scores, [c.weight for c in chosen])
-        generation.joint[key] = Calibration.of(far.astype(np.float32) if len(far) else np.ones(1, np.float32))
-    return generation.joint[key]
+    sample = np.random.default_rng(_SEED).permutation(generation.live)[: sum(_PAIRS)]
+    part = len(sample) * _PAIRS[0] // sum(_PAIRS)
+    scores = [_pair_scores(generation, c, sample[:part], sample[part:]) for c in chosen]
+    far = 1 - fuse(scores, [c.weight for c in chosen])
+    return Calibration.of(far.astype(np.float32) if len(far) else np.ones(1, np.float32))
 
 
 def _pair_scores(generation: Generation, chosen: FeatureMetric, queries: Rows, others: Rows) -> Numbers:

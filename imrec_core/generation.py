@@ -82,7 +82,6 @@ class Generation:
         features: What is noted of each feature that can be searched by.
         graphs: By `feature:metric`.
         outdated: Features that are declared otherwise since.
-        joint: Calibrations of several features fused, kept for the next search; by feature, metric and weight.
 
     Raises:
         StaleIndex: A file is missing, of another size, or of a version that this imrec does not read.
@@ -103,7 +102,6 @@ class Generation:
         self._graphs: dict[str, Any] = {}
         self._matrices: dict[str, Matrix] = {}
         self._columns: dict[str, pa.Array] = {}
-        self.joint: dict[tuple[tuple[str, str, float], ...], Calibration] = {}
 
     def __len__(self) -> int:
         """Rows, those of images that were removed among them; see `live`."""

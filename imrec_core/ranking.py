@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.calibration import Calibration
-from imrec_core.cutoff import within
+from imrec_core.cutoff import JointCalibrations, passes_match_threshold
 from imrec_core.embed import Described
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
@@ -122,18 +122,18 @@ class Ranked:
     more: bool
 
 
-def rank(generation: Generation, asked: Asked) -> Ranked:
+def rank(generation: Generation, asked: Asked, joint: JointCalibrations) -> Ranked:
     """The best rows."""
     wanted = looked_for = asked.k * (_POOL if asked.diversity else 1)
-    compared, order, is_all = _looked(generation, asked, looked_for, wanted)
+    compared, order, is_all = _looked(generation, asked, joint, looked_for, wanted)
     while len(order) < asked.k and not is_all:
         looked_for *= 8
-        compared, order, is_all = _looked(generation, asked, looked_for, wanted)
+        compared, order, is_all = _looked(generation, asked, joint, looked_for, wanted)
     # Hits are not to depend on how it is found out whether there are more: what is looked at for that alone is no hit.
     beyond = order
     while len(beyond) == asked.k and not is_all:
         looked_for *= 8
-        _, beyond, is_all = _looked(generation, asked, looked_for, wanted)
+        _, beyond, is_all = _looked(generation, asked, joint, looked_for, wanted)
     more, order = len(beyond) > asked.k, order[:wanted]
     with timed("re-rank"):
         if asked.diversity:
@@ -141,7 +141,9 @@ def rank(generation: Generation, asked: Asked) -> Ranked:
         return _taken(compared, order, more)
 
 
-def _looked(generation: Generation, asked: Asked, looked_for: int, wanted: int) -> tuple[_Compared, Rows, bool]:
+def _looked(
+    generation: Generation, asked: Asked, joint: JointCalibrations, looked_for: int, wanted: int
+) -> tuple[_Compared, Rows, bool]:
     """The candidates, the places of the best `wanted` among them and of one more, and whether no others can be hits.
 
     Others can where copies of one another took the places.
@@ -150,7 +152,7 @@ def _looked(generation: Generation, asked: Asked, looked_for: int, wanted: int) 
     with timed("candidates"):
         rows, plan = _candidates(generation, asked, looked_for + len(asked.own))
     with timed("re-rank"):
-        compared = _compared(generation, asked, rows, plan)
+        compared = _compared(generation, asked, joint, rows, plan)
         order = _ordered(generation, asked, compared, wanted + 1)
     return compared, order, asked.distinct is None or compared.cut > 0 or len(rows) >= left
 
@@ -194,7 +196,7 @@ class _Compared:
     cut: int
 
 
-def _compared(generation: Generation, asked: Asked, rows: Rows, plan: str) -> _Compared:
+def _compared(generation: Generation, asked: Asked, joint: JointCalibrations, rows: Rows, plan: str) -> _Compared:
     chosen, counted = asked.chosen, asked.counted
     calibrations = [generation.calibration(c.feature.name, c.metric.name) for c in chosen]
     distances = asked.known or [distances_to(generation, c, asked.likes, asked.pool, rows) for c in chosen]
@@ -207,7 +209,7 @@ def _compared(generation: Generation, asked: Asked, rows: Rows, plan: str) -> _C
     if asked.rate is not None:
         likes = [chosen[i] for i in counted]
         known = [distances[i] for i in counted] if len(asked.likes) == 1 else None
-        matches = within(generation, likes, asked.likes, asked.pool, asked.rate, rows, known)
+        matches = passes_match_threshold(joint, likes, asked.likes, asked.pool, asked.rate, rows, known)
         cut = int(len(rows) - matches.sum())
         rows, distances = rows[matches], [d[matches] for d in distances]
         plan += f"; {len(rows)} of them within a false match rate of {asked.rate:g}"

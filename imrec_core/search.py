@@ -11,6 +11,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from imrec_core import ranking
 from imrec_core.calibration import rate_of
 from imrec_core.conditions import SqlPolicy
 from imrec_core.contact_sheet import Cell
+from imrec_core.cutoff import JointCalibrations
 from imrec_core.describe import QueryEncoder
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.embed import Described
@@ -43,6 +45,31 @@ _BATCH = 64  # queries of `search_each` that are handled together
 _BATCH_BYTES = 48_000_000  # of their distances
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A generation, and what is kept as long as it is in use.
+
+    Attributes:
+        published: The generation that was to be opened; it may be damaged, and an older one open instead.
+    """
+
+    published: str | None
+    generation: Generation
+    encoder: QueryEncoder
+    joint: JointCalibrations
+
+    @classmethod
+    def of(cls, lake: Lake) -> _Opened:
+        """Open the generation in use.
+
+        Raises:
+            MissingTable, StaleIndex: As `open_generation`.
+        """
+        published = lake.current_generation()
+        generation = open_generation(lake)
+        return cls(published, generation, QueryEncoder(lake), JointCalibrations(generation))
+
+
 class Recommender:
     """Search over the generation in use; a newer one is picked up between searches.
 
@@ -54,9 +81,7 @@ class Recommender:
 
     def __init__(self, lake: Lake, *, sql_policy: SqlPolicy = SqlPolicy.TRUSTED) -> None:
         self.lake, self.sql_policy = lake, sql_policy
-        self._generation = open_generation(lake)
-        self._published = lake.current_generation()
-        self._encoder = QueryEncoder(lake)
+        self._opened = _Opened.of(lake)
         self._reopening = threading.Lock()
 
     @classmethod
@@ -72,14 +97,15 @@ class Recommender:
     @property
     def generation(self) -> Generation:
         """The generation in use, opened anew where another was published."""
+        return self._newest().generation
+
+    def _newest(self) -> _Opened:
         published = self.lake.current_generation()
-        if published != self._published:
+        if published != self._opened.published:
             with self._reopening:
-                if published != self._published:
-                    self._generation = open_generation(self.lake)
-                    self._encoder = QueryEncoder(self.lake)
-                    self._published = published
-        return self._generation
+                if published != self._opened.published:
+                    self._opened = _Opened.of(self.lake)
+        return self._opened
 
     def __len__(self) -> int:
         """Images that can be found."""
@@ -87,7 +113,8 @@ class Recommender:
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: how many images, by what they can be searched, and some of them."""
-        generation, encoder = self.generation, self._encoder
+        opened = self._newest()
+        generation, encoder = opened.generation, opened.encoder
         some = generation.live[np.linspace(0, len(generation.live) - 1, min(_SHOWN, len(generation.live))).astype(int)]
         places = generation.columns("source", "path").take(some).to_pylist()
         cells = [Cell(place(encoder.path(p["source"], p["path"])), (p["path"].rpartition("/")[2],)) for p in places]
@@ -118,7 +145,8 @@ class Recommender:
         Raises:
             QueryError, ImageError, UnknownName: As `search`.
         """
-        generation, encoder = self.generation, self._encoder
+        opened = self._newest()
+        generation, encoder = opened.generation, opened.encoder
         chosen = choose(generation, encoder.settings, feature, [query])
         if len(chosen) > 1:
             raise QueryError(f"{feature} is several features; ask for the vector of one")
@@ -189,7 +217,8 @@ class Recommender:
         likes = weighted(like) if query is None else [(query, 1.0)]
         unlikes = weighted(unlike)
         _refuse_words([q for q, _ in likes], max_false_match_rate)
-        generation, encoder = self.generation, self._encoder
+        opened = self._newest()
+        generation, encoder = opened.generation, opened.encoder
         queries = [q for q, _ in (*likes, *unlikes)]
         chosen = choose(generation, encoder.settings, by, queries)
         liked, unliked = encoder.encode_all(generation, likes, unlikes, chosen)
@@ -208,7 +237,7 @@ class Recommender:
             exact,
         )
         shown = [[encoder.shown(generation, q) for q, _ in some] for some in (likes, unlikes)]
-        return _answer(generation, encoder, asked, shown, order_by, self.sql_policy)
+        return _answer(opened, asked, shown, order_by, self.sql_policy)
 
     def search_each(
         self,
@@ -241,7 +270,8 @@ class Recommender:
         if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
             raise QueryError("give `search_each` several queries, such as a list of paths")
         ranking.check(k=k, pool="mean", fusion=fuse, rate=max_false_match_rate, distinct=distinct, diversity=diversify)
-        generation, encoder = self.generation, self._encoder
+        opened = self._newest()
+        generation, encoder = opened.generation, opened.encoder
         kept = generation.filter.rows(where, self.sql_policy) if where else None
         for chosen, batch in _batches(generation, encoder.settings, by, queries):
             _refuse_words(batch, max_false_match_rate)
@@ -267,7 +297,7 @@ class Recommender:
             for query, found in zip(batch, encoded, strict=True):
                 if isinstance(found, Described):
                     shown = [[encoder.shown(generation, query)], []]
-                    yield _answer(generation, encoder, waiting.popleft(), shown, order_by, self.sql_policy)
+                    yield _answer(opened, waiting.popleft(), shown, order_by, self.sql_policy)
                 else:
                     yield found
 
@@ -305,16 +335,16 @@ def _refuse_words(queries: Iterable[Query], rate: float | None) -> None:
 
 
 def _answer(
-    generation: Generation,
-    encoder: QueryEncoder,
+    opened: _Opened,
     asked: Asked,
     shown: Sequence[Sequence[Shown | None]],
     order_by: str | None,
     policy: SqlPolicy,
 ) -> Hits:
-    ranked = ranking.rank(generation, asked)
+    generation = opened.generation
+    ranked = ranking.rank(generation, asked, opened.joint)
     with timed("fetch"):
-        hits = _hits(generation, encoder, asked, ranked)
+        hits = _hits(generation, opened.encoder, asked, ranked)
     if order_by is not None:
         places = generation.filter.places(ranked.rows, order_by, policy)
         hits = [hits[i] for i in np.argsort(places, kind="stable")]

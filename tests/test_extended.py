@@ -17,11 +17,25 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import FEATURES, ImageId, Lake, Recommender, breadth, catalog, cutoff, evaluate, graphs, tables, views
+from imrec_core import (
+    FEATURES,
+    ImageId,
+    Lake,
+    Recommender,
+    breadth,
+    catalog,
+    cutoff,
+    evaluate,
+    graphs,
+    pairs_judged,
+    tables,
+    views,
+)
 from imrec_core import index as index_module
 from imrec_core.breadth import measure_breadths
 from imrec_core.conditions import SqlPolicy
 from imrec_core.copy_protocol import find_copies
+from imrec_core.cutoff import joint_calibration
 from imrec_core.duplicates import find_duplicates
 from imrec_core.edits import COPY_PROTOCOL
 from imrec_core.errors import LakeError, QueryError, SchemaMismatch, StaleIndex, StorageFull
@@ -136,10 +150,21 @@ def built_whole(lake: Lake, calibrated_as: Generation) -> Recommender:
     fresh = Lake(root)
     report = build_generation(fresh)
     assert (report.why, report.removed) == ("built whole: there is none to extend", 0)
-    found = Recommender.open(fresh)
-    found.generation.facts["calibration"] = calibrated_as.facts["calibration"]
-    found.generation.joint = calibrated_as.joint
-    return found
+    record = fresh.local_generation(report.id) / "generation.json"
+    facts = json.loads(record.read_text()) | {"calibration": calibrated_as.facts["calibration"]}
+    record.write_text(json.dumps(facts))
+    return Recommender.open(fresh)
+
+
+@pytest.fixture
+def joint_calibrations_of(monkeypatch) -> Callable[[Generation], None]:
+    """Lets scores of several features be made in the same way, too: on the random pairs of one generation."""
+
+    def of(generation: Generation) -> None:
+        for module in (cutoff, pairs_judged):
+            monkeypatch.setattr(module, "joint_calibration", lambda _, chosen: joint_calibration(generation, chosen))
+
+    return of
 
 
 def same_vectors(found: Generation, expected: Generation) -> None:
@@ -219,7 +244,7 @@ def long_tails(monkeypatch) -> None:
 
 @pytest.mark.usefixtures("graphs_asked")
 @pytest.mark.parametrize(("seed", "tails"), [(0, False), (1, False), (1, True), (2, True)])
-def test_random_changes_leave_what_a_whole_build_gives(tmp_path, request, seed, tails):
+def test_random_changes_leave_what_a_whole_build_gives(tmp_path, request, joint_calibrations_of, seed, tails):
     if tails:
         request.getfixturevalue("long_tails")
     rng = np.random.default_rng(seed)
@@ -247,6 +272,7 @@ def test_random_changes_leave_what_a_whole_build_gives(tmp_path, request, seed, 
     recommender = Recommender.open(gallery.lake)
     assert len(recommender) == len(gallery.contents) and recommender.generation.removed
     whole = built_whole(gallery.lake, recommender.generation)
+    joint_calibrations_of(recommender.generation)
     same_vectors(generation, whole.generation)
     assert facts_of(generation) == facts_of(whole.generation)
     some = rng.permutation(sorted(gallery.contents)).tolist()
@@ -340,7 +366,7 @@ def _graphs_find_enough(generation: Generation) -> None:
             assert recall_at_10(generation, feature, metric, queries, exact) >= 0.95
 
 
-def test_measures_are_those_of_a_whole_build(tmp_path):
+def test_measures_are_those_of_a_whole_build(tmp_path, joint_calibrations_of):
     gallery = Gallery(tmp_path, (NETWORK, *TWO), range(120))
     gallery.build()
     gone = [gallery.remove(path) for path in sorted(gallery.contents)[5:60:5]]
@@ -351,6 +377,7 @@ def test_measures_are_those_of_a_whole_build(tmp_path):
     assert report.why == "extends 000001 by 9 rows, 12 removed" and len(gone) == 11
     generation = open_generation(gallery.lake)
     whole = built_whole(gallery.lake, generation).generation
+    joint_calibrations_of(generation)
     paths, sources = sorted(gallery.contents), gallery.lake.settings().sources
     labels, pairs, old = tmp_path / "labels.csv", tmp_path / "pairs.csv", tmp_path / "old.csv"
     labels.write_text("path,label\n" + "".join(f"{p},{gallery.contents[p] % 6}\n" for p in paths[::2]))
@@ -413,7 +440,7 @@ def test_projections_are_compared_on_the_images_that_are_there(tmp_path, monkeyp
 # -- pictures -----------------------------------------------------------------------------------------------
 
 
-def test_pictures_that_come_and_go_leave_what_a_whole_build_gives(new_lake):
+def test_pictures_that_come_and_go_leave_what_a_whole_build_gives(new_lake, joint_calibrations_of):
     lake = new_lake(36, (*toy.CHEAP, "colour_moments"))
     folder = lake.root.parent / "photos"
     before = open_generation(lake)
@@ -427,6 +454,7 @@ def test_pictures_that_come_and_go_leave_what_a_whole_build_gives(new_lake):
     generation = recommender.generation
     _rows_are_kept(before, generation)
     whole = built_whole(lake, generation)
+    joint_calibrations_of(generation)
     query = folder / "photo_010.jpg"
     same_vectors(generation, whole.generation)
     for name in generation.features:

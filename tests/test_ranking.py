@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from imrec_core import ImageId, Recommender, ranking
+from imrec_core import ImageId, Recommender, cutoff, ranking
+from imrec_core.cutoff import JointCalibrations, joint_calibration
 from imrec_core.errors import BadFilter, QueryError, UnknownName
+from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.index import IndexParams, build_generation
 from tests import toy
 from tests.toy import ids
@@ -53,6 +56,42 @@ def test_cut_lets_through_the_share_of_held_out_pairs_that_it_says(crowd, rate, 
               for row in held_out]  # fmt: skip
     share = sum(passed) / len(held_out) / (len(crowd) - 1)
     assert rate / 2 <= share <= rate * 2
+
+
+def test_joint_calibrations_are_bounded_and_the_same_each_time(crowd):
+    generation = crowd.generation
+    pairs = [FeatureMetric.of(generation.feature(name)) for name in MIX]
+
+    def mixed(weight: float) -> list[WeightedFeature]:
+        return [pair.weighted(str(pair), share) for pair, share in zip(pairs, (weight, 1 - weight), strict=True)]
+
+    joint, weights = JointCalibrations(generation, most=3), [0.1, 0.2, 0.3, 0.4, 0.5]
+    expected = [joint_calibration(generation, mixed(weight)) for weight in weights]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            assert list(pool.map(lambda weight: joint.of(mixed(weight)), weights)) == expected
+            assert len(joint) <= 3
+    kept = joint.of(mixed(0.5))
+    assert joint.of(mixed(0.5)) is kept
+    for weight in (0.6, 0.7, 0.5, 0.8, 0.9):  # the one that is used stays
+        joint.of(mixed(weight))
+    assert joint.of(mixed(0.5)) is kept and len(joint) == 3
+
+
+def test_joint_calibrations_are_kept_while_their_generation_is_in_use(new_lake, monkeypatch):
+    made = []
+    monkeypatch.setattr(cutoff, "joint_calibration", lambda g, c: made.append(g.id) or joint_calibration(g, c))
+    lake = new_lake(20, tuple(MIX))
+    recommender, photo = Recommender.open(lake), lake.root.parent / "photos" / "photo_003.jpg"
+    for _ in range(3):
+        recommender.search(photo, by=MIX, max_false_match_rate=0.5)
+        list(recommender.search_each([photo] * 2, by=MIX, max_false_match_rate=0.5))
+    assert made == ["000001"]
+    toy.write_photos(photo.parent, [30])
+    toy.build(lake)
+    for _ in range(2):
+        assert recommender.search(photo, by=MIX, max_false_match_rate=0.5).generation == "000002"
+    assert made == ["000001", "000002"]
 
 
 @pytest.mark.parametrize("pool", ["mean", "best", "all"])

@@ -243,10 +243,10 @@ def test_new_generation_is_searched_while_the_old_one_ends(tmp_path, monkeypatch
     begun, go = threading.Event(), threading.Event()
     rank = search.ranking.rank
 
-    def held_up(generation, asked):
+    def held_up(*asked):
         begun.set()
         go.wait(60)
-        return rank(generation, asked)
+        return rank(*asked)
 
     with serving(lake) as found, httpx.Client(base_url=found.url, timeout=60) as client:
         first = client.post("/api/search", json={"k": 1}).json()

@@ -465,12 +465,12 @@ def test_client_that_hangs_up_frees_its_place(held):
 def test_fifty_clients_that_hang_up_do_not_delay_the_next(lake, monkeypatch):
     begun, rank = [], ranking.rank
 
-    def endless_for_some(generation, asked):
+    def endless_for_some(generation, asked, joint):
         begun.append(asked.k)
         while asked.k == 7:
             with timed("candidates"):
                 time.sleep(0.001)
-        return rank(generation, asked)
+        return rank(generation, asked, joint)
 
     monkeypatch.setattr(ranking, "rank", endless_for_some)
     with serving(lake, limits=Limits(at_work=1)) as served, ExitStack() as opened:

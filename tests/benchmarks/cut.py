@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from imrec_core.cutoff import within
+from imrec_core.cutoff import JointCalibrations, passes_match_threshold
 from imrec_core.embed import Described
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.search import Recommender
@@ -18,7 +18,7 @@ def measure(work: Testbed) -> list[Row]:
     """How far the share of pairs that pass is from the rate asked for, one way or the other."""
     generation = Recommender.open(work.built_lake("lake-cut", work.photos)).generation
     unseen = np.random.default_rng(_SEED).permutation(len(generation))[_SEEN:]
-    rows, found = np.arange(len(generation)), []
+    rows, found, joint = np.arange(len(generation)), [], JointCalibrations(generation)
     chosen = [FeatureMetric.parse(name, generation.feature).weighted(name, 1.0) for name in _FEATURES]
     ways = {c.name: [c] for c in chosen} | {"all three together": chosen}
     for name, features_asked in ways.items():
@@ -26,7 +26,8 @@ def measure(work: Testbed) -> list[Row]:
             passed = 0
             for row in unseen:
                 vectors = {c.feature.name: np.array(generation.matrix(c.feature.name)[row]) for c in features_asked}
-                near = within(generation, features_asked, [Described(1.0, vectors)], "best", rate, rows)
+                likes = [Described(1.0, vectors)]
+                near = passes_match_threshold(joint, features_asked, likes, "best", rate, rows)
                 passed += int(near.sum()) - int(near[row])
             share = passed / (len(unseen) * (len(rows) - 1))
             off = max(share / rate, rate / share)

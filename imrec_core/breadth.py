@@ -1,4 +1,4 @@
-"""How broadly each graph must be searched: recall@10 and queries per second over `ef`, and the least that will do."""
+"""Recall@10 and queries per second of each HNSW graph over `ef`, and the least ef that reaches a wanted recall."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from imrec_core.errors import LakeError
 from imrec_core.features.feature_metric import graph_name
 from imrec_core.generation import Generation
-from imrec_core.graphs import graph_users, recall_at_10
 from imrec_core.lake import Lake
+from imrec_core.recall import graph_users, recall_at_10
 from imrec_core.settings import IndexParams, Settings
 from imrec_core.ways import sample
 
@@ -24,14 +24,14 @@ _TIMES = 3
 
 
 @dataclass(frozen=True)
-class Breadth:
-    """A graph searched with one breadth.
+class EfPoint:
+    """A graph queried with one ef.
 
     Attributes:
         graph: `feature:metric`.
         recall: Recall@10 after exact re-ranking, the least of those of all features that take candidates from it.
-        queries_per_second: Of one thread, graph and exact re-ranking; not decoding and describing a query.
-        in_use: The generation searches it with this breadth.
+        queries_per_second: Of one thread, graph and exact re-ranking; not decoding and embedding a query.
+        in_use: Searches query it with this ef.
     """
 
     graph: str
@@ -41,64 +41,59 @@ class Breadth:
     in_use: bool
 
 
-def measure_breadths(
+def sweep_ef(
     generation: Generation,
     settings: Settings,
     *,
     queries: int = MAX_QUERIES,
     progress: Callable[[str], None] = lambda line: None,
-) -> list[Breadth]:
-    """Search every graph with one breadth after another, from the number of its candidates to 1024.
+) -> list[EfPoint]:
+    """Measure every graph at one ef after another, from the number of its candidates to 1024.
 
-    A breadth below the number of candidates would change nothing: hnswlib searches at least as broadly as the number
-    of rows that it is to return.
+    An ef below the number of candidates would change nothing: hnswlib takes at least the number of rows that it is to
+    return.
 
     Args:
         settings: Of the lake; they say how many candidates a graph gives at least.
-        queries: Rows that are asked with, at most; always the same.
+        queries: Rows that are queried with, at most; always the same.
         progress: Told which graph is measured.
     """
-    asked = sample(generation.live, queries)
-    built = dict(generation.graphs)
+    rows = sample(generation.live, queries)
     found = []
-    try:
-        for name, graph in built.items():
-            progress(f"{name}: {len(asked)} queries over {len(generation.live)} images")
-            users = graph_users(generation, name).values()
-            exact = [generation.scan(f.name, m, generation.matrix(f.name)[asked], _NEAREST) for f, m in users]
-            least = _params(generation, settings, name)[1].candidates
-            for ef in sorted({least, graph.ef, *EFS} - set(range(least))):
-                generation.graphs[name] = replace(graph, ef=ef, candidates=max(least, ef // 2))
-                recalls, seconds = [], np.inf
-                for _ in range(_TIMES):
-                    started = time.perf_counter()
-                    recalls = [
-                        recall_at_10(generation, feature, metric, asked, nearest)
-                        for (feature, metric), nearest in zip(users, exact, strict=True)
-                    ]
-                    seconds = min(seconds, time.perf_counter() - started)
-                rate = len(asked) * len(recalls) / seconds
-                found.append(Breadth(name, ef, min(recalls), rate, ef == max(graph.ef, least)))
-    finally:
-        generation.graphs = built
+    for name, graph in generation.graphs.items():
+        progress(f"{name}: {len(rows)} queries over {len(generation.live)} images")
+        users = graph_users(generation, name).values()
+        exact = [generation.scan(f.name, m, generation.matrix(f.name)[rows], _NEAREST) for f, m in users]
+        least = _params(generation, settings, name)[1].candidates
+        for ef in sorted({least, graph.ef, *EFS} - set(range(least))):
+            recalls, seconds = [], np.inf
+            for _ in range(_TIMES):
+                started = time.perf_counter()
+                recalls = [
+                    recall_at_10(generation, feature, metric, rows, nearest, ef=ef, candidates=max(least, ef // 2))
+                    for (feature, metric), nearest in zip(users, exact, strict=True)
+                ]
+                seconds = min(seconds, time.perf_counter() - started)
+            rate = len(rows) * len(recalls) / seconds
+            found.append(EfPoint(name, ef, min(recalls), rate, ef == max(graph.ef, least)))
     return found
 
 
-def tune_breadths(
+def tune_ef(
     lake: Lake,
     generation: Generation,
     recall: float,
     *,
     queries: int = MAX_QUERIES,
     progress: Callable[[str], None] = lambda line: None,
-) -> list[Breadth]:
-    """Note in `lake.toml` the least breadth at which each graph reaches a recall@10; the next build uses it.
+) -> list[EfPoint]:
+    """Set in `lake.toml` the least ef at which each graph reaches a recall@10; the next build uses it.
 
     Raises:
-        LakeError: A graph does not reach it at any breadth; then nothing is noted.
+        LakeError: A graph does not reach it at any ef; then nothing is written.
     """
     settings = lake.settings()
-    measured = measure_breadths(generation, settings, queries=queries, progress=progress)
+    measured = sweep_ef(generation, settings, queries=queries, progress=progress)
     chosen, indexes = [], {name: dict(table) for name, table in settings.indexes.items()}
     for name in generation.graphs:
         of_graph = [row for row in measured if row.graph == name]

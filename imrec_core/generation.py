@@ -6,17 +6,13 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from types import MappingProxyType
+from typing import Any
 
-import hnswlib
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -28,11 +24,11 @@ from imrec_core.calibration import Calibration
 from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.features import FEATURES, Feature, known_features
 from imrec_core.features.feature_metric import graph_name
-from imrec_core.freshness import declared_as
-from imrec_core.lake import GENERATION_FACTS, ROWS_FILE, Lake
-from imrec_core.locks import hold
+from imrec_core.graph_search import HnswGraphs
+from imrec_core.lake import ROWS_FILE, Lake
+from imrec_core.manifest import HnswIndexInfo, hold_manifest, make_facts, matrix_name, read_manifest
 from imrec_core.matrices import MatrixFile
-from imrec_core.metrics import METRICS, Metric
+from imrec_core.metrics import Metric
 from imrec_core.places import find_rows
 from imrec_core.row_filter import RowFilter
 from imrec_core.scan import Queries
@@ -43,42 +39,21 @@ log = logging.getLogger(__name__)
 Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
-FORMAT = 4  # of generation.json; goes up when an older imrec could not read it
-_READ = (2, 3, FORMAT)  # 2: no rows are removed; 3: every row is in the graphs
-_GROWING = ".npy"
 _TOGETHER = 65_536  # rows that are read at once
 
 
-@dataclass(frozen=True)
-class GraphFacts:
-    """One HNSW graph: how it was built, and how it is asked.
-
-    Attributes:
-        ef: Breadth of the search; hnswlib does not keep it in its file.
-        candidates: Rows taken from the graph before exact re-ranking, at least.
-        recall: Measured recall@10 of search through this graph, by the features that use it, in their default metric
-            or as `feature:metric`.
-        tail: Rows at the end that are not in it yet: they are scanned.
-    """
-
-    feature: str
-    metric: str
-    m: int
-    ef_construction: int
-    ef: int
-    candidates: int
-    recall: dict[str, float] = field(default_factory=dict)
-    tail: int = 0
-
-
 class Generation:
-    """A generation opened for reading; matrices are memory-mapped, graphs loaded when first used.
+    """A generation opened for reading; nothing changes it.
+
+    Vectors are memory-mapped, graphs are loaded when first used. Safe to use from several threads.
 
     Args:
         folder: Where it lies.
         known: The features that the lake can have. One that is declared otherwise since is left out.
+        graphs: Instead of those that its manifest lists, for measuring ones that are not published.
 
     Attributes:
+        facts: Its manifest.
         features: What is noted of each feature that can be searched by.
         graphs: By `feature:metric`.
         outdated: Features that are declared otherwise since.
@@ -87,21 +62,35 @@ class Generation:
         StaleIndex: A file is missing, of another size, or of a version that this imrec does not read.
     """
 
-    def __init__(self, folder: Path, known: Mapping[str, Feature] = FEATURES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        known: Mapping[str, Feature] = FEATURES,
+        graphs: Mapping[str, HnswIndexInfo] | None = None,
+    ) -> None:
         self.folder, self.id = folder, folder.name
         # Graphs are loaded late: until nobody uses this any more, nobody is to remove them.
-        weakref.finalize(self, _held(folder).close)
-        self.facts = _checked_facts(folder)
+        weakref.finalize(self, hold_manifest(folder).close)
+        self.facts: Mapping[str, Any] = MappingProxyType(read_manifest(folder))
         stored: dict[str, dict[str, Any]] = self.facts["features"]
-        self.features = {n: f for n, f in stored.items() if n in known and make_facts(known[n]).items() <= f.items()}
+        self.features: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+            {n: f for n, f in stored.items() if n in known and make_facts(known[n]).items() <= f.items()}
+        )
         self.outdated = tuple(name for name in stored if name not in self.features)
+        self._known = known
         self._declared = {name: known[name] for name in self.features}
-        graphs = {name: GraphFacts(**facts) for name, facts in self.facts["graphs"].items()}
-        self.graphs = {name: graph for name, graph in graphs.items() if graph.feature in self.features}
-        self._loading = threading.Lock()
-        self._graphs: dict[str, Any] = {}
+        if graphs is None:
+            graphs = {name: HnswIndexInfo.from_dict(graph) for name, graph in self.facts["graphs"].items()}
+        self.graphs: Mapping[str, HnswIndexInfo] = MappingProxyType(
+            {name: graph for name, graph in graphs.items() if graph.feature in self.features}
+        )
+        self._hnsw = HnswGraphs(folder, self.graphs)
         self._matrices: dict[str, Matrix] = {}
         self._columns: dict[str, pa.Array] = {}
+
+    def with_graphs(self, graphs: Mapping[str, HnswIndexInfo]) -> Generation:
+        """The same rows and vectors with other graphs, whose files are in its folder."""
+        return Generation(self.folder, self._known, graphs)
 
     def __len__(self) -> int:
         """Rows, those of images that were removed among them; see `live`."""
@@ -255,53 +244,16 @@ class Generation:
             names.insert(1, graph_name(stand_in, stand_in.metric))
         return next((name for name in names if name in self.graphs), None)
 
-    def from_graph(self, name: str, vector: Matrix, count: int) -> Rows:
+    def from_graph(self, name: str, vector: Matrix, count: int, *, ef: int | None = None) -> Rows:
         """About `count` nearest rows by a graph, nearest first.
 
         Args:
             name: Of `graphs`.
             vector: Of that graph's feature `(width,)`, as stored, not lifted.
+            ef: Size of the candidate list instead of the stored one, for measuring; it has no effect on other queries.
         """
-        facts, graph = self.graphs[name], self._graph(name)
-        metric = METRICS[facts.metric]
-        if graph.ef != facts.ef:
-            graph.set_ef(facts.ef)  # hnswlib itself takes a breadth of at least k
-        try:
-            k = min(count, len(self) - facts.tail)
-            labels, _ = graph.knn_query(metric.lifted(vector[None]), k=k, num_threads=1)
-        except RuntimeError:  # the graph reaches fewer than that many from where it starts
-            return np.asarray(self.scan(facts.feature, metric, vector[None], count)[0])
-        found = np.asarray(labels[0], dtype=np.int64)
-        return self._with_tail(facts, metric, vector, found, count) if facts.tail else found
-
-    def _with_tail(self, facts: GraphFacts, metric: Metric, vector: Matrix, found: Rows, count: int) -> Rows:
-        """The nearest of what a graph found and of the rows that are not in it."""
-        matrix = self.matrix(facts.feature)
-        tail = np.arange(len(self) - facts.tail, len(self))
-        distances = metric(vector, matrix[tail[0] :])
-        if self.removed:
-            tail, distances = tail[self.is_live[tail]], distances[self.is_live[tail]]
-        near = scan.smallest(count, distances)
-        order = scan.smallest(count, np.concatenate([metric(vector, matrix[found]), distances[near]]))
-        return np.asarray(np.concatenate([found, tail[near]])[order])
-
-    def use_graph(self, name: str, facts: GraphFacts | None) -> None:
-        """Search by a graph that was built into the folder, or built again; without facts by none of that name."""
-        self._graphs.pop(name, None)
-        self.graphs.pop(name, None)
-        if facts is not None:
-            self.graphs[name] = facts
-
-    def _graph(self, name: str) -> Any:
-        with self._loading:
-            if name not in self._graphs:
-                facts = self.graphs[name]
-                metric = METRICS[facts.metric]
-                graph = hnswlib.Index(space=metric.space, dim=metric.lifted(self.matrix(facts.feature)[:1]).shape[1])
-                graph.load_index(str(self.folder / graph_file(facts)))
-                mark_removed(graph, np.flatnonzero(~self.is_live[: len(self) - facts.tail]))
-                self._graphs[name] = graph
-            return self._graphs[name]
+        vectors = self.matrix(self.graphs[name].feature)
+        return self._hnsw.nearest(name, vector, count, vectors, self.is_live if self.removed else None, ef=ef)
 
     def scan(self, feature: str, metric: Metric, vectors: Queries, count: int, among: Rows | None = None) -> Rows:
         """The `count` nearest rows of each query by exact distance, nearest first, ties in row order.
@@ -321,53 +273,6 @@ class Generation:
 def _as_numbers(ids: pa.ChunkedArray | Sequence[str]) -> NDArray[np.uint64]:
     """Image ids, 16 hex digits each, as numbers; one by one half a million would take half a second, and 60 MB."""
     return pl.Series(ids, dtype=pl.String).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
-
-
-def _held(folder: Path) -> IO[bytes]:
-    try:
-        return hold(folder / GENERATION_FACTS)
-    except OSError as error:
-        raise StaleIndex(f"generation {folder.name}: {GENERATION_FACTS} cannot be read ({error})") from error
-
-
-def _checked_facts(folder: Path) -> dict[str, Any]:
-    try:
-        facts: dict[str, Any] = json.loads((folder / GENERATION_FACTS).read_text())
-    except (OSError, ValueError) as error:
-        raise StaleIndex(f"generation {folder.name}: generation.json cannot be read ({error})") from error
-    if facts.get("format") not in _READ:
-        raise StaleIndex(f"generation {folder.name} has format {facts.get('format')}, this imrec reads {FORMAT}")
-    for name, size in facts["files"].items():
-        path = folder / name
-        found = path.stat().st_size if path.exists() else None
-        has_grown = found is not None and found > size and name.endswith(_GROWING)  # newer generations have it too
-        if found != size and not has_grown:
-            state = "is missing" if found is None else f"has {found} bytes"
-            raise StaleIndex(f"generation {folder.name}: {name} {state}, expected are {size} bytes")
-    return facts
-
-
-def make_facts(feature: Feature) -> dict[str, Any]:
-    """What a generation notes about a feature and its bases, and compares when it is opened."""
-    facts = {"dtype": feature.dtype, "width": feature.width, **declared_as(feature)}
-    return {**facts, "bases": [make_facts(base) for base in feature.bases]} if feature.bases else facts
-
-
-def mark_removed(graph: Any, rows: Rows) -> None:
-    """Let a graph give these rows no more; its file may be older than that they are removed."""
-    for row in rows.tolist():
-        with suppress(RuntimeError):  # they are marked already
-            graph.mark_deleted(row)
-
-
-def matrix_name(feature: str) -> str:
-    """The name of the file of a feature's vectors in the generation's folder."""
-    return feature + _GROWING
-
-
-def graph_file(graph: GraphFacts) -> str:
-    """The name of its file in the generation's folder."""
-    return f"{graph.feature}.{graph.metric}.hnsw"
 
 
 def open_generation(lake: Lake) -> Generation:

@@ -1,37 +1,31 @@
-"""Build HNSW graphs, measure what they find, and make those denser that find too little."""
+"""Build and extend the HNSW graphs of a generation; build those again with more links whose recall is too low."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import LakeError
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric, graph_name
-from imrec_core.generation import Generation, GraphFacts, graph_file, mark_removed
+from imrec_core.generation import Generation
+from imrec_core.graph_search import empty_index, mark_removed
 from imrec_core.machine import cpu_count
+from imrec_core.manifest import HnswIndexInfo, graph_file
 from imrec_core.metrics import Metric
+from imrec_core.recall import EFS, RECALL_FLOOR, with_ef_for_recall
 from imrec_core.scan import blocks
 from imrec_core.settings import IndexParams
 
 log = logging.getLogger(__name__)
 
-RECALL_FLOOR = 0.95
-RECALL_WANTED = 0.99
-
-_EFS = (64, 128, 256, 512, 1024)
-CURVE_EFS = (10, 16, 32, 64, 128, 256)
-_QUERIES = 50
 _TIMES_DENSER = 2  # rounds in which links are doubled before a graph is given up
 _LARGE = 10_000  # rows from which on a graph may lack some
 _TAIL, _TAIL_MOST = 0.02, 4096  # of the rows, and at most: to scan them takes 0.1 ms
@@ -40,69 +34,87 @@ _SEED = 20_26
 _BLOCK = 16_384
 
 GraphRequest = tuple[FeatureMetric, IndexParams]
+Graphs = dict[str, HnswIndexInfo]
+"""By `feature:metric`."""
 
 
-def build_graphs(generation: Generation, asked: tuple[GraphRequest, ...]) -> None:
-    """Build the graphs of a generation that has its vectors, and search each as broadly as it must be.
+def build_graphs(generation: Generation, requests: tuple[GraphRequest, ...]) -> Graphs:
+    """Build the graphs of a generation that has its vectors, and choose the ef of each.
 
     A graph that misses `RECALL_FLOOR` is built again with twice the links. If that does not help, as with vectors that
     are mostly copies of one another, it is left out: its features are scanned, which is slower and exact.
 
     Raises:
-        LakeError: With the breadth that `lake.toml` fixes for it a graph stays below the floor.
+        LakeError: With the ef that `lake.toml` fixes for it a graph stays below the floor.
     """
-    for by, params in asked:
-        generation.use_graph(str(by), _build(generation, by.feature, by.metric, params))
-    for by, params in asked:
+    graphs = {str(by): _build(generation, by.feature, by.metric, params) for by, params in requests}
+    for by, params in requests:
         name = str(by)
-        generation.use_graph(name, _good_graph(generation, by.feature, by.metric, params))
-        if name not in generation.graphs:
+        good = _good_graph(generation, graphs, by.feature, by.metric, params)
+        if good is None:
+            del graphs[name]
             log.warning("the graph of %s finds too little, however dense; it is scanned instead", name)
+        else:
+            graphs[name] = good
+    return graphs
 
 
 def extend_graphs(
-    generation: Generation, before: Generation, asked: tuple[GraphRequest, ...], kept: int, *, measure: bool
-) -> None:
+    generation: Generation, before: Generation, requests: tuple[GraphRequest, ...], kept: int, *, measure: bool
+) -> Graphs:
     """Make the graphs of a generation out of those of the one before, to which the rows from `kept` on are new.
 
     While few rows are not in it, a graph stays the file that it is, and they are scanned beside it: to load, extend and
     write it took four fifths of an extension.
 
     Args:
-        measure: Look again how broadly each must be searched, and build it anew if it finds too little.
+        measure: Choose the ef of each again, and build it anew if it finds too little.
 
     Raises:
         LakeError: As `build_graphs`.
     """
-    for by, params in asked:
+    graphs: Graphs = {}
+    for by, params in requests:
         name, feature, metric = str(by), by.feature, by.metric
         if name not in before.graphs:  # left out
             continue
-        facts = before.graphs[name]
-        tail = facts.tail + len(generation) - kept
-        if not measure and _is_short(tail, len(generation)) and _is_shared(before, generation, facts):
-            generation.use_graph(name, replace(facts, tail=tail))
+        graph = before.graphs[name]
+        unindexed = graph.unindexed_rows + len(generation) - kept
+        if not measure and _is_short(unindexed, len(generation)) and _is_shared(before, generation, graph):
+            graphs[name] = replace(graph, unindexed_rows=unindexed)
             continue
-        matrix = generation.matrix(feature.name)
-        graph = _empty(metric, matrix)
-        graph.load_index(str(before.folder / graph_file(facts)), max_elements=len(matrix))
-        inside = kept - facts.tail
-        mark_removed(graph, np.flatnonzero(~generation.is_live[:inside]))
-        _add(graph, metric, matrix, np.arange(inside, len(matrix)))
-        mark_removed(graph, inside + np.flatnonzero(~generation.is_live[inside:]))
-        facts = replace(facts, tail=0)
-        _save(graph, generation.folder / graph_file(facts))
-        generation.use_graph(name, facts)
+        graphs[name] = _extend(generation, before, graph, feature, metric, kept)
         if measure:
-            generation.use_graph(name, _good_graph(generation, feature, metric, params))
+            good = _good_graph(generation, graphs, feature, metric, params)
+            if good is None:
+                del graphs[name]
+            else:
+                graphs[name] = good
+    return graphs
 
 
-def _is_short(tail: int, rows: int) -> bool:
+def _extend(
+    generation: Generation, before: Generation, graph: HnswIndexInfo, feature: Feature, metric: Metric, kept: int
+) -> HnswIndexInfo:
+    """Write a graph of all rows, made of the one before."""
+    matrix = generation.matrix(feature.name)
+    index = empty_index(metric, matrix)
+    index.load_index(str(before.folder / graph_file(graph)), max_elements=len(matrix))
+    inside = kept - graph.unindexed_rows
+    mark_removed(index, np.flatnonzero(~generation.is_live[:inside]))
+    _add(index, metric, matrix, np.arange(inside, len(matrix)))
+    mark_removed(index, inside + np.flatnonzero(~generation.is_live[inside:]))
+    graph = replace(graph, unindexed_rows=0)
+    _save(index, generation.folder / graph_file(graph))
+    return graph
+
+
+def _is_short(unindexed: int, rows: int) -> bool:
     """Whether so many rows may stay outside a graph, where extending it takes long and scanning them does not."""
-    return rows >= _LARGE and tail <= min(_TAIL * rows, _TAIL_MOST)
+    return rows >= _LARGE and unindexed <= min(_TAIL * rows, _TAIL_MOST)
 
 
-def _is_shared(before: Generation, generation: Generation, graph: GraphFacts) -> bool:
+def _is_shared(before: Generation, generation: Generation, graph: HnswIndexInfo) -> bool:
     """Make the file of a graph that of both generations; False where the disk knows no hard links."""
     try:
         os.link(before.folder / graph_file(graph), generation.folder / graph_file(graph))
@@ -111,11 +123,17 @@ def _is_shared(before: Generation, generation: Generation, graph: GraphFacts) ->
     return True
 
 
-def _good_graph(generation: Generation, feature: Feature, metric: Metric, params: IndexParams) -> GraphFacts | None:
-    """The graph with the least breadth that does, built again where none does; None where nothing helps."""
+def _good_graph(
+    generation: Generation, graphs: Graphs, feature: Feature, metric: Metric, params: IndexParams
+) -> HnswIndexInfo | None:
+    """A graph with the least ef that suffices, built again where none does; None where nothing helps.
+
+    Args:
+        graphs: All that are built so far: which features a graph is measured by depends on the others.
+    """
     name = graph_name(feature, metric)
     for _ in range(_TIMES_DENSER):
-        graph = searched_well(generation, name, params.ef)
+        graph = with_ef_for_recall(generation.with_graphs(graphs), name, params.ef)
         if min(graph.recall.values()) >= RECALL_FLOOR:
             return graph
         if params.ef:
@@ -125,35 +143,31 @@ def _good_graph(generation: Generation, feature: Feature, metric: Metric, params
             )
         params = replace(params, m=2 * params.m, ef_construction=2 * params.ef_construction)
         log.info("the graph of %s finds too little; building it with m %d", name, params.m)
-        generation.use_graph(name, _build(generation, feature, metric, params))
-    graph = searched_well(generation, name)
+        graphs = {**graphs, name: _build(generation, feature, metric, params)}
+    graph = with_ef_for_recall(generation.with_graphs(graphs), name)
     if min(graph.recall.values()) >= RECALL_FLOOR:
         return graph
     (generation.folder / graph_file(graph)).unlink()
     return None
 
 
-def _build(generation: Generation, feature: Feature, metric: Metric, params: IndexParams) -> GraphFacts:
+def _build(generation: Generation, feature: Feature, metric: Metric, params: IndexParams) -> HnswIndexInfo:
     matrix = generation.matrix(feature.name)
-    graph = _empty(metric, matrix)
-    graph.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
-    _add(graph, metric, matrix, _insertion_order(metric, matrix))
-    mark_removed(graph, np.flatnonzero(~generation.is_live))
-    facts = GraphFacts(
-        feature.name, metric.name, params.m, params.ef_construction, params.ef or _EFS[0], params.candidates
+    index = empty_index(metric, matrix)
+    index.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
+    _add(index, metric, matrix, _insertion_order(metric, matrix))
+    mark_removed(index, np.flatnonzero(~generation.is_live))
+    graph = HnswIndexInfo(
+        feature.name, metric.name, params.m, params.ef_construction, params.ef or EFS[0], params.candidates
     )
-    _save(graph, generation.folder / graph_file(facts))
-    return facts
+    _save(index, generation.folder / graph_file(graph))
+    return graph
 
 
-def _empty(metric: Metric, matrix: NDArray[Any]) -> Any:
-    return hnswlib.Index(space=metric.space, dim=metric.lifted(matrix[:1]).shape[1])
-
-
-def _add(graph: Any, metric: Metric, matrix: NDArray[Any], rows: NDArray[np.int64]) -> None:
+def _add(index: Any, metric: Metric, matrix: NDArray[Any], rows: NDArray[np.int64]) -> None:
     """Add rows, in their order."""
     for some in (rows[first : first + _BLOCK] for first in range(0, len(rows), _BLOCK)):
-        graph.add_items(metric.lifted(matrix[some]), some, num_threads=cpu_count())
+        index.add_items(metric.lifted(matrix[some]), some, num_threads=cpu_count())
 
 
 def _insertion_order(metric: Metric, matrix: NDArray[Any]) -> NDArray[np.int64]:
@@ -179,89 +193,8 @@ def _insertion_order(metric: Metric, matrix: NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate([np.flatnonzero(is_first), order[~is_first[order]]])
 
 
-def _save(graph: Any, path: Path) -> None:
+def _save(index: Any, path: Path) -> None:
     path.unlink(missing_ok=True)  # never into a file that another generation has too
-    graph.save_index(str(path))
-    if path.stat().st_size != graph.index_file_size():  # hnswlib does not look whether its writes went through
+    index.save_index(str(path))
+    if path.stat().st_size != index.index_file_size():  # hnswlib does not look whether its writes went through
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-
-# -- measuring ----------------------------------------------------------------------------------------------
-
-
-def searched_well(generation: Generation, name: str, ef: int = 0) -> GraphFacts:
-    """A graph with the least breadth at which all that use it reach `RECALL_WANTED`, or with that of `ef`."""
-    graph = generation.graphs[name]
-    queries = np.random.default_rng(_SEED).permutation(generation.live)[:_QUERIES]
-    users = graph_users(generation, name)
-    exact = {label: _exact(generation, f, metric, queries) for label, (f, metric) in users.items()}
-    for breadth in (ef,) if ef else _EFS:
-        generation.graphs[name] = replace(graph, ef=breadth, candidates=max(graph.candidates, breadth // 2))
-        recall = {
-            label: round(recall_at_10(generation, f, metric, queries, exact[label]), 4)
-            for label, (f, metric) in users.items()
-        }
-        generation.graphs[name] = replace(generation.graphs[name], recall=recall)
-        if min(recall.values()) >= RECALL_WANTED:
-            break
-    return generation.graphs[name]
-
-
-def recall_by_breadth(generation: Generation, *, count: int = 20) -> dict[str, list[float]]:
-    """Recall@10 of all that use a graph, at each of `CURVE_EFS`, on a few of the images.
-
-    No more candidates are taken than a search is broad, or breadths below that many would all be the same.
-    """
-    queries = np.random.default_rng(_SEED).permutation(generation.live)[:count]
-    curves: dict[str, list[float]] = {}
-    for name, graph in list(generation.graphs.items()):
-        for label, (feature, metric) in graph_users(generation, name).items():
-            exact = _exact(generation, feature, metric, queries)
-            curves[label] = []
-            for ef in CURVE_EFS:
-                generation.graphs[name] = replace(graph, ef=ef, candidates=min(graph.candidates, ef))
-                curves[label].append(recall_at_10(generation, feature, metric, queries, exact))
-            generation.graphs[name] = graph
-    return curves
-
-
-def _exact(generation: Generation, feature: Feature, metric: Metric, queries: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The 10 nearest rows of each query, looked for by all cores."""
-    vectors = generation.matrix(feature.name)[queries]
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        parts = np.array_split(vectors, min(cpu_count(), len(vectors)))
-        return np.concatenate(list(pool.map(lambda part: generation.scan(feature.name, metric, part, 10), parts)))
-
-
-def graph_users(generation: Generation, graph: str) -> Mapping[str, tuple[Feature, Metric]]:
-    """What a graph gives candidates for and is measured by: features in their default metric, and its own."""
-    users = {}
-    for feature in map(generation.feature, generation.features):
-        for metric in feature.metrics:
-            is_default = metric == feature.metric
-            if generation.graph_of(feature, metric) == graph and (is_default or graph_name(feature, metric) == graph):
-                users[feature.name if is_default else graph] = (feature, metric)
-    return users
-
-
-def recall_at_10(
-    generation: Generation, feature: Feature, metric: Metric, queries: NDArray[np.int64], exact: NDArray[np.int64]
-) -> float:
-    """Share of the 10 exactly nearest rows that search through the graph finds; equal distances count as found.
-
-    Args:
-        queries: Rows asked for, `(n,)`.
-        exact: Their nearest rows, `(n, 10)`.
-    """
-    name = generation.graph_of(feature, metric)
-    if name is None:
-        return 1.0
-    graph = generation.graphs[name]
-    found = []
-    matrix = generation.matrix(feature.name)
-    for row, nearest in zip(queries, exact, strict=True):
-        candidates = generation.from_graph(name, generation.matrix(graph.feature)[row], graph.candidates)
-        distances = np.sort(metric(matrix[row], matrix[candidates]))[: len(nearest)]
-        limit = metric(matrix[row], matrix[nearest]).max()
-        found.append(float((distances <= limit * (1 + 1e-6) + 1e-6).sum()) / len(nearest))
-    return float(np.mean(found))

@@ -25,10 +25,11 @@ from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, chosen_features, known_features
 from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.freshness import WHICH_IMAGES, digest, has_fresh_images, is_feature_fresh, manifest_version
-from imrec_core.generation import FORMAT, Generation, make_facts, matrix_name
+from imrec_core.generation import Generation
 from imrec_core.graphs import GraphRequest, build_graphs, extend_graphs
 from imrec_core.lake import GENERATION_FACTS, ROWS_FILE, Lake, source_of
 from imrec_core.machine import cpu_count
+from imrec_core.manifest import FORMAT, make_facts, matrix_name
 from imrec_core.matrices import MatrixFile, as_before_on_failure
 from imrec_core.placing import Placing, place
 from imrec_core.random_pairs import calibrate, true_pairs
@@ -311,11 +312,11 @@ def _write(
     kept = before.facts["calibration"] if before else {}
     facts["calibration"] = _calibrated(lake, generation, plan) if is_new else kept
     if before is None:
-        build_graphs(generation, plan.indexes)
+        graphs = build_graphs(generation, plan.indexes)
     else:
-        extend_graphs(generation, before, plan.indexes, placing.kept, measure=is_new)
-    facts["graphs"] = {name: asdict(graph) for name, graph in generation.graphs.items()}
-    facts["scanned"] = [n for n in (str(by) for by, _ in plan.indexes) if n not in generation.graphs]
+        graphs = extend_graphs(generation, before, plan.indexes, placing.kept, measure=is_new)
+    facts["graphs"] = {name: graph.to_dict() for name, graph in graphs.items()}
+    facts["scanned"] = [n for n in (str(by) for by, _ in plan.indexes) if n not in graphs]
     facts["files"] = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != GENERATION_FACTS}
     facts["seconds"] = round(time.perf_counter() - started, 3)
     _write_facts(folder, facts)

@@ -12,9 +12,9 @@ import dagster as dg
 from imrec_core import run_log
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.features import Feature
-from imrec_core.graphs import RECALL_FLOOR
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
+from imrec_core.recall import RECALL_FLOOR
 from imrec_dagster.asset_keys import GENERATION
 
 _ROWS, _VECTORS, _RECALL = "rows_match_manifest", "vectors_are_sound", "recall_at_10"

@@ -18,12 +18,12 @@ from imrec_core.extract_report import ShardReport
 from imrec_core.features import Feature
 from imrec_core.fit import FitReport
 from imrec_core.generation import open_generation
-from imrec_core.graphs import CURVE_EFS, recall_by_breadth
 from imrec_core.index import GenerationReport
 from imrec_core.lake import Lake
 from imrec_core.plots import draw_curves, draw_extraction
 from imrec_core.plots.of_lake import plot_distances, plot_stages
 from imrec_core.project import ProjectionReport
+from imrec_core.recall import CURVE_EFS, recall_at_ef
 from imrec_core.search import Recommender
 
 Shown = dict[str, Any]
@@ -159,7 +159,7 @@ def _plots(lake: Lake, is_new: bool) -> Shown:
         curves["distances"] = lambda: plot_distances(recommender, by=first)
         if speeds:
             curves["stages"] = lambda: plot_stages(lake, last=_PLOTTED)
-    found = recall_by_breadth(generation)
+    found = recall_at_ef(generation)
     if found:
         curve = {"x": CURVE_EFS, "y": found, "x_label": "ef", "y_label": "recall@10"}
         curves["recall by ef"] = lambda: draw_curves({"what graphs find": curve})

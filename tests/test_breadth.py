@@ -1,19 +1,23 @@
-"""Breadth of search: recall is that of a plain count, the least that will do is noted and built with."""
+"""Sweeps of ef: recall is that of a plain count, the least ef that suffices is noted and built with."""
 
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from imrec_core import breadth
-from imrec_core.breadth import measure_breadths, tune_breadths
+from imrec_core import ImageId, Recommender, breadth, ranking
+from imrec_core.breadth import sweep_ef, tune_ef
 from imrec_core.errors import LakeError
 from imrec_core.features import FEATURES
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation
+from imrec_core.recall import recall_at_ef
 from imrec_core.ways import sample
 from tests import toy
 
@@ -51,7 +55,7 @@ def plain_recall(generation, queries):
 def test_recall_is_that_of_a_plain_count_and_grows_with_the_breadth(lake):
     generation = open_generation(lake)
     built = dict(generation.graphs)
-    found = measure_breadths(generation, lake.settings(), queries=60)
+    found = sweep_ef(generation, lake.settings(), queries=60)
     assert generation.graphs == built
     assert [row.ef for row in found] == sorted({10, built[GRAPH].ef, *breadth.EFS})
     assert [row.ef for row in found if row.in_use] == [built[GRAPH].ef]
@@ -59,15 +63,53 @@ def test_recall_is_that_of_a_plain_count_and_grows_with_the_breadth(lake):
     assert [row.recall for row in found] == sorted(row.recall for row in found)
     assert all(row.graph == GRAPH and row.queries_per_second > 0 for row in found)
     for row in (found[0], found[2]):
-        narrow = type(built[GRAPH])(**{**vars(built[GRAPH]), "ef": row.ef, "candidates": max(10, row.ef // 2)})
-        generation.graphs[GRAPH] = narrow
-        assert row.recall == pytest.approx(plain_recall(generation, sample(np.arange(900), 60)), abs=0.002)
+        published = replace(built[GRAPH], ef=row.ef, candidates=max(10, row.ef // 2))
+        same = generation.with_graphs({GRAPH: published})
+        assert row.recall == pytest.approx(plain_recall(same, sample(np.arange(900), 60)), abs=0.002)
+
+
+def _searched(recommender, queries):
+    return [recommender.search(query, k=20).hits for query in queries]
+
+
+def test_measuring_at_another_ef_changes_nothing_for_searches_in_other_threads(lake, monkeypatch):
+    monkeypatch.setattr(ranking, "_ROWS_PER_FETCHED", 0)
+    recommender, settings = Recommender.open(lake), lake.settings()
+    generation = recommender.generation
+    queries = [ImageId(image_id) for image_id in generation.rows["image_id"].to_pylist()[:30]]
+    expected, built = _searched(recommender, queries), dict(generation.graphs)
+    narrow = Recommender.open(lake)
+    other = narrow.generation.with_graphs({GRAPH: replace(built[GRAPH], ef=10)})
+    narrow._opened = replace(narrow._opened, generation=other)
+    assert _searched(narrow, queries) != expected, "ef makes no difference, and nothing is tested"
+    alone = [(row.ef, row.recall) for row in sweep_ef(open_generation(lake), settings, queries=60)]
+    curve = recall_at_ef(open_generation(lake))
+    measured = threading.Event()
+
+    def search_meanwhile() -> int:
+        rounds = 0
+        while not (rounds and measured.is_set()):
+            assert _searched(recommender, queries) == expected
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(4) as pool:
+        searching = [pool.submit(search_meanwhile) for _ in range(2)]
+        sweep = pool.submit(sweep_ef, generation, settings, queries=60)
+        curves = pool.submit(recall_at_ef, generation)
+        try:
+            assert [(row.ef, row.recall) for row in sweep.result()] == alone
+            assert curves.result() == curve
+        finally:
+            measured.set()
+        assert min(found.result() for found in searching) >= 1
+    assert generation.graphs == built and _searched(recommender, queries) == expected
 
 
 def test_least_breadth_is_noted_and_the_next_build_uses_it(restored):
     generation = open_generation(restored)
-    measured = measure_breadths(generation, restored.settings())
-    (chosen,) = tune_breadths(restored, generation, 0.97)
+    measured = sweep_ef(generation, restored.settings())
+    (chosen,) = tune_ef(restored, generation, 0.97)
     assert chosen.ef == min(row.ef for row in measured if row.recall >= 0.97) > 10
     (table,) = restored.settings().indexes.values()
     assert table == {"m": 6, "ef_construction": 40, "candidates": 10, "ef": chosen.ef}
@@ -78,16 +120,16 @@ def test_least_breadth_is_noted_and_the_next_build_uses_it(restored):
 def test_a_graph_without_a_table_gets_one(large_lake, tmp_path, monkeypatch):
     noted = []
     monkeypatch.setattr(type(large_lake), "save_settings", lambda self, settings: noted.append(settings.indexes))
-    tune_breadths(large_lake, open_generation(large_lake), 0.95, queries=20)
+    tune_ef(large_lake, open_generation(large_lake), 0.95, queries=20)
     assert noted == [{"rgb_histogram": {"ef": 100}}]
 
 
 def test_recall_that_no_breadth_reaches_is_told_and_nothing_noted(restored, monkeypatch):
     monkeypatch.setattr(breadth, "EFS", (12,))
     generation, before = open_generation(restored), restored.settings_path.read_text()
-    generation.graphs[GRAPH] = type(generation.graphs[GRAPH])(**{**vars(generation.graphs[GRAPH]), "ef": 10})
+    generation = generation.with_graphs({GRAPH: replace(generation.graphs[GRAPH], ef=10)})
     with pytest.raises(LakeError, match=r"reaches recall@10 0\.\d+ at most \(at ef 12\), not 1.0; raise m"):
-        tune_breadths(restored, generation, 1.0)
+        tune_ef(restored, generation, 1.0)
     assert restored.settings_path.read_text() == before
 
 

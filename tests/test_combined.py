@@ -13,8 +13,8 @@ from imrec_core.errors import BadSettings, LakeError
 from imrec_core.features import Feature
 from imrec_core.features.combined import combination
 from imrec_core.generation import open_generation
-from imrec_core.graphs import RECALL_WANTED
 from imrec_core.index import build_generation
+from imrec_core.recall import RECALL_WANTED
 from tests import toy
 
 # How the squared Euclidean distance that a graph sees follows from the metric.

@@ -28,11 +28,12 @@ from imrec_core import (
     evaluate,
     graphs,
     pairs_judged,
+    recall,
     tables,
     views,
 )
 from imrec_core import index as index_module
-from imrec_core.breadth import measure_breadths
+from imrec_core.breadth import sweep_ef
 from imrec_core.conditions import SqlPolicy
 from imrec_core.copy_protocol import find_copies
 from imrec_core.cutoff import joint_calibration
@@ -43,12 +44,12 @@ from imrec_core.evaluate import compare_in
 from imrec_core.freshness import has_fresh_images
 from imrec_core.fusion_judged import judge_fusions
 from imrec_core.generation import Generation, open_generation
-from imrec_core.graphs import graph_users, recall_at_10
 from imrec_core.index import GenerationReport, IndexParams, build_generation, is_up_to_date, plan_generation
 from imrec_core.judging import csv_labels, folder_labels, judge, named_labels
 from imrec_core.metrics import METRICS
 from imrec_core.pairs import csv_pairs
 from imrec_core.pairs_judged import judge_pairs
+from imrec_core.recall import graph_users, recall_at_10
 from imrec_core.status import lake_status
 from imrec_core.tuning import copies_task, labelled_task, tune_weights
 from imrec_dagster import metadata
@@ -264,7 +265,7 @@ def test_random_changes_leave_what_a_whole_build_gives(tmp_path, request, joint_
         assert report.removed == len(generation) - report.rows
         _rows_are_kept(before, generation)
         _nothing_lingers(gallery, generation)
-        beside |= any(graph.tail for graph in generation.graphs.values())
+        beside |= any(graph.unindexed_rows for graph in generation.graphs.values())
         before = generation
         if step == 1:
             gallery.put(taken_away)
@@ -411,7 +412,7 @@ def test_measures_are_those_of_a_whole_build(tmp_path, joint_calibrations_of):
         assert a.mean_average_precision.value == pytest.approx(b.mean_average_precision.value)
         assert a.average_precision == pytest.approx(b.average_precision)
         assert (a.best.f1, a.best.precision) == (pytest.approx(b.best.f1), pytest.approx(b.best.precision))
-    assert all(row.recall >= 0.95 for row in measure_breadths(generation, gallery.lake.settings(), queries=30))
+    assert all(row.recall >= 0.95 for row in sweep_ef(generation, gallery.lake.settings(), queries=30))
 
 
 def test_files_named_as_in_a_benchmark_are_those_that_are_there(tmp_path):
@@ -675,7 +676,7 @@ def test_breadth_is_measured_again_when_there_are_a_tenth_more(tmp_path, monkeyp
     gallery = Gallery(tmp_path, TWO, range(200))
     gallery.build()
     assert open_generation(gallery.lake).graphs[RGB].ef == 64
-    monkeypatch.setattr(graphs, "recall_at_10", lambda g, *_: 1.0 if g.graphs[RGB].ef >= 256 or len(g) < 221 else 0.9)
+    monkeypatch.setattr(recall, "recall_at_10", lambda g, *_, ef, **how: 1.0 if ef >= 256 or len(g) < 221 else 0.9)
     for content in range(1000, 1020):
         gallery.put(content)
     gallery.build()
@@ -691,7 +692,7 @@ def test_graph_that_finds_too_little_after_growth_is_built_again_without_what_wa
     gallery.remove("1/000001.jpg")
     for content in range(1000, 1020):
         gallery.put(content)
-    monkeypatch.setattr(graphs, "recall_at_10", lambda g, *_: 1.0 if g.graphs[RGB].m > 16 else 0.9)
+    monkeypatch.setattr(recall, "recall_at_10", lambda g, *_, **how: 1.0 if g.graphs[RGB].m > 16 else 0.9)
     assert gallery.build().why == "extends 000001 by 20 rows, 1 removed"
     generation = open_generation(gallery.lake)
     assert generation.graphs[RGB].m == 32
@@ -722,22 +723,20 @@ def test_removed_images_have_no_part_in_scores_of_several_features_nor_in_what_g
         gallery.remove(path)
     gallery.build()
     generation, asked = open_generation(gallery.lake), []
-    pair_scores, recall = cutoff._pair_scores, breadth.recall_at_10
+    pair_scores, at_10 = cutoff._pair_scores, breadth.recall_at_10
     monkeypatch.setattr(cutoff, "_pair_scores", lambda g, c, a, b: asked.extend([*a, *b]) or pair_scores(g, c, a, b))
-    monkeypatch.setattr(
-        breadth, "recall_at_10", lambda g, f, m, rows, near: asked.extend(rows) or recall(g, f, m, rows, near)
-    )
+    monkeypatch.setattr(breadth, "recall_at_10", lambda *a, **how: asked.extend(a[3]) or at_10(*a, **how))
     Recommender.open(gallery.lake).search(gallery.query("6/000006.jpg"), by=list(TWO), max_false_match_rate=0.1)
     assert set(asked) == set(generation.live.tolist())
     asked.clear()
-    measure_breadths(generation, gallery.lake.settings())
+    sweep_ef(generation, gallery.lake.settings())
     assert set(asked) == set(generation.live.tolist())
 
 
 def test_graph_that_was_left_out_stays_so(tmp_path, monkeypatch):
     gallery = Gallery(tmp_path, TWO, range(60))
     with monkeypatch.context() as patch:
-        patch.setattr(graphs, "recall_at_10", lambda *args: 0.5)
+        patch.setattr(recall, "recall_at_10", lambda *args, **how: 0.5)
         assert gallery.build().scanned == (RGB,)
     for content in range(1000, 1030):
         gallery.put(content)
@@ -863,7 +862,7 @@ def test_rows_beside_a_graph_are_taken_up_when_they_are_many(tmp_path, monkeypat
             gallery.remove("6/001000.jpg")  # its row is not
         grow(gallery, 1000 * (step + 1), 2)
         generation = open_generation(gallery.lake)
-        tails.append(generation.graphs[RGB].tail)
+        tails.append(generation.graphs[RGB].unindexed_rows)
         found = generation.from_graph(RGB, generation.matrix("rgb_histogram")[-1], 150)
         exact = generation.scan(
             "rgb_histogram", FEATURES["rgb_histogram"].metric, generation.matrix("rgb_histogram")[-1:], 150

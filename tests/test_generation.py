@@ -15,8 +15,9 @@ from imrec_core import FEATURES, METRICS, Lake, Recommender, scan
 from imrec_core import generation as generation_module
 from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadFilter, LakeError, MissingTable, QueryError, StaleIndex, UnknownName
-from imrec_core.generation import FORMAT, Generation, open_generation
+from imrec_core.generation import Generation, open_generation
 from imrec_core.index import IndexParams, build_generation
+from imrec_core.manifest import FORMAT, HnswIndexInfo
 from imrec_core.row_filter import RowFilter
 from tests.toy import build, set_to
 
@@ -73,6 +74,25 @@ def test_two_damaged_generations_are_an_error_that_names_the_file(lake):
     damage(lake, "000001", "rows.parquet", "missing")
     with pytest.raises(StaleIndex, match=r"generation 000002: phash.npy has \d+ bytes, expected are .*imrec build"):
         open_generation(lake)
+
+
+def test_what_is_opened_cannot_be_changed(lake):
+    generation = open_generation(lake)
+    (name, graph), *_ = generation.graphs.items()
+    for known in (generation.graphs, generation.features, generation.facts):
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            known[name] = graph
+    other = generation.with_graphs({name: replace(graph, ef=7)})
+    assert other.graphs[name].ef == 7 and generation.graphs[name] == graph and other.id == generation.id
+
+
+def test_manifest_names_graphs_as_older_versions_do(lake):
+    generation = open_generation(lake)
+    for name, stored in generation.facts["graphs"].items():
+        assert HnswIndexInfo.from_dict(stored) == generation.graphs[name] == replace(generation.graphs[name])
+        assert list(stored.items()) == list(generation.graphs[name].to_dict().items()) and stored["tail"] == 0
+        before_tails = {key: value for key, value in stored.items() if key != "tail"}
+        assert HnswIndexInfo.from_dict(before_tails) == generation.graphs[name]
 
 
 def test_undamaged_generation_is_opened_without_a_word(lake, caplog):

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import FEATURES, ImageId, Lake, Recommender, catalog, graphs
+from imrec_core import FEATURES, ImageId, Lake, Recommender, catalog, recall
 from imrec_core import index as index_module
 from imrec_core.errors import LakeError, StaleIndex, StorageFull
 from imrec_core.features import chosen_features
@@ -70,8 +70,8 @@ def test_graph_reaches_the_recall_it_was_tuned_for(large_lake):
     feature = FEATURES["rgb_histogram"]
     queries = np.arange(0, 700, 7)
     exact = generation.scan(feature.name, feature.metric, generation.matrix(feature.name)[queries], 10)
-    assert graphs.recall_at_10(generation, feature, feature.metric, queries, exact) > 0.97
-    assert generation.graphs[RGB].recall["rgb_histogram"] >= graphs.RECALL_WANTED
+    assert recall.recall_at_10(generation, feature, feature.metric, queries, exact) > 0.97
+    assert generation.graphs[RGB].recall["rgb_histogram"] >= recall.RECALL_WANTED
 
 
 def test_recall_counts_what_is_missed(large_lake, monkeypatch):
@@ -79,8 +79,8 @@ def test_recall_counts_what_is_missed(large_lake, monkeypatch):
     feature = FEATURES["rgb_histogram"]
     queries = np.arange(20)
     exact = generation.scan(feature.name, feature.metric, generation.matrix(feature.name)[queries], 10)
-    monkeypatch.setattr(generation, "from_graph", lambda name, vector, count: np.arange(500, 600))
-    assert graphs.recall_at_10(generation, feature, feature.metric, queries, exact) < 0.3
+    monkeypatch.setattr(generation, "from_graph", lambda name, vector, count, ef: np.arange(500, 600))
+    assert recall.recall_at_10(generation, feature, feature.metric, queries, exact) < 0.3
 
 
 def test_features_that_are_scanned_have_no_graph(large_lake):
@@ -324,7 +324,7 @@ def test_full_disk_leaves_the_generation_in_use(new_lake, monkeypatch):
 
 
 def test_fixed_breadth_that_finds_too_little_is_refused(large_lake, monkeypatch):
-    monkeypatch.setattr(graphs, "recall_at_10", lambda *args: 0.5)
+    monkeypatch.setattr(recall, "recall_at_10", lambda *args, **how: 0.5)
     with pytest.raises(
         LakeError, match=r'graph of rgb_histogram:hellinger reaches recall@10 0\.5 at ef 70.*\[indexes."rgb_histogram'
     ):
@@ -335,10 +335,10 @@ def test_fixed_breadth_that_finds_too_little_is_refused(large_lake, monkeypatch)
 def test_graph_that_finds_too_little_is_built_denser(new_lake, monkeypatch):
     lake = new_lake(30, TWO)
 
-    def recall(generation, feature, metric, queries, exact):
+    def by_links(generation, *args, **how):
         return 0.96 if generation.graphs[RGB].m >= 12 else 0.9
 
-    monkeypatch.setattr(graphs, "recall_at_10", recall)
+    monkeypatch.setattr(recall, "recall_at_10", by_links)
     report = build_generation(lake, IndexParams(m=6))
     graph = open_generation(lake).graphs[RGB]
     assert (graph.m, graph.ef_construction, graph.recall) == (12, 200, {"rgb_histogram": 0.96})
@@ -349,7 +349,7 @@ def test_graph_that_no_links_help_is_left_out_and_its_feature_scanned(new_lake, 
     lake = new_lake(250, TWO)
     before = Recommender.open(lake).search(lake.root.parent / "photos" / "photo_007.jpg", k=20, exact=True)
     with monkeypatch.context() as patch:
-        patch.setattr(graphs, "recall_at_10", lambda *args: 0.5)
+        patch.setattr(recall, "recall_at_10", lambda *args, **how: 0.5)
         report = build_generation(lake, IndexParams(m=6))
     assert report.scanned == (RGB,) and report.recall == {} and f"the graph of {RGB} finds too little" in caplog.text
     generation = open_generation(lake)
@@ -361,12 +361,12 @@ def test_graph_that_no_links_help_is_left_out_and_its_feature_scanned(new_lake, 
 def test_breadth_grows_until_the_recall_is_there(large_lake, monkeypatch):
     measured = []
 
-    def recall(generation, feature, metric, queries, exact):
-        measured.append(generation.graphs[RGB].ef)
-        return 1.0 if measured[-1] >= 256 else 0.9
+    def by_ef(*args, ef, candidates):
+        measured.append(ef)
+        return 1.0 if ef >= 256 else 0.9
 
-    monkeypatch.setattr(graphs, "recall_at_10", recall)
-    tuned = graphs.searched_well(Generation(open_generation(large_lake).folder), RGB)
+    monkeypatch.setattr(recall, "recall_at_10", by_ef)
+    tuned = recall.with_ef_for_recall(Generation(open_generation(large_lake).folder), RGB)
     assert measured == [64, 128, 256]
     assert tuned.ef == 256 and tuned.candidates == 128
 
@@ -389,7 +389,7 @@ def test_shard_never_read_is_left_out_while_its_source_is_away(new_lake, tmp_pat
 def test_curve_of_recall_rises_with_the_breadth_and_leaves_the_graphs_as_they_were(large_lake):
     generation = open_generation(large_lake)
     before = dict(generation.graphs)
-    (curve,) = graphs.recall_by_breadth(generation).values()
-    assert len(curve) == len(graphs.CURVE_EFS)
+    (curve,) = recall.recall_at_ef(generation).values()
+    assert len(curve) == len(recall.CURVE_EFS)
     assert curve[0] < 1 and curve[-1] > 0.99 and curve[0] == min(curve)
     assert generation.graphs == before

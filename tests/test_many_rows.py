@@ -141,7 +141,7 @@ def test_graph_gives_so_many_more_as_a_condition_takes_away(many, monkeypatch):
     monkeypatch.setattr(
         type(many.generation),
         "from_graph",
-        lambda self, name, vector, count: asked.append(count) or from_graph(self, name, vector, count),
+        lambda self, name, vector, count, **how: asked.append(count) or from_graph(self, name, vector, count, **how),
     )
     (query,) = at(many, 7)
     many.search(query, by="hsv_histogram")

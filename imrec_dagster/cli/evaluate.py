@@ -14,7 +14,7 @@ from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show, write_plot
 
 if TYPE_CHECKING:
-    from imrec_core.breadth import Breadth
+    from imrec_core.breadth import EfPoint
     from imrec_core.generation import Generation
 
 # What can be measured, with the options that each takes; `-k` has a default and counts where something is ranked.
@@ -103,7 +103,7 @@ def evaluate(
     if mode == "projections":
         _show_projections(generation, by, dims, trials, as_json)
     elif mode == "index":
-        _show_breadths(of, generation, queries, plot, as_json)
+        _show_ef_sweep(of, generation, queries, plot, as_json)
     elif pairs:
         show_pairs(of, generation, pairs, by, queries, plot, as_json)
     elif fusion:
@@ -136,12 +136,12 @@ def _refuse_others(mode: str, **given: object) -> None:
 # -- graphs -------------------------------------------------------------------------------------------------
 
 
-def _show_breadths(lake: Lake, generation: "Generation", queries: int | None, plot: Path | None, as_json: bool) -> None:
-    from imrec_core.breadth import MAX_QUERIES, measure_breadths
+def _show_ef_sweep(lake: Lake, generation: "Generation", queries: int | None, plot: Path | None, as_json: bool) -> None:
+    from imrec_core.breadth import MAX_QUERIES, sweep_ef
 
-    found = measure_breadths(generation, lake.settings(), queries=queries or MAX_QUERIES, progress=progress)
+    found = sweep_ef(generation, lake.settings(), queries=queries or MAX_QUERIES, progress=progress)
     if plot:
-        _plot_breadths(plot, found)
+        _plot_ef_sweep(plot, found)
     rows = [
         {
             "graph": row.graph,
@@ -155,7 +155,7 @@ def _show_breadths(lake: Lake, generation: "Generation", queries: int | None, pl
     show(as_json, [asdict(row) for row in found] if as_json else rows, list(rows[0]) if rows else [])
 
 
-def _plot_breadths(file: Path, found: "Sequence[Breadth]") -> None:
+def _plot_ef_sweep(file: Path, found: "Sequence[EfPoint]") -> None:
     from imrec_core.plots import Breadths, draw_recall_by_ef
 
     graphs = {}

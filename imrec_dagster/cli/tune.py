@@ -57,17 +57,17 @@ def tune(
         raise click.UsageError("--recall tunes the graphs of all features; leave out --by")
     generation = open_generation(Lake(lake))
     if recall is not None:
-        _tune_breadths(Lake(lake), generation, recall, queries, as_json)
+        _tune_ef(Lake(lake), generation, recall, queries, as_json)
         return
     check_name(Lake(lake), name, generation.default_feature)
     task = _task(Lake(lake), generation, copies, labels, naming, by, queries)
     _tune_weights(Lake(lake), task, measure or "", name, folds, as_json)
 
 
-def _tune_breadths(lake: Lake, generation: "Generation", recall: float, queries: int | None, as_json: bool) -> None:
-    from imrec_core.breadth import MAX_QUERIES, tune_breadths
+def _tune_ef(lake: Lake, generation: "Generation", recall: float, queries: int | None, as_json: bool) -> None:
+    from imrec_core.breadth import MAX_QUERIES, tune_ef
 
-    chosen = tune_breadths(lake, generation, recall, queries=queries or MAX_QUERIES, progress=progress)
+    chosen = tune_ef(lake, generation, recall, queries=queries or MAX_QUERIES, progress=progress)
     rows = [
         {
             "graph": row.graph,

@@ -7,10 +7,10 @@ from time import perf_counter
 import numpy as np
 
 from imrec_core.generation import Generation, open_generation
-from imrec_core.graphs import graph_users, recall_at_10
 from imrec_core.index import GenerationReport, build_generation
 from imrec_core.lake import Lake
 from imrec_core.queries import ImageId
+from imrec_core.recall import graph_users, recall_at_10
 from imrec_core.search import Recommender
 from tests import toy
 from tests.benchmarks.large import SHARD_SIZE, large_vectors
@@ -36,7 +36,7 @@ def measure(work: Testbed) -> list[Row]:
         assert report.why == f"extends {round_:06d} by {new} rows, 0 removed", report.why
         generation = open_generation(lake)
         took.append(seconds)
-        tails.append(max(graph.tail for graph in generation.graphs.values()))
+        tails.append(max(graph.unindexed_rows for graph in generation.graphs.values()))
         searched.append(_search_ms(lake))
         recall.append(_recall(generation))
     before = toy.times(lake, "generations")

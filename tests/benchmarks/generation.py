@@ -172,10 +172,11 @@ def projected(root: str) -> None:
 def built(root: str) -> dict[str, float]:
     took = []
 
-    def build_graphs(*asked: Any) -> None:
+    def build_graphs(*asked: Any) -> Any:
         started = perf_counter()
-        original(*asked)
+        graphs = original(*asked)
         took.append(perf_counter() - started)
+        return graphs
 
     original, index_module.build_graphs = index_module.build_graphs, build_graphs
     shutil.rmtree(Path(root) / "generations", ignore_errors=True)
@@ -219,7 +220,8 @@ def imrec_asked(folder: str) -> dict[str, Any]:
         return np.array([generation.row_of(hit.image_id) for hit in rec.search(ids[i], k=_K)])
 
     def set_to(ef: int, candidates: int) -> None:
-        generation.graphs[_GRAPH] = replace(published, ef=ef, candidates=candidates)
+        other = generation.with_graphs({**generation.graphs, _GRAPH: replace(published, ef=ef, candidates=candidates)})
+        rec._opened = replace(rec._opened, generation=other)
 
     breadths = ((ef, share * ef // 4) for ef in _EFS for share in (2, 4))
     ef, candidates = next((of for of in breadths if set_to(*of) or asked.recall(found) >= _RECALL), (_EFS[-1],) * 2)

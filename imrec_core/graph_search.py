@@ -1,0 +1,136 @@
+"""Query one HNSW graph of a generation for the rows nearest to a vector.
+
+Which graphs a search asks, and for how many rows, is decided where candidates are chosen, not here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import hnswlib
+import numpy as np
+from numpy.typing import NDArray
+
+from imrec_core import scan
+from imrec_core.manifest import HnswIndexInfo, graph_file
+from imrec_core.metrics import METRICS, Metric
+from imrec_core.scan import Matrix, Rows
+
+
+class HnswGraphs:
+    """The HNSW graphs of one generation, each loaded when it is first queried. Safe to use from several threads.
+
+    hnswlib keeps ef in the index and not in the query: `set_ef` changes what every thread searches with. So the index
+    that searches share gets its stored ef when it is loaded, and no other. A query with an ef of its own goes to a
+    second copy of the index, which is loaded for it, stays as long as this object, and serves one thread at a time.
+
+    Args:
+        folder: Of the generation.
+        graphs: By `feature:metric`.
+    """
+
+    def __init__(self, folder: Path, graphs: Mapping[str, HnswIndexInfo]) -> None:
+        self._folder, self._graphs = folder, graphs
+        self._loading = threading.Lock()
+        self._shared: dict[str, Any] = {}
+        self._setting_ef = threading.Lock()
+        self._copies: dict[str, Any] = {}
+
+    def nearest(
+        self,
+        name: str,
+        vector: Matrix,
+        count: int,
+        vectors: Matrix,
+        is_live: NDArray[np.bool_] | None,
+        *,
+        ef: int | None = None,
+    ) -> Rows:
+        """About `count` rows nearest to a vector, nearest first.
+
+        Args:
+            vector: Of the graph's feature `(width,)`, as stored, not lifted.
+            vectors: All of that feature `(rows, width)`.
+            is_live: Of each row whether it may be found, `(rows,)`; None for all.
+            ef: Size of the candidate list; None for the stored one. hnswlib itself takes at least `count`.
+        """
+        info = self._graphs[name]
+        metric = METRICS[info.metric]
+        lifted, k = metric.lifted(vector[None]), min(count, len(vectors) - info.unindexed_rows)
+        try:
+            if ef is None:
+                labels, _ = self._shared_index(name, vectors, is_live).knn_query(lifted, k=k, num_threads=1)
+            else:
+                labels = self._query_copy(name, lifted, k, vectors, is_live, ef)
+        except RuntimeError:  # the graph reaches fewer than that many from where it starts
+            gone = None if is_live is None else ~is_live
+            return np.asarray(scan.nearest(metric, vector[None], vectors, count, but=gone)[0])
+        found = np.asarray(labels[0], dtype=np.int64)
+        if info.unindexed_rows:
+            return _with_unindexed(info.unindexed_rows, metric, vector, found, count, vectors, is_live)
+        return found
+
+    def _shared_index(self, name: str, vectors: Matrix, is_live: NDArray[np.bool_] | None) -> Any:
+        index = self._shared.get(name)
+        if index is None:
+            with self._loading:
+                index = self._shared.get(name)
+                if index is None:
+                    index = self._shared[name] = self._load(name, vectors, is_live)
+        return index
+
+    def _query_copy(
+        self, name: str, lifted: Matrix, k: int, vectors: Matrix, is_live: NDArray[np.bool_] | None, ef: int
+    ) -> Matrix:
+        """Labels `(1, k)` by the copy of an index that is not shared, with any ef."""
+        with self._setting_ef:
+            if name not in self._copies:
+                self._copies[name] = self._load(name, vectors, is_live)
+            index = self._copies[name]
+            index.set_ef(ef)
+            labels: Matrix = index.knn_query(lifted, k=k, num_threads=1)[0]
+            return labels
+
+    def _load(self, name: str, vectors: Matrix, is_live: NDArray[np.bool_] | None) -> Any:
+        info = self._graphs[name]
+        index = empty_index(METRICS[info.metric], vectors)
+        index.load_index(str(self._folder / graph_file(info)))
+        if is_live is not None:
+            mark_removed(index, np.flatnonzero(~is_live[: len(vectors) - info.unindexed_rows]))
+        index.set_ef(info.ef)
+        return index
+
+
+def empty_index(metric: Metric, vectors: Matrix) -> Any:
+    """An index for vectors of a feature, to be initialised or loaded."""
+    return hnswlib.Index(space=metric.space, dim=metric.lifted(vectors[:1]).shape[1])
+
+
+def mark_removed(index: Any, rows: Rows) -> None:
+    """Let an index return these rows no more; its file may be older than their removal."""
+    for row in rows.tolist():
+        with suppress(RuntimeError):  # they are marked already
+            index.mark_deleted(row)
+
+
+def _with_unindexed(
+    unindexed: int,
+    metric: Metric,
+    vector: Matrix,
+    found: Rows,
+    count: int,
+    vectors: Matrix,
+    is_live: NDArray[np.bool_] | None,
+) -> Rows:
+    """The nearest of the rows that a graph found and of the last ones, which it does not hold."""
+    last = np.arange(len(vectors) - unindexed, len(vectors))
+    distances = metric(vector, vectors[last[0] :])
+    if is_live is not None:
+        last, distances = last[is_live[last]], distances[is_live[last]]
+    near = scan.smallest(count, distances)
+    order = scan.smallest(count, np.concatenate([metric(vector, vectors[found]), distances[near]]))
+    return np.asarray(np.concatenate([found, last[near]])[order])

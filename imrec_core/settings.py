@@ -98,7 +98,6 @@ class Settings:
         hidden: Whether folders whose name begins with a dot are scanned too.
         thumbnail_mb: Millions of bytes that thumbnails of the page may take: those looked at last are kept. At
             least 100, or 0 for none.
-        nightly_scan, nightly_reindex: Cron schedules of the scan for changes, and of the new generation after it.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
         networks: How networks are run, by name: `batch`, the pictures that one takes at a time.
         models: Networks of your own, by name; `imrec_core.models.own_model` says what a table holds.
@@ -108,6 +107,7 @@ class Settings:
         combined: Several features as one: their names, or `feature:metric`, with weights.
         mixes: Weights of features (or `feature:metric`) that are searched by together, by the name of the mix.
         indexes: HNSW parameters by `feature` or `feature:metric`: `m`, `ef_construction`, `ef`, `candidates`.
+        dagster: Settings of `imrec_dagster`, which checks them; this package does not read them.
     """
 
     sources: Mapping[str, AnyPath] = field(default_factory=dict)
@@ -119,8 +119,6 @@ class Settings:
     extensions: tuple[str, ...] = EXTENSIONS
     hidden: bool = False
     thumbnail_mb: int = 2000
-    nightly_scan: str = "0 1 * * *"
-    nightly_reindex: str = "0 3 * * *"
     columns: tuple[str, ...] = ()
     networks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -129,6 +127,7 @@ class Settings:
     combined: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     mixes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     indexes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    dagster: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("shard_size", "max_pixels"):
@@ -142,12 +141,6 @@ class Settings:
             raise BadSettings(
                 f"lake.toml: thumbnail_mb is {found}; it must be {LEAST_THUMBNAIL_MB} or more, or 0 for none"
             )
-        for name in ("nightly_scan", "nightly_reindex"):
-            if not is_cron(getattr(self, name)):
-                raise BadSettings(
-                    f"lake.toml: {name} is {getattr(self, name)!r}; it must be minute, hour, day of the month, month "
-                    "and day of the week, such as '0 3 * * *' for three o'clock at night"
-                )
         if self.precision not in PRECISIONS:
             raise BadSettings(f"lake.toml: precision is {self.precision!r}; use one of {', '.join(PRECISIONS)}")
         for name, table in self.networks.items():
@@ -219,34 +212,6 @@ def _check_network(name: str, table: Mapping[str, Any]) -> None:
             raise BadSettings(f"lake.toml: networks.{name}: {UnknownName('setting', key, ['batch'])}")
         if type(value) is not int or not 1 <= value <= _MOST_BATCH:
             raise BadSettings(f"lake.toml: networks.{name}: batch is {value!r}; it must be from 1 to {_MOST_BATCH}")
-
-
-_CRON_FIELDS = (  # least, most, names of the least and those after it
-    (0, 59, ()),
-    (0, 23, ()),
-    (1, 31, ()),
-    (1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
-    (0, 7, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
-)
-
-
-def is_cron(text: str) -> bool:
-    """Whether it is a schedule of five fields, of numbers, names, ranges, steps and lists, as in crontab(5)."""
-    parts = text.lower().split()
-    return len(parts) == len(_CRON_FIELDS) and all(
-        _is_cron_item(item, *field) for part, field in zip(parts, _CRON_FIELDS, strict=True) for item in part.split(",")
-    )
-
-
-def _is_cron_item(item: str, least: int, most: int, names: tuple[str, ...]) -> bool:
-    span, slash, step = item.partition("/")
-    if slash and not (step.isdecimal() and int(step) > 0):
-        return False
-    if span == "*":
-        return True
-    numbers = {name: least + place for place, name in enumerate(names)}
-    ends = [numbers.get(end, int(end) if end.isdecimal() else -1) for end in span.split("-")]
-    return len(ends) <= 2 and all(least <= end <= most for end in ends)
 
 
 def slug(text: str) -> str:

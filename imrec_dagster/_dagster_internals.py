@@ -4,6 +4,6 @@ Any release of Dagster may move or change these; a test names the version for wh
 """
 
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-from dagster._utils.schedules import cron_string_iterator
+from dagster._utils.schedules import cron_string_iterator, is_valid_cron_schedule
 
-__all__ = ["BulkActionStatus", "BulkActionsFilter", "cron_string_iterator"]
+__all__ = ["BulkActionStatus", "BulkActionsFilter", "cron_string_iterator", "is_valid_cron_schedule"]

@@ -25,6 +25,7 @@ from imrec_dagster.assets.build import build_assets
 from imrec_dagster.dead_runs import PROCESS_TAG, end_dead_runs, this_process
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
+from imrec_dagster.settings import DagsterSettings
 
 # nux: a dialog that offers a newsletter. A run that was killed is tried again, one that failed is not.
 _INSTANCE_CONFIG = """\
@@ -78,7 +79,8 @@ class Builder:
         self._resource = LakeResource(root=str(lake.root), device=device, dask=dask)
         chosen = chosen_features(lake)
         names = [f.name for f in chosen]
-        self._assets = build_assets({f.name: f for f in chosen}, names)
+        schedule = DagsterSettings.of(lake.settings()).reindex_schedule
+        self._assets = build_assets({f.name: f for f in chosen}, names, schedule)
         self._pixel_features = [f for f in chosen if not f.projection]
         self._derived = [f for f in chosen if f.projection]
         self._fitted = [f for f in chosen if f.is_fitted]

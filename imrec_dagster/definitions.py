@@ -13,17 +13,19 @@ from imrec_dagster.assets.build import build_assets
 from imrec_dagster.automation import automation_sensor
 from imrec_dagster.jobs import catalog_job, generation_job, retry_job
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.schedules import nightly_schedules
+from imrec_dagster.schedules import schedules
 from imrec_dagster.sensors import dead_runs, image_folders, note_failures
+from imrec_dagster.settings import DagsterSettings
 
 
 def build_definitions(lake: LakeResource, progress: Progress | None = None) -> dg.Definitions:
     """The definitions over one lake."""
-    settings, known, chosen = _declared(lake)
+    opened = Lake(lake.root)
+    settings, (known, chosen) = _settings(opened), _features(opened)
     return dg.Definitions(
-        assets=build_assets(known, chosen, settings.nightly_reindex),
+        assets=build_assets(known, chosen, settings.reindex_schedule),
         jobs=[catalog_job, generation_job, retry_job],
-        schedules=nightly_schedules(settings),
+        schedules=schedules(settings),
         sensors=[image_folders, automation_sensor(), note_failures, dead_runs],
         resources={"lake": lake, "progress": progress or Progress()},
         # In process, so that the network is loaded once, not once per step. Not dagster-dask's: it names its tasks by
@@ -32,16 +34,23 @@ def build_definitions(lake: LakeResource, progress: Progress | None = None) -> d
     )
 
 
-def _declared(lake: LakeResource) -> tuple[Settings, Mapping[str, Feature], list[str]]:
-    """Settings, all features and the names of the chosen ones, by `lake.toml`.
+def _features(lake: Lake) -> tuple[Mapping[str, Feature], list[str]]:
+    """Return all features and the names of the chosen ones.
 
-    The defaults where that is not valid, so that the UI loads, and shows the error in the first run.
+    The defaults where `lake.toml` is not valid, so that the UI loads, and shows the error in the first run.
     """
-    opened = Lake(lake.root)
     try:
-        return opened.settings(), known_features(opened), [feature.name for feature in chosen_features(opened)]
+        return known_features(lake), [feature.name for feature in chosen_features(lake)]
     except ImrecError:
-        return Settings(), FEATURES, list(Settings().features)
+        return FEATURES, list(Settings().features)
+
+
+def _settings(lake: Lake) -> DagsterSettings:
+    """Return the table `[dagster]` of `lake.toml`; the defaults where it is not valid, which the next scan tells."""
+    try:
+        return DagsterSettings.of(lake.settings())
+    except ImrecError:
+        return DagsterSettings()
 
 
 defs = build_definitions(

@@ -4,19 +4,20 @@ import dagster as dg
 
 from imrec_core.errors import ImrecError, StorageFault
 from imrec_core.index import is_up_to_date, plan_generation
-from imrec_core.settings import Settings
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.jobs import catalog_job, generation_job
 from imrec_dagster.resources import LakeResource
+from imrec_dagster.settings import DagsterSettings
 
 
-def nightly_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
     """A scan of the sources, and later in the night a new generation where there is something new."""
 
-    @dg.schedule(job=generation_job, cron_schedule=settings.nightly_reindex, name="nightly_reindex")
+    @dg.schedule(job=generation_job, cron_schedule=settings.reindex_schedule, name="nightly_reindex")
     def nightly_reindex(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
         opened = lake.open()
         try:
+            DagsterSettings.of(opened.settings())
             plan = plan_generation(opened)
         except StorageFault:
             return dg.RunRequest()  # a run can wait until the fault has passed, and the next tick is a night away
@@ -27,7 +28,7 @@ def nightly_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             return dg.SkipReason("nothing new: the generation in use holds all that is in the lake")
         return dg.RunRequest(tags={"imrec/fingerprint": plan.fingerprint})
 
-    scan = dg.ScheduleDefinition(name="nightly_scan", job=catalog_job, cron_schedule=settings.nightly_scan)
+    scan = dg.ScheduleDefinition(name="nightly_scan", job=catalog_job, cron_schedule=settings.scan_schedule)
     return [scan, nightly_reindex]
 
 

@@ -624,6 +624,12 @@ def test_features_that_cannot_be_are_refused(imrec, tmp_path, features, said):
     assert said in complaint(imrec("build", "photos", "--features", features))
 
 
+def test_schedule_that_cannot_be_is_refused(imrec, tmp_path):
+    toy.write_photos(tmp_path / "photos", range(2))
+    toy.new_lake(tmp_path / "data_lake", ("phash",), dagster={"scan_schedule": "daily"})
+    assert "dagster: scan_schedule is 'daily'; it must be minute, hour" in complaint(imrec("build", "photos"))
+
+
 def test_name_that_another_folder_has_is_refused(imrec, tmp_path):
     toy.write_photos(tmp_path / "a", range(2))
     toy.write_photos(tmp_path / "b", range(2))
@@ -826,6 +832,14 @@ def test_error_reaches_the_shell_as_status_1_and_one_line(tmp_path):
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("imrec: there is no lake at ")
     assert refused.stderr.count("\n") == 1
+
+
+def test_old_name_of_a_setting_is_one_line_that_names_the_new_one(tmp_path):
+    lake = toy.new_lake(tmp_path / "lake", ("phash",))
+    lake.settings_path.write_text('nightly_scan = "5 22 * * 1"\nfeatures = ["phash"]\n')
+    looked = outside("features", "--lake", lake.root)
+    assert looked.returncode == 0
+    assert looked.stderr == "lake.toml: nightly_scan: deprecated; use scan_schedule under [dagster]\n"
 
 
 @pytest.mark.parametrize("command", ["--help", "search", "status", "failures", "sql", "features"])

@@ -5,6 +5,7 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
+from imrec_core.errors import BadSettings
 from imrec_core.features import FEATURES
 from imrec_core.settings import DEFAULT_FEATURES, Settings
 from imrec_core.tables import CATALOG, IMAGES, ROWS
@@ -13,6 +14,7 @@ from imrec_dagster.assets import build as assets
 from imrec_dagster.assets.build import build_assets
 from imrec_dagster.definitions import build_definitions
 from imrec_dagster.resources import LakeResource
+from imrec_dagster.settings import DagsterSettings
 from tests import toy
 
 DERIVED = [f for f in FEATURES.values() if f.projection]
@@ -217,7 +219,7 @@ def test_backfill_takes_many_shards_per_run():
 
 
 def test_schedules_have_the_times_of_lake_toml(tmp_path):
-    toy.new_lake(tmp_path / "lake", nightly_scan="5 22 * * 1", nightly_reindex="7 23 * * 2")
+    toy.new_lake(tmp_path / "lake", dagster={"scan_schedule": "5 22 * * 1", "reindex_schedule": "7 23 * * 2"})
     ours = build_definitions(LakeResource(root=str(tmp_path / "lake")))
     assert {s.name: s.cron_schedule for s in ours.schedules} == {
         "nightly_scan": "5 22 * * 1",
@@ -234,7 +236,7 @@ def test_schedules_have_the_times_of_lake_toml(tmp_path):
     ],
 )
 def test_generation_may_be_as_old_as_the_schedule_of_lake_toml_lets_it_be(tmp_path, cron, warned_after, failed_after):
-    lake = toy.new_lake(tmp_path / "lake", ("phash",), nightly_reindex=cron)
+    lake = toy.new_lake(tmp_path / "lake", ("phash",), dagster={"reindex_schedule": cron})
     graph = build_definitions(LakeResource(root=str(lake.root))).resolve_asset_graph()
     policy = graph.get(dg.AssetKey("generation")).freshness_policy
     assert policy.warn_window.to_timedelta() == warned_after
@@ -246,7 +248,44 @@ def test_lake_toml_that_is_no_toml_keeps_nothing_from_loading(tmp_path):
     lake.settings_path.write_text("shard_size = many")
     ours = build_definitions(LakeResource(root=str(lake.root)))
     dg.Definitions.validate_loadable(ours)
-    assert {s.cron_schedule for s in ours.schedules} == {Settings().nightly_scan, Settings().nightly_reindex}
+    assert times(ours) == ["0 1 * * *", "0 3 * * *"]
+
+
+def times(of: dg.Definitions) -> list[str]:
+    return sorted(schedule.cron_schedule for schedule in of.schedules)
+
+
+def test_schedules_by_their_names_of_version_0_1(tmp_path):
+    lake = toy.new_lake(tmp_path / "lake", ("phash",))
+    lake.settings_path.write_text('nightly_scan = "5 22 * * 1"\nnightly_reindex = "7 23 * * 2"\n')
+    assert times(build_definitions(LakeResource(root=str(lake.root)))) == ["5 22 * * 1", "7 23 * * 2"]
+
+
+@pytest.mark.parametrize("text", ["0 3 * * *", "*/5 1-6,22 1 jan-mar,12 MON", "* * * * 7", "0-30/10 22-6 * * sun"])
+def test_schedules_as_cron_has_them(text):
+    assert DagsterSettings.of(Settings(dagster={"scan_schedule": text})) == DagsterSettings(scan_schedule=text)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "daily", "0 3 * *", "60 3 * * *", "0 3 0 * *", "*/0 * * * *", "1,, * * * *", 5, ["0 3 * * *"]]
+)
+def test_schedule_that_is_none_is_refused_with_an_example(value):
+    with pytest.raises(BadSettings, match=r"reindex_schedule is .*; it must be minute, hour, .*'0 3 \* \* \*'"):
+        DagsterSettings.of(Settings(dagster={"reindex_schedule": value}))
+
+
+def test_unknown_setting_of_the_schedules_is_refused_with_the_nearest():
+    with pytest.raises(BadSettings, match="dagster: no setting named 'scan_shedule'; did you mean 'scan_schedule'"):
+        DagsterSettings.of(Settings(dagster={"scan_shedule": "0 3 * * *"}))
+
+
+def test_schedule_that_is_none_leaves_the_features_and_is_told_by_the_next_scan(tmp_path):
+    lake = toy.new_lake(tmp_path / "lake", ("phash",), dagster={"scan_schedule": "daily"})
+    ours = build_definitions(LakeResource(root=str(lake.root)))
+    assert times(ours) == ["0 1 * * *", "0 3 * * *"]
+    assert automatic(ours.resolve_asset_graph()) == {"images", "features/phash"}
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(BadSettings, match="scan_schedule is 'daily'"):
+        ours.resolve_job_def("scan").execute_in_process(instance=instance)
 
 
 def automatic(graph) -> set[str]:

@@ -30,7 +30,9 @@ def lake(tmp_path) -> Lake:
     """Three shards of photos, one of them broken; nothing was scanned yet."""
     toy.write_photos(tmp_path / "photos", range(24))
     (tmp_path / "photos" / "photo_010.jpg").write_bytes(BROKEN["truncated.jpg"]())
-    return toy.new_lake(tmp_path / "lake", ("rgb_histogram", "phash"), shard_size=8, nightly_reindex="* * * * *")
+    return toy.new_lake(
+        tmp_path / "lake", ("rgb_histogram", "phash"), shard_size=8, dagster={"reindex_schedule": "* * * * *"}
+    )
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from dagster._utils.schedules import is_valid_cron_schedule
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imrec_core import settings_file
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.settings import _NAME, IndexParams, Settings, Source, is_cron, slug
+from imrec_core.settings import _NAME, IndexParams, Settings, Source, slug
 from imrec_core.settings_file import parse, render
 
 BASE = Path("/lake")
@@ -59,6 +59,8 @@ def test_source_is_found_by_name_or_the_nearest_is_told():
         ("[networks.resnet18]\nbatch = true", "networks.resnet18: batch is True; it must be from 1 to 1024"),
         ('sources = "photos"', r"\[sources\] must map names to folders"),
         ("[sources]\na = 5", r"\[sources\] must map names to folders"),
+        ("dagster = 5", r"\[dagster\] must be a table, found 5"),
+        ('nightly_scan = "0 1 * * *"\ndagster = [1]', r"\[dagster\] must be a table, found \[1\]"),
         ("features = [1]", "features must be a list of strings"),
         ('[sources]\n"a b" = "x"', "source name 'a b' will not do; .* for example 'a-b'"),
     ],
@@ -110,6 +112,7 @@ FULL = Settings(
     projections={"less": {"base": "mine", "dims": 4}},
     combined={"mix": {"coarse": 1, "rgb_histogram:euclidean": 0.25}, "other": {"less": 2, "phash": 1}},
     indexes={"rgb_histogram:euclidean": {"m": 8}},
+    dagster={"scan_schedule": "0 1 * * *", "of_the_future": [1]},
 )
 
 
@@ -227,6 +230,42 @@ def test_file_of_columns_that_is_not_there_cannot_be_taken_away():
         Settings(columns=("/c/b.csv",)).without_columns(["/d.csv"])
 
 
+# -- the table of imrec_dagster -----------------------------------------------------------------------------
+
+OLD = 'nightly_scan = "5 22 * * 1" # late\n\n[sources]\n'
+BOTH = 'nightly_reindex = "0 4 * * *"\n' + OLD + '\n[dagster]\nreindex_schedule = "0 5 * * *"\n'
+
+
+def test_table_of_dagster_is_passed_through_unread():
+    text = "[dagster]\nscan_schedule = 5 # never\nof_the_future = [1]\n\n[sources]\n"
+    settings = parse(text, BASE)
+    assert settings.dagster == {"scan_schedule": 5, "of_the_future": [1]}
+    assert render(settings, text, BASE) == text
+
+
+def test_names_of_version_0_1_mean_the_new_ones_which_win():
+    assert parse(OLD, BASE).dagster == {"scan_schedule": "5 22 * * 1"}
+    assert parse(BOTH, BASE).dagster == {"scan_schedule": "5 22 * * 1", "reindex_schedule": "0 5 * * *"}
+
+
+def test_one_line_in_a_process_names_the_new_names(caplog):
+    settings_file._warn_of_old_names.cache_clear()
+    for _ in range(2):
+        parse(BOTH, BASE)
+    (line,) = caplog.messages
+    assert "nightly_scan, nightly_reindex: deprecated; use scan_schedule, reindex_schedule under [dagster]" in line
+
+
+@pytest.mark.parametrize("text", [OLD, BOTH])
+def test_file_with_old_names_stays_as_it_is_until_its_schedules_change(text):
+    settings = parse(text, BASE)
+    assert render(settings, text, BASE) == text
+    assert text in render(replace(settings, sources={"a": Path("/a")}), text, BASE).replace('a = "/a"\n', "")
+    changed = replace(settings, dagster={"scan_schedule": "0 2 * * *"})
+    after = render(changed, text, BASE)
+    assert parse(after, BASE) == changed and "nightly" not in after
+
+
 # -- folders from the command line --------------------------------------------------------------------------
 
 
@@ -288,17 +327,3 @@ def test_slug_is_empty_or_a_good_source_name(text):
     name = slug(text)
     assert name == "" or _NAME.fullmatch(name)
     assert slug(name) == name
-
-
-@pytest.mark.parametrize("text", ["0 3 * * *", "*/5 1-6,22 1 jan-mar,12 MON", "* * * * 7", "0-30/10 22-6 * * sun"])
-def test_schedules_as_cron_has_them(text):
-    assert is_cron(text)
-    assert is_valid_cron_schedule(text)
-    assert Settings(nightly_scan=text).nightly_scan == text
-
-
-@pytest.mark.parametrize("text", ["", "daily", "0 3 * *", "60 3 * * *", "0 3 0 * *", "*/0 * * * *", "1,, * * * *"])
-def test_schedule_that_is_none_is_refused_with_an_example(text):
-    with pytest.raises(BadSettings, match=r"nightly_reindex is .*; it must be minute, hour, .*'0 3 \* \* \*'"):
-        Settings(nightly_reindex=text)
-    assert not is_valid_cron_schedule(text)

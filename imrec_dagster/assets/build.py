@@ -6,7 +6,6 @@ import dagster as dg
 
 from imrec_core.features import FEATURES, Feature
 from imrec_core.loaders import weights_here
-from imrec_core.settings import Settings
 from imrec_dagster import metadata
 from imrec_dagster.asset_keys import feature_key
 from imrec_dagster.assets.catalog import catalog, manifest_spec
@@ -15,6 +14,7 @@ from imrec_dagster.assets.fits import fitting
 from imrec_dagster.assets.generation import indexing
 from imrec_dagster.assets.map import laid_out
 from imrec_dagster.assets.projections import projecting
+from imrec_dagster.settings import DagsterSettings
 
 
 def unavailable(feature: Feature) -> dg.AssetSpec:
@@ -31,7 +31,7 @@ def unavailable(feature: Feature) -> dg.AssetSpec:
 def build_assets(
     known: Mapping[str, Feature] = FEATURES,
     chosen: Collection[str] = (),
-    nightly: str = Settings().nightly_reindex,
+    reindex_schedule: str = DagsterSettings().reindex_schedule,
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """All assets, made from the features that there are.
 
@@ -39,7 +39,7 @@ def build_assets(
         known: The features, by name.
         chosen: Those that run by themselves when there is need, and are in the generation. Of the others, networks
             without weights are only shown, and what would be computed from them is left out.
-        nightly: The cron schedule of new generations.
+        reindex_schedule: The cron schedule of new generations.
     """
     able = {name: f for name, f in known.items() if name in chosen or not _lacks_weights(f)}
     return [
@@ -50,7 +50,7 @@ def build_assets(
         *(projecting(f, chosen) for f in able.values() if f.projection),
         *(unavailable(f) for name, f in known.items() if name not in able and f.model),
         # Of the others it holds nothing; depending on them it would never be in sync.
-        indexing([f for name, f in able.items() if name in chosen], nightly),
+        indexing([f for name, f in able.items() if name in chosen], reindex_schedule),
         laid_out,
     ]
 

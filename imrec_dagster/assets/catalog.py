@@ -15,6 +15,7 @@ from imrec_dagster.partitions import SHARDS, forget_all_but, is_alone
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import tried_again
 from imrec_dagster.run_log import record
+from imrec_dagster.settings import DagsterSettings
 
 
 @dg.asset(
@@ -28,6 +29,7 @@ def catalog(
 ) -> dg.MaterializeResult:
     with tried_again(context, progress):
         opened, started = lake.open(), time.perf_counter()
+        DagsterSettings.of(opened.settings())  # where they are wrong, the schedules have the default times
         with opened.alone("catalog"):
             found = _scan(context, opened)
     for _, reason in found.unavailable:

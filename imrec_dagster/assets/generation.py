@@ -18,11 +18,11 @@ _BUILDING = timedelta(hours=1)  # that a generation may take after its tick
 _ANY_TIME, _TICKS = datetime(2026, 1, 1, tzinfo=UTC).timestamp(), 400  # a year of nights
 
 
-def indexing(features: list[Feature], nightly: str) -> dg.AssetsDefinition:
+def indexing(features: list[Feature], reindex_schedule: str) -> dg.AssetsDefinition:
     """The final asset: rows, vectors and graphs that search reads.
 
     Args:
-        nightly: The cron schedule by which there is to be a new one, where there is something new.
+        reindex_schedule: The cron schedule by which there is to be a new one, where there is something new.
     """
 
     @dg.asset(
@@ -32,7 +32,7 @@ def indexing(features: list[Feature], nightly: str) -> dg.AssetsDefinition:
         kinds={"hnswlib"},
         check_specs=[asset_checks.recall_spec(GENERATION)],
         metadata=metadata.of_table(tables.ROWS),
-        freshness_policy=nightly_freshness(nightly),
+        freshness_policy=_freshness(reindex_schedule),
         description="One consistent set of rows, vectors and HNSW graphs, published for search.",
     )
     def generation(
@@ -49,7 +49,7 @@ def indexing(features: list[Feature], nightly: str) -> dg.AssetsDefinition:
     return generation
 
 
-def nightly_freshness(cron: str) -> dg.FreshnessPolicy:
+def _freshness(cron: str) -> dg.FreshnessPolicy:
     """How old the generation may be: to be warned of an hour after a night that left it out, to fail after two nights.
 
     A window and no `FreshnessPolicy.cron`: that takes the shortest time between two ticks for the one before each, so

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -28,6 +29,7 @@ from imrec_core.hits import Part
 from imrec_core.stages import STAGES
 from imrec_dagster.cli import progress as progress_module
 from imrec_dagster.cli import search_each as each
+from imrec_dagster.cli.build import run_build
 from imrec_dagster.cli.main import imrec as group
 from tests import toy
 from tests.conftest import Outcome
@@ -832,6 +834,17 @@ def test_error_reaches_the_shell_as_status_1_and_one_line(tmp_path):
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("imrec: there is no lake at ")
     assert refused.stderr.count("\n") == 1
+
+
+def test_console_script_of_version_0_1_still_runs():
+    code = "import sys; from imrec_dagster.cli import main; sys.argv = ['imrec', '--version']; main()"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0 and ran.stdout.startswith("imrec, version ") and ran.stderr == ""
+
+
+def test_module_that_the_tour_of_version_0_1_imports_is_still_there():
+    with pytest.warns(DeprecationWarning, match=r"imrec_dagster\.cli\.build"):
+        assert import_module("imrec_dagster.command").run_build is run_build
 
 
 def test_old_name_of_a_setting_is_one_line_that_names_the_new_one(tmp_path):

@@ -1,8 +1,8 @@
-"""The bytes of a file → an upright RGB picture; pictures → the batch that every feature works on.
+"""Decoding of image files to upright RGB pixels, and the batches of images that features are computed from.
 
-JPEG goes through libjpeg-turbo, which refuses damage and can shrink while it decodes; all other formats, and
-JPEGs of a kind that it does not know (CMYK), through Pillow. Pixels are held as `(height, width, 4)` with an
-unused fourth byte: Pillow keeps RGB that way, so the same memory serves Pillow, numpy and OpenCV without a copy.
+libjpeg-turbo decodes JPEG: it rejects damaged files and can shrink while decoding. Pillow decodes all other formats,
+and JPEG variants that libjpeg-turbo lacks (CMYK). Pixels have the shape `(height, width, 4)` with an unused fourth
+byte. Pillow stores RGB that way, so Pillow, numpy and OpenCV share the same memory without a copy.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ MAX_PIXELS = 200_000_000
 WELL_KNOWN = (
     "JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO", "HEIF",
 )  # fmt: skip
-"""Formats for pictures of strangers: of Pillow's others EPS starts Ghostscript."""
+"""Formats that are safe for untrusted input. Pillow reads more, but EPS for example starts Ghostscript."""
 
-_GIANT = 32_000_000  # pixels; pictures above are decoded one at a time, and shrunk before they are converted
+_LARGE = 32_000_000  # pixels; larger images are decoded one at a time and shrunk before conversion
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}  # both antialiased
-_one_giant = threading.Lock()
+_large_image_lock = threading.Lock()
 
 try:
     import pillow_heif  # type: ignore[import-not-found, unused-ignore]
@@ -53,14 +53,14 @@ else:
 
 @dataclass(frozen=True)
 class Picture:
-    """One decoded picture.
+    """A decoded image.
 
     Attributes:
-        pixels: `(h, w, 4)` uint8: red, green, blue, unused; upright; maybe smaller than the file's picture.
-        format: As Pillow names it.
-        width, height: Upright, at full size.
-        shot: What EXIF says; the orientation as found.
-        has_alpha: Whether parts may be clear: the file has an alpha channel, or a colour that stands for clear.
+        pixels: `(h, w, 4)` uint8: red, green, blue, unused. Upright, and possibly smaller than the image in the file.
+        format: Pillow's name of the format.
+        width, height: Size of the upright image in the file.
+        shot: EXIF data, with the orientation as stored.
+        has_alpha: Whether pixels may be transparent: an alpha channel, or a colour that marks transparency.
     """
 
     pixels: Pixels
@@ -72,22 +72,22 @@ class Picture:
 
     @property
     def orientation(self) -> int:
-        """The EXIF tag as found, 1 where there is none."""
+        """EXIF orientation as stored; 1 without the tag."""
         return self.shot.orientation
 
 
 class ImageBatch:
-    """Pictures in memory together, and what features share about them.
+    """Images in memory, with intermediate results that several features share.
 
     Args:
-        images: RGB `uint8` arrays `(height, width, 3)`, upright; sizes may differ.
+        images: Upright RGB `uint8` arrays `(height, width, 3)` or `(height, width, 4)`; sizes may differ.
     """
 
     def __init__(self, images: Sequence[Pixels]) -> None:
         for image in images:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4) or image.size == 0:
                 raise DeclarationError(
-                    f"an image is {image.dtype} {image.shape}; expected uint8 (height, width, 3), RGB, not empty"
+                    f"ImageBatch: found {image.dtype} {image.shape}; expected uint8 (height, width, 3), RGB, not empty"
                 )
         self._padded = [image if image.shape[2] == 4 else _pad(image) for image in images]
         self._cache: dict[Hashable, Any] = {}
@@ -96,7 +96,7 @@ class ImageBatch:
         return len(self._padded)
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` returned for this key before, or now: work that several features share."""
+        """Return the cached result of this key; call `make` on first use."""
         if key not in self._cache:
             self._cache[key] = make()
         made: T = self._cache[key]
@@ -104,27 +104,27 @@ class ImageBatch:
 
     @property
     def images(self) -> list[Pixels]:
-        """RGB views `(height, width, 3)`; not to be written to."""
+        """Read-only RGB views `(height, width, 3)`."""
         return [image[..., :3] for image in self._padded]
 
     @property
     def padded(self) -> list[Pixels]:
-        """The pictures as they are held, `(height, width, 4)`, the fourth byte unused; not to be written to."""
+        """Read-only pixels as stored, `(height, width, 4)`, the fourth byte unused."""
         return self._padded
 
     @cached_property
     def pillow(self) -> list[Image.Image]:
-        """The same pictures as Pillow images, sharing their memory."""
-        return [_as_pillow(image) for image in self._padded]
+        """Pillow images that share the memory of the pixels."""
+        return [_to_pillow(image) for image in self._padded]
 
     @cached_property
     def grey(self) -> list[Pixels]:
-        """Luma `(height, width)` by ITU-R 601, as Pillow's mode L has it."""
+        """Luma `(height, width)` by ITU-R 601, as in Pillow's mode L."""
         return [np.asarray(image.convert("L")) for image in self.pillow]
 
     @cached_property
     def colour_counts(self) -> NDArray[np.float32]:
-        """Pixels per colour `(n, 32, 32, 32)`: red, green and blue in 32 levels each, over all pixels."""
+        """Pixels per colour `(n, 32, 32, 32)`, with 32 levels of red, green and blue."""
         import cv2
 
         counts = np.empty((len(self), 32, 32, 32), np.float32)
@@ -133,7 +133,7 @@ class ImageBatch:
         return counts
 
     def resized(self, width: int, height: int) -> Pixels:
-        """All pictures at one size `(n, height, width, 3)`, by area averaging; computed once per size."""
+        """Resize all images to `(n, height, width, 3)` by area averaging; cached per size."""
         return self.cached((width, height), lambda: self._resize(width, height))
 
     def _resize(self, width: int, height: int) -> Pixels:
@@ -141,18 +141,18 @@ class ImageBatch:
 
         out = np.empty((len(self), height, width, 3), np.uint8)
         for i, image in enumerate(self._padded):
-            _drop_fourth(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), out[i])
+            _copy_rgb(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), out[i])
         return out
 
     def prepared(self, preprocess: Preprocess) -> Pixels:
-        """Centre crops for a network `(n, crop, crop, 3)`: resized as it wants, centre cut out.
+        """Resize and centre-crop all images for a model: `(n, crop, crop, 3)`; cached.
 
-        Sizes and offsets are rounded as torchvision's Resize and CenterCrop round them.
+        Sizes and offsets are rounded as in torchvision's Resize and CenterCrop.
         """
         return self.cached(preprocess, lambda: self._prepare(preprocess))
 
     def _prepare(self, preprocess: Preprocess) -> Pixels:
-        """Pillow resizes only the part that the crop keeps: 1.7 times faster than resizing, then cropping."""
+        """Resize only the part inside the crop, 1.7 times faster than cropping last."""
         crop = preprocess.crop
         resampling = _RESAMPLING[preprocess.interpolation]
         out = np.empty((len(self), crop, crop, 3), np.uint8)
@@ -165,7 +165,7 @@ class ImageBatch:
             left, top = (f * s for f, s in zip(first, scale, strict=True))
             right, bottom = ((f + crop) * s for f, s in zip(first, scale, strict=True))
             box = (left, top, right, bottom)
-            _drop_fourth(image.resize((crop, crop), resampling, box=box), out[i])
+            _copy_rgb(image.resize((crop, crop), resampling, box=box), out[i])
         return out
 
 
@@ -176,35 +176,37 @@ def decode(
     min_side: int | None = None,
     formats: Sequence[str] | None = None,
 ) -> Picture:
-    """Decode the bytes of an image file: upright, RGB, clear parts over white, first frame.
+    """Decode the first frame of an image file to upright RGB.
+
+    Transparent pixels are blended over white.
 
     Args:
-        data: The whole file.
-        max_pixels: Pictures whose header promises more are refused before they are decoded.
-        min_side: The shorter side that is needed, in pixels; larger pictures may come back smaller, but not below
-            it. None: full size.
-        formats: Those that are decoded, as Pillow names them; None for all.
+        data: Content of the whole file.
+        max_pixels: Limit on the pixels that the header declares, checked before decoding.
+        min_side: Pixels that the shorter side needs. Larger images may be shrunk while decoding, but not below that.
+            None: full size.
+        formats: Accepted formats, by Pillow's names; None for all.
 
     Raises:
-        ImageTooLarge, TruncatedImage, UnreadableImage, UnsupportedFormat: The picture cannot be had.
+        ImageTooLarge, TruncatedImage, UnreadableImage, UnsupportedFormat: The image cannot be decoded.
     """
     if not data:
         raise UnreadableImage("the file is empty")
     if data[:3] == b"\xff\xd8\xff":
-        picture = _decode_jpeg(data, max_pixels, min_side)
-        if picture is not None:
-            return picture
+        decoded = _decode_jpeg(data, max_pixels, min_side)
+        if decoded is not None:
+            return decoded
     return _decode_with_pillow(data, max_pixels, min_side, formats)
 
 
 def decode_file(
     path: str | os.PathLike[str] | AnyPath, *, max_pixels: int = MAX_PIXELS, min_side: int | None = None
 ) -> Picture:
-    """Decode an image file as `decode` does its bytes; errors name the file.
+    """Read and decode an image file; errors name the file.
 
     Raises:
-        ImageTooLarge, TruncatedImage, UnreadableImage, UnsupportedFormat: The picture cannot be had.
-        TypeError: `path` is no path.
+        ImageTooLarge, TruncatedImage, UnreadableImage, UnsupportedFormat: The image cannot be read or decoded.
+        TypeError: `path` is not a path.
     """
     try:
         return decode(storage.read_bytes(storage.place(path)), max_pixels=max_pixels, min_side=min_side)
@@ -219,15 +221,15 @@ def decode_file(
 
 
 def from_pillow(image: Image.Image) -> Pixels:
-    """An upright `(h, w, 4)` picture from any Pillow image."""
-    return _turned(_to_padded(image), exif.of_image(image).orientation)
+    """Convert any Pillow image to upright pixels `(h, w, 4)`."""
+    return _apply_orientation(_to_padded(image), exif.of_image(image).orientation)
 
 
 # -- JPEG ---------------------------------------------------------------------------------------------------
 
 
 def _decode_jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Picture | None:
-    """The picture, or None where Pillow must decide."""
+    """Decode with libjpeg-turbo; return None if Pillow has to try."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
@@ -237,7 +239,7 @@ def _decode_jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Picture 
         return None
     scaling = {} if min_side is None else {"min_height": min_side, "min_width": min_side, "min_factor": 2}
     try:
-        with _giants_in_turn(width * height):
+        with _limit_large_images(width * height):
             pixels = simplejpeg.decode_jpeg(data, "RGBX", strict=True, **scaling)
     except ValueError as error:
         if _is_harmless(str(error)):
@@ -246,75 +248,75 @@ def _decode_jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Picture 
     shot = exif.of_jpeg(data)
     if shot.orientation >= 5:
         width, height = height, width
-    return Picture(_turned(pixels, shot.orientation), "JPEG", width, height, shot)
+    return Picture(_apply_orientation(pixels, shot.orientation), "JPEG", width, height, shot)
 
 
-def _is_harmless(complaint: str) -> bool:
-    """Whether libjpeg complains of what does not touch the pixels, or of a kind of JPEG that it lacks."""
+def _is_harmless(message: str) -> bool:
+    """Return whether libjpeg reports a problem without damaged pixels."""
     harmless = ("extraneous bytes", "Unsupported", "unsupported", "Unknown Adobe", "Invalid SOS", "thumbnail")
-    return any(words in complaint for words in harmless)
+    return any(words in message for words in harmless)
 
 
 # -- everything else ----------------------------------------------------------------------------------------
 
 
 def _decode_with_pillow(data: bytes, max_pixels: int, min_side: int | None, formats: Sequence[str] | None) -> Picture:
-    # Pillow's own limit, one for the process, is for pictures inside others (icons), whose size shows up late. It is
-    # never lowered: that would refuse what another thread, or whoever else uses Pillow here, may open.
+    # Pillow's own limit, one per process, covers images inside others (icons), whose size is known late. It is
+    # only raised: a lower limit would reject images that another thread, or other code that uses Pillow, may open.
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
     try:
-        with Image.open(io.BytesIO(data), formats=_there(formats)) as image:
+        with Image.open(io.BytesIO(data), formats=_available(formats)) as image:
             _check_size(*image.size, max_pixels)
-            with _giants_in_turn(image.width * image.height):
-                stored = exif.of_image(image) if image.format == "TIFF" else None  # which Pillow turns as it loads
-                image.load()  # before any look at other tags: that would load too, and swallow the complaint
+            with _limit_large_images(image.width * image.height):
+                stored = exif.of_image(image) if image.format == "TIFF" else None  # Pillow rotates TIFF on load
+                image.load()  # before other tags are read: that would load too, and hide the error
                 _check_size(*image.size, max_pixels)
-                to_do = exif.of_image(image)
+                remaining = exif.of_image(image)
                 width, height = image.size
                 has_alpha = image.has_transparency_data
-                pixels = _turned(_to_padded(_shrunk(image, min_side)), to_do.orientation)
+                pixels = _apply_orientation(_to_padded(_reduce_large(image, min_side)), remaining.orientation)
     except ImageError:
         raise
-    except Exception as error:  # Pillow's plugins raise whatever the damage makes them
-        raise _translated(error, max_pixels) from error
-    if to_do.orientation >= 5:
+    except Exception as error:  # Pillow's plugins raise errors of any class for damaged data
+        raise _to_image_error(error, max_pixels) from error
+    if remaining.orientation >= 5:
         width, height = height, width
-    return Picture(pixels, image.format or "unknown", width, height, stored or to_do, has_alpha)
+    return Picture(pixels, image.format or "unknown", width, height, stored or remaining, has_alpha)
 
 
-def _there(formats: Sequence[str] | None) -> list[str] | None:
-    """Those of the formats that this Pillow has; it warns of others."""
+def _available(formats: Sequence[str] | None) -> list[str] | None:
+    """Select the formats that the installed Pillow has, as it warns of others."""
     if formats is None:
         return None
     Image.init()
     return [name for name in formats if name in Image.OPEN]
 
 
-def _translated(error: Exception, max_pixels: int) -> ImageError:
+def _to_image_error(error: Exception, max_pixels: int) -> ImageError:
     text = str(error) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
-        return UnreadableImage("not a picture, or of a format that is not known")
+        return UnreadableImage("not an image, or an unknown format")
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         found = re.search(r"(\d+) pixels", text)
-        return _too_large("the picture", int(found[1]), max_pixels) if found else ImageTooLarge(text)
+        return _too_large("the image", int(found[1]), max_pixels) if found else ImageTooLarge(text)
     if isinstance(error, NotImplementedError) or "nsupported" in text:
         return Unsupported(text)
     if isinstance(error, MemoryError):
-        return UnreadableImage("not enough memory to decode it")
-    return TruncatedImage(f"damaged: {text}")  # the format was recognised, then the data did not hold
+        return UnreadableImage("not enough memory to decode the image")
+    return TruncatedImage(f"damaged: {text}")  # the format was recognised, so the data is bad
 
 
-def _shrunk(image: Image.Image, min_side: int | None) -> Image.Image:
-    """A giant made smaller before it is converted, so that no second copy of full size is ever held."""
-    if min_side is None or image.width * image.height <= _GIANT:
+def _reduce_large(image: Image.Image, min_side: int | None) -> Image.Image:
+    """Shrink a large image, so that its conversion makes no copy of full size."""
+    if min_side is None or image.width * image.height <= _LARGE:
         return image
     factor = min(image.size) // (2 * min_side)
     if factor < 2:
         return image
-    if image.mode.startswith("I;16"):  # which Pillow cannot reduce
+    if image.mode.startswith("I;16"):  # Pillow cannot reduce this mode
         image = Image.fromarray(_to_8_bit(np.asarray(image)))
-    if image.mode in ("P", "PA", "1"):  # palette numbers cannot be averaged
+    if image.mode in ("P", "PA", "1"):  # palette indices have no average
         return image.resize((image.width // factor, image.height // factor), Image.Resampling.NEAREST)
     return image.reduce(factor)
 
@@ -333,7 +335,10 @@ def _to_padded(image: Image.Image) -> Pixels:
 
 
 def _to_8_bit(values: NDArray[np.generic]) -> Pixels:
-    """Grey of more than 8 bits: 16-bit by its high byte; other ranges from least to greatest."""
+    """Convert grey of more than 8 bits to 8 bits.
+
+    16-bit values keep their high byte; other ranges are scaled from minimum to maximum.
+    """
     if values.dtype.itemsize == 2 or (values.dtype.kind in "iu" and values.min() >= 0 and 255 < values.max() < 65536):
         return np.asarray(values.astype(np.uint16) >> 8, dtype=np.uint8)
     numbers = np.nan_to_num(values.astype(np.float64))
@@ -348,18 +353,18 @@ def _to_8_bit(values: NDArray[np.generic]) -> Pixels:
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
-        raise UnreadableImage(f"the header says {width}×{height}")
+        raise UnreadableImage(f"the header declares a size of {width}×{height}; expected at least 1×1")
     if width * height > max_pixels:
         raise _too_large(f"{width}×{height}", width * height, max_pixels)
 
 
-def _too_large(what: str, pixels: int, max_pixels: int) -> ImageTooLarge:
+def _too_large(subject: str, pixels: int, max_pixels: int) -> ImageTooLarge:
     found, limit = (f"{round(n / 1e6, 2):g}" for n in (pixels, max_pixels))
-    return ImageTooLarge(f"{what} is {found} megapixels, the limit is {limit} (max_pixels in lake.toml)")
+    return ImageTooLarge(f"{subject} is {found} megapixels, the limit is {limit} (max_pixels in lake.toml)")
 
 
-def _turned(pixels: Pixels, orientation: int) -> Pixels:
-    """Upright pixels: undo the EXIF orientation (tag 0x0112, TIFF 6.0)."""
+def _apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
+    """Turn pixels upright by their EXIF orientation (tag 0x0112, TIFF 6.0)."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):
@@ -369,9 +374,9 @@ def _turned(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _giants_in_turn(pixels: int) -> AbstractContextManager[object]:
-    """Held while a giant is decoded, so that threads do not hold several at once."""
-    return _one_giant if pixels > _GIANT else nullcontext()
+def _limit_large_images(pixels: int) -> AbstractContextManager[object]:
+    """Return the lock that lets threads decode only one large image at a time."""
+    return _large_image_lock if pixels > _LARGE else nullcontext()
 
 
 def _pad(image: Pixels) -> Pixels:
@@ -380,13 +385,13 @@ def _pad(image: Pixels) -> Pixels:
     return padded
 
 
-def _drop_fourth(padded: Image.Image | NDArray[Any], out: Pixels) -> None:
-    """Copy `(h, w, 4)` to `(h, w, 3)`; OpenCV takes a ninth of the time of numpy's slicing."""
+def _copy_rgb(padded: Image.Image | NDArray[Any], out: Pixels) -> None:
+    """Copy `(h, w, 4)` to `(h, w, 3)`, 9 times as fast as numpy slicing."""
     import cv2
 
     cv2.cvtColor(np.asarray(padded), cv2.COLOR_RGBA2RGB, dst=out)
 
 
-def _as_pillow(pixels: Pixels) -> Image.Image:
+def _to_pillow(pixels: Pixels) -> Image.Image:
     height, width = pixels.shape[:2]
     return Image.frombuffer("RGBX", (width, height), np.ascontiguousarray(pixels), "raw", "RGBX", 0, 1)

@@ -1,6 +1,6 @@
-"""Photos to try imrec with: real ones that other libraries carry, edited copies of them, and broken files.
+"""Demo photos: photos that scikit-learn and scikit-image install, edited copies of them, and broken files.
 
-Nothing is downloaded: scikit-learn and scikit-image install these photos with their code.
+Nothing is downloaded.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from PIL import Image
 from imrec_core.edits import EDITS
 from imrec_core.errors import MissingDependency
 
-# Drawings and charts beside them are left out; so is what scikit-image would fetch when asked for it.
+# Without the drawings and charts of these packages, and without the photos that scikit-image downloads on demand.
 PHOTOS: dict[str, tuple[str, ...]] = {
     "sklearn.datasets.images": ("china.jpg", "flower.jpg"),
     "skimage.data": (
@@ -31,34 +31,33 @@ _LONGER_SIDE = 1024
 
 
 def prepare(folder: Path) -> int:
-    """Write the demo photos that are not in ``folder`` yet; what is there stays untouched.
+    """Write the demo photos that `folder` lacks; existing files stay unchanged.
 
-    Each photo is written as ``<name>.jpg`` and, for every edit, as ``<name>__<edit>.<suffix>``; ``broken/``
-    gets files that cannot be decoded. The bytes depend on nothing but the versions of Pillow and of the
-    libraries that carry the photos.
+    Each photo becomes `<name>.jpg`, and each edited copy `<name>__<edit>.<suffix>`. `broken/` gets files that cannot be
+    decoded. The bytes depend only on the versions of Pillow and of the packages with the photos.
 
     Returns:
-        How many demo photos the folder holds, the broken ones among them.
+        Number of demo photos in the folder, including the broken ones.
 
     Raises:
         MissingDependency: scikit-image is not installed.
     """
-    makers = _photos() | _broken()
+    makers = _photos() | _broken_files()
     for path, make in makers.items():
-        _write_once(folder / path, make)
+        _write_if_missing(folder / path, make)
     return len(makers)
 
 
 def _photos() -> dict[str, Callable[[], bytes]]:
-    """Path inside the folder → what makes its bytes, the copies of one photo next to each other."""
+    """Return functions that make each file, by path; copies follow their photo."""
     makers: dict[str, Callable[[], bytes]] = {}
     for package, names in PHOTOS.items():
-        _root(package)  # a library that is missing is told before anything is written
+        _root(package)  # fails before any file is written
         for name in names:
             stem = Path(name).stem
-            makers[f"{stem}.jpg"] = partial(_original, package, name)
+            makers[f"{stem}.jpg"] = partial(_encode_original, package, name)
             for edit in EDITS.values():
-                makers[f"{stem}__{edit.name}{edit.suffix}"] = partial(_copy, package, name, edit.name)
+                makers[f"{stem}__{edit.name}{edit.suffix}"] = partial(_encode_copy, package, name, edit.name)
     return makers
 
 
@@ -69,35 +68,35 @@ def _root(package: str) -> Traversable:
         raise MissingDependency("scikit-image", extra="demo") from e
 
 
-@lru_cache(maxsize=1)  # the copies of a photo are made one after the other
+@lru_cache(maxsize=1)  # the copies of a photo are made in a row
 def _load(package: str, name: str) -> Image.Image:
     with (_root(package) / name).open("rb") as file, Image.open(file) as stored:
-        picture = stored.convert("RGB")
-    picture.thumbnail((_LONGER_SIDE, _LONGER_SIDE), Image.Resampling.LANCZOS)
-    return picture
+        image = stored.convert("RGB")
+    image.thumbnail((_LONGER_SIDE, _LONGER_SIDE), Image.Resampling.LANCZOS)
+    return image
 
 
-def _original(package: str, name: str) -> bytes:
+def _encode_original(package: str, name: str) -> bytes:
     return _encode(_load(package, name), "JPEG", quality=95)
 
 
-def _copy(package: str, name: str, edit: str) -> bytes:
+def _encode_copy(package: str, name: str, edit: str) -> bytes:
     return EDITS[edit](_load(package, name))
 
 
-def _encode(picture: Image.Image, file_format: str, **options: int) -> bytes:
+def _encode(image: Image.Image, file_format: str, **options: int) -> bytes:
     file = BytesIO()
-    picture.save(file, format=file_format, **options)
+    image.save(file, format=file_format, **options)
     return file.getvalue()
 
 
-def _broken() -> dict[str, Callable[[], bytes]]:
+def _broken_files() -> dict[str, Callable[[], bytes]]:
     return {
         "broken/empty.jpg": bytes,
-        "broken/half.webp": lambda: _half(_encode(_disc(), "WEBP")),
-        "broken/huge.png": lambda: _png_that_claims(60_000, 60_000),
+        "broken/half.webp": lambda: _first_half(_encode(_disc(), "WEBP")),
+        "broken/huge.png": lambda: _png_with_header(60_000, 60_000),
         "broken/text.jpg": lambda: b"This is a text that somebody renamed.\n",
-        "broken/truncated.jpg": lambda: _half(_encode(_disc(), "JPEG")),
+        "broken/truncated.jpg": lambda: _first_half(_encode(_disc(), "JPEG")),
     }
 
 
@@ -105,12 +104,12 @@ def _disc() -> Image.Image:
     return Image.radial_gradient("L").convert("RGB")
 
 
-def _half(content: bytes) -> bytes:
+def _first_half(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
-def _png_that_claims(width: int, height: int) -> bytes:
-    """A few bytes whose header asks the reader for gigabytes of memory."""
+def _png_with_header(width: int, height: int) -> bytes:
+    """Make a small PNG file whose header declares gigabytes of pixels."""
     chunks = (
         b"IHDR" + pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0),
         b"IDAT" + compress(bytes(1024)),
@@ -121,7 +120,7 @@ def _png_that_claims(width: int, height: int) -> bytes:
     )
 
 
-def _write_once(path: Path, make: Callable[[], bytes]) -> None:
+def _write_if_missing(path: Path, make: Callable[[], bytes]) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)

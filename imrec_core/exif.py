@@ -1,7 +1,7 @@
-"""What a camera wrote beside the picture (EXIF 2.32, CIPA DC-008): how it was held, which camera it was, when.
+"""EXIF data of an image file (EXIF 2.32, CIPA DC-008): orientation, camera and capture time.
 
-Blocks are often damaged and fields often nonsense. Whatever cannot be used is as good as absent: no field is worth
-losing the picture for, nor another field.
+EXIF blocks are often damaged, and fields often invalid. An unusable field counts as missing. It never causes an error
+and never hides the image or another field.
 """
 
 from __future__ import annotations
@@ -11,28 +11,29 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from PIL import Image
 
 T = TypeVar("T")
 
-_MAKE, _MODEL, _ORIENTATION, _CHANGED = 0x010F, 0x0110, 0x0112, 0x0132
-_SUB_BLOCK, _TAKEN, _DIGITIZED = 0x8769, 0x9003, 0x9004
+_MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 0x010F, 0x0110, 0x0112, 0x0132
+_EXIF_IFD, _DATE_TIME_ORIGINAL, _DATE_TIME_DIGITIZED = 0x8769, 0x9003, 0x9004
 
-_YEARS = range(1826, 2100)  # from the first photo on
-_LONGEST = 100  # characters of a camera's name, after which it is garbage
-_WHEN = re.compile(r"(\d{4})\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2}))?)?", re.ASCII)
+_YEARS = range(1826, 2100)  # from the first photograph
+_MAX_CAMERA_LENGTH = 100  # characters; the rest of a longer name is garbage
+_DATE_TIME_PATTERN = re.compile(r"(\d{4})\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2}))?)?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Shot:
-    """How a picture was taken, as far as the file says.
+    """EXIF data of one image.
 
     Attributes:
-        orientation: Turn to be undone, 1 to 8; 1 where nothing is said.
-        camera: Maker and model.
-        taken: By the camera's clock, whose zone is not known.
+        orientation: EXIF orientation, 1 to 8; 1 (upright) without a valid tag.
+        camera: Make and model.
+        taken: Capture time by the camera's clock, whose time zone is unknown.
     """
 
     orientation: int = 1
@@ -44,71 +45,85 @@ UNKNOWN = Shot()
 
 
 def of_image(image: Image.Image) -> Shot:
-    """What the EXIF block of an opened image says."""
-    return _or(UNKNOWN, lambda: _read(image.getexif()))
+    """Read the EXIF data of an open Pillow image."""
+    return _value_or(UNKNOWN, lambda: _read(image.getexif()))
 
 
 def of_jpeg(data: bytes) -> Shot:
-    """What the EXIF block of a JPEG file says; found without opening the file, which takes longer than reading it."""
+    """Read the EXIF data from the bytes of a JPEG file.
+
+    The function looks for the EXIF segment itself, because opening the image with Pillow takes longer.
+    """
     at = 2
     while data[at : at + 1] == b"\xff" and data[at + 1] not in (0xDA, 0xD9):  # start of scan, end of image
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         if data[at + 1] == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            return _of_block(data[at + 4 : at + 2 + length])
+            return _read_block(data[at + 4 : at + 2 + length])
         at += 2 + length
     return UNKNOWN
 
 
-def _of_block(block: bytes) -> Shot:
-    def parsed() -> Shot:
+def _read_block(block: bytes) -> Shot:
+    def parse() -> Shot:
         exif = Image.Exif()
         exif.load(block)
         return _read(exif)
 
-    return _or(UNKNOWN, parsed)
+    return _value_or(UNKNOWN, parse)
 
 
 def _read(exif: Image.Exif) -> Shot:
     if not exif:
         return UNKNOWN
-    orientation: Any = _or(1, lambda: exif.get(_ORIENTATION, 1))
-    inner: dict[int, Any] = _or({}, lambda: exif.get_ifd(_SUB_BLOCK))
-    times = [lambda: inner.get(_TAKEN), lambda: inner.get(_DIGITIZED), lambda: exif.get(_CHANGED)]
+    orientation: Any = _value_or(1, lambda: exif.get(_ORIENTATION, 1))
+    inner: dict[int, Any] = _value_or({}, lambda: exif.get_ifd(_EXIF_IFD))
+    times = [
+        lambda: inner.get(_DATE_TIME_ORIGINAL),
+        lambda: inner.get(_DATE_TIME_DIGITIZED),
+        lambda: exif.get(_DATE_TIME),
+    ]
+    make, model = (_to_text(_value_or(None, partial(exif.get, tag))) for tag in (_MAKE, _MODEL))
     return Shot(
         orientation if orientation in range(1, 9) else 1,
-        _camera(_text(_or(None, lambda: exif.get(_MAKE))), _text(_or(None, lambda: exif.get(_MODEL)))),
-        next(filter(None, (_time(_text(_or(None, time))) for time in times)), None),
+        _camera_name(make, model),
+        next(filter(None, (_parse_time(_to_text(_value_or(None, time))) for time in times)), None),
     )
 
 
-def _or(otherwise: T, value: Callable[[], T]) -> T:
+def _value_or(default: T, read: Callable[[], T]) -> T:
+    """Return what `read` returns, or the default if it fails."""
     try:
-        return value()
-    except Exception:  # Pillow raises whatever the damage makes it
-        return otherwise
+        return read()
+    except Exception:  # Pillow raises errors of any class for damaged data
+        return default
 
 
-def _text(value: object) -> str:
-    """A field as one line of text; empty where it is none. Pillow takes the bytes of texts for Latin-1."""
+def _to_text(value: object) -> str:
+    """Convert a field to one line of text; empty if it is not text.
+
+    Pillow decodes text fields as Latin-1.
+    """
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     if not isinstance(value, str):
         return ""
-    text = value.strip("\0 ").partition("\0")[0]  # what follows a NUL is left over from a longer text
+    text = value.strip("\0 ").partition("\0")[0]  # the rest is left over from a longer text
     with contextlib.suppress(UnicodeError):
         text = text.encode("latin-1").decode()
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _camera(make: str, model: str) -> str | None:
-    """Maker and model; the maker once, where the model begins with its name: `NIKON CORPORATION` `NIKON D90`."""
-    makers = make.casefold().split()
-    named = model.casefold().partition(" ")[0] in makers
-    return (model if named else f"{make} {model}".strip())[:_LONGEST] or None
+def _camera_name(make: str, model: str) -> str | None:
+    """Join make and model, without the make if the model repeats it.
+
+    An example is `NIKON CORPORATION` with `NIKON D90`.
+    """
+    repeats_make = model.casefold().partition(" ")[0] in make.casefold().split()
+    return (model if repeats_make else f"{make} {model}".strip())[:_MAX_CAMERA_LENGTH] or None
 
 
-def _time(text: str) -> datetime | None:
-    found = _WHEN.match(text)
+def _parse_time(text: str) -> datetime | None:
+    found = _DATE_TIME_PATTERN.match(text)
     if not found:
         return None
     try:

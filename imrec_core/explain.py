@@ -1,6 +1,6 @@
-"""Why a picture is like another, as facts: the keypoints and the colours that both have.
+"""Explanations of a match: keypoints and colours that two images share.
 
-How near they are by each feature the search itself says; `explain_sheet` draws all of it.
+The distances per feature come from the search, and `explain_sheet` draws the explanation.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from imrec_core.storage import AnyPath
 
 Points = NDArray[np.float64]
 
-_LONGEST = 480  # pixels that are held of the longer side
+_MAX_SIDE = 480  # pixels of the longer side that are kept
 
-_COLOURS = 16  # of both pictures together; of 8, pink boots on a brown sofa had none of their own
-_ALIKE = 15.0  # CIE76 difference below which two colours are one; MPEG-7 has 10 to 20, which joined sand and sea
-_LEAST_SHARE = 0.02  # of each picture
-_SIDE = 64  # pixels of the square that colours are counted in
+_COLOURS = 16  # clusters over both images; with 8, pink boots on a brown sofa had no cluster
+_MERGE_BELOW = 15.0  # CIE76 difference of two clusters; MPEG-7 has 10 to 20, and 20 merged sand and sea
+_MIN_SHARE = 0.02  # of the pixels of each image
+_SIDE = 64  # pixels of the square in which colours are counted
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One picture as it is explained.
+    """An image of an explained match.
 
     Attributes:
-        pixels: RGB `(h, w, 3)` uint8, upright, of bounded size.
-        width, height: Upright, at full size.
-        name: Of its file; empty for a picture in memory.
+        pixels: Upright RGB `(h, w, 3)` uint8, of bounded size.
+        width, height: Size of the upright image in the file.
+        name: File name; empty for an image in memory.
     """
 
     pixels: Pixels
@@ -46,48 +46,47 @@ class Seen:
 
     @classmethod
     def of(cls, shown: AnyPath | Image.Image) -> Seen:
-        """A file, or a picture that is already open.
+        """Read a file, or convert an open Pillow image.
 
         Raises:
-            ImageError: The file cannot be read or decoded; the message names it. Or the picture was closed.
+            ImageError: The file cannot be read or decoded, and the message names it; or the Pillow image is closed.
         """
         if isinstance(shown, Image.Image):
-            pixels, name = _converted(shown), ""
+            pixels, name = _to_pixels(shown), ""
             height, width = pixels.shape[:2]
         else:
-            picture, name = decode_file(shown, min_side=_LONGEST), shown.name
-            pixels, width, height = picture.pixels, picture.width, picture.height
-        return cls(np.ascontiguousarray(keypoints.bounded(pixels, _LONGEST)[..., :3]), width, height, name)
+            decoded, name = decode_file(shown, min_side=_MAX_SIDE), shown.name
+            pixels, width, height = decoded.pixels, decoded.width, decoded.height
+        return cls(_bound(pixels), width, height, name)
 
     @classmethod
     def of_bytes(cls, data: bytes, *, max_pixels: int) -> Seen:
-        """The bytes of a file, of a `decode.WELL_KNOWN` format.
+        """Decode the bytes of a file in one of the formats `decode.WELL_KNOWN`.
 
         Raises:
-            ImageError: They cannot be decoded.
+            ImageError: The image cannot be decoded.
         """
-        picture = decode(data, max_pixels=max_pixels, min_side=_LONGEST, formats=WELL_KNOWN)
-        pixels = np.ascontiguousarray(keypoints.bounded(picture.pixels, _LONGEST)[..., :3])
-        return cls(pixels, picture.width, picture.height)
+        decoded = decode(data, max_pixels=max_pixels, min_side=_MAX_SIDE, formats=WELL_KNOWN)
+        return cls(_bound(decoded.pixels), decoded.width, decoded.height)
 
     @cached_property
     def keypoints(self) -> Keypoints:
         return keypoints.find(self.pixels)
 
     def at_full_size(self, places: NDArray[np.float32]) -> Points:
-        """Places in `pixels` as places in the full picture."""
-        held_height, held_width = self.pixels.shape[:2]
-        scale = np.array([self.width / held_width, self.height / held_height])
+        """Convert positions `(n, 2)` in `pixels` to positions in the image at full size."""
+        height, width = self.pixels.shape[:2]
+        scale = np.array([self.width / width, self.height / height])
         return np.asarray((places + 0.5) * scale - 0.5, np.float64)
 
 
 @dataclass(frozen=True)
 class SharedColour:
-    """A colour that both pictures have much of.
+    """A colour that is common in both images.
 
     Attributes:
-        rgb: Its mean over both, 0 to 255 each.
-        in_query, in_hit: Share of the picture, 0 to 1.
+        rgb: Mean colour over both images, 0 to 255 per channel.
+        in_query, in_hit: Share of the pixels of each image, 0 to 1.
     """
 
     rgb: tuple[int, int, int]
@@ -97,16 +96,16 @@ class SharedColour:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What a query and a hit share.
+    """Keypoints and colours that a query and a hit share.
 
     Attributes:
-        query: None where there is no picture of it: words, vectors.
-        query_points, hit_points: Places `(n, 2)` of keypoints that look alike and agree in one shift, turn and scale;
-            the i-th of one belongs to the i-th of the other. x, then y, in pixels of the upright full pictures, whole
-            numbers in the middle of a pixel. None at all where no more agree than chance may bring.
-        alike: How many look alike, before it is asked which agree.
-        is_mirrored: Whether it is the mirrored query that they agree with; `query_points` are in the query as it is.
-        colours: That of which both have most first.
+        query: None for a query without an image: text or a vector.
+        query_points, hit_points: Positions `(n, 2)` of keypoint matches that agree with one translation, rotation and
+            scale; row i of both arrays is one match. x, then y, in pixels of the upright images at full size; whole
+            numbers are pixel centres. Empty if no more matches agree than by chance.
+        alike: Number of keypoint matches before the test for agreement.
+        is_mirrored: Whether the matches agree with the mirrored query; `query_points` refer to the query as given.
+        colours: Shared colours, by decreasing share in both images.
     """
 
     query: Seen | None
@@ -119,7 +118,7 @@ class Explanation:
 
 
 def explanation(query: AnyPath | Image.Image | None, hit: AnyPath) -> Explanation:
-    """What a query, where there is a picture of it, and the file of a hit share.
+    """Explain the match of a query, if it has an image, and the file of a hit.
 
     Raises:
         ImageError: A file cannot be read or decoded; the message names it.
@@ -128,7 +127,10 @@ def explanation(query: AnyPath | Image.Image | None, hit: AnyPath) -> Explanatio
 
 
 def best_explanation(queries: Sequence[AnyPath | Image.Image], hit: AnyPath) -> tuple[int, Explanation]:
-    """Which of several queries has most keypoints that agree with the hit, the first of equals, and what they share.
+    """Explain a hit by the query with the most matching keypoints.
+
+    Returns:
+        Index of that query, the first of several with equal numbers, and the explanation.
 
     Raises:
         ImageError: A file cannot be read or decoded; the message names it.
@@ -137,29 +139,29 @@ def best_explanation(queries: Sequence[AnyPath | Image.Image], hit: AnyPath) -> 
 
 
 def best_of(queries: Sequence[Seen], hit: Seen) -> tuple[int, Explanation]:
-    """The same of pictures that are read already."""
+    """Explain a hit as `best_explanation` does, for images that are already in memory."""
     explained = [explanation_of(query, hit) for query in queries]
     best = max(range(len(explained)), key=lambda i: len(explained[i].hit_points))
     return best, explained[best]
 
 
 def explanation_of(query: Seen | None, hit: Seen) -> Explanation:
-    """What two pictures that are read already share."""
+    """Explain the match of two images that are already in memory."""
     if query is None:
         return Explanation(None, hit, np.empty((0, 2)), np.empty((0, 2)))
     width = query.pixels.shape[1]
     match, is_mirrored = keypoints.match(query.keypoints, hit.keypoints), False
     if match.move is None:
-        other = keypoints.match(keypoints.mirrored(query.keypoints, width), hit.keypoints)
-        if other.move is not None:
-            match, is_mirrored = other, True
-    places = match.moving[match.agrees]
+        mirrored_match = keypoints.match(keypoints.mirrored(query.keypoints, width), hit.keypoints)
+        if mirrored_match.move is not None:
+            match, is_mirrored = mirrored_match, True
+    positions = match.moving[match.agrees]
     if is_mirrored:
-        places = places * (-1, 1) + (width - 1, 0)
+        positions = positions * (-1, 1) + (width - 1, 0)
     return Explanation(
         query,
         hit,
-        query.at_full_size(places),
+        query.at_full_size(positions),
         hit.at_full_size(match.standing[match.agrees]),
         len(match.agrees),
         is_mirrored,
@@ -171,10 +173,12 @@ def explanation_of(query: Seen | None, hit: Seen) -> Explanation:
 
 
 def shared_colours(query: Pixels, hit: Pixels) -> tuple[SharedColour, ...]:
-    """Colours that are at least 2 % of either picture, that of which both have most first; deterministic.
+    """Find the colours of at least 2 % of the pixels in each of both images.
 
-    The pixels of both are clustered together in CIELAB by k-means (Lloyd 1982, doi:10.1109/TIT.1982.1056489), seeded as
-    k-means++, and clusters that look alike are joined, as in the dominant colours of MPEG-7 (Manjunath et al. 2001,
+    Colours with the largest shares come first. The result is deterministic.
+
+    k-means (Lloyd 1982, doi:10.1109/TIT.1982.1056489) with k-means++ seeds clusters the pixels of both images together
+    in CIELAB. Similar clusters are merged, as in the dominant colours of MPEG-7 (Manjunath et al. 2001,
     doi:10.1109/76.927424).
 
     Args:
@@ -184,32 +188,32 @@ def shared_colours(query: Pixels, hit: Pixels) -> tuple[SharedColour, ...]:
 
     samples = np.concatenate([_lab(pixels) for pixels in (query, hit)])
     labels = np.empty((len(samples), 1), np.int32)
-    until = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.5)
+    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.5)
     cv2.setRNGSeed(0)
-    _, found, centres = cv2.kmeans(samples, _COLOURS, labels, until, 1, cv2.KMEANS_PP_CENTERS)
-    counts = [np.bincount(half.ravel(), minlength=_COLOURS) for half in np.split(found, 2)]
+    _, assigned, centres = cv2.kmeans(samples, _COLOURS, labels, criteria, 1, cv2.KMEANS_PP_CENTERS)
+    counts = [np.bincount(half.ravel(), minlength=_COLOURS) for half in np.split(assigned, 2)]
     shares = np.stack(counts, axis=1) / _SIDE**2
     used = shares.any(axis=1)
-    centres, shares = _joined(np.asarray(centres, np.float64)[used], shares[used])
-    shown = np.rint(cv2.cvtColor(centres.astype(np.float32)[None], cv2.COLOR_LAB2RGB)[0] * 255).astype(int)
-    order = [i for i in np.argsort(-shares.min(axis=1), kind="stable") if shares[i].min() >= _LEAST_SHARE]
-    return tuple(SharedColour(tuple(shown[i].tolist()), *shares[i].tolist()) for i in order)
+    centres, shares = _merge_similar(np.asarray(centres, np.float64)[used], shares[used])
+    rgb = np.rint(cv2.cvtColor(centres.astype(np.float32)[None], cv2.COLOR_LAB2RGB)[0] * 255).astype(int)
+    order = [i for i in np.argsort(-shares.min(axis=1), kind="stable") if shares[i].min() >= _MIN_SHARE]
+    return tuple(SharedColour(tuple(rgb[i].tolist()), *shares[i].tolist()) for i in order)
 
 
 def _lab(pixels: Pixels) -> NDArray[np.float32]:
-    """The colours of a picture squeezed into a square `(64 · 64, 3)`, in CIELAB."""
+    """Resize an image to a square and convert its colours to CIELAB `(64 · 64, 3)`."""
     import cv2
 
     square = cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     return np.asarray(cv2.cvtColor(square, cv2.COLOR_RGB2LAB), np.float32).reshape(-1, 3)
 
 
-def _joined(centres: Points, shares: Points) -> tuple[Points, Points]:
-    """Colours `(n, 3)` and their shares of both pictures `(n, 2)`; the two nearest are joined while they are alike."""
+def _merge_similar(centres: Points, shares: Points) -> tuple[Points, Points]:
+    """Merge the nearest colours `(n, 3)` and their shares `(n, 2)` while similar."""
     while len(centres) > 1:
-        apart = np.linalg.norm(centres[:, None] - centres, axis=2) + np.diag(np.full(len(centres), np.inf))
-        i, j = sorted(np.unravel_index(apart.argmin(), apart.shape))
-        if apart[i, j] >= _ALIKE:
+        distances = np.linalg.norm(centres[:, None] - centres, axis=2) + np.diag(np.full(len(centres), np.inf))
+        i, j = sorted(np.unravel_index(distances.argmin(), distances.shape))
+        if distances[i, j] >= _MERGE_BELOW:
             break
         centres[i] = np.average(centres[[i, j]], axis=0, weights=shares[[i, j]].sum(axis=1))
         shares[i] += shares[j]
@@ -217,11 +221,16 @@ def _joined(centres: Points, shares: Points) -> tuple[Points, Points]:
     return centres, shares
 
 
-# -- opening ------------------------------------------------------------------------------------------------
+# -- reading ------------------------------------------------------------------------------------------------
 
 
-def _converted(image: Image.Image) -> Pixels:
+def _bound(pixels: Pixels) -> Pixels:
+    """Shrink pixels `(h, w, 4)` to the size of an explanation, as RGB `(h, w, 3)`."""
+    return np.ascontiguousarray(keypoints.bounded(pixels, _MAX_SIDE)[..., :3])
+
+
+def _to_pixels(image: Image.Image) -> Pixels:
     try:
         return from_pillow(image)
-    except (OSError, ValueError, AssertionError) as error:  # which of them depends on how far it was loaded
-        raise UnreadableImage("a picture given as a Pillow image is closed or broken by now; keep it open") from error
+    except (OSError, ValueError, AssertionError) as error:  # the class depends on how much was loaded
+        raise UnreadableImage("the Pillow image is closed or damaged; keep it open until it is explained") from error

@@ -1,6 +1,6 @@
-"""Keypoints of two pictures: where each has one, which look alike, and the one move that takes most to their likes.
+"""SIFT keypoints of two images, their matches, and the similarity transform that most matches agree with.
 
-What is a copy, and what is drawn of it, is decided elsewhere.
+Decisions about copies belong in `duplicates`, and drawing in `explain_sheet`.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from imrec_core.decode import Pixels
 
 Floats = NDArray[np.float32]
 Keypoints = tuple[Floats, Floats]
-"""Places in the picture `(n, 2)`, x then y in its pixels, and RootSIFT descriptors `(n, 128)`."""
+"""Positions `(n, 2)`, x then y in pixels of the image, and RootSIFT descriptors `(n, 128)`."""
 
-_LONGEST = 400  # pixels of the longer side that keypoints are looked for in
+_MAX_SIDE = 400  # pixels of the longer side in which keypoints are detected
 _KEYPOINTS = 600
 _CONTRAST = 0.02
-_RATIO = 0.8  # of the distances to the nearest and second descriptor
-_LEAST_INLIERS = 12
-_OFF = 3.0  # pixels by which a keypoint may miss its place
+_RATIO = 0.8  # of the distances to the nearest and the second nearest descriptor
+_MIN_INLIERS = 12
+_MAX_REPROJECTION_ERROR = 3.0  # pixels
 
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Keypoints of a moving and a standing picture that look alike, and what they say.
+    """Keypoint matches of two images, and a transform from the first to the second.
 
     Attributes:
-        move: Shift, turn and scale `(2, 3)` that takes most moving keypoints to their likes; None where too few agree.
-        moving, standing: Places `(n, 2)` of those that look alike, the i-th of one with the i-th of the other.
-        agrees: Which of them the move takes to their places `(n,)`.
+        move: Translation, rotation and scale `(2, 3)` with which most matches agree; None if too few do.
+        moving, standing: Positions `(n, 2)` of the matches in the first and the second image, row by row.
+        agrees: Inliers of the transform `(n,)`.
     """
 
     move: NDArray[np.float64] | None
@@ -41,52 +41,62 @@ class Match:
 
     @property
     def count(self) -> int:
-        """How many agree."""
+        """Number of inliers."""
         return int(self.agrees.sum())
 
 
 def find(pixels: Pixels) -> Keypoints:
-    """The keypoints of a picture, RGB `(h, w, 3)` uint8; there may be none."""
+    """Detect the keypoints of an RGB image `(h, w, 3)` uint8; there may be none."""
     import cv2
 
-    grey = cv2.cvtColor(bounded(pixels, _LONGEST), cv2.COLOR_RGB2GRAY)
-    points, described = cv2.SIFT.create(_KEYPOINTS, 3, _CONTRAST).detectAndCompute(grey, None)
-    if not points:  # then there are no descriptors either
+    grey = cv2.cvtColor(bounded(pixels, _MAX_SIDE), cv2.COLOR_RGB2GRAY)
+    points, descriptors = cv2.SIFT.create(_KEYPOINTS, 3, _CONTRAST).detectAndCompute(grey, None)
+    if not points:  # then OpenCV returns None for the descriptors
         return np.empty((0, 2), np.float32), np.empty((0, 128), np.float32)
-    roots = np.sqrt(described / np.maximum(described.sum(axis=1, keepdims=True), 1))
-    places = np.array([point.pt for point in points], np.float32)
-    return (places + 0.5) * (pixels.shape[1] / grey.shape[1]) - 0.5, roots.astype(np.float32)
+    roots = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1))
+    positions = np.array([point.pt for point in points], np.float32)
+    return (positions + 0.5) * (pixels.shape[1] / grey.shape[1]) - 0.5, roots.astype(np.float32)
 
 
 def mirrored(keypoints: Keypoints, width: int) -> Keypoints:
-    """What `find` finds in the mirrored picture.
+    """Compute the keypoints of the mirrored image, as `find` would detect them.
 
-    A descriptor has 4×4 cells of 8 directions in the frame of its keypoint; mirroring turns that frame over along its
-    direction.
+    A descriptor has 4×4 cells with 8 directions in the frame of its keypoint. Mirroring flips that frame along the
+    direction of the keypoint.
+
+    Args:
+        width: Pixels of the image.
     """
-    places, described = keypoints
-    cells = described.reshape(-1, 4, 4, 8)[:, ::-1, :, (-np.arange(8)) % 8]
-    turned = np.stack([width - 1 - places[:, 0], places[:, 1]], axis=1)
-    return turned, np.ascontiguousarray(cells).reshape(-1, 128)
+    positions, descriptors = keypoints
+    cells = descriptors.reshape(-1, 4, 4, 8)[:, ::-1, :, (-np.arange(8)) % 8]
+    flipped = np.stack([width - 1 - positions[:, 0], positions[:, 1]], axis=1)
+    return flipped, np.ascontiguousarray(cells).reshape(-1, 128)
 
 
 def match(moving: Keypoints, standing: Keypoints) -> Match:
-    """Which keypoints look alike, by the ratio test, and which of them agree in one move, by RANSAC; deterministic."""
+    """Match keypoints by the ratio test and fit a transform by RANSAC; deterministic."""
     import cv2
 
-    from_, to = _alike(moving, standing)
-    nothing = Match(None, from_, to, np.zeros(len(to), np.bool_))
-    if len(to) < _LEAST_INLIERS:
-        return nothing
+    from_, to = _match_descriptors(moving, standing)
+    without_transform = Match(None, from_, to, np.zeros(len(to), np.bool_))
+    if len(to) < _MIN_INLIERS:
+        return without_transform
     cv2.setRNGSeed(0)  # of RANSAC
-    found, inliers = cv2.estimateAffinePartial2D(from_, to, method=cv2.RANSAC, ransacReprojThreshold=_OFF)
+    transform, inliers = cv2.estimateAffinePartial2D(
+        from_, to, method=cv2.RANSAC, ransacReprojThreshold=_MAX_REPROJECTION_ERROR
+    )
     agrees = np.asarray(inliers, np.bool_).ravel()
-    return Match(np.asarray(found, np.float64), from_, to, agrees) if agrees.sum() >= _LEAST_INLIERS else nothing
+    if agrees.sum() < _MIN_INLIERS:
+        return without_transform
+    return Match(np.asarray(transform, np.float64), from_, to, agrees)
 
 
-def _alike(moving: Keypoints, standing: Keypoints) -> tuple[Floats, Floats]:
-    """Places of the keypoints whose nearest descriptor is much nearer than the second; of a few there are none."""
-    if min(len(moving[0]), len(standing[0])) < _LEAST_INLIERS:
+def _match_descriptors(moving: Keypoints, standing: Keypoints) -> tuple[Floats, Floats]:
+    """Return the positions `(n, 2)` of matches that pass the ratio test.
+
+    There are none if an image has too few keypoints.
+    """
+    if min(len(moving[0]), len(standing[0])) < _MIN_INLIERS:
         return np.empty((0, 2), np.float32), np.empty((0, 2), np.float32)
     cosines = standing[1] @ moving[1].T
     rows, best = np.arange(len(cosines)), cosines.argmax(axis=1)
@@ -97,7 +107,7 @@ def _alike(moving: Keypoints, standing: Keypoints) -> tuple[Floats, Floats]:
 
 
 def bounded(pixels: Pixels, longest: int) -> Pixels:
-    """The picture with its longer side shrunk to that, where it is longer."""
+    """Shrink an image to a longer side of at most `longest` pixels."""
     import cv2
 
     height, width = pixels.shape[:2]

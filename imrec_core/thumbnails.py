@@ -1,6 +1,6 @@
-"""Small pictures of images, to be looked at: made once, kept by content hash, those looked at last.
+"""Thumbnails of images, and an on-disk cache of them by content hash with a size limit.
 
-What is kept is a cache: it may be deleted at any time. Several processes may share it.
+The cache may be deleted at any time, and several processes may share it.
 """
 
 from __future__ import annotations
@@ -26,22 +26,27 @@ SIDES = (160, 320, 640)
 """Pixels of the longer side."""
 
 _QUALITY = 82
-_FOLDERS, _SAMPLED = 256, 16  # of two hex digits; one in how many is looked into to say how full they are
+_FOLDERS, _SAMPLED = 256, 16  # folders named by two hex digits; `kept_mb` reads one in 16 of them
 _TENTH, _MINUTE = 10, 60.0
 
 
 def thumbnail(data: bytes, side: int, *, max_pixels: int) -> bytes:
-    """A JPEG of the picture in the bytes of a file, upright, no side longer than `side`; none is made larger.
+    """Make an upright JPEG thumbnail with no side longer than `side`.
+
+    A smaller image keeps its size.
+
+    Args:
+        data: Content of an image file.
 
     Raises:
-        ImageError: They cannot be decoded.
+        ImageError: The image cannot be decoded.
     """
-    # A JPEG is shrunk while it is decoded, to twice of what is needed at least: the rest is averaged.
+    # Decoding shrinks a JPEG to no less than twice the size, so that the last step still averages pixels.
     return encoded(decode(data, max_pixels=max_pixels, min_side=side, formats=WELL_KNOWN).pixels, side)
 
 
 def encoded(pixels: Pixels, side: int, quality: int = _QUALITY) -> bytes:
-    """A picture `(h, w, 4)` as a JPEG, no side longer than `side`."""
+    """Encode pixels `(h, w, 4)` as a JPEG with no side longer than `side`."""
     image = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     file = io.BytesIO()
@@ -50,65 +55,65 @@ def encoded(pixels: Pixels, side: int, quality: int = _QUALITY) -> bytes:
 
 
 class Thumbnails:
-    """The thumbnails of a lake, of which as many are kept as its setting `thumbnail_mb` says.
+    """Thumbnail cache of a lake with a limit set by `thumbnail_mb`.
 
-    They lie in folders by the first digits of a hash, so these fill alike, and each has its part of the limit. A folder
-    is looked through once a tenth of its part has been written, and loses what was not looked at for longest: a few
-    files are listed for each that is written, however many there are. Processes do not know of what others write, so
-    with each more of them a tenth more may lie there.
+    Files lie in folders by the first digits of a hash. The folders fill evenly, so each has an equal part of the limit.
+    After writes of a tenth of that part, the cache lists the folder and removes the least recently used files. So each
+    write lists only a few files, whatever the size of the cache. A process does not count the writes of others: each
+    further process may exceed the limit by a tenth.
     """
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._left: dict[Path, int] = {}  # bytes until a folder is looked through again
+        self._left: dict[Path, int] = {}  # bytes until a folder is trimmed again
         self._counting = threading.Lock()
 
     def of(self, path: AnyPath, content_hash: str, side: int, *, max_pixels: int) -> bytes:
-        """The thumbnail of a file, made where none is kept.
+        """Return the thumbnail of a file from the cache, or make and cache it.
 
         Args:
-            content_hash: Of the file as the lake knows it: no other content is shown in its name.
+            content_hash: Hash of the file in the lake. A file with other content is an error.
 
         Raises:
-            ImageError: The file is gone, has changed, or cannot be decoded.
+            ImageError: The file is missing, has changed, or cannot be decoded.
         """
-        kept = self._lake.thumbnail_path(content_hash, side)
+        cached = self._lake.thumbnail_path(content_hash, side)
         with suppress(OSError):
-            return _looked_at(kept)
+            return _read_and_touch(cached)
         made = thumbnail(contents(path, content_hash), side, max_pixels=max_pixels)
-        most = _part(self._lake)
-        if most:
-            with suppress(OSError, StorageFull, StorageFault):  # a lake may be read by those who may not write to it
-                storage.write_bytes(kept, made)
-                self._make_room(kept.parent, len(made), most)
+        limit = _folder_limit(self._lake)
+        if limit:
+            with suppress(OSError, StorageFull, StorageFault):  # a user may have no write access to the lake
+                storage.write_bytes(cached, made)
+                self._count_write(cached.parent, len(made), limit)
         return made
 
-    def _make_room(self, folder: Path, byte_size: int, most: int) -> None:
+    def _count_write(self, folder: Path, byte_size: int, limit: int) -> None:
         with self._counting:
             left = self._left.get(folder, 0) - byte_size
             is_due = left <= 0
-            self._left[folder] = most // _TENTH if is_due else left
+            self._left[folder] = limit // _TENTH if is_due else left
         if is_due:
-            trim(folder, most - most // _TENTH)
+            trim(folder, limit - limit // _TENTH)
 
 
-def _part(lake: Lake) -> int:
-    """Bytes that each folder may hold."""
+def _folder_limit(lake: Lake) -> int:
+    """Return the bytes that each folder may hold."""
     return lake.settings().thumbnail_mb * 1_000_000 // _FOLDERS
 
 
-def _looked_at(path: Path) -> bytes:
-    """What a file holds; its time says from now on, to the minute, when it was last asked for."""
+def _read_and_touch(path: Path) -> bytes:
+    """Read a file, and set its modification time to now, to the minute."""
     with path.open("rb") as file:
         data, changed = file.read(), os.fstat(file.fileno()).st_mtime
     if abs(time.time() - changed) > _MINUTE:
-        with suppress(OSError):  # as above
+        with suppress(OSError):  # without write access
             os.utime(path)
     return data
 
 
 def trim(folder: Path, most: int) -> None:
-    """Remove files of a folder, what was changed longest ago first, until they hold `most` bytes or less."""
+    """Remove the oldest files of a folder until at most `most` bytes are left."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -119,13 +124,13 @@ def trim(folder: Path, most: int) -> None:
     for _, byte_size, path in sorted(found):
         if over <= 0:
             break
-        with suppress(OSError):  # removed by now, or open on Windows
+        with suppress(OSError):  # removed by another process, or open on Windows
             os.unlink(path)
         over -= byte_size
 
 
 def kept_mb(lake: Lake) -> int:
-    """About how many millions of bytes the thumbnails of a lake take, as a sixteenth of their folders says."""
+    """Estimate the MB of a lake's thumbnail cache from a sixteenth of its folders."""
     byte_size = 0
     for first in range(0, _FOLDERS, _SAMPLED):
         with suppress(OSError), os.scandir(lake.thumbnail_folder(f"{first:02x}")) as entries:
@@ -134,10 +139,10 @@ def kept_mb(lake: Lake) -> int:
 
 
 def contents(path: AnyPath, content_hash: str) -> bytes:
-    """The bytes of a file that is as the lake knows it.
+    """Read a file and verify that its content has the hash in the lake.
 
     Raises:
-        UnreadableImage: It is gone, has changed, or cannot be read.
+        UnreadableImage: The file is missing, has changed, or cannot be read.
     """
     try:
         data = storage.read_bytes(path)

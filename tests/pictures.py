@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from imrec_core.demo import _png_that_claims
+from imrec_core.demo import _png_with_header
 
 ORIENTATION = 0x0112
 
@@ -135,7 +135,7 @@ BROKEN: dict[str, Callable[[], bytes]] = {
         "truncated.jpg": lambda: _half(PICTURES["noise.jpg"]()),
         "empty.jpg": bytes,
         "text.jpg": lambda: b"This is a text that somebody renamed.\n",
-        "huge_header.png": lambda: _png_that_claims(60_000, 60_000),
+        "huge_header.png": lambda: _png_with_header(60_000, 60_000),
         "half.webp": lambda: _half(PICTURES["disc.webp"]()),
         "damaged.jpg": _damaged,
     }.items()

@@ -266,7 +266,7 @@ def test_turned_jpeg_shrinks_to_the_right_side_and_tells_its_full_size():
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "I;16", "RGB", "RGBA"])
 def test_giant_of_any_mode_shrinks_but_not_below_the_side_needed(mode, monkeypatch):
-    monkeypatch.setattr(decode_module, "_GIANT", 1000)
+    monkeypatch.setattr(decode_module, "_LARGE", 1000)
     picture = Image.fromarray(noise(400, 300))
     if mode == "I;16":
         picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) << 8)
@@ -384,7 +384,7 @@ def test_formats_of_strangers_are_few():
     """Of Pillow's others some start programs, and none is needed."""
     data = encode(gradient(32, 24), "PCX")
     assert decode(data).format == "PCX"
-    with pytest.raises(UnreadableImage, match="not a picture"):
+    with pytest.raises(UnreadableImage, match="not an image"):
         decode(data, formats=WELL_KNOWN)
 
 

@@ -1,4 +1,4 @@
-"""How near the fast path of a network comes to the network as its authors run it, and how fast both are."""
+"""Numerical parity and speed of a network's encoder, compared with the reference implementation of its authors."""
 
 from __future__ import annotations
 
@@ -18,46 +18,49 @@ from imrec_core.errors import BadSource, ImageError
 from imrec_core.models import Model
 from imrec_core.settings import EXTENSIONS
 
-_COUNT = 32  # pictures: two or three seconds of ResNet-50 in eager single precision
+_COUNT = 32  # images: two or three seconds of ResNet-50 in eager fp32
 _SIDE = 256
 
 
 def sample_pictures(folder: Path | None = None) -> list[Pixels]:
-    """Pictures to compare on: of a folder, or parts of the photos that scikit-learn and scikit-image carry.
+    """Load test images from a folder, or from scikit-learn and scikit-image.
 
     Raises:
-        BadSource: The folder holds no picture that can be read.
+        BadSource: The folder has no readable image.
     """
-    contents = _of_libraries() if folder is None else _of_folder(folder)
+    contents = _read_package_photos() if folder is None else _read_folder(folder)
     found: list[Pixels] = []
     for content in contents:
         try:
             pixels = decode(content).pixels
         except ImageError:
             continue
-        found += [pixels] if folder else _parts(pixels)
+        found += [pixels] if folder else _cut_squares(pixels)
         if len(found) >= _COUNT:
             break
     if not found:
-        raise BadSource(f"{folder} holds no picture that can be read")
+        raise BadSource(f"{folder}: no readable image; expected at least one")
     return found[:_COUNT]
 
 
-def _of_folder(folder: Path) -> Iterator[bytes]:
+def _read_folder(folder: Path) -> Iterator[bytes]:
     return (path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.suffix.lower().lstrip(".") in EXTENSIONS)
 
 
-def _of_libraries() -> Iterator[bytes]:
+def _read_package_photos() -> Iterator[bytes]:
     for package, names in PHOTOS.items():
         try:
             root = files(package)
-        except ModuleNotFoundError:  # scikit-image comes with an extra
+        except ModuleNotFoundError:  # scikit-image is part of an extra
             continue
         yield from ((root / name).read_bytes() for name in names)
 
 
-def _parts(pixels: Pixels) -> list[NDArray[np.uint8]]:
-    """Squares of a photo, so that two photos give several pictures."""
+def _cut_squares(pixels: Pixels) -> list[NDArray[np.uint8]]:
+    """Cut a photo into at most 16 overlapping squares.
+
+    The two photos of scikit-learn alone would be too few.
+    """
     height, width = pixels.shape[:2]
     tops, lefts = range(0, height - _SIDE + 1, _SIDE // 2), range(0, width - _SIDE + 1, _SIDE // 2)
     return [pixels[top : top + _SIDE, left : left + _SIDE] for top in tops for left in lefts][:16]
@@ -65,13 +68,13 @@ def _parts(pixels: Pixels) -> list[NDArray[np.uint8]]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near the fast path of a model comes to the reference, picture by picture.
+    """Parity of a model's encoder with the reference.
 
     Attributes:
-        backend, precision: Of the fast path.
-        reference: `torch fp32`, or `openvino fp32` of an ONNX file.
-        mean, least: Cosine of the two vectors of a picture.
-        images_per_second, reference_images_per_second: Of each, prepared pictures to vectors.
+        backend, precision: Backend and precision of the encoder.
+        reference: `torch fp32`, or `openvino fp32` for an ONNX file.
+        mean, least: Mean and minimum over images of the cosine similarity of both vectors.
+        images_per_second, reference_images_per_second: Throughput from preprocessed images to vectors.
     """
 
     backend: str
@@ -84,12 +87,12 @@ class Agreement:
 
 
 def agreement(model: Model, pictures: list[Pixels], *, precision: str = "auto") -> Agreement:
-    """Compare the encoder of a model with eager torch in single precision.
+    """Compare the encoder of a model with its reference, eager torch in fp32.
 
     Args:
         model: The model.
-        pictures: RGB `(height, width, 3)`, of any size; one or more.
-        precision: Of the encoder.
+        pictures: One or more RGB images `(height, width, 3)` of any size.
+        precision: Precision of the encoder.
 
     Raises:
         MissingDependency, MissingWeights, BadModel: As `encoders.load_encoder`.
@@ -98,8 +101,8 @@ def agreement(model: Model, pictures: list[Pixels], *, precision: str = "auto") 
     encoder = load_encoder(model, precision=precision)
     is_onnx = model.loader == "onnx"
     reference: Encoder = load_encoder(model, precision="fp32") if is_onnx else TorchEncoder(model, "cpu", "fp32")
-    fast, seconds = _timed(encoder, pixels)
-    slow, reference_seconds = _timed(reference, pixels)
+    fast, seconds = _encode_timed(encoder, pixels)
+    slow, reference_seconds = _encode_timed(reference, pixels)
     cosines = (fast * slow).sum(axis=1) / np.linalg.norm(fast, axis=1) / np.linalg.norm(slow, axis=1)
     return Agreement(
         encoder.backend,
@@ -112,8 +115,8 @@ def agreement(model: Model, pictures: list[Pixels], *, precision: str = "auto") 
     )
 
 
-def _timed(encoder: Encoder, pixels: Pixels) -> tuple[Vectors, float]:
-    """The vectors, and the seconds that they took once the encoder was warm."""
+def _encode_timed(encoder: Encoder, pixels: Pixels) -> tuple[Vectors, float]:
+    """Return the vectors, and the seconds of a run after a warm-up."""
     encoder(pixels[:1])
     start = time.perf_counter()
     return encoder(pixels), time.perf_counter() - start

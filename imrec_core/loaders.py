@@ -1,7 +1,7 @@
-"""Pretrained networks as torch modules, each by the loader of its own library.
+"""Loading of pretrained models as torch modules, each by its own library.
 
-A library is imported when one of its networks is loaded. Weights that are not on this machine are fetched by the
-library, to the place where it keeps them; weights that are here are loaded without a look at the network.
+A library is imported when one of its models is loaded. It downloads missing weights into its own cache. Cached weights
+load without network access.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ if TYPE_CHECKING:
     import torch
 
 _CONNECT_SECONDS = 5
-_one_loads = threading.RLock()  # what is set around a loading is set for the whole process
+_load_lock = threading.RLock()  # loading changes settings of the whole process
 
 
 @dataclass(frozen=True)
 class Loader:
-    """How the networks of one library are had.
+    """Functions that load and find the models of one library.
 
     Attributes:
-        library: The module to import.
-        load: The network of a model: normalised `(n, 3, crop, crop)` in, `(n, dims)` out.
-        find: The file or folder with a model's weights, or None where they are not on this machine; cheap.
-        host: Where the library fetches weights; empty where it never does.
+        library: Name of the module to import.
+        load: Loads a network, from normalised pixels `(n, 3, crop, crop)` to vectors `(n, dims)`.
+        find: Returns the file or folder with the weights, or None if they are not on this machine; cheap.
+        host: Host from which the library downloads weights; empty if it never does.
     """
 
     library: str
@@ -67,12 +67,12 @@ class Loader:
 
 
 def weights_here(model: Model) -> bool:
-    """Whether the weights are on this machine; asks neither the network nor torch."""
+    """Return whether the weights are on this machine, without network access or torch."""
     return LOADERS[model.loader].find(model) is not None
 
 
 def fetch(model: Model) -> None:
-    """Bring the weights of a model, and its tokenizer, to this machine, with the progress bar of its library.
+    """Download the weights and the tokenizer of a model, with a progress bar.
 
     Raises:
         MissingDependency, MissingWeights, BadModel: As `load_module`.
@@ -83,12 +83,14 @@ def fetch(model: Model) -> None:
 
 
 def load_module(model: Model) -> torch.nn.Module:
-    """The network in eager fp32: normalised `(n, 3, crop, crop)` in, `(n, dims)` out.
+    """Load a network in eager fp32.
+
+    It maps normalised pixels `(n, 3, crop, crop)` to vectors `(n, dims)`.
 
     Raises:
-        MissingDependency: Its library is not installed.
-        MissingWeights: Its weights are not here and could not be fetched.
-        BadModel: Its weights are damaged, or of another network.
+        MissingDependency: The library of the model is not installed.
+        MissingWeights: The weights are not on this machine and could not be downloaded.
+        BadModel: The weights are damaged, or belong to another network.
     """
     with loading(model, LOADERS[model.loader].find):
         return LOADERS[model.loader].load(model)
@@ -96,53 +98,58 @@ def load_module(model: Model) -> torch.nn.Module:
 
 @contextlib.contextmanager
 def loading(model: Model, find: Callable[[Model], Path | None]) -> Iterator[None]:
-    """Around the loading of a part of a model: its errors become ours, and what is here needs no connection.
+    """Translate the errors of a block that loads a part of a model.
+
+    If that part is cached, the block runs without network access.
 
     Args:
         model: The model.
-        find: Where that part lies; None where it must be fetched.
+        find: Returns the path of that part; None if it must be downloaded.
     """
     loader = LOADERS[model.loader]
     if importlib.util.find_spec(loader.library) is None:
         raise MissingDependency(loader.library, extra=model.extra)
-    place = find(model)
-    if place is None:
-        _expect_connection(model, loader.host)
+    path = find(model)
+    if path is None:
+        _require_connection(model, loader.host)
     try:
-        with _one_loads, _quiet(), _offline(place not in (None, model.file)):
+        with _load_lock, _silence_libraries(), _hub_offline(path not in (None, model.file)):
             yield
     except ImrecError:
         raise
     except ModuleNotFoundError as error:
         raise MissingDependency(error.name or loader.library, extra=model.extra) from error
-    except Exception as error:  # every library has its own, down to zip files and pickles
+    except Exception as error:  # of any class: of the library, of zip files, of pickle
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        place = find(model)
-        if place is None:
+        path = find(model)
+        if path is None:
             raise MissingWeights(model.name, reason) from error
-        raise BadModel(model.name, f"cannot be loaded from {place}: {reason}{remedy(model)}") from error
+        raise BadModel(model.name, f"cannot load {path}: {reason}{remedy(model)}") from error
 
 
-def _expect_connection(model: Model, host: str) -> None:
-    """Fail at once where there is no network: the Hugging Face hub alone would try for 45 s (huggingface_hub 2.4)."""
+def _require_connection(model: Model, host: str) -> None:
+    """Raise an error early if the host cannot be reached.
+
+    The Hugging Face hub alone retries for 45 s (huggingface_hub 2.4).
+    """
     if model.file is not None and not model.file.exists():
-        raise MissingWeights(model.name, f"there is no {model.file}", hint="lake.toml says where they lie")
+        raise MissingWeights(model.name, f"no file {model.file}", hint="correct 'file' in lake.toml")
     if not host:
         return
     try:
-        request = urllib.request.Request(_mirror_of(host), method="HEAD")
+        request = urllib.request.Request(_host_url(host), method="HEAD")
         urllib.request.urlopen(request, timeout=_CONNECT_SECONDS).close()
     except urllib.error.HTTPError:
-        pass  # an answer, so there is a connection
+        pass  # the host replied, so there is a connection
     except OSError as error:
         reason = getattr(error, "reason", error)
         if not isinstance(reason, ssl.SSLError):  # the library may trust other certificates
-            hint = f"once there is one: imrec models --fetch {model.name}"
+            hint = f"connect to the internet and run: imrec models --fetch {model.name}"
             raise MissingWeights(model.name, f"no connection to {host}: {reason}", hint=hint) from error
 
 
-def _mirror_of(host: str) -> str:
-    """The address to try: the Hugging Face hub may be set to be somewhere else."""
+def _host_url(host: str) -> str:
+    """Return the URL of a host; for the Hugging Face hub the configured endpoint."""
     if host == "huggingface.co" and importlib.util.find_spec("huggingface_hub") is not None:
         from huggingface_hub import constants
 
@@ -151,8 +158,8 @@ def _mirror_of(host: str) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Warnings of the libraries say nothing to a user of ours, and open_clip logs to the root logger."""
+def _silence_libraries() -> Iterator[None]:
+    """Hide warnings of libraries, and open_clip's messages to the root logger."""
     root, handler = logging.getLogger(), logging.NullHandler()
     root.addHandler(handler)
     try:
@@ -164,9 +171,9 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _offline(wanted: bool) -> Iterator[None]:
-    """Keep the Hugging Face hub from asking the network for a newer version of what is here."""
-    if not wanted or importlib.util.find_spec("huggingface_hub") is None:
+def _hub_offline(is_cached: bool) -> Iterator[None]:
+    """Keep the Hugging Face hub from checking for newer versions of cached files."""
+    if not is_cached or importlib.util.find_spec("huggingface_hub") is None:
         yield
         return
     from huggingface_hub import constants
@@ -182,11 +189,11 @@ def _offline(wanted: bool) -> Iterator[None]:
 
 
 def _load_torchvision(model: Model) -> torch.nn.Module:
-    """The network up to the layer that classifies."""
+    """Load the network without its classification layer."""
     from torchvision.models import get_model, get_model_weights
 
     network: torch.nn.Module = get_model(model.architecture, weights=None)
-    head = _behead(network)
+    head = _remove_head(network)
     if model.file is not None:
         state = read_state(model.file)
     else:
@@ -197,13 +204,13 @@ def _load_torchvision(model: Model) -> torch.nn.Module:
     return network
 
 
-def _behead(network: torch.nn.Module) -> str:
-    """Replace the layer that classifies by one that does nothing; its name."""
+def _remove_head(network: torch.nn.Module) -> str:
+    """Replace the classification layer by an identity, and return its name."""
     import torch
 
     name = next(name for name in ("fc", "heads", "head", "classifier") if hasattr(network, name))
     head = getattr(network, name)
-    if isinstance(head, torch.nn.Sequential) and "LayerNorm" in type(head[0]).__name__:  # ConvNeXt normalises there
+    if isinstance(head, torch.nn.Sequential) and "LayerNorm" in type(head[0]).__name__:  # the norm of ConvNeXt stays
         head[-1] = torch.nn.Identity()
         return f"{name}.{len(head) - 1}"
     setattr(network, name, torch.nn.Identity())
@@ -214,7 +221,10 @@ def _behead(network: torch.nn.Module) -> str:
 
 
 def _load_timm(model: Model) -> torch.nn.Module:
-    """The network without its classifier; of DINOv2 that is the class token, normalised."""
+    """Load the network without its classifier.
+
+    DINOv2 then returns its normalised class token.
+    """
     import timm
 
     name = model.architecture if model.is_own else f"{model.architecture}.{model.weights}"
@@ -222,9 +232,9 @@ def _load_timm(model: Model) -> torch.nn.Module:
     size: dict[str, Any] = {"img_size": model.preprocess.crop} if known is not None and known.fixed_input_size else {}
     network: torch.nn.Module = timm.create_model(name, pretrained=not model.is_own, num_classes=0, **size)
     if model.file is not None:
-        # Each timm module has a function that maps checkpoints of other ages and sizes to its own names and shapes.
-        mapped = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
-        found = timm.models.load_checkpoint(network, str(model.file), strict=False, filter_fn=mapped)
+        # Most timm modules have a function that converts the names and shapes of older or resized checkpoints.
+        convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+        found = timm.models.load_checkpoint(network, str(model.file), strict=False, filter_fn=convert)
         heads = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
         refuse_misfit(found.missing_keys, found.unexpected_keys, (heads,) if isinstance(heads, str) else tuple(heads))
     return network
@@ -234,12 +244,12 @@ def _load_timm(model: Model) -> torch.nn.Module:
 
 
 def open_clip_name(model: Model) -> str:
-    """What open_clip is asked for: a built-in architecture, or a folder with its own configuration."""
+    """Return the open_clip name of a model: an architecture or a local folder."""
     return f"local-dir:{model.file}" if model.file is not None and model.file.is_dir() else model.architecture
 
 
 def load_both_towers(model: Model) -> torch.nn.Module:
-    """The network with the towers of pictures and of words."""
+    """Load an open_clip model with its image tower and its text tower."""
     import open_clip
 
     name = open_clip_name(model)
@@ -254,20 +264,22 @@ def _load_open_clip(model: Model) -> torch.nn.Module:
 
 
 def load_tokenizer(model: Model) -> Callable[[list[str]], Any]:
-    """The tokenizer of a model with a text tower: CLIP's comes with open_clip, SigLIP's from the hub.
+    """Load the tokenizer of a model with a text tower.
+
+    open_clip contains the tokenizer of CLIP; that of SigLIP comes from the Hugging Face hub.
 
     Raises:
         MissingDependency, MissingWeights, BadModel: As `load_module`.
     """
     try:
-        return _tokenizer(model, _find_tokenizer)
+        return _load_found_tokenizer(model, _find_tokenizer)
     except BadModel:
         if model.is_own:
             raise
-        return _tokenizer(model, lambda model: None)  # a cache that lacks what transformers looks for beside it
+        return _load_found_tokenizer(model, lambda model: None)  # the cache lacks other files that transformers needs
 
 
-def _tokenizer(model: Model, find: Callable[[Model], Path | None]) -> Callable[[list[str]], Any]:
+def _load_found_tokenizer(model: Model, find: Callable[[Model], Path | None]) -> Callable[[list[str]], Any]:
     with loading(model, find):
         import open_clip
 
@@ -276,7 +288,7 @@ def _tokenizer(model: Model, find: Callable[[Model], Path | None]) -> Callable[[
 
 
 def _find_tokenizer(model: Model) -> Path | None:
-    """A file of the tokenizer; of one that comes with open_clip, the library's."""
+    """Find a file of the tokenizer, which may be one of open_clip."""
     import open_clip
 
     name = open_clip_name(model)
@@ -291,13 +303,13 @@ def _find_tokenizer(model: Model) -> Path | None:
 
 
 def _load_dreamsim(model: Model) -> torch.nn.Module:
-    """The embedding of DreamSim; what its fine-tuning learnt is added to the weights, which halves the work."""
+    """Load DreamSim's embedding with merged LoRA weights, in half the computation."""
     import torch
     from dreamsim import dreamsim
 
     if model.architecture not in DREAMSIM_FILES:
         known = ", ".join(DREAMSIM_FILES)
-        raise BadModel(model.name, f"dreamsim has no {model.architecture!r}; it has {known}")
+        raise BadModel(model.name, f"dreamsim has no architecture {model.architecture!r}; known: {known}")
     folder = dreamsim_folder(model)
     folder.mkdir(parents=True, exist_ok=True)
     hub = torch.hub.get_dir()
@@ -305,10 +317,10 @@ def _load_dreamsim(model: Model) -> torch.nn.Module:
         with contextlib.redirect_stdout(sys.stderr):
             tuned, _ = dreamsim(device="cpu", cache_dir=str(folder), dreamsim_type=model.architecture)
     finally:
-        if torch.hub.get_dir() != hub:  # DINO moves torch hub to dreamsim's folder
+        if torch.hub.get_dir() != hub:  # DINO sets torch hub to the folder of dreamsim
             torch.hub.set_dir(hub)
     if model.file is None:
-        (folder / "pretrained.zip").unlink(missing_ok=True)  # what it unpacked lies beside it
+        (folder / "pretrained.zip").unlink(missing_ok=True)  # already unpacked
     perceptual = tuned.merge_and_unload()
 
     class Embedding(torch.nn.Module):
@@ -318,7 +330,7 @@ def _load_dreamsim(model: Model) -> torch.nn.Module:
 
         def forward(self, scaled: torch.Tensor) -> torch.Tensor:
             for extractor in self.perceptual.extractor_list:
-                extractor.device = scaled.device  # where it would put a matrix that is no parameter
+                extractor.device = scaled.device  # for a matrix that is no parameter of the module
             embedding: torch.Tensor = self.perceptual.embed(scaled)
             return embedding
 
@@ -329,7 +341,7 @@ def _load_dreamsim(model: Model) -> torch.nn.Module:
 
 
 def _load_efficientnet_lite(model: Model) -> torch.nn.Module:
-    """EfficientNet-Lite up to the mean over its last feature map."""
+    """Load EfficientNet-Lite up to the mean over its last feature map."""
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -352,7 +364,7 @@ def _load_efficientnet_lite(model: Model) -> torch.nn.Module:
     return Features()
 
 
-# -- networks of one's own ----------------------------------------------------------------------------------
+# -- custom models ------------------------------------------------------------------------------------------
 
 
 def _load_torchscript(model: Model) -> torch.nn.Module:
@@ -363,7 +375,7 @@ def _load_torchscript(model: Model) -> torch.nn.Module:
 
 
 def _load_python_module(model: Model) -> torch.nn.Module:
-    """What the named function returns, with the file's weights where there is one."""
+    """Call the named function for a network, and load the weights file, if any."""
     import torch
 
     module, _, function = model.weights.partition(":")
@@ -372,14 +384,14 @@ def _load_python_module(model: Model) -> torch.nn.Module:
     except Exception as error:
         raise BadModel(model.name, f"{model.weights} failed: {error or type(error).__name__}") from error
     if not isinstance(network, torch.nn.Module):
-        raise BadModel(model.name, f"{model.weights} returned a {type(network).__name__}, not a torch.nn.Module")
+        raise BadModel(model.name, f"{model.weights} returned a {type(network).__name__}; expected a torch.nn.Module")
     if model.file is not None:
         network.load_state_dict(read_state(model.file))
     return network
 
 
 def _load_onnx(model: Model) -> torch.nn.Module:
-    raise BadModel(model.name, "an ONNX file runs on OpenVINO alone, which is to be installed: pip install openvino")
+    raise BadModel(model.name, "an ONNX file needs OpenVINO; install it with: pip install openvino")
 
 
 LOADERS: dict[str, Loader] = {

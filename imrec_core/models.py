@@ -1,7 +1,7 @@
-"""Pretrained networks as data: what to load, how its input must look, what comes out, whose it is.
+"""Declarations of pretrained models: weights, preprocessing, dims, source and licence.
 
-`MODELS` holds those that imrec knows; `own_model` reads one that a `lake.toml` declares. What is done with them is in
-`loaders.py` and `encoders.py`.
+`MODELS` holds the built-in models, and `own_model` reads a custom model from `lake.toml`. Loading belongs in
+`loaders.py`, and inference in `encoders.py`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ INTERPOLATIONS = ("bicubic", "bilinear")
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a picture becomes a network's input.
+    """Preprocessing of images for a model.
 
     Attributes:
-        resize: Length in pixels of what `fit` names, after resizing.
-        crop: Side of the square cut from the centre, in pixels.
-        mean, std: Per RGB channel, of values in 0…1.
-        fit: `shortest`: the shorter side becomes `resize`, proportions are kept; `squash`: both sides become it.
+        resize: Pixels after resizing, of the side or sides that `fit` selects.
+        crop: Side of the square centre crop, in pixels.
+        mean, std: Mean and standard deviation per RGB channel, for values from 0 to 1.
+        fit: `shortest` resizes the shorter side to `resize` and keeps the aspect ratio; `squash` resizes both sides.
         interpolation: `bicubic` or `bilinear`, both antialiased.
     """
 
@@ -52,21 +52,21 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class Model:
-    """A pretrained network.
+    """A pretrained model.
 
     Attributes:
-        name: Of the model, and of the feature that it makes.
-        loader: Which entry of `loaders.LOADERS` makes the torch module.
-        weights: Which of the architecture's weights the library is asked for; `module:function` of a torch module.
-        sha256: Of the weights file; empty where nobody vouches for one.
+        name: Name of the model and of its feature.
+        loader: Key in `loaders.LOADERS`.
+        weights: Name of the weights in the library; `module:function` of a Python module.
+        sha256: SHA-256 of the weights file; empty if none is published.
         dims: Length of the embedding.
-        pca_dims: Length of the projection on which its graph is built.
-        architecture: As the library names it.
-        stored: Where the library keeps the weights: a file's name, or the repository on the Hugging Face hub.
-        extra: Which extra of imrec brings the library; None: it is always there.
-        text: Whether a text tower puts words and pictures into one space.
-        file: The weights, of a network of one's own.
-        batch: Pictures that it takes at a time, at most, where a lake says no other number.
+        pca_dims: Length of the projection in which its HNSW graph is built.
+        architecture: Name of the architecture in the library.
+        stored: Location of the weights in the library's cache: a file name, or a repository on the Hugging Face hub.
+        extra: Extra of imrec that installs the library; None if imrec always installs it.
+        text: Whether a text tower embeds text in the space of images.
+        file: Weights file of a custom model.
+        batch: Maximum number of images per batch, unless a lake sets another number.
     """
 
     name: str
@@ -88,42 +88,46 @@ class Model:
 
     @property
     def is_own(self) -> bool:
-        """Whether a `lake.toml` declares it."""
+        """Whether `lake.toml` declares the model."""
         return self.file is not None or self.loader == "module"
 
     @property
     def identity(self) -> str:
-        """What changes when its numbers do: a digest of the weights where they can be known, else their name.
+        """Digest of the weights if known, otherwise their name.
 
-        Of a network of one's own it covers the declaration too, which may be edited at any time.
+        It changes whenever the embeddings change. For a custom model it also covers the declaration, which a user may
+        edit at any time.
         """
         if not self.is_own:
             return self.sha256[:16] or self.stored or f"{self.architecture}.{self.weights}"
-        said = (self.loader, self.architecture, self.weights, self.dims, self.preprocess)
-        code = _source_of(self.weights) if self.loader == "module" else None
-        contents = [_digest_of(path) for path in (self.file, code) if path is not None]
-        return hashlib.blake2b(repr((said, contents)).encode(), digest_size=8).hexdigest()
+        declaration = (self.loader, self.architecture, self.weights, self.dims, self.preprocess)
+        code = _module_file(self.weights) if self.loader == "module" else None
+        contents = [_digest(path) for path in (self.file, code) if path is not None]
+        return hashlib.blake2b(repr((declaration, contents)).encode(), digest_size=8).hexdigest()
 
 
-def _digest_of(path: Path) -> str:
-    """A digest of a file, or of a folder's files; `missing` where there is none."""
+def _digest(path: Path) -> str:
+    """Return a digest of a file or of all files in a folder, or `missing`."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     try:
         stats = [(file, file.stat()) for file in files]
     except OSError:
         return "missing"
-    return "-".join(_digest_of_content(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats)
+    return "-".join(_file_digest(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats)
 
 
 @functools.cache
-def _digest_of_content(file: Path, size: int, mtime_ns: int) -> str:
-    """Read once per size and time: weights are large, and an identity is asked for per shard."""
+def _file_digest(file: Path, size: int, mtime_ns: int) -> str:
+    """Hash a file once per size and modification time.
+
+    Weights are large, and each shard compares the identity of its model.
+    """
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
 
 
-def _source_of(target: str) -> Path | None:
-    """The file of the Python module of `module:function`."""
+def _module_file(target: str) -> Path | None:
+    """Return the source file of the Python module in `module:function`."""
     try:
         spec = importlib.util.find_spec(target.partition(":")[0])
     except ImportError:
@@ -131,13 +135,13 @@ def _source_of(target: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin else None
 
 
-# -- those that imrec knows ---------------------------------------------------------------------------------
+# -- built-in models ----------------------------------------------------------------------------------------
 
 
 def _efficientnet_lite(number: int, preprocess: Preprocess, sha256: str, extra: str | None) -> Model:
     return Model(
         name=f"efficientnet_lite{number}",
-        summary=f"Content of the picture: embedding by EfficientNet-Lite{number}, trained on ImageNet.",
+        summary=f"Image content: embedding by EfficientNet-Lite{number}, trained on ImageNet.",
         loader="efficientnet_lite",
         weights=f"efficientnet-lite{number}",
         sha256=sha256,
@@ -153,14 +157,14 @@ def _efficientnet_lite(number: int, preprocess: Preprocess, sha256: str, extra: 
 def _torchvision(
     name: str, title: str, dims: int, stored: str, source: str, *, resize: int = 256, sha256: str = ""
 ) -> Model:
-    """IMAGENET1K_V1 throughout, also where there is a V2.
+    """Declare a torchvision model with the weights IMAGENET1K_V1, not V2.
 
-    The V2 recipe classifies ImageNet better, but by label smoothing, mixup and cutmix, after which embeddings transfer
-    worse to other pictures: Kornblith et al. 2021, arXiv:2010.16402.
+    The V2 weights classify ImageNet better, but were trained with label smoothing, mixup and cutmix. Embeddings then
+    transfer worse to other images: Kornblith et al. 2021, arXiv:2010.16402.
     """
     return Model(
         name=name,
-        summary=f"Content of the picture: embedding by {title}, trained on ImageNet.",
+        summary=f"Image content: embedding by {title}, trained on ImageNet.",
         loader="torchvision",
         weights="IMAGENET1K_V1",
         sha256=sha256,
@@ -178,13 +182,13 @@ def _dinov2(size: str, dims: int) -> Model:
     architecture = f"vit_{size}_patch14_dinov2"
     return Model(
         name=f"dinov2_{size}",
-        summary=f"Content of the picture: embedding by DINOv2 ViT-{size[0].upper()}/14, trained without labels.",
+        summary=f"Image content: embedding by DINOv2 ViT-{size[0].upper()}/14, trained without labels.",
         loader="timm",
         weights="lvd142m",
         sha256="",
         dims=dims,
         pca_dims=128,
-        # 224 px instead of the 518 that timm stores: a fifth of the tokens, and what DINOv2's own evaluations use.
+        # 224 px as in the evaluations of DINOv2: a fifth of the tokens of timm's 518 px.
         preprocess=Preprocess(256, 224, IMAGENET_MEAN, IMAGENET_STD),
         licence="Apache-2.0",
         source="Oquab et al. 2023, arXiv:2304.07193",
@@ -194,16 +198,16 @@ def _dinov2(size: str, dims: int) -> Model:
     )
 
 
-def _dreamsim(name: str, what: str, architecture: str, dims: int, batch: int) -> Model:
+def _dreamsim(name: str, networks: str, architecture: str, dims: int, batch: int) -> Model:
     return Model(
         name=name,
-        summary=f"What people see as alike: embedding by DreamSim, {what}.",
+        summary=f"Perceptual similarity: embedding by DreamSim, {networks}.",
         loader="dreamsim",
         weights="v0.2.0",
         sha256="",
         dims=dims,
         pca_dims=128,
-        # DreamSim normalises for each of its networks by itself.
+        # DreamSim normalises the input of each of its networks.
         preprocess=Preprocess(224, 224, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), fit="squash"),
         licence="MIT",
         source="Fu et al. 2023, arXiv:2306.09344",
@@ -272,7 +276,7 @@ MODELS: dict[str, Model] = {
         _dinov2("base", 768),
         Model(
             name="clip_vit_b32",
-            summary="Meaning of the picture, also in words: embedding by CLIP ViT-B/32, trained on LAION-2B.",
+            summary="Image content, comparable with text: embedding by CLIP ViT-B/32, trained on LAION-2B.",
             loader="open_clip",
             weights="laion2b_s34b_b79k",
             sha256="",
@@ -288,7 +292,7 @@ MODELS: dict[str, Model] = {
         ),
         Model(
             name="siglip_vit_b16",
-            summary="Meaning of the picture, also in words: embedding by SigLIP ViT-B/16, trained on WebLI.",
+            summary="Image content, comparable with text: embedding by SigLIP ViT-B/16, trained on WebLI.",
             loader="open_clip",
             weights="webli",
             sha256="",
@@ -309,19 +313,19 @@ MODELS: dict[str, Model] = {
 
 
 def find_model(name: str) -> Model:
-    """The model of that name.
+    """Return the built-in model of that name.
 
     Raises:
-        UnknownName: There is none.
+        UnknownName: No model has that name.
     """
     if name not in MODELS:
         raise UnknownName("model", name, MODELS)
     return MODELS[name]
 
 
-# -- those that a lake declares -----------------------------------------------------------------------------
+# -- custom models ------------------------------------------------------------------------------------------
 
-# The libraries whose networks a lake may fine-tune, and the extra that brings each.
+# Libraries whose models a lake may use with custom weights, and the extra that installs each.
 LIBRARIES: dict[str, str | None] = {"torchvision": None, "timm": "timm", "open_clip": "clip", "dreamsim": "dreamsim"}
 _BY_SUFFIX = {".onnx": "onnx", ".pt": "torchscript", ".pth": "torchscript", ".ts": "torchscript"}
 _KEYS = (
@@ -331,29 +335,29 @@ _KEYS = (
 
 
 def own_model(name: str, table: Mapping[str, Any], base: AnyPath) -> Model:
-    """The model that the table `[models.<name>]` of a `lake.toml` declares.
+    """Read the custom model in the table `[models.<name>]` of `lake.toml`.
 
     Args:
-        name: Of the model.
-        table: As TOML gives it.
-        base: The folder that a relative `file` is taken from.
+        name: Name of the model.
+        table: Content of the table.
+        base: Folder to which a relative `file` refers.
 
     Raises:
-        BadSettings: The table says something that cannot be. Whether the file is there is found when it is loaded.
+        BadSettings: The table is invalid. A missing file raises an error only when it is loaded.
     """
     declared = _Table(name, table)
-    loader, extra = _loader_of(declared)
+    loader, extra = _read_loader(declared)
     file = declared.text("file")
     dims = declared.count("dims", least=2)
     return Model(
         name=name,
-        summary=declared.text("summary", f"Embedding by {name}, a network of one's own."),
+        summary=declared.text("summary", f"Embedding by {name}, a custom model."),
         loader=loader,
         weights=declared.text("module"),
         sha256="",
         dims=dims,
         pca_dims=declared.count("pca_dims", min(128, dims // 2), most=dims - 1),
-        preprocess=_preprocess_of(declared),
+        preprocess=_read_preprocess(declared),
         licence=declared.text("licence", "not stated"),
         source=declared.text("source", "lake.toml"),
         architecture=declared.text("architecture"),
@@ -366,47 +370,47 @@ def own_model(name: str, table: Mapping[str, Any], base: AnyPath) -> Model:
 def _local_file(name: str, base: AnyPath, text: str) -> Path:
     file = below(base, text)
     if not isinstance(file, Path):
-        raise BadSettings(f"lake.toml: models.{name}: {file} is not on this machine; give the path of a file that is")
+        raise BadSettings(f"lake.toml: models.{name}: file {file} is not on this machine; give a local path")
     return file
 
 
-def _loader_of(declared: _Table) -> tuple[str, str | None]:
-    """The loader and the extra that it needs."""
+def _read_loader(declared: _Table) -> tuple[str, str | None]:
+    """Return the loader and the extra that it needs."""
     library, module, file = (declared.text(key) for key in ("loader", "module", "file"))
     if library and module:
-        raise declared.wrong("has both 'loader' and 'module'; use one of them")
+        raise declared.error("has both 'loader' and 'module'; use one of them")
     if library:
         if library not in LIBRARIES:
-            raise declared.wrong(str(UnknownName("loader", library, LIBRARIES)))
+            raise declared.error(str(UnknownName("loader", library, LIBRARIES)))
         missing = [key for key in ("architecture", "file") if not declared.text(key)]
         if missing:
-            raise declared.wrong(f"has no {missing[0]!r}, which a network of {library} needs")
+            raise declared.error(f"has no {missing[0]!r}, which a model of {library} needs")
         return library, LIBRARIES[library]
     if declared.text("architecture"):
-        raise declared.wrong(f"has an 'architecture' but no 'loader'; use one of {', '.join(LIBRARIES)}")
+        raise declared.error(f"has an 'architecture' but no 'loader'; use one of {', '.join(LIBRARIES)}")
     if module:
         if not re.fullmatch(r"[\w.]+:[\w.]+", module):
-            raise declared.wrong(f"module is {module!r}; expected is 'package.module:function'")
+            raise declared.error(f"module is {module!r}; expected 'package.module:function'")
         return "module", None
     if not file:
-        raise declared.wrong("has neither 'file' nor 'module'")
+        raise declared.error("has neither 'file' nor 'module'")
     suffix = Path(file).suffix.lower()
     if suffix not in _BY_SUFFIX:
-        raise declared.wrong(
-            f"file is {file!r}; without 'loader' or 'module' it must be an ONNX file (.onnx) or TorchScript "
+        raise declared.error(
+            f"file is {file!r}; without 'loader' or 'module', expected an ONNX file (.onnx) or TorchScript "
             "(.pt, .pth, .ts)"
         )
     return _BY_SUFFIX[suffix], None
 
 
-def _preprocess_of(declared: _Table) -> Preprocess:
+def _read_preprocess(declared: _Table) -> Preprocess:
     crop = declared.count("crop")
     resize = declared.count("resize", crop)
     if resize < crop:
-        raise declared.wrong(f"crop is {crop}, more than resize, which is {resize}")
+        raise declared.error(f"crop is {crop}; expected at most resize, which is {resize}")
     std = declared.triple("std", IMAGENET_STD)
     if min(std) <= 0:
-        raise declared.wrong(f"std is {list(std)}; its numbers must be above 0")
+        raise declared.error(f"std is {list(std)}; expected numbers above 0")
     return Preprocess(
         resize,
         crop,
@@ -418,36 +422,36 @@ def _preprocess_of(declared: _Table) -> Preprocess:
 
 
 class _Table:
-    """A table of `lake.toml`, read value by value."""
+    """Table `[models.<name>]` of `lake.toml`, with checked values."""
 
     def __init__(self, name: str, table: Mapping[str, Any]) -> None:
         self._name, self._table = name, table
         for key in table:
             if key not in _KEYS:
-                raise self.wrong(str(UnknownName("setting", key, _KEYS)))
+                raise self.error(str(UnknownName("setting", key, _KEYS)))
 
-    def wrong(self, what: str) -> BadSettings:
-        return BadSettings(f"lake.toml: models.{self._name}: {what}")
+    def error(self, message: str) -> BadSettings:
+        return BadSettings(f"lake.toml: models.{self._name}: {message}")
 
     def text(self, key: str, default: str = "") -> str:
         value = self._table.get(key, default)
         if not isinstance(value, str):
-            raise self.wrong(f"{key} is {value!r}; expected is text")
+            raise self.error(f"{key} is {value!r}; expected text")
         return value
 
     def choice(self, key: str, choices: Sequence[str]) -> str:
-        """One of the choices; the first where nothing is said."""
+        """Return one of the choices; the first is the default."""
         value = self.text(key, choices[0])
         if value not in choices:
-            raise self.wrong(f"{key} is {value!r}; use one of {', '.join(choices)}")
+            raise self.error(f"{key} is {value!r}; use one of {', '.join(choices)}")
         return value
 
     def count(self, key: str, default: int | None = None, *, least: int = 1, most: int = 100_000) -> int:
         value = self._table.get(key, default)
         if value is None:
-            raise self.wrong(f"has no {key!r}")
+            raise self.error(f"has no {key!r}")
         if type(value) is not int or not least <= value <= most:
-            raise self.wrong(f"{key} is {value!r}; expected is a whole number from {least} to {most}")
+            raise self.error(f"{key} is {value!r}; expected a whole number from {least} to {most}")
         return value
 
     def triple(self, key: str, default: Triple) -> Triple:
@@ -457,6 +461,6 @@ class _Table:
             or len(value) != 3
             or not all(type(number) in (int, float) and math.isfinite(number) for number in value)
         ):
-            raise self.wrong(f"{key} is {value!r}; expected are three numbers: of red, green and blue")
+            raise self.error(f"{key} is {value!r}; expected three numbers, for red, green and blue")
         red, green, blue = map(float, value)
         return red, green, blue

@@ -1,4 +1,4 @@
-"""Words as vectors in the space of pictures, by the models that have a text tower."""
+"""Text embeddings in the vector space of images, by models with a text tower."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ from imrec_core.models import MODELS, Model
 if TYPE_CHECKING:
     import torch
 
-_one_loads = threading.Lock()
+_load_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Text:
-    """A query in words, such as `Text("a red car")`."""
+    """A text query, for example `Text("a red car")`."""
 
     value: str
 
 
 def encode_text(model: Model, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Unit vectors `(n, dims)` of the texts, comparable with those of pictures by the same model.
+    """Encode texts as unit vectors `(n, dims)`.
+
+    They are comparable with the image embeddings of the same model.
 
     Raises:
-        DeclarationError: The model does not understand words.
+        DeclarationError: The model has no text tower.
         MissingDependency, MissingWeights, BadModel: As `encoders.load_encoder`.
     """
     if not model.text:
         able = ", ".join(m.name for m in MODELS.values() if m.text)
-        raise DeclarationError(f"{model.name} does not understand words; these models do: {able}")
+        raise DeclarationError(f"{model.name} does not encode text; choose one of: {able}")
     if not texts:
         return np.empty((0, model.dims), np.float32)
     import torch
 
-    with _one_loads:
+    with _load_lock:
         tower, tokenize = _text_tower(model, model.identity)
     with torch.inference_mode():
         vectors = tower.encode_text(tokenize(list(texts)), normalize=True)  # type: ignore[operator]
@@ -51,7 +53,7 @@ def encode_text(model: Model, texts: Sequence[str]) -> NDArray[np.float32]:
 
 @functools.cache
 def _text_tower(model: Model, identity: str) -> tuple[torch.nn.Module, Callable[[list[str]], Any]]:
-    """The network without its tower of pictures, and its tokenizer."""
+    """Load the network without its image tower, and its tokenizer."""
     with loading(model, LOADERS[model.loader].find):
         network = load_both_towers(model)
     del network.visual

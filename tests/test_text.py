@@ -52,7 +52,7 @@ def test_long_text_is_cut_not_refused_random_weights(model):
 
 
 def test_model_without_words_names_those_with():
-    with pytest.raises(DeclarationError, match=r"resnet18 does not understand words; .*: clip_vit_b32, siglip_vit_b16"):
+    with pytest.raises(DeclarationError, match=r"resnet18 does not encode text; .*: clip_vit_b32, siglip_vit_b16"):
         encode_text(MODELS["resnet18"], ["a car"])
 
 

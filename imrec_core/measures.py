@@ -1,7 +1,7 @@
-"""How good a ranking is: precision, recall, average precision, nDCG, N-S, and how sure that is.
+"""Evaluation measures of rankings (precision, recall, average precision, nDCG, N-S) and their confidence intervals.
 
-A ranking is what was found for one query, best first, as truths: whether each row is relevant. Each measure gives one
-number per query; `estimate` makes their mean and its interval of them.
+A ranking is a boolean array of the results of one query, best first: whether each row is relevant. A measure returns
+one number per query, and `estimate` returns their mean with its confidence interval.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Relevant = NDArray[np.bool_]
-"""Whether each row of a ranking is relevant, best first, `(n,)`."""
+"""Relevance of each row of a ranking, best first, `(n,)`."""
 
 RESAMPLES = 1000
 RECALL_LEVELS = np.linspace(0, 1, 21)
@@ -23,11 +23,11 @@ _SEED = 20_26
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over queries and how sure it is.
+    """A mean over queries with its confidence interval.
 
     Attributes:
-        low, high: The interval of bootstrap, by percentiles.
-        n: Queries that it is the mean of.
+        low, high: Bounds of the percentile bootstrap interval.
+        n: Number of queries.
     """
 
     value: float
@@ -40,93 +40,105 @@ class Estimate:
 
 
 def precision_at_k(relevant: Relevant, k: int) -> float:
-    """Share of the first `k` that is relevant; what is missing of a shorter ranking counts as not."""
+    """Compute the share of relevant rows in the first `k`.
+
+    Missing rows of a shorter ranking count as not relevant.
+    """
     return float(np.count_nonzero(relevant[:k])) / k
 
 
 def recall_at_k(relevant: Relevant, k: int, *, total: int | None = None) -> float:
-    """Share of what is relevant that is among the first `k`.
+    """Compute the share of all relevant rows that is among the first `k`.
 
     Args:
-        total: Rows that are relevant; None where the ranking holds them all.
+        total: Number of relevant rows; None if the ranking holds all of them.
     """
-    return _share(int(np.count_nonzero(relevant[:k])), int(np.count_nonzero(relevant)) if total is None else total)
+    return _ratio(int(np.count_nonzero(relevant[:k])), int(np.count_nonzero(relevant)) if total is None else total)
 
 
 def average_precision(relevant: Relevant, *, total: int | None = None) -> float:
-    """Mean of the precision at the rank of each relevant row, not interpolated; 0 for one that was not found.
+    """Compute the mean precision at the ranks of the relevant rows.
 
-    Its mean over queries is mAP.
+    The precision is not interpolated. A relevant row outside the ranking counts as 0. The mean over queries is mAP.
 
     Args:
-        total: Rows that are relevant; None where the ranking holds them all.
+        total: Number of relevant rows; None if the ranking holds all of them.
     """
     ranks = np.flatnonzero(relevant) + 1
-    return _share(float(np.sum(np.arange(1, len(ranks) + 1) / ranks)), len(ranks) if total is None else total)
+    return _ratio(float(np.sum(np.arange(1, len(ranks) + 1) / ranks)), len(ranks) if total is None else total)
 
 
 def tied_average_precision(distances: NDArray[Any], relevant: NDArray[np.integer]) -> float:
-    """Average precision that does not depend on the order of equal distances, as scikit-learn has it.
+    """Compute the average precision, independent of the order of equal distances.
 
-    Equal distances are one step: the precision is taken after all of them. A few relevant rows need no sorting.
+    The definition is that of scikit-learn. Rows with equal distances form one step, with the precision after all of
+    them. A few relevant rows need no sorting.
 
     Args:
-        distances: Of all rows `(n,)`, smaller is better.
-        relevant: The relevant rows, `(m,)`.
+        distances: Distances of all rows `(n,)`, smaller is better.
+        relevant: Indices of the relevant rows `(m,)`.
     """
-    own = distances[relevant]
-    precisions = [np.count_nonzero(own <= limit) / np.count_nonzero(distances <= limit) for limit in own]
-    return _share(float(np.sum(precisions)), len(own))
+    limits = distances[relevant]
+    precisions = [np.count_nonzero(limits <= limit) / np.count_nonzero(distances <= limit) for limit in limits]
+    return _ratio(float(np.sum(precisions)), len(limits))
 
 
 def tied_recall_at_1(distances: NDArray[Any], relevant: NDArray[np.integer]) -> float:
-    """Whether the nearest row is relevant; of several that are equally near, the share that is.
+    """Return the share of relevant rows among those with the smallest distance.
 
-    That is how often it would come out first were equal ones drawn by lot.
+    Without ties this is 1 if the nearest row is relevant, and 0 if not. With ties it is the probability that a random
+    order puts a relevant row first.
     """
-    least = distances.min()
-    return float(np.count_nonzero(distances[relevant] == least) / np.count_nonzero(distances == least))
+    nearest = distances.min()
+    return float(np.count_nonzero(distances[relevant] == nearest) / np.count_nonzero(distances == nearest))
 
 
 def ndcg(relevant: Relevant, *, k: int | None = None) -> float:
-    """Normalised discounted cumulative gain: 1 gained by a relevant row, over the logarithm (base 2) of its rank + 1.
+    """Compute the normalised discounted cumulative gain.
+
+    Relevance is binary, and the discount log2(rank + 1).
 
     Args:
-        k: Ranks that count; None for all of a ranking that holds all that is relevant.
+        k: Number of ranks that count; None for all ranks of a ranking that holds all relevant rows.
     """
     discounts = 1 / np.log2(np.arange(2, len(relevant[:k]) + 2))
     ideal = float(discounts[: np.count_nonzero(relevant)].sum())
-    return _share(float(discounts[relevant[:k]].sum()), ideal)
+    return _ratio(float(discounts[relevant[:k]].sum()), ideal)
 
 
 def ns_score(relevant: Relevant) -> float:
-    """UKBench's score (Nistér and Stewénius 2006): how many of the four of a group are among the first four.
+    """Compute the N-S score of UKBench (Nistér and Stewénius 2006).
+
+    It is the number of images of a group of four in the first four ranks.
 
     Args:
-        relevant: The query itself is one of the four, and ranked with the others.
+        relevant: Ranking that includes the query itself, which is one of the four.
     """
     return float(np.count_nonzero(relevant[:4]))
 
 
 def interpolated_precision(relevant: Relevant) -> NDArray[np.float64]:
-    """The precision/recall curve: the best precision at `RECALL_LEVELS` or any recall above, as TREC draws it."""
+    """Compute the interpolated precision of TREC at `RECALL_LEVELS`.
+
+    It is the best precision at that recall or above.
+    """
     ranks = np.flatnonzero(relevant) + 1
     if not len(ranks):
         return np.zeros(len(RECALL_LEVELS))
     best = np.maximum.accumulate((np.arange(1, len(ranks) + 1) / ranks)[::-1])[::-1]
-    found = np.ceil(RECALL_LEVELS * len(ranks) - 1e-9).astype(int)  # relevant rows that a level takes
-    return np.asarray(best[np.maximum(found, 1) - 1])
+    counts = np.ceil(RECALL_LEVELS * len(ranks) - 1e-9).astype(int)  # relevant rows for each recall level
+    return np.asarray(best[np.maximum(counts, 1) - 1])
 
 
 def estimate(values: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = _SEED) -> Estimate:
-    """The mean of one number per query, with the percentile interval of the bootstrap over queries.
+    """Estimate the mean of one number per query, with a bootstrap interval.
 
-    The same numbers give the same interval. It says how much other queries of the same kind would change the mean,
-    not how another lake would do.
+    The interval has the percentiles of resampled queries. The same values give the same interval. It covers the choice
+    of queries, not the choice of another lake.
 
     Args:
-        values: `(n,)`, one or more.
-        level: Share of the means of resampled queries that the interval holds.
+        values: One value per query `(n,)`, at least one.
+        level: Share of the resampled means inside the interval.
     """
     values = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
@@ -135,6 +147,6 @@ def estimate(values: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPL
     return Estimate(float(values.mean()), float(low), float(high), len(values))
 
 
-def _share(part: float, whole: float) -> float:
-    """A share; 0 of nothing."""
+def _ratio(part: float, whole: float) -> float:
+    """Divide, with 0 for a division by 0."""
     return float(part / whole) if whole else 0.0

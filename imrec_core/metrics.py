@@ -1,7 +1,7 @@
-"""Exact distances, each declared once: one query against many, smaller is closer.
+"""Declarations of exact distance metrics, from one query to many vectors; smaller is closer.
 
-`space` and `lift` say how an hnswlib graph gets the same order: lift the vectors, index them in that space
-(`l2`, which hnswlib squares, `ip` or `cosine`).
+`space` and `lift` define an hnswlib graph with the same order: the graph holds lifted vectors in the space `l2`
+(squared by hnswlib), `ip` or `cosine`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Vector = NDArray[Any]
 Matrix = NDArray[Any]
 
 
-_MANY = 8  # queries from which a matrix product is faster than a scan for each
-_ROUNDING = 5e-7  # of vectors of length 1 in single precision: a smaller distance is none
-_LARGE = 2_000_000  # numbers from which a scan is worth several threads
+_MANY = 8  # queries from which one matrix product is faster than a scan per query
+_ROUNDING = 5e-7  # rounding error for vectors of length 1 in float32; a smaller distance counts as 0
+_LARGE = 2_000_000  # numbers in a matrix from which a scan gains from several threads
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class ByProduct:
     """A distance as a function of the inner product of mapped vectors.
 
     Attributes:
-        map: `(n, dims)` float32 to the vectors that are multiplied.
-        finish: Products to distances.
+        map: Maps vectors `(n, dims)` float32 to the factors of the product.
+        finish: Converts products to distances.
     """
 
     map: Callable[[Matrix], Matrix]
@@ -41,16 +41,17 @@ class ByProduct:
 
 @dataclass(frozen=True)
 class Metric:
-    """A distance, and how hnswlib gets its order.
+    """A distance metric, and the hnswlib space with the same order.
 
     Attributes:
-        distance: `(dims,)` and `(n, dims)` to `(n,)` float32.
-        space: hnswlib's space after lifting; None where no graph gives the order.
-        lift: `(n, dims)` to the float32 vectors that the graph holds.
-        scan: A scan is faster than the graph (packed hashes), so no graph is built.
-        close: Lifted vectors have the order nearly: their graph gives candidates, and is built only when asked for.
-        takes_several: A query may be several vectors side by side; the least distance to any of them counts.
-        by_product: How the distance comes from an inner product, so that many queries are one matrix product.
+        distance: Computes the distances `(n,)` between a vector `(dims,)` and vectors `(n, dims)`.
+        space: Space of hnswlib for lifted vectors; None if no graph has the order of the metric.
+        lift: Maps vectors `(n, dims)` to the float32 vectors in the graph.
+        scan: Whether a scan is faster than a graph (packed hashes), so that no graph is built.
+        close: Whether lifted vectors have nearly the order of the metric. Their graph gives candidates, and is built
+            only on request.
+        takes_several: Whether a query may be several vectors side by side; the smallest distance to any of them counts.
+        by_product: Form of the distance as an inner product, so that many queries are one matrix product.
     """
 
     name: str
@@ -67,25 +68,28 @@ class Metric:
         return self.distance(query, gallery).astype(np.float32, copy=False)
 
     def of_many(self, queries: Sequence[Vector] | Matrix, gallery: Matrix) -> NDArray[np.float32]:
-        """Distances `(queries, n)`; up to rounding those that each query has by itself."""
-        if self.by_product is None or len(queries) < _MANY or gallery.dtype == np.float16:  # those need converting
+        """Compute the distances `(queries, n)` of many queries.
+
+        Up to rounding they equal the distances of single queries.
+        """
+        if self.by_product is None or len(queries) < _MANY or gallery.dtype == np.float16:  # would need conversion
             return np.stack([self(query, gallery) for query in queries])
         map_, finish = self.by_product.map, self.by_product.finish
         return np.asarray(finish(map_(_float(np.asarray(queries))) @ map_(_float(gallery)).T), np.float32)
 
     def lifted(self, vectors: Matrix) -> NDArray[np.float32]:
-        """Vectors `(n, dims)` as an hnswlib index of `space` takes them."""
+        """Lift vectors `(n, dims)` to the float32 vectors of an hnswlib index in `space`."""
         lifted = self.lift(vectors) if self.lift else vectors
         return np.ascontiguousarray(lifted, dtype=np.float32)
 
     @property
     def has_graph(self) -> bool:
-        """Whether a feature whose default it is gets a graph by itself."""
+        """Whether a feature with this default metric gets a graph without a request."""
         return self.can_have_graph and not self.close
 
     @property
     def can_have_graph(self) -> bool:
-        """Whether a graph may be asked for: its space and lift are known, and a scan is not faster anyway."""
+        """Whether a graph can be requested: it has a space, and a scan is not faster."""
         return self.space is not None and not self.scan
 
 
@@ -101,7 +105,10 @@ def metric(
     takes_several: bool = False,
     by_product: ByProduct | None = None,
 ) -> Callable[[Callable[[Vector, Matrix], Any]], Metric]:
-    """Declare a metric; its name and summary are the function's."""
+    """Declare a metric.
+
+    Its name is that of the decorated function, and its summary the first line of the docstring.
+    """
 
     def declare(distance: Callable[[Vector, Matrix], Any]) -> Metric:
         summary = (distance.__doc__ or "").strip().partition("\n")[0]
@@ -113,10 +120,10 @@ def metric(
 
 
 def find_metric(name: str) -> Metric:
-    """The metric of that name.
+    """Return the metric of that name.
 
     Raises:
-        UnknownName: There is none.
+        UnknownName: No metric has that name.
     """
     if name not in METRICS:
         raise UnknownName("metric", name, METRICS)
@@ -127,53 +134,56 @@ def _float(values: Matrix) -> NDArray[np.float32]:
     return np.asarray(values, dtype=np.float32)
 
 
-def _compared(query: Vector, gallery: Matrix, how: Literal["dot", "angular", "euclidean"]) -> Matrix:
-    """One vector with each of `(n, dims)`, as NumKong does it: `dot`, `angular` or `euclidean`.
+def _numkong(query: Vector, gallery: Matrix, kernel: Literal["dot", "angular", "euclidean"]) -> Matrix:
+    """Compute a NumKong kernel between one vector and each of `(n, dims)`.
 
-    Halves are compared as they are stored and summed as floats; numpy would take ten times as long to convert them.
+    NumKong reads float16 as stored and sums in float32; conversion by numpy would take ten times as long.
     """
     if not len(gallery):
         return np.empty(0, np.float32)
     if not query.dtype == gallery.dtype == np.float16:
         query, gallery = _float(query), _float(gallery)
     threads = cpu_count() if gallery.size >= _LARGE else 1
-    # The gallery first: of floats that is two to seven times as fast, and only its rows are shared out to threads.
-    compared = numkong.cdist(
-        np.ascontiguousarray(gallery), np.ascontiguousarray(query)[None], metric=how, threads=threads
+    # The gallery first: for float32 that is 2 to 7 times as fast, and threads split only rows of the first argument.
+    distances = numkong.cdist(
+        np.ascontiguousarray(gallery), np.ascontiguousarray(query)[None], metric=kernel, threads=threads
     )
-    return np.asarray(compared).reshape(-1)
+    return np.asarray(distances).reshape(-1)
 
 
-def _cosines(distances: Matrix) -> Matrix:
-    """In their range, without what rounding makes of 0."""
+def _clip_cosine(distances: Matrix) -> Matrix:
+    """Clip cosine distances to 0 to 2, and set values below the rounding error to 0."""
     return np.where(distances < _ROUNDING, 0, np.minimum(distances, 2))
 
 
-def _unit(vectors: Matrix) -> Matrix:
+def _normalize(vectors: Matrix) -> Matrix:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
 
 
-def _bits(hashes: Matrix) -> NDArray[np.float32]:
-    """The bits of packed hashes `(n, words)` as 0 and 1 `(n, 64 · words)`: squared l2 is then the Hamming distance."""
+def _unpack_bits(hashes: Matrix) -> NDArray[np.float32]:
+    """Unpack hashes `(n, words)` to bits `(n, 64 · words)`.
+
+    The squared l2 distance of bits is the Hamming distance.
+    """
     octets = np.ascontiguousarray(hashes, dtype=np.uint64).view(np.uint8)
     return np.unpackbits(octets, axis=1).astype(np.float32)
 
 
-@metric(space="cosine", by_product=ByProduct(_unit, lambda products: _cosines(1 - products)))
+@metric(space="cosine", by_product=ByProduct(_normalize, lambda products: _clip_cosine(1 - products)))
 def cosine(query: Vector, gallery: Matrix) -> Any:
     """One minus the cosine of the angle between two vectors; 0 (same direction) to 2."""
-    if not query.any():  # no direction: as far from another such as from the rest
+    if not query.any():  # a zero vector has no direction, so its distance to all vectors is 1
         return np.ones(len(gallery))
-    found = _compared(query, gallery, "angular")
-    found[np.isnan(found)] = 1  # to what has none either
-    return _cosines(found)
+    distances = _numkong(query, gallery, "angular")
+    distances[np.isnan(distances)] = 1  # zero vectors in the gallery
+    return _clip_cosine(distances)
 
 
 @metric(space="l2")
 def euclidean(query: Vector, gallery: Matrix) -> Any:
     """Length of the difference of two vectors."""
-    found = _compared(query, gallery, "euclidean")
-    return np.where(found < _ROUNDING * np.linalg.norm(query.astype(np.float64)), 0, found)
+    distances = _numkong(query, gallery, "euclidean")
+    return np.where(distances < _ROUNDING * np.linalg.norm(query.astype(np.float64)), 0, distances)
 
 
 @metric()
@@ -186,12 +196,12 @@ def manhattan(query: Vector, gallery: Matrix) -> Any:
     space="l2", lift=np.sqrt, by_product=ByProduct(np.sqrt, lambda products: np.sqrt(np.clip(1 - products, 0, None)))
 )
 def hellinger(query: Vector, gallery: Matrix) -> Any:
-    """Distance between two distributions (Bhattacharyya); 0 (same) to 1 (nothing in common)."""
+    """Hellinger distance of two distributions; 0 (equal) to 1 (disjoint)."""
     overlap = np.sqrt(_float(gallery)) @ np.sqrt(_float(query))
     return np.sqrt(np.clip(1 - overlap, 0, None))
 
 
-@metric(space="l2", lift=_bits, scan=True)
+@metric(space="l2", lift=_unpack_bits, scan=True)
 def hamming(query: Vector, gallery: Matrix) -> Any:
     """Number of bits in which two packed hashes differ."""
     words = np.asarray(gallery, dtype=np.uint64) ^ np.asarray(query, dtype=np.uint64)
@@ -200,10 +210,10 @@ def hamming(query: Vector, gallery: Matrix) -> Any:
 
 @metric(scan=True, takes_several=True)
 def hamming_dihedral(query: Vector, gallery: Matrix) -> Any:
-    """Least number of differing bits between a packed hash and any of those in the query.
+    """Smallest Hamming distance between a packed hash and the hashes of a query.
 
-    The query is one or more hashes side by side `(k · words,)`: as many as the picture has orientations, so that
-    turned and mirrored copies are found. Of a single hash it is the Hamming distance.
+    The query has one or more hashes side by side `(k · words,)`, one for each orientation of an image, to find rotated
+    and mirrored copies. For a single hash the result is the Hamming distance.
     """
     hashes = np.asarray(query, dtype=np.uint64).reshape(-1, gallery.shape[1])
     return np.min([hamming.distance(one, gallery) for one in hashes], axis=0)
@@ -211,30 +221,33 @@ def hamming_dihedral(query: Vector, gallery: Matrix) -> Any:
 
 @metric(space="ip", by_product=ByProduct(lambda vectors: vectors, lambda products: 1 - products))
 def dot(query: Vector, gallery: Matrix) -> Any:
-    """One minus the inner product of two vectors; from 0 (same) to 2 if both have length 1.
+    """One minus the inner product of two vectors; 0 (equal) to 2 for length 1.
 
-    Of other vectors it may be negative, and a longer one be closer than the same.
+    For other lengths it may be negative, and a longer vector may be closer than an equal one.
     """
-    return 1 - _compared(query, gallery, "dot")
+    return 1 - _numkong(query, gallery, "dot")
 
 
-def _centred(vectors: Matrix) -> Matrix:
+def _centre(vectors: Matrix) -> Matrix:
     values = _float(vectors)
     return np.asarray(values - values.mean(axis=-1, keepdims=True))
 
 
-@metric(space="cosine", lift=_centred)
+@metric(space="cosine", lift=_centre)
 def correlation(query: Vector, gallery: Matrix) -> Any:
-    """One minus Pearson's correlation of two vectors; 0 (rise and fall together) to 2."""
-    return cosine.distance(_centred(query), _centred(gallery))
+    """One minus Pearson's correlation of two vectors; 0 (fully correlated) to 2."""
+    return cosine.distance(_centre(query), _centre(gallery))
 
 
 def _chi_square_map(distributions: Matrix) -> Matrix:
-    """Vectors `(n, 3 · dims)` whose squared l2 is nearly half of `chi_square`.
+    """Map distributions to vectors `(n, 3 · dims)` for an l2 graph.
 
-    What 2xy / (x + y) depends on beside √(xy) is the difference of logarithms; its spectrum is sampled at 0 and 0.5
-    (Vedaldi & Zisserman 2012, doi:10.1109/TPAMI.2011.153, as in scikit-learn's `AdditiveChi2Sampler(sample_steps=2)`).
-    Of 1066 colour histograms the exact ten nearest were all among its first 20 (2026-11).
+    Their squared l2 distance is nearly half of `chi_square`.
+
+    The kernel 2xy / (x + y) is √(xy) times a function of the difference of logarithms, whose spectrum is sampled at 0
+    and 0.5 (Vedaldi & Zisserman 2012, doi:10.1109/TPAMI.2011.153, as in scikit-learn's
+    `AdditiveChi2Sampler(sample_steps=2)`). For 1066 colour histograms the 10 exact nearest neighbours were all among
+    its first 20 (2026-11).
     """
     values, step = _float(distributions), 0.5
     angles = step * np.log(np.maximum(values, 1e-30))
@@ -244,26 +257,29 @@ def _chi_square_map(distributions: Matrix) -> Matrix:
 
 @metric(space="l2", lift=_chi_square_map, close=True)
 def chi_square(query: Vector, gallery: Matrix) -> Any:
-    """Twice the squared differences of two distributions, each over its sum (`HISTCMP_CHISQR_ALT`); 0 to 4."""
+    """Chi-square distance of two distributions; 0 (equal) to 4 (disjoint).
+
+    It is twice the sum of squared differences over sums, OpenCV's `HISTCMP_CHISQR_ALT`.
+    """
     query, gallery = _float(query), _float(gallery)
     difference = gallery - query
-    return 2 * (difference**2 / np.maximum(gallery + query, 1e-30)).sum(axis=1)  # 0 over 0 counts as 0
+    return 2 * (difference**2 / np.maximum(gallery + query, 1e-30)).sum(axis=1)  # 0 / 0 counts as 0
 
 
 @metric()
 def intersection(query: Vector, gallery: Matrix) -> Any:
-    """One minus what two distributions have in common; 0 (same) to 1 (nothing in common)."""
+    """One minus the intersection of two distributions; 0 (equal) to 1 (disjoint)."""
     return np.clip(1 - np.minimum(_float(gallery), _float(query)).sum(axis=1), 0, None)
 
 
 @metric()
 def jensen_shannon(query: Vector, gallery: Matrix) -> Any:
-    """Square root of the Jensen-Shannon divergence of two distributions, in nats; 0 to 0.833."""
+    """Square root of the Jensen-Shannon divergence, in nats; 0 (equal) to 0.833."""
     query, gallery = _float(query), _float(gallery)
     divergence = _entropy((gallery + query) / 2) - (_entropy(gallery) + _entropy(query)) / 2
     return np.sqrt(np.clip(divergence, 0, None))
 
 
 def _entropy(distributions: Matrix) -> Matrix:
-    """In nats, along the last axis."""
+    """Compute the entropy in nats along the last axis."""
     return np.asarray(-(distributions * np.log(np.maximum(distributions, 1e-30))).sum(axis=-1))

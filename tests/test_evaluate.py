@@ -90,9 +90,9 @@ def test_method_without_its_library_is_left_out_with_a_warning(monkeypatch, capl
 def test_what_cannot_be_compared_is_told():
     with pytest.raises(QueryError, match="11 images are too few"):
         compare_projections(rows(11))
-    with pytest.raises(DeclarationError, match="pca cannot make 33 numbers"):
+    with pytest.raises(DeclarationError, match="pca cannot reduce vectors of 32 dims to 33"):
         compare_projections(rows(50), dims=(33,))
-    with pytest.raises(UnknownName, match="no way to reduce named 'pcs'"):
+    with pytest.raises(UnknownName, match="no reduction method named 'pcs'"):
         compare_projections(rows(50), methods=("pcs",))
 
 
@@ -109,7 +109,7 @@ def test_large_galleries_are_sampled(monkeypatch):
 @pytest.fixture
 def short_training(monkeypatch):
     monkeypatch.setattr(autoencoder, "train", lambda *a, **k: training.train(*a, **{**k, "epochs": 1}))
-    monkeypatch.setattr(training, "_LEAST_STEPS", 1)
+    monkeypatch.setattr(training, "_MIN_STEPS", 1)
 
 
 def test_first_feature_is_taken_and_bits_are_not(large_lake, short_training):

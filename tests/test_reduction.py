@@ -269,21 +269,21 @@ def test_method_keeps_its_promises(name, tmp_path):
 def test_too_few_rows_are_told(name, tmp_path):
     least = 20 if name == "autoencoder" else 2
     vectors = embeddings(least)
-    with pytest.raises(LakeError, match=f"^{name} needs at least {least} rows, there are {least - 1}$"):
+    with pytest.raises(LakeError, match=f"^{name} needs at least {least} rows; found {least - 1}$"):
         fitted(name, vectors[:-1], 1, tmp_path)
-    with pytest.raises(LakeError, match="there are 0"):
+    with pytest.raises(LakeError, match="found 0"):
         METHODS[name].fit([], dims=1, folder=tmp_path)
 
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("dims", [0, WIDTH + 1])
 def test_more_dims_than_there_are_is_an_error(name, dims, tmp_path):
-    with pytest.raises(DeclarationError, match=f"{name} cannot make {dims} numbers of vectors of {WIDTH}"):
+    with pytest.raises(DeclarationError, match=f"{name} cannot reduce vectors of {WIDTH} dims to {dims}"):
         fitted(name, embeddings(60), dims, tmp_path)
 
 
 def test_more_axes_than_landmarks_is_an_error():
-    with pytest.raises(DeclarationError, match="8 landmarks are too few for 8 axes"):
+    with pytest.raises(DeclarationError, match="landmarks is 8; expected more than dims, which is 8"):
         fitted("kernel_pca", embeddings(60), 8, landmarks=8)
 
 
@@ -297,7 +297,7 @@ def test_unknown_method_and_setting_are_told():
 
 @pytest.mark.parametrize("value", ["5", True, 2.5, -1])
 def test_setting_of_another_type_is_an_error(value):
-    with pytest.raises(DeclarationError, match=r"kernel_pca: landmarks is .* must be a whole number, 0 or more"):
+    with pytest.raises(DeclarationError, match=r"kernel_pca: landmarks is .*; expected a whole number, 0 or more"):
         METHODS["kernel_pca"].settings({"landmarks": value})
 
 

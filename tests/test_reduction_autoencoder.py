@@ -53,8 +53,8 @@ def test_new_rows_keep_more_neighbours_than_by_principal_axes_or_at_random(tmp_p
 @pytest.mark.parametrize("missed", [0.02, 1.0])
 def test_where_training_does_not_help_it_is_the_principal_axes(missed, tmp_path, monkeypatch):
     vectors = grouped(300)
-    monkeypatch.setattr(training, "_kept", lambda task, layers, linear: float(not layers[-1][0].any()))
-    monkeypatch.setattr(autoencoder, "_MISSED", missed)
+    monkeypatch.setattr(training, "_measure_kept", lambda task, layers, linear: float(not layers[-1][0].any()))
+    monkeypatch.setattr(autoencoder, "_MAX_HELD_OUT_SHARE", missed)
     arrays, _ = fit(vectors, tmp_path)
     held_out = np.random.default_rng(0).permutation(300)[:60] if missed == 1 else []
     axes, _ = METHODS["pca"].fit([lambda: np.delete(vectors, held_out, axis=0)], dims=4, folder=tmp_path)
@@ -122,7 +122,7 @@ def test_batches_cover_the_rows_evenly():
 
 def test_nothing_to_train_with_is_an_error(tmp_path):
     for params in ({"epochs": 0}, {"max_rows": 19}):
-        with pytest.raises(DeclarationError, match="at least 1 epoch and 20 rows"):
+        with pytest.raises(DeclarationError, match="expected at least 1 and 20"):
             fit(grouped(60), tmp_path, **params)
 
 
@@ -324,7 +324,7 @@ def test_combination_that_was_asked_for_and_never_begun_is_lost_to_none(tmp_path
 
     path = tmp_path / "s.journal"
     with study._quiet_optuna():
-        study._opened(optuna, path).enqueue_trial({"noise": 0.0, "width": 64})  # then the process is killed
+        study._open_study(optuna, path).enqueue_trial({"noise": 0.0, "width": 64})  # then the process is killed
     attempts = Attempts()
     search(path, attempts, trials=0, seconds=60, seed=0, grid=GRID)
     assert list(dict.fromkeys(attempts.choices)) == COMBINATIONS
@@ -346,18 +346,18 @@ def test_fit_by_a_grid_has_a_study_of_its_own(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"grid": {}}, "grid is {}; it must hold lists of values to try"),
+        ({"grid": {}}, "grid is {}; expected lists of values to try"),
         ({"grid": [1]}, "grid is"),
-        ({"grid": {"widht": [8]}}, "no setting to try named 'widht'; did you mean 'width'"),
-        ({"grid": {"width": 8}}, "width of the grid is 8; it must be a list of whole numbers, 1 or more"),
-        ({"grid": {"width": []}}, "width of the grid is []"),
-        ({"grid": {"layers": [0]}}, "must be a list of whole numbers, 1 or more"),
-        ({"grid": {"width": [8.5]}}, "must be a list of whole numbers, 1 or more"),
-        ({"grid": {"width": [True]}}, "must be a list of whole numbers, 1 or more"),
-        ({"grid": {"temperature": [0]}}, "must be a list of numbers above 0"),
-        ({"grid": {"learning_rate": [float("nan")]}}, "must be a list of numbers above 0"),
-        ({"grid": {"noise": [-0.1]}}, "must be a list of numbers, 0 or more"),
-        ({"grid": {"noise": [0]}, "trials": 3}, "all combinations of a grid are tried; leave out trials"),
+        ({"grid": {"widht": [8]}}, "no hyperparameter named 'widht'; did you mean 'width'"),
+        ({"grid": {"width": 8}}, "grid: width is 8; expected a list of whole numbers, 1 or more"),
+        ({"grid": {"width": []}}, "grid: width is []"),
+        ({"grid": {"layers": [0]}}, "expected a list of whole numbers, 1 or more"),
+        ({"grid": {"width": [8.5]}}, "expected a list of whole numbers, 1 or more"),
+        ({"grid": {"width": [True]}}, "expected a list of whole numbers, 1 or more"),
+        ({"grid": {"temperature": [0]}}, "expected a list of numbers above 0"),
+        ({"grid": {"learning_rate": [float("nan")]}}, "expected a list of numbers above 0"),
+        ({"grid": {"noise": [-0.1]}}, "expected a list of numbers, 0 or more"),
+        ({"grid": {"noise": [0]}, "trials": 3}, "a grid tries all its combinations; leave out trials"),
     ],
 )
 def test_grid_that_cannot_be_is_refused(given, said):

@@ -1,7 +1,7 @@
-"""Ways to reduce vectors to fewer numbers that are learnt from all of them: arrays in, arrays out.
+"""Dimensionality reduction methods that are fitted to vectors, from arrays to arrays.
 
-`METHODS` names them all. What a method learns are plain arrays, so that projecting needs numpy alone; torch and optuna
-are loaded while an autoencoder is fitted, and by nothing else.
+`METHODS` holds all methods. Fitted parameters are plain arrays, so that projection needs only numpy. torch and optuna
+are imported only to fit an autoencoder.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ METHODS: dict[str, Method] = {method.name: method for method in (PCA, WHITENED_P
 
 
 def find_method(name: str) -> Method:
-    """The method of that name.
+    """Return the reduction method of that name.
 
     Raises:
-        UnknownName: There is none.
+        UnknownName: No method has that name.
     """
     if name not in METHODS:
-        raise UnknownName("way to reduce", name, METHODS)
+        raise UnknownName("reduction method", name, METHODS)
     return METHODS[name]
 
 

@@ -1,4 +1,4 @@
-"""A small autoencoder that keeps neighbours near, its settings searched for within a budget."""
+"""Small autoencoder that preserves nearest neighbours, with a budgeted search for its hyperparameters."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from imrec_core.reduction.pca import Moments, principal_axes
 from imrec_core.reduction.study import Found, GoOn, Grid, check_grid, search
 from imrec_core.reduction.training import Choice, Layers, Task, Trained, encode, make_task, train, train_on_all
 
-_LEAST_ROWS = 20
-_HELD_OUT = 512  # rows at most; a fifth of few
-_MISSED = 0.02  # share of rows held out above which they are missed: of 1,066, PCA without a fifth kept .75, not .82
-_SEARCHED = 8192  # rows that a trial is trained on: a tenth of a minute instead of minutes
+_MIN_ROWS = 20
+_HELD_OUT = 512  # maximum number of rows; a fifth of a small sample
+# Share of held-out rows above which a final training includes them: PCA of 1,066 rows kept .82 of the neighbours, and
+# .75 when fitted without a fifth of the rows.
+_MAX_HELD_OUT_SHARE = 0.02
+_TRIAL_ROWS = 8192  # training rows of a trial, which then takes a tenth of a minute instead of minutes
 _BATCH = 4096
 
 
@@ -43,52 +45,54 @@ def fit_autoencoder(
     seed: int = 0,
     grid: Grid | None = None,
 ) -> tuple[Arrays, Facts]:
-    """An encoder, trained on a sample with the best settings that were found.
+    """Fit an encoder to a sample of rows, with the best hyperparameters of a search.
 
-    A trial is a third of the epochs on a part of the sample. Some rows are held out to choose by; where these are more
-    than a fiftieth, training is done once more on all rows, for as many epochs as were best. The file of the search in
-    `folder` is named after the sample and the settings; a fit that was interrupted, or is repeated with more trials,
-    goes on with those there.
+    A trial trains a third of the epochs on a part of the sample. Held-out rows select the best trial and epoch. If they
+    are more than a fiftieth of the sample, a final training uses all rows, for the best number of epochs. `folder`
+    keeps a file of the search, named after the sample and the settings. An interrupted fit, or a fit with more trials,
+    resumes from the trials in that file.
 
     Args:
-        trials: How many settings to try; 0 takes the usual ones and needs no Optuna.
-        seconds: For trials; the training at the end comes on top.
-        epochs: Of that training.
-        max_rows: Of the sample; takes 8 bytes for each of their numbers.
-        grid: Values to try in all combinations, by the name of a setting in `Choice`, instead of `trials`.
+        trials: Number of trials; 0 uses the default hyperparameters and needs no Optuna.
+        seconds: Time limit for all trials, without the final training.
+        epochs: Epochs of the final training.
+        max_rows: Maximum size of the sample; it takes 8 bytes per number.
+        grid: Values to try in all combinations, by the name of a hyperparameter in `Choice`, instead of `trials`.
 
     Returns:
-        `mean` `(base dims,)`, `scale` `()`, `linear` `(dims, base dims)`, and of each layer `weight_<i>` and
-        `bias_<i>`; and the facts.
+        `mean` `(base dims,)`, `scale` `()`, `linear` `(dims, base dims)`, and `weight_<i>` and `bias_<i>` of each
+        layer; and statistics of the fit.
 
     Raises:
         LakeError: There are fewer than 20 rows.
-        DeclarationError: `dims` is more than the vectors have, or there would be no epoch or sample.
-        MissingDependency: There are trials to make, and Optuna is not installed.
+        DeclarationError: `dims` is larger than that of the vectors, or `epochs` or `max_rows` is too small.
+        MissingDependency: There are trials to run, and Optuna is not installed.
     """
-    if epochs < 1 or max_rows < _LEAST_ROWS:
-        raise DeclarationError(f"autoencoder needs at least 1 epoch and {_LEAST_ROWS} rows to sample")
+    if epochs < 1 or max_rows < _MIN_ROWS:
+        raise DeclarationError(
+            f"autoencoder: epochs is {epochs} and max_rows is {max_rows}; expected at least 1 and {_MIN_ROWS}"
+        )
     sample, rows = sampled(blocks, max_rows, seed)
-    require("autoencoder", rows, least=_LEAST_ROWS)
+    require("autoencoder", rows, least=_MIN_ROWS)
     check_dims("autoencoder", dims, sample.shape[1])
     name = f"autoencoder-{_fingerprint(sample, dims, epochs, seed, grid)}"
-    values, mean, scale = _standardised(sample, seed)
+    values, mean, scale = _standardize(sample, seed)
     held_out = min(_HELD_OUT, len(values) // 5)
-    task = make_task(values, _axes(values[held_out:], dims), held_out=held_out, gallery=_SEARCHED)
+    task = make_task(values, _axes(values[held_out:], dims), held_out=held_out, gallery=_TRIAL_ROWS)
     found = Found(Choice(), [], 0)
     if trials or grid:
-        found = _searched(task, folder / f"{name}.journal", epochs, trials, seconds, seed, grid)
+        found = _search_choice(task, folder / f"{name}.journal", epochs, trials, seconds, seed, grid)
     trained = train(task, found.choice, epochs=epochs, seed=seed)
     layers, linear = trained.layers, trained.linear
-    if held_out > _MISSED * len(values):
+    if held_out > _MAX_HELD_OUT_SHARE * len(values):
         axes, last = _axes(values, dims), trained.best_epoch
         layers, linear = train_on_all(values, axes, found.choice, epochs=epochs, last=last, seed=seed)
-    facts = {"rows": rows, "sampled": len(sample), "dims": dims, **_facts(trained, found)}
+    facts = {"rows": rows, "sampled": len(sample), "dims": dims, **_statistics(trained, found)}
     return _arrays(layers, linear, mean, scale), facts
 
 
-def _standardised(sample: Matrix, seed: int) -> tuple[Matrix, Matrix, float]:
-    """The sample in random order, centred and divided by one number, so that distances keep their proportions."""
+def _standardize(sample: Matrix, seed: int) -> tuple[Matrix, Matrix, float]:
+    """Shuffle and centre the sample, and divide it by one number."""
     values = sample[np.random.default_rng(seed).permutation(len(sample))].astype(np.float32)
     mean = values.mean(axis=0, dtype=np.float64).astype(np.float32)
     values -= mean
@@ -101,8 +105,10 @@ def _axes(values: Matrix, dims: int) -> Matrix:
     return principal_axes(Moments.of(values), dims)[0].astype(np.float32)
 
 
-def _searched(task: Task, path: Path, epochs: int, trials: int, seconds: float, seed: int, grid: Grid | None) -> Found:
-    part = Task(task.rows[:_SEARCHED], task.held_out, task.axes, task.gallery, task.truth)
+def _search_choice(
+    task: Task, path: Path, epochs: int, trials: int, seconds: float, seed: int, grid: Grid | None
+) -> Found:
+    part = Task(task.rows[:_TRIAL_ROWS], task.held_out, task.axes, task.gallery, task.truth)
 
     def attempt(choice: Choice, go_on: GoOn) -> float:
         return max(train(part, choice, epochs=-(-epochs // 3), seed=seed, go_on=go_on).kept[1:])
@@ -111,8 +117,8 @@ def _searched(task: Task, path: Path, epochs: int, trials: int, seconds: float, 
 
 
 def _fingerprint(sample: Matrix, dims: int, epochs: int, seed: int, grid: Grid | None) -> str:
-    what = (1, sample.shape, sample.dtype, dims, epochs, seed, *([sorted(grid.items())] if grid else []))
-    digest = hashlib.blake2b(repr(what).encode(), digest_size=8)
+    settings = (1, sample.shape, sample.dtype, dims, epochs, seed, *([sorted(grid.items())] if grid else []))
+    digest = hashlib.blake2b(repr(settings).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(sample).tobytes())
     return digest.hexdigest()
 
@@ -124,7 +130,7 @@ def _arrays(layers: Layers, linear: Matrix, mean: Matrix, scale: float) -> Array
     return arrays
 
 
-def _facts(trained: Trained, found: Found) -> Facts:
+def _statistics(trained: Trained, found: Found) -> Facts:
     training, held_out = zip(*trained.losses)
     curves = curve("training loss", training, "epoch", "loss")
     curves |= curve("validation loss", held_out, "epoch", "loss")
@@ -133,7 +139,7 @@ def _facts(trained: Trained, found: Found) -> Facts:
         curves |= curve("best trial so far", found.values, "trial", "share of the 10 nearest kept")
     return {
         "neighbours_kept": trained.best,
-        "neighbours_kept_untrained": trained.kept[0],  # by the principal axes alone
+        "neighbours_kept_untrained": trained.kept[0],  # with the principal axes only
         "trials": len(found.values),
         "trials_added": found.added,
         "choice": found.choice.__dict__,
@@ -142,7 +148,7 @@ def _facts(trained: Trained, found: Found) -> Facts:
 
 
 def project(vectors: Matrix, arrays: Arrays) -> Matrix:
-    """Vectors `(n, base dims)` encoded, a batch at a time; distances come out in their old units."""
+    """Encode vectors `(n, base dims)` in batches; distances keep their units."""
     count = sum(name.startswith("weight_") for name in arrays)
     layers = [(arrays[f"weight_{number}"], arrays[f"bias_{number}"]) for number in range(count)]
     projected = np.empty((len(vectors), len(arrays["linear"])), dtype=np.float32)
@@ -154,7 +160,7 @@ def project(vectors: Matrix, arrays: Arrays) -> Matrix:
 
 AUTOENCODER = Method(
     name="autoencoder",
-    summary="an autoencoder that is trained to keep neighbours.",
+    summary="autoencoder trained to preserve nearest neighbours.",
     source="Hinton & Salakhutdinov 2006, doi:10.1126/science.1127647; Hinton & Roweis 2002",
     fit=fit_autoencoder,
     project=project,

@@ -1,4 +1,4 @@
-"""How well a reduction keeps who is near whom."""
+"""Nearest neighbours before and after a reduction, and the share that the reduction preserves."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
-_BATCH = 128  # queries at a time: 26 MB of distances to 50,000 rows
+_BATCH = 128  # queries per matrix product: 26 MB of distances to 50,000 rows
 
 
 def nearest(queries: Matrix, gallery: Matrix, count: int, *, own: Rows | None = None) -> Rows:
-    """The `count` rows of the gallery that are nearest to each query, in no order.
+    """Find the `count` nearest rows of the gallery for each query, unordered.
 
-    The distance is Euclidean; of vectors of length 1 it gives the order of the cosine.
+    The distance is Euclidean. For vectors of length 1 it has the order of the cosine.
 
     Args:
-        own: The row that each query itself is, which is then left out; `(n,)`.
+        own: Gallery row of each query `(n,)`, which is excluded from its neighbours.
 
     Returns:
-        `(n, count)`.
+        Row numbers `(n, count)`.
     """
     lengths = np.einsum("ij,ij->i", gallery, gallery)
     found = np.empty((len(queries), count), dtype=np.int64)
@@ -36,6 +36,6 @@ def nearest(queries: Matrix, gallery: Matrix, count: int, *, own: Rows | None = 
 
 
 def share_kept(truth: Rows, found: Rows) -> float:
-    """Share of the rows in `truth` `(n, count)` that `found` `(n, any)` has for the same query."""
-    among = [np.isin(wanted, got).mean() for wanted, got in zip(truth, found)]
-    return float(np.mean(among))
+    """Compute the share of neighbours in `truth` `(n, count)` that `found` has too."""
+    shares = [np.isin(expected, actual).mean() for expected, actual in zip(truth, found)]
+    return float(np.mean(shares))

@@ -1,4 +1,4 @@
-"""Principal components, plain or whitened, from sums that are taken in one pass and merge."""
+"""Principal component analysis, plain or whitened, from moments that are computed in one pass and merged."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from imrec_core.reduction.method import (
     upright,
 )
 
-# An axis with less than this share of the widest one's variance holds nothing but rounding (measured on rows of
-# lower rank than width: below 1e-7 with float32 products). Whitening would blow that up to variance 1.
+# An axis with less than this share of the widest axis' variance is rounding error (below 1e-7 with float32 products, as
+# measured on rows of lower rank than width). Whitening would amplify it to variance 1.
 _NO_VARIANCE = 1e-6
 
 
 @dataclass
 class Moments:
-    """Count, mean and scatter of rows seen so far; of two, `merged` gives those of all rows (Chan et al. 1983).
+    """Count, mean and scatter matrix of rows, which can be merged (Chan et al. 1983).
 
     Attributes:
         mean: `(dims,)` float64.
-        scatter: `(dims, dims)` float64, the sum over rows of the outer product of row minus mean with itself.
+        scatter: `(dims, dims)` float64, the sum over rows of the outer product of the centred row with itself.
     """
 
     count: int
@@ -42,13 +42,17 @@ class Moments:
 
     @classmethod
     def of(cls, rows: Matrix) -> Moments:
-        """Of a block of rows `(n, dims)`; the products are taken in float32, the sums of blocks in float64."""
+        """Compute the moments of rows `(n, dims)`.
+
+        Products are computed in float32, and sums of blocks in float64.
+        """
         values = np.asarray(rows, dtype=np.float32)
         mean = values.mean(axis=0, dtype=np.float64) if len(values) else np.zeros(values.shape[1])
         centred = values - mean.astype(np.float32)
         return cls(len(values), mean, (centred.T @ centred).astype(np.float64))
 
     def merged(self, other: Moments) -> Moments:
+        """Combine the moments of two sets of rows."""
         count = self.count + other.count
         if not count:
             return self
@@ -60,7 +64,7 @@ class Moments:
 
 
 def moments_of(blocks: Sequence[Block]) -> Moments:
-    """Of all rows of all blocks, in one pass."""
+    """Compute the moments of all rows of all blocks in one pass."""
     total: Moments | None = None
     for rows in joined(blocks):
         moments = Moments.of(rows)
@@ -69,18 +73,18 @@ def moments_of(blocks: Sequence[Block]) -> Moments:
 
 
 def principal_axes(moments: Moments, dims: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The `dims` directions of most variance, widest first.
+    """Compute the `dims` directions of largest variance, largest first.
 
     Returns:
-        Axes `(dims, base dims)` of length 1, the entry largest in size positive, and their variances `(dims,)`, 0 where
-        the rows do not differ.
+        Axes `(dims, base dims)` of length 1, their entry of largest magnitude positive; and the variances `(dims,)`, 0
+        for an axis along which the rows do not differ.
     """
     import scipy.linalg
     from threadpoolctl import threadpool_limits
 
     width = len(moments.mean)
     covariance = moments.scatter / moments.count
-    with threadpool_limits(1, user_api="blas"):  # 0.13 s; 0.25 s for all vectors, more with two threads
+    with threadpool_limits(1, user_api="blas"):  # 0.13 s; all eigenvectors 0.25 s, two threads more
         variances, vectors = scipy.linalg.eigh(covariance, subset_by_index=(width - dims, width - 1), driver="evr")
     variances = variances[::-1].copy()
     variances[variances <= _NO_VARIANCE * variances[0]] = 0
@@ -88,28 +92,31 @@ def principal_axes(moments: Moments, dims: int) -> tuple[NDArray[np.float64], ND
 
 
 def fit_pca(blocks: Sequence[Block], *, dims: int, folder: Path) -> tuple[Arrays, Facts]:
-    """Principal axes of the covariance of all rows.
+    """Fit the principal axes of the covariance of all rows.
 
     Returns:
-        `mean` `(base dims,)` and `axes` `(dims, base dims)`, float32; and the facts.
+        `mean` `(base dims,)` and `axes` `(dims, base dims)`, float32; and statistics of the fit.
 
     Raises:
         LakeError: There are fewer than 2 rows.
-        DeclarationError: `dims` is more than the vectors have.
+        DeclarationError: `dims` is larger than that of the vectors.
     """
-    axes, _, moments, facts = _fitted("pca", blocks, dims)
+    axes, _, moments, facts = _fit_axes("pca", blocks, dims)
     return _arrays(moments, axes), facts
 
 
 def fit_whitened_pca(blocks: Sequence[Block], *, dims: int, folder: Path) -> tuple[Arrays, Facts]:
-    """Like `fit_pca`, each axis divided by the spread along it; an axis without any becomes 0."""
-    axes, variances, moments, facts = _fitted("whitened_pca", blocks, dims)
+    """Fit principal axes as `fit_pca`, scaled to equal variance.
+
+    An axis is divided by the standard deviation along it, and is 0 without variance.
+    """
+    axes, variances, moments, facts = _fit_axes("whitened_pca", blocks, dims)
     spread = np.sqrt(variances)
     scales = np.divide(1, spread, out=np.zeros(dims), where=spread > 0)
     return _arrays(moments, axes * scales[:, None]), facts
 
 
-def _fitted(name: str, blocks: Sequence[Block], dims: int) -> tuple[Matrix, Matrix, Moments, Facts]:
+def _fit_axes(name: str, blocks: Sequence[Block], dims: int) -> tuple[Matrix, Matrix, Moments, Facts]:
     moments = moments_of(blocks)
     require(name, moments.count, least=2)
     check_dims(name, dims, len(moments.mean))
@@ -131,7 +138,7 @@ def _arrays(moments: Moments, axes: Matrix) -> Arrays:
 
 
 def project(vectors: Matrix, arrays: Arrays) -> Matrix:
-    """Vectors `(n, base dims)` on the fitted axes `(dims, base dims)`, centred."""
+    """Centre vectors `(n, base dims)` and project them on the fitted axes."""
     centred = np.asarray(vectors, dtype=np.float32) - arrays["mean"]
     return np.asarray(centred @ arrays["axes"].T, dtype=np.float32)
 
@@ -147,7 +154,7 @@ PCA = Method(
 
 WHITENED_PCA = Method(
     name="whitened_pca",
-    summary="principal components, whitened: each scaled to the same spread.",
+    summary="principal components, whitened: scaled to equal variance.",
     source="Jégou & Chum 2012, doi:10.1007/978-3-642-33709-3_55",
     fit=fit_whitened_pca,
     project=project,

@@ -1,4 +1,4 @@
-"""A search for good settings with Optuna, free or over a grid; it is kept in a file and goes on where it was left."""
+"""Hyperparameter search with Optuna, free or over a grid, stored in a file from which it resumes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     import optuna
 
 GoOn = Callable[[int, float], bool]
-Attempt = Callable[[Choice, GoOn], float]  # trains with a choice, asking after each epoch, and gives its value
+Attempt = Callable[[Choice, GoOn], float]  # trains with a choice, calls `go_on` after each epoch, returns the value
 
 Grid = Mapping[str, Sequence[float]]
-"""Values to try, by the name of a setting in `Choice`."""
+"""Values to try, by the name of a hyperparameter in `Choice`."""
 
-_MAY_BE_0 = ("weight_decay", "noise", "neighbours")
+_ZERO_ALLOWED = ("weight_decay", "noise", "neighbours")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
-        choice: That of the best value.
-        values: The best value after each trial, over all runs.
-        added: Trials of this run.
+        choice: Hyperparameters with the best value.
+        values: Best value after each trial, over all runs.
+        added: Number of trials in this run.
     """
 
     choice: Choice
@@ -41,104 +41,108 @@ class Found:
 
 
 def check_grid(grid: Any) -> None:
-    """Refuse what is no `Grid`, as `lake.toml` may have it.
+    """Check that a value of `lake.toml` is a valid `Grid`.
 
     Raises:
-        UnknownName: No such setting is tried.
-        DeclarationError: There is nothing to try, or a value that cannot be.
+        UnknownName: A hyperparameter does not exist.
+        DeclarationError: The grid is empty, or a value is invalid.
     """
     kinds = {field.name: type(field.default) for field in fields(Choice)}
     if not isinstance(grid, Mapping) or not grid:
-        raise DeclarationError(f"grid is {grid!r}; it must hold lists of values to try, such as {{width = [256, 512]}}")
+        raise DeclarationError(f"grid is {grid!r}; expected lists of values to try, such as {{width = [256, 512]}}")
     for name, values in grid.items():
         if name not in kinds:
-            raise UnknownName("setting to try", name, kinds)
-        if not isinstance(values, list) or not values or not all(_can_be(name, kinds[name], v) for v in values):
-            wanted = "whole numbers, 1 or more" if kinds[name] is int else "numbers above 0"
-            wanted = "numbers, 0 or more" if name in _MAY_BE_0 else wanted
-            raise DeclarationError(f"{name} of the grid is {values!r}; it must be a list of {wanted}")
+            raise UnknownName("hyperparameter", name, kinds)
+        if not isinstance(values, list) or not values or not all(_is_valid(name, kinds[name], v) for v in values):
+            expected = "whole numbers, 1 or more" if kinds[name] is int else "numbers above 0"
+            expected = "numbers, 0 or more" if name in _ZERO_ALLOWED else expected
+            raise DeclarationError(f"grid: {name} is {values!r}; expected a list of {expected}")
 
 
-def _can_be(name: str, kind: type, value: Any) -> bool:
+def _is_valid(name: str, kind: type, value: Any) -> bool:
     fits = type(value) in ((int,) if kind is int else (int, float))
-    return fits and value < float("inf") and (value > 0 or (value == 0 and name in _MAY_BE_0))
+    return fits and value < float("inf") and (value > 0 or (value == 0 and name in _ZERO_ALLOWED))
 
 
 def choices(grid: Grid) -> list[dict[str, float]]:
-    """Every combination of the values, those of the last setting fastest."""
+    """List all combinations of the values; the last hyperparameter varies fastest."""
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*map(dict.fromkeys, grid.values()))]
 
 
 def search(path: Path, attempt: Attempt, *, trials: int, seconds: float, seed: int, grid: Grid | None = None) -> Found:
-    """Try choices until there are `trials` in the file, or the time is up and there is at least one.
+    """Run trials until the file has `trials` of them, or until the time is up.
 
-    With a grid all its combinations are tried instead, what it does not name being as usual. A trial depends on the
-    seed and on those before it alone, so that a search that was interrupted finds what it would have found. What was
-    being tried then is tried again.
+    At least one trial is run. With a grid, the search tries all its combinations, with defaults for the other
+    hyperparameters. A trial depends only on the seed and on earlier trials, so an interrupted search has the same
+    result when it resumes. It repeats the interrupted trial.
+
+    Args:
+        path: File of the search.
+        attempt: Trains with a choice and returns its value; larger is better.
 
     Raises:
         MissingDependency: Optuna is not installed.
     """
     deadline = time.monotonic() + seconds
     with _quiet_optuna() as optuna:
-        study = _opened(optuna, path)
-        before = len(_finished(study))
-        while _left(study, grid) if grid else len(_finished(study)) < trials:
-            if _finished(study) and time.monotonic() > deadline:
+        study = _open_study(optuna, path)
+        before = len(_finished_trials(study))
+        while _untried(study, grid) if grid else len(_finished_trials(study)) < trials:
+            if _finished_trials(study) and time.monotonic() > deadline:
                 break
-            trial, choice = _of_grid(optuna, study, grid) if grid else _suggested(optuna, study, seed)
-            _try_one(optuna, study, trial, choice, attempt, deadline)
-        done = _finished(study)
-        values = itertools.accumulate((_value(trial) for trial in done), max)
+            trial, choice = _next_in_grid(optuna, study, grid) if grid else _suggest(optuna, study, seed)
+            _run_trial(optuna, study, trial, choice, attempt, deadline)
+        done = _finished_trials(study)
+        values = itertools.accumulate((_trial_value(trial) for trial in done), max)
         return Found(Choice(**study.best_params), list(values), len(done) - before)
 
 
-def _suggested(optuna: Any, study: optuna.Study, seed: int) -> tuple[optuna.Trial, Choice]:
-    number = len(_finished(study))
+def _suggest(optuna: Any, study: optuna.Study, seed: int) -> tuple[optuna.Trial, Choice]:
+    number = len(_finished_trials(study))
     study.sampler = optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=6)
-    if not number:  # the first one is known to do well, and others are measured by it
+    if not number:  # start with the defaults, which are known to work well
         study.enqueue_trial(asdict(Choice()))
     trial = study.ask()
-    return trial, _chosen(trial)
+    return trial, _suggest_choice(trial)
 
 
-def _of_grid(optuna: Any, study: optuna.Study, grid: Grid) -> tuple[optuna.Trial, Choice]:
-    """The first combination that is left. One that a killed process had asked for comes before it, once more."""
-    study.enqueue_trial(_left(study, grid)[0])
+def _next_in_grid(optuna: Any, study: optuna.Study, grid: Grid) -> tuple[optuna.Trial, Choice]:
+    """Ask for the first untried combination, or for one that was interrupted."""
+    study.enqueue_trial(_untried(study, grid)[0])
     categorical = optuna.distributions.CategoricalDistribution
     trial = study.ask({name: categorical(list(dict.fromkeys(values))) for name, values in grid.items()})
     return trial, Choice(**trial.params)
 
 
-def _left(study: optuna.Study, grid: Grid) -> list[dict[str, float]]:
-    done = [trial.params for trial in _finished(study)]
+def _untried(study: optuna.Study, grid: Grid) -> list[dict[str, float]]:
+    done = [trial.params for trial in _finished_trials(study)]
     return [choice for choice in choices(grid) if choice not in done]
 
 
-def _try_one(
+def _run_trial(
     optuna: Any, study: optuna.Study, trial: optuna.Trial, choice: Choice, attempt: Attempt, deadline: float
 ) -> None:
     states = optuna.trial.TrialState
-    number = len(_finished(study))
-    ended = None
+    number = len(_finished_trials(study))
+    end_state = None
 
     def go_on(epoch: int, value: float) -> bool:
-        nonlocal ended
+        nonlocal end_state
         trial.report(value, epoch)
         if number and time.monotonic() > deadline:
-            ended = states.FAIL  # not counted, so that a later run tries it in full
+            end_state = states.FAIL  # not counted, so that a later run repeats the trial
         elif trial.should_prune():
-            ended = states.PRUNED
-        return ended is None
+            end_state = states.PRUNED
+        return end_state is None
 
     value = attempt(choice, go_on)
-    if ended is None:
+    if end_state is None:
         study.tell(trial, value)
     else:
-        study.tell(trial, state=ended)
+        study.tell(trial, state=end_state)
 
 
-def _chosen(trial: optuna.Trial) -> Choice:
+def _suggest_choice(trial: optuna.Trial) -> Choice:
     return Choice(
         width=trial.suggest_categorical("width", [128, 256, 512, 1024]),
         layers=trial.suggest_int("layers", 1, 2),
@@ -150,12 +154,12 @@ def _chosen(trial: optuna.Trial) -> Choice:
     )
 
 
-def _opened(optuna: Any, path: Path) -> optuna.Study:
+def _open_study(optuna: Any, path: Path) -> optuna.Study:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _mend(path)
+    _truncate_partial_line(path)
     storage = optuna.storages
-    # Not the default lock, a link: in a relative folder it points nowhere, and one that a killed process left behind
-    # is then waited for without end, where this one is taken over after half a minute (Optuna 5.0).
+    # Not the default lock, a symbolic link: it is broken in a relative folder, and after a killed process others wait
+    # for it forever. This lock expires after half a minute (Optuna 5.0).
     lock = storage.journal.JournalFileOpenLock(str(path))
     journal = storage.JournalStorage(storage.journal.JournalFileBackend(str(path), lock_obj=lock))
     pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2)
@@ -164,28 +168,28 @@ def _opened(optuna: Any, path: Path) -> optuna.Study:
         storage=journal, study_name=path.stem, direction="maximize", pruner=pruner, load_if_exists=True
     )
     for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-        study.tell(trial.number, state=states.FAIL)  # its process is gone
+        study.tell(trial.number, state=states.FAIL)  # its process has died
     return study  # type: ignore[no-any-return]
 
 
-def _mend(path: Path) -> None:
-    """Cut off the line that a killed process left half written: Optuna 5.0 would write on behind it."""
+def _truncate_partial_line(path: Path) -> None:
+    """Remove the partial last line of a killed process; Optuna 5.0 appends to it."""
     if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
         with path.open("r+b") as file:
             file.truncate(content.rfind(b"\n") + 1)
 
 
-def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+def _finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in ("COMPLETE", "PRUNED")]
 
 
-def _value(trial: optuna.trial.FrozenTrial) -> float:
+def _trial_value(trial: optuna.trial.FrozenTrial) -> float:
     return trial.value or 0.0 if trial.state.name == "COMPLETE" else 0.0
 
 
 @contextmanager
 def _quiet_optuna() -> Iterator[Any]:
-    """Optuna, which says on stderr only what went wrong."""
+    """Import Optuna, and log only its errors to stderr."""
     try:
         import optuna
     except ImportError as error:

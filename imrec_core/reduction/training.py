@@ -1,17 +1,17 @@
-"""Training of one autoencoder, in torch; nothing of torch is left in what comes out.
+"""Training of an autoencoder with torch; the results are numpy arrays.
 
-The encoder is a linear map beside a small network, and so is the decoder. The linear maps start as the principal axes
-and the networks as 0, so that training begins with what PCA gives and can only add. Its loss is the error of the
-reconstruction, and how much the neighbours of each row within its batch differ before and after, as the divergence
-of their distributions (Hinton & Roweis 2002). On 1,066 embeddings of EfficientNet-Lite0, 1,280 → 64 numbers, the share
-of the 10 nearest neighbours kept for held-out rows was (PCA: .664):
+Encoder and decoder are each the sum of a linear map and a small network. The linear maps start as the principal axes
+and the networks as 0, so that training starts with the result of PCA. The loss is the reconstruction error plus the
+divergence between the neighbour distributions of each row in its batch before and after encoding (Hinton & Roweis
+2002). For 1,066 embeddings of EfficientNet-Lite0, reduced from 1,280 to 64 dims, the share of the 10 nearest neighbours
+preserved for held-out rows was (PCA: .664):
 
     network alone, reconstruction                 .21 after 30 epochs, worse than before training
     network alone, reconstruction and distances   .42
     network alone, reconstruction and neighbours  .47
     linear and network, reconstruction            .695
     linear and network, … and distances           .696
-    linear and network, … and neighbours          .730; .657 where each number is scaled by itself
+    linear and network, … and neighbours          .730; .657 if each dimension is scaled separately
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ Tensors = list[tuple["torch.Tensor", "torch.Tensor"]]
 
 NEIGHBOURS = 10
 _BATCH = 256
-_LEAST_STEPS = 10  # of an epoch: a few hundred rows are gone through several times
-# Multiplications of a layer and batch, below which one thread does the work: beside other processes on two cores an
-# epoch over 1,070 × 1,280 with a width of 512 took 0.9 s by one, and 4.5 s by two, which wait for each other (2026-11).
+_MIN_STEPS = 10  # per epoch: an epoch passes a few hundred rows several times
+# Multiplications per layer and batch below which training uses one thread: beside other processes on two cores an epoch
+# over 1,070 × 1,280 with a width of 512 took 0.9 s with one thread, and 4.5 s with two, which wait for each other
+# (2026-11).
 _SMALL = 400_000_000
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the search chooses.
+    """Hyperparameters of an autoencoder.
 
     Attributes:
-        width: Of a hidden layer.
+        width: Units of a hidden layer.
         layers: Hidden layers of the encoder, and of the decoder.
-        noise: Added to the input, in units of its spread.
-        neighbours: Weight of keeping neighbours against an exact reconstruction.
-        temperature: Mean squared distance per number at which a row counts as a neighbour no more.
+        noise: Standard deviation of noise added to the input, in units of its spread.
+        neighbours: Weight of the neighbour loss relative to the reconstruction error.
+        temperature: Mean squared distance per dimension beyond which a row no longer counts as a neighbour.
     """
 
     width: int = 512
@@ -65,14 +66,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learnt from.
+    """Training data.
 
     Attributes:
-        rows: `(n, base dims)`, centred, of a mean variance of 1.
-        held_out: `(m, base dims)`, rows that are not trained on.
-        axes: `(dims, base dims)`, the principal axes of the rows.
-        gallery: How many of the rows are looked at for neighbours of those held out.
-        truth: `(m, 10)`, those of the gallery that are nearest to each.
+        rows: Training rows `(n, base dims)`, centred, with a mean variance of 1.
+        held_out: Rows `(m, base dims)` that are not used for training.
+        axes: Principal axes `(dims, base dims)` of the rows.
+        gallery: Number of training rows in which neighbours of the held-out rows are searched.
+        truth: Nearest gallery rows `(m, 10)` of each held-out row.
     """
 
     rows: Matrix
@@ -84,13 +85,13 @@ class Task:
 
 @dataclass
 class Trained:
-    """What training gave: the weights of its best epoch, and how it went.
+    """Result of a training: the weights of its best epoch, and its history.
 
     Attributes:
         layers: Weights `(out, in)` and biases `(out,)` of the encoder's network.
-        linear: `(dims, base dims)`.
-        kept: Share of neighbours kept, before training and after each epoch.
-        losses: Of training and of the rows held out, by epoch.
+        linear: Linear map of the encoder `(dims, base dims)`.
+        kept: Share of neighbours preserved, before training and after each epoch.
+        losses: Training loss and held-out loss of each epoch.
     """
 
     layers: Layers
@@ -100,24 +101,25 @@ class Trained:
 
     @property
     def best(self) -> float:
+        """Largest share of neighbours preserved."""
         return max(self.kept)
 
     @property
     def best_epoch(self) -> int:
-        """0 where none was better than before training."""
+        """Number of the best epoch; 0 if none improved on the start."""
         return int(np.argmax(self.kept))
 
 
 def make_task(rows: Matrix, axes: Matrix, *, held_out: int, gallery: int) -> Task:
-    """Split rows `(n, base dims)`, in random order, into those held out, which come first, and the others."""
-    apart, others = rows[:held_out], rows[held_out:]
-    gallery = min(gallery, len(others))
-    truth = nearest(apart, others[:gallery], min(NEIGHBOURS, gallery))
-    return Task(others, apart, axes, gallery, truth)
+    """Split shuffled rows `(n, base dims)`; the first are held out."""
+    validation, training = rows[:held_out], rows[held_out:]
+    gallery = min(gallery, len(training))
+    truth = nearest(validation, training[:gallery], min(NEIGHBOURS, gallery))
+    return Task(training, validation, axes, gallery, truth)
 
 
 def encode(rows: Any, linear: Any, layers: Any) -> Any:
-    """Rows `(n, base dims)` to `(n, dims)`; the same for arrays of numpy and of torch."""
+    """Encode rows `(n, base dims)` to `(n, dims)`, as numpy arrays or torch tensors."""
     hidden = rows
     for number, (weight, bias) in enumerate(layers):
         hidden = hidden @ weight.T + bias
@@ -134,23 +136,25 @@ def train(
     seed: int,
     go_on: Callable[[int, float], bool] = lambda epoch, kept: True,
 ) -> Trained:
-    """Train one autoencoder; takes its weights from the epoch that kept most neighbours of the rows held out.
+    """Train an autoencoder, and return the weights of its best epoch.
+
+    The best epoch preserves most neighbours of held-out rows.
 
     Args:
-        go_on: Asked after each epoch, given its number and the share of neighbours kept; training stops where it
-            says no.
+        go_on: Called after each epoch with its number and the share of neighbours preserved; training stops if it
+            returns False.
     """
     import torch
 
-    with _threads_for(task.rows, choice):
+    with _limit_threads(task.rows, choice):
         model = _Model.new(task.axes, choice, seed)
-        result = Trained(*model.weights(), kept=[_kept(task, *model.weights())])
+        result = Trained(*model.weights(), kept=[_measure_kept(task, *model.weights())])
         held_out = torch.from_numpy(task.held_out[:_BATCH])
-        for epoch, loss in enumerate(_epochs(model, task.rows, choice, epochs, seed)):
+        for epoch, loss in enumerate(_run_epochs(model, task.rows, choice, epochs, seed)):
             with torch.no_grad():
                 result.losses.append((loss, float(model.loss(held_out, held_out, choice))))
             weights = model.weights()
-            kept = _kept(task, *weights)
+            kept = _measure_kept(task, *weights)
             if kept > result.best:
                 result.layers, result.linear = weights
             result.kept.append(kept)
@@ -162,21 +166,21 @@ def train(
 def train_on_all(
     rows: Matrix, axes: Matrix, choice: Choice, *, epochs: int, last: int, seed: int
 ) -> tuple[Layers, Matrix]:
-    """The weights, as in `Trained`, after the first `last` of so many epochs, with no row held out."""
-    with _threads_for(rows, choice):
+    """Train on all rows, and return the weights after `last` of `epochs` epochs."""
+    with _limit_threads(rows, choice):
         model = _Model.new(axes, choice, seed)
-        for _ in itertools.islice(_epochs(model, rows, choice, epochs, seed), last):
+        for _ in itertools.islice(_run_epochs(model, rows, choice, epochs, seed), last):
             pass
         return model.weights()
 
 
-def _epochs(model: _Model, rows: Matrix, choice: Choice, epochs: int, seed: int) -> Iterator[float]:
-    """Train a model, giving the mean loss of each epoch."""
+def _run_epochs(model: _Model, rows: Matrix, choice: Choice, epochs: int, seed: int) -> Iterator[float]:
+    """Train a model, and yield the mean loss of each epoch."""
     import torch
 
-    rng, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)  # torch's own state stays as it is
+    rng, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)  # torch's global state stays as is
     size = min(_BATCH, len(rows))
-    steps = max(len(rows) // size, _LEAST_STEPS)
+    steps = max(len(rows) // size, _MIN_STEPS)
     optimizer = torch.optim.AdamW(model.parameters, lr=choice.learning_rate, weight_decay=choice.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, choice.learning_rate, total_steps=epochs * steps)
     tensor = torch.from_numpy(rows)
@@ -194,8 +198,8 @@ def _epochs(model: _Model, rows: Matrix, choice: Choice, epochs: int, seed: int)
 
 
 @contextmanager
-def _threads_for(rows: Matrix, choice: Choice) -> Iterator[None]:
-    """One thread of torch for small work; what was set before comes back."""
+def _limit_threads(rows: Matrix, choice: Choice) -> Iterator[None]:
+    """Use one thread of torch for a small model, and restore the setting afterwards."""
     import torch
 
     threads = torch.get_num_threads()
@@ -208,12 +212,12 @@ def _threads_for(rows: Matrix, choice: Choice) -> Iterator[None]:
 
 
 def _batches(count: int, size: int, steps: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Row numbers `(steps, size)`: as many random orders of all rows as it takes."""
+    """Draw row numbers `(steps, size)` from permutations of all rows."""
     orders = [rng.permutation(count)[: count // size * size] for _ in range(-(-steps * size // (count // size * size)))]
     return np.concatenate(orders)[: steps * size].reshape(steps, size)
 
 
-def _kept(task: Task, layers: Layers, linear: Matrix) -> float:
+def _measure_kept(task: Task, layers: Layers, linear: Matrix) -> float:
     gallery = encode(task.rows[: task.gallery], linear, layers)
     found = nearest(encode(task.held_out, linear, layers), gallery, task.truth.shape[1])
     return share_kept(task.truth, found)
@@ -221,7 +225,7 @@ def _kept(task: Task, layers: Layers, linear: Matrix) -> float:
 
 @dataclass
 class _Model:
-    """An encoder and a decoder, each a linear map and the layers of a network."""
+    """Encoder and decoder, each with a linear map and the layers of a network."""
 
     encoder: Tensors
     decoder: Tensors
@@ -236,28 +240,28 @@ class _Model:
         dims, width = axes.shape
         sizes = [width, *[choice.width] * choice.layers, dims]
         linear = (torch.tensor(np.ascontiguousarray(part), requires_grad=True) for part in (axes, axes.T))
-        return cls(_new_layers(sizes, rng), _new_layers(sizes[::-1], rng), *linear)
+        return cls(_make_layers(sizes, rng), _make_layers(sizes[::-1], rng), *linear)
 
     @property
     def parameters(self) -> list[torch.Tensor]:
         return [self.down, self.up, *(tensor for layer in self.encoder + self.decoder for tensor in layer)]
 
     def weights(self) -> tuple[Layers, Matrix]:
-        """Copies of the encoder's weights."""
+        """Copy the weights of the encoder."""
         layers = [(w.detach().numpy().copy(), b.detach().numpy().copy()) for w, b in self.encoder]
         return layers, self.down.detach().numpy().copy()
 
     def loss(self, batch: torch.Tensor, noisy: torch.Tensor, choice: Choice) -> torch.Tensor:
-        """Of rows `(n, base dims)` and the same with noise, which are encoded."""
+        """Compute the loss of rows `(n, base dims)` encoded from noisy rows."""
         code = encode(noisy, self.down, self.encoder)
         error: torch.Tensor = ((encode(code, self.up, self.decoder) - batch) ** 2).mean()
         scale = choice.temperature * batch.shape[1]
-        before, after = _log_neighbours(batch, scale), _log_neighbours(code, scale)
+        before, after = _log_probabilities(batch, scale), _log_probabilities(code, scale)
         return error + choice.neighbours * (before.exp() * (before - after)).sum(dim=1).mean()
 
 
-def _new_layers(sizes: list[int], rng: np.random.Generator) -> Tensors:
-    """Random hidden layers (He et al. 2015) and a last one of 0."""
+def _make_layers(sizes: list[int], rng: np.random.Generator) -> Tensors:
+    """Make random hidden layers (He et al. 2015) and a last layer of 0."""
     import torch
 
     layers = []
@@ -268,8 +272,8 @@ def _new_layers(sizes: list[int], rng: np.random.Generator) -> Tensors:
     return layers
 
 
-def _log_neighbours(rows: torch.Tensor, scale: float) -> torch.Tensor:
-    """Logarithm of how likely each row takes each other one for its neighbour, `(n, n)`."""
+def _log_probabilities(rows: torch.Tensor, scale: float) -> torch.Tensor:
+    """Compute the log probabilities `(n, n)` of rows as neighbours of each other."""
     import torch
 
     lengths = (rows**2).sum(dim=1)

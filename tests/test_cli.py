@@ -358,7 +358,7 @@ def test_features_lists_those_of_the_lake_after_all_others(imrec, new_lake):
 def test_features_of_a_lake_whose_settings_cannot_be_are_refused(imrec, new_lake):
     lake = new_lake(0, ("phash",), built=False)
     lake.settings_path.write_text("[combined.mix]\nphash = 1\n")
-    assert "it takes two features or more" in complaint(imrec("features", "--lake", lake.root))
+    assert "expected two features or more" in complaint(imrec("features", "--lake", lake.root))
 
 
 def test_build_computes_a_new_feature_alone_and_says_that_images_are_decoded_again(imrec, tmp_path):

@@ -11,7 +11,7 @@ import scipy.stats
 import skimage.color
 
 from imrec_core import FEATURES, ImageBatch
-from imrec_core.features import colour
+from imrec_core.features import colour, colour_spaces
 from tests.pictures import disc, gradient, noise, stripes
 from tests.toy import photo
 
@@ -57,19 +57,19 @@ def hsv_of(rgb: np.ndarray) -> np.ndarray:
 
 
 def test_lab_is_that_of_opencv_and_of_scikit_image():
-    cells = colour._rgb()
+    cells = colour_spaces.rgb()
     theirs = cv2.cvtColor(cells.astype(np.float32)[None], cv2.COLOR_RGB2Lab)[0]
-    assert np.abs(colour._lab() - theirs).max() < 0.5  # OpenCV's gamma is a spline, its white another
-    assert np.abs(colour._lab() - skimage.color.rgb2lab(cells)).max() < 0.05
+    assert np.abs(colour_spaces.lab() - theirs).max() < 0.5  # OpenCV's gamma is a spline, its white another
+    assert np.abs(colour_spaces.lab() - skimage.color.rgb2lab(cells)).max() < 0.05
 
 
 def test_hsv_is_that_of_opencv():
-    theirs = cv2.cvtColor(colour._rgb().astype(np.float32)[None], cv2.COLOR_RGB2HSV)[0] / [360, 1, 1]
-    np.testing.assert_allclose(colour._hsv(), theirs, atol=1e-5)
+    theirs = cv2.cvtColor(colour_spaces.rgb().astype(np.float32)[None], cv2.COLOR_RGB2HSV)[0] / [360, 1, 1]
+    np.testing.assert_allclose(colour_spaces.hsv(), theirs, atol=1e-5)
 
 
 def test_greys_have_no_colour_in_lab():
-    greys = colour._lab().reshape(32, 32, 32, 3)[np.arange(32), np.arange(32), np.arange(32)]
+    greys = colour_spaces.lab().reshape(32, 32, 32, 3)[np.arange(32), np.arange(32), np.arange(32)]
     assert np.abs(greys[:, 1:]).max() < 1e-10
     assert (np.diff(greys[:, 0]) > 0).all()
 
@@ -79,7 +79,7 @@ def test_lab_levels_share_out_what_srgb_reaches():
     for (low, high), reached in zip(LAB_RANGES, corners.T, strict=True):
         assert low == pytest.approx(reached.min(), abs=0.1)
         assert high == pytest.approx(reached.max(), abs=0.1)
-    assert colour._lab_shares().min() > 0 and colour._lab_shares().max() < 1
+    assert colour_spaces.scaled_lab().min() > 0 and colour_spaces.scaled_lab().max() < 1
 
 
 # -- histograms ---------------------------------------------------------------------------------------------
@@ -132,8 +132,8 @@ def test_place_of_a_colour_changes_nothing(name):
 
 def test_counts_of_a_batch_are_looked_through_once(monkeypatch):
     calls = []
-    present = colour._present
-    monkeypatch.setattr(colour, "_present", lambda counts: calls.append(1) or present(counts))
+    occupied_cells = colour._occupied_cells
+    monkeypatch.setattr(colour, "_occupied_cells", lambda counts: calls.append(1) or occupied_cells(counts))
     batch = ImageBatch([noise(50, 40), disc(60, 60)])
     for name in (*HISTOGRAMS, "colour_moments"):
         FEATURES[name](batch)

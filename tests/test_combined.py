@@ -159,7 +159,7 @@ def test_part_that_is_the_same_in_all_images_has_no_say(constant):
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_images_are_refused(count):
     feature = combination("mix", {"rgb_histogram": 1, "phash": 1}, FEATURES)
-    with pytest.raises(LakeError, match=f"at least 2 images that could be read, there are {count}"):
+    with pytest.raises(LakeError, match=f"at least 2 readable images; found {count}"):
         feature.projection.fit([lambda: [vectors_of("rgb_histogram", count), vectors_of("phash", count)]], None)
 
 
@@ -177,7 +177,7 @@ def test_metric_that_needs_no_graph_by_itself_may_still_be_summed_and_others_may
             if by in able:
                 assert combination("mix", {by: 1, other: 1}, FEATURES).projection.bases[0] is feature
             else:
-                with pytest.raises(BadSettings, match="which no index sums; use "):
+                with pytest.raises(BadSettings, match="which cannot be combined; use "):
                     combination("mix", {by: 1, other: 1}, FEATURES)
 
 

@@ -253,7 +253,7 @@ def test_bases_of_different_images_are_refused(tmp_path):
 def test_vectors_of_another_shape_than_declared_are_refused(lake):
     short = replace(DERIVED, dims=12)
     fit(lake, short)
-    with pytest.raises(BadOutput, match=r"efficientnet_lite0_pca returned \(25, 16\), declared is \(25, 12\)"):
+    with pytest.raises(BadOutput, match=r"efficientnet_lite0_pca returned \(25, 16\); expected \(25, 12\)"):
         project_shard(lake, SHARDS[0], short)
     assert not is_feature_fresh(lake, SHARDS[0], short)
 
@@ -396,7 +396,7 @@ def test_learnt_feature_before_its_fit_is_an_error(new_lake, monkeypatch):
     assert not is_feature_fresh(lake, SHARDS[0], TINT)
     with pytest.raises(MissingTable, match="tint is not fitted yet; run: imrec build"):
         list(extract_shards(lake, lake.live_shards(), [TINT]))
-    with pytest.raises(DeclarationError, match="tint must be fitted to pictures"):
+    with pytest.raises(DeclarationError, match="tint must be fitted to images"):
         TINT(ImageBatch([toy.photo(1)]))
 
 
@@ -443,5 +443,5 @@ def test_generation_keeps_the_fit_that_its_vectors_were_made_with(tinted):
 )
 def test_columns_other_than_declared_are_refused(columns):
     wrong = replace(TINT, compute=lambda batch, fitted: (colours_of(batch), columns))
-    with pytest.raises(BadOutput, match=r"tint returned the columns .*, declared are \['brightness'\]"):
+    with pytest.raises(BadOutput, match=r"tint returned the columns .*; expected \['brightness'\]"):
         wrong(ImageBatch([toy.photo(1), toy.photo(2)]), {})

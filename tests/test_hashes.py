@@ -181,7 +181,7 @@ def test_every_colour_counts_as_the_library_counts_it():
         image = Image.fromarray(pixels)
         hue, saturation, _ = np.moveaxis(np.asarray(image.convert("HSV")), -1, 0)
         grey = np.asarray(image.convert("L"))
-        kinds = hashes._kinds(np.dstack([pixels, green]), grey)
+        kinds = hashes._classify_pixels(np.dstack([pixels, green]), grey)
         tones = np.where(grey < 32, 0, np.digitize(saturation, [85, 170, 171]) + 1)
         assert np.array_equal(kinds // 16, tones)
         counted = (tones == 2) | (tones == 4)

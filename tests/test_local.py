@@ -50,13 +50,13 @@ def described(fitted, *pictures: np.ndarray) -> np.ndarray:
 
 def descriptors(seed: int = 1) -> np.ndarray:
     (grey,) = ImageBatch([photo(seed, 200, 150, specks=40)]).grey
-    return local._keypoints(grey)
+    return local._sift_descriptors(grey)
 
 
 def counting(monkeypatch, *counts: int) -> None:
     """Let each picture in turn have that many random keypoints."""
     rng, left = np.random.default_rng(0), iter(counts)
-    monkeypatch.setattr(local, "_keypoints", lambda grey: rng.integers(0, 99, (next(left), 128), np.uint8))
+    monkeypatch.setattr(local, "_sift_descriptors", lambda grey: rng.integers(0, 99, (next(left), 128), np.uint8))
 
 
 def blanks(count: int) -> list[ImageBatch]:
@@ -90,11 +90,11 @@ def test_keypoints_are_those_of_opencv_at_full_size():
 
 def test_root_sift_equals_a_plain_formula():
     rows = descriptors()
-    np.testing.assert_allclose(local._roots(rows), plain_roots(rows), atol=1e-6)
+    np.testing.assert_allclose(local._root_sift(rows), plain_roots(rows), atol=1e-6)
 
 
 def test_product_of_roots_is_the_hellinger_kernel():
-    one, other = local._roots(descriptors()[:2])
+    one, other = local._root_sift(descriptors()[:2])
     shares = [row / row.sum() for row in descriptors()[:2].astype(float)]
     assert one @ other == pytest.approx(cv2_bhattacharyya(*shares), abs=1e-5)
 
@@ -139,19 +139,19 @@ def test_vector_is_the_projected_vlad(fitted):
 
 @pytest.mark.parametrize("size", [(3000, 2000), (600, 90), (512, 384)], ids=str)
 def test_large_picture_is_described_at_a_bounded_area_in_its_shape(size):
-    height, width = local._bounded(np.zeros(size[::-1], np.uint8)).shape
+    height, width = local._bound_size(np.zeros(size[::-1], np.uint8)).shape
     assert height * width == pytest.approx(256 * 192, rel=0.02)
     assert width / height == pytest.approx(size[0] / size[1], rel=0.02)
 
 
 def test_small_picture_is_not_scaled():
     grey = noise(200, 150)[..., 0]
-    np.testing.assert_array_equal(local._bounded(grey), grey)
+    np.testing.assert_array_equal(local._bound_size(grey), grey)
 
 
 @pytest.mark.parametrize("size", [(1, 2_000_000), (2_000_000, 1)], ids=str)
 def test_thin_strip_is_bounded_too(size):
-    assert max(local._bounded(np.zeros(size, np.uint8)).shape) == 4096
+    assert max(local._bound_size(np.zeros(size, np.uint8)).shape) == 4096
 
 
 def test_picture_shrunk_while_decoding_has_nearly_the_same_vector(fitted):
@@ -191,13 +191,13 @@ def test_learnt_arrays_have_their_shapes_and_facts(learnt):
     assert len(curve["x"]) == len(curve["y"]) == 39 and curve["y"] == sorted(curve["y"])
     assert curve["y"][-1] == pytest.approx(facts["variance_kept"]) == pytest.approx(1)
     assert facts["images"] == 40 and 0 < facts["inertia"] < 2
-    assert facts["descriptors"] == sum(len(local._keypoints(grey)) for batch in sample() for grey in batch.grey)
+    assert facts["descriptors"] == sum(len(local._sift_descriptors(grey)) for batch in sample() for grey in batch.grey)
 
 
 def test_axes_are_principal_and_those_beyond_the_sample_zero(learnt):
     arrays, facts = learnt
     greys = [grey for batch in sample() for grey in batch.grey]
-    vectors = np.array([local._vlad(local._keypoints(grey), arrays["codebook"]) for grey in greys], np.float64)
+    vectors = np.array([local._vlad(local._sift_descriptors(grey), arrays["codebook"]) for grey in greys], np.float64)
     np.testing.assert_allclose(arrays["mean"], vectors.mean(axis=0), atol=1e-6)
     variances = np.linalg.svd(vectors - vectors.mean(axis=0), compute_uv=False)[:39] ** 2
     found = ((vectors - vectors.mean(axis=0)) @ arrays["axes"][:39].T.astype(float)) ** 2
@@ -210,7 +210,9 @@ def test_axes_are_principal_and_those_beyond_the_sample_zero(learnt):
 
 def test_words_are_where_descriptors_are(learnt):
     rng = np.random.default_rng(0)
-    roots = np.concatenate([local._roots(local._keypoints(grey)) for batch in sample() for grey in batch.grey])
+    roots = np.concatenate(
+        [local._root_sift(local._sift_descriptors(grey)) for batch in sample() for grey in batch.grey]
+    )
     nearest = [
         ((roots[:, None] - words) ** 2).sum(-1).min(1).mean()
         for words in (learnt[0]["codebook"], roots[rng.permutation(len(roots))[:64]])
@@ -227,27 +229,27 @@ def test_blank_pictures_are_counted_and_left_out_of_the_sample(learnt):
 
 def test_too_few_images_are_an_error(monkeypatch):
     counting(monkeypatch, *[50] * 31, 0)
-    with pytest.raises(LakeError, match="needs 32 images with keypoints to learn from; found 31, and 1 without; add"):
+    with pytest.raises(LakeError, match="needs 32 images with keypoints for its fit; found 31, and 1 without; add"):
         local.learn(blanks(32))
 
 
 def test_too_few_keypoints_are_an_error(monkeypatch):
     counting(monkeypatch, *[19] * 32)
-    with pytest.raises(LakeError, match="needs 640 keypoints to learn from; found 608 in 32 images; add"):
+    with pytest.raises(LakeError, match="needs 640 keypoints for its fit; found 608 in 32 images; add"):
         local.learn(blanks(32))
 
 
 def test_images_that_are_all_alike_are_an_error():
-    with pytest.raises(LakeError, match="needs images that differ to learn from; all 32 are alike"):
+    with pytest.raises(LakeError, match="needs different images for its fit; all 32 are equal"):
         local._fit_axes(np.ones((32, 8192), np.float32))
 
 
 def test_crowd_of_keypoints_is_bounded_in_memory(monkeypatch):
     counting(monkeypatch, 5000, *[600] * 31)
-    assert [len(rows) for rows in local._sampled(blanks(32))[0]] == [600] * 32
+    assert [len(rows) for rows in local._sample_descriptors(blanks(32))[0]] == [600] * 32
     seen: list[int] = []
-    roots = local._roots
-    monkeypatch.setattr(local, "_roots", lambda rows: seen.append(len(rows)) or roots(rows))
+    roots = local._root_sift
+    monkeypatch.setattr(local, "_root_sift", lambda rows: seen.append(len(rows)) or roots(rows))
     local._fit_codebook([np.random.default_rng(i).integers(0, 99, (600, 128), np.uint8) for i in range(32)])
     assert seen == [32 * 100]
 
@@ -282,7 +284,7 @@ def test_column_says_how_many_keypoints_were_described(fitted):
     columns = SIFT_VLAD.described(ImageBatch([photo(1, 200, 150, specks=40), disc(40, 30)]), fitted)[1]
     assert columns["keypoints"].tolist() == [
         len(descriptors()),
-        len(local._keypoints(ImageBatch([disc(40, 30)]).grey[0])),
+        len(local._sift_descriptors(ImageBatch([disc(40, 30)]).grey[0])),
     ]
 
 

@@ -9,7 +9,8 @@ import simplejpeg
 from imrec_core import FEATURES, Feature, ImageBatch, Lake
 from imrec_core.decode import decode
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.features import chosen_features, colour, decoded_side, known_features
+from imrec_core.features import chosen_features, decoded_side, known_features
+from imrec_core.features.colour_spaces import SPACES
 from imrec_core.mixes import mix_weights
 from imrec_core.reduction import METHODS
 from imrec_core.settings import DEFAULT_FEATURES
@@ -116,7 +117,7 @@ def test_histogram_of_each_channel_stands_side_by_side(declared):
     np.testing.assert_allclose(vector[[1, 2, 5]], 1 / 3)
 
 
-@pytest.mark.parametrize("space", colour.SPACES)
+@pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("joint", [True, False])
 def test_every_histogram_is_a_distribution(declared, batch, space, joint):
     table = f'space = "{space}"\nlevels = [5, 6, 7]\njoint = {str(joint).lower()}'
@@ -264,37 +265,40 @@ def blended(*lines: str, name: str = "look") -> str:
 
 REFUSED = {
     # names
-    "taken by a feature": (projected(name="phash"), "the name 'phash' is taken; choose another"),
-    "taken by a table": (projected(name="images"), "the name 'images' is taken; choose another"),
-    "taken by another kind": (HISTOGRAM + projected(), "the name 'mine' is taken; choose another"),
-    "taken by a stand-in": (NETWORK + projected(name="mine_pca"), "the name 'mine_pca' is taken; choose another"),
-    "capitals": (projected(name="Mine"), "the name 'Mine' will not do; use small letters, digits and '_'"),
-    "digit first": (projected(name="2nd"), "the name '2nd' will not do"),
-    "hyphen": (projected(name="my-own"), "the name 'my-own' will not do"),
-    "path": (mixed("phash = 1", "dhash = 1", name='"../x"'), "the name '../x' will not do"),
-    "empty": (mixed("phash = 1", "dhash = 1", name='""'), "the name '' will not do"),
+    "taken by a feature": (projected(name="phash"), "the name 'phash' is already in use; choose another"),
+    "taken by a table": (projected(name="images"), "the name 'images' is already in use; choose another"),
+    "taken by another kind": (HISTOGRAM + projected(), "the name 'mine' is already in use; choose another"),
+    "taken by a stand-in": (
+        NETWORK + projected(name="mine_pca"),
+        "the name 'mine_pca' is already in use; choose another",
+    ),
+    "capitals": (projected(name="Mine"), "invalid name 'Mine'; expected lowercase letters, digits and '_'"),
+    "digit first": (projected(name="2nd"), "invalid name '2nd'"),
+    "hyphen": (projected(name="my-own"), "invalid name 'my-own'"),
+    "path": (mixed("phash = 1", "dhash = 1", name='"../x"'), "invalid name '../x'"),
+    "empty": (mixed("phash = 1", "dhash = 1", name='""'), "invalid name ''"),
     # histograms
     "no levels": ("[histograms.mine]", "histograms.mine has no 'levels'"),
     "two levels": (
         "[histograms.mine]\nlevels = [4, 4]",
-        "levels is [4, 4]; rgb takes three whole numbers, 1 to 256",
+        "levels is [4, 4]; expected three whole numbers for rgb, 1 to 256",
     ),
-    "no level": ("[histograms.mine]\nlevels = [4, 0, 4]", "rgb takes three whole numbers, 1 to 256"),
+    "no level": ("[histograms.mine]\nlevels = [4, 0, 4]", "expected three whole numbers for rgb, 1 to 256"),
     "too many levels": (
         '[histograms.mine]\nspace = "lab"\nlevels = [4, 33, 4]',
-        "lab takes three whole numbers, 1 to 32",
+        "expected three whole numbers for lab, 1 to 32",
     ),
-    "half a level": ("[histograms.mine]\nlevels = [4, 1.5, 4]", "rgb takes three whole numbers, 1 to 256"),
-    "level as truth": ("[histograms.mine]\nlevels = [4, true, 4]", "rgb takes three whole numbers, 1 to 256"),
+    "half a level": ("[histograms.mine]\nlevels = [4, 1.5, 4]", "expected three whole numbers for rgb, 1 to 256"),
+    "level as truth": ("[histograms.mine]\nlevels = [4, true, 4]", "expected three whole numbers for rgb, 1 to 256"),
     "too many bins": (
         "[histograms.mine]\nlevels = [64, 32, 32]",
-        "65536 bins are too many; choose levels whose product is 32768 at most, or joint = false",
+        "levels give 65536 bins; expected at most 32768, or joint = false",
     ),
-    "pixels as text": (HISTOGRAM + 'all_pixels = "yes"', "all_pixels is 'yes'; expected is bool"),
-    "levels as a number": ("[histograms.mine]\nlevels = 4", "levels is 4; expected is list"),
+    "pixels as text": (HISTOGRAM + 'all_pixels = "yes"', "all_pixels is 'yes'; expected bool"),
+    "levels as a number": ("[histograms.mine]\nlevels = 4", "levels is 4; expected list"),
     "unknown space": (HISTOGRAM + 'space = "hsw"', "no colour space named 'hsw'; did you mean 'hsv'"),
-    "space as a number": (HISTOGRAM + "space = 3", "space is 3; expected is str"),
-    "joint as text": (HISTOGRAM + 'joint = "no"', "joint is 'no'; expected is bool"),
+    "space as a number": (HISTOGRAM + "space = 3", "space is 3; expected str"),
+    "joint as text": (HISTOGRAM + 'joint = "no"', "joint is 'no'; expected bool"),
     "unknown key": (HISTOGRAM + "bins = 3", "histograms.mine: no setting named 'bins'"),
     # projections
     "no base": ("[projections.mine]\ndims = 8", "projections.mine has no 'base'"),
@@ -304,19 +308,22 @@ REFUSED = {
         "no feature named 'rgb_histogramm'; did you mean 'rgb_histogram'",
     ),
     "unknown own base": (HISTOGRAM + projected(name="p", base="mien"), "no feature named 'mien'; did you mean 'mine'"),
-    "base as a number": ("[projections.mine]\nbase = 3\ndims = 8", "base is 3; expected is str"),
-    "too many dims": (projected(dims="513"), "dims is 513; rgb_histogram has 512, so use 1 to 512"),
+    "base as a number": ("[projections.mine]\nbase = 3\ndims = 8", "base is 3; expected str"),
+    "too many dims": (projected(dims="513"), "dims is 513; expected 1 to 512, the dims of rgb_histogram"),
     "more than an own base": (
         projected(name="a") + projected(name="b", base="a", dims="9"),
-        "projections.b: dims is 9; a has 8, so use 1 to 8",
+        "projections.b: dims is 9; expected 1 to 8, the dims of a",
     ),
-    "no number": (projected(dims="0"), "dims is 0; rgb_histogram has 512, so use 1 to 512"),
-    "dims as text": (projected(dims='"8"'), "dims is '8'; expected is int"),
-    "dims as truth": (projected(dims="true"), "dims is True; expected is int"),
-    "half a dim": (projected(dims="8.0"), "dims is 8.0; expected is int"),
-    "of a hash": (projected(base="phash"), "projections.mine: phash is a hash; a projection takes vectors of numbers"),
+    "no number": (projected(dims="0"), "dims is 0; expected 1 to 512, the dims of rgb_histogram"),
+    "dims as text": (projected(dims='"8"'), "dims is '8'; expected int"),
+    "dims as truth": (projected(dims="true"), "dims is True; expected int"),
+    "half a dim": (projected(dims="8.0"), "dims is 8.0; expected int"),
+    "of a hash": (
+        projected(base="phash"),
+        "projections.mine: base phash is a hash; expected a feature with vectors of numbers",
+    ),
     "unknown method": (projected('method = "pac"'), "projections.mine: no method named 'pac'; did you mean 'pca'"),
-    "method as a number": (projected("method = 3"), "method is 3; expected is str"),
+    "method as a number": (projected("method = 3"), "method is 3; expected str"),
     "unknown setting": (projected("landmark = 3"), "projections.mine: no setting of pca named 'landmark'"),
     "setting of another method": (
         projected('method = "kernel_pca"', "landmark = 3"),
@@ -324,11 +331,11 @@ REFUSED = {
     ),
     "grid of what is not tried": (
         projected('method = "autoencoder"', "grid = {widht = [8]}"),
-        "projections.mine: no setting to try named 'widht'; did you mean 'width'",
+        "projections.mine: no hyperparameter named 'widht'; did you mean 'width'",
     ),
     "setting of a wrong kind": (
         projected('method = "kernel_pca"', 'landmarks = "many"'),
-        "landmarks is 'many'; it must be a whole number, 0 or more",
+        "landmarks is 'many'; expected a whole number, 0 or more",
     ),
     # circles
     "of itself": (projected(name="a", base="a"), "a → a: a feature cannot be computed from itself"),
@@ -341,15 +348,18 @@ REFUSED = {
         "a → mix → a: a feature cannot be computed from itself",
     ),
     # combinations
-    "weight 0": (mixed("phash = 0", "hog = 1"), "combined.mine: the weight of phash is 0; it must be above 0"),
-    "negative": (mixed("phash = 1", "hog = -0.5"), "combined.mine: the weight of hog is -0.5; it must be above 0"),
-    "nan": (mixed("phash = nan", "hog = 1"), "the weight of phash is nan; it must be above 0"),
-    "infinite": (mixed("phash = inf", "hog = 1"), "the weight of phash is inf; it must be above 0"),
-    "truth": (mixed("phash = true", "hog = 1"), "the weight of phash is True; it must be above 0"),
-    "text": (mixed('phash = "much"', "hog = 1"), "the weight of phash is 'much'; it must be above 0"),
-    "nested": (mixed("phash = {a = 1}", "hog = 1"), "the weight of phash is {'a': 1}; it must be above 0"),
-    "one part": (mixed("phash = 1"), "combined.mine names 1 phash; it takes two features or more"),
-    "no part": (mixed(), "combined.mine names no feature; it takes two features or more"),
+    "weight 0": (mixed("phash = 0", "hog = 1"), "combined.mine: the weight of phash is 0; expected a number above 0"),
+    "negative": (
+        mixed("phash = 1", "hog = -0.5"),
+        "combined.mine: the weight of hog is -0.5; expected a number above 0",
+    ),
+    "nan": (mixed("phash = nan", "hog = 1"), "the weight of phash is nan; expected a number above 0"),
+    "infinite": (mixed("phash = inf", "hog = 1"), "the weight of phash is inf; expected a number above 0"),
+    "truth": (mixed("phash = true", "hog = 1"), "the weight of phash is True; expected a number above 0"),
+    "text": (mixed('phash = "much"', "hog = 1"), "the weight of phash is 'much'; expected a number above 0"),
+    "nested": (mixed("phash = {a = 1}", "hog = 1"), "the weight of phash is {'a': 1}; expected a number above 0"),
+    "one part": (mixed("phash = 1"), "combined.mine has 1 phash; expected two features or more"),
+    "no part": (mixed(), "combined.mine has no feature; expected two features or more"),
     "unknown part": (mixed("phsh = 1", "hog = 1"), "no feature named 'phsh'; did you mean 'phash'"),
     "unknown metric": (
         mixed('"rgb_histogram:helinger" = 1', "hog = 1"),
@@ -357,18 +367,19 @@ REFUSED = {
     ),
     "metric that no index sums": (
         mixed('"rgb_histogram:manhattan" = 1', "hog = 1"),
-        "combined.mine: rgb_histogram:manhattan has manhattan, which no index sums; use rgb_histogram:hellinger",
+        "combined.mine: rgb_histogram:manhattan has the metric manhattan, which cannot be combined; "
+        "use rgb_histogram:hellinger",
     ),
     # graphs
     "graph of an unknown feature": (indexed("phsh", "m = 8"), "no feature named 'phsh'; did you mean 'phash'"),
     "graph of an unknown metric": (indexed("phash:haming", "m = 8"), "no metric of phash named 'haming'"),
     "graph of manhattan": (
         indexed("rgb_histogram:manhattan", "m = 8"),
-        "indexes.rgb_histogram:manhattan: no index has the order of manhattan; it can of hellinger",
+        "indexes.rgb_histogram:manhattan: manhattan has no HNSW index; use hellinger",
     ),
-    "graph of what is scanned faster": (indexed("phash", "m = 8"), "indexes.phash: no index has the order of hamming"),
+    "graph of what is scanned faster": (indexed("phash", "m = 8"), "indexes.phash: hamming has no HNSW index"),
     "network that there is not": ("[networks.resnet19]\nbatch = 4", "networks.resnet19: no feature named 'resnet19'"),
-    "network of a feature without": ("[networks.hog]\nbatch = 4", "networks.hog: hog is a feature without a network"),
+    "network of a feature without": ("[networks.hog]\nbatch = 4", "networks.hog: hog is not an embedding of a model"),
     "unknown parameter": (indexed("hog", "M = 8"), "indexes.hog: no setting named 'M'"),
     "no links": (indexed("hog", "m = 1"), "indexes.hog: m is 1; it must be from 2 to 10000"),
     "negative breadth": (indexed("hog", "ef = -1"), "indexes.hog: ef is -1; it must be from 0 to 10000"),
@@ -379,15 +390,21 @@ REFUSED = {
     "links as truth": (indexed("hog", "m = true"), "m is True; it must be from 2 to 10000"),
     "links as text": (indexed("hog", 'm = "16"'), "m is '16'; it must be from 2 to 10000"),
     # mixes
-    "mix by a bad name": (blended("phash = 1", name='"my look"'), "the name 'my look' of a mix will not do"),
+    "mix by a bad name": (blended("phash = 1", name='"my look"'), "invalid name 'my look' of a mix"),
     "mix of a stranger": (blended("phsh = 1"), "mixes.look: no feature named 'phsh'; did you mean 'phash'"),
     "mix by a strange metric": (blended('"phash:haming" = 1'), "mixes.look: no metric of phash named 'haming'"),
-    "mix with less than nothing": (blended("phash = -0.5"), "the weight of phash is -0.5; it must be 0 or more"),
-    "mix without end": (blended("phash = inf"), "the weight of phash is inf; it must be 0 or more"),
-    "mix of no number": (blended("phash = nan"), "the weight of phash is nan; it must be 0 or more"),
-    "mix of truth": (blended("phash = true"), "the weight of phash is True; it must be 0 or more"),
-    "mix of nothing": (blended("phash = 0", "hog = 0.0"), "mixes.look: no feature has a weight above 0"),
-    "empty mix": (blended(), "mixes.look: no feature has a weight above 0"),
+    "mix with less than nothing": (
+        blended("phash = -0.5"),
+        "the weight of phash is -0.5; expected a number of 0 or more",
+    ),
+    "mix without end": (blended("phash = inf"), "the weight of phash is inf; expected a number of 0 or more"),
+    "mix of no number": (blended("phash = nan"), "the weight of phash is nan; expected a number of 0 or more"),
+    "mix of truth": (blended("phash = true"), "the weight of phash is True; expected a number of 0 or more"),
+    "mix of nothing": (
+        blended("phash = 0", "hog = 0.0"),
+        "mixes.look: all weights are 0; expected at least one above 0",
+    ),
+    "empty mix": (blended(), "mixes.look: all weights are 0; expected at least one above 0"),
     # networks
     "network of nothing": ("[models.mine]\ndims = 8\ncrop = 32", "models.mine: has neither 'file' nor 'module'"),
     # tables

@@ -229,8 +229,8 @@ def test_smaller_copy_is_nearer_than_another_picture(name):
 
 def test_pictures_of_a_batch_are_shrunk_once(monkeypatch):
     sides = []
-    squares = structure._squares
-    monkeypatch.setattr(structure, "_squares", lambda pictures, side: sides.append(side) or squares(pictures, side))
+    squares = structure._resize_all
+    monkeypatch.setattr(structure, "_resize_all", lambda pictures, side: sides.append(side) or squares(pictures, side))
     batch = ImageBatch([noise(50, 40), disc(60, 60)])
     for name in NAMES:
         FEATURES[name](batch)

@@ -243,7 +243,7 @@ def test_command_tunes_by_copies_and_prints_json(imrec, restored):
 def test_name_that_will_not_do_is_told_before_anything_is_measured(imrec, restored, monkeypatch):
     monkeypatch.setattr("imrec_core.tuning.labelled_task", lambda *a, **k: pytest.fail("it was measured"))
     refused = imrec("tune", "--measure", "map", "--name", "a b", "--lake", restored.root)
-    assert refused.status == 1 and "the name 'a b' of a mix will not do" in refused.err
+    assert refused.status == 1 and "invalid name 'a b' of a mix" in refused.err
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
-"""Every way to describe an image, declared once.
+"""Image features; `FEATURES` maps names to declarations.
 
-`FEATURES` maps names to declarations. Modules are imported by name, so that a reader can follow where they are:
-colour in `colour.py`, edges and texture in `structure.py`, hashes in `hashes.py` and `pdq.py`, local descriptors in
-`local.py`, networks in `neural.py` (made from `models.MODELS`), projections of those in `projections.py`. What a
-lake declares in its `lake.toml` is made by `own.py`.
+Colour histograms are in `colour.py`, edges and texture in `structure.py`, hashes in `hashes.py` and `pdq.py`, local
+descriptors in `local.py`. `neural.py` declares an embedding for each of `models.MODELS`, and `projections.py` their
+projections. `own.py` makes the features that a `lake.toml` declares.
 """
 
 from imrec_core.features import colour, hashes, local, neural, pdq, projections, structure

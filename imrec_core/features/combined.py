@@ -1,8 +1,8 @@
-"""Several features as one: a weighted concatenation whose plain Euclidean distance is their weighted sum.
+"""Combined features: weighted concatenations whose Euclidean distance is a weighted sum over their parts.
 
-Every part is lifted as its metric's graph has it, so that squared Euclidean distance has that metric's order, and
-divided by what that distance is between random images. So a weight says how much of the squared distance of two
-random images comes from a part, whatever its units are, and one HNSW index answers the weighted sum.
+Each part is lifted as in the HNSW graph of its metric, so that the squared Euclidean distance has the order of the
+metric. It is then divided by the root mean square distance between random images. So a weight is the share of a part in
+the squared distance of two random images, independent of its units, and one HNSW index serves the weighted sum.
 """
 
 from __future__ import annotations
@@ -20,19 +20,22 @@ from imrec_core.features.declare import Arrays, Blocks, Feature, Matrix, Project
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.metrics import Metric, cosine, euclidean
 
-# A part with less variance than this share of its mean square is the same in all images, but for rounding: it has no
-# say, since what it was divided by would be next to nothing.
+# A part with less variance than this share of its mean square is equal in all images, up to rounding. Its scale is 0,
+# as a division by almost 0 would amplify the rounding.
 _NO_VARIANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Part(FeatureMetric):
-    """One feature of a combination, in one of its metrics."""
+    """Feature and metric of a combination, with their weight."""
 
     weight: float
 
     def lifted(self, vectors: Matrix) -> Matrix:
-        """Vectors `(n, width)` as float32 `(n, lifted dims)`; squared Euclidean distance gives the metric's order."""
+        """Lift vectors `(n, width)` to float32 `(n, dims)`.
+
+        Their squared Euclidean distance has the order of the metric.
+        """
         lifted = self.metric.lifted(vectors)
         if self.metric.space == "cosine":
             lifted = lifted / np.maximum(np.linalg.norm(lifted, axis=1, keepdims=True), 1e-12)
@@ -40,20 +43,24 @@ class Part(FeatureMetric):
 
     @property
     def dims(self) -> int:
+        """Length of a lifted vector."""
         return int(self.lifted(np.zeros((1, self.feature.width), self.feature.dtype)).shape[1])
 
 
 def combination(name: str, weights: Mapping[str, float], known: Mapping[str, Feature]) -> Feature:
-    """The feature `name` of several `known` ones, by `feature` or `feature:metric`, with weights.
+    """Make the combined feature `name` from known features.
+
+    Args:
+        weights: Weight of each part, by `feature` or `feature:metric`.
 
     Raises:
-        UnknownName: A part is no known feature, or does not have that metric.
-        BadSettings: A weight is not above zero and finite, or no index has the order of a part's metric.
+        UnknownName: A part is not a known feature, or its feature does not have the metric.
+        BadSettings: A weight is not finite and above 0, or the metric of a part has no index.
     """
-    parts = [_part(name, part, weight, known) for part, weight in weights.items()]
+    parts = [_parse_part(name, part, weight, known) for part, weight in weights.items()]
     shares = "; ".join(f"{weight:g} {part}" for part, weight in weights.items())
     if len(parts) < 2:
-        raise BadSettings(f"lake.toml: combined.{name} names {shares or 'no feature'}; it takes two features or more")
+        raise BadSettings(f"lake.toml: combined.{name} has {shares or 'no feature'}; expected two features or more")
 
     def fit(blocks: Sequence[Blocks], folder: Path) -> tuple[Arrays, dict[str, Any]]:
         return _fit(parts, blocks)
@@ -65,33 +72,36 @@ def combination(name: str, weights: Mapping[str, float], known: Mapping[str, Fea
         dims=sum(part.dims for part in parts),
         dtype="float16",
         metrics=(euclidean, cosine),
-        source="ours: each part over its root mean square distance between random images, times the root of its weight",
+        source="imrec: each part over its root mean square distance of random images, times the root of its weight",
         min_side=max(part.feature.min_side for part in parts),
         projection=Projection(tuple(part.feature for part in parts), fit, lambda v, fitted: _project(parts, v, fitted)),
         params={"combined": dict(weights)},
     )
 
 
-def _part(name: str, text: str, weight: Any, known: Mapping[str, Feature]) -> Part:
+def _parse_part(name: str, text: str, weight: Any, known: Mapping[str, Feature]) -> Part:
     parsed = FeatureMetric.parse(text, lambda feature_name: find_feature(feature_name, known))
     feature, metric = parsed.feature, parsed.metric
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight <= 0:
-        raise BadSettings(f"lake.toml: combined.{name}: the weight of {text} is {weight!r}; it must be above 0")
+        raise BadSettings(f"lake.toml: combined.{name}: the weight of {text} is {weight!r}; expected a number above 0")
     if not _is_combinable(metric):
         able = ", ".join(str(FeatureMetric(feature, m)) for m in feature.metrics if _is_combinable(m))
-        raise BadSettings(f"lake.toml: combined.{name}: {text} has {metric.name}, which no index sums; use {able}")
+        raise BadSettings(
+            f"lake.toml: combined.{name}: {text} has the metric {metric.name}, which cannot be combined; use {able}"
+        )
     return Part(feature, metric, float(weight))
 
 
 def _is_combinable(metric: Metric) -> bool:
-    """Whether it is a Euclidean distance of lifted vectors."""
+    """Return whether a metric is a Euclidean distance of lifted vectors."""
     return metric.space in ("l2", "cosine") and not metric.close
 
 
 def _fit(parts: Sequence[Part], blocks: Sequence[Blocks]) -> tuple[Arrays, dict[str, Any]]:
-    """One scale per part: the root of its weight over the root mean square distance of two random images.
+    """Fit one scale per part.
 
-    That mean square is twice the summed variance, so one pass over the sums is enough.
+    It is the root of the weight over the root mean square distance of two random images. That mean square is twice the
+    sum of the variances, so one pass is enough.
 
     Raises:
         LakeError: There are fewer than 2 images.
@@ -105,7 +115,7 @@ def _fit(parts: Sequence[Part], blocks: Sequence[Blocks]) -> tuple[Arrays, dict[
             sums[i] += lifted.sum(axis=0, dtype=np.float64)
             squares[i] += np.einsum("ij,ij->", lifted, lifted, dtype=np.float64)
     if count < 2:
-        raise LakeError(f"a combination needs at least 2 images that could be read, there are {count}")
+        raise LakeError(f"a combined feature needs at least 2 readable images; found {count}")
     variances = squares / count - [float(s @ s) / count**2 for s in sums]
     variances[variances <= _NO_VARIANCE * squares / count] = 0
     spreads = np.sqrt(2 * variances)

@@ -1,4 +1,4 @@
-"""What a feature is, and the decorator that declares one."""
+"""Declaration of a feature, the registry `FEATURES`, and the decorator `feature`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Matrix = NDArray[Any]
 Arrays = dict[str, NDArray[Any]]
 Columns = dict[str, NDArray[Any]]
 Blocks = Callable[[], Sequence[Matrix]]
-"""Reads the vectors of one shard, a matrix for each base; row i is the same image in all of them."""
+"""Reads the vectors of one shard, one matrix per base feature; row i is the same image in all of them."""
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """What a feature of the pixels must learn from a sample of the lake's pictures before it can be computed.
+    """Fit of a pixel feature to a sample of the lake's images.
 
     Attributes:
-        learn: Batches of sampled pictures to the fitted arrays, and facts to be shown.
-        images: Pictures in the sample, at most.
-        least_images: Pictures without which nothing sensible can be learnt.
+        learn: Returns the fitted arrays, and statistics for display, from batches of sampled images.
+        images: Maximum size of the sample.
+        least_images: Minimum number of images for a fit.
     """
 
     learn: Callable[[Iterable[ImageBatch]], tuple[Arrays, dict[str, Any]]]
@@ -41,14 +41,14 @@ class Learnt:
 
 @dataclass(frozen=True)
 class Projection:
-    """How a derived feature comes from the vectors of others.
+    """Fit and computation of a feature from the vectors of base features.
 
     Attributes:
-        bases: The features whose vectors it is computed from; a projection has one, a combination several.
-        fit: Blocks of the bases' vectors, and a folder of the lake for what takes several fits, to the fitted arrays
-            and facts to be shown.
-        project: The bases' vectors, each `(n, base width)`, and the fitted arrays to `(n, dims)`.
-        least_rows: Images without which nothing sensible can be learnt.
+        bases: Base features; a projection has one, a combined feature several.
+        fit: Returns the fitted arrays, and statistics for display, from blocks of base vectors. It may keep state
+            between fits in a folder of the lake.
+        project: Computes vectors `(n, dims)` from the base vectors, each `(n, base width)`, and the fitted arrays.
+        least_rows: Minimum number of images for a fit.
     """
 
     bases: tuple[Feature, ...]
@@ -59,30 +59,31 @@ class Projection:
 
 @dataclass(frozen=True)
 class Feature:
-    """A declared way to describe an image.
+    """Declaration of an image feature.
 
     Attributes:
-        name: The function's, the asset's, the view's, the folder's, the option's.
+        name: Name of the feature, its asset, view, folder and option.
         summary: First line of the docstring.
-        group: Heading under which it is listed, and the group of its asset: `colour`, `hashes`, `networks`, ...
-        dims: Numbers in a vector; bits of a hash.
-        dtype: As stored: `float16`, `float32`, or `uint64` for packed bits.
-        metrics: Those that make sense here; the first is the default.
-        source: Paper, standard or weights that it follows.
-        version: Goes up when the numbers change on purpose.
-        min_side: Pixels that the shorter side of a picture should have; larger ones may be shrunk while decoding.
+        group: Heading in lists, and the group of the asset: `colour`, `hashes`, `networks`, ...
+        dims: Numbers in a vector, or bits of a hash.
+        dtype: Stored type: `float16`, `float32`, or `uint64` for packed bits.
+        metrics: Suitable metrics; the first is the default.
+        source: Paper, standard or weights.
+        version: Number to increase with each intended change of the vectors.
+        min_side: Pixels that the shorter side of an image should have; decoding may shrink larger images to that.
         unit_norm: Whether vectors have length 1.
-        columns: What is stored of each image beside the vector, name to dtype.
-        compute: Batch to `(n, width)`, with `learnt` also from the fitted arrays, with `columns` also a dict of them;
-            None for a derived feature.
-        model: The network that makes it, if one does.
-        learnt: What must be fitted to pictures first, if anything must.
-        projection: How it comes from other features, if it does.
-        candidates: A feature whose graph stands in for this one's; candidates are re-ranked exactly.
-        orientations: Batch to the hashes of each picture in its eight orientations, side by side `(n, 8 · width)`.
-        turned: The same from stored hashes `(n, width)` alone.
-        is_histogram: Whether the numbers of a vector are bins, so that they can be drawn as bars.
-        params: What sets it apart from others of its kind: base and method of a projection, weights of a combination.
+        columns: Names and dtypes of columns stored beside the vector.
+        compute: Computes vectors `(n, width)` from a batch, and from the fitted arrays if `learnt` is set. With
+            `columns` it also returns a dict of them. None for a derived feature.
+        model: Model of an embedding.
+        learnt: Fit to images that is needed first.
+        projection: Computation from other features.
+        candidates: Feature whose HNSW graph finds candidates for this one, which are then re-ranked exactly.
+        orientations: Hashes of each image of a batch in its eight orientations, side by side `(n, 8 · width)`.
+        turned: The same from stored hashes `(n, width)`.
+        is_histogram: Whether vectors consist of bins, which plots draw as bars.
+        params: Parameters that distinguish features of a kind: base and method of a projection, weights of a
+            combined feature.
     """
 
     name: str
@@ -108,11 +109,12 @@ class Feature:
 
     @property
     def width(self) -> int:
-        """Columns of a matrix of vectors: 64 bits of a hash share one."""
+        """Columns of a matrix of vectors; a hash has one column per 64 bits."""
         return self.dims // 64 if self.dtype == "uint64" else self.dims
 
     @property
     def schema(self) -> pa.Schema:
+        """Arrow schema of a table of the feature."""
         return tables.feature_schema(self.dtype, self.width, self.columns)
 
     @property
@@ -122,24 +124,24 @@ class Feature:
 
     @property
     def is_fitted(self) -> bool:
-        """Whether something must be learnt from the lake before it can be computed."""
+        """Whether the feature needs a fit to the lake before it can be computed."""
         return self.projection is not None or self.learnt is not None
 
     @property
     def bases(self) -> tuple[Feature, ...]:
-        """The features that it is computed from; none for one of the pixels."""
+        """Base features; empty for a feature of the pixels."""
         return self.projection.bases if self.projection else ()
 
     @property
     def depth(self) -> int:
-        """0 for a feature of the pixels; otherwise one more than the deepest of its bases."""
+        """0 for a feature of the pixels; otherwise one more than that of its bases."""
         return 1 + max(base.depth for base in self.bases) if self.bases else 0
 
     def find_metric(self, name: str) -> Metric:
-        """The metric of that name among those declared.
+        """Return the metric of that name.
 
         Raises:
-            UnknownName: This feature does not declare it.
+            UnknownName: The feature does not have the metric.
         """
         by_name = {m.name: m for m in self.metrics}
         if name not in by_name:
@@ -147,40 +149,44 @@ class Feature:
         return by_name[name]
 
     def as_query(self, vector: Matrix, metric: Metric) -> Matrix:
-        """A stored vector as the metric takes a query: for one that sees turned copies, its eight orientations."""
+        """Convert a stored vector to a query, with orientations if the metric uses them."""
         return self.turned(vector[None])[0] if self.turned and metric.takes_several else vector
 
     def __call__(self, batch: ImageBatch, fitted: Arrays | None = None) -> Matrix:
-        """Vectors `(len(batch), width)`, checked and in the stored dtype.
+        """Compute vectors `(len(batch), width)` in the stored dtype.
 
         Raises:
-            DeclarationError: It is computed from vectors, not from pictures, or is not fitted yet.
-            BadOutput: The function broke its declaration.
+            DeclarationError: The feature is computed from vectors, or needs a fit first.
+            BadOutput: The result does not match the declaration.
         """
         return self.described(batch, fitted)[0]
 
     def described(self, batch: ImageBatch, fitted: Arrays | None = None) -> tuple[Matrix, Columns]:
-        """Vectors as from a call, and the columns beside them, each `(len(batch),)`; raises the same."""
+        """Compute vectors as `__call__` does, and columns, each `(len(batch),)`.
+
+        Raises:
+            DeclarationError, BadOutput: As `__call__`.
+        """
         if self.compute is None:
-            raise DeclarationError(f"{self.name} is computed from the vectors of other features, not from pictures")
+            raise DeclarationError(f"{self.name} is computed from the vectors of other features, not from images")
         if self.learnt and fitted is None:
-            raise DeclarationError(f"{self.name} must be fitted to pictures before it can be computed")
+            raise DeclarationError(f"{self.name} must be fitted to images before it can be computed")
         if not len(batch):
             return np.empty((0, self.width), self.dtype), {n: np.empty(0, d) for n, d in self.columns.items()}
         made = self.compute(batch, fitted) if self.learnt else self.compute(batch)
         vectors, columns = made if self.columns else (made, {})
         if columns.keys() != self.columns.keys() or any(len(values) != len(batch) for values in columns.values()):
-            raise BadOutput(f"{self.name} returned the columns {list(columns)}, declared are {list(self.columns)}")
+            raise BadOutput(f"{self.name} returned the columns {list(columns)}; expected {list(self.columns)}")
         return self.checked(vectors, len(batch)), {n: columns[n].astype(d) for n, d in self.columns.items()}
 
     def checked(self, vectors: Matrix, count: int) -> Matrix:
-        """`vectors` in the stored dtype, if they keep the declaration.
+        """Check vectors against the declaration, and convert them to the stored dtype.
 
         Raises:
-            BadOutput: Another shape than `(count, width)`, or a number that is not finite.
+            BadOutput: The shape is not `(count, width)`, or a number is not finite.
         """
         if vectors.shape != (count, self.width):
-            raise BadOutput(f"{self.name} returned {vectors.shape}, declared is {(count, self.width)}")
+            raise BadOutput(f"{self.name} returned {vectors.shape}; expected {(count, self.width)}")
         if vectors.dtype.kind == "f" and not np.isfinite(vectors).all():
             raise BadOutput(f"{self.name} returned numbers that are not finite")
         return vectors.astype(self.dtype, copy=False)
@@ -217,7 +223,10 @@ def feature(
     turned: Callable[[Matrix], Matrix] | None = None,
     is_histogram: bool = False,
 ) -> Callable[[Callable[..., Any]], Feature]:
-    """Declare a feature of the pixels; its name and summary are the function's."""
+    """Declare a feature of the pixels.
+
+    Its name is that of the decorated function, and its summary the first line of the docstring.
+    """
 
     def declare(compute: Callable[..., Any]) -> Feature:
         return register(
@@ -245,10 +254,12 @@ def feature(
 
 
 def find_feature(name: str, among: Mapping[str, Feature] = FEATURES) -> Feature:
-    """The feature of that name; those that a lake declares itself are in `own.known_features`.
+    """Return the feature of that name.
+
+    Custom features of a lake are in `own.known_features`.
 
     Raises:
-        UnknownName: There is none.
+        UnknownName: No feature has that name.
     """
     if name not in among:
         raise UnknownName("feature", name, among)

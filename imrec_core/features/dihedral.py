@@ -1,7 +1,7 @@
-"""The hashes of a picture's eight orientations from one cosine transform, or from the hash alone.
+"""Hashes of the eight orientations of an image, from one cosine transform or from a stored hash.
 
-To mirror a picture changes the sign of its odd frequencies, to transpose it swaps the axes. So a query need not be
-turned and hashed eight times to find copies that were turned or mirrored.
+Mirroring an image changes the sign of its odd frequencies, and transposing it swaps the axes. So a search for rotated
+or mirrored copies needs no eight transforms of the query.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 ORIENTATIONS = (
     "upright",
-    "a quarter turn against the clock",
-    "half a turn",
-    "a quarter turn with the clock",
-    "upside down, mirrored",
-    "mirrored left to right",
+    "rotated 90° counter-clockwise",
+    "rotated 180°",
+    "rotated 90° clockwise",
+    "mirrored vertically",
+    "mirrored horizontally",
     "transposed",
-    "transposed, half a turn",
+    "transposed and rotated 180°",
 )
-"""How a picture stands whose hash is first, second, ...; the order of PDQ's reference."""
+"""Orientations in the order of their hashes, as in the reference implementation of PDQ."""
 
-_STEPS = (  # mirror up and down? left and right? then transpose?
+_STEPS = (  # whether to mirror vertically, to mirror horizontally, and then to transpose
     (False, False, False),
     (False, True, True),
     (True, True, False),
@@ -36,25 +36,25 @@ _STEPS = (  # mirror up and down? left and right? then transpose?
 
 
 def oriented(low: NDArray[Any], *, first: int) -> NDArray[Any]:
-    """The low frequencies `(n, side, side)` of pictures in each of `ORIENTATIONS`: `(n, 8, side, side)`.
+    """Compute the low frequencies in each orientation `(n, 8, side, side)`.
 
     Args:
-        low: Row by row, the vertical frequency growing down; of a signed type.
-        first: Lowest frequency along each axis: 0 if the mean is among them.
+        low: Low frequencies `(n, side, side)` of a signed type, with vertical frequencies increasing downwards.
+        first: Lowest frequency along each axis; 0 if the mean is included.
     """
     signs = np.where((np.arange(low.shape[1]) + first) % 2, -1, 1).astype(low.dtype)
-    seen = []
+    orientations = []
     for is_flipped, is_mirrored, is_transposed in _STEPS:
-        turned = low * signs[:, None] if is_flipped else low
-        turned = turned * signs if is_mirrored else turned
-        seen.append(turned.swapaxes(1, 2) if is_transposed else turned)
-    return np.stack(seen, axis=1)
+        changed = low * signs[:, None] if is_flipped else low
+        changed = changed * signs if is_mirrored else changed
+        orientations.append(changed.swapaxes(1, 2) if is_transposed else changed)
+    return np.stack(orientations, axis=1)
 
 
 def oriented_bits(bits: NDArray[np.bool_], *, first: int) -> NDArray[np.bool_]:
-    """What `oriented` gives, but from hash bits `(n, side, side)` alone.
+    """Approximate the bits of `oriented` frequencies from hash bits `(n, side, side)`.
 
-    A bit says that a coefficient is above the median. Its opposite is above the new median just if it is not, except
-    where it lies between the median and the median's opposite; those few bits come out wrong.
+    A bit is set if a coefficient is above the median. The negated coefficient is above the new median exactly if that
+    bit is not set, except for coefficients between the median and its negative. Those few bits are wrong.
     """
     return oriented(np.where(bits, 1, -1).astype(np.int8), first=first) > 0

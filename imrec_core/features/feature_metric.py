@@ -1,4 +1,4 @@
-"""A feature together with the metric that compares its vectors, and its text form `FEATURE[:METRIC]`."""
+"""Feature-metric pairs and their text form `FEATURE[:METRIC]`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from imrec_core.metrics import Metric
 
 @dataclass(frozen=True)
 class FeatureMetric:
-    """A feature compared by one of its metrics."""
+    """A feature and one of its metrics."""
 
     feature: Feature
     metric: Metric
 
     @staticmethod
     def of(feature: Feature, metric_name: str = "") -> FeatureMetric:
-        """Pair a feature with the metric of that name, with its default metric where the name is empty.
+        """Pair a feature with the metric of that name, or its default if empty.
 
         Raises:
             UnknownName: The feature does not declare that metric.
@@ -30,8 +30,8 @@ class FeatureMetric:
         """Parse `FEATURE[:METRIC]`.
 
         Args:
-            text: As a user writes it.
-            find_feature: Returns the feature of a name, or raises what suits the caller.
+            text: Text of a user.
+            find_feature: Returns the feature of a name, or raises an error.
 
         Raises:
             UnknownName: The feature does not declare that metric.
@@ -40,7 +40,7 @@ class FeatureMetric:
         return FeatureMetric.of(find_feature(feature_name), metric_name)
 
     def weighted(self, name: str, weight: float) -> WeightedFeature:
-        """Return the pair with the name and the weight that it has in a search."""
+        """Return the pair with its name and weight in a search."""
         return WeightedFeature(self.feature, self.metric, name, weight)
 
     def __str__(self) -> str:
@@ -52,8 +52,8 @@ class WeightedFeature(FeatureMetric):
     """A feature and metric with their weight in a search.
 
     Attributes:
-        name: The text that it was parsed from; hits name their parts by it.
-        weight: 0 or more, relative to the others of the search.
+        name: Parsed text, which names the part in hits.
+        weight: 0 or more, relative to the other weights of the search.
     """
 
     name: str
@@ -61,7 +61,10 @@ class WeightedFeature(FeatureMetric):
 
 
 def split_name(text: str) -> tuple[str, str]:
-    """Split `FEATURE[:METRIC]` into the two names, without looking them up; the second is empty for the default."""
+    """Split `FEATURE[:METRIC]` into two names, without a lookup.
+
+    The second name is empty for the default metric.
+    """
     feature_name, _, metric_name = text.partition(":")
     return feature_name, metric_name
 

@@ -1,9 +1,9 @@
-"""Perceptual hashes in 64 bits, the same as those of the imagehash library bit for bit.
+"""Perceptual hashes of 64 bits, equal bit for bit to those of the imagehash library.
 
-imagehash shrinks a grey picture with Pillow's Lanczos filter, which spends most of the time. ahash, dhash and phash
-need three small sizes; here one matrix product makes the columns of all three. Pillow filters in integers, as a
-rule first along the rows, then down the columns, rounding to 8 bits after each: so do we, in float64, which holds
-those integers exactly. That took a third of Pillow's time (2026-11).
+imagehash shrinks a grey image with Pillow's Lanczos filter, which takes most of the time. ahash, dhash and phash need
+three small sizes; here one matrix product filters the rows for all three. Pillow filters in integers, usually first
+along the rows and then down the columns, and rounds to 8 bits after each step. This module does the same in float64,
+which represents those integers exactly. That took a third of Pillow's time (2026-11).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Hashes = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int32]
 
-_MIN_SIDE = 256  # a shrunk decode to this leaves the 32×32 picture of phash what it is, to under a bit
-_FIXED_POINT = float(1 << 22)  # Pillow's PRECISION_BITS for 8-bit pictures
+_MIN_SIDE = 256  # shrinking to this while decoding changes the 32×32 image of phash by less than one bit
+_FIXED_POINT = float(1 << 22)  # Pillow's PRECISION_BITS for 8-bit images
 
 
 @feature(
@@ -39,9 +39,9 @@ _FIXED_POINT = float(1 << 22)  # Pillow's PRECISION_BITS for 8-bit pictures
     source="imagehash.average_hash; Krawetz 2011",
 )
 def ahash(batch: ImageBatch) -> Hashes:
-    """Average hash: which of 8×8 squares are brighter than the picture's mean."""
-    small = _small(batch)[0]
-    return _packed(small > small.mean(axis=(1, 2), keepdims=True))
+    """Average hash: which of 8×8 cells are brighter than the mean of the image."""
+    small = _small_images(batch)[0]
+    return _pack(small > small.mean(axis=(1, 2), keepdims=True))
 
 
 @feature(
@@ -53,21 +53,21 @@ def ahash(batch: ImageBatch) -> Hashes:
     source="imagehash.dhash; Krawetz 2013",
 )
 def dhash(batch: ImageBatch) -> Hashes:
-    """Difference hash: where the picture gets brighter from left to right."""
-    small = _small(batch)[1]
-    return _packed(small[:, :, 1:] > small[:, :, :-1])
+    """Difference hash: where the image gets brighter from left to right."""
+    small = _small_images(batch)[1]
+    return _pack(small[:, :, 1:] > small[:, :, :-1])
 
 
 def phash_orientations(batch: ImageBatch) -> Hashes:
-    """The phash of each picture in the eight `dihedral.ORIENTATIONS`, side by side `(n, 8)`."""
-    return _packed(_above_median(oriented(_low(batch), first=0))).reshape(-1, 8)
+    """Compute the phashes of `dihedral.ORIENTATIONS`, side by side `(n, 8)`."""
+    return _pack(_above_median(oriented(_low_frequencies(batch), first=0))).reshape(-1, 8)
 
 
 def phash_turned(hashes: Hashes) -> Hashes:
-    """What `phash_orientations` gives `(n, 8)`, but from the hashes `(n, 1)` alone, hence not in every bit."""
+    """Approximate `phash_orientations` from hashes `(n, 1)`; a few bits may differ."""
     octets = np.ascontiguousarray(hashes).astype(">u8").view(np.uint8)
     bits = np.unpackbits(octets, axis=1).reshape(-1, 8, 8).astype(np.bool_)
-    return _packed(oriented_bits(bits, first=0)).reshape(-1, 8)
+    return _pack(oriented_bits(bits, first=0)).reshape(-1, 8)
 
 
 @feature(
@@ -81,13 +81,13 @@ def phash_turned(hashes: Hashes) -> Hashes:
     turned=phash_turned,
 )
 def phash(batch: ImageBatch) -> Hashes:
-    """Perceptual hash: signs of the low frequencies (DCT) against their median."""
-    return _packed(_above_median(_low(batch)))
+    """Perceptual hash: which low frequencies (DCT) are above their median."""
+    return _pack(_above_median(_low_frequencies(batch)))
 
 
-def _low(batch: ImageBatch) -> Floats:
-    """The 8×8 lowest frequencies `(n, 8, 8)`, the mean first."""
-    return np.asarray(scipy.fft.dct(scipy.fft.dct(_small(batch)[2], axis=1), axis=2)[:, :8, :8])
+def _low_frequencies(batch: ImageBatch) -> Floats:
+    """Compute the 8×8 lowest frequencies `(n, 8, 8)`, the mean first."""
+    return np.asarray(scipy.fft.dct(scipy.fft.dct(_small_images(batch)[2], axis=1), axis=2)[:, :8, :8])
 
 
 def _above_median(low: Floats) -> NDArray[np.bool_]:
@@ -96,73 +96,77 @@ def _above_median(low: Floats) -> NDArray[np.bool_]:
 
 @feature(group="hashes", dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.whash")
 def whash(batch: ImageBatch) -> Hashes:
-    """Wavelet hash: which of 8×8 squares are brighter than their median, by the Haar transform."""
-    return _packed(np.array([_squares_above_median(_to_square(grey)) for grey in batch.grey]))
+    """Wavelet hash: which of 8×8 cells are brighter than their median (Haar)."""
+    return _pack(np.array([_cells_above_median(_to_square(grey)) for grey in batch.grey]))
 
 
 @feature(group="hashes", dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.colorhash")
 def colorhash(batch: ImageBatch) -> Hashes:
-    """Colour hash: shares of black, grey, six faint hues and six bright ones, in eighths.
+    """Colour hash: shares of black, grey, six faint and six bright hues, in eighths.
 
-    imagehash's 42 bits are the lowest of the 64; the others are zero.
+    The lowest 42 of the 64 bits are those of imagehash; the others are 0.
     """
     bits = np.zeros((len(batch), 64), np.bool_)
     for row, image, grey in zip(bits, batch.padded, batch.grey, strict=True):
-        row[-42:] = _CODES[_colour_eighths(_kinds(image, grey))].ravel()
-    return _packed(bits)
+        row[-42:] = _CODES[_colour_eighths(_classify_pixels(image, grey))].ravel()
+    return _pack(bits)
 
 
-def _packed(bits: NDArray[np.bool_]) -> Hashes:
-    """Bits, 64 a picture, row by row, most significant first, as `(n, 1)` numbers; imagehash's hex digits."""
+def _pack(bits: NDArray[np.bool_]) -> Hashes:
+    """Pack 64 bits per image as words `(n, 1)`.
+
+    Bits are in the order of imagehash: row by row, most significant first.
+    """
     octets = np.packbits(bits.reshape(-1, 64), axis=1)
     return octets.view(">u8").astype(np.uint64).reshape(-1, 1)
 
 
-# -- the small pictures of ahash, dhash and phash -----------------------------------------------------------
+# -- small images of ahash, dhash and phash -----------------------------------------------------------------
 
-_SIZES = ((8, 8), (8, 9), (32, 32))  # rows and columns that ahash, dhash and phash look at
+_SIZES = ((8, 8), (8, 9), (32, 32))  # rows and columns of the images of ahash, dhash and phash
 
 
-def _small(batch: ImageBatch) -> tuple[Floats, Floats, Floats]:
-    """The grey pictures at each of `_SIZES`, as Pillow's Lanczos filter makes them."""
+def _small_images(batch: ImageBatch) -> tuple[Floats, Floats, Floats]:
+    """Shrink the grey images to each of `_SIZES`, equal to Pillow's Lanczos filter."""
     shrunk = batch.cached("hashes", lambda: [_shrink(grey) for grey in batch.grey])
-    return tuple(np.array(pictures) for pictures in zip(*shrunk, strict=True))  # type: ignore[return-value]
+    return tuple(np.array(images) for images in zip(*shrunk, strict=True))  # type: ignore[return-value]
 
 
 def _shrink(grey: Pixels) -> list[Floats]:
     height, width = grey.shape
     values = grey.astype(np.float64)
     few, parts = _row_filters(width)
-    narrowed = np.split(_rounded(values @ few), (8,), axis=1)
-    narrowed.append(_rounded(np.hstack([values[:, stretch] @ filters for stretch, filters in parts])))
+    narrowed = np.split(_round_to_8_bit(values @ few), (8,), axis=1)
+    narrowed.append(_round_to_8_bit(np.hstack([values[:, stretch] @ filters for stretch, filters in parts])))
     shrunk = []
     for (rows, columns), narrow in zip(_SIZES, narrowed, strict=True):
         if _is_columns_first(height - rows, width - columns):
-            low = _rounded(_lanczos(height, rows) @ values)
-            shrunk.append(_rounded(low @ _lanczos(width, columns).T))
+            low = _round_to_8_bit(_lanczos(height, rows) @ values)
+            shrunk.append(_round_to_8_bit(low @ _lanczos(width, columns).T))
         else:
-            shrunk.append(_rounded(_lanczos(height, rows) @ narrow))
+            shrunk.append(_round_to_8_bit(_lanczos(height, rows) @ narrow))
     return shrunk
 
 
 def _is_columns_first(fewer_rows: int, fewer_columns: int) -> bool:
-    """Whether Pillow filters down the columns before it filters along the rows; it rounds in between.
+    """Return whether Pillow filters down the columns before it filters the rows.
 
-    Pillow 13 does for tall pictures (pull request 9549), older ones never. We follow 13 whatever is installed, so
-    that stored hashes stay comparable.
+    The order matters, as Pillow rounds in between. Pillow 13 does so for tall images (pull request 9549), older
+    versions never. This module always follows Pillow 13, so that stored hashes stay comparable.
     """
     return fewer_rows > 0 and fewer_rows > 2 * fewer_columns
 
 
-def _rounded(sums: Floats) -> Floats:
+def _round_to_8_bit(sums: Floats) -> Floats:
     return np.clip(np.floor(sums / _FIXED_POINT + 0.5), 0, 255)
 
 
 @functools.lru_cache(maxsize=512)
 def _row_filters(length: int) -> tuple[Floats, list[tuple[slice, Floats]]]:
-    """Filters for rows of that length: for 8 and 9 columns `(length, 17)`; for 32 in four parts.
+    """Return filters for rows of a length.
 
-    A part makes 8 of the 32 columns, and says which stretch of the row it looks at: under half of it.
+    One filter is for 8 and 9 columns `(length, 17)`. Four parts are for 32 columns: each part computes 8 of the 32
+    columns from a stretch of less than half of the row.
     """
     few = np.concatenate([_lanczos(length, 8), _lanczos(length, 9)]).T.astype(np.float64)
     parts = []
@@ -175,7 +179,7 @@ def _row_filters(length: int) -> tuple[Floats, list[tuple[slice, Floats]]]:
 
 @functools.lru_cache(maxsize=4096)
 def _lanczos(length: int, out: int) -> NDArray[np.float32]:
-    """Pillow's Lanczos filter `(out, length)` in its fixed-point integers, which are below 2²⁴."""
+    """Return Pillow's Lanczos filter `(out, length)` in integers below 2²⁴."""
     filters = np.zeros((out, length), np.float32)
     rows, columns, weights = _lanczos_weights(length, out)
     filters[rows, columns] = weights
@@ -184,15 +188,16 @@ def _lanczos(length: int, out: int) -> NDArray[np.float32]:
 
 @functools.lru_cache(maxsize=256)
 def _sparse_lanczos(length: int, out: int) -> Any:
-    """The same in a sparse matrix of int32, for an `out` of hundreds."""
+    """Return the same filter as a sparse int32 matrix, for an `out` of hundreds."""
     rows, columns, weights = _lanczos_weights(length, out)
     return scipy.sparse.csr_array((weights.astype(np.int32), (rows, columns)), shape=(out, length))
 
 
 def _lanczos_weights(length: int, out: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-    """The weights of Pillow's Lanczos filter, and their rows and columns: the same operations in the same order.
+    """Compute the rows, columns and weights of Pillow's Lanczos filter.
 
-    `math.sin` is the C library's, as Pillow's is; numpy has its own.
+    The operations and their order are those of Pillow. Like Pillow, `math.sin` calls the C library, while numpy has its
+    own sine.
     """
     scale = length / out
     stretch = max(scale, 1.0)
@@ -204,7 +209,7 @@ def _lanczos_weights(length: int, out: int) -> tuple[NDArray[np.intp], NDArray[n
     x = (taps + first[:, None] - centres[:, None] + 0.5) * narrow
     inside = (taps < count[:, None]) & (x >= -3.0) & (x < 3.0)
     weights = np.where(inside, _sinc(x) * _sinc(x / 3), 0.0)
-    weights *= 1.0 / np.add.accumulate(weights, axis=1)[:, -1:]  # one after the other, as Pillow adds them
+    weights *= 1.0 / np.add.accumulate(weights, axis=1)[:, -1:]  # in sequence, as Pillow adds them
     fixed = np.trunc(weights * _FIXED_POINT + np.copysign(0.5, weights))
     rows, columns = np.nonzero(inside)
     return rows, first[rows] + columns, fixed[rows, columns]
@@ -222,78 +227,83 @@ _HAAR = math.sqrt(0.5)
 
 
 def _to_square(grey: Pixels) -> Whole:
-    """The grey picture by Pillow's Lanczos filter at the largest power of two that fits into it, at least 8.
+    """Shrink a grey image to a square by Pillow's Lanczos filter.
 
-    Two sparse products take two thirds of Pillow's time (2026-11).
+    The side is the largest power of two that fits into the image, at least 8. Two sparse products take two thirds of
+    Pillow's time (2026-11).
     """
     height, width = grey.shape
     side = max(1 << (min(height, width).bit_length() - 1), 8)
     rows, columns = _sparse_lanczos(height, side), _sparse_lanczos(width, side)
     if _is_columns_first(height - side, width - side):
-        return _filtered(columns, _filtered(rows, grey).T).T
-    return _filtered(rows, _filtered(columns, grey.T).T)
+        return _filter(columns, _filter(rows, grey).T).T
+    return _filter(rows, _filter(columns, grey.T).T)
 
 
-def _filtered(filters: Any, values: NDArray[Any]) -> Whole:
-    """The product in fixed point, rounded to 0 to 255 as Pillow does."""
+def _filter(filters: Any, values: NDArray[Any]) -> Whole:
+    """Multiply in fixed point, and round to 0 to 255 as Pillow does."""
     sums: Whole = filters @ values.astype(np.int32, order="C")
     sums += np.int32(_FIXED_POINT / 2)
     sums >>= 22
     return np.clip(sums, 0, 255, out=sums)
 
 
-def _squares_above_median(square: Whole) -> NDArray[np.bool_]:
-    """Which of 8×8 squares have more light than their median.
+def _cells_above_median(square: Whole) -> NDArray[np.bool_]:
+    """Return which of 8×8 cells are brighter than their median.
 
-    Haar's low frequencies are sums over squares, so whole numbers decide, unless squares share the median: then
-    imagehash goes by the rounding of its transform, forth, back without the mean, and forth. We do the same.
+    Haar's low frequencies are sums over cells, so integer sums are enough unless cells equal the median. In that case
+    the bits of imagehash depend on the rounding of its transform (forward, back without the mean, and forward again),
+    which this function repeats.
     """
     part = len(square) // 8
     sums = square.reshape(8, part, 8, part).sum(axis=(1, 3), dtype=np.float64)
     if (sums == np.median(sums)).any():
-        sums = _without_mean(square / 255.0)
+        sums = _subtract_mean(square / 255.0)
         while len(sums) > 8:
-            sums = _halved(_halved(sums)[0].T)[0].T
+            sums = _haar_step(_haar_step(sums)[0].T)[0].T
     return np.asarray(sums > np.median(sums))
 
 
-def _without_mean(square: Floats) -> Floats:
-    """The picture less its mean, by way of the whole Haar transform: PyWavelets' operations in the same order."""
+def _subtract_mean(square: Floats) -> Floats:
+    """Subtract the mean by a full Haar transform.
+
+    The operations and their order are those of PyWavelets.
+    """
     if len(square) == 1:
         return np.zeros_like(square)
-    (low, right), (down, both) = (_halved(half.T) for half in _halved(square))
-    return _joined(_joined(_without_mean(low.T).T, right).T, _joined(down, both).T)
+    (low, right), (down, both) = (_haar_step(half.T) for half in _haar_step(square))
+    return _inverse_haar_step(_inverse_haar_step(_subtract_mean(low.T).T, right).T, _inverse_haar_step(down, both).T)
 
 
-def _halved(rows: Floats) -> tuple[Floats, Floats]:
-    """One step of the Haar transform down the columns: sums and differences of neighbours."""
+def _haar_step(rows: Floats) -> tuple[Floats, Floats]:
+    """Compute sums and differences of neighbours down the columns."""
     scaled = rows * _HAAR
     return scaled[::2] + scaled[1::2], scaled[::2] - scaled[1::2]
 
 
-def _joined(sums: Floats, differences: Floats) -> Floats:
-    """The step back."""
+def _inverse_haar_step(sums: Floats, differences: Floats) -> Floats:
+    """Invert one step of the Haar transform."""
     sums, differences = sums * _HAAR, differences * _HAAR
     return np.stack([sums + differences, sums - differences], axis=1).reshape(-1, sums.shape[1])
 
 
 # -- colorhash ----------------------------------------------------------------------------------------------
 
-_BLACK = 32  # grey below it
-_CODES = np.array([[n >= 4, n >= 2, n % 2] for n in range(8)], np.bool_)  # imagehash's: 4 has the bits of 6, 5 of 7
+_BLACK = 32  # darker grey levels count as black
+_CODES = np.array([[n >= 4, n >= 2, n % 2] for n in range(8)], np.bool_)  # of imagehash: 4 equals 6, and 5 equals 7
 _STRIP = 1 << 24  # pixels that OpenCV counts in float32 without rounding
 
-_BLACKS, _GREYS, _FAINT, _NEITHER, _BRIGHT = range(5)  # tones; imagehash drops a saturation of just 170
-_HUES = np.array([3, 4, 0, 5, 2, 0, 1, 0])  # by which channels are above which, as in _kinds
+_BLACKS, _GREYS, _FAINT, _NEITHER, _BRIGHT = range(5)  # tones; imagehash ignores a saturation of exactly 170
+_HUES = np.array([3, 4, 0, 5, 2, 0, 1, 0])  # by the order of the channels, as in _classify_pixels
 _HUE = np.array([_HUES, _HUES - _HUES % 2]).ravel()
 
 
-def _kinds(image: Pixels, grey: Pixels) -> Pixels:
-    """What colorhash counts each pixel as: 16 times its tone, plus the place of its hue in `_HUE`.
+def _classify_pixels(image: Pixels, grey: Pixels) -> Pixels:
+    """Return 16 times the tone of each pixel plus the index of its hue in `_HUE`.
 
-    imagehash asks Pillow for HSV in whole numbers, which takes four times as long (2026-11), and parts the hues at 43,
-    85, 128, 170 and 213 and the saturations at 85, 170 and 171 of 255. The same follows from comparing the channels, as
-    was checked for all 2²⁴ colours. A hue of 43, 128 or 213 lies just beyond where the order of the channels changes.
+    imagehash converts to integer HSV with Pillow, which takes four times as long (2026-11). It separates hues at 43,
+    85, 128, 170 and 213, and saturations at 85, 170 and 171 of 255. Comparisons of the channels give the same classes,
+    as verified for all 2²⁴ colours. A hue of 43, 128 or 213 lies just beyond a change in the order of the channels.
     """
     import cv2
 
@@ -305,20 +315,23 @@ def _kinds(image: Pixels, grey: Pixels) -> Pixels:
     is_bright = chroma * np.uint16(28) >= least * np.uint16(57)
     tone = np.uint8(1) + is_coloured + is_beyond_faint + is_bright
     below = most - middle
-    is_before = (below < 4) & (chroma > below * np.uint8(85))  # of 4 and more the product would not fit
+    is_before = (below < 4) & (chroma > below * np.uint8(85))  # for 4 and more the product would overflow
     order = (green >= blue) * np.uint8(4) + (red > blue) * np.uint8(2) + (red >= green)
     return np.asarray(tone * (grey >= _BLACK) * np.uint8(16) + is_before * np.uint8(8) + order)
 
 
-def _colour_eighths(kinds: Pixels) -> NDArray[np.intp]:
-    """Black and grey in eighths of all pixels, then the hues, faint and bright, in eighths of the colourful; 0 to 7."""
+def _colour_eighths(classes: Pixels) -> NDArray[np.intp]:
+    """Count black, grey and hues in eighths, 0 to 7.
+
+    Black and grey are shares of all pixels, and faint and bright hues are shares of coloured pixels.
+    """
     import cv2
 
     counts = np.zeros(256, np.int64)
-    for strip in np.array_split(kinds.ravel(), kinds.size // _STRIP + 1):
+    for strip in np.array_split(classes.ravel(), classes.size // _STRIP + 1):
         counts += cv2.calcHist([strip], [0], None, [256], [0, 256]).ravel().astype(np.int64)
     tones = counts.reshape(16, 16)[:5]
-    in_all = tones[[_BLACKS, _GREYS]].sum(axis=1) / kinds.size
+    of_all = tones[[_BLACKS, _GREYS]].sum(axis=1) / classes.size
     hues = np.concatenate([np.bincount(_HUE, tones[tone], 6) for tone in (_FAINT, _BRIGHT)])
-    in_colourful = hues * 8 / max(tones[_FAINT:].sum(), 1)
-    return np.minimum(np.concatenate([in_all * 8, in_colourful]).astype(np.intp), 7)
+    of_coloured = hues * 8 / max(tones[_FAINT:].sum(), 1)
+    return np.minimum(np.concatenate([of_all * 8, of_coloured]).astype(np.intp), 7)

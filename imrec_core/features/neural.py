@@ -1,4 +1,4 @@
-"""One feature for each pretrained network of `models.MODELS`."""
+"""Embedding features of the pretrained models in `models.MODELS`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imrec_core.models import MODELS, Model
 
 
 def network(model: Model) -> Feature:
-    """The feature that a network makes: its embedding, at length 1."""
+    """Make the embedding feature of a model; its vectors have length 1."""
     return Feature(
         name=model.name,
         summary=model.summary,
@@ -28,7 +28,7 @@ def network(model: Model) -> Feature:
         unit_norm=True,
         compute=functools.partial(_embed, model=model),
         model=model,
-        # A text's vector is no picture's: axes on which pictures differ most would lose what it says.
+        # Projection axes are fitted to images, and would lose most of the content of a text embedding.
         candidates=None if model.text else f"{model.name}_pca",
     )
 

@@ -1,14 +1,14 @@
-"""PDQ, the 256-bit hash that platforms exchange lists of, and how much there is in a picture to hash.
+"""PDQ, the 256-bit hash of the hash lists that platforms exchange, and its quality score.
 
-The reference (ThreatExchange, pdq/cpp) blurs the grey picture with a box along both axes, twice, takes 64×64 points
-of that, and looks at 16×16 low frequencies. All up to the points is linear, so here it is two sparse matrices: every
-point is a weighted sum of a few neighbours, and nothing is computed between the points.
+The reference implementation (ThreatExchange, pdq/cpp) blurs the grey image twice with a box filter along both axes,
+samples it at 64×64 points, and takes 16×16 low frequencies. All steps up to the points are linear. Here they are two
+sparse matrices: each point is a weighted sum of nearby pixels, and nothing is computed between the points.
 
-Two things differ. Luma is rounded to whole grey levels before the blur, as it is shared with other features: of 256
-bits 0 change (median of 1066 photos; 4 at most; 2026-11), and no quality. And pictures come as they are decoded, where
-the reference's program first squeezes those larger than 512 pixels into 512×512, without averaging. For photos four
-times as large the hashes with and without that were 6 bits apart (median; 16 at most), and those of a decode shrunk to
-256 pixels and a full one 10 (22 at most).
+There are two differences. Luma is rounded to whole grey levels before the blur, as other features share it. Of 256 bits
+this changes 0 (median of 1066 photos; at most 4; 2026-11), and no quality score. And images are hashed as decoded,
+while the program of the reference first resizes images above 512 pixels to 512×512 without averaging. For photos four
+times as large, the hashes with and without that differed in 6 bits (median; at most 16). Hashes of an image shrunk to
+256 pixels while decoding and of the full image differed in 10 (at most 22).
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ Columns = dict[str, NDArray[np.uint8]]
 _MIN_SIDE = 256
 _POINTS = 64
 _LOW = 16  # frequencies along each axis: 1 to 16
-_LEAST_SIDE = 5  # of pictures that the reference hashes
-_DECIMALS = 2  # of coefficients; what is below is rounding, and would decide the bits of pictures of one colour
+_MIN_HASHED_SIDE = 5  # pixels; the reference hashes no smaller images
+_DECIMALS = 2  # of coefficients; further digits are rounding error, and would decide the bits of a uniform image
 
 
 def pdq_orientations(batch: ImageBatch) -> Hashes:
-    """The hashes of each picture in the eight `dihedral.ORIENTATIONS`, side by side `(n, 32)`."""
-    bits = _above_median(oriented(_low(batch), first=1))
-    return _packed(bits).reshape(-1, 32)
+    """Compute the hashes of `dihedral.ORIENTATIONS`, side by side `(n, 32)`."""
+    bits = _above_median(oriented(_low_frequencies(batch), first=1))
+    return _pack(bits).reshape(-1, 32)
 
 
 def pdq_turned(hashes: Hashes) -> Hashes:
-    """What `pdq_orientations` gives `(n, 32)`, but from the hashes `(n, 4)` alone, hence not in every bit."""
+    """Approximate `pdq_orientations` from hashes `(n, 4)`; a few bits may differ."""
     octets = np.ascontiguousarray(hashes).astype(">u8").view(np.uint8)
     bits = np.unpackbits(octets, axis=1)[:, ::-1].reshape(-1, _LOW, _LOW).astype(np.bool_)
-    return _packed(oriented_bits(bits, first=1)).reshape(-1, 32)
+    return _pack(oriented_bits(bits, first=1)).reshape(-1, 32)
 
 
 @feature(
@@ -61,34 +61,34 @@ def pdq_turned(hashes: Hashes) -> Hashes:
     turned=pdq_turned,
 )
 def pdq(batch: ImageBatch) -> tuple[Hashes, Columns]:
-    """PDQ: signs of 16×16 low frequencies (DCT) against their median.
+    """PDQ: which of 16×16 low frequencies (DCT) are above their median.
 
-    Returns `(n, 4)`, the words of the reference's hex digits from the left; two pictures are taken for copies up to 31
-    bits apart. And `quality`, 0 to 100: how much contrast there is; hashes below 50 are not to be trusted.
+    Returns `(n, 4)`, the words of the reference's hex digits from the left. Up to 31 differing bits count as a copy.
+    Also returns `quality`, 0 to 100: the amount of contrast. Hashes with a quality below 50 are unreliable.
     """
     small = _points(batch)
-    return _packed(_above_median(_low(batch))), {"quality": _quality(small)}
+    return _pack(_above_median(_low_frequencies(batch))), {"quality": _quality(small)}
 
 
 def _points(batch: ImageBatch) -> Floats:
-    """Luma of the blurred pictures at 64×64 points `(n, 64, 64)`; 0 where a picture is too small."""
-    return batch.cached("pdq", lambda: np.array([_sampled(grey) for grey in batch.grey], np.float64))
+    """Sample the blurred luma `(n, 64, 64)`; 0 for an image that is too small."""
+    return batch.cached("pdq", lambda: np.array([_sample_points(grey) for grey in batch.grey], np.float64))
 
 
-def _sampled(grey: Pixels) -> NDArray[np.float32]:
+def _sample_points(grey: Pixels) -> NDArray[np.float32]:
     height, width = grey.shape
-    if min(height, width) < _LEAST_SIDE:
+    if min(height, width) < _MIN_HASHED_SIDE:
         return np.zeros((_POINTS, _POINTS), np.float32)
-    rows = _weights(height) @ grey.astype(np.float32)
-    return np.asarray((_weights(width) @ rows.T).T)
+    rows = _point_weights(height) @ grey.astype(np.float32)
+    return np.asarray((_point_weights(width) @ rows.T).T)
 
 
 @functools.lru_cache(maxsize=512)
-def _weights(length: int) -> Any:
-    """Which pixels of a row of that length each of 64 points is made of `(64, length)`, sparse.
+def _point_weights(length: int) -> Any:
+    """Compute the sparse weights `(64, length)` of a row's pixels for 64 points.
 
-    The box is as wide as half a point's share, rounded up, and smaller where it would reach over an end; one of an
-    even width reaches further to the right.
+    The box filter is half as wide as the distance of two points, rounded up, and is cut off at the ends of the row.
+    A box of even width extends further to the right.
     """
     window = -(-length // (2 * _POINTS))
     right = window // 2
@@ -101,30 +101,36 @@ def _weights(length: int) -> Any:
 
 @functools.cache
 def _cosines() -> Floats:
-    """The cosine transform's rows for frequencies 1 to 16 `(16, 64)`."""
+    """Return the rows of the cosine transform for frequencies 1 to 16 `(16, 64)`."""
     frequencies = np.arange(1, _LOW + 1)[:, None]
     angles = np.pi / (2 * _POINTS) * frequencies * (2 * np.arange(_POINTS) + 1)
     return np.asarray(np.sqrt(2 / _POINTS) * np.cos(angles))
 
 
-def _low(batch: ImageBatch) -> Floats:
+def _low_frequencies(batch: ImageBatch) -> Floats:
     return np.asarray((_cosines() @ _points(batch) @ _cosines().T).round(_DECIMALS))
 
 
 def _above_median(low: Floats) -> NDArray[np.bool_]:
-    """Which coefficients `(..., 16, 16)` are above the median of theirs, of two middle ones the lower."""
+    """Return which coefficients `(..., 16, 16)` are above their lower median."""
     flat = low.reshape(*low.shape[:-2], _LOW * _LOW)
     median = np.partition(flat, _LOW * _LOW // 2 - 1, axis=-1)[..., _LOW * _LOW // 2 - 1]
     return np.asarray(low > median[..., None, None])
 
 
-def _packed(bits: NDArray[np.bool_]) -> Hashes:
-    """Bits, 256 a picture, row by row, the least significant first, as `(n, 4)` numbers, the most significant first."""
+def _pack(bits: NDArray[np.bool_]) -> Hashes:
+    """Pack 256 bits per image as words `(n, 4)`.
+
+    Bits come row by row, least significant first; words are most significant first.
+    """
     octets = np.packbits(bits.reshape(-1, _LOW * _LOW)[:, ::-1], axis=1)
     return octets.view(">u8").astype(np.uint64)
 
 
 def _quality(small: Floats) -> NDArray[np.uint8]:
-    """Sum of the steps between neighbouring points, each in whole hundredths of the range, over 90; 100 at most."""
+    """Compute the quality score, at most 100.
+
+    It is the sum of steps between neighbouring points, in whole hundredths of the range, over 90.
+    """
     steps = [np.trunc(np.abs(np.diff(small, axis=axis)) * 100 / 255).sum(axis=(1, 2)) for axis in (1, 2)]
     return np.asarray(np.minimum(np.sum(steps, axis=0) // 90, 100), np.uint8)

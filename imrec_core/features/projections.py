@@ -1,4 +1,4 @@
-"""Features that are learnt from the vectors of another feature, by a method of `reduction.METHODS`."""
+"""Features that reduce the vectors of another feature by a method of `reduction.METHODS`."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from imrec_core.reduction import METHODS
 def projection(
     name: str, base: Feature, dims: int, *, method: str = "pca", least_rows: int = 2, **params: Any
 ) -> Feature:
-    """A feature of `dims` numbers that the method learns from the vectors of `base`.
+    """Make a feature that reduces the vectors of `base` to `dims` numbers.
 
     Args:
-        name: Of the feature.
-        base: Whose vectors are reduced.
-        dims: How many numbers are left.
-        method: Of `reduction.METHODS`.
-        least_rows: Images without which it is refused.
-        params: What the method takes; see its `params`.
+        name: Name of the feature.
+        base: Feature whose vectors are reduced.
+        dims: Dimensions after the reduction.
+        method: Name in `reduction.METHODS`.
+        least_rows: Minimum number of images for a fit.
+        params: Settings of the method; see `Method.params`.
     """
     chosen = METHODS[method]
 
     def fit(blocks: Sequence[Blocks], folder: Path) -> tuple[Arrays, dict[str, Any]]:
-        return chosen.fit([_only(block) for block in blocks], dims=dims, folder=folder, **params)
+        return chosen.fit([_single_base(block) for block in blocks], dims=dims, folder=folder, **params)
 
     return Feature(
         name=name,
-        summary=f"{base.name}, reduced to {dims} numbers: {chosen.summary}",
+        summary=f"{base.name}, reduced to {dims} dims: {chosen.summary}",
         group="projections",
         dims=dims,
         dtype="float32",
@@ -46,12 +46,12 @@ def projection(
     )
 
 
-def _only(block: Blocks) -> Callable[[], Matrix]:
+def _single_base(block: Blocks) -> Callable[[], Matrix]:
     return lambda: block()[0]
 
 
 def stand_in(network: Feature) -> Feature:
-    """The projection of a network's embedding on which its graph is built."""
+    """Make the projection of an embedding in which its HNSW graph is built."""
     assert network.model is not None
     return projection(f"{network.name}_pca", network, network.model.pca_dims)
 

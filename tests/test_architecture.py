@@ -34,8 +34,11 @@ def modules(package: str) -> dict[str, Path]:
 
 CORE = {name: path for name, path in modules("imrec_core").items() if name != "imrec_core"}
 CORE = {  # others have no place yet
-    name: path for name, path in CORE.items() if name.split(".")[1] in ORDER and name != "imrec_core.plots.of_lake"
+    name: path
+    for name, path in CORE.items()
+    if name.split(".")[1] in ORDER and (name.count(".") > 1 or path.stem in ("errors", "status", "__init__"))
 }
+CORE.pop("imrec_core.plots.of_lake", None)
 
 
 def imports(path: Path) -> Iterator[str]:

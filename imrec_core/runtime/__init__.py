@@ -1,0 +1,1 @@
+"""What the process runs on: CPU count, stage timings, cancellation. Nothing here knows of images."""

@@ -21,10 +21,10 @@ import pyarrow as pa
 from imrec_core import objects
 from imrec_core.errors import BadSource, LakeError, StorageFault
 from imrec_core.lake import Lake, number_of, source_of
+from imrec_core.runtime.text import escaped
 from imrec_core.settings import Settings, Source
 from imrec_core.storage import AnyPath
 from imrec_core.tables import CATALOG
-from imrec_core.text_escapes import escaped
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import duckdb
 
 from imrec_core.errors import BadFilter
-from imrec_core.leaving import interrupt_on_cancel
+from imrec_core.runtime.cancellation import interrupt_on_cancel
 
 FUNCTIONS = {
     "+", "-", "*", "/", "//", "%", "**", "~~", "!~~", "~~*", "!~~*", "~~~", "||", "@", "^@", "&", "|", "~",

@@ -15,7 +15,7 @@ from imrec_core.features import Feature
 from imrec_core.features.declare import Arrays
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.lake import Lake
-from imrec_core.stages import timed
+from imrec_core.runtime.timing import timed
 
 Vectors = dict[str, NDArray[Any]]
 """Vectors by feature; hashes of all eight orientations by `orientations_key`."""

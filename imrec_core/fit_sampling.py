@@ -14,7 +14,7 @@ from imrec_core.errors import ImageError
 from imrec_core.features import decoded_side
 from imrec_core.image_reader import read_image
 from imrec_core.lake import Lake, source_of
-from imrec_core.machine import cpu_count
+from imrec_core.runtime.cpu import cpu_count
 from imrec_core.settings import Source
 from imrec_core.storage import is_away
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import UnknownName
-from imrec_core.machine import cpu_count
+from imrec_core.runtime.cpu import cpu_count
 
 Vector = NDArray[Any]
 Matrix = NDArray[Any]

@@ -20,8 +20,8 @@ from imrec_core.fusion import FUSIONS, Numbers, diversified, fuse
 from imrec_core.generation import Generation, Rows
 from imrec_core.metrics import METRICS
 from imrec_core.pooling import POOLS, distances_to, has_mean, mean_vector
+from imrec_core.runtime.timing import timed
 from imrec_core.scan import Distances, distances, smallest
-from imrec_core.stages import timed
 
 MOST_DIVERSE = 1000
 """Hits that `diversify` chooses at most: one by one, each compared with all others in the pool."""

@@ -15,7 +15,7 @@ from imrec_core import objects, storage, tables
 from imrec_core.decode import Picture, decode
 from imrec_core.errors import ImageError, StorageFault
 from imrec_core.image_reader import read_image
-from imrec_core.machine import cpu_count
+from imrec_core.runtime.cpu import cpu_count
 from imrec_core.settings import Source
 
 T = TypeVar("T")

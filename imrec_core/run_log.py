@@ -15,7 +15,7 @@ from pathlib import Path
 from imrec_core import storage
 from imrec_core.errors import StorageFault
 from imrec_core.lake import Lake
-from imrec_core.machine import cpu_count
+from imrec_core.runtime.cpu import cpu_count
 from imrec_core.storage import AnyPath
 
 COLUMNS: Mapping[str, str] = {

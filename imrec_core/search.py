@@ -35,8 +35,8 @@ from imrec_core.lake import Lake
 from imrec_core.notebook import grid
 from imrec_core.queries import By, Queries, Query, choose, own_rows, weighted
 from imrec_core.ranking import Asked, Ranked
+from imrec_core.runtime.timing import timed
 from imrec_core.settings import Settings
-from imrec_core.stages import timed
 from imrec_core.storage import place
 from imrec_core.text import Text
 

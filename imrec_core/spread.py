@@ -22,7 +22,7 @@ from imrec_core import extract
 from imrec_core.errors import ClusterError, ImrecError, MissingDependency
 from imrec_core.features import Feature, known_features
 from imrec_core.lake import Lake
-from imrec_core.machine import CORES
+from imrec_core.runtime.cpu import CORES
 from imrec_core.settings import Settings
 from imrec_core.shard_order import waves
 

@@ -26,9 +26,9 @@ from imrec_core.catalog import (
 )
 from imrec_core.errors import BadSource, LakeError, UnknownName
 from imrec_core.lake import Lake, number_of
+from imrec_core.runtime.text import escaped
 from imrec_core.settings import Settings, Source
 from imrec_core.tables import CATALOG
-from imrec_core.text_escapes import escaped
 
 
 def touch(folder: Path, *paths: str | bytes, content: bytes = b"x") -> None:

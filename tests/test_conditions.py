@@ -12,9 +12,9 @@ import pytest
 from imrec_core import ImageId, Recommender, conditions
 from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadFilter
-from imrec_core.leaving import CancellationToken, Cancelled, cancellable_by
 from imrec_core.row_filter import RowFilter
-from imrec_core.stages import timed
+from imrec_core.runtime.cancellation import CancellationToken, Cancelled, cancellable_by
+from imrec_core.runtime.timing import timed
 
 PLAIN = [
     "width >= 800 AND source = 'photos'",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imrec_core import machine
-from imrec_core.machine import cgroup_quota, cpu_count
+from imrec_core.runtime import cpu
+from imrec_core.runtime.cpu import cgroup_quota, cpu_count
 
 V2, V1 = "0::{}\n", "12:memory:/else\n4:cpu,cpuacct:{}\n1:name=systemd:/else\n0::/else\n"
 
@@ -61,7 +61,7 @@ def test_system_without_cgroups_has_no_quota(tmp_path):
 @pytest.mark.parametrize(("quota", "limit", "cores"), [(3, "", 3), (3, "2", 2), (3, "4", 3), (9, "", 8), (None, "", 8)])
 def test_least_of_affinity_quota_and_variable_counts(monkeypatch, quota, limit, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr(machine, "_quota", lambda: quota)
+    monkeypatch.setattr(cpu, "_quota", lambda: quota)
     monkeypatch.setenv("IMREC_CORES", limit)
     assert cpu_count() == cores
 

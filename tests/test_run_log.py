@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from imrec_core import Lake, run_log, views
-from imrec_core.stages import STAGES, noting, record_timings, timed
+from imrec_core.runtime.timing import STAGES, noting, record_timings, timed
 from imrec_dagster.resources import LakeResource
 from imrec_dagster.sensors import note_failures
 

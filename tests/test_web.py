@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from imrec_core import search
-from imrec_core.stages import STAGES
+from imrec_core.runtime.timing import STAGES
 from imrec_core.web import searching
 from tests import toy
 from tests.pictures import encode

@@ -23,7 +23,7 @@ from imrec_core.duplicates.comparison import (
 from imrec_core.duplicates.contents import Contents, Pairs
 from imrec_core.duplicates.decisions import Decisions
 from imrec_core.errors import ImageError
-from imrec_core.machine import cpu_count
+from imrec_core.runtime.cpu import cpu_count
 
 _LOOKS = 256  # decoded images in the cache, of at most 2 MB each
 _AT_ONCE = 128  # pairs compared between two updates of the cache

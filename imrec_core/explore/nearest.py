@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from imrec_core.explore.points import Points
 from imrec_core.features import Feature
-from imrec_core.machine import cpu_count
 from imrec_core.reduction.neighbours import nearest
+from imrec_core.runtime.cpu import cpu_count
 from imrec_core.scan import Rows, smallest
 
 _CANDIDATES = 100  # by principal components, of which 10 to 50 remain after re-ranking

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from imrec_core.machine import cpu_count
+from imrec_core.runtime.cpu import cpu_count
 
 MOST_HITS = 1000
 MOST_REACH = 10_000

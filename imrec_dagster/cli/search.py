@@ -13,8 +13,8 @@ from imrec_core.catalog import find_images
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError
 from imrec_core.lake import Lake
 from imrec_core.run_log import note
-from imrec_core.stages import record_timings
-from imrec_core.text_escapes import escaped
+from imrec_core.runtime.text import escaped
+from imrec_core.runtime.timing import record_timings
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import from_here, table
 from imrec_dagster.cli.query_argument import is_there, query_of
@@ -141,7 +141,7 @@ def _note(
 
 
 def _say_how(hits: "Hits", seconds: Mapping[str, float]) -> None:
-    """What was asked and done, and the stages of `imrec_core.stages` after "open", for which see `_note`."""
+    """What was asked and done, and the stages of `imrec_core.runtime.timing` after "open", for which see `_note`."""
     click.echo(f"by {', '.join(hits.features)}: {hits.plan}; generation {hits.generation}", err=True)
     click.echo(", ".join(f"{name} {took * 1000:.1f} ms" for name, took in seconds.items()), err=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imrec_core.errors import ImageError
-from imrec_core.text_escapes import escaped
+from imrec_core.runtime.text import escaped
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
-from imrec_core.leaving import raise_if_cancelled
+from imrec_core.runtime.cancellation import raise_if_cancelled
 
 STAGES = ("decode", "encode", "candidates", "re-rank", "fetch")
 """Of a search, in their order: pixels of the query, its vectors, rows that may be hits, their order, what is told."""

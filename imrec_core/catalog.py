@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 
-from imrec_core import objects
 from imrec_core.errors import BadSource, LakeError, StorageFault
 from imrec_core.lake import Lake, number_of, source_of
+from imrec_core.lake.storage import object_store
+from imrec_core.lake.storage.files import AnyPath
 from imrec_core.runtime.text import escaped
 from imrec_core.settings import Settings, Source
-from imrec_core.storage import AnyPath
 from imrec_core.tables import CATALOG
 
 if TYPE_CHECKING:
@@ -188,10 +188,10 @@ def _walk_objects(root: UPath, settings: Settings, leave_out: AnyPath | None) ->
         folder, prefix = stack.pop()
         if str(folder) == str(leave_out):
             continue
-        for entry in objects.listing(folder):
-            name = objects.name_of(entry)
+        for entry in object_store.listing(folder):
+            name = object_store.name_of(entry)
             if entry["type"] != "directory":
-                yield prefix + name, objects.size_of(entry), objects.time_of(entry)
+                yield prefix + name, object_store.size_of(entry), object_store.time_of(entry)
             elif settings.hidden or not name.startswith("."):
                 stack.append((folder / name, f"{prefix}{name}/"))
 

@@ -11,7 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from imrec_core.errors import BadColumns
-from imrec_core.storage import AnyPath, read_bytes
+from imrec_core.lake.storage.files import AnyPath, read_bytes
 
 KEYS = ("image_id", "path")
 

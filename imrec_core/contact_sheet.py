@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from imrec_core import fonts
 from imrec_core.decode import decode_file
 from imrec_core.errors import ImageError
+from imrec_core.lake.storage.files import AnyPath
 from imrec_core.runtime.text import escaped
-from imrec_core.storage import AnyPath
 
 _CELL, _LABEL, _GAP = 200, 40, 8  # pixels
 _TITLE, _NAME, _LINE = 17, 14, 18  # heights of letters, and of a line of them

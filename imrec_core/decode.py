@@ -22,10 +22,11 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from imrec_core import exif, storage
+from imrec_core import exif
 from imrec_core.errors import DeclarationError, ImageError, ImageTooLarge, StorageFault, TruncatedImage, UnreadableImage
 from imrec_core.errors import UnsupportedFormat as Unsupported
-from imrec_core.storage import AnyPath
+from imrec_core.lake.storage import files
+from imrec_core.lake.storage.files import AnyPath
 
 if TYPE_CHECKING:
     from imrec_core.models import Preprocess
@@ -209,7 +210,7 @@ def decode_file(
         TypeError: `path` is not a path.
     """
     try:
-        return decode(storage.read_bytes(storage.place(path)), max_pixels=max_pixels, min_side=min_side)
+        return decode(files.read_bytes(files.place(path)), max_pixels=max_pixels, min_side=min_side)
     except StorageFault as error:
         raise UnreadableImage(str(error)) from error
     except OSError as error:

@@ -23,10 +23,10 @@ from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.generation import Generation
 from imrec_core.hits import Shown
 from imrec_core.lake import Lake
+from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
 from imrec_core.queries import ImageId, Kept, Query
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import timed
-from imrec_core.storage import AnyPath, is_remote, is_url, place
 from imrec_core.text import Text, encode_text
 
 _DECODED = 8  # pictures that are held at a time

@@ -17,7 +17,7 @@ from imrec_core import keypoints
 from imrec_core.decode import WELL_KNOWN, Pixels, decode, decode_file, from_pillow
 from imrec_core.errors import UnreadableImage
 from imrec_core.keypoints import Keypoints
-from imrec_core.storage import AnyPath
+from imrec_core.lake.storage.files import AnyPath
 
 Points = NDArray[np.float64]
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 
 from threadpoolctl import threadpool_limits
 
-from imrec_core import storage
 from imrec_core.content_cache import KnownContent
 from imrec_core.errors import DeclarationError, MissingTable
 from imrec_core.extract_pipeline import ShardExtractor
@@ -20,6 +19,7 @@ from imrec_core.extract_report import OnImages, ShardReport
 from imrec_core.features import Feature
 from imrec_core.freshness import usable_fit
 from imrec_core.lake import Lake
+from imrec_core.lake.storage import files
 from imrec_core.passes import next_pass
 from imrec_core.shard_order import takers_first
 
@@ -94,5 +94,5 @@ def extract_shards(
 
 def _as_it_is(lake: Lake, shard: str) -> ShardReport:
     path = lake.images_path(shard)
-    status = lake.read_table(path, ["status"])["status"].to_pylist() if storage.exists(path) else []
+    status = lake.read_table(path, ["status"])["status"].to_pylist() if files.exists(path) else []
     return ShardReport(shard, status.count("ok"), status.count("failed"))

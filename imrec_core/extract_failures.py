@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imrec_core.lake import Lake
-from imrec_core.storage import exists
+from imrec_core.lake.storage.files import exists
 
 
 def failed_images(lake: Lake, shard: str) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core import facts, storage
+from imrec_core import facts
 from imrec_core.content_cache import Copies, KnownContent
 from imrec_core.decode import ImageBatch, Picture
 from imrec_core.encoders import Encoder
@@ -26,6 +26,7 @@ from imrec_core.extract_report import STAGES, OnImages, ShardReport
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.declare import Arrays
 from imrec_core.lake import Lake, source_of
+from imrec_core.lake.storage import files
 from imrec_core.passes import encoders_of, expected_now
 from imrec_core.read_ahead import Decoder, ReadBatch, Row, Seconds, read_ahead
 from imrec_core.reuse import Unchanged
@@ -250,7 +251,7 @@ def _require_source(source: Source) -> Source:
     Raises:
         BadSource: Its folder is missing or empty.
     """
-    if storage.is_away(source.root):
+    if files.is_away(source.root):
         raise BadSource(f"source {source.name!r}: {source.root} is missing or empty; is a disk away?")
     return source
 

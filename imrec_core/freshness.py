@@ -13,8 +13,8 @@ from imrec_core import tables
 from imrec_core.errors import MissingTable
 from imrec_core.features import Feature
 from imrec_core.lake import Lake
+from imrec_core.lake.storage.files import AnyPath
 from imrec_core.settings import Settings
-from imrec_core.storage import AnyPath
 
 WHICH_IMAGES = ("shard", "shard_version", "rows", "contents")
 """What a table's metadata says of which images it has; the rest says how they were described."""

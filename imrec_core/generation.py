@@ -26,13 +26,13 @@ from imrec_core.features import FEATURES, Feature, known_features
 from imrec_core.features.feature_metric import graph_name
 from imrec_core.graph_search import HnswGraphs
 from imrec_core.lake import ROWS_FILE, Lake
+from imrec_core.lake.storage.files import AnyPath
 from imrec_core.manifest import HnswIndexInfo, hold_manifest, make_facts, matrix_name, read_manifest
 from imrec_core.matrices import MatrixFile
 from imrec_core.metrics import Metric
 from imrec_core.places import find_rows
 from imrec_core.row_filter import RowFilter
 from imrec_core.scan import Queries
-from imrec_core.storage import AnyPath
 
 log = logging.getLogger(__name__)
 

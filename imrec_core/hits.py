@@ -16,8 +16,8 @@ from PIL import Image
 from imrec_core import explain_sheet
 from imrec_core.contact_sheet import Cell, save
 from imrec_core.explain import best_explanation, explanation
+from imrec_core.lake.storage.files import AnyPath, place
 from imrec_core.notebook import grid
-from imrec_core.storage import AnyPath, place
 
 _IN_NOTEBOOK = 30  # hits that are shown: 150 kB
 

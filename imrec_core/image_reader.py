@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from imrec_core import catalog, storage
+from imrec_core import catalog
 from imrec_core.errors import StorageFault, UnreadableImage
+from imrec_core.lake.storage import files
 from imrec_core.settings import Source
 
 
@@ -20,8 +21,8 @@ def read_image(source: Source, place: Mapping[str, Any]) -> bytes:
     if catalog.is_escaped(place["source"], place["path"], place["image_id"]):
         raise UnreadableImage(f"the file's name is no UTF-8: {place['path']}; rename it")
     try:
-        return storage.read_bytes(source.root / str(place["path"]), place["byte_size"])
+        return files.read_bytes(source.root / str(place["path"]), place["byte_size"])
     except OSError as error:
-        if storage.is_away(source.root):
+        if files.is_away(source.root):
             raise StorageFault(f"source {source.name!r}: {source.root} went away while it was read") from error
         raise UnreadableImage(f"cannot read the file: {error.strerror or error}") from error

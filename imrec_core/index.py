@@ -28,6 +28,7 @@ from imrec_core.freshness import WHICH_IMAGES, digest, has_fresh_images, is_feat
 from imrec_core.generation import Generation
 from imrec_core.graphs import GraphRequest, build_graphs, extend_graphs
 from imrec_core.lake import GENERATION_FACTS, ROWS_FILE, Lake, source_of
+from imrec_core.lake.storage.files import exists, is_away
 from imrec_core.manifest import FORMAT, make_facts, matrix_name
 from imrec_core.matrices import MatrixFile, as_before_on_failure
 from imrec_core.placing import Placing, place
@@ -35,7 +36,6 @@ from imrec_core.random_pairs import calibrate, true_pairs
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.scan import blocks
 from imrec_core.settings import IndexParams, Settings
-from imrec_core.storage import exists, is_away
 from imrec_core.user_columns import Joined
 
 log = logging.getLogger(__name__)

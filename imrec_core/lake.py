@@ -13,14 +13,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core import lake_parquet, leases, locks, settings_file, storage
+from imrec_core import lake_parquet, settings_file
 from imrec_core.errors import LakeError, MissingTable, SchemaMismatch
+from imrec_core.lake.storage import file_locks, files, leases
+from imrec_core.lake.storage.files import AnyPath
 from imrec_core.lake_fits import FitStore
 from imrec_core.lake_generations import GenerationStore
 from imrec_core.lake_layout import GENERATION_FACTS, LAKE_VERSION, ROWS_FILE, LakeLayout, number_of, source_of
 from imrec_core.lake_parquet import made_from_of
 from imrec_core.settings import Settings
-from imrec_core.storage import AnyPath
 
 __all__ = ["GENERATION_FACTS", "LAKE_VERSION", "ROWS_FILE", "Lake", "made_from_of", "number_of", "source_of"]
 
@@ -57,15 +58,15 @@ class Lake:
             BadSettings: `lake.toml` is not valid.
         """
         path = self.settings_path
-        status = storage.status(path)
+        status = files.status(path)
         return Settings() if status is None else _parsed(path, status, self.root)
 
     def save_settings(self, settings: Settings) -> None:
         """Write `lake.toml`, keeping the comments that are in it."""
-        previous = storage.read_text(self.settings_path) or ""
+        previous = files.read_text(self.settings_path) or ""
         text = settings_file.render(settings, previous, self.root)
         if text != previous:
-            storage.write_text(self.settings_path, text)
+            files.write_text(self.settings_path, text)
 
     def live_shards(self) -> list[str]:
         """Keys of the shards whose source is in `lake.toml`, sorted."""
@@ -174,7 +175,7 @@ class Lake:
 
     def save_decisions(self, decisions: object) -> None:
         """Store what a person decided."""
-        storage.write_text(self.decisions_path, json.dumps(decisions, indent=1))
+        files.write_text(self.decisions_path, json.dumps(decisions, indent=1))
 
     def load_decisions(self) -> object:
         """What was stored; None where nothing was decided yet.
@@ -183,7 +184,7 @@ class Lake:
             SchemaMismatch: The file is damaged.
         """
         try:
-            return json.loads(storage.read_bytes(self.decisions_path))
+            return json.loads(files.read_bytes(self.decisions_path))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -216,7 +217,7 @@ class Lake:
     def alone(self, work: str) -> AbstractContextManager[None]:
         """Do some work that no other process does in this lake meanwhile; see `locks.alone` and `leases.alone`."""
         path = self.layout.lock_path(work)
-        return locks.alone(path) if isinstance(path, Path) else leases.alone(path)
+        return file_locks.alone(path) if isinstance(path, Path) else leases.alone(path)
 
     # -- upkeep -----------------------------------------------------------------------------------------
 
@@ -231,11 +232,11 @@ class Lake:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LakeError(f"cannot make the lake {folder}: {error.strerror}") from error
-        storage.forget_listings(self.root)
+        files.forget_listings(self.root)
         if self._version() is None:
-            storage.write_text(self.layout.version_path, json.dumps({"lake": LAKE_VERSION}))
+            files.write_text(self.layout.version_path, json.dumps({"lake": LAKE_VERSION}))
         self.check_version()
-        storage.sweep(folder)
+        files.sweep(folder)
         return self
 
     def check_version(self) -> None:
@@ -254,11 +255,11 @@ class Lake:
             raise LakeError(f"{self.root} is a lake of version {found}, this imrec reads {LAKE_VERSION}; update imrec")
 
     def _version(self) -> int | None:
-        text = storage.read_text(self.layout.version_path)
+        text = files.read_text(self.layout.version_path)
         return None if text is None else int(json.loads(text)["lake"])
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(path: AnyPath, status: storage.Status, root: AnyPath) -> Settings:
+def _parsed(path: AnyPath, status: files.Status, root: AnyPath) -> Settings:
     """Read once for each state of the file: every table that is looked at asks for the settings."""
-    return settings_file.parse(storage.read_bytes(path, status.byte_size).decode(), root)
+    return settings_file.parse(files.read_bytes(path, status.byte_size).decode(), root)

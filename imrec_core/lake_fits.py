@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core import storage
 from imrec_core.errors import MissingTable
+from imrec_core.lake.storage import files
 from imrec_core.lake_layout import LakeLayout
 
 
@@ -23,19 +23,19 @@ class FitStore:
     def save(self, name: str, version: str, arrays: Mapping[str, NDArray[np.generic]], facts: object) -> None:
         """Store the arrays of a fit and make it the one in use."""
         path = self._layout.fitted_path(name, version)
-        with storage.replacing(path) as temporary, temporary.open("wb") as file:
+        with files.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **dict(arrays))  # type: ignore[arg-type]  # stubs take the arrays for the flag
-        storage.write_text(path.with_suffix(".json"), json.dumps(facts, indent=2))
-        storage.write_text(self._layout.fitted_current_path(name), version)
+        files.write_text(path.with_suffix(".json"), json.dumps(facts, indent=2))
+        files.write_text(self._layout.fitted_current_path(name), version)
 
     def current_version(self, name: str) -> str | None:
         """The version in use; None where nothing was fitted yet or its file is gone."""
-        version = (storage.read_text(self._layout.fitted_current_path(name)) or "").strip()
-        return version if version and storage.exists(self._layout.fitted_path(name, version)) else None
+        version = (files.read_text(self._layout.fitted_current_path(name)) or "").strip()
+        return version if version and files.exists(self._layout.fitted_path(name, version)) else None
 
     def facts(self, name: str, version: str) -> dict[str, object]:
         """What was noted about a fit when it was stored."""
-        return dict(json.loads(storage.read_bytes(self._layout.fitted_path(name, version).with_suffix(".json"))))
+        return dict(json.loads(files.read_bytes(self._layout.fitted_path(name, version).with_suffix(".json"))))
 
     def load(self, name: str, version: str) -> dict[str, NDArray[np.generic]]:
         """The arrays stored under that version.
@@ -45,7 +45,7 @@ class FitStore:
         """
         path = self._layout.fitted_path(name, version)
         try:
-            file = io.BytesIO(storage.read_listed(path))
+            file = io.BytesIO(files.read_listed(path))
         except FileNotFoundError as error:
             raise MissingTable(f"{path} is missing; run: imrec build") from error
         with np.load(file) as arrays:

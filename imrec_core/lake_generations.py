@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imrec_core import locks, objects, storage, transfers
+from imrec_core.lake.storage import file_locks, files, object_store, transfers
+from imrec_core.lake.storage.files import AnyPath
 from imrec_core.lake_layout import GENERATION_FACTS, LakeLayout
-from imrec_core.storage import AnyPath
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -24,12 +24,12 @@ class GenerationStore:
 
     def ids(self) -> list[str]:
         """Ids of the complete generations, oldest first."""
-        found = (name for name in storage.names(self._layout.generations_folder) if not storage.is_temporary(name))
-        return [name for name in found if storage.exists(self._layout.generation_path(name) / GENERATION_FACTS)]
+        found = (name for name in files.names(self._layout.generations_folder) if not files.is_temporary(name))
+        return [name for name in found if files.exists(self._layout.generation_path(name) / GENERATION_FACTS)]
 
     def current(self) -> str | None:
         """The id of the generation in use; None before the first. Every search asks, so it is read when it changes."""
-        status = storage.status(self._layout.current_path)
+        status = files.status(self._layout.current_path)
         return None if status is None else _read_id(self._layout.current_path, status)
 
     @contextmanager
@@ -44,11 +44,11 @@ class GenerationStore:
     def _empty_folder(self, generation: str) -> Iterator[Path]:
         """A local folder that takes the generation's place; one fetched from a lake that stood here before goes."""
         folder = self._layout.local_generation_path(generation)
-        with storage.replacing(folder) as temporary:
+        with files.replacing(folder) as temporary:
             temporary.mkdir()
             yield temporary
             if self._layout.is_remote:
-                locks.remove_unless_held(folder, GENERATION_FACTS)
+                file_locks.remove_unless_held(folder, GENERATION_FACTS)
 
     def fetch(self, generation: str) -> Path:
         """The local folder of a generation; from an object store it is fetched if it is not there yet.
@@ -61,7 +61,7 @@ class GenerationStore:
         if self._layout.is_remote:
             at = self._remote_path(generation)
             checksums = transfers.checksums_of(at)
-            with locks.alone(self._layout.fetch_lock_path):
+            with file_locks.alone(self._layout.fetch_lock_path):
                 if not transfers.is_fetched(folder, checksums):
                     with self._empty_folder(generation) as empty:
                         transfers.fetch(at, empty, checksums)
@@ -75,22 +75,22 @@ class GenerationStore:
     def publish(self, generation: str, *, keep: int = 2) -> None:
         """Make a generation the one in use; remove all but the newest `keep` complete ones, and those that are read."""
         layout = self._layout
-        storage.write_text(layout.current_path, generation)
+        files.write_text(layout.current_path, generation)
         kept = {layout.current_path.name, generation, *self.ids()[-keep:]}
         for folder in {layout.generations_folder, layout.local_generations_folder}:
-            for name in storage.names(folder):
-                if name not in kept and not storage.is_temporary(name):
+            for name in files.names(folder):
+                if name not in kept and not files.is_temporary(name):
                     _remove(folder / name)
 
 
 def _remove(path: AnyPath) -> None:
     if isinstance(path, Path):
-        locks.remove_unless_held(path, GENERATION_FACTS)
+        file_locks.remove_unless_held(path, GENERATION_FACTS)
     else:
-        objects.remove(path)  # readers have it on their own machines
+        object_store.remove(path)  # readers have it on their own machines
 
 
 @functools.lru_cache(maxsize=64)
-def _read_id(path: AnyPath, status: storage.Status) -> str:
+def _read_id(path: AnyPath, status: files.Status) -> str:
     """Read once for each state of a file that is always replaced whole."""
-    return storage.read_bytes(path).decode().strip()
+    return files.read_bytes(path).decode().strip()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import platformdirs
 
-from imrec_core import storage
-from imrec_core.storage import AnyPath
+from imrec_core.lake.storage import files
+from imrec_core.lake.storage.files import AnyPath
 
 LAKE_VERSION = 1  # goes up when an older imrec could no longer read the lake
 
@@ -43,12 +43,12 @@ class LakeLayout:
         Raises:
             LakeError: No library is known for this kind of URL.
         """
-        found = storage.place(root)
+        found = files.place(root)
         return cls(found.absolute() if isinstance(found, Path) else found)
 
     @property
     def is_remote(self) -> bool:
-        return storage.is_remote(self.root)
+        return files.is_remote(self.root)
 
     @property
     def cache_folder(self) -> Path:
@@ -61,7 +61,7 @@ class LakeLayout:
         return self._local(platformdirs.user_data_dir)
 
     def _local(self, base: Callable[[str], str]) -> Path:
-        return storage.cache_folder(self.root, base("imrec")) if self.is_remote else Path(str(self.root))
+        return files.cache_folder(self.root, base("imrec")) if self.is_remote else Path(str(self.root))
 
     # -- settings and version ---------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class LakeLayout:
     def map_names(self) -> list[str]:
         """Names of all maps, sorted."""
         names = _tables(self.maps_folder)
-        return sorted(name.removesuffix(_TABLE) for name in names if not storage.is_temporary(name))
+        return sorted(name.removesuffix(_TABLE) for name in names if not files.is_temporary(name))
 
     # -- fits -------------------------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class LakeLayout:
     def run_logs(self) -> list[AnyPath]:
         """The logs of all months, oldest first."""
         folder = self.runs_folder
-        return [folder / name for name in storage.names(folder) if name.endswith(_LOG)]
+        return [folder / name for name in files.names(folder) if name.endswith(_LOG)]
 
     @property
     def decisions_path(self) -> AnyPath:
@@ -192,7 +192,7 @@ class LakeLayout:
 
 
 def _tables(folder: AnyPath) -> list[str]:
-    return [name for name in storage.names(folder) if name.endswith(_TABLE)]
+    return [name for name in files.names(folder) if name.endswith(_TABLE)]
 
 
 def source_of(shard: str) -> str:

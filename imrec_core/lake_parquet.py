@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imrec_core import objects, storage
 from imrec_core.errors import MissingTable, SchemaMismatch
-from imrec_core.storage import AnyPath
+from imrec_core.lake.storage import files, object_store
+from imrec_core.lake.storage.files import AnyPath
 
 _FOOTER = 1 << 16  # bytes in which the end of a Parquet file is looked for first
 
@@ -26,7 +26,7 @@ def write_table(path: AnyPath, table: pa.Table, made_from: Mapping[str, str]) ->
     metadata = {**(table.schema.metadata or {}), b"imrec": json.dumps(dict(made_from)).encode()}
     # No dictionary and no statistics of vectors: they say nothing, and took half of the time to write and read.
     words = [column.name for column in table.schema if not pa.types.is_fixed_size_list(column.type)]
-    with storage.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         pq.write_table(
             table.replace_schema_metadata(metadata),
             temporary,
@@ -47,7 +47,7 @@ def read_table(path: AnyPath, columns: list[str] | None = None) -> pa.Table:
     """
     try:
         # Opened once: given a path, Arrow opens it twice, and another process may replace the file in between.
-        file = pa.OSFile(str(path)) if isinstance(path, Path) else pa.BufferReader(storage.read_listed(path))
+        file = pa.OSFile(str(path)) if isinstance(path, Path) else pa.BufferReader(files.read_listed(path))
         return pq.read_table(file, columns=columns, partitioning=None)
     except FileNotFoundError as error:
         raise MissingTable(f"{path} is missing; run: imrec build") from error
@@ -57,7 +57,7 @@ def read_table(path: AnyPath, columns: list[str] | None = None) -> pa.Table:
 
 def made_from(path: AnyPath) -> dict[str, str] | None:
     """What a Parquet file says it was made from; None where it is missing, damaged or not ours."""
-    status = storage.status(path)
+    status = files.status(path)
     footer = None if status is None else _read_footer(path, status)
     return None if footer is None or footer[1] is None else dict(footer[1])
 
@@ -68,7 +68,7 @@ def row_count(path: AnyPath) -> int:
     Raises:
         SchemaMismatch: It is damaged.
     """
-    status = storage.status(path)
+    status = files.status(path)
     footer = None if status is None else _read_footer(path, status)
     if status is not None and footer is None:
         raise _damaged(path, ValueError("it is no Parquet file"))
@@ -82,7 +82,7 @@ def made_from_of(table: pa.Table | pa.Schema) -> dict[str, str] | None:
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _read_footer(path: AnyPath, status: storage.Status) -> tuple[int, dict[str, str] | None] | None:
+def _read_footer(path: AnyPath, status: files.Status) -> tuple[int, dict[str, str] | None] | None:
     """Rows of a Parquet file and what it was made from; None where it is none.
 
     Read once for each state of the file: with derived features a plan asks for the same footers many times.
@@ -98,11 +98,11 @@ def _file_metadata(path: AnyPath, byte_size: int) -> pq.FileMetaData:
     if isinstance(path, Path):
         return pq.read_metadata(path)
     try:
-        return pq.read_metadata(pa.BufferReader(objects.read_part(path, max(byte_size - _FOOTER, 0), byte_size)))
+        return pq.read_metadata(pa.BufferReader(object_store.read_part(path, max(byte_size - _FOOTER, 0), byte_size)))
     except pa.ArrowInvalid:  # a longer one
         if byte_size <= _FOOTER:
             raise
-        return pq.read_metadata(pa.BufferReader(storage.read_bytes(path)))
+        return pq.read_metadata(pa.BufferReader(files.read_bytes(path)))
 
 
 def _parse_metadata(metadata: Mapping[bytes, bytes] | None) -> dict[str, str] | None:

@@ -12,7 +12,7 @@ from imrec_core.errors import StaleIndex
 from imrec_core.features import Feature
 from imrec_core.freshness import declared_as
 from imrec_core.lake import GENERATION_FACTS
-from imrec_core.locks import hold
+from imrec_core.lake.storage.file_locks import hold
 
 FORMAT = 4  # of generation.json; goes up when an older imrec could not read it
 _READ = (2, 3, FORMAT)  # 2: no rows are removed; 3: every row is in the graphs

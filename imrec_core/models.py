@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.storage import AnyPath, below
+from imrec_core.lake.storage.files import AnyPath, below
 
 Triple = tuple[float, float, float]
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import QueryError
 from imrec_core.generation import Generation
+from imrec_core.lake.storage.files import AnyPath
 from imrec_core.places import AMBIGUOUS, STRANGER
-from imrec_core.storage import AnyPath
 
 Rows = NDArray[np.int64]
 

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core.storage import AnyPath
+from imrec_core.lake.storage.files import AnyPath
 
 STRANGER, AMBIGUOUS = -1, -2
 

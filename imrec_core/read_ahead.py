@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from imrec_core import objects, storage, tables
+from imrec_core import tables
 from imrec_core.decode import Picture, decode
 from imrec_core.errors import ImageError, StorageFault
 from imrec_core.image_reader import read_image
+from imrec_core.lake.storage import files, object_store
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.settings import Source
 
@@ -66,8 +67,8 @@ def read_ahead(
     workers = default_workers() if workers is None else workers
     waiting: deque[Future[T]] = deque()
     requests: ThreadPoolExecutor | None = None
-    if storage.is_remote(source.root):
-        requests = ThreadPoolExecutor(objects.CONNECTIONS, thread_name_prefix="imrec-read")
+    if files.is_remote(source.root):
+        requests = ThreadPoolExecutor(object_store.CONNECTIONS, thread_name_prefix="imrec-read")
     with ThreadPoolExecutor(workers, thread_name_prefix="imrec-decode") as pool:
         try:
             for number, first in enumerate(range(0, len(places), batch_size)):

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from imrec_core import storage
 from imrec_core.errors import StorageFault
 from imrec_core.lake import Lake
+from imrec_core.lake.storage import files
+from imrec_core.lake.storage.files import AnyPath
 from imrec_core.runtime.cpu import cpu_count
-from imrec_core.storage import AnyPath
 
 COLUMNS: Mapping[str, str] = {
     "ended": "TIMESTAMP",  # UTC
@@ -80,8 +80,8 @@ _rewriting = threading.Lock()
 def _append(path: AnyPath, line: str) -> None:
     if not isinstance(path, Path):
         with _rewriting:
-            before = storage.read_bytes(path) if storage.exists(path) else b""
-            storage.write_bytes(path, before + line.encode())
+            before = files.read_bytes(path) if files.exists(path) else b""
+            files.write_bytes(path, before + line.encode())
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     # In one piece: what several processes append is not mixed up.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.storage import AnyPath, is_url, place
+from imrec_core.lake.storage.files import AnyPath, is_url, place
 
 DEFAULT_FEATURES = (
     "efficientnet_lite0",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imrec_core.lake import Lake, source_of
-from imrec_core.storage import is_away
+from imrec_core.lake.storage.files import is_away
 
 
 def takers_first(lake: Lake, shards: Sequence[str]) -> list[str]:

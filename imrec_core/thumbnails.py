@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from imrec_core import storage
 from imrec_core.decode import WELL_KNOWN, Pixels, decode
 from imrec_core.errors import StorageFault, StorageFull, UnreadableImage
 from imrec_core.lake import Lake
-from imrec_core.storage import AnyPath
+from imrec_core.lake.storage import files
+from imrec_core.lake.storage.files import AnyPath
 
 SIDES = (160, 320, 640)
 """Pixels of the longer side."""
@@ -84,7 +84,7 @@ class Thumbnails:
         limit = _folder_limit(self._lake)
         if limit:
             with suppress(OSError, StorageFull, StorageFault):  # a user may have no write access to the lake
-                storage.write_bytes(cached, made)
+                files.write_bytes(cached, made)
                 self._count_write(cached.parent, len(made), limit)
         return made
 
@@ -145,7 +145,7 @@ def contents(path: AnyPath, content_hash: str) -> bytes:
         UnreadableImage: The file is missing, has changed, or cannot be read.
     """
     try:
-        data = storage.read_bytes(path)
+        data = files.read_bytes(path)
     except (OSError, ValueError, StorageFault) as error:
         raise UnreadableImage(
             f"the file cannot be read ({getattr(error, 'strerror', None) or 'storage fault'})"

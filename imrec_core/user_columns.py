@@ -12,14 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from imrec_core import storage, tables
+from imrec_core import tables
 from imrec_core.catalog import scan_source
 from imrec_core.column_files import read
 from imrec_core.errors import BadColumns, BadSource
 from imrec_core.lake import Lake, source_of
+from imrec_core.lake.storage import files
+from imrec_core.lake.storage.files import AnyPath
 from imrec_core.places import AMBIGUOUS, STRANGER, find_rows
 from imrec_core.settings import Settings
-from imrec_core.storage import AnyPath
 
 _VERSION = 1  # goes up when the same files would give other columns
 _SHOWN = 5
@@ -60,12 +61,12 @@ def made_from(settings: Settings) -> list[Any]:
     if not settings.columns:
         return []
     roots = {name: str(root) for name, root in settings.sources.items()}
-    return [_VERSION, [_digest(storage.place(file)) for file in settings.columns], roots]
+    return [_VERSION, [_digest(files.place(file)) for file in settings.columns], roots]
 
 
 def _digest(file: AnyPath) -> str | None:
     try:
-        return hashlib.blake2b(storage.read_bytes(file)).hexdigest()
+        return hashlib.blake2b(files.read_bytes(file)).hexdigest()
     except OSError:
         return None
 
@@ -88,7 +89,7 @@ def check(lake: Lake, settings: Settings) -> None:
     for of_file in joined:
         if not of_file.images:
             raise BadColumns(
-                storage.place(of_file.file),
+                files.place(of_file.file),
                 f"none of its {of_file.unmatched} rows names an image of the lake: {', '.join(of_file.first)}; a path "
                 "is below its source, SOURCE/path or absolute, an image_id as in: imrec sql 'SELECT * FROM rows'",
             )
@@ -111,7 +112,7 @@ def join(images: pa.Table, settings: Settings) -> tuple[pa.Table, list[Joined]]:
     """
     taken = {name.lower(): "the rows have it already" for name in tables.ROWS.names}
     joined = []
-    for file in map(storage.place, settings.columns):
+    for file in map(files.place, settings.columns):
         key, keys, values = read(file)
         _refuse_names(file, values.column_names, taken)
         rows = _rows_of(file, key, keys, images, settings)

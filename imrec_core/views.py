@@ -13,7 +13,7 @@ from imrec_core import run_log, tables
 from imrec_core.errors import QueryError
 from imrec_core.features import Feature, known_features
 from imrec_core.lake import ROWS_FILE, Lake
-from imrec_core.storage import AnyPath, exists, is_remote
+from imrec_core.lake.storage.files import AnyPath, exists, is_remote
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
@@ -28,7 +28,9 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     lake.check_version()
     connection = duckdb.connect()
     if not isinstance(lake.root, Path):
-        from imrec_core.object_files import ObjectFiles  # here: fsspec takes time, and most lakes are local
+        from imrec_core.lake.storage.arrow_dataset import (
+            ObjectFiles,  # here: fsspec takes time, and most lakes are local
+        )
 
         connection.register_filesystem(ObjectFiles(lake.root))  # for `runs`
     shards = lake.live_shards()
@@ -84,7 +86,7 @@ def _view(
     if not there:
         return
     if is_remote(there[0]):
-        from imrec_core.object_files import dataset
+        from imrec_core.lake.storage.arrow_dataset import dataset
 
         # Through Arrow: DuckDB itself fetches a file whole, several times, where it does not lie on a disk.
         files = f"files of {name}"

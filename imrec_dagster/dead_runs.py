@@ -10,7 +10,7 @@ import time
 
 import dagster as dg
 
-from imrec_core.storage import is_running
+from imrec_core.lake.storage.files import is_running
 
 PROCESS_TAG = "imrec/process"  # host and process id of a run
 _SLOW_START = 30.0  # seconds after which a run that has started has said in which process

@@ -17,8 +17,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from s3fs import S3FileSystem
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from imrec_core import lake, objects, storage
-from imrec_core.storage import AnyPath
+from imrec_core import lake
+from imrec_core.lake.storage import files, object_store
+from imrec_core.lake.storage.files import AnyPath
 
 BUCKET = "pictures"
 KINDS = ("slow down", "internal", "done, but told otherwise", "cut off", "short")
@@ -93,7 +94,7 @@ def serving(seed: int = 0) -> Iterator[Faulty]:
         for name, value in environment(server.port).items():
             patch.setenv(name, value)
         S3FileSystem.clear_instance_cache()  # they remember where the last one was
-        objects._known.clear()
+        object_store._known.clear()
         lake._parsed.cache_clear()
         _empty(server.port)
         S3FileSystem().mkdir(BUCKET)
@@ -114,7 +115,7 @@ def _empty(port: int) -> None:
 
 def path(name: str = "") -> AnyPath:
     """A path in the bucket."""
-    return storage.place(f"s3://{BUCKET}/{name}")
+    return files.place(f"s3://{BUCKET}/{name}")
 
 
 def put(name: str, data: bytes = b"something") -> AnyPath:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import Lake, objects, retry, storage
-from imrec_core.storage import AnyPath
+from imrec_core import Lake
+from imrec_core.lake.storage import files, object_store, retry
+from imrec_core.lake.storage.files import AnyPath
 from tests import s3, toy
 from tests.pictures import BROKEN, encode
 
@@ -46,11 +47,11 @@ class World:
             self.store.share = FAULTS
 
     def remove(self, name: str) -> bytes:
-        data = storage.read_bytes(self.photos / name)
+        data = files.read_bytes(self.photos / name)
         if isinstance(self.photos, Path):
             (self.photos / name).unlink()
         else:
-            objects.remove(self.photos / name)
+            object_store.remove(self.photos / name)
         return data
 
 
@@ -77,7 +78,7 @@ def picture(seed: int) -> bytes:
 def test_from_the_first_folder_on(world, imrec, tmp_path, monkeypatch):
     monkeypatch.setenv("IMREC_LAKE", str(world.lake))
     Lake(world.lake).open_for_writing()
-    storage.write_bytes(world.lake / "lake.toml", SETTINGS.encode())
+    files.write_bytes(world.lake / "lake.toml", SETTINGS.encode())
 
     def ran(*arguments: object) -> str:
         outcome = imrec(*arguments)

@@ -17,7 +17,8 @@ import sqlalchemy
 from dagster import DagsterExecutionInterruptedError, DagsterRunStatus
 
 import imrec_core
-from imrec_core import Lake, storage
+from imrec_core import Lake
+from imrec_core.lake.storage import files
 from imrec_dagster.asset_keys import IMAGES, feature_key
 from imrec_dagster.builder import open_instance
 from imrec_dagster.cli.failures import run_retry
@@ -139,7 +140,7 @@ def test_struck_build_goes_on_from_what_was_finished(photos, undisturbed, tmp_pa
     done = finished(lake)
     before = {name: when for name, when in toy.times(lake, *TABLES).items() if Path(name).stem in done}
     assert lake.current_generation() is None
-    half = f".writing-{NOBODY}-{storage._HERE}-0-photos-0003.parquet"  # of a process long gone
+    half = f".writing-{NOBODY}-{files._HERE}-0-photos-0003.parquet"  # of a process long gone
     (lake.root / "images" / half).write_bytes(b"half")
     assert f"generation 000001: {PHOTOS} images" in build(lake)
     assert before.items() <= toy.times(lake, *TABLES).items()

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import storage
 from imrec_core.errors import BadSettings, LakeError, MissingTable, SchemaMismatch, StorageFault, StorageFull
 from imrec_core.lake import LAKE_VERSION, Lake, source_of
+from imrec_core.lake.storage import files as storage
 from imrec_core.settings import Settings
 
 TABLE = pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]})

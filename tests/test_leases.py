@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import leases, objects, retry
+from imrec_core.lake.storage import leases, object_store, retry
 from tests import s3
 
 DEAD = f"{socket.gethostname()}:{2**22 + 1}:0a1b2c3d"  # a process id that Linux never gives
@@ -46,7 +46,7 @@ def test_one_at_a_time(store, share):
         assert sorted(pool.map(work, range(12))) == list(range(12))
     assert max(most) == 1
     store.share = 0.0
-    assert objects.listing(s3.path("lake/locks")) == []
+    assert object_store.listing(s3.path("lake/locks")) == []
 
 
 def test_who_waits_says_for_whom_and_where(store, caplog):
@@ -54,7 +54,7 @@ def test_who_waits_says_for_whom_and_where(store, caplog):
 
     class GivenBack(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            threading.Thread(target=objects.remove, args=(s3.path("lake/locks/scan.json"),)).start()
+            threading.Thread(target=object_store.remove, args=(s3.path("lake/locks/scan.json"),)).start()
 
     waited = GivenBack()
     leases.log.addHandler(waited)
@@ -71,7 +71,7 @@ def test_lease_of_a_dead_process_of_this_machine_is_taken_at_once(store):
     s3.put("lake/locks/scan.json", lease(DEAD))
     started = time.monotonic()
     with leases.alone(s3.path("lake/locks/scan")):
-        assert DEAD.encode() not in objects.read(s3.path("lake/locks/scan.json"))
+        assert DEAD.encode() not in object_store.read(s3.path("lake/locks/scan.json"))
     assert time.monotonic() - started < 5
 
 
@@ -94,19 +94,19 @@ def test_lease_of_another_machine_is_taken_when_it_is_no_longer_renewed(store, m
 def test_lease_is_renewed_while_work_goes_on(store, monkeypatch):
     monkeypatch.setattr(leases, "_RENEWED", 0.05)
     with leases.alone(s3.path("lake/locks/scan")):
-        first = objects.read(s3.path("lake/locks/scan.json"))
+        first = object_store.read(s3.path("lake/locks/scan.json"))
         time.sleep(0.5)
-        assert objects.read(s3.path("lake/locks/scan.json")) != first
-    assert objects.listing(s3.path("lake/locks")) == []
+        assert object_store.read(s3.path("lake/locks/scan.json")) != first
+    assert object_store.listing(s3.path("lake/locks")) == []
 
 
 def test_lease_is_given_back_when_work_fails_and_left_alone_when_another_took_it(store):
     with pytest.raises(RuntimeError), leases.alone(s3.path("lake/locks/scan")):
         raise RuntimeError
-    assert objects.listing(s3.path("lake/locks")) == []
+    assert object_store.listing(s3.path("lake/locks")) == []
     with leases.alone(s3.path("lake/locks/scan")):
         s3.put("lake/locks/scan.json", lease("elsewhere:17:0a1b2c3d"))
-    assert b"elsewhere" in objects.read(s3.path("lake/locks/scan.json"))
+    assert b"elsewhere" in object_store.read(s3.path("lake/locks/scan.json"))
 
 
 def test_lease_whose_answer_was_lost_is_known_as_ones_own(store):

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import Lake, Recommender, catalog, objects, retry, storage, views
+from imrec_core import Lake, Recommender, catalog, views
 from imrec_core.duplicates import find_duplicates
 from imrec_core.errors import BadPlan, BadSettings, BadSource, MissingTable, StaleIndex, StorageFault
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import build_generation
+from imrec_core.lake.storage import files, object_store, retry
 from imrec_core.queries import ImageId
 from imrec_core.status import lake_status
 from tests import s3, toy
@@ -47,7 +48,7 @@ def remote_lake(store, tmp_path) -> Callable[..., Lake]:
 
 def cached(lake: Lake) -> set[str]:
     """The generations that are on this machine."""
-    return set(storage.names(lake.local_generation(lake.current_generation()).parent))
+    return set(files.names(lake.local_generation(lake.current_generation()).parent))
 
 
 def rows(lake: Lake) -> dict[str, int]:
@@ -64,7 +65,7 @@ def test_lake_is_made_reads_its_settings_and_is_opened_by_its_url(remote_lake):
     assert str(other.root) == "s3://pictures/lake"
     assert other.settings() == lake.settings()
     assert str(other.settings().sources["photos"]) == "s3://pictures/photos"
-    assert b'photos = "s3://pictures/photos"' in objects.read(other.settings_path)
+    assert b'photos = "s3://pictures/photos"' in object_store.read(other.settings_path)
     with pytest.raises(MissingTable, match="there is no lake at s3://pictures/other"):
         Lake("s3://pictures/other").check_version()
 
@@ -94,7 +95,7 @@ def test_build_with_nothing_new_writes_nothing(remote_lake, store):
 
 def test_plan_asks_for_folders_not_for_every_table(remote_lake, store):
     lake = remote_lake()
-    objects.forget(lake.root)
+    object_store.forget(lake.root)
     store.requests.clear()
     for _ in range(20):
         lake_status(lake)
@@ -114,10 +115,12 @@ def test_runs_of_a_process_are_lines_of_one_object(remote_lake):
 
 def test_sql_reads_only_the_columns_it_is_asked_for(store, monkeypatch):
     lake = toy.vector_lake(s3.path("lake"), {"rgb_histogram": np.random.default_rng(0).random((1000, 512))})
-    read, part = [], objects.read_part
-    monkeypatch.setattr(objects, "read_part", lambda p, start, end: read.append(end - start) or part(p, start, end))
+    read, part = [], object_store.read_part
+    monkeypatch.setattr(
+        object_store, "read_part", lambda p, start, end: read.append(end - start) or part(p, start, end)
+    )
     assert views.query(lake, "SELECT count(DISTINCT image_id) FROM rgb_histogram").fetchall() == [(1000,)]
-    size = storage.status(lake.feature_path("rgb_histogram", "photos-0000")).byte_size
+    size = files.status(lake.feature_path("rgb_histogram", "photos-0000")).byte_size
     assert sum(read) < size / 2
 
 
@@ -198,7 +201,7 @@ def test_generation_that_cannot_be_uploaded_leaves_the_one_before_as_it_was(remo
         raise StorageFault("the store takes nothing")
 
     with monkeypatch.context() as patch:
-        patch.setattr(objects, "upload", refused)
+        patch.setattr(object_store, "upload", refused)
         with pytest.raises(StorageFault):
             build_generation(lake)
     assert open_generation(lake).matrix_file("phash").is_whole()
@@ -208,8 +211,8 @@ def test_generation_that_cannot_be_uploaded_leaves_the_one_before_as_it_was(remo
 def test_lake_that_was_made_anew_under_the_same_url_is_not_mixed_up(remote_lake, tmp_path):
     lake = remote_lake(12)
     open_generation(lake)
-    objects.remove(lake.root)
-    objects.remove(s3.path("photos"))
+    object_store.remove(lake.root)
+    object_store.remove(s3.path("photos"))
     for path in (tmp_path / "photos").iterdir():
         path.unlink()
     again = remote_lake(5)
@@ -224,12 +227,12 @@ def test_old_generations_go_from_the_store_and_from_this_machine(remote_lake):
         toy.build(lake)
     assert lake.generations() == ["000003", "000004"]
     assert cached(lake) == {"000003", "000004"}
-    assert storage.names(lake.root / "generations") == ["000003", "000004", "CURRENT"]
+    assert files.names(lake.root / "generations") == ["000003", "000004", "CURRENT"]
 
 
 def test_open_recommender_goes_over_to_the_new_generation(remote_lake, monkeypatch):
     lake = remote_lake()
-    monkeypatch.setattr(objects, "_LISTED", 0.0)
+    monkeypatch.setattr(object_store, "_LISTED", 0.0)
     rec = Recommender.open("s3://pictures/lake")
     assert rec.search("s3://pictures/photos/photo_001.jpg", k=1).generation == "000001"
     s3.put("photos/new.jpg", encode(toy.photo(77), "JPEG"))
@@ -241,16 +244,16 @@ def test_open_recommender_goes_over_to_the_new_generation(remote_lake, monkeypat
 def test_generation_without_its_last_object_is_none(remote_lake):
     lake = remote_lake()
     s3.put("lake/generations/000009/rows.parquet")
-    objects.forget(lake.root)
+    object_store.forget(lake.root)
     assert lake.generations() == ["000001"]
     s3.put("photos/new.jpg", encode(toy.photo(77), "JPEG"))
     assert toy.build(lake).id == "000002"
-    assert "000009" not in storage.names(lake.root / "generations")
+    assert "000009" not in files.names(lake.root / "generations")
 
 
 def test_generation_that_is_gone_is_told(remote_lake):
     lake = remote_lake()
-    objects.remove(lake.generation_path("000001"))
+    object_store.remove(lake.generation_path("000001"))
     with pytest.raises(StaleIndex, match="s3://pictures/lake/generations/000001 is gone"):
         lake.local_generation("000001")
 
@@ -278,7 +281,7 @@ def test_lake_among_the_pictures_is_not_scanned(remote_lake, store):
 
 def test_object_written_again_with_the_same_size_has_changed(remote_lake):
     lake = remote_lake(3)
-    data = objects.read(s3.path("photos/photo_001.jpg"))
+    data = object_store.read(s3.path("photos/photo_001.jpg"))
     s3.put("photos/photo_001.jpg", data[:-1] + bytes([data[-1] ^ 1]))
     assert catalog.diff(lake).changed == 1
     assert catalog.diff(lake).unchanged == 2
@@ -288,14 +291,14 @@ def test_folder_that_cannot_be_listed_is_never_taken_for_empty(remote_lake, stor
     lake = remote_lake(3, built=False)
     s3.put("photos/below/x.jpg", encode(toy.photo(9), "JPEG"))
     toy.build(lake)
-    listing = objects.listing
+    listing = object_store.listing
 
     def fails_below(folder):
         if folder.name == "below":
             raise StorageFault("down")
         return listing(folder)
 
-    monkeypatch.setattr(objects, "listing", fails_below)
+    monkeypatch.setattr(object_store, "listing", fails_below)
     found = catalog.diff(lake)
     assert (found.removed, len(found.unavailable)) == (0, 1)
     assert "cannot be listed" in found.unavailable[0][1]
@@ -304,7 +307,7 @@ def test_folder_that_cannot_be_listed_is_never_taken_for_empty(remote_lake, stor
 def test_store_that_is_down_or_emptied_removes_nothing(remote_lake, store):
     lake = remote_lake(3)
     settings = lake.settings()
-    objects.remove(s3.path("photos"))
+    object_store.remove(s3.path("photos"))
     found = catalog.diff(lake)
     assert (found.removed, len(found.unavailable)) == (0, 1)
     store.share, store.kinds = 1.0, DOWN
@@ -318,7 +321,7 @@ def test_store_that_goes_down_while_it_is_read_fails_no_image(remote_lake, store
     lake = remote_lake(20, built=False)
     s3.put("photos/broken.jpg", BROKEN["truncated.jpg"]())
     catalog.update(lake)
-    read, count = objects.read, []
+    read, count = object_store.read, []
 
     def goes_down(path, byte_size=None):
         if str(path).startswith("s3://pictures/photos"):
@@ -327,10 +330,10 @@ def test_store_that_goes_down_while_it_is_read_fails_no_image(remote_lake, store
                 raise StorageFault("down")
         return read(path, byte_size)
 
-    monkeypatch.setattr(objects, "read", goes_down)
+    monkeypatch.setattr(object_store, "read", goes_down)
     with pytest.raises(StorageFault):
         toy.extract(lake)
-    monkeypatch.setattr(objects, "read", read)
+    monkeypatch.setattr(object_store, "read", read)
     assert rows(lake).get("failed", 0) <= 1
     toy.build(lake)
     assert rows(lake) == {"ok": 20, "failed": 1}
@@ -340,15 +343,15 @@ def test_store_that_goes_down_while_it_is_read_fails_no_image(remote_lake, store
 def test_image_that_is_gone_or_refused_is_a_failed_image(remote_lake, monkeypatch):
     lake = remote_lake(5, built=False)
     catalog.update(lake)
-    objects.remove(s3.path("photos/photo_002.jpg"))
-    read = objects.read
+    object_store.remove(s3.path("photos/photo_002.jpg"))
+    read = object_store.read
 
     def refuses(path, byte_size=None):
         if path.name == "photo_003.jpg":
             raise PermissionError("Access Denied")
         return read(path, byte_size)
 
-    monkeypatch.setattr(objects, "read", refuses)
+    monkeypatch.setattr(object_store, "read", refuses)
     toy.extract(lake)
     assert {f["path"]: f["error"].partition(":")[0] for f in views.failures(lake)} == {
         "photo_002.jpg": "UnreadableImage",
@@ -363,7 +366,7 @@ def test_images_are_read_side_by_side_but_not_too_many(remote_lake, monkeypatch)
     lake = remote_lake(64, built=False)
     toy.set_to(lake, shard_size=64)
     catalog.update(lake)
-    read, lock, now, most = objects.read, threading.Lock(), [0], [0]
+    read, lock, now, most = object_store.read, threading.Lock(), [0], [0]
 
     def slow(path, byte_size=None):
         with lock:
@@ -374,16 +377,16 @@ def test_images_are_read_side_by_side_but_not_too_many(remote_lake, monkeypatch)
             now[0] -= 1
         return read(path, byte_size)
 
-    monkeypatch.setattr(objects, "read", slow)
+    monkeypatch.setattr(object_store, "read", slow)
     toy.extract(lake)
-    assert 8 < most[0] <= objects.CONNECTIONS
+    assert 8 < most[0] <= object_store.CONNECTIONS
 
 
 def test_duplicates_are_found_and_not_moved(remote_lake, tmp_path):
     from imrec_core.duplicates.move_plan import MovePlan, apply_plan
 
     lake = remote_lake(4, built=False)
-    s3.put("photos/copy.jpg", objects.read(s3.path("photos/photo_001.jpg")))
+    s3.put("photos/copy.jpg", object_store.read(s3.path("photos/photo_001.jpg")))
     toy.build(lake)
     found = find_duplicates(lake, tier="identical")
     (group,) = found.groups

@@ -8,13 +8,14 @@ import dagster as dg
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import Lake, Recommender, check, fit, index, retry
+from imrec_core import Lake, Recommender, check, fit, index
 from imrec_core import catalog as core_catalog
 from imrec_core import extract as core_extract
 from imrec_core import project as core_project
 from imrec_core.errors import StorageFault, StorageFull
 from imrec_core.extract_report import ShardReport
 from imrec_core.features import find_feature
+from imrec_core.lake.storage import retry
 from imrec_dagster import retries
 from imrec_dagster.builder import Builder
 from imrec_dagster.resources import Progress

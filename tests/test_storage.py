@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from imrec_core import catalog, retry, storage
+from imrec_core import catalog
 from imrec_core.errors import StorageFault, StorageFull
+from imrec_core.lake.storage import files, retry
 from imrec_core.views import failures
 from tests import toy
 
@@ -36,7 +37,7 @@ def failing(monkeypatch):
 def test_network_disk_that_is_back_in_a_moment_is_waited_for(tmp_path, failing):
     (tmp_path / "file").write_text("something")
     tries = failing(errno.ESTALE, times=2)
-    assert storage.read_bytes(tmp_path / "file") == b"something"
+    assert files.read_bytes(tmp_path / "file") == b"something"
     assert len(tries) == 3
 
 
@@ -45,7 +46,7 @@ def test_refusal_is_told_at_once_and_a_broken_disk_after_some_tries(tmp_path, fa
     (tmp_path / "file").write_text("something")
     tries = failing(number, times=99)
     with pytest.raises(OSError, match="trouble"):
-        storage.read_bytes(tmp_path / "file")
+        files.read_bytes(tmp_path / "file")
     assert len(tries) == expected
 
 
@@ -62,14 +63,14 @@ def test_disk_that_goes_away_while_it_is_read_fails_no_image(new_lake, monkeypat
     lake = new_lake(5, ("phash",), built=False)
     catalog.update(lake)
     photos = lake.root.parent / "photos"
-    read = storage.read_bytes
+    read = files.read_bytes
 
     def goes_away(path, byte_size=None):
         if path.name == "photo_003.jpg":
             photos.rename(photos.with_name("elsewhere"))
         return read(path, byte_size)
 
-    monkeypatch.setattr(storage, "read_bytes", goes_away)
+    monkeypatch.setattr(files, "read_bytes", goes_away)
     with pytest.raises(StorageFault, match="photos went away while it was read"):
         toy.extract(lake)
     monkeypatch.undo()
@@ -82,17 +83,17 @@ def test_disk_that_goes_away_while_it_is_read_fails_no_image(new_lake, monkeypat
     ("number", "told"), [(errno.ENOSPC, StorageFull), (errno.EIO, StorageFault), (errno.EACCES, PermissionError)]
 )
 def test_file_that_cannot_be_written_leaves_what_was_there(tmp_path, number, told):
-    storage.write_bytes(tmp_path / "file", b"before")
-    with pytest.raises(told), storage.replacing(tmp_path / "file") as temporary:
+    files.write_bytes(tmp_path / "file", b"before")
+    with pytest.raises(told), files.replacing(tmp_path / "file") as temporary:
         temporary.write_text("half")
         raise OSError(number, "trouble")
-    assert storage.read_bytes(tmp_path / "file") == b"before"
-    assert storage.names(tmp_path) == ["file"]
+    assert files.read_bytes(tmp_path / "file") == b"before"
+    assert files.names(tmp_path) == ["file"]
 
 
 def test_folder_is_away_where_it_is_missing_empty_or_no_folder(tmp_path):
-    assert storage.is_away(tmp_path)
-    assert storage.is_away(tmp_path / "none")
-    storage.write_bytes(tmp_path / "file", b"")
-    assert not storage.is_away(tmp_path)
-    assert storage.is_away(tmp_path / "file")
+    assert files.is_away(tmp_path)
+    assert files.is_away(tmp_path / "none")
+    files.write_bytes(tmp_path / "file", b"")
+    assert not files.is_away(tmp_path)
+    assert files.is_away(tmp_path / "file")

@@ -21,11 +21,12 @@ import numpy as np
 import pytest
 
 import imrec_core
-from imrec_core import Lake, catalog, locks
+from imrec_core import Lake, catalog
 from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import StaleIndex
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import IndexParams, build_generation
+from imrec_core.lake.storage import file_locks
 from tests import toy
 
 ROOT = Path(imrec_core.__file__).parent.parent
@@ -151,7 +152,7 @@ def test_disk_without_locks_is_read_and_swept_all_the_same(new_lake, monkeypatch
     def refuse(file, how):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    monkeypatch.setattr(file_locks.fcntl, "flock", refuse)
     with monkeypatch.context() as patch:
         patch.setattr(lake, "alone", lambda work: nullcontext())
         for m in (5, 6):
@@ -174,7 +175,7 @@ def test_whoever_opens_a_generation_that_is_being_removed_finds_it_gone(new_lake
         rmtree(folder, **options)
 
     rmtree = shutil.rmtree
-    monkeypatch.setattr(locks.shutil, "rmtree", remove)
+    monkeypatch.setattr(file_locks.shutil, "rmtree", remove)
     build_generation(lake, IndexParams(m=6))
     assert refused == ["000001"] and lake.generations() == ["000002", "000003"]
     with pytest.raises(StaleIndex, match=r"generation 000001: generation\.json cannot be read"):
@@ -200,7 +201,7 @@ class Warned(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.text, self._came = "", threading.Event()
-        logging.getLogger("imrec_core.locks").addHandler(self)
+        logging.getLogger("imrec_core.lake.storage.file_locks").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.text = record.getMessage()
@@ -208,7 +209,7 @@ class Warned(logging.Handler):
 
     def wait(self) -> str:
         assert self._came.wait(60), "no warning after a minute"
-        logging.getLogger("imrec_core.locks").removeHandler(self)
+        logging.getLogger("imrec_core.lake.storage.file_locks").removeHandler(self)
         return self.text
 
 

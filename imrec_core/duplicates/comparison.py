@@ -23,7 +23,7 @@ from imrec_core import keypoints
 from imrec_core.decode import MAX_PIXELS, Pixels, decode
 from imrec_core.errors import ImageError, UnknownName, UnreadableImage
 from imrec_core.keypoints import Keypoints, bounded
-from imrec_core.storage import AnyPath, place, read_bytes
+from imrec_core.lake.storage.files import AnyPath, place, read_bytes
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.generation import Generation
-from imrec_core.storage import AnyPath, fingerprint, place, read_bytes
+from imrec_core.lake.storage.files import AnyPath, fingerprint, place, read_bytes
 
 Pairs = NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from imrec_core.errors import LakeError, QueryError, SchemaMismatch, UnreadableImage
 from imrec_core.generation import open_generation
 from imrec_core.lake import Lake
-from imrec_core.storage import AnyPath, fingerprint, place, read_bytes
+from imrec_core.lake.storage.files import AnyPath, fingerprint, place, read_bytes
 
 Pair = tuple[str, str]
 

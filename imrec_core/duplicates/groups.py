@@ -23,8 +23,8 @@ from imrec_core.duplicates.verification import Verifier
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.generation import Generation, open_generation
 from imrec_core.lake import Lake
+from imrec_core.lake.storage.files import place
 from imrec_core.notebook import grid
-from imrec_core.storage import place
 
 _IN_NOTEBOOK, _GROUPS_IN_NOTEBOOK = 12, 3  # maximum number of files per group, and of groups, in a notebook
 

@@ -22,7 +22,7 @@ from imrec_core.duplicates.contents import Copy
 from imrec_core.duplicates.decisions import hash_file
 from imrec_core.duplicates.groups import Duplicates
 from imrec_core.errors import BadPlan, ImageError
-from imrec_core.storage import is_url
+from imrec_core.lake.storage.files import is_url
 
 _FORMAT = 1
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)

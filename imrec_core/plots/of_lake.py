@@ -23,6 +23,7 @@ from imrec_core.generation import Generation
 from imrec_core.hits import Hit, Hits, Part
 from imrec_core.judging import MAX_QUERIES, Labels
 from imrec_core.lake import Lake
+from imrec_core.lake.storage.files import place
 from imrec_core.plots.comparisons import Bins, Pictured, draw_hashes, draw_histograms
 from imrec_core.plots.confusion import draw_confusion
 from imrec_core.plots.curves import Times, draw_stages
@@ -30,7 +31,6 @@ from imrec_core.plots.distributions import Distances, Threshold, Values, draw_di
 from imrec_core.queries import Query
 from imrec_core.random_pairs import pair_distances
 from imrec_core.search import Recommender
-from imrec_core.storage import place
 from imrec_core.text import Text
 from imrec_core.ways import chosen_ways, sample
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imrec_core.generation import Generation
-from imrec_core.storage import AnyPath
+from imrec_core.lake.storage.files import AnyPath
 from imrec_core.web.replies import Refused
 from imrec_core.web.serving import Serving
 

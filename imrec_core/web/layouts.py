@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from imrec_core import storage
 from imrec_core.errors import MissingTable, UnknownName
 from imrec_core.explore import Map, open_map
 from imrec_core.lake import Lake
+from imrec_core.lake.storage import files
 from imrec_core.web.asking import Within
 from imrec_core.web.replies import Refused
 
@@ -54,7 +54,7 @@ class Layouts:
         """
         if name not in self._lake.map_names():
             raise Refused(404, "UnknownName", f"there is no map {name!r}; make one with: imrec map")
-        return self._opened(name, storage.status(self._lake.map_path(name)))
+        return self._opened(name, files.status(self._lake.map_path(name)))
 
     def _open(self, name: str, status: object) -> Layout:
         try:

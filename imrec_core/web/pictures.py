@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from imrec_core.decode import WELL_KNOWN, decode
 from imrec_core.errors import ImageError
-from imrec_core.storage import fingerprint
+from imrec_core.lake.storage.files import fingerprint
 from imrec_core.thumbnails import SIDES, contents, encoded, thumbnail
 from imrec_core.web.files import facts_of, place_of
 from imrec_core.web.guard import PICTURE_POLICY

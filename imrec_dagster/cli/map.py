@@ -129,7 +129,7 @@ def _draw(lake: Lake, name: str, file: Path, colour: str, only: str | None, thum
     from imrec_core.explore import open_map
     from imrec_core.explore.picture import draw_map
     from imrec_core.generation import open_generation
-    from imrec_core.storage import write_bytes
+    from imrec_core.lake.storage.files import write_bytes
 
     kind = file.suffix.lower().removeprefix(".")
     drawn = draw_map(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from imrec_core.errors import LakeError, MissingDependency, StorageFault
-from imrec_core.retry import retry
+from imrec_core.lake.storage.retry import retry
 
 if TYPE_CHECKING:
     from upath import UPath

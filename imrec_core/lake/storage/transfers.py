@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imrec_core import objects, storage
 from imrec_core.errors import StaleIndex
+from imrec_core.lake.storage import files, object_store
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -24,9 +24,9 @@ def put(folder: Path, to: UPath, *, last: str) -> None:
     files = [path for path in sorted(folder.iterdir()) if path.name != last]
     checksums = {path.name: [path.stat().st_size, _checksum(path)] for path in (*files, folder / last)}
     (folder / CHECKSUMS).write_text(json.dumps(checksums, indent=1))
-    with ThreadPoolExecutor(objects.CONNECTIONS) as pool:
-        list(pool.map(lambda path: objects.upload(path, to / path.name), [*files, folder / CHECKSUMS]))
-    objects.upload(folder / last, to / last)
+    with ThreadPoolExecutor(object_store.CONNECTIONS) as pool:
+        list(pool.map(lambda path: object_store.upload(path, to / path.name), [*files, folder / CHECKSUMS]))
+    object_store.upload(folder / last, to / last)
 
 
 def checksums_of(at: UPath) -> bytes:
@@ -36,7 +36,7 @@ def checksums_of(at: UPath) -> bytes:
         StaleIndex: Nothing is there any more.
     """
     try:
-        return storage.read_listed(at / CHECKSUMS)
+        return files.read_listed(at / CHECKSUMS)
     except FileNotFoundError as error:
         raise StaleIndex(f"generation {at.name}: {at} is gone") from error
 
@@ -49,7 +49,7 @@ def fetch(at: UPath, folder: Path, checksums: bytes) -> None:
         StorageFault: The object store failed.
     """
     expected: dict[str, list[Any]] = json.loads(checksums)
-    with ThreadPoolExecutor(objects.CONNECTIONS) as pool:
+    with ThreadPoolExecutor(object_store.CONNECTIONS) as pool:
         list(pool.map(lambda name: _get(at, name, expected[name][1], folder), expected))
     (folder / CHECKSUMS).write_bytes(checksums)
 
@@ -57,7 +57,7 @@ def fetch(at: UPath, folder: Path, checksums: bytes) -> None:
 def _get(at: UPath, name: str, checksum: str, folder: Path) -> None:
     for _ in range(_FETCHES):
         try:
-            objects.download(at / name, folder / name)
+            object_store.download(at / name, folder / name)
         except FileNotFoundError as error:
             raise StaleIndex(f"generation {at.name}: {at / name} is gone") from error
         if _checksum(folder / name) == checksum:

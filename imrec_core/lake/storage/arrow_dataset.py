@@ -12,7 +12,7 @@ import pyarrow.dataset
 import pyarrow.fs
 from upath import UPath
 
-from imrec_core import objects
+from imrec_core.lake.storage import object_store
 
 _AHEAD = 1 << 18  # bytes that are read at a time, at least
 
@@ -47,7 +47,7 @@ class ObjectFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]  # has no ty
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """What fsspec tells of an object."""
-        found = objects.listed(self._path(path).parent).get(self._path(path).name)
+        found = object_store.listed(self._path(path).parent).get(self._path(path).name)
         if found is None:
             raise FileNotFoundError(path)
         return found
@@ -62,7 +62,7 @@ class ObjectFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]  # has no ty
 
     def open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> io.BufferedReader:
         """An object as a file."""
-        return io.BufferedReader(_Parts(self._path(path), objects.size_of(self.info(path))), _AHEAD)
+        return io.BufferedReader(_Parts(self._path(path), object_store.size_of(self.info(path))), _AHEAD)
 
 
 class _Parts(io.RawIOBase):
@@ -88,7 +88,7 @@ class _Parts(io.RawIOBase):
         end = min(self._at + len(buffer), self._size)
         if end <= self._at:
             return 0
-        data = objects.read_part(self._path, self._at, end)
+        data = object_store.read_part(self._path, self._at, end)
         buffer[: len(data)] = data
         self._at = end
         return len(data)

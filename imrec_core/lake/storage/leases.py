@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from imrec_core import objects, storage
 from imrec_core.errors import StorageFault
+from imrec_core.lake.storage import files, object_store
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -43,7 +43,7 @@ def alone(path: UPath) -> Iterator[None]:
     lease = path.with_name(f"{path.name}.json")
     me = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     _acquire(lease, me)
-    objects.forget(path.parent.parent)
+    object_store.forget(path.parent.parent)
     ended = threading.Event()
     renewing = threading.Thread(target=_renew, args=(lease, me, ended), name=f"imrec-lease-{path.name}", daemon=True)
     renewing.start()
@@ -54,12 +54,12 @@ def alone(path: UPath) -> Iterator[None]:
         renewing.join()
         with suppress(StorageFault):  # then the others wait until it is taken for dead
             if _holder(lease) == me:
-                objects.remove(lease)
+                object_store.remove(lease)
 
 
 def _acquire(lease: UPath, me: str) -> None:
     seen, since, said = b"", time.monotonic(), False
-    while not objects.create(lease, _text(me, 0)):
+    while not object_store.create(lease, _text(me, 0)):
         found = _read(lease)
         if found is None:
             continue  # given back meanwhile
@@ -81,7 +81,7 @@ def _acquire(lease: UPath, me: str) -> None:
 def _take_away(lease: UPath, found: bytes) -> None:
     """Remove a dead process's lease, unless another did, and has its own there by now."""
     if _read(lease) == found:
-        objects.remove(lease)
+        object_store.remove(lease)
 
 
 def _renew(lease: UPath, me: str, ended: threading.Event) -> None:
@@ -90,13 +90,13 @@ def _renew(lease: UPath, me: str, ended: threading.Event) -> None:
         beat += 1
         with suppress(StorageFault):  # the next time, perhaps
             if _holder(lease) == me:
-                storage.write_bytes(lease, _text(me, beat))
+                files.write_bytes(lease, _text(me, beat))
 
 
 def _is_dead(holder: str) -> bool:
     """Whether it is a process of this machine that no longer runs; of others only time can tell."""
     host, pid, _ = holder.rsplit(":", 2)
-    return host == socket.gethostname() and not storage.is_running(int(pid))
+    return host == socket.gethostname() and not files.is_running(int(pid))
 
 
 def _text(me: str, beat: int) -> bytes:
@@ -110,6 +110,6 @@ def _holder(lease: UPath) -> str | None:
 
 def _read(lease: UPath) -> bytes | None:
     try:
-        return objects.read(lease)
+        return object_store.read(lease)
     except FileNotFoundError:
         return None

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from imrec_core import objects
 from imrec_core.errors import LakeError, StorageFault, StorageFull
-from imrec_core.retry import retry
+from imrec_core.lake.storage import object_store
+from imrec_core.lake.storage.retry import retry
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -112,7 +112,7 @@ def read_bytes(path: AnyPath, byte_size: int | None = None) -> bytes:
         StorageFault: The object store failed, or what came is not all of it.
     """
     if not isinstance(path, Path):
-        return objects.read(path, byte_size)
+        return object_store.read(path, byte_size)
     return retry(path.read_bytes, _may_pass)
 
 
@@ -144,8 +144,8 @@ def status(path: AnyPath) -> Status | None:
         StorageFault: The object store failed.
     """
     if not isinstance(path, Path):
-        entry = objects.listed(path.parent).get(path.name)
-        return None if entry is None else Status(objects.size_of(entry), objects.version_of(entry))
+        entry = object_store.listed(path.parent).get(path.name)
+        return None if entry is None else Status(object_store.size_of(entry), object_store.version_of(entry))
     try:
         found = os.stat(path)
     except OSError:
@@ -165,7 +165,7 @@ def names(folder: AnyPath) -> list[str]:
         StorageFault: The object store failed.
     """
     if not isinstance(folder, Path):
-        return sorted(objects.listed(folder))
+        return sorted(object_store.listed(folder))
     try:
         return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -179,8 +179,8 @@ def fingerprint(path: AnyPath) -> tuple[int, int] | None:
         StorageFault: The object store failed.
     """
     if not isinstance(path, Path):
-        entry = objects.entry(path)
-        return None if entry is None else (objects.size_of(entry), objects.time_of(entry))
+        entry = object_store.entry(path)
+        return None if entry is None else (object_store.size_of(entry), object_store.time_of(entry))
     try:
         found = os.stat(path)
     except (OSError, ValueError):  # a NUL in the name
@@ -192,7 +192,7 @@ def is_away(folder: AnyPath) -> bool:
     """Whether a folder is missing or empty, as where a disk is not mounted or an object store cannot be reached."""
     try:
         if not isinstance(folder, Path):
-            return objects.entry(folder) is None  # there are no empty folders in an object store
+            return object_store.entry(folder) is None  # there are no empty folders in an object store
         return next(folder.iterdir(), None) is None
     except (OSError, LakeError):
         return True
@@ -201,7 +201,7 @@ def is_away(folder: AnyPath) -> bool:
 def forget_listings(path: AnyPath) -> None:
     """Have the next look see what others have written since, to an object or below a folder."""
     if not isinstance(path, Path):
-        objects.forget(path)
+        object_store.forget(path)
 
 
 # -- writing ------------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def replacing(path: AnyPath) -> Iterator[Path]:
         with _told(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="imrec-") as folder:
             temporary = Path(folder) / path.name
             yield temporary
-            objects.upload(temporary, path)
+            object_store.upload(temporary, path)
         return
     temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{_HERE}-{uuid.uuid4().hex[:8]}-{path.name}")
     try:

@@ -15,7 +15,7 @@ import numpy as np
 
 from docs.gallery import PROGRAM, ROOT, run
 from imrec_core.catalog import image_id
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from tests.browser import PHONE, Browser, chromium, screenshot, until
 from tests.page import at_rest, draw_line
 from tests.serving import serving

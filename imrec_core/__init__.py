@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from imrec_core.errors import ImrecError
     from imrec_core.features import FEATURES, Feature, feature
     from imrec_core.hits import Hit, Hits
-    from imrec_core.lake import Lake
+    from imrec_core.lake.lake import Lake
     from imrec_core.metrics import METRICS, Metric, metric
     from imrec_core.models import MODELS, Model
     from imrec_core.queries import ImageId
@@ -25,7 +25,7 @@ _HOME = {
     "ImageBatch": "decode",
     "ImageId": "queries",
     "ImrecError": "errors",
-    "Lake": "lake",
+    "Lake": "lake.lake",
     "Metric": "metrics",
     "Model": "models",
     "Recommender": "search",

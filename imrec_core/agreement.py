@@ -15,8 +15,8 @@ from imrec_core.decode import ImageBatch, decode
 from imrec_core.demo import PHOTOS
 from imrec_core.encoders import Encoder, Pixels, TorchEncoder, Vectors, load_encoder
 from imrec_core.errors import BadSource, ImageError
+from imrec_core.lake.settings import EXTENSIONS
 from imrec_core.models import Model
-from imrec_core.settings import EXTENSIONS
 
 _COUNT = 32  # images: two or three seconds of ResNet-50 in eager fp32
 _SIDE = 256

@@ -19,12 +19,12 @@ import polars as pl
 import pyarrow as pa
 
 from imrec_core.errors import BadSource, LakeError, StorageFault
-from imrec_core.lake import Lake, number_of, source_of
+from imrec_core.lake.lake import Lake, number_of, source_of
+from imrec_core.lake.schemas import CATALOG
+from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage import object_store
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.runtime.text import escaped
-from imrec_core.settings import Settings, Source
-from imrec_core.tables import CATALOG
 
 if TYPE_CHECKING:
     from upath import UPath

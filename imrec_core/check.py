@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow.compute as pc
 
-from imrec_core import tables
 from imrec_core.errors import LakeError, StorageFault
 from imrec_core.features import Feature
 from imrec_core.freshness import manifest_version
-from imrec_core.lake import Lake
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake
 
 _NORM_TOLERANCE = 2e-3  # float16 keeps a unit vector's length to this
 
@@ -55,7 +55,7 @@ def check_vectors(lake: Lake, shard: str, feature: Feature) -> list[str]:
     made_from = lake.made_from(path) or {}
     if made_from.get("shard_version") != manifest_version(lake, shard):
         problems.append(f"{shard}: made from another version of the shard")
-    vectors = tables.to_matrix(table["vector"])
+    vectors = schemas.to_matrix(table["vector"])
     if vectors.dtype.kind == "f" and not np.isfinite(vectors).all():
         problems.append(f"{shard}: numbers that are not finite")
     lengths = np.linalg.norm(vectors.astype(np.float32), axis=1) if feature.unit_norm else np.ones(1)

@@ -22,7 +22,7 @@ from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.generation import Generation
 from imrec_core.hits import Shown
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
 from imrec_core.queries import ImageId, Kept, Query
 from imrec_core.runtime.cpu import cpu_count

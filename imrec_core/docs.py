@@ -15,10 +15,10 @@ from typing import Any
 
 from imrec_core.features import FEATURES
 from imrec_core.features.feature_metric import split_name
+from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
 from imrec_core.metrics import METRICS, Metric
 from imrec_core.models import MODELS
 from imrec_core.reduction import METHODS
-from imrec_core.settings import DEFAULT_FEATURES, Settings
 
 MEASURED = Path("docs/measured.json")
 

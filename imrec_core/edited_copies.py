@@ -22,8 +22,8 @@ from imrec_core.features import decoded_side
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.generation import Generation
 from imrec_core.image_reader import read_image
-from imrec_core.lake import Lake
-from imrec_core.settings import Settings
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from imrec_core.conversion import REQUEST, NotConvertible, converted, torch_module
 from imrec_core.errors import DeclarationError, MissingDependency
+from imrec_core.lake.settings import Settings
 from imrec_core.models import Model, find_model
 from imrec_core.runtime.cpu import cpu_count
-from imrec_core.settings import Settings
 
 log = logging.getLogger(__name__)
 

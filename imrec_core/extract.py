@@ -18,7 +18,7 @@ from imrec_core.extract_pipeline import ShardExtractor
 from imrec_core.extract_report import OnImages, ShardReport
 from imrec_core.features import Feature
 from imrec_core.freshness import usable_fit
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
 from imrec_core.passes import next_pass
 from imrec_core.shard_order import takers_first

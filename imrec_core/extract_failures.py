@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import exists
 
 

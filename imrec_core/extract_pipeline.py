@@ -25,12 +25,12 @@ from imrec_core.errors import BadSettings, BadSource
 from imrec_core.extract_report import STAGES, OnImages, ShardReport
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.declare import Arrays
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake.lake import Lake, source_of
+from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage import files
 from imrec_core.passes import encoders_of, expected_now
 from imrec_core.read_ahead import Decoder, ReadBatch, Row, Seconds, read_ahead
 from imrec_core.reuse import Unchanged
-from imrec_core.settings import Settings, Source
 from imrec_core.shard_tables import Computed, Manifest, ShardTables
 
 _BATCH = 16  # images that a thread computes together; more where a network takes more at a time

@@ -15,12 +15,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from imrec_core import tables
 from imrec_core.errors import DeclarationError, LakeError, MissingTable
 from imrec_core.features import Feature
 from imrec_core.fit_sampling import sampled_pictures
 from imrec_core.freshness import digest, fit_key, manifest_version, stale_features, usable_fit
-from imrec_core.lake import Lake
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake
 
 # A fit stays as it is until this many times the rows it was made from are there: what was learnt from a sample holds
 # for more of the same, and a new fit makes every row that depends on it anew.
@@ -107,6 +107,6 @@ def _blocks(lake: Lake, feature: Feature, shards: Sequence[str]) -> list[Callabl
 
     def read(shard: str) -> list[NDArray[Any]]:
         paths = [lake.feature_path(base.name, shard) for base in feature.bases]
-        return [tables.to_matrix(lake.read_table(path, ["vector"])["vector"]) for path in paths]
+        return [schemas.to_matrix(lake.read_table(path, ["vector"])["vector"]) for path in paths]
 
     return [partial(read, shard) for shard in shards]

@@ -13,10 +13,10 @@ from imrec_core.decode import ImageBatch, Pixels, decode
 from imrec_core.errors import ImageError
 from imrec_core.features import decoded_side
 from imrec_core.image_reader import read_image
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake.lake import Lake, source_of
+from imrec_core.lake.settings import Source
 from imrec_core.lake.storage.files import is_away
 from imrec_core.runtime.cpu import cpu_count
-from imrec_core.settings import Source
 
 _BATCH = 16  # pictures decoded together
 _SEED = 20_26

@@ -9,12 +9,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from imrec_core import tables
 from imrec_core.errors import MissingTable
 from imrec_core.features import Feature
-from imrec_core.lake import Lake
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import AnyPath
-from imrec_core.settings import Settings
 
 WHICH_IMAGES = ("shard", "shard_version", "rows", "contents")
 """What a table's metadata says of which images it has; the rest says how they were described."""
@@ -34,7 +34,7 @@ def manifest_version(lake: Lake, shard: str) -> str:
 
 def images_made_from(shard: str, shard_version: str) -> dict[str, str]:
     """What the metadata of an up-to-date images table says."""
-    return {**_made_for(shard, shard_version), "images_version": str(tables.IMAGES_VERSION)}
+    return {**_made_for(shard, shard_version), "images_version": str(schemas.IMAGES_VERSION)}
 
 
 def _made_for(shard: str, shard_version: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from imrec_core.errors import QueryError
 from imrec_core.fusion import FUSIONS
 from imrec_core.generation import Generation
 from imrec_core.judging import Judged, Labels, QueryMeasures, judge_queries
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.measures import Estimate
 from imrec_core.ways import MIX, Plan, chosen_ways, default_mix
 

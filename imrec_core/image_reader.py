@@ -7,8 +7,8 @@ from typing import Any
 
 from imrec_core import catalog
 from imrec_core.errors import StorageFault, UnreadableImage
+from imrec_core.lake.settings import Source
 from imrec_core.lake.storage import files
-from imrec_core.settings import Source
 
 
 def read_image(source: Source, place: Mapping[str, Any]) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from imrec_core import tables, user_columns
+from imrec_core import user_columns
 from imrec_core.calibration import SHOWN_RATES
 from imrec_core.edits import COPY_PROTOCOL
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
@@ -27,7 +27,9 @@ from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.freshness import WHICH_IMAGES, digest, has_fresh_images, is_feature_fresh, manifest_version
 from imrec_core.generation import Generation
 from imrec_core.graphs import GraphRequest, build_graphs, extend_graphs
-from imrec_core.lake import GENERATION_FACTS, ROWS_FILE, Lake, source_of
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE, Lake, source_of
+from imrec_core.lake.settings import IndexParams, Settings
 from imrec_core.lake.storage.files import exists, is_away
 from imrec_core.manifest import FORMAT, make_facts, matrix_name
 from imrec_core.matrices import MatrixFile, as_before_on_failure
@@ -35,7 +37,6 @@ from imrec_core.placing import Placing, place
 from imrec_core.random_pairs import calibrate, true_pairs
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.scan import blocks
-from imrec_core.settings import IndexParams, Settings
 from imrec_core.user_columns import Joined
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ def plan_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Plan:
     graphs = [(by.feature.name, by.metric.name, asdict(of_graph)) for by, of_graph in indexes]
     own = user_columns.made_from(settings)
     copies = _copies(settings.true_pairs)
-    inputs = json.dumps([FORMAT, tables.IMAGES_VERSION, graphs, versions, made_from, *own, copies], sort_keys=True)
+    inputs = json.dumps([FORMAT, schemas.IMAGES_VERSION, graphs, versions, made_from, *own, copies], sort_keys=True)
     fingerprint = hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()
     missing = tuple(f.name for f in chosen if f.name not in names)
     made = {feature.name: _how_made(lake, feature, shards) for feature in fresh}
@@ -225,7 +226,7 @@ def _place(lake: Lake, plan: Plan, in_use: Generation | None) -> tuple[Generatio
 def _why_not_extended(generation: Generation, plan: Plan) -> str:
     """What is different, if anything is but the images."""
     facts = generation.facts
-    if facts.get("images_version") != tables.IMAGES_VERSION:
+    if facts.get("images_version") != schemas.IMAGES_VERSION:
         return "the images are described otherwise"
     made = {name: stored.get("made") for name, stored in facts["features"].items()}
     changed = sorted({name for name in {*made, *plan.made} if made.get(name) != plan.made.get(name)})
@@ -285,7 +286,7 @@ def _write(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprint": plan.fingerprint,
         "why": why,
-        "images_version": tables.IMAGES_VERSION,
+        "images_version": schemas.IMAGES_VERSION,
         "rows": len(placing.table),
         "removed": placing.removed,
         "missing": list(plan.missing),
@@ -351,4 +352,4 @@ def _added(lake: Lake, feature: Feature, placing: Placing) -> Iterator[NDArray[A
         table = lake.read_table(lake.feature_path(feature.name, shard), ["vector"])
         if len(table) != count:
             raise SchemaMismatch(f"{feature.name} has {len(table)} rows for {count} images in shard {shard!r}")
-        yield tables.to_matrix(table["vector"])[positions]
+        yield schemas.to_matrix(table["vector"])[positions]

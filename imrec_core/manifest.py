@@ -11,7 +11,7 @@ from typing import IO, Any
 from imrec_core.errors import StaleIndex
 from imrec_core.features import Feature
 from imrec_core.freshness import declared_as
-from imrec_core.lake import GENERATION_FACTS
+from imrec_core.lake.lake import GENERATION_FACTS
 from imrec_core.lake.storage.file_locks import hold
 
 FORMAT = 4  # of generation.json; goes up when an older imrec could not read it

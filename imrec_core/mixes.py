@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from imrec_core.errors import BadWeights, QueryError, UnknownName
 from imrec_core.features.feature_metric import split_name
-from imrec_core.settings import Settings
+from imrec_core.lake.settings import Settings
 
 DEFAULT = "default"
 

@@ -13,9 +13,9 @@ from imrec_core.encoders import Encoder, encoder_of
 from imrec_core.extract_failures import failed_images
 from imrec_core.features import Feature
 from imrec_core.freshness import expected_of, has_fresh_images, stale_features
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Settings
 from imrec_core.reuse import Unchanged, can_be_extended
-from imrec_core.settings import Settings
 
 
 @dataclass(frozen=True)

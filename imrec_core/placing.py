@@ -10,15 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from imrec_core import tables, user_columns
+from imrec_core import user_columns
 from imrec_core.errors import LakeError, SchemaMismatch
 from imrec_core.generation import Generation
-from imrec_core.lake import Lake
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake
 from imrec_core.user_columns import Joined
 
 Rows = NDArray[np.int64]
 
-_IMAGES = ["image_id", "status", *(n for n in tables.IMAGES.names if n in tables.ROWS.names and n != "image_id")]
+_IMAGES = ["image_id", "status", *(n for n in schemas.IMAGES.names if n in schemas.ROWS.names and n != "image_id")]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def place(lake: Lake, shards: Sequence[str], before: Generation | None = None) -
     else:
         rows, kept = _rows_of(now, before), len(before)
         table, dropped = _merged(now, before.rows, rows), np.setdiff1d(before.live, rows, assume_unique=True)
-    table = table.set_column(0, tables.ROWS.field("row"), pa.array(np.arange(len(table)), pa.int64()))
+    table = table.set_column(0, schemas.ROWS.field("row"), pa.array(np.arange(len(table)), pa.int64()))
     return Placing(table, kept, dropped, tuple(_added(shards, parts, rows >= kept)), joined)
 
 
@@ -77,11 +78,11 @@ def _of_shard(lake: Lake, shard: str) -> pa.Table:
         raise SchemaMismatch(f"the images of shard {shard!r} are not those of its manifest; run: imrec build")
     ok = pc.equal(images["status"], "ok")
     count = pc.sum(ok).as_py() or 0
-    known = {name: places[name].filter(ok) for name in tables.CATALOG.names}
-    known |= {name: images[name].filter(ok) for name in _IMAGES if name in tables.ROWS.names}
+    known = {name: places[name].filter(ok) for name in schemas.CATALOG.names}
+    known |= {name: images[name].filter(ok) for name in _IMAGES if name in schemas.ROWS.names}
     known |= {"row": pa.repeat(pa.scalar(0, pa.int64()), count), "shard": pa.repeat(shard, count)}
     known |= {"removed": pa.repeat(False, count)}
-    return pa.table([known[name] for name in tables.ROWS.names], schema=tables.ROWS)
+    return pa.table([known[name] for name in schemas.ROWS.names], schema=schemas.ROWS)
 
 
 def _rows_of(now: pa.Table, before: Generation) -> Rows:
@@ -98,9 +99,9 @@ def _rows_of(now: pa.Table, before: Generation) -> Rows:
 def _merged(now: pa.Table, before: pa.Table, rows: Rows) -> pa.Table:
     """What is now at its rows, and what was before, as removed, at the others."""
     total = max(len(before), int(rows.max()) + 1)
-    left = before.select(tables.ROWS.names)
+    left = before.select(schemas.ROWS.names)
     left = left.set_column(
-        tables.ROWS.get_field_index("removed"), tables.ROWS.field("removed"), pa.repeat(True, len(left))
+        schemas.ROWS.get_field_index("removed"), schemas.ROWS.field("removed"), pa.repeat(True, len(left))
     )
     source = np.arange(total)
     source[rows] = len(before) + np.arange(len(now))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from imrec_core import tables
 from imrec_core.errors import DeclarationError, MissingTable, SchemaMismatch
 from imrec_core.features import Feature
 from imrec_core.freshness import expected_of, is_feature_fresh, made_of, stale_features
-from imrec_core.lake import Lake
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ def project_shard(lake: Lake, shard: str, feature: Feature) -> ProjectionReport:
     if not all(table["image_id"].equals(ids) for table in bases):
         raise SchemaMismatch(f"the bases of {feature.name} have different images in shard {shard!r}; run: imrec build")
     vectors = feature.projection.project(
-        [tables.to_matrix(table["vector"]) for table in bases], lake.load_fitted(feature.name, expected["fitted"])
+        [schemas.to_matrix(table["vector"]) for table in bases], lake.load_fitted(feature.name, expected["fitted"])
     )
     projected = pa.table(
-        [ids.combine_chunks(), tables.to_vectors(feature.checked(vectors, len(ids)))], schema=feature.schema
+        [ids.combine_chunks(), schemas.to_vectors(feature.checked(vectors, len(ids)))], schema=feature.schema
     )
     size = lake.write_table(path, projected, made_from)
     return ProjectionReport(shard, feature.name, len(ids), True, time.perf_counter() - started, size)

@@ -19,9 +19,9 @@ from imrec_core.embed import Vectors
 from imrec_core.errors import BadWeights, EmptyQuery, QueryError
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.generation import Generation
+from imrec_core.lake.settings import Settings
 from imrec_core.mixes import mix_weights
 from imrec_core.models import MODELS
-from imrec_core.settings import Settings
 from imrec_core.text import Text
 
 

@@ -15,7 +15,7 @@ from imrec_core.errors import QueryError
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.generation import Generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.metrics import Metric
 
 log = logging.getLogger(__name__)

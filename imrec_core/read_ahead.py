@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from imrec_core import tables
 from imrec_core.decode import Picture, decode
 from imrec_core.errors import ImageError, StorageFault
 from imrec_core.image_reader import read_image
+from imrec_core.lake import schemas
+from imrec_core.lake.settings import Source
 from imrec_core.lake.storage import files, object_store
 from imrec_core.runtime.cpu import cpu_count
-from imrec_core.settings import Source
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ class Decoder:
         Raises:
             StorageFault: The object store failed, or the disk went away.
         """
-        row: Row = dict.fromkeys(tables.IMAGES.names)
+        row: Row = dict.fromkeys(schemas.IMAGES.names)
         row |= {name: place[name] for name in ("image_id", "byte_size", "mtime_ns")}
         started = time.perf_counter()
         decoding = started

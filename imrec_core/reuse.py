@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imrec_core import tables
 from imrec_core.errors import ImageTooLarge, SchemaMismatch
 from imrec_core.features import Feature
 from imrec_core.freshness import WHICH_IMAGES
-from imrec_core.lake import Lake
-from imrec_core.settings import Settings
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Settings
 
 Expected = Mapping[str, Mapping[str, str]]
 """What the tables of features must say that they were made from, by name."""
@@ -46,7 +46,7 @@ def has_current_images(lake: Lake, shard: str) -> bool:
 
 
 def _are_current(images: Mapping[str, str]) -> bool:
-    return images.get("images_version") == str(tables.IMAGES_VERSION)
+    return images.get("images_version") == str(schemas.IMAGES_VERSION)
 
 
 def is_reusable(images: Mapping[str, str], found: Mapping[str, str], expected: Mapping[str, str]) -> bool:

@@ -31,13 +31,13 @@ from imrec_core.export.spaces import space_of
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.generation import Generation, Rows, open_generation
 from imrec_core.hits import Hit, Hits, Part, Shown
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import place
 from imrec_core.notebook import grid
 from imrec_core.queries import By, Queries, Query, choose, own_rows, weighted
 from imrec_core.ranking import Asked, Ranked
 from imrec_core.runtime.timing import timed
-from imrec_core.settings import Settings
 from imrec_core.text import Text
 
 _SHOWN = 6  # pictures in a notebook

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.storage.files import is_away
 
 

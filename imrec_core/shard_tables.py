@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core import tables
 from imrec_core.content_cache import Copies
 from imrec_core.errors import ImageTooLarge
 from imrec_core.features import Feature
 from imrec_core.features.declare import Columns
 from imrec_core.freshness import images_made_from, manifest_version
-from imrec_core.lake import Lake
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake
 from imrec_core.read_ahead import Row
 from imrec_core.reuse import Expected, Unchanged, contents_of, in_order
 
@@ -97,7 +97,7 @@ class ShardTables:
             made_from = {**self.expected[feature.name], **images_made_from(shard, version), **which}
             table = self._feature_table(feature, ids, computed, vectors.get(feature.name, []))
             written[feature.name] = self.lake.write_table(self.lake.feature_path(feature.name, shard), table, made_from)
-        images = pa.Table.from_pylist(rows, schema=tables.IMAGES)
+        images = pa.Table.from_pylist(rows, schema=schemas.IMAGES)
         made_from = images_made_from(shard, version) | which
         if any(str(row["error"]).startswith(ImageTooLarge.__name__) for row in rows):
             made_from["refused_above"] = str(max_pixels)
@@ -119,4 +119,4 @@ def _joined(feature: Feature, ids: pa.Array, parts: Sequence[Computed]) -> pa.Ta
         pa.array(np.concatenate([np.empty(0, kind), *(columns[name] for _, columns in parts)]))
         for name, kind in feature.columns.items()
     ]
-    return pa.table([ids, tables.to_vectors(matrix), *beside], schema=feature.schema)
+    return pa.table([ids, schemas.to_vectors(matrix), *beside], schema=feature.schema)

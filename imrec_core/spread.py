@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from imrec_core import extract
 from imrec_core.errors import ClusterError, ImrecError, MissingDependency
 from imrec_core.features import Feature, known_features
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Settings
 from imrec_core.runtime.cpu import CORES
-from imrec_core.settings import Settings
 from imrec_core.shard_order import waves
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from imrec_core.features import chosen_features
 from imrec_core.freshness import has_fresh_images, why_stale
 from imrec_core.generation import open_generation
 from imrec_core.index import is_up_to_date, plan_generation
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.storage.files import exists
 from imrec_core.thumbnails import kept_mb
 

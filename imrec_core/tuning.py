@@ -22,9 +22,9 @@ from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.own import check_settings
 from imrec_core.generation import Generation
 from imrec_core.judging import Labels
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Settings
 from imrec_core.measures import Estimate
-from imrec_core.settings import Settings
 from imrec_core.ways import as_queries, chosen_ways, sample
 
 MEASURES = {

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from imrec_core import tables
 from imrec_core.catalog import scan_source
 from imrec_core.column_files import read
 from imrec_core.errors import BadColumns, BadSource
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake, source_of
+from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.places import AMBIGUOUS, STRANGER, find_rows
-from imrec_core.settings import Settings
 
 _VERSION = 1  # goes up when the same files would give other columns
 _SHOWN = 5
@@ -81,11 +81,11 @@ def check(lake: Lake, settings: Settings) -> None:
     for name in settings.sources:
         try:
             found = scan_source(settings.source(name), settings, leave_out=lake.root)
-            places.append(found.to_arrow().cast(tables.CATALOG))
+            places.append(found.to_arrow().cast(schemas.CATALOG))
         except BadSource:  # away: what it held when it was there
             manifests = [lake.catalog_path(shard) for shard in lake.shards() if source_of(shard) == name]
             places.extend(map(lake.read_table, manifests))
-    _, joined = join(pa.concat_tables(places) if places else tables.CATALOG.empty_table(), settings)
+    _, joined = join(pa.concat_tables(places) if places else schemas.CATALOG.empty_table(), settings)
     for of_file in joined:
         if not of_file.images:
             raise BadColumns(
@@ -110,7 +110,7 @@ def join(images: pa.Table, settings: Settings) -> tuple[pa.Table, list[Joined]]:
         BadColumns: A file cannot be read, has no key, an image twice with different values, a name that is taken or
             empty, a type that SQL does not know, or a path of several sources.
     """
-    taken = {name.lower(): "the rows have it already" for name in tables.ROWS.names}
+    taken = {name.lower(): "the rows have it already" for name in schemas.ROWS.names}
     joined = []
     for file in map(files.place, settings.columns):
         key, keys, values = read(file)

@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from imrec_core import run_log, tables
 from imrec_core.errors import QueryError
 from imrec_core.features import Feature, known_features
-from imrec_core.lake import ROWS_FILE, Lake
+from imrec_core.lake import run_log, schemas
+from imrec_core.lake.lake import ROWS_FILE, Lake
 from imrec_core.lake.storage.files import AnyPath, exists, is_remote
 
 
@@ -43,13 +43,13 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
         beside = ", * EXCLUDE (image_id, vector)" if feature.columns else ""
         chosen = f"image_id, {_vector(feature)}{beside}"
         _view(connection, name, paths[name], chosen, feature.schema, may_differ=bool(beside))
-    _view(connection, "catalog", paths["catalog"], "*", tables.CATALOG)
-    _view(connection, "images", paths["images"], "*", tables.IMAGES, may_differ=True)
+    _view(connection, "catalog", paths["catalog"], "*", schemas.CATALOG)
+    _view(connection, "images", paths["images"], "*", schemas.IMAGES, may_differ=True)
     _runs_view(connection, lake.run_logs())
     generation = lake.current_generation()
     if generation:
         path = lake.local_generation(generation) / ROWS_FILE
-        _view(connection, "rows", [path], "* EXCLUDE (removed)", tables.ROWS, where="NOT removed")
+        _view(connection, "rows", [path], "* EXCLUDE (removed)", schemas.ROWS, where="NOT removed")
     return connection
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import dagster as dg
 
-from imrec_core import run_log
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.features import Feature
 from imrec_core.index import GenerationReport
-from imrec_core.lake import Lake
+from imrec_core.lake import run_log
+from imrec_core.lake.lake import Lake
 from imrec_core.recall import RECALL_FLOOR
 from imrec_dagster.asset_keys import GENERATION
 

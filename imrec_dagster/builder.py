@@ -16,7 +16,7 @@ from imrec_core.extract_failures import failed_images
 from imrec_core.features import Feature, chosen_features
 from imrec_core.fit import check_rows_suffice, holds
 from imrec_core.freshness import has_fresh_images, is_feature_fresh, stale_features, usable_fit
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.storage.files import is_away
 from imrec_core.passes import reads_ahead
 from imrec_core.shard_order import takers_first

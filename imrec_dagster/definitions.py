@@ -7,8 +7,8 @@ import dagster as dg
 
 from imrec_core.errors import ImrecError
 from imrec_core.features import FEATURES, Feature, chosen_features, known_features
-from imrec_core.lake import Lake
-from imrec_core.settings import Settings
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Settings
 from imrec_dagster.assets.build import build_assets
 from imrec_dagster.automation import automation_sensor
 from imrec_dagster.jobs import catalog_job, generation_job, retry_job

@@ -19,7 +19,7 @@ from imrec_core.features import Feature
 from imrec_core.fit import FitReport
 from imrec_core.generation import open_generation
 from imrec_core.index import GenerationReport
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.plots import draw_curves, draw_extraction
 from imrec_core.plots.of_lake import plot_distances, plot_stages
 from imrec_core.project import ProjectionReport

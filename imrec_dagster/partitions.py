@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 import dagster as dg
 
 from imrec_core.errors import BadSource
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake.lake import Lake, source_of
 from imrec_dagster._dagster_internals import BulkActionsFilter, BulkActionStatus
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)

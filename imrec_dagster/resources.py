@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_dagster.dead_runs import PROCESS_TAG, this_process
 
 

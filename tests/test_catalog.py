@@ -25,10 +25,10 @@ from imrec_core.catalog import (
     update,
 )
 from imrec_core.errors import BadSource, LakeError, UnknownName
-from imrec_core.lake import Lake, number_of
+from imrec_core.lake.lake import Lake, number_of
+from imrec_core.lake.schemas import CATALOG
+from imrec_core.lake.settings import Settings, Source
 from imrec_core.runtime.text import escaped
-from imrec_core.settings import Settings, Source
-from imrec_core.tables import CATALOG
 
 
 def touch(folder: Path, *paths: str | bytes, content: bytes = b"x") -> None:

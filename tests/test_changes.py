@@ -14,9 +14,10 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
-from imrec_core import Lake, read_ahead, run_log
+from imrec_core import Lake, read_ahead
 from imrec_core.errors import BadSource
 from imrec_core.features import FEATURES
+from imrec_core.lake import run_log
 from imrec_core.views import query
 from imrec_dagster.asset_keys import IMAGES, MANIFEST, feature_key
 from imrec_dagster.builder import Builder

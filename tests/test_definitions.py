@@ -7,8 +7,8 @@ import pytest
 
 from imrec_core.errors import BadSettings
 from imrec_core.features import FEATURES
-from imrec_core.settings import DEFAULT_FEATURES, Settings
-from imrec_core.tables import CATALOG, IMAGES, ROWS
+from imrec_core.lake.schemas import CATALOG, IMAGES, ROWS
+from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
 from imrec_dagster.asset_keys import MANIFEST, fitted_key
 from imrec_dagster.assets import build as assets
 from imrec_dagster.assets.build import build_assets

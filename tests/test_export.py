@@ -29,7 +29,7 @@ from imrec_core.export import selection as selection_module
 from imrec_core.export.selection import BLOCK_BYTES, Reader
 from imrec_core.generation import open_generation
 from imrec_core.index import IndexParams, build_generation
-from imrec_core.tables import to_matrix
+from imrec_core.lake.schemas import to_matrix
 from imrec_dagster.cli import export as command
 from imrec_dagster.cli.main import imrec as group
 from tests import toy

@@ -29,7 +29,6 @@ from imrec_core import (
     graphs,
     pairs_judged,
     recall,
-    tables,
     views,
 )
 from imrec_core import index as index_module
@@ -46,6 +45,7 @@ from imrec_core.fusion_judged import judge_fusions
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import GenerationReport, IndexParams, build_generation, is_up_to_date, plan_generation
 from imrec_core.judging import csv_labels, folder_labels, judge, named_labels
+from imrec_core.lake import schemas
 from imrec_core.metrics import METRICS
 from imrec_core.pairs import csv_pairs
 from imrec_core.pairs_judged import judge_pairs
@@ -561,7 +561,7 @@ def _other_version(lake: Lake, patch: pytest.MonkeyPatch) -> None:
 
 
 def _other_images(lake: Lake, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(tables, "IMAGES_VERSION", tables.IMAGES_VERSION + 1)
+    patch.setattr(schemas, "IMAGES_VERSION", schemas.IMAGES_VERSION + 1)
 
 
 def _other_fit(lake: Lake, patch: pytest.MonkeyPatch) -> None:

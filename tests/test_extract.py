@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import FEATURES, Lake, catalog, read_ahead, tables
+from imrec_core import FEATURES, Lake, catalog, read_ahead
 from imrec_core.content_cache import KnownContent
 from imrec_core.errors import BadOutput, BadSource, DeclarationError, MissingTable, StorageFull
 from imrec_core.extract import extract_shards
 from imrec_core.extract_pipeline import ShardExtractor
 from imrec_core.extract_report import STAGES
 from imrec_core.freshness import has_fresh_images, is_feature_fresh, stale_features
+from imrec_core.lake import schemas
 from tests import toy
 from tests.pictures import BROKEN, PICTURES
 from tests.toy import build, extract, rewritten, set_to, tables_of, times
@@ -163,7 +164,7 @@ def test_vectors_in_the_tables_are_those_of_the_pictures(new_lake):
     lake = new_lake(5, toy.CHEAP)
     batch = ImageBatch([decode(p.read_bytes()).pixels for p in sorted(folder_of(lake).glob("*.jpg"))])
     for name in toy.CHEAP:
-        stored = tables.to_matrix(lake.read_table(lake.feature_path(name, "photos-0000"))["vector"])
+        stored = schemas.to_matrix(lake.read_table(lake.feature_path(name, "photos-0000"))["vector"])
         np.testing.assert_array_equal(stored, FEATURES[name](batch))
 
 

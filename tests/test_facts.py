@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 import pytest
 from PIL import Image, ImageFilter
 
-from imrec_core import ImageBatch, Lake, facts, tables, views
+from imrec_core import ImageBatch, Lake, facts, views
 from imrec_core.decode import decode
+from imrec_core.lake import schemas
 from tests.pictures import BROKEN, PICTURES, disc, encode, gradient, noise, stripes
 from tests.toy import build, extract, new_lake, photo, rewritten, times
 
@@ -125,7 +126,7 @@ def test_facts_of_a_batch_are_those_of_each_alone_and_change_no_picture():
 def test_facts_are_columns_of_the_images_table_even_of_no_picture():
     for batch in (ImageBatch([]), ImageBatch(VARIED)):
         for name, values in facts.measure(batch).items():
-            assert values.dtype == tables.IMAGES.field(name).type.to_pandas_dtype()
+            assert values.dtype == schemas.IMAGES.field(name).type.to_pandas_dtype()
             assert values.shape == (len(batch),)
 
 
@@ -190,7 +191,7 @@ def test_images_table_of_an_older_version_is_made_again_and_the_vectors_are_kept
     before = times(lake, "images", "features")
     extract(lake)
     assert times(lake, "images", "features") == before
-    monkeypatch.setattr(tables, "IMAGES_VERSION", tables.IMAGES_VERSION + 1)
+    monkeypatch.setattr(schemas, "IMAGES_VERSION", schemas.IMAGES_VERSION + 1)
     extract(lake)
     assert rewritten(before, times(lake, "images", "features")) == {"images/photos-0000.parquet"}
     assert build(lake).built

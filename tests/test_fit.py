@@ -21,9 +21,9 @@ from imrec_core.fit import check_rows_suffice, fit, holds
 from imrec_core.fit_sampling import sampled_pictures
 from imrec_core.freshness import is_feature_fresh, stale_features
 from imrec_core.index import build_generation
+from imrec_core.lake.schemas import to_matrix
 from imrec_core.metrics import euclidean
 from imrec_core.project import project_shard
-from imrec_core.tables import to_matrix
 from imrec_core.views import failures, query
 from tests import toy
 from tests.pictures import BROKEN

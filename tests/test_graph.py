@@ -20,8 +20,8 @@ from imrec_core.errors import LakeError, StorageFault
 from imrec_core.extract_report import STAGES
 from imrec_core.features import FEATURES, Learnt, find_feature
 from imrec_core.index import GenerationReport
-from imrec_core.lake import source_of
-from imrec_core.tables import to_vectors
+from imrec_core.lake.lake import source_of
+from imrec_core.lake.schemas import to_vectors
 from imrec_core.views import query
 from imrec_dagster import builder, schedules
 from imrec_dagster.asset_checks import recall_result

@@ -15,7 +15,7 @@ from imrec_core.errors import LakeError, StaleIndex, StorageFull
 from imrec_core.features import chosen_features
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import IndexParams, build_generation, is_up_to_date, plan_generation
-from imrec_core.tables import ROWS, to_matrix
+from imrec_core.lake.schemas import ROWS, to_matrix
 from tests import toy
 from tests.pictures import PICTURES
 from tests.toy import build, set_to, times

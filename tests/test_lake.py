@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from imrec_core.errors import BadSettings, LakeError, MissingTable, SchemaMismatch, StorageFault, StorageFull
-from imrec_core.lake import LAKE_VERSION, Lake, source_of
+from imrec_core.lake.lake import LAKE_VERSION, Lake, source_of
+from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage import files as storage
-from imrec_core.settings import Settings
 
 TABLE = pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
 MADE_FROM = {"shard": "s-0000", "shard_version": "1"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imrec_core.run_log import note
+from imrec_core.lake.run_log import note
 from tests import toy
 from tests.browser import PHONE, accessibility_faults, has_sideways_scroll, until
 from tests.pictures import encode

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import FEATURES, ImageBatch, ImageId, run_log
+from imrec_core import FEATURES, ImageBatch, ImageId
 from imrec_core.calibration import Calibration, TruePairs
 from imrec_core.confusion import confusion
 from imrec_core.errors import QueryError
 from imrec_core.features.colour import bin_colours, histogram, layout_of
 from imrec_core.judging import Labels
+from imrec_core.lake import run_log
 from imrec_core.plots import (
     Breadths,
     draw_confusion,

@@ -104,7 +104,7 @@ def test_plan_asks_for_folders_not_for_every_table(remote_lake, store):
 
 
 def test_runs_of_a_process_are_lines_of_one_object(remote_lake):
-    from imrec_core import run_log
+    from imrec_core.lake import run_log
 
     lake = remote_lake(built=False)
     for seconds in (1.0, 2.0):

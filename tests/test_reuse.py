@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import FEATURES, Lake, catalog, encoders, passes, read_ahead, shard_tables, tables
+from imrec_core import FEATURES, Lake, catalog, encoders, passes, read_ahead, shard_tables
 from imrec_core.content_cache import Copies, KnownContent
 from imrec_core.errors import SchemaMismatch, UnreadableImage
 from imrec_core.extract import extract_shards
 from imrec_core.features import Feature, Learnt
 from imrec_core.freshness import fit_key, has_fresh_images, stale_features
-from imrec_core.lake import made_from_of
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import made_from_of
 from imrec_core.passes import reads_ahead
 from imrec_core.reuse import contents_of, in_order
 from tests import toy
@@ -359,7 +360,7 @@ def test_vectors_of_another_fit_are_not_mixed_in(lake, decoded, monkeypatch):
     put(folder(lake) / "new.jpg", jpeg(600))
     assert update(lake, decoded) >= 24
     for path, table in tables_of(lake, f"features/{LEARNT.name}").items():
-        assert tables.to_matrix(table["vector"]).min() >= 1000, path
+        assert schemas.to_matrix(table["vector"]).min() >= 1000, path
 
 
 class Constant:
@@ -389,7 +390,7 @@ def test_vectors_of_another_arithmetic_are_not_mixed_in_within_a_shard(lake, dec
     put(folder(lake) / "copy.jpg", jpeg(2))  # of the first shard, where the old ones stay
     put(folder(lake) / "new.jpg", jpeg(600))
     assert update(lake, decoded) == 1 + 6
-    of_shard = [tables.to_matrix(t["vector"]) for t in tables_of(lake, f"features/{NETWORK}").values()]
+    of_shard = [schemas.to_matrix(t["vector"]) for t in tables_of(lake, f"features/{NETWORK}").values()]
     assert [len(np.unique(vectors, axis=0)) for vectors in of_shard] == [1, 1, 1]
     assert len(np.unique(np.concatenate(of_shard), axis=0)) == 2
 
@@ -404,13 +405,13 @@ def test_other_weights_are_not_mixed_in(lake, decoded, monkeypatch):
     put(folder(lake) / "copy.jpg", jpeg(2))
     put(folder(lake) / "copy_too.jpg", jpeg(18))
     update(lake, decoded)
-    of_all = np.concatenate([tables.to_matrix(t["vector"]) for t in tables_of(lake, f"features/{NETWORK}").values()])
+    of_all = np.concatenate([schemas.to_matrix(t["vector"]) for t in tables_of(lake, f"features/{NETWORK}").values()])
     assert len(np.unique(of_all, axis=0)) == 1
 
 
 def test_raised_version_of_the_images_decodes_all_for_them_alone(lake, decoded, monkeypatch, tmp_path):
     before = times(lake, "features")
-    monkeypatch.setattr(tables, "IMAGES_VERSION", tables.IMAGES_VERSION + 1)
+    monkeypatch.setattr(schemas, "IMAGES_VERSION", schemas.IMAGES_VERSION + 1)
     assert update(lake, decoded) == 23
     assert times(lake, "features") == before
     put(folder(lake) / "new.jpg", jpeg(600))

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imrec_core import settings_file
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.settings import _NAME, IndexParams, Settings, Source, slug
-from imrec_core.settings_file import parse, render
+from imrec_core.lake import settings_file
+from imrec_core.lake.settings import _NAME, IndexParams, Settings, Source, slug
+from imrec_core.lake.settings_file import parse, render
 
 BASE = Path("/lake")
 

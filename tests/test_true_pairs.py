@@ -23,7 +23,7 @@ from imrec_core.edits import COPY_PROTOCOL, EDITS
 from imrec_core.embed import ImageEncoder, oriented_features, query_vector
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import GenerationReport, build_generation, is_up_to_date, plan_generation
-from imrec_core.settings import MAX_TRUE_PAIRS, Settings
+from imrec_core.lake.settings import MAX_TRUE_PAIRS, Settings
 from imrec_core.ways import chosen_ways
 from imrec_dagster import metadata
 from tests import toy

@@ -18,10 +18,10 @@ from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadColumns, BadFilter
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation, is_up_to_date, plan_generation
+from imrec_core.lake.schemas import ROWS
+from imrec_core.lake.settings import Settings
 from imrec_core.places import AMBIGUOUS, STRANGER, find_rows
-from imrec_core.settings import Settings
 from imrec_core.status import lake_status
-from imrec_core.tables import ROWS
 from imrec_core.user_columns import Joined
 from imrec_core.views import query
 from imrec_dagster.asset_keys import GENERATION

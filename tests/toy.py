@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core import catalog, tables
+from imrec_core import catalog
 from imrec_core.extract import extract_shards
 from imrec_core.extract_report import ShardReport
 from imrec_core.features import FEATURES, chosen_features, find_feature
@@ -19,9 +19,10 @@ from imrec_core.fit import fit
 from imrec_core.freshness import feature_made_from, images_made_from, manifest_version
 from imrec_core.hits import Hit
 from imrec_core.index import GenerationReport, IndexParams, build_generation
-from imrec_core.lake import Lake
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
 from imrec_core.project import project_shard
-from imrec_core.settings import DEFAULT_FEATURES, Settings
 from tests.pictures import disc, encode, gradient, noise, stripes
 
 # Features that need no weights but those that every imrec has.
@@ -126,7 +127,9 @@ def vector_lake(
         paths = [names[i] if names else f"{i:06d}.jpg" for i in rows]
         ids = pa.array([catalog.image_id("photos", path) for path in paths])
         ones = pa.array([1] * len(rows), pa.int64())
-        manifest = pa.table([ids, pa.array(["photos"] * len(rows)), pa.array(paths), ones, ones], schema=tables.CATALOG)
+        manifest = pa.table(
+            [ids, pa.array(["photos"] * len(rows)), pa.array(paths), ones, ones], schema=schemas.CATALOG
+        )
         catalog.CatalogDiff(
             (catalog.ShardManifest(shard, manifest, catalog.shard_version(manifest)),), len(rows)
         ).apply(lake)
@@ -144,16 +147,16 @@ def write_tables(
     ids = lake.read_table(lake.catalog_path(shard))["image_id"].combine_chunks()
     every = {"content_hash": hashes, "format": ["JPEG"] * count, "status": ["ok"] * count}
     every |= {name: [1] * count for name in ("width", "height", "orientation")} | known
-    arrays = {name: pa.array(values, tables.IMAGES.field(name).type) for name, values in every.items()}
+    arrays = {name: pa.array(values, schemas.IMAGES.field(name).type) for name, values in every.items()}
     arrays["image_id"] = ids
     for name, matrix in vectors.items():
         feature = find_feature(name)
         ones = pa.array([1] * count)
         beside = [ones.cast(feature.schema.field(other).type) for other in feature.columns]
-        table = pa.table([ids, tables.to_vectors(matrix.astype(feature.dtype)), *beside], schema=feature.schema)
+        table = pa.table([ids, schemas.to_vectors(matrix.astype(feature.dtype)), *beside], schema=feature.schema)
         lake.write_table(lake.feature_path(name, shard), table, feature_made_from(shard, version, feature))
-    columns = [arrays.get(field.name, pa.nulls(count, field.type)) for field in tables.IMAGES]
-    images = pa.table(columns, schema=tables.IMAGES)
+    columns = [arrays.get(field.name, pa.nulls(count, field.type)) for field in schemas.IMAGES]
+    images = pa.table(columns, schema=schemas.IMAGES)
     lake.write_table(lake.images_path(shard), images, images_made_from(shard, version))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from imrec_core.errors import LakeError, QueryError, SchemaMismatch, UnreadableImage
 from imrec_core.generation import open_generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import AnyPath, fingerprint, place, read_bytes
 
 Pair = tuple[str, str]

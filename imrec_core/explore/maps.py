@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName
-from imrec_core.lake import Lake, made_from_of
+from imrec_core.lake.lake import Lake, made_from_of
 
 SCHEMA = pa.schema(
     [

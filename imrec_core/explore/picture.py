@@ -15,7 +15,7 @@ from imrec_core.explore.gallery import places_of
 from imrec_core.explore.maps import Cluster, Map
 from imrec_core.explore.thumbnails import thumbnail
 from imrec_core.generation import Generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.plots.canvas import laid_out, new_figure, plain, without_ticks, written
 
 Pixels = NDArray[np.float64]

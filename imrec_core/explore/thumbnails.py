@@ -8,7 +8,7 @@ from PIL import Image
 from imrec_core.decode import decode_file
 from imrec_core.errors import ImageError, QueryError, UnknownName
 from imrec_core.generation import Generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 
 
 def thumbnail(lake: Lake, generation: Generation, image_id: str, side: int) -> Image.Image | None:

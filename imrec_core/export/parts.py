@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from imrec_core import tables
 from imrec_core.export.folder import moved_into_place
 from imrec_core.export.selection import Block, Selection
+from imrec_core.lake import schemas
 
 Progress = Callable[[str], None]
 
@@ -77,7 +77,7 @@ def with_vectors(block: Block) -> pa.Table:
     """Append a column of vectors per feature to the rows of a block."""
     table = block.rows
     for name, vectors in block.vectors.items():
-        table = table.append_column(name, tables.to_vectors(vectors))
+        table = table.append_column(name, schemas.to_vectors(vectors))
     return table
 
 

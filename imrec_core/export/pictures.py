@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from imrec_core.explore.thumbnails import thumbnail
 from imrec_core.export.folder import moved_into_place
 from imrec_core.generation import Generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.runtime.cpu import cpu_count
 
 PART = 2_000  # thumbnails per file

@@ -15,7 +15,7 @@ from imrec_core.errors import BadExport
 from imrec_core.explore import Map, map_names, open_map, places_of
 from imrec_core.features import Feature
 from imrec_core.generation import Generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.scan import Rows
 
 _HIDDEN = ("row", "shard", "mtime_ns", "removed", "has_alpha", "orientation")

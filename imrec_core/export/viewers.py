@@ -13,7 +13,7 @@ from imrec_core.export.parts import Progress
 from imrec_core.export.report import ExportReport
 from imrec_core.export.shown import Shown, choose, map_facts
 from imrec_core.generation import open_generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 
 VIEWERS = ("projector", "atlas", "graphml")
 

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core import tables
 from imrec_core.decode import ImageBatch
 from imrec_core.errors import BadOutput, DeclarationError, UnknownName
+from imrec_core.lake import schemas
 from imrec_core.metrics import Metric
 from imrec_core.models import Model
 
@@ -115,7 +115,7 @@ class Feature:
     @property
     def schema(self) -> pa.Schema:
         """Arrow schema of a table of the feature."""
-        return tables.feature_schema(self.dtype, self.width, self.columns)
+        return schemas.feature_schema(self.dtype, self.width, self.columns)
 
     @property
     def metric(self) -> Metric:

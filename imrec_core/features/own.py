@@ -20,11 +20,11 @@ from imrec_core.features.declare import FEATURES, Feature, find_feature
 from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.features.neural import network
 from imrec_core.features.projections import projection, stand_in
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import IndexParams, Settings
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.models import Model, own_model
 from imrec_core.reduction import METHODS
-from imrec_core.settings import IndexParams, Settings
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")  # safe in Dagster keys, SQL and file names
 _RESERVED = ("images", "catalog", "rows", "shard_manifest", "generation")

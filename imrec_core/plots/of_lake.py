@@ -22,7 +22,7 @@ from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.generation import Generation
 from imrec_core.hits import Hit, Hits, Part
 from imrec_core.judging import MAX_QUERIES, Labels
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
 from imrec_core.plots.comparisons import Bins, Pictured, draw_hashes, draw_histograms
 from imrec_core.plots.confusion import draw_confusion

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from imrec_core.errors import ImrecError, MissingDependency
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.web import duplicates, explaining, listing, looking, maps, metrics, pictures, searching, status
 from imrec_core.web.asking import Asked, Explained, in_words
 from imrec_core.web.duplicates import Decision

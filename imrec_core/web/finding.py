@@ -12,7 +12,7 @@ from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.duplicates.comparison import Comparison
 from imrec_core.duplicates.decisions import Decisions, Pair
 from imrec_core.duplicates.groups import checked_rule
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 
 _AT_ONCE = 2  # searches: `edited` takes minutes, which a quicker tier shall not wait for
 _RULES = 4  # by which what was found is kept in order

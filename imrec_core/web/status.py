@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imrec_core.explore import map_names
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.storage.files import is_away
 from imrec_core.status import LakeStatus, lake_status
 from imrec_core.views import connect, failures

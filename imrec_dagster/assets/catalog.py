@@ -5,10 +5,10 @@ import time
 import dagster as dg
 
 from imrec_core import catalog as core_catalog
-from imrec_core import tables
 from imrec_core.features import chosen_features
 from imrec_core.freshness import is_unmade, manifest_version
-from imrec_core.lake import Lake, source_of
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake, source_of
 from imrec_dagster import metadata
 from imrec_dagster.asset_keys import MANIFEST
 from imrec_dagster.partitions import SHARDS, forget_all_but, is_alone
@@ -22,7 +22,7 @@ from imrec_dagster.settings import DagsterSettings
     group_name="catalog",
     kinds={"parquet"},
     description="Scan the sources; note what is new, changed and gone.",
-    metadata=metadata.of_table(tables.CATALOG),
+    metadata=metadata.of_table(schemas.CATALOG),
 )
 def catalog(
     context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
@@ -85,5 +85,5 @@ def manifest_spec() -> dg.AssetSpec:
         group_name="catalog",
         kinds={"parquet"},
         description="The images of a shard: ids, sizes and times. Its data version decides what is stale.",
-        metadata=metadata.of_table(tables.CATALOG),
+        metadata=metadata.of_table(schemas.CATALOG),
     )

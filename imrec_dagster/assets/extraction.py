@@ -6,12 +6,13 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from imrec_core import spread, tables
+from imrec_core import spread
 from imrec_core.extract_report import ShardReport
 from imrec_core.features import Feature
-from imrec_core.lake import Lake
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.schemas import IMAGES_VERSION
 from imrec_core.shard_order import takers_of
-from imrec_core.tables import IMAGES_VERSION
 from imrec_dagster import asset_checks, metadata
 from imrec_dagster.asset_keys import EXTRACT, IMAGES, MANIFEST, code_version, feature_key, fitted_key
 from imrec_dagster.automation import on_change
@@ -83,7 +84,7 @@ def _images_spec() -> dg.AssetSpec:
         group_name="images",
         kinds={"parquet"},
         code_version=str(IMAGES_VERSION),
-        metadata=metadata.of_table(tables.IMAGES),
+        metadata=metadata.of_table(schemas.IMAGES),
     )
 
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from imrec_core import index, tables
+from imrec_core import index
 from imrec_core.features import Feature
+from imrec_core.lake import schemas
 from imrec_dagster import asset_checks, metadata
 from imrec_dagster._dagster_internals import cron_string_iterator
 from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key
@@ -31,7 +32,7 @@ def indexing(features: list[Feature], reindex_schedule: str) -> dg.AssetsDefinit
         group_name="index",
         kinds={"hnswlib"},
         check_specs=[asset_checks.recall_spec(GENERATION)],
-        metadata=metadata.of_table(tables.ROWS),
+        metadata=metadata.of_table(schemas.ROWS),
         freshness_policy=_freshness(reindex_schedule),
         description="One consistent set of rows, vectors and HNSW graphs, published for search.",
     )

@@ -9,8 +9,8 @@ import click
 
 from imrec_core.catalog import require_image
 from imrec_core.errors import BadSettings, BadSource
-from imrec_core.lake import Lake
-from imrec_core.settings import Settings
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Settings
 from imrec_dagster.cli.options import lake_option
 
 if TYPE_CHECKING:

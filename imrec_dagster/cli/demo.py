@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.build import run_build
 from imrec_dagster.cli.options import lake_option
 from imrec_dagster.cli.output import from_here

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import TIER, json_option, lake_option
 from imrec_dagster.cli.output import from_here, show, table
 

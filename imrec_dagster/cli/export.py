@@ -4,8 +4,8 @@ import json
 
 import click
 
-from imrec_core.lake import Lake
-from imrec_core.run_log import note
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.run_log import note
 from imrec_dagster.cli.options import json_option, lake_option
 
 _TARGETS = ("parquet", "csv", "faiss", "lance", "qdrant")  # a test holds them to those of the core, which loads slowly

@@ -2,7 +2,7 @@
 
 import click
 
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 

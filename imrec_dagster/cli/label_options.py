@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 
 if TYPE_CHECKING:
     from imrec_core.generation import Generation

@@ -11,8 +11,8 @@ import click
 
 from imrec_core.catalog import find_images
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError
-from imrec_core.lake import Lake
-from imrec_core.run_log import note
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.run_log import note
 from imrec_core.runtime.text import escaped
 from imrec_core.runtime.timing import record_timings
 from imrec_dagster.cli.options import json_option, lake_option

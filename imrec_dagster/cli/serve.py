@@ -8,7 +8,7 @@ from dataclasses import replace
 import click
 
 from imrec_core.errors import ImrecError, MissingDependency
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import lake_option
 
 _SHORTEST = 8  # characters of a token

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show

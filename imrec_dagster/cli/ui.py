@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import lake_option
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from statistics import median
 from time import perf_counter, process_time
 
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_dagster.builder import build_lake
 from tests.benchmarks import stages
 from tests.benchmarks.alone import peak_bytes

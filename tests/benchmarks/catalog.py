@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imrec_core import catalog
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from tests.benchmarks.alone import Alone, alone, clocked
 from tests.benchmarks.rows import Row
 

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from time import perf_counter
 
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_dagster.builder import build_lake
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed, load_networks

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from imrec_core.copy_protocol import MAX_PHOTOS, find_copies
 from imrec_core.generation import open_generation
+from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
 from imrec_core.mixes import DEFAULT, mix_weights
-from imrec_core.settings import DEFAULT_FEATURES, Settings
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed, build_plainly
 

@@ -13,7 +13,7 @@ from distributed import Client
 
 from imrec_core import catalog
 from imrec_core.features import chosen_features
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.spread import extract_shards
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed, load_networks

@@ -12,7 +12,7 @@ from imrec_core.duplicates.comparison import Look, compare
 from imrec_core.edits import EDITS
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from tests import toy
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed

@@ -8,7 +8,7 @@ import numpy as np
 
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import GenerationReport, build_generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.queries import ImageId
 from imrec_core.recall import graph_users, recall_at_10
 from imrec_core.search import Recommender

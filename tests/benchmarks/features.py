@@ -19,7 +19,7 @@ from imrec_core.edits import EDITS
 from imrec_core.encoders import load_encoder
 from imrec_core.features import FEATURES, Feature, chosen_features
 from imrec_core.generation import Generation, open_generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.loaders import weights_here
 from imrec_core.metrics import Metric
 from tests.benchmarks.rows import Row, cores

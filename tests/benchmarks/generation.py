@@ -20,12 +20,12 @@ from imrec_core.features import find_feature
 from imrec_core.fit import fit
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import IndexParams
 from imrec_core.project import project_shard
 from imrec_core.queries import ImageId
 from imrec_core.scan import BLOCK_BYTES
 from imrec_core.search import Recommender
-from imrec_core.settings import IndexParams
 from tests import toy
 from tests.benchmarks.alone import Alone, alone, clocked, held
 from tests.benchmarks.large import SHARD_SIZE, moved

@@ -18,7 +18,7 @@ from imrec_core.explore import METHODS, SAMPLE, make_map, open_map
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation
 from imrec_core.judging import folder_labels
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.reduction.neighbours import nearest, share_kept
 from tests import toy
 from tests.benchmarks.alone import Alone, alone

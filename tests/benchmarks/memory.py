@@ -5,7 +5,7 @@ import shutil
 from imrec_core import catalog
 from imrec_core.extract import extract_shards
 from imrec_core.features import chosen_features
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from tests.benchmarks.alone import alone, clocked
 from tests.benchmarks.catalog import memory
 from tests.benchmarks.rows import Row

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from imrec_core.decode import ImageBatch, decode
 from imrec_core.encoders import load_encoder
 from imrec_core.features import find_feature
-from imrec_core.settings import DEFAULT_FEATURES
+from imrec_core.lake.settings import DEFAULT_FEATURES
 from tests.benchmarks.rows import Row, cores
 from tests.benchmarks.testbed import Testbed
 

@@ -17,7 +17,7 @@ from imrec_core.extract import extract_shards
 from imrec_core.features import Feature, chosen_features
 from imrec_core.fit import fit
 from imrec_core.index import build_generation
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.project import project_shard
 from tests.real import PHOTOS
 

@@ -12,8 +12,8 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from imrec_core.errors import BadSettings, UnknownName
+from imrec_core.lake.settings import Settings, canonical
 from imrec_core.lake.storage.files import AnyPath, below
-from imrec_core.settings import Settings, canonical
 
 log = logging.getLogger(__name__)
 

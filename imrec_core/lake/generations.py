@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imrec_core.lake.layout import GENERATION_FACTS, LakeLayout
 from imrec_core.lake.storage import file_locks, files, object_store, transfers
 from imrec_core.lake.storage.files import AnyPath
-from imrec_core.lake_layout import GENERATION_FACTS, LakeLayout
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -13,15 +13,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core import lake_parquet, settings_file
 from imrec_core.errors import LakeError, MissingTable, SchemaMismatch
+from imrec_core.lake import parquet, settings_file
+from imrec_core.lake.fits import FitStore
+from imrec_core.lake.generations import GenerationStore
+from imrec_core.lake.layout import GENERATION_FACTS, LAKE_VERSION, ROWS_FILE, LakeLayout, number_of, source_of
+from imrec_core.lake.parquet import made_from_of
+from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage import file_locks, files, leases
 from imrec_core.lake.storage.files import AnyPath
-from imrec_core.lake_fits import FitStore
-from imrec_core.lake_generations import GenerationStore
-from imrec_core.lake_layout import GENERATION_FACTS, LAKE_VERSION, ROWS_FILE, LakeLayout, number_of, source_of
-from imrec_core.lake_parquet import made_from_of
-from imrec_core.settings import Settings
 
 __all__ = ["GENERATION_FACTS", "LAKE_VERSION", "ROWS_FILE", "Lake", "made_from_of", "number_of", "source_of"]
 
@@ -139,19 +139,19 @@ class Lake:
 
     def write_table(self, path: AnyPath, table: pa.Table, made_from: Mapping[str, str]) -> int:
         """Write a Parquet file whose metadata says what it was `made_from`; returns its size in bytes."""
-        return lake_parquet.write_table(path, table, made_from)
+        return parquet.write_table(path, table, made_from)
 
     def read_table(self, path: AnyPath, columns: list[str] | None = None) -> pa.Table:
         """Read a Parquet file of the lake."""
-        return lake_parquet.read_table(path, columns)
+        return parquet.read_table(path, columns)
 
     def made_from(self, path: AnyPath) -> dict[str, str] | None:
         """What a Parquet file says it was made from; None where it is missing, damaged or not ours."""
-        return lake_parquet.made_from(path)
+        return parquet.made_from(path)
 
     def row_count(self, path: AnyPath) -> int:
         """Rows of a Parquet file, from its footer; 0 where there is no such file."""
-        return lake_parquet.row_count(path)
+        return parquet.row_count(path)
 
     # -- fits, see `FitStore` ---------------------------------------------------------------------------
 

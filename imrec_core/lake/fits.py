@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import MissingTable
+from imrec_core.lake.layout import LakeLayout
 from imrec_core.lake.storage import files
-from imrec_core.lake_layout import LakeLayout
 
 
 class FitStore:

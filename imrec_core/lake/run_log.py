@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from imrec_core.errors import StorageFault
-from imrec_core.lake import Lake
+from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.runtime.cpu import cpu_count

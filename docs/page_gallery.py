@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from docs.gallery import PROGRAM, ROOT, run
-from imrec_core.catalog import image_id
+from imrec_core.catalog.ids import image_id
 from imrec_core.lake.lake import Lake
 from tests.browser import PHONE, Browser, chromium, screenshot, until
 from tests.page import at_rest, draw_line

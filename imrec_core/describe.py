@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core.catalog import image_id
+from imrec_core.catalog.ids import image_id
 from imrec_core.decode import WELL_KNOWN, decode, decode_file, from_pillow
 from imrec_core.embed import Described, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage

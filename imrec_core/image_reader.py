@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from imrec_core import catalog
+from imrec_core.catalog import ids
 from imrec_core.errors import StorageFault, UnreadableImage
 from imrec_core.lake.settings import Source
 from imrec_core.lake.storage import files
@@ -18,7 +18,7 @@ def read_image(source: Source, place: Mapping[str, Any]) -> bytes:
         UnreadableImage: They cannot be had.
         StorageFault: The object store failed, which says nothing of the image; or the disk went away.
     """
-    if catalog.is_escaped(place["source"], place["path"], place["image_id"]):
+    if ids.is_escaped(place["source"], place["path"], place["image_id"]):
         raise UnreadableImage(f"the file's name is no UTF-8: {place['path']}; rename it")
     try:
         return files.read_bytes(source.root / str(place["path"]), place["byte_size"])

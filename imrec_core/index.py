@@ -18,8 +18,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from imrec_core import user_columns
 from imrec_core.calibration import SHOWN_RATES
+from imrec_core.catalog import user_columns
+from imrec_core.catalog.user_columns import Joined
 from imrec_core.edits import COPY_PROTOCOL
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, chosen_features, known_features
@@ -37,7 +38,6 @@ from imrec_core.placing import Placing, place
 from imrec_core.random_pairs import calibrate, true_pairs
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.scan import blocks
-from imrec_core.user_columns import Joined
 
 log = logging.getLogger(__name__)
 

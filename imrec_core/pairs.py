@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from imrec_core.catalog.path_lookup import AMBIGUOUS, STRANGER
 from imrec_core.errors import QueryError
 from imrec_core.generation import Generation
 from imrec_core.lake.storage.files import AnyPath
-from imrec_core.places import AMBIGUOUS, STRANGER
 
 Rows = NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from imrec_core import views
 from imrec_core.calibration import SHOWN_RATES
-from imrec_core.catalog import CatalogDiff
+from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.explore import MapReport, open_map
 from imrec_core.explore.picture import draw_map
 from imrec_core.extract_report import ShardReport

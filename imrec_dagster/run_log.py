@@ -1,6 +1,6 @@
 """Notes what assets did in the lake's log of runs."""
 
-from imrec_core.catalog import CatalogDiff
+from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.explore import MapReport
 from imrec_core.extract_report import ShardReport
 from imrec_core.fit import FitReport

@@ -329,7 +329,7 @@ def test_status_says_what_a_build_would_do(imrec, new_lake):
     toy.extract(lake)
     assert "imrec build would publish a generation" in imrec("status", "--lake", lake.root).out
     photo(lake).unlink()
-    imrec_core.catalog.update(lake)
+    imrec_core.catalog.manifests.update(lake)
     assert "imrec build would read what is new in photos-0000" in imrec("status", "--lake", lake.root).out
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from imrec_core import Lake, catalog, shard_order, spread
+from imrec_core import Lake, shard_order, spread
+from imrec_core.catalog import manifests
 from imrec_core.encoders import load_encoder
 from imrec_core.errors import ClusterError, MissingDependency, MissingTable
 from imrec_core.features import FEATURES, chosen_features
@@ -47,7 +48,7 @@ def on_workers(scheduler) -> Iterator[Callable[..., list]]:
 
 
 def scanned(lake: Lake) -> Lake:
-    catalog.update(lake)
+    manifests.update(lake)
     return lake
 
 
@@ -63,7 +64,7 @@ def contents(lake: Lake) -> dict[str, tuple[object, object]]:
 def plainly(lake: Lake) -> Lake:
     """Another lake of the same photos, extracted in this process."""
     other = toy.new_lake(lake.root.parent / "plain", lake.settings().features, shard_size=lake.settings().shard_size)
-    catalog.update(other)
+    manifests.update(other)
     toy.extract(other)
     return other
 
@@ -156,7 +157,7 @@ def test_two_runs_at_a_time_do_not_take_each_others_tasks_or_progress(new_lake, 
         def count(ok: int, failed: int) -> None:
             told[lake.root] += ok + failed
 
-        catalog.update(lake)
+        manifests.update(lake)
         spread_over(scheduler, lake, on_images=count)
 
     threads = [threading.Thread(target=run, args=(lake,)) for lake in lakes]
@@ -268,7 +269,7 @@ def test_shards_that_lose_images_are_extracted_after_those_that_take_them(new_la
     lake = new_lake(16, CHEAP, shard_size=4)
     photos = lake.root.parent / "photos"
     (photos / "photo_000.jpg").rename(photos / "zzz.jpg")  # a shard of its own, which takes what the first loses
-    catalog.update(lake)
+    manifests.update(lake)
     shards = lake.live_shards()
     assert shard_order.waves(lake, shards) == [shards[1:], shards[:1]]
     assert shard_order.takers_first(lake, shards) == [*shards[1:], shards[0]]
@@ -290,7 +291,7 @@ def test_lake_and_photos_in_an_object_store_need_no_shared_disk(store, tmp_path)
     toy.write_photos(tmp_path / "photos", range(16))
     s3.put_folder(tmp_path / "photos", "photos")
     lake = toy.new_lake(s3.path("lake"), CHEAP, sources={"photos": s3.path("photos")}, shard_size=4)
-    catalog.update(lake)
+    manifests.update(lake)
     with cluster(tmp_path / "cluster") as address:
         reports = spread_over(address, lake)
         assert sum(report.decoded for report in reports) == 16

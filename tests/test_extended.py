@@ -23,7 +23,6 @@ from imrec_core import (
     Lake,
     Recommender,
     breadth,
-    catalog,
     cutoff,
     evaluate,
     graphs,
@@ -33,6 +32,7 @@ from imrec_core import (
 )
 from imrec_core import index as index_module
 from imrec_core.breadth import sweep_ef
+from imrec_core.catalog import ids, manifests
 from imrec_core.conditions import SqlPolicy
 from imrec_core.copy_protocol import find_copies
 from imrec_core.cutoff import joint_calibration
@@ -95,14 +95,14 @@ class Gallery:
         return self.contents.pop(path)
 
     def id(self, path: str) -> str:
-        return catalog.image_id("photos", path)
+        return ids.image_id("photos", path)
 
     def query(self, path: str) -> ImageId:
         return ImageId(self.id(path))
 
     def describe(self) -> None:
         """Scan, and make the tables of what has changed."""
-        catalog.update(self.lake)
+        manifests.update(self.lake)
         for shard in self.lake.live_shards():
             if not has_fresh_images(self.lake, shard):
                 paths = self.lake.read_table(self.lake.catalog_path(shard))["path"].to_pylist()
@@ -916,7 +916,7 @@ def test_tables_that_change_meanwhile_are_not_mixed(tmp_path, monkeypatch, descr
     def place(*args):
         placed = original(*args)
         gallery.put(200, "0/000000.jpg")  # as many images as before
-        gallery.describe() if described else catalog.update(gallery.lake)
+        gallery.describe() if described else manifests.update(gallery.lake)
         return placed
 
     original = index_module.place

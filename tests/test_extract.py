@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import FEATURES, Lake, catalog, read_ahead
+from imrec_core import FEATURES, Lake, read_ahead
+from imrec_core.catalog import manifests
 from imrec_core.content_cache import KnownContent
 from imrec_core.errors import BadOutput, BadSource, DeclarationError, MissingTable, StorageFull
 from imrec_core.extract import extract_shards
@@ -71,7 +72,7 @@ def test_broken_pictures_are_failed_with_a_reason_and_the_others_are_ok(toy_lake
 def test_report_counts_what_the_tables_hold(new_lake):
     lake = new_lake(18, TWO, built=False)
     (folder_of(lake) / "bad.jpg").write_bytes(b"no picture")
-    catalog.update(lake)
+    manifests.update(lake)
     reports = extract(lake)
     assert [report.shard for report in reports] == lake.shards()
     assert sum(r.rows for r in reports) == 18 and sum(r.failed for r in reports) == 1
@@ -87,7 +88,7 @@ def test_report_counts_what_the_tables_hold(new_lake):
 def test_progress_adds_up_to_the_images(new_lake):
     lake = new_lake(18, TWO, built=False)
     (folder_of(lake) / "bad.jpg").write_bytes(b"no picture")
-    catalog.update(lake)
+    manifests.update(lake)
     steps: list[tuple[int, int]] = []
     extract(lake, on_images=lambda ok, failed: steps.append((ok, failed)))
     assert np.sum(steps, axis=0).tolist() == [18, 1]
@@ -95,7 +96,7 @@ def test_progress_adds_up_to_the_images(new_lake):
 
 def test_file_that_vanished_since_the_scan_is_failed(new_lake):
     lake = new_lake(5, TWO, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     (folder_of(lake) / "photo_002.jpg").unlink()
     (report,) = extract(lake)
     assert (report.rows, report.failed) == (4, 1)
@@ -110,7 +111,7 @@ def test_file_name_that_is_no_utf_8_is_failed_with_that_reason(new_lake):
         Path(os.fsdecode(os.fsencode(folder_of(lake)) + b"/caf\xe9.jpg")).write_bytes(PICTURES["gradient.jpg"]())
     except OSError:
         pytest.skip("this file system takes only UTF-8")
-    catalog.update(lake)
+    manifests.update(lake)
     extract(lake)
     assert images(lake)[r"caf\xe9.jpg"]["error"].startswith("UnreadableImage: the file's name is no UTF-8")
 
@@ -119,7 +120,7 @@ def test_shard_of_broken_pictures_alone_has_empty_feature_tables(new_lake):
     lake = new_lake(0, TWO, built=False)
     folder_of(lake).mkdir(exist_ok=True)
     (folder_of(lake) / "bad.jpg").write_bytes(b"no picture")
-    catalog.update(lake)
+    manifests.update(lake)
     (report,) = extract(lake)
     assert (report.rows, report.failed) == (0, 1)
     for name in TWO:
@@ -128,7 +129,7 @@ def test_shard_of_broken_pictures_alone_has_empty_feature_tables(new_lake):
 
 def test_whatever_one_picture_does_to_the_decoder_the_others_go_on(new_lake, monkeypatch):
     lake = new_lake(5, TWO, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     decode = read_ahead.decode
     worst = (folder_of(lake) / "photo_001.jpg").read_bytes()
 
@@ -149,7 +150,7 @@ def test_content_hash_is_that_of_the_bytes_and_copies_share_it(new_lake):
     lake = new_lake(3, TWO, built=False)
     content = (folder_of(lake) / "photo_001.jpg").read_bytes()
     (folder_of(lake) / "copy.jpg").write_bytes(content)
-    catalog.update(lake)
+    manifests.update(lake)
     extract(lake)
     rows = images(lake)
     expected = hashlib.blake2b(content, digest_size=16).hexdigest()
@@ -190,10 +191,10 @@ def test_added_feature_is_the_only_one_computed(new_lake):
 
 def test_tables_made_together_equal_tables_made_one_by_one(new_lake, tmp_path):
     together = new_lake(12, toy.CHEAP, built=False)
-    catalog.update(together)
+    manifests.update(together)
     extract(together)
     alone = toy.new_lake(tmp_path / "alone", toy.CHEAP, sources=together.settings().sources)
-    catalog.update(alone)
+    manifests.update(alone)
     for name in reversed(toy.CHEAP):
         list(extract_shards(alone, alone.shards(), [FEATURES[name]]))
     assert tables_of(alone, "features", "images") == tables_of(together, "features", "images")
@@ -203,7 +204,7 @@ def test_changed_picture_makes_its_shard_anew_and_no_other(new_lake):
     lake = new_lake(20, TWO)
     before = times(lake, "features", "images")
     (folder_of(lake) / "photo_019.jpg").write_bytes(PICTURES["gradient.jpg"]())
-    catalog.update(lake)
+    manifests.update(lake)
     reports = extract(lake)
     assert [r.features for r in reports] == [(), TWO]
     assert all("photos-0001" in path for path in rewritten(before, times(lake, "features", "images")))
@@ -276,7 +277,7 @@ def test_projection_is_refused_before_anything_is_read(toy_lake):
 
 def test_full_disk_keeps_the_shards_that_are_done(new_lake, monkeypatch):
     lake = new_lake(40, TWO, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     write, room = pq.write_table, [4]  # the first shard's three tables and one more
 
     def write_while_there_is_room(table, where, **options):
@@ -302,7 +303,7 @@ def test_full_disk_keeps_the_shards_that_are_done(new_lake, monkeypatch):
 @pytest.mark.parametrize("returns", [lambda n: np.zeros((n, 3), np.float32), lambda n: np.full((n, 512), np.nan)])
 def test_feature_that_breaks_its_declaration_stops_the_run(new_lake, monkeypatch, returns):
     lake = new_lake(5, TWO, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     wrong = replace(FEATURES["rgb_histogram"], compute=lambda batch: returns(len(batch)))
     monkeypatch.setitem(FEATURES, "rgb_histogram", wrong)
     with pytest.raises(BadOutput, match="rgb_histogram returned"):
@@ -312,7 +313,7 @@ def test_feature_that_breaks_its_declaration_stops_the_run(new_lake, monkeypatch
 
 def test_error_in_a_feature_is_not_blamed_on_a_picture(new_lake, monkeypatch):
     lake = new_lake(5, TWO, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     monkeypatch.setitem(FEATURES, "phash", replace(FEATURES["phash"], compute=lambda batch: 1 / 0))
     with pytest.raises(ZeroDivisionError):
         extract(lake)
@@ -321,7 +322,7 @@ def test_error_in_a_feature_is_not_blamed_on_a_picture(new_lake, monkeypatch):
 
 def test_interrupted_run_leaves_no_half_table_and_the_next_one_finishes(new_lake, tmp_path):
     lake = new_lake(40, TWO, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     seen = []
 
     def interrupt(ok, failed):
@@ -335,14 +336,14 @@ def test_interrupted_run_leaves_no_half_table_and_the_next_one_finishes(new_lake
     assert not list(lake.root.rglob(".writing-*"))
     extract(lake)
     undisturbed = toy.new_lake(tmp_path / "undisturbed", TWO, sources=lake.settings().sources)
-    catalog.update(undisturbed)
+    manifests.update(undisturbed)
     extract(undisturbed)
     assert tables_of(lake, "features", "images") == tables_of(undisturbed, "features", "images")
 
 
 def test_caller_keeps_its_own_warnings_between_shards(new_lake):
     lake = new_lake(20, TWO, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     before = list(warnings.filters)
     for _ in extract_shards(lake, lake.shards(), [FEATURES["phash"]]):
         assert warnings.filters == before
@@ -350,11 +351,11 @@ def test_caller_keeps_its_own_warnings_between_shards(new_lake):
 
 def test_scan_during_extraction_makes_the_tables_stale(new_lake):
     lake = new_lake(5, TWO, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
 
     def change(ok, failed):
         (folder_of(lake) / "photo_000.jpg").write_bytes(PICTURES["gradient.jpg"]())
-        catalog.update(lake)
+        manifests.update(lake)
 
     features = [FEATURES[name] for name in TWO]
     known = KnownContent(lake)
@@ -380,7 +381,7 @@ def test_source_whose_folder_is_away_loses_nothing(new_lake, tmp_path):
 
 def test_raised_limit_lets_in_what_was_too_large(new_lake):
     lake = new_lake(photos=4, built=False, max_pixels=160 * 120 - 1)
-    catalog.update(lake)
+    manifests.update(lake)
     extract(lake)
     shard = lake.live_shards()[0]
     assert set(lake.read_table(lake.images_path(shard))["status"].to_pylist()) == {"failed"}

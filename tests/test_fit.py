@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imrec_core import FEATURES, ImageBatch, ImageId, Lake, Recommender, catalog
+from imrec_core import FEATURES, ImageBatch, ImageId, Lake, Recommender
+from imrec_core.catalog import manifests
 from imrec_core.decode import decode
 from imrec_core.errors import BadOutput, DeclarationError, LakeError, MissingTable, SchemaMismatch
 from imrec_core.extract import extract_shards
@@ -148,7 +149,7 @@ def test_lost_fit_is_made_again_with_the_same_numbers(lake):
 
 def test_projecting_before_fitting_is_an_error(new_lake, small_features):
     lake = new_lake(3, BOTH, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     assert not is_feature_fresh(lake, SHARDS[0], DERIVED)
     with pytest.raises(MissingTable, match="efficientnet_lite0_pca is not fitted yet; run: imrec build"):
         project_shard(lake, SHARDS[0], DERIVED)
@@ -156,7 +157,7 @@ def test_projecting_before_fitting_is_an_error(new_lake, small_features):
 
 def test_fitting_before_extracting_is_an_error(new_lake, small_features):
     lake = new_lake(3, BOTH, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     with pytest.raises(MissingTable, match="efficientnet_lite0 is not up to date"):
         fit(lake, DERIVED)
 
@@ -170,7 +171,7 @@ def test_feature_of_the_picture_alone_is_neither_fitted_nor_projected(lake):
 
 def test_too_few_images_are_refused_before_anything_is_read(new_lake, small_features):
     lake = new_lake(3, BOTH, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     check_rows_suffice(lake, projection("three", BASE, 16, least_rows=3))
     with pytest.raises(LakeError, match="four needs at least 4 images to learn from; the lake has 3"):
         fit(lake, projection("four", BASE, 16, least_rows=4))
@@ -268,7 +269,7 @@ def looks(batches: Iterable[ImageBatch]) -> list[tuple[int, ...]]:
 
 def test_sample_is_bounded_and_the_same_for_the_same_lake(new_lake):
     lake = new_lake(30, ("phash",), built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     every, some = looks(sampled_pictures(lake, 100)), looks(sampled_pictures(lake, 20))
     assert len(set(every)) == len(every) == 30
     assert len(set(some)) == 20 and set(some) < set(every)
@@ -283,7 +284,7 @@ def test_sample_leaves_out_what_cannot_be_read_and_sources_that_are_away(new_lak
         (tmp_path / "photos" / name).write_bytes(BROKEN[name]())
     toy.write_photos(tmp_path / "disk", range(20, 24))
     lake.save_settings(lake.settings().with_folders([f"disk={tmp_path / 'disk'}"]))
-    catalog.update(lake)
+    manifests.update(lake)
     (tmp_path / "photos" / "photo_004.jpg").unlink()  # after the scan
     assert len(looks(sampled_pictures(lake, 100))) == 8 + 4
     (tmp_path / "disk").rename(tmp_path / "elsewhere")
@@ -293,7 +294,7 @@ def test_sample_leaves_out_what_cannot_be_read_and_sources_that_are_away(new_lak
 def test_sample_of_pictures_that_all_fail_is_empty(new_lake, tmp_path):
     lake = new_lake(0, ("phash",), built=False)
     (tmp_path / "photos" / "text.jpg").write_bytes(BROKEN["text.jpg"]())
-    catalog.update(lake)
+    manifests.update(lake)
     assert list(sampled_pictures(lake, 5)) == []
 
 
@@ -392,7 +393,7 @@ def test_learnt_feature_is_searched_by_picture_and_by_id_alike(tinted):
 def test_learnt_feature_before_its_fit_is_an_error(new_lake, monkeypatch):
     monkeypatch.setitem(FEATURES, TINT.name, TINT)
     lake = new_lake(20, (TINT.name,), built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     assert not is_feature_fresh(lake, SHARDS[0], TINT)
     with pytest.raises(MissingTable, match="tint is not fitted yet; run: imrec build"):
         list(extract_shards(lake, lake.live_shards(), [TINT]))
@@ -403,7 +404,7 @@ def test_learnt_feature_before_its_fit_is_an_error(new_lake, monkeypatch):
 def test_learnt_feature_needs_the_pictures_it_says(new_lake, monkeypatch):
     monkeypatch.setitem(FEATURES, TINT.name, TINT)
     lake = new_lake(4, (TINT.name,), built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     with pytest.raises(LakeError, match="tint needs at least 5 images to learn from; the lake has 4"):
         fit(lake, TINT)
 
@@ -413,7 +414,7 @@ def test_sample_as_large_as_it_ever_gets_stands_for_good(tinted, images, still):
     declared = replace(TINT, learnt=replace(TINT.learnt, images=images))
     version = tinted.fitted_version(TINT.name)
     toy.write_photos(tinted.root.parent / "photos", range(20, 40))
-    catalog.update(tinted)
+    manifests.update(tinted)
     assert holds(tinted, declared, version) is still
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from imrec_core import METRICS, Lake, Recommender, encoders, read_ahead
-from imrec_core.catalog import CatalogDiff
+from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.errors import LakeError, StorageFault
 from imrec_core.extract_report import STAGES

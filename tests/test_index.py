@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import FEATURES, ImageId, Lake, Recommender, catalog, recall
+from imrec_core import FEATURES, ImageId, Lake, Recommender, recall
 from imrec_core import index as index_module
+from imrec_core.catalog import manifests
 from imrec_core.errors import LakeError, StaleIndex, StorageFull
 from imrec_core.features import chosen_features
 from imrec_core.generation import Generation, open_generation
@@ -226,7 +227,7 @@ def test_unchanged_lake_is_not_indexed_again(new_lake):
 def test_new_picture_other_params_and_new_version_each_make_another_one(new_lake, monkeypatch):
     lake = new_lake(5, TWO)
     toy.write_photos(lake.root.parent / "photos", [77])
-    catalog.update(lake)
+    manifests.update(lake)
     toy.extract(lake)
     assert not is_up_to_date(lake, plan_generation(lake))
     assert build_generation(lake).id == "000002"
@@ -276,7 +277,7 @@ def test_feature_that_is_stale_for_one_shard_is_left_out_and_named(new_lake):
 def test_shard_that_was_not_read_since_it_changed_stops_the_build(new_lake):
     lake = new_lake(5, TWO)
     toy.write_photos(lake.root.parent / "photos", [77])
-    catalog.update(lake)
+    manifests.update(lake)
     with pytest.raises(StaleIndex, match="photos-0000"):
         build_generation(lake)
     assert lake.generations() == ["000001"]
@@ -375,7 +376,7 @@ def test_shard_never_read_is_left_out_while_its_source_is_away(new_lake, tmp_pat
     lake = new_lake(photos=6)
     toy.write_photos(tmp_path / "disk", range(20, 24))
     lake.save_settings(lake.settings().with_folders([f"disk={tmp_path / 'disk'}"]))
-    catalog.update(lake)
+    manifests.update(lake)
     with pytest.raises(StaleIndex, match="disk-0000"):
         plan_generation(lake)
     (tmp_path / "disk").rename(tmp_path / "elsewhere")

@@ -18,7 +18,8 @@ import pytest
 from dagster._core.execution.backfill import PartitionBackfill
 
 import imrec_core
-from imrec_core import Lake, catalog
+from imrec_core import Lake
+from imrec_core.catalog import manifests
 from imrec_core.index import build_generation
 from imrec_dagster.asset_keys import IMAGES, feature_key
 from imrec_dagster.builder import Builder, open_instance
@@ -181,7 +182,7 @@ def test_daemon_that_is_killed_goes_on_with_its_backfills(tmp_path):
 
         def next_round(name: str) -> None:
             twins.change()
-            catalog.update(twins.whole)
+            manifests.update(twins.whole)
             Builder(lake, instance).scan()
             ask_for_backfill(lake, instance, twins.stale(), name)
 

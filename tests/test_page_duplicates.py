@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from imrec_core import catalog
+from imrec_core.catalog import manifests
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.duplicates.decisions import Decisions, load_decisions
 from imrec_core.duplicates.move_plan import MovePlan
@@ -245,7 +245,7 @@ def test_progress_is_shown_while_copies_are_looked_for(browser, served, found):
 def test_gallery_without_copies_says_so(browser, tmp_path):
     toy.write_photos(tmp_path / "photos", range(4))
     lake = toy.new_lake(tmp_path / "lake")
-    catalog.update(lake)
+    manifests.update(lake)
     toy.extract(lake)
     build_generation(lake)
     with serving(lake) as running:

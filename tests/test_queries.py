@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imrec_core import FEATURES, ImageId, Recommender, Text, catalog
+from imrec_core import FEATURES, ImageId, Recommender, Text
+from imrec_core.catalog.ids import image_id
 from imrec_core.errors import BadWeights, EmptyQuery, QueryError, UnknownName
 from tests.pictures import noise
 from tests.toy import ids
@@ -209,7 +210,7 @@ def test_heavier_unlike_takes_more(large):
 
 def test_image_twice_and_on_both_sides_is_refused_however_it_is_given(recommender, photos):
     path = photos / "photo_003.jpg"
-    identity = ImageId(catalog.image_id("photos", "photo_003.jpg"))
+    identity = ImageId(image_id("photos", "photo_003.jpg"))
     array = noise(40, 30, seed=1)
     for first, second in ((path, str(path)), (identity, path), (array, array.copy()), (b"x", b"x"), (Text("a"),) * 2):
         with pytest.raises(QueryError, match="given twice; give it once"):

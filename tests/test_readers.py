@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 import imrec_core
-from imrec_core import ImageId, Lake, Recommender, catalog, graphs, index
+from imrec_core import ImageId, Lake, Recommender, graphs, index
+from imrec_core.catalog import ids
 from imrec_core.hits import Hits
 from imrec_core.index import build_generation
 from tests import toy
@@ -76,7 +77,7 @@ def publish(root: Path, number: int) -> Lake:
 
 def read(root: str) -> None:
     """Search until the input ends; say what was wrong with an answer, and of each generation how much is held."""
-    recommender, query = Recommender.open(root), ImageId(catalog.image_id("photos", ANCHOR))
+    recommender, query = Recommender.open(root), ImageId(ids.image_id("photos", ANCHOR))
     expected = [distance(number) for number in range(1, PUBLISHED + 2)]
     searched = of_this = 0
     generation, started = "", time.monotonic()

@@ -17,7 +17,8 @@ import pytest
 from matplotlib.path import Path as Outline
 from PIL import Image
 
-from imrec_core import ImageId, Lake, Recommender, catalog
+from imrec_core import ImageId, Lake, Recommender
+from imrec_core.catalog import ids
 from imrec_core.duplicates.decisions import load_decisions
 from imrec_core.explore.maps import Map, open_map
 from tests import toy
@@ -122,7 +123,7 @@ def test_more_like_this_has_an_address_of_its_own_and_back_leads_back(page, brow
     page.click("a.tile >> nth=0")
     page.wait_for_selector("dialog .lines")
     searched(page, lambda: page.click("text=More like this"))
-    bird = catalog.image_id("photos", BIRD)
+    bird = ids.image_id("photos", BIRD)
     assert shown(page) == found(recommender, like=ImageId(bird))
     assert names(opened(browser, served, page.url.removeprefix(served.url), ".caption .score")) == names(page)
     page.wait_for_selector("dialog", state="detached")
@@ -291,10 +292,10 @@ def paths(recommender: Recommender, ids: Iterable[str]) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_view_has_a_serious_accessibility_fault(browser, served, scheme):
-    like = f"like=image:{catalog.image_id('photos', BIRD)}"
+    like = f"like=image:{ids.image_id('photos', BIRD)}"
     views = {
         f"/?{like}": ".caption .score",
-        f"/?{like}&open={catalog.image_id('photos', BUS)}": "dialog .facts",
+        f"/?{like}&open={ids.image_id('photos', BUS)}": "dialog .facts",
         "/duplicates": ".group",
         "/map": "#map-stage[data-state=rest]",
         "/status": "#runs",
@@ -311,14 +312,14 @@ def test_generation_published_while_searches_run_answers_the_next_one(
     (tmp_path / "new").mkdir()
     with Image.open(photos / BIRD) as bird:
         bird.crop((10, 10, bird.width - 10, bird.height - 10)).save(tmp_path / "new" / "fresh.jpg")
-    like = ImageId(catalog.image_id("photos", BIRD))
+    like = ImageId(ids.image_id("photos", BIRD))
     with serving(copy_of(real_lake, tmp_path)) as served:
         page = opened(browser, served, f"/?like=image:{like.value}", ".caption .score")
         with commanded("build", f"new={tmp_path / 'new'}", lake=served.lake) as build, ThreadPoolExecutor(2) as pool:
             asked = list(pool.map(lambda _: asked_until(build, served, like), range(2)))
         assert build.returncode == 0
         old, new = (found(of, like=like) for of in (recommender, Recommender.open(served.lake)))
-        fresh = catalog.image_id("new", "fresh.jpg")
+        fresh = ids.image_id("new", "fresh.jpg")
         assert fresh in new[:2] and fresh not in old
         for answers in asked:
             turn = answers.index(new)

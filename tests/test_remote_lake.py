@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import Lake, Recommender, catalog, views
+from imrec_core import Lake, Recommender, views
+from imrec_core.catalog import manifests, scan
 from imrec_core.duplicates import find_duplicates
 from imrec_core.errors import BadPlan, BadSettings, BadSource, MissingTable, StaleIndex, StorageFault
 from imrec_core.generation import Generation, open_generation
@@ -194,7 +195,7 @@ def test_generation_that_was_extended_here_is_not_fetched_again(remote_lake, sto
 def test_generation_that_cannot_be_uploaded_leaves_the_one_before_as_it_was(remote_lake, monkeypatch):
     lake = remote_lake()
     s3.put("photos/new.jpg", encode(toy.photo(77), "JPEG"))
-    catalog.update(lake)
+    manifests.update(lake)
     toy.extract(lake)
 
     def refused(path: Path, to: object) -> None:
@@ -266,16 +267,16 @@ def test_objects_are_listed_as_files_are(remote_lake, tmp_path):
     for name in ("photos/a/b/c.jpg", "photos/.hidden/d.jpg", "photos/notes.txt", "photos/ä ö.jpg"):
         s3.put(name)
     S3FileSystem().pipe_file(f"{s3.BUCKET}/photos/marker/", b"")  # how some tools make a folder
-    found = catalog.scan_source(lake.settings().source("photos"), lake.settings())
+    found = scan.scan_source(lake.settings().source("photos"), lake.settings())
     assert found["path"].to_list() == ["a/b/c.jpg", "photo_000.jpg", "photo_001.jpg", "photo_002.jpg", "ä ö.jpg"]
     toy.set_to(lake, hidden=True)
-    assert ".hidden/d.jpg" in catalog.scan_source(lake.settings().source("photos"), lake.settings())["path"].to_list()
+    assert ".hidden/d.jpg" in scan.scan_source(lake.settings().source("photos"), lake.settings())["path"].to_list()
 
 
 def test_lake_among_the_pictures_is_not_scanned(remote_lake, store):
     lake = remote_lake(3)
     toy.set_to(lake, sources={"all": s3.path()}, extensions=("jpg", "parquet"))
-    found = catalog.diff(lake).manifests[0].table["path"].to_pylist()
+    found = manifests.diff(lake).manifests[0].table["path"].to_pylist()
     assert found == ["photos/photo_000.jpg", "photos/photo_001.jpg", "photos/photo_002.jpg"]
 
 
@@ -283,8 +284,8 @@ def test_object_written_again_with_the_same_size_has_changed(remote_lake):
     lake = remote_lake(3)
     data = object_store.read(s3.path("photos/photo_001.jpg"))
     s3.put("photos/photo_001.jpg", data[:-1] + bytes([data[-1] ^ 1]))
-    assert catalog.diff(lake).changed == 1
-    assert catalog.diff(lake).unchanged == 2
+    assert manifests.diff(lake).changed == 1
+    assert manifests.diff(lake).unchanged == 2
 
 
 def test_folder_that_cannot_be_listed_is_never_taken_for_empty(remote_lake, store, monkeypatch):
@@ -299,7 +300,7 @@ def test_folder_that_cannot_be_listed_is_never_taken_for_empty(remote_lake, stor
         return listing(folder)
 
     monkeypatch.setattr(object_store, "listing", fails_below)
-    found = catalog.diff(lake)
+    found = manifests.diff(lake)
     assert (found.removed, len(found.unavailable)) == (0, 1)
     assert "cannot be listed" in found.unavailable[0][1]
 
@@ -308,11 +309,11 @@ def test_store_that_is_down_or_emptied_removes_nothing(remote_lake, store):
     lake = remote_lake(3)
     settings = lake.settings()
     object_store.remove(s3.path("photos"))
-    found = catalog.diff(lake)
+    found = manifests.diff(lake)
     assert (found.removed, len(found.unavailable)) == (0, 1)
     store.share, store.kinds = 1.0, DOWN
     with pytest.raises(BadSource, match="cannot be listed"):
-        catalog.scan_source(settings.source("photos"), settings)
+        scan.scan_source(settings.source("photos"), settings)
     with pytest.raises(StorageFault):
         toy.build(lake)
 
@@ -320,7 +321,7 @@ def test_store_that_is_down_or_emptied_removes_nothing(remote_lake, store):
 def test_store_that_goes_down_while_it_is_read_fails_no_image(remote_lake, store, monkeypatch):
     lake = remote_lake(20, built=False)
     s3.put("photos/broken.jpg", BROKEN["truncated.jpg"]())
-    catalog.update(lake)
+    manifests.update(lake)
     read, count = object_store.read, []
 
     def goes_down(path, byte_size=None):
@@ -342,7 +343,7 @@ def test_store_that_goes_down_while_it_is_read_fails_no_image(remote_lake, store
 
 def test_image_that_is_gone_or_refused_is_a_failed_image(remote_lake, monkeypatch):
     lake = remote_lake(5, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     object_store.remove(s3.path("photos/photo_002.jpg"))
     read = object_store.read
 
@@ -365,7 +366,7 @@ def test_images_are_read_side_by_side_but_not_too_many(remote_lake, monkeypatch)
 
     lake = remote_lake(64, built=False)
     toy.set_to(lake, shard_size=64)
-    catalog.update(lake)
+    manifests.update(lake)
     read, lock, now, most = object_store.read, threading.Lock(), [0], [0]
 
     def slow(path, byte_size=None):

@@ -9,9 +9,9 @@ import pytest
 from s3fs import S3FileSystem
 
 from imrec_core import Lake, Recommender, check, fit, index
-from imrec_core import catalog as core_catalog
 from imrec_core import extract as core_extract
 from imrec_core import project as core_project
+from imrec_core.catalog import manifests as core_catalog
 from imrec_core.errors import StorageFault, StorageFull
 from imrec_core.extract_report import ShardReport
 from imrec_core.features import find_feature

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import FEATURES, Lake, catalog, encoders, passes, read_ahead, shard_tables
+from imrec_core import FEATURES, Lake, encoders, passes, read_ahead, shard_tables
+from imrec_core.catalog import ids, manifests
 from imrec_core.content_cache import Copies, KnownContent
 from imrec_core.errors import SchemaMismatch, UnreadableImage
 from imrec_core.extract import extract_shards
@@ -59,7 +60,7 @@ def jpeg(seed: int) -> bytes:
 
 def update(lake: Lake, decoded: list[bytes], **options) -> int:
     """Scan and extract; how many images were decoded. Reports and announcements must say so too."""
-    catalog.update(lake)
+    manifests.update(lake)
     chosen = [FEATURES[name] for name in lake.settings().features if name in FEATURES]
     ahead = sum(reads_ahead(lake, shard, chosen, lake.settings()).images for shard in lake.live_shards())
     decoded.clear()
@@ -106,7 +107,7 @@ def features(*names: str) -> list[Feature]:
 
 def row(lake: Lake, path: str) -> dict[str, object]:
     source, _, rest = path.partition("/")
-    wanted = catalog.image_id(source, rest)
+    wanted = ids.image_id(source, rest)
     found = [r for t in tables_of(lake, "images").values() for r in t.to_pylist() if r["image_id"] == wanted]
     assert len(found) == 1, path
     return found[0]
@@ -121,7 +122,7 @@ def lake(new_lake, tmp_path) -> Lake:
     made = new_lake(0, TWO, built=False, sources=sources)
     for seed in range(20):
         put(tmp_path / "photos" / f"{seed:02d}.jpg", jpeg(seed))
-    catalog.update(made)
+    manifests.update(made)
     extract(made)
     return made
 
@@ -269,14 +270,14 @@ def change_meanwhile(monkeypatch, then: Callable[[], None]) -> None:
 def test_original_that_goes_while_its_copy_is_read_does_not_mislead(lake, decoded, tmp_path, monkeypatch, how):
     put(folder(lake, "other") / "copy.jpg", jpeg(2))
     put(folder(lake, "other") / "copy_too.jpg", jpeg(2))
-    catalog.update(lake)
+    manifests.update(lake)
 
     def another_run() -> None:
         if how == "removed":
             (folder(lake) / "02.jpg").unlink()
         if how == "changed":
             put(folder(lake) / "02.jpg", jpeg(500))
-        catalog.update(lake)
+        manifests.update(lake)
         if how == "recomputed":
             lake.images_path("photos-0000").unlink()
         list(extract_shards(lake, ["photos-0000"], features(*TWO)))
@@ -289,7 +290,7 @@ def test_original_that_goes_while_its_copy_is_read_does_not_mislead(lake, decode
 
 def test_original_whose_vectors_are_replaced_while_its_copy_is_read_does_not_mislead(lake, decoded, monkeypatch):
     put(folder(lake, "other") / "copy.jpg", jpeg(2))
-    catalog.update(lake)
+    manifests.update(lake)
     path = lake.feature_path("phash", "photos-0000")
     before = lake.read_table(path)
 
@@ -301,8 +302,8 @@ def test_original_whose_vectors_are_replaced_while_its_copy_is_read_does_not_mis
     (report,) = extract_shards(lake, ["other-0000"], features(*TWO))
     assert report.decoded == len(decoded) == 1
     vectors = dict(zip(*lake.read_table(lake.feature_path("phash", "other-0000")).to_pydict().values(), strict=True))
-    of_original = dict(zip(*before.to_pydict().values(), strict=True))[catalog.image_id("photos", "02.jpg")]
-    assert vectors[catalog.image_id("other", "copy.jpg")] == of_original != 7
+    of_original = dict(zip(*before.to_pydict().values(), strict=True))[ids.image_id("photos", "02.jpg")]
+    assert vectors[ids.image_id("other", "copy.jpg")] == of_original != 7
 
 
 # -- other numbers ------------------------------------------------------------------------------------------
@@ -327,7 +328,7 @@ def test_raised_version_and_new_images_mix_nothing(lake, decoded, monkeypatch, t
 def test_feature_added_with_new_images_is_computed_for_all_and_the_others_for_the_new(lake, decoded, tmp_path):
     set_to(lake, features=(*TWO, "ahash"))
     put(folder(lake) / "new.jpg", jpeg(600))
-    catalog.update(lake)
+    manifests.update(lake)
     found = reads_ahead(lake, "photos-0001", features(*TWO, "ahash"), lake.settings())
     assert (found.images, found.again, found.features) == (1 + 5, 4, ("ahash",))
     assert update(lake, decoded) == 16 + 5 + 3 + 1
@@ -465,7 +466,7 @@ def test_table_deleted_by_hand_is_made_again_and_the_others_stay(lake, decoded, 
 
 def test_partial_run_carries_no_vector_of_old_content(lake, decoded, tmp_path):
     put(folder(lake) / "03.jpg", jpeg(700))
-    catalog.update(lake)
+    manifests.update(lake)
     list(extract_shards(lake, lake.live_shards(), features("phash")))
     assert stale_features(lake, "photos-0000", features(*TWO)) == features("rgb_histogram")
     put(folder(lake, "other") / "copy.jpg", jpeg(700))  # nor may a copy take one
@@ -477,7 +478,7 @@ def test_change_that_no_scan_saw_between_two_partial_runs_carries_no_vector_of_o
     lake = new_lake(0, TWO, built=False)
     for seed in range(4):
         put(folder(lake) / f"{seed}.jpg", jpeg(seed))
-    catalog.update(lake)
+    manifests.update(lake)
     list(extract_shards(lake, lake.live_shards(), features("phash")))
     put(folder(lake) / "2.jpg", jpeg(800))
     list(extract_shards(lake, lake.live_shards(), features("rgb_histogram")))  # sees the new bytes, by the old manifest
@@ -493,7 +494,7 @@ def test_scan_amid_a_partial_run_carries_no_vector_of_old_content(lake, decoded,
 
     def then_scan(of: Lake, shard: str) -> str:
         found = version(of, shard)
-        catalog.update(lake)
+        manifests.update(lake)
         return found
 
     with monkeypatch.context() as patch:
@@ -633,11 +634,11 @@ def test_tables_are_those_of_a_fresh_lake_after_whatever_happened(new_lake, tmp_
     for number in range(30):
         folders.step()
         if chance.random() < 0.4:
-            catalog.update(lake)
+            manifests.update(lake)
             some = chance.choice((TWO, TWO, ("phash",), ("rgb_histogram",), ()))
             list(extract_shards(lake, lake.live_shards(), features(*some), retry=chance.random() < 0.2))
         if number % 10 == 9:
-            catalog.update(lake)
+            manifests.update(lake)
             extract(lake)
             assert_as_if_fresh(lake, tmp_path / f"fresh{number}")
 
@@ -648,15 +649,15 @@ def test_tables_are_those_of_a_fresh_lake_after_whatever_happened(new_lake, tmp_
 def test_known_content_finds_every_place_and_forgets_what_went(lake):
     known = KnownContent(lake)
     put(folder(lake) / "zz.jpg", jpeg(101))
-    catalog.update(lake)
+    manifests.update(lake)
     extract(lake)
     wanted = str(row(lake, "other/101.jpg")["content_hash"])
-    there = ("other-0000", catalog.image_id("other", "101.jpg"))
+    there = ("other-0000", ids.image_id("other", "101.jpg"))
     assert list(known.find(wanted)) == [there]
     known.renew("photos-0001")
-    assert sorted(known.find(wanted)) == [there, ("photos-0001", catalog.image_id("photos", "zz.jpg"))]
+    assert sorted(known.find(wanted)) == [there, ("photos-0001", ids.image_id("photos", "zz.jpg"))]
     (folder(lake) / "zz.jpg").unlink()
-    catalog.update(lake)
+    manifests.update(lake)
     extract(lake)
     known.renew("photos-0001")
     assert list(known.find(wanted)) == [there]

@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, Text, catalog, embed
+from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, Text, embed
 from imrec_core import describe as describe_module
+from imrec_core.catalog.ids import image_id
 from imrec_core.decode import decode
 from imrec_core.errors import (
     BadFilter,
@@ -36,7 +37,7 @@ SEVERAL = ["efficientnet_lite0", "rgb_histogram", "phash"]
 
 
 def identity(name: str) -> ImageId:
-    return ImageId(catalog.image_id("photos", name))
+    return ImageId(image_id("photos", name))
 
 
 # -- kinds of queries ---------------------------------------------------------------------------------------
@@ -480,7 +481,7 @@ def test_threads_get_the_answers_that_one_gets(recommender, photos, large):
 def test_hit_has_the_path_of_its_file(recommender, photos):
     for hit in recommender.search(photos / "photo_003.jpg", k=56):
         assert Path(hit.path).is_file() and hit.source == "photos"
-        assert hit.image_id == catalog.image_id("photos", Path(hit.path).relative_to(photos).as_posix())
+        assert hit.image_id == image_id("photos", Path(hit.path).relative_to(photos).as_posix())
 
 
 def test_tables_have_a_row_per_hit_and_a_column_per_fact_of_a_feature(recommender, photos):

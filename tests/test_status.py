@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from imrec_core import catalog
+from imrec_core.catalog import manifests
 from imrec_core.features import FEATURES
 from imrec_core.freshness import why_stale
 from imrec_core.status import lake_status
@@ -32,7 +32,7 @@ def test_fresh_lake_gives_no_reasons(lake):
 
 def test_images_that_were_added_are_the_reason(lake):
     toy.write_photos(lake.root.parent / "photos", [77])
-    catalog.update(lake)
+    manifests.update(lake)
     reason = "images were added, changed or removed"
     assert whys(lake)["rgb_histogram"] == {reason: ("photos-0001",)}
     assert whys(lake)["small"] == {f"rgb_histogram: {reason}": ("photos-0001",)}
@@ -72,7 +72,7 @@ def test_fit_that_was_made_anew_and_images_that_failed_since(lake, new_lake):
     assert set(whys(lake)["small"]) == {"fitted anew since"}
     photo = lake.root.parent / "photos" / "photo_000.jpg"
     photo.write_bytes(BROKEN["truncated.jpg"]())
-    catalog.update(lake)
+    manifests.update(lake)
     phash = FEATURES["phash"]
     list(toy.extract_shards(lake, ["photos-0000"], [phash]))
     assert set(whys(lake)["rgb_histogram"]) <= {

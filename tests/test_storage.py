@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imrec_core import catalog
+from imrec_core.catalog import manifests
 from imrec_core.errors import StorageFault, StorageFull
 from imrec_core.lake.storage import files, retry
 from imrec_core.views import failures
@@ -61,7 +61,7 @@ def test_file_that_a_disk_cannot_read_is_a_failed_image_and_the_others_are_not(n
 
 def test_disk_that_goes_away_while_it_is_read_fails_no_image(new_lake, monkeypatch):
     lake = new_lake(5, ("phash",), built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     photos = lake.root.parent / "photos"
     read = files.read_bytes
 

@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 
 import imrec_core
-from imrec_core import Lake, catalog
+from imrec_core import Lake
+from imrec_core.catalog import ids, manifests
 from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import StaleIndex
 from imrec_core.generation import Generation, open_generation
@@ -104,7 +105,7 @@ def images_of(lake: Lake) -> tuple[str, list[str]]:
 def test_readers_of_other_processes_see_one_generation_after_another(new_lake):
     lake = new_lake(30, TWO)
     photos = lake.root.parent / "photos"
-    asked = catalog.image_id("photos", "photo_000.jpg")
+    asked = ids.image_id("photos", "photo_000.jpg")
     published = dict([images_of(lake)])
     answers: list[tuple[str, list[str]]] = []
     with ExitStack() as stack:
@@ -112,7 +113,7 @@ def test_readers_of_other_processes_see_one_generation_after_another(new_lake):
         for number in range(5):
             (photos / f"photo_{number + 1:03d}.jpg").unlink()
             toy.write_photos(photos, [100 + number])
-            catalog.update(lake)
+            manifests.update(lake)
             toy.extract(lake)
             for reader in readers:
                 say(reader)  # and while it searches, the next one is published
@@ -213,7 +214,7 @@ class Warned(logging.Handler):
         return self.text
 
 
-WORKS: dict[str, Callable[[Lake], object]] = {"catalog": catalog.update, "generation": build_generation}
+WORKS: dict[str, Callable[[Lake], object]] = {"catalog": manifests.update, "generation": build_generation}
 
 
 @pytest.mark.parametrize("work", WORKS)
@@ -221,7 +222,7 @@ def test_second_process_waits_says_so_and_does_nothing_twice(new_lake, work):
     lake = new_lake(5, TWO)
     toy.write_photos(lake.root.parent / "photos", [77])
     if work == "generation":
-        catalog.update(lake)
+        manifests.update(lake)
         toy.extract(lake)
     with running(HOLDER, lake.root, work) as holder:
         assert heard(holder) == "held"
@@ -256,7 +257,7 @@ def test_lock_of_a_killed_process_is_free(new_lake, work, caplog):
 
 def test_two_builds_at_once_read_every_picture_once(new_lake):
     lake = new_lake(48, TWO, built=False)
-    catalog.update(lake)
+    manifests.update(lake)
     with running(EXTRACTOR, lake.root) as one, running(EXTRACTOR, lake.root) as other:
         assert (heard(one), heard(other)) == ("ready", "ready")
         say(one)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from imrec_core import FEATURES, Lake, catalog, random_pairs
+from imrec_core import FEATURES, Lake, random_pairs
 from imrec_core import index as index_module
 from imrec_core.calibration import SHOWN_RATES, Calibration, TruePairs
+from imrec_core.catalog import manifests
 from imrec_core.decode import ImageBatch, decode
 from imrec_core.describe import QueryEncoder
 from imrec_core.edited_copies import distances_to_original, make_copies
@@ -160,7 +161,7 @@ def test_images_are_encoded_as_when_they_are_searched_for(new_lake):
 def extracted(new_lake, photos: int, **options) -> Lake:
     """A lake that has everything but a generation."""
     lake = new_lake(photos, TWO, built=False, **options)
-    catalog.update(lake)
+    manifests.update(lake)
     toy.extract(lake)
     return lake
 
@@ -176,7 +177,7 @@ def test_image_that_is_gone_is_left_out_with_a_warning(new_lake, caplog):
 def test_picture_that_no_jpeg_can_hold_is_left_out_with_a_warning(new_lake, caplog):
     lake = new_lake(2, TWO, built=False, true_pairs=10)
     Image.new("L", (66_000, 2)).save(lake.root.parent / "photos/long.png")
-    catalog.update(lake)
+    manifests.update(lake)
     toy.extract(lake)
     assert build_generation(lake).rows == 3
     assert {of["count"] for of in true_pairs(lake).values()} == {2 * len(COPY_PROTOCOL)}

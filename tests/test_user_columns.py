@@ -13,16 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import ImageId, Lake, Recommender, catalog, user_columns
+from imrec_core import ImageId, Lake, Recommender
+from imrec_core.catalog import ids, user_columns
+from imrec_core.catalog.path_lookup import AMBIGUOUS, STRANGER, find_rows
+from imrec_core.catalog.user_columns import Joined
 from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadColumns, BadFilter
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation, is_up_to_date, plan_generation
 from imrec_core.lake.schemas import ROWS
 from imrec_core.lake.settings import Settings
-from imrec_core.places import AMBIGUOUS, STRANGER, find_rows
 from imrec_core.status import lake_status
-from imrec_core.user_columns import Joined
 from imrec_core.views import query
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.builder import Builder
@@ -69,7 +70,7 @@ def joined(lake: Lake, *files: Path) -> pa.Table:
 
 
 def image_id(path: str) -> str:
-    return catalog.image_id("photos", path)
+    return ids.image_id("photos", path)
 
 
 # -- which row goes to which image --------------------------------------------------------------------------

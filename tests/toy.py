@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core import catalog
+from imrec_core.catalog import manifests
+from imrec_core.catalog.ids import image_id
 from imrec_core.extract import extract_shards
 from imrec_core.extract_report import ShardReport
 from imrec_core.features import FEATURES, chosen_features, find_feature
@@ -94,7 +95,7 @@ def derive(lake: Lake) -> None:
 
 def build(lake: Lake, params: IndexParams | None = None) -> GenerationReport:
     """The whole path: scan, extract, fit, project, index."""
-    catalog.update(lake)
+    manifests.update(lake)
     extract(lake)
     derive(lake)
     return build_generation(lake, params or IndexParams())
@@ -125,13 +126,13 @@ def vector_lake(
     for number, first in enumerate(range(0, count, shard_size)):
         shard, rows = f"photos-{number:04d}", range(first, min(first + shard_size, count))
         paths = [names[i] if names else f"{i:06d}.jpg" for i in rows]
-        ids = pa.array([catalog.image_id("photos", path) for path in paths])
+        ids = pa.array([image_id("photos", path) for path in paths])
         ones = pa.array([1] * len(rows), pa.int64())
         manifest = pa.table(
             [ids, pa.array(["photos"] * len(rows)), pa.array(paths), ones, ones], schema=schemas.CATALOG
         )
-        catalog.CatalogDiff(
-            (catalog.ShardManifest(shard, manifest, catalog.shard_version(manifest)),), len(rows)
+        manifests.CatalogDiff(
+            (manifests.ShardManifest(shard, manifest, manifests.shard_version(manifest)),), len(rows)
         ).apply(lake)
         some = {name: matrix[rows.start : rows.stop] for name, matrix in vectors.items()}
         write_tables(lake, shard, ids.to_pylist(), some)

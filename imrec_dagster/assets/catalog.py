@@ -4,7 +4,7 @@ import time
 
 import dagster as dg
 
-from imrec_core import catalog as core_catalog
+from imrec_core.catalog import manifests as core_catalog
 from imrec_core.features import chosen_features
 from imrec_core.freshness import is_unmade, manifest_version
 from imrec_core.lake import schemas

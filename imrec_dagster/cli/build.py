@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.catalog import require_image
+from imrec_core.catalog.scan import require_image
 from imrec_core.errors import BadSettings, BadSource
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
@@ -69,7 +69,7 @@ def run_build(
         ImrecError: What is wrong with the folders, the features, the files or the lake.
         KeyboardInterrupt: Ctrl-C; what was finished is kept.
     """
-    from imrec_core import user_columns
+    from imrec_core.catalog import user_columns
     from imrec_dagster.builder import build_lake
     from imrec_dagster.cli.progress import BuildProgress, interruptible
 

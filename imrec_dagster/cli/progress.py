@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dagster import DagsterExecutionInterruptedError
 from tqdm import tqdm
 
-from imrec_core.catalog import CatalogDiff
+from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.extract_report import ShardReport
 from imrec_core.fit import FitReport
 from imrec_core.index import GenerationReport

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_core.catalog import find_images
+from imrec_core.catalog.scan import find_images
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.run_log import note

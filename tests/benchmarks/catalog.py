@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imrec_core import catalog
+from imrec_core.catalog import manifests
 from imrec_core.lake.lake import Lake
 from tests.benchmarks.alone import Alone, alone, clocked
 from tests.benchmarks.rows import Row
@@ -67,5 +67,5 @@ def _link(work: Testbed, into: Path) -> None:
 
 def scanned(root: str) -> dict[str, int]:
     with clocked():
-        found = catalog.update(Lake(root))
+        found = manifests.update(Lake(root))
     return {"new": found.new, "unchanged": found.unchanged}

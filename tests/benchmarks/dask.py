@@ -11,7 +11,7 @@ from time import perf_counter, process_time
 
 from distributed import Client
 
-from imrec_core import catalog
+from imrec_core.catalog import manifests
 from imrec_core.features import chosen_features
 from imrec_core.lake.lake import Lake
 from imrec_core.spread import extract_shards
@@ -66,7 +66,7 @@ def _warm(work: Testbed, name: str, workers: int) -> Iterator[str]:
 def _scanned(work: Testbed, name: str, photos: Path, *, shard_size: int) -> Lake:
     lake = work.new_lake(name, photos)
     lake.save_settings(replace(lake.settings(), shard_size=shard_size))
-    catalog.update(lake)
+    manifests.update(lake)
     return lake
 
 

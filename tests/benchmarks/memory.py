@@ -2,7 +2,7 @@
 
 import shutil
 
-from imrec_core import catalog
+from imrec_core.catalog import manifests
 from imrec_core.extract import extract_shards
 from imrec_core.features import chosen_features
 from imrec_core.lake.lake import Lake
@@ -18,7 +18,7 @@ def measure(work: Testbed) -> list[Row]:
     """With the default features; each in a process of its own."""
     lake = work.new_lake("lake-memory", work.many)
     load_networks(lake)  # converted once, so that nobody does it while its memory is looked at
-    catalog.update(lake)
+    manifests.update(lake)
     size = lake.settings().shard_size
     one = alone(__name__, "extracted", str(lake.root), 1)
     rest = alone(__name__, "extracted", str(lake.root), _SHARDS)

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from time import perf_counter, process_time
 
-from imrec_core import catalog
+from imrec_core.catalog import manifests
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.decode import decode
 from imrec_core.demo import prepare
@@ -104,7 +104,7 @@ def build_plainly(lake: Lake) -> dict[str, float]:
         took[phase] = perf_counter() - started
         took[f"{phase} core"] = process_time() - cores_started
 
-    clocked("scan", lambda: catalog.update(lake))
+    clocked("scan", lambda: manifests.update(lake))
     shards = lake.live_shards()
     pixel_features = [f for f in features if not f.projection]
     clocked("extract", lambda: _extract(lake, shards, pixel_features))

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from imrec_core.catalog import scan_source
-from imrec_core.column_files import read
+from imrec_core.catalog.column_files import read
+from imrec_core.catalog.path_lookup import AMBIGUOUS, STRANGER, find_rows
+from imrec_core.catalog.scan import scan_source
 from imrec_core.errors import BadColumns, BadSource
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
-from imrec_core.places import AMBIGUOUS, STRANGER, find_rows
 
 _VERSION = 1  # goes up when the same files would give other columns
 _SHOWN = 5

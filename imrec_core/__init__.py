@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imrec_core.decode import ImageBatch
     from imrec_core.errors import ImrecError
     from imrec_core.features import FEATURES, Feature, feature
     from imrec_core.hits import Hit, Hits
+    from imrec_core.images.batch import ImageBatch
     from imrec_core.lake.lake import Lake
     from imrec_core.metrics import METRICS, Metric, metric
     from imrec_core.models import MODELS, Model
@@ -22,7 +22,7 @@ _HOME = {
     "Feature": "features",
     "Hit": "hits",
     "Hits": "hits",
-    "ImageBatch": "decode",
+    "ImageBatch": "images.batch",
     "ImageId": "queries",
     "ImrecError": "errors",
     "Lake": "lake.lake",

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.decode import ImageBatch, decode
-from imrec_core.demo import PHOTOS
 from imrec_core.encoders import Encoder, Pixels, TorchEncoder, Vectors, load_encoder
 from imrec_core.errors import BadSource, ImageError
+from imrec_core.images.batch import ImageBatch
+from imrec_core.images.decode import decode
+from imrec_core.images.sample_photos import PHOTOS
 from imrec_core.lake.settings import EXTENSIONS
 from imrec_core.models import Model
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from imrec_core import fonts
-from imrec_core.decode import decode_file
 from imrec_core.errors import ImageError
+from imrec_core.images.decode import decode_file
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.runtime.text import escaped
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.catalog.ids import image_id
-from imrec_core.decode import WELL_KNOWN, decode, decode_file, from_pillow
 from imrec_core.embed import Described, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.generation import Generation
 from imrec_core.hits import Shown
+from imrec_core.images.decode import WELL_KNOWN, decode, decode_file, from_pillow
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
 from imrec_core.queries import ImageId, Kept, Query

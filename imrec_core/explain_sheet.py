@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from imrec_core.contact_sheet import FRAME, PAPER, write
-from imrec_core.explain import Explanation, Points, Seen, SharedColour
+from imrec_core.images.matching import Explanation, Points, Seen, SharedColour
 
 Pen = ImageDraw.ImageDraw
 Box = tuple[int, int, int, int]

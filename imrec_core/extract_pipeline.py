@@ -17,14 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core import facts
 from imrec_core.content_cache import Copies, KnownContent
-from imrec_core.decode import ImageBatch, Picture
 from imrec_core.encoders import Encoder
 from imrec_core.errors import BadSettings, BadSource
 from imrec_core.extract_report import STAGES, OnImages, ShardReport
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.declare import Arrays
+from imrec_core.images import properties
+from imrec_core.images.batch import ImageBatch
+from imrec_core.images.decode import Picture
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage import files
@@ -90,7 +91,7 @@ class FeatureComputer:
         started = time.perf_counter()
         images = ImageBatch([picture.pixels for picture in pictures])
         rows = [row for row in batch.rows if row["status"] == "ok"][batch.computed :]
-        for name, values in facts.measure(images).items():
+        for name, values in properties.measure(images).items():
             for row, value in zip(rows, values.tolist(), strict=True):
                 row[name] = value
         for feature in self._features:

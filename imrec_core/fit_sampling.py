@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from imrec_core.decode import ImageBatch, Pixels, decode
 from imrec_core.errors import ImageError
 from imrec_core.features import decoded_side
 from imrec_core.image_reader import read_image
+from imrec_core.images.batch import ImageBatch
+from imrec_core.images.decode import Pixels, decode
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Source
 from imrec_core.lake.storage.files import is_away

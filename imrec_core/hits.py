@@ -15,7 +15,7 @@ from PIL import Image
 
 from imrec_core import explain_sheet
 from imrec_core.contact_sheet import Cell, save
-from imrec_core.explain import best_explanation, explanation
+from imrec_core.images.matching import best_explanation, explanation
 from imrec_core.lake.storage.files import AnyPath, place
 from imrec_core.notebook import grid
 

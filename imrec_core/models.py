@@ -17,37 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from imrec_core.errors import BadSettings, UnknownName
+from imrec_core.images.preprocess import FITS, INTERPOLATIONS, Preprocess, Triple
 from imrec_core.lake.storage.files import AnyPath, below
-
-Triple = tuple[float, float, float]
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 CLIP_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
-
-FITS = ("shortest", "squash")
-INTERPOLATIONS = ("bicubic", "bilinear")
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """Preprocessing of images for a model.
-
-    Attributes:
-        resize: Pixels after resizing, of the side or sides that `fit` selects.
-        crop: Side of the square centre crop, in pixels.
-        mean, std: Mean and standard deviation per RGB channel, for values from 0 to 1.
-        fit: `shortest` resizes the shorter side to `resize` and keeps the aspect ratio; `squash` resizes both sides.
-        interpolation: `bicubic` or `bilinear`, both antialiased.
-    """
-
-    resize: int
-    crop: int
-    mean: Triple
-    std: Triple
-    fit: str = "shortest"
-    interpolation: str = "bicubic"
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from imrec_core.decode import Picture, decode
 from imrec_core.errors import ImageError, StorageFault
 from imrec_core.image_reader import read_image
+from imrec_core.images.decode import Picture, decode
 from imrec_core.lake import schemas
 from imrec_core.lake.settings import Source
 from imrec_core.lake.storage import files, object_store

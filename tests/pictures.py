@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from imrec_core.demo import _png_with_header
+from imrec_core.images.sample_photos import _png_with_header
 
 ORIENTATION = 0x0112
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core.demo import PHOTOS, _load
 from imrec_core.duplicates.comparison import DIFFERENT, IDENTICAL, Look, compare, compare_files
-from imrec_core.edits import EDITS
 from imrec_core.errors import ImageError, UnknownName
+from imrec_core.images.edits import EDITS
+from imrec_core.images.sample_photos import PHOTOS, _load
 from tests import toy
 from tests.pictures import BROKEN, encode, gradient, noise
 

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import decode as decode_module
-from imrec_core.decode import WELL_KNOWN, ImageBatch, decode, from_pillow
 from imrec_core.errors import (
     DeclarationError,
     ImageTooLarge,
@@ -16,7 +14,10 @@ from imrec_core.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
-from imrec_core.models import Preprocess
+from imrec_core.images import decode as decode_module
+from imrec_core.images.batch import ImageBatch
+from imrec_core.images.decode import WELL_KNOWN, decode, from_pillow
+from imrec_core.images.preprocess import Preprocess
 from tests.pictures import BROKEN, PICTURES, disc, encode, exif, gradient, noise, stripes
 
 SIZES = {

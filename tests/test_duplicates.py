@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import Lake, Recommender, demo
+from imrec_core import Lake, Recommender
 from imrec_core.duplicates import find_duplicates, verification
 from imrec_core.duplicates.comparison import TIERS
 from imrec_core.duplicates.decisions import (
@@ -22,8 +22,9 @@ from imrec_core.duplicates.decisions import (
     hash_file,
     load_decisions,
 )
-from imrec_core.edits import EDITS
 from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName, UnreadableImage
+from imrec_core.images import sample_photos
+from imrec_core.images.edits import EDITS
 from tests import toy
 from tests.pictures import encode
 
@@ -361,7 +362,7 @@ def test_command_tells_of_errors_in_one_line(imrec, tmp_path):
 @pytest.fixture(scope="module")
 def demo_lake(tmp_path_factory) -> Lake:
     root = tmp_path_factory.mktemp("demo")
-    demo.prepare(root / "photos")
+    sample_photos.prepare(root / "photos")
     for name in ("coffee.jpg", "moon.jpg"):
         (root / "photos" / f"again_{name}").write_bytes((root / "photos" / name).read_bytes())
     lake = toy.new_lake(root / "lake", HASHES)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from imrec_core.edits import COPY_PROTOCOL, EDITS
+from imrec_core.images.edits import COPY_PROTOCOL, EDITS
 
 
 @pytest.fixture(scope="module")

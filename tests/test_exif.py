@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin, features
 
-from imrec_core import exif
-from imrec_core.decode import decode
+from imrec_core.images import exif
+from imrec_core.images.decode import decode
 from tests.pictures import PICTURES, encode, gradient
 
 MAKE, MODEL, ORIENTATION, CHANGED, SUB_BLOCK, TAKEN, DIGITIZED = 0x10F, 0x110, 0x112, 0x132, 0x8769, 0x9003, 0x9004

@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw
 
 from imrec_core import Hit, Hits, explain_sheet
 from imrec_core.errors import ImageError, TruncatedImage, UnreadableImage
-from imrec_core.explain import Seen, best_explanation, explanation, shared_colours
 from imrec_core.explain_sheet import Bar, draw
 from imrec_core.hits import Part
+from imrec_core.images.matching import Seen, best_explanation, explanation, shared_colours
 from imrec_core.search import Recommender
 from tests import toy
 from tests.pictures import BROKEN, encode, exif

@@ -160,7 +160,7 @@ def test_content_hash_is_that_of_the_bytes_and_copies_share_it(new_lake):
 
 def test_vectors_in_the_tables_are_those_of_the_pictures(new_lake):
     from imrec_core import ImageBatch
-    from imrec_core.decode import decode
+    from imrec_core.images.decode import decode
 
     lake = new_lake(5, toy.CHEAP)
     batch = ImageBatch([decode(p.read_bytes()).pixels for p in sorted(folder_of(lake).glob("*.jpg"))])

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 import pytest
 from PIL import Image, ImageFilter
 
-from imrec_core import ImageBatch, Lake, facts, views
-from imrec_core.decode import decode
+from imrec_core import ImageBatch, Lake, views
+from imrec_core.images import properties
+from imrec_core.images.decode import decode
 from imrec_core.lake import schemas
 from tests.pictures import BROKEN, PICTURES, disc, encode, gradient, noise, stripes
 from tests.toy import build, extract, new_lake, photo, rewritten, times
@@ -23,7 +24,7 @@ def solid(value: int | tuple[int, int, int], width: int = 40, height: int = 30) 
 
 
 def measure(*pictures: np.ndarray) -> dict[str, np.ndarray]:
-    return facts.measure(ImageBatch(list(pictures)))
+    return properties.measure(ImageBatch(list(pictures)))
 
 
 def sharpness(picture: np.ndarray | Image.Image) -> float:
@@ -72,7 +73,7 @@ def test_sharpness_hardly_depends_on_the_size_of_the_copy():
     values = [sharpness(copy) for copy in copies]
     assert max(values) / min(values) < 1.3
     content = encode(large, "JPEG", quality=95)
-    shrunk, whole = decode(content, min_side=facts.MIN_SIDE), decode(content)
+    shrunk, whole = decode(content, min_side=properties.MIN_SIDE), decode(content)
     assert shrunk.pixels.shape < whole.pixels.shape
     assert sharpness(shrunk.pixels[..., :3].copy()) == pytest.approx(sharpness(whole.pixels[..., :3].copy()), rel=0.2)
 
@@ -125,7 +126,7 @@ def test_facts_of_a_batch_are_those_of_each_alone_and_change_no_picture():
 
 def test_facts_are_columns_of_the_images_table_even_of_no_picture():
     for batch in (ImageBatch([]), ImageBatch(VARIED)):
-        for name, values in facts.measure(batch).items():
+        for name, values in properties.measure(batch).items():
             assert values.dtype == schemas.IMAGES.field(name).type.to_pandas_dtype()
             assert values.shape == (len(batch),)
 

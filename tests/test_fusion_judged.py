@@ -12,11 +12,11 @@ from sklearn.metrics import average_precision_score
 
 from imrec_core import Recommender, measures, scan, ways
 from imrec_core.copy_protocol import find_copies
-from imrec_core.edits import COPY_PROTOCOL
 from imrec_core.errors import BadWeights, QueryError, UnknownName
 from imrec_core.fusion import FUSIONS
 from imrec_core.fusion_judged import FusionsJudged, judge_fusions, judge_fusions_by_copies
 from imrec_core.generation import open_generation
+from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index import build_generation
 from imrec_core.judging import folder_labels, judge
 from imrec_core.measures import Estimate

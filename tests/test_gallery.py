@@ -9,8 +9,8 @@ from PIL import Image
 from docs import page_gallery
 from docs.gallery import blocks
 from imrec_core import FEATURES
-from imrec_core.demo import PHOTOS
-from imrec_core.edits import EDITS
+from imrec_core.images.edits import EDITS
+from imrec_core.images.sample_photos import PHOTOS
 from imrec_core.mixes import DEFAULT, MIXES
 from imrec_dagster.cli import demo
 from imrec_dagster.cli.main import imrec

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from imrec_core import keypoints
-from imrec_core.demo import _load
+from imrec_core.images import keypoints
+from imrec_core.images.sample_photos import _load
 from tests import toy
 from tests.pictures import noise
 

@@ -8,9 +8,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from imrec_core import FEATURES, ImageBatch
-from imrec_core.decode import decode
 from imrec_core.errors import LakeError
 from imrec_core.features import local
+from imrec_core.images.decode import decode
 from tests.pictures import disc, encode, gradient, noise, stripes
 from tests.toy import photo
 

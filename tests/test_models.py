@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 
 from imrec_core import ImageBatch
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.models import IMAGENET_MEAN, IMAGENET_STD, MODELS, Preprocess, find_model, own_model
+from imrec_core.images.preprocess import Preprocess
+from imrec_core.models import IMAGENET_MEAN, IMAGENET_STD, MODELS, find_model, own_model
 from imrec_dagster.cli.main import imrec
 from tests.pictures import noise, stripes
 from tests.toy import write_photos

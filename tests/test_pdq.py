@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from imrec_core import ImageBatch
-from imrec_core.decode import decode
 from imrec_core.features.pdq import pdq, pdq_orientations, pdq_turned
+from imrec_core.images.decode import decode
 from tests.pictures import TURNS, disc, encode, gradient, noise, stripes
 
 SIZES = [(320, 240), (90, 200), (64, 64), (65, 63), (128, 129), (40, 31), (257, 511), (5, 5)]

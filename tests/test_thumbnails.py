@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from imrec_core import Lake, thumbnails
+from imrec_core import Lake
 from imrec_core.errors import BadSettings, UnreadableImage
+from imrec_core.images import thumbnails
+from imrec_core.images.thumbnails import Thumbnails, kept_mb, trim
 from imrec_core.lake.settings import LEAST_THUMBNAIL_MB
 from imrec_core.status import lake_status
-from imrec_core.thumbnails import Thumbnails, kept_mb, trim
 from tests import toy
 
 DIGITS = "3a"

@@ -17,12 +17,13 @@ from imrec_core import FEATURES, Lake, random_pairs
 from imrec_core import index as index_module
 from imrec_core.calibration import SHOWN_RATES, Calibration, TruePairs
 from imrec_core.catalog import manifests
-from imrec_core.decode import ImageBatch, decode
 from imrec_core.describe import QueryEncoder
 from imrec_core.edited_copies import distances_to_original, make_copies
-from imrec_core.edits import COPY_PROTOCOL, EDITS
 from imrec_core.embed import ImageEncoder, oriented_features, query_vector
 from imrec_core.generation import Generation, open_generation
+from imrec_core.images.batch import ImageBatch
+from imrec_core.images.decode import decode
+from imrec_core.images.edits import COPY_PROTOCOL, EDITS
 from imrec_core.index import GenerationReport, build_generation, is_up_to_date, plan_generation
 from imrec_core.lake.settings import MAX_TRUE_PAIRS, Settings
 from imrec_core.ways import chosen_ways

@@ -19,10 +19,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core import keypoints
-from imrec_core.decode import MAX_PIXELS, Pixels, decode
 from imrec_core.errors import ImageError, UnknownName, UnreadableImage
-from imrec_core.keypoints import Keypoints, bounded
+from imrec_core.images import keypoints
+from imrec_core.images.decode import MAX_PIXELS, Pixels, decode
+from imrec_core.images.keypoints import Keypoints, bounded
 from imrec_core.lake.storage.files import AnyPath, place, read_bytes
 
 Floats = NDArray[np.float32]

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.decode import ImageBatch
 from imrec_core.features.colour_spaces import SPACES, Floats, lab, rgb
 from imrec_core.features.declare import Feature, feature
+from imrec_core.images.batch import ImageBatch
 from imrec_core.metrics import (
     chi_square,
     correlation,

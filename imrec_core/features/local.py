@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.decode import ImageBatch, Pixels
 from imrec_core.errors import LakeError
 from imrec_core.features.declare import Learnt, feature
+from imrec_core.images.batch import ImageBatch
+from imrec_core.images.decode import Pixels
 from imrec_core.metrics import cosine, euclidean, manhattan
 
 Floats = NDArray[np.float32]

@@ -7,9 +7,9 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.decode import ImageBatch
 from imrec_core.encoders import load_encoder
 from imrec_core.features.declare import Feature, register
+from imrec_core.images.batch import ImageBatch
 from imrec_core.metrics import cosine, dot, euclidean, manhattan
 from imrec_core.models import MODELS, Model
 

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from imrec_core import facts
 from imrec_core.errors import BadSettings, DeclarationError, UnknownName
 from imrec_core.features import colour
 from imrec_core.features.colour_spaces import FINEST, SPACES
@@ -20,6 +19,7 @@ from imrec_core.features.declare import FEATURES, Feature, find_feature
 from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.features.neural import network
 from imrec_core.features.projections import projection, stand_in
+from imrec_core.images import properties
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams, Settings
 from imrec_core.lake.storage.files import AnyPath
@@ -75,7 +75,7 @@ def decoded_side(lake: Lake, *others: Feature) -> int:
     All features of the settings count, even if a run computes only some of them. So partial runs and queries decode
     images at the same size as a full run.
     """
-    return max([facts.MIN_SIDE, *(feature.min_side for feature in (*chosen_features(lake), *others))])
+    return max([properties.MIN_SIDE, *(feature.min_side for feature in (*chosen_features(lake), *others))])
 
 
 def own_models(lake: Lake) -> list[Model]:

@@ -20,9 +20,10 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from imrec_core.decode import ImageBatch, Pixels
 from imrec_core.features.declare import feature
 from imrec_core.features.dihedral import oriented, oriented_bits
+from imrec_core.images.batch import ImageBatch
+from imrec_core.images.decode import Pixels
 from imrec_core.metrics import hamming, hamming_dihedral
 
 Hashes = NDArray[np.uint64]

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.decode import ImageBatch, Pixels
 from imrec_core.features.declare import feature
+from imrec_core.images.batch import ImageBatch
+from imrec_core.images.decode import Pixels
 from imrec_core.metrics import cosine, euclidean, hellinger, manhattan
 
 Matrix = NDArray[np.float32]

@@ -13,10 +13,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imrec_core.decode import WELL_KNOWN, decode
 from imrec_core.errors import ImageError
+from imrec_core.images.decode import WELL_KNOWN, decode
+from imrec_core.images.thumbnails import SIDES, contents, encoded, thumbnail
 from imrec_core.lake.storage.files import fingerprint
-from imrec_core.thumbnails import SIDES, contents, encoded, thumbnail
 from imrec_core.web.files import facts_of, place_of
 from imrec_core.web.guard import PICTURE_POLICY
 from imrec_core.web.replies import Refused

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imrec_core.decode import WELL_KNOWN, decode
 from imrec_core.errors import ImageError
 from imrec_core.generation import Generation
 from imrec_core.hits import Hit
+from imrec_core.images.decode import WELL_KNOWN, decode
 from imrec_core.mixes import said_weights
 from imrec_core.queries import ImageId, Kept
 from imrec_core.queries import Query as Asking

@@ -5,9 +5,10 @@ from time import process_time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from imrec_core import facts
-from imrec_core.decode import ImageBatch, decode
 from imrec_core.features import FEATURES
+from imrec_core.images import properties
+from imrec_core.images.batch import ImageBatch
+from imrec_core.images.decode import decode
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
 
@@ -51,6 +52,6 @@ def _least(pictures: list[np.ndarray], features: tuple[str, ...], *, with_facts:
                 for name in features:
                     FEATURES[name](batch)
                 if with_facts:
-                    facts.measure(batch)
+                    properties.measure(batch)
             spent.append((process_time() - started) / len(pictures))
     return min(spent)

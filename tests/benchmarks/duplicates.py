@@ -6,11 +6,11 @@ from time import perf_counter
 import numpy as np
 from PIL import Image
 
-from imrec_core.decode import decode
 from imrec_core.duplicates import find_duplicates
 from imrec_core.duplicates.comparison import Look, compare
-from imrec_core.edits import EDITS
 from imrec_core.generation import open_generation
+from imrec_core.images.decode import decode
+from imrec_core.images.edits import EDITS
 from imrec_core.index import build_generation
 from imrec_core.lake.lake import Lake
 from tests import toy

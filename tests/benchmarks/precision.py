@@ -9,8 +9,9 @@ from PIL import Image
 
 from imrec_core import measures
 from imrec_core.conversion import torch_module
-from imrec_core.decode import ImageBatch, decode
 from imrec_core.encoders import load_encoder
+from imrec_core.images.batch import ImageBatch
+from imrec_core.images.decode import decode
 from imrec_core.models import find_model
 from imrec_core.queries import ImageId
 from imrec_core.search import Recommender

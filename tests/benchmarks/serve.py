@@ -18,12 +18,12 @@ import numpy as np
 from PIL import Image
 
 from imrec_core.generation import open_generation
+from imrec_core.images.thumbnails import SIDES, thumbnail
 from imrec_core.index import build_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.queries import ImageId
 from imrec_core.search import Recommender
-from imrec_core.thumbnails import SIDES, thumbnail
 from tests import toy
 from tests.benchmarks.large import SHARD_SIZE, large_vectors
 from tests.benchmarks.rows import Row

@@ -9,13 +9,13 @@ from time import perf_counter, process_time
 
 from imrec_core.catalog import manifests
 from imrec_core.check import check_rows, check_vectors
-from imrec_core.decode import decode
-from imrec_core.demo import prepare
 from imrec_core.encoders import load_encoder
 from imrec_core.errors import ImageError
 from imrec_core.extract import extract_shards
 from imrec_core.features import Feature, chosen_features
 from imrec_core.fit import fit
+from imrec_core.images.decode import decode
+from imrec_core.images.sample_photos import prepare
 from imrec_core.index import build_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.project import project_shard

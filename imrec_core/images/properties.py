@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.decode import ImageBatch, Pixels
+from imrec_core.images.batch import ImageBatch
+from imrec_core.images.decode import Pixels
 
 MIN_SIDE = 256  # shrunk to this while decoding, 9 of 10 photos keep their sharpness within 30 % (2026-11)
 

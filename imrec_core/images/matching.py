@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core import keypoints
-from imrec_core.decode import WELL_KNOWN, Pixels, decode, decode_file, from_pillow
 from imrec_core.errors import UnreadableImage
-from imrec_core.keypoints import Keypoints
+from imrec_core.images import keypoints
+from imrec_core.images.decode import WELL_KNOWN, Pixels, decode, decode_file, from_pillow
+from imrec_core.images.keypoints import Keypoints
 from imrec_core.lake.storage.files import AnyPath
 
 Points = NDArray[np.float64]

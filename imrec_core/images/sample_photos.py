@@ -14,8 +14,8 @@ from zlib import compress, crc32
 
 from PIL import Image
 
-from imrec_core.edits import EDITS
 from imrec_core.errors import MissingDependency
+from imrec_core.images.edits import EDITS
 
 # Without the drawings and charts of these packages, and without the photos that scikit-image downloads on demand.
 PHOTOS: dict[str, tuple[str, ...]] = {

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from imrec_core.decode import WELL_KNOWN, Pixels, decode
 from imrec_core.errors import StorageFault, StorageFull, UnreadableImage
+from imrec_core.images.decode import WELL_KNOWN, Pixels, decode
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath

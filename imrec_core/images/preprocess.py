@@ -1,0 +1,33 @@
+"""Preprocess: how the input of a network must look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Triple = tuple[float, float, float]
+
+
+FITS = ("shortest", "squash")
+
+
+INTERPOLATIONS = ("bicubic", "bilinear")
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Preprocessing of images for a model.
+
+    Attributes:
+        resize: Pixels after resizing, of the side or sides that `fit` selects.
+        crop: Side of the square centre crop, in pixels.
+        mean, std: Mean and standard deviation per RGB channel, for values from 0 to 1.
+        fit: `shortest` resizes the shorter side to `resize` and keeps the aspect ratio; `squash` resizes both sides.
+        interpolation: `bicubic` or `bilinear`, both antialiased.
+    """
+
+    resize: int
+    crop: int
+    mean: Triple
+    std: Triple
+    fit: str = "shortest"
+    interpolation: str = "bicubic"

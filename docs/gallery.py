@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image, ImageDraw
 
-from imrec_core.contact_sheet import PAPER, write
+from imrec_core.plots.contact_sheet import PAPER, write
 
 ROOT = Path(__file__).parent.parent
 SECTIONS = ("What you can ask", "Plots")

@@ -13,11 +13,11 @@ import polars as pl
 import pyarrow as pa
 from PIL import Image
 
-from imrec_core import explain_sheet
-from imrec_core.contact_sheet import Cell, save
 from imrec_core.images.matching import best_explanation, explanation
 from imrec_core.lake.storage.files import AnyPath, place
-from imrec_core.notebook import grid
+from imrec_core.plots import explanation_sheet
+from imrec_core.plots.contact_sheet import Cell, save
+from imrec_core.plots.html_grid import grid
 
 _IN_NOTEBOOK = 30  # hits that are shown: 150 kB
 
@@ -180,10 +180,10 @@ class Hits(Sequence[Hit]):
             why = explanation(None, place(hit.path))
         asked = f"query {which + 1} of {len(self.likes)}" if len(self.likes) > 1 else "query"
         bars = [
-            explain_sheet.Bar(name, part.score, f"distance {part.distance:.4g}   rank {part.rank}", part.unlike)
+            explanation_sheet.Bar(name, part.score, f"distance {part.distance:.4g}   rank {part.rank}", part.unlike)
             for name, part in hit.parts.items()
         ]
-        return explain_sheet.draw(why, titles=(asked, f"hit {hit.rank}   score {hit.score:.3f}"), bars=bars)
+        return explanation_sheet.draw(why, titles=(asked, f"hit {hit.rank}   score {hit.score:.3f}"), bars=bars)
 
 
 def _place(index: int, count: int, what: str) -> int:

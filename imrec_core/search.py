@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from imrec_core import ranking
 from imrec_core.calibration import rate_of
 from imrec_core.conditions import SqlPolicy
-from imrec_core.contact_sheet import Cell
 from imrec_core.cutoff import JointCalibrations
 from imrec_core.describe import QueryEncoder
 from imrec_core.duplicates import Duplicates, find_duplicates
@@ -34,7 +33,8 @@ from imrec_core.hits import Hit, Hits, Part, Shown
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import place
-from imrec_core.notebook import grid
+from imrec_core.plots.contact_sheet import Cell
+from imrec_core.plots.html_grid import grid
 from imrec_core.queries import By, Queries, Query, choose, own_rows, weighted
 from imrec_core.ranking import Asked, Ranked
 from imrec_core.runtime.timing import timed

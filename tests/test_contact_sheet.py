@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core.contact_sheet import GONE, Cell, draw, draw_svg
+from imrec_core.plots.contact_sheet import GONE, Cell, draw, draw_svg
 from tests.pictures import BROKEN, PICTURES
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from imrec_core import Hit, Hits, explain_sheet
+from imrec_core import Hit, Hits
 from imrec_core.errors import ImageError, TruncatedImage, UnreadableImage
-from imrec_core.explain_sheet import Bar, draw
 from imrec_core.hits import Part
 from imrec_core.images.matching import Seen, best_explanation, explanation, shared_colours
+from imrec_core.plots import explanation_sheet
+from imrec_core.plots.explanation_sheet import Bar, draw
 from imrec_core.search import Recommender
 from tests import toy
 from tests.pictures import BROKEN, encode, exif
@@ -259,7 +260,7 @@ def test_bar_is_as_long_as_the_score_and_the_unlike_takes_from_its_end(plain):
     sheet = np.asarray(draw(explanation(None, plain), titles=TITLES, bars=bars))
     for row, (green, red) in enumerate([(0.5, 0), (0.5, 0.25), (0, 0.1)]):
         line = sheet[len(sheet) - 24 - (3 - row) * 26 + 12, 324:590]
-        lengths = [(line == colour).all(axis=1).sum() for colour in (explain_sheet._FILL, explain_sheet.FRAME)]
+        lengths = [(line == colour).all(axis=1).sum() for colour in (explanation_sheet._FILL, explanation_sheet.FRAME)]
         assert lengths == pytest.approx([260 * green, 260 * red], abs=2)
 
 

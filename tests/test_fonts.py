@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from imrec_core import fonts
-from imrec_core.contact_sheet import Cell, draw, draw_svg
-from imrec_core.plots import canvas
+from imrec_core.plots import canvas, fonts
+from imrec_core.plots.contact_sheet import Cell, draw, draw_svg
 
 OTHER = Path(matplotlib.get_data_path(), "fonts", "ttf", "STIXGeneral.ttf")
 CJK = "日本語한국어中文圖"

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from imrec_core import Recommender
-from imrec_core.contact_sheet import GONE, Cell
-from imrec_core.notebook import grid
+from imrec_core.plots.contact_sheet import GONE, Cell
+from imrec_core.plots.html_grid import grid
 from tests import toy
 
 HOSTILE = [

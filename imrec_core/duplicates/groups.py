@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from imrec_core.contact_sheet import Cell
 from imrec_core.duplicates.candidates import edited_pairs, near_pairs
 from imrec_core.duplicates.cliques import cliques
 from imrec_core.duplicates.comparison import IDENTICAL, TIERS, Comparison, checked_tier
@@ -24,7 +23,8 @@ from imrec_core.errors import QueryError, UnknownName
 from imrec_core.generation import Generation, open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
-from imrec_core.notebook import grid
+from imrec_core.plots.contact_sheet import Cell
+from imrec_core.plots.html_grid import grid
 
 _IN_NOTEBOOK, _GROUPS_IN_NOTEBOOK = 12, 3  # maximum number of files per group, and of groups, in a notebook
 

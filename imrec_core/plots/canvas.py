@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from imrec_core import fonts
-from imrec_core.contact_sheet import printable
 from imrec_core.errors import QueryError
+from imrec_core.plots import fonts
+from imrec_core.plots.contact_sheet import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

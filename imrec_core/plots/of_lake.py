@@ -14,7 +14,6 @@ from PIL import Image
 from imrec_core import views
 from imrec_core.calibration import Calibration
 from imrec_core.confusion import confusion
-from imrec_core.contact_sheet import opened
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features import Feature
 from imrec_core.features.colour import bin_colours, layout_of
@@ -26,6 +25,7 @@ from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
 from imrec_core.plots.comparisons import Bins, Pictured, draw_hashes, draw_histograms
 from imrec_core.plots.confusion import draw_confusion
+from imrec_core.plots.contact_sheet import opened
 from imrec_core.plots.curves import Times, draw_stages
 from imrec_core.plots.distributions import Distances, Threshold, Values, draw_distances, draw_values
 from imrec_core.queries import Query

@@ -41,8 +41,8 @@ def _is_given(context: click.Context, parameter: str) -> bool:
 
 def run_demo(folder: str | None, lake: str | None) -> None:
     """Build, search three times, write a contact sheet, say what to try next."""
-    from imrec_core.contact_sheet import draw
     from imrec_core.images.sample_photos import prepare
+    from imrec_core.plots.contact_sheet import draw
     from imrec_core.search import Recommender
 
     root = lake or (_LAKE if folder is None else "data_lake")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from imrec_core.contact_sheet import FRAME, PAPER, write
 from imrec_core.images.matching import Explanation, Points, Seen, SharedColour
+from imrec_core.plots.contact_sheet import FRAME, PAPER, write
 
 Pen = ImageDraw.ImageDraw
 Box = tuple[int, int, int, int]

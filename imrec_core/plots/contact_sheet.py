@@ -13,10 +13,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from imrec_core import fonts
 from imrec_core.errors import ImageError
 from imrec_core.images.decode import decode_file
 from imrec_core.lake.storage.files import AnyPath
+from imrec_core.plots import fonts
 from imrec_core.runtime.text import escaped
 
 _CELL, _LABEL, _GAP = 200, 40, 8  # pixels

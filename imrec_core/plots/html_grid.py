@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from imrec_core.contact_sheet import FRAME, GONE, Cell, as_data_uri, opened, printable
+from imrec_core.plots.contact_sheet import FRAME, GONE, Cell, as_data_uri, opened, printable
 
 _COLUMNS = 6
 _SIDE = 128  # pixels

@@ -10,15 +10,16 @@ if TYPE_CHECKING:
     from imrec_core.images.batch import ImageBatch
     from imrec_core.lake.lake import Lake
     from imrec_core.metrics import METRICS, Metric, metric
-    from imrec_core.models import MODELS, Model
+    from imrec_core.models.model import Model
+    from imrec_core.models.registry import MODELS
+    from imrec_core.models.text_encoder import Text
     from imrec_core.queries import ImageId
     from imrec_core.search import Recommender
-    from imrec_core.text import Text
 
 _HOME = {
     "FEATURES": "features",
     "METRICS": "metrics",
-    "MODELS": "models",
+    "MODELS": "models.registry",
     "Feature": "features",
     "Hit": "hits",
     "Hits": "hits",
@@ -27,9 +28,9 @@ _HOME = {
     "ImrecError": "errors",
     "Lake": "lake.lake",
     "Metric": "metrics",
-    "Model": "models",
+    "Model": "models.model",
     "Recommender": "search",
-    "Text": "text",
+    "Text": "models.text_encoder",
     "feature": "features",
     "metric": "metrics",
 }

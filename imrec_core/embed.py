@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.encoders import encoder_of
 from imrec_core.features import Feature
 from imrec_core.features.declare import Arrays
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.images.batch import ImageBatch
 from imrec_core.lake.lake import Lake
+from imrec_core.models.encoders import encoder_of
 from imrec_core.runtime.timing import timed
 
 Vectors = dict[str, NDArray[Any]]

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.content_cache import Copies, KnownContent
-from imrec_core.encoders import Encoder
 from imrec_core.errors import BadSettings, BadSource
 from imrec_core.extract_report import STAGES, OnImages, ShardReport
 from imrec_core.features import Feature, decoded_side
@@ -29,6 +28,7 @@ from imrec_core.images.decode import Picture
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage import files
+from imrec_core.models.encoders import Encoder
 from imrec_core.passes import encoders_of, expected_now
 from imrec_core.read_ahead import Decoder, ReadBatch, Row, Seconds, read_ahead
 from imrec_core.reuse import Unchanged

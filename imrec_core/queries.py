@@ -21,8 +21,8 @@ from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.generation import Generation
 from imrec_core.lake.settings import Settings
 from imrec_core.mixes import mix_weights
-from imrec_core.models import MODELS
-from imrec_core.text import Text
+from imrec_core.models.registry import MODELS
+from imrec_core.models.text_encoder import Text
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,12 @@ from imrec_core.hits import Hit, Hits, Part, Shown
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import place
+from imrec_core.models.text_encoder import Text
 from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
 from imrec_core.queries import By, Queries, Query, choose, own_rows, weighted
 from imrec_core.ranking import Asked, Ranked
 from imrec_core.runtime.timing import timed
-from imrec_core.text import Text
 
 _SHOWN = 6  # pictures in a notebook
 _BATCH = 64  # queries of `search_each` that are handled together

@@ -118,7 +118,8 @@ def some_errors() -> list[Exception]:
 
 def in_use() -> tuple[int, int, int]:
     """Networks that were loaded, cores, and threads that decode."""
-    from imrec_core import encoders, read_ahead
+    from imrec_core import read_ahead
+    from imrec_core.models import encoders
     from imrec_core.runtime import cpu
 
     return encoders._load.cache_info().misses, cpu.cpu_count(), read_ahead.default_workers()

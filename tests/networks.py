@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imrec_core.models import Model, own_model
+from imrec_core.models.custom import own_model
+from imrec_core.models.model import Model
 from tests.toy import photo
 
 WORDS = ("<pad>", "</s>", "<unk>", "a", "red", "car", "blue", "sky", "photo", "of")

@@ -145,7 +145,7 @@ def test_name_that_is_not_public_is_no_attribute():
 
 def test_openvino_tells_nobody_that_it_is_used():
     code = (
-        "import sys, imrec_core.encoders, openvino.tools.ovc;"
+        "import sys, imrec_core.models.encoders, openvino.tools.ovc;"
         "print([name for name, found in sys.modules.items() if found and name.startswith('openvino_telemetry')])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -17,9 +17,9 @@ import pytest
 
 from imrec_core import Lake, shard_order, spread
 from imrec_core.catalog import manifests
-from imrec_core.encoders import load_encoder
 from imrec_core.errors import ClusterError, MissingDependency, MissingTable
 from imrec_core.features import FEATURES, chosen_features
+from imrec_core.models.encoders import load_encoder
 from imrec_core.runtime.cpu import cpu_count
 from imrec_dagster import definitions
 from imrec_dagster.asset_keys import IMAGES, feature_key

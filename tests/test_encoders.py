@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imrec_core import MODELS, ImageBatch, conversion, encoders
-from imrec_core.encoders import OpenVinoEncoder, TorchEncoder, load_encoder
+from imrec_core import MODELS, ImageBatch
 from imrec_core.errors import DeclarationError, MissingDependency, UnknownName
+from imrec_core.models import encoders, torch_module
+from imrec_core.models.encoders import OpenVinoEncoder, TorchEncoder, load_encoder
 from tests.toy import photo
 
 MODEL = MODELS["efficientnet_lite0"]
@@ -31,7 +32,7 @@ def eager(pixels) -> np.ndarray:
     import torch
 
     with torch.inference_mode():
-        return conversion.torch_module(MODEL)(torch.from_numpy(pixels)).numpy()
+        return torch_module.torch_module(MODEL)(torch.from_numpy(pixels)).numpy()
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_network_tells_the_photos_apart(eager):
 
 
 def test_without_openvino_torch_gives_the_same_and_says_so(pixels, eager, no_openvino, caplog):
-    with caplog.at_level(logging.WARNING, "imrec_core.encoders"):
+    with caplog.at_level(logging.WARNING, "imrec_core.models.encoders"):
         encoder = encoders._load.__wrapped__(MODEL, MODEL.identity, "fp32", "cpu", "auto")
     assert (encoder.backend, encoder.precision) == ("torch-cpu", "fp32")
     assert "openvino is not installed" in caplog.text
@@ -132,7 +133,7 @@ def test_second_process_needs_no_torch():
     load_encoder(MODEL.name, device="cpu")  # makes the conversion where it is missing
     code = (
         "import sys, numpy as np\n"
-        "from imrec_core.encoders import load_encoder\n"
+        "from imrec_core.models.encoders import load_encoder\n"
         f"vectors = load_encoder({MODEL.name!r}, device='cpu')(np.zeros((1, 224, 224, 3), np.uint8))\n"
         "assert vectors.shape[0] == 1\n"
         "print('torch' in sys.modules)"
@@ -143,7 +144,7 @@ def test_second_process_needs_no_torch():
 
 def test_conversion_that_is_there_is_not_made_again(monkeypatch, pixels):
     whole = load_encoder(MODEL.name, precision="fp32", device="cpu")(pixels[:4])
-    monkeypatch.setattr(conversion, "torch_module", lambda model: pytest.fail("converted again"))
+    monkeypatch.setattr(torch_module, "torch_module", lambda model: pytest.fail("converted again"))
     np.testing.assert_allclose(OpenVinoEncoder(MODEL, "fp32")(pixels[:4]), whole, atol=1e-6)
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from imrec_core import METRICS, Lake, Recommender, encoders, read_ahead
+from imrec_core import METRICS, Lake, Recommender, read_ahead
 from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.check import check_rows, check_vectors
 from imrec_core.errors import LakeError, StorageFault
@@ -22,6 +22,7 @@ from imrec_core.features import FEATURES, Learnt, find_feature
 from imrec_core.index import GenerationReport
 from imrec_core.lake.lake import source_of
 from imrec_core.lake.schemas import to_vectors
+from imrec_core.models import encoders
 from imrec_core.views import query
 from imrec_dagster import builder, schedules
 from imrec_dagster.asset_checks import recall_result

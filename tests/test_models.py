@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from imrec_core import ImageBatch
 from imrec_core.errors import BadSettings, UnknownName
 from imrec_core.images.preprocess import Preprocess
-from imrec_core.models import IMAGENET_MEAN, IMAGENET_STD, MODELS, find_model, own_model
+from imrec_core.models.custom import own_model
+from imrec_core.models.registry import IMAGENET_MEAN, IMAGENET_STD, MODELS, find_model
 from imrec_dagster.cli.main import imrec
 from tests.pictures import noise, stripes
 from tests.toy import write_photos
@@ -162,9 +163,9 @@ def test_unknown_model_suggests_the_nearest():
 def test_weights_are_looked_for_without_torch_and_where_torch_looks(tmp_path):
     code = (
         "import sys\n"
-        "from imrec_core.models import MODELS\n"
-        "from imrec_core.loaders import weights_here\n"
-        "from imrec_core.weights import torch_hub\n"
+        "from imrec_core.models.registry import MODELS\n"
+        "from imrec_core.models.loading import weights_here\n"
+        "from imrec_core.models.weights import torch_hub\n"
         "here = [name for name, model in MODELS.items() if weights_here(model)]\n"
         "hub = torch_hub()\n"
         "assert not {'torch', 'timm', 'open_clip', 'transformers'} & set(sys.modules)\n"
@@ -316,7 +317,7 @@ def test_command_lists_known_models_and_those_of_the_lake(tmp_path):
 
 def test_command_fetches_what_is_named(tmp_path, monkeypatch):
     fetched = []
-    monkeypatch.setattr("imrec_core.loaders.fetch", lambda model: fetched.append(model.name))
+    monkeypatch.setattr("imrec_core.models.loading.fetch", lambda model: fetched.append(model.name))
     assert imrec_models("--fetch", "--lake", str(tmp_path)).exit_code == 2
     assert imrec_models("--fetch", "resnet18", "dinov2_small", "--lake", str(tmp_path)).exit_code == 0
     assert fetched == ["resnet18", "dinov2_small"]

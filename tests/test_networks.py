@@ -6,10 +6,11 @@ The weights are random and the networks small, so nothing here says how good a n
 import numpy as np
 import pytest
 
-from imrec_core import FEATURES, ImageId, Recommender, Text, encoders
+from imrec_core import FEATURES, ImageId, Recommender, Text
 from imrec_core.features.neural import network
-from imrec_core.models import Model
-from imrec_core.text import encode_text
+from imrec_core.models import encoders
+from imrec_core.models.model import Model
+from imrec_core.models.text_encoder import encode_text
 from tests import networks, toy
 
 WITHOUT_WORDS = ("timm", "torchvision", "torchscript", "module", "onnx")

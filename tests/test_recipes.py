@@ -10,7 +10,7 @@ from imrec_core import FEATURES, METRICS
 from imrec_core.features import chosen_features, known_features
 from imrec_core.lake.settings import IndexParams
 from imrec_core.lake.settings_file import parse
-from imrec_core.models import own_model
+from imrec_core.models.custom import own_model
 from imrec_core.reduction import METHODS
 from imrec_core.tuning import MEASURES
 from imrec_dagster.cli.main import imrec

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import FEATURES, Lake, encoders, passes, read_ahead, shard_tables
+from imrec_core import FEATURES, Lake, passes, read_ahead, shard_tables
 from imrec_core.catalog import ids, manifests
 from imrec_core.content_cache import Copies, KnownContent
 from imrec_core.errors import SchemaMismatch, UnreadableImage
@@ -22,6 +22,7 @@ from imrec_core.features import Feature, Learnt
 from imrec_core.freshness import fit_key, has_fresh_images, stale_features
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import made_from_of
+from imrec_core.models import encoders
 from imrec_core.passes import reads_ahead
 from imrec_core.reuse import contents_of, in_order
 from tests import toy

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from imrec_core.errors import DeclarationError, MissingDependency, MissingWeights
-from imrec_core.models import MODELS
-from imrec_core.text import Text, encode_text
+from imrec_core.models.registry import MODELS
+from imrec_core.models.text_encoder import Text, encode_text
 from tests import networks
 
 SENTENCES = ("a red car", "a blue sky", "a photo of a car", "")
@@ -79,7 +79,7 @@ def test_missing_tokenizer_is_told(tmp_path, monkeypatch):
     """Its weights may be here while its tokenizer is not."""
     from huggingface_hub import constants
 
-    from imrec_core.loaders import load_tokenizer
+    from imrec_core.models.loading import load_tokenizer
 
     def refuse(*args: object, **options: object) -> None:
         raise urllib.error.URLError("unreachable")
@@ -94,7 +94,7 @@ def test_siglips_tokenizer_is_found_on_the_hub(tmp_path, monkeypatch):
     """A small tokenizer in the place of the real one; the hub is not asked for a newer one."""
     from huggingface_hub import constants
 
-    from imrec_core.loaders import load_tokenizer
+    from imrec_core.models.loading import load_tokenizer
 
     networks.siglip_model(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -113,7 +113,7 @@ def test_siglips_tokenizer_is_found_on_the_hub(tmp_path, monkeypatch):
 def test_tokenizer_that_is_here_in_part_is_fetched_or_told(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
-    from imrec_core.loaders import load_tokenizer
+    from imrec_core.models.loading import load_tokenizer
 
     def refuse(*args: object, **options: object) -> None:
         raise urllib.error.URLError("unreachable")

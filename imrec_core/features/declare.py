@@ -15,7 +15,7 @@ from imrec_core.errors import BadOutput, DeclarationError, UnknownName
 from imrec_core.images.batch import ImageBatch
 from imrec_core.lake import schemas
 from imrec_core.metrics import Metric
-from imrec_core.models import Model
+from imrec_core.models.model import Model
 
 Matrix = NDArray[Any]
 Arrays = dict[str, NDArray[Any]]

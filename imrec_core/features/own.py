@@ -23,7 +23,8 @@ from imrec_core.images import properties
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams, Settings
 from imrec_core.lake.storage.files import AnyPath
-from imrec_core.models import Model, own_model
+from imrec_core.models.custom import own_model
+from imrec_core.models.model import Model
 from imrec_core.reduction import METHODS
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")  # safe in Dagster keys, SQL and file names

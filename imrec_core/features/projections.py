@@ -8,7 +8,7 @@ from typing import Any
 
 from imrec_core.features.declare import FEATURES, Arrays, Blocks, Feature, Matrix, Projection, register
 from imrec_core.metrics import cosine, euclidean, manhattan
-from imrec_core.models import MODELS
+from imrec_core.models.registry import MODELS
 from imrec_core.reduction import METHODS
 
 

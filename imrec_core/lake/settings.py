@@ -100,7 +100,7 @@ class Settings:
             least 100, or 0 for none.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
         networks: How networks are run, by name: `batch`, the pictures that one takes at a time.
-        models: Networks of your own, by name; `imrec_core.models.own_model` says what a table holds.
+        models: Networks of your own, by name; `imrec_core.models.custom.own_model` says what a table holds.
         histograms: Colour histograms of your own: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers), `joint`,
             `all_pixels`.
         projections: Features learnt from the vectors of another: `base`, `dims`, `method`, and what the method takes.

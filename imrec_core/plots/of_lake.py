@@ -23,6 +23,7 @@ from imrec_core.hits import Hit, Hits, Part
 from imrec_core.judging import MAX_QUERIES, Labels
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
+from imrec_core.models.text_encoder import Text
 from imrec_core.plots.comparisons import Bins, Pictured, draw_hashes, draw_histograms
 from imrec_core.plots.confusion import draw_confusion
 from imrec_core.plots.contact_sheet import opened
@@ -31,7 +32,6 @@ from imrec_core.plots.distributions import Distances, Threshold, Values, draw_di
 from imrec_core.queries import Query
 from imrec_core.random_pairs import pair_distances
 from imrec_core.search import Recommender
-from imrec_core.text import Text
 from imrec_core.ways import chosen_ways, sample
 
 CUT = 0.001

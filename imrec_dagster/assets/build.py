@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import dagster as dg
 
 from imrec_core.features import FEATURES, Feature
-from imrec_core.loaders import weights_here
+from imrec_core.models.loading import weights_here
 from imrec_dagster import metadata
 from imrec_dagster.asset_keys import feature_key
 from imrec_dagster.assets.catalog import catalog, manifest_spec

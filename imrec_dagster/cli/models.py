@@ -11,7 +11,7 @@ from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
-    from imrec_core.models import Model
+    from imrec_core.models.model import Model
 
 
 @click.command()
@@ -25,9 +25,9 @@ def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None,
     """List the pretrained networks, with those that the lake declares; fetch their weights; check them."""
     from imrec_core.errors import UnknownName
     from imrec_core.features.own import own_models
-    from imrec_core.loaders import fetch as fetch_weights
-    from imrec_core.loaders import weights_here
-    from imrec_core.models import MODELS
+    from imrec_core.models.loading import fetch as fetch_weights
+    from imrec_core.models.loading import weights_here
+    from imrec_core.models.registry import MODELS
 
     known = MODELS | {model.name: model for model in own_models(Lake(lake))}
     for name in names:
@@ -63,7 +63,7 @@ def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None,
 
 def _show_agreement(chosen: "list[Model]", photos: str | None, as_json: bool) -> None:
     """The cosine between a picture's vectors by the fast path and by the reference, and images per second of both."""
-    from imrec_core.agreement import agreement, sample_pictures
+    from imrec_core.models.parity import agreement, sample_pictures
 
     pictures = sample_pictures(Path(photos) if photos else None)
     rows = []

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from imrec_core.encoders import TorchEncoder, load_encoder
-from imrec_core.loaders import weights_here
-from imrec_core.models import MODELS, Model
+from imrec_core.models.encoders import TorchEncoder, load_encoder
+from imrec_core.models.loading import weights_here
+from imrec_core.models.model import Model
+from imrec_core.models.registry import MODELS
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
 

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core import measures
-from imrec_core.conversion import torch_module
-from imrec_core.encoders import load_encoder
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
-from imrec_core.models import find_model
+from imrec_core.models.encoders import load_encoder
+from imrec_core.models.registry import find_model
+from imrec_core.models.torch_module import torch_module
 from imrec_core.queries import ImageId
 from imrec_core.search import Recommender
 from tests.benchmarks import baseline

@@ -9,11 +9,11 @@ from time import process_time
 
 from threadpoolctl import threadpool_limits
 
-from imrec_core.encoders import load_encoder
 from imrec_core.features import find_feature
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
 from imrec_core.lake.settings import DEFAULT_FEATURES
+from imrec_core.models.encoders import load_encoder
 from tests.benchmarks.rows import Row, cores
 from tests.benchmarks.testbed import Testbed
 

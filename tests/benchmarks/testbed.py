@@ -9,7 +9,6 @@ from time import perf_counter, process_time
 
 from imrec_core.catalog import manifests
 from imrec_core.check import check_rows, check_vectors
-from imrec_core.encoders import load_encoder
 from imrec_core.errors import ImageError
 from imrec_core.extract import extract_shards
 from imrec_core.features import Feature, chosen_features
@@ -18,6 +17,7 @@ from imrec_core.images.decode import decode
 from imrec_core.images.sample_photos import prepare
 from imrec_core.index import build_generation
 from imrec_core.lake.lake import Lake
+from imrec_core.models.encoders import load_encoder
 from imrec_core.project import project_shard
 from tests.real import PHOTOS
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from imrec_core.errors import BadModel
-from imrec_core.models import Model
+from imrec_core.models.model import Model
 
 if TYPE_CHECKING:
     import torch

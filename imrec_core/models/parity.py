@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.encoders import Encoder, Pixels, TorchEncoder, Vectors, load_encoder
 from imrec_core.errors import BadSource, ImageError
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
 from imrec_core.images.sample_photos import PHOTOS
 from imrec_core.lake.settings import EXTENSIONS
-from imrec_core.models import Model
+from imrec_core.models.encoders import Encoder, Pixels, TorchEncoder, Vectors, load_encoder
+from imrec_core.models.model import Model
 
 _COUNT = 32  # images: two or three seconds of ResNet-50 in eager fp32
 _SIDE = 256

@@ -21,10 +21,12 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from imrec_core.conversion import REQUEST, NotConvertible, converted, torch_module
 from imrec_core.errors import DeclarationError, MissingDependency
 from imrec_core.lake.settings import Settings
-from imrec_core.models import Model, find_model
+from imrec_core.models.model import Model
+from imrec_core.models.openvino import REQUEST, NotConvertible, converted
+from imrec_core.models.registry import find_model
+from imrec_core.models.torch_module import torch_module
 from imrec_core.runtime.cpu import cpu_count
 
 log = logging.getLogger(__name__)

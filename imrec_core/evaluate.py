@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import DeclarationError, MissingDependency, QueryError
+from imrec_core.features.reduction import METHODS, find_method
+from imrec_core.features.reduction.neighbours import nearest, share_kept
 from imrec_core.generation import Generation
-from imrec_core.reduction import METHODS, find_method
-from imrec_core.reduction.neighbours import nearest, share_kept
 
 log = logging.getLogger(__name__)
 

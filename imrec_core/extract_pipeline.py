@@ -21,7 +21,7 @@ from imrec_core.content_cache import Copies, KnownContent
 from imrec_core.errors import BadSettings, BadSource
 from imrec_core.extract_report import STAGES, OnImages, ShardReport
 from imrec_core.features import Feature, decoded_side
-from imrec_core.features.declare import Arrays
+from imrec_core.features.feature import Arrays
 from imrec_core.images import properties
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import Picture

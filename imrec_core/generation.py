@@ -25,12 +25,12 @@ from imrec_core.catalog.path_lookup import find_rows
 from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.features import FEATURES, Feature, known_features
 from imrec_core.features.feature_metric import graph_name
+from imrec_core.features.metrics import Metric
 from imrec_core.graph_search import HnswGraphs
 from imrec_core.lake.lake import ROWS_FILE, Lake
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.manifest import HnswIndexInfo, hold_manifest, make_facts, matrix_name, read_manifest
 from imrec_core.matrices import MatrixFile
-from imrec_core.metrics import Metric
 from imrec_core.row_filter import RowFilter
 from imrec_core.scan import Queries
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core import scan
+from imrec_core.features.metrics import METRICS, Metric
 from imrec_core.manifest import HnswIndexInfo, graph_file
-from imrec_core.metrics import METRICS, Metric
 from imrec_core.scan import Matrix, Rows
 
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from imrec_core.errors import LakeError
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric, graph_name
+from imrec_core.features.metrics import Metric
 from imrec_core.generation import Generation
 from imrec_core.graph_search import empty_index, mark_removed
 from imrec_core.lake.settings import IndexParams
 from imrec_core.manifest import HnswIndexInfo, graph_file
-from imrec_core.metrics import Metric
 from imrec_core.recall import EFS, RECALL_FLOOR, with_ef_for_recall
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.scan import blocks

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from imrec_core.embed import Described
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric
+from imrec_core.features.metrics import Metric
 from imrec_core.generation import Generation, Matrix, Rows
-from imrec_core.metrics import Metric
 from imrec_core.scan import Distances, blocks
 
 POOLS = ("mean", "best", "all")

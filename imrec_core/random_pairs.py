@@ -14,9 +14,9 @@ from imrec_core.edited_copies import distances_to_original, make_copies
 from imrec_core.errors import QueryError
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric
+from imrec_core.features.metrics import Metric
 from imrec_core.generation import Generation
 from imrec_core.lake.lake import Lake
-from imrec_core.metrics import Metric
 
 log = logging.getLogger(__name__)
 

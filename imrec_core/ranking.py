@@ -16,9 +16,9 @@ from imrec_core.cutoff import JointCalibrations, passes_match_threshold
 from imrec_core.embed import Described
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
+from imrec_core.features.metrics import METRICS
 from imrec_core.fusion import FUSIONS, Numbers, diversified, fuse
 from imrec_core.generation import Generation, Rows
-from imrec_core.metrics import METRICS
 from imrec_core.pooling import POOLS, distances_to, has_mean, mean_vector
 from imrec_core.runtime.timing import timed
 from imrec_core.scan import Distances, distances, smallest

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import graph_name
+from imrec_core.features.metrics import Metric
 from imrec_core.generation import Generation
 from imrec_core.manifest import HnswIndexInfo
-from imrec_core.metrics import Metric
 from imrec_core.runtime.cpu import cpu_count
 
 RECALL_FLOOR = 0.95

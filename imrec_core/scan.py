@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.metrics import Metric
+from imrec_core.features.metrics import Metric
 
 Matrix = NDArray[Any]
 Rows = NDArray[np.int64]

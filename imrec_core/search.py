@@ -26,8 +26,8 @@ from imrec_core.describe import QueryEncoder
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.embed import Described
 from imrec_core.errors import ImageError, QueryError
-from imrec_core.export.spaces import space_of
 from imrec_core.features.feature_metric import WeightedFeature
+from imrec_core.features.spaces import space_of
 from imrec_core.generation import Generation, Rows, open_generation
 from imrec_core.hits import Hit, Hits, Part, Shown
 from imrec_core.lake.lake import Lake

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from imrec_core.content_cache import Copies
 from imrec_core.errors import ImageTooLarge
 from imrec_core.features import Feature
-from imrec_core.features.declare import Columns
+from imrec_core.features.feature import Columns
 from imrec_core.freshness import images_made_from, manifest_version
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from imrec_core import measures, scan
 from imrec_core.copy_protocol import edited
 from imrec_core.errors import QueryError, UnknownName
+from imrec_core.features.custom import check_settings
 from imrec_core.features.feature_metric import FeatureMetric
-from imrec_core.features.own import check_settings
 from imrec_core.generation import Generation
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
 from imrec_core.judging import Labels

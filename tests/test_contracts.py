@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.kernel_approximation import AdditiveChi2Sampler
 
 from imrec_core import FEATURES, METRICS, MODELS, Feature, ImageBatch, Metric, Model
-from imrec_core.features.declare import Arrays
+from imrec_core.features.feature import Arrays
 from imrec_core.images.decode import decode
 from imrec_core.models.encoders import load_encoder
 from tests.pictures import disc, encode, exif, gradient, noise, stripes

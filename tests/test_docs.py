@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from imrec_core import FEATURES, ImageBatch, docs, errors
-from imrec_core.features import declare
+from imrec_core.features import feature as declare
 from imrec_dagster.cli.main import imrec
 
 ROOT = Path(__file__).parent.parent
@@ -36,8 +36,8 @@ def test_every_make_target_that_the_readme_names_is_there(target):
 
 
 def test_the_feature_of_the_readme_works(monkeypatch):
-    from imrec_core.features.declare import feature
-    from imrec_core.metrics import euclidean, manhattan
+    from imrec_core.features.feature import feature
+    from imrec_core.features.metrics import euclidean, manhattan
 
     snippet = re.findall(r"```python\n(@feature.*?)```", README, re.DOTALL)[0]
     monkeypatch.setattr(declare, "FEATURES", {})

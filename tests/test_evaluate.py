@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from imrec_core.errors import DeclarationError, QueryError, UnknownName
 from imrec_core.evaluate import compare_in, compare_projections
+from imrec_core.features.reduction import METHODS, autoencoder, autoencoder_training
 from imrec_core.generation import open_generation
-from imrec_core.reduction import METHODS, autoencoder, training
 from imrec_dagster.cli.evaluate import MODES
 from imrec_dagster.cli.main import imrec
 
@@ -108,8 +108,8 @@ def test_large_galleries_are_sampled(monkeypatch):
 
 @pytest.fixture
 def short_training(monkeypatch):
-    monkeypatch.setattr(autoencoder, "train", lambda *a, **k: training.train(*a, **{**k, "epochs": 1}))
-    monkeypatch.setattr(training, "_MIN_STEPS", 1)
+    monkeypatch.setattr(autoencoder, "train", lambda *a, **k: autoencoder_training.train(*a, **{**k, "epochs": 1}))
+    monkeypatch.setattr(autoencoder_training, "_MIN_STEPS", 1)
 
 
 def test_first_feature_is_taken_and_bits_are_not(large_lake, short_training):

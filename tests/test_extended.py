@@ -39,6 +39,7 @@ from imrec_core.cutoff import joint_calibration
 from imrec_core.duplicates import find_duplicates
 from imrec_core.errors import LakeError, QueryError, SchemaMismatch, StaleIndex, StorageFull
 from imrec_core.evaluate import compare_in
+from imrec_core.features.metrics import METRICS
 from imrec_core.freshness import has_fresh_images
 from imrec_core.fusion_judged import judge_fusions
 from imrec_core.generation import Generation, open_generation
@@ -46,7 +47,6 @@ from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index import GenerationReport, IndexParams, build_generation, is_up_to_date, plan_generation
 from imrec_core.judging import csv_labels, folder_labels, judge, named_labels
 from imrec_core.lake import schemas
-from imrec_core.metrics import METRICS
 from imrec_core.pairs import csv_pairs
 from imrec_core.pairs_judged import judge_pairs
 from imrec_core.recall import graph_users, recall_at_10

@@ -16,6 +16,7 @@ from imrec_core.errors import BadOutput, DeclarationError, LakeError, MissingTab
 from imrec_core.extract import extract_shards
 from imrec_core.features import Feature, Learnt
 from imrec_core.features.combined import combination
+from imrec_core.features.metrics import euclidean
 from imrec_core.features.projections import projection
 from imrec_core.fit import check_rows_suffice, fit, holds
 from imrec_core.fit_sampling import sampled_pictures
@@ -23,7 +24,6 @@ from imrec_core.freshness import is_feature_fresh, stale_features
 from imrec_core.images.decode import decode
 from imrec_core.index import build_generation
 from imrec_core.lake.schemas import to_matrix
-from imrec_core.metrics import euclidean
 from imrec_core.project import project_shard
 from imrec_core.views import failures, query
 from tests import toy

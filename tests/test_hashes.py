@@ -102,11 +102,11 @@ def test_hash_equals_the_library_for_any_picture(width, height, seed, draw):
 
 
 def test_hashes_of_a_batch_are_shrunk_once(monkeypatch):
-    from imrec_core.features import hashes
+    from imrec_core.features import lanczos
 
     calls = []
-    shrink = hashes._shrink
-    monkeypatch.setattr(hashes, "_shrink", lambda grey: calls.append(1) or shrink(grey))
+    shrink = lanczos._shrink
+    monkeypatch.setattr(lanczos, "_shrink", lambda grey: calls.append(1) or shrink(grey))
     batch = ImageBatch([noise(50, 40), disc(60, 60)])
     for name in SHRUNK_TOGETHER:
         FEATURES[name](batch)

@@ -9,12 +9,12 @@ from threadpoolctl import threadpool_limits
 
 from imrec_core import FEATURES, ImageBatch
 from imrec_core.errors import LakeError
-from imrec_core.features import local
+from imrec_core.features import sift_vlad
 from imrec_core.images.decode import decode
 from tests.pictures import disc, encode, gradient, noise, stripes
 from tests.toy import photo
 
-SIFT_VLAD = FEATURES[local.sift_vlad.name]
+SIFT_VLAD = FEATURES[sift_vlad.sift_vlad.name]
 
 
 def wallpaper(seed: int, width: int = 320, height: int = 240) -> np.ndarray:
@@ -36,7 +36,7 @@ def sample(count: int = 40, first: int = 100, *, batch: int = 8) -> list[ImageBa
 
 @pytest.fixture(scope="module")
 def learnt():
-    return local.learn(sample())
+    return sift_vlad.learn(sample())
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +50,13 @@ def described(fitted, *pictures: np.ndarray) -> np.ndarray:
 
 def descriptors(seed: int = 1) -> np.ndarray:
     (grey,) = ImageBatch([photo(seed, 200, 150, specks=40)]).grey
-    return local._sift_descriptors(grey)
+    return sift_vlad._sift_descriptors(grey)
 
 
 def counting(monkeypatch, *counts: int) -> None:
     """Let each picture in turn have that many random keypoints."""
     rng, left = np.random.default_rng(0), iter(counts)
-    monkeypatch.setattr(local, "_sift_descriptors", lambda grey: rng.integers(0, 99, (next(left), 128), np.uint8))
+    monkeypatch.setattr(sift_vlad, "_sift_descriptors", lambda grey: rng.integers(0, 99, (next(left), 128), np.uint8))
 
 
 def blanks(count: int) -> list[ImageBatch]:
@@ -90,11 +90,11 @@ def test_keypoints_are_those_of_opencv_at_full_size():
 
 def test_root_sift_equals_a_plain_formula():
     rows = descriptors()
-    np.testing.assert_allclose(local._root_sift(rows), plain_roots(rows), atol=1e-6)
+    np.testing.assert_allclose(sift_vlad._root_sift(rows), plain_roots(rows), atol=1e-6)
 
 
 def test_product_of_roots_is_the_hellinger_kernel():
-    one, other = local._root_sift(descriptors()[:2])
+    one, other = sift_vlad._root_sift(descriptors()[:2])
     shares = [row / row.sum() for row in descriptors()[:2].astype(float)]
     assert one @ other == pytest.approx(cv2_bhattacharyya(*shares), abs=1e-5)
 
@@ -108,11 +108,11 @@ def cv2_bhattacharyya(one: np.ndarray, other: np.ndarray) -> float:
 def test_vlad_equals_plain_loops(fitted, seed):
     rows, codebook = descriptors(seed), fitted["codebook"]
     # The square root near 0 makes much of rounding: of a residual of 1e-8, 1e-4.
-    np.testing.assert_allclose(local._vlad(rows, codebook), plain_vlad(rows, codebook), atol=1e-3)
+    np.testing.assert_allclose(sift_vlad._vlad(rows, codebook), plain_vlad(rows, codebook), atol=1e-3)
 
 
 def test_every_word_that_is_met_weighs_the_same(fitted):
-    words = local._vlad(descriptors(), fitted["codebook"]).reshape(64, 128)
+    words = sift_vlad._vlad(descriptors(), fitted["codebook"]).reshape(64, 128)
     lengths = np.linalg.norm(words, axis=1)
     met = lengths > 0
     assert 1 < met.sum() < 64
@@ -121,8 +121,8 @@ def test_every_word_that_is_met_weighs_the_same(fitted):
 
 def test_detail_that_repeats_does_not_outweigh_the_rest(fitted):
     rows = descriptors()
-    once = local._vlad(rows, fitted["codebook"])
-    repeated = local._vlad(np.concatenate([rows, *[rows[:1]] * 500]), fitted["codebook"])
+    once = sift_vlad._vlad(rows, fitted["codebook"])
+    repeated = sift_vlad._vlad(np.concatenate([rows, *[rows[:1]] * 500]), fitted["codebook"])
     assert once @ repeated > 0.9
 
 
@@ -139,19 +139,19 @@ def test_vector_is_the_projected_vlad(fitted):
 
 @pytest.mark.parametrize("size", [(3000, 2000), (600, 90), (512, 384)], ids=str)
 def test_large_picture_is_described_at_a_bounded_area_in_its_shape(size):
-    height, width = local._bound_size(np.zeros(size[::-1], np.uint8)).shape
+    height, width = sift_vlad._bound_size(np.zeros(size[::-1], np.uint8)).shape
     assert height * width == pytest.approx(256 * 192, rel=0.02)
     assert width / height == pytest.approx(size[0] / size[1], rel=0.02)
 
 
 def test_small_picture_is_not_scaled():
     grey = noise(200, 150)[..., 0]
-    np.testing.assert_array_equal(local._bound_size(grey), grey)
+    np.testing.assert_array_equal(sift_vlad._bound_size(grey), grey)
 
 
 @pytest.mark.parametrize("size", [(1, 2_000_000), (2_000_000, 1)], ids=str)
 def test_thin_strip_is_bounded_too(size):
-    assert max(local._bound_size(np.zeros(size, np.uint8)).shape) == 4096
+    assert max(sift_vlad._bound_size(np.zeros(size, np.uint8)).shape) == 4096
 
 
 def test_picture_shrunk_while_decoding_has_nearly_the_same_vector(fitted):
@@ -166,7 +166,7 @@ def test_picture_shrunk_while_decoding_has_nearly_the_same_vector(fitted):
 
 
 def test_same_pictures_give_the_same_arrays_however_they_are_batched(learnt):
-    again = local.learn(sample(batch=3))
+    again = sift_vlad.learn(sample(batch=3))
     assert again[1] == learnt[1]
     for name, array in learnt[0].items():
         np.testing.assert_array_equal(again[0][name], array)
@@ -174,7 +174,7 @@ def test_same_pictures_give_the_same_arrays_however_they_are_batched(learnt):
 
 def test_threads_of_the_machine_change_nothing(learnt):
     with threadpool_limits(4):
-        again = local.learn(sample())[0]
+        again = sift_vlad.learn(sample())[0]
     for name, array in learnt[0].items():
         np.testing.assert_array_equal(again[name], array)
 
@@ -191,13 +191,17 @@ def test_learnt_arrays_have_their_shapes_and_facts(learnt):
     assert len(curve["x"]) == len(curve["y"]) == 39 and curve["y"] == sorted(curve["y"])
     assert curve["y"][-1] == pytest.approx(facts["variance_kept"]) == pytest.approx(1)
     assert facts["images"] == 40 and 0 < facts["inertia"] < 2
-    assert facts["descriptors"] == sum(len(local._sift_descriptors(grey)) for batch in sample() for grey in batch.grey)
+    assert facts["descriptors"] == sum(
+        len(sift_vlad._sift_descriptors(grey)) for batch in sample() for grey in batch.grey
+    )
 
 
 def test_axes_are_principal_and_those_beyond_the_sample_zero(learnt):
     arrays, facts = learnt
     greys = [grey for batch in sample() for grey in batch.grey]
-    vectors = np.array([local._vlad(local._sift_descriptors(grey), arrays["codebook"]) for grey in greys], np.float64)
+    vectors = np.array(
+        [sift_vlad._vlad(sift_vlad._sift_descriptors(grey), arrays["codebook"]) for grey in greys], np.float64
+    )
     np.testing.assert_allclose(arrays["mean"], vectors.mean(axis=0), atol=1e-6)
     variances = np.linalg.svd(vectors - vectors.mean(axis=0), compute_uv=False)[:39] ** 2
     found = ((vectors - vectors.mean(axis=0)) @ arrays["axes"][:39].T.astype(float)) ** 2
@@ -211,7 +215,7 @@ def test_axes_are_principal_and_those_beyond_the_sample_zero(learnt):
 def test_words_are_where_descriptors_are(learnt):
     rng = np.random.default_rng(0)
     roots = np.concatenate(
-        [local._root_sift(local._sift_descriptors(grey)) for batch in sample() for grey in batch.grey]
+        [sift_vlad._root_sift(sift_vlad._sift_descriptors(grey)) for batch in sample() for grey in batch.grey]
     )
     nearest = [
         ((roots[:, None] - words) ** 2).sum(-1).min(1).mean()
@@ -222,7 +226,7 @@ def test_words_are_where_descriptors_are(learnt):
 
 
 def test_blank_pictures_are_counted_and_left_out_of_the_sample(learnt):
-    arrays, facts = local.learn([*blanks(3), *sample()])
+    arrays, facts = sift_vlad.learn([*blanks(3), *sample()])
     assert facts["images"] == 40 and facts["images_without_keypoints"] == 3
     np.testing.assert_array_equal(arrays["axes"], learnt[0]["axes"])
 
@@ -230,27 +234,27 @@ def test_blank_pictures_are_counted_and_left_out_of_the_sample(learnt):
 def test_too_few_images_are_an_error(monkeypatch):
     counting(monkeypatch, *[50] * 31, 0)
     with pytest.raises(LakeError, match="needs 32 images with keypoints for its fit; found 31, and 1 without; add"):
-        local.learn(blanks(32))
+        sift_vlad.learn(blanks(32))
 
 
 def test_too_few_keypoints_are_an_error(monkeypatch):
     counting(monkeypatch, *[19] * 32)
     with pytest.raises(LakeError, match="needs 640 keypoints for its fit; found 608 in 32 images; add"):
-        local.learn(blanks(32))
+        sift_vlad.learn(blanks(32))
 
 
 def test_images_that_are_all_alike_are_an_error():
     with pytest.raises(LakeError, match="needs different images for its fit; all 32 are equal"):
-        local._fit_axes(np.ones((32, 8192), np.float32))
+        sift_vlad._fit_axes(np.ones((32, 8192), np.float32))
 
 
 def test_crowd_of_keypoints_is_bounded_in_memory(monkeypatch):
     counting(monkeypatch, 5000, *[600] * 31)
-    assert [len(rows) for rows in local._sample_descriptors(blanks(32))[0]] == [600] * 32
+    assert [len(rows) for rows in sift_vlad._sample_descriptors(blanks(32))[0]] == [600] * 32
     seen: list[int] = []
-    roots = local._root_sift
-    monkeypatch.setattr(local, "_root_sift", lambda rows: seen.append(len(rows)) or roots(rows))
-    local._fit_codebook([np.random.default_rng(i).integers(0, 99, (600, 128), np.uint8) for i in range(32)])
+    roots = sift_vlad._root_sift
+    monkeypatch.setattr(sift_vlad, "_root_sift", lambda rows: seen.append(len(rows)) or roots(rows))
+    sift_vlad._fit_codebook([np.random.default_rng(i).integers(0, 99, (600, 128), np.uint8) for i in range(32)])
     assert seen == [32 * 100]
 
 
@@ -284,16 +288,16 @@ def test_column_says_how_many_keypoints_were_described(fitted):
     columns = SIFT_VLAD.described(ImageBatch([photo(1, 200, 150, specks=40), disc(40, 30)]), fitted)[1]
     assert columns["keypoints"].tolist() == [
         len(descriptors()),
-        len(local._sift_descriptors(ImageBatch([disc(40, 30)]).grey[0])),
+        len(sift_vlad._sift_descriptors(ImageBatch([disc(40, 30)]).grey[0])),
     ]
 
 
 def test_row_depends_on_its_picture_alone(fitted):
     drawn = [noise(300, 200), gradient(80, 60), np.zeros((9, 9, 3), np.uint8), stripes(120, 90), photo(3, 400, 300, 60)]
     drawn += [photo(seed, 150 + seed, 120, specks=30) for seed in range(20)]
-    alone = np.concatenate([local.sift_vlad.compute(ImageBatch([picture]), fitted)[0] for picture in drawn])
-    together = local.sift_vlad.compute(ImageBatch(drawn), fitted)[0]
-    backwards = local.sift_vlad.compute(ImageBatch(drawn[::-1]), fitted)[0][::-1]
+    alone = np.concatenate([sift_vlad.sift_vlad.compute(ImageBatch([picture]), fitted)[0] for picture in drawn])
+    together = sift_vlad.sift_vlad.compute(ImageBatch(drawn), fitted)[0]
+    backwards = sift_vlad.sift_vlad.compute(ImageBatch(drawn[::-1]), fitted)[0][::-1]
     np.testing.assert_array_equal(together, alone)
     np.testing.assert_array_equal(backwards, alone)
 
@@ -312,7 +316,7 @@ EDITS = {
 def papers():
     """Twelve pictures, and what was learnt from them and forty others, as a lake does."""
     pictures = [wallpaper(seed) for seed in range(52)]
-    return pictures[:12], local.learn([ImageBatch(pictures)])[0]
+    return pictures[:12], sift_vlad.learn([ImageBatch(pictures)])[0]
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from imrec_core import FEATURES, ImageId, Recommender, Text
-from imrec_core.features.neural import network
+from imrec_core.features.networks import network
 from imrec_core.models import encoders
 from imrec_core.models.model import Model
 from imrec_core.models.text_encoder import encode_text

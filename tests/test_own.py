@@ -10,10 +10,10 @@ from imrec_core import FEATURES, Feature, ImageBatch, Lake
 from imrec_core.errors import BadSettings, UnknownName
 from imrec_core.features import chosen_features, decoded_side, known_features
 from imrec_core.features.colour_spaces import SPACES
+from imrec_core.features.reduction import METHODS
 from imrec_core.images.decode import decode
 from imrec_core.lake.settings import DEFAULT_FEATURES
 from imrec_core.mixes import mix_weights
-from imrec_core.reduction import METHODS
 from tests import toy
 
 

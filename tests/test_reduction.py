@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA, IncrementalPCA, KernelPCA
 
 from imrec_core.errors import DeclarationError, LakeError, UnknownName
-from imrec_core.reduction import METHODS, find_method, kernel_pca, pca
-from imrec_core.reduction.method import joined, sampled
-from imrec_core.reduction.neighbours import nearest, share_kept
-from imrec_core.reduction.pca import Moments, moments_of
+from imrec_core.features.reduction import METHODS, find_method, kernel_pca, pca
+from imrec_core.features.reduction.method import joined, sampled
+from imrec_core.features.reduction.neighbours import nearest, share_kept
+from imrec_core.features.reduction.pca import Moments, moments_of
 
 WIDTH = 48
 LINEAR = ("pca", "whitened_pca")
@@ -311,7 +311,7 @@ def test_settings_are_filled_up_with_defaults():
 def test_importing_and_projecting_stay_light():
     code = (
         "import sys, numpy as np\n"
-        "from imrec_core.reduction import METHODS, pca\n"
+        "from imrec_core.features.reduction import METHODS, pca\n"
         "a = {'mean': np.zeros(3, 'f4'), 'axes': np.eye(3, dtype='f4')}\n"
         "pca.project(np.ones((2, 3)), a)\n"
         "l = {'linear': a['axes'], 'weight_0': a['axes'], 'bias_0': a['mean'], 'mean': a['mean'], 'scale': 1}\n"

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from imrec_core.errors import DeclarationError, MissingDependency
-from imrec_core.reduction import METHODS, autoencoder, study, training
-from imrec_core.reduction.autoencoder import fit_autoencoder, project
-from imrec_core.reduction.neighbours import nearest, share_kept
-from imrec_core.reduction.study import search
-from imrec_core.reduction.training import Choice
+from imrec_core.features.reduction import METHODS, autoencoder, autoencoder_search, autoencoder_training
+from imrec_core.features.reduction.autoencoder import fit_autoencoder, project
+from imrec_core.features.reduction.autoencoder_search import search
+from imrec_core.features.reduction.autoencoder_training import Choice
+from imrec_core.features.reduction.neighbours import nearest, share_kept
 
 WIDTH = 40
 
@@ -53,7 +53,9 @@ def test_new_rows_keep_more_neighbours_than_by_principal_axes_or_at_random(tmp_p
 @pytest.mark.parametrize("missed", [0.02, 1.0])
 def test_where_training_does_not_help_it_is_the_principal_axes(missed, tmp_path, monkeypatch):
     vectors = grouped(300)
-    monkeypatch.setattr(training, "_measure_kept", lambda task, layers, linear: float(not layers[-1][0].any()))
+    monkeypatch.setattr(
+        autoencoder_training, "_measure_kept", lambda task, layers, linear: float(not layers[-1][0].any())
+    )
     monkeypatch.setattr(autoencoder, "_MAX_HELD_OUT_SHARE", missed)
     arrays, _ = fit(vectors, tmp_path)
     held_out = np.random.default_rng(0).permutation(300)[:60] if missed == 1 else []
@@ -64,7 +66,7 @@ def test_where_training_does_not_help_it_is_the_principal_axes(missed, tmp_path,
 
 def test_held_out_rows_of_few_are_learnt_from_in_the_end(tmp_path, monkeypatch):
     seen = []
-    train = training.train_on_all
+    train = autoencoder_training.train_on_all
     monkeypatch.setattr(
         autoencoder, "train_on_all", lambda rows, *a, **k: seen.append((len(rows), k)) or train(rows, *a, **k)
     )
@@ -114,7 +116,7 @@ def test_more_rows_than_the_sample_are_not_trained_on(tmp_path):
 
 
 def test_batches_cover_the_rows_evenly():
-    chosen = training._batches(10, 4, 5, np.random.default_rng(0))
+    chosen = autoencoder_training._batches(10, 4, 5, np.random.default_rng(0))
     assert chosen.shape == (5, 4)
     assert np.bincount(chosen.ravel(), minlength=10).max() <= 3
     assert all(len(set(batch)) == 4 for batch in chosen)
@@ -208,7 +210,7 @@ def test_other_rows_are_another_study(tmp_path, monkeypatch):
 
 
 def quick_train(task, choice, *, epochs, seed, go_on=lambda epoch, kept: True):
-    return training.Trained([], task.axes, kept=[0.1, 0.2], losses=[(1.0, 1.0)])
+    return autoencoder_training.Trained([], task.axes, kept=[0.1, 0.2], losses=[(1.0, 1.0)])
 
 
 def test_best_trial_is_chosen_and_is_better_than_the_first(tmp_path):
@@ -265,7 +267,7 @@ def test_search_ends_when_its_time_is_up_but_not_without_a_trial(tmp_path):
 
 def test_trial_that_the_end_cuts_off_is_not_counted(tmp_path, monkeypatch):
     now = 0.0
-    monkeypatch.setattr(study.time, "monotonic", lambda: now)
+    monkeypatch.setattr(autoencoder_search.time, "monotonic", lambda: now)
 
     def attempt(choice, go_on):
         nonlocal now
@@ -323,8 +325,10 @@ def test_combination_that_was_asked_for_and_never_begun_is_lost_to_none(tmp_path
     import optuna
 
     path = tmp_path / "s.journal"
-    with study._quiet_optuna():
-        study._open_study(optuna, path).enqueue_trial({"noise": 0.0, "width": 64})  # then the process is killed
+    with autoencoder_search._quiet_optuna():
+        autoencoder_search._open_study(optuna, path).enqueue_trial(
+            {"noise": 0.0, "width": 64}
+        )  # then the process is killed
     attempts = Attempts()
     search(path, attempts, trials=0, seconds=60, seed=0, grid=GRID)
     assert list(dict.fromkeys(attempts.choices)) == COMBINATIONS
@@ -388,7 +392,7 @@ def test_lock_of_a_killed_process_is_taken_over(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     search(Path("s.journal"), Attempts(), trials=1, seconds=60, seed=0)
     Path("s.journal.lock").touch()
-    monkeypatch.setattr(study.time, "monotonic", itertools.count(0, 20).__next__)
-    monkeypatch.setattr(study.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(autoencoder_search.time, "monotonic", itertools.count(0, 20).__next__)
+    monkeypatch.setattr(autoencoder_search.time, "sleep", lambda seconds: None)
     assert search(Path("s.journal"), Attempts(), trials=2, seconds=1e6, seed=0).added == 1
     assert not Path("s.journal.lock").exists()

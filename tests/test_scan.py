@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imrec_core import FEATURES, METRICS, Metric, metrics, scan
+from imrec_core import FEATURES, METRICS, Metric, scan
+from imrec_core.features import metrics
 
 USED = sorted({(m.name, f.dtype) for f in FEATURES.values() for m in f.metrics} | {("dot", "float32")})
 NEEDLESS = {"hellinger": 5e-4}  # the root of what rounding leaves of 0

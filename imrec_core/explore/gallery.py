@@ -20,8 +20,8 @@ from imrec_core.explore.maps import Cluster, Map
 from imrec_core.explore.nearest import Finder, Nearest
 from imrec_core.explore.points import Points, principal_points
 from imrec_core.features import Feature
+from imrec_core.features.reduction.neighbours import nearest, share_kept
 from imrec_core.generation import Generation
-from imrec_core.reduction.neighbours import nearest, share_kept
 from imrec_core.scan import Rows
 
 KEPT = 10

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from imrec_core.explore.points import Points
 from imrec_core.features import Feature
-from imrec_core.reduction.neighbours import nearest
+from imrec_core.features.reduction.neighbours import nearest
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.scan import Rows, smallest
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from imrec_core import scan
 from imrec_core.features import Feature
-from imrec_core.metrics import METRICS
-from imrec_core.reduction.pca import Moments, principal_axes
+from imrec_core.features.metrics import METRICS
+from imrec_core.features.reduction.pca import Moments, principal_axes
 from imrec_core.scan import Rows
 
 Points = NDArray[np.float32]

@@ -16,8 +16,8 @@ from imrec_core.export import faiss, folder, lance, qdrant
 from imrec_core.export.parts import Progress, write_csv, write_parquet
 from imrec_core.export.report import ExportReport
 from imrec_core.export.selection import Selection, select
-from imrec_core.export.spaces import TARGETS, Space, space_of
 from imrec_core.export.viewers import VIEWERS, export_view
+from imrec_core.features.spaces import TARGETS, Space, space_of
 from imrec_core.generation import open_generation
 from imrec_core.lake.lake import Lake
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadExport
-from imrec_core.export.spaces import Space, check_target, space_of
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import split_name
+from imrec_core.features.metrics import Metric
+from imrec_core.features.spaces import Space, check_target, space_of
 from imrec_core.generation import Generation
-from imrec_core.metrics import Metric
 from imrec_core.scan import Matrix, Rows
 
 BLOCK_BYTES = 16_000_000

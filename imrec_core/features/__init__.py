@@ -5,9 +5,9 @@ descriptors in `local.py`. `neural.py` declares an embedding for each of `models
 projections. `own.py` makes the features that a `lake.toml` declares.
 """
 
-from imrec_core.features import colour, hashes, local, neural, pdq, projections, structure
-from imrec_core.features.declare import FEATURES, Feature, Learnt, Projection, feature, find_feature
-from imrec_core.features.own import chosen_features, decoded_side, known_features
+from imrec_core.features import colour, hashes, networks, pdq, projections, sift_vlad, structure
+from imrec_core.features.custom import chosen_features, decoded_side, known_features
+from imrec_core.features.feature import FEATURES, Feature, Learnt, Projection, feature, find_feature
 
 __all__ = [
     "FEATURES",
@@ -21,8 +21,8 @@ __all__ = [
     "find_feature",
     "hashes",
     "known_features",
-    "local",
-    "neural",
+    "sift_vlad",
+    "networks",
     "pdq",
     "projections",
     "structure",

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.features.colour_spaces import SPACES, Floats, lab, rgb
-from imrec_core.features.declare import Feature, feature
-from imrec_core.images.batch import ImageBatch
-from imrec_core.metrics import (
+from imrec_core.features.feature import Feature, feature
+from imrec_core.features.metrics import (
     chi_square,
     correlation,
     cosine,
@@ -29,6 +28,7 @@ from imrec_core.metrics import (
     jensen_shannon,
     manhattan,
 )
+from imrec_core.images.batch import ImageBatch
 
 Matrix = NDArray[np.float32]
 Bins = NDArray[np.intp]

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from imrec_core.errors import BadSettings, LakeError
-from imrec_core.features.declare import Arrays, Blocks, Feature, Matrix, Projection, find_feature
+from imrec_core.features.feature import Arrays, Blocks, Feature, Matrix, Projection, find_feature
 from imrec_core.features.feature_metric import FeatureMetric
-from imrec_core.metrics import Metric, cosine, euclidean
+from imrec_core.features.metrics import Metric, cosine, euclidean
 
 # A part with less variance than this share of its mean square is equal in all images, up to rounding. Its scale is 0,
 # as a division by almost 0 would amplify the rounding.

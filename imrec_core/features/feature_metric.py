@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imrec_core.features.declare import Feature
-from imrec_core.metrics import Metric
+from imrec_core.features.feature import Feature
+from imrec_core.features.metrics import Metric
 
 
 @dataclass(frozen=True)

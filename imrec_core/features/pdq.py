@@ -20,11 +20,11 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from imrec_core.features.declare import feature
-from imrec_core.features.dihedral import oriented, oriented_bits
+from imrec_core.features.feature import feature
+from imrec_core.features.hash_orientations import oriented, oriented_bits
+from imrec_core.features.metrics import hamming, hamming_dihedral
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import Pixels
-from imrec_core.metrics import hamming, hamming_dihedral
 
 Hashes = NDArray[np.uint64]
 Floats = NDArray[np.float64]

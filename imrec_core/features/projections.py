@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from imrec_core.features.declare import FEATURES, Arrays, Blocks, Feature, Matrix, Projection, register
-from imrec_core.metrics import cosine, euclidean, manhattan
+from imrec_core.features.feature import FEATURES, Arrays, Blocks, Feature, Matrix, Projection, register
+from imrec_core.features.metrics import cosine, euclidean, manhattan
+from imrec_core.features.reduction import METHODS
 from imrec_core.models.registry import MODELS
-from imrec_core.reduction import METHODS
 
 
 def projection(

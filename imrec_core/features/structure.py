@@ -12,10 +12,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.features.declare import feature
+from imrec_core.features.feature import feature
+from imrec_core.features.metrics import cosine, euclidean, hellinger, manhattan
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import Pixels
-from imrec_core.metrics import cosine, euclidean, hellinger, manhattan
 
 Matrix = NDArray[np.float32]
 Bins = NDArray[np.intp]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None, as_json: bool, lake: str) -> None:
     """List the pretrained networks, with those that the lake declares; fetch their weights; check them."""
     from imrec_core.errors import UnknownName
-    from imrec_core.features.own import own_models
+    from imrec_core.features.custom import own_models
     from imrec_core.models.loading import fetch as fetch_weights
     from imrec_core.models.loading import weights_here
     from imrec_core.models.registry import MODELS

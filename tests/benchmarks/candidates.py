@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.features import FEATURES
+from imrec_core.features.metrics import METRICS
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
-from imrec_core.metrics import METRICS
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
 

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.explore import METHODS, SAMPLE, make_map, open_map
+from imrec_core.features.reduction.neighbours import nearest, share_kept
 from imrec_core.generation import open_generation
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import Pixels, decode_file
 from imrec_core.index import build_generation
 from imrec_core.judging import folder_labels
 from imrec_core.lake.lake import Lake
-from imrec_core.reduction.neighbours import nearest, share_kept
 from tests import toy
 from tests.benchmarks.alone import Alone, alone
 from tests.benchmarks.large import SHARD_SIZE, moved

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
-from imrec_core.reduction import METHODS
+from imrec_core.features.reduction import METHODS
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import BadExport, UnknownName
 from imrec_core.features import Feature
-from imrec_core.metrics import Metric
+from imrec_core.features.metrics import Metric
 
 Matrix = NDArray[Any]
 

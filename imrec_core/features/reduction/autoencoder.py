@@ -9,7 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from imrec_core.errors import DeclarationError
-from imrec_core.reduction.method import (
+from imrec_core.features.reduction.autoencoder_search import Found, GoOn, Grid, check_grid, search
+from imrec_core.features.reduction.autoencoder_training import (
+    Choice,
+    Layers,
+    Task,
+    Trained,
+    encode,
+    make_task,
+    train,
+    train_on_all,
+)
+from imrec_core.features.reduction.method import (
     Arrays,
     Block,
     Facts,
@@ -20,9 +31,7 @@ from imrec_core.reduction.method import (
     require,
     sampled,
 )
-from imrec_core.reduction.pca import Moments, principal_axes
-from imrec_core.reduction.study import Found, GoOn, Grid, check_grid, search
-from imrec_core.reduction.training import Choice, Layers, Task, Trained, encode, make_task, train, train_on_all
+from imrec_core.features.reduction.pca import Moments, principal_axes
 
 _MIN_ROWS = 20
 _HELD_OUT = 512  # maximum number of rows; a fifth of a small sample

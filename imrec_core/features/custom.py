@@ -15,17 +15,17 @@ from imrec_core.errors import BadSettings, DeclarationError, UnknownName
 from imrec_core.features import colour
 from imrec_core.features.colour_spaces import FINEST, SPACES
 from imrec_core.features.combined import combination
-from imrec_core.features.declare import FEATURES, Feature, find_feature
+from imrec_core.features.feature import FEATURES, Feature, find_feature
 from imrec_core.features.feature_metric import FeatureMetric, split_name
-from imrec_core.features.neural import network
+from imrec_core.features.networks import network
 from imrec_core.features.projections import projection, stand_in
+from imrec_core.features.reduction import METHODS
 from imrec_core.images import properties
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams, Settings
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.models.custom import own_model
 from imrec_core.models.model import Model
-from imrec_core.reduction import METHODS
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")  # safe in Dagster keys, SQL and file names
 _RESERVED = ("images", "catalog", "rows", "shard_manifest", "generation")

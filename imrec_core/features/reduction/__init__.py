@@ -7,10 +7,10 @@ are imported only to fit an autoencoder.
 from __future__ import annotations
 
 from imrec_core.errors import UnknownName
-from imrec_core.reduction.autoencoder import AUTOENCODER
-from imrec_core.reduction.kernel_pca import KERNEL_PCA
-from imrec_core.reduction.method import Arrays, Block, Facts, Method
-from imrec_core.reduction.pca import PCA, WHITENED_PCA
+from imrec_core.features.reduction.autoencoder import AUTOENCODER
+from imrec_core.features.reduction.kernel_pca import KERNEL_PCA
+from imrec_core.features.reduction.method import Arrays, Block, Facts, Method
+from imrec_core.features.reduction.pca import PCA, WHITENED_PCA
 
 METHODS: dict[str, Method] = {method.name: method for method in (PCA, WHITENED_PCA, KERNEL_PCA, AUTOENCODER)}
 

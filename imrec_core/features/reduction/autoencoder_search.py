@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imrec_core.errors import DeclarationError, MissingDependency, UnknownName
-from imrec_core.reduction.training import Choice
+from imrec_core.features.reduction.autoencoder_training import Choice
 
 if TYPE_CHECKING:
     import optuna

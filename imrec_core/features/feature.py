@@ -12,9 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core.errors import BadOutput, DeclarationError, UnknownName
+from imrec_core.features.metrics import Metric
 from imrec_core.images.batch import ImageBatch
 from imrec_core.lake import schemas
-from imrec_core.metrics import Metric
 from imrec_core.models.model import Model
 
 Matrix = NDArray[Any]

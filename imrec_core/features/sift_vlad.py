@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import LakeError
-from imrec_core.features.declare import Learnt, feature
+from imrec_core.features.feature import Learnt, feature
+from imrec_core.features.metrics import cosine, euclidean, manhattan
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import Pixels
-from imrec_core.metrics import cosine, euclidean, manhattan
 
 Floats = NDArray[np.float32]
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.reduction.neighbours import Rows, nearest, share_kept
+from imrec_core.features.reduction.neighbours import Rows, nearest, share_kept
 
 if TYPE_CHECKING:
     import torch

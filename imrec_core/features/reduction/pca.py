@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.reduction.method import (
+from imrec_core.features.reduction.method import (
     Arrays,
     Block,
     Facts,

@@ -7,9 +7,9 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.features.declare import Feature, register
+from imrec_core.features.feature import Feature, register
+from imrec_core.features.metrics import cosine, dot, euclidean, manhattan
 from imrec_core.images.batch import ImageBatch
-from imrec_core.metrics import cosine, dot, euclidean, manhattan
 from imrec_core.models.encoders import load_encoder
 from imrec_core.models.model import Model
 from imrec_core.models.registry import MODELS

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.calibration import Calibration
-from imrec_core.embed import Described
+from imrec_core.extraction.embed import Described
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.fusion import Numbers, fuse
 from imrec_core.generation import Generation, Rows

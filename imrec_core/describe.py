@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.catalog.ids import image_id
-from imrec_core.embed import Described, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
+from imrec_core.extraction.embed import Described, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.generation import Generation

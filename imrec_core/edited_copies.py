@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core.embed import ImageEncoder, oriented_features, query_vector
 from imrec_core.errors import ImageError, QueryError, StorageFault, UnknownName, UnreadableImage
+from imrec_core.extraction.embed import ImageEncoder, oriented_features, query_vector
+from imrec_core.extraction.reader import read_image
 from imrec_core.features import decoded_side
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.generation import Generation
-from imrec_core.image_reader import read_image
 from imrec_core.images.decode import decode
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
 from imrec_core.lake.lake import Lake

@@ -22,9 +22,9 @@ from imrec_core.calibration import SHOWN_RATES
 from imrec_core.catalog import user_columns
 from imrec_core.catalog.user_columns import Joined
 from imrec_core.errors import LakeError, SchemaMismatch, StaleIndex
+from imrec_core.extraction.staleness import WHICH_IMAGES, digest, has_fresh_images, is_feature_fresh, manifest_version
 from imrec_core.features import Feature, chosen_features, known_features
 from imrec_core.features.feature_metric import FeatureMetric, split_name
-from imrec_core.freshness import WHICH_IMAGES, digest, has_fresh_images, is_feature_fresh, manifest_version
 from imrec_core.generation import Generation
 from imrec_core.graphs import GraphRequest, build_graphs, extend_graphs
 from imrec_core.images.edits import COPY_PROTOCOL

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from imrec_core.errors import StaleIndex
+from imrec_core.extraction.staleness import declared_as
 from imrec_core.features import Feature
-from imrec_core.freshness import declared_as
 from imrec_core.lake.lake import GENERATION_FACTS
 from imrec_core.lake.storage.file_locks import hold
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.embed import Described
+from imrec_core.extraction.embed import Described
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.metrics import Metric

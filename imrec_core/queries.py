@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core import fusion
-from imrec_core.embed import Vectors
 from imrec_core.errors import BadWeights, EmptyQuery, QueryError
+from imrec_core.extraction.embed import Vectors
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.generation import Generation
 from imrec_core.lake.settings import Settings

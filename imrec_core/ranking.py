@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from imrec_core.calibration import Calibration
 from imrec_core.cutoff import JointCalibrations, passes_match_threshold
-from imrec_core.embed import Described
 from imrec_core.errors import QueryError, UnknownName
+from imrec_core.extraction.embed import Described
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.features.metrics import METRICS
 from imrec_core.fusion import FUSIONS, Numbers, diversified, fuse

@@ -24,8 +24,8 @@ from imrec_core.conditions import SqlPolicy
 from imrec_core.cutoff import JointCalibrations
 from imrec_core.describe import QueryEncoder
 from imrec_core.duplicates import Duplicates, find_duplicates
-from imrec_core.embed import Described
 from imrec_core.errors import ImageError, QueryError
+from imrec_core.extraction.embed import Described
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.features.spaces import space_of
 from imrec_core.generation import Generation, Rows, open_generation

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from imrec_core.errors import LakeError, StaleIndex
+from imrec_core.extraction.staleness import has_fresh_images, why_stale
 from imrec_core.features import chosen_features
-from imrec_core.freshness import has_fresh_images, why_stale
 from imrec_core.generation import open_generation
 from imrec_core.images.thumbnails import kept_mb
 from imrec_core.index import is_up_to_date, plan_generation

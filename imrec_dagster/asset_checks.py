@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from imrec_core.check import check_rows, check_vectors
+from imrec_core.extraction.table_checks import check_rows, check_vectors
 from imrec_core.features import Feature
 from imrec_core.index import GenerationReport
 from imrec_core.lake import run_log

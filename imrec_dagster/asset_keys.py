@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from imrec_core.extraction.staleness import digest
 from imrec_core.features import Feature
-from imrec_core.freshness import digest
 
 IMAGES = dg.AssetKey("images")
 MANIFEST = dg.AssetKey("shard_manifest")

@@ -11,15 +11,15 @@ import dagster as dg
 
 from imrec_core import index
 from imrec_core.errors import SchemaMismatch
-from imrec_core.extract_failures import failed_images
+from imrec_core.extraction.failures import failed_images
+from imrec_core.extraction.fit import check_rows_suffice, holds
+from imrec_core.extraction.planning import reads_ahead
+from imrec_core.extraction.shard_order import takers_first
+from imrec_core.extraction.staleness import has_fresh_images, is_feature_fresh, stale_features, usable_fit
 from imrec_core.features import Feature, chosen_features
-from imrec_core.fit import check_rows_suffice, holds
-from imrec_core.freshness import has_fresh_images, is_feature_fresh, stale_features, usable_fit
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.storage.files import is_away
 from imrec_core.models.encoders import encoder_of
-from imrec_core.passes import reads_ahead
-from imrec_core.shard_order import takers_first
 from imrec_dagster.asset_keys import EXTRACT, GENERATION, IMAGES, feature_key, fitted_key
 from imrec_dagster.assets.build import build_assets
 from imrec_dagster.dead_runs import PROCESS_TAG, end_dead_runs, this_process

@@ -2,12 +2,12 @@
 
 from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.explore import MapReport
-from imrec_core.extract_report import ShardReport
-from imrec_core.fit import FitReport
+from imrec_core.extraction.fit import FitReport
+from imrec_core.extraction.project import ProjectionReport
+from imrec_core.extraction.report import ShardReport
 from imrec_core.index import GenerationReport
 from imrec_core.lake import run_log
 from imrec_core.lake.lake import Lake
-from imrec_core.project import ProjectionReport
 
 Report = CatalogDiff | ShardReport | FitReport | ProjectionReport | GenerationReport | MapReport
 

@@ -118,7 +118,7 @@ def some_errors() -> list[Exception]:
 
 def in_use() -> tuple[int, int, int]:
     """Networks that were loaded, cores, and threads that decode."""
-    from imrec_core import read_ahead
+    from imrec_core.extraction import read_ahead
     from imrec_core.models import encoders
     from imrec_core.runtime import cpu
 

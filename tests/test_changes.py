@@ -14,8 +14,9 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
-from imrec_core import Lake, read_ahead
+from imrec_core import Lake
 from imrec_core.errors import BadSource
+from imrec_core.extraction import read_ahead
 from imrec_core.features import FEATURES
 from imrec_core.lake import run_log
 from imrec_core.views import query

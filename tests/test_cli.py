@@ -22,8 +22,9 @@ import pytest
 from PIL import Image
 
 import imrec_core
-from imrec_core import Lake, read_ahead
-from imrec_core.extract_pipeline import ShardExtractor
+from imrec_core import Lake
+from imrec_core.extraction import read_ahead
+from imrec_core.extraction.pipeline import ShardExtractor
 from imrec_core.features import FEATURES
 from imrec_core.hits import Part
 from imrec_core.runtime.timing import STAGES

@@ -15,9 +15,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from imrec_core import Lake, shard_order, spread
+from imrec_core import Lake
 from imrec_core.catalog import manifests
 from imrec_core.errors import ClusterError, MissingDependency, MissingTable
+from imrec_core.extraction import dask_cluster, shard_order
 from imrec_core.features import FEATURES, chosen_features
 from imrec_core.models.encoders import load_encoder
 from imrec_core.runtime.cpu import cpu_count
@@ -52,8 +53,10 @@ def scanned(lake: Lake) -> Lake:
     return lake
 
 
-def spread_over(scheduler: str, lake: Lake, **options) -> list[spread.ShardReport]:
-    return list(spread.extract_shards(lake, lake.live_shards(), chosen_features(lake), scheduler=scheduler, **options))
+def spread_over(scheduler: str, lake: Lake, **options) -> list[dask_cluster.ShardReport]:
+    return list(
+        dask_cluster.extract_shards(lake, lake.live_shards(), chosen_features(lake), scheduler=scheduler, **options)
+    )
 
 
 def contents(lake: Lake) -> dict[str, tuple[object, object]]:
@@ -175,7 +178,7 @@ def test_what_a_killed_worker_had_under_way_is_done_by_another(new_lake, schedul
     lake = scanned(new_lake(64, CHEAP, built=False, shard_size=8))
     victim = on_workers(os.getpid)[0]
     reports = []
-    for report in spread.extract_shards(lake, lake.live_shards(), chosen_features(lake), scheduler=scheduler):
+    for report in dask_cluster.extract_shards(lake, lake.live_shards(), chosen_features(lake), scheduler=scheduler):
         if not reports:
             os.kill(victim, signal.SIGKILL)
         reports.append(report)
@@ -195,15 +198,15 @@ def test_error_of_a_worker_is_raised_as_it_is(new_lake, scheduler):
 
 
 def test_shards_that_were_done_before_an_error_are_reported(new_lake, scheduler, monkeypatch):
-    monkeypatch.setattr(spread, "_pieces", lambda shards, workers: [shards])
+    monkeypatch.setattr(dask_cluster, "_pieces", lambda shards, workers: [shards])
     lake = scanned(new_lake(16, CHEAP, built=False, shard_size=4))
     shards, reports = [*lake.live_shards()[:2], "photos-0099"], []
     with pytest.raises(MissingTable, match="photos-0099"):
-        reports += spread.extract_shards(lake, shards, chosen_features(lake), scheduler=scheduler)
+        reports += dask_cluster.extract_shards(lake, shards, chosen_features(lake), scheduler=scheduler)
         pytest.fail("it raised nothing")
     reports = []
     with pytest.raises(MissingTable, match="photos-0099"):
-        for report in spread.extract_shards(lake, shards, chosen_features(lake), scheduler=scheduler):
+        for report in dask_cluster.extract_shards(lake, shards, chosen_features(lake), scheduler=scheduler):
             reports.append(report.shard)
     assert reports == shards[:2]
 
@@ -231,7 +234,7 @@ def test_worker_that_finds_another_lake_says_so(new_lake, scheduler, monkeypatch
 
 def test_cluster_that_cannot_be_reached_is_one_line(new_lake, imrec, monkeypatch):
     lake = new_lake(4, CHEAP, built=False)
-    monkeypatch.setattr(spread, "_CONNECT", 0.2)
+    monkeypatch.setattr(dask_cluster, "_CONNECT", 0.2)
     monkeypatch.setenv("IMREC_DASK", "tcp://127.0.0.1:1")
     failed = imrec("build", "--lake", lake.root)
     assert failed.status == 1
@@ -241,7 +244,7 @@ def test_cluster_that_cannot_be_reached_is_one_line(new_lake, imrec, monkeypatch
 
 @pytest.mark.parametrize("address", ["nonsense", "http://127.0.0.1:1", "tcp://127.0.0.1"])
 def test_address_that_is_none_is_told(new_lake, monkeypatch, address):
-    monkeypatch.setattr(spread, "_CONNECT", 0.2)
+    monkeypatch.setattr(dask_cluster, "_CONNECT", 0.2)
     with pytest.raises(ClusterError, match=f"{address} (is no address of a Dask scheduler|cannot be reached)"):
         spread_over(address, scanned(new_lake(4, CHEAP, built=False)))
 
@@ -254,8 +257,8 @@ def test_dask_that_is_not_installed_is_named_with_its_extra(new_lake, monkeypatc
 
 
 def test_cluster_without_workers_is_waited_for_not_for_ever(new_lake, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(spread, "_PATIENCE", 0.5)
-    monkeypatch.setattr(spread, "_TICK", 0.1)
+    monkeypatch.setattr(dask_cluster, "_PATIENCE", 0.5)
+    monkeypatch.setattr(dask_cluster, "_TICK", 0.1)
     lake = scanned(new_lake(4, CHEAP, built=False))
     with cluster(tmp_path / "cluster", 0) as address, pytest.raises(ClusterError, match="has had no worker for"):
         spread_over(address, lake)
@@ -279,7 +282,7 @@ def test_shards_that_lose_images_are_extracted_after_those_that_take_them(new_la
     ("shards", "workers", "sizes"), [(2, 2, [1, 1]), (9, 1, [2, 2, 2, 2, 1]), (1000, 2, [10] * 100)]
 )
 def test_pieces_are_small_enough_for_all_workers_to_have_some(shards, workers, sizes):
-    assert list(map(len, spread._pieces([str(n) for n in range(shards)], workers))) == sizes
+    assert list(map(len, dask_cluster._pieces([str(n) for n in range(shards)], workers))) == sizes
 
 
 # -- an object store ------------------------------------------------------------------------------------------

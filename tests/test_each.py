@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import Hits, ImageId, Recommender, Text, embed, ranking, scan
+from imrec_core import Hits, ImageId, Recommender, Text, ranking, scan
 from imrec_core import describe as describe_module
 from imrec_core import search as search_module
 from imrec_core.errors import BadFilter, ImageError, QueryError, TruncatedImage, UnknownName, UnreadableImage
+from imrec_core.extraction import embed
 from imrec_core.images.decode import decode
 from imrec_core.index import build_generation
 from tests import toy

@@ -39,8 +39,8 @@ from imrec_core.cutoff import joint_calibration
 from imrec_core.duplicates import find_duplicates
 from imrec_core.errors import LakeError, QueryError, SchemaMismatch, StaleIndex, StorageFull
 from imrec_core.evaluate import compare_in
+from imrec_core.extraction.staleness import has_fresh_images
 from imrec_core.features.metrics import METRICS
-from imrec_core.freshness import has_fresh_images
 from imrec_core.fusion_judged import judge_fusions
 from imrec_core.generation import Generation, open_generation
 from imrec_core.images.edits import COPY_PROTOCOL
@@ -566,8 +566,8 @@ def _other_images(lake: Lake, patch: pytest.MonkeyPatch) -> None:
 
 def _other_fit(lake: Lake, patch: pytest.MonkeyPatch) -> None:
     lake.fitted_path(REDUCED, "").parent.joinpath("CURRENT").unlink()
-    patch.setattr("imrec_core.fit._rows", lambda lake: 99)  # noted with a fit, and so another one
-    patch.setattr("imrec_core.fit.digest", lambda facts: "another")
+    patch.setattr("imrec_core.extraction.fit._rows", lambda lake: 99)  # noted with a fit, and so another one
+    patch.setattr("imrec_core.extraction.fit.digest", lambda facts: "another")
 
 
 CHANGED: dict[str, tuple[Callable[[Lake, pytest.MonkeyPatch], None], str]] = {

@@ -12,14 +12,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import FEATURES, Lake, read_ahead
+from imrec_core import FEATURES, Lake
 from imrec_core.catalog import manifests
-from imrec_core.content_cache import KnownContent
 from imrec_core.errors import BadOutput, BadSource, DeclarationError, MissingTable, StorageFull
-from imrec_core.extract import extract_shards
-from imrec_core.extract_pipeline import ShardExtractor
-from imrec_core.extract_report import STAGES
-from imrec_core.freshness import has_fresh_images, is_feature_fresh, stale_features
+from imrec_core.extraction import read_ahead
+from imrec_core.extraction.content_cache import KnownContent
+from imrec_core.extraction.extract import extract_shards
+from imrec_core.extraction.pipeline import ShardExtractor
+from imrec_core.extraction.report import STAGES
+from imrec_core.extraction.staleness import has_fresh_images, is_feature_fresh, stale_features
 from imrec_core.lake import schemas
 from tests import toy
 from tests.pictures import BROKEN, PICTURES

@@ -13,18 +13,18 @@ import pytest
 from imrec_core import FEATURES, ImageBatch, ImageId, Lake, Recommender
 from imrec_core.catalog import manifests
 from imrec_core.errors import BadOutput, DeclarationError, LakeError, MissingTable, SchemaMismatch
-from imrec_core.extract import extract_shards
+from imrec_core.extraction.extract import extract_shards
+from imrec_core.extraction.fit import check_rows_suffice, fit, holds
+from imrec_core.extraction.project import project_shard
+from imrec_core.extraction.sampling import sampled_pictures
+from imrec_core.extraction.staleness import is_feature_fresh, stale_features
 from imrec_core.features import Feature, Learnt
 from imrec_core.features.combined import combination
 from imrec_core.features.metrics import euclidean
 from imrec_core.features.projections import projection
-from imrec_core.fit import check_rows_suffice, fit, holds
-from imrec_core.fit_sampling import sampled_pictures
-from imrec_core.freshness import is_feature_fresh, stale_features
 from imrec_core.images.decode import decode
 from imrec_core.index import build_generation
 from imrec_core.lake.schemas import to_matrix
-from imrec_core.project import project_shard
 from imrec_core.views import failures, query
 from tests import toy
 from tests.pictures import BROKEN

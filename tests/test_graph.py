@@ -13,11 +13,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from imrec_core import METRICS, Lake, Recommender, read_ahead
+from imrec_core import METRICS, Lake, Recommender
 from imrec_core.catalog.manifests import CatalogDiff
-from imrec_core.check import check_rows, check_vectors
 from imrec_core.errors import LakeError, StorageFault
-from imrec_core.extract_report import STAGES
+from imrec_core.extraction import read_ahead
+from imrec_core.extraction.report import STAGES
+from imrec_core.extraction.table_checks import check_rows, check_vectors
 from imrec_core.features import FEATURES, Learnt, find_feature
 from imrec_core.index import GenerationReport
 from imrec_core.lake.lake import source_of

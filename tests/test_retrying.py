@@ -8,12 +8,13 @@ import dagster as dg
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import Lake, Recommender, check, fit, index
-from imrec_core import extract as core_extract
-from imrec_core import project as core_project
+from imrec_core import Lake, Recommender, index
 from imrec_core.catalog import manifests as core_catalog
 from imrec_core.errors import StorageFault, StorageFull
-from imrec_core.extract_report import ShardReport
+from imrec_core.extraction import extract as core_extract
+from imrec_core.extraction import fit, table_checks
+from imrec_core.extraction import project as core_project
+from imrec_core.extraction.report import ShardReport
 from imrec_core.features import find_feature
 from imrec_core.lake.storage import retry
 from imrec_dagster import retries
@@ -106,7 +107,7 @@ def test_bad_file_is_a_row_and_no_reason_to_try_again(lake, instance, monkeypatc
     assert (len(calls), waited.seconds) == (1, [])
 
 
-@pytest.mark.parametrize("problems", [check.check_rows, check.check_vectors])
+@pytest.mark.parametrize("problems", [table_checks.check_rows, table_checks.check_vectors])
 def test_fault_while_a_table_is_checked_is_no_failed_check(lake, instance, monkeypatch, problems):
     Builder(lake, instance).build()
     failing(monkeypatch, Lake, "read_table", StorageFault("gone"))

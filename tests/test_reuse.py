@@ -13,18 +13,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import FEATURES, Lake, passes, read_ahead, shard_tables
+from imrec_core import FEATURES, Lake
 from imrec_core.catalog import ids, manifests
-from imrec_core.content_cache import Copies, KnownContent
 from imrec_core.errors import SchemaMismatch, UnreadableImage
-from imrec_core.extract import extract_shards
+from imrec_core.extraction import planning, read_ahead, shard_tables
+from imrec_core.extraction.content_cache import Copies, KnownContent
+from imrec_core.extraction.extract import extract_shards
+from imrec_core.extraction.incremental import contents_of, in_order
+from imrec_core.extraction.planning import reads_ahead
+from imrec_core.extraction.staleness import fit_key, has_fresh_images, stale_features
 from imrec_core.features import Feature, Learnt
-from imrec_core.freshness import fit_key, has_fresh_images, stale_features
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import made_from_of
 from imrec_core.models import encoders
-from imrec_core.passes import reads_ahead
-from imrec_core.reuse import contents_of, in_order
 from tests import toy
 from tests.pictures import BROKEN, PICTURES, encode, gradient
 from tests.toy import extract, rewritten, set_to, tables_of, times
@@ -690,4 +691,4 @@ def test_rows_that_are_not_there_are_an_error_and_no_nulls():
 def test_fresh_shard_has_nothing_to_read(lake):
     assert all(has_fresh_images(lake, shard) for shard in lake.live_shards())
     for shard in lake.live_shards():
-        assert reads_ahead(lake, shard, features(*TWO), lake.settings()) == passes.Reads()
+        assert reads_ahead(lake, shard, features(*TWO), lake.settings()) == planning.Reads()

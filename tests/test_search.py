@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, Text, embed
+from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, Text
 from imrec_core import describe as describe_module
 from imrec_core.catalog.ids import image_id
 from imrec_core.errors import (
@@ -27,6 +27,7 @@ from imrec_core.errors import (
     UnknownName,
     UnreadableImage,
 )
+from imrec_core.extraction import embed
 from imrec_core.images.decode import decode
 from imrec_core.index import build_generation
 from tests import toy

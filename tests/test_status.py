@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from imrec_core.catalog import manifests
+from imrec_core.extraction.staleness import why_stale
 from imrec_core.features import FEATURES
-from imrec_core.freshness import why_stale
 from imrec_core.status import lake_status
 from tests import toy
 from tests.pictures import BROKEN
@@ -62,7 +62,7 @@ def test_declaration_that_changed_is_the_reason(lake, changes, reason):
 
 
 def test_table_made_from_something_that_has_no_words_is_stale_all_the_same(lake, monkeypatch):
-    monkeypatch.setattr("imrec_core.freshness.declared_as", lambda feature: {"moon": "full"})
+    monkeypatch.setattr("imrec_core.extraction.staleness.declared_as", lambda feature: {"moon": "full"})
     assert why_stale(lake, "photos-0000", FEATURES["rgb_histogram"]) == "made from something else"
 
 

@@ -19,7 +19,7 @@ from imrec_core.calibration import SHOWN_RATES, Calibration, TruePairs
 from imrec_core.catalog import manifests
 from imrec_core.describe import QueryEncoder
 from imrec_core.edited_copies import distances_to_original, make_copies
-from imrec_core.embed import ImageEncoder, oriented_features, query_vector
+from imrec_core.extraction.embed import ImageEncoder, oriented_features, query_vector
 from imrec_core.generation import Generation, open_generation
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from imrec_core.catalog import manifests
 from imrec_core.catalog.ids import image_id
-from imrec_core.extract import extract_shards
-from imrec_core.extract_report import ShardReport
+from imrec_core.extraction.extract import extract_shards
+from imrec_core.extraction.fit import fit
+from imrec_core.extraction.project import project_shard
+from imrec_core.extraction.report import ShardReport
+from imrec_core.extraction.staleness import feature_made_from, images_made_from, manifest_version
 from imrec_core.features import FEATURES, chosen_features, find_feature
-from imrec_core.fit import fit
-from imrec_core.freshness import feature_made_from, images_made_from, manifest_version
 from imrec_core.hits import Hit
 from imrec_core.index import GenerationReport, IndexParams, build_generation
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
-from imrec_core.project import project_shard
 from tests.pictures import disc, encode, gradient, noise, stripes
 
 # Features that need no weights but those that every imrec has.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from imrec_core import Lake
+from imrec_core.extraction.staleness import has_fresh_images, stale_features
 from imrec_core.features import chosen_features
-from imrec_core.freshness import has_fresh_images, stale_features
 from tests import toy
 from tests.pictures import BROKEN
 

@@ -5,8 +5,8 @@ import time
 import dagster as dg
 
 from imrec_core.catalog import manifests as core_catalog
+from imrec_core.extraction.staleness import is_unmade, manifest_version
 from imrec_core.features import chosen_features
-from imrec_core.freshness import is_unmade, manifest_version
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake, source_of
 from imrec_dagster import metadata

@@ -6,13 +6,13 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from imrec_core import spread
-from imrec_core.extract_report import ShardReport
+from imrec_core.extraction import dask_cluster
+from imrec_core.extraction.report import ShardReport
+from imrec_core.extraction.shard_order import takers_of
 from imrec_core.features import Feature
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.schemas import IMAGES_VERSION
-from imrec_core.shard_order import takers_of
 from imrec_dagster import asset_checks, metadata
 from imrec_dagster.asset_keys import EXTRACT, IMAGES, MANIFEST, code_version, feature_key, fitted_key
 from imrec_dagster.automation import on_change
@@ -57,7 +57,7 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
             opened = lake.open()
             require_sources(opened, shards)
             takers = takers_of(opened, shards)  # else a moved image, which they get, would be forgotten here first
-            for report in spread.extract_shards(
+            for report in dask_cluster.extract_shards(
                 opened,
                 [*takers, *shards],
                 wanted,

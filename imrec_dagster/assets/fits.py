@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from imrec_core import fit
+from imrec_core.extraction import fit
 from imrec_core.features import Feature
 from imrec_dagster import metadata
 from imrec_dagster.asset_keys import MANIFEST, code_version, feature_key, fitted_key

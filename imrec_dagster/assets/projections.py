@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator
 
 import dagster as dg
 
+from imrec_core.extraction.project import project_shard
 from imrec_core.features import Feature
-from imrec_core.project import project_shard
 from imrec_dagster import asset_checks, metadata
 from imrec_dagster.asset_keys import code_version, feature_key, fitted_key
 from imrec_dagster.automation import on_change

@@ -14,7 +14,7 @@ from imrec_core.lake.settings import Settings
 from imrec_dagster.cli.options import lake_option
 
 if TYPE_CHECKING:
-    from imrec_core.extract_report import ShardReport
+    from imrec_core.extraction.report import ShardReport
     from imrec_dagster.cli.progress import BuildProgress
 
 

@@ -10,8 +10,8 @@ from dagster import DagsterExecutionInterruptedError
 from tqdm import tqdm
 
 from imrec_core.catalog.manifests import CatalogDiff
-from imrec_core.extract_report import ShardReport
-from imrec_core.fit import FitReport
+from imrec_core.extraction.fit import FitReport
+from imrec_core.extraction.report import ShardReport
 from imrec_core.index import GenerationReport
 from imrec_dagster.resources import Progress
 

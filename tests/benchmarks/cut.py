@@ -3,7 +3,7 @@
 import numpy as np
 
 from imrec_core.cutoff import JointCalibrations, passes_match_threshold
-from imrec_core.embed import Described
+from imrec_core.extraction.embed import Described
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.search import Recommender
 from tests.benchmarks.rows import Row

@@ -12,9 +12,9 @@ from time import perf_counter, process_time
 from distributed import Client
 
 from imrec_core.catalog import manifests
+from imrec_core.extraction.dask_cluster import extract_shards
 from imrec_core.features import chosen_features
 from imrec_core.lake.lake import Lake
-from imrec_core.spread import extract_shards
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed, load_networks
 from tests.cluster import available, cluster

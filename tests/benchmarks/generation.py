@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core import index as index_module
+from imrec_core.extraction.fit import fit
+from imrec_core.extraction.project import project_shard
 from imrec_core.features import find_feature
-from imrec_core.fit import fit
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams
-from imrec_core.project import project_shard
 from imrec_core.queries import ImageId
 from imrec_core.scan import BLOCK_BYTES
 from imrec_core.search import Recommender

@@ -3,7 +3,7 @@
 import shutil
 
 from imrec_core.catalog import manifests
-from imrec_core.extract import extract_shards
+from imrec_core.extraction.extract import extract_shards
 from imrec_core.features import chosen_features
 from imrec_core.lake.lake import Lake
 from tests.benchmarks.alone import alone, clocked

@@ -8,17 +8,17 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 from imrec_core.catalog import manifests
-from imrec_core.check import check_rows, check_vectors
 from imrec_core.errors import ImageError
-from imrec_core.extract import extract_shards
+from imrec_core.extraction.extract import extract_shards
+from imrec_core.extraction.fit import fit
+from imrec_core.extraction.project import project_shard
+from imrec_core.extraction.table_checks import check_rows, check_vectors
 from imrec_core.features import Feature, chosen_features
-from imrec_core.fit import fit
 from imrec_core.images.decode import decode
 from imrec_core.images.sample_photos import prepare
 from imrec_core.index import build_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.models.encoders import load_encoder
-from imrec_core.project import project_shard
 from tests.real import PHOTOS
 
 PHASES = ("scan", "extract", "fit and project", "check", "generation")

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imrec_core.extract_failures import failed_images
+from imrec_core.extraction.failures import failed_images
+from imrec_core.extraction.incremental import Unchanged, can_be_extended
+from imrec_core.extraction.staleness import expected_of, has_fresh_images, stale_features
 from imrec_core.features import Feature
-from imrec_core.freshness import expected_of, has_fresh_images, stale_features
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.models.encoders import Encoder, encoder_of
-from imrec_core.reuse import Unchanged, can_be_extended
 
 
 @dataclass(frozen=True)

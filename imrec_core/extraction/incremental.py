@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imrec_core.errors import ImageTooLarge, SchemaMismatch
+from imrec_core.extraction.staleness import WHICH_IMAGES
 from imrec_core.features import Feature
-from imrec_core.freshness import WHICH_IMAGES
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings

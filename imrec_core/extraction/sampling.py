@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from imrec_core.errors import ImageError
+from imrec_core.extraction.reader import read_image
 from imrec_core.features import decoded_side
-from imrec_core.image_reader import read_image
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import Pixels, decode
 from imrec_core.lake.lake import Lake, source_of

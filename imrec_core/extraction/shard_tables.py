@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core.content_cache import Copies
 from imrec_core.errors import ImageTooLarge
+from imrec_core.extraction.content_cache import Copies
+from imrec_core.extraction.incremental import Expected, Unchanged, contents_of, in_order
+from imrec_core.extraction.read_ahead import Row
+from imrec_core.extraction.staleness import images_made_from, manifest_version
 from imrec_core.features import Feature
 from imrec_core.features.feature import Columns
-from imrec_core.freshness import images_made_from, manifest_version
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
-from imrec_core.read_ahead import Row
-from imrec_core.reuse import Expected, Unchanged, contents_of, in_order
 
 Computed: TypeAlias = tuple[NDArray[Any], Columns]
 """Vectors `(n, width)` of a feature and the columns beside them."""

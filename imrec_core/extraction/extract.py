@@ -12,16 +12,16 @@ from collections.abc import Iterator, Sequence
 
 from threadpoolctl import threadpool_limits
 
-from imrec_core.content_cache import KnownContent
 from imrec_core.errors import DeclarationError, MissingTable
-from imrec_core.extract_pipeline import ShardExtractor
-from imrec_core.extract_report import OnImages, ShardReport
+from imrec_core.extraction.content_cache import KnownContent
+from imrec_core.extraction.pipeline import ShardExtractor
+from imrec_core.extraction.planning import next_pass
+from imrec_core.extraction.report import OnImages, ShardReport
+from imrec_core.extraction.shard_order import takers_first
+from imrec_core.extraction.staleness import usable_fit
 from imrec_core.features import Feature
-from imrec_core.freshness import usable_fit
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
-from imrec_core.passes import next_pass
-from imrec_core.shard_order import takers_first
 
 _PASSES = 4  # over a shard whose files come and go while they are read; then the next build goes on
 

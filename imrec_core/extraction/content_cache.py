@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imrec_core.errors import LakeError
+from imrec_core.extraction.incremental import Expected, can_be_extended, has_current_images, is_reusable
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake, made_from_of
-from imrec_core.reuse import Expected, can_be_extended, has_current_images, is_reusable
 
 _OWN = ("image_id", "byte_size", "mtime_ns")  # what an image has for itself, whatever its content is
 

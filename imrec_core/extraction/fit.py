@@ -16,9 +16,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from imrec_core.errors import DeclarationError, LakeError, MissingTable
+from imrec_core.extraction.sampling import sampled_pictures
+from imrec_core.extraction.staleness import digest, fit_key, manifest_version, stale_features, usable_fit
 from imrec_core.features import Feature
-from imrec_core.fit_sampling import sampled_pictures
-from imrec_core.freshness import digest, fit_key, manifest_version, stale_features, usable_fit
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
 

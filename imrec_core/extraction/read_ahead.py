@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from imrec_core.errors import ImageError, StorageFault
-from imrec_core.image_reader import read_image
+from imrec_core.extraction.reader import read_image
 from imrec_core.images.decode import Picture, decode
 from imrec_core.lake import schemas
 from imrec_core.lake.settings import Source

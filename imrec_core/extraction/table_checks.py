@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from imrec_core.errors import LakeError, StorageFault
+from imrec_core.extraction.staleness import manifest_version
 from imrec_core.features import Feature
-from imrec_core.freshness import manifest_version
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
 

@@ -17,9 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core.content_cache import Copies, KnownContent
 from imrec_core.errors import BadSettings, BadSource
-from imrec_core.extract_report import STAGES, OnImages, ShardReport
+from imrec_core.extraction.content_cache import Copies, KnownContent
+from imrec_core.extraction.incremental import Unchanged
+from imrec_core.extraction.planning import encoders_of, expected_now
+from imrec_core.extraction.read_ahead import Decoder, ReadBatch, Row, Seconds, read_ahead
+from imrec_core.extraction.report import STAGES, OnImages, ShardReport
+from imrec_core.extraction.shard_tables import Computed, Manifest, ShardTables
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature import Arrays
 from imrec_core.images import properties
@@ -29,10 +33,6 @@ from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage import files
 from imrec_core.models.encoders import Encoder
-from imrec_core.passes import encoders_of, expected_now
-from imrec_core.read_ahead import Decoder, ReadBatch, Row, Seconds, read_ahead
-from imrec_core.reuse import Unchanged
-from imrec_core.shard_tables import Computed, Manifest, ShardTables
 
 _BATCH = 16  # images that a thread computes together; more where a network takes more at a time
 _BATCH_BYTES = 96_000_000  # of pixels, after which a batch is computed before more is decoded

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from imrec_core.errors import DeclarationError, MissingTable, SchemaMismatch
+from imrec_core.extraction.staleness import expected_of, is_feature_fresh, made_of, stale_features
 from imrec_core.features import Feature
-from imrec_core.freshness import expected_of, is_feature_fresh, made_of, stale_features
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
 

@@ -18,18 +18,18 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from imrec_core import extract
 from imrec_core.errors import ClusterError, ImrecError, MissingDependency
+from imrec_core.extraction import extract
+from imrec_core.extraction.shard_order import waves
 from imrec_core.features import Feature, known_features
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.runtime.cpu import CORES
-from imrec_core.shard_order import waves
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-    from imrec_core.extract_report import OnImages, ShardReport
+    from imrec_core.extraction.report import OnImages, ShardReport
 
 _PIECE = 10  # shards at most; each piece reads once what is known of the whole lake
 _PIECES_PER_WORKER = 4  # at least, where there are shards enough: the last ones end at about the same time

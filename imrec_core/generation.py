@@ -31,8 +31,8 @@ from imrec_core.lake.lake import ROWS_FILE, Lake
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.manifest import HnswIndexInfo, hold_manifest, make_facts, matrix_name, read_manifest
 from imrec_core.matrices import MatrixFile
-from imrec_core.row_filter import RowFilter
 from imrec_core.scan import Queries
+from imrec_core.sql.row_filter import RowFilter
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from imrec_core import ranking
 from imrec_core.calibration import rate_of
-from imrec_core.conditions import SqlPolicy
 from imrec_core.cutoff import JointCalibrations
 from imrec_core.describe import QueryEncoder
 from imrec_core.duplicates import Duplicates, find_duplicates
@@ -39,6 +38,7 @@ from imrec_core.plots.html_grid import grid
 from imrec_core.queries import By, Queries, Query, choose, own_rows, weighted
 from imrec_core.ranking import Asked, Ranked
 from imrec_core.runtime.timing import timed
+from imrec_core.sql.policy import SqlPolicy
 
 _SHOWN = 6  # pictures in a notebook
 _BATCH = 64  # queries of `search_each` that are handled together

@@ -9,7 +9,6 @@ import dagster as dg
 import pyarrow as pa
 from PIL import Image
 
-from imrec_core import views
 from imrec_core.calibration import SHOWN_RATES
 from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.explore import MapReport, open_map
@@ -25,6 +24,7 @@ from imrec_core.plots import draw_curves, draw_extraction
 from imrec_core.plots.of_lake import plot_distances, plot_stages
 from imrec_core.recall import CURVE_EFS, recall_at_ef
 from imrec_core.search import Recommender
+from imrec_core.sql import views
 
 Shown = dict[str, Any]
 

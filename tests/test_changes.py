@@ -19,7 +19,7 @@ from imrec_core.errors import BadSource
 from imrec_core.extraction import read_ahead
 from imrec_core.features import FEATURES
 from imrec_core.lake import run_log
-from imrec_core.views import query
+from imrec_core.sql.views import query
 from imrec_dagster.asset_keys import IMAGES, MANIFEST, feature_key
 from imrec_dagster.builder import Builder
 from tests import toy

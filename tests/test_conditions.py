@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 import pytest
 
-from imrec_core import ImageId, Recommender, conditions
-from imrec_core.conditions import SqlPolicy
+from imrec_core import ImageId, Recommender
 from imrec_core.errors import BadFilter
-from imrec_core.row_filter import RowFilter
 from imrec_core.runtime.cancellation import CancellationToken, Cancelled, cancellable_by
 from imrec_core.runtime.timing import timed
+from imrec_core.sql import policy as conditions
+from imrec_core.sql.policy import SqlPolicy
+from imrec_core.sql.row_filter import RowFilter
 
 PLAIN = [
     "width >= 800 AND source = 'photos'",

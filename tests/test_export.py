@@ -20,7 +20,6 @@ import pytest
 
 import imrec_core.export as package
 from imrec_core import FEATURES, METRICS, ImageId, Lake, Recommender
-from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadExport, BadFilter, MissingDependency, QueryError, StorageFull, UnknownName
 from imrec_core.export import PART_ROWS, TARGETS, export
 from imrec_core.export import folder as folder_module
@@ -30,6 +29,7 @@ from imrec_core.export.selection import BLOCK_BYTES, Reader
 from imrec_core.generation import open_generation
 from imrec_core.index import IndexParams, build_generation
 from imrec_core.lake.schemas import to_matrix
+from imrec_core.sql.policy import SqlPolicy
 from imrec_dagster.cli import export as command
 from imrec_dagster.cli.main import imrec as group
 from tests import toy

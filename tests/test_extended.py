@@ -17,23 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import (
-    FEATURES,
-    ImageId,
-    Lake,
-    Recommender,
-    breadth,
-    cutoff,
-    evaluate,
-    graphs,
-    pairs_judged,
-    recall,
-    views,
-)
+from imrec_core import FEATURES, ImageId, Lake, Recommender, breadth, cutoff, evaluate, graphs, pairs_judged, recall
 from imrec_core import index as index_module
 from imrec_core.breadth import sweep_ef
 from imrec_core.catalog import ids, manifests
-from imrec_core.conditions import SqlPolicy
 from imrec_core.copy_protocol import find_copies
 from imrec_core.cutoff import joint_calibration
 from imrec_core.duplicates import find_duplicates
@@ -50,6 +37,8 @@ from imrec_core.lake import schemas
 from imrec_core.pairs import csv_pairs
 from imrec_core.pairs_judged import judge_pairs
 from imrec_core.recall import graph_users, recall_at_10
+from imrec_core.sql import views
+from imrec_core.sql.policy import SqlPolicy
 from imrec_core.status import lake_status
 from imrec_core.tuning import copies_task, labelled_task, tune_weights
 from imrec_dagster import metadata

@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 import pytest
 from PIL import Image, ImageFilter
 
-from imrec_core import ImageBatch, Lake, views
+from imrec_core import ImageBatch, Lake
 from imrec_core.images import properties
 from imrec_core.images.decode import decode
 from imrec_core.lake import schemas
+from imrec_core.sql import views
 from tests.pictures import BROKEN, PICTURES, disc, encode, gradient, noise, stripes
 from tests.toy import build, extract, new_lake, photo, rewritten, times
 

@@ -25,7 +25,7 @@ from imrec_core.features.projections import projection
 from imrec_core.images.decode import decode
 from imrec_core.index import build_generation
 from imrec_core.lake.schemas import to_matrix
-from imrec_core.views import failures, query
+from imrec_core.sql.views import failures, query
 from tests import toy
 from tests.pictures import BROKEN
 

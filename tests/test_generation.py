@@ -13,12 +13,12 @@ import pytest
 
 from imrec_core import FEATURES, METRICS, Lake, Recommender, scan
 from imrec_core import generation as generation_module
-from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadFilter, LakeError, MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.generation import Generation, open_generation
 from imrec_core.index import IndexParams, build_generation
 from imrec_core.manifest import FORMAT, HnswIndexInfo
-from imrec_core.row_filter import RowFilter
+from imrec_core.sql.policy import SqlPolicy
+from imrec_core.sql.row_filter import RowFilter
 from tests.toy import build, set_to
 
 TWO = ("rgb_histogram", "phash")

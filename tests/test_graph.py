@@ -24,7 +24,7 @@ from imrec_core.index import GenerationReport
 from imrec_core.lake.lake import source_of
 from imrec_core.lake.schemas import to_vectors
 from imrec_core.models import encoders
-from imrec_core.views import query
+from imrec_core.sql.views import query
 from imrec_dagster import builder, schedules
 from imrec_dagster.asset_checks import recall_result
 from imrec_dagster.asset_keys import GENERATION, IMAGES, MANIFEST, feature_key, fitted_key

@@ -10,8 +10,8 @@ import pytest
 
 from imrec_core import ImageId, Recommender, scan
 from imrec_core import search as search_module
-from imrec_core.conditions import SqlPolicy
 from imrec_core.index import IndexParams, build_generation
+from imrec_core.sql.policy import SqlPolicy
 from tests import toy
 from tests.toy import ids
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import Lake, Recommender, views
+from imrec_core import Lake, Recommender
 from imrec_core.catalog import manifests, scan
 from imrec_core.duplicates import find_duplicates
 from imrec_core.errors import BadPlan, BadSettings, BadSource, MissingTable, StaleIndex, StorageFault
@@ -19,6 +19,7 @@ from imrec_core.generation import Generation, open_generation
 from imrec_core.index import build_generation
 from imrec_core.lake.storage import files, object_store, retry
 from imrec_core.queries import ImageId
+from imrec_core.sql import views
 from imrec_core.status import lake_status
 from tests import s3, toy
 from tests.pictures import BROKEN, encode

@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from imrec_core import Lake, views
+from imrec_core import Lake
 from imrec_core.lake import run_log
 from imrec_core.runtime.timing import STAGES, noting, record_timings, timed
+from imrec_core.sql import views
 from imrec_dagster.resources import LakeResource
 from imrec_dagster.sensors import note_failures
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imrec_core import Lake, Recommender
-from imrec_core.views import query
+from imrec_core.sql.views import query
 from tests import toy
 from tests.pictures import BROKEN
 from tests.running import Server, serving, shown, until

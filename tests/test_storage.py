@@ -10,7 +10,7 @@ import pytest
 from imrec_core.catalog import manifests
 from imrec_core.errors import StorageFault, StorageFull
 from imrec_core.lake.storage import files, retry
-from imrec_core.views import failures
+from imrec_core.sql.views import failures
 from tests import toy
 
 

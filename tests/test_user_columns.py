@@ -17,14 +17,14 @@ from imrec_core import ImageId, Lake, Recommender
 from imrec_core.catalog import ids, user_columns
 from imrec_core.catalog.path_lookup import AMBIGUOUS, STRANGER, find_rows
 from imrec_core.catalog.user_columns import Joined
-from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadColumns, BadFilter
 from imrec_core.generation import open_generation
 from imrec_core.index import build_generation, is_up_to_date, plan_generation
 from imrec_core.lake.schemas import ROWS
 from imrec_core.lake.settings import Settings
+from imrec_core.sql.policy import SqlPolicy
+from imrec_core.sql.views import query
 from imrec_core.status import lake_status
-from imrec_core.views import query
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.builder import Builder
 from tests import toy

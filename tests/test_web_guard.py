@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from imrec_core import ImageId, ranking
-from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadFilter
 from imrec_core.runtime.timing import timed
+from imrec_core.sql.policy import SqlPolicy
 from imrec_core.web import searching
 from imrec_core.web.limits import Limits
 from imrec_core.web.pictures import disposition

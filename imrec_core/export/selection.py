@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import BadExport
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import split_name
@@ -19,6 +18,7 @@ from imrec_core.features.metrics import Metric
 from imrec_core.features.spaces import Space, check_target, space_of
 from imrec_core.generation import Generation
 from imrec_core.scan import Matrix, Rows
+from imrec_core.sql.policy import SqlPolicy
 
 BLOCK_BYTES = 16_000_000
 """Size of a full block of vectors, at 4 bytes per number. Text and Python objects use smaller blocks."""

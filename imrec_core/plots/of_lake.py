@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core import views
 from imrec_core.calibration import Calibration
 from imrec_core.confusion import confusion
 from imrec_core.errors import QueryError, UnknownName
@@ -32,6 +31,7 @@ from imrec_core.plots.distributions import Distances, Threshold, Values, draw_di
 from imrec_core.queries import Query
 from imrec_core.random_pairs import pair_distances
 from imrec_core.search import Recommender
+from imrec_core.sql import views
 from imrec_core.ways import chosen_ways, sample
 
 CUT = 0.001

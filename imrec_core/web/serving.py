@@ -10,13 +10,13 @@ import numpy as np
 from fastapi import Path
 from starlette.requests import Request
 
-from imrec_core.conditions import SqlPolicy
 from imrec_core.errors import ImrecError
 from imrec_core.generation import Generation
 from imrec_core.images.thumbnails import Thumbnails
 from imrec_core.lake.lake import Lake
 from imrec_core.runtime.timing import record_timings
 from imrec_core.search import Recommender
+from imrec_core.sql.policy import SqlPolicy
 from imrec_core.web.answers import Error
 from imrec_core.web.finding import Finding
 from imrec_core.web.gate import Gate

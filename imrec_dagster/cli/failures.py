@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @lake_option
 def failures(retry: bool, as_json: bool, lake: str) -> None:
     """List the images that could not be read or decoded, with the reason."""
-    from imrec_core.views import failures as failed_images
+    from imrec_core.sql.views import failures as failed_images
 
     if retry:
         tried = run_retry(Lake(lake))

@@ -18,7 +18,7 @@ def sql(statement: str, as_csv: bool, as_json: bool, lake: str) -> None:
 
     "DESCRIBE rows" lists the columns of one, and what --where and --order-by of a search can name.
     """
-    from imrec_core.views import query
+    from imrec_core.sql.views import query
 
     found = query(Lake(lake), statement)
     if as_csv:

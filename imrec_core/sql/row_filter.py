@@ -13,8 +13,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.conditions import SqlPolicy, require_safe, time_limited
 from imrec_core.errors import BadFilter
+from imrec_core.sql.policy import SqlPolicy, require_safe, time_limited
 
 _CLOSED = (
     "memory_limit = '2GB'",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.generation import Generation
+from imrec_core.index.exact_search import smallest
+from imrec_core.index.generation import Generation
 from imrec_core.judging import MAX_QUERIES, Labels
-from imrec_core.scan import smallest
 from imrec_core.ways import Plan, as_queries, parts, sample
 
 

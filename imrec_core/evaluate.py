@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from imrec_core.errors import DeclarationError, MissingDependency, QueryError
 from imrec_core.features.reduction import METHODS, find_method
 from imrec_core.features.reduction.neighbours import nearest, share_kept
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from imrec_core import measures
 from imrec_core.catalog.path_lookup import AMBIGUOUS, STRANGER
 from imrec_core.errors import QueryError, UnknownName
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.measures import Estimate
 from imrec_core.ways import Plan, as_queries, parts, sample

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imrec_core.catalog.path_lookup import AMBIGUOUS, STRANGER
 from imrec_core.errors import QueryError
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath
 
 Rows = NDArray[np.int64]

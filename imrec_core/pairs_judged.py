@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from imrec_core import measures
 from imrec_core.cutoff import joint_calibration
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
 from imrec_core.judging import MAX_QUERIES
 from imrec_core.measures import Estimate
 from imrec_core.pairs import Pairs

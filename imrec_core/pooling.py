@@ -12,8 +12,8 @@ from imrec_core.extraction.embed import Described
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.metrics import Metric
-from imrec_core.generation import Generation, Matrix, Rows
-from imrec_core.scan import Distances, blocks
+from imrec_core.index.exact_search import Distances, blocks
+from imrec_core.index.generation import Generation, Matrix, Rows
 
 POOLS = ("mean", "best", "all")
 

@@ -18,7 +18,7 @@ from imrec_core import fusion
 from imrec_core.errors import BadWeights, EmptyQuery, QueryError
 from imrec_core.extraction.embed import Vectors
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
 from imrec_core.lake.settings import Settings
 from imrec_core.mixes import mix_weights
 from imrec_core.models.registry import MODELS

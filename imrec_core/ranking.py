@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.calibration import Calibration
 from imrec_core.cutoff import JointCalibrations, passes_match_threshold
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.extraction.embed import Described
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.features.metrics import METRICS
 from imrec_core.fusion import FUSIONS, Numbers, diversified, fuse
-from imrec_core.generation import Generation, Rows
+from imrec_core.index.calibration import Calibration
+from imrec_core.index.exact_search import Distances, distances, smallest
+from imrec_core.index.generation import Generation, Rows
 from imrec_core.pooling import POOLS, distances_to, has_mean, mean_vector
 from imrec_core.runtime.timing import timed
-from imrec_core.scan import Distances, distances, smallest
 
 MOST_DIVERSE = 1000
 """Hits that `diversify` chooses at most: one by one, each compared with all others in the pool."""

@@ -19,7 +19,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core import ranking
-from imrec_core.calibration import rate_of
 from imrec_core.cutoff import JointCalibrations
 from imrec_core.describe import QueryEncoder
 from imrec_core.duplicates import Duplicates, find_duplicates
@@ -27,8 +26,9 @@ from imrec_core.errors import ImageError, QueryError
 from imrec_core.extraction.embed import Described
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.features.spaces import space_of
-from imrec_core.generation import Generation, Rows, open_generation
 from imrec_core.hits import Hit, Hits, Part, Shown
+from imrec_core.index.calibration import rate_of
+from imrec_core.index.generation import Generation, Rows, open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import place

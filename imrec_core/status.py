@@ -8,9 +8,9 @@ from typing import Any
 from imrec_core.errors import LakeError, StaleIndex
 from imrec_core.extraction.staleness import has_fresh_images, why_stale
 from imrec_core.features import chosen_features
-from imrec_core.generation import open_generation
 from imrec_core.images.thumbnails import kept_mb
-from imrec_core.index import is_up_to_date, plan_generation
+from imrec_core.index.generation import open_generation
+from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.storage.files import exists
 

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core import measures, scan
+from imrec_core import measures
 from imrec_core.copy_protocol import edited
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features.custom import check_settings
 from imrec_core.features.feature_metric import FeatureMetric
-from imrec_core.generation import Generation
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
+from imrec_core.index import exact_search
+from imrec_core.index.generation import Generation
 from imrec_core.judging import Labels
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
@@ -142,7 +143,7 @@ def copies_task(
 def _scores(
     generation: Generation, way: FeatureMetric, queries: Sequence[Any], rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    scores = scan.distances(way.metric, queries, generation.matrix(way.feature.name), rows)
+    scores = exact_search.distances(way.metric, queries, generation.matrix(way.feature.name), rows)
     calibration = generation.calibration(way.feature.name, way.metric.name)
     for of_query in scores:
         of_query[:] = calibration.score(of_query)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core import scan
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.fusion import FUSIONS, checked_weights
-from imrec_core.generation import Generation
+from imrec_core.index import exact_search
+from imrec_core.index.generation import Generation
 
 Rows = NDArray[np.int64]
 Matrix = NDArray[Any]
@@ -109,7 +109,7 @@ class Plan:
         count = len(next(iter(queries.values())))
         fused = {mix: np.zeros((count, len(rows))) for mix in self.mixes}
         for name, way in sorted(self.ways.items()):  # the order in which a search adds them
-            distances = scan.distances(way.metric, queries[name], generation.matrix(way.feature.name), rows)
+            distances = exact_search.distances(way.metric, queries[name], generation.matrix(way.feature.name), rows)
             calibration = generation.calibration(way.feature.name, way.metric.name)
             for mix, weights in self.mixes.items():
                 if name not in weights:

@@ -11,10 +11,10 @@ import dagster as dg
 
 from imrec_core.extraction.table_checks import check_rows, check_vectors
 from imrec_core.features import Feature
-from imrec_core.index import GenerationReport
+from imrec_core.index.build import GenerationReport
+from imrec_core.index.recall import RECALL_FLOOR
 from imrec_core.lake import run_log
 from imrec_core.lake.lake import Lake
-from imrec_core.recall import RECALL_FLOOR
 from imrec_dagster.asset_keys import GENERATION
 
 _ROWS, _VECTORS, _RECALL = "rows_match_manifest", "vectors_are_sound", "recall_at_10"

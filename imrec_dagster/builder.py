@@ -9,7 +9,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from imrec_core import index
 from imrec_core.errors import SchemaMismatch
 from imrec_core.extraction.failures import failed_images
 from imrec_core.extraction.fit import check_rows_suffice, holds
@@ -17,6 +16,7 @@ from imrec_core.extraction.planning import reads_ahead
 from imrec_core.extraction.shard_order import takers_first
 from imrec_core.extraction.staleness import has_fresh_images, is_feature_fresh, stale_features, usable_fit
 from imrec_core.features import Feature, chosen_features
+from imrec_core.index import plan
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.storage.files import is_away
 from imrec_core.models.encoders import encoder_of
@@ -205,7 +205,7 @@ class Builder:
                 together = [shard for shard in due if due[shard] == list(names)]
                 for stretch in contiguous(together, self._every_partition()):
                     self._run([feature_key(name) for name in names], stretch)
-        if not index.is_up_to_date(self._lake, index.plan_generation(self._lake)):
+        if not plan.is_up_to_date(self._lake, plan.plan_generation(self._lake)):
             self._run([GENERATION])
 
     def _fit(self, features: Sequence[Feature]) -> bool:

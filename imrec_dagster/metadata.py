@@ -9,7 +9,6 @@ import dagster as dg
 import pyarrow as pa
 from PIL import Image
 
-from imrec_core.calibration import SHOWN_RATES
 from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.explore import MapReport, open_map
 from imrec_core.explore.picture import draw_map
@@ -17,12 +16,13 @@ from imrec_core.extraction.fit import FitReport
 from imrec_core.extraction.project import ProjectionReport
 from imrec_core.extraction.report import ShardReport
 from imrec_core.features import Feature
-from imrec_core.generation import open_generation
-from imrec_core.index import GenerationReport
+from imrec_core.index.build import GenerationReport
+from imrec_core.index.calibration import SHOWN_RATES
+from imrec_core.index.generation import open_generation
+from imrec_core.index.recall import CURVE_EFS, recall_at_ef
 from imrec_core.lake.lake import Lake
 from imrec_core.plots import draw_curves, draw_extraction
 from imrec_core.plots.of_lake import plot_distances, plot_stages
-from imrec_core.recall import CURVE_EFS, recall_at_ef
 from imrec_core.search import Recommender
 from imrec_core.sql import views
 

@@ -5,7 +5,7 @@ from imrec_core.explore import MapReport
 from imrec_core.extraction.fit import FitReport
 from imrec_core.extraction.project import ProjectionReport
 from imrec_core.extraction.report import ShardReport
-from imrec_core.index import GenerationReport
+from imrec_core.index.build import GenerationReport
 from imrec_core.lake import run_log
 from imrec_core.lake.lake import Lake
 

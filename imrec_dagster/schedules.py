@@ -3,7 +3,7 @@
 import dagster as dg
 
 from imrec_core.errors import ImrecError, StorageFault
-from imrec_core.index import is_up_to_date, plan_generation
+from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.jobs import catalog_job, generation_job
 from imrec_dagster.resources import LakeResource

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from imrec_core import Lake, Recommender, ranking
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
 from imrec_dagster.cli.main import main
 from tests import browser as browsers
 from tests import real, s3, toy

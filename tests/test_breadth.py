@@ -15,9 +15,9 @@ from imrec_core import ImageId, Recommender, breadth, ranking
 from imrec_core.breadth import sweep_ef, tune_ef
 from imrec_core.errors import LakeError
 from imrec_core.features import FEATURES
-from imrec_core.generation import open_generation
-from imrec_core.index import build_generation
-from imrec_core.recall import recall_at_ef
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import open_generation
+from imrec_core.index.recall import recall_at_ef
 from imrec_core.ways import sample
 from tests import toy
 

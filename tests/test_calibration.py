@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from imrec_core.calibration import Calibration, rate_of
+from imrec_core.index.calibration import Calibration, rate_of
 
 random_pairs = arrays.arrays(
     np.float32, st.integers(1, 300), elements=st.floats(0, 100, width=32) | st.sampled_from([0, 1, 7])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from imrec_core.duplicates import candidates
 from imrec_core.duplicates.candidates import close_hashes, edited_pairs, near_pairs
 from imrec_core.errors import QueryError
-from imrec_core.generation import open_generation
+from imrec_core.index.generation import open_generation
 
 
 def plainly(hashes, limits, others):

@@ -12,9 +12,9 @@ from imrec_core import FEATURES, ImageId, Lake, Recommender
 from imrec_core.errors import BadSettings, LakeError
 from imrec_core.features import Feature
 from imrec_core.features.combined import combination
-from imrec_core.generation import open_generation
-from imrec_core.index import build_generation
-from imrec_core.recall import RECALL_WANTED
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import open_generation
+from imrec_core.index.recall import RECALL_WANTED
 from tests import toy
 
 # How the squared Euclidean distance that a graph sees follows from the metric.

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from imrec_core import Recommender, copy_protocol
-from imrec_core.calibration import SHOWN_RATES
 from imrec_core.copy_protocol import ALL, find_copies
 from imrec_core.errors import BadWeights, QueryError, UnknownName
 from imrec_core.features import FEATURES
 from imrec_core.features.metrics import METRICS
-from imrec_core.generation import open_generation
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.edits import COPY_PROTOCOL, EDITS
+from imrec_core.index.calibration import SHOWN_RATES
+from imrec_core.index.generation import open_generation
 from imrec_core.ways import MIX, chosen_ways, default_mix, sample
 from tests import toy
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import Hits, ImageId, Recommender, Text, ranking, scan
+from imrec_core import Hits, ImageId, Recommender, Text, ranking
 from imrec_core import describe as describe_module
 from imrec_core import search as search_module
 from imrec_core.errors import BadFilter, ImageError, QueryError, TruncatedImage, UnknownName, UnreadableImage
 from imrec_core.extraction import embed
 from imrec_core.images.decode import decode
-from imrec_core.index import build_generation
+from imrec_core.index import exact_search
+from imrec_core.index.build import build_generation
 from tests import toy
 
 MIX = {"efficientnet_lite0": 1, "hsv_histogram": 0.5, "phash:hamming_dihedral": 0.3}
@@ -237,13 +238,13 @@ def test_vectors_are_read_once_for_each_batch(large, monkeypatch, of):
     else:  # room for the distances of ten queries by two features to 700 rows
         monkeypatch.setattr(search_module, "_BATCH_BYTES", 10 * 2 * 4 * 700)
     read = []
-    blocks = scan.blocks
+    blocks = exact_search.blocks
 
     def counted(matrix, rows=None):
         read.append(matrix.shape)
         return blocks(matrix, rows)
 
-    monkeypatch.setattr(scan, "blocks", counted)
+    monkeypatch.setattr(exact_search, "blocks", counted)
     answers = list(large.search_each(at(large, *range(35)), by=["rgb_histogram", "phash"], exact=True))
     assert len(answers) == 35 and sorted(set(read)) == [(700, 1), (700, 512)]
     assert len(read) == 2 * 4  # four batches

@@ -23,8 +23,8 @@ from imrec_core.explore.gallery import gather
 from imrec_core.explore.making import NEIGHBOURS
 from imrec_core.explore.nearest import Nearest
 from imrec_core.features import FEATURES
-from imrec_core.generation import Generation, open_generation
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import Generation, open_generation
 from tests import s3
 from tests.toy import build, vector_lake, write_photos
 from tests.toy import new_lake as empty_lake

@@ -17,8 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import FEATURES, ImageId, Lake, Recommender, breadth, cutoff, evaluate, graphs, pairs_judged, recall
-from imrec_core import index as index_module
+from imrec_core import FEATURES, ImageId, Lake, Recommender, breadth, cutoff, evaluate, pairs_judged
 from imrec_core.breadth import sweep_ef
 from imrec_core.catalog import ids, manifests
 from imrec_core.copy_protocol import find_copies
@@ -29,14 +28,17 @@ from imrec_core.evaluate import compare_in
 from imrec_core.extraction.staleness import has_fresh_images
 from imrec_core.features.metrics import METRICS
 from imrec_core.fusion_judged import judge_fusions
-from imrec_core.generation import Generation, open_generation
 from imrec_core.images.edits import COPY_PROTOCOL
-from imrec_core.index import GenerationReport, IndexParams, build_generation, is_up_to_date, plan_generation
+from imrec_core.index import build as index_module
+from imrec_core.index import hnsw, recall
+from imrec_core.index.build import GenerationReport, IndexParams, build_generation
+from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.plan import is_up_to_date, plan_generation
+from imrec_core.index.recall import graph_users, recall_at_10
 from imrec_core.judging import csv_labels, folder_labels, judge, named_labels
 from imrec_core.lake import schemas
 from imrec_core.pairs import csv_pairs
 from imrec_core.pairs_judged import judge_pairs
-from imrec_core.recall import graph_users, recall_at_10
 from imrec_core.sql import views
 from imrec_core.sql.policy import SqlPolicy
 from imrec_core.status import lake_status
@@ -228,8 +230,8 @@ ASKED: list[dict[str, Any]] = [
 @pytest.fixture
 def long_tails(monkeypatch) -> None:
     """Graphs stay as they are while there are fewer new rows than old ones."""
-    monkeypatch.setattr(graphs, "_LARGE", 0)
-    monkeypatch.setattr(graphs, "_TAIL", 0.5)
+    monkeypatch.setattr(hnsw, "_LARGE", 0)
+    monkeypatch.setattr(hnsw, "_TAIL", 0.5)
 
 
 @pytest.mark.usefixtures("graphs_asked")
@@ -840,7 +842,7 @@ def test_extension_of_an_older_generation_leaves_a_newer_one_alone(tmp_path):
 
 
 def test_rows_beside_a_graph_are_taken_up_when_they_are_many(tmp_path, monkeypatch):
-    monkeypatch.setattr(graphs, "_LARGE", 0)
+    monkeypatch.setattr(hnsw, "_LARGE", 0)
     gallery = Gallery(tmp_path, TWO, range(200))
     gallery.build()
     tails = []
@@ -934,14 +936,14 @@ def test_feature_of_other_images_than_the_shard_is_refused(tmp_path):
 
 
 def test_large_graphs_are_built_region_by_region_after_some_rows_from_everywhere(monkeypatch):
-    monkeypatch.setattr(graphs, "_LARGE", 1000)
+    monkeypatch.setattr(hnsw, "_LARGE", 1000)
     rng = np.random.default_rng(0)
     group = rng.integers(0, 8, 2000)
     matrix = (rng.normal(size=(8, 32))[group] * 10 + rng.normal(size=(2000, 32))).astype(np.float16)
-    order = graphs._insertion_order(METRICS["euclidean"], matrix)
+    order = hnsw._insertion_order(METRICS["euclidean"], matrix)
     assert sorted(order.tolist()) == list(range(2000))
     first, rest = group[order[:400]], group[order[400:]]
     assert set(first.tolist()) == set(range(8)) and np.count_nonzero(np.diff(first)) > 300
     assert np.count_nonzero(np.diff(rest)) < 40
-    assert np.array_equal(order, graphs._insertion_order(METRICS["euclidean"], matrix))
-    assert graphs._insertion_order(METRICS["euclidean"], matrix[:999]).tolist() == list(range(999))
+    assert np.array_equal(order, hnsw._insertion_order(METRICS["euclidean"], matrix))
+    assert hnsw._insertion_order(METRICS["euclidean"], matrix[:999]).tolist() == list(range(999))

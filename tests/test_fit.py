@@ -23,7 +23,7 @@ from imrec_core.features.combined import combination
 from imrec_core.features.metrics import euclidean
 from imrec_core.features.projections import projection
 from imrec_core.images.decode import decode
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
 from imrec_core.lake.schemas import to_matrix
 from imrec_core.sql.views import failures, query
 from tests import toy

@@ -10,14 +10,15 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from imrec_core import Recommender, measures, scan, ways
+from imrec_core import Recommender, measures, ways
 from imrec_core.copy_protocol import find_copies
 from imrec_core.errors import BadWeights, QueryError, UnknownName
 from imrec_core.fusion import FUSIONS
 from imrec_core.fusion_judged import FusionsJudged, judge_fusions, judge_fusions_by_copies
-from imrec_core.generation import open_generation
 from imrec_core.images.edits import COPY_PROTOCOL
-from imrec_core.index import build_generation
+from imrec_core.index import exact_search
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import open_generation
 from imrec_core.judging import folder_labels, judge
 from imrec_core.measures import Estimate
 from imrec_core.queries import ImageId
@@ -75,7 +76,7 @@ def searched(lake, by, fuse) -> list[np.ndarray]:
 @pytest.mark.parametrize("weights", [ALIKE, SKEWED])
 def test_order_is_that_of_an_exact_search_by_each_fusion(lake, generation, weights, monkeypatch):
     monkeypatch.setattr(ways, "_DISTANCES", 16 * 6)  # two queries at a time
-    monkeypatch.setattr(scan, "BLOCK_BYTES", 4 * 512 * 5)
+    monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 512 * 5)
     found = judge_fusions(generation, folder_labels(generation), mix=("own", weights), k=3)
     assert [j.by for j in found.judged] == [*weights, "own by score", "own by rrf", "own by dbsf"]
     of = {j.by: j for j in found.judged}

@@ -11,12 +11,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imrec_core import FEATURES, METRICS, Lake, Recommender, scan
-from imrec_core import generation as generation_module
+from imrec_core import FEATURES, METRICS, Lake, Recommender
 from imrec_core.errors import BadFilter, LakeError, MissingTable, QueryError, StaleIndex, UnknownName
-from imrec_core.generation import Generation, open_generation
-from imrec_core.index import IndexParams, build_generation
-from imrec_core.manifest import FORMAT, HnswIndexInfo
+from imrec_core.index import exact_search
+from imrec_core.index import generation as generation_module
+from imrec_core.index.build import IndexParams, build_generation
+from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.manifest import FORMAT, HnswIndexInfo
 from imrec_core.sql.policy import SqlPolicy
 from imrec_core.sql.row_filter import RowFilter
 from tests.toy import build, set_to
@@ -49,7 +50,7 @@ def damage(lake: Lake, generation: str, name: str, how: str) -> None:
 @pytest.mark.parametrize("name", ["rows.parquet", "phash.npy", "rgb_histogram.hellinger.hnsw", "generation.json"])
 def test_damaged_generation_gives_way_to_the_one_before(lake, caplog, name, how):
     damage(lake, "000002", name, how)
-    with caplog.at_level(logging.WARNING, "imrec_core.generation"):
+    with caplog.at_level(logging.WARNING, "imrec_core.index.generation"):
         assert open_generation(lake).id == "000001"
     assert name in caplog.text and "using generation 000001 instead" in caplog.text
     assert len(Recommender.open(lake).search(lake.root.parent / "photos" / "photo_001.jpg")) == 5
@@ -212,7 +213,7 @@ def test_unknown_feature_suggests_the_nearest(toy_lake):
 @pytest.mark.parametrize("count", [1, 7, 1000])
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "rgb_histogram", "phash"])
 def test_scan_is_a_stable_sort_by_distance(toy_lake, monkeypatch, name, count, among):
-    monkeypatch.setattr(scan, "BLOCK_BYTES", 4 * 10 * FEATURES[name].width)  # so that several blocks are merged
+    monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 10 * FEATURES[name].width)  # so that several blocks are merged
     generation, metric = open_generation(toy_lake), FEATURES[name].metric
     matrix = np.asarray(generation.matrix(name))
     rows = np.arange(len(matrix)) if among is None else np.array(among, dtype=np.int64)

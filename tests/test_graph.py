@@ -20,7 +20,7 @@ from imrec_core.extraction import read_ahead
 from imrec_core.extraction.report import STAGES
 from imrec_core.extraction.table_checks import check_rows, check_vectors
 from imrec_core.features import FEATURES, Learnt, find_feature
-from imrec_core.index import GenerationReport
+from imrec_core.index.build import GenerationReport
 from imrec_core.lake.lake import source_of
 from imrec_core.lake.schemas import to_vectors
 from imrec_core.models import encoders

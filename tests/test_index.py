@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imrec_core import FEATURES, ImageId, Lake, Recommender, recall
-from imrec_core import index as index_module
+from imrec_core import FEATURES, ImageId, Lake, Recommender
 from imrec_core.catalog import manifests
 from imrec_core.errors import LakeError, StaleIndex, StorageFull
 from imrec_core.features import chosen_features
-from imrec_core.generation import Generation, open_generation
-from imrec_core.index import IndexParams, build_generation, is_up_to_date, plan_generation
+from imrec_core.index import build as index_module
+from imrec_core.index import recall
+from imrec_core.index.build import IndexParams, build_generation
+from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.schemas import ROWS, to_matrix
 from tests import toy
 from tests.pictures import PICTURES

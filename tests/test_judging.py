@@ -11,10 +11,11 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, ndcg_score
 
-from imrec_core import scan, ways
+from imrec_core import ways
 from imrec_core.errors import BadWeights, QueryError, UnknownName
-from imrec_core.generation import open_generation
-from imrec_core.index import build_generation
+from imrec_core.index import exact_search
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import open_generation
 from imrec_core.judging import csv_labels, folder_labels, judge, named_labels
 from imrec_core.measures import RECALL_LEVELS
 from imrec_core.ways import MIX
@@ -51,7 +52,7 @@ def generation(lake):
 
 def test_figures_are_those_of_plain_loops(generation, monkeypatch):
     monkeypatch.setattr(ways, "_DISTANCES", 40)  # two queries at a time
-    monkeypatch.setattr(scan, "BLOCK_BYTES", 4 * 512 * 4)
+    monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 512 * 4)
     (found,) = judge(generation, folder_labels(generation), by=["rgb_histogram"], k=3)
     vectors, labels = np.asarray(generation.matrix("rgb_histogram"), float), np.array(FOLDERS)
     distances = cdist(np.sqrt(vectors), np.sqrt(vectors))

@@ -20,7 +20,7 @@ from dagster._core.execution.backfill import PartitionBackfill
 import imrec_core
 from imrec_core import Lake
 from imrec_core.catalog import manifests
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
 from imrec_dagster.asset_keys import IMAGES, feature_key
 from imrec_dagster.builder import Builder, open_instance
 from imrec_dagster.definitions import build_definitions

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 
-from imrec_core import ImageId, Recommender, scan
+from imrec_core import ImageId, Recommender
 from imrec_core import search as search_module
-from imrec_core.index import IndexParams, build_generation
+from imrec_core.index import exact_search
+from imrec_core.index.build import IndexParams, build_generation
 from imrec_core.sql.policy import SqlPolicy
 from tests import toy
 from tests.toy import ids
@@ -73,14 +74,14 @@ SEARCHES = {
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
 def test_search_holds_a_few_blocks_and_100_bytes_for_each_row_and_feature(many, monkeypatch, search):
     """The 96 MB that the README says are those of blocks of full size."""
-    monkeypatch.setattr(scan, "BLOCK_BYTES", scan.BLOCK_BYTES // SMALLER)
+    monkeypatch.setattr(exact_search, "BLOCK_BYTES", exact_search.BLOCK_BYTES // SMALLER)
     monkeypatch.setattr(search_module, "_BATCH_BYTES", search_module._BATCH_BYTES // SMALLER)
     (query,) = at(many, 7)
     assert most_held(lambda: search(many, query)) <= 96e6 / SMALLER + 100 * ROWS * len(ALL)
 
 
 def test_distances_of_one_batch_are_gone_before_the_next(many, monkeypatch):
-    monkeypatch.setattr(scan, "BLOCK_BYTES", scan.BLOCK_BYTES // SMALLER)
+    monkeypatch.setattr(exact_search, "BLOCK_BYTES", exact_search.BLOCK_BYTES // SMALLER)
     (query,) = at(many, 7)
     monkeypatch.setattr(search_module, "_BATCH", 16)
     one, three = (most_held(lambda n=n: drain(many.search_each([query] * n, by=ALL, exact=True))) for n in (16, 48))
@@ -88,8 +89,8 @@ def test_distances_of_one_batch_are_gone_before_the_next(many, monkeypatch):
 
 
 def test_block_and_batch_of_full_size_have_room_in_what_the_readme_says():
-    widest = 4 * scan.BLOCK_BYTES  # what the hungriest metric makes of a block
-    assert widest <= 96e6 and search_module._BATCH_BYTES + 2 * scan.BLOCK_BYTES <= 96e6
+    widest = 4 * exact_search.BLOCK_BYTES  # what the hungriest metric makes of a block
+    assert widest <= 96e6 and search_module._BATCH_BYTES + 2 * exact_search.BLOCK_BYTES <= 96e6
 
 
 # -- a great many hits --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from imrec_core.catalog import manifests
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.duplicates.decisions import Decisions, load_decisions
 from imrec_core.duplicates.move_plan import MovePlan
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
 from tests import toy
 from tests.browser import PHONE, accessibility_faults, has_sideways_scroll, until
 from tests.serving import Served, serving, web_lake

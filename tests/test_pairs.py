@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from imrec_core import Recommender, measures, scan, ways
+from imrec_core import Recommender, measures, ways
 from imrec_core.cutoff import joint_calibration
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.fusion import fuse
-from imrec_core.generation import open_generation
-from imrec_core.index import build_generation
+from imrec_core.index import exact_search
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import open_generation
 from imrec_core.pairs import Pairs, csv_pairs
 from imrec_core.pairs_judged import judge_pairs
 from imrec_core.queries import ImageId
@@ -98,7 +99,7 @@ def check_curve(found, listed, distances):
 @pytest.mark.parametrize("held", [16_000_000, 2 * COUNT])
 def test_without_different_ones_every_pair_with_these_images_counts_once(generation, monkeypatch, held):
     monkeypatch.setattr(ways, "_DISTANCES", held)
-    monkeypatch.setattr(scan, "BLOCK_BYTES", 4 * 512 * (7 if held < 100 else 16_384))
+    monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 512 * (7 if held < 100 else 16_384))
     of = {f.by: f for f in judge_pairs(generation, pairs())}
     assert list(of) == ["rgb_histogram", "phash", "mix"]
     asked = {row for pair in SAME for row in pair}

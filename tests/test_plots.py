@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from imrec_core import FEATURES, ImageBatch, ImageId
-from imrec_core.calibration import Calibration, TruePairs
 from imrec_core.confusion import confusion
 from imrec_core.errors import QueryError
 from imrec_core.features.colour import bin_colours, histogram, layout_of
+from imrec_core.index.calibration import Calibration, TruePairs
+from imrec_core.index.calibration_pairs import pair_distances
 from imrec_core.judging import Labels
 from imrec_core.lake import run_log
 from imrec_core.plots import (
@@ -40,7 +41,6 @@ from imrec_core.plots.comparisons import Bins, Pictured
 from imrec_core.plots.curves import Times
 from imrec_core.plots.distributions import Distances, Values
 from imrec_core.plots.of_lake import distances_panel, plot_hashes, plot_histograms
-from imrec_core.random_pairs import pair_distances
 from tests import toy
 
 HOSTILE = "a$b_{c}$ \\frac <b> & \n \u202e 日本 \x07 " + "x" * 300

@@ -13,7 +13,7 @@ from imrec_core import ImageId, Recommender, cutoff, ranking
 from imrec_core.cutoff import JointCalibrations, joint_calibration
 from imrec_core.errors import BadFilter, QueryError, UnknownName
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
-from imrec_core.index import IndexParams, build_generation
+from imrec_core.index.build import IndexParams, build_generation
 from tests import toy
 from tests.toy import ids
 

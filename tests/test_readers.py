@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 import imrec_core
-from imrec_core import ImageId, Lake, Recommender, graphs, index
+from imrec_core import ImageId, Lake, Recommender
 from imrec_core.catalog import ids
 from imrec_core.hits import Hits
-from imrec_core.index import build_generation
+from imrec_core.index import build, hnsw
+from imrec_core.index.build import build_generation
 from tests import toy
 
 ROOT = Path(imrec_core.__file__).parent.parent
@@ -165,9 +166,9 @@ def reading(lake: Lake) -> Iterator[Reader]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "whys"), [("extended", {"extends"}), ("often built whole", {"extends", "built"})])
 def test_reader_is_never_disturbed_while_generations_are_published(tmp_path, monkeypatch, how, whys):
-    monkeypatch.setattr(graphs, "_LARGE", 0)
+    monkeypatch.setattr(hnsw, "_LARGE", 0)
     if how != "extended":
-        monkeypatch.setattr(index, "_REMOVED_AT_MOST", 0.02)
+        monkeypatch.setattr(build, "_REMOVED_AT_MOST", 0.02)
     root = tmp_path / "lake"
     lake = publish(root, 1)
     why = set()

@@ -15,8 +15,8 @@ from imrec_core import Lake, Recommender
 from imrec_core.catalog import manifests, scan
 from imrec_core.duplicates import find_duplicates
 from imrec_core.errors import BadPlan, BadSettings, BadSource, MissingTable, StaleIndex, StorageFault
-from imrec_core.generation import Generation, open_generation
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.storage import files, object_store, retry
 from imrec_core.queries import ImageId
 from imrec_core.sql import views

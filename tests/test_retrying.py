@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from s3fs import S3FileSystem
 
-from imrec_core import Lake, Recommender, index
+from imrec_core import Lake, Recommender
 from imrec_core.catalog import manifests as core_catalog
 from imrec_core.errors import StorageFault, StorageFull
 from imrec_core.extraction import extract as core_extract
@@ -16,6 +16,7 @@ from imrec_core.extraction import fit, table_checks
 from imrec_core.extraction import project as core_project
 from imrec_core.extraction.report import ShardReport
 from imrec_core.features import find_feature
+from imrec_core.index import build
 from imrec_core.lake.storage import retry
 from imrec_dagster import retries
 from imrec_dagster.builder import Builder
@@ -29,7 +30,7 @@ WORK = {
     "extract": (core_extract, "extract_shards"),
     "fitted": (fit, "fit"),
     "project": (core_project, "project_shard"),
-    "generation": (index, "build_generation"),
+    "generation": (build, "build_generation"),
 }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imrec_core import FEATURES, METRICS, Metric, scan
+from imrec_core import FEATURES, METRICS, Metric
 from imrec_core.features import metrics
+from imrec_core.index import exact_search
 
 USED = sorted({(m.name, f.dtype) for f in FEATURES.values() for m in f.metrics} | {("dot", "float32")})
 NEEDLESS = {"hellinger": 5e-4}  # the root of what rounding leaves of 0
@@ -26,7 +27,7 @@ def vectors(dtype: str, count: int, *, width: int = 24, ties: bool = True) -> np
 
 
 def in_blocks(monkeypatch, matrix: np.ndarray, of_rows: int) -> None:
-    monkeypatch.setattr(scan, "BLOCK_BYTES", 4 * matrix.shape[1] * of_rows)
+    monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * matrix.shape[1] * of_rows)
 
 
 def plain(metric: Metric, queries: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -46,12 +47,12 @@ def some_rows(count: int) -> list[np.ndarray | None]:
 
 @pytest.mark.parametrize("block_bytes", [1, 96, 1000, 9600, 10**9])
 def test_blocks_hold_every_row_once_and_in_order(monkeypatch, block_bytes):
-    monkeypatch.setattr(scan, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(exact_search, "BLOCK_BYTES", block_bytes)
     matrix = vectors("float32", 101)
     for rows in some_rows(101):
         of_all = np.arange(101) if rows is None else rows
         places = np.zeros(len(of_all), int)
-        for part, block in scan.blocks(matrix, rows):
+        for part, block in exact_search.blocks(matrix, rows):
             assert block.nbytes <= max(block_bytes, matrix[0].nbytes)
             np.testing.assert_array_equal(block, matrix[of_all[part]])
             places[part] += 1
@@ -61,7 +62,7 @@ def test_blocks_hold_every_row_once_and_in_order(monkeypatch, block_bytes):
 def test_vectors_of_all_rows_are_seen_and_not_copied():
     matrix = vectors("float32", 50)
     for rows in (None, np.arange(50)):
-        assert all(np.shares_memory(block, matrix) for _, block in scan.blocks(matrix, rows))
+        assert all(np.shares_memory(block, matrix) for _, block in exact_search.blocks(matrix, rows))
 
 
 # -- distances and nearest ----------------------------------------------------------------------------------
@@ -76,11 +77,11 @@ def test_scan_finds_what_a_loop_finds(monkeypatch, name, dtype, of_rows):
     every = plain(metric, queries, matrix)
     for rows in some_rows(41):
         expected = every if rows is None else every[:, rows]
-        found = scan.distances(metric, queries, matrix, rows)
+        found = exact_search.distances(metric, queries, matrix, rows)
         assert found.dtype == np.float32 and found.shape == expected.shape
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=NEEDLESS.get(name, 1e-6))
         for count in (1, 5, 40, 41, 60):
-            nearest = scan.nearest(metric, queries, matrix, count, rows)
+            nearest = exact_search.nearest(metric, queries, matrix, count, rows)
             assert nearest.shape == (3, min(count, expected.shape[1]))
             for near, of_one in zip(nearest, found, strict=True):
                 numbers = np.arange(41) if rows is None else rows
@@ -93,8 +94,8 @@ def test_matrix_without_rows_and_with_one(name):
     for count in (0, 1):
         matrix = vectors("uint64" if name == "hamming" else "float16", 1)[:count]
         query = vectors("uint64" if name == "hamming" else "float16", 2)[1:]
-        assert scan.distances(metric, query, matrix).shape == (1, count)
-        assert scan.nearest(metric, query, matrix, 3).tolist() == [list(range(count))]
+        assert exact_search.distances(metric, query, matrix).shape == (1, count)
+        assert exact_search.nearest(metric, query, matrix, 3).tolist() == [list(range(count))]
 
 
 @pytest.mark.parametrize("count", [1, metrics._MANY - 1, metrics._MANY, 40])
@@ -135,7 +136,7 @@ def test_smallest_are_the_first_of_all_sorted(seed):
     keys = [rng.integers(-few, few, count).astype(np.float32) for _ in range(rng.integers(1, 4))]
     order = np.lexsort([np.arange(count), *keys[::-1]])
     for wanted in (1, 2, count // 2 + 1, count, count + 9):
-        np.testing.assert_array_equal(scan.smallest(wanted, *keys), order[:wanted])
+        np.testing.assert_array_equal(exact_search.smallest(wanted, *keys), order[:wanted])
 
 
 # -- what numkong compares ----------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from imrec_core.errors import (
 )
 from imrec_core.extraction import embed
 from imrec_core.images.decode import decode
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
 from tests import toy
 from tests.pictures import BROKEN, PICTURES, noise, stripes
 from tests.toy import ids
@@ -436,7 +436,7 @@ def test_new_generation_is_picked_up_between_searches(new_lake):
 
 
 def test_open_generation_answers_while_newer_ones_replace_it(new_lake):
-    from imrec_core.index import IndexParams
+    from imrec_core.index.build import IndexParams
 
     lake = new_lake(5, ("rgb_histogram",))
     recommender = Recommender.open(lake)

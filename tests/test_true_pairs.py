@@ -13,18 +13,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from imrec_core import FEATURES, Lake, random_pairs
-from imrec_core import index as index_module
-from imrec_core.calibration import SHOWN_RATES, Calibration, TruePairs
+from imrec_core import FEATURES, Lake
 from imrec_core.catalog import manifests
 from imrec_core.describe import QueryEncoder
-from imrec_core.edited_copies import distances_to_original, make_copies
 from imrec_core.extraction.embed import ImageEncoder, oriented_features, query_vector
-from imrec_core.generation import Generation, open_generation
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
 from imrec_core.images.edits import COPY_PROTOCOL, EDITS
-from imrec_core.index import GenerationReport, build_generation, is_up_to_date, plan_generation
+from imrec_core.index import build as index_module
+from imrec_core.index import calibration_pairs
+from imrec_core.index.build import GenerationReport, build_generation
+from imrec_core.index.calibration import SHOWN_RATES, Calibration, TruePairs
+from imrec_core.index.edited_copies import distances_to_original, make_copies
+from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.settings import MAX_TRUE_PAIRS, Settings
 from imrec_core.ways import chosen_ways
 from imrec_dagster import metadata
@@ -119,7 +121,7 @@ def test_sample_is_as_large_as_was_asked_for_and_always_the_same(new_lake, monke
         asked.append(rows.tolist())
         return make_copies(lake, generation, ways, rows, **options)
 
-    monkeypatch.setattr(random_pairs, "make_copies", spy)
+    monkeypatch.setattr(calibration_pairs, "make_copies", spy)
     lake = new_lake(12, TWO, true_pairs=3)
     first = true_pairs(lake)
     assert {of["count"] for of in first.values()} == {3 * len(COPY_PROTOCOL)}
@@ -211,7 +213,7 @@ def test_no_copies_are_made_unless_asked_for(new_lake, monkeypatch):
     def fail(*args, **options):
         raise AssertionError
 
-    monkeypatch.setattr(random_pairs, "make_copies", fail)
+    monkeypatch.setattr(calibration_pairs, "make_copies", fail)
     lake = new_lake(3, TWO)
     noted = open_generation(lake).facts["calibration"]
     assert {frozenset(of) for metrics in noted.values() for of in metrics.values()} == {
@@ -252,7 +254,7 @@ def test_nothing_is_published_when_measuring_is_interrupted(new_lake, monkeypatc
     def fail(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(random_pairs, "make_copies", fail)
+    monkeypatch.setattr(calibration_pairs, "make_copies", fail)
     with pytest.raises(KeyboardInterrupt):
         build_generation(lake)
     assert lake.current_generation() == "000001" and not list(lake.root.rglob(".writing-*"))

@@ -18,8 +18,9 @@ from imrec_core.catalog import ids, user_columns
 from imrec_core.catalog.path_lookup import AMBIGUOUS, STRANGER, find_rows
 from imrec_core.catalog.user_columns import Joined
 from imrec_core.errors import BadColumns, BadFilter
-from imrec_core.generation import open_generation
-from imrec_core.index import build_generation, is_up_to_date, plan_generation
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import open_generation
+from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.schemas import ROWS
 from imrec_core.lake.settings import Settings
 from imrec_core.sql.policy import SqlPolicy

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from imrec_core.errors import QueryError
 from imrec_core.features import Feature
 from imrec_core.features.metrics import METRICS
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
 from imrec_core.runtime.cpu import cpu_count
 
 Rows = NDArray[np.int64]

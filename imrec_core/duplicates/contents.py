@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath, fingerprint, place, read_bytes
 
 Pairs = NDArray[np.int64]

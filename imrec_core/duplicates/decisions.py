@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from imrec_core.errors import LakeError, QueryError, SchemaMismatch, UnreadableImage
-from imrec_core.generation import open_generation
+from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import AnyPath, fingerprint, place, read_bytes
 

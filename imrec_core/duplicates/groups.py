@@ -20,7 +20,7 @@ from imrec_core.duplicates.contents import Contents, Copy, Pairs
 from imrec_core.duplicates.decisions import Decisions, load_decisions
 from imrec_core.duplicates.verification import Verifier
 from imrec_core.errors import QueryError, UnknownName
-from imrec_core.generation import Generation, open_generation
+from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
 from imrec_core.plots.contact_sheet import Cell

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from imrec_core.explore.layout import Positions
 from imrec_core.features import Feature
-from imrec_core.scan import Rows
+from imrec_core.index.exact_search import Rows
 
 Clusters = NDArray[np.int32]
 

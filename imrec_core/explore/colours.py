@@ -15,7 +15,7 @@ from imrec_core.errors import UnknownName
 from imrec_core.explore.clusters import NOISE
 from imrec_core.explore.gallery import places_of
 from imrec_core.explore.maps import Map
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
 
 MOST = 12
 """Labels with a colour of their own; the others share one."""

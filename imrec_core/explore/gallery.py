@@ -21,8 +21,8 @@ from imrec_core.explore.nearest import Finder, Nearest
 from imrec_core.explore.points import Points, principal_points
 from imrec_core.features import Feature
 from imrec_core.features.reduction.neighbours import nearest, share_kept
-from imrec_core.generation import Generation
-from imrec_core.scan import Rows
+from imrec_core.index.exact_search import Rows
+from imrec_core.index.generation import Generation
 
 KEPT = 10
 """Number of neighbours in the quality score of a map."""

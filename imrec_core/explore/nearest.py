@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from imrec_core.explore.points import Points
 from imrec_core.features import Feature
 from imrec_core.features.reduction.neighbours import nearest
+from imrec_core.index.exact_search import Rows, smallest
 from imrec_core.runtime.cpu import cpu_count
-from imrec_core.scan import Rows, smallest
 
 _CANDIDATES = 100  # by principal components, of which 10 to 50 remain after re-ranking
 _M, _EF_CONSTRUCTION, _EF = 16, 100, 128

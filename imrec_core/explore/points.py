@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core import scan
 from imrec_core.features import Feature
 from imrec_core.features.metrics import METRICS
 from imrec_core.features.reduction.pca import Moments, principal_axes
-from imrec_core.scan import Rows
+from imrec_core.index import exact_search
+from imrec_core.index.exact_search import Rows
 
 Points = NDArray[np.float32]
 
@@ -49,13 +49,13 @@ def principal_points(feature: Feature, matrix: NDArray[Any], rows: Rows, dims: i
     """
     learnt = rows if len(rows) <= _LEARNT else rows[:: -(-len(rows) // _LEARNT)]
     total: Moments | None = None
-    for _, block in scan.blocks(matrix, learnt):
+    for _, block in exact_search.blocks(matrix, learnt):
         moments = Moments.of(lifted(feature, block))
         total = total.merged(moments) if total else moments
     assert total is not None
     axes, _ = principal_axes(total, min(dims, len(total.mean)))
     turned, middle = axes.T.astype(np.float32), total.mean.astype(np.float32)
     points = np.empty((len(rows), turned.shape[1]), np.float32)
-    for part, block in scan.blocks(matrix, rows):
+    for part, block in exact_search.blocks(matrix, rows):
         points[part] = (lifted(feature, block) - middle) @ turned
     return points

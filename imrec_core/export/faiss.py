@@ -15,7 +15,7 @@ from imrec_core.errors import BadExport, MissingDependency
 from imrec_core.export.folder import moved_into_place
 from imrec_core.export.parts import Progress, write_parquet
 from imrec_core.export.selection import Column, Selection
-from imrec_core.scan import Matrix
+from imrec_core.index.exact_search import Matrix
 
 LINKS, BREADTH = 16, 100  # M and ef_construction, as in `IndexParams`
 

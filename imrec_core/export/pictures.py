@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imrec_core.explore.thumbnails import thumbnail
 from imrec_core.export.folder import moved_into_place
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.image_files import thumbnail
 from imrec_core.lake.lake import Lake
 from imrec_core.runtime.cpu import cpu_count
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 from PIL import Image
 
-from imrec_core import scan
 from imrec_core.explore.points import Points, lifted
 from imrec_core.export.folder import write_missing
 from imrec_core.export.parts import Progress
 from imrec_core.export.pictures import make_pictures, read_pictures, remove_pictures
 from imrec_core.export.shown import Shown
+from imrec_core.index import exact_search
 
 MOST = 100_000
 """Maximum number of points that the projector reads."""
@@ -87,7 +87,7 @@ def _write_vectors_as_text(shown: Shown, path: Path) -> None:
 
 def _vectors(shown: Shown) -> Iterator[Points]:
     matrix = shown.generation.matrix(shown.feature.name)
-    return (lifted(shown.feature, block) for _, block in scan.blocks(matrix, shown.rows))
+    return (lifted(shown.feature, block) for _, block in exact_search.blocks(matrix, shown.rows))
 
 
 def _is_utf8(path: Path) -> bool:

@@ -16,8 +16,8 @@ from imrec_core.features import Feature
 from imrec_core.features.feature_metric import split_name
 from imrec_core.features.metrics import Metric
 from imrec_core.features.spaces import Space, check_target, space_of
-from imrec_core.generation import Generation
-from imrec_core.scan import Matrix, Rows
+from imrec_core.index.exact_search import Matrix, Rows
+from imrec_core.index.generation import Generation
 from imrec_core.sql.policy import SqlPolicy
 
 BLOCK_BYTES = 16_000_000

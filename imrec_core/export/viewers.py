@@ -12,7 +12,7 @@ from imrec_core.export import atlas, folder, graphml, projector
 from imrec_core.export.parts import Progress
 from imrec_core.export.report import ExportReport
 from imrec_core.export.shown import Shown, choose, map_facts
-from imrec_core.generation import open_generation
+from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
 
 VIEWERS = ("projector", "atlas", "graphml")

@@ -11,14 +11,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core.calibration import Calibration
 from imrec_core.confusion import confusion
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features import Feature
 from imrec_core.features.colour import bin_colours, layout_of
 from imrec_core.features.feature_metric import FeatureMetric, split_name
-from imrec_core.generation import Generation
 from imrec_core.hits import Hit, Hits, Part
+from imrec_core.index.calibration import Calibration
+from imrec_core.index.calibration_pairs import pair_distances
+from imrec_core.index.generation import Generation
 from imrec_core.judging import MAX_QUERIES, Labels
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
@@ -29,7 +30,6 @@ from imrec_core.plots.contact_sheet import opened
 from imrec_core.plots.curves import Times, draw_stages
 from imrec_core.plots.distributions import Distances, Threshold, Values, draw_distances, draw_values
 from imrec_core.queries import Query
-from imrec_core.random_pairs import pair_distances
 from imrec_core.search import Recommender
 from imrec_core.sql import views
 from imrec_core.ways import chosen_ways, sample

@@ -16,7 +16,7 @@ from imrec_core.duplicates import Duplicates
 from imrec_core.duplicates.decisions import Decisions, decide, load_decisions
 from imrec_core.duplicates.groups import Group
 from imrec_core.duplicates.move_plan import MovePlan
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
 from imrec_core.web.answers import Decided, DuplicateGroups
 from imrec_core.web.asking import Name, parsed
 from imrec_core.web.replies import Refused, answer

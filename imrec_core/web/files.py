@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.web.replies import Refused
 from imrec_core.web.serving import Serving

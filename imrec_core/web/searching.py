@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imrec_core.errors import ImageError
-from imrec_core.generation import Generation
 from imrec_core.hits import Hit
 from imrec_core.images.decode import WELL_KNOWN, decode
+from imrec_core.index.generation import Generation
 from imrec_core.mixes import said_weights
 from imrec_core.models.text_encoder import Text
 from imrec_core.queries import ImageId, Kept

@@ -11,8 +11,8 @@ from fastapi import Path
 from starlette.requests import Request
 
 from imrec_core.errors import ImrecError
-from imrec_core.generation import Generation
 from imrec_core.images.thumbnails import Thumbnails
+from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.runtime.timing import record_timings
 from imrec_core.search import Recommender

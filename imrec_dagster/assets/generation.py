@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from imrec_core import index
 from imrec_core.features import Feature
+from imrec_core.index import build
 from imrec_core.lake import schemas
 from imrec_dagster import asset_checks, metadata
 from imrec_dagster._dagster_internals import cron_string_iterator
@@ -41,7 +41,7 @@ def indexing(features: list[Feature], reindex_schedule: str) -> dg.AssetsDefinit
     ) -> dg.MaterializeResult:
         with tried_again(context, progress):
             opened = lake.open()
-            report = index.build_generation(opened)
+            report = build.build_generation(opened)
             record(opened, report)
             shown = metadata.of_generation(opened, report)
         progress.done(report)

@@ -15,7 +15,7 @@ from imrec_dagster.cli.output import show, write_plot
 
 if TYPE_CHECKING:
     from imrec_core.breadth import EfPoint
-    from imrec_core.generation import Generation
+    from imrec_core.index.generation import Generation
 
 # What can be measured, with the options that each takes; `-k` has a default and counts where something is ranked.
 MODES = {
@@ -91,7 +91,7 @@ def evaluate(
 
     Without an option, folders are classes: how well does each feature find images of the same folder?
     """
-    from imrec_core.generation import open_generation
+    from imrec_core.index.generation import open_generation
     from imrec_core.plots import format_of
 
     mode = _mode(labels=labels, naming=naming, pairs=pairs, copies=copies, index=index, projections=projections)

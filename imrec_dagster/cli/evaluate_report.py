@@ -15,7 +15,7 @@ from imrec_dagster.cli.output import show, write_plot
 
 if TYPE_CHECKING:
     from imrec_core.fusion_judged import FusionsJudged
-    from imrec_core.generation import Generation
+    from imrec_core.index.generation import Generation
     from imrec_core.judging import Judged, Labels
     from imrec_core.measures import Estimate
     from imrec_core.pairs_judged import PairsJudged

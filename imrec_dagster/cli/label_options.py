@@ -9,7 +9,7 @@ import click
 from imrec_core.lake.lake import Lake
 
 if TYPE_CHECKING:
-    from imrec_core.generation import Generation
+    from imrec_core.index.generation import Generation
     from imrec_core.judging import Labels
 
 labels_option = click.option(

@@ -85,14 +85,14 @@ def make_map(
 
 def _default_name(lake: Lake, by: str | None, method: str) -> str:
     from imrec_core.explore import map_name
-    from imrec_core.generation import open_generation
+    from imrec_core.index.generation import open_generation
 
     return map_name(by or open_generation(lake).default_feature, method)
 
 
 def _check_colour(lake: Lake, colour: str) -> None:
     from imrec_core.explore.colours import check_colour
-    from imrec_core.generation import open_generation
+    from imrec_core.index.generation import open_generation
 
     check_colour(open_generation(lake), colour)
 
@@ -128,7 +128,7 @@ def _made(
 def _draw(lake: Lake, name: str, file: Path, colour: str, only: str | None, thumbnails: bool) -> None:
     from imrec_core.explore import open_map
     from imrec_core.explore.picture import draw_map
-    from imrec_core.generation import open_generation
+    from imrec_core.index.generation import open_generation
     from imrec_core.lake.storage.files import write_bytes
 
     kind = file.suffix.lower().removeprefix(".")

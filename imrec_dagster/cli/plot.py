@@ -98,7 +98,7 @@ def distances(
 @lake_option
 def values(names: tuple[str, ...], out: Path, lake: str) -> None:
     """How the values of features are distributed, all of them by default, or of columns such as brightness."""
-    from imrec_core.generation import open_generation
+    from imrec_core.index.generation import open_generation
     from imrec_core.plots.of_lake import plot_values
 
     _write(out, lambda f: plot_values(open_generation(Lake(lake)), names, format=f))
@@ -116,7 +116,7 @@ def confusion(
     by: str | None, labels: Path | None, naming: str | None, k: int, queries: int | None, out: Path, lake: str
 ) -> None:
     """Which labels are taken for which: of what label the nearest images are. Folders are labels by default."""
-    from imrec_core.generation import open_generation
+    from imrec_core.index.generation import open_generation
     from imrec_core.judging import MAX_QUERIES
     from imrec_core.plots.of_lake import plot_confusion
 

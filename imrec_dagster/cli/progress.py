@@ -12,7 +12,7 @@ from tqdm import tqdm
 from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.extraction.fit import FitReport
 from imrec_core.extraction.report import ShardReport
-from imrec_core.index import GenerationReport
+from imrec_core.index.build import GenerationReport
 from imrec_dagster.resources import Progress
 
 # Of connections to Dagster's databases: what is raised while one is closed they log with a traceback, then raise it.

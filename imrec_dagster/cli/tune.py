@@ -14,7 +14,7 @@ from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
-    from imrec_core.generation import Generation
+    from imrec_core.index.generation import Generation
     from imrec_core.tuning import Task
 
 
@@ -47,7 +47,7 @@ def tune(
 
     --recall finds the least breadth of search of each graph, --measure the weights of a mix of features.
     """
-    from imrec_core.generation import open_generation
+    from imrec_core.index.generation import open_generation
     from imrec_core.tuning import check_name
 
     if (recall is None) == (measure is None):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from imrec_core.copy_protocol import MAX_PHOTOS, find_copies
-from imrec_core.generation import open_generation
+from imrec_core.index.generation import open_generation
 from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
 from imrec_core.mixes import DEFAULT, mix_weights
 from tests.benchmarks.rows import Row

@@ -8,10 +8,10 @@ from PIL import Image
 
 from imrec_core.duplicates import find_duplicates
 from imrec_core.duplicates.comparison import Look, compare
-from imrec_core.generation import open_generation
 from imrec_core.images.decode import decode
 from imrec_core.images.edits import EDITS
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
 from tests import toy
 from tests.benchmarks.rows import Row

@@ -6,11 +6,11 @@ from time import perf_counter
 
 import numpy as np
 
-from imrec_core.generation import Generation, open_generation
-from imrec_core.index import GenerationReport, build_generation
+from imrec_core.index.build import GenerationReport, build_generation
+from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.recall import graph_users, recall_at_10
 from imrec_core.lake.lake import Lake
 from imrec_core.queries import ImageId
-from imrec_core.recall import graph_users, recall_at_10
 from imrec_core.search import Recommender
 from tests import toy
 from tests.benchmarks.large import SHARD_SIZE, large_vectors

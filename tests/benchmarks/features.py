@@ -16,10 +16,10 @@ from threadpoolctl import threadpool_limits
 from imrec_core import measures
 from imrec_core.features import FEATURES, Feature, chosen_features
 from imrec_core.features.metrics import Metric
-from imrec_core.generation import Generation, open_generation
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
 from imrec_core.images.edits import EDITS
+from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.models.encoders import load_encoder
 from imrec_core.models.loading import weights_here

@@ -15,16 +15,16 @@ import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core import index as index_module
 from imrec_core.extraction.fit import fit
 from imrec_core.extraction.project import project_shard
 from imrec_core.features import find_feature
-from imrec_core.generation import open_generation
-from imrec_core.index import build_generation
+from imrec_core.index import build as index_module
+from imrec_core.index.build import build_generation
+from imrec_core.index.exact_search import BLOCK_BYTES
+from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams
 from imrec_core.queries import ImageId
-from imrec_core.scan import BLOCK_BYTES
 from imrec_core.search import Recommender
 from tests import toy
 from tests.benchmarks.alone import Alone, alone, clocked, held

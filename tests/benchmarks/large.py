@@ -8,8 +8,8 @@ import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.generation import Generation, open_generation
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.queries import ImageId
 from imrec_core.search import Recommender

@@ -8,7 +8,7 @@ from typing import Any
 from imrec_core import Lake
 from imrec_core.images.decode import MAX_PIXELS, decode
 from imrec_core.images.thumbnails import Thumbnails
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
 from imrec_core.lake.storage.files import fingerprint
 from tests import toy
 from tests.benchmarks.large import SHARD_SIZE, large_vectors

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from imrec_core.generation import open_generation
 from imrec_core.images.thumbnails import SIDES, thumbnail
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.queries import ImageId

@@ -16,7 +16,7 @@ from imrec_core.extraction.table_checks import check_rows, check_vectors
 from imrec_core.features import Feature, chosen_features
 from imrec_core.images.decode import decode
 from imrec_core.images.sample_photos import prepare
-from imrec_core.index import build_generation
+from imrec_core.index.build import build_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.models.encoders import load_encoder
 from tests.real import PHOTOS

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.calibration import Calibration, TruePairs
-from imrec_core.edited_copies import distances_to_original, make_copies
 from imrec_core.errors import QueryError
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.metrics import Metric
-from imrec_core.generation import Generation
+from imrec_core.index.calibration import Calibration, TruePairs
+from imrec_core.index.edited_copies import distances_to_original, make_copies
+from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 
 log = logging.getLogger(__name__)

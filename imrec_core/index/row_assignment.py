@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from imrec_core.catalog import user_columns
 from imrec_core.catalog.user_columns import Joined
 from imrec_core.errors import LakeError, SchemaMismatch
-from imrec_core.generation import Generation
+from imrec_core.index.generation import Generation
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
 

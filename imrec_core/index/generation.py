@@ -19,19 +19,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from imrec_core import scan
-from imrec_core.calibration import Calibration
 from imrec_core.catalog.path_lookup import find_rows
 from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.features import FEATURES, Feature, known_features
 from imrec_core.features.feature_metric import graph_name
 from imrec_core.features.metrics import Metric
-from imrec_core.graph_search import HnswGraphs
+from imrec_core.index import exact_search
+from imrec_core.index.calibration import Calibration
+from imrec_core.index.exact_search import Queries
+from imrec_core.index.graph_search import HnswGraphs
+from imrec_core.index.manifest import HnswIndexInfo, hold_manifest, make_facts, matrix_name, read_manifest
+from imrec_core.index.vector_file import MatrixFile
 from imrec_core.lake.lake import ROWS_FILE, Lake
 from imrec_core.lake.storage.files import AnyPath
-from imrec_core.manifest import HnswIndexInfo, hold_manifest, make_facts, matrix_name, read_manifest
-from imrec_core.matrices import MatrixFile
-from imrec_core.scan import Queries
 from imrec_core.sql.row_filter import RowFilter
 
 log = logging.getLogger(__name__)
@@ -266,8 +266,8 @@ class Generation:
             `(n, min(count, rows looked at))`; what was removed is not among them while there is enough else.
         """
         if among is None and self.removed:
-            return scan.nearest(metric, vectors, self.matrix(feature), count, but=~self.is_live)
-        return scan.nearest(metric, vectors, self.matrix(feature), count, among)
+            return exact_search.nearest(metric, vectors, self.matrix(feature), count, but=~self.is_live)
+        return exact_search.nearest(metric, vectors, self.matrix(feature), count, among)
 
 
 def _as_numbers(ids: pa.ChunkedArray | Sequence[str]) -> NDArray[np.uint64]:

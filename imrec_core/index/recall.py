@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import graph_name
 from imrec_core.features.metrics import Metric
-from imrec_core.generation import Generation
-from imrec_core.manifest import HnswIndexInfo
+from imrec_core.index.generation import Generation
+from imrec_core.index.manifest import HnswIndexInfo
 from imrec_core.runtime.cpu import cpu_count
+
+_SEED = 20_26
+
 
 RECALL_FLOOR = 0.95
 RECALL_WANTED = 0.99

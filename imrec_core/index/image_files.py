@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from imrec_core.errors import ImageError, QueryError, UnknownName
-from imrec_core.generation import Generation
 from imrec_core.images.decode import decode_file
+from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 
 

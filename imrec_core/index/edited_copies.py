@@ -19,9 +19,9 @@ from imrec_core.extraction.embed import ImageEncoder, oriented_features, query_v
 from imrec_core.extraction.reader import read_image
 from imrec_core.features import decoded_side
 from imrec_core.features.feature_metric import FeatureMetric
-from imrec_core.generation import Generation
 from imrec_core.images.decode import decode
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
+from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 

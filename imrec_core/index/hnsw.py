@@ -16,13 +16,13 @@ from imrec_core.errors import LakeError
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric, graph_name
 from imrec_core.features.metrics import Metric
-from imrec_core.generation import Generation
-from imrec_core.graph_search import empty_index, mark_removed
+from imrec_core.index.exact_search import blocks
+from imrec_core.index.generation import Generation
+from imrec_core.index.graph_search import empty_index, mark_removed
+from imrec_core.index.manifest import HnswIndexInfo, graph_file
+from imrec_core.index.recall import _SEED, EFS, RECALL_FLOOR, with_ef_for_recall
 from imrec_core.lake.settings import IndexParams
-from imrec_core.manifest import HnswIndexInfo, graph_file
-from imrec_core.recall import EFS, RECALL_FLOOR, with_ef_for_recall
 from imrec_core.runtime.cpu import cpu_count
-from imrec_core.scan import blocks
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ _TIMES_DENSER = 2  # rounds in which links are doubled before a graph is given u
 _LARGE = 10_000  # rows from which on a graph may lack some
 _TAIL, _TAIL_MOST = 0.02, 4096  # of the rows, and at most: to scan them takes 0.1 ms
 _SAMPLE, _HALVINGS, _FROM_EVERYWHERE = 2000, 10, 0.2  # of the order in which a large graph is built
-_SEED = 20_26
 _BLOCK = 16_384
 
 GraphRequest = tuple[FeatureMetric, IndexParams]

@@ -15,10 +15,10 @@ import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core import scan
 from imrec_core.features.metrics import METRICS, Metric
-from imrec_core.manifest import HnswIndexInfo, graph_file
-from imrec_core.scan import Matrix, Rows
+from imrec_core.index import exact_search
+from imrec_core.index.exact_search import Matrix, Rows
+from imrec_core.index.manifest import HnswIndexInfo, graph_file
 
 
 class HnswGraphs:
@@ -68,7 +68,7 @@ class HnswGraphs:
                 labels = self._query_copy(name, lifted, k, vectors, is_live, ef)
         except RuntimeError:  # the graph reaches fewer than that many from where it starts
             gone = None if is_live is None else ~is_live
-            return np.asarray(scan.nearest(metric, vector[None], vectors, count, but=gone)[0])
+            return np.asarray(exact_search.nearest(metric, vector[None], vectors, count, but=gone)[0])
         found = np.asarray(labels[0], dtype=np.int64)
         if info.unindexed_rows:
             return _with_unindexed(info.unindexed_rows, metric, vector, found, count, vectors, is_live)
@@ -131,6 +131,6 @@ def _with_unindexed(
     distances = metric(vector, vectors[last[0] :])
     if is_live is not None:
         last, distances = last[is_live[last]], distances[is_live[last]]
-    near = scan.smallest(count, distances)
-    order = scan.smallest(count, np.concatenate([metric(vector, vectors[found]), distances[near]]))
+    near = exact_search.smallest(count, distances)
+    order = exact_search.smallest(count, np.concatenate([metric(vector, vectors[found]), distances[near]]))
     return np.asarray(np.concatenate([found, last[near]])[order])

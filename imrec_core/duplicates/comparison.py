@@ -17,39 +17,23 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imrec_core.duplicates.block_agreement import _BLOCK, _CELLS, Floats, _agreement, _blocks, _square
 from imrec_core.errors import ImageError, UnknownName, UnreadableImage
 from imrec_core.images import keypoints
 from imrec_core.images.decode import MAX_PIXELS, Pixels, decode
 from imrec_core.images.keypoints import Keypoints, bounded
 from imrec_core.lake.storage.files import AnyPath, place, read_bytes
 
-Floats = NDArray[np.float32]
-Flags = NDArray[np.bool_]
-
 TIERS = ("identical", "same_pixels", "near", "edited")
 """Tiers from the narrowest to the widest; each includes those before it."""
 
-_SIDE, _CELLS = 256, 8
-_BLOCK = _SIDE // _CELLS
-_BLUR = 2.0  # pixels of the square: finer detail is lost in copies of half the size or of JPEG quality 20
 _LONGEST = 512  # maximum of the longer side in pixels
 _MIN_SIDE = 256
 _ASPECT = 0.02  # maximum difference of the logarithms of the aspect ratios
 
 _AGREEING = 0.94  # two aligned shots of grazing horses agreed in 0.91 of the blocks, crops in at least 0.97
-_BANDS = (1, 2)  # blocks along one side that may be a caption; along any side, as the image may be rotated
-_CORRELATION = 0.8, 0.95  # of whole images, of aligned images; two aligned photos of one place reach 0.92
-_TEXTURE = 4.0  # standard deviation in grey levels, below which a block is flat
-_LEAST_TEXTURED = 8  # blocks that must agree in structure, not only in colour
-_LEAST_BLOCKS = 32
-_LUMA, _CHROMA = 16.0, 12.0  # maximum differences of the means of a block, in levels
-_GAIN, _OFFSET = 2.0, 64.0  # maximum contrast and brightness change between two copies
-_BLOWN = 250.0  # brighter blocks are clipped, and left out of the fit of brightness and contrast
 _COARSE = 0.2  # minimum correlation of the mean levels of the blocks, to compare an orientation
-_AS_BRIGHT = 0.6  # minimum share of blocks of equal brightness, to compare their structure
-_PLAIN = 3.0  # maximum difference of two images without texture, in levels
 
 _OVERLAP = 0.75  # minimum, as a share of the smaller image
 _SCALES = 0.05, 0.8  # minimum scale; scale below which the image is smoothed before it shrinks
@@ -233,94 +217,6 @@ def _compare_laid_over(a: Look, b: Look) -> Comparison | None:
 
 
 # -- blocks -------------------------------------------------------------------------------------------------
-
-
-def _square(pixels: Pixels) -> Pixels:
-    import cv2
-
-    return np.asarray(cv2.resize(np.ascontiguousarray(pixels), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _blocks(pixels: Pixels) -> Floats:
-    """Compute luma and chroma `(3, 64, n)` of the blocks of an image, resized to the square."""
-    import cv2
-
-    ycc = cv2.cvtColor(_square(pixels), cv2.COLOR_RGB2YCrCb).astype(np.float32)
-    smooth = np.asarray(cv2.GaussianBlur(ycc, (0, 0), _BLUR), np.float32)
-    cells = smooth.reshape(_CELLS, _BLOCK, _CELLS, _BLOCK, 3).transpose(4, 0, 2, 1, 3)
-    return np.ascontiguousarray(cells).reshape(3, _CELLS**2, _BLOCK**2)
-
-
-def _agreement(a: Floats, b: Floats, inside: Flags | None = None) -> float:
-    """Compute the share of the blocks that agree; 0 if there are too few blocks or too little texture.
-
-    Args:
-        a, b: Blocks as returned by `_blocks`.
-        inside: Flags of the blocks to count `(64,)`; None counts all, and ignores a caption along one side.
-    """
-    means_a, means_b = a.mean(axis=2), b.mean(axis=2)
-    counted = np.ones(_CELLS**2, np.bool_) if inside is None else inside
-    if counted.sum() < _LEAST_BLOCKS:
-        return 0.0
-    gain, offset = _brightness_and_contrast(means_a[0, counted], means_b[0, counted])
-    if gain < 1:  # the image of higher contrast is the clipped one
-        gain, offset = _brightness_and_contrast(means_b[0, counted], means_a[0, counted])
-        a, b, means_a, means_b = b, a, means_b, means_a
-    if gain > _GAIN or abs(offset) > _OFFSET:
-        return 0.0
-    if (np.abs(means_a[0] * gain + offset - means_b[0])[counted] < 2 * _LUMA * gain).mean() < _AS_BRIGHT:
-        return 0.0
-    luma = np.clip(a[0] * gain + offset, 0, 255)
-    level = luma.mean(axis=1)
-    rise_a, rise_b = luma - level[:, None], b[0] - means_b[0][:, None]
-    spread_a, spread_b = (np.sqrt(np.einsum("ij,ij->i", rise, rise)) for rise in (rise_a, rise_b))
-    correlation = np.einsum("ij,ij->i", rise_a, rise_b) / np.maximum(spread_a * spread_b, 1e-6)
-    is_textured = np.maximum(spread_a, spread_b) / _BLOCK > _TEXTURE * gain
-    is_as_bright = np.abs(level - means_b[0]) < _LUMA * gain
-    chroma = np.abs((means_a[1:] - 128) * gain - (means_b[1:] - 128)).max(axis=0)
-    # Colours fade where a channel is clipped.
-    is_as_coloured = (chroma < _CHROMA * gain) | (means_a[0] * gain + offset > _BLOWN - 40)
-    agrees = is_as_bright & is_as_coloured & (~is_textured | (correlation > _CORRELATION[inside is not None]))
-    if not is_textured[counted].any():
-        return float(np.abs(a - b)[:, counted].max() <= _PLAIN) if inside is None else 0.0
-    return max(_share(agrees, is_textured, part) for part in _parts(counted, is_whole=inside is None))
-
-
-def _parts(counted: Flags, *, is_whole: bool) -> list[Flags]:
-    """List the sets of blocks to test: all, and of whole images also all but a band along one side."""
-    parts = [counted]
-    for width in _BANDS if is_whole else ():
-        for band in (slice(None, width), slice(-width, None)):
-            for side in ((band, slice(None)), (slice(None), band)):
-                part = counted.reshape(_CELLS, _CELLS).copy()
-                part[side] = False
-                parts.append(part.ravel())
-    return parts
-
-
-def _share(agrees: Flags, is_textured: Flags, part: Flags) -> float:
-    """Compute the share of blocks that agree, of all and of the textured ones; return the smaller."""
-    textured = is_textured & part
-    if (agrees & textured).sum() < _LEAST_TEXTURED:
-        return 0.0
-    return float(min(agrees[part].mean(), agrees[textured].mean()))
-
-
-def _brightness_and_contrast(a: Floats, b: Floats) -> tuple[float, float]:
-    """Fit gain and offset from the levels `a` to `b`, without clipped blocks and the worst quarter."""
-    usable = np.maximum(a, b) < _BLOWN
-    usable = usable if usable.sum() >= _LEAST_TEXTURED else np.ones(len(a), np.bool_)
-    wrong = np.abs(b - a - np.median((b - a)[usable]))
-    kept, gain, offset = usable & (wrong <= np.quantile(wrong[usable], 0.6)), 1.0, 0.0  # excludes a caption
-    for _ in range(4):
-        mean_a, mean_b = float(a[kept].mean()), float(b[kept].mean())
-        variance = float(((a[kept] - mean_a) ** 2).mean())
-        covariance = float(((a[kept] - mean_a) * (b[kept] - mean_b)).mean())
-        gain = max(covariance / variance, 1e-3) if variance > _TEXTURE**2 else 1.0
-        offset = mean_b - gain * mean_a
-        wrong = np.abs(a * gain + offset - b)
-        kept = usable & (wrong <= np.quantile(wrong[usable], 0.75))
-    return gain, offset
 
 
 # -- keypoints ----------------------------------------------------------------------------------------------

@@ -10,8 +10,6 @@ import pyarrow as pa
 from PIL import Image
 
 from imrec_core.catalog.manifests import CatalogDiff
-from imrec_core.explore import MapReport, open_map
-from imrec_core.explore.picture import draw_map
 from imrec_core.extraction.fit import FitReport
 from imrec_core.extraction.project import ProjectionReport
 from imrec_core.extraction.report import ShardReport
@@ -21,6 +19,8 @@ from imrec_core.index.calibration import SHOWN_RATES
 from imrec_core.index.generation import open_generation
 from imrec_core.index.recall import CURVE_EFS, recall_at_ef
 from imrec_core.lake.lake import Lake
+from imrec_core.maps import MapReport, open_map
+from imrec_core.maps.picture import draw_map
 from imrec_core.plots import draw_curves, draw_extraction
 from imrec_core.plots.of_lake import plot_distances, plot_stages
 from imrec_core.search import Recommender

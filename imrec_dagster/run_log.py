@@ -1,13 +1,13 @@
 """Notes what assets did in the lake's log of runs."""
 
 from imrec_core.catalog.manifests import CatalogDiff
-from imrec_core.explore import MapReport
 from imrec_core.extraction.fit import FitReport
 from imrec_core.extraction.project import ProjectionReport
 from imrec_core.extraction.report import ShardReport
 from imrec_core.index.build import GenerationReport
 from imrec_core.lake import run_log
 from imrec_core.lake.lake import Lake
+from imrec_core.maps import MapReport
 
 Report = CatalogDiff | ShardReport | FitReport | ProjectionReport | GenerationReport | MapReport
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
-from imrec_core.explore.maps import Cluster
+from imrec_core.maps.map_table import Cluster
 
 # -- search -------------------------------------------------------------------------------------------------
 

@@ -8,23 +8,13 @@ from numpy.typing import NDArray
 
 from imrec_core import Lake
 from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName
-from imrec_core.explore import (
-    Map,
-    colour_names,
-    colours_of,
-    layout,
-    make_map,
-    map_names,
-    open_map,
-    places_of,
-    update_map,
-)
-from imrec_core.explore.gallery import gather
-from imrec_core.explore.making import NEIGHBOURS
-from imrec_core.explore.nearest import Nearest
 from imrec_core.features import FEATURES
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation, open_generation
+from imrec_core.maps import Map, colour_names, colours_of, layout, make_map, map_names, open_map, places_of, update_map
+from imrec_core.maps.build import NEIGHBOURS
+from imrec_core.maps.gallery import gather
+from imrec_core.maps.neighbours import Nearest
 from tests import s3
 from tests.toy import build, vector_lake, write_photos
 from tests.toy import new_lake as empty_lake

@@ -13,10 +13,10 @@ from PIL import Image
 
 from imrec_core import Lake
 from imrec_core.errors import BadExport, BadFilter, MissingDependency, StorageFull, UnknownName
-from imrec_core.explore import make_map, open_map
 from imrec_core.export import VIEWERS, export_view, graphml, pictures, projector
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation, open_generation
+from imrec_core.maps import make_map, open_map
 from imrec_dagster.cli import export as command
 from tests import toy
 from tests.test_export import Killed, state

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from imrec_core.explore import map_names, open_map
+from imrec_core.maps import map_names, open_map
 from imrec_dagster.builder import Builder
 from imrec_dagster.definitions import build_definitions
 from tests import toy

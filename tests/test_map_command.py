@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from imrec_core import Lake
-from imrec_core.explore import METHODS, Cluster, make_map, open_map
-from imrec_core.explore.picture import draw_map
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from imrec_core.index.image_files import thumbnail
+from imrec_core.maps import METHODS, Cluster, make_map, open_map
+from imrec_core.maps.picture import draw_map
 from imrec_dagster.cli import map as map_command
 from tests import toy
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from imrec_core import Lake
-from imrec_core.explore.maps import SCHEMA, Cluster, Map, open_map, save_map
 from imrec_core.index.generation import open_generation
+from imrec_core.maps.map_table import SCHEMA, Cluster, Map, open_map, save_map
 from tests.browser import PHONE, accessibility_faults, has_sideways_scroll, until
 from tests.page import at_rest, chosen, draw_line, ids_shown, in_window, liked, pictures
 from tests.serving import Served, serving, web_lake

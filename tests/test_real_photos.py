@@ -20,7 +20,7 @@ from PIL import Image
 from imrec_core import ImageId, Lake, Recommender
 from imrec_core.catalog import ids
 from imrec_core.duplicates.decisions import load_decisions
-from imrec_core.explore.maps import Map, open_map
+from imrec_core.maps.map_table import Map, open_map
 from tests import toy
 from tests.browser import accessibility_faults, until
 from tests.page import (

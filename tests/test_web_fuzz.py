@@ -16,7 +16,7 @@ from schemathesis import GenerationMode, checks
 from schemathesis.specs.openapi import checks as openapi
 
 from imrec_core import Lake, Recommender
-from imrec_core.explore.maps import map_names
+from imrec_core.maps.map_table import map_names
 from tests.pictures import PICTURES
 from tests.real import copy_of
 from tests.serving import serving, web_lake

@@ -12,7 +12,7 @@ import pytest
 
 from imrec_core import Recommender
 from imrec_core.duplicates.move_plan import MovePlan
-from imrec_core.explore import Map, maps
+from imrec_core.maps import Map, map_table
 from tests.serving import Served, serving, web_lake
 
 
@@ -47,11 +47,11 @@ def save_map(lake) -> None:
             "neighbours": [[]] * (count + 1),
             "distances": [[]] * (count + 1),
         },
-        schema=maps.SCHEMA,
+        schema=map_table.SCHEMA,
     )
-    cluster = maps.Cluster(0, 11, 5.0, 0.0, "0123456789abcdef", count)
+    cluster = map_table.Cluster(0, 11, 5.0, 0.0, "0123456789abcdef", count)
     facts = ("line", "phash", "hamming", "drawn", "of-before", {}, 1.0, 0.1)
-    maps.save_map(lake, Map(*facts, table, (cluster,)))
+    map_table.save_map(lake, Map(*facts, table, (cluster,)))
 
 
 def _ready(client, **asked) -> dict:

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from imrec_core.explore.gallery import gather
 from imrec_core.export.folder import write_missing
 from imrec_core.export.parts import Progress
 from imrec_core.export.pictures import make_pictures, read_pictures, remove_pictures
 from imrec_core.export.shown import Shown
+from imrec_core.maps.gallery import gather
 
 ROWS = 100_000
 """Default maximum number of images: the viewer keeps the file, about 5 kB per image, in the browser's memory."""

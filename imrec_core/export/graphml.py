@@ -13,11 +13,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core.errors import MissingDependency
-from imrec_core.explore.gallery import gather
-from imrec_core.explore.nearest import Nearest
 from imrec_core.export.folder import write_missing
 from imrec_core.export.parts import Progress
 from imrec_core.export.shown import Shown
+from imrec_core.maps.gallery import gather
+from imrec_core.maps.neighbours import Nearest
 
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SEED, _ROUNDS = 20_26, 10

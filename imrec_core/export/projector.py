@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 from PIL import Image
 
-from imrec_core.explore.points import Points, lifted
 from imrec_core.export.folder import write_missing
 from imrec_core.export.parts import Progress
 from imrec_core.export.pictures import make_pictures, read_pictures, remove_pictures
 from imrec_core.export.shown import Shown
 from imrec_core.index import exact_search
+from imrec_core.maps.principal_points import Points, lifted
 
 MOST = 100_000
 """Maximum number of points that the projector reads."""

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imrec_core.errors import BadExport
-from imrec_core.explore import Map, map_names, open_map, places_of
 from imrec_core.features import Feature
 from imrec_core.index.exact_search import Rows
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
+from imrec_core.maps import Map, map_names, open_map, places_of
 from imrec_core.sql.policy import SqlPolicy
 
 _HIDDEN = ("row", "shard", "mtime_ns", "removed", "has_alpha", "orientation")

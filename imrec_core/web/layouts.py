@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imrec_core.errors import MissingTable, UnknownName
-from imrec_core.explore import Map, open_map
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
+from imrec_core.maps import Map, open_map
 from imrec_core.web.asking import Within
 from imrec_core.web.replies import Refused
 

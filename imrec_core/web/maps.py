@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imrec_core.explore import colour_names, colours_of, map_names, open_map, places_of
+from imrec_core.maps import colour_names, colours_of, map_names, open_map, places_of
 from imrec_core.web.answers import MapColours, MapPoints, Maps
 from imrec_core.web.asking import Name
 from imrec_core.web.layouts import Layout

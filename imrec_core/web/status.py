@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imrec_core.explore import map_names
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.storage.files import is_away
+from imrec_core.maps import map_names
 from imrec_core.sql.views import connect, failures
 from imrec_core.status import LakeStatus, lake_status
 from imrec_core.web.answers import Status

@@ -3,8 +3,8 @@
 import dagster as dg
 from pydantic import Field
 
-from imrec_core import explore
-from imrec_core.explore.maps import SCHEMA
+from imrec_core import maps
+from imrec_core.maps.map_table import SCHEMA
 from imrec_dagster import metadata
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.resources import LakeResource, Progress
@@ -16,9 +16,9 @@ class MapConfig(dg.Config):
     """What a run may be told; see `imrec map --help`."""
 
     feature: str = Field(default="", description="By which images are alike; the generation's first unless given.")
-    method: str = Field(default=explore.METHODS[0], description=f"One of {', '.join(explore.METHODS)}.")
+    method: str = Field(default=maps.METHODS[0], description=f"One of {', '.join(maps.METHODS)}.")
     name: str = Field(default="", description="Of the map; by itself that of the feature.")
-    sample: int = Field(default=explore.SAMPLE, description="Images laid out together; the others join their nearest.")
+    sample: int = Field(default=maps.SAMPLE, description="Images laid out together; the others join their nearest.")
 
 
 @dg.asset(
@@ -34,7 +34,7 @@ def laid_out(
 ) -> dg.MaterializeResult:
     with tried_again(context, progress):
         opened = lake.open()
-        report = explore.make_map(
+        report = maps.make_map(
             opened,
             config.feature or None,
             method=config.method,

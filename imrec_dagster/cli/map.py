@@ -11,7 +11,7 @@ from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
-    from imrec_core.explore import MapReport
+    from imrec_core.maps import MapReport
 
 _METHODS = ("umap", "tsne")  # a test holds them to those of the core, which loads slowly
 _PICTURES = (".png", ".svg")
@@ -84,21 +84,21 @@ def make_map(
 
 
 def _default_name(lake: Lake, by: str | None, method: str) -> str:
-    from imrec_core.explore import map_name
     from imrec_core.index.generation import open_generation
+    from imrec_core.maps import map_name
 
     return map_name(by or open_generation(lake).default_feature, method)
 
 
 def _check_colour(lake: Lake, colour: str) -> None:
-    from imrec_core.explore.colours import check_colour
     from imrec_core.index.generation import open_generation
+    from imrec_core.maps.colouring import check_colour
 
     check_colour(open_generation(lake), colour)
 
 
 def _is_there(lake: Lake, name: str) -> bool:
-    from imrec_core.explore import map_names
+    from imrec_core.maps import map_names
 
     return name in map_names(lake)
 
@@ -111,25 +111,25 @@ def _made(
     update: bool,
     given: dict[str, int],
 ) -> "MapReport":
-    from imrec_core import explore
+    from imrec_core import maps
     from imrec_dagster.run_log import record
 
     def progress(line: str) -> None:
         click.echo(line, err=True)
 
     if update:
-        report = explore.update_map(lake, name, progress=progress)
+        report = maps.update_map(lake, name, progress=progress)
     else:
-        report = explore.make_map(lake, by, method=method, name=name, progress=progress, **given)
+        report = maps.make_map(lake, by, method=method, name=name, progress=progress, **given)
     record(lake, report)
     return report
 
 
 def _draw(lake: Lake, name: str, file: Path, colour: str, only: str | None, thumbnails: bool) -> None:
-    from imrec_core.explore import open_map
-    from imrec_core.explore.picture import draw_map
     from imrec_core.index.generation import open_generation
     from imrec_core.lake.storage.files import write_bytes
+    from imrec_core.maps import open_map
+    from imrec_core.maps.picture import draw_map
 
     kind = file.suffix.lower().removeprefix(".")
     drawn = draw_map(
@@ -146,7 +146,7 @@ def _draw(lake: Lake, name: str, file: Path, colour: str, only: str | None, thum
 
 
 def _show_maps(lake: Lake, as_json: bool) -> None:
-    from imrec_core.explore import map_names, open_map
+    from imrec_core.maps import map_names, open_map
 
     lake.check_version()
     current = lake.current_generation()

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imrec_core.errors import UnknownName
-from imrec_core.explore.clusters import NOISE
-from imrec_core.explore.gallery import places_of
-from imrec_core.explore.maps import Map
 from imrec_core.index.generation import Generation
+from imrec_core.maps.alignment import places_of
+from imrec_core.maps.clustering import NOISE
+from imrec_core.maps.map_table import Map
 
 MOST = 12
 """Labels with a colour of their own; the others share one."""

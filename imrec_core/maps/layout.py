@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import MissingDependency, UnknownName
-from imrec_core.explore.nearest import Nearest
-from imrec_core.explore.points import Points
+from imrec_core.maps.neighbours import Nearest
+from imrec_core.maps.principal_points import Points
 
 Positions = NDArray[np.float32]
 

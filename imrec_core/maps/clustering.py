@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.explore.layout import Positions
 from imrec_core.features import Feature
 from imrec_core.index.exact_search import Rows
+from imrec_core.maps.layout import Positions
 
 Clusters = NDArray[np.int32]
 

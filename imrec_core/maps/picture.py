@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.explore.clusters import NOISE
-from imrec_core.explore.colours import NONE, OTHER, Colours, colours_of, has_value
-from imrec_core.explore.gallery import places_of
-from imrec_core.explore.maps import Cluster, Map
 from imrec_core.index.generation import Generation
 from imrec_core.index.image_files import thumbnail
 from imrec_core.lake.lake import Lake
+from imrec_core.maps.alignment import places_of
+from imrec_core.maps.clustering import NOISE
+from imrec_core.maps.colouring import NONE, OTHER, Colours, colours_of, has_value
+from imrec_core.maps.map_table import Cluster, Map
 from imrec_core.plots.canvas import laid_out, new_figure, plain, without_ticks, written
 
 Pixels = NDArray[np.float64]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from imrec_core.explore.colours import Colours, colour_names, colours_of
-from imrec_core.explore.gallery import places_of
-from imrec_core.explore.layout import METHODS
-from imrec_core.explore.making import SAMPLE, MapReport, make_map, map_name, update_map
-from imrec_core.explore.maps import Cluster, Map, map_names, open_map
+from imrec_core.maps.alignment import places_of
+from imrec_core.maps.build import SAMPLE, MapReport, make_map, map_name, update_map
+from imrec_core.maps.colouring import Colours, colour_names, colours_of
+from imrec_core.maps.layout import METHODS
+from imrec_core.maps.map_table import Cluster, Map, map_names, open_map
 
 __all__ = [
     "METHODS",

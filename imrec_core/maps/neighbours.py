@@ -10,10 +10,10 @@ import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.explore.points import Points
 from imrec_core.features import Feature
 from imrec_core.features.reduction.neighbours import nearest
 from imrec_core.index.exact_search import Rows, smallest
+from imrec_core.maps.principal_points import Points
 from imrec_core.runtime.cpu import cpu_count
 
 _CANDIDATES = 100  # by principal components, of which 10 to 50 remain after re-ranking

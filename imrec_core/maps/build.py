@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from imrec_core.errors import QueryError
-from imrec_core.explore.clusters import NOISE, find_clusters, join
-from imrec_core.explore.gallery import KEPT, Gallery, Progress, as_map, contents, gather, places_of
-from imrec_core.explore.layout import METHODS, Positions, check_method, lay_out, place
-from imrec_core.explore.maps import Map, check_name, open_map, save_map
-from imrec_core.explore.nearest import Finder
 from imrec_core.index.exact_search import Rows
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.lake import Lake
+from imrec_core.maps.alignment import contents, places_of
+from imrec_core.maps.clustering import NOISE, find_clusters, join
+from imrec_core.maps.gallery import Gallery, Progress, gather
+from imrec_core.maps.layout import METHODS, Positions, check_method, lay_out, place
+from imrec_core.maps.map_table import Map, check_name, open_map, save_map
+from imrec_core.maps.neighbours import Finder
+from imrec_core.maps.summary import KEPT, as_map
 
 # Of 100,000 synthetic vectors UMAP kept .22 of the 10 nearest, with half of them laid out .18 (2026-11).
 SAMPLE = 100_000

@@ -1,0 +1,33 @@
+"""Align the rows of a map with those of a generation, by image content."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from imrec_core.index.exact_search import Rows
+from imrec_core.index.generation import Generation
+from imrec_core.maps.map_table import Map
+
+
+def contents(generation: Generation, rows: Rows) -> NDArray[np.uint64]:
+    """Return the first 64 bits of the content hash of each row `(len(rows),)`."""
+    hashes = pl.Series(generation.columns("content_hash")["content_hash"].take(pa.array(rows)), dtype=pl.String)
+    return hashes.str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64, strict=False).fill_null(0).to_numpy()
+
+
+def places_of(made: Map, generation: Generation) -> tuple[Rows, Rows]:
+    """Find the images of a map that are still in a generation.
+
+    Returns:
+        Their positions in the map's table, ascending, and their rows in the generation.
+    """
+    if made.generation == generation.id:
+        return np.arange(len(made.table)), np.asarray(made.table["row"])
+    live = generation.live_table(["image_id"])["image_id"]
+    found = pc.index_in(made.table["image_id"], live)
+    places = np.flatnonzero(np.asarray(found.is_valid()))
+    return places, generation.live[np.asarray(found.drop_null())]

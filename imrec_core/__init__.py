@@ -7,30 +7,29 @@ if TYPE_CHECKING:
     from imrec_core.errors import ImrecError
     from imrec_core.features import FEATURES, Feature, feature
     from imrec_core.features.metrics import METRICS, Metric, metric
-    from imrec_core.hits import Hit, Hits
     from imrec_core.images.batch import ImageBatch
     from imrec_core.lake.lake import Lake
     from imrec_core.models.model import Model
     from imrec_core.models.registry import MODELS
-    from imrec_core.models.text_encoder import Text
-    from imrec_core.queries import ImageId
-    from imrec_core.search import Recommender
+    from imrec_core.search.hits import Hit, Hits
+    from imrec_core.search.query import ImageId, Text
+    from imrec_core.search.recommender import Recommender
 
 _HOME = {
     "FEATURES": "features",
     "METRICS": "features.metrics",
     "MODELS": "models.registry",
     "Feature": "features",
-    "Hit": "hits",
-    "Hits": "hits",
+    "Hit": "search.hits",
+    "Hits": "search.hits",
     "ImageBatch": "images.batch",
-    "ImageId": "queries",
+    "ImageId": "search.query",
     "ImrecError": "errors",
     "Lake": "lake.lake",
     "Metric": "features.metrics",
     "Model": "models.model",
-    "Recommender": "search",
-    "Text": "models.text_encoder",
+    "Recommender": "search.recommender",
+    "Text": "search.query",
     "feature": "features",
     "metric": "features.metrics",
 }

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from imrec_core import copy_protocol, judging, measures
 from imrec_core.copy_protocol import measure_copies
 from imrec_core.errors import QueryError
-from imrec_core.fusion import FUSIONS
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
 from imrec_core.index.generation import Generation
 from imrec_core.judging import Judged, Labels, QueryMeasures, judge_queries
 from imrec_core.lake.lake import Lake
 from imrec_core.measures import Estimate
+from imrec_core.search.fusion import FUSIONS
 from imrec_core.ways import MIX, Plan, chosen_ways, default_mix
 
 MEASURE = "mAP"

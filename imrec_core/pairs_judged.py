@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core import measures
-from imrec_core.cutoff import joint_calibration
 from imrec_core.index.generation import Generation
 from imrec_core.judging import MAX_QUERIES
 from imrec_core.measures import Estimate
 from imrec_core.pairs import Pairs
+from imrec_core.search.match_threshold import joint_calibration
 from imrec_core.ways import Plan, as_queries, parts, sample
 
 Rows = NDArray[np.int64]

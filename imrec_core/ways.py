@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
-from imrec_core.fusion import FUSIONS, checked_weights
 from imrec_core.index import exact_search
 from imrec_core.index.generation import Generation
+from imrec_core.search.fusion import FUSIONS, checked_weights
 
 Rows = NDArray[np.int64]
 Matrix = NDArray[Any]

@@ -23,7 +23,7 @@ from imrec_core.maps import MapReport, open_map
 from imrec_core.maps.picture import draw_map
 from imrec_core.plots import draw_curves, draw_extraction
 from imrec_core.plots.of_lake import plot_distances, plot_stages
-from imrec_core.search import Recommender
+from imrec_core.search.recommender import Recommender
 from imrec_core.sql import views
 
 Shown = dict[str, Any]

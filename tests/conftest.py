@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imrec_core import Lake, Recommender, ranking
+from imrec_core import Lake, Recommender
 from imrec_core.index.build import build_generation
+from imrec_core.search import candidates
 from imrec_dagster.cli.main import main
 from tests import browser as browsers
 from tests import real, s3, toy
@@ -85,7 +86,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Faulty
 @pytest.fixture
 def graphs_asked(monkeypatch) -> None:
     """Candidates come from graphs in lakes that are so small that a scan would be faster."""
-    monkeypatch.setattr(ranking, "_ROWS_PER_FETCHED", 0)
+    monkeypatch.setattr(candidates, "_ROWS_PER_FETCHED", 0)
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_web_trusts_no_sql(name):
     [
         ("imrec_core", {"numpy", "polars", "PIL"}),
         ("imrec_core.errors", {"numpy", "polars", "PIL"}),
-        ("imrec_core.search", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
+        ("imrec_core.search.recommender", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
         ("imrec_core.extraction.extract", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
         ("imrec_dagster.cli.main", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
     ],

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imrec_core import ImageId, Recommender, breadth, ranking
+from imrec_core import ImageId, Recommender, breadth
 from imrec_core.breadth import sweep_ef, tune_ef
 from imrec_core.errors import LakeError
 from imrec_core.features import FEATURES
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from imrec_core.index.recall import recall_at_ef
+from imrec_core.search import candidates
 from imrec_core.ways import sample
 from tests import toy
 
@@ -73,7 +74,7 @@ def _searched(recommender, queries):
 
 
 def test_measuring_at_another_ef_changes_nothing_for_searches_in_other_threads(lake, monkeypatch):
-    monkeypatch.setattr(ranking, "_ROWS_PER_FETCHED", 0)
+    monkeypatch.setattr(candidates, "_ROWS_PER_FETCHED", 0)
     recommender, settings = Recommender.open(lake), lake.settings()
     generation = recommender.generation
     queries = [ImageId(image_id) for image_id in generation.rows["image_id"].to_pylist()[:30]]

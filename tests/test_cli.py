@@ -26,8 +26,8 @@ from imrec_core import Lake
 from imrec_core.extraction import read_ahead
 from imrec_core.extraction.pipeline import ShardExtractor
 from imrec_core.features import FEATURES
-from imrec_core.hits import Part
 from imrec_core.runtime.timing import STAGES
+from imrec_core.search.hits import Part
 from imrec_dagster.cli import progress as progress_module
 from imrec_dagster.cli import search_each as each
 from imrec_dagster.cli.build import run_build

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import Hits, ImageId, Recommender, Text, ranking
-from imrec_core import describe as describe_module
-from imrec_core import search as search_module
+from imrec_core import Hits, ImageId, Recommender, Text
 from imrec_core.errors import BadFilter, ImageError, QueryError, TruncatedImage, UnknownName, UnreadableImage
 from imrec_core.extraction import embed
 from imrec_core.images.decode import decode
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
+from imrec_core.search import query_encoder as describe_module
+from imrec_core.search import ranking
+from imrec_core.search import recommender as search_module
 from tests import toy
 
 MIX = {"efficientnet_lite0": 1, "hsv_histogram": 0.5, "phash:hamming_dihedral": 0.3}

@@ -17,11 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import FEATURES, ImageId, Lake, Recommender, breadth, cutoff, evaluate, pairs_judged
+from imrec_core import FEATURES, ImageId, Lake, Recommender, breadth, evaluate, pairs_judged
 from imrec_core.breadth import sweep_ef
 from imrec_core.catalog import ids, manifests
 from imrec_core.copy_protocol import find_copies
-from imrec_core.cutoff import joint_calibration
 from imrec_core.duplicates import find_duplicates
 from imrec_core.errors import LakeError, QueryError, SchemaMismatch, StaleIndex, StorageFull
 from imrec_core.evaluate import compare_in
@@ -39,6 +38,8 @@ from imrec_core.judging import csv_labels, folder_labels, judge, named_labels
 from imrec_core.lake import schemas
 from imrec_core.pairs import csv_pairs
 from imrec_core.pairs_judged import judge_pairs
+from imrec_core.search import match_threshold
+from imrec_core.search.match_threshold import joint_calibration
 from imrec_core.sql import views
 from imrec_core.sql.policy import SqlPolicy
 from imrec_core.status import lake_status
@@ -153,7 +154,7 @@ def joint_calibrations_of(monkeypatch) -> Callable[[Generation], None]:
     """Lets scores of several features be made in the same way, too: on the random pairs of one generation."""
 
     def of(generation: Generation) -> None:
-        for module in (cutoff, pairs_judged):
+        for module in (match_threshold, pairs_judged):
             monkeypatch.setattr(module, "joint_calibration", lambda _, chosen: joint_calibration(generation, chosen))
 
     return of
@@ -714,8 +715,10 @@ def test_removed_images_have_no_part_in_scores_of_several_features_nor_in_what_g
         gallery.remove(path)
     gallery.build()
     generation, asked = open_generation(gallery.lake), []
-    pair_scores, at_10 = cutoff._pair_scores, breadth.recall_at_10
-    monkeypatch.setattr(cutoff, "_pair_scores", lambda g, c, a, b: asked.extend([*a, *b]) or pair_scores(g, c, a, b))
+    pair_scores, at_10 = match_threshold._pair_scores, breadth.recall_at_10
+    monkeypatch.setattr(
+        match_threshold, "_pair_scores", lambda g, c, a, b: asked.extend([*a, *b]) or pair_scores(g, c, a, b)
+    )
     monkeypatch.setattr(breadth, "recall_at_10", lambda *a, **how: asked.extend(a[3]) or at_10(*a, **how))
     Recommender.open(gallery.lake).search(gallery.query("6/000006.jpg"), by=list(TWO), max_false_match_rate=0.1)
     assert set(asked) == set(generation.live.tolist())

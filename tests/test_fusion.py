@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imrec_core.errors import BadWeights
-from imrec_core.fusion import FUSIONS, diversified, fuse
+from imrec_core.search.fusion import FUSIONS, diversified, fuse
 
 weights_and_scores = st.integers(1, 5).flatmap(
     lambda n: st.tuples(

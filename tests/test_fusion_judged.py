@@ -13,7 +13,6 @@ from sklearn.metrics import average_precision_score
 from imrec_core import Recommender, measures, ways
 from imrec_core.copy_protocol import find_copies
 from imrec_core.errors import BadWeights, QueryError, UnknownName
-from imrec_core.fusion import FUSIONS
 from imrec_core.fusion_judged import FusionsJudged, judge_fusions, judge_fusions_by_copies
 from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index import exact_search
@@ -21,7 +20,8 @@ from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from imrec_core.judging import folder_labels, judge
 from imrec_core.measures import Estimate
-from imrec_core.queries import ImageId
+from imrec_core.search.fusion import FUSIONS
+from imrec_core.search.query import ImageId
 from imrec_dagster.cli import evaluate_report
 from tests import toy
 

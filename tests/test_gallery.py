@@ -11,7 +11,7 @@ from docs.gallery import blocks
 from imrec_core import FEATURES
 from imrec_core.images.edits import EDITS
 from imrec_core.images.sample_photos import PHOTOS
-from imrec_core.mixes import DEFAULT, MIXES
+from imrec_core.search.feature_weights import DEFAULT, MIXES
 from imrec_dagster.cli import demo
 from imrec_dagster.cli.main import imrec
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from imrec_core import ImageId, Recommender
-from imrec_core import search as search_module
 from imrec_core.index import exact_search
 from imrec_core.index.build import IndexParams, build_generation
+from imrec_core.search import recommender as search_module
 from imrec_core.sql.policy import SqlPolicy
 from tests import toy
 from tests.toy import ids

@@ -13,7 +13,7 @@ from imrec_core.features.colour_spaces import SPACES
 from imrec_core.features.reduction import METHODS
 from imrec_core.images.decode import decode
 from imrec_core.lake.settings import DEFAULT_FEATURES
-from imrec_core.mixes import mix_weights
+from imrec_core.search.feature_weights import mix_weights
 from tests import toy
 
 

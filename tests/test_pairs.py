@@ -12,16 +12,16 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from imrec_core import Recommender, measures, ways
-from imrec_core.cutoff import joint_calibration
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features.feature_metric import FeatureMetric
-from imrec_core.fusion import fuse
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from imrec_core.pairs import Pairs, csv_pairs
 from imrec_core.pairs_judged import judge_pairs
-from imrec_core.queries import ImageId
+from imrec_core.search.fusion import fuse
+from imrec_core.search.match_threshold import joint_calibration
+from imrec_core.search.query import ImageId
 from imrec_dagster.cli import evaluate_report
 from tests import toy
 

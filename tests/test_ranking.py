@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imrec_core import ImageId, Recommender, cutoff, ranking
-from imrec_core.cutoff import JointCalibrations, joint_calibration
+from imrec_core import ImageId, Recommender
 from imrec_core.errors import BadFilter, QueryError, UnknownName
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.index.build import IndexParams, build_generation
+from imrec_core.search import candidates, match_threshold
+from imrec_core.search.match_threshold import JointCalibrations, joint_calibration
 from tests import toy
 from tests.toy import ids
 
@@ -80,7 +81,7 @@ def test_joint_calibrations_are_bounded_and_the_same_each_time(crowd):
 
 def test_joint_calibrations_are_kept_while_their_generation_is_in_use(new_lake, monkeypatch):
     made = []
-    monkeypatch.setattr(cutoff, "joint_calibration", lambda g, c: made.append(g.id) or joint_calibration(g, c))
+    monkeypatch.setattr(match_threshold, "joint_calibration", lambda g, c: made.append(g.id) or joint_calibration(g, c))
     lake = new_lake(20, tuple(MIX))
     recommender, photo = Recommender.open(lake), lake.root.parent / "photos" / "photo_003.jpg"
     for _ in range(3):
@@ -221,7 +222,7 @@ def test_stand_in_gives_the_candidates_among_the_rows_that_a_condition_keeps(tmp
     assert some.plan == "100 candidates from a scan of 300 rows by efficientnet_lite0_pca, ranked exactly"
     exact = opened.search(at(opened, 7), exact=True, **asked)
     assert exact.plan == "exact scan of 300 rows" and some.hits == exact.hits
-    monkeypatch.setattr(ranking, "_ROWS_PER_FETCHED", 0)
+    monkeypatch.setattr(candidates, "_ROWS_PER_FETCHED", 0)
     by_graph = opened.search(at(opened, 7), **asked)
     assert "candidates from the graph of efficientnet_lite0_pca:" in by_graph.plan
     assert ids(by_graph) == ids(exact)
@@ -229,7 +230,7 @@ def test_stand_in_gives_the_candidates_among_the_rows_that_a_condition_keeps(tmp
 
 @pytest.mark.parametrize("by", ["mobilenet_v2", "rgb_histogram:manhattan", ["mobilenet_v2", "rgb_histogram"]], ids=str)
 def test_many_hits_are_the_exact_ones_although_candidates_come_in_another_order(crowd, monkeypatch, by):
-    monkeypatch.setattr(ranking, "_ROWS_PER_FETCHED", 0)
+    monkeypatch.setattr(candidates, "_ROWS_PER_FETCHED", 0)
     shared = 0
     for row in range(0, 2500, 250):
         hits, exact = (crowd.search(at(crowd, row), by=by, k=200, exact=e) for e in (False, True))

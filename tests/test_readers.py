@@ -20,9 +20,9 @@ import pytest
 import imrec_core
 from imrec_core import ImageId, Lake, Recommender
 from imrec_core.catalog import ids
-from imrec_core.hits import Hits
 from imrec_core.index import build, hnsw
 from imrec_core.index.build import build_generation
+from imrec_core.search.hits import Hits
 from tests import toy
 
 ROOT = Path(imrec_core.__file__).parent.parent

@@ -18,7 +18,7 @@ from imrec_core.errors import BadPlan, BadSettings, BadSource, MissingTable, Sta
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.storage import files, object_store, retry
-from imrec_core.queries import ImageId
+from imrec_core.search.query import ImageId
 from imrec_core.sql import views
 from imrec_core.status import lake_status
 from tests import s3, toy

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, Text
-from imrec_core import describe as describe_module
 from imrec_core.catalog.ids import image_id
 from imrec_core.errors import (
     BadFilter,
@@ -30,6 +29,7 @@ from imrec_core.errors import (
 from imrec_core.extraction import embed
 from imrec_core.images.decode import decode
 from imrec_core.index.build import build_generation
+from imrec_core.search import query_encoder as describe_module
 from tests import toy
 from tests.pictures import BROKEN, PICTURES, noise, stripes
 from tests.toy import ids

@@ -11,7 +11,8 @@ import pytest
 
 from imrec_core.errors import DeclarationError, MissingDependency, MissingWeights
 from imrec_core.models.registry import MODELS
-from imrec_core.models.text_encoder import Text, encode_text
+from imrec_core.models.text_encoder import encode_text
+from imrec_core.search.query import Text
 from tests import networks
 
 SENTENCES = ("a red car", "a blue sky", "a photo of a car", "")

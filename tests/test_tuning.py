@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from imrec_core import fusion, tuning
+from imrec_core import tuning
 from imrec_core.errors import BadSettings, QueryError, UnknownName
 from imrec_core.features import FEATURES
 from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index.generation import open_generation
 from imrec_core.judging import Labels, folder_labels
-from imrec_core.mixes import mix_weights
+from imrec_core.search import fusion
+from imrec_core.search.feature_weights import mix_weights
 from imrec_core.tuning import Task, copies_task, labelled_task, measured, save_mix, tune_weights
 from tests import toy
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from imrec_core import search
 from imrec_core.runtime.timing import STAGES
+from imrec_core.search import recommender
 from imrec_core.web import searching
 from tests import toy
 from tests.pictures import encode
@@ -222,11 +222,13 @@ def _counts(client) -> dict[str, float]:
 
 
 def test_upload_is_described_once(client, monkeypatch):
-    from imrec_core import describe
+    from imrec_core.search import query_encoder
 
     described = []
-    decode = describe.decode
-    monkeypatch.setattr(describe, "decode", lambda data, **options: (described.append(1), decode(data, **options))[1])
+    decode = query_encoder.decode
+    monkeypatch.setattr(
+        query_encoder, "decode", lambda data, **options: (described.append(1), decode(data, **options))[1]
+    )
     picture = {"images": ("b.png", encode(toy.photo(91), "PNG"))}
     found = [client.post("/api/search", files=picture, data={"request": '{"k": 2}'}).json() for _ in range(3)]
     assert len(described) == 1
@@ -241,7 +243,7 @@ def test_new_generation_is_searched_while_the_old_one_ends(tmp_path, monkeypatch
     """A request that is under way is answered by the generation that it began with, the next by the new one."""
     lake = web_lake(tmp_path, photos=10)
     begun, go = threading.Event(), threading.Event()
-    rank = search.ranking.rank
+    rank = recommender.ranking.rank
 
     def held_up(*asked):
         begun.set()
@@ -252,7 +254,7 @@ def test_new_generation_is_searched_while_the_old_one_ends(tmp_path, monkeypatch
         first = client.post("/api/search", json={"k": 1}).json()
         image = first["hits"][0]["image_id"]
         with ThreadPoolExecutor(1) as pool, monkeypatch.context() as patch:
-            patch.setattr(search.ranking, "rank", held_up)
+            patch.setattr(recommender.ranking, "rank", held_up)
             under_way = pool.submit(client.post, "/api/search", json={"like": [{"image_id": image}], "k": 100})
             assert begun.wait(60)
             toy.write_photos(tmp_path / "photos", range(10, 14))

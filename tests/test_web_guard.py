@@ -19,9 +19,10 @@ import httpx
 import numpy as np
 import pytest
 
-from imrec_core import ImageId, ranking
+from imrec_core import ImageId
 from imrec_core.errors import BadFilter
 from imrec_core.runtime.timing import timed
+from imrec_core.search import ranking
 from imrec_core.sql.policy import SqlPolicy
 from imrec_core.web import searching
 from imrec_core.web.limits import Limits

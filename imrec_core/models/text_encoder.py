@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
     import torch
 
 _load_lock = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Text:
-    """A text query, for example `Text("a red car")`."""
-
-    value: str
 
 
 def encode_text(model: Model, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -16,21 +16,20 @@ from imrec_core.errors import QueryError, UnknownName
 from imrec_core.features import Feature
 from imrec_core.features.colour import bin_colours, layout_of
 from imrec_core.features.feature_metric import FeatureMetric, split_name
-from imrec_core.hits import Hit, Hits, Part
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.calibration_pairs import pair_distances
 from imrec_core.index.generation import Generation
 from imrec_core.judging import MAX_QUERIES, Labels
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
-from imrec_core.models.text_encoder import Text
 from imrec_core.plots.comparisons import Bins, Pictured, draw_hashes, draw_histograms
 from imrec_core.plots.confusion import draw_confusion
 from imrec_core.plots.contact_sheet import opened
 from imrec_core.plots.curves import Times, draw_stages
 from imrec_core.plots.distributions import Distances, Threshold, Values, draw_distances, draw_values
-from imrec_core.queries import Query
-from imrec_core.search import Recommender
+from imrec_core.search.hits import Hit, Hits, Part
+from imrec_core.search.query import Query, Text
+from imrec_core.search.recommender import Recommender
 from imrec_core.sql import views
 from imrec_core.ways import chosen_ways, sample
 

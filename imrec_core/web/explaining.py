@@ -12,8 +12,8 @@ from starlette.responses import Response
 from imrec_core.errors import ImageError
 from imrec_core.images.matching import Explanation, Seen, best_of, explanation_of
 from imrec_core.images.thumbnails import contents
-from imrec_core.queries import Kept
 from imrec_core.runtime.cancellation import raise_if_cancelled
+from imrec_core.search.query import Kept
 from imrec_core.web import answers
 from imrec_core.web.asking import Asked, Entry, Explained
 from imrec_core.web.files import facts_of, place_of

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from imrec_core.duplicates.decisions import load_decisions
 from imrec_core.errors import ImrecError
 from imrec_core.index.generation import Generation
-from imrec_core.mixes import MIXES, mix_weights
+from imrec_core.search.feature_weights import MIXES, mix_weights
 from imrec_core.web.answers import Features, Health, ImageKnown
 from imrec_core.web.limits import MOST_FILES, MOST_HITS
 from imrec_core.web.replies import answer

@@ -13,15 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imrec_core.errors import ImageError
-from imrec_core.hits import Hit
 from imrec_core.images.decode import WELL_KNOWN, decode
 from imrec_core.index.generation import Generation
-from imrec_core.mixes import said_weights
-from imrec_core.models.text_encoder import Text
-from imrec_core.queries import ImageId, Kept
-from imrec_core.queries import Query as Asking
-from imrec_core.ranking import MOST_DIVERSE
-from imrec_core.search import kept_rows
+from imrec_core.search.feature_weights import said_weights
+from imrec_core.search.hits import Hit
+from imrec_core.search.query import ImageId, Kept, Text
+from imrec_core.search.query import Query as Asking
+from imrec_core.search.request import MOST_DIVERSE, kept_rows
 from imrec_core.web.answers import SearchAnswer
 from imrec_core.web.asking import Asked, Entry, Name, Sql, parsed
 from imrec_core.web.limits import MOST_FILES, MOST_HITS, MOST_REACH

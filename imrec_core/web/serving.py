@@ -15,7 +15,7 @@ from imrec_core.images.thumbnails import Thumbnails
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.runtime.timing import record_timings
-from imrec_core.search import Recommender
+from imrec_core.search.recommender import Recommender
 from imrec_core.sql.policy import SqlPolicy
 from imrec_core.web.answers import Error
 from imrec_core.web.finding import Finding

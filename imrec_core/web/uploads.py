@@ -9,7 +9,7 @@ from collections import OrderedDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from imrec_core.queries import Kept
+from imrec_core.search.query import Kept
 from imrec_core.web.limits import MOST_FILES, Limits
 from imrec_core.web.replies import Refused
 

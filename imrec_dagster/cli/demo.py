@@ -12,8 +12,8 @@ from imrec_dagster.cli.options import lake_option
 from imrec_dagster.cli.output import from_here
 
 if TYPE_CHECKING:
-    from imrec_core.queries import Query
-    from imrec_core.search import Recommender
+    from imrec_core.search.query import Query
+    from imrec_core.search.recommender import Recommender
 
 _PHOTOS = Path("demo_photos")
 _LAKE = "data_lake/demo"  # of its own, so that nobody's lake gets demo photos
@@ -43,7 +43,7 @@ def run_demo(folder: str | None, lake: str | None) -> None:
     """Build, search three times, write a contact sheet, say what to try next."""
     from imrec_core.images.sample_photos import prepare
     from imrec_core.plots.contact_sheet import draw
-    from imrec_core.search import Recommender
+    from imrec_core.search.recommender import Recommender
 
     root = lake or (_LAKE if folder is None else "data_lake")
     if folder is None:
@@ -67,7 +67,7 @@ def run_demo(folder: str | None, lake: str | None) -> None:
 
 
 def _questions(recommender: "Recommender", folder: str | None) -> "list[tuple[str, str, Query]]":
-    from imrec_core.queries import ImageId
+    from imrec_core.search.query import ImageId
 
     if folder is None:
         return [(subject, feature, str(_PHOTOS / name)) for subject, feature, name in _QUESTIONS]

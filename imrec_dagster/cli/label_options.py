@@ -48,7 +48,7 @@ def find_mixes(
     None, for all of them with the same weight.
     """
     from imrec_core.features.feature_metric import split_name
-    from imrec_core.mixes import DEFAULT, MIXES, mix_weights
+    from imrec_core.search.feature_weights import DEFAULT, MIXES, mix_weights
 
     named = [name for name in by if name.startswith("mix:")]
     settings, features = lake.settings(), generation.features

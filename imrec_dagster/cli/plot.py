@@ -13,7 +13,7 @@ from imrec_dagster.cli.output import write_plot
 from imrec_dagster.cli.query_argument import query_of
 
 if TYPE_CHECKING:
-    from imrec_core.queries import Query
+    from imrec_core.search.query import Query
 
 out_option = click.option(
     "-o", "--out", required=True, metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
@@ -46,7 +46,7 @@ def _write(file: Path, draw: Callable[[str], bytes]) -> None:
 def histograms(image: str, by: str | None, k: int, where: str | None, out: Path, lake: str) -> None:
     """IMAGE and its hits with their histograms, that of IMAGE as a line over each."""
     from imrec_core.plots.of_lake import plot_histograms
-    from imrec_core.search import Recommender
+    from imrec_core.search.recommender import Recommender
 
     _write(out, lambda f: plot_histograms(Recommender.open(lake), _image(image), by, k=k, where=where, format=f))
 
@@ -61,7 +61,7 @@ def histograms(image: str, by: str | None, k: int, where: str | None, out: Path,
 def hashes(image: str, by: str | None, k: int, where: str | None, out: Path, lake: str) -> None:
     """IMAGE and its hits over their hashes as grids of bits, with those marked that differ."""
     from imrec_core.plots.of_lake import plot_hashes
-    from imrec_core.search import Recommender
+    from imrec_core.search.recommender import Recommender
 
     _write(out, lambda f: plot_hashes(Recommender.open(lake), _image(image), by, k=k, where=where, format=f))
 
@@ -83,7 +83,7 @@ def distances(
 ) -> None:
     """How far random pairs are apart by each feature, where a cut is, and how far the hits of IMAGE are."""
     from imrec_core.plots.of_lake import plot_distances
-    from imrec_core.search import Recommender
+    from imrec_core.search.recommender import Recommender
 
     if image is None and where:
         raise click.UsageError("--where chooses hits; give an IMAGE")

@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imrec_core.queries import Query
+    from imrec_core.search.query import Query
 
 _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
 
 
 def query_of(word: str) -> "tuple[Query, float]":
     """A file, `image_id` or `text:words`, with the weight that stands before it; a file of such a name goes first."""
-    from imrec_core.models.text_encoder import Text
-    from imrec_core.queries import ImageId
+    from imrec_core.search.query import ImageId, Text
 
     weighed = None if is_there(word) else _WEIGHTED.fullmatch(word)
     weight, name = (float(weighed[1]), weighed[2]) if weighed else (1.0, word)

@@ -21,9 +21,9 @@ from imrec_dagster.cli.query_argument import is_there, query_of
 from imrec_dagster.cli.search_each import answers, json_lines, write_parquet
 
 if TYPE_CHECKING:
-    from imrec_core.hits import Hits
-    from imrec_core.queries import Query
-    from imrec_core.search import Recommender
+    from imrec_core.search.hits import Hits
+    from imrec_core.search.query import Query
+    from imrec_core.search.recommender import Recommender
 
     Weighted = list[tuple[Query, float]]
 
@@ -77,7 +77,7 @@ def search(
     Of several, all count; 0.5:IMAGE counts half. After a - come those that hits are not to be like, after a + again
     those that they are.
     """
-    from imrec_core.search import Recommender
+    from imrec_core.search.recommender import Recommender
 
     how["by"] = _weights(by)
     started = time.perf_counter()
@@ -202,7 +202,7 @@ def _files(words: Sequence[str], lake: Lake) -> list[str]:
 
 def _weights(by: Sequence[str]) -> dict[str, float] | None:
     """`--by phash=0.5 --by rgb_histogram` as a mapping; None where nothing was said."""
-    from imrec_core.mixes import said_weights
+    from imrec_core.search.feature_weights import said_weights
 
     try:
         return said_weights(by)

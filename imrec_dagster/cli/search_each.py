@@ -14,9 +14,9 @@ from imrec_core.runtime.text import escaped
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from imrec_core.hits import Hits
-    from imrec_core.queries import Query
-    from imrec_core.search import Recommender
+    from imrec_core.search.hits import Hits
+    from imrec_core.search.query import Query
+    from imrec_core.search.recommender import Recommender
 
     Answer = tuple[str, "Hits | ImageError"]
 
@@ -85,7 +85,7 @@ def _tables(found: "Iterable[Answer]") -> "Iterator[pa.Table]":
 def _rows(name: str, answer: "Hits | ImageError", features: tuple[str, ...]) -> "pa.Table":
     import pyarrow as pa
 
-    from imrec_core.hits import Hits
+    from imrec_core.search.hits import Hits
 
     hits, error = (
         (Hits((), "", "", features=features), in_words(answer)) if isinstance(answer, ImageError) else (answer, None)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from imrec_core.copy_protocol import MAX_PHOTOS, find_copies
 from imrec_core.index.generation import open_generation
 from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
-from imrec_core.mixes import DEFAULT, mix_weights
+from imrec_core.search.feature_weights import DEFAULT, mix_weights
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed, build_plainly
 

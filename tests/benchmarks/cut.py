@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from imrec_core.cutoff import JointCalibrations, passes_match_threshold
 from imrec_core.extraction.embed import Described
 from imrec_core.features.feature_metric import FeatureMetric
-from imrec_core.search import Recommender
+from imrec_core.search.match_threshold import JointCalibrations, passes_match_threshold
+from imrec_core.search.recommender import Recommender
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
 

@@ -10,8 +10,8 @@ from imrec_core.index.build import GenerationReport, build_generation
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.index.recall import graph_users, recall_at_10
 from imrec_core.lake.lake import Lake
-from imrec_core.queries import ImageId
-from imrec_core.search import Recommender
+from imrec_core.search.query import ImageId
+from imrec_core.search.recommender import Recommender
 from tests import toy
 from tests.benchmarks.large import SHARD_SIZE, large_vectors
 from tests.benchmarks.rows import Row

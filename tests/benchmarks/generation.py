@@ -24,8 +24,8 @@ from imrec_core.index.exact_search import BLOCK_BYTES
 from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams
-from imrec_core.queries import ImageId
-from imrec_core.search import Recommender
+from imrec_core.search.query import ImageId
+from imrec_core.search.recommender import Recommender
 from tests import toy
 from tests.benchmarks.alone import Alone, alone, clocked, held
 from tests.benchmarks.large import SHARD_SIZE, moved

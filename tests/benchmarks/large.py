@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.lake import Lake
-from imrec_core.queries import ImageId
-from imrec_core.search import Recommender
+from imrec_core.search.query import ImageId
+from imrec_core.search.recommender import Recommender
 from tests import toy
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed

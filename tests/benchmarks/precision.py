@@ -13,8 +13,8 @@ from imrec_core.images.decode import decode
 from imrec_core.models.encoders import load_encoder
 from imrec_core.models.registry import find_model
 from imrec_core.models.torch_module import torch_module
-from imrec_core.queries import ImageId
-from imrec_core.search import Recommender
+from imrec_core.search.query import ImageId
+from imrec_core.search.recommender import Recommender
 from tests.benchmarks import baseline
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed

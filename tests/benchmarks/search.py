@@ -5,8 +5,8 @@ from time import perf_counter
 
 import numpy as np
 
-from imrec_core.queries import ImageId
-from imrec_core.search import Recommender
+from imrec_core.search.query import ImageId
+from imrec_core.search.recommender import Recommender
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
 

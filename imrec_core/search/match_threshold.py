@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from imrec_core.extraction.embed import Described
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
-from imrec_core.fusion import Numbers, fuse
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation, Rows
-from imrec_core.pooling import distances_to
+from imrec_core.search.fusion import Numbers, fuse
+from imrec_core.search.pooling import distances_to
 
 _PAIRS = (200, 512)  # queries × others, as for the calibration of one feature
 _SEED = 20_26

@@ -19,15 +19,15 @@ from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, Un
 from imrec_core.extraction.embed import Described, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
-from imrec_core.hits import Shown
 from imrec_core.images.decode import WELL_KNOWN, decode, decode_file, from_pillow
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
-from imrec_core.models.text_encoder import Text, encode_text
-from imrec_core.queries import ImageId, Kept, Query
+from imrec_core.models.text_encoder import encode_text
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import timed
+from imrec_core.search.hits import Shown
+from imrec_core.search.query import ImageId, Kept, Query, Text
 
 _DECODED = 8  # pictures that are held at a time
 _NO_WEIGHT = 1e-6  # of the heaviest; what weighs less does not count

@@ -2,100 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.cutoff import JointCalibrations, passes_match_threshold
-from imrec_core.errors import QueryError, UnknownName
-from imrec_core.extraction.embed import Described
-from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
-from imrec_core.features.metrics import METRICS
-from imrec_core.fusion import FUSIONS, Numbers, diversified, fuse
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.exact_search import Distances, distances, smallest
 from imrec_core.index.generation import Generation, Rows
-from imrec_core.pooling import POOLS, distances_to, has_mean, mean_vector
 from imrec_core.runtime.timing import timed
+from imrec_core.search.candidates import _candidates
+from imrec_core.search.fusion import FUSIONS, Numbers, diversified, fuse
+from imrec_core.search.match_threshold import JointCalibrations, passes_match_threshold
+from imrec_core.search.pooling import distances_to
+from imrec_core.search.request import Asked
 
-MOST_DIVERSE = 1000
-"""Hits that `diversify` chooses at most: one by one, each compared with all others in the pool."""
-
-_OVERFETCH = 1.5  # times as many as would be left on average, since conditions and likeness go together
-_ROWS_PER_FETCHED = 12  # rows that are scanned in the time that a graph takes for one
-_OF_ANOTHER_ORDER = 4  # times as many as wanted, where candidates come by one distance and are ranked by another
-_WITH_UNLIKES = 4  # times as many candidates, as unlikes push the nearest of them down
 _POOL = 5  # times as many hits to choose diverse ones from
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A search as it is carried out.
-
-    Attributes:
-        own: Rows that are part of the query, and so no hits.
-        rate: `max_false_match_rate`; None for no cut.
-        diversity: `diversify`; 0 for none.
-        kept: The rows that may be hits, ascending; None for all.
-        known: Distances of those rows by each of `chosen`, where they were computed for several searches at once.
-    """
-
-    chosen: Sequence[WeightedFeature]
-    likes: Sequence[Described]
-    unlikes: Sequence[Described] = ()
-    own: tuple[int, ...] = ()
-    k: int = 5
-    pool: str = "mean"
-    fusion: str = "score"
-    rate: float | None = None
-    distinct: str | None = None
-    diversity: float = 0.0
-    kept: Rows | None = None
-    exact: bool = False
-    known: Sequence[Distances] | None = None
-
-    @property
-    def counted(self) -> list[int]:
-        """Positions of the features that count, in an order that does not depend on how they were given."""
-        weighing = [i for i, c in enumerate(self.chosen) if c.weight > 0]
-        return sorted(weighing, key=lambda i: self.chosen[i].name) if len(weighing) > 1 else weighing
-
-
-def check(
-    *,
-    k: object,
-    pool: object,
-    fusion: object,
-    rate: object,
-    distinct: object,
-    diversity: object,
-) -> None:
-    """Refuse what cannot be asked.
-
-    Raises:
-        QueryError: A number is out of its range.
-        UnknownName: No such pool, fusion or kind of copies; says the nearest.
-    """
-    if not isinstance(k, int) or k < 1:
-        raise QueryError(f"k is {k!r}; it must be a whole number of 1 or more")
-    for kind, name, known in (("pool", pool, POOLS), ("fusion", fusion, FUSIONS), ("distinct", distinct, ("content",))):
-        if str(name) not in known and not (kind == "distinct" and name is None):
-            raise UnknownName(kind, str(name), known)
-    if rate is not None and (not _is_number(rate) or not 0 < rate <= 1):  # type: ignore[operator]
-        raise QueryError(f"max_false_match_rate is {rate!r}; it must be a number above 0, at most 1")
-    if not _is_number(diversity) or not 0 <= diversity <= 1:  # type: ignore[operator]
-        raise QueryError(f"diversify is {diversity!r}; it must be a number from 0 (off) to 1")
-    if diversity and k > MOST_DIVERSE:
-        raise QueryError(f"k is {k}; with diversify it must be at most {MOST_DIVERSE}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -283,77 +208,6 @@ def _unlike(
 
 
 # -- candidates ---------------------------------------------------------------------------------------------
-
-
-def _candidates(generation: Generation, asked: Asked, wanted: int) -> tuple[Rows, str]:
-    """Rows to rank exactly, ascending, and how they were found."""
-    kept = asked.kept
-    left = len(generation.live if kept is None else kept)
-    spare = 2 if _is_in_order(generation, asked) else _OF_ANOTHER_ORDER
-    fetched = max(spare * wanted, *(_at_least(generation, c) for c in asked.chosen))
-    if asked.unlikes:
-        fetched *= _WITH_UNLIKES
-    if asked.exact or left <= 2 * fetched:
-        return np.arange(len(generation)) if kept is None else kept, f"exact scan of {left} rows"
-    found, finders = [], []
-    for chosen in asked.chosen:
-        nearest, finder = _nearest(generation, chosen, asked, fetched)
-        found += nearest
-        finders.append(finder)
-    rows = np.unique(np.concatenate(found))
-    return rows, f"{len(rows)} candidates from {', '.join(finders)}, ranked exactly"
-
-
-def _is_in_order(generation: Generation, asked: Asked) -> bool:
-    """Whether candidates come by the same distance as they are ranked by."""
-    (first, *others) = asked.chosen
-    graph = generation.graph_of(first.feature, first.metric)
-    return not others and graph in (None, str(first))
-
-
-def _at_least(generation: Generation, chosen: FeatureMetric) -> int:
-    graph = generation.graph_of(chosen.feature, chosen.metric)
-    return generation.graphs[graph].candidates if graph else 100
-
-
-def _nearest(generation: Generation, chosen: WeightedFeature, asked: Asked, count: int) -> tuple[list[Rows], str]:
-    """Rows near to any like, and where there is one to their mean, which may be far from each of them.
-
-    A graph knows no conditions: of the rows that it gives only those that are kept count, and so the fewer are kept the
-    more must be fetched. From some point on it is faster to look at each that is kept, in the vectors of the graph.
-    """
-    total, kept = len(generation.live), asked.kept
-    left = total if kept is None else len(kept)
-    graph = generation.graph_of(chosen.feature, chosen.metric)
-    if graph is None:
-        return [_scanned(generation, chosen, asked, count)], f"a scan of {left} rows by {chosen.name}"
-    facts = generation.graphs[graph]
-    feature, metric = generation.feature(facts.feature), METRICS[facts.metric]
-    vectors = [like.vectors[feature.name] for like in asked.likes]
-    if len(vectors) > 1 and asked.pool != "best" and has_mean(feature):
-        vectors.append(mean_vector(feature, metric, asked.likes))
-    fetched = count if kept is None else math.ceil(_OVERFETCH * count * total / left)
-    if fetched * _ROWS_PER_FETCHED < left:
-        found = [generation.from_graph(graph, vector, fetched) for vector in vectors]
-        if kept is not None:
-            found = [_both(rows, kept) for rows in found]
-        if min(map(len, found)) >= count:
-            return found, f"the graph of {graph}"
-    return list(generation.scan(feature.name, metric, vectors, count, kept)), f"a scan of {left} rows by {feature.name}"
-
-
-def _both(rows: Rows, kept: Rows) -> Rows:
-    """Those of the rows that are kept; `kept` is ascending."""
-    at = np.minimum(np.searchsorted(kept, rows), len(kept) - 1)
-    return np.asarray(rows[kept[at] == rows])
-
-
-def _scanned(generation: Generation, chosen: FeatureMetric, asked: Asked, count: int) -> Rows:
-    rows = np.arange(len(generation)) if asked.kept is None else asked.kept
-    found = distances_to(generation, chosen, asked.likes, asked.pool, rows)
-    if generation.removed:
-        found = np.where(generation.is_live[rows], found, np.inf)
-    return rows[smallest(count, found)]
 
 
 # -- diversity ----------------------------------------------------------------------------------------------

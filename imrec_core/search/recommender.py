@@ -11,63 +11,33 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core import ranking
-from imrec_core.cutoff import JointCalibrations
-from imrec_core.describe import QueryEncoder
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
 from imrec_core.extraction.embed import Described
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.features.spaces import space_of
-from imrec_core.hits import Hit, Hits, Part, Shown
-from imrec_core.index.calibration import rate_of
-from imrec_core.index.generation import Generation, Rows, open_generation
+from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import place
-from imrec_core.models.text_encoder import Text
 from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
-from imrec_core.queries import By, Queries, Query, choose, own_rows, weighted
-from imrec_core.ranking import Asked, Ranked
-from imrec_core.runtime.timing import timed
+from imrec_core.search import ranking, request
+from imrec_core.search.answer import _answer, _Opened
+from imrec_core.search.feature_weights import choose
+from imrec_core.search.hits import Hits
+from imrec_core.search.query import By, Queries, Query, Text, own_rows, weighted
+from imrec_core.search.request import Asked, kept_rows
 from imrec_core.sql.policy import SqlPolicy
 
 _SHOWN = 6  # pictures in a notebook
 _BATCH = 64  # queries of `search_each` that are handled together
 _BATCH_BYTES = 48_000_000  # of their distances
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A generation, and what is kept as long as it is in use.
-
-    Attributes:
-        published: The generation that was to be opened; it may be damaged, and an older one open instead.
-    """
-
-    published: str | None
-    generation: Generation
-    encoder: QueryEncoder
-    joint: JointCalibrations
-
-    @classmethod
-    def of(cls, lake: Lake) -> _Opened:
-        """Open the generation in use.
-
-        Raises:
-            MissingTable, StaleIndex: As `open_generation`.
-        """
-        published = lake.current_generation()
-        generation = open_generation(lake)
-        return cls(published, generation, QueryEncoder(lake), JointCalibrations(generation))
 
 
 class Recommender:
@@ -213,7 +183,7 @@ class Recommender:
         """
         if query is not None and like is not None:
             raise QueryError("give the image as `query` or as `like`, not as both")
-        ranking.check(k=k, pool=pool, fusion=fuse, rate=max_false_match_rate, distinct=distinct, diversity=diversify)
+        request.check(k=k, pool=pool, fusion=fuse, rate=max_false_match_rate, distinct=distinct, diversity=diversify)
         likes = weighted(like) if query is None else [(query, 1.0)]
         unlikes = weighted(unlike)
         _refuse_words([q for q, _ in likes], max_false_match_rate)
@@ -269,7 +239,7 @@ class Recommender:
         """
         if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
             raise QueryError("give `search_each` several queries, such as a list of paths")
-        ranking.check(k=k, pool="mean", fusion=fuse, rate=max_false_match_rate, distinct=distinct, diversity=diversify)
+        request.check(k=k, pool="mean", fusion=fuse, rate=max_false_match_rate, distinct=distinct, diversity=diversify)
         opened = self._newest()
         generation, encoder = opened.generation, opened.encoder
         kept = generation.filter.rows(where, self.sql_policy) if where else None
@@ -302,22 +272,6 @@ class Recommender:
                     yield found
 
 
-def kept_rows(
-    generation: Generation, where: str | None, among: Sequence[str] | NDArray[np.uint64] | None, policy: SqlPolicy
-) -> Rows | None:
-    """The rows for which a condition holds, among some images, ascending; None for all.
-
-    Raises:
-        BadFilter: `where` is no condition over the rows.
-    """
-    kept = generation.filter.rows(where, policy) if where else None
-    if among is None:
-        return kept
-    rows = np.unique(generation.rows_of(among))
-    rows = rows[rows >= 0]
-    return rows if kept is None else np.intersect1d(kept, rows, assume_unique=True)
-
-
 def _batches(
     generation: Generation, settings: Settings, by: By | None, queries: Iterable[Query]
 ) -> Iterator[tuple[list[WeightedFeature], list[Query]]]:
@@ -332,48 +286,3 @@ def _batches(
 def _refuse_words(queries: Iterable[Query], rate: float | None) -> None:
     if rate is not None and any(isinstance(query, Text) for query in queries):
         raise QueryError("max_false_match_rate is for images: how near words are to images by chance is not measured")
-
-
-def _answer(
-    opened: _Opened,
-    asked: Asked,
-    shown: Sequence[Sequence[Shown | None]],
-    order_by: str | None,
-    policy: SqlPolicy,
-) -> Hits:
-    generation = opened.generation
-    ranked = ranking.rank(generation, asked, opened.joint)
-    with timed("fetch"):
-        hits = _hits(generation, opened.encoder, asked, ranked)
-    if order_by is not None:
-        places = generation.filter.places(ranked.rows, order_by, policy)
-        hits = [hits[i] for i in np.argsort(places, kind="stable")]
-    likes, unlikes = (tuple(s for s in some if s is not None) for some in shown)
-    names = tuple(c.name for c in asked.chosen)
-    return Hits(tuple(hits), ranked.plan, generation.id, ranked.cut, likes, unlikes, names, ranked.more)
-
-
-def _hits(generation: Generation, encoder: QueryEncoder, asked: Asked, ranked: Ranked) -> list[Hit]:
-    found = generation.columns("image_id", "source", "path").take(_places(ranked.rows)).to_pydict()
-    names = [c.name for c in asked.chosen]
-    # Plain numbers at once: taken one by one out of arrays they cost more than the ranking.
-    of_parts = (ranked.distances, ranked.parts, rate_of(ranked.parts), ranked.places, ranked.unlike)
-    of_features = [
-        [Part(*of_hit) for of_hit in zip(*(part[f].tolist() for part in of_parts))] for f in range(len(names))
-    ]
-    return [
-        Hit(
-            i + 1,
-            image_id,
-            source,
-            encoder.path(source, path),
-            score,
-            {name: of_feature[i] for name, of_feature in zip(names, of_features, strict=True)},
-        )
-        for i, (image_id, source, path, score) in enumerate(zip(*found.values(), ranked.scores.tolist(), strict=True))
-    ]
-
-
-def _places(rows: Rows) -> pa.Array:
-    """Rows as Arrow's own: given those of numpy it imports pandas, if there is one, in 0.2 s (pyarrow 26)."""
-    return pa.Int64Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows, np.int64))])

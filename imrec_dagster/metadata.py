@@ -10,6 +10,7 @@ import pyarrow as pa
 from PIL import Image
 
 from imrec_core.catalog.manifests import CatalogDiff
+from imrec_core.evaluation.figures import plot_distances, plot_stages
 from imrec_core.extraction.fit import FitReport
 from imrec_core.extraction.project import ProjectionReport
 from imrec_core.extraction.report import ShardReport
@@ -22,7 +23,6 @@ from imrec_core.lake.lake import Lake
 from imrec_core.maps import MapReport, open_map
 from imrec_core.maps.picture import draw_map
 from imrec_core.plots import draw_curves, draw_extraction
-from imrec_core.plots.of_lake import plot_distances, plot_stages
 from imrec_core.search.recommender import Recommender
 from imrec_core.sql import views
 

@@ -38,7 +38,7 @@ CORE = {  # others have no place yet
     for name, path in CORE.items()
     if name.split(".")[1] in ORDER and (name.count(".") > 1 or path.stem in ("errors", "status", "__init__"))
 }
-CORE.pop("imrec_core.plots.of_lake", None)
+CORE.pop("imrec_core.evaluation.figures", None)
 
 
 def imports(path: Path) -> Iterator[str]:

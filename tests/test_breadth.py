@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imrec_core import ImageId, Recommender, breadth
-from imrec_core.breadth import sweep_ef, tune_ef
+from imrec_core import ImageId, Recommender
 from imrec_core.errors import LakeError
+from imrec_core.evaluation import ef_sweep
+from imrec_core.evaluation.ef_sweep import sweep_ef, tune_ef
+from imrec_core.evaluation.rankers import sample
 from imrec_core.features import FEATURES
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from imrec_core.index.recall import recall_at_ef
 from imrec_core.search import candidates
-from imrec_core.ways import sample
 from tests import toy
 
 GRAPH = "rgb_histogram:hellinger"
@@ -58,7 +59,7 @@ def test_recall_is_that_of_a_plain_count_and_grows_with_the_breadth(lake):
     built = dict(generation.graphs)
     found = sweep_ef(generation, lake.settings(), queries=60)
     assert generation.graphs == built
-    assert [row.ef for row in found] == sorted({10, built[GRAPH].ef, *breadth.EFS})
+    assert [row.ef for row in found] == sorted({10, built[GRAPH].ef, *ef_sweep.EFS})
     assert [row.ef for row in found if row.in_use] == [built[GRAPH].ef]
     assert found[0].recall < 0.9 < found[-1].recall
     assert [row.recall for row in found] == sorted(row.recall for row in found)
@@ -126,7 +127,7 @@ def test_a_graph_without_a_table_gets_one(large_lake, tmp_path, monkeypatch):
 
 
 def test_recall_that_no_breadth_reaches_is_told_and_nothing_noted(restored, monkeypatch):
-    monkeypatch.setattr(breadth, "EFS", (12,))
+    monkeypatch.setattr(ef_sweep, "EFS", (12,))
     generation, before = open_generation(restored), restored.settings_path.read_text()
     generation = generation.with_graphs({GRAPH: replace(generation.graphs[GRAPH], ef=10)})
     with pytest.raises(LakeError, match=r"reaches recall@10 0\.\d+ at most \(at ef 12\), not 1.0; raise m"):

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import Recommender, copy_protocol
-from imrec_core.copy_protocol import ALL, find_copies
+from imrec_core import Recommender
 from imrec_core.errors import BadWeights, QueryError, UnknownName
+from imrec_core.evaluation import copy_detection
+from imrec_core.evaluation.copy_detection import ALL, find_copies
+from imrec_core.evaluation.rankers import MIX, chosen_ways, default_mix, sample
 from imrec_core.features import FEATURES
 from imrec_core.features.metrics import METRICS
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.edits import COPY_PROTOCOL, EDITS
 from imrec_core.index.calibration import SHOWN_RATES
 from imrec_core.index.generation import open_generation
-from imrec_core.ways import MIX, chosen_ways, default_mix, sample
 from tests import toy
 
 FEW = {name: COPY_PROTOCOL[name] for name in ("jpeg10", "crop50", "mirrored", "brighter")}
@@ -63,7 +64,7 @@ def plain(lake, distances_of, paths):
 
 
 def test_figures_are_those_of_plain_loops(lake, monkeypatch):
-    monkeypatch.setattr("imrec_core.ways._DISTANCES", 60)  # two copies at a time
+    monkeypatch.setattr("imrec_core.evaluation.rankers._DISTANCES", 60)  # two copies at a time
     generation = open_generation(lake)
     found = find_copies(lake, generation, edits=FEW)
     assert [(f.by, f.edit) for f in found] == [
@@ -125,7 +126,7 @@ def test_turned_queries_come_from_the_picture_not_from_its_hash(lake):
     """As in a search: the hash of a turned picture is only nearly the turned hash of the picture."""
     generation = open_generation(lake)
     ways = chosen_ways(generation, ["phash:hamming_dihedral"])
-    (made,) = copy_protocol.edited(lake, generation, ways, photos=1, edits={"png": EDITS["png"]})
+    (made,) = copy_detection.edited(lake, generation, ways, photos=1, edits={"png": EDITS["png"]})
     path = lake.root.parent / "photos" / generation.rows["path"][made.row].as_py()
     pixels = np.asarray(Image.open(BytesIO(EDITS["png"](Image.open(path)))))
     expected = FEATURES["phash"].orientations(ImageBatch([pixels]))[0]
@@ -164,7 +165,7 @@ def test_every_kind_of_feature_is_described_as_the_lake_has_it(toy_lake):
     generation = open_generation(toy_lake)
     ways = chosen_ways(generation, ["efficientnet_lite0", "efficientnet_lite0_pca", "sift_vlad", "rgb_histogram"])
     photos = 0
-    for made in copy_protocol.edited(toy_lake, generation, ways, photos=12, edits={"png": EDITS["png"]}):
+    for made in copy_detection.edited(toy_lake, generation, ways, photos=12, edits={"png": EDITS["png"]}):
         photos += generation.rows["path"][made.row].as_py().startswith("photo_")
         for name, vectors in made.vectors.items():
             stored = np.asarray(generation.matrix(name)[made.row], np.float64)
@@ -186,7 +187,7 @@ def test_images_that_are_gone_are_left_out_and_none_left_is_told(new_lake, caplo
 
 
 def test_command_prints_tables_and_json(imrec, lake, monkeypatch):
-    monkeypatch.setattr(copy_protocol.find_copies, "__kwdefaults__", {**find_copies.__kwdefaults__, "edits": FEW})
+    monkeypatch.setattr(copy_detection.find_copies, "__kwdefaults__", {**find_copies.__kwdefaults__, "edits": FEW})
     said = imrec("evaluate", "--copies", "--queries", 6, "--lake", lake.root)
     lines = said.out.splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["rgb_histogram", "phash", "mix"]

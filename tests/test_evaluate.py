@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from imrec_core.errors import DeclarationError, QueryError, UnknownName
-from imrec_core.evaluate import compare_in, compare_projections
+from imrec_core.evaluation.projection_quality import compare_in, compare_projections
 from imrec_core.features.reduction import METHODS, autoencoder, autoencoder_training
 from imrec_core.index.generation import open_generation
 from imrec_dagster.cli.evaluate import MODES
@@ -97,7 +97,7 @@ def test_what_cannot_be_compared_is_told():
 
 
 def test_large_galleries_are_sampled(monkeypatch):
-    monkeypatch.setattr("imrec_core.evaluate.MAX_ROWS", 90)
+    monkeypatch.setattr("imrec_core.evaluation.projection_quality.MAX_ROWS", 90)
     lines = []
     compare_projections(rows(), dims=(4,), methods=("pca",), progress=lines.append)
     assert lines == ["pca of 72 rows to 4 numbers"]
@@ -124,10 +124,13 @@ def test_first_feature_is_taken_and_bits_are_not(large_lake, short_training):
 
 def test_sizes_are_smaller_than_the_feature(large_lake, monkeypatch):
     asked = []
-    monkeypatch.setattr("imrec_core.evaluate.compare_projections", lambda *a, dims, **k: asked.append(list(dims)) or [])
+    monkeypatch.setattr(
+        "imrec_core.evaluation.projection_quality.compare_projections",
+        lambda *a, dims, **k: asked.append(list(dims)) or [],
+    )
     generation = open_generation(large_lake)
     compare_in(generation)
-    monkeypatch.setattr("imrec_core.evaluate.DIMS", (600, 700))
+    monkeypatch.setattr("imrec_core.evaluation.projection_quality.DIMS", (600, 700))
     compare_in(generation)
     compare_in(generation, dims=(3,))
     assert asked == [[32, 64, 128], [256], [3]]

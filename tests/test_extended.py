@@ -17,16 +17,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imrec_core import FEATURES, ImageId, Lake, Recommender, breadth, evaluate, pairs_judged
-from imrec_core.breadth import sweep_ef
+from imrec_core import FEATURES, ImageId, Lake, Recommender
 from imrec_core.catalog import ids, manifests
-from imrec_core.copy_protocol import find_copies
 from imrec_core.duplicates import find_duplicates
 from imrec_core.errors import LakeError, QueryError, SchemaMismatch, StaleIndex, StorageFull
-from imrec_core.evaluate import compare_in
+from imrec_core.evaluation import ef_sweep, pair_verification, projection_quality
+from imrec_core.evaluation.copy_detection import find_copies
+from imrec_core.evaluation.ef_sweep import sweep_ef
+from imrec_core.evaluation.fusion_comparison import judge_fusions
+from imrec_core.evaluation.labels import csv_labels, folder_labels, named_labels
+from imrec_core.evaluation.pair_labels import csv_pairs
+from imrec_core.evaluation.pair_verification import judge_pairs
+from imrec_core.evaluation.projection_quality import compare_in
+from imrec_core.evaluation.retrieval import judge
+from imrec_core.evaluation.tuning_tasks import copies_task, labelled_task
+from imrec_core.evaluation.weight_tuning import tune_weights
 from imrec_core.extraction.staleness import has_fresh_images
 from imrec_core.features.metrics import METRICS
-from imrec_core.fusion_judged import judge_fusions
 from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index import build as index_module
 from imrec_core.index import hnsw, recall
@@ -34,16 +41,12 @@ from imrec_core.index.build import GenerationReport, IndexParams, build_generati
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.index.recall import graph_users, recall_at_10
-from imrec_core.judging import csv_labels, folder_labels, judge, named_labels
 from imrec_core.lake import schemas
-from imrec_core.pairs import csv_pairs
-from imrec_core.pairs_judged import judge_pairs
 from imrec_core.search import match_threshold
 from imrec_core.search.match_threshold import joint_calibration
 from imrec_core.sql import views
 from imrec_core.sql.policy import SqlPolicy
 from imrec_core.status import lake_status
-from imrec_core.tuning import copies_task, labelled_task, tune_weights
 from imrec_dagster import metadata
 from tests import toy
 from tests.toy import set_to, times
@@ -154,7 +157,7 @@ def joint_calibrations_of(monkeypatch) -> Callable[[Generation], None]:
     """Lets scores of several features be made in the same way, too: on the random pairs of one generation."""
 
     def of(generation: Generation) -> None:
-        for module in (match_threshold, pairs_judged):
+        for module in (match_threshold, pair_verification):
             monkeypatch.setattr(module, "joint_calibration", lambda _, chosen: joint_calibration(generation, chosen))
 
     return of
@@ -424,7 +427,7 @@ def test_projections_are_compared_on_the_images_that_are_there(tmp_path, monkeyp
     gallery.build()
     gallery.remove("1/000001.jpg")
     gallery.build()
-    monkeypatch.setattr(evaluate, "compare_projections", lambda matrix, **_: [matrix])
+    monkeypatch.setattr(projection_quality, "compare_projections", lambda matrix, **_: [matrix])
     (matrix,) = compare_in(open_generation(gallery.lake))
     expected = {vector("rgb_histogram", c).astype(matrix.dtype).tobytes() for c in gallery.contents.values()}
     assert {row.tobytes() for row in matrix} == expected and len(matrix) == 39
@@ -715,11 +718,11 @@ def test_removed_images_have_no_part_in_scores_of_several_features_nor_in_what_g
         gallery.remove(path)
     gallery.build()
     generation, asked = open_generation(gallery.lake), []
-    pair_scores, at_10 = match_threshold._pair_scores, breadth.recall_at_10
+    pair_scores, at_10 = match_threshold._pair_scores, ef_sweep.recall_at_10
     monkeypatch.setattr(
         match_threshold, "_pair_scores", lambda g, c, a, b: asked.extend([*a, *b]) or pair_scores(g, c, a, b)
     )
-    monkeypatch.setattr(breadth, "recall_at_10", lambda *a, **how: asked.extend(a[3]) or at_10(*a, **how))
+    monkeypatch.setattr(ef_sweep, "recall_at_10", lambda *a, **how: asked.extend(a[3]) or at_10(*a, **how))
     Recommender.open(gallery.lake).search(gallery.query("6/000006.jpg"), by=list(TWO), max_false_match_rate=0.1)
     assert set(asked) == set(generation.live.tolist())
     asked.clear()

@@ -10,16 +10,18 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from imrec_core import Recommender, measures, ways
-from imrec_core.copy_protocol import find_copies
+from imrec_core import Recommender
 from imrec_core.errors import BadWeights, QueryError, UnknownName
-from imrec_core.fusion_judged import FusionsJudged, judge_fusions, judge_fusions_by_copies
+from imrec_core.evaluation import measures, rankers
+from imrec_core.evaluation.copy_detection import find_copies
+from imrec_core.evaluation.fusion_comparison import FusionsJudged, judge_fusions, judge_fusions_by_copies
+from imrec_core.evaluation.labels import folder_labels
+from imrec_core.evaluation.measures import Estimate
+from imrec_core.evaluation.retrieval import judge
 from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
-from imrec_core.judging import folder_labels, judge
-from imrec_core.measures import Estimate
 from imrec_core.search.fusion import FUSIONS
 from imrec_core.search.query import ImageId
 from imrec_dagster.cli import evaluate_report
@@ -75,7 +77,7 @@ def searched(lake, by, fuse) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("weights", [ALIKE, SKEWED])
 def test_order_is_that_of_an_exact_search_by_each_fusion(lake, generation, weights, monkeypatch):
-    monkeypatch.setattr(ways, "_DISTANCES", 16 * 6)  # two queries at a time
+    monkeypatch.setattr(rankers, "_DISTANCES", 16 * 6)  # two queries at a time
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 512 * 5)
     found = judge_fusions(generation, folder_labels(generation), mix=("own", weights), k=3)
     assert [j.by for j in found.judged] == [*weights, "own by score", "own by rrf", "own by dbsf"]
@@ -98,7 +100,7 @@ def test_order_is_that_of_an_exact_search_by_each_fusion(lake, generation, weigh
 @pytest.mark.parametrize("heavy", ["phash", "rgb_histogram"])
 def test_of_far_rows_whose_scores_are_flat_the_heaviest_feature_decides(generation, heavy):
     weights = {name: 2.0 if name == heavy else 1.0 for name in ("rgb_histogram", "phash")}
-    plan = ways.Plan.of(generation, mixes={"own": weights})
+    plan = rankers.Plan.of(generation, mixes={"own": weights})
     far = np.zeros(512, np.float32)
     far[np.asarray(generation.matrix("rgb_histogram")).sum(axis=0).argmin()] = 1
     queries = {"rgb_histogram": [far], "phash": [~np.asarray(generation.matrix("phash"))[0]]}
@@ -176,7 +178,7 @@ def test_copies_have_the_places_that_a_search_gives_their_originals(photo_lake):
     weights = {"rgb_histogram": 0.95, "phash": 0.05}
     found = judge_fusions_by_copies(photo_lake, open_generation(photo_lake), mix=("m", weights), photos=8, edits=FEW)
     rec = Recommender.open(photo_lake)
-    rows = ways.sample(np.arange(14), 8)
+    rows = rankers.sample(np.arange(14), 8)
     paths = rec.generation.rows["path"].to_pylist()
     for fusion in FUSIONS:
         ranks = np.empty((8, len(FEW)))

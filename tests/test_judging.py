@@ -11,14 +11,15 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, ndcg_score
 
-from imrec_core import ways
 from imrec_core.errors import BadWeights, QueryError, UnknownName
+from imrec_core.evaluation import rankers
+from imrec_core.evaluation.labels import csv_labels, folder_labels, named_labels
+from imrec_core.evaluation.measures import RECALL_LEVELS
+from imrec_core.evaluation.rankers import MIX
+from imrec_core.evaluation.retrieval import judge
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
-from imrec_core.judging import csv_labels, folder_labels, judge, named_labels
-from imrec_core.measures import RECALL_LEVELS
-from imrec_core.ways import MIX
 from tests import toy
 
 FOLDERS = ["beach"] * 9 + ["city"] * 5 + ["odd"]  # one alone has nothing to find
@@ -51,7 +52,7 @@ def generation(lake):
 
 
 def test_figures_are_those_of_plain_loops(generation, monkeypatch):
-    monkeypatch.setattr(ways, "_DISTANCES", 40)  # two queries at a time
+    monkeypatch.setattr(rankers, "_DISTANCES", 40)  # two queries at a time
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 512 * 4)
     (found,) = judge(generation, folder_labels(generation), by=["rgb_histogram"], k=3)
     vectors, labels = np.asarray(generation.matrix("rgb_histogram"), float), np.array(FOLDERS)

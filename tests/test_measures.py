@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import bootstrap
 from sklearn.metrics import average_precision_score, ndcg_score, precision_recall_curve
 
-from imrec_core import measures
+from imrec_core.evaluation import measures
 
 RANKINGS = [np.random.default_rng(seed).random(seed + 2) < 0.3 for seed in range(40)]
 RANKINGS = [ranking for ranking in RANKINGS if ranking.any()]

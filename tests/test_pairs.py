@@ -11,14 +11,15 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from imrec_core import Recommender, measures, ways
+from imrec_core import Recommender
 from imrec_core.errors import QueryError, UnknownName
+from imrec_core.evaluation import measures, rankers
+from imrec_core.evaluation.pair_labels import Pairs, csv_pairs
+from imrec_core.evaluation.pair_verification import judge_pairs
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
-from imrec_core.pairs import Pairs, csv_pairs
-from imrec_core.pairs_judged import judge_pairs
 from imrec_core.search.fusion import fuse
 from imrec_core.search.match_threshold import joint_calibration
 from imrec_core.search.query import ImageId
@@ -98,7 +99,7 @@ def check_curve(found, listed, distances):
 
 @pytest.mark.parametrize("held", [16_000_000, 2 * COUNT])
 def test_without_different_ones_every_pair_with_these_images_counts_once(generation, monkeypatch, held):
-    monkeypatch.setattr(ways, "_DISTANCES", held)
+    monkeypatch.setattr(rankers, "_DISTANCES", held)
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 512 * (7 if held < 100 else 16_384))
     of = {f.by: f for f in judge_pairs(generation, pairs())}
     assert list(of) == ["rgb_histogram", "phash", "mix"]
@@ -134,7 +135,7 @@ def test_each_image_asks_for_its_partners_among_all_images(generation, different
 def test_of_many_images_a_sample_asks_and_pairs_with_it_count(generation):
     found = judge_pairs(generation, pairs(), by=["phash"], queries=4)
     assert judge_pairs(generation, pairs(), by=["phash"], queries=4) == found
-    asked = set(ways.sample(np.unique(SAME), 4).tolist())
+    asked = set(rankers.sample(np.unique(SAME), 4).tolist())
     assert len(asked) == 4 and found[0].mean_average_precision.n == 4
     listed = [pair for pair in itertools.combinations(range(COUNT), 2) if asked & set(pair)]
     check_curve(found[0], listed, all_distances(generation, "phash"))

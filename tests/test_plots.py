@@ -14,12 +14,14 @@ import pytest
 from PIL import Image
 
 from imrec_core import FEATURES, ImageBatch, ImageId
-from imrec_core.confusion import confusion
 from imrec_core.errors import QueryError
+from imrec_core.evaluation import figures
+from imrec_core.evaluation.confusion import confusion
+from imrec_core.evaluation.figures import distances_panel, plot_hashes, plot_histograms
+from imrec_core.evaluation.labels import Labels
 from imrec_core.features.colour import bin_colours, histogram, layout_of
 from imrec_core.index.calibration import Calibration, TruePairs
 from imrec_core.index.calibration_pairs import pair_distances
-from imrec_core.judging import Labels
 from imrec_core.lake import run_log
 from imrec_core.plots import (
     Breadths,
@@ -34,13 +36,11 @@ from imrec_core.plots import (
     draw_stages,
     draw_values,
     format_of,
-    of_lake,
 )
 from imrec_core.plots.canvas import BLUE, GREEN, PALETTE, RED
 from imrec_core.plots.comparisons import Bins, Pictured
 from imrec_core.plots.curves import Times
 from imrec_core.plots.distributions import Distances, Values
-from imrec_core.plots.of_lake import distances_panel, plot_hashes, plot_histograms
 from tests import toy
 
 HOSTILE = "a$b_{c}$ \\frac <b> & \n \u202e 日本 \x07 " + "x" * 300
@@ -410,8 +410,8 @@ def test_hits_that_are_drawn_are_those_of_a_search(recommender, photos):
 def test_bits_that_are_crossed_out_are_as_many_as_the_distance(recommender, photos):
     generation = recommender.generation
     rows = np.asarray(generation.matrix("pdq")[:2])
-    assert np.flatnonzero(of_lake._bits(np.array([1 << 63, 1], np.uint64))).tolist() == [0, 127]
-    bits = [of_lake._bits(row) for row in rows]
+    assert np.flatnonzero(figures._bits(np.array([1 << 63, 1], np.uint64))).tolist() == [0, 127]
+    bits = [figures._bits(row) for row in rows]
     metric = generation.feature("pdq").metric
     assert bits[0].shape == (256,) and (bits[0] != bits[1]).sum() == metric(rows[0], rows[1:])[0]
 

@@ -7,12 +7,12 @@ import click
 import pytest
 
 from imrec_core import FEATURES, METRICS
+from imrec_core.evaluation.weight_tuning import MEASURES
 from imrec_core.features import chosen_features, known_features
 from imrec_core.features.reduction import METHODS
 from imrec_core.lake.settings import IndexParams
 from imrec_core.lake.settings_file import parse
 from imrec_core.models.custom import own_model
-from imrec_core.tuning import MEASURES
 from imrec_dagster.cli.main import imrec
 from tests.toy import new_lake
 

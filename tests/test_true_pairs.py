@@ -15,6 +15,7 @@ from PIL import Image
 
 from imrec_core import FEATURES, Lake
 from imrec_core.catalog import manifests
+from imrec_core.evaluation.rankers import chosen_ways
 from imrec_core.extraction.embed import ImageEncoder, oriented_features, query_vector
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
@@ -28,7 +29,6 @@ from imrec_core.index.generation import Generation, open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.settings import MAX_TRUE_PAIRS, Settings
 from imrec_core.search.query_encoder import QueryEncoder
-from imrec_core.ways import chosen_ways
 from imrec_dagster import metadata
 from tests import toy
 from tests.toy import set_to, times

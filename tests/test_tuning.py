@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from imrec_core import tuning
 from imrec_core.errors import BadSettings, QueryError, UnknownName
+from imrec_core.evaluation import tuning_tasks, weight_tuning
+from imrec_core.evaluation.labels import Labels, folder_labels
+from imrec_core.evaluation.tuning_tasks import Task, copies_task, labelled_task
+from imrec_core.evaluation.weight_tuning import measured, save_mix, tune_weights
 from imrec_core.features import FEATURES
 from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index.generation import open_generation
-from imrec_core.judging import Labels, folder_labels
 from imrec_core.search import fusion
 from imrec_core.search.feature_weights import mix_weights
-from imrec_core.tuning import Task, copies_task, labelled_task, measured, save_mix, tune_weights
 from tests import toy
 
 FEW = {name: COPY_PROTOCOL[name] for name in ("jpeg10", "brighter", "mirrored")}
@@ -78,7 +79,7 @@ def test_where_fusion_loses_the_best_alone_is_left_and_no_gain_is_claimed():
     assert found.equal.value < found.alone["good"].value - 0.1
 
 
-@pytest.mark.parametrize("measure", tuning.MEASURES)
+@pytest.mark.parametrize("measure", weight_tuning.MEASURES)
 def test_figures_of_others_are_those_of_plain_fusion(measure):
     made = task({"a": [0.2], "b": [0.3, 0.1]}, queries=30)
     found = tune_weights(made, measure, folds=3)
@@ -108,7 +109,7 @@ def test_every_query_is_held_out_once_and_copies_of_one_image_together(monkeypat
         asked.append(set(units.tolist()))
         return (1.0, 0.0) if len(asked) % 2 else (0.0, 1.0)  # the first fold by a, the second by b, all by a
 
-    monkeypatch.setattr(tuning, "_best", best)
+    monkeypatch.setattr(weight_tuning, "_best", best)
     found = tune_weights(made, "map", folds=2)
     assert asked[2] == set(range(10)) and found.weights == {"a": 1.0}
     assert asked[0] | asked[1] == set(range(10)) and not asked[0] & asked[1]
@@ -164,7 +165,7 @@ def test_scores_of_labelled_images_are_those_of_a_search(lake):
 
 
 def test_a_large_gallery_is_sampled_with_all_that_ask(lake, monkeypatch):
-    monkeypatch.setattr(tuning, "_SCORES", 2 * 4 * 9)
+    monkeypatch.setattr(tuning_tasks, "_SCORES", 2 * 4 * 9)
     generation = open_generation(lake)
     made = labelled_task(generation, folder_labels(generation), queries=4)
     assert 9 <= made.scores.shape[2] <= 13
@@ -173,7 +174,7 @@ def test_a_large_gallery_is_sampled_with_all_that_ask(lake, monkeypatch):
 
 
 def test_a_query_without_anything_to_find_in_the_sample_is_left_out(lake, monkeypatch):
-    monkeypatch.setattr(tuning, "_SCORES", 1)
+    monkeypatch.setattr(tuning_tasks, "_SCORES", 1)
     generation = open_generation(lake)
     groups = np.array([0] * 2 + [1] * 16)
     made = labelled_task(generation, Labels(groups, np.arange(18)), queries=6)
@@ -242,7 +243,9 @@ def test_command_tunes_by_copies_and_prints_json(imrec, restored):
 
 
 def test_name_that_will_not_do_is_told_before_anything_is_measured(imrec, restored, monkeypatch):
-    monkeypatch.setattr("imrec_core.tuning.labelled_task", lambda *a, **k: pytest.fail("it was measured"))
+    monkeypatch.setattr(
+        "imrec_core.evaluation.tuning_tasks.labelled_task", lambda *a, **k: pytest.fail("it was measured")
+    )
     refused = imrec("tune", "--measure", "map", "--name", "a b", "--lake", restored.root)
     assert refused.status == 1 and "invalid name 'a b' of a mix" in refused.err
 

@@ -14,7 +14,7 @@ from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show, write_plot
 
 if TYPE_CHECKING:
-    from imrec_core.breadth import EfPoint
+    from imrec_core.evaluation.ef_sweep import EfPoint
     from imrec_core.index.generation import Generation
 
 # What can be measured, with the options that each takes; `-k` has a default and counts where something is ranked.
@@ -137,7 +137,7 @@ def _refuse_others(mode: str, **given: object) -> None:
 
 
 def _show_ef_sweep(lake: Lake, generation: "Generation", queries: int | None, plot: Path | None, as_json: bool) -> None:
-    from imrec_core.breadth import MAX_QUERIES, sweep_ef
+    from imrec_core.evaluation.ef_sweep import MAX_QUERIES, sweep_ef
 
     found = sweep_ef(generation, lake.settings(), queries=queries or MAX_QUERIES, progress=progress)
     if plot:
@@ -173,7 +173,7 @@ def _plot_ef_sweep(file: Path, found: "Sequence[EfPoint]") -> None:
 def _show_projections(
     generation: "Generation", by: Sequence[str], dims: str | None, trials: int | None, as_json: bool
 ) -> None:
-    from imrec_core.evaluate import compare_in
+    from imrec_core.evaluation.projection_quality import compare_in
 
     if len(by) > 1:
         raise click.BadParameter("projections of one feature are compared; name one", param_hint="--by")

@@ -14,11 +14,12 @@ from imrec_dagster.cli.label_options import find_mixes, progress
 from imrec_dagster.cli.output import show, write_plot
 
 if TYPE_CHECKING:
-    from imrec_core.fusion_judged import FusionsJudged
+    from imrec_core.evaluation.fusion_comparison import FusionsJudged
+    from imrec_core.evaluation.labels import Labels
+    from imrec_core.evaluation.measures import Estimate
+    from imrec_core.evaluation.pair_verification import PairsJudged
+    from imrec_core.evaluation.retrieval import Judged
     from imrec_core.index.generation import Generation
-    from imrec_core.judging import Judged, Labels
-    from imrec_core.measures import Estimate
-    from imrec_core.pairs_judged import PairsJudged
 
 
 # -- by labels ----------------------------------------------------------------------------------------------
@@ -35,7 +36,7 @@ def show_judged(
     as_json: bool,
 ) -> None:
     """Means over queries."""
-    from imrec_core.judging import MAX_QUERIES, judge
+    from imrec_core.evaluation.retrieval import MAX_QUERIES, judge
 
     alone, mixes = find_mixes(lake, generation, by)
     found = judge(generation, labels, by=alone, mixes=mixes, k=k, queries=queries or MAX_QUERIES, progress=progress)
@@ -54,7 +55,7 @@ def _in_words(measured: "Mapping[str, Estimate]") -> dict[str, Any]:
 
 
 def _plot(file: Path, found: "Sequence[Judged]") -> None:
-    from imrec_core.measures import RECALL_LEVELS
+    from imrec_core.evaluation.measures import RECALL_LEVELS
     from imrec_core.plots import draw_precision_recall
 
     curves = {judged.by: (RECALL_LEVELS.tolist(), judged.precision) for judged in found}
@@ -66,7 +67,7 @@ def _plot(file: Path, found: "Sequence[Judged]") -> None:
 
 def show_copies(lake: Lake, generation: "Generation", by: Sequence[str], photos: int | None, as_json: bool) -> None:
     """Means over images, all edits together and edit by edit."""
-    from imrec_core.copy_protocol import ALL, MAX_PHOTOS, find_copies
+    from imrec_core.evaluation.copy_detection import ALL, MAX_PHOTOS, find_copies
 
     alone, mixes = find_mixes(lake, generation, by)
     found = find_copies(lake, generation, by=alone, mixes=mixes, photos=photos or MAX_PHOTOS, progress=progress)
@@ -109,9 +110,9 @@ def show_pairs(
     as_json: bool,
 ) -> None:
     """Means over images that ask, and the best cut through all pairs."""
-    from imrec_core.judging import MAX_QUERIES
-    from imrec_core.pairs import csv_pairs
-    from imrec_core.pairs_judged import judge_pairs
+    from imrec_core.evaluation.pair_labels import csv_pairs
+    from imrec_core.evaluation.pair_verification import judge_pairs
+    from imrec_core.evaluation.retrieval import MAX_QUERIES
 
     alone, mixes = find_mixes(lake, generation, by)
     pairs = csv_pairs(generation, file, lake.settings().sources)
@@ -173,18 +174,18 @@ def show_fusions(
     as_json: bool,
 ) -> None:
     """By labels, or without any by copies."""
-    from imrec_core import copy_protocol, judging
-    from imrec_core.fusion_judged import called, judge_fusions, judge_fusions_by_copies
+    from imrec_core.evaluation import copy_detection, retrieval
+    from imrec_core.evaluation.fusion_comparison import called, judge_fusions, judge_fusions_by_copies
 
     alone, mixes = find_mixes(lake, generation, by)
     if mixes and len(mixes) > 1:
         raise click.BadParameter("one mix is fused in three ways; name one", param_hint="--by")
     mix = next(iter(mixes.items())) if mixes else None
     if labels is None:
-        photos = queries or copy_protocol.MAX_PHOTOS
+        photos = queries or copy_detection.MAX_PHOTOS
         found = judge_fusions_by_copies(lake, generation, by=alone, mix=mix, photos=photos, progress=progress)
     else:
-        asked = queries or judging.MAX_QUERIES
+        asked = queries or retrieval.MAX_QUERIES
         found = judge_fusions(generation, labels, by=alone, mix=mix, k=k, queries=asked, progress=progress)
     if plot:
         _plot(plot, found.judged)
@@ -207,7 +208,7 @@ def _signed(gain: "Estimate") -> str:
 
 def _verdict(found: "FusionsJudged", units: str) -> str:
     """What the fusion that did best is worth."""
-    from imrec_core.measures import Estimate
+    from imrec_core.evaluation.measures import Estimate
 
     fusion, gain = max(found.gains.items(), key=lambda item: item[1].value)
     said, more = "better", gain

@@ -9,8 +9,8 @@ import click
 from imrec_core.lake.lake import Lake
 
 if TYPE_CHECKING:
+    from imrec_core.evaluation.labels import Labels
     from imrec_core.index.generation import Generation
-    from imrec_core.judging import Labels
 
 labels_option = click.option(
     "--labels", type=click.Path(path_type=Path, dir_okay=False), help="CSV with the columns path, label."
@@ -32,7 +32,7 @@ def progress(line: str) -> None:
 
 def find_labels(generation: "Generation", lake: Lake, file: Path | None, naming: str | None) -> "Labels":
     """By the options above; folders without any."""
-    from imrec_core.judging import csv_labels, folder_labels, named_labels
+    from imrec_core.evaluation.labels import csv_labels, folder_labels, named_labels
 
     if file:
         return csv_labels(generation, file, lake.settings().sources)

@@ -45,7 +45,7 @@ def _write(file: Path, draw: Callable[[str], bytes]) -> None:
 @lake_option
 def histograms(image: str, by: str | None, k: int, where: str | None, out: Path, lake: str) -> None:
     """IMAGE and its hits with their histograms, that of IMAGE as a line over each."""
-    from imrec_core.plots.of_lake import plot_histograms
+    from imrec_core.evaluation.figures import plot_histograms
     from imrec_core.search.recommender import Recommender
 
     _write(out, lambda f: plot_histograms(Recommender.open(lake), _image(image), by, k=k, where=where, format=f))
@@ -60,7 +60,7 @@ def histograms(image: str, by: str | None, k: int, where: str | None, out: Path,
 @lake_option
 def hashes(image: str, by: str | None, k: int, where: str | None, out: Path, lake: str) -> None:
     """IMAGE and its hits over their hashes as grids of bits, with those marked that differ."""
-    from imrec_core.plots.of_lake import plot_hashes
+    from imrec_core.evaluation.figures import plot_hashes
     from imrec_core.search.recommender import Recommender
 
     _write(out, lambda f: plot_hashes(Recommender.open(lake), _image(image), by, k=k, where=where, format=f))
@@ -82,7 +82,7 @@ def distances(
     image: str | None, by: tuple[str, ...], max_false_match_rate: float, k: int, where: str | None, out: Path, lake: str
 ) -> None:
     """How far random pairs are apart by each feature, where a cut is, and how far the hits of IMAGE are."""
-    from imrec_core.plots.of_lake import plot_distances
+    from imrec_core.evaluation.figures import plot_distances
     from imrec_core.search.recommender import Recommender
 
     if image is None and where:
@@ -98,8 +98,8 @@ def distances(
 @lake_option
 def values(names: tuple[str, ...], out: Path, lake: str) -> None:
     """How the values of features are distributed, all of them by default, or of columns such as brightness."""
+    from imrec_core.evaluation.figures import plot_values
     from imrec_core.index.generation import open_generation
-    from imrec_core.plots.of_lake import plot_values
 
     _write(out, lambda f: plot_values(open_generation(Lake(lake)), names, format=f))
 
@@ -116,9 +116,9 @@ def confusion(
     by: str | None, labels: Path | None, naming: str | None, k: int, queries: int | None, out: Path, lake: str
 ) -> None:
     """Which labels are taken for which: of what label the nearest images are. Folders are labels by default."""
+    from imrec_core.evaluation.figures import plot_confusion
+    from imrec_core.evaluation.retrieval import MAX_QUERIES
     from imrec_core.index.generation import open_generation
-    from imrec_core.judging import MAX_QUERIES
-    from imrec_core.plots.of_lake import plot_confusion
 
     refuse_several({"--labels": labels, "--naming": naming})
     generation = open_generation(Lake(lake))
@@ -132,7 +132,7 @@ def confusion(
 @lake_option
 def stages(last: int, out: Path, lake: str) -> None:
     """How long the last builds and searches took, stage by stage."""
-    from imrec_core.plots.of_lake import plot_stages
+    from imrec_core.evaluation.figures import plot_stages
 
     _write(out, lambda f: plot_stages(Lake(lake), last=last, format=f))
 

@@ -14,8 +14,8 @@ from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
+    from imrec_core.evaluation.tuning_tasks import Task
     from imrec_core.index.generation import Generation
-    from imrec_core.tuning import Task
 
 
 @click.command()
@@ -47,8 +47,8 @@ def tune(
 
     --recall finds the least breadth of search of each graph, --measure the weights of a mix of features.
     """
+    from imrec_core.evaluation.weight_tuning import check_name
     from imrec_core.index.generation import open_generation
-    from imrec_core.tuning import check_name
 
     if (recall is None) == (measure is None):
         raise click.UsageError("say what to tune: --recall or --measure")
@@ -65,7 +65,7 @@ def tune(
 
 
 def _tune_ef(lake: Lake, generation: "Generation", recall: float, queries: int | None, as_json: bool) -> None:
-    from imrec_core.breadth import MAX_QUERIES, tune_ef
+    from imrec_core.evaluation.ef_sweep import MAX_QUERIES, tune_ef
 
     chosen = tune_ef(lake, generation, recall, queries=queries or MAX_QUERIES, progress=progress)
     rows = [
@@ -93,7 +93,7 @@ def _task(
     by: Sequence[str],
     queries: int | None,
 ) -> "Task":
-    from imrec_core.tuning import MAX_PHOTOS, MAX_QUERIES, copies_task, labelled_task
+    from imrec_core.evaluation.tuning_tasks import MAX_PHOTOS, MAX_QUERIES, copies_task, labelled_task
 
     if copies:
         return copies_task(lake, generation, by=by, photos=queries or MAX_PHOTOS, progress=progress)
@@ -103,7 +103,7 @@ def _task(
 
 
 def _tune_weights(lake: Lake, task: "Task", measure: str, name: str, folds: int, as_json: bool) -> None:
-    from imrec_core.tuning import MEASURES, save_mix, tune_weights
+    from imrec_core.evaluation.weight_tuning import MEASURES, save_mix, tune_weights
 
     found = tune_weights(task, measure, folds=folds, progress=progress)
     save_mix(lake, name, found.weights)

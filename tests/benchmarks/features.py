@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from imrec_core import measures
+from imrec_core.evaluation import measures
 from imrec_core.features import FEATURES, Feature, chosen_features
 from imrec_core.features.metrics import Metric
 from imrec_core.images.batch import ImageBatch

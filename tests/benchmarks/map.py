@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imrec_core.evaluation.labels import folder_labels
 from imrec_core.features.reduction.neighbours import nearest, share_kept
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import Pixels, decode_file
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
-from imrec_core.judging import folder_labels
 from imrec_core.lake.lake import Lake
 from imrec_core.maps import METHODS, SAMPLE, make_map, open_map
 from tests import toy

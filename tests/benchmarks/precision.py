@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core import measures
+from imrec_core.evaluation import measures
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
 from imrec_core.models.encoders import load_encoder

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from imrec_core.errors import LakeError
+from imrec_core.evaluation.rankers import sample
 from imrec_core.features.feature_metric import graph_name
 from imrec_core.index.generation import Generation
 from imrec_core.index.recall import graph_users, recall_at_10
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams, Settings
-from imrec_core.ways import sample
 
 EFS = (128, 192, 256, 384, 512, 768, 1024)
 MAX_QUERIES = 200

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imrec_core.evaluation.labels import Labels
+from imrec_core.evaluation.rankers import Plan, as_queries, parts, sample
+from imrec_core.evaluation.retrieval import MAX_QUERIES
 from imrec_core.index.exact_search import smallest
 from imrec_core.index.generation import Generation
-from imrec_core.judging import MAX_QUERIES, Labels
-from imrec_core.ways import Plan, as_queries, parts, sample
 
 
 @dataclass(frozen=True)

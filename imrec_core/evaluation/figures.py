@@ -11,15 +11,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core.confusion import confusion
 from imrec_core.errors import QueryError, UnknownName
+from imrec_core.evaluation.confusion import confusion
+from imrec_core.evaluation.labels import Labels
+from imrec_core.evaluation.rankers import chosen_ways, sample
+from imrec_core.evaluation.retrieval import MAX_QUERIES
 from imrec_core.features import Feature
 from imrec_core.features.colour import bin_colours, layout_of
 from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.calibration_pairs import pair_distances
 from imrec_core.index.generation import Generation
-from imrec_core.judging import MAX_QUERIES, Labels
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
 from imrec_core.plots.comparisons import Bins, Pictured, draw_hashes, draw_histograms
@@ -31,7 +33,6 @@ from imrec_core.search.hits import Hit, Hits, Part
 from imrec_core.search.query import Query, Text
 from imrec_core.search.recommender import Recommender
 from imrec_core.sql import views
-from imrec_core.ways import chosen_ways, sample
 
 CUT = 0.001
 """The false match rate at which is cut where none is given."""

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core import copy_protocol, judging, measures
-from imrec_core.copy_protocol import measure_copies
 from imrec_core.errors import QueryError
+from imrec_core.evaluation import copy_detection, measures, retrieval
+from imrec_core.evaluation.copy_detection import measure_copies
+from imrec_core.evaluation.labels import Labels
+from imrec_core.evaluation.measures import Estimate
+from imrec_core.evaluation.rankers import MIX, Plan, chosen_ways, default_mix
+from imrec_core.evaluation.retrieval import Judged, QueryMeasures, judge_queries
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
 from imrec_core.index.generation import Generation
-from imrec_core.judging import Judged, Labels, QueryMeasures, judge_queries
 from imrec_core.lake.lake import Lake
-from imrec_core.measures import Estimate
 from imrec_core.search.fusion import FUSIONS
-from imrec_core.ways import MIX, Plan, chosen_ways, default_mix
 
 MEASURE = "mAP"
 
@@ -54,7 +55,7 @@ def judge_fusions(
     by: Sequence[str] = (),
     mix: Mix | None = None,
     k: int = 5,
-    queries: int = judging.MAX_QUERIES,
+    queries: int = retrieval.MAX_QUERIES,
     progress: Callable[[str], None] = lambda line: None,
 ) -> FusionsJudged:
     """Compare fusions by labels; measures as in `judging.judge`.
@@ -83,7 +84,7 @@ def judge_fusions_by_copies(
     *,
     by: Sequence[str] = (),
     mix: Mix | None = None,
-    photos: int = copy_protocol.MAX_PHOTOS,
+    photos: int = copy_detection.MAX_PHOTOS,
     edits: Mapping[str, Edit] = COPY_PROTOCOL,
     progress: Callable[[str], None] = lambda line: None,
 ) -> FusionsJudged:

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core import measures
+from imrec_core.evaluation import measures
+from imrec_core.evaluation.measures import Estimate
+from imrec_core.evaluation.rankers import Plan, parts, sample
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
 from imrec_core.index.calibration import SHOWN_RATES
 from imrec_core.index.edited_copies import Edited, distances_to_original, make_copies
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
-from imrec_core.measures import Estimate
 from imrec_core.search.match_threshold import JointCalibrations, false_match_rates
-from imrec_core.ways import Plan, parts, sample
 
 Matrix = NDArray[Any]
 Numbers = NDArray[np.float64]

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core import measures
+from imrec_core.evaluation import measures
+from imrec_core.evaluation.measures import Estimate
+from imrec_core.evaluation.pair_labels import Pairs
+from imrec_core.evaluation.rankers import Plan, as_queries, parts, sample
+from imrec_core.evaluation.retrieval import MAX_QUERIES
 from imrec_core.index.generation import Generation
-from imrec_core.judging import MAX_QUERIES
-from imrec_core.measures import Estimate
-from imrec_core.pairs import Pairs
 from imrec_core.search.match_threshold import joint_calibration
-from imrec_core.ways import Plan, as_queries, parts, sample
 
 Rows = NDArray[np.int64]
 Numbers = NDArray[np.float64]

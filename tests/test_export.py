@@ -22,7 +22,7 @@ import imrec_core.export as package
 from imrec_core import FEATURES, METRICS, ImageId, Lake, Recommender
 from imrec_core.errors import BadExport, BadFilter, MissingDependency, QueryError, StorageFull, UnknownName
 from imrec_core.export import PART_ROWS, TARGETS, export
-from imrec_core.export import folder as folder_module
+from imrec_core.export import output_folder as folder_module
 from imrec_core.export import qdrant as qdrant_module
 from imrec_core.export import selection as selection_module
 from imrec_core.export.selection import BLOCK_BYTES, Reader

@@ -13,7 +13,7 @@ from PIL import Image
 
 from imrec_core import Lake
 from imrec_core.errors import BadExport, BadFilter, MissingDependency, StorageFull, UnknownName
-from imrec_core.export import VIEWERS, export_view, graphml, pictures, projector
+from imrec_core.export import VIEWERS, export_view, graphml, projector, thumbnails
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.maps import make_map, open_map
@@ -311,8 +311,8 @@ def test_map_that_was_made_again_starts_anew(lake, tmp_path):
 
 @pytest.mark.parametrize("target", ["projector", "atlas"])
 def test_killed_export_keeps_its_pictures(lake, tmp_path, monkeypatch, target):
-    monkeypatch.setattr(pictures, "PART", 5)
-    made = pictures._jpeg
+    monkeypatch.setattr(thumbnails, "PART", 5)
+    made = thumbnails._jpeg
     asked = []
 
     def dying(lake, generation, image_id, side):
@@ -322,12 +322,12 @@ def test_killed_export_keeps_its_pictures(lake, tmp_path, monkeypatch, target):
         return made(lake, generation, image_id, side)
 
     with monkeypatch.context() as deadly, pytest.raises(Killed):
-        deadly.setattr(pictures, "_jpeg", dying)
+        deadly.setattr(thumbnails, "_jpeg", dying)
         export_view(lake, tmp_path / "out", target)
     left = sorted(path.name for path in (tmp_path / "out").glob("pictures-*"))
     assert left == ["pictures-00000.parquet", "pictures-00001.parquet"]
     asked.clear()
-    monkeypatch.setattr(pictures, "_jpeg", lambda *args: asked.append(args[2]) or made(*args))
+    monkeypatch.setattr(thumbnails, "_jpeg", lambda *args: asked.append(args[2]) or made(*args))
     export_view(lake, tmp_path / "out", target)
     assert len(asked) == PHOTOS - 10
     export_view(lake, tmp_path / "whole", target)
@@ -340,7 +340,7 @@ def test_full_disk_is_told(lake, tmp_path, monkeypatch):
     def failing(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pictures.pq, "write_table", failing)
+    monkeypatch.setattr(thumbnails.pq, "write_table", failing)
     with pytest.raises(StorageFull, match="run the command again"):
         export_view(lake, tmp_path / "out", "projector")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from imrec_core.errors import BadExport
-from imrec_core.export import faiss, folder, lance, qdrant
-from imrec_core.export.parts import Progress, write_csv, write_parquet
+from imrec_core.export import faiss, lance, output_folder, qdrant
+from imrec_core.export.parquet_csv import Progress, write_csv, write_parquet
 from imrec_core.export.report import ExportReport
 from imrec_core.export.selection import Selection, select
 from imrec_core.export.viewers import VIEWERS, export_view
@@ -71,7 +71,7 @@ def export(
     if is_url:
         kept, replaced = qdrant.write_qdrant(selection, out, collection, facts, progress, api_key=api_key), False
     else:
-        with folder.opened(Path(out), facts) as replaced:
+        with output_folder.opened(Path(out), facts) as replaced:
             kept = _write(selection, Path(out), to, facts, progress, hnsw, collection)
     return ExportReport(
         out,
@@ -82,7 +82,7 @@ def export(
         _count_parts(selection, to),
         kept,
         replaced,
-        byte_size=0 if is_url else folder.size(Path(out)),
+        byte_size=0 if is_url else output_folder.size(Path(out)),
         seconds=time.perf_counter() - started,
     )
 

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from imrec_core.errors import BadExport, MissingDependency
-from imrec_core.export.folder import moved_into_place
-from imrec_core.export.parts import Progress, write_parquet
+from imrec_core.export.output_folder import moved_into_place
+from imrec_core.export.parquet_csv import Progress, write_parquet
 from imrec_core.export.selection import Column, Selection
 from imrec_core.index.exact_search import Matrix
 

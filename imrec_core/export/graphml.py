@@ -13,9 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core.errors import MissingDependency
-from imrec_core.export.folder import write_missing
-from imrec_core.export.parts import Progress
-from imrec_core.export.shown import Shown
+from imrec_core.export.output_folder import write_missing
+from imrec_core.export.parquet_csv import Progress
+from imrec_core.export.viewer_selection import Shown
 from imrec_core.maps.gallery import gather
 from imrec_core.maps.neighbours import Nearest
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from imrec_core.errors import MissingDependency
-from imrec_core.export.parts import Progress, with_vectors
+from imrec_core.export.parquet_csv import Progress, with_vectors
 from imrec_core.export.selection import Block, Reader, Selection
 
 INDEXED = 10_000  # minimum number of rows for an index; below it an exact scan is fast enough

@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 from PIL import Image
 
-from imrec_core.export.folder import write_missing
-from imrec_core.export.parts import Progress
-from imrec_core.export.pictures import make_pictures, read_pictures, remove_pictures
-from imrec_core.export.shown import Shown
+from imrec_core.export.output_folder import write_missing
+from imrec_core.export.parquet_csv import Progress
+from imrec_core.export.thumbnails import make_pictures, read_pictures, remove_pictures
+from imrec_core.export.viewer_selection import Shown
 from imrec_core.index import exact_search
 from imrec_core.maps.principal_points import Points, lifted
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from imrec_core.errors import BadExport, MissingDependency
-from imrec_core.export.parts import Progress
+from imrec_core.export.parquet_csv import Progress
 from imrec_core.export.selection import Column, Selection
 
 _SHARE = 0.05  # of a full block: as JSON it must fit into a request of 32 MB

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from imrec_core.errors import BadExport, UnknownName
-from imrec_core.export import atlas, folder, graphml, projector
-from imrec_core.export.parts import Progress
+from imrec_core.export import atlas, graphml, output_folder, projector
+from imrec_core.export.parquet_csv import Progress
 from imrec_core.export.report import ExportReport
-from imrec_core.export.shown import Shown, choose, map_facts
+from imrec_core.export.viewer_selection import Shown, choose, map_facts
 from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
 
@@ -63,7 +63,7 @@ def export_view(
     shown = choose(lake, generation, by, where, rows or _ROWS.get(to), on, needs_map=to == "atlas")
     if to == "graphml":
         graphml.check()
-    with folder.opened(out, _manifest_facts(shown, to, where, neighbours)) as replaced:
+    with output_folder.opened(out, _manifest_facts(shown, to, where, neighbours)) as replaced:
         kept, parts = _write(shown, out, to, neighbours, progress)
     return ExportReport(
         str(out),
@@ -75,7 +75,7 @@ def export_view(
         kept,
         replaced,
         shown.left_out,
-        folder.size(out),
+        output_folder.size(out),
         time.perf_counter() - started,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imrec_core.export.folder import moved_into_place
+from imrec_core.export.output_folder import moved_into_place
 from imrec_core.index.generation import Generation
 from imrec_core.index.image_files import thumbnail
 from imrec_core.lake.lake import Lake

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from imrec_core.export.folder import moved_into_place
+from imrec_core.export.output_folder import moved_into_place
 from imrec_core.export.selection import Block, Selection
 from imrec_core.lake import schemas
 

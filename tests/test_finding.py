@@ -10,8 +10,8 @@ import pytest
 from imrec_core.duplicates import Duplicates
 from imrec_core.duplicates.decisions import Decisions
 from imrec_core.errors import LakeError, QueryError, UnknownName
-from imrec_core.web import finding
-from imrec_core.web.finding import Finding
+from imrec_core.web import duplicate_jobs
+from imrec_core.web.duplicate_jobs import Finding
 from tests import toy
 
 NOTHING = Decisions()
@@ -52,8 +52,8 @@ class Searches:
 @pytest.fixture
 def searches(monkeypatch):
     made = Searches()
-    monkeypatch.setattr(finding, "find_duplicates", made)
-    monkeypatch.setattr(finding, "_PATIENCE", 0.01)
+    monkeypatch.setattr(duplicate_jobs, "find_duplicates", made)
+    monkeypatch.setattr(duplicate_jobs, "_PATIENCE", 0.01)
     yield made
     made.go_on(100)
 

@@ -14,7 +14,7 @@ import pytest
 
 from imrec_core.runtime.timing import STAGES
 from imrec_core.search import recommender
-from imrec_core.web import searching
+from imrec_core.web.routes import search
 from tests import toy
 from tests.pictures import encode
 from tests.serving import FEATURES, MIX, Served, serving, web_lake
@@ -89,7 +89,7 @@ def test_more_is_promised_where_the_next_page_has_hits_and_only_there(client, so
 
 
 def test_more_is_not_promised_beyond_what_is_in_reach(client, some_id, monkeypatch):
-    monkeypatch.setattr(searching, "MOST_REACH", 30)
+    monkeypatch.setattr(search, "MOST_REACH", 30)
     for asked in ({"like": [{"image_id": some_id}]}, {}):
         pages = [client.post("/api/search", json={**asked, "k": 10, "offset": offset}).json() for offset in (10, 20)]
         assert [(len(page["hits"]), page["more"]) for page in pages] == [(10, True), (10, False)]
@@ -176,7 +176,7 @@ def test_pages_and_files_are_served(client):
 
 
 def test_scripts_are_no_wider_than_other_code():
-    scripts = sorted((Path(searching.__file__).parent / "static").glob("*.js"))
+    scripts = sorted((Path(search.__file__).parent / "static").glob("*.js"))
     lines = [(script.name, line) for script in scripts for line in script.read_text("utf-8").splitlines()]
     assert [(name, line) for name, line in lines if len(line) > 120] == []
     assert len(scripts) > 20

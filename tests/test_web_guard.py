@@ -24,10 +24,10 @@ from imrec_core.errors import BadFilter
 from imrec_core.runtime.timing import timed
 from imrec_core.search import ranking
 from imrec_core.sql.policy import SqlPolicy
-from imrec_core.web import searching
 from imrec_core.web.limits import Limits
-from imrec_core.web.pictures import disposition
-from imrec_core.web.serving import Serving
+from imrec_core.web.routes import search as searching
+from imrec_core.web.routes.images import disposition
+from imrec_core.web.state import Serving
 from tests import toy
 from tests.pictures import BROKEN, PICTURES, encode
 from tests.serving import Served, serving, web_lake

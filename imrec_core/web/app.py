@@ -20,15 +20,17 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 
 from imrec_core.errors import ImrecError, MissingDependency
 from imrec_core.lake.lake import Lake
-from imrec_core.web import duplicates, explaining, listing, looking, maps, metrics, pictures, searching, status
-from imrec_core.web.asking import Asked, Explained, in_words
-from imrec_core.web.duplicates import Decision
-from imrec_core.web.gate import Gone
-from imrec_core.web.guard import HEADERS, Guard
+from imrec_core.web import api_docs, metrics
+from imrec_core.web.admission import Gone
 from imrec_core.web.limits import Limits
 from imrec_core.web.metrics import Counting
-from imrec_core.web.replies import Refused, refused
-from imrec_core.web.serving import Serving
+from imrec_core.web.responses import Refused, refused
+from imrec_core.web.routes import duplicates, explain, images, maps, search, status
+from imrec_core.web.routes import lake as looking
+from imrec_core.web.routes.duplicates import Decision
+from imrec_core.web.search_request import Asked, Explained, in_words
+from imrec_core.web.security import HEADERS, Guard
+from imrec_core.web.state import Serving
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ def create_app(
     )
     app.add_middleware(Guard, token=token, hosts=hosts, limits=limits)
     app.add_middleware(Counting, metrics=serving.metrics)
-    for module in (searching, explaining, looking, pictures, duplicates, status, maps):
+    for module in (search, explain, looking, images, duplicates, status, maps):
         app.include_router(module.routes(serving))
     app.include_router(metrics.routes(serving.metrics))
     _add_errors(app, serving)
@@ -137,7 +139,7 @@ def _add_files(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     def docs() -> Response:
         """The API to read."""
-        return HTMLResponse(listing.page(app.openapi()))
+        return HTMLResponse(api_docs.page(app.openapi()))
 
     app.mount("/static", _Static(directory=_STATIC))
 

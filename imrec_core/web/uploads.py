@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from imrec_core.search.query import Kept
 from imrec_core.web.limits import MOST_FILES, Limits
-from imrec_core.web.replies import Refused
+from imrec_core.web.responses import Refused
 
 _EXPECTED = f"expected 1 to {MOST_FILES} files `images`, and at most one text `request`"
 _MOST_FIELDS = 4

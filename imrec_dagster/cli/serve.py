@@ -46,8 +46,8 @@ def serve(host: str, port: int, token: str | None, upload_mb: int, filter_second
     except ModuleNotFoundError as error:
         raise MissingDependency(error.name or "fastapi", extra="web") from error
     from imrec_core.web import create_app
-    from imrec_core.web.guard import LOOPBACK, is_loopback
     from imrec_core.web.limits import Limits
+    from imrec_core.web.security import LOOPBACK, is_loopback
 
     if token is not None and len(token) < _SHORTEST:
         raise click.BadParameter(f"has {len(token)} characters; take {_SHORTEST} or more", param_hint="--token")

@@ -20,11 +20,11 @@ from imrec_core.search.hits import Hit
 from imrec_core.search.query import ImageId, Kept, Text
 from imrec_core.search.query import Query as Asking
 from imrec_core.search.request import MOST_DIVERSE, kept_rows
-from imrec_core.web.answers import SearchAnswer
-from imrec_core.web.asking import Asked, Entry, Name, Sql, parsed
 from imrec_core.web.limits import MOST_FILES, MOST_HITS, MOST_REACH
-from imrec_core.web.replies import Refused, answer
-from imrec_core.web.serving import ImageKey, Serving, why_not
+from imrec_core.web.responses import Refused, answer
+from imrec_core.web.schemas.search import SearchAnswer
+from imrec_core.web.search_request import Asked, Entry, Name, Sql, parsed
+from imrec_core.web.state import ImageKey, Serving, why_not
 from imrec_core.web.uploads import read_form
 
 _TRIES = 5  # where generations are published while a search runs

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from imrec_core.runtime.cancellation import CancellationToken, cancellable_by
-from imrec_core.web.replies import Refused
+from imrec_core.web.responses import Refused
 
 T = TypeVar("T")
 

@@ -15,10 +15,10 @@ from imrec_core.duplicates.decisions import load_decisions
 from imrec_core.errors import ImrecError
 from imrec_core.index.generation import Generation
 from imrec_core.search.feature_weights import MIXES, mix_weights
-from imrec_core.web.answers import Features, Health, ImageKnown
 from imrec_core.web.limits import MOST_FILES, MOST_HITS
-from imrec_core.web.replies import answer
-from imrec_core.web.serving import ImageKey, Serving, why_not
+from imrec_core.web.responses import answer
+from imrec_core.web.schemas.lake import Features, Health, ImageKnown
+from imrec_core.web.state import ImageKey, Serving, why_not
 
 _MOST_VALUES = 20
 _MOST_COPIES = 100

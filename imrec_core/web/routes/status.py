@@ -14,9 +14,9 @@ from imrec_core.lake.storage.files import is_away
 from imrec_core.maps import map_names
 from imrec_core.sql.views import connect, failures
 from imrec_core.status import LakeStatus, lake_status
-from imrec_core.web.answers import Status
-from imrec_core.web.replies import answer
-from imrec_core.web.serving import Serving, why_not
+from imrec_core.web.responses import answer
+from imrec_core.web.schemas.status import Status
+from imrec_core.web.state import Serving, why_not
 
 _RUNS = 20
 _REASONS = 50

@@ -14,13 +14,13 @@ from imrec_core.images.matching import Explanation, Seen, best_of, explanation_o
 from imrec_core.images.thumbnails import contents
 from imrec_core.runtime.cancellation import raise_if_cancelled
 from imrec_core.search.query import Kept
-from imrec_core.web import answers
-from imrec_core.web.asking import Asked, Entry, Explained
-from imrec_core.web.files import facts_of, place_of
+from imrec_core.web.image_files import facts_of, place_of
 from imrec_core.web.limits import MOST_HITS
-from imrec_core.web.replies import Refused, answer
-from imrec_core.web.searching import body_of, found, read_asked
-from imrec_core.web.serving import Serving, why_not
+from imrec_core.web.responses import Refused, answer
+from imrec_core.web.routes.search import body_of, found, read_asked
+from imrec_core.web.schemas import explain as explain_module
+from imrec_core.web.search_request import Asked, Entry, Explained
+from imrec_core.web.state import Serving, why_not
 
 _MOST_LIKES = 16  # that are looked at
 _MOST_POINTS = 200
@@ -32,7 +32,7 @@ def routes(serving: Serving) -> APIRouter:
 
     @router.post(
         "/api/explain",
-        response_model=answers.Explanation,
+        response_model=explain_module.Explanation,
         responses=why_not(400, 404, 409, 410),
         openapi_extra=body_of(Explained),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from imrec_core.web.limits import MOST_FILES, MOST_HITS, MOST_REACH
-from imrec_core.web.replies import Refused
+from imrec_core.web.responses import Refused
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -17,13 +17,13 @@ from imrec_core.lake.lake import Lake
 from imrec_core.runtime.timing import record_timings
 from imrec_core.search.recommender import Recommender
 from imrec_core.sql.policy import SqlPolicy
-from imrec_core.web.answers import Error
-from imrec_core.web.finding import Finding
-from imrec_core.web.gate import Gate
-from imrec_core.web.layouts import Layouts
+from imrec_core.web.admission import Gate
+from imrec_core.web.duplicate_jobs import Finding
 from imrec_core.web.limits import Limits
+from imrec_core.web.map_cache import Layouts
 from imrec_core.web.metrics import Metrics
-from imrec_core.web.replies import Refused
+from imrec_core.web.responses import Refused
+from imrec_core.web.schemas.base import Error
 from imrec_core.web.uploads import Uploads
 
 T = TypeVar("T")

@@ -17,10 +17,10 @@ from imrec_core.duplicates.decisions import Decisions, decide, load_decisions
 from imrec_core.duplicates.groups import Group
 from imrec_core.duplicates.move_plan import MovePlan
 from imrec_core.index.generation import Generation
-from imrec_core.web.answers import Decided, DuplicateGroups
-from imrec_core.web.asking import Name, parsed
-from imrec_core.web.replies import Refused, answer
-from imrec_core.web.serving import Serving, why_not
+from imrec_core.web.responses import Refused, answer
+from imrec_core.web.schemas.duplicates import Decided, DuplicateGroups
+from imrec_core.web.search_request import Name, parsed
+from imrec_core.web.state import Serving, why_not
 
 Tier = Literal["identical", "same_pixels", "near", "edited"]
 Rule = Annotated[Name, Query(description="What stays of a group: largest, oldest or source:NAME.")]

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imrec_core.web.limits import Limits
-from imrec_core.web.replies import Refused
+from imrec_core.web.responses import Refused
 
 COOKIE = "imrec_token"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

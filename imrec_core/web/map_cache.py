@@ -15,8 +15,8 @@ from imrec_core.errors import MissingTable, UnknownName
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
 from imrec_core.maps import Map, open_map
-from imrec_core.web.asking import Within
-from imrec_core.web.replies import Refused
+from imrec_core.web.responses import Refused
+from imrec_core.web.search_request import Within
 
 _COLUMNS = ("row", "image_id", "x", "y", "cluster")
 _KEPT = 2  # maps, of 20 bytes per image

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imrec_core.maps import colour_names, colours_of, map_names, open_map, places_of
-from imrec_core.web.answers import MapColours, MapPoints, Maps
-from imrec_core.web.asking import Name
-from imrec_core.web.layouts import Layout
-from imrec_core.web.replies import answer
-from imrec_core.web.serving import Serving, why_not
+from imrec_core.web.map_cache import Layout
+from imrec_core.web.responses import answer
+from imrec_core.web.schemas.maps import MapColours, MapPoints, Maps
+from imrec_core.web.search_request import Name
+from imrec_core.web.state import Serving, why_not
 
 _DAY = 86_400  # seconds
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath
-from imrec_core.web.replies import Refused
-from imrec_core.web.serving import Serving
+from imrec_core.web.responses import Refused
+from imrec_core.web.state import Serving
 
 _COLUMNS = ("source", "path", "content_hash", "byte_size", "mtime_ns")
 

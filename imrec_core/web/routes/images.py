@@ -17,10 +17,10 @@ from imrec_core.errors import ImageError
 from imrec_core.images.decode import WELL_KNOWN, decode
 from imrec_core.images.thumbnails import SIDES, contents, encoded, thumbnail
 from imrec_core.lake.storage.files import fingerprint
-from imrec_core.web.files import facts_of, place_of
-from imrec_core.web.guard import PICTURE_POLICY
-from imrec_core.web.replies import Refused
-from imrec_core.web.serving import ImageKey, Serving, UploadKey, why_not
+from imrec_core.web.image_files import facts_of, place_of
+from imrec_core.web.responses import Refused
+from imrec_core.web.security import PICTURE_POLICY
+from imrec_core.web.state import ImageKey, Serving, UploadKey, why_not
 
 _LONGEST = 4096  # pixels of a picture that is converted for the browser
 _FOR_A_WHILE = "private, max-age=300"

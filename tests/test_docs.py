@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imrec_core import FEATURES, ImageBatch, docs, errors
+from docs import generated_tables
+from imrec_core import FEATURES, ImageBatch, errors
 from imrec_core.features import feature as declare
 from imrec_dagster.cli.main import imrec
 
@@ -15,12 +16,12 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_generated_tables_are_up_to_date():
-    assert docs.updated(README) == README, "run: make docs"
+    assert generated_tables.updated(README) == README, "run: make docs"
 
 
 def test_a_missing_mark_is_told():
     with pytest.raises(ValueError, match="metrics"):
-        docs.updated(README.replace("<!-- /metrics -->", ""))
+        generated_tables.updated(README.replace("<!-- /metrics -->", ""))
 
 
 @pytest.mark.parametrize("command", imrec.commands)

@@ -1,6 +1,6 @@
 """The parts of the documents that follow from the declarations, and from what `make bench` measured of them.
 
-`python -m imrec_core.docs README.md docs/*.md` writes them.
+`python -m docs.generated_tables README.md docs/*.md` writes them.
 """
 
 from __future__ import annotations

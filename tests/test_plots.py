@@ -184,7 +184,7 @@ def test_name_may_hold_anything(kind):
 
 
 def test_other_formats_are_refused_in_words():
-    with pytest.raises(QueryError, match="drawn as png or svg, not as 'pdf'"):
+    with pytest.raises(QueryError, match="unknown plot format 'pdf'; expected png or svg"):
         draw_extraction([1], {}, format="pdf")
     assert [format_of(Path(name)) for name in ("a.png", "b.SVG")] == ["png", "svg"]
     for name in ("a.pdf", "a", ".png"):
@@ -276,7 +276,7 @@ def test_joint_histogram_shows_its_fullest_bins_alone():
     png = pixels(draw_histograms(pictured("q", vector), [], bins))
     assert min(count(png, "#ff0000"), count(png, "#0000ff")) > 500
     svg = draw_histograms(pictured("q", vector), [], bins, format="svg")
-    assert "bars: the picture beside them; line: the query; the 28 fullest of 512 bins" in words(svg)
+    assert "bars: the image on the left; line: the query; the 28 fullest of 512 bins" in words(svg)
 
 
 def test_cross_marks_each_bit_that_differs():

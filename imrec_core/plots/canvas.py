@@ -1,4 +1,4 @@
-"""What plots are drawn on, in which colours, and how they become PNG or SVG. No display is needed."""
+"""Figures, colours and text of plots, and rendering to PNG or SVG. Needs no display."""
 
 from __future__ import annotations
 
@@ -24,88 +24,88 @@ FORMATS = ("png", "svg")
 
 _MISSING = r"Glyph (\d+) .* missing from font"
 
-# Okabe and Ito 2008: told apart by people who are colour-blind too. Grey stands for their yellow, which is no line on
-# white; the darker ones come first.
+# Okabe and Ito 2008: safe for colour-blind readers. Grey replaces their yellow, which is invisible on white; darker
+# colours come first.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 BLUE, RED, GREEN = PALETTE[:3]
 INK, FAINT = "#1e1e1e", "#8a8a8a"
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of that many inches, 100 pixels each."""
-    from matplotlib.figure import Figure  # costs 0.4 s, and few commands draw
+    """Create an empty figure of a size in inches, at 100 pixels per inch."""
+    from matplotlib.figure import Figure  # takes 0.4 s, and few commands draw
 
     return Figure(figsize=(width, height), dpi=100, layout="constrained")
 
 
 def written(figure: Figure, format: str = "png") -> bytes:
-    """A figure as the bytes of a file, the same for the same figure.
+    """Render a figure to the bytes of a file; equal figures give equal bytes.
 
     Args:
-        format: `png` or `svg`; letters of an SVG stay letters.
+        format: `png` or `svg`; text in an SVG stays text.
 
     Raises:
-        QueryError: Another format.
+        QueryError: There is no such format.
     """
     from matplotlib import rc_context
 
     if format not in FORMATS:
-        raise QueryError(f"plots are drawn as {' or '.join(FORMATS)}, not as {format!r}")
-    made_by = {"Date": None, "Creator": "imrec"} if format == "svg" else {"Software": "imrec"}
+        raise QueryError(f"unknown plot format {format!r}; expected {' or '.join(FORMATS)}")
+    metadata = {"Date": None, "Creator": "imrec"} if format == "svg" else {"Software": "imrec"}
 
     def save() -> bytes:
         out = io.BytesIO()
-        figure.savefig(out, format=format, metadata=made_by)
+        figure.savefig(out, format=format, metadata=metadata)
         return out.getvalue()
 
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "imrec"}):
-        data, lacking = _noting_missing(save)
-        paths = fonts.found_for(lacking) if format == "png" else []  # whoever shows an SVG has fonts of their own
+        data, lacking = _collect_missing_glyphs(save)
+        paths = fonts.found_for(lacking) if format == "png" else []  # an SVG viewer uses its own fonts
         if paths:
-            with _also_in(figure, fonts.families(paths)):
-                data, _ = _noting_missing(save)
+            with _fallback_fonts(figure, fonts.families(paths)):
+                data, _ = _collect_missing_glyphs(save)
     return data
 
 
 def laid_out(figure: Figure) -> None:
-    """Find out where everything will be, before it is drawn."""
-    _noting_missing(figure.draw_without_rendering)
+    """Compute the layout of a figure without rendering it."""
+    _collect_missing_glyphs(figure.draw_without_rendering)
 
 
-def _noting_missing(act: Callable[[], T]) -> tuple[T, set[str]]:
-    """What an act gives, and the characters for which it draws boxes, as no font has them."""
-    with warnings.catch_warnings(record=True) as noted:
+def _collect_missing_glyphs(draw: Callable[[], T]) -> tuple[T, set[str]]:
+    """Call a function that draws; return its result, and the characters that no font has."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", _MISSING)
-        done = act()
-    found = [re.match(_MISSING, str(one.message)) for one in noted]
-    for one, is_glyph in zip(noted, found, strict=True):
-        if not is_glyph:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-    return done, {chr(int(glyph[1])) for glyph in found if glyph}
+        result = draw()
+    glyphs = [re.match(_MISSING, str(warning.message)) for warning in caught]
+    for warning, glyph in zip(caught, glyphs, strict=True):
+        if not glyph:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return result, {chr(int(glyph[1])) for glyph in glyphs if glyph}
 
 
 @contextmanager
-def _also_in(figure: Figure, families: Sequence[str]) -> Iterator[None]:
-    """Within, the words of a figure are written in these fonts, too, where their own lacks a character."""
+def _fallback_fonts(figure: Figure, families: Sequence[str]) -> Iterator[None]:
+    """Add fallback fonts to all text of a figure within the block."""
     from matplotlib import rc_context, rcParams
     from matplotlib.text import Text
 
-    words = {text: text.get_fontfamily() for text in figure.findobj(Text)}
-    with rc_context({"font.family": [*rcParams["font.family"], *families]}):  # ticks are made while it is drawn
-        for text, own in words.items():
+    texts = {text: text.get_fontfamily() for text in figure.findobj(Text)}
+    with rc_context({"font.family": [*rcParams["font.family"], *families]}):  # tick labels are created while drawing
+        for text, own in texts.items():
             text.set_fontfamily([*own, *families])
         try:
             yield
         finally:
-            for text, own in words.items():
+            for text, own in texts.items():
                 text.set_fontfamily(own)
 
 
 def format_of(file: Path) -> str:
-    """The format that the ending of a file's name stands for.
+    """Derive the plot format from the suffix of a file name.
 
     Raises:
-        QueryError: It stands for none that plots are drawn in.
+        QueryError: The suffix stands for no format of plots.
     """
     format = file.suffix.lower().removeprefix(".")
     if format not in FORMATS:
@@ -114,10 +114,10 @@ def format_of(file: Path) -> str:
 
 
 def plain(text: str, length: int = 60) -> str:
-    """A text that may hold anything, such as a file's name, as matplotlib is to write it: in one line, no formula.
+    """Prepare arbitrary text, such as a file name, for matplotlib: one line, without math markup.
 
     Args:
-        length: In letters, at most; a wide one, as of Chinese, counts twice.
+        length: Maximum number of columns; wide characters, such as Chinese, count twice.
     """
     shown = whole = printable(text)
     kept = len(whole)
@@ -128,17 +128,17 @@ def plain(text: str, length: int = 60) -> str:
 
 
 def stroke(i: int) -> dict[str, Any]:
-    """Colour and stroke of the i-th line: when the colours are used up, other strokes tell lines apart."""
+    """Return colour and line style of the i-th line; line styles change when the colours are used up."""
     return {"color": PALETTE[i % len(PALETTE)], "linestyle": ("-", "--", ":", "-.")[i // len(PALETTE) % 4]}
 
 
 def without_ticks(axes: Axes) -> None:
-    """Leave the frame of a picture, without numbers beside it."""
+    """Remove ticks and tick labels, but keep the frame."""
     axes.set(xticks=(), yticks=())
 
 
 def grid(figure: Figure, count: int, columns: int) -> list[Axes]:
-    """Axes for so many panels in rows of `columns`; the last row may be shorter."""
+    """Create axes for `count` panels in rows of `columns`; the last row may be shorter."""
     rows = -(-count // columns)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for unused in axes[count:]:

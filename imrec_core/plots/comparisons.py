@@ -1,4 +1,4 @@
-"""Pictures of a query and its hits, side by side with what a feature sees in them."""
+"""Plots of a query and its hits, each image next to its histogram or hash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Bits = NDArray[np.bool_]
 
-_SHOWN = 28  # bins of a joint histogram: the fullest ones, as most of hundreds are empty
+_SHOWN = 28  # bins of a joint histogram: the fullest ones, because most of the hundreds are empty
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Pictured:
     """An image with its vector.
 
     Attributes:
-        picture: Small; None where the file is gone, or where there is none.
-        lines: What is written over it.
+        picture: Thumbnail; None if there is no image or its file is missing.
+        lines: Caption.
         vector: A histogram `(bins,)`, or bits `(bits,)`.
     """
 
@@ -38,12 +38,12 @@ class Pictured:
 
 @dataclass(frozen=True)
 class Bins:
-    """What the bins of a histogram stand for.
+    """Meaning of the bins of a histogram.
 
     Attributes:
-        colours: Red, green and blue of each `(bins, 3)`, 0 to 1; None where they are no colours.
-        channels: Where a channel begins, by its name; none where there are no channels.
-        is_joint: Only the fullest bins are worth showing.
+        colours: Red, green and blue of each bin `(bins, 3)`, 0 to 1; None if bins are not colours.
+        channels: Names of the channels, with their first bins; empty without channels.
+        is_joint: The histogram is joint over the channels; only its fullest bins are shown.
     """
 
     colours: Floats | None = None
@@ -52,9 +52,9 @@ class Bins:
 
 
 def draw_histograms(query: Pictured, hits: Sequence[Pictured], bins: Bins, *, format: str = "png") -> bytes:
-    """A row for the query and for each hit: the picture, and its histogram with that of the query as a line over it.
+    """Plot a row for the query and for each hit: the image and its histogram, with that of the query as a line.
 
-    Of a joint histogram the bins are shown that are fullest in these pictures, those of the query first.
+    Of a joint histogram, the bins that are fullest in these images are shown, those of the query first.
     """
     rows = [query, *hits]
     figure = new_figure(9.6, 1.9 * len(rows) + 0.3)
@@ -63,48 +63,48 @@ def draw_histograms(query: Pictured, hits: Sequence[Pictured], bins: Bins, *, fo
     chosen = _fullest(vectors) if bins.is_joint else np.arange(vectors.shape[1])
     highest = vectors[:, chosen].max() * 1.08 or 1.0
     for i, (row, (left, right)) in enumerate(zip(rows, pairs, strict=True)):
-        _picture(left, row)
-        _bars(right, vectors[i][chosen], None if bins.colours is None else bins.colours[chosen])
+        _draw_image(left, row)
+        _draw_bars(right, vectors[i][chosen], None if bins.colours is None else bins.colours[chosen])
         right.stairs(vectors[0][chosen], np.arange(len(chosen) + 1) - 0.5, color=INK, linewidth=1.2, baseline=None)
         right.set(ylim=(0, highest), xlim=(-0.5, len(chosen) - 0.5), xticks=(), ylabel="share")
         for n, (channel, start) in enumerate(bins.channels):
             right.axvline(start - 0.5, color=FAINT, linewidth=0.8 if n else 0)
             right.annotate(channel, (start, highest * 0.96), va="top", fontsize="small")
-    words = f"the {len(chosen)} fullest of {vectors.shape[1]} bins" if bins.is_joint else f"{len(chosen)} bins"
-    pairs[0][1].set_title(f"bars: the picture beside them; line: the query; {words}", fontsize="small")
+    count = f"the {len(chosen)} fullest of {vectors.shape[1]} bins" if bins.is_joint else f"{len(chosen)} bins"
+    pairs[0][1].set_title(f"bars: the image on the left; line: the query; {count}", fontsize="small")
     return written(figure, format)
 
 
 def _fullest(vectors: Floats) -> NDArray[np.intp]:
-    """Bins that hold most of any of the histograms `(n, bins)`; in the order of the first histogram, then of all."""
+    """Select the bins with the largest values in any of the histograms `(n, bins)`; order by the first, then all."""
     chosen = np.argsort(-vectors.max(axis=0), kind="stable")[:_SHOWN]
     return chosen[np.lexsort((-vectors[:, chosen].sum(axis=0), -vectors[0][chosen]))]
 
 
-def _bars(axes: Axes, heights: Floats, colours: Floats | None) -> None:
+def _draw_bars(axes: Axes, heights: Floats, colours: Floats | None) -> None:
     shown: Any = FAINT if colours is None else colours
     edge = 0.4 if len(heights) <= 2 * _SHOWN else 0
     axes.bar(np.arange(len(heights)), heights, width=1.0, color=shown, edgecolor=FAINT, linewidth=edge)
 
 
-def _picture(axes: Axes, row: Pictured) -> None:
+def _draw_image(axes: Axes, row: Pictured) -> None:
     without_ticks(axes)
     axes.set_title("\n".join(plain(line, 24) for line in row.lines), fontsize="small")
     if row.picture is None:
         axes.set_aspect("equal")
-        axes.annotate("no picture", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=FAINT)
+        axes.annotate("no image", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=FAINT)
     else:
         axes.imshow(row.picture)
-        axes.set_anchor("S")  # near to what stands below
+        axes.set_anchor("S")  # close to the plot below
 
 
 def draw_hashes(query: Pictured, hits: Sequence[Pictured], *, columns: int = 6, format: str = "png") -> bytes:
-    """Query and hits, each picture over its hash as a grid of bits; a red cross marks a bit that the query has not.
+    """Plot query and hits, each image above its hash as a grid of bits; red crosses mark bits that differ.
 
     Args:
-        query, hits: With bits as vectors, of a number that is a square.
-        columns: Pictures in a line, at most.
-        format: As `canvas.written` has it.
+        query, hits: Images with bits as vectors; the number of bits is a square.
+        columns: Maximum number of images per line.
+        format: As for `canvas.written`.
     """
     cells = [query, *hits]
     columns = min(columns, len(cells))
@@ -113,18 +113,18 @@ def draw_hashes(query: Pictured, hits: Sequence[Pictured], *, columns: int = 6, 
     every = figure.subplots(2 * lines, columns, squeeze=False)
     for i, cell in enumerate(cells):
         line, column = divmod(i, columns)
-        _picture(every[2 * line][column], cell)
-        _hash(every[2 * line + 1][column], cell.vector, query.vector)
+        _draw_image(every[2 * line][column], cell)
+        _draw_hash(every[2 * line + 1][column], cell.vector, query.vector)
     for i in range(len(cells), lines * columns):
         for axes in every[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]:
             axes.set_axis_off()
     return written(figure, format)
 
 
-def _hash(axes: Axes, bits: Bits, asked: Bits) -> None:
+def _draw_hash(axes: Axes, bits: Bits, query: Bits) -> None:
     side = round(len(bits) ** 0.5)
     square = bits.reshape(side, side)
     axes.imshow(square, cmap="gray_r", vmin=-0.25, vmax=1.6, interpolation="nearest")  # light and dark grey
     without_ticks(axes)
-    down, right = np.nonzero((bits != asked).reshape(side, side))
+    down, right = np.nonzero((bits != query).reshape(side, side))
     axes.plot(right, down, "x", color=RED, markersize=64 / side, markeredgewidth=16 / side + 0.6)

@@ -1,4 +1,4 @@
-"""Curves and bars of what was measured."""
+"""Plots of curves and bars."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def draw_curves(curves: Mapping[str, Mapping[str, Any]], *, format: str = "png") -> bytes:
-    """Curves side by side, one to a picture.
+    """Plot curves in panels side by side.
 
     Args:
-        curves: By title: `x` and `y`, lists of the same length, `x_label` and `y_label`. Of a list of several curves,
-            `y` maps their names to lists, and `x` may map the same names to lists too.
-        format: As `canvas.written` has it.
+        curves: By panel title: `x` and `y`, lists of equal length, and `x_label` and `y_label`. For several curves in
+            a panel, `y` maps their names to lists, and `x` may do so too.
+        format: As for `canvas.written`.
     """
     figure = new_figure(4.2 * len(curves), 2.8)
     for axes, (title, curve) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
@@ -36,12 +36,12 @@ def draw_curves(curves: Mapping[str, Mapping[str, Any]], *, format: str = "png")
 
 
 def draw_extraction(speeds: Sequence[float], reasons: Mapping[str, int], *, format: str = "png") -> bytes:
-    """How fast shards were described, and beside it why images failed.
+    """Plot the extraction speed of shards, and the reasons why images failed.
 
     Args:
-        speeds: Images per second of each shard, in their order.
-        reasons: Kinds of failure, with counts; without any they are left out.
-        format: As `canvas.written` has it.
+        speeds: Images per second of each shard, in order.
+        reasons: Number of images by kind of failure; if empty, the panel is left out.
+        format: As for `canvas.written`.
     """
     figure = new_figure(8.4 if reasons else 4.2, 2.8)
     left, *right = figure.subplots(1, 2 if reasons else 1, squeeze=False)[0]
@@ -67,13 +67,13 @@ def draw_precision_recall(
     title: str = "",
     format: str = "png",
 ) -> bytes:
-    """Precision/recall curves of several features in one picture.
+    """Plot precision/recall curves of several features.
 
     Args:
-        curves: Recalls, ascending, and the precision at each of them, by name.
-        marks: Recall and precision of a point to be seen on a curve, by its name.
-        steps: A precision holds from the recall before it on, so that the area under a curve is average precision.
-        format: As `canvas.written` has it.
+        curves: By name: recalls, ascending, and the precision at each of them.
+        marks: By name of a curve: recall and precision of a point to mark.
+        steps: Draw steps from each recall to the next, so that the area under a curve is average precision.
+        format: As for `canvas.written`.
     """
     figure = new_figure(8.4, 4.2)
     axes = figure.subplots()
@@ -91,11 +91,11 @@ def draw_precision_recall(
 
 @dataclass(frozen=True)
 class Breadths:
-    """How one graph does over its breadth of search.
+    """Recall and speed of one HNSW graph over ef.
 
     Attributes:
-        efs, recalls, rates: Breadths, ascending; recall@10 and queries per second at each of them.
-        in_use: The breadth that searches take.
+        efs, recalls, rates: Values of ef, ascending; recall@10 and queries per second at each of them.
+        in_use: Value of ef that searches use.
     """
 
     efs: Sequence[int]
@@ -105,11 +105,11 @@ class Breadths:
 
 
 def draw_recall_by_ef(graphs: Mapping[str, Breadths], *, format: str = "png") -> bytes:
-    """Recall@10 of graphs over ef, and beside it what it costs: recall over queries per second; dots are in use.
+    """Plot recall@10 of HNSW graphs over ef and over queries per second; dots mark the values in use.
 
     Args:
-        graphs: By name.
-        format: As `canvas.written` has it.
+        graphs: Measurements by name of the graph.
+        format: As for `canvas.written`.
     """
     figure = new_figure(9.6, 3.6)
     by_ef, by_rate = figure.subplots(1, 2, sharey=True)
@@ -118,7 +118,7 @@ def draw_recall_by_ef(graphs: Mapping[str, Breadths], *, format: str = "png") ->
             axes.plot(x, found.recalls, marker=".", label=plain(name) if axes is by_ef else None, **stroke(i))
             for at in (n for n, ef in enumerate(found.efs) if ef == found.in_use):
                 axes.plot(x[at], found.recalls[at], "o", markersize=9, color=PALETTE[i % len(PALETTE)])
-    by_ef.set(xlabel="ef, breadth of the search", ylabel="recall@10", xscale="log")
+    by_ef.set(xlabel="ef", ylabel="recall@10", xscale="log")
     by_ef.set_xticks(ticks := sorted({ef for found in graphs.values() for ef in found.efs}), [str(t) for t in ticks])
     by_ef.minorticks_off()
     by_rate.set(xlabel="queries per second, one thread")
@@ -132,12 +132,12 @@ def draw_recall_by_ef(graphs: Mapping[str, Breadths], *, format: str = "png") ->
 
 @dataclass(frozen=True)
 class Times:
-    """How long things of one kind took.
+    """Durations of runs of one kind.
 
     Attributes:
-        title: Of the kind.
-        unit: Of the times.
-        bars: What was done, the latest last, and the time of each of its stages.
+        title: Title of the panel.
+        unit: Unit of the times.
+        bars: Names of the runs, the latest last, with the time of each stage.
     """
 
     title: str
@@ -146,11 +146,11 @@ class Times:
 
 
 def draw_stages(panels: Sequence[Times], *, format: str = "png") -> bytes:
-    """Bars made of stages, a panel below another for each kind of thing that was done.
+    """Plot stacked bars of stage times, one panel below another.
 
     Args:
-        panels: From the top down.
-        format: As `canvas.written` has it.
+        panels: Panels from top to bottom.
+        format: As for `canvas.written`.
     """
     lines = [max(len(panel.bars), 2) for panel in panels]
     figure = new_figure(9.6, sum(1.0 + 0.26 * count for count in lines))
@@ -164,7 +164,7 @@ def draw_stages(panels: Sequence[Times], *, format: str = "png") -> bytes:
 
 
 def _draw_bars(axes: Axes, bars: Sequence[tuple[str, Mapping[str, float]]]) -> None:
-    """The first one on top; stages by their colours."""
+    """Draw the first bar on top, with one colour per stage."""
     stages = list(dict.fromkeys(stage for _, parts in bars for stage in parts))
     ends = np.zeros(len(bars))
     places = np.arange(len(bars))[::-1]

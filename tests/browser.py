@@ -1,4 +1,4 @@
-"""Pages in Debian's Chromium, headless, which notice what a person would not: errors, refusals, other hosts."""
+"""Headless Chromium for tests of the page; records errors, failed requests and requests to other hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 _ARGUMENTS = (
-    "--no-sandbox",  # containers have none to offer
+    "--no-sandbox",  # containers do not support it
     "--disable-dev-shm-usage",
     "--use-angle=swiftshader",  # WebGL without a graphics card, for the map
     "--enable-unsafe-swiftshader",
@@ -25,7 +25,7 @@ _SERIOUS = ("serious", "critical")
 
 
 class Browser:
-    """Opens pages and says, at the end of a test, what went wrong in them."""
+    """Opens pages, and fails the test at its end if a page had problems."""
 
     def __init__(self, chromium: Any) -> None:
         self._chromium = chromium
@@ -34,7 +34,7 @@ class Browser:
         self._allowed: list[str] = []
 
     def allow(self, part: str) -> None:
-        """A problem that contains this is expected: `" 400 "`, the path of a request."""
+        """Allow problems that contain a text, for example `" 400 "` or the path of a request."""
         self._allowed.append(part)
 
     def open(
@@ -45,11 +45,11 @@ class Browser:
         before: Callable[[Any], object] = lambda page: None,
         **options: Any,
     ) -> Any:
-        """A page of its own at an address.
+        """Open an address in a new context.
 
         Args:
-            before: What is done with the page before it goes there, such as `page.route(...)`.
-            options: As for a context of playwright, `color_scheme="dark"`.
+            before: Called with the page before it loads, for example to set `page.route(...)`.
+            options: Options of a playwright context, such as `color_scheme="dark"`.
         """
         context = self._chromium.new_context(viewport=size, **options)
         self._contexts.append(context)
@@ -61,34 +61,34 @@ class Browser:
         return page
 
     def _watch(self, page: Any, host: str) -> None:
-        def asked(request: Any) -> None:
+        def on_request(request: Any) -> None:
             address = urlsplit(request.url)
             if address.scheme not in ("data", "blob") and address.netloc != host:
-                self.problems.append(f"another host was asked: {request.url}")
+                self.problems.append(f"request to another host: {request.url}")
 
-        def said(message: Any) -> None:
+        def on_console(message: Any) -> None:
             if message.type in ("error", "warning") and not _repeats_a_status(message.text):
                 self.problems.append(f"{message.type} in the console: {message.text}")
 
-        def answered(response: Any) -> None:
+        def on_response(response: Any) -> None:
             if response.status >= 400:
                 self.problems.append(f"answered {response.status} : {response.request.method} {response.url}")
 
-        def failed(request: Any) -> None:
-            if request.failure != "net::ERR_ABORTED":  # by the page itself, when a newer request overtakes it
+        def on_failure(request: Any) -> None:
+            if request.failure != "net::ERR_ABORTED":  # the page aborts requests when it sends newer ones
                 self.problems.append(f"failed, {request.failure}: {request.url}")
 
-        page.on("request", asked)
-        page.on("console", said)
-        page.on("response", answered)
-        page.on("requestfailed", failed)
+        page.on("request", on_request)
+        page.on("console", on_console)
+        page.on("response", on_response)
+        page.on("requestfailed", on_failure)
         page.on("pageerror", lambda error: self.problems.append(f"error in the page: {error}"))
 
     def close(self) -> None:
-        """Close every page; nothing that was not allowed may have gone wrong.
+        """Close all pages, and require that there were no problems except allowed ones.
 
         Raises:
-            AssertionError: Something did; all of it is named.
+            AssertionError: There were; the message lists them.
         """
         for context in self._contexts:
             context.close()
@@ -98,19 +98,19 @@ class Browser:
 
 
 def _repeats_a_status(text: str) -> bool:
-    """Whether the console only says what the response has said: it names the address nowhere in its text."""
+    """Test whether a console message only repeats the status of a response, which is recorded with its address."""
     return text.startswith("Failed to load resource: the server responded with a status of")
 
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A running Chromium. Not for a whole session: while it runs, playwright holds the event loop of this thread.
+    """Run Chromium within the block, or skip the test if it is not installed.
 
-    Skips where there is none.
+    Not for a whole session: while it runs, playwright holds the event loop of this thread.
     """
     if PROGRAM is None:
-        pytest.skip("needs Chromium, as Debian's package `chromium` brings it")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, as `imrec[dev]` brings it")
+        pytest.skip("needs Chromium, for example Debian's package `chromium`")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, which `imrec[dev]` installs")
     with playwright.sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=PROGRAM, args=list(_ARGUMENTS))
         try:
@@ -120,7 +120,7 @@ def chromium() -> Iterator[Any]:
 
 
 def accessibility_faults(page: Any, within: str | None = None) -> list[str]:
-    """What axe-core calls serious or critical in what the page shows now, or in one element of it."""
+    """List the serious and critical findings of axe-core in the page as it is now, or in one element."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page, context=within)
@@ -132,15 +132,17 @@ def accessibility_faults(page: Any, within: str | None = None) -> list[str]:
 
 
 def has_sideways_scroll(page: Any) -> bool:
-    """Whether the page is wider than its window."""
+    """Test whether the page is wider than its window."""
     return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
 
 def until(page: Any, claim: str, seconds: float = 10.0) -> None:
-    """Wait until an expression of JavaScript is true; playwright's own way needs `eval`, which the page forbids.
+    """Wait until a JavaScript expression is true.
+
+    playwright's own `wait_for_function` needs `eval`, which the page forbids.
 
     Raises:
-        AssertionError: It never was.
+        AssertionError: The expression was not true in time.
     """
     last = time.monotonic() + seconds
     while not page.evaluate(claim):
@@ -149,14 +151,14 @@ def until(page: Any, claim: str, seconds: float = 10.0) -> None:
 
 
 def first_paint(page: Any) -> float:
-    """Seconds from the request of the page to the first thing that it showed."""
+    """Return the seconds from the request of the page to its first contentful paint."""
     paint = "performance.getEntriesByName('first-contentful-paint')[0]"
     until(page, f"Boolean({paint})")
     return float(page.evaluate(f"{paint}.startTime")) / 1000
 
 
 def screenshot(page: Any, path: Path, *, colours: int = 0) -> None:
-    """What the page shows, as a PNG; with `colours` in a palette of so many, which makes a third of the bytes."""
+    """Save a PNG of the page; with `colours`, reduced to a palette of that size, which takes a third of the bytes."""
     page.screenshot(path=path)
     if colours:
         from PIL import Image

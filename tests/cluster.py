@@ -1,4 +1,4 @@
-"""A Dask cluster of processes on this machine, for tests and measurements; on 127.0.0.1 alone."""
+"""A Dask cluster of processes on 127.0.0.1, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ _HERE = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
 def cluster(
     folder: Path, workers: int = 2, *, options: Sequence[str] = ("--nthreads", "1"), cores: Sequence[int] = ()
 ) -> Iterator[str]:
-    """The address of a scheduler with so many workers, each a process of one thread; a killed one is started anew.
+    """Run a scheduler and workers; yield the address of the scheduler.
+
+    Each worker is a process with one thread, which restarts if it is killed.
 
     Args:
-        folder: For logs and what workers keep.
-        options: Of each worker.
-        cores: That workers are held to, one each; none for all.
+        folder: Folder for logs and the local directories of workers.
+        options: Command-line options of each worker.
+        cores: Cores to pin workers to, one each; empty for no pinning.
     """
     from distributed import Client
 
@@ -47,7 +49,7 @@ def cluster(
 
 
 def available() -> set[int]:
-    """The cores that this process may use, by number (Linux)."""
+    """Return the numbers of the cores that this process may use (Linux)."""
     return os.sched_getaffinity(0)
 
 
@@ -88,23 +90,23 @@ def _address(file: Path) -> str:
             time.sleep(0.05)
 
 
-# -- asked of a worker ----------------------------------------------------------------------------------------
+# -- functions to run on a worker -----------------------------------------------------------------------------
 
 
 def pieces_done(dask_worker: Any) -> int:
-    """Tasks that it has brought to an end since it was started."""
+    """Count the tasks that a worker has finished since its start."""
     return sum(entry[1:4:2] == ("executing", "memory") for entry in dask_worker.state.log)
 
 
 def spans(dask_worker: Any) -> list[tuple[float, float]]:
-    """When each task began and ended."""
+    """List the start and end times of the tasks of a worker."""
     log = [entry for entry in dask_worker.state.log if "executing" in entry[1:4]]
     begun = {entry[0]: entry[-1] for entry in log if entry[3] == "executing"}
     return [(begun[entry[0]], entry[-1]) for entry in log if entry[1:4:2] == ("executing", "memory")]
 
 
 def some_errors() -> list[Exception]:
-    """Whose classes want to be made from other things than what they say."""
+    """Create errors whose constructors do not take the message, which is hard to pickle."""
     from imrec_core import errors
 
     return [
@@ -117,7 +119,7 @@ def some_errors() -> list[Exception]:
 
 
 def in_use() -> tuple[int, int, int]:
-    """Networks that were loaded, cores, and threads that decode."""
+    """Return the number of loaded networks, of cores, and of decoding threads."""
     from imrec_core.extraction import read_ahead
     from imrec_core.models import encoders
     from imrec_core.runtime import cpu

@@ -1,4 +1,4 @@
-"""Small networks with random weights, saved as each library saves its own and declared as a lake declares them."""
+"""Small networks with random weights, in the file formats of each library, declared as custom models of a lake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORDS = ("<pad>", "</s>", "<unk>", "a", "red", "car", "blue", "sky", "photo", "o
 
 
 def rough(network: Any, seed: int = 0) -> Any:
-    """The network with the same weights every time, so large that it tells pictures apart."""
+    """Set reproducible random weights, large enough for different images to give different outputs."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -26,18 +26,18 @@ def rough(network: Any, seed: int = 0) -> Any:
             random = torch.randn(parameter.shape, generator=generator)
             if parameter.ndim > 1:
                 parameter.copy_(random * 2.0 / parameter[0].numel() ** 0.5)
-            elif parameter.numel() > 1 and parameter.std() > 0:  # not the constants of a normalisation
+            elif parameter.numel() > 1 and parameter.std() > 0:  # skips the constants of normalisation layers
                 parameter.copy_(random * 0.1)
     return network.eval()
 
 
 def photos(count: int = 6) -> list[np.ndarray]:
-    """Photo-like pictures of odd sizes."""
+    """Draw photo-like images of odd sizes."""
     return [photo(seed, 171 + 7 * seed, 123 + 11 * seed) for seed in range(count)]
 
 
 def inputs(model: Model, count: int = 3) -> Any:
-    """Normalised pictures `(n, 3, crop, crop)` for a bare network."""
+    """Create normalised inputs `(n, 3, crop, crop)` for a network without preprocessing."""
     import torch
 
     return torch.randn(
@@ -46,7 +46,7 @@ def inputs(model: Model, count: int = 3) -> Any:
 
 
 def put_on_hub(cache: Path, repository: str, name: str) -> Path:
-    """Where a file of a repository lies once the Hugging Face hub gave it."""
+    """Create the folders of a cached Hugging Face download; return the path of the file in it."""
     home = cache / f"models--{repository.replace('/', '--')}"
     (home / "refs").mkdir(parents=True, exist_ok=True)
     (home / "refs" / "main").write_text("0" * 40)
@@ -56,7 +56,7 @@ def put_on_hub(cache: Path, repository: str, name: str) -> Path:
 
 
 def timm_model(folder: Path, **changes: Any) -> Model:
-    """A vision transformer fine-tuned for seven classes."""
+    """Save a timm vision transformer with seven classes, and declare it."""
     import timm
     from safetensors.torch import save_file
 
@@ -66,7 +66,7 @@ def timm_model(folder: Path, **changes: Any) -> Model:
 
 
 def torchvision_model(folder: Path, **changes: Any) -> Model:
-    """A ResNet-18 fine-tuned for three classes on several cards, which puts `module.` before every name."""
+    """Save a ResNet-18 with three classes, trained with `DataParallel`: names begin with `module.`."""
     import torch
     import torchvision
 
@@ -84,7 +84,7 @@ def torchvision_model(folder: Path, **changes: Any) -> Model:
 
 
 def tiny_clip(folder: Path) -> Any:
-    """A CLIP of two layers, made known to open_clip as `imrec-tiny`."""
+    """Create a CLIP of two layers, registered in open_clip as `imrec-tiny`."""
     import open_clip
 
     vision = {"image_size": 32, "layers": 2, "width": 64, "head_width": 16, "patch_size": 8}
@@ -96,7 +96,7 @@ def tiny_clip(folder: Path) -> Any:
 
 
 def clip_model(folder: Path, **changes: Any) -> Model:
-    """A CLIP as open_clip's own training saves it."""
+    """Save a CLIP as a checkpoint of open_clip's training, and declare it."""
     import torch
 
     torch.save({"state_dict": tiny_clip(folder).state_dict()}, folder / "clip.pt")
@@ -105,7 +105,7 @@ def clip_model(folder: Path, **changes: Any) -> Model:
 
 
 def siglip_model(folder: Path, **changes: Any) -> Model:
-    """A SigLIP in a folder as open_clip saves one for the hub: configuration, weights, tokenizer."""
+    """Save a SigLIP as a folder in open_clip's hub format: configuration, weights, tokenizer."""
     import open_clip
     from safetensors.torch import save_file
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -137,7 +137,7 @@ def siglip_model(folder: Path, **changes: Any) -> Model:
 
 
 def tuned_dreamsim(home: Path, monkeypatch: pytest.MonkeyPatch, *, is_ensemble: bool = False) -> Any:
-    """A small DreamSim in the files that dreamsim's own download unpacks; the network before it was saved."""
+    """Save a small DreamSim in the files of dreamsim's download; return the network before saving."""
     import torch
     from dreamsim.config import dreamsim_args
     from dreamsim.feature_extraction import load_clip_as_dino, load_open_clip_as_dino
@@ -156,8 +156,8 @@ def tuned_dreamsim(home: Path, monkeypatch: pytest.MonkeyPatch, *, is_ensemble: 
     if is_ensemble:
         write_dino(home)
     kind = "ensemble" if is_ensemble else "open_clip_vitb32"
-    said = dreamsim_args["model_config"][kind]
-    perceptual = PerceptualModel(**said, device="cpu", load_dir=str(home), normalize_embeds=True)
+    config = dreamsim_args["model_config"][kind]
+    perceptual = PerceptualModel(**config, device="cpu", load_dir=str(home), normalize_embeds=True)
     torch.manual_seed(3)
     adapter = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.3, target_modules=["qkv"], init_lora_weights=False)
     tuned = get_peft_model(perceptual, adapter)
@@ -166,19 +166,19 @@ def tuned_dreamsim(home: Path, monkeypatch: pytest.MonkeyPatch, *, is_ensemble: 
 
 
 def small_tower(patch_size: int, depth: int = 2) -> Any:
-    """The vision transformer of dreamsim, narrow."""
+    """Create a narrow vision transformer of dreamsim."""
     from dreamsim.feature_extraction.vision_transformer import VisionTransformer
 
     return VisionTransformer(patch_size=patch_size, embed_dim=48, depth=depth, num_heads=3, qkv_bias=True)
 
 
 def small_dino() -> Any:
-    """Of as many blocks as DINO: dreamsim takes what the twelfth gives."""
+    """Create a narrow DINO with 12 blocks: dreamsim uses the output of the twelfth."""
     return rough(small_tower(16, depth=12), seed=4)
 
 
 def write_dino(home: Path) -> None:
-    """DINO's code in torch hub's folder, as if it had been fetched, and the head that dreamsim wants of it."""
+    """Write DINO's code to the folder of torch hub, like a download, and the head that dreamsim loads."""
     import torch
 
     (home / "facebookresearch_dino_main").mkdir()
@@ -190,7 +190,7 @@ def write_dino(home: Path) -> None:
 
 
 def dreamsim_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
-    """A DreamSim whose folder lies in the lake."""
+    """Save a DreamSim to a folder of the lake, and declare it."""
     tuned_dreamsim(folder / "dreamsim", monkeypatch)
     table = {
         "loader": "dreamsim",
@@ -206,7 +206,7 @@ def dreamsim_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
 
 
 def convolution() -> Any:
-    """Eight filters, their means over the picture."""
+    """Create a network of eight convolution filters with global average pooling."""
     import torch
 
     layers = (torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
@@ -214,6 +214,7 @@ def convolution() -> Any:
 
 
 def torchscript_model(folder: Path, **changes: Any) -> Model:
+    """Save the convolution as TorchScript, and declare it."""
     import torch
 
     torch.jit.trace(convolution(), torch.zeros(2, 3, 32, 32)).save(str(folder / "net.pt"))
@@ -221,7 +222,7 @@ def torchscript_model(folder: Path, **changes: Any) -> Model:
 
 
 def module_model(folder: Path, **changes: Any) -> Model:
-    """What a function of this very file returns, its weights from a file."""
+    """Declare a model that a function of this file returns, with weights from a file."""
     import torch
 
     torch.save(rough(convolution(), seed=5).state_dict(), folder / "state.pth")
@@ -238,15 +239,15 @@ def onnx_model(
     side: int | str = 32,
     **changes: Any,
 ) -> Model:
-    """The same convolution as an ONNX file.
+    """Save the convolution as ONNX, and declare it.
 
     Args:
-        folder: Where it is written.
-        batch: As the file declares it.
-        flat: Whether the output is a matrix, or `(n, 8, 1, 1)`.
-        integer: Whether it takes uint8.
-        side: Of its input.
-        changes: To its declaration.
+        folder: Folder of the file.
+        batch: Batch size in the file, a number or a symbolic name.
+        flat: The output is a matrix; otherwise `(n, 8, 1, 1)`.
+        integer: The input is uint8.
+        side: Height and width of the input.
+        changes: Changes to the declaration.
     """
     import onnx
     from onnx import TensorProto, helper

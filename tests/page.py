@@ -1,4 +1,4 @@
-"""What a person does on the page and reads from it, for tests in Chromium: the grid, the tray, the map."""
+"""Actions on the page and readings from it, for tests in Chromium: grid, tray, map."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from imrec_core.maps.map_table import Cluster
 
 
 def names(page: Any, count: int = 30) -> list[str]:
-    """Of the first pictures in the grid, in their order; more may be on their way."""
+    """List the names of the first images in the grid, in order; more may still be loading."""
     return page.eval_on_selector_all("a.tile", "tiles => tiles.map((tile) => tile.title)")[:count]
 
 
 def searched(page: Any, act: Callable[[], object]) -> list[str]:
-    """What the grid shows once the answer to what `act` does has come."""
+    """Call `act`, wait for the response to its search, and return the names in the grid."""
 
-    def is_first(response: Any) -> bool:  # not of hits that are loaded while scrolling
-        sent = response.request.post_data_buffer  # none known where files are sent
+    def is_first(response: Any) -> bool:  # excludes further hits, loaded while scrolling
+        sent = response.request.post_data_buffer  # None for uploads
         return response.url.endswith("/api/search") and (sent is None or b'"offset":0' in sent)
 
     with page.expect_response(is_first):
@@ -46,7 +46,7 @@ def said_in_address(page: Any) -> dict[str, list[str]]:
 
 
 def ids_shown(page: Any, pictures: str) -> list[str]:
-    """The images whose thumbnails are shown, in their order: `a.tile img`."""
+    """List the ids of the images whose thumbnails a selector matches, such as `a.tile img`, in order."""
     sources = page.eval_on_selector_all(pictures, "all => all.map((one) => one.getAttribute('src'))")
     return [re.search(r"/thumb/(\w+)", source)[1] for source in sources]  # type: ignore[index]
 
@@ -55,12 +55,12 @@ def ids_shown(page: Any, pictures: str) -> list[str]:
 
 
 def at_rest(page: Any) -> None:
-    """Wait until the map has stood still for a moment and shows its pictures."""
+    """Wait until the map has come to rest and shows its thumbnails."""
     page.wait_for_selector("#map-stage[data-state=rest]")
 
 
 def pictures(page: Any) -> list[tuple[str, float, float]]:
-    """Image and middle of every picture on the map, in the window."""
+    """List image id and centre of every thumbnail on the map, in window coordinates."""
     return page.eval_on_selector_all(
         ".pinned",
         """all => all.map((one) => {
@@ -72,18 +72,18 @@ def pictures(page: Any) -> list[tuple[str, float, float]]:
 
 
 def in_window(page: Any, clusters: Iterable[Cluster], xy: np.ndarray) -> np.ndarray:
-    """Where places of the plane `(n, 2)` are in the window, as the pictures of the clusters say."""
+    """Convert map positions `(n, 2)` to window coordinates, by the thumbnails of the clusters."""
     known = {cluster.image_id: (cluster.x, cluster.y) for cluster in clusters}
     shown = [(*known[image], *middle) for image, *middle in pictures(page) if image in known]
-    assert len(shown) > 1, "the whole map is to be seen, with pictures of its clusters"
-    plane, window = np.array(shown)[:, :2], np.array(shown)[:, 2:] * [1, -1]  # upwards, as the plane
+    assert len(shown) > 1, "the whole map must be visible, with thumbnails of its clusters"
+    plane, window = np.array(shown)[:, :2], np.array(shown)[:, 2:] * [1, -1]  # y upwards, as on the map
     apart = plane - plane.mean(axis=0)
     scale = (apart * (window - window.mean(axis=0))).sum() / (apart**2).sum()
     return (window.mean(axis=0) + (xy - plane.mean(axis=0)) * scale) * [1, -1]
 
 
 def draw_line(page: Any, corners: np.ndarray) -> None:
-    """Drag around a polygon whose corners `(n, 2)` are in the window."""
+    """Drag the mouse around a polygon of window coordinates `(n, 2)`."""
     page.mouse.move(*corners[0])
     page.mouse.down()
     for corner in [*corners[1:], corners[0]]:
@@ -97,5 +97,5 @@ def chosen(page: Any) -> int:
 
 
 def liked(page: Any) -> list[str]:
-    """The images that the address likes."""
+    """List the ids of the positive examples in the address."""
     return [entry.removeprefix("image:") for entry in said_in_address(page).get("like", [])]

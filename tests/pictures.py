@@ -1,4 +1,4 @@
-"""Pictures for tests, drawn here: the same bytes every time, and no binary file in git."""
+"""Images for tests, generated with reproducible bytes, so that git holds no binary files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imrec_core.images.sample_photos import _png_with_header
 ORIENTATION = 0x0112
 
 
-# A picture in its eight orientations, in the order of `features.dihedral.ORIENTATIONS`.
+# The eight orientations of an image, in the order of `features.dihedral.ORIENTATIONS`.
 TURNS = [
     lambda a: a,
     np.rot90,
@@ -30,13 +30,13 @@ TURNS = [
 
 
 def gradient(width: int, height: int) -> NDArray[np.uint8]:
-    """Another colour in each corner, so that no turn or mirror can hide."""
+    """Draw a gradient with a different colour in each corner, so that every rotation and reflection differs."""
     down, right = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     return (np.stack([right, down, 1 - right * down], axis=-1) * 255).astype(np.uint8)
 
 
 def noise(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Blots of all sizes, the coarse ones strongest, as in a photo."""
+    """Draw blots of all sizes, the coarse ones strongest, as in a photo."""
     rng = np.random.default_rng(seed)
     total = np.zeros((height, width, 3))
     for cells in (2, 4, 8, 16, 32, 64):
@@ -46,20 +46,20 @@ def noise(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def stripes(width: int, height: int) -> NDArray[np.uint8]:
-    """Upright stripes of eight pixels: red, white, blue."""
+    """Draw vertical stripes of eight pixels: red, white, blue."""
     colours = np.array([[200, 30, 40], [250, 250, 250], [30, 60, 180]], np.uint8)
     return np.tile(colours[np.arange(width) // 8 % 3], (height, 1, 1))
 
 
 def disc(width: int, height: int) -> NDArray[np.uint8]:
-    """A yellow disc on dark green, left of the middle."""
+    """Draw a yellow disc on dark green, left of the centre."""
     down, right = np.mgrid[0:height, 0:width]
     inside = (right - width * 0.4) ** 2 + (down - height / 2) ** 2 < (height * 0.3) ** 2
     return np.where(inside[..., None], np.uint8([240, 200, 40]), np.uint8([20, 60, 30]))
 
 
 def encode(pixels: NDArray[np.generic] | Image.Image, file_format: str, **options: object) -> bytes:
-    """The bytes of an image file."""
+    """Encode an image as the bytes of a file."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     file = BytesIO()
     image.save(file, file_format, **options)
@@ -67,14 +67,14 @@ def encode(pixels: NDArray[np.generic] | Image.Image, file_format: str, **option
 
 
 def exif(orientation: int) -> Image.Exif:
-    """An EXIF block that says how the picture must be turned."""
+    """Create an EXIF block with an orientation."""
     tags = Image.Exif()
     tags[ORIENTATION] = orientation
     return tags
 
 
 def _half_clear() -> Image.Image:
-    """The left half clear over hidden black, the right half solid."""
+    """Draw an image whose left half is transparent black and whose right half is opaque."""
     pixels = np.zeros((60, 80, 4), np.uint8)
     pixels[:, 40:] = [10, 120, 200, 255]
     return Image.fromarray(pixels)
@@ -143,7 +143,7 @@ BROKEN: dict[str, Callable[[], bytes]] = {
 
 
 def write_pictures(folder: Path) -> None:
-    """Write all of them, good and broken, into a folder."""
+    """Write all images, valid and broken, to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in (PICTURES | BROKEN).items():
         (folder / name).write_bytes(make())

@@ -1,4 +1,4 @@
-"""A lake of real photos, made by the command as a person makes it; for slow tests, where the photos are there."""
+"""A lake of real photos, built with the command-line tool; for slow tests on machines that have the photos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.running import environment
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "../shared/data/photos/images"
 
-# Copies that are made: name → the photo.
+# Names of the copies, with the photos that they are made of.
 COPIES = {
     "exact.jpg": "corel_buses/corel_354.jpg",
     "encoded.jpg": "corel_roses/corel_601.jpg",
@@ -25,9 +25,9 @@ COPIES = {
 
 
 def real_lake(folder: Path) -> Lake:
-    """The photos, three copies of them and a map, by the default features.
+    """Build a lake of the photos and three copies, with the default features and a map.
 
-    Skips where there are no photos.
+    Skips the test if the photos are missing.
     """
     if not PHOTOS.is_dir():
         pytest.skip(f"needs the real photos in {PHOTOS.relative_to(ROOT)}")
@@ -52,12 +52,12 @@ def _write_copies(photos: Path, folder: Path) -> None:
 
 
 def commanded(*arguments: str, lake: Lake) -> subprocess.Popen[bytes]:
-    """The command on a lake, as a process of its own."""
+    """Start the command-line tool on a lake, as a process."""
     command = [sys.executable, "-m", "imrec_dagster.cli", *arguments]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(command, cwd=ROOT, env=environment(lake, lake.dagster_home), stdout=quiet, stderr=quiet)
 
 
 def copy_of(lake: Lake, folder: Path) -> Lake:
-    """A lake of one's own over the same photos."""
+    """Copy a lake; the copy uses the same photos."""
     return Lake(shutil.copytree(lake.root, folder / "lake"))

@@ -1,4 +1,4 @@
-"""A real Dagster over a lake: webserver and daemon as processes of their own, asked as the UI asks them."""
+"""A real Dagster over a lake: webserver and daemon as processes, queried by GraphQL like the UI."""
 
 from __future__ import annotations
 
@@ -73,17 +73,17 @@ def free_port() -> int:
 
 
 def until(what: Callable[[], Any], seconds: float, still: Callable[[], bool] = lambda: True) -> Any:
-    """What a call returns once that is true; fails after so many seconds, or when it is all over."""
+    """Call `what` until its result is true, and return it; fail after a timeout or once `still` is false."""
     deadline = time.monotonic() + seconds
     while not (found := what()):
         assert still(), "a process of Dagster ended"
-        assert time.monotonic() < deadline, f"not so after {seconds} seconds: {what.__name__}"
+        assert time.monotonic() < deadline, f"not true after {seconds} seconds: {what.__name__}"
         time.sleep(0.1)
     return found
 
 
 class Server:
-    """GraphQL over HTTP."""
+    """GraphQL client of a Dagster webserver."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}"
@@ -104,7 +104,7 @@ class Server:
         return answer["data"]
 
     def launch(self, job: str, assets: list[list[str]] = [], **tags: str) -> None:  # noqa: B006
-        """Run a job, or these assets, to the end."""
+        """Run a job, or the selected assets of it, and wait until it succeeds."""
         selector: dict[str, Any] = {**_REPOSITORY, "jobName": job}
         if assets:
             selector["assetSelection"] = [{"path": path} for path in assets]
@@ -120,7 +120,7 @@ class Server:
         assert until(end, 120) == "SUCCESS"
 
     def backfill(self, assets: list[list[str]], partitions: list[str]) -> str:
-        """Ask for these partitions of these assets; its id."""
+        """Launch a backfill of partitions of assets; return its id."""
         params = {"assetSelection": [{"path": path} for path in assets], "partitionNames": partitions}
         launched = self.ask(_BACKFILL, params=params)["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
@@ -138,7 +138,7 @@ class Server:
         assert started["scheduleState"]["status"] == "RUNNING", started
 
     def ticks(self, name: str) -> list[dict[str, Any]]:
-        """The ticks of a sensor or a schedule, oldest first."""
+        """List the ticks of a sensor or a schedule, oldest first."""
         found = self.ask(_TICKS, selector={**_REPOSITORY, "name": name})["instigationStateOrError"]
         return list(reversed(found["ticks"]))
 
@@ -146,32 +146,32 @@ class Server:
         return self.ask(_ASSET, key={"path": path})["assetNodeOrError"]
 
     def made(self, *path: str) -> list[str]:
-        """The partitions of an asset that were materialised, in that order."""
+        """List the materialised partitions of an asset, in order of time."""
         return [event["partition"] for event in reversed(self.asset(*path)["assetMaterializations"])]
 
     def checks(self, *path: str) -> list[str | None]:
-        """How the checks of an asset came out that belong to its latest materialisation."""
+        """List the check results of the latest materialisation of an asset."""
         executions = (c["executionForLatestMaterialization"] for c in self.asset(*path)["assetChecksOrError"]["checks"])
         return [execution and execution["status"] for execution in executions]
 
 
 def shown(event: dict[str, Any]) -> dict[str, Any]:
-    """The metadata of a materialisation, by its labels."""
+    """Return the metadata of a materialisation, by label."""
     return {e["label"]: next((v for k, v in e.items() if k != "label"), None) for e in event["metadataEntries"]}
 
 
 @contextmanager
 def serving(lake: Lake, folder: Path, config: str, *, daemon: bool = False) -> Iterator[Server]:
-    """A webserver, and where it is wanted the daemon, on a new instance; whatever happens, they end.
+    """Run a webserver and, if asked, the daemon on a new instance, and stop them at the end of the block.
 
     Args:
-        folder: Where the instance and the logs of the processes go.
-        config: `dagster.yaml`.
+        folder: Folder for the instance and the logs of the processes.
+        config: Content of `dagster.yaml`.
     """
     home = folder / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text(config)
-    with open_instance(home):  # first the storage: made by two at once it may be damaged (dagster#27390)
+    with open_instance(home):  # create the storage first: two processes at once may damage it (dagster#27390)
         pass
     port = free_port()
     commands = [["dagster_webserver", "-h", "127.0.0.1", "-p", str(port)]]
@@ -197,16 +197,16 @@ def _start(command: list[str], env: dict[str, str], folder: Path) -> subprocess.
             env=env,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # with all that it starts it is a process group
+            start_new_session=True,  # makes it and its children a process group
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and the code servers and runs that it started."""
+    """Stop a process, and the code servers and runs that it started."""
     with suppress(ProcessLookupError, subprocess.TimeoutExpired):
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=10)
-    with suppress(ProcessLookupError):  # none of the group is left
+    with suppress(ProcessLookupError):  # the group has already ended
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

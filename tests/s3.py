@@ -1,4 +1,4 @@
-"""An object store on 127.0.0.1 that fails now and then, as real ones do."""
+"""An object store on 127.0.0.1 that injects random faults."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from imrec_core.lake.storage import files, object_store
 from imrec_core.lake.storage.files import AnyPath
 
 BUCKET = "pictures"
-KINDS = ("slow down", "internal", "done, but told otherwise", "cut off", "short")
+KINDS = ("slow down", "internal", "done, but reported as failed", "cut off", "short")
 
 Answer = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class Faulty:
-    """A WSGI application whose requests fail by chance.
+    """A WSGI application whose requests fail at random.
 
     Attributes:
-        share: Of the requests that fail; 1 where the store is down.
-        kinds: Of faults, each as likely.
-        requests: How many there were, by method.
-        faults: How many of each of `KINDS` there were.
+        share: Share of the requests that fail; 1 for a store that is down.
+        kinds: Kinds of faults, equally likely.
+        requests: Number of requests, by method.
+        faults: Number of faults, by kind of `KINDS`.
     """
 
     def __init__(self, application: Callable[..., Iterable[bytes]], seed: int = 0) -> None:
@@ -49,7 +49,7 @@ class Faulty:
             self.requests[method] += 1
             kind = self._random.choice(self.kinds) if self._random.random() < self.share else ""
             if kind in ("cut off", "short") and (method != "GET" or environ["QUERY_STRING"]):
-                kind = "internal"  # only of objects: a listing that is short is no XML
+                kind = "internal"  # only objects can be cut: a shortened listing is not XML
             if kind:
                 self.faults[kind] += 1
         if kind == "slow down":
@@ -61,12 +61,12 @@ class Faulty:
         kept: list[Any] = []
         body = b"".join(self._application(environ, lambda *args: kept.append(args)))
         status, headers = kept[0][:2]
-        if kind == "done, but told otherwise":
+        if kind == "done, but reported as failed":
             return self._refuse(answer, "500 Internal Server Error", "InternalError")
         short = body[: len(body) // 2]
         if kind == "short":
-            told = ("content-length", "x-amz-checksum")  # nothing but the listing tells of the rest
-            headers = [(name, value) for name, value in headers if not name.lower().startswith(told)]
+            sizes = ("content-length", "x-amz-checksum")  # then only the listing has the full size
+            headers = [(name, value) for name, value in headers if not name.lower().startswith(sizes)]
             headers.append(("Content-Length", str(len(short))))
         answer(status, headers)
         return [short]
@@ -85,7 +85,7 @@ class _Silent(WSGIRequestHandler):
 
 @contextmanager
 def serving(seed: int = 0) -> Iterator[Faulty]:
-    """An object store with an empty bucket, found by whoever reads the environment; ended with the block."""
+    """Run an object store with an empty bucket within the block, and set the environment variables to reach it."""
     application = Faulty(DomainDispatcherApplication(create_backend_app), seed)
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Silent)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -93,7 +93,7 @@ def serving(seed: int = 0) -> Iterator[Faulty]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment(server.port).items():
             patch.setenv(name, value)
-        S3FileSystem.clear_instance_cache()  # they remember where the last one was
+        S3FileSystem.clear_instance_cache()  # cached instances have the address of an earlier store
         object_store._known.clear()
         lake._parsed.cache_clear()
         _empty(server.port)
@@ -108,24 +108,24 @@ def serving(seed: int = 0) -> Iterator[Faulty]:
 
 
 def _empty(port: int) -> None:
-    """What was stored in this process before is there still."""
+    """Remove all buckets: moto keeps them for the lifetime of the process."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/moto-api/reset", b"")
     urllib.request.urlopen(request, timeout=10).close()
 
 
 def path(name: str = "") -> AnyPath:
-    """A path in the bucket."""
+    """Return a path in the bucket."""
     return files.place(f"s3://{BUCKET}/{name}")
 
 
 def put(name: str, data: bytes = b"something") -> AnyPath:
-    """An object in the bucket, as another process writes it."""
+    """Write an object to the bucket, like another process; return its path."""
     S3FileSystem().pipe_file(f"{BUCKET}/{name}", data)
     return path(name)
 
 
 def put_folder(folder: Path, name: str) -> AnyPath:
-    """All files of a local folder as objects."""
+    """Upload all files of a local folder; return the path of the folder."""
     for file in folder.rglob("*"):
         if file.is_file():
             put(f"{name}/{file.relative_to(folder).as_posix()}", file.read_bytes())
@@ -133,12 +133,12 @@ def put_folder(folder: Path, name: str) -> AnyPath:
 
 
 def environment(port: int) -> dict[str, str]:
-    """What a process finds the object store by."""
+    """Return the environment variables to reach the object store."""
     return {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "nobody",
         "AWS_SECRET_ACCESS_KEY": "nothing",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_MAX_ATTEMPTS": "1",  # waits of seconds; s3fs and imrec try again too
+        "AWS_MAX_ATTEMPTS": "1",  # avoids waits of seconds; s3fs and imrec retry too
         "NO_PROXY": f"127.0.0.1,{os.environ.get('NO_PROXY', '')}",
     }

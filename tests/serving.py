@@ -1,4 +1,4 @@
-"""A server over a small lake, on a free port of this machine, for tests that ask it by HTTP or in a browser."""
+"""A web server over a small lake on a free local port, for tests by HTTP or in a browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIX = "look"
 
 
 def web_lake(folder: Path, photos: int = 60) -> Lake:
-    """A lake of two sources, `photos` and `scans`, with a mix, four exact copies and four near duplicates."""
+    """Build a lake of two sources, `photos` and `scans`, with a mix, four exact copies and four near duplicates."""
     toy.write_photos(folder / "photos", range(photos))
     scans = folder / "scans"
     scans.mkdir(parents=True)
@@ -46,10 +46,10 @@ def web_lake(folder: Path, photos: int = 60) -> Lake:
 
 @dataclass(frozen=True)
 class Served:
-    """A server that runs.
+    """A running server.
 
     Attributes:
-        url: Without a slash at the end.
+        url: URL without a trailing slash.
     """
 
     url: str
@@ -58,7 +58,7 @@ class Served:
 
 @contextmanager
 def serving(lake: Lake, **options: Any) -> Iterator[Served]:
-    """Serve a lake until the block ends; `options` are those of `create_app`."""
+    """Serve a lake within the block; `options` are those of `create_app`."""
     app = create_app(lake, **{"hosts": ("127.0.0.1", "localhost"), **options})
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))

@@ -110,7 +110,7 @@ def test_lease_is_given_back_when_work_fails_and_left_alone_when_another_took_it
 
 
 def test_lease_whose_answer_was_lost_is_known_as_ones_own(store):
-    store.share, store.kinds = 0.3, ("done, but told otherwise",)
+    store.share, store.kinds = 0.3, ("done, but reported as failed",)
     for _ in range(5):
         with leases.alone(s3.path("lake/locks/scan")):
             pass

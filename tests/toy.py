@@ -1,4 +1,4 @@
-"""Small lakes for tests: of drawn pictures by the whole path, or of given vectors without any picture."""
+"""Small lakes for tests: of generated images, or of given vectors without images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
 from imrec_core.search.hits import Hit
 from tests.pictures import disc, encode, gradient, noise, stripes
 
-# Features that need no weights but those that every imrec has.
+# Features that need no weights except those that imrec contains.
 AT_HAND = [
     name
     for name, feature in FEATURES.items()
@@ -36,9 +36,9 @@ CHEAP = ("rgb_histogram", "hsv_histogram", "ahash", "dhash", "phash")
 
 
 def photo(seed: int, width: int = 160, height: int = 120, specks: int = 0) -> NDArray[np.uint8]:
-    """A photo-like picture of one of four kinds: blots, blots in a tint, a disc in a haze, faded stripes.
+    """Draw a photo-like image of one of four kinds: blots, tinted blots, a hazy disc, faded stripes.
 
-    Smooth as they are, they have few keypoints; each of the `specks` is one.
+    The images are smooth and have few keypoints; each of the `specks` adds one.
     """
     blots = noise(width, height, seed=seed).astype(np.float64)
     tint = np.random.default_rng(seed).uniform(0.3, 1.0, 3)
@@ -56,14 +56,14 @@ def photo(seed: int, width: int = 160, height: int = 120, specks: int = 0) -> ND
 
 
 def write_photos(folder: Path, seeds: Iterable[int], *, specks: int = 0) -> None:
-    """A JPEG `photo_<seed>.jpg` for each seed."""
+    """Write a JPEG `photo_<seed>.jpg` for each seed."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         (folder / f"photo_{seed:03d}.jpg").write_bytes(encode(photo(seed, specks=specks), "JPEG", quality=90))
 
 
 def new_lake(root: Path, features: Iterable[str] = CHEAP, **settings: Any) -> Lake:
-    """An empty lake in small shards, its source `photos` beside it."""
+    """Create an empty lake with small shards and the source `photos` next to it."""
     lake = Lake(root).open_for_writing()
     sources = settings.pop("sources", {"photos": root.parent / "photos"})
     lake.save_settings(Settings(sources=sources, features=tuple(features), **{"shard_size": 16, **settings}))
@@ -76,7 +76,7 @@ def set_to(lake: Lake, **changes: Any) -> None:
 
 
 def extract(lake: Lake, **options: Any) -> list[ShardReport]:
-    """Extract what the lake is set to have, without a scan."""
+    """Extract the features that the lake is configured for, without a scan."""
     chosen = [feature for feature in chosen_features(lake) if not feature.projection]
     for feature in chosen:
         if feature.learnt:
@@ -85,7 +85,7 @@ def extract(lake: Lake, **options: Any) -> list[ShardReport]:
 
 
 def derive(lake: Lake) -> None:
-    """Fit and project the derived features that the lake is set to have."""
+    """Fit and project the derived features that the lake is configured for."""
     for feature in sorted(chosen_features(lake), key=lambda feature: feature.depth):
         if feature.projection:
             fit(lake, feature)
@@ -94,7 +94,7 @@ def derive(lake: Lake) -> None:
 
 
 def build(lake: Lake, params: IndexParams | None = None) -> GenerationReport:
-    """The whole path: scan, extract, fit, project, index."""
+    """Run all steps: scan, extract, fit, project, index."""
     manifests.update(lake)
     extract(lake)
     derive(lake)
@@ -102,11 +102,11 @@ def build(lake: Lake, params: IndexParams | None = None) -> GenerationReport:
 
 
 def toy_lake(folder: Path) -> Lake:
-    """A lake of every drawn picture and forty photos, with all features that are at hand."""
+    """Build a lake of all generated images and 40 photos, with all features that need no download."""
     from tests.pictures import write_pictures
 
     write_pictures(folder / "photos" / "drawn")
-    write_photos(folder / "photos", range(40), specks=20)  # enough for a codebook of keypoints
+    write_photos(folder / "photos", range(40), specks=20)  # enough keypoints for a codebook
     lake = new_lake(folder / "lake", (*DEFAULT_FEATURES, *(f for f in AT_HAND if f not in DEFAULT_FEATURES)))
     build(lake)
     return lake
@@ -115,9 +115,9 @@ def toy_lake(folder: Path) -> Lake:
 def vector_lake(
     root: Path, vectors: Mapping[str, NDArray[Any]], *, shard_size: int = 1000, names: Sequence[str] = ()
 ) -> Lake:
-    """A lake whose tables hold the given vectors, feature by feature, for pictures that were never there.
+    """Build a lake of given vectors, by feature, for images that do not exist.
 
-    Their files are called `000000.jpg` and so on, or by the names that are given.
+    Their files are called `000000.jpg` and so on, or have the given names.
     """
     count = len(next(iter(vectors.values())))
     features = tuple(vectors)
@@ -143,7 +143,7 @@ def vector_lake(
 def write_tables(
     lake: Lake, shard: str, hashes: Sequence[str], vectors: Mapping[str, NDArray[Any]], **known: Sequence[Any]
 ) -> None:
-    """The tables of a shard whose pictures need not be there: what is `known` of them, and their vectors."""
+    """Write the tables of a shard whose images need not exist: `known` columns and vectors."""
     version, count = manifest_version(lake, shard), len(hashes)
     ids = lake.read_table(lake.catalog_path(shard))["image_id"].combine_chunks()
     every = {"content_hash": hashes, "format": ["JPEG"] * count, "status": ["ok"] * count}
@@ -162,22 +162,22 @@ def write_tables(
 
 
 def tables_of(lake: Lake, *folders: str) -> dict[str, pa.Table]:
-    """Every Parquet table below the folders of a lake, with its metadata."""
+    """Read every Parquet table below some folders of a lake, with its metadata."""
     paths = (path for folder in folders for path in (lake.root / folder).rglob("*.parquet"))
     return {path.relative_to(lake.root).as_posix(): lake.read_table(path) for path in paths}
 
 
 def times(lake: Lake, *folders: str) -> dict[str, int]:
-    """When each file below the folders was last written."""
+    """Return the modification time of each file below some folders of a lake."""
     paths = (path for folder in folders for path in (lake.root / folder).rglob("*") if path.is_file())
     return {path.relative_to(lake.root).as_posix(): path.stat().st_mtime_ns for path in paths}
 
 
 def rewritten(before: Mapping[str, int], after: Mapping[str, int]) -> set[str]:
-    """The files that are new or were written again."""
+    """Return the files that are new or were rewritten."""
     return {path for path, when in after.items() if before.get(path) != when}
 
 
 def ids(hits: Iterable[Hit]) -> list[str]:
-    """The images of a result, best first."""
+    """List the image ids of a result, best first."""
     return [hit.image_id for hit in hits]

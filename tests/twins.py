@@ -1,4 +1,4 @@
-"""Two lakes of the same photos: one that is struck again and again, and one that never is."""
+"""Two lakes of the same photos, for tests of crashes: runs on one are killed, runs on the other are not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ SHARD_SIZE = 6
 
 
 class Twins:
-    """Both are built once; then the photos change, round by round, and each is to catch up."""
+    """Two lakes, built once; then photos change in rounds, and both lakes must become up to date.
+
+    Attributes:
+        struck: Lake whose runs are killed.
+        whole: Lake whose runs end normally.
+    """
 
     def __init__(self, folder: Path, *, photos: int = 16, seed: int = 0) -> None:
         self.photos = folder / "photos"
@@ -37,7 +42,7 @@ class Twins:
         return bool(self._rng.random() < 0.5)
 
     def change(self) -> None:
-        """Some other pictures under old names, two new ones, one gone, one broken."""
+        """Replace four photos, add two, break one and remove one."""
         names = sorted(path.name for path in self.photos.iterdir())
         changed = self._rng.choice(names, 6, replace=False)
         for name in changed[:4]:
@@ -50,7 +55,7 @@ class Twins:
         (self.photos / changed[5]).unlink()
 
     def stale(self) -> list[str]:
-        """The shards of the struck lake that are not up to date."""
+        """List the shards of the struck lake that are not up to date."""
         features = chosen_features(self.struck)
         return [
             shard
@@ -59,7 +64,7 @@ class Twins:
         ]
 
     def assert_same(self) -> None:
-        """Every table and the generation, with all that is said of them; and each image is accounted for."""
+        """Require that tables, metadata and generation of both lakes are equal, and that no image is missing."""
         assert self.stale() == []
         self.struck.open_for_writing()
         assert not list(self.struck.root.rglob(".writing-*"))
@@ -70,7 +75,7 @@ class Twins:
 
 
 def contents(lake: Lake) -> dict[str, Any]:
-    """Tables with what they were made from, and the files of the generation in use by their names in it."""
+    """Read the tables with their metadata, and the files of the current generation by name."""
     tables = toy.tables_of(lake, "catalog", "images", "features")
     generation = lake.generation_path(str(lake.current_generation()))
     rows = lake.read_table(generation / "rows.parquet")
@@ -80,7 +85,7 @@ def contents(lake: Lake) -> dict[str, Any]:
 
 
 def assert_accounted_for(lake: Lake) -> None:
-    """Catalog rows = ok rows + failed rows, and each ok row has its vectors."""
+    """Require that catalog rows = ok rows + failed rows, and that each ok row has its vectors."""
     for shard in lake.live_shards():
         statuses = lake.read_table(lake.images_path(shard))["status"].to_pylist()
         assert lake.row_count(lake.catalog_path(shard)) == statuses.count("ok") + statuses.count("failed")

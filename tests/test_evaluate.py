@@ -83,7 +83,7 @@ def test_method_without_its_library_is_left_out_with_a_warning(monkeypatch, capl
     found = compare_projections(rows(60), dims=(4, 8), methods=("autoencoder", "pca"))
     assert [(f.method, f.dims) for f in found] == [("pca", 4), ("pca", 8)]
     assert caplog.messages == [
-        "autoencoder is left out: optuna is not installed; install it with: pip install 'imrec[tuning]'"
+        "skipping autoencoder: optuna is not installed; install it with: pip install 'imrec[tuning]'"
     ]
 
 
@@ -100,7 +100,7 @@ def test_large_galleries_are_sampled(monkeypatch):
     monkeypatch.setattr("imrec_core.evaluation.projection_quality.MAX_ROWS", 90)
     lines = []
     compare_projections(rows(), dims=(4,), methods=("pca",), progress=lines.append)
-    assert lines == ["pca of 72 rows to 4 numbers"]
+    assert lines == ["fitting pca on 72 rows, 4 dimensions"]
 
 
 # -- of a lake ----------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def test_first_feature_is_taken_and_bits_are_not(large_lake, short_training):
     generation = open_generation(large_lake)
     quick = compare_in(generation, dims=(8,), trials=0)
     assert [f.method for f in quick] == list(METHODS)
-    with pytest.raises(DeclarationError, match="phash holds bits"):
+    with pytest.raises(DeclarationError, match="phash is a binary hash"):
         compare_in(generation, "phash")
     with pytest.raises(UnknownName, match="no feature named 'phish'"):
         compare_in(generation, "phish")
@@ -147,7 +147,7 @@ def test_command_prints_one_table(large_lake, short_training):
     heading = "method dims 10 nearest kept among 100 of new new among 100 bytes seconds"
     assert " ".join(lines[0].split()) == heading
     assert [line.split()[:2] for line in lines[1:]] == [[name, dims] for name in METHODS for dims in ("4", "8")]
-    assert "pca of 560 rows to 4 numbers" in result.stderr
+    assert "fitting pca on 560 rows, 4 dimensions" in result.stderr
 
 
 def test_command_prints_json(large_lake, short_training):

@@ -275,7 +275,7 @@ def test_bars_say_score_distance_rank_and_unlike(plain, words):
 def test_query_without_a_picture_is_told_in_words(plain, words):
     sheet = found(plain).explain(1)
     lines = [line for _, line, _ in words]
-    assert "no picture to show: it is words or a vector" in lines and "hit 2   score 0.500" in lines
+    assert "no image: the query is text or a vector" in lines and "hit 2   score 0.500" in lines
     assert not [line for line in lines if "keypoints" in line or "colour" in line]
     assert sheet.width == 1056
 
@@ -323,7 +323,7 @@ def test_hit_of_a_search_is_explained(recommender: Recommender, photos, words):
 def test_hit_of_a_vector_is_explained(recommender: Recommender, words):
     vector = np.array(recommender.generation.matrix("rgb_histogram")[5])
     recommender.search(vector, by="rgb_histogram", k=1).explain(0)
-    assert "no picture to show: it is words or a vector" in [line for _, line, _ in words]
+    assert "no image: the query is text or a vector" in [line for _, line, _ in words]
 
 
 def test_index_is_that_of_a_sequence(files, words):

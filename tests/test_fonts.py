@@ -28,7 +28,7 @@ def lacking() -> str:
 def known(request, monkeypatch) -> list[Path]:
     """The fonts of a machine."""
     there = [OTHER] if request.param == "another font" else []
-    monkeypatch.setattr(fonts, "_known", lambda: tuple(there))
+    monkeypatch.setattr(fonts, "_installed_fonts", lambda: tuple(there))
     return there
 
 
@@ -68,14 +68,14 @@ def test_plot_has_letters_of_another_font_where_one_has_them(known, lacking):
 def test_plot_as_svg_is_the_same_whatever_fonts_there_are(lacking, monkeypatch):
     drawn = []
     for there in ((), (OTHER,)):
-        monkeypatch.setattr(fonts, "_known", lambda there=there: there)
+        monkeypatch.setattr(fonts, "_installed_fonts", lambda there=there: there)
         drawn.append(plotted(lacking, "svg"))
     assert drawn[0] == drawn[1]
     assert lacking.encode() in drawn[0]
 
 
 def test_figure_is_left_as_it_was(lacking, monkeypatch):
-    monkeypatch.setattr(fonts, "_known", lambda: (OTHER,))
+    monkeypatch.setattr(fonts, "_installed_fonts", lambda: (OTHER,))
     figure = canvas.new_figure(3, 2)
     figure.suptitle(lacking)
     before, settings = figure.texts[0].get_fontfamily(), matplotlib.rcParams["font.family"]
@@ -109,7 +109,7 @@ def test_marks_stand_on_their_sign_and_letters_taken_apart_are_put_together():
 def test_chinese_japanese_and_korean_are_no_boxes():
     if not fonts.found_for(CJK):
         pytest.skip("no font of this machine has Chinese, Japanese or Korean")
-    if any(not any(ord(c) in fonts._characters(path) for path in fonts._known()) for c in CJK):
+    if any(not any(ord(c) in fonts._characters(path) for path in fonts._installed_fonts()) for c in CJK):
         pytest.skip("the fonts of this machine have some of Chinese, Japanese and Korean alone")
     boxes = {line(c).tobytes() for c in CJK}
     assert len(boxes) == len(set(CJK))

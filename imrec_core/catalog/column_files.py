@@ -1,6 +1,6 @@
-"""Files of a person's own columns, read: Parquet or CSV, a row per image.
+"""Reading files of user columns: Parquet or CSV, one row per image.
 
-The key is a column `image_id`, or else `path`; beside an `image_id`, `path` is left alone.
+The key is the column `image_id`, or else `path`; a file with both ignores `path`.
 """
 
 from __future__ import annotations
@@ -17,60 +17,63 @@ KEYS = ("image_id", "path")
 
 
 def read(file: AnyPath) -> tuple[str, pa.Array, pa.Table]:
-    """The name of the key, its values, none of them empty, and the other columns in the types of Parquet and SQL.
+    """Read a file of columns.
+
+    Returns:
+        The name of the key, its values, none empty, and the other columns, in types that Parquet and SQL share.
 
     Raises:
-        BadColumns: The file cannot be read, has no key, or a type that SQL does not know.
+        BadColumns: The file cannot be read, has no key, or has a column of an unsupported type.
     """
     try:
         content = read_bytes(file)
         is_parquet = content.startswith(b"PAR1") or file.suffix.lower() == ".parquet"
         table = pq.read_table(pa.BufferReader(content)) if is_parquet else _read_csv(content)
-        table.validate(full=True)  # Parquet may hold strings that are no UTF-8, over which DuckDB stumbles
+        table.validate(full=True)  # Parquet may hold strings that are not UTF-8, on which DuckDB fails
         names = table.column_names
     except FileNotFoundError as error:
-        raise BadColumns(file, f"there is no such file; to do without it: imrec build --without {file}") from error
+        raise BadColumns(file, f"there is no such file; to build without it: imrec build --without {file}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())  # Arrow's complaints have several lines
-        raise BadColumns(file, f"cannot be read ({reason}); give Parquet, or CSV in UTF-8 with commas") from error
+        reason = " ".join(str(error).split())  # Arrow's messages have several lines
+        raise BadColumns(file, f"cannot be read ({reason}); expected Parquet, or CSV in UTF-8 with commas") from error
     key = next((name for name in KEYS if name in names), None)
     if key is None:
-        raise BadColumns(file, f"has no column {' or '.join(KEYS)} to say which image is meant; found are {names}")
+        raise BadColumns(file, f"has no key column {' or '.join(KEYS)}; its columns are {names}")
     if names.count(key) > 1:
         raise BadColumns(file, f"has the column {key!r} twice; keep one")
     table = _plain(file, table.select([i for i, name in enumerate(names) if name == key or name not in KEYS]))
     at = table.column_names.index(key)
-    return key, _checked_keys(file, key, table.column(at)), table.remove_column(at)
+    return key, _check_keys(file, key, table.column(at)), table.remove_column(at)
 
 
 def _read_csv(content: bytes) -> pa.Table:
-    """Read with types as the whole file has them: numbers, truth values, dates by ISO 8601; an empty field is null."""
+    """Read CSV; types are inferred from the whole file, and empty fields are null."""
     table = pyarrow.csv.read_csv(
         pa.BufferReader(content),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(KEYS, pa.string()),  # 16 digits would be a number
+            column_types=dict.fromkeys(KEYS, pa.string()),  # an image_id of 16 digits is not a number
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         ),
     )
     for field in table.schema:
-        if pa.types.is_binary(field.type):  # what Arrow makes of strings in another encoding
-            raise ValueError(f"column {field.name!r} is no UTF-8")
+        if pa.types.is_binary(field.type):  # Arrow's type for strings in another encoding
+            raise ValueError(f"column {field.name!r} is not UTF-8")
     return table
 
 
 def _plain(file: AnyPath, table: pa.Table) -> pa.Table:
-    """The table in the types of Parquet and SQL."""
+    """Cast a table to types that Parquet and SQL share."""
     fields = []
     for field in table.schema:
         kind = _plain_type(field.type)
         if kind is None:
             raise BadColumns(
                 file,
-                f"column {field.name!r} is {field.type}; strings, numbers, truth values, dates, times and lists "
-                "of them can be joined. Turn it into one of these, or leave it out",
+                f"column {field.name!r} is {field.type}; expected strings, numbers, booleans, dates, times or lists "
+                "of them: convert or remove it",
             )
         fields.append(pa.field(field.name, kind))
     try:
@@ -80,7 +83,7 @@ def _plain(file: AnyPath, table: pa.Table) -> pa.Table:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType | None:
-    """The plain type that holds the same values; None where there is none."""
+    """Find the plain type with the same values; None if there is none."""
     is_a = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         return _plain_type(kind.storage_type)
@@ -96,11 +99,13 @@ def _plain_type(kind: pa.DataType) -> pa.DataType | None:
     return kind if is_known else None
 
 
-def _checked_keys(file: AnyPath, key: str, keys: pa.ChunkedArray) -> pa.Array:
+def _check_keys(file: AnyPath, key: str, keys: pa.ChunkedArray) -> pa.Array:
     if not pa.types.is_string(keys.type):
-        raise BadColumns(file, f"column {key!r} is {keys.type}; it must be text")
+        raise BadColumns(file, f"column {key!r} is {keys.type}; expected strings")
     empty = pc.equal(pc.fill_null(keys, ""), "")
     if count := pc.sum(empty).as_py():
         row = pc.index(empty, True).as_py() + 1
-        raise BadColumns(file, f"{count} of its rows have an empty {key}, the first is row {row}; fill it or drop them")
+        raise BadColumns(
+            file, f"{count} of its rows have an empty {key}, the first is row {row}; fill in or remove them"
+        )
     return pa.concat_arrays(keys.chunks) if keys.num_chunks else pa.array([], pa.string())

@@ -1,4 +1,4 @@
-"""Which image is meant by a path in a file that a person wrote: labels, columns of their own."""
+"""Resolving paths in user files, such as labels, pairs and columns, to images."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ STRANGER, AMBIGUOUS = -1, -2
 
 
 def find_rows(paths: pa.Array, images: pa.Table, sources: Mapping[str, AnyPath]) -> NDArray[np.int64]:
-    """The image that each path means.
+    """Find the image of each path.
 
     Args:
-        paths: Each below its source, beginning with the source's name, or absolute; `(n,)` strings.
-        images: With the columns `source` and `path`.
+        paths: Paths relative to a source, `SOURCE/path`, or absolute; `(n,)` strings.
+        images: Table with the columns `source` and `path`.
         sources: Root folders by name, for absolute paths.
 
     Returns:
-        Row numbers of `images`, `(n,)`; `STRANGER` where it has no such file, `AMBIGUOUS` where several sources do.
+        Row numbers in `images` `(n,)`; `STRANGER` if there is no such image, `AMBIGUOUS` if several sources have one.
     """
-    asked = pl.DataFrame({"name": pl.Series(paths, dtype=pl.String)})
+    queries = pl.DataFrame({"name": pl.Series(paths, dtype=pl.String)})
     known = pl.DataFrame(images.select(["source", "path"])).with_row_index("row")
-    names = pl.concat([names.join(asked, on="name", how="semi") for names in _names(known, sources)])
-    meant = names.group_by("name").agg(pl.col("row").first().cast(pl.Int64), several=pl.len() > 1)
+    names = pl.concat([names.join(queries, on="name", how="semi") for names in _names(known, sources)])
+    matches = names.group_by("name").agg(pl.col("row").first().cast(pl.Int64), several=pl.len() > 1)
     row = pl.when("several").then(AMBIGUOUS).otherwise("row").fill_null(STRANGER)
-    return asked.join(meant, on="name", how="left", maintain_order="left").select(row).to_series().to_numpy()
+    return queries.join(matches, on="name", how="left", maintain_order="left").select(row).to_series().to_numpy()
 
 
 def _names(known: pl.DataFrame, sources: Mapping[str, AnyPath]) -> list[pl.DataFrame]:
-    """Every way to name a file, as tables of `row` and `name`."""
+    """List every accepted name of each image, as tables of `row` and `name`."""
     path = pl.col("path")
     names = [known.select("row", name=path), known.select("row", name=pl.col("source") + "/" + path)]
     for source, root in sources.items():

@@ -1,4 +1,4 @@
-"""A person's own columns, joined to the rows of a generation."""
+"""User columns: files of additional columns, joined to the rows of a generation."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
 
-_VERSION = 1  # goes up when the same files would give other columns
+_VERSION = 1  # increment it when equal files give different columns
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Joined:
-    """What came of one file.
+    """Result of joining one file.
 
     Attributes:
-        file: Where it lies.
-        columns: Those that it gave.
-        images: Rows of the generation that it says something of.
-        unmatched: Its rows that name no image of the generation.
-        first: The first five of these names.
+        file: Path of the file.
+        columns: Names of the joined columns.
+        images: Number of images with a row in the file.
+        unmatched: Number of rows of the file that match no image.
+        first: Keys of the first five of these rows.
     """
 
     file: str
@@ -45,18 +45,18 @@ class Joined:
     first: Sequence[str] = ()
 
     def in_words(self) -> str:
-        """As a person reads it."""
-        said = f"{', '.join(self.columns)} of {self.images} images from {self.file}"
+        """Format the result as text."""
+        summary = f"{', '.join(self.columns)} of {self.images} images from {self.file}"
         if not self.unmatched:
-            return said
+            return summary
         which = ", the first five" if self.unmatched > len(self.first) else ""
-        return f"{said}; {self.unmatched} of its rows name no image that is here{which}: {', '.join(self.first)}"
+        return f"{summary}; {self.unmatched} of its rows match no image{which}: {', '.join(self.first)}"
 
 
 def made_from(settings: Settings) -> list[Any]:
-    """What a fingerprint takes of the files: their bytes, and the roots that absolute paths begin with.
+    """Collect the inputs for the fingerprint of a generation: digests of the files, and the roots of the sources.
 
-    Empty where there are none. A file that cannot be read counts as another one: the build says what is wrong.
+    Returns an empty list without files. An unreadable file has its own digest, None; the build reports the error.
     """
     if not settings.columns:
         return []
@@ -72,17 +72,17 @@ def _digest(file: AnyPath) -> str | None:
 
 
 def check(lake: Lake, settings: Settings) -> None:
-    """Refuse files that could not be joined to what lies in the sources now; scans them.
+    """Require that all files can be joined to the current contents of the sources, which are scanned.
 
     Raises:
-        BadColumns: As `join`, or a file names no image.
+        BadColumns: As for `join`, or a file matches no image.
     """
     places = []
     for name in settings.sources:
         try:
             found = scan_source(settings.source(name), settings, leave_out=lake.root)
             places.append(found.to_arrow().cast(schemas.CATALOG))
-        except BadSource:  # away: what it held when it was there
+        except BadSource:  # not available now: use its last catalog
             manifests = [lake.catalog_path(shard) for shard in lake.shards() if source_of(shard) == name]
             places.extend(map(lake.read_table, manifests))
     _, joined = join(pa.concat_tables(places) if places else schemas.CATALOG.empty_table(), settings)
@@ -90,57 +90,58 @@ def check(lake: Lake, settings: Settings) -> None:
         if not of_file.images:
             raise BadColumns(
                 files.place(of_file.file),
-                f"none of its {of_file.unmatched} rows names an image of the lake: {', '.join(of_file.first)}; a path "
-                "is below its source, SOURCE/path or absolute, an image_id as in: imrec sql 'SELECT * FROM rows'",
+                f"none of its {of_file.unmatched} rows matches an image of the lake: {', '.join(of_file.first)}; "
+                "expected paths relative to a source, SOURCE/path, absolute paths, "
+                "or an image_id from: imrec sql 'SELECT * FROM rows'",
             )
 
 
 def join(images: pa.Table, settings: Settings) -> tuple[pa.Table, list[Joined]]:
-    """`images` with the columns of the files after its own, null where a file says nothing of an image.
+    """Append the columns of the files to a table of images; null for images without a row in a file.
 
-    That a file names no image at all, or none any more, is told and no error: images come and go.
+    A file without matching images is no error, because images come and go: the report lists unmatched rows.
 
     Args:
-        images: With the columns `image_id`, `source` and `path`.
+        images: Table with the columns `image_id`, `source` and `path`.
 
     Returns:
-        The table, and what came of each file.
+        The extended table, and a result per file.
 
     Raises:
-        BadColumns: A file cannot be read, has no key, an image twice with different values, a name that is taken or
-            empty, a type that SQL does not know, or a path of several sources.
+        BadColumns: A file cannot be read, has no key, has two different rows for an image, a column name that is
+            empty or taken, an unsupported type, or a path that matches several sources.
     """
-    taken = {name.lower(): "the rows have it already" for name in schemas.ROWS.names}
+    taken = {name.lower(): "the rows already have it" for name in schemas.ROWS.names}
     joined = []
     for file in map(files.place, settings.columns):
         key, keys, values = read(file)
         _refuse_names(file, values.column_names, taken)
         rows = _rows_of(file, key, keys, images, settings)
-        strangers = keys.filter(pa.array(rows == STRANGER))
-        at, place = _one_each(file, keys, values, rows)
-        wanted = np.full(len(images), -1)
-        wanted[at] = place
-        for name, column in _aligned(values, wanted).items():
+        unmatched = keys.filter(pa.array(rows == STRANGER))
+        at, place = _drop_repeats(file, keys, values, rows)
+        file_rows = np.full(len(images), -1)
+        file_rows[at] = place
+        for name, column in _align(values, file_rows).items():
             images = images.append_column(name, column)
-        first = strangers.slice(0, _SHOWN).to_pylist()
-        joined.append(Joined(str(file), values.column_names, len(at), len(strangers), first))
+        first = unmatched.slice(0, _SHOWN).to_pylist()
+        joined.append(Joined(str(file), values.column_names, len(at), len(unmatched), first))
     return images, joined
 
 
 def _refuse_names(file: AnyPath, names: Sequence[str], taken: dict[str, str]) -> None:
-    """Refuse names that are empty or in `taken`, and note the others there; letter case ignored, as SQL does."""
+    """Refuse names that are empty or in `taken`, and add the others to it; case-insensitive, like SQL."""
     if not names:
-        raise BadColumns(file, "has no column but its key; add one to join")
+        raise BadColumns(file, "has no column besides the key; add one to join")
     for name in names:
         if not name.strip():
-            raise BadColumns(file, f"has a column without a name beside {names}; name it, or leave it out")
+            raise BadColumns(file, f"has a column without a name among {names}; name or remove it")
         if name.lower() in taken:
-            raise BadColumns(file, f"column {name!r} cannot be joined: {taken[name.lower()]}; give it another name")
-        taken[name.lower()] = f"{file} has it already"
+            raise BadColumns(file, f"column {name!r} cannot be joined: {taken[name.lower()]}; rename it")
+        taken[name.lower()] = f"{file} already has it"
 
 
 def _rows_of(file: AnyPath, key: str, keys: pa.Array, images: pa.Table, settings: Settings) -> NDArray[np.int64]:
-    """The image of each row of the file, `STRANGER` where there is none."""
+    """Find the image of each row of the file; `STRANGER` for rows that match none."""
     if key == "image_id":
         found = pc.index_in(pc.utf8_lower(keys), value_set=images["image_id"])
         rows = np.asarray(pc.fill_null(found, STRANGER), np.int64)
@@ -155,17 +156,17 @@ def _rows_of(file: AnyPath, key: str, keys: pa.Array, images: pa.Table, settings
     return rows
 
 
-def _one_each(
+def _drop_repeats(
     file: AnyPath, keys: pa.Array, values: pa.Table, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The images that the file knows, ascending, and its row for each; rows that say the same again are dropped."""
-    there = np.flatnonzero(rows >= 0)
-    at, first, nth = np.unique(rows[there], return_index=True, return_inverse=True)
-    again = there[first[nth]] != there
-    if again.any():
-        repeats, originals = there[again], there[first[nth]][again]
+    """Return the matched images, ascending, and the file's first row for each; repeats must be equal."""
+    matched = np.flatnonzero(rows >= 0)
+    at, first, nth = np.unique(rows[matched], return_index=True, return_inverse=True)
+    is_repeat = matched[first[nth]] != matched
+    if is_repeat.any():
+        repeats, originals = matched[is_repeat], matched[first[nth]][is_repeat]
         _refuse_difference(file, keys, values, originals, repeats)
-    return at, there[first]
+    return at, matched[first]
 
 
 def _refuse_difference(
@@ -176,13 +177,13 @@ def _refuse_difference(
         return
     for name in values.column_names:
         for i, (one, other) in enumerate(zip(a[name].to_pylist(), b[name].to_pylist(), strict=True)):
-            if repr(one) != repr(other):  # not by value: NaN is no difference
+            if repr(one) != repr(other):  # by repr, so that NaN equals NaN
                 rows = f"rows {originals[i] + 1} and {repeats[i] + 1}"
-                said = f"{name!r} is {one!r} and {other!r}"
-                raise BadColumns(file, f"{keys[int(repeats[i])]} is there twice ({rows}), {said}; keep one")
+                difference = f"{name!r} is {one!r} and {other!r}"
+                raise BadColumns(file, f"{keys[int(repeats[i])]} occurs twice ({rows}), {difference}; keep one")
 
 
-def _aligned(values: pa.Table, wanted: NDArray[np.int64]) -> dict[str, pa.ChunkedArray]:
-    """The values at the wanted rows, null where that is -1."""
-    indices = pa.array(wanted, mask=wanted < 0)
+def _align(values: pa.Table, rows: NDArray[np.int64]) -> dict[str, pa.ChunkedArray]:
+    """Take the values at some rows, null for -1."""
+    indices = pa.array(rows, mask=rows < 0)
     return {name: values[name].take(indices) for name in values.column_names}

@@ -1,4 +1,4 @@
-"""Which labels a feature takes for which: of what label the nearest images of an image are."""
+"""Confusion matrix of labels: the labels of the nearest images, by the label of the query."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from imrec_core.index.generation import Generation
 
 @dataclass(frozen=True)
 class Confusion:
-    """Of which label the nearest images are, by that of the one that asks.
+    """Confusion matrix of labels.
 
     Attributes:
-        names: Labels that ask, in the order of the alphabet.
-        counts: Nearest images `(n, n + 1)`: a row for the label that asks, a column for the label of its neighbours;
-            the last column has all that are of another label than `names`.
+        names: Labels, sorted.
+        counts: Numbers of nearest images `(n, n + 1)`: one row per label of the query, one column per label of the
+            neighbour. The last column counts neighbours with a label that is not in `names`.
     """
 
     names: tuple[str, ...]
@@ -37,18 +37,19 @@ def confusion(
     classes: int = 40,
     queries: int = MAX_QUERIES,
 ) -> Confusion:
-    """Count of which label the k nearest of each image are, the image itself left out.
+    """Count the labels of the k nearest images of each query, excluding the query itself.
 
     Args:
-        by: `feature` or `feature:metric`; None for the generation's first feature.
-        classes: Labels that are told apart, at most: those with most queries.
-        queries: As for `judge`.
+        by: `feature` or `feature:metric`; None for the generation's default feature.
+        k: Number of nearest images.
+        classes: Maximum number of labels: those with most queries.
+        queries: Maximum number of queries, as for `judge`.
 
     Raises:
-        UnknownName: No such feature or metric.
+        UnknownName: There is no such feature or metric.
     """
-    asked = sample(labels.queries, queries)
-    groups, counts = np.unique(labels.groups[asked], return_counts=True)
+    query_rows = sample(labels.queries, queries)
+    groups, counts = np.unique(labels.groups[query_rows], return_counts=True)
     most = groups[np.argsort(-counts, kind="stable")][:classes]
     shown = np.array(sorted(most.tolist(), key=lambda group: labels.names[group]))
     place = np.full(len(labels.names) + 1, len(shown))
@@ -56,11 +57,11 @@ def confusion(
     gallery = np.flatnonzero(labels.groups >= 0)
     found = np.zeros((len(shown) + 1, len(shown) + 1), np.int64)
     plan = Plan.of(generation, [by or generation.default_feature], {})
-    for some in parts(asked, len(gallery) * plan.held):
+    for some in parts(query_rows, len(gallery) * plan.held):
         vectors = {name: as_queries(generation, way, some) for name, way in plan.ways.items()}
         for _, distances in plan.distances(generation, vectors, gallery, some):
             for row, of_query in zip(some, distances, strict=True):
-                order = gallery[smallest(k + 1, of_query)]  # itself is seldom not among them: copies are as near
+                order = gallery[smallest(k + 1, of_query)]  # may lack the query itself if it has copies
                 nearest = order[order != row][:k]
                 np.add.at(found, (place[labels.groups[row]], place[labels.groups[nearest]]), 1)
     return Confusion(tuple(labels.names[group] for group in shown), found[:-1])

@@ -1,8 +1,8 @@
-"""How good the ways to describe images are, measured on a lake's own vectors.
+"""Comparison of projections to fewer dimensions, on the vectors of a lake.
 
-A projection is measured on rows that it was learnt from, as the images of a lake are, and on rows that it was not, as
-pictures are that are searched for. The difference is what it has learnt by heart: of 1,070 photos, 1,280 → 32 numbers,
-PCA keeps .61 and .59 of the ten nearest, an autoencoder .88 and .76 (2026-11).
+A projection is measured on rows that it was fitted on, like the images of a lake, and on other rows, like new query
+images. The difference shows overfitting: from 1,280 to 32 dimensions on 1,070 photos, PCA keeps .61 and .59 of the ten
+nearest, an autoencoder .88 and .76 (2026-11).
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ DIMS = (32, 64, 128)
 MAX_ROWS = 50_000
 
 _NEAREST = 10
-_LEAST_ROWS = _NEAREST + 2  # to learn from, and one to ask with
-_CANDIDATES = 100  # what a search takes from a graph before it ranks by the full vectors
+_LEAST_ROWS = _NEAREST + 2  # rows to fit on, and one query
+_CANDIDATES = 100  # candidates of a search before re-ranking by the full vectors
 _BLOCK = 4096
 
 
 @dataclass(frozen=True)
 class ProjectionQuality:
-    """What a projection keeps, and what it costs.
+    """Quality and cost of a projection.
 
     Attributes:
-        kept: Share of the full vectors' 10 nearest rows that are among the 10 nearest in the projection.
-        found: Share of them among the 100 nearest, from which exact re-ranking can bring them back.
-        kept_of_new, found_of_new: The same of rows that it was not learnt from, among those that it was.
-        bytes_per_image: Of a projected vector, as it is stored.
-        seconds: To learn it.
+        kept: Share of the 10 nearest rows by full vectors that are among the 10 nearest in the projection.
+        found: Share of them among the 100 nearest, from which re-ranking by full vectors recovers them.
+        kept_of_new, found_of_new: The same for queries that the projection was not fitted on.
+        bytes_per_image: Size of a stored projected vector.
+        seconds: Time to fit the projection.
     """
 
     method: str
@@ -68,63 +68,70 @@ def compare_projections(
     params: Mapping[str, Mapping[str, Any]] | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[ProjectionQuality]:
-    """Learn each projection from the vectors and measure it on some of them.
+    """Fit each projection on the vectors and measure how well it keeps nearest neighbours.
 
-    A method whose library is not installed is left out, with a warning.
+    Methods whose library is not installed are skipped with a warning.
 
     Args:
-        vectors: `(n, width)`; of more than 50,000 a random sample is taken.
+        vectors: Vectors `(n, width)`; of more than 50,000 a random sample is used.
+        dims: Numbers of dimensions to project to.
         methods: Names in `reduction.METHODS`.
-        queries: Rows that are asked with, at most, of either kind; the row itself does not count as found. New ones
-            are a fifth of all at most.
-        params: Settings of methods, by name; what is not given is as a method has it.
-        progress: Told what is being learnt.
+        queries: Maximum number of fitted and of new query rows each; new ones are at most a fifth of all rows. A query
+            row does not count as its own neighbour.
+        params: Settings by method name; missing ones have the defaults of the method.
+        progress: Called with a line for each projection.
 
     Raises:
-        QueryError: There are too few rows to be compared.
-        DeclarationError: A method cannot make so many dimensions, or a setting is wrong.
+        QueryError: There are too few rows.
+        DeclarationError: A method cannot project to so many dimensions, or a setting is invalid.
     """
     if len(vectors) < _LEAST_ROWS:
-        raise QueryError(f"{len(vectors)} images are too few to compare projections; {_LEAST_ROWS} or more are needed")
+        raise QueryError(f"{len(vectors)} images are too few to compare projections; at least {_LEAST_ROWS} are needed")
     settings = {name: find_method(name).settings((params or {}).get(name, {})) for name in methods}
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(vectors))[:MAX_ROWS]
     count_new = max(1, min(queries, len(rows) // 5, len(rows) - _LEAST_ROWS + 1))
     new, learnt = (np.asarray(vectors[np.sort(some)]) for some in (rows[:count_new], rows[count_new:]))
     own = rng.permutation(len(learnt))[:queries]
-    known, unknown = _Asked.among(learnt, learnt[own], own), _Asked.among(learnt, new)
+    known, unknown = _Queries.among(learnt, learnt[own], own), _Queries.among(learnt, new)
     compared = []
     for name, chosen in settings.items():
         for count in dims:
-            progress(f"{name} of {len(learnt)} rows to {count} numbers")
+            progress(f"fitting {name} on {len(learnt)} rows, {count} dimensions")
             try:
-                compared.append(_measured(name, count, learnt, known, unknown, chosen))
+                compared.append(_measure(name, count, learnt, known, unknown, chosen))
             except MissingDependency as error:
-                log.warning("%s is left out: %s", name, error)
+                log.warning("skipping %s: %s", name, error)
                 break
     return compared
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """Vectors `(n, width)` to ask with, which rows of the gallery they are if they are some, and their 10 nearest."""
+class _Queries:
+    """Query vectors with their true neighbours.
+
+    Attributes:
+        vectors: Query vectors `(n, width)`.
+        own: Rows of the queries in the gallery `(n,)`; None if they are not in it.
+        truth: 10 nearest rows of the gallery by full vectors `(n, 10)`.
+    """
 
     vectors: Matrix
     own: Matrix | None
     truth: Matrix
 
     @classmethod
-    def among(cls, gallery: Matrix, vectors: Matrix, own: Matrix | None = None) -> _Asked:
+    def among(cls, gallery: Matrix, vectors: Matrix, own: Matrix | None = None) -> _Queries:
         wide, queries = gallery.astype(np.float32), vectors.astype(np.float32)
         return cls(vectors, own, nearest(queries, wide, _NEAREST, own=own))
 
     def kept(self, project: Callable[[Matrix], Matrix], gallery: Matrix, count: int) -> float:
-        """Share of the nearest that are among `count` of the projected gallery."""
+        """Compute the share of true neighbours among the `count` nearest of the projected gallery."""
         return share_kept(self.truth, nearest(project(self.vectors), gallery, count, own=self.own))
 
 
-def _measured(
-    name: str, dims: int, learnt: Matrix, known: _Asked, new: _Asked, settings: Mapping[str, Any]
+def _measure(
+    name: str, dims: int, learnt: Matrix, known: _Queries, new: _Queries, settings: Mapping[str, Any]
 ) -> ProjectionQuality:
     method = METHODS[name]
     blocks = [lambda i=i: learnt[i : i + _BLOCK] for i in range(0, len(learnt), _BLOCK)]
@@ -151,20 +158,21 @@ def compare_in(
     trials: int | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[ProjectionQuality]:
-    """`compare_projections` of a feature of a generation.
+    """Compare projections of a feature of a generation.
 
     Args:
-        name: Of the feature; the generation's first one if it is None.
-        dims: None given: those of 32, 64 and 128 that the feature has more of.
-        trials: Of the autoencoder; None for as many as it makes by itself.
-        progress: Told what is being learnt.
+        name: Name of the feature; None for the generation's default feature.
+        dims: Numbers of dimensions; if empty, those of 32, 64 and 128 below the width of the feature.
+        trials: Trials of the autoencoder; None for its default.
+        progress: Called with a line for each projection.
 
     Raises:
         UnknownName: The generation has no such feature.
+        DeclarationError: The feature is a binary hash.
     """
     feature = generation.feature(name or generation.default_feature)
     if feature.dtype == "uint64":
-        raise DeclarationError(f"{feature.name} holds bits, which no projection takes; choose another feature")
+        raise DeclarationError(f"{feature.name} is a binary hash, which cannot be projected; choose another feature")
     dims = dims or [count for count in DIMS if count < feature.dims] or [-(-feature.dims // 2)]
     params = {} if trials is None else {"autoencoder": {"trials": trials}}
     matrix = generation.matrix(feature.name)

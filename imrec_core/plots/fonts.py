@@ -1,8 +1,8 @@
-"""Letters for names in any script: of DejaVu Sans, and of a font of this machine for what that lacks.
+"""Text in any script: DejaVu Sans, with installed fonts as a fallback for characters that it lacks.
 
-DejaVu Sans comes with matplotlib; it has Latin, Greek, Cyrillic, Hebrew, Arabic and more, but no Chinese, Japanese or
-Korean. What no font has is a box. Not handled: words written from right to left among others, signs that change with
-their neighbours beyond what Pillow's own layout does, and which of its national forms a Chinese character takes.
+DejaVu Sans comes with matplotlib. It has Latin, Greek, Cyrillic, Hebrew, Arabic and more, but no Chinese, Japanese or
+Korean. Characters that no font has appear as boxes. Not supported: right-to-left text mixed with other text, shaping
+beyond Pillow's basic layout, and the national variants of Chinese characters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
-# Fonts without serifs that have Chinese, Japanese or Korean; those that have all three first.
+# Sans-serif fonts with Chinese, Japanese or Korean; those with all three first.
 FAMILIES = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK TC", "Noto Sans CJK KR", "Source Han Sans",
     "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Arial Unicode MS",
@@ -27,19 +27,19 @@ FAMILIES = (
 
 
 def composed(text: str) -> str:
-    """Signs and the marks upon them as one character where there is one: macOS takes them apart in names of files."""
+    """Compose base characters and combining marks (NFC): macOS decomposes them in file names."""
     return unicodedata.normalize("NFC", text)
 
 
 def length(text: str, size: int) -> float:
-    """Width of a line in pixels; the same on every machine, whatever fonts it has."""
+    """Measure the width of a line in pixels; equal on all machines, independent of the installed fonts."""
     wide = set() if text.isascii() else {c for c in missing(text) if _is_wide(c)}
     narrow = "".join(c for c in text if c not in wide)
     return (len(text) - len(narrow)) * size + _font(_dejavu(), size).getlength(narrow)
 
 
 def columns(text: str) -> int:
-    """Width of a line in letters, of which a wide one counts twice."""
+    """Count the columns of a line; wide characters count twice."""
     return len(text) + sum(map(_is_wide, text))
 
 
@@ -48,7 +48,7 @@ def _is_wide(character: str) -> bool:
 
 
 def draw(pen: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, ink: tuple[int, int, int]) -> None:
-    """Write a line whose upper left corner is at a place."""
+    """Draw a line of text with its upper left corner at `place`."""
     first = _font(_dejavu(), size)
     if text.isascii():
         pen.text(place, text, ink, font=first)
@@ -61,33 +61,33 @@ def draw(pen: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int,
 
 
 def missing(text: str) -> set[str]:
-    """The characters that DejaVu Sans lacks."""
+    """Collect the characters that DejaVu Sans lacks."""
     return {c for c in text if ord(c) not in _characters(_dejavu())}
 
 
 def found_for(characters: Collection[str]) -> list[Path]:
-    """Fonts of this machine that have some of these characters, each some that those before it lack."""
-    wanted, found = {ord(c) for c in characters}, []
-    for path in _known() if wanted else ():
-        if not wanted.isdisjoint(_characters(path)):
+    """Find installed fonts that together have as many of these characters as possible."""
+    remaining, found = {ord(c) for c in characters}, []
+    for path in _installed_fonts() if remaining else ():
+        if not remaining.isdisjoint(_characters(path)):
             found.append(path)
-            wanted -= _characters(path)
-        if not wanted:
+            remaining -= _characters(path)
+        if not remaining:
             break
     return found
 
 
 def _runs(text: str) -> Iterator[tuple[Path, str]]:
-    """Pieces of a line, each with the font that has it; a mark stays with the sign that it stands upon."""
+    """Split a line into runs of one font each; a combining mark stays with its base character."""
     fonts = [_dejavu(), *found_for(missing(text))]
     path, run = fonts[0], ""
     for character in text:
-        has_it = [font for font in fonts if ord(character) in _characters(font)]
-        of_character = path if unicodedata.combining(character) or not has_it else has_it[0]
-        if run and of_character != path:
+        candidates = [font for font in fonts if ord(character) in _characters(font)]
+        font = path if unicodedata.combining(character) or not candidates else candidates[0]
+        if run and font != path:
             yield path, run
             run = ""
-        path, run = of_character, run + character
+        path, run = font, run + character
     yield path, run
 
 
@@ -105,20 +105,20 @@ def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def _characters(path: Path) -> frozenset[int]:
-    """The characters that a font has."""
+    """Read the code points that a font supports."""
     from matplotlib.ft2font import FT2Font
 
     return frozenset(FT2Font(str(path)).get_charmap())
 
 
 @cache
-def _known() -> tuple[Path, ...]:
-    """The fonts of `FAMILIES` that are on this machine, in their order."""
+def _installed_fonts() -> tuple[Path, ...]:
+    """List the installed fonts of `FAMILIES`, in that order."""
     from matplotlib import font_manager
 
     listed = font_manager.fontManager.ttflist
     for path in sorted(set(font_manager.findSystemFonts()) - {entry.fname for entry in listed}):
-        with suppress(OSError, RuntimeError):  # installed since matplotlib made its list; some FreeType cannot read
+        with suppress(OSError, RuntimeError):  # a font newer than matplotlib's list; FreeType cannot read some fonts
             font_manager.fontManager.addfont(path)
     places = {family: place for place, family in enumerate(FAMILIES)}
     known = {(places[entry.name], entry.fname) for entry in listed if entry.name in places and entry.weight == 400}
@@ -126,7 +126,7 @@ def _known() -> tuple[Path, ...]:
 
 
 def families(paths: Collection[Path]) -> list[str]:
-    """What matplotlib calls fonts of this machine."""
+    """Return matplotlib's family names of installed fonts."""
     from matplotlib import font_manager
 
     names = {entry.fname: entry.name for entry in reversed(font_manager.fontManager.ttflist)}

@@ -1,6 +1,6 @@
-"""Pictures with words below them as HTML: what a notebook shows, complete in itself.
+"""Grids of images with captions as self-contained HTML, for notebooks.
 
-A table, since the pages that show notebooks of others leave out styles.
+The layout is a table, because sites that render notebooks remove styles.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _LETTERS = 20
 
 
 def grid(headings: Iterable[str], cells: Sequence[Cell], *, most: int = 36) -> str:
-    """Cells under lines of text; whatever the words in them hold, they are text.
+    """Render cells under lines of text. All text is escaped.
 
     Args:
-        headings: Lines, the first one bold.
-        cells: Their pictures are read now, and are part of what comes out: some 5 kB each.
-        most: Cells that are shown; of the others it is said how many there are.
+        headings: Lines of text, the first one bold.
+        cells: Cells whose images are read now and embedded, about 5 kB each.
+        most: Maximum number of cells; the heading gives the number of others.
     """
     first, *others = [_text(line) for line in headings]
     lines = [f"<b>{first}</b>", *others]
@@ -37,20 +37,19 @@ def _cell(cell: Cell) -> str:
     whole = _text(" ".join(cell.lines))
     picture = opened(cell.picture, _SIDE)
     if picture is None:
-        seen = f"<i>{GONE}</i>"
+        image = f"<i>{GONE}</i>"
     else:
         frame = f' style="border: 3px solid rgb{FRAME}"' if cell.framed else ""
-        seen = f'<img src="{as_data_uri(picture, quality=80)}" alt="{whole}" title="{whole}"{frame}>'
-    below = "<br>".join(_text(_clipped(line)) for line in cell.lines)
-    return (
-        f'<td style="text-align: center; vertical-align: bottom">{seen}<br><small title="{whole}">{below}</small></td>'
-    )
+        image = f'<img src="{as_data_uri(picture, quality=80)}" alt="{whole}" title="{whole}"{frame}>'
+    caption = "<br>".join(_text(_shorten(line)) for line in cell.lines)
+    style = "text-align: center; vertical-align: bottom"
+    return f'<td style="{style}">{image}<br><small title="{whole}">{caption}</small></td>'
 
 
 def _text(text: str) -> str:
     return html.escape(printable(text))
 
 
-def _clipped(text: str) -> str:
-    """The middle of a long name left out."""
+def _shorten(text: str) -> str:
+    """Replace the middle of a long line by an ellipsis."""
     return text if len(text) <= _LETTERS else f"{text[: _LETTERS // 2]}…{text[-(_LETTERS // 2 - 1) :]}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from imrec_core import ImageId, Lake, Recommender
 from imrec_dagster.assets.build import build_assets
@@ -74,6 +78,14 @@ def look(lake: Lake, cursor: str | None):
     return image_folders(dg.build_sensor_context(cursor=cursor, resources={"lake": resource(lake)}))
 
 
+@contextmanager
+def _partitions_read_once(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Keep the names of partitions during a tick, as the daemon does; they are asked for hundreds of times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instance, "get_dynamic_partitions", functools.cache(instance.get_dynamic_partitions))
+        yield
+
+
 class Automation:
     """What the automation sensor would ask for, tick after tick."""
 
@@ -87,13 +99,14 @@ class Automation:
         self._defs = build_definitions(resource(self._lake))
 
     def tick(self, now: datetime | None = None) -> dict[str, list[str]]:
-        result = dg.evaluate_automation_conditions(
-            self._defs,
-            self._instance,
-            asset_selection=dg.AssetSelection.all(),
-            cursor=self._cursor,
-            evaluation_time=now,
-        )
+        with _partitions_read_once(self._instance):
+            result = dg.evaluate_automation_conditions(
+                self._defs,
+                self._instance,
+                asset_selection=dg.AssetSelection.all(),
+                cursor=self._cursor,
+                evaluation_time=now,
+            )
         self._cursor = result.cursor
         keys = self._defs.resolve_asset_graph().materializable_asset_keys
         asked = {key: result.get_requested_partitions(key) for key in keys if result.get_num_requested(key)}

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
+from filelock import FileLock
 
-from imrec_core import Lake, Recommender
-from imrec_core.index.build import build_generation
-from imrec_core.search import candidates
-from imrec_dagster.cli.main import main
 from tests import browser as browsers
-from tests import real, s3, toy
+
+if TYPE_CHECKING:  # each worker and the process that waits for them load this file: what takes long is loaded by need
+    from imrec_core import Lake, Recommender
+    from tests import s3
 
 with suppress(ImportError):  # OpenVINO loads it where it is installed; whoever sets up logging then closes its stream,
     from absl import logging as absl_logging
 
     absl_logging.get_absl_handler().python_handler.setStream(sys.__stderr__)  # which shall not be pytest's own
+
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,13 +38,38 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def toy_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Makes a folder of that name, once for all workers of a run; the others wait for it."""
+    here = tmp_path_factory.getbasetemp()
+    shared = here.parent if "PYTEST_XDIST_WORKER" in os.environ else here
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        folder = shared / name
+        with FileLock(folder.with_suffix(".lock")):
+            done = folder.with_suffix(".done")
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that was interrupted
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def toy_lake(once: MakeOnce) -> Lake:
     """Every drawn picture and forty photos with all features, in shards of 16. For reading only."""
-    return toy.toy_lake(tmp_path_factory.mktemp("toy"))
+    from imrec_core import Lake
+    from tests import toy
+
+    return Lake(once("toy", toy.toy_lake) / "lake")
 
 
 @pytest.fixture(scope="session")
 def recommender(toy_lake: Lake) -> Recommender:
+    from imrec_core import Recommender
+
     return Recommender.open(toy_lake)
 
 
@@ -52,31 +80,44 @@ def photos(toy_lake: Lake) -> Path:
 
 
 @pytest.fixture(scope="session")
-def large_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def large_lake(once: MakeOnce) -> Lake:
     """Histograms and hashes of 700 pictures that never were: enough for graphs to be asked. For reading only."""
-    rng = np.random.default_rng(0)
-    histograms = rng.dirichlet(np.full(512, 0.05), size=700)
-    hashes = rng.integers(0, 2**64, (700, 1), dtype=np.uint64)
-    root = tmp_path_factory.mktemp("large") / "lake"
-    lake = toy.vector_lake(root, {"rgb_histogram": histograms, "phash": hashes})
-    build_generation(lake)
-    return lake
+    import numpy as np
+
+    from imrec_core import Lake
+    from imrec_core.index.build import build_generation
+    from tests import toy
+
+    def make(folder: Path) -> None:
+        rng = np.random.default_rng(0)
+        histograms = rng.dirichlet(np.full(512, 0.05), size=700)
+        hashes = rng.integers(0, 2**64, (700, 1), dtype=np.uint64)
+        build_generation(toy.vector_lake(folder / "lake", {"rgb_histogram": histograms, "phash": hashes}))
+
+    return Lake(once("large", make) / "lake")
 
 
 @pytest.fixture(scope="session")
 def large(large_lake: Lake) -> Recommender:
+    from imrec_core import Recommender
+
     return Recommender.open(large_lake)
 
 
 @pytest.fixture(scope="session")
-def real_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def real_lake(once: MakeOnce) -> Lake:
     """The real photos, three copies of some and a map. For reading only; its photos are beside it."""
-    return real.real_lake(tmp_path_factory.mktemp("real"))
+    from imrec_core import Lake
+    from tests import real
+
+    return Lake(once("real", real.real_lake) / "lake")
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Faulty]:
     """An object store with the empty bucket `s3.BUCKET`, and nothing on this machine of any lake in it."""
+    from tests import s3
+
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     with s3.serving() as served:
@@ -86,12 +127,26 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Faulty
 @pytest.fixture
 def graphs_asked(monkeypatch) -> None:
     """Candidates come from graphs in lakes that are so small that a scan would be faster."""
+    from imrec_core.search import candidates
+
     monkeypatch.setattr(candidates, "_ROWS_PER_FETCHED", 0)
+
+
+@pytest.fixture
+def blank_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots are made but left blank, as drawing takes half of a small build; not where a test is marked `drawn`."""
+    if request.node.get_closest_marker("drawn"):
+        return
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **how: Image.new("L", (8, 8)).save(file, how["format"]))
 
 
 @pytest.fixture
 def new_lake(tmp_path: Path) -> Callable[..., Lake]:
     """Makes a lake of `photos` pictures (built unless `built=False`) that a test may change."""
+    from tests import toy
 
     def make(
         photos: int = 20, features: tuple[str, ...] = toy.CHEAP, *, built: bool = True, **settings: object
@@ -139,6 +194,8 @@ class Outcome:
 @pytest.fixture
 def imrec(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
     """Runs the command in this process, in an empty folder."""
+    from imrec_dagster.cli.main import main
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.delenv("IMREC_LAKE", raising=False)

@@ -21,9 +21,9 @@ __all__ = [
     "find_feature",
     "hashes",
     "known_features",
-    "sift_vlad",
     "networks",
     "pdq",
     "projections",
+    "sift_vlad",
     "structure",
 ]

@@ -36,6 +36,8 @@ from tests.graph import (
     take_away,
 )
 
+pytestmark = pytest.mark.usefixtures("blank_plots")
+
 TWO = ("rgb_histogram", "phash")
 NAMES = ["images", "features/rgb_histogram", "features/phash"]
 EVERY = [shard(n) for n in range(3)]

@@ -36,6 +36,8 @@ from tests import toy
 from tests.conftest import Outcome
 from tests.pictures import BROKEN, PICTURES
 
+pytestmark = pytest.mark.usefixtures("blank_plots")
+
 ROOT = Path(imrec_core.__file__).parent.parent
 CHEAP = "rgb_histogram,phash"
 ODD = ("two\nlines.jpg", "sun 🌞.jpg", 'it\'s "quoted".jpg')

@@ -48,6 +48,8 @@ from tests.graph import (
 )
 from tests.pictures import BROKEN, PICTURES, encode, gradient, write_pictures
 
+pytestmark = pytest.mark.usefixtures("blank_plots")
+
 TWO = ("rgb_histogram", "phash")
 TABLES = ("catalog", "images", "features")
 
@@ -133,6 +135,7 @@ def drawn(event: dg.AssetMaterialization, name: str) -> tuple[int, int]:
     return Image.open(io.BytesIO(base64.b64decode(data))).size
 
 
+@pytest.mark.drawn
 def test_generation_shows_the_speed_of_shards_why_images_failed_and_what_graphs_find(lake, instance):
     Builder(lake, instance).build()
     (lake.root.parent / "photos" / "photo_007.jpg").write_bytes(BROKEN["truncated.jpg"]())

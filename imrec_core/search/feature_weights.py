@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from imrec_core.errors import BadWeights, EmptyQuery, QueryError
-from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
+from imrec_core.errors import BadWeights, EmptyQuery, QueryError, UnknownName
+from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature, split_name
 from imrec_core.index.generation import Generation
 from imrec_core.lake.settings import Settings
-from imrec_core.search import fusion
-
-pass
-from collections.abc import Collection
-
-from imrec_core.errors import UnknownName
-from imrec_core.features.feature_metric import split_name
 from imrec_core.models.registry import MODELS
+from imrec_core.search import fusion
 from imrec_core.search.query import By, Query, Text
 
 

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from PIL import Image
 from imrec_core.errors import BadWeights
 from imrec_core.extraction.embed import Vectors
 from imrec_core.index.generation import Generation
-
-pass
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     pass

@@ -25,8 +25,7 @@ from imrec_core.web.admission import Gone
 from imrec_core.web.limits import Limits
 from imrec_core.web.metrics import Counting
 from imrec_core.web.responses import Refused, refused
-from imrec_core.web.routes import duplicates, explain, images, maps, search, status
-from imrec_core.web.routes import lake as looking
+from imrec_core.web.routes import duplicates, explain, images, lake, maps, search, status
 from imrec_core.web.routes.duplicates import Decision
 from imrec_core.web.search_request import Asked, Explained, in_words
 from imrec_core.web.security import HEADERS, Guard
@@ -34,6 +33,7 @@ from imrec_core.web.state import Serving
 
 log = logging.getLogger(__name__)
 
+_ROUTES = (search, explain, lake, images, duplicates, status, maps)
 _STATIC = Path(__file__).parent / "static"
 _PAGES = ("/", "/duplicates", "/status", "/map")
 _REVALIDATED = {"Cache-Control": "no-cache"}
@@ -79,7 +79,7 @@ def create_app(
     )
     app.add_middleware(Guard, token=token, hosts=hosts, limits=limits)
     app.add_middleware(Counting, metrics=serving.metrics)
-    for module in (search, explain, looking, images, duplicates, status, maps):
+    for module in _ROUTES:
         app.include_router(module.routes(serving))
     app.include_router(metrics.routes(serving.metrics))
     _add_errors(app, serving)

@@ -18,7 +18,7 @@ from imrec_core.web.image_files import facts_of, place_of
 from imrec_core.web.limits import MOST_HITS
 from imrec_core.web.responses import Refused, answer
 from imrec_core.web.routes.search import body_of, found, read_asked
-from imrec_core.web.schemas import explain as explain_module
+from imrec_core.web.schemas.explain import Explanation as ExplanationResponse
 from imrec_core.web.search_request import Asked, Entry, Explained
 from imrec_core.web.state import Serving, why_not
 
@@ -32,7 +32,7 @@ def routes(serving: Serving) -> APIRouter:
 
     @router.post(
         "/api/explain",
-        response_model=explain_module.Explanation,
+        response_model=ExplanationResponse,
         responses=why_not(400, 404, 409, 410),
         openapi_extra=body_of(Explained),
     )

@@ -16,9 +16,9 @@ import numpy as np
 from docs.gallery import PROGRAM, ROOT, run
 from imrec_core.catalog.ids import image_id
 from imrec_core.lake.lake import Lake
-from tests.browser import PHONE, Browser, chromium, screenshot, until
-from tests.page import at_rest, draw_line
-from tests.serving import serving
+from tests.support.browser import PHONE, Browser, chromium, screenshot, until
+from tests.support.page import at_rest, draw_line
+from tests.support.serving import serving
 
 FOLDER = ROOT / "docs/page"
 _WINDOW = {"width": 1100, "height": 700}

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
-from tests import browser as browsers
+from tests.support import browser as browsers
 
 if TYPE_CHECKING:  # each worker and the process that waits for them load this file: what takes long is loaded by need
     from imrec_core import Lake, Recommender
-    from tests import s3
+    from tests.support import s3
 
 with suppress(ImportError):  # OpenVINO loads it where it is installed; whoever sets up logging then closes its stream,
     from absl import logging as absl_logging
@@ -61,7 +61,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
 def toy_lake(once: MakeOnce) -> Lake:
     """Every drawn picture and forty photos with all features, in shards of 16. For reading only."""
     from imrec_core import Lake
-    from tests import toy
+    from tests.support import toy
 
     return Lake(once("toy", toy.toy_lake) / "lake")
 
@@ -86,7 +86,7 @@ def large_lake(once: MakeOnce) -> Lake:
 
     from imrec_core import Lake
     from imrec_core.index.build import build_generation
-    from tests import toy
+    from tests.support import toy
 
     def make(folder: Path) -> None:
         rng = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def large(large_lake: Lake) -> Recommender:
 def real_lake(once: MakeOnce) -> Lake:
     """The real photos, three copies of some and a map. For reading only; its photos are beside it."""
     from imrec_core import Lake
-    from tests import real
+    from tests.support import real
 
     return Lake(once("real", real.real_lake) / "lake")
 
@@ -116,7 +116,7 @@ def real_lake(once: MakeOnce) -> Lake:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Faulty]:
     """An object store with the empty bucket `s3.BUCKET`, and nothing on this machine of any lake in it."""
-    from tests import s3
+    from tests.support import s3
 
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
@@ -146,7 +146,7 @@ def blank_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def new_lake(tmp_path: Path) -> Callable[..., Lake]:
     """Makes a lake of `photos` pictures (built unless `built=False`) that a test may change."""
-    from tests import toy
+    from tests.support import toy
 
     def make(
         photos: int = 20, features: tuple[str, ...] = toy.CHEAP, *, built: bool = True, **settings: object

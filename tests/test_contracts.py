@@ -18,8 +18,8 @@ from imrec_core import FEATURES, METRICS, MODELS, Feature, ImageBatch, Metric, M
 from imrec_core.features.feature import Arrays
 from imrec_core.images.decode import decode
 from imrec_core.models.encoders import load_encoder
-from tests.pictures import disc, encode, exif, gradient, noise, stripes
-from tests.toy import AT_HAND, photo
+from tests.support.pictures import disc, encode, exif, gradient, noise, stripes
+from tests.support.toy import AT_HAND, photo
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -17,7 +17,7 @@ from imrec_core.features import chosen_features
 from imrec_core.lake.lake import Lake
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed, load_networks
-from tests.cluster import available, cluster
+from tests.support.cluster import available, cluster
 
 _SHARDS = 24  # so many that the last pieces weigh little
 _TURNS = ("one", "two", "here", "here", "two", "one")

@@ -13,9 +13,9 @@ from imrec_core.images.edits import EDITS
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
-from tests import toy
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
+from tests.support import toy
 
 _ROWS, _COPIES = 100_000, 0.1  # rows, and the share of them that are copies of another
 _HASHES = ("phash", "dhash")

@@ -12,10 +12,10 @@ from imrec_core.index.recall import graph_users, recall_at_10
 from imrec_core.lake.lake import Lake
 from imrec_core.search.query import ImageId
 from imrec_core.search.recommender import Recommender
-from tests import toy
 from tests.benchmarks.large import SHARD_SIZE, large_vectors
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
+from tests.support import toy
 
 _NEW = 0.01
 _ROUNDS = 6

@@ -26,11 +26,11 @@ from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams
 from imrec_core.search.query import ImageId
 from imrec_core.search.recommender import Recommender
-from tests import toy
 from tests.benchmarks.alone import Alone, alone, clocked, held
 from tests.benchmarks.large import SHARD_SIZE, moved
 from tests.benchmarks.rows import Row, cores
 from tests.benchmarks.testbed import Testbed
+from tests.support import toy
 
 _FEATURE, _REDUCED = "efficientnet_lite0", "efficientnet_lite0_pca"
 _GRAPH = f"{_REDUCED}:euclidean"

@@ -13,9 +13,9 @@ from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.search.query import ImageId
 from imrec_core.search.recommender import Recommender
-from tests import toy
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
+from tests.support import toy
 
 SHARD_SIZE = 4096
 

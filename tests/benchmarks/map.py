@@ -21,11 +21,11 @@ from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.maps import METHODS, SAMPLE, make_map, open_map
-from tests import toy
 from tests.benchmarks.alone import Alone, alone
 from tests.benchmarks.large import SHARD_SIZE, moved
 from tests.benchmarks.rows import Row, cores
 from tests.benchmarks.testbed import Testbed
+from tests.support import toy
 
 _FEATURE = "efficientnet_lite0"
 _NEAREST, _JUDGED = 10, 2_000

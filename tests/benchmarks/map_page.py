@@ -11,8 +11,8 @@ from imrec_core import Lake
 from imrec_core.index.generation import open_generation
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
-from tests.browser import Browser, chromium
-from tests.serving import serving, web_lake
+from tests.support.browser import Browser, chromium
+from tests.support.serving import serving, web_lake
 
 _COUNTS = 100_000, 500_000
 _CLUSTERS = 120

@@ -10,12 +10,12 @@ from imrec_core.images.decode import MAX_PIXELS, decode
 from imrec_core.images.thumbnails import Thumbnails
 from imrec_core.index.build import build_generation
 from imrec_core.lake.storage.files import fingerprint
-from tests import toy
 from tests.benchmarks.large import SHARD_SIZE, large_vectors
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
-from tests.browser import Browser, chromium, first_paint, until
-from tests.serving import serving
+from tests.support import toy
+from tests.support.browser import Browser, chromium, first_paint, until
+from tests.support.serving import serving
 
 _ROWS = 100_000
 _SHOWN = 60  # pictures of a page

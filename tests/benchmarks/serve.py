@@ -24,10 +24,10 @@ from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.search.query import ImageId
 from imrec_core.search.recommender import Recommender
-from tests import toy
 from tests.benchmarks.large import SHARD_SIZE, large_vectors
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
+from tests.support import toy
 
 _ROWS = 100_000
 _ASKED, _UPLOADS, _PAGES, _SMALL = 200, 12, 10, 200

@@ -19,7 +19,7 @@ from imrec_core.images.sample_photos import prepare
 from imrec_core.index.build import build_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.models.encoders import load_encoder
-from tests.real import PHOTOS
+from tests.support.real import PHOTOS
 
 PHASES = ("scan", "extract", "fit and project", "check", "generation")
 

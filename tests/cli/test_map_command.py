@@ -1,0 +1,138 @@
+"""`imrec map`: makes maps, lists them, draws them."""
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imrec_core import Lake
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import open_generation
+from imrec_core.index.image_files import thumbnail
+from imrec_core.maps import METHODS, Cluster, make_map, open_map
+from imrec_core.maps.picture import draw_map
+from imrec_dagster.cli import map as map_command
+from tests.support import toy
+
+pytest.importorskip("umap", reason="umap-learn is not installed")
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Lake:
+    """Twenty photos, half of them in a folder. Maps may be added."""
+    root = tmp_path_factory.mktemp("mapped")
+    toy.write_photos(root / "photos", range(10))
+    toy.write_photos(root / "photos" / "more", range(10, 20))
+    made = toy.new_lake(root / "lake")
+    toy.build(made)
+    return made
+
+
+def drawn(path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def test_methods_are_those_of_the_core():
+    assert map_command._METHODS == METHODS
+
+
+def test_map_is_made_and_told(imrec, lake):
+    said = imrec("map", "--by", "rgb_histogram", "--lake", lake.root)
+    assert said.status == 0
+    assert said.out.startswith("map rgb_histogram: 20 images of generation 000001 by rgb_histogram:hellinger\n")
+    assert "20 laid out by umap\n" in said.out and "laying out 20 images with umap\n" in said.err
+    report = json.loads(imrec("map", "--by", "phash", "--method", "tsne", "--json", "--lake", lake.root).out)
+    assert (report["name"], report["rows"], report["metric"]) == ("phash-tsne", 20, "hamming")
+    said = imrec("map", "--name", "phash-tsne", "--update", "--lake", lake.root)
+    assert "20 kept their positions\n" in said.out
+    runs = [json.loads(line) for line in lake.run_logs()[-1].read_text().splitlines()]
+    assert [(run["what"], run["name"], run["rows"]) for run in runs][-1] == ("map", "phash-tsne", 20)
+    listed = json.loads(imrec("map", "--list", "--json", "--lake", lake.root).out)
+    assert {m["name"] for m in listed} >= {"rgb_histogram", "phash-tsne"} and all(m["current"] for m in listed)
+
+
+def test_picture_is_drawn_of_a_map_that_is_there(imrec, lake, tmp_path):
+    file = tmp_path / "map.png"
+    assert "rgb_histogram is drawn in" in imrec("map", "--picture", file, "--lake", lake.root).err
+    before = lake.map_path("rgb_histogram").stat().st_mtime_ns
+    plain = drawn(file)
+    assert plain.shape == (960, 1320, 3) and (plain != 255).any(axis=2).sum() > 5000
+    for options in (["--colour", "folder"], ["--colour", "width"], ["--colour", "taken"], ["--thumbnails"]):
+        imrec("map", "--picture", file, *options, "--lake", lake.root)
+        assert drawn(file).shape == plain.shape
+    assert lake.map_path("rgb_histogram").stat().st_mtime_ns == before
+    imrec("map", "--picture", tmp_path / "map.svg", "--lake", lake.root)
+    assert b"<svg" in (tmp_path / "map.svg").read_bytes()[:2000]
+
+
+def test_picture_is_of_a_map_made_anew_where_options_say_how(imrec, lake, tmp_path):
+    asked = ("map", "--by", "phash", "--name", "again", "--picture", tmp_path / "map.png", "--lake", lake.root)
+    assert "laying out 20 images with umap" in imrec(*asked).err
+    assert "laying out" not in imrec(*asked).err
+    for options in (["--cluster-size", 3], ["--neighbours", 4], ["--sample", 19], ["--seed", 1]):
+        assert "laying out" in imrec(*asked, *options).err
+        refused = imrec(*asked, *options, "--update")
+        assert refused.status == 2 and "--update keeps to how the map was made" in refused.err
+
+
+def test_colour_that_is_none_is_refused_before_a_map_is_made(imrec, lake, tmp_path):
+    asked = ("map", "--name", "never", "--picture", tmp_path / "map.png", "--colour", "widht", "--lake", lake.root)
+    assert imrec(*asked).complaint == "imrec: no colour column named 'widht'; did you mean 'width'?"
+    assert not lake.map_path("never").exists()
+
+
+def test_one_value_stands_out_against_the_rest(imrec, lake, tmp_path):
+    file = tmp_path / "map.png"
+    imrec("map", "--picture", file, "--colour", "folder", "--only", "more", "--lake", lake.root)
+    accent = np.abs(drawn(file).astype(int) - (0xD1, 0x49, 0x5B)).max(axis=2) < 60
+    assert accent.sum() > 100
+    said = imrec("map", "--picture", file, "--colour", "folder", "--only", "mroe", "--lake", lake.root)
+    assert said.complaint == "imrec: no folder named 'mroe'; did you mean 'more'?"
+
+
+def test_pictures_of_clusters_are_drawn(lake):
+    made, generation = open_map(lake, "rgb_histogram"), open_generation(lake)
+    row = made.table.slice(7, 1).to_pylist()[0]
+    shown = replace(made, clusters=(Cluster(0, 20, row["x"], row["y"], row["image_id"], row["row"]),))
+    with_it = drawn(io.BytesIO(draw_map(lake, shown, generation, thumbnails=True)))
+    without = drawn(io.BytesIO(draw_map(lake, shown, generation)))
+    assert (with_it != without).any(axis=2).sum() > 40 * 60
+
+
+def test_words_that_are_no_formula_and_no_label_are_drawn_as_they_are(tmp_path):
+    names = [f"{folder}/{i}.jpg" for folder in ("_a$b", "c$^{", "漢字\n", "x" * 90) for i in range(3)]
+    vectors = np.random.default_rng(0).dirichlet(np.ones(512), size=len(names))
+    lake = toy.vector_lake(tmp_path / "lake", {"rgb_histogram": vectors}, names=names)
+    build_generation(lake)
+    make_map(lake)
+    made, generation = open_map(lake, "rgb_histogram"), open_generation(lake)
+    svg = draw_map(lake, made, generation, colour="folder", thumbnails=True, kind="svg").decode()
+    assert all(word in svg for word in ("_a$b", "c$^{", "漢字", "x…x"))
+    assert "_a$b (3)" in draw_map(lake, made, generation, colour="folder", only="_a$b", kind="svg").decode()
+
+
+def test_thumbnail_of_what_is_gone_is_none(new_lake):
+    lake = new_lake(3)
+    generation = open_generation(lake)
+    image_id = generation.rows["image_id"][0].as_py()
+    assert max(thumbnail(lake, generation, image_id, 50).size) == 50
+    (lake.settings().source("photos").root / generation.rows["path"][0].as_py()).unlink()
+    assert thumbnail(lake, generation, image_id, 50) is None
+    assert thumbnail(lake, generation, "0" * 16, 50) is None
+
+
+def test_wrong_use_is_told(imrec, lake, tmp_path):
+    assert imrec("map", "--thumbnails", "--lake", lake.root).status == 2
+    assert imrec("map", "--picture", "map.gif", "--lake", lake.root).status == 2
+    said = imrec("map", "--by", "rgb_histogramm", "--lake", lake.root)
+    assert "no feature named 'rgb_histogramm'; did you mean 'rgb_histogram'?" in said.complaint
+    assert "there is no lake at" in imrec("map", "--lake", tmp_path / "none").complaint
+
+
+def test_missing_library_is_told_before_anything_is_read(imrec, lake, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    said = imrec("map", "--by", "phash", "--lake", lake.root)
+    assert said.complaint == "imrec: umap-learn is not installed; install it with: pip install 'imrec[map]'"

@@ -1,0 +1,81 @@
+"""What `imrec status` says is stale, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from imrec_core.catalog import manifests
+from imrec_core.extraction.staleness import why_stale
+from imrec_core.features import FEATURES
+from imrec_core.status import lake_status
+from tests.support import toy
+from tests.support.pictures import BROKEN
+
+SMALL = {"small": {"base": "rgb_histogram", "dims": 4}}
+
+
+@pytest.fixture
+def lake(new_lake):
+    return new_lake(20, ("rgb_histogram", "small"), projections=SMALL)
+
+
+def whys(lake) -> dict[str, dict[str, tuple[str, ...]]]:
+    return {feature.name: feature.why for feature in lake_status(lake).features}
+
+
+def test_fresh_lake_gives_no_reasons(lake):
+    assert whys(lake) == {"rgb_histogram": {}, "small": {}}
+    assert "all that the last scan found is searchable" in lake_status(lake).in_words()
+
+
+def test_images_that_were_added_are_the_reason(lake):
+    toy.write_photos(lake.root.parent / "photos", [77])
+    manifests.update(lake)
+    reason = "images were added, changed or removed"
+    assert whys(lake)["rgb_histogram"] == {reason: ("photos-0001",)}
+    assert whys(lake)["small"] == {f"rgb_histogram: {reason}": ("photos-0001",)}
+    said = lake_status(lake).in_words().splitlines()
+    assert f"    photos-0001: {reason}" in said
+    assert "  rgb_histogram: fresh for 1 of 2 shards" in said
+
+
+def test_feature_that_was_added_and_one_whose_fit_is_gone(lake):
+    toy.set_to(lake, features=("rgb_histogram", "small", "phash"))
+    lake.layout.fitted_current_path("small").unlink()
+    both = ("photos-0000", "photos-0001")
+    assert whys(lake) == {"rgb_histogram": {}, "small": {"not fitted yet": both}, "phash": {"not computed yet": both}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"version": 2}, "its version was raised"),
+        ({"params": {"space": "lab"}}, "declared otherwise since"),
+        ({"dims": 64}, "declared otherwise since"),
+    ],
+)
+def test_declaration_that_changed_is_the_reason(lake, changes, reason):
+    changed = replace(FEATURES["rgb_histogram"], **changes)
+    assert why_stale(lake, "photos-0000", changed) == reason
+
+
+def test_table_made_from_something_that_has_no_words_is_stale_all_the_same(lake, monkeypatch):
+    monkeypatch.setattr("imrec_core.extraction.staleness.declared_as", lambda feature: {"moon": "full"})
+    assert why_stale(lake, "photos-0000", FEATURES["rgb_histogram"]) == "made from something else"
+
+
+def test_fit_that_was_made_anew_and_images_that_failed_since(lake, new_lake):
+    version = lake.fitted_version("small")
+    lake.save_fitted("small", f"{version}x", lake.load_fitted("small", version), {})
+    assert set(whys(lake)["small"]) == {"fitted anew since"}
+    photo = lake.root.parent / "photos" / "photo_000.jpg"
+    photo.write_bytes(BROKEN["truncated.jpg"]())
+    manifests.update(lake)
+    phash = FEATURES["phash"]
+    list(toy.extract_shards(lake, ["photos-0000"], [phash]))
+    assert set(whys(lake)["rgb_histogram"]) <= {
+        "images were added, changed or removed",
+        "images came good or failed since",
+    }

@@ -1,0 +1,77 @@
+"""Networks from their own libraries, from end to end: declared, built into a lake, searched.
+
+The weights are random and the networks small, so nothing here says how good a network is.
+"""
+
+import numpy as np
+import pytest
+
+from imrec_core import FEATURES, ImageId, Recommender, Text
+from imrec_core.features.networks import network
+from imrec_core.models import encoders
+from imrec_core.models.model import Model
+from imrec_core.models.text_encoder import encode_text
+from tests.support import networks, toy
+
+WITHOUT_WORDS = ("timm", "torchvision", "torchscript", "module", "onnx")
+WITH_WORDS = ("clip", "siglip")
+
+
+@pytest.fixture(params=[*WITHOUT_WORDS, *WITH_WORDS, "dreamsim"])
+def model(request, tmp_path, monkeypatch) -> Model:
+    make = getattr(networks, f"{request.param}_model")
+    made = make(tmp_path, monkeypatch) if request.param == "dreamsim" else make(tmp_path)
+    monkeypatch.setitem(FEATURES, made.name, network(made))
+    return made
+
+
+@pytest.fixture
+def built(model, tmp_path):
+    toy.write_photos(tmp_path / "photos", range(8))
+    lake = toy.new_lake(tmp_path / "lake", [model.name])
+    toy.build(lake)
+    return lake
+
+
+def test_library_code_builds_and_searches_random_weights(built, model, tmp_path):
+    recommender = Recommender.open(built)
+    paths = recommender.generation.rows["path"].to_pylist()
+    for row in (0, 5):
+        by_file = recommender.search(tmp_path / "photos" / paths[row], k=8)
+        assert by_file[0].path.endswith(paths[row]) and by_file[0].parts[model.name].distance < 1e-3
+        assert by_file[1].parts[model.name].distance > 1e-3  # or all are alike, and nothing is shown
+        by_id = recommender.search(ImageId(by_file[0].image_id), k=7)
+        assert [hit.image_id for hit in by_id[:2]] == [hit.image_id for hit in by_file[1:3]]
+    if model.text:
+        ranked = [hit.path for hit in recommender.search(Text("a red car"), k=8)]
+        likeness = (
+            np.asarray(recommender.generation.matrix(model.name), np.float32) @ encode_text(model, ["a red car"])[0]
+        )
+        assert [path.rpartition("/")[2] for path in ranked] == [paths[row] for row in np.argsort(-likeness)]
+
+
+@pytest.mark.parametrize("name", ["onnx", "dreamsim"])
+def test_batch_that_a_lake_sets_changes_no_vectors_of_random_weights(name, tmp_path, monkeypatch):
+    """It is of one picture at a time, and of more than a thread describes together otherwise."""
+    make = getattr(networks, f"{name}_model")
+    model = make(tmp_path, monkeypatch) if name == "dreamsim" else make(tmp_path)
+    monkeypatch.setitem(FEATURES, model.name, network(model))
+    toy.write_photos(tmp_path / "photos", range(30))
+    submit, taken, matrices = encoders.OpenVinoEncoder.submit, {}, {}
+    for batch in (None, 1, 24):
+        sizes = taken[batch] = []
+        monkeypatch.setattr(
+            encoders.OpenVinoEncoder,
+            "submit",
+            lambda self, pixels, sizes=sizes: (sizes.append((self.batch, len(pixels))), submit(self, pixels))[1],
+        )
+        said = {} if batch is None else {model.name: {"batch": batch}}
+        lake = toy.new_lake(tmp_path / f"lake_{batch}", [model.name], shard_size=100, precision="fp32", networks=said)
+        toy.build(lake)
+        recommender = Recommender.open(lake)
+        matrices[batch] = np.asarray(recommender.generation.matrix(model.name), np.float32)
+        assert recommender.search(tmp_path / "photos" / "photo_003.jpg")[0].path.endswith("photo_003.jpg")
+    one = [(1, 16), (1, 14), (1, 1)]  # the last is the query
+    assert taken == {None: [(4, n) for _, n in one], 1: one, 24: [(24, 24), (24, 6), (24, 1)]}
+    for batch in (1, 24):
+        np.testing.assert_allclose(matrices[batch], matrices[None], atol=1e-3)

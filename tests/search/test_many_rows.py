@@ -1,0 +1,158 @@
+"""Searches of a lake with many rows: how they are planned, how much they hold in memory, a great many hits."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pytest
+
+from imrec_core import ImageId, Recommender
+from imrec_core.index import exact_search
+from imrec_core.index.build import IndexParams, build_generation
+from imrec_core.search import recommender as search_module
+from imrec_core.sql.policy import SqlPolicy
+from tests.support import toy
+from tests.support.toy import ids
+
+ROWS = 30_000
+ALL = ["hsv_histogram", "phash", "dhash"]
+SMALLER = 8  # blocks than those that searches take, so that a matrix of this lake is large beside one
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Recommender:
+    rng = np.random.default_rng(0)
+    few = rng.dirichlet(np.full(256, 0.05), size=10)  # of which all are mixed, so that a small graph is a good one
+    histograms = rng.dirichlet(np.full(10, 0.5), size=ROWS) @ few
+    hashes = {name: rng.integers(0, 2**64, (ROWS, 1), dtype=np.uint64) for name in ("phash", "dhash")}
+    lake = toy.vector_lake(
+        tmp_path_factory.mktemp("many") / "lake", {"hsv_histogram": histograms, **hashes}, shard_size=10_000
+    )
+    build_generation(lake, IndexParams(m=6, ef_construction=30))
+    return Recommender.open(lake)
+
+
+def at(recommender: Recommender, *rows: int) -> list[ImageId]:
+    return [ImageId(recommender.generation.rows["image_id"][row].as_py()) for row in rows]
+
+
+# -- memory -------------------------------------------------------------------------------------------------
+
+
+def most_held(work: Callable[[], object]) -> int:
+    """Bytes at the peak of some work, beyond those before it."""
+    work()  # what is read once is kept
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        work()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def drain(answers: Iterable[object]) -> None:
+    for _ in answers:
+        pass
+
+
+SEARCHES = {
+    "exact": lambda rec, query: rec.search(query, by=ALL, exact=True),
+    "where": lambda rec, query: rec.search(query, by=ALL, exact=True, where="row % 3 <> 0"),
+    "where by a graph": lambda rec, query: rec.search(query, by=ALL, where="row % 3 <> 0"),
+    "k 1000": lambda rec, query: rec.search(query, by=ALL, k=1000),
+    "k 1000 where": lambda rec, query: rec.search(query, by=ALL, k=1000, where="row % 3 <> 0"),
+    "k 1000 exact": lambda rec, query: rec.search(query, by=ALL, k=1000, exact=True),
+    "manhattan": lambda rec, query: rec.search(query, by=["hsv_histogram:manhattan", *ALL[1:]], exact=True),
+    "each": lambda rec, query: drain(rec.search_each([query] * 20, by=ALL, exact=True)),
+    "each where": lambda rec, query: drain(rec.search_each([query] * 20, by=ALL, exact=True, where="row % 3 <> 0")),
+}
+
+
+@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+def test_search_holds_a_few_blocks_and_100_bytes_for_each_row_and_feature(many, monkeypatch, search):
+    """The 96 MB that the README says are those of blocks of full size."""
+    monkeypatch.setattr(exact_search, "BLOCK_BYTES", exact_search.BLOCK_BYTES // SMALLER)
+    monkeypatch.setattr(search_module, "_BATCH_BYTES", search_module._BATCH_BYTES // SMALLER)
+    (query,) = at(many, 7)
+    assert most_held(lambda: search(many, query)) <= 96e6 / SMALLER + 100 * ROWS * len(ALL)
+
+
+def test_distances_of_one_batch_are_gone_before_the_next(many, monkeypatch):
+    monkeypatch.setattr(exact_search, "BLOCK_BYTES", exact_search.BLOCK_BYTES // SMALLER)
+    (query,) = at(many, 7)
+    monkeypatch.setattr(search_module, "_BATCH", 16)
+    one, three = (most_held(lambda n=n: drain(many.search_each([query] * n, by=ALL, exact=True))) for n in (16, 48))
+    assert three <= 1.2 * one
+
+
+def test_block_and_batch_of_full_size_have_room_in_what_the_readme_says():
+    widest = 4 * exact_search.BLOCK_BYTES  # what the hungriest metric makes of a block
+    assert widest <= 96e6 and search_module._BATCH_BYTES + 2 * exact_search.BLOCK_BYTES <= 96e6
+
+
+# -- a great many hits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["hsv_histogram", "phash", "hsv_histogram:manhattan", ALL], ids=str)
+def test_as_many_as_10_000_hits_are_those_of_an_exact_search(many, by):
+    (query,) = at(many, 12)
+    hits, exact = (many.search(query, by=by, k=10_000, exact=exact) for exact in (False, True))
+    assert len(hits) == len(exact) == 10_000
+    assert [hit.rank for hit in hits] == list(range(1, 10_001))
+    assert len(set(ids(hits)) & set(ids(exact))) >= 9_800
+    assert len(set(ids(hits))) == 10_000 and query.value not in ids(hits)
+    scores = np.array([hit.score for hit in hits])
+    assert (np.diff(scores) <= 1e-12).all()
+
+
+# -- the plan -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "plan"),
+    [
+        (None, "candidates from the graph of hsv_histogram:hellinger, ranked exactly"),
+        ("row % 2 = 0", "candidates from the graph of hsv_histogram:hellinger, ranked exactly"),
+        ("row % 10 = 0", "candidates from a scan of 3000 rows by hsv_histogram, ranked exactly"),
+        ("row % 150 = 0", "exact scan of 200 rows"),
+        ("row < 0", "exact scan of 0 rows"),
+    ],
+)
+@pytest.mark.parametrize("by", ["hsv_histogram", "hsv_histogram:manhattan"])
+def test_rows_are_found_in_the_way_that_is_fastest_for_so_many(many, where, plan, by):
+    (query,) = at(many, 7)
+    hits, exact = (many.search(query, by=by, where=where, exact=exact) for exact in (False, True))
+    assert plan in hits.plan
+    kept = ROWS if where is None else len(many.generation.filter.rows(where, SqlPolicy.TRUSTED))
+    assert exact.plan == f"exact scan of {kept} rows"
+    assert len(hits) == len(exact) == min(5, kept)
+    if where is not None:
+        allowed = set(many.generation.filter.rows(where, SqlPolicy.TRUSTED).tolist())
+        assert {many.generation.row_of(hit.image_id) for hit in hits} <= allowed
+    if "graph" not in plan and ":" not in by:
+        assert hits.hits == exact.hits
+
+
+def test_graph_gives_so_many_more_as_a_condition_takes_away(many, monkeypatch):
+    asked = []
+    from_graph = type(many.generation).from_graph
+    monkeypatch.setattr(
+        type(many.generation),
+        "from_graph",
+        lambda self, name, vector, count, **how: asked.append(count) or from_graph(self, name, vector, count, **how),
+    )
+    (query,) = at(many, 7)
+    many.search(query, by="hsv_histogram")
+    hits = many.search(query, by="hsv_histogram", where="row % 2 = 0")
+    assert asked[1] == 3 * asked[0]  # twice as many have half left; half as many again, as likeness is no accident
+    assert int(hits.plan.split()[0]) >= asked[0]
+
+
+def test_each_feature_is_looked_for_in_its_own_way(many):
+    hits = many.search(at(many, 7)[0], by=["hsv_histogram", "phash"])
+    assert hits.plan.endswith(
+        "candidates from the graph of hsv_histogram:hellinger, a scan of 30000 rows by phash, ranked exactly"
+    )

@@ -1,0 +1,150 @@
+"""The status view of the page: in Chromium, against a running server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from imrec_core.lake.run_log import note
+from tests.support import toy
+from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.support.pictures import encode
+from tests.support.serving import Served, serving
+
+FINE = [{"name": "photos", "reachable": True, "images": 22, "shards": 2, "fresh": 2, "stale": 0}]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A lake in which two files cannot be read, and a feature was chosen after the last build."""
+    folder = tmp_path_factory.mktemp("status")
+    toy.write_photos(folder / "photos", range(20))
+    (folder / "photos" / "<b>notes.jpg").write_text("not a picture")
+    (folder / "photos" / "cut.jpg").write_bytes(encode(toy.photo(1), "JPEG")[:700])
+    lake = toy.new_lake(folder / "lake", ("rgb_histogram", "phash"))
+    toy.build(lake)
+    note(lake, "extract", "photos-0000", 1.5, rows=16, stages={"read": 0.25, "decode": 1.0, "describe": 0.25})
+    note(lake, "generation", "000001", 0.2, rows=20)
+    toy.set_to(lake, features=("rgb_histogram", "phash", "dhash"))
+    with serving(lake) as running:
+        yield running
+
+
+def opened(browser: Any, served: Served, **options: Any) -> Any:
+    page = browser.open(f"{served.url}/status", **options)
+    page.wait_for_selector("#runs")
+    return page
+
+
+def row(page: Any, section: str, name: str) -> str:
+    return page.locator(f"#{section} tr", has=page.locator("th", has_text=name)).inner_text()
+
+
+def test_failures_are_shown_with_their_reasons(browser, served):
+    page = opened(browser, served)
+    text = page.inner_text("#failures")
+    assert "2 pictures could not be read" in text
+    page.eval_on_selector_all("#failures details", "all => all.forEach((one) => (one.open = true))")
+    failed = served.lake.read_table(served.lake.images_path("photos-0001")).to_pylist()
+    failed += served.lake.read_table(served.lake.images_path("photos-0000")).to_pylist()
+    reasons = {one["error"] for one in failed if one["status"] == "failed"}
+    assert len(reasons) == 2
+    text = page.inner_text("#failures")
+    assert all(reason in text for reason in reasons)
+    assert "photos/<b>notes.jpg" in text
+    assert "photos/cut.jpg" in text
+
+
+def test_stale_feature_says_why_and_what_to_run(browser, served):
+    page = opened(browser, served)
+    assert "not computed yet" in row(page, "features", "dhash") or "missing" in row(page, "features", "dhash")
+    assert "0 of 2, 2 stale" in row(page, "features", "dhash")
+    assert "stale" not in row(page, "features", "rgb_histogram")
+    assert "imrec build" in page.inner_text("#todo")
+
+
+def test_sources_generation_and_runs_are_shown(browser, served):
+    page = opened(browser, served)
+    assert "22" in row(page, "sources", "photos")
+    assert "reachable" in row(page, "sources", "photos")
+    assert "20" in page.inner_text("#generation")
+    assert "just now" in page.inner_text("#age") or "min ago" in page.inner_text("#age")
+    runs = page.locator("#runs tbody tr")
+    assert runs.count() == 2
+    assert "200 ms" in runs.filter(has_text="generation 000001").inner_text()
+    extracted = runs.filter(has_text="extract photos-0000")
+    assert "1.5 s" in extracted.inner_text()
+    assert extracted.locator(".stages").get_attribute("aria-label") == "read 250 ms, decode 1.0 s, describe 250 ms"
+    widths = [part.bounding_box()["width"] for part in extracted.locator(".stages span").all()]
+    assert widths[1] == pytest.approx(4 * widths[0], rel=0.05) and widths[2] == pytest.approx(widths[0], rel=0.05)
+
+
+def test_what_is_new_appears_by_itself_and_what_is_open_stays_open(browser, served):
+    page = browser.open(served.url)
+    answers: list[dict[str, Any]] = []
+
+    def changed(route: Any) -> None:
+        answer = route.fetch().json()
+        answers.append(answer)
+        route.fulfill(json=answer | ({"rows": 4711} if len(answers) > 1 else {}))
+
+    page.route("**/api/status", changed)
+    page.clock.install()
+    page.click("#views >> text=Status")
+    page.wait_for_selector("#runs")
+    page.locator("#failures details").nth(1).locator("summary").click()
+    assert "4,711" not in page.inner_text("#generation")
+    page.clock.run_for(6000)
+    until(page, "document.querySelector('#generation').textContent.includes('4,711')")
+    assert page.locator("#failures details[open]").count() == 2
+    page.evaluate("document.querySelector('#sources').isSame = true")
+    page.clock.run_for(6000)
+    for _ in range(100):
+        if len(answers) == 3:
+            break
+        page.wait_for_timeout(20)
+    page.clock.run_for(100)
+    assert page.evaluate("document.querySelector('#sources').isSame"), "what is the same is not written again"
+    page.click("#views >> text=Duplicates")
+    page.wait_for_selector("h1:has-text('Duplicates')")
+    asked = len(answers)
+    page.clock.run_for(30_000)
+    page.wait_for_timeout(100)
+    assert len(answers) == asked, "a view that is left asks no more"
+
+
+def test_server_that_is_gone_is_said_and_what_was_known_stays(browser, served):
+    page = opened(browser, served)
+    answer = {"status": 500, "json": {"error": "the lake is away; mount it", "kind": "LakeError"}}
+    browser.allow("answered 500")
+    page.route("**/api/status", lambda route: route.fulfill(**answer))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_selector("text=the lake is away; mount it")
+    assert "photos" in page.inner_text("#sources")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"features": []}, "is searchable"),
+        ({"sources": []}, "imrec build FOLDER"),
+        (
+            {"sources": [{"name": "card", "reachable": False, "images": 1, "shards": 1, "fresh": 1, "stale": 0}]},
+            "card cannot",
+        ),
+    ],
+)
+def test_first_thing_to_do_is_said(browser, served, change, words):
+    page = browser.open(served.url)
+    page.route("**/api/status", lambda route: route.fulfill(json=route.fetch().json() | {"sources": FINE} | change))
+    page.click("#views >> text=Status")
+    page.wait_for_selector(f"#todo:has-text('{words}')")
+
+
+@pytest.mark.parametrize(("size", "scheme"), [({"width": 1280, "height": 800}, "light"), (PHONE, "dark")])
+def test_view_is_accessible_and_fits(browser, served, size, scheme):
+    page = opened(browser, served, size=size, color_scheme=scheme)
+    assert accessibility_faults(page) == []
+    assert not has_sideways_scroll(page)

@@ -1,0 +1,224 @@
+"""What the page's views of duplicates, status and maps ask for."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+import pytest
+
+from imrec_core import Recommender
+from imrec_core.duplicates.move_plan import MovePlan
+from imrec_core.maps import Map, map_table
+from tests.support.serving import Served, serving, web_lake
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory) -> Iterator[Served]:
+    lake = web_lake(tmp_path_factory.mktemp("views"))
+    save_map(lake)
+    with serving(lake) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.url, timeout=60) as found:
+        yield found
+
+
+def save_map(lake) -> None:
+    """Images on a line: the i-th at (i, 0), the first ten a cluster; one of them is not in the lake."""
+    import pyarrow as pa
+
+    rows = Recommender.open(lake).generation.columns("row", "image_id")
+    count = len(rows)
+    table = pa.table(
+        {
+            "row": pa.array([*range(count), count]),
+            "image_id": [*rows["image_id"].to_pylist(), "0123456789abcdef"],
+            "content": pa.array(np.zeros(count + 1, np.uint64)),
+            "x": pa.array(np.arange(count + 1, dtype=np.float32)),
+            "y": pa.array(np.zeros(count + 1, np.float32)),
+            "cluster": pa.array([0] * 10 + [-1] * (count - 10) + [0], pa.int32()),
+            "neighbours": [[]] * (count + 1),
+            "distances": [[]] * (count + 1),
+        },
+        schema=map_table.SCHEMA,
+    )
+    cluster = map_table.Cluster(0, 11, 5.0, 0.0, "0123456789abcdef", count)
+    facts = ("line", "phash", "hamming", "drawn", "of-before", {}, 1.0, 0.1)
+    map_table.save_map(lake, Map(*facts, table, (cluster,)))
+
+
+def _ready(client, **asked) -> dict:
+    for _ in range(100):
+        found = client.get("/api/duplicates", params=asked).json()
+        if found["state"] == "ready":
+            return found
+    raise AssertionError(found)
+
+
+def _copies(found: dict) -> list[list[str]]:
+    return [[f"{copy['source']}/{copy['path']}" for copy in group["copies"]] for group in found["groups"]]
+
+
+def test_duplicates_come_in_pages(client):
+    whole = _ready(client, limit=100)
+    assert whole["total"] == 8
+    assert whole["groups"][0]["copies"][0]["is_kept"]
+    first = _ready(client, limit=5)
+    second = _ready(client, limit=5, cursor=first["next"])
+    assert _copies(first) + _copies(second) == _copies(whole)
+    assert second["next"] is None
+
+
+def test_decision_changes_the_groups_and_is_taken_back_alone(client):
+    whole = _ready(client, limit=100)
+    (near,) = [group for group in whole["groups"] if "photo_005.jpg" in str(group)]
+    pair = [copy["image_id"] for copy in near["copies"]]
+    keep = {"action": "keep", "images": pair[1:]}
+    assert client.post("/api/decisions", json=keep).json() == {"decisions": {"keep": 1, "apart": 0}}
+    apart = {"action": "not_duplicates", "images": pair}
+    assert client.post("/api/decisions", json=apart).json() == {"decisions": {"keep": 1, "apart": 1}}
+    assert _ready(client)["total"] == 7
+    assert client.get(f"/api/images/{pair[1]}").json()["decided"] == {"keep": True, "apart": [pair[0]]}
+    undone = client.post("/api/decisions", json={**apart, "action": "undo_not_duplicates"}).json()
+    assert undone == {"decisions": {"keep": 1, "apart": 0}}
+    (again,) = [group for group in _ready(client, limit=100)["groups"] if "photo_005.jpg" in str(group)]
+    assert [copy["image_id"] for copy in again["copies"] if copy["is_kept"]] == pair[1:]
+    assert [copy["decided"] for copy in again["copies"]] == [copy["image_id"] == pair[1] for copy in again["copies"]]
+    client.post("/api/decisions", json={**keep, "action": "undo_keep"})
+    assert _ready(client, limit=100)["groups"] == whole["groups"]
+
+
+def test_plan_can_be_read_by_the_command(client, tmp_path):
+    _ready(client)
+    found = client.get("/api/duplicates/plan")
+    assert found.headers["content-disposition"].startswith("attachment")
+    (tmp_path / "plan.json").write_bytes(found.content)
+    assert len(MovePlan.load(tmp_path / "plan.json").moves) == 8
+
+
+def test_cursors_that_are_none_or_old_are_refused(client):
+    assert client.get("/api/duplicates", params={"cursor": "x"}).json()["kind"] == "BadCursor"
+    image = _ready(client)["groups"][0]["copies"][0]["image_id"]
+    old = client.get("/api/duplicates", params={"cursor": f"20200101-000000~{image}"})
+    assert (old.status_code, old.json()["kind"]) == (410, "StaleCursor")
+    generation = _ready(client)["generation"]
+    unknown = client.get("/api/duplicates", params={"cursor": f"{generation}~{'0' * 16}"})
+    assert (unknown.status_code, unknown.json()["kind"]) == (400, "BadCursor")
+
+
+def test_no_group_is_left_out_of_the_next_page_by_a_decision(client):
+    whole = _copies(_ready(client, limit=100))
+    first = _ready(client, limit=6)
+    near = next(group for group in first["groups"] if group["pairs"])
+    apart = {"action": "not_duplicates", "images": [copy["image_id"] for copy in near["copies"]]}
+    client.post("/api/decisions", json=apart)
+    try:
+        assert _copies(_ready(client, limit=6, cursor=first["next"])) == whole[6:]
+    finally:
+        client.post("/api/decisions", json={**apart, "action": "undo_not_duplicates"})
+
+
+def test_decisions_about_the_wrong_number_of_images_are_refused(client):
+    image = _ready(client)["groups"][0]["copies"][0]["image_id"]
+    assert client.post("/api/decisions", json={"action": "not_duplicates", "images": [image]}).status_code == 422
+    same = client.post("/api/decisions", json={"action": "not_duplicates", "images": [image, image]})
+    assert same.json()["kind"] == "QueryError"
+
+
+def test_status_names_sources_features_and_maps(client):
+    found = client.get("/api/status").json()
+    assert [(s["name"], s["images"], s["fresh"], s["stale"]) for s in found["sources"]] == [
+        ("photos", 60, 4, 0),
+        ("scans", 9, 1, 0),
+    ]
+    assert all(source["reachable"] for source in found["sources"])
+    assert found["maps"] == ["line"]
+    assert found["failures"] == {"total": 0, "reasons": []}
+
+
+def test_status_tells_of_a_source_that_is_away_and_what_failed(tmp_path):
+    lake = web_lake(tmp_path, photos=10)
+    (tmp_path / "photos" / "bad.jpg").write_bytes(b"no picture")
+    from tests.support import toy
+
+    toy.build(lake)
+    shutil.rmtree(tmp_path / "scans")
+    with serving(lake) as found:
+        said = httpx.get(f"{found.url}/api/status", timeout=60).json()
+    assert [source["reachable"] for source in said["sources"]] == [True, False]
+    assert said["failures"]["total"] == 1
+    assert said["failures"]["reasons"][0]["examples"] == ["photos/bad.jpg"]
+    assert str(tmp_path) not in str(said)
+
+
+# -- maps ---------------------------------------------------------------------------------------------------
+
+
+def _numbers(text: str, dtype: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), dtype)
+
+
+def test_map_leaves_out_images_that_are_gone(client):
+    found = client.get("/api/map/line").json()
+    assert found["count"] == 69
+    assert _numbers(found["x"], "<f4").tolist() == list(range(69))
+    (cluster,) = found["clusters"]
+    assert cluster["size"] == 10
+    assert cluster["image_id"] == f"{_numbers(found['ids'], '<u8')[0]:016x}"
+
+
+def test_maps_are_listed(client, served):
+    found = client.get("/api/map").json()
+    (one,) = found["maps"]
+    assert (one["name"], one["rows"], one["clusters"], one["is_current"]) == ("line", 70, 1, False)
+    assert found["colours"][:2] == ["cluster", "source"]
+    assert "content_hash" not in found["colours"]
+
+
+def test_colours_are_categories_and_numbers(client):
+    source = client.get("/api/map/line/colours", params={"by": "source"}).json()
+    assert source["labels"] == ["photos", "scans"]
+    assert np.bincount(_numbers(source["codes"], "u1")).tolist() == [60, 9]
+    cluster = client.get("/api/map/line/colours", params={"by": "cluster"}).json()
+    assert (cluster["labels"], _numbers(cluster["codes"], "u1")[-1]) == (["0", "none"], 1)
+    width = client.get("/api/map/line/colours", params={"by": "width"}).json()
+    assert (width["kind"], width["low"], width["high"]) == ("number", 140, 320)
+    taken = client.get("/api/map/line/colours", params={"by": "taken"}).json()
+    assert (taken["kind"], taken["low"], np.isnan(_numbers(taken["values"], "<f4")).all()) == ("date", None, True)
+    assert client.get("/api/map/line/colours", params={"by": "path"}).status_code == 400
+
+
+def test_search_within_a_part_of_a_map(client):
+    polygon = [[4.5, -1], [7.5, -1], [7.5, 1], [4.5, 1]]
+    found = client.post("/api/search", json={"within": {"map": "line", "polygon": polygon}, "k": 10}).json()
+    ids = _numbers(client.get("/api/map/line").json()["ids"], "<u8")
+    assert [hit["image_id"] for hit in found["hits"]] == [f"{ids[i]:016x}" for i in (5, 6, 7)]
+    asked = {"like": [{"image_id": f"{ids[5]:016x}"}], "within": {"map": "line", "polygon": polygon}}
+    near = client.post("/api/search", json=asked).json()["hits"]
+    assert {hit["image_id"] for hit in near} == {f"{ids[i]:016x}" for i in (6, 7)}
+
+
+def test_map_that_is_not_there(client):
+    found = client.get("/api/map/none")
+    assert (found.status_code, "imrec map" in found.json()["error"]) == (404, True)
+
+
+# -- explaining ---------------------------------------------------------------------------------------------
+
+
+def test_explanation_gives_points_and_colours(client):
+    hits = client.post("/api/search", json={"where": "path IN ('photo_005.jpg', 'copy_005.jpg')"}).json()["hits"]
+    asked = {"like": [{"image_id": hits[0]["image_id"]}], "hit": hits[1]["image_id"]}
+    found = client.post("/api/explain", json=asked).json()
+    assert found["rank"] == 1
+    assert found["query"] == {"width": 160, "height": 120, "entry": 0}
+    assert found["hit"] == {"width": 140, "height": 105}
+    assert found["colours"]
+    assert "rgb_histogram" in found["parts"]

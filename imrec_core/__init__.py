@@ -1,7 +1,9 @@
 """Find the images most like this one, in a folder of half a million."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from imrec_core.runtime.lazy import lazy_names
+from imrec_core.runtime.moved import install
 
 if TYPE_CHECKING:
     from imrec_core.errors import ImrecError
@@ -54,8 +56,5 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Public names are imported when first used, so that `import imrec_core.errors` costs no numpy."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'imrec_core' has no attribute {name!r}")
-    return getattr(import_module(f"imrec_core.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOME)
+install()

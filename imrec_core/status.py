@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from imrec_core.errors import LakeError, StaleIndex
-from imrec_core.extraction.staleness import has_fresh_images, why_stale
+from imrec_core.extraction.staleness import has_fresh_images, stale_reason
 from imrec_core.features import chosen_features
 from imrec_core.images.thumbnails import kept_mb
 from imrec_core.index.generation import open_generation
@@ -98,7 +98,7 @@ def lake_status(lake: Lake) -> LakeStatus:
     unread = tuple(shard for shard in shards if not has_fresh_images(lake, shard))
     features = []
     for feature in chosen_features(lake):
-        whys = {shard: why_stale(lake, shard, feature, settings) for shard in shards}
+        whys = {shard: stale_reason(lake, shard, feature, settings) for shard in shards}
         stale = tuple(shard for shard, why in whys.items() if why)
         why = {
             reason: tuple(shard for shard in stale if whys[shard] == reason)

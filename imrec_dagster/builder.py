@@ -12,9 +12,9 @@ import dagster as dg
 from imrec_core.errors import SchemaMismatch
 from imrec_core.extraction.failures import failed_images
 from imrec_core.extraction.fit import check_rows_suffice, holds
-from imrec_core.extraction.planning import reads_ahead
-from imrec_core.extraction.shard_order import takers_first
-from imrec_core.extraction.staleness import has_fresh_images, is_feature_fresh, stale_features, usable_fit
+from imrec_core.extraction.planning import estimate_reads
+from imrec_core.extraction.shard_order import order_shards
+from imrec_core.extraction.staleness import current_fit, has_fresh_images, is_feature_fresh, stale_features
 from imrec_core.features import Feature, chosen_features
 from imrec_core.index import plan
 from imrec_core.lake.lake import Lake, source_of
@@ -107,7 +107,7 @@ class Builder:
         before = self._failed_images(shards)
         failing = self._there([shard for shard, images in before.items() if images])
         # A feature that is not fitted yet is none that could be extracted; a build fits it, and takes all of them.
-        features = [f for f in self._pixel_features if not f.learnt or usable_fit(self._lake, f)]
+        features = [f for f in self._pixel_features if not f.learnt or current_fit(self._lake, f)]
         self._load_networks(dict.fromkeys(failing, features))
         self._progress.expect(sum(len(before[shard]) for shard in failing), 0, [])
         for stretch in contiguous(failing, self._every_partition()):
@@ -126,7 +126,7 @@ class Builder:
         """All but the scan."""
         shards = self._lake.live_shards()
         for feature in self._fitted:
-            if usable_fit(self._lake, feature) is None:
+            if current_fit(self._lake, feature) is None:
                 check_rows_suffice(self._lake, feature)  # before any shard is read
         stale = self.stale_shards(shards)
         self._load_networks(stale)
@@ -141,7 +141,7 @@ class Builder:
             due = self._due(stale, shards)
             stretches = contiguous(due, self._every_partition())
         self._tell(due)
-        order = takers_first(self._lake, list(due))
+        order = order_shards(self._lake, list(due))
         for stretch in sorted(stretches, key=lambda shards: max(map(order.index, shards))):
             self._run(self._keys({shard: due[shard] for shard in stretch}), stretch)
         self._finish(shards)
@@ -160,7 +160,7 @@ class Builder:
     def _tell(self, due: Mapping[str, Sequence[Feature]]) -> None:
         """Say how many images are to be read, and for which features they are decoded again."""
         settings, device = self._lake.settings(), self._resource.device
-        reads = [reads_ahead(self._lake, shard, features, settings, device) for shard, features in due.items()]
+        reads = [estimate_reads(self._lake, shard, features, settings, device) for shard, features in due.items()]
         names = sorted({name for found in reads if found.again for name in found.features})
         self._progress.expect(sum(found.images for found in reads), sum(found.again for found in reads), names)
 
@@ -195,7 +195,7 @@ class Builder:
             features = [f for f in self._derived if f.depth == depth]
             ready = {f.name: [s for s in shards if not stale_features(self._lake, s, f.bases)] for f in features}
             self._fit([f for f in features if len(ready[f.name]) == len(shards)])
-            fitted = [f for f in features if usable_fit(self._lake, f)]
+            fitted = [f for f in features if current_fit(self._lake, f)]
             due: defaultdict[str, list[str]] = defaultdict(list)  # shard to features; not all are ready for all shards
             for f in fitted:
                 stale = {s for s in ready[f.name] if not is_feature_fresh(self._lake, s, f)}
@@ -216,7 +216,7 @@ class Builder:
         return bool(due)
 
     def _fit_holds(self, feature: Feature) -> bool:
-        version = usable_fit(self._lake, feature)
+        version = current_fit(self._lake, feature)
         return version is not None and holds(self._lake, feature, version)
 
     def _keys(self, stale: dict[str, list[Feature]]) -> list[dg.AssetKey]:

@@ -20,7 +20,7 @@ from imrec_core.index.calibration import SHOWN_RATES
 from imrec_core.index.generation import open_generation
 from imrec_core.index.recall import CURVE_EFS, recall_at_ef
 from imrec_core.lake.lake import Lake
-from imrec_core.maps import MapReport, open_map
+from imrec_core.maps import MapReport, load_map
 from imrec_core.maps.picture import draw_map
 from imrec_core.plots import draw_curves, draw_extraction
 from imrec_core.search.recommender import Recommender
@@ -175,7 +175,7 @@ _REASONS = "SELECT split_part(error, ':', 1), count(*) FROM images WHERE status 
 
 
 def of_map(lake: Lake, report: MapReport) -> Shown:
-    drawn = draw_map(lake, open_map(lake, report.name), open_generation(lake), thumbnails=True, size=(800, 580))
+    drawn = draw_map(lake, load_map(lake, report.name), open_generation(lake), thumbnails=True, size=(800, 580))
     return {
         "dagster/row_count": report.rows,
         "name": report.name,

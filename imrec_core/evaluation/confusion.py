@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.evaluation.labels import Labels
-from imrec_core.evaluation.rankers import Plan, as_queries, parts, sample
+from imrec_core.evaluation.rankers import RankerSet, as_queries, query_blocks, sample
 from imrec_core.evaluation.retrieval import MAX_QUERIES
 from imrec_core.index.exact_search import smallest
 from imrec_core.index.generation import Generation
@@ -56,8 +56,8 @@ def confusion(
     place[shown] = np.arange(len(shown))
     gallery = np.flatnonzero(labels.groups >= 0)
     found = np.zeros((len(shown) + 1, len(shown) + 1), np.int64)
-    plan = Plan.of(generation, [by or generation.default_feature], {})
-    for some in parts(query_rows, len(gallery) * plan.held):
+    plan = RankerSet.of(generation, [by or generation.default_feature], {})
+    for some in query_blocks(query_rows, len(gallery) * plan.held):
         vectors = {name: as_queries(generation, way, some) for name, way in plan.ways.items()}
         for _, distances in plan.distances(generation, vectors, gallery, some):
             for row, of_query in zip(some, distances, strict=True):

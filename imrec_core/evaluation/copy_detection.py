@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from imrec_core.evaluation import measures
 from imrec_core.evaluation.measures import Estimate
-from imrec_core.evaluation.rankers import Plan, parts, sample
+from imrec_core.evaluation.rankers import RankerSet, query_blocks, sample
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
 from imrec_core.index.calibration import SHOWN_RATES
@@ -32,7 +32,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class CopiesFound:
+class CopyDetectionScores:
     """How well copies by one edit are found by one feature.
 
     Attributes:
@@ -50,7 +50,7 @@ class CopiesFound:
     kept: Mapping[float, float]
 
 
-def find_copies(
+def evaluate_copy_detection(
     lake: Lake,
     generation: Generation,
     *,
@@ -59,7 +59,7 @@ def find_copies(
     photos: int = MAX_PHOTOS,
     edits: Mapping[str, Edit] = COPY_PROTOCOL,
     progress: Callable[[str], None] = lambda line: None,
-) -> list[CopiesFound]:
+) -> list[CopyDetectionScores]:
     """Measure how well features find the originals of edited copies.
 
     One image and its copies are in memory at a time, and the distances of a copy to all images.
@@ -78,7 +78,7 @@ def find_copies(
         QueryError: No image can be read.
         BadWeights, UnknownName: A mix or a feature will not do.
     """
-    plan = Plan.of(generation, by, mixes)
+    plan = RankerSet.of(generation, by, mixes)
     found = measure_copies(lake, generation, plan, photos=photos, edits=edits, progress=progress)
     return [row for name, values in found.items() for row in _rows(name, list(edits), values)]
 
@@ -86,13 +86,13 @@ def find_copies(
 def measure_copies(
     lake: Lake,
     generation: Generation,
-    plan: Plan,
+    plan: RankerSet,
     *,
     photos: int = MAX_PHOTOS,
     edits: Mapping[str, Edit] = COPY_PROTOCOL,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, NDArray[np.float64]]:
-    """What `find_copies` gives means of, by all that is judged `(images, edits, 2 + rates)`.
+    """What `evaluate_copy_detection` gives means of, by all that is judged `(images, edits, 2 + rates)`.
 
     Recall@1, average precision, and whether a cut at each of `SHOWN_RATES` keeps the original.
     """
@@ -105,16 +105,16 @@ def measure_copies(
     return {name: np.array(values) for name, values in of_each.items()}
 
 
-def _rows(name: str, edits: Sequence[str], values: Numbers) -> Iterator[CopiesFound]:
+def _rows(name: str, edits: Sequence[str], values: Numbers) -> Iterator[CopyDetectionScores]:
     """From values as `measure_copies` has them."""
     for i, edit in enumerate(edits):
         yield _row(name, edit, values[:, i])
     yield _row(name, ALL, values.mean(axis=1))
 
 
-def _row(name: str, edit: str, values: Numbers) -> CopiesFound:
+def _row(name: str, edit: str, values: Numbers) -> CopyDetectionScores:
     kept = dict(zip(SHOWN_RATES, values[:, 2:].mean(axis=0).tolist(), strict=True))
-    return CopiesFound(name, edit, measures.estimate(values[:, 0]), measures.estimate(values[:, 1]), kept)
+    return CopyDetectionScores(name, edit, measures.estimate(values[:, 0]), measures.estimate(values[:, 1]), kept)
 
 
 def edited(
@@ -134,12 +134,12 @@ def edited(
 # -- searching ----------------------------------------------------------------------------------------------
 
 
-def _searched(generation: Generation, plan: Plan, copies: Edited) -> dict[str, Numbers]:
+def _searched(generation: Generation, plan: RankerSet, copies: Edited) -> dict[str, Numbers]:
     """Recall@1 and average precision `(copies, 2)` by all that is judged."""
     count, rows = len(next(iter(copies.vectors.values()))), generation.live
     originals = np.searchsorted(rows, copies.originals)
     found = {name: np.empty((count, 2)) for name in plan.judged}
-    for some in parts(np.arange(count), len(rows) * plan.held):
+    for some in query_blocks(np.arange(count), len(rows) * plan.held):
         queries = {name: [vectors[i] for i in some] for name, vectors in copies.vectors.items()}
         for name, distances in plan.distances(generation, queries, rows):
             found[name][some] = [_measured(of_copy, originals) for of_copy in distances]
@@ -150,7 +150,7 @@ def _measured(distances: Matrix, originals: NDArray[np.int64]) -> tuple[float, f
     return measures.tied_recall_at_1(distances, originals), measures.tied_average_precision(distances, originals)
 
 
-def _kept(joint: JointCalibrations, plan: Plan, copies: Edited) -> dict[str, NDArray[np.bool_]]:
+def _kept(joint: JointCalibrations, plan: RankerSet, copies: Edited) -> dict[str, NDArray[np.bool_]]:
     """Whether a search that cuts at each of `SHOWN_RATES` finds the original `(copies, rates)`, by all that is judged.
 
     Of a mix it does not depend on how it is fused: a cut looks at its scores.

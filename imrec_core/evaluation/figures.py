@@ -14,13 +14,13 @@ from PIL import Image
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.evaluation.confusion import confusion
 from imrec_core.evaluation.labels import Labels
-from imrec_core.evaluation.rankers import chosen_ways, sample
+from imrec_core.evaluation.rankers import resolve_rankers, sample
 from imrec_core.evaluation.retrieval import MAX_QUERIES
 from imrec_core.features import Feature
 from imrec_core.features.colour import bin_colours, layout_of
 from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.index.calibration import Calibration
-from imrec_core.index.calibration_pairs import pair_distances
+from imrec_core.index.calibration_pairs import random_pair_distances
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
@@ -155,12 +155,12 @@ def plot_distances(
     panels = [
         distances_panel(
             str(way),
-            pair_distances(generation, way.feature, way.metric),
+            random_pair_distances(generation, way.feature, way.metric),
             generation.calibration(way.feature.name, way.metric.name),
             rate,
             [hit.parts[name].distance for hit in hits],
         )
-        for name, way in chosen_ways(generation, names).items()
+        for name, way in resolve_rankers(generation, names).items()
     ]
     return draw_distances(panels, format=format)
 

@@ -17,8 +17,8 @@ from imrec_core.evaluation import copy_detection, measures, retrieval
 from imrec_core.evaluation.copy_detection import measure_copies
 from imrec_core.evaluation.labels import Labels
 from imrec_core.evaluation.measures import Estimate
-from imrec_core.evaluation.rankers import MIX, Plan, chosen_ways, default_mix
-from imrec_core.evaluation.retrieval import Judged, QueryMeasures, judge_queries
+from imrec_core.evaluation.rankers import MIX, RankerSet, default_mix, resolve_rankers
+from imrec_core.evaluation.retrieval import QueryMeasures, RetrievalScores, judge_queries
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
@@ -41,7 +41,7 @@ class FusionsJudged:
             says that it may be no better and no worse.
     """
 
-    judged: tuple[Judged, ...]
+    judged: tuple[RetrievalScores, ...]
     mix: str
     weights: Mapping[str, float]
     best: str
@@ -107,18 +107,18 @@ def _of_images(name: str, values: NDArray[np.float64]) -> QueryMeasures:
     return QueryMeasures(name, {"R@1": values[:, 0], MEASURE: values[:, 1]}, ())
 
 
-def _plan(generation: Generation, by: Sequence[str], mix: Mix | None) -> Plan:
+def _plan(generation: Generation, by: Sequence[str], mix: Mix | None) -> RankerSet:
     """Every single feature, and one mix by every fusion."""
-    name, weights = mix or (MIX, default_mix(chosen_ways(generation, by)))
+    name, weights = mix or (MIX, default_mix(resolve_rankers(generation, by)))
     parts = [part for part, weight in weights.items() if weight]
     if len(parts) == 1:
         raise QueryError(f"{parts[0]} alone has nothing to be fused with; name two features or more")
     alone = list(dict.fromkeys([*by, *parts])) if mix else by
     fusions = {called(name, fusion): fusion for fusion in FUSIONS}
-    return Plan.of(generation, alone, dict.fromkeys(fusions, weights), fusions)
+    return RankerSet.of(generation, alone, dict.fromkeys(fusions, weights), fusions)
 
 
-def _compared(plan: Plan, found: Sequence[QueryMeasures], mix: Mix | None) -> FusionsJudged:
+def _compared(plan: RankerSet, found: Sequence[QueryMeasures], mix: Mix | None) -> FusionsJudged:
     values = {of.by: of.measures[MEASURE] for of in found}
     best = max((name for name in values if name not in plan.mixes), key=lambda name: float(values[name].mean()))
     return FusionsJudged(

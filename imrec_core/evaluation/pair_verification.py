@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from imrec_core.evaluation import measures
 from imrec_core.evaluation.measures import Estimate
 from imrec_core.evaluation.pair_labels import Pairs
-from imrec_core.evaluation.rankers import Plan, as_queries, parts, sample
+from imrec_core.evaluation.rankers import RankerSet, as_queries, query_blocks, sample
 from imrec_core.evaluation.retrieval import MAX_QUERIES
 from imrec_core.index.generation import Generation
 from imrec_core.search.match_threshold import joint_calibration
@@ -44,7 +44,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Cut:
+class ThresholdScores:
     """One cut.
 
     Attributes:
@@ -59,7 +59,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class PairsJudged:
+class PairVerificationScores:
     """How well a feature does.
 
     Attributes:
@@ -73,13 +73,13 @@ class PairsJudged:
     by: str
     mean_average_precision: Estimate
     average_precision: float
-    best: Cut
+    best: ThresholdScores
     same: int
     different: int
     curve: Curve
 
 
-def judge_pairs(
+def evaluate_pairs(
     generation: Generation,
     pairs: Pairs,
     *,
@@ -87,7 +87,7 @@ def judge_pairs(
     mixes: Mapping[str, Mapping[str, float]] | None = None,
     queries: int = MAX_QUERIES,
     progress: Callable[[str], None] = lambda line: None,
-) -> list[PairsJudged]:
+) -> list[PairVerificationScores]:
     """Measure how well features find partners, and tell them from others by one distance.
 
     For mAP all images of the lake but the partners count as wrong, those that are listed as different and those that
@@ -103,7 +103,7 @@ def judge_pairs(
     Raises:
         BadWeights, UnknownName: A mix or a feature will not do.
     """
-    plan = Plan.of(generation, by, mixes)
+    plan = RankerSet.of(generation, by, mixes)
     both_ways = np.concatenate([pairs.same, pairs.same[:, ::-1]])
     task = _Task(generation, plan, sample(np.unique(pairs.same), queries), dict(_by_first(both_ways)))
     precisions, same = task.ranked(progress)
@@ -120,7 +120,7 @@ def judge_pairs(
 
 def _judged(
     task: _Task, name: str, precisions: Sequence[float], same: Numbers, wrong: Rows, different: int
-) -> PairsJudged:
+) -> PairVerificationScores:
     """From the distances of the pairs that are the same, and how many others pass at each of them."""
     distances = np.unique(same)
     right = _at_most(same, distances)
@@ -128,10 +128,10 @@ def _judged(
     f1 = 2 * right / (right + wrong + len(same))
     at = int(np.argmax(f1))
     rate = task.false_match_rate(name, float(distances[at]))
-    best = Cut(float(distances[at]), rate, float(precision[at]), float(recall[at]), float(f1[at]))
+    best = ThresholdScores(float(distances[at]), rate, float(precision[at]), float(recall[at]), float(f1[at]))
     curve = Curve(tuple(distances.tolist()), tuple(precision.tolist()), tuple(recall.tolist()))
     area = float(np.sum(np.diff(recall, prepend=0) * precision))
-    return PairsJudged(name, measures.estimate(precisions), area, best, len(same), different, curve)
+    return PairVerificationScores(name, measures.estimate(precisions), area, best, len(same), different, curve)
 
 
 def _by_first(pairs: Rows) -> Iterator[tuple[int, Rows]]:
@@ -156,7 +156,7 @@ class _Task:
     """
 
     generation: Generation
-    plan: Plan
+    plan: RankerSet
     asked: Rows
     partners: Mapping[int, Rows]
 
@@ -212,7 +212,7 @@ class _Task:
     def _distances(self, progress: Callable[[str], None], done: str) -> Iterator[tuple[int, str, NDArray[Any]]]:
         """Of each row that asks to all rows by all that is judged; itself and what was removed are infinitely far."""
         every, gone, so_far = np.arange(len(self.generation)), ~self.generation.is_live, 0
-        for some in parts(self.asked, len(every) * self.plan.held):
+        for some in query_blocks(self.asked, len(every) * self.plan.held):
             progress(f"{so_far} of {len(self.asked)} queries over {len(every) - gone.sum()} images {done}")
             so_far += len(some)
             vectors = {name: as_queries(self.generation, way, some) for name, way in self.plan.ways.items()}

@@ -24,7 +24,7 @@ _DISTANCES = 16_000_000  # held at a time: 64 MB
 
 
 @dataclass(frozen=True)
-class Plan:
+class RankerSet:
     """What is judged, and what must be computed for it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Plan:
         by: Sequence[str] = (),
         mixes: Mapping[str, Mapping[str, float]] | None = None,
         fusions: Mapping[str, str] | None = None,
-    ) -> Plan:
+    ) -> RankerSet:
         """Of features and mixes as `judging.judge` takes them.
 
         Raises:
@@ -54,7 +54,7 @@ class Plan:
             BadWeights: Those of a mix will not do.
         """
         if mixes is None:
-            alike = default_mix(chosen_ways(generation, by))
+            alike = default_mix(resolve_rankers(generation, by))
             mixes = {MIX: alike} if len(alike) > 1 else {}
         for weights in mixes.values():
             checked_weights(list(weights.values()))
@@ -64,7 +64,7 @@ class Plan:
             for name, weights in mixes.items()
         }
         needed = dict.fromkeys([*alone, *(part for weights in shares.values() for part in weights)])
-        return cls((*alone, *mixes), chosen_ways(generation, list(needed)), shares, fusions or {})
+        return cls((*alone, *mixes), resolve_rankers(generation, list(needed)), shares, fusions or {})
 
     @property
     def held(self) -> int:
@@ -143,7 +143,7 @@ def default_mix(ways: Mapping[str, FeatureMetric]) -> dict[str, float]:
     return {name: 1.0 for name, way in ways.items() if not among & {base.name for base in way.feature.bases}}
 
 
-def chosen_ways(generation: Generation, by: Sequence[str]) -> dict[str, FeatureMetric]:
+def resolve_rankers(generation: Generation, by: Sequence[str]) -> dict[str, FeatureMetric]:
     """Features and metrics by the names that were given for them; every feature in its default where none was.
 
     Raises:
@@ -163,7 +163,7 @@ def as_queries(generation: Generation, way: FeatureMetric, rows: Rows) -> list[M
     return [way.feature.as_query(vector, way.metric) for vector in vectors]
 
 
-def parts(queries: Rows, rows: int) -> Iterator[Rows]:
+def query_blocks(queries: Rows, rows: int) -> Iterator[Rows]:
     """Queries in parts whose distances to so many rows fit into memory together."""
     step = max(1, _DISTANCES // max(rows, 1))
     yield from (queries[first : first + step] for first in range(0, len(queries), step))

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from imrec_core.evaluation import measures
 from imrec_core.evaluation.labels import Labels
 from imrec_core.evaluation.measures import Estimate
-from imrec_core.evaluation.rankers import Plan, as_queries, parts, sample
+from imrec_core.evaluation.rankers import RankerSet, as_queries, query_blocks, sample
 from imrec_core.index.generation import Generation
 
 MAX_QUERIES = 1000
 
 
 @dataclass(frozen=True)
-class Judged:
+class RetrievalScores:
     """How well a feature does in a metric.
 
     Attributes:
@@ -43,7 +43,7 @@ class Judged:
 # -- judging ------------------------------------------------------------------------------------------------
 
 
-def judge(
+def evaluate_retrieval(
     generation: Generation,
     labels: Labels,
     *,
@@ -52,7 +52,7 @@ def judge(
     k: int = 5,
     queries: int = MAX_QUERIES,
     progress: Callable[[str], None] = lambda line: None,
-) -> list[Judged]:
+) -> list[RetrievalScores]:
     """Measure how well features find what belongs together.
 
     Args:
@@ -67,7 +67,7 @@ def judge(
         UnknownName: No such feature or metric.
         BadWeights: Those of a mix will not do.
     """
-    plan = Plan.of(generation, by, mixes)
+    plan = RankerSet.of(generation, by, mixes)
     return [
         found.summed_up() for found in judge_queries(generation, labels, plan, k=k, queries=queries, progress=progress)
     ]
@@ -78,38 +78,38 @@ class QueryMeasures:
     """What was measured of each query; comparing two of these query by query says more than comparing their means.
 
     Attributes:
-        by: As `Judged` has it.
+        by: As `RetrievalScores` has it.
         measures: Of each query `(queries,)`, by name of the measure.
-        precision: As `Judged` has it.
+        precision: As `RetrievalScores` has it.
     """
 
     by: str
     measures: Mapping[str, NDArray[np.float64]]
     precision: tuple[float, ...]
 
-    def summed_up(self) -> Judged:
+    def summed_up(self) -> RetrievalScores:
         """Means over the queries."""
         estimates = {measure: measures.estimate(values) for measure, values in self.measures.items()}
-        return Judged(self.by, estimates, self.precision)
+        return RetrievalScores(self.by, estimates, self.precision)
 
 
 def judge_queries(
     generation: Generation,
     labels: Labels,
-    plan: Plan,
+    plan: RankerSet,
     *,
     k: int = 5,
     queries: int = MAX_QUERIES,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[QueryMeasures]:
-    """What `judge` gives the means of, in the order of what the plan judges."""
+    """What `evaluate_retrieval` gives the means of, in the order of what the plan judges."""
     gallery = np.flatnonzero(labels.groups >= 0)
     asked = sample(labels.queries, queries)
     of_each = _measures(k, labels.group_of_four)
     values: dict[str, dict[str, list[float]]] = {name: {measure: [] for measure in of_each} for name in plan.judged}
     precision = {name: np.zeros(len(measures.RECALL_LEVELS)) for name in plan.judged}
     done = 0
-    for some in parts(asked, len(gallery) * plan.held):
+    for some in query_blocks(asked, len(gallery) * plan.held):
         progress(f"{done} of {len(asked)} queries over {len(gallery)} images")
         done += len(some)
         vectors = {name: as_queries(generation, way, some) for name, way in plan.ways.items()}

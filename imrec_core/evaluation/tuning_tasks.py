@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imrec_core.evaluation.copy_detection import edited
 from imrec_core.evaluation.labels import Labels
-from imrec_core.evaluation.rankers import as_queries, chosen_ways, sample
+from imrec_core.evaluation.rankers import as_queries, resolve_rankers, sample
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
 from imrec_core.index import exact_search
@@ -49,7 +49,7 @@ def labelled_task(
     generation: Generation, labels: Labels, *, by: Sequence[str] = (), queries: int = MAX_QUERIES
 ) -> Task:
     """Each labelled image asks for those of its label; of a large lake a random sample of the gallery is searched."""
-    ways = chosen_ways(generation, by)
+    ways = resolve_rankers(generation, by)
     asked = sample(labels.queries, queries)
     rows = _gallery(np.flatnonzero(labels.groups >= 0), asked, len(ways) * len(asked))
     scores = np.empty((len(ways), len(asked), len(rows)), np.float32)
@@ -76,7 +76,7 @@ def copies_task(
     Raises:
         QueryError: No image can be read.
     """
-    ways = chosen_ways(generation, by)
+    ways = resolve_rankers(generation, by)
     every = generation.live
     rows = _gallery(every, sample(every, photos), len(ways) * photos * len(edits))
     scores = np.empty((len(ways), min(photos, len(every)) * len(edits), len(rows)), np.float32)

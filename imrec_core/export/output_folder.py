@@ -43,7 +43,7 @@ def opened(out: Path, facts: Mapping[str, Any]) -> Iterator[bool]:
         BadExport: The folder holds other files, cannot be written, or another process exports to it.
         StorageFull: The disk is full.
     """
-    with told(out):
+    with translate_os_errors(out):
         try:
             out.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
@@ -124,7 +124,7 @@ def write_missing(out: Path, files: Mapping[str, Callable[[Path], object]], prog
 
 
 @contextmanager
-def told(out: object) -> Iterator[None]:
+def translate_os_errors(out: object) -> Iterator[None]:
     """Translate an `OSError` into an error with advice.
 
     Raises:

@@ -15,7 +15,7 @@ from imrec_core.features import Feature
 from imrec_core.index.exact_search import Rows
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
-from imrec_core.maps import Map, map_names, open_map, places_of
+from imrec_core.maps import Map, load_map, map_names, places_of
 from imrec_core.sql.policy import SqlPolicy
 
 _HIDDEN = ("row", "shard", "mtime_ns", "removed", "has_alpha", "orientation")
@@ -86,10 +86,10 @@ def choose(
 def _find_map(lake: Lake, feature: str | None, name: str | None, *, needs_map: bool) -> Map | None:
     columns = ["row", "image_id", "x", "y", "cluster"]
     if name is not None:
-        return open_map(lake, name, columns)
+        return load_map(lake, name, columns)
     names = map_names(lake)
     for known in sorted(names, key=lambda known: known != feature):
-        found = open_map(lake, known, columns)
+        found = load_map(lake, known, columns)
         if found.feature == feature:
             return found
     if needs_map:

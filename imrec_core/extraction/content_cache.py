@@ -19,7 +19,7 @@ from imrec_core.lake.lake import Lake, made_from_of
 _OWN = ("image_id", "byte_size", "mtime_ns")  # what an image has for itself, whatever its content is
 
 
-class KnownContent:
+class ContentIndex:
     """Where in a lake the content of a file was described already.
 
     Some 60 bytes per image of the lake are held.
@@ -80,14 +80,14 @@ class _Taken:
     vectors: Mapping[str, pa.Table]
 
 
-class Copies:
+class ContentMatches:
     """Images of one run whose content is described already, or is by another image of the run.
 
     Args:
         features, expected: As for `Unchanged`; a shard without one of them is of no use.
     """
 
-    def __init__(self, lake: Lake, known: KnownContent, features: Sequence[Feature], expected: Expected) -> None:
+    def __init__(self, lake: Lake, known: ContentIndex, features: Sequence[Feature], expected: Expected) -> None:
         self._lake, self._known, self._features, self._expected = lake, known, features, expected
         self._usable: dict[str, bool] = {}  # by shard
         self._first: dict[str, str] = {}  # content to the first image of the run that has it

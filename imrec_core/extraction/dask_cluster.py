@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from imrec_core.errors import ClusterError, ImrecError, MissingDependency
 from imrec_core.extraction import extract
-from imrec_core.extraction.shard_order import waves
+from imrec_core.extraction.shard_order import shard_batches
 from imrec_core.features import Feature, known_features
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
@@ -54,7 +54,7 @@ class _Order:
     retry: bool
 
 
-def extract_shards(
+def extract_on_dask(
     lake: Lake,
     shards: Sequence[str],
     features: Sequence[Feature],
@@ -80,7 +80,7 @@ def extract_shards(
     names = tuple(feature.name for feature in features)
     order = _Order(uuid.uuid4().hex, str(lake.root), lake.settings(), names, device, retry)
     with _connected(scheduler) as client:
-        for wave in waves(lake, shards):
+        for wave in shard_batches(lake, shards):
             yield from _Wave(client, order, on_images).run(wave)
 
 

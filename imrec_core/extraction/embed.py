@@ -22,7 +22,7 @@ Vectors = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Described:
+class EncodedQuery:
     """One query, encoded.
 
     Attributes:

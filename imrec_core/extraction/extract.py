@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from threadpoolctl import threadpool_limits
 
 from imrec_core.errors import DeclarationError, MissingTable
-from imrec_core.extraction.content_cache import KnownContent
+from imrec_core.extraction.content_cache import ContentIndex
 from imrec_core.extraction.pipeline import ShardExtractor
-from imrec_core.extraction.planning import next_pass
+from imrec_core.extraction.planning import next_features
 from imrec_core.extraction.report import OnImages, ShardReport
-from imrec_core.extraction.shard_order import takers_first
-from imrec_core.extraction.staleness import usable_fit
+from imrec_core.extraction.shard_order import order_shards
+from imrec_core.extraction.staleness import current_fit
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
@@ -71,21 +71,23 @@ def extract_shards(
     for feature in features:
         if feature.projection:
             raise DeclarationError(f"{feature.name} is not extracted from pictures; use project_shard")
-        if feature.learnt and usable_fit(lake, feature) is None:
+        if feature.learnt and current_fit(lake, feature) is None:
             raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
     extractor: ShardExtractor | None = None
-    for shard in takers_first(lake, shards):
+    for shard in order_shards(lake, shards):
         report: ShardReport | None = None
         for _ in range(_PASSES):
             again = retry and report is None
-            if next_pass(lake, shard, features, settings, device, retry=again) is None:
+            if next_features(lake, shard, features, settings, device, retry=again) is None:
                 break
             with lake.alone(f"extract-{shard}"), threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow warns of odd files; the images table has the verdict
-                work = next_pass(lake, shard, features, settings, device, retry=again)  # somebody may just have done it
+                work = next_features(
+                    lake, shard, features, settings, device, retry=again
+                )  # somebody may just have done it
                 if work is None:
                     break
-                extractor = extractor or ShardExtractor(lake, settings, KnownContent(lake), on_images, device, workers)
+                extractor = extractor or ShardExtractor(lake, settings, ContentIndex(lake), on_images, device, workers)
                 now = extractor.extract(shard, work, retry=again)
             extractor.known.renew(shard)
             report = now if report is None else report.followed_by(now)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import DeclarationError, LakeError, MissingTable
 from imrec_core.extraction.sampling import sampled_pictures
-from imrec_core.extraction.staleness import digest, fit_key, manifest_version, stale_features, usable_fit
+from imrec_core.extraction.staleness import current_fit, digest, fit_fingerprint, manifest_version, stale_features
 from imrec_core.features import Feature
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
@@ -55,7 +55,7 @@ def fit(lake: Lake, feature: Feature) -> FitReport:
     started = time.perf_counter()
     if not feature.is_fitted:
         raise DeclarationError(f"{feature.name} is computed from each picture alone; there is nothing to fit")
-    version = usable_fit(lake, feature)
+    version = current_fit(lake, feature)
     if version is not None and holds(lake, feature, version):
         return FitReport(feature.name, version, False, 0.0, lake.fitted_facts(feature.name, version))
     check_rows_suffice(lake, feature)
@@ -68,7 +68,7 @@ def fit(lake: Lake, feature: Feature) -> FitReport:
         arrays, facts = feature.learnt.learn(sampled_pictures(lake, feature.learnt.images))
     facts = {**facts, "lake_images": _rows(lake)}
     inputs = [manifest_version(lake, shard) for shard in shards]
-    version = f"{fit_key(lake, feature)}-{digest(inputs)}"
+    version = f"{fit_fingerprint(lake, feature)}-{digest(inputs)}"
     lake.save_fitted(feature.name, version, arrays, facts)
     return FitReport(feature.name, version, True, time.perf_counter() - started, facts)
 
@@ -89,7 +89,7 @@ def holds(lake: Lake, feature: Feature, version: str) -> bool:
 
     A sample of pictures that was as large as it is ever taken stands for good.
     """
-    if not version.startswith(fit_key(lake, feature)):
+    if not version.startswith(fit_fingerprint(lake, feature)):
         return False
     rows = int(lake.fitted_facts(feature.name, version)["lake_images"])  # type: ignore[call-overload]
     return _rows(lake) < _GROWTH * rows or (feature.learnt is not None and rows >= feature.learnt.images)

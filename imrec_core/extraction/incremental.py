@@ -60,7 +60,7 @@ def is_reusable(images: Mapping[str, str], found: Mapping[str, str], expected: M
     return bool(how) and how.items() <= found.items() and is_same
 
 
-class Unchanged:
+class UnchangedRows:
     """The rows of a shard whose files are as they were when they were described.
 
     Args:

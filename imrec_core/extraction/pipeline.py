@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.errors import BadSettings, BadSource
-from imrec_core.extraction.content_cache import Copies, KnownContent
-from imrec_core.extraction.incremental import Unchanged
+from imrec_core.extraction.content_cache import ContentIndex, ContentMatches
+from imrec_core.extraction.incremental import UnchangedRows
 from imrec_core.extraction.planning import encoders_of, expected_now
 from imrec_core.extraction.read_ahead import Decoder, ReadBatch, Row, Seconds, read_ahead
 from imrec_core.extraction.report import STAGES, OnImages, ShardReport
@@ -28,7 +28,7 @@ from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature import Arrays
 from imrec_core.images import properties
 from imrec_core.images.batch import ImageBatch
-from imrec_core.images.decode import Picture
+from imrec_core.images.decode import DecodedImage
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage import files
@@ -84,14 +84,14 @@ class FeatureComputer:
         self._features, self._encoders, self._fitted = features, encoders, fitted
         self.batch_size = max(_BATCH, *(encoder.batch for encoder in encoders.values()), 0)
 
-    def compute(self, pictures: list[Picture], batch: _Batch) -> None:
+    def compute(self, pictures: list[DecodedImage], batch: _Batch) -> None:
         """Compute the properties and features that need no network, and the inputs of the networks."""
         if not pictures:
             return
         started = time.perf_counter()
         images = ImageBatch([picture.pixels for picture in pictures])
         rows = [row for row in batch.rows if row["status"] == "ok"][batch.computed :]
-        for name, values in properties.measure(images).items():
+        for name, values in properties.image_properties(images).items():
             for row, value in zip(rows, values.tolist(), strict=True):
                 row[name] = value
         for feature in self._features:
@@ -138,7 +138,7 @@ def _collected(batch: _Batch, collect: Callable[[], None]) -> _Batch:
 def _decode_and_compute(decoder: Decoder, computer: FeatureComputer, images: ReadBatch) -> _Batch:
     """Decode images and compute all that needs no network; runs in a thread."""
     batch = _Batch()
-    pending: list[Picture] = []
+    pending: list[DecodedImage] = []
     for place, read in zip(images.places, images.reads, strict=True):
         row, picture = decoder.decode(place, read, batch.seconds)
         batch.rows.append(row)
@@ -153,7 +153,7 @@ def _decode_and_compute(decoder: Decoder, computer: FeatureComputer, images: Rea
     return batch
 
 
-def _thumbnail(picture: Picture, side: int = 96) -> bytes:
+def _thumbnail(picture: DecodedImage, side: int = 96) -> bytes:
     """A JPEG file of the picture, its longer side so many pixels."""
     small = Image.fromarray(picture.pixels[..., :3].copy())
     small.thumbnail((side, side))
@@ -174,7 +174,7 @@ class ShardExtractor:
 
     lake: Lake
     settings: Settings
-    known: KnownContent
+    known: ContentIndex
     on_images: OnImages
     device: str = "auto"
     workers: int | None = None
@@ -200,8 +200,8 @@ class ShardExtractor:
         min_side = decoded_side(lake, *features)
         source = _require_source(settings.source(source_of(shard)))
         manifest = Manifest.read(lake, shard)
-        unchanged = Unchanged(lake, shard, manifest.table, features, expected, settings, retry=retry)
-        copies = Copies(lake, self.known, features, expected)
+        unchanged = UnchangedRows(lake, shard, manifest.table, features, expected, settings, retry=retry)
+        copies = ContentMatches(lake, self.known, features, expected)
         decoder = Decoder(settings.max_pixels, min_side, copies.has)
         started = time.perf_counter()
         places = [place for place in manifest.table.to_pylist() if place["image_id"] not in unchanged.rows]
@@ -209,7 +209,7 @@ class ShardExtractor:
         return self._write(ShardTables(lake, manifest, features, expected, unchanged, copies), made, started)
 
     def _compute(
-        self, source: Source, places: Sequence[Row], decoder: Decoder, computer: FeatureComputer, copies: Copies
+        self, source: Source, places: Sequence[Row], decoder: Decoder, computer: FeatureComputer, copies: ContentMatches
     ) -> _Batch:
         """Read the images of some places; decode and compute all but copies, again those whose original is gone."""
         made = _Batch()

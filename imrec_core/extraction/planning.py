@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imrec_core.extraction.failures import failed_images
-from imrec_core.extraction.incremental import Unchanged, can_be_extended
-from imrec_core.extraction.staleness import expected_of, has_fresh_images, stale_features
+from imrec_core.extraction.incremental import UnchangedRows, can_be_extended
+from imrec_core.extraction.staleness import expected_metadata, has_fresh_images, stale_features
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
@@ -19,7 +19,7 @@ from imrec_core.models.encoders import Encoder, encoder_of
 
 
 @dataclass(frozen=True)
-class Reads:
+class ReadEstimate:
     """How many images extraction will read in a shard.
 
     Attributes:
@@ -43,13 +43,13 @@ def expected_now(lake: Lake, shard: str, feature: Feature, settings: Settings, d
 
     More than what freshness asks for: vectors that are made now must not stand beside those of another arithmetic.
     """
-    expected = expected_of(lake, shard, feature, settings) or {}
+    expected = expected_metadata(lake, shard, feature, settings) or {}
     for encoder in encoders_of([feature], settings, device).values():
         expected |= {"precision": encoder.precision, "backend": encoder.backend}
     return expected
 
 
-def next_pass(
+def next_features(
     lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, device: str, *, retry: bool = False
 ) -> list[Feature] | None:
     """The features to compute next, perhaps none beside the images table; None where all is up to date.
@@ -71,16 +71,18 @@ def _extendable(lake: Lake, shard: str, features: Sequence[Feature], settings: S
     return [f for f in features if can_be_extended(lake, shard, f, expected_now(lake, shard, f, settings, device))]
 
 
-def reads_ahead(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, device: str = "auto") -> Reads:
+def estimate_reads(
+    lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, device: str = "auto"
+) -> ReadEstimate:
     """How many images extraction will read in a shard, as far as tables and manifest can tell."""
-    work = next_pass(lake, shard, features, settings, device)
+    work = next_features(lake, shard, features, settings, device)
     if work is None:
-        return Reads()
+        return ReadEstimate()
     rows = lake.row_count(lake.catalog_path(shard))
     extended = _extendable(lake, shard, work, settings, device)
     others = [f for f in stale_features(lake, shard, features, settings) if f not in extended]
-    unchanged = len(Unchanged(lake, shard, lake.read_table(lake.catalog_path(shard)), [], {}, settings).rows)
+    unchanged = len(UnchangedRows(lake, shard, lake.read_table(lake.catalog_path(shard)), [], {}, settings).rows)
     new = rows - unchanged
     if not others:
-        return Reads(new)
-    return Reads((new if extended else 0) + rows, unchanged, tuple(f.name for f in others))
+        return ReadEstimate(new)
+    return ReadEstimate((new if extended else 0) + rows, unchanged, tuple(f.name for f in others))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from imrec_core.errors import DeclarationError, MissingTable, SchemaMismatch
-from imrec_core.extraction.staleness import expected_of, is_feature_fresh, made_of, stale_features
+from imrec_core.extraction.staleness import actual_fingerprint, expected_metadata, is_feature_fresh, stale_features
 from imrec_core.features import Feature
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
@@ -37,7 +37,7 @@ def project_shard(lake: Lake, shard: str, feature: Feature) -> ProjectionReport:
     path = lake.feature_path(feature.name, shard)
     if feature.projection is None:
         raise DeclarationError(f"{feature.name} is not computed from other features")
-    expected = expected_of(lake, shard, feature, lake.settings())
+    expected = expected_metadata(lake, shard, feature, lake.settings())
     if expected is None:
         raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
     if is_feature_fresh(lake, shard, feature):
@@ -46,7 +46,7 @@ def project_shard(lake: Lake, shard: str, feature: Feature) -> ProjectionReport:
     if missing:
         raise MissingTable(f"{missing[0].name} is not up to date for shard {shard!r}; run: imrec build")
     # Noted before anything is read: a scan in between then makes this stale.
-    made_from = expected | {"bases": made_of(lake, shard, feature)}
+    made_from = expected | {"bases": actual_fingerprint(lake, shard, feature)}
     bases = [lake.read_table(lake.feature_path(base.name, shard)) for base in feature.bases]
     ids = bases[0]["image_id"]
     if not all(table["image_id"].equals(ids) for table in bases):

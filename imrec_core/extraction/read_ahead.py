@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from imrec_core.errors import ImageError, StorageFault
 from imrec_core.extraction.reader import read_image
-from imrec_core.images.decode import Picture, decode
+from imrec_core.images.decode import DecodedImage, decode
 from imrec_core.lake import schemas
 from imrec_core.lake.settings import Source
 from imrec_core.lake.storage import files, object_store
@@ -103,7 +103,7 @@ class Decoder:
     min_side: int
     is_known: Callable[[str, str], bool]
 
-    def decode(self, place: Row, read: Callable[[], bytes], seconds: Seconds) -> tuple[Row, Picture | None]:
+    def decode(self, place: Row, read: Callable[[], bytes], seconds: Seconds) -> tuple[Row, DecodedImage | None]:
         """Read and decode one image.
 
         Args:
@@ -142,7 +142,7 @@ class Decoder:
         return row | _columns_of(picture), picture
 
 
-def _columns_of(picture: Picture) -> Row:
+def _columns_of(picture: DecodedImage) -> Row:
     return {
         "format": picture.format,
         "width": picture.width,

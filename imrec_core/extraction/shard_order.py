@@ -8,23 +8,23 @@ from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.storage.files import is_away
 
 
-def takers_first(lake: Lake, shards: Sequence[str]) -> list[str]:
+def order_shards(lake: Lake, shards: Sequence[str]) -> list[str]:
     """The shards in an order in which renamed and moved images are still known where they were.
 
     First come those that lose no image, then those that lose some and get others, then those that only lose; among
     equals the order stays.
     """
-    return [shard for wave in waves(lake, shards) for shard in wave]
+    return [shard for wave in shard_batches(lake, shards) for shard in wave]
 
 
-def waves(lake: Lake, shards: Sequence[str]) -> list[list[str]]:
-    """Those of `takers_first` in groups that follow one another; within one, all may be worked on at once."""
+def shard_batches(lake: Lake, shards: Sequence[str]) -> list[list[str]]:
+    """Those of `order_shards` in groups that follow one another; within one, all may be worked on at once."""
     losses = {shard: _loss(lake, shard) for shard in shards}
     groups = ([shard for shard in shards if losses[shard] == loss] for loss in sorted(set(losses.values())))
     return list(groups)
 
 
-def takers_of(lake: Lake, shards: Sequence[str]) -> list[str]:
+def receiving_shards(lake: Lake, shards: Sequence[str]) -> list[str]:
     """Other shards with new files of the size and time of files that these lose: renamed or moved ones, by all signs.
 
     Extracted before these, they take over what is known of the pictures. Those of a source that is away are left out.

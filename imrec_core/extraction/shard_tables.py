@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core.errors import ImageTooLarge
-from imrec_core.extraction.content_cache import Copies
-from imrec_core.extraction.incremental import Expected, Unchanged, contents_of, in_order
+from imrec_core.extraction.content_cache import ContentMatches
+from imrec_core.extraction.incremental import Expected, UnchangedRows, contents_of, in_order
 from imrec_core.extraction.read_ahead import Row
 from imrec_core.extraction.staleness import images_made_from, manifest_version
 from imrec_core.features import Feature
@@ -58,8 +58,8 @@ class ShardTables:
     manifest: Manifest
     features: Sequence[Feature]
     expected: Expected
-    unchanged: Unchanged
-    copies: Copies
+    unchanged: UnchangedRows
+    copies: ContentMatches
 
     def rows(self, made: Sequence[Row]) -> list[Row]:
         """All rows of the images table, in the order of the manifest.

@@ -41,7 +41,7 @@ def _made_for(shard: str, shard_version: str) -> dict[str, str]:
     return {"shard": shard, "shard_version": shard_version}
 
 
-def declared_as(feature: Feature) -> dict[str, str]:
+def feature_fingerprint(feature: Feature) -> dict[str, str]:
     """What a feature is, as far as its numbers depend on it: name, version, dims, weights, parameters."""
     return {
         "feature": feature.name,
@@ -54,7 +54,7 @@ def declared_as(feature: Feature) -> dict[str, str]:
 
 def feature_made_from(shard: str, shard_version: str, feature: Feature) -> dict[str, str]:
     """What the metadata of an up-to-date table of the feature says, whatever else it says."""
-    return {**_made_for(shard, shard_version), **declared_as(feature)}
+    return {**_made_for(shard, shard_version), **feature_fingerprint(feature)}
 
 
 def has_fresh_images(lake: Lake, shard: str) -> bool:
@@ -76,19 +76,22 @@ def is_fresh(lake: Lake, path: AnyPath, expected: dict[str, str]) -> bool:
     return found is not None and expected.items() <= found.items()
 
 
-def fit_key(lake: Lake, feature: Feature) -> str:
+def fit_fingerprint(lake: Lake, feature: Feature) -> str:
     """What the version of a fit begins with: a digest of all declarations that it depends on.
 
     The fits of its bases are part of it: after another one their numbers mean something else.
     """
-    bases = [(fit_key(lake, base), lake.fitted_version(base.name) if base.is_fitted else "") for base in feature.bases]
-    return digest([declared_as(feature), bases])
+    bases = [
+        (fit_fingerprint(lake, base), lake.fitted_version(base.name) if base.is_fitted else "")
+        for base in feature.bases
+    ]
+    return digest([feature_fingerprint(feature), bases])
 
 
-def usable_fit(lake: Lake, feature: Feature) -> str | None:
+def current_fit(lake: Lake, feature: Feature) -> str | None:
     """The version of the fit in use; None where there is none, or it was made for other declarations."""
     version = lake.fitted_version(feature.name)
-    return version if version and version.startswith(fit_key(lake, feature)) else None
+    return version if version and version.startswith(fit_fingerprint(lake, feature)) else None
 
 
 def digest(facts: object) -> str:
@@ -96,7 +99,7 @@ def digest(facts: object) -> str:
     return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def expected_of(lake: Lake, shard: str, feature: Feature, settings: Settings) -> dict[str, str] | None:
+def expected_metadata(lake: Lake, shard: str, feature: Feature, settings: Settings) -> dict[str, str] | None:
     """What an up-to-date table of the feature says in this lake now; None where it cannot be had yet.
 
     Its tables may come from different runs, between which an image may have become readable, or not: so it names the
@@ -107,35 +110,35 @@ def expected_of(lake: Lake, shard: str, feature: Feature, settings: Settings) ->
     if feature.model and settings.precision != "auto":
         expected["precision"] = settings.precision
     if feature.is_fitted:
-        fitted = usable_fit(lake, feature)
+        fitted = current_fit(lake, feature)
         if fitted is None:
             return None
         expected["fitted"] = fitted
     if feature.bases:
-        return expected | {"bases": made_of(lake, shard, feature)}
+        return expected | {"bases": actual_fingerprint(lake, shard, feature)}
     images = lake.made_from(lake.images_path(shard)) or {}
     if "rows" in images and images.get("shard_version") == shard_version:
         expected["rows"] = images["rows"]
     return expected
 
 
-def made_of(lake: Lake, shard: str, feature: Feature) -> str:
+def actual_fingerprint(lake: Lake, shard: str, feature: Feature) -> str:
     """A digest of what the tables of a derived feature's bases were made from."""
     return digest([lake.made_from(lake.feature_path(base.name, shard)) for base in feature.bases])
 
 
 def is_feature_fresh(lake: Lake, shard: str, feature: Feature, settings: Settings | None = None) -> bool:
     """Whether a feature's table of this shard is up to date, and those that it is derived from."""
-    return not why_stale(lake, shard, feature, settings)
+    return not stale_reason(lake, shard, feature, settings)
 
 
-def why_stale(lake: Lake, shard: str, feature: Feature, settings: Settings | None = None) -> str:
+def stale_reason(lake: Lake, shard: str, feature: Feature, settings: Settings | None = None) -> str:
     """Why a feature's table of this shard is not up to date, in words; empty where it is."""
     settings = settings or lake.settings()
     for base in feature.bases:
-        if why := why_stale(lake, shard, base, settings):
+        if why := stale_reason(lake, shard, base, settings):
             return why if ": " in why else f"{base.name}: {why}"
-    expected = expected_of(lake, shard, feature, settings)
+    expected = expected_metadata(lake, shard, feature, settings)
     if expected is None:
         return "not fitted yet"
     found = lake.made_from(lake.feature_path(feature.name, shard))
@@ -168,13 +171,13 @@ def stale_features(
     return [feature for feature in features if not is_feature_fresh(lake, shard, feature, settings)]
 
 
-def is_unmade(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings | None = None) -> bool:
+def needs_work(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings | None = None) -> bool:
     """Whether a table of a shard is missing, damaged or stale that could be made now.
 
     That of a feature for which nothing is fitted yet could not.
     """
     settings = settings or lake.settings()
     return not has_fresh_images(lake, shard) or any(
-        expected_of(lake, shard, feature, settings) is not None
+        expected_metadata(lake, shard, feature, settings) is not None
         for feature in stale_features(lake, shard, features, settings)
     )

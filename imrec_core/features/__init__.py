@@ -1,18 +1,21 @@
 """Image features; `FEATURES` maps names to declarations.
 
 Colour histograms are in `colour.py`, edges and texture in `structure.py`, hashes in `hashes.py` and `pdq.py`, local
-descriptors in `local.py`. `neural.py` declares an embedding for each of `models.MODELS`, and `projections.py` their
-projections. `own.py` makes the features that a `lake.toml` declares.
+descriptors in `sift_vlad.py`. `networks.py` declares an embedding for each of `models.MODELS`, and `projections.py`
+their projections. `custom.py` makes the features that a `lake.toml` declares.
 """
+
+import warnings
+from typing import Any
 
 from imrec_core.features import colour, hashes, networks, pdq, projections, sift_vlad, structure
 from imrec_core.features.custom import chosen_features, decoded_side, known_features
-from imrec_core.features.feature import FEATURES, Feature, Learnt, Projection, feature, find_feature
+from imrec_core.features.feature import FEATURES, Feature, Fitter, Projection, feature, find_feature
 
 __all__ = [
     "FEATURES",
     "Feature",
-    "Learnt",
+    "Fitter",
     "Projection",
     "chosen_features",
     "colour",
@@ -27,3 +30,10 @@ __all__ = [
     "sift_vlad",
     "structure",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Learnt":  # its name in version 0.1
+        warnings.warn("imrec_core.features.Learnt is deprecated; use Fitter", DeprecationWarning, stacklevel=2)
+        return Fitter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,7 +24,7 @@ from imrec_core.images import properties
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams, Settings
 from imrec_core.lake.storage.files import AnyPath
-from imrec_core.models.custom import own_model
+from imrec_core.models.custom import custom_model
 from imrec_core.models.model import Model
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")  # safe in Dagster keys, SQL and file names
@@ -79,9 +79,9 @@ def decoded_side(lake: Lake, *others: Feature) -> int:
     return max([properties.MIN_SIDE, *(feature.min_side for feature in (*chosen_features(lake), *others))])
 
 
-def own_models(lake: Lake) -> list[Model]:
+def custom_models(lake: Lake) -> list[Model]:
     """Return the custom models that `lake.toml` declares."""
-    return [own_model(name, table, lake.root) for name, table in lake.settings().models.items()]
+    return [custom_model(name, table, lake.root) for name, table in lake.settings().models.items()]
 
 
 def _all_bases(feature: Feature) -> Iterator[Feature]:
@@ -99,7 +99,7 @@ class _Declarations:
         self._in_progress: list[str] = []  # names of features that are being made, to detect cycles
         self._check_names()
         for name, table in settings.models.items():
-            self.features[name] = network(own_model(name, table, base))
+            self.features[name] = network(custom_model(name, table, base))
             if self.features[name].candidates:
                 self.features[f"{name}_pca"] = stand_in(self.features[name])
         for name, table in settings.histograms.items():

@@ -25,7 +25,7 @@ Blocks = Callable[[], Sequence[Matrix]]
 
 
 @dataclass(frozen=True)
-class Learnt:
+class Fitter:
     """Fit of a pixel feature to a sample of the lake's images.
 
     Attributes:
@@ -99,7 +99,7 @@ class Feature:
     columns: Mapping[str, str] = field(default_factory=dict)
     compute: Callable[..., Any] | None = None
     model: Model | None = None
-    learnt: Learnt | None = None
+    learnt: Fitter | None = None
     projection: Projection | None = None
     candidates: str | None = None
     orientations: Callable[[ImageBatch], Matrix] | None = None
@@ -218,7 +218,7 @@ def feature(
     min_side: int = 0,
     unit_norm: bool = False,
     columns: Mapping[str, str] | None = None,
-    learnt: Learnt | None = None,
+    learnt: Fitter | None = None,
     orientations: Callable[[ImageBatch], Matrix] | None = None,
     turned: Callable[[Matrix], Matrix] | None = None,
     is_histogram: bool = False,

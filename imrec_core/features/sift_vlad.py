@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import LakeError
-from imrec_core.features.feature import Learnt, feature
+from imrec_core.features.feature import Fitter, feature
 from imrec_core.features.metrics import cosine, euclidean, manhattan
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import Pixels
@@ -217,7 +217,7 @@ def _fit_axes(vectors: Floats) -> tuple[Floats, Floats, NDArray[np.float64]]:
     min_side=_MIN_SIDE,
     unit_norm=True,
     columns={"keypoints": "uint16"},
-    learnt=Learnt(learn, images=2048, least_images=_MIN_IMAGES),
+    learnt=Fitter(learn, images=2048, least_images=_MIN_IMAGES),
     source="VLAD: Jégou et al. 2010, doi:10.1109/CVPR.2010.5540039; RootSIFT: Arandjelović & Zisserman 2012, "
     "doi:10.1109/CVPR.2012.6248018; intra-normalisation: the same 2013, doi:10.1109/CVPR.2013.207",
 )

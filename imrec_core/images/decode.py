@@ -51,7 +51,7 @@ else:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """A decoded image.
 
     Attributes:
@@ -66,7 +66,7 @@ class Picture:
     format: str
     width: int
     height: int
-    shot: exif.Shot = exif.UNKNOWN
+    shot: exif.ExifData = exif.UNKNOWN
     has_alpha: bool = False
 
     @property
@@ -81,7 +81,7 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     min_side: int | None = None,
     formats: Sequence[str] | None = None,
-) -> Picture:
+) -> DecodedImage:
     """Decode the first frame of an image file to upright RGB.
 
     Transparent pixels are blended over white.
@@ -107,7 +107,7 @@ def decode(
 
 def decode_file(
     path: str | os.PathLike[str] | AnyPath, *, max_pixels: int = MAX_PIXELS, min_side: int | None = None
-) -> Picture:
+) -> DecodedImage:
     """Read and decode an image file; errors name the file.
 
     Raises:
@@ -134,7 +134,7 @@ def from_pillow(image: Image.Image) -> Pixels:
 # -- JPEG ---------------------------------------------------------------------------------------------------
 
 
-def _decode_jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Picture | None:
+def _decode_jpeg(data: bytes, max_pixels: int, min_side: int | None) -> DecodedImage | None:
     """Decode with libjpeg-turbo; return None if Pillow has to try."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -154,7 +154,7 @@ def _decode_jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Picture 
     shot = exif.of_jpeg(data)
     if shot.orientation >= 5:
         width, height = height, width
-    return Picture(_apply_orientation(pixels, shot.orientation), "JPEG", width, height, shot)
+    return DecodedImage(_apply_orientation(pixels, shot.orientation), "JPEG", width, height, shot)
 
 
 def _is_harmless(message: str) -> bool:
@@ -166,7 +166,9 @@ def _is_harmless(message: str) -> bool:
 # -- everything else ----------------------------------------------------------------------------------------
 
 
-def _decode_with_pillow(data: bytes, max_pixels: int, min_side: int | None, formats: Sequence[str] | None) -> Picture:
+def _decode_with_pillow(
+    data: bytes, max_pixels: int, min_side: int | None, formats: Sequence[str] | None
+) -> DecodedImage:
     # Pillow's own limit, one per process, covers images inside others (icons), whose size is known late. It is
     # only raised: a lower limit would reject images that another thread, or other code that uses Pillow, may open.
     if Image.MAX_IMAGE_PIXELS is not None:
@@ -188,7 +190,7 @@ def _decode_with_pillow(data: bytes, max_pixels: int, min_side: int | None, form
         raise _to_image_error(error, max_pixels) from error
     if remaining.orientation >= 5:
         width, height = height, width
-    return Picture(pixels, image.format or "unknown", width, height, stored or remaining, has_alpha)
+    return DecodedImage(pixels, image.format or "unknown", width, height, stored or remaining, has_alpha)
 
 
 def _available(formats: Sequence[str] | None) -> list[str] | None:

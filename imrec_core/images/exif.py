@@ -27,7 +27,7 @@ _DATE_TIME_PATTERN = re.compile(r"(\d{4})\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2})\D(
 
 
 @dataclass(frozen=True)
-class Shot:
+class ExifData:
     """EXIF data of one image.
 
     Attributes:
@@ -41,15 +41,15 @@ class Shot:
     taken: datetime | None = None
 
 
-UNKNOWN = Shot()
+UNKNOWN = ExifData()
 
 
-def of_image(image: Image.Image) -> Shot:
+def of_image(image: Image.Image) -> ExifData:
     """Read the EXIF data of an open Pillow image."""
     return _value_or(UNKNOWN, lambda: _read(image.getexif()))
 
 
-def of_jpeg(data: bytes) -> Shot:
+def of_jpeg(data: bytes) -> ExifData:
     """Read the EXIF data from the bytes of a JPEG file.
 
     The function looks for the EXIF segment itself, because opening the image with Pillow takes longer.
@@ -63,8 +63,8 @@ def of_jpeg(data: bytes) -> Shot:
     return UNKNOWN
 
 
-def _read_block(block: bytes) -> Shot:
-    def parse() -> Shot:
+def _read_block(block: bytes) -> ExifData:
+    def parse() -> ExifData:
         exif = Image.Exif()
         exif.load(block)
         return _read(exif)
@@ -72,7 +72,7 @@ def _read_block(block: bytes) -> Shot:
     return _value_or(UNKNOWN, parse)
 
 
-def _read(exif: Image.Exif) -> Shot:
+def _read(exif: Image.Exif) -> ExifData:
     if not exif:
         return UNKNOWN
     orientation: Any = _value_or(1, lambda: exif.get(_ORIENTATION, 1))
@@ -83,7 +83,7 @@ def _read(exif: Image.Exif) -> Shot:
         lambda: exif.get(_DATE_TIME),
     ]
     make, model = (_to_text(_value_or(None, partial(exif.get, tag))) for tag in (_MAKE, _MODEL))
-    return Shot(
+    return ExifData(
         orientation if orientation in range(1, 9) else 1,
         _camera_name(make, model),
         next(filter(None, (_parse_time(_to_text(_value_or(None, time))) for time in times)), None),

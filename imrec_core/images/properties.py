@@ -21,7 +21,7 @@ _COLOURED = 2  # levels of 32 between the strongest and the weakest channel from
 _MAX_COLOURED_SHARE = 0.001  # of the pixels of a grey image
 
 
-def measure(batch: ImageBatch) -> dict[str, NDArray[Any]]:
+def image_properties(batch: ImageBatch) -> dict[str, NDArray[Any]]:
     """Compute the properties of each image, by column.
 
     - `brightness`: mean luma, 0 to 1.

@@ -21,14 +21,14 @@ from imrec_core.catalog.user_columns import Joined
 from imrec_core.errors import SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, known_features
 from imrec_core.index.calibration import SHOWN_RATES
-from imrec_core.index.calibration_pairs import calibrate, true_pairs
+from imrec_core.index.calibration_pairs import calibrate, positive_pair_distances
 from imrec_core.index.exact_search import blocks
 from imrec_core.index.generation import Generation
 from imrec_core.index.hnsw import build_graphs, extend_graphs
 from imrec_core.index.manifest import FORMAT, make_facts, matrix_name
-from imrec_core.index.plan import _BY_DEFAULT, Plan, _copies, _in_use, _is_made, plan_generation
-from imrec_core.index.row_assignment import Placing, place
-from imrec_core.index.vector_file import MatrixFile, as_before_on_failure
+from imrec_core.index.plan import _BY_DEFAULT, GenerationPlan, _copies, _in_use, _is_made, plan_generation
+from imrec_core.index.row_assignment import RowAssignment, assign_rows
+from imrec_core.index.vector_file import VectorFile, as_before_on_failure
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE, Lake
 from imrec_core.lake.settings import IndexParams
@@ -107,20 +107,20 @@ def _build(lake: Lake, params: IndexParams) -> GenerationReport:
     return _report(Generation(lake.local_generation(f"{number:06d}"), known_features(lake)), built=True)
 
 
-def _place(lake: Lake, plan: Plan, in_use: Generation | None) -> tuple[Generation | None, Placing, str]:
+def _place(lake: Lake, plan: GenerationPlan, in_use: Generation | None) -> tuple[Generation | None, RowAssignment, str]:
     """The generation that is extended, if one is, the rows of the new one, and why."""
     why = "there is none to extend" if in_use is None else _why_not_extended(in_use, plan)
     if in_use is None or why:
-        return None, place(lake, plan.shards), f"built whole: {why}"
-    placing = place(lake, plan.shards, in_use)
+        return None, assign_rows(lake, plan.shards), f"built whole: {why}"
+    placing = assign_rows(lake, plan.shards, in_use)
     if placing.removed > _REMOVED_AT_MOST * len(placing.table):
         why = f"{placing.removed} of {len(placing.table)} rows are removed"
-        return None, place(lake, plan.shards), f"built whole: {why}"
+        return None, assign_rows(lake, plan.shards), f"built whole: {why}"
     new = len(placing.table) - placing.kept
     return in_use, placing, f"extends {in_use.id} by {new} rows, {len(placing.dropped)} removed"
 
 
-def _why_not_extended(generation: Generation, plan: Plan) -> str:
+def _why_not_extended(generation: Generation, plan: GenerationPlan) -> str:
     """What is different, if anything is but the images."""
     facts = generation.facts
     if facts.get("images_version") != schemas.IMAGES_VERSION:
@@ -134,7 +134,7 @@ def _why_not_extended(generation: Generation, plan: Plan) -> str:
     return "" if facts.get("true_pairs") == _copies(plan.true_pairs) else "true_pairs was changed"
 
 
-def _asked(plan: Plan) -> list[list[Any]]:
+def _asked(plan: GenerationPlan) -> list[list[Any]]:
     """The graphs as `generation.json` has what was asked of them."""
     return [[str(by), asdict(params)] for by, params in plan.indexes]
 
@@ -171,7 +171,13 @@ def _copies_kept(generation: Generation) -> dict[str, tuple[float, ...]]:
 
 
 def _write(
-    lake: Lake, folder: Path, plan: Plan, placing: Placing, before: Generation | None, why: str, started: float
+    lake: Lake,
+    folder: Path,
+    plan: GenerationPlan,
+    placing: RowAssignment,
+    before: Generation | None,
+    why: str,
+    started: float,
 ) -> None:
     facts: dict[str, Any] = {
         "format": FORMAT,
@@ -215,12 +221,12 @@ def _write(
     _write_facts(folder, facts)
 
 
-def _calibrated(lake: Lake, generation: Generation, plan: Plan) -> dict[str, dict[str, dict[str, Any]]]:
+def _calibrated(lake: Lake, generation: Generation, plan: GenerationPlan) -> dict[str, dict[str, dict[str, Any]]]:
     with ThreadPoolExecutor(cpu_count()) as pool:
         found = list(pool.map(partial(calibrate, generation), plan.features))
     calibrated = {f.name: of_feature for f, of_feature in zip(plan.features, found, strict=True)}
     if plan.true_pairs:
-        for (name, metric), pairs in true_pairs(lake, generation, plan.true_pairs).items():
+        for (name, metric), pairs in positive_pair_distances(lake, generation, plan.true_pairs).items():
             calibrated[name][metric]["true_pairs"] = asdict(pairs)
     return calibrated
 
@@ -229,16 +235,18 @@ def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
     (folder / GENERATION_FACTS).write_text(json.dumps(facts, indent=1))
 
 
-def _write_matrix(lake: Lake, folder: Path, feature: Feature, placing: Placing, before: Generation | None) -> None:
+def _write_matrix(
+    lake: Lake, folder: Path, feature: Feature, placing: RowAssignment, before: Generation | None
+) -> None:
     """Write all vectors of a feature, in the order of the rows; of those there were before only the file's name."""
-    file = MatrixFile(folder / matrix_name(feature.name), len(placing.table), feature.width, feature.dtype)
+    file = VectorFile(folder / matrix_name(feature.name), len(placing.table), feature.width, feature.dtype)
     if before is not None and file.grow_from(before.matrix_file(feature.name), _added(lake, feature, placing)):
         return
     kept = (block for _, block in blocks(before.matrix(feature.name))) if before is not None else ()
     file.write(chain(kept, _added(lake, feature, placing)))
 
 
-def _added(lake: Lake, feature: Feature, placing: Placing) -> Iterator[NDArray[Any]]:
+def _added(lake: Lake, feature: Feature, placing: RowAssignment) -> Iterator[NDArray[Any]]:
     """The vectors of the rows that are new, shard by shard."""
     for shard, count, positions in placing.added:
         table = lake.read_table(lake.feature_path(feature.name, shard), ["vector"])

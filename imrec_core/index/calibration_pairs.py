@@ -28,12 +28,12 @@ def calibrate(generation: Generation, feature: Feature) -> dict[str, Any]:
     """Distances of random pairs, by metric."""
     calibrated = {}
     for metric in feature.metrics:
-        found = Calibration.of(pair_distances(generation, feature, metric))
+        found = Calibration.of(random_pair_distances(generation, feature, metric))
         calibrated[metric.name] = {"distances": found.distances, "rates": found.rates}
     return calibrated
 
 
-def pair_distances(generation: Generation, feature: Feature, metric: Metric) -> NDArray[np.float32]:
+def random_pair_distances(generation: Generation, feature: Feature, metric: Metric) -> NDArray[np.float32]:
     """How far random pairs of images are apart, the same pairs each time; by the default metric most of them.
 
     Some 100,000; a lake of one image has the one pair that is 1 apart.
@@ -53,7 +53,7 @@ def _pairs(metric: Metric, queries: Sequence[NDArray[Any]], others: NDArray[Any]
     return np.concatenate([metric(query, gallery) for query in queries])
 
 
-def true_pairs(lake: Lake, generation: Generation, photos: int) -> dict[tuple[str, str], TruePairs]:
+def positive_pair_distances(lake: Lake, generation: Generation, photos: int) -> dict[tuple[str, str], TruePairs]:
     """How far edited copies of a sample of the images are from their originals, by feature and metric.
 
     None where no image can be read any more, with a warning: a disk that is away keeps nobody from searching.

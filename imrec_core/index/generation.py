@@ -29,7 +29,7 @@ from imrec_core.index.calibration import Calibration
 from imrec_core.index.exact_search import Queries
 from imrec_core.index.graph_search import HnswGraphs
 from imrec_core.index.manifest import HnswIndexInfo, hold_manifest, make_facts, matrix_name, read_manifest
-from imrec_core.index.vector_file import MatrixFile
+from imrec_core.index.vector_file import VectorFile
 from imrec_core.lake.lake import ROWS_FILE, Lake
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.sql.row_filter import RowFilter
@@ -223,10 +223,10 @@ class Generation:
             self._matrices[feature] = self.matrix_file(feature).opened()
         return self._matrices[feature]
 
-    def matrix_file(self, feature: str) -> MatrixFile:
+    def matrix_file(self, feature: str) -> VectorFile:
         """Where all vectors of a feature are."""
         stored = self.features[feature]
-        return MatrixFile(self.folder / matrix_name(feature), len(self), stored["width"], stored["dtype"])
+        return VectorFile(self.folder / matrix_name(feature), len(self), stored["width"], stored["dtype"])
 
     def calibration(self, feature: str, metric: str) -> Calibration:
         return Calibration.from_facts(self.facts["calibration"][feature][metric])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from imrec_core.errors import StaleIndex
-from imrec_core.extraction.staleness import declared_as
+from imrec_core.extraction.staleness import feature_fingerprint
 from imrec_core.features import Feature
 from imrec_core.lake.lake import GENERATION_FACTS
 from imrec_core.lake.storage.file_locks import hold
@@ -93,7 +93,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def make_facts(feature: Feature) -> dict[str, Any]:
     """Record the declaration of a feature and its bases, to be compared when the generation is opened."""
-    facts = {"dtype": feature.dtype, "width": feature.width, **declared_as(feature)}
+    facts = {"dtype": feature.dtype, "width": feature.width, **feature_fingerprint(feature)}
     return {**facts, "bases": [make_facts(base) for base in feature.bases]} if feature.bases else facts
 
 

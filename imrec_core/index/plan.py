@@ -26,7 +26,7 @@ _BY_DEFAULT = IndexParams()
 
 
 @dataclass(frozen=True)
-class Plan:
+class GenerationPlan:
     """What a generation made now would hold.
 
     Attributes:
@@ -46,7 +46,7 @@ class Plan:
     fingerprint: str
 
 
-def plan_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Plan:
+def plan_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> GenerationPlan:
     """What a generation made now would hold.
 
     Shards that were never read are left out while their source is away, so that they hold up nobody else.
@@ -73,7 +73,7 @@ def plan_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> Plan:
     fingerprint = hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()
     missing = tuple(f.name for f in chosen if f.name not in names)
     made = {feature.name: _how_made(lake, feature, shards) for feature in fresh}
-    return Plan(tuple(shards), tuple(fresh), missing, indexes, settings.true_pairs, made, fingerprint)
+    return GenerationPlan(tuple(shards), tuple(fresh), missing, indexes, settings.true_pairs, made, fingerprint)
 
 
 def _how_made(lake: Lake, feature: Feature, shards: Sequence[str]) -> str:
@@ -104,13 +104,13 @@ def _indexes(features: Sequence[Feature], settings: Settings, default: IndexPara
     return tuple(found)
 
 
-def is_up_to_date(lake: Lake, plan: Plan) -> bool:
+def is_up_to_date(lake: Lake, plan: GenerationPlan) -> bool:
     """Whether the generation in use is what the plan would make."""
     generation = _in_use(lake)
     return generation is not None and _is_made(generation, plan)
 
 
-def _is_made(generation: Generation, plan: Plan) -> bool:
+def _is_made(generation: Generation, plan: GenerationPlan) -> bool:
     return bool(generation.facts["fingerprint"] == plan.fingerprint)
 
 

@@ -23,7 +23,7 @@ _IMAGES = ["image_id", "status", *(n for n in schemas.IMAGES.names if n in schem
 
 
 @dataclass(frozen=True)
-class Placing:
+class RowAssignment:
     """The rows of a generation.
 
     Attributes:
@@ -46,7 +46,7 @@ class Placing:
         return int(pc.sum(self.table["removed"]).as_py() or 0)
 
 
-def place(lake: Lake, shards: Sequence[str], before: Generation | None = None) -> Placing:
+def assign_rows(lake: Lake, shards: Sequence[str], before: Generation | None = None) -> RowAssignment:
     """Give every image of the shards a row.
 
     Args:
@@ -67,7 +67,7 @@ def place(lake: Lake, shards: Sequence[str], before: Generation | None = None) -
         rows, kept = _rows_of(now, before), len(before)
         table, dropped = _merged(now, before.rows, rows), np.setdiff1d(before.live, rows, assume_unique=True)
     table = table.set_column(0, schemas.ROWS.field("row"), pa.array(np.arange(len(table)), pa.int64()))
-    return Placing(table, kept, dropped, tuple(_added(shards, parts, rows >= kept)), joined)
+    return RowAssignment(table, kept, dropped, tuple(_added(shards, parts, rows >= kept)), joined)
 
 
 def _of_shard(lake: Lake, shard: str) -> pa.Table:

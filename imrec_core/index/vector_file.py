@@ -21,7 +21,7 @@ Matrix = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class MatrixFile:
+class VectorFile:
     """Where the vectors of a generation are, and how many of the file's rows are its own."""
 
     path: Path
@@ -54,7 +54,7 @@ class MatrixFile:
             for block in blocks:
                 file.write(np.ascontiguousarray(block, self.dtype).data)
 
-    def grow_from(self, before: MatrixFile, blocks: Iterable[Matrix]) -> bool:
+    def grow_from(self, before: VectorFile, blocks: Iterable[Matrix]) -> bool:
         """Make the file out of that of a generation with fewer rows; False where it cannot be shared.
 
         A file that is longer than that generation says is not: whatever follows there may be read by somebody.
@@ -100,7 +100,7 @@ class MatrixFile:
 
 
 @contextmanager
-def as_before_on_failure(files: Sequence[MatrixFile]) -> Iterator[None]:
+def as_before_on_failure(files: Sequence[VectorFile]) -> Iterator[None]:
     """Let files grow in the block; where it fails, what was appended goes, and with it the room that it took."""
     growing = [file for file in files if file.is_whole()]
     try:

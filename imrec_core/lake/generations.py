@@ -61,7 +61,7 @@ class GenerationStore:
         if self._layout.is_remote:
             at = self._remote_path(generation)
             checksums = transfers.checksums_of(at)
-            with file_locks.alone(self._layout.fetch_lock_path):
+            with file_locks.exclusive_lock(self._layout.fetch_lock_path):
                 if not transfers.is_fetched(folder, checksums):
                     with self._empty_folder(generation) as empty:
                         transfers.fetch(at, empty, checksums)

@@ -217,7 +217,7 @@ class Lake:
     def alone(self, work: str) -> AbstractContextManager[None]:
         """Do some work that no other process does in this lake meanwhile; see `locks.alone` and `leases.alone`."""
         path = self.layout.lock_path(work)
-        return file_locks.alone(path) if isinstance(path, Path) else leases.alone(path)
+        return file_locks.exclusive_lock(path) if isinstance(path, Path) else leases.exclusive_lease(path)
 
     # -- upkeep -----------------------------------------------------------------------------------------
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from imrec_core.maps.alignment import places_of
-from imrec_core.maps.build import SAMPLE, MapReport, make_map, map_name, update_map
+from imrec_core.maps.build import SAMPLE, MapReport, build_map, map_name, update_map
 from imrec_core.maps.colouring import Colours, colour_names, colours_of
 from imrec_core.maps.layout import METHODS
-from imrec_core.maps.map_table import Cluster, Map, map_names, open_map
+from imrec_core.maps.map_table import Cluster, Map, load_map, map_names
 
 __all__ = [
     "METHODS",
@@ -15,12 +15,12 @@ __all__ = [
     "Colours",
     "Map",
     "MapReport",
+    "build_map",
     "colour_names",
     "colours_of",
-    "make_map",
+    "load_map",
     "map_name",
     "map_names",
-    "open_map",
     "places_of",
     "update_map",
 ]

@@ -16,7 +16,7 @@ from imrec_core.maps.alignment import contents, places_of
 from imrec_core.maps.clustering import NOISE, find_clusters, join
 from imrec_core.maps.gallery import Gallery, Progress, gather
 from imrec_core.maps.layout import METHODS, Positions, check_method, lay_out, place
-from imrec_core.maps.map_table import Map, check_name, open_map, save_map
+from imrec_core.maps.map_table import Map, check_name, load_map, save_map
 from imrec_core.maps.neighbours import Finder
 from imrec_core.maps.summary import KEPT, as_map
 
@@ -74,7 +74,7 @@ class MapReport:
         return "\n".join([*lines, f"{self.byte_size / 1e6:.3g} MB, {self.seconds:.1f} s"])
 
 
-def make_map(
+def build_map(
     lake: Lake,
     feature: str | None = None,
     *,
@@ -148,7 +148,7 @@ def update_map(lake: Lake, name: str, *, progress: Progress = lambda line: None)
         MissingTable, StaleIndex, SchemaMismatch: There is no readable generation or map.
     """
     started = time.perf_counter()
-    before = open_map(lake, name, ["row", "image_id", "content", "x", "y", "cluster"])
+    before = load_map(lake, name, ["row", "image_id", "content", "x", "y", "cluster"])
     generation = open_generation(lake)
     of, neighbours = generation.feature(before.feature), before.parameters["neighbours"]
     places, rows = _unchanged_images(before, generation)

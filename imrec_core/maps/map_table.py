@@ -101,7 +101,7 @@ def save_map(lake: Lake, made: Map) -> int:
     return lake.write_table(lake.map_path(check_name(made.name)), made.table.cast(SCHEMA), facts)
 
 
-def open_map(lake: Lake, name: str, columns: Sequence[str] | None = None) -> Map:
+def load_map(lake: Lake, name: str, columns: Sequence[str] | None = None) -> Map:
     """Read the map of a name.
 
     Args:

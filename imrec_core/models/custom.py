@@ -27,7 +27,7 @@ _KEYS = (
 )  # fmt: skip
 
 
-def own_model(name: str, table: Mapping[str, Any], base: AnyPath) -> Model:
+def custom_model(name: str, table: Mapping[str, Any], base: AnyPath) -> Model:
     """Read the custom model in the table `[models.<name>]` of `lake.toml`.
 
     Args:

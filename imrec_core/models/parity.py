@@ -68,7 +68,7 @@ def _cut_squares(pixels: Pixels) -> list[NDArray[np.uint8]]:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Parity:
     """Parity of a model's encoder with the reference.
 
     Attributes:
@@ -87,7 +87,7 @@ class Agreement:
     reference_images_per_second: float
 
 
-def agreement(model: Model, pictures: list[Pixels], *, precision: str = "auto") -> Agreement:
+def measure_parity(model: Model, pictures: list[Pixels], *, precision: str = "auto") -> Parity:
     """Compare the encoder of a model with its reference, eager torch in fp32.
 
     Args:
@@ -105,7 +105,7 @@ def agreement(model: Model, pictures: list[Pixels], *, precision: str = "auto") 
     fast, seconds = _encode_timed(encoder, pixels)
     slow, reference_seconds = _encode_timed(reference, pixels)
     cosines = (fast * slow).sum(axis=1) / np.linalg.norm(fast, axis=1) / np.linalg.norm(slow, axis=1)
-    return Agreement(
+    return Parity(
         encoder.backend,
         encoder.precision,
         f"{'openvino' if is_onnx else 'torch'} fp32",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from imrec_core.runtime.cancellation import raise_if_cancelled
@@ -25,12 +24,6 @@ def record_timings() -> Iterator[dict[str, float]]:
         yield seconds
     finally:
         _timings.reset(token)
-
-
-def noting() -> AbstractContextManager[dict[str, float]]:
-    """Deprecated name of `record_timings`."""
-    warnings.warn("noting is called record_timings now", DeprecationWarning, stacklevel=2)
-    return record_timings()
 
 
 class timed:

@@ -16,8 +16,8 @@ from imrec_core.search import ranking
 from imrec_core.search.hits import Hit, Hits, Part, Shown
 from imrec_core.search.match_threshold import JointCalibrations
 from imrec_core.search.query_encoder import QueryEncoder
-from imrec_core.search.ranking import Ranked
-from imrec_core.search.request import Asked
+from imrec_core.search.ranking import RankedRows
+from imrec_core.search.request import SearchRequest
 from imrec_core.sql.policy import SqlPolicy
 
 
@@ -48,7 +48,7 @@ class _Opened:
 
 def _answer(
     opened: _Opened,
-    asked: Asked,
+    asked: SearchRequest,
     shown: Sequence[Sequence[Shown | None]],
     order_by: str | None,
     policy: SqlPolicy,
@@ -65,7 +65,7 @@ def _answer(
     return Hits(tuple(hits), ranked.plan, generation.id, ranked.cut, likes, unlikes, names, ranked.more)
 
 
-def _hits(generation: Generation, encoder: QueryEncoder, asked: Asked, ranked: Ranked) -> list[Hit]:
+def _hits(generation: Generation, encoder: QueryEncoder, asked: SearchRequest, ranked: RankedRows) -> list[Hit]:
     found = generation.columns("image_id", "source", "path").take(_places(ranked.rows)).to_pydict()
     names = [c.name for c in asked.chosen]
     # Plain numbers at once: taken one by one out of arrays they cost more than the ranking.

@@ -10,8 +10,8 @@ from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.features.metrics import METRICS
 from imrec_core.index.exact_search import smallest
 from imrec_core.index.generation import Generation, Rows
-from imrec_core.search.pooling import distances_to, has_mean, mean_vector
-from imrec_core.search.request import Asked
+from imrec_core.search.pooling import has_mean, mean_vector, query_distances
+from imrec_core.search.request import SearchRequest
 
 _OVERFETCH = 1.5  # times as many as would be left on average, since conditions and likeness go together
 
@@ -25,7 +25,7 @@ _OF_ANOTHER_ORDER = 4  # times as many as wanted, where candidates come by one d
 _WITH_UNLIKES = 4  # times as many candidates, as unlikes push the nearest of them down
 
 
-def _candidates(generation: Generation, asked: Asked, wanted: int) -> tuple[Rows, str]:
+def _candidates(generation: Generation, asked: SearchRequest, wanted: int) -> tuple[Rows, str]:
     """Rows to rank exactly, ascending, and how they were found."""
     kept = asked.kept
     left = len(generation.live if kept is None else kept)
@@ -44,7 +44,7 @@ def _candidates(generation: Generation, asked: Asked, wanted: int) -> tuple[Rows
     return rows, f"{len(rows)} candidates from {', '.join(finders)}, ranked exactly"
 
 
-def _is_in_order(generation: Generation, asked: Asked) -> bool:
+def _is_in_order(generation: Generation, asked: SearchRequest) -> bool:
     """Whether candidates come by the same distance as they are ranked by."""
     (first, *others) = asked.chosen
     graph = generation.graph_of(first.feature, first.metric)
@@ -56,7 +56,9 @@ def _at_least(generation: Generation, chosen: FeatureMetric) -> int:
     return generation.graphs[graph].candidates if graph else 100
 
 
-def _nearest(generation: Generation, chosen: WeightedFeature, asked: Asked, count: int) -> tuple[list[Rows], str]:
+def _nearest(
+    generation: Generation, chosen: WeightedFeature, asked: SearchRequest, count: int
+) -> tuple[list[Rows], str]:
     """Rows near to any like, and where there is one to their mean, which may be far from each of them.
 
     A graph knows no conditions: of the rows that it gives only those that are kept count, and so the fewer are kept the
@@ -88,9 +90,9 @@ def _both(rows: Rows, kept: Rows) -> Rows:
     return np.asarray(rows[kept[at] == rows])
 
 
-def _scanned(generation: Generation, chosen: FeatureMetric, asked: Asked, count: int) -> Rows:
+def _scanned(generation: Generation, chosen: FeatureMetric, asked: SearchRequest, count: int) -> Rows:
     rows = np.arange(len(generation)) if asked.kept is None else asked.kept
-    found = distances_to(generation, chosen, asked.likes, asked.pool, rows)
+    found = query_distances(generation, chosen, asked.likes, asked.pool, rows)
     if generation.removed:
         found = np.where(generation.is_live[rows], found, np.inf)
     return rows[smallest(count, found)]

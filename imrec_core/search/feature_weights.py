@@ -13,7 +13,9 @@ from imrec_core.search import fusion
 from imrec_core.search.query import By, Query, Text
 
 
-def choose(generation: Generation, settings: Settings, by: By | None, asked: Sequence[Query]) -> list[WeightedFeature]:
+def resolve_features(
+    generation: Generation, settings: Settings, by: By | None, asked: Sequence[Query]
+) -> list[WeightedFeature]:
     """The features, metrics and weights that `by` names; without it the first that suits the queries.
 
     Raises:
@@ -109,7 +111,7 @@ def mix_weights(settings: Settings, name: str, features: Collection[str]) -> dic
     return there
 
 
-def said_weights(texts: Sequence[str]) -> dict[str, float] | None:
+def parse_weights(texts: Sequence[str]) -> dict[str, float] | None:
     """Weights by name from `FEATURE[:METRIC][=WEIGHT]`, 1 where none is said; None where nothing is.
 
     Raises:

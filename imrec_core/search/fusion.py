@@ -26,7 +26,7 @@ def fuse(scores: Sequence[Numbers], weights: Sequence[float]) -> Numbers:
     return np.asarray(sum(w / total * s for w, s in zip(weights, scores, strict=True)))
 
 
-def reciprocal_ranks(scores: Sequence[Numbers], weights: Sequence[float]) -> Numbers:
+def reciprocal_rank_fusion(scores: Sequence[Numbers], weights: Sequence[float]) -> Numbers:
     """Weighted mean of 61 / (60 + rank), so that 1 is first by every feature; equal scores share the better rank.
 
     Reciprocal rank fusion, Cormack et al. 2009, doi:10.1145/1571941.1572114; ranks are those among the rows given.
@@ -34,7 +34,7 @@ def reciprocal_ranks(scores: Sequence[Numbers], weights: Sequence[float]) -> Num
     return fuse([(_RRF + 1) / (_RRF + 1 + np.searchsorted(np.sort(-score), -score)) for score in scores], weights)
 
 
-def distribution_based(scores: Sequence[Numbers], weights: Sequence[float]) -> Numbers:
+def distribution_based_score_fusion(scores: Sequence[Numbers], weights: Sequence[float]) -> Numbers:
     """Weighted mean of scores, each mapped so that mean - 3σ of the rows given is 0 and mean + 3σ is 1.
 
     May leave [0, 1]: cut off there, the nearest rows, which lie beyond 3σ, would all be equal.
@@ -51,12 +51,12 @@ def _standardised(score: Numbers) -> Numbers:
 
 FUSIONS: dict[str, Callable[[Sequence[Numbers], Sequence[float]], Numbers]] = {
     "score": fuse,
-    "rrf": reciprocal_ranks,
-    "dbsf": distribution_based,
+    "rrf": reciprocal_rank_fusion,
+    "dbsf": distribution_based_score_fusion,
 }
 
 
-def diversified(
+def maximal_marginal_relevance(
     scores: Numbers, similarity: Callable[[int], Numbers], count: int, diversity: float
 ) -> NDArray[np.int64]:
     """Which of the rows given to take, in order: each the best that is not much like those taken before it.

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.extraction.embed import Described
+from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.search.fusion import Numbers, fuse
-from imrec_core.search.pooling import distances_to
+from imrec_core.search.pooling import query_distances
 
 _PAIRS = (200, 512)  # queries × others, as for the calibration of one feature
 _SEED = 20_26
@@ -59,7 +59,7 @@ class JointCalibrations:
 def passes_match_threshold(
     joint: JointCalibrations,
     chosen: Sequence[WeightedFeature],
-    likes: Sequence[Described],
+    likes: Sequence[EncodedQuery],
     pool: str,
     rate: float,
     rows: Rows,
@@ -74,9 +74,9 @@ def passes_match_threshold(
         joint: Of the generation that the rows are of.
         known: The distances to a single like by each feature, where they were computed before.
     """
-    plain = [Described(1.0, like.vectors) for like in likes]
+    plain = [EncodedQuery(1.0, like.vectors) for like in likes]
     nearest = "all" if pool == "all" else "best"
-    each = known or [distances_to(joint.generation, c, plain, nearest, rows) for c in chosen]
+    each = known or [query_distances(joint.generation, c, plain, nearest, rows) for c in chosen]
     chances = 1 if pool == "all" else len(likes)
     return np.asarray(false_match_rates(joint, chosen, each) <= rate / chances)
 

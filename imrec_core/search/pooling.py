@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.extraction.embed import Described
+from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.metrics import Metric
@@ -18,18 +18,18 @@ from imrec_core.index.generation import Generation, Matrix, Rows
 POOLS = ("mean", "best", "all")
 
 
-def distances_to(
-    generation: Generation, chosen: FeatureMetric, queries: Sequence[Described], pool: str, rows: Rows
+def query_distances(
+    generation: Generation, chosen: FeatureMetric, queries: Sequence[EncodedQuery], pool: str, rows: Rows
 ) -> Distances:
-    """Exact distances of rows `(n,)` to the queries as one; see `pooled`."""
-    matrix, distance = generation.matrix(chosen.feature.name), pooled(chosen, queries, pool)
+    """Exact distances of rows `(n,)` to the queries as one; see `pooled_distance`."""
+    matrix, distance = generation.matrix(chosen.feature.name), pooled_distance(chosen, queries, pool)
     found = np.empty(len(rows), np.float32)
     for part, block in blocks(matrix, rows):
         found[part] = distance(block)
     return found
 
 
-def pooled(chosen: FeatureMetric, queries: Sequence[Described], pool: str) -> Callable[[Matrix], Distances]:
+def pooled_distance(chosen: FeatureMetric, queries: Sequence[EncodedQuery], pool: str) -> Callable[[Matrix], Distances]:
     """The distance of vectors `(n, width)` to several queries as one.
 
     `mean` is the distance to the weighted mean of the queries' vectors. Of hashes it is the mean of the distances:
@@ -63,7 +63,7 @@ def has_mean(feature: Feature) -> bool:
     return feature.dtype != "uint64"
 
 
-def mean_vector(feature: Feature, metric: Metric, queries: Sequence[Described]) -> NDArray[np.float32]:
+def mean_vector(feature: Feature, metric: Metric, queries: Sequence[EncodedQuery]) -> NDArray[np.float32]:
     """Weighted mean of the queries' vectors, of length 1 where those of the feature are.
 
     By `cosine` only directions count, so that a longer vector does not count more.

@@ -36,7 +36,7 @@ class ImageId:
     value: str
 
 
-class Kept:
+class UploadedImage:
     """The bytes of a picture as a query that may be asked again: it is described once.
 
     Attributes:
@@ -57,7 +57,7 @@ class Kept:
         self.describing = threading.Lock()
 
 
-Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text | Kept
+Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text | UploadedImage
 Queries = Query | tuple[Query, float] | Sequence[Query | tuple[Query, float]]
 By = str | Sequence[str] | Mapping[str, float]
 

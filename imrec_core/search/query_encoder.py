@@ -16,7 +16,7 @@ from PIL import Image
 
 from imrec_core.catalog.ids import image_id
 from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
-from imrec_core.extraction.embed import Described, ImageEncoder, Vectors, orientations_key, oriented_features
+from imrec_core.extraction.embed import EncodedQuery, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.images.decode import WELL_KNOWN, decode, decode_file, from_pillow
@@ -27,7 +27,7 @@ from imrec_core.models.text_encoder import encode_text
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import timed
 from imrec_core.search.hits import Shown
-from imrec_core.search.query import ImageId, Kept, Query, Text
+from imrec_core.search.query import ImageId, Query, Text, UploadedImage
 
 _DECODED = 8  # pictures that are held at a time
 _NO_WEIGHT = 1e-6  # of the heaviest; what weighs less does not count
@@ -52,7 +52,7 @@ class QueryEncoder:
         likes: Sequence[tuple[Query, float]],
         unlikes: Sequence[tuple[Query, float]],
         chosen: Sequence[WeightedFeature],
-    ) -> tuple[list[Described], list[Described]]:
+    ) -> tuple[list[EncodedQuery], list[EncodedQuery]]:
         """Encode likes and unlikes, with weights relative to the heaviest like.
 
         Those of weight 0 are checked and left out.
@@ -72,9 +72,9 @@ class QueryEncoder:
             self._refuse_repeats(generation, [query for query, _ in likes], [query for query, _ in unlikes])
         wanted = _wanted(generation, chosen)
 
-        def described(queries: Sequence[tuple[Query, float]]) -> list[Described]:
+        def described(queries: Sequence[tuple[Query, float]]) -> list[EncodedQuery]:
             every = [  # what does not count must be sound too
-                Described(min(weight / heaviest, 1 / _NO_WEIGHT), self._vectors(generation, query, chosen, wanted))
+                EncodedQuery(min(weight / heaviest, 1 / _NO_WEIGHT), self._vectors(generation, query, chosen, wanted))
                 for query, weight in queries
             ]
             return [query for query in every if query.weight >= _NO_WEIGHT]
@@ -103,7 +103,7 @@ class QueryEncoder:
             return id(query)
         if isinstance(query, bytes | Text):
             return query
-        if isinstance(query, Kept):
+        if isinstance(query, UploadedImage):
             return "content", query.content_hash
         try:
             file, full = _spelled_out(query)
@@ -120,14 +120,14 @@ class QueryEncoder:
 
     def encode_each(
         self, generation: Generation, queries: Sequence[Query], chosen: Sequence[WeightedFeature]
-    ) -> list[Described | ImageError]:
+    ) -> list[EncodedQuery | ImageError]:
         """Encode each query by itself, images several at a time.
 
         Returns:
             For each query, the encoded query, or why its image cannot be decoded.
         """
         wanted = _wanted(generation, chosen)
-        found: dict[int, Described | ImageError] = {}
+        found: dict[int, EncodedQuery | ImageError] = {}
         pictures = [i for i, query in enumerate(queries) if _is_picture(query)]
         with ThreadPoolExecutor(cpu_count()) as pool:
             for some in (pictures[i : i + _DECODED] for i in range(0, len(pictures), _DECODED)):
@@ -137,10 +137,10 @@ class QueryEncoder:
                 vectors = self._images.encode(
                     list(readable.values()), wanted, generation.fit_versions, oriented=_oriented(chosen)
                 )
-                found |= {i: Described(1.0, of_one) for i, of_one in zip(readable, vectors, strict=True)}
+                found |= {i: EncodedQuery(1.0, of_one) for i, of_one in zip(readable, vectors, strict=True)}
         for i, query in enumerate(queries):
             if i not in found:
-                found[i] = Described(1.0, self._vectors(generation, query, chosen, wanted))
+                found[i] = EncodedQuery(1.0, self._vectors(generation, query, chosen, wanted))
         return [found[i] for i in range(len(queries))]
 
     # -- vectors ----------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class QueryEncoder:
         if isinstance(query, ImageId):
             row = generation.row_of(query.value)
             return {feature.name: np.array(generation.matrix(feature.name)[row]) for feature in wanted}
-        if isinstance(query, Kept):
+        if isinstance(query, UploadedImage):
             return self._of_kept(generation, query, chosen, wanted)
         if _is_picture(query):
             pixels = self._decoded(query)
@@ -164,7 +164,7 @@ class QueryEncoder:
         return self._images.project(given, wanted, generation.fit_versions)
 
     def _of_kept(
-        self, generation: Generation, kept: Kept, chosen: Sequence[WeightedFeature], wanted: Sequence[Feature]
+        self, generation: Generation, kept: UploadedImage, chosen: Sequence[WeightedFeature], wanted: Sequence[Feature]
     ) -> Vectors:
         """The vectors of a picture that may be asked again; only those that it lacks are computed."""
         with kept.describing:
@@ -197,7 +197,7 @@ class QueryEncoder:
             except OSError as error:
                 raise UnreadableImage(f"the Pillow image: {error}") from error
         min_side = self._min_side
-        if isinstance(query, Kept):
+        if isinstance(query, UploadedImage):
             return self._pixels_of_kept(query)
         if isinstance(query, bytes):
             return decode(query, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
@@ -206,7 +206,7 @@ class QueryEncoder:
         except TypeError as error:
             raise QueryError(f"a query of type {type(query).__name__} is not understood") from error
 
-    def _pixels_of_kept(self, kept: Kept) -> NDArray[np.uint8]:
+    def _pixels_of_kept(self, kept: UploadedImage) -> NDArray[np.uint8]:
         try:
             picture = decode(kept.data, max_pixels=kept.max_pixels, min_side=self._min_side, formats=WELL_KNOWN)
         except ImageError as error:
@@ -228,7 +228,7 @@ class QueryEncoder:
             return place(self.path(source, path))
         if isinstance(query, np.ndarray):
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
-        if isinstance(query, Text | Kept):
+        if isinstance(query, Text | UploadedImage):
             return None
         if isinstance(query, bytes):
             return Image.fromarray(np.ascontiguousarray(self._pixels(query)[..., :3]))
@@ -255,7 +255,7 @@ def _named(query: Query) -> str:
         return f"text {query.value!r}"
     if isinstance(query, np.ndarray):
         return "the same vector" if query.ndim == 1 else "the same picture"
-    return "the same picture" if isinstance(query, bytes | Image.Image | Kept) else str(query)
+    return "the same picture" if isinstance(query, bytes | Image.Image | UploadedImage) else str(query)
 
 
 def _oriented(chosen: Sequence[WeightedFeature]) -> list[Feature]:

@@ -15,16 +15,16 @@ from imrec_core.index.exact_search import Distances, distances, smallest
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.runtime.timing import timed
 from imrec_core.search.candidates import _candidates
-from imrec_core.search.fusion import FUSIONS, Numbers, diversified, fuse
+from imrec_core.search.fusion import FUSIONS, Numbers, fuse, maximal_marginal_relevance
 from imrec_core.search.match_threshold import JointCalibrations, passes_match_threshold
-from imrec_core.search.pooling import distances_to
-from imrec_core.search.request import Asked
+from imrec_core.search.pooling import query_distances
+from imrec_core.search.request import SearchRequest
 
 _POOL = 5  # times as many hits to choose diverse ones from
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankedRows:
     """The rows of the hits, best first, and what led to them.
 
     Attributes:
@@ -47,7 +47,7 @@ class Ranked:
     more: bool
 
 
-def rank(generation: Generation, asked: Asked, joint: JointCalibrations) -> Ranked:
+def rank(generation: Generation, asked: SearchRequest, joint: JointCalibrations) -> RankedRows:
     """The best rows."""
     wanted = looked_for = asked.k * (_POOL if asked.diversity else 1)
     compared, order, is_all = _looked(generation, asked, joint, looked_for, wanted)
@@ -67,7 +67,7 @@ def rank(generation: Generation, asked: Asked, joint: JointCalibrations) -> Rank
 
 
 def _looked(
-    generation: Generation, asked: Asked, joint: JointCalibrations, looked_for: int, wanted: int
+    generation: Generation, asked: SearchRequest, joint: JointCalibrations, looked_for: int, wanted: int
 ) -> tuple[_Compared, Rows, bool]:
     """The candidates, the places of the best `wanted` among them and of one more, and whether no others can be hits.
 
@@ -82,7 +82,7 @@ def _looked(
     return compared, order, asked.distinct is None or compared.cut > 0 or len(rows) >= left
 
 
-def with_shared_scan(generation: Generation, asked: Sequence[Asked]) -> list[Asked]:
+def with_shared_scan(generation: Generation, asked: Sequence[SearchRequest]) -> list[SearchRequest]:
     """Searches of one like each, with the same features and rows, whose distances are computed in one go."""
     if not asked:
         return []
@@ -121,10 +121,12 @@ class _Compared:
     cut: int
 
 
-def _compared(generation: Generation, asked: Asked, joint: JointCalibrations, rows: Rows, plan: str) -> _Compared:
+def _compared(
+    generation: Generation, asked: SearchRequest, joint: JointCalibrations, rows: Rows, plan: str
+) -> _Compared:
     chosen, counted = asked.chosen, asked.counted
     calibrations = [generation.calibration(c.feature.name, c.metric.name) for c in chosen]
-    distances = asked.known or [distances_to(generation, c, asked.likes, asked.pool, rows) for c in chosen]
+    distances = asked.known or [query_distances(generation, c, asked.likes, asked.pool, rows) for c in chosen]
     if asked.own or generation.removed:  # compared like the others: to leave out a row would copy the vectors of all
         others = rows != asked.own[0] if len(asked.own) == 1 else ~np.isin(rows, asked.own)
         if generation.removed:
@@ -153,7 +155,7 @@ def _compared(generation: Generation, asked: Asked, joint: JointCalibrations, ro
     return _Compared(rows, keys, values, distances, unlike, calibrations, lead, plan, cut)
 
 
-def _ordered(generation: Generation, asked: Asked, compared: _Compared, wanted: int) -> Rows:
+def _ordered(generation: Generation, asked: SearchRequest, compared: _Compared, wanted: int) -> Rows:
     """Places of up to `wanted` rows among those compared, best first."""
     looked_at = wanted
     while True:
@@ -174,10 +176,10 @@ def _values(compared: _Compared, order: Rows) -> Numbers:
     return compared.scores[order]
 
 
-def _taken(compared: _Compared, order: Rows, more: bool) -> Ranked:
+def _taken(compared: _Compared, order: Rows, more: bool) -> RankedRows:
     """The rows in an order, with all that a hit says of them."""
     distances = [d[order] for d in compared.distances]
-    return Ranked(
+    return RankedRows(
         compared.rows[order],
         np.clip(_values(compared, order), 0, 1),
         np.stack(distances),
@@ -197,12 +199,12 @@ def _places(every: Distances, some: Distances) -> Rows:
 
 
 def _unlike(
-    generation: Generation, asked: Asked, chosen: FeatureMetric, calibration: Calibration, rows: Rows
+    generation: Generation, asked: SearchRequest, chosen: FeatureMetric, calibration: Calibration, rows: Rows
 ) -> Numbers:
     """What the unlikes take from the score: that of the nearest of them, times its weight."""
     taken = np.zeros(len(rows))
     for query in asked.unlikes:
-        score = calibration.score(distances_to(generation, chosen, [query], asked.pool, rows))
+        score = calibration.score(query_distances(generation, chosen, [query], asked.pool, rows))
         taken = np.maximum(taken, query.weight * score)
     return taken
 
@@ -213,7 +215,7 @@ def _unlike(
 # -- diversity ----------------------------------------------------------------------------------------------
 
 
-def _diverse(generation: Generation, asked: Asked, compared: _Compared, order: Rows) -> Rows:
+def _diverse(generation: Generation, asked: SearchRequest, compared: _Compared, order: Rows) -> Rows:
     """The k of a larger number that are good and not much like one another by the first feature."""
     first, calibration = asked.chosen[0], compared.calibrations[0]
     block: NDArray[Any] = generation.matrix(first.feature.name)[compared.rows[order]]
@@ -221,4 +223,4 @@ def _diverse(generation: Generation, asked: Asked, compared: _Compared, order: R
     def similarity(i: int) -> Numbers:
         return calibration.score(first.metric(first.feature.as_query(block[i], first.metric), block))
 
-    return order[diversified(_values(compared, order), similarity, asked.k, asked.diversity)]
+    return order[maximal_marginal_relevance(_values(compared, order), similarity, asked.k, asked.diversity)]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
-from imrec_core.extraction.embed import Described
+from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.features.spaces import space_of
 from imrec_core.index.generation import Generation
@@ -29,10 +29,10 @@ from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
 from imrec_core.search import ranking, request
 from imrec_core.search.answer import _answer, _Opened
-from imrec_core.search.feature_weights import choose
+from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.hits import Hits
 from imrec_core.search.query import By, Queries, Query, Text, own_rows, weighted
-from imrec_core.search.request import Asked, kept_rows
+from imrec_core.search.request import SearchRequest, kept_rows
 from imrec_core.sql.policy import SqlPolicy
 
 _SHOWN = 6  # pictures in a notebook
@@ -117,7 +117,7 @@ class Recommender:
         """
         opened = self._newest()
         generation, encoder = opened.generation, opened.encoder
-        chosen = choose(generation, encoder.settings, feature, [query])
+        chosen = resolve_features(generation, encoder.settings, feature, [query])
         if len(chosen) > 1:
             raise QueryError(f"{feature} is several features; ask for the vector of one")
         wanted = chosen[0].feature
@@ -190,9 +190,9 @@ class Recommender:
         opened = self._newest()
         generation, encoder = opened.generation, opened.encoder
         queries = [q for q, _ in (*likes, *unlikes)]
-        chosen = choose(generation, encoder.settings, by, queries)
+        chosen = resolve_features(generation, encoder.settings, by, queries)
         liked, unliked = encoder.encode_all(generation, likes, unlikes, chosen)
-        asked = Asked(
+        asked = SearchRequest(
             chosen,
             liked,
             unliked,
@@ -247,7 +247,7 @@ class Recommender:
             _refuse_words(batch, max_false_match_rate)
             encoded = encoder.encode_each(generation, batch, chosen)
             asked = [
-                Asked(
+                SearchRequest(
                     chosen,
                     [found],
                     own=own_rows(generation, [query]),
@@ -260,12 +260,12 @@ class Recommender:
                     exact=exact,
                 )
                 for query, found in zip(batch, encoded, strict=True)
-                if isinstance(found, Described)
+                if isinstance(found, EncodedQuery)
             ]
             # Taken out one by one, so that their distances are gone before those of the next batch are computed.
             waiting = deque(ranking.with_shared_scan(generation, asked) if exact else asked)
             for query, found in zip(batch, encoded, strict=True):
-                if isinstance(found, Described):
+                if isinstance(found, EncodedQuery):
                     shown = [[encoder.shown(generation, query)], []]
                     yield _answer(opened, waiting.popleft(), shown, order_by, self.sql_policy)
                 else:
@@ -278,7 +278,7 @@ def _batches(
     """Queries that are handled together: as many as have room for their distances to all rows by each feature."""
     for _, alike in itertools.groupby(queries, lambda query: isinstance(query, Text)):  # words have another default
         for first in alike:
-            chosen = choose(generation, settings, by, [first])
+            chosen = resolve_features(generation, settings, by, [first])
             size = max(1, min(_BATCH, _BATCH_BYTES // (4 * len(chosen) * len(generation))))
             yield chosen, [first, *itertools.islice(alike, size - 1)]  # noqa: B031  # the loop goes on after them
 

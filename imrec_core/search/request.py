@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import QueryError, UnknownName
-from imrec_core.extraction.embed import Described
+from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation, Rows
@@ -24,7 +24,7 @@ MOST_DIVERSE = 1000
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchRequest:
     """A search as it is carried out.
 
     Attributes:
@@ -36,8 +36,8 @@ class Asked:
     """
 
     chosen: Sequence[WeightedFeature]
-    likes: Sequence[Described]
-    unlikes: Sequence[Described] = ()
+    likes: Sequence[EncodedQuery]
+    unlikes: Sequence[EncodedQuery] = ()
     own: tuple[int, ...] = ()
     k: int = 5
     pool: str = "mean"

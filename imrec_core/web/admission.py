@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from imrec_core.runtime.cancellation import CancellationToken, cancellable_by
-from imrec_core.web.responses import Refused
+from imrec_core.web.responses import ApiError
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ class Gone(Exception):
     """The client hung up before it was answered."""
 
 
-class Gate:
+class AdmissionQueue:
     """Threads that compute, and a queue before them that cannot grow without bound.
 
     Args:
@@ -68,7 +68,7 @@ class Gate:
             return
         if self.waiting >= self._most_waiting:
             words = f"{self.waiting} requests are waiting, which is all that there is room for; try again in a moment"
-            raise Refused(503, "Overloaded", words, {"Retry-After": str(_RETRY_AFTER)})
+            raise ApiError(503, "Overloaded", words, {"Retry-After": str(_RETRY_AFTER)})
         self.waiting += 1
         place = asyncio.ensure_future(self._free.acquire())
         is_taken = False

@@ -24,12 +24,12 @@ from imrec_core.web import api_docs, metrics
 from imrec_core.web.admission import Gone
 from imrec_core.web.limits import Limits
 from imrec_core.web.metrics import Counting
-from imrec_core.web.responses import Refused, refused
+from imrec_core.web.responses import ApiError, refused
 from imrec_core.web.routes import duplicates, explain, images, lake, maps, search, status
 from imrec_core.web.routes.duplicates import Decision
-from imrec_core.web.search_request import Asked, Explained, in_words
-from imrec_core.web.security import HEADERS, Guard
-from imrec_core.web.state import Serving
+from imrec_core.web.search_request import Explained, SearchRequestBody, in_words
+from imrec_core.web.security import HEADERS, SecurityMiddleware
+from imrec_core.web.state import AppState
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def create_app(
         StaleIndex: No generation can be read.
     """
     limits = limits or Limits()
-    serving = Serving(lake, limits)
+    serving = AppState(lake, limits)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -77,7 +77,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(Guard, token=token, hosts=hosts, limits=limits)
+    app.add_middleware(SecurityMiddleware, token=token, hosts=hosts, limits=limits)
     app.add_middleware(Counting, metrics=serving.metrics)
     for module in _ROUTES:
         app.include_router(module.routes(serving))
@@ -88,7 +88,7 @@ def create_app(
     return app
 
 
-def _add_errors(app: FastAPI, serving: Serving) -> None:
+def _add_errors(app: FastAPI, serving: AppState) -> None:
     """Every refusal has the same shape, and names no place on this machine."""
 
     def of_refused(request: Request, error: Any) -> Response:
@@ -98,20 +98,20 @@ def _add_errors(app: FastAPI, serving: Serving) -> None:
         return refused(error, serving.without_paths(" ".join(str(error).split()))).response()
 
     def of_parameters(request: Request, error: Any) -> Response:
-        return Refused(422, "BadRequest", in_words(error.errors())).response()
+        return ApiError(422, "BadRequest", in_words(error.errors())).response()
 
     def of_http(request: Request, error: Any) -> Response:
-        return Refused(error.status_code, "HTTP", f"{request.url.path}: {error.detail}", error.headers).response()
+        return ApiError(error.status_code, "HTTP", f"{request.url.path}: {error.detail}", error.headers).response()
 
     def of_gone(request: Request, error: Any) -> Response:
         return Response(status_code=499)
 
     def of_anything(request: Request, error: Exception) -> Response:
         log.error("%s %s", request.method, request.url.path, exc_info=error)
-        return Refused(500, type(error).__name__, "the server failed; its log says why", HEADERS).response()
+        return ApiError(500, type(error).__name__, "the server failed; its log says why", HEADERS).response()
 
     for kind, handler in (
-        (Refused, of_refused),
+        (ApiError, of_refused),
         (ImrecError, of_core),
         (RequestValidationError, of_parameters),
         (HTTPException, of_http),
@@ -168,7 +168,7 @@ def _describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             description = made()
             schemas = description.setdefault("components", {}).setdefault("schemas", {})
-            for kind in (Asked, Explained, Decision):
+            for kind in (SearchRequestBody, Explained, Decision):
                 schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update(schema.pop("$defs", {}))
                 schemas[kind.__name__] = schema

@@ -8,13 +8,13 @@ from typing import Any
 
 from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath
-from imrec_core.web.responses import Refused
-from imrec_core.web.state import Serving
+from imrec_core.web.responses import ApiError
+from imrec_core.web.state import AppState
 
 _COLUMNS = ("source", "path", "content_hash", "byte_size", "mtime_ns")
 
 
-def facts_of(serving: Serving, image_id: str) -> dict[str, Any]:
+def facts_of(serving: AppState, image_id: str) -> dict[str, Any]:
     """What is known of the file of an image.
 
     Raises:
@@ -30,7 +30,7 @@ def _columns(generation: Generation) -> dict[str, Any]:
     return {name: table[name] for name in _COLUMNS}
 
 
-def place_of(serving: Serving, facts: dict[str, Any]) -> AnyPath:
+def place_of(serving: AppState, facts: dict[str, Any]) -> AnyPath:
     """Where the file of an image lies.
 
     Raises:
@@ -39,12 +39,12 @@ def place_of(serving: Serving, facts: dict[str, Any]) -> AnyPath:
     roots = serving.lake.settings().sources
     root = roots.get(facts["source"])
     if root is None:
-        raise Refused(404, "UnknownImage", f"source {facts['source']} is not in this lake any more")
+        raise ApiError(404, "UnknownImage", f"source {facts['source']} is not in this lake any more")
     path: AnyPath = root / facts["path"]
     if isinstance(path, Path):
         real = os.path.realpath(path)
         inside = (os.path.realpath(of) for of in roots.values() if isinstance(of, Path))
         if not any(os.path.commonpath([real, folder]) == folder for folder in inside):
-            raise Refused(404, "UnknownImage", "the file is a link that leads out of the sources of this lake")
+            raise ApiError(404, "UnknownImage", "the file is a link that leads out of the sources of this lake")
         return Path(real)
     return path

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from imrec_core.errors import MissingTable, UnknownName
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
-from imrec_core.maps import Map, open_map
-from imrec_core.web.responses import Refused
+from imrec_core.maps import Map, load_map
+from imrec_core.web.responses import ApiError
 from imrec_core.web.search_request import Within
 
 _COLUMNS = ("row", "image_id", "x", "y", "cluster")
@@ -53,14 +53,14 @@ class Layouts:
             Refused: 404, there is none.
         """
         if name not in self._lake.map_names():
-            raise Refused(404, "UnknownName", f"there is no map {name!r}; make one with: imrec map")
+            raise ApiError(404, "UnknownName", f"there is no map {name!r}; make one with: imrec map")
         return self._opened(name, files.status(self._lake.map_path(name)))
 
     def _open(self, name: str, status: object) -> Layout:
         try:
-            found = open_map(self._lake, name, _COLUMNS)
+            found = load_map(self._lake, name, _COLUMNS)
         except (MissingTable, UnknownName) as error:
-            raise Refused(404, "UnknownName", f"the map {name!r} is gone; make it with: imrec map") from error
+            raise ApiError(404, "UnknownName", f"the map {name!r} is gone; make it with: imrec map") from error
         ids = pl.Series(found.table["image_id"], dtype=pl.String).str.to_integer(base=16, dtype=pl.UInt64)
         x, y, cluster = (found.table[column].to_numpy() for column in ("x", "y", "cluster"))
         return Layout(found, ids.to_numpy(), x, y, cluster)

@@ -20,7 +20,7 @@ from imrec_core.errors import (
 )
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """A request that is not answered.
 
     Args:
@@ -37,14 +37,14 @@ class Refused(Exception):
         return answer({"error": self.words, "kind": self.kind}, status=self.status, headers=self.headers)
 
 
-def refused(error: ImrecError, words: str) -> Refused:
+def refused(error: ImrecError, words: str) -> ApiError:
     """An error of the core as a server says it, in words without paths of the server."""
     kind = type(error).__name__
     if isinstance(error, StaleIndex):
-        return Refused(409, kind, words)
+        return ApiError(409, kind, words)
     if isinstance(error, QueryError | DeclarationError | ImageError):
-        return Refused(400, kind, words)
-    return Refused(503, kind, words, {"Retry-After": "10"} if isinstance(error, LakeError) else {})
+        return ApiError(400, kind, words)
+    return ApiError(503, kind, words, {"Retry-After": "10"} if isinstance(error, LakeError) else {})
 
 
 def answer(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from imrec_core.web.limits import MOST_FILES, MOST_HITS, MOST_REACH
-from imrec_core.web.responses import Refused
+from imrec_core.web.responses import ApiError
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -46,7 +46,7 @@ class Within(_Strict):
     polygon: list[tuple[_Finite, _Finite]] = Field(min_length=3, max_length=2000)
 
 
-class Asked(_Strict):
+class SearchRequestBody(_Strict):
     """A search; without like and unlike the rows in their order."""
 
     like: list[Entry] = Field(default=[], max_length=_MOST_ENTRIES)
@@ -75,13 +75,13 @@ class Asked(_Strict):
     )
 
     @model_validator(mode="after")
-    def _is_in_reach(self) -> Asked:
+    def _is_in_reach(self) -> SearchRequestBody:
         if self.offset + self.k > MOST_REACH:
             raise ValueError(f"offset + k is {self.offset + self.k}; it must be at most {MOST_REACH}")
         return self
 
 
-class Explained(Asked):
+class Explained(SearchRequestBody):
     """A search, and the hit that is to be explained."""
 
     hit: str = Field(pattern="^[0-9a-f]{16}$")
@@ -96,7 +96,7 @@ def parsed(kind: type[T], text: bytes | str) -> T:
     try:
         return kind.model_validate_json(text or b"{}")
     except ValidationError as error:
-        raise Refused(422, "BadRequest", in_words(error.errors(include_url=False, include_input=False))) from error
+        raise ApiError(422, "BadRequest", in_words(error.errors(include_url=False, include_input=False))) from error
 
 
 def in_words(faults: Any) -> str:

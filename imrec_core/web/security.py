@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imrec_core.web.limits import Limits
-from imrec_core.web.responses import Refused
+from imrec_core.web.responses import ApiError
 
 COOKIE = "imrec_token"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -53,7 +53,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Guard:
+class SecurityMiddleware:
     """Middleware: refuses who should not get in, bounds what is read, and adds headers to every answer.
 
     Args:
@@ -79,7 +79,7 @@ class Guard:
                 await entered(scope, receive, sending)
                 return
             most = self._most(headers)
-        except Refused as refused:
+        except ApiError as refused:
             await refused.response()(scope, receive, sending)
             return
         await self._app(scope, _bounded(receive, most), sending)
@@ -91,22 +91,24 @@ class Guard:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         if name.strip("[]").lower() not in self._hosts:
             words = f"this server is not called {name!r}; open it as http://{next(iter(self._hosts))}"
-            raise Refused(403, "WrongHost", words)
+            raise ApiError(403, "WrongHost", words)
 
     def _check_site(self, scope: Scope, headers: Headers) -> None:
         """Refuse what a page of another site asks for; a link to a page may be followed."""
         site = headers.get("sec-fetch-site", "none")
         is_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
         if site not in ("same-origin", "none") and not (is_link and scope["method"] == "GET"):
-            raise Refused(403, "CrossSite", f"a page of another site asked ({site}); only this server's own page may")
+            raise ApiError(403, "CrossSite", f"a page of another site asked ({site}); only this server's own page may")
         if scope["method"] in _READING:
             return
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != headers.get("host", ""):
-            raise Refused(403, "CrossSite", "a page of another site asked; only this server's own page may")
+            raise ApiError(403, "CrossSite", "a page of another site asked; only this server's own page may")
         is_browser = origin is not None or "sec-fetch-site" in headers
         if is_browser and "x-imrec" not in headers:
-            raise Refused(403, "CrossSite", "the header X-Imrec is missing, by which the page's own requests are known")
+            raise ApiError(
+                403, "CrossSite", "the header X-Imrec is missing, by which the page's own requests are known"
+            )
 
     def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
         """None where the request may go on; an answer that sets the cookie where the token is in the address."""
@@ -123,7 +125,7 @@ class Guard:
             entered.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", max_age=30 * 86400)
             return entered
         words = "a token is needed; open the address that `imrec serve` printed, or send Authorization: Bearer TOKEN"
-        raise Refused(401, "NoToken", words, {"WWW-Authenticate": "Bearer"})
+        raise ApiError(401, "NoToken", words, {"WWW-Authenticate": "Bearer"})
 
     def _most(self, headers: Headers) -> int:
         """Bytes that the body may have.
@@ -139,8 +141,8 @@ class Guard:
         return most
 
 
-def _too_large(most: int) -> Refused:
-    return Refused(413, "TooLarge", f"the request is larger than {most / 1e6:g} MB, the most that is taken")
+def _too_large(most: int) -> ApiError:
+    return ApiError(413, "TooLarge", f"the request is larger than {most / 1e6:g} MB, the most that is taken")
 
 
 def _cookie(headers: Headers) -> str:

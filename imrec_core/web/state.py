@@ -17,12 +17,12 @@ from imrec_core.lake.lake import Lake
 from imrec_core.runtime.timing import record_timings
 from imrec_core.search.recommender import Recommender
 from imrec_core.sql.policy import SqlPolicy
-from imrec_core.web.admission import Gate
+from imrec_core.web.admission import AdmissionQueue
 from imrec_core.web.duplicate_jobs import Finding
 from imrec_core.web.limits import Limits
 from imrec_core.web.map_cache import Layouts
 from imrec_core.web.metrics import Metrics
-from imrec_core.web.responses import Refused
+from imrec_core.web.responses import ApiError
 from imrec_core.web.schemas.base import Error
 from imrec_core.web.uploads import Uploads
 
@@ -51,7 +51,7 @@ def why_not(*statuses: int) -> dict[int | str, dict[str, object]]:
     return {status: {"model": Error, "description": _WHY[status]} for status in sorted({*statuses, *always})}
 
 
-class Serving:
+class AppState:
     """A lake as it is served: what answers, how many at a time, and what was sent.
 
     Attributes:
@@ -66,8 +66,8 @@ class Serving:
         self.thumbnails = Thumbnails(lake)
         self.finding = Finding(lake)
         self.layouts = Layouts(lake)
-        self._searches = Gate("search", limits.at_work, limits.searches_waiting)
-        self._pictures = Gate("picture", limits.at_work, limits.pictures_waiting)
+        self._searches = AdmissionQueue("search", limits.at_work, limits.searches_waiting)
+        self._pictures = AdmissionQueue("picture", limits.at_work, limits.pictures_waiting)
         self.metrics = Metrics()
         self.metrics.watch("search", lambda: self._searches.waiting)
         self.metrics.watch("picture", lambda: self._pictures.waiting)
@@ -100,7 +100,7 @@ class Serving:
         """
         row = int(generation.rows_of([image_id])[0])
         if row < 0:
-            raise Refused(404, "UnknownImage", f"no image {image_id} in generation {generation.id}")
+            raise ApiError(404, "UnknownImage", f"no image {image_id} in generation {generation.id}")
         return row
 
     def without_paths(self, words: str) -> str:

@@ -9,9 +9,9 @@ from collections import OrderedDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from imrec_core.search.query import Kept
+from imrec_core.search.query import UploadedImage
 from imrec_core.web.limits import MOST_FILES, Limits
-from imrec_core.web.responses import Refused
+from imrec_core.web.responses import ApiError
 
 _EXPECTED = f"expected 1 to {MOST_FILES} files `images`, and at most one text `request`"
 _MOST_FIELDS = 4
@@ -23,13 +23,13 @@ class Uploads:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._kept: OrderedDict[str, tuple[float, Kept]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[float, UploadedImage]] = OrderedDict()
         self._byte_size = 0
         self._changing = threading.Lock()
 
-    def keep(self, data: bytes, name: str) -> Kept:
+    def keep(self, data: bytes, name: str) -> UploadedImage:
         """A picture that was sent, or the one with the same bytes that was sent before."""
-        new = Kept(data, name, max_pixels=self._limits.pixels)
+        new = UploadedImage(data, name, max_pixels=self._limits.pixels)
         with self._changing:
             if new.content_hash in self._kept:
                 _, new = self._kept.pop(new.content_hash)
@@ -40,7 +40,7 @@ class Uploads:
             self._make_room()
         return new
 
-    def find(self, upload: str) -> Kept:
+    def find(self, upload: str) -> UploadedImage:
         """The picture of a handle.
 
         Raises:
@@ -49,12 +49,12 @@ class Uploads:
         with self._changing:
             self._make_room()
             if upload not in self._kept:
-                raise Refused(410, "UploadGone", f"the picture {upload} is not kept any more; send it again")
+                raise ApiError(410, "UploadGone", f"the picture {upload} is not kept any more; send it again")
             kept = self._kept.pop(upload)[1]
             self._kept[upload] = time.monotonic(), kept
         return kept
 
-    def drop(self, kept: Kept) -> None:
+    def drop(self, kept: UploadedImage) -> None:
         """Forget one that turned out to be no picture."""
         with self._changing:
             if self._kept.pop(kept.content_hash, None):
@@ -86,11 +86,11 @@ async def read_form(request: Request, limits: Limits) -> tuple[list[tuple[str, b
                 elif name == "request" and isinstance(value, str):
                     asked = value
                 else:
-                    raise Refused(400, "BadForm", f"the form has a part {name!r}; {_EXPECTED}")
+                    raise ApiError(400, "BadForm", f"the form has a part {name!r}; {_EXPECTED}")
     except HTTPException as error:
-        raise Refused(400, "BadForm", f"the form cannot be read: {error.detail} {_EXPECTED}") from error
+        raise ApiError(400, "BadForm", f"the form cannot be read: {error.detail} {_EXPECTED}") from error
     if not pictures:
-        raise Refused(400, "BadForm", f"the form has no picture; {_EXPECTED}")
+        raise ApiError(400, "BadForm", f"the form has no picture; {_EXPECTED}")
     return pictures, asked
 
 

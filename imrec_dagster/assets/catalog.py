@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from imrec_core.catalog import manifests as core_catalog
-from imrec_core.extraction.staleness import is_unmade, manifest_version
+from imrec_core.extraction.staleness import manifest_version, needs_work
 from imrec_core.features import chosen_features
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake, source_of
@@ -73,7 +73,7 @@ def _unmade(lake: Lake, found: core_catalog.CatalogDiff) -> list[str]:
     away = {name for name, _ in found.unavailable}
     changed = {manifest.shard for manifest in found.manifests}
     same = [shard for shard in lake.live_shards() if shard not in changed and source_of(shard) not in away]
-    return [shard for shard in same if is_unmade(lake, shard, features)]
+    return [shard for shard in same if needs_work(lake, shard, features)]
 
 
 def manifest_spec() -> dg.AssetSpec:

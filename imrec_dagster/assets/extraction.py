@@ -8,7 +8,7 @@ from pydantic import Field
 
 from imrec_core.extraction import dask_cluster
 from imrec_core.extraction.report import ShardReport
-from imrec_core.extraction.shard_order import takers_of
+from imrec_core.extraction.shard_order import receiving_shards
 from imrec_core.features import Feature
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
@@ -56,8 +56,10 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
         with tried_again(context, progress):
             opened = lake.open()
             require_sources(opened, shards)
-            takers = takers_of(opened, shards)  # else a moved image, which they get, would be forgotten here first
-            for report in dask_cluster.extract_shards(
+            takers = receiving_shards(
+                opened, shards
+            )  # else a moved image, which they get, would be forgotten here first
+            for report in dask_cluster.extract_on_dask(
                 opened,
                 [*takers, *shards],
                 wanted,

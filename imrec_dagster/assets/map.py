@@ -34,7 +34,7 @@ def laid_out(
 ) -> dg.MaterializeResult:
     with tried_again(context, progress):
         opened = lake.open()
-        report = maps.make_map(
+        report = maps.build_map(
             opened,
             config.feature or None,
             method=config.method,

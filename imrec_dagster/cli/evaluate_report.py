@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from imrec_core.evaluation.fusion_comparison import FusionsJudged
     from imrec_core.evaluation.labels import Labels
     from imrec_core.evaluation.measures import Estimate
-    from imrec_core.evaluation.pair_verification import PairsJudged
-    from imrec_core.evaluation.retrieval import Judged
+    from imrec_core.evaluation.pair_verification import PairVerificationScores
+    from imrec_core.evaluation.retrieval import RetrievalScores
     from imrec_core.index.generation import Generation
 
 
@@ -36,10 +36,12 @@ def show_judged(
     as_json: bool,
 ) -> None:
     """Means over queries."""
-    from imrec_core.evaluation.retrieval import MAX_QUERIES, judge
+    from imrec_core.evaluation.retrieval import MAX_QUERIES, evaluate_retrieval
 
     alone, mixes = find_mixes(lake, generation, by)
-    found = judge(generation, labels, by=alone, mixes=mixes, k=k, queries=queries or MAX_QUERIES, progress=progress)
+    found = evaluate_retrieval(
+        generation, labels, by=alone, mixes=mixes, k=k, queries=queries or MAX_QUERIES, progress=progress
+    )
     if plot:
         _plot(plot, found)
     if as_json:
@@ -54,7 +56,7 @@ def _in_words(measured: "Mapping[str, Estimate]") -> dict[str, Any]:
     return {name: str(estimate) for name, estimate in measured.items()}
 
 
-def _plot(file: Path, found: "Sequence[Judged]") -> None:
+def _plot(file: Path, found: "Sequence[RetrievalScores]") -> None:
     from imrec_core.evaluation.measures import RECALL_LEVELS
     from imrec_core.plots import draw_precision_recall
 
@@ -67,10 +69,12 @@ def _plot(file: Path, found: "Sequence[Judged]") -> None:
 
 def show_copies(lake: Lake, generation: "Generation", by: Sequence[str], photos: int | None, as_json: bool) -> None:
     """Means over images, all edits together and edit by edit."""
-    from imrec_core.evaluation.copy_detection import ALL, MAX_PHOTOS, find_copies
+    from imrec_core.evaluation.copy_detection import ALL, MAX_PHOTOS, evaluate_copy_detection
 
     alone, mixes = find_mixes(lake, generation, by)
-    found = find_copies(lake, generation, by=alone, mixes=mixes, photos=photos or MAX_PHOTOS, progress=progress)
+    found = evaluate_copy_detection(
+        lake, generation, by=alone, mixes=mixes, photos=photos or MAX_PHOTOS, progress=progress
+    )
     if as_json:
         show(True, [asdict(row) for row in found], [])
         return
@@ -111,12 +115,12 @@ def show_pairs(
 ) -> None:
     """Means over images that ask, and the best cut through all pairs."""
     from imrec_core.evaluation.pair_labels import csv_pairs
-    from imrec_core.evaluation.pair_verification import judge_pairs
+    from imrec_core.evaluation.pair_verification import evaluate_pairs
     from imrec_core.evaluation.retrieval import MAX_QUERIES
 
     alone, mixes = find_mixes(lake, generation, by)
     pairs = csv_pairs(generation, file, lake.settings().sources)
-    found = judge_pairs(generation, pairs, by=alone, mixes=mixes, queries=queries or MAX_QUERIES, progress=progress)
+    found = evaluate_pairs(generation, pairs, by=alone, mixes=mixes, queries=queries or MAX_QUERIES, progress=progress)
     if plot:
         _plot_pairs(plot, found)
     if as_json:
@@ -150,7 +154,7 @@ def _rounded_up(rate: float) -> str:
     return f"{math.ceil(round(rate * 10**digits, 6)) / 10**digits:.2g}"
 
 
-def _plot_pairs(file: Path, found: "Sequence[PairsJudged]") -> None:
+def _plot_pairs(file: Path, found: "Sequence[PairVerificationScores]") -> None:
     from imrec_core.plots import draw_precision_recall
 
     names = {judged.by: f"{judged.by} (AP {judged.average_precision:.3f})" for judged in found}

@@ -120,7 +120,7 @@ def _made(
     if update:
         report = maps.update_map(lake, name, progress=progress)
     else:
-        report = maps.make_map(lake, by, method=method, name=name, progress=progress, **given)
+        report = maps.build_map(lake, by, method=method, name=name, progress=progress, **given)
     record(lake, report)
     return report
 
@@ -128,13 +128,13 @@ def _made(
 def _draw(lake: Lake, name: str, file: Path, colour: str, only: str | None, thumbnails: bool) -> None:
     from imrec_core.index.generation import open_generation
     from imrec_core.lake.storage.files import write_bytes
-    from imrec_core.maps import open_map
+    from imrec_core.maps import load_map
     from imrec_core.maps.picture import draw_map
 
     kind = file.suffix.lower().removeprefix(".")
     drawn = draw_map(
         lake,
-        open_map(lake, name),
+        load_map(lake, name),
         open_generation(lake),
         colour=colour,
         only=only,
@@ -146,11 +146,11 @@ def _draw(lake: Lake, name: str, file: Path, colour: str, only: str | None, thum
 
 
 def _show_maps(lake: Lake, as_json: bool) -> None:
-    from imrec_core.maps import map_names, open_map
+    from imrec_core.maps import load_map, map_names
 
     lake.check_version()
     current = lake.current_generation()
-    maps = [open_map(lake, name, ["row"]) for name in map_names(lake)]
+    maps = [load_map(lake, name, ["row"]) for name in map_names(lake)]
     rows = [
         {
             "name": found.name,

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None, as_json: bool, lake: str) -> None:
     """List the pretrained networks, with those that the lake declares; fetch their weights; check them."""
     from imrec_core.errors import UnknownName
-    from imrec_core.features.custom import own_models
+    from imrec_core.features.custom import custom_models
     from imrec_core.models.loading import fetch as fetch_weights
     from imrec_core.models.loading import weights_here
     from imrec_core.models.registry import MODELS
 
-    known = MODELS | {model.name: model for model in own_models(Lake(lake))}
+    known = MODELS | {model.name: model for model in custom_models(Lake(lake))}
     for name in names:
         if name not in known:
             raise UnknownName("model", name, known)
@@ -63,12 +63,12 @@ def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None,
 
 def _show_agreement(chosen: "list[Model]", photos: str | None, as_json: bool) -> None:
     """The cosine between a picture's vectors by the fast path and by the reference, and images per second of both."""
-    from imrec_core.models.parity import agreement, sample_pictures
+    from imrec_core.models.parity import measure_parity, sample_pictures
 
     pictures = sample_pictures(Path(photos) if photos else None)
     rows = []
     for model in chosen:
-        found = agreement(model, pictures)
+        found = measure_parity(model, pictures)
         rows.append({"name": model.name, "pictures": len(pictures), **asdict(found)})
     if not as_json:
         rows = [

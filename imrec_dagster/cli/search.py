@@ -202,10 +202,10 @@ def _files(words: Sequence[str], lake: Lake) -> list[str]:
 
 def _weights(by: Sequence[str]) -> dict[str, float] | None:
     """`--by phash=0.5 --by rgb_histogram` as a mapping; None where nothing was said."""
-    from imrec_core.search.feature_weights import said_weights
+    from imrec_core.search.feature_weights import parse_weights
 
     try:
-        return said_weights(by)
+        return parse_weights(by)
     except BadWeights as error:
         raise click.BadParameter(str(error), param_hint="--by") from None
 

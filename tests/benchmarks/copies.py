@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from imrec_core.evaluation.copy_detection import MAX_PHOTOS, find_copies
+from imrec_core.evaluation.copy_detection import MAX_PHOTOS, evaluate_copy_detection
 from imrec_core.index.generation import open_generation
 from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
 from imrec_core.search.feature_weights import DEFAULT, mix_weights
@@ -24,7 +24,7 @@ def measure(work: Testbed) -> list[Row]:
         MIXED: whole,
         f"{MIXED}, without `sift_vlad` and `pdq`": mix_weights(Settings(), DEFAULT, DEFAULT_FEATURES),
     }
-    found = find_copies(lake, generation, by=[*whole, *_ALONE], mixes=mixes)
+    found = evaluate_copy_detection(lake, generation, by=[*whole, *_ALONE], mixes=mixes)
     rows = [Row("gallery", len(generation), "images", f"{MAX_PHOTOS} of them edited")]
     for row in found:
         said = f"{row.recall_at_1.low:.3f} to {row.recall_at_1.high:.3f}"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from imrec_core.extraction.embed import Described
+from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.search.match_threshold import JointCalibrations, passes_match_threshold
 from imrec_core.search.recommender import Recommender
@@ -26,7 +26,7 @@ def measure(work: Testbed) -> list[Row]:
             passed = 0
             for row in unseen:
                 vectors = {c.feature.name: np.array(generation.matrix(c.feature.name)[row]) for c in features_asked}
-                likes = [Described(1.0, vectors)]
+                likes = [EncodedQuery(1.0, vectors)]
                 near = passes_match_threshold(joint, features_asked, likes, "best", rate, rows)
                 passed += int(near.sum()) - int(near[row])
             share = passed / (len(unseen) * (len(rows) - 1))

@@ -12,7 +12,7 @@ from time import perf_counter, process_time
 from distributed import Client
 
 from imrec_core.catalog import manifests
-from imrec_core.extraction.dask_cluster import extract_shards
+from imrec_core.extraction.dask_cluster import extract_on_dask
 from imrec_core.features import chosen_features
 from imrec_core.lake.lake import Lake
 from tests.benchmarks.rows import Row
@@ -81,6 +81,6 @@ def _core_seconds(scheduler: str) -> float:
 def _seconds(lake: Lake, scheduler: str) -> float:
     features = [feature for feature in chosen_features(lake) if not feature.projection and not feature.learnt]
     started = perf_counter()
-    for report in extract_shards(lake, lake.live_shards(), features, scheduler=scheduler):
+    for report in extract_on_dask(lake, lake.live_shards(), features, scheduler=scheduler):
         assert report.rows
     return perf_counter() - started

@@ -52,6 +52,6 @@ def _least(pictures: list[np.ndarray], features: tuple[str, ...], *, with_facts:
                 for name in features:
                     FEATURES[name](batch)
                 if with_facts:
-                    properties.measure(batch)
+                    properties.image_properties(batch)
             spent.append((process_time() - started) / len(pictures))
     return min(spent)

@@ -20,7 +20,7 @@ from imrec_core.images.decode import Pixels, decode_file
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
-from imrec_core.maps import METHODS, SAMPLE, make_map, open_map
+from imrec_core.maps import METHODS, SAMPLE, build_map, load_map
 from tests.benchmarks.alone import Alone, alone
 from tests.benchmarks.large import SHARD_SIZE, moved
 from tests.benchmarks.rows import Row, cores
@@ -93,7 +93,7 @@ def _mapped(lake: Lake, method: str, sample: int) -> Alone:
 
 def mapped(root: str, method: str, sample: int) -> dict[str, Any]:
     """Make a map; its report."""
-    return asdict(make_map(Lake(root), _FEATURE, method=method, sample=sample))
+    return asdict(build_map(Lake(root), _FEATURE, method=method, sample=sample))
 
 
 def _large(lake: Lake, method: str, count: int) -> list[Row]:
@@ -122,8 +122,8 @@ def _clusters(lake: Lake, method: str) -> Row:
     """How well clusters agree with the folders that the photos lie in."""
     from sklearn.metrics import adjusted_rand_score
 
-    make_map(lake, _FEATURE, method=method, name="photos")
-    made = open_map(lake, "photos")
+    build_map(lake, _FEATURE, method=method, name="photos")
+    made = load_map(lake, "photos")
     labels = folder_labels(open_generation(lake)).groups
     agree = adjusted_rand_score(labels, np.asarray(made.table["cluster"]))
     note = f"adjusted Rand index of {len(made.clusters)} clusters, those in none as one, and {len(set(labels))} folders"
@@ -158,8 +158,8 @@ def _kept(lake: Lake, name: str) -> list[Row]:
 
 
 def _positions(lake: Lake, method: str, sample: int) -> NDArray[np.float64]:
-    make_map(lake, _FEATURE, method=method, name="kept", sample=sample)
-    table = open_map(lake, "kept", ["x", "y"]).table
+    build_map(lake, _FEATURE, method=method, name="kept", sample=sample)
+    table = load_map(lake, "kept", ["x", "y"]).table
     return np.column_stack([table["x"], table["y"]]).astype(np.float64)
 
 

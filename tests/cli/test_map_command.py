@@ -12,7 +12,7 @@ from imrec_core import Lake
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from imrec_core.index.image_files import thumbnail
-from imrec_core.maps import METHODS, Cluster, make_map, open_map
+from imrec_core.maps import METHODS, Cluster, build_map, load_map
 from imrec_core.maps.picture import draw_map
 from imrec_dagster.cli import map as map_command
 from tests.support import toy
@@ -94,7 +94,7 @@ def test_one_value_stands_out_against_the_rest(imrec, lake, tmp_path):
 
 
 def test_pictures_of_clusters_are_drawn(lake):
-    made, generation = open_map(lake, "rgb_histogram"), open_generation(lake)
+    made, generation = load_map(lake, "rgb_histogram"), open_generation(lake)
     row = made.table.slice(7, 1).to_pylist()[0]
     shown = replace(made, clusters=(Cluster(0, 20, row["x"], row["y"], row["image_id"], row["row"]),))
     with_it = drawn(io.BytesIO(draw_map(lake, shown, generation, thumbnails=True)))
@@ -107,8 +107,8 @@ def test_words_that_are_no_formula_and_no_label_are_drawn_as_they_are(tmp_path):
     vectors = np.random.default_rng(0).dirichlet(np.ones(512), size=len(names))
     lake = toy.vector_lake(tmp_path / "lake", {"rgb_histogram": vectors}, names=names)
     build_generation(lake)
-    make_map(lake)
-    made, generation = open_map(lake, "rgb_histogram"), open_generation(lake)
+    build_map(lake)
+    made, generation = load_map(lake, "rgb_histogram"), open_generation(lake)
     svg = draw_map(lake, made, generation, colour="folder", thumbnails=True, kind="svg").decode()
     assert all(word in svg for word in ("_a$b", "c$^{", "漢字", "x…x"))
     assert "_a$b (3)" in draw_map(lake, made, generation, colour="folder", only="_a$b", kind="svg").decode()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from imrec_core.catalog import manifests
-from imrec_core.extraction.staleness import why_stale
+from imrec_core.extraction.staleness import stale_reason
 from imrec_core.features import FEATURES
 from imrec_core.status import lake_status
 from tests.support import toy
@@ -58,12 +58,12 @@ def test_feature_that_was_added_and_one_whose_fit_is_gone(lake):
 )
 def test_declaration_that_changed_is_the_reason(lake, changes, reason):
     changed = replace(FEATURES["rgb_histogram"], **changes)
-    assert why_stale(lake, "photos-0000", changed) == reason
+    assert stale_reason(lake, "photos-0000", changed) == reason
 
 
 def test_table_made_from_something_that_has_no_words_is_stale_all_the_same(lake, monkeypatch):
-    monkeypatch.setattr("imrec_core.extraction.staleness.declared_as", lambda feature: {"moon": "full"})
-    assert why_stale(lake, "photos-0000", FEATURES["rgb_histogram"]) == "made from something else"
+    monkeypatch.setattr("imrec_core.extraction.staleness.feature_fingerprint", lambda feature: {"moon": "full"})
+    assert stale_reason(lake, "photos-0000", FEATURES["rgb_histogram"]) == "made from something else"
 
 
 def test_fit_that_was_made_anew_and_images_that_failed_since(lake, new_lake):

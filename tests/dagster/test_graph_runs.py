@@ -19,7 +19,7 @@ from imrec_core.errors import LakeError, StorageFault
 from imrec_core.extraction import read_ahead
 from imrec_core.extraction.report import STAGES
 from imrec_core.extraction.table_checks import check_rows, check_vectors
-from imrec_core.features import FEATURES, Learnt, find_feature
+from imrec_core.features import FEATURES, Fitter, find_feature
 from imrec_core.index.build import GenerationReport
 from imrec_core.lake.lake import source_of
 from imrec_core.lake.schemas import to_vectors
@@ -647,7 +647,7 @@ def brightness(batch, fitted) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 LEARNT = replace(
     FEATURES["rgb_histogram"], name="brightness", dims=2, metrics=(METRICS["euclidean"],), compute=brightness,
-    learnt=Learnt(learn_mean, images=1000, least_images=4), columns={"mean": "float32"},
+    learnt=Fitter(learn_mean, images=1000, least_images=4), columns={"mean": "float32"},
 )  # fmt: skip
 
 

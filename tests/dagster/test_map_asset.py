@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from imrec_core.maps import map_names, open_map
+from imrec_core.maps import load_map, map_names
 from imrec_dagster.builder import Builder
 from imrec_dagster.definitions import build_definitions
 from tests.support import toy
@@ -37,7 +37,7 @@ def test_map_shows_rows_clusters_and_its_picture(lake, instance):
     assert materialize(lake, instance, MAP, run_config=config).success
     (event,) = events(instance, MAP)
     told = shown(event)
-    made = open_map(lake, "hashes")
+    made = load_map(lake, "hashes")
     assert (told["dagster/row_count"], told["name"], told["feature"]) == (20, "hashes", "phash:hamming")
     assert told["clusters"] == len(made.clusters) and told["path"] == str(lake.map_path("hashes"))
     picture = base64.b64decode(told["picture"].removeprefix("![](data:image/png;base64,").removesuffix(")"))

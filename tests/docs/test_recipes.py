@@ -12,7 +12,7 @@ from imrec_core.features import chosen_features, known_features
 from imrec_core.features.reduction import METHODS
 from imrec_core.lake.settings import IndexParams
 from imrec_core.lake.settings_file import parse
-from imrec_core.models.custom import own_model
+from imrec_core.models.custom import custom_model
 from imrec_dagster.cli.main import imrec
 from tests.support.toy import new_lake
 
@@ -32,7 +32,7 @@ def test_settings_of_the_first_snippet_make_the_features_they_name(tmp_path):
 
 
 def test_network_of_the_second_snippet_is_one(tmp_path):
-    model = own_model("mine", parse(SETTINGS[1], tmp_path).models["mine"], tmp_path)
+    model = custom_model("mine", parse(SETTINGS[1], tmp_path).models["mine"], tmp_path)
     assert (model.dims, model.preprocess.crop, model.file) == (512, 224, tmp_path / "mine.onnx")
 
 

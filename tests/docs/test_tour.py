@@ -65,7 +65,8 @@ def test_what_it_shows_is_what_it_says(fresh):
 def test_everything_that_can_be_asked_for_is_gone_through():
     code = "\n".join(cell.source for cell in KEPT.cells if cell.cell_type == "code")
     for call in ("run_build", "rec.search(", "mix:look", "unlike=", "where=", "max_false_match_rate", ".explain(",
-                 ".duplicates(", "make_map", "judge(", "plot_histograms", "plot_hashes", "plot_distances"):  # fmt: skip
+                 ".duplicates(", "build_map", "evaluate_retrieval(", "plot_histograms", "plot_hashes",
+                 "plot_distances"):  # fmt: skip
         assert call in code
     assert max(len(cell.source.splitlines()) for cell in KEPT.cells) <= 12
 

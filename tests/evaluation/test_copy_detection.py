@@ -13,8 +13,8 @@ from PIL import Image
 from imrec_core import Recommender
 from imrec_core.errors import BadWeights, QueryError, UnknownName
 from imrec_core.evaluation import copy_detection
-from imrec_core.evaluation.copy_detection import ALL, find_copies
-from imrec_core.evaluation.rankers import MIX, chosen_ways, default_mix, sample
+from imrec_core.evaluation.copy_detection import ALL, evaluate_copy_detection
+from imrec_core.evaluation.rankers import MIX, default_mix, resolve_rankers, sample
 from imrec_core.features import FEATURES
 from imrec_core.features.metrics import METRICS
 from imrec_core.images.batch import ImageBatch
@@ -66,7 +66,7 @@ def plain(lake, distances_of, paths):
 def test_figures_are_those_of_plain_loops(lake, monkeypatch):
     monkeypatch.setattr("imrec_core.evaluation.rankers._DISTANCES", 60)  # two copies at a time
     generation = open_generation(lake)
-    found = find_copies(lake, generation, edits=FEW)
+    found = evaluate_copy_detection(lake, generation, edits=FEW)
     assert [(f.by, f.edit) for f in found] == [
         (by, edit) for by in ("rgb_histogram", "phash", MIX) for edit in (*FEW, ALL)
     ]
@@ -89,7 +89,7 @@ def test_what_a_cut_keeps_is_what_a_search_with_that_cut_finds(lake):
     recommender = Recommender.open(lake)
     generation = recommender.generation
     mix = {"phash": 3.0, "rgb_histogram": 1.0}
-    found = find_copies(lake, generation, edits=FEW, photos=5, mixes={"both": mix})
+    found = evaluate_copy_detection(lake, generation, edits=FEW, photos=5, mixes={"both": mix})
     rows = sample(np.arange(len(generation)), 5)
     kept = {}
     for row in rows.tolist():
@@ -108,7 +108,9 @@ def test_what_a_cut_keeps_is_what_a_search_with_that_cut_finds(lake):
 
 
 def test_all_together_is_the_mean_and_counts_images_not_copies(lake):
-    found = {f.edit: f for f in find_copies(lake, open_generation(lake), by=["phash"], edits=FEW, photos=10)}
+    found = {
+        f.edit: f for f in evaluate_copy_detection(lake, open_generation(lake), by=["phash"], edits=FEW, photos=10)
+    }
     assert set(found) == {*FEW, ALL}  # one feature is no mix
     mean = np.mean([found[edit].mean_average_precision.value for edit in FEW])
     assert found[ALL].mean_average_precision.value == pytest.approx(mean)
@@ -117,7 +119,9 @@ def test_all_together_is_the_mean_and_counts_images_not_copies(lake):
 
 
 def test_a_metric_that_sees_turned_copies_is_given_turned_queries(lake):
-    both = find_copies(lake, open_generation(lake), by=["phash", "phash:hamming_dihedral"], edits=FEW, mixes={})
+    both = evaluate_copy_detection(
+        lake, open_generation(lake), by=["phash", "phash:hamming_dihedral"], edits=FEW, mixes={}
+    )
     mirrored = {f.by: f.recall_at_1.value for f in both if f.edit == "mirrored"}
     assert mirrored["phash"] < 0.3 and mirrored["phash:hamming_dihedral"] > 0.8
 
@@ -125,7 +129,7 @@ def test_a_metric_that_sees_turned_copies_is_given_turned_queries(lake):
 def test_turned_queries_come_from_the_picture_not_from_its_hash(lake):
     """As in a search: the hash of a turned picture is only nearly the turned hash of the picture."""
     generation = open_generation(lake)
-    ways = chosen_ways(generation, ["phash:hamming_dihedral"])
+    ways = resolve_rankers(generation, ["phash:hamming_dihedral"])
     (made,) = copy_detection.edited(lake, generation, ways, photos=1, edits={"png": EDITS["png"]})
     path = lake.root.parent / "photos" / generation.rows["path"][made.row].as_py()
     pixels = np.asarray(Image.open(BytesIO(EDITS["png"](Image.open(path)))))
@@ -139,7 +143,7 @@ def test_weights_of_the_mix_count(lake):
     generation = open_generation(lake)
 
     def recall(mix):
-        found = find_copies(lake, generation, edits=FEW, mixes={MIX: mix})
+        found = evaluate_copy_detection(lake, generation, edits=FEW, mixes={MIX: mix})
         return {f.by: f.mean_average_precision.value for f in found if f.edit == "brighter"}
 
     leaning = recall({"rgb_histogram": 1.0, "phash": 1e-9})
@@ -153,17 +157,17 @@ def test_weights_of_the_mix_count(lake):
 
 
 def test_a_projection_counts_once_in_the_mix(toy_lake):
-    mix = default_mix(chosen_ways(open_generation(toy_lake), ()))
+    mix = default_mix(resolve_rankers(open_generation(toy_lake), ()))
     assert {"efficientnet_lite0", "sift_vlad", "phash"} < set(mix)
     assert "efficientnet_lite0_pca" not in mix
-    alone = default_mix(chosen_ways(open_generation(toy_lake), ["efficientnet_lite0_pca", "phash"]))
+    alone = default_mix(resolve_rankers(open_generation(toy_lake), ["efficientnet_lite0_pca", "phash"]))
     assert alone == {"efficientnet_lite0_pca": 1.0, "phash": 1.0}
 
 
 def test_every_kind_of_feature_is_described_as_the_lake_has_it(toy_lake):
     """A copy without any edit has the vector that is stored: of networks, projections, and what pictures taught."""
     generation = open_generation(toy_lake)
-    ways = chosen_ways(generation, ["efficientnet_lite0", "efficientnet_lite0_pca", "sift_vlad", "rgb_histogram"])
+    ways = resolve_rankers(generation, ["efficientnet_lite0", "efficientnet_lite0_pca", "sift_vlad", "rgb_histogram"])
     photos = 0
     for made in copy_detection.edited(toy_lake, generation, ways, photos=12, edits={"png": EDITS["png"]}):
         photos += generation.rows["path"][made.row].as_py().startswith("photo_")
@@ -178,16 +182,20 @@ def test_images_that_are_gone_are_left_out_and_none_left_is_told(new_lake, caplo
     lake = new_lake(4, ("phash",))
     photos = lake.settings().sources["photos"]
     (photos / "photo_002.jpg").unlink()
-    found = find_copies(lake, open_generation(lake), edits=FEW)
+    found = evaluate_copy_detection(lake, open_generation(lake), edits=FEW)
     assert found[-1].recall_at_1.n == 3
     assert caplog.messages == ["left out: photos/photo_002.jpg: cannot read the file: No such file or directory"]
     toy.set_to(lake, sources={})
     with pytest.raises(QueryError, match="none of 4 images can be read"):
-        find_copies(lake, open_generation(lake), edits=FEW)
+        evaluate_copy_detection(lake, open_generation(lake), edits=FEW)
 
 
 def test_command_prints_tables_and_json(imrec, lake, monkeypatch):
-    monkeypatch.setattr(copy_detection.find_copies, "__kwdefaults__", {**find_copies.__kwdefaults__, "edits": FEW})
+    monkeypatch.setattr(
+        copy_detection.evaluate_copy_detection,
+        "__kwdefaults__",
+        {**evaluate_copy_detection.__kwdefaults__, "edits": FEW},
+    )
     said = imrec("evaluate", "--copies", "--queries", 6, "--lake", lake.root)
     lines = said.out.splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["rgb_histogram", "phash", "mix"]

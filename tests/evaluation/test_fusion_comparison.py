@@ -13,11 +13,11 @@ from sklearn.metrics import average_precision_score
 from imrec_core import Recommender
 from imrec_core.errors import BadWeights, QueryError, UnknownName
 from imrec_core.evaluation import measures, rankers
-from imrec_core.evaluation.copy_detection import find_copies
+from imrec_core.evaluation.copy_detection import evaluate_copy_detection
 from imrec_core.evaluation.fusion_comparison import FusionsJudged, judge_fusions, judge_fusions_by_copies
 from imrec_core.evaluation.labels import folder_labels
 from imrec_core.evaluation.measures import Estimate
-from imrec_core.evaluation.retrieval import judge
+from imrec_core.evaluation.retrieval import evaluate_retrieval
 from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
@@ -100,7 +100,7 @@ def test_order_is_that_of_an_exact_search_by_each_fusion(lake, generation, weigh
 @pytest.mark.parametrize("heavy", ["phash", "rgb_histogram"])
 def test_of_far_rows_whose_scores_are_flat_the_heaviest_feature_decides(generation, heavy):
     weights = {name: 2.0 if name == heavy else 1.0 for name in ("rgb_histogram", "phash")}
-    plan = rankers.Plan.of(generation, mixes={"own": weights})
+    plan = rankers.RankerSet.of(generation, mixes={"own": weights})
     far = np.zeros(512, np.float32)
     far[np.asarray(generation.matrix("rgb_histogram")).sum(axis=0).argmin()] = 1
     queries = {"rgb_histogram": [far], "phash": [~np.asarray(generation.matrix("phash"))[0]]}
@@ -135,7 +135,7 @@ def test_gain_is_that_of_each_query_over_the_best_feature(lake, generation):
 
 def test_single_features_and_the_fusion_by_score_are_as_without_comparing(generation):
     labels = folder_labels(generation)
-    plain = judge(generation, labels)
+    plain = evaluate_retrieval(generation, labels)
     found = judge_fusions(generation, labels)
     assert [j.measures for j in found.judged[:3]] == [j.measures for j in plain]
     assert [j.precision for j in found.judged[:3]] == [j.precision for j in plain]
@@ -198,7 +198,7 @@ def test_copies_have_the_places_that_a_search_gives_their_originals(photo_lake):
 def test_single_features_are_as_the_copy_protocol_has_them_and_gains_are_over_images(photo_lake):
     generation = open_generation(photo_lake)
     found = judge_fusions_by_copies(photo_lake, generation, edits=FEW)
-    plain = {f.by: f for f in find_copies(photo_lake, generation, edits=FEW) if f.edit == "all"}
+    plain = {f.by: f for f in evaluate_copy_detection(photo_lake, generation, edits=FEW) if f.edit == "all"}
     for single, same in (("rgb_histogram",) * 2, ("phash",) * 2, ("mix by score", "mix")):
         (of,) = [j for j in found.judged if j.by == single]
         assert of.measures == {"R@1": plain[same].recall_at_1, "mAP": plain[same].mean_average_precision}

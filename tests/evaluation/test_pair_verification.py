@@ -15,7 +15,7 @@ from imrec_core import Recommender
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.evaluation import measures, rankers
 from imrec_core.evaluation.pair_labels import Pairs, csv_pairs
-from imrec_core.evaluation.pair_verification import judge_pairs
+from imrec_core.evaluation.pair_verification import evaluate_pairs
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
@@ -101,7 +101,7 @@ def check_curve(found, listed, distances):
 def test_without_different_ones_every_pair_with_these_images_counts_once(generation, monkeypatch, held):
     monkeypatch.setattr(rankers, "_DISTANCES", held)
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 512 * (7 if held < 100 else 16_384))
-    of = {f.by: f for f in judge_pairs(generation, pairs())}
+    of = {f.by: f for f in evaluate_pairs(generation, pairs())}
     assert list(of) == ["rgb_histogram", "phash", "mix"]
     asked = {row for pair in SAME for row in pair}
     listed = [pair for pair in itertools.combinations(range(COUNT), 2) if asked & set(pair)]
@@ -112,7 +112,7 @@ def test_without_different_ones_every_pair_with_these_images_counts_once(generat
 
 
 def test_with_different_ones_only_listed_pairs_count(generation):
-    for found in judge_pairs(generation, pairs(DIFFERENT)):
+    for found in evaluate_pairs(generation, pairs(DIFFERENT)):
         check_curve(found, SAME + DIFFERENT, all_distances(generation, found.by))
         assert (found.same, found.different) == (5, 6)
 
@@ -120,7 +120,7 @@ def test_with_different_ones_only_listed_pairs_count(generation):
 @pytest.mark.parametrize("different", [(), DIFFERENT])
 def test_each_image_asks_for_its_partners_among_all_images(generation, different):
     partners = {0: [1], 1: [0, 2], 2: [1], 3: [4], 4: [3], 5: [9], 7: [20], 9: [5], 20: [7]}
-    for found in judge_pairs(generation, pairs(different)):
+    for found in evaluate_pairs(generation, pairs(different)):
         distances = all_distances(generation, found.by)
         expected = []
         for row, wanted in partners.items():
@@ -133,13 +133,13 @@ def test_each_image_asks_for_its_partners_among_all_images(generation, different
 
 
 def test_of_many_images_a_sample_asks_and_pairs_with_it_count(generation):
-    found = judge_pairs(generation, pairs(), by=["phash"], queries=4)
-    assert judge_pairs(generation, pairs(), by=["phash"], queries=4) == found
+    found = evaluate_pairs(generation, pairs(), by=["phash"], queries=4)
+    assert evaluate_pairs(generation, pairs(), by=["phash"], queries=4) == found
     asked = set(rankers.sample(np.unique(SAME), 4).tolist())
     assert len(asked) == 4 and found[0].mean_average_precision.n == 4
     listed = [pair for pair in itertools.combinations(range(COUNT), 2) if asked & set(pair)]
     check_curve(found[0], listed, all_distances(generation, "phash"))
-    (all_listed,) = judge_pairs(generation, pairs(DIFFERENT), by=["phash"], queries=4)
+    (all_listed,) = evaluate_pairs(generation, pairs(DIFFERENT), by=["phash"], queries=4)
     check_curve(all_listed, SAME + DIFFERENT, all_distances(generation, "phash"))
 
 
@@ -148,7 +148,9 @@ def test_a_curve_by_hand(tmp_path):
     hashes = np.array([[0b0], [0b1], [0b11], [0b111], [0b1111111]], np.uint64)
     made = toy.vector_lake(tmp_path / "lake", {"phash": hashes})
     build_generation(made)
-    (found,) = judge_pairs(open_generation(made), Pairs(np.array([[0, 1], [0, 3]]), np.array([[1, 2], [2, 4], [3, 4]])))
+    (found,) = evaluate_pairs(
+        open_generation(made), Pairs(np.array([[0, 1], [0, 3]]), np.array([[1, 2], [2, 4], [3, 4]]))
+    )
     assert found.curve.distances == (1, 3) and found.curve.recall == (0.5, 1)
     assert found.curve.precision == pytest.approx((1 / 2, 2 / 3))  # 12 is as near as 01; nothing more up to 3
     assert found.average_precision == pytest.approx(0.5 * 1 / 2 + 0.5 * 2 / 3)
@@ -160,7 +162,7 @@ def test_a_curve_by_hand(tmp_path):
 
 @pytest.mark.parametrize("by", [["rgb_histogram"], ["phash"], ["rgb_histogram", "phash"]])
 def test_search_cut_at_the_rate_of_the_best_cut_gives_the_same_pairs(lake, generation, by):
-    found = judge_pairs(generation, pairs(DIFFERENT), by=by)[-1]
+    found = evaluate_pairs(generation, pairs(DIFFERENT), by=by)[-1]
     rec = Recommender.open(lake)
     ids = rec.generation.rows["image_id"].to_pylist()
     rate = found.best.false_match_rate
@@ -175,7 +177,7 @@ def test_rate_of_pairs_without_any_distance_is_one_that_a_search_takes(tmp_path)
     hashes = np.array([[5], [5], [700], [2**40 - 1]], np.uint64)
     made = toy.vector_lake(tmp_path / "lake", {"phash": hashes})
     build_generation(made)
-    (found,) = judge_pairs(open_generation(made), Pairs(np.array([[0, 1]]), NOTHING))
+    (found,) = evaluate_pairs(open_generation(made), Pairs(np.array([[0, 1]]), NOTHING))
     assert (found.best.distance, found.best.f1) == (0, 1) and 0 < found.best.false_match_rate < 1e-6
     rec = Recommender.open(made)
     first = ImageId(rec.generation.rows["image_id"][0].as_py())
@@ -184,13 +186,13 @@ def test_rate_of_pairs_without_any_distance_is_one_that_a_search_takes(tmp_path)
 
 def test_false_match_rate_of_a_mix_is_that_of_its_score(generation):
     weights = {"phash": 3.0, "rgb_histogram": 1.0}
-    found = judge_pairs(generation, pairs(), by=["phash"], mixes={"own": weights})
+    found = evaluate_pairs(generation, pairs(), by=["phash"], mixes={"own": weights})
     assert [f.by for f in found] == ["phash", "own"]
     chosen = [FeatureMetric.parse(name, generation.feature).weighted(name, w) for name, w in weights.items()]
     expected = joint_calibration(generation, chosen).false_match_rate(np.float32([found[1].best.distance]))
     assert found[1].best.false_match_rate == pytest.approx(expected[0], rel=1e-4)
     with pytest.raises(UnknownName):
-        judge_pairs(generation, pairs(), by=["phish"])
+        evaluate_pairs(generation, pairs(), by=["phish"])
 
 
 # -- the list -----------------------------------------------------------------------------------------------
@@ -281,7 +283,7 @@ def test_command_prints_a_table_and_draws(imrec, lake, tmp_path, monkeypatch):
     assert "0 of 9 queries over 24 images ranked" in said.err
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width > 300
-    found = judge_pairs(open_generation(lake), pairs())
+    found = evaluate_pairs(open_generation(lake), pairs())
     with monkeypatch.context() as patched:
         patched.setattr(
             "imrec_core.plots.draw_precision_recall", lambda *a, **options: drawn.append((a, options)) or b""

@@ -16,7 +16,7 @@ from imrec_core.evaluation import rankers
 from imrec_core.evaluation.labels import csv_labels, folder_labels, named_labels
 from imrec_core.evaluation.measures import RECALL_LEVELS
 from imrec_core.evaluation.rankers import MIX
-from imrec_core.evaluation.retrieval import judge
+from imrec_core.evaluation.retrieval import evaluate_retrieval
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
@@ -54,7 +54,7 @@ def generation(lake):
 def test_figures_are_those_of_plain_loops(generation, monkeypatch):
     monkeypatch.setattr(rankers, "_DISTANCES", 40)  # two queries at a time
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 512 * 4)
-    (found,) = judge(generation, folder_labels(generation), by=["rgb_histogram"], k=3)
+    (found,) = evaluate_retrieval(generation, folder_labels(generation), by=["rgb_histogram"], k=3)
     vectors, labels = np.asarray(generation.matrix("rgb_histogram"), float), np.array(FOLDERS)
     distances = cdist(np.sqrt(vectors), np.sqrt(vectors))
     expected = {"P@3": [], "R@3": [], "mAP": [], "nDCG": []}
@@ -74,24 +74,24 @@ def test_figures_are_those_of_plain_loops(generation, monkeypatch):
 
 
 def test_curve_falls_from_the_best_precision_to_the_share_of_the_class(generation):
-    (found,) = judge(generation, folder_labels(generation), by=["rgb_histogram"])
+    (found,) = evaluate_retrieval(generation, folder_labels(generation), by=["rgb_histogram"])
     assert len(found.precision) == len(RECALL_LEVELS)
     assert list(found.precision) == sorted(found.precision, reverse=True)
 
 
 def test_every_feature_is_judged_in_its_default_metric_unless_some_are_named(generation):
     labels = folder_labels(generation)
-    assert [j.by for j in judge(generation, labels)] == ["rgb_histogram", "phash", MIX]
-    both = judge(generation, labels, by=["phash:hamming_dihedral", "phash"], mixes={})
+    assert [j.by for j in evaluate_retrieval(generation, labels)] == ["rgb_histogram", "phash", MIX]
+    both = evaluate_retrieval(generation, labels, by=["phash:hamming_dihedral", "phash"], mixes={})
     assert [j.by for j in both] == ["phash:hamming_dihedral", "phash"]
     assert both[0].measures != both[1].measures
     with pytest.raises(UnknownName, match="no feature named 'phish'"):
-        judge(generation, labels, by=["phish"])
+        evaluate_retrieval(generation, labels, by=["phish"])
 
 
 def test_mix_ranks_by_the_fused_scores(generation):
     labels = folder_labels(generation)
-    found = judge(
+    found = evaluate_retrieval(
         generation, labels, by=["phash"], mixes={"a": {"rgb_histogram": 3.0, "phash": 1.0, "phash:hamming": 0}}
     )
     assert [j.by for j in found] == ["phash", "a"]
@@ -104,19 +104,19 @@ def test_mix_ranks_by_the_fused_scores(generation):
     relevant = np.equal.outer(FOLDERS, FOLDERS)
     expected = [average_precision_score(relevant[i][others[i]], fused[i][others[i]]) for i in range(14)]
     assert found[1].measures["mAP"].value == pytest.approx(np.mean(expected))
-    *_, alone = judge(generation, labels, mixes={"a": {"phash": 2.0}})
+    *_, alone = evaluate_retrieval(generation, labels, mixes={"a": {"phash": 2.0}})
     assert (alone.by, alone.measures["mAP"]) == ("a", found[0].measures["mAP"])
     for weights, error in (({"phash": -1.0}, BadWeights), ({"phash": 0.0}, BadWeights), ({"phish": 1.0}, UnknownName)):
         with pytest.raises(error):
-            judge(generation, labels, mixes={"a": weights})
+            evaluate_retrieval(generation, labels, mixes={"a": weights})
 
 
 def test_only_so_many_queries_are_asked_and_always_the_same(generation):
     labels = folder_labels(generation)
-    few = judge(generation, labels, queries=6)
+    few = evaluate_retrieval(generation, labels, queries=6)
     assert few[0].measures["mAP"].n == 6
-    assert judge(generation, labels, queries=6) == few
-    assert judge(generation, labels)[0].measures["mAP"].n == 14
+    assert evaluate_retrieval(generation, labels, queries=6) == few
+    assert evaluate_retrieval(generation, labels)[0].measures["mAP"].n == 14
 
 
 # -- labels -------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def test_file_of_labels_takes_every_way_to_name_a_file_and_leaves_out_the_rest(l
     labels = csv_labels(generation, file, sources)
     assert labels.groups[[0, 9, 10, 2]].tolist() == [0, 0, 1, 1]
     assert (labels.groups >= 0).sum() == 4 and labels.queries.tolist() == [0, 2, 9, 10]
-    (found,) = judge(generation, labels, by=["rgb_histogram"], k=1)
+    (found,) = evaluate_retrieval(generation, labels, by=["rgb_histogram"], k=1)
     vectors = np.sqrt(np.asarray(generation.matrix("rgb_histogram"), float)[[0, 2, 9, 10]])
     distances = cdist(vectors, vectors) + 9 * np.eye(4)
     partner = [2, 3, 0, 1]
@@ -209,7 +209,7 @@ def test_ukbench_is_fours_that_all_ask_and_count_themselves(tmp_path):
     generation = open_generation(made(tmp_path, names))
     labels = named_labels(generation, "ukbench")
     assert labels.groups.tolist() == [0] * 4 + [1] * 4 + [2] * 4 and len(labels.queries) == 12
-    (found,) = judge(generation, labels, by=["rgb_histogram"])
+    (found,) = evaluate_retrieval(generation, labels, by=["rgb_histogram"])
     vectors = np.sqrt(np.asarray(generation.matrix("rgb_histogram"), float))
     nearest = cdist(vectors, vectors).argsort(axis=1)[:, :4]
     expected = np.mean([(nearest[i] // 4 == i // 4).sum() for i in range(12)])

@@ -621,7 +621,7 @@ def test_place_that_is_something_else_is_refused_and_left_alone(lake, tmp_path):
 
 @pytest.mark.parametrize("said", ["IO error: No space left on device (os error 28)", "database or disk is full"])
 def test_full_disk_is_told_where_a_library_gives_no_number(said):
-    with pytest.raises(StorageFull, match="run the command again"), folder_module.told("out"):
+    with pytest.raises(StorageFull, match="run the command again"), folder_module.translate_os_errors("out"):
         raise OSError(said)
 
 

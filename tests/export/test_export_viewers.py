@@ -16,7 +16,7 @@ from imrec_core.errors import BadExport, BadFilter, MissingDependency, StorageFu
 from imrec_core.export import VIEWERS, export_view, graphml, projector, thumbnails
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation, open_generation
-from imrec_core.maps import make_map, open_map
+from imrec_core.maps import build_map, load_map
 from imrec_dagster.cli import export as command
 from tests.export.test_export import Killed, state
 from tests.support import toy
@@ -35,7 +35,7 @@ def lake(tmp_path_factory) -> Lake:
     made = toy.new_lake(root / "lake", ("rgb_histogram", "phash"))
     toy.build(made)
     (root / "photos" / "photo_007.jpg").unlink()
-    make_map(made, "rgb_histogram")
+    build_map(made, "rgb_histogram")
     return made
 
 
@@ -177,7 +177,7 @@ def test_atlas_reads_places_neighbours_and_pictures(lake, generation, tmp_path, 
     told = server.get("/data/metadata.json").json()["props"]["data"]
     assert (told["projection"], told["neighbors"], told["image"]) == ({"x": "x", "y": "y"}, "neighbors", "image")
     served = pq.read_table(io.BytesIO(server.get("/data/dataset.parquet").content))
-    on = open_map(lake, "rgb_histogram").table
+    on = load_map(lake, "rgb_histogram").table
     assert served["x"].to_pylist() == on["x"].to_pylist() and served["cluster"].to_pylist() == on["cluster"].to_pylist()
     nearest = [near[:4] for near in on["neighbours"].to_pylist()]
     assert [value["ids"] for value in served["neighbors"].to_pylist()] == nearest
@@ -233,14 +233,14 @@ def test_graph_is_read_with_weights_communities_and_places(lake, generation, tmp
     assert report.features == {"rgb_histogram": "hellinger"}
     graph = networkx.read_graphml(tmp_path / "out" / "graph.graphml")
     assert not graph.is_directed() and not graph.is_multigraph() and graph.number_of_nodes() == PHOTOS
-    near = [near[:3] for near in open_map(lake, "rgb_histogram").table["neighbours"].to_pylist()]
+    near = [near[:3] for near in load_map(lake, "rgb_histogram").table["neighbours"].to_pylist()]
     wanted = {frozenset((row, other)) for row, others in enumerate(near) for other in others}
     number = {node: row for row, node in enumerate(graph.nodes)}
     assert {frozenset((number[a], number[b])) for a, b in graph.edges} == wanted
     nodes = [facts for _, facts in graph.nodes(data=True)]
     assert [facts["path"] for facts in nodes] == paths(generation)
     assert [facts["id"] for facts in nodes] == generation.columns("image_id")["image_id"].to_pylist()
-    on = open_map(lake, "rgb_histogram").table
+    on = load_map(lake, "rgb_histogram").table
     assert np.allclose([facts["x"] for facts in nodes], on["x"].to_numpy())
     edges = [facts for _, _, facts in graph.edges(data=True)]
     assert all(0 < facts["weight"] <= 1 for facts in edges)
@@ -303,9 +303,9 @@ def test_the_same_export_again_writes_nothing_and_another_starts_anew(lake, tmp_
 
 
 def test_map_that_was_made_again_starts_anew(lake, tmp_path):
-    make_map(lake, "rgb_histogram", name="again")
+    build_map(lake, "rgb_histogram", name="again")
     export_view(lake, tmp_path / "out", "atlas", on="again")
-    make_map(lake, "rgb_histogram", name="again", seed=3)
+    build_map(lake, "rgb_histogram", name="again", seed=3)
     assert export_view(lake, tmp_path / "out", "atlas", on="again").replaced
 
 

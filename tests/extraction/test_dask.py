@@ -55,7 +55,7 @@ def scanned(lake: Lake) -> Lake:
 
 def spread_over(scheduler: str, lake: Lake, **options) -> list[dask_cluster.ShardReport]:
     return list(
-        dask_cluster.extract_shards(lake, lake.live_shards(), chosen_features(lake), scheduler=scheduler, **options)
+        dask_cluster.extract_on_dask(lake, lake.live_shards(), chosen_features(lake), scheduler=scheduler, **options)
     )
 
 
@@ -178,7 +178,7 @@ def test_what_a_killed_worker_had_under_way_is_done_by_another(new_lake, schedul
     lake = scanned(new_lake(64, CHEAP, built=False, shard_size=8))
     victim = on_workers(os.getpid)[0]
     reports = []
-    for report in dask_cluster.extract_shards(lake, lake.live_shards(), chosen_features(lake), scheduler=scheduler):
+    for report in dask_cluster.extract_on_dask(lake, lake.live_shards(), chosen_features(lake), scheduler=scheduler):
         if not reports:
             os.kill(victim, signal.SIGKILL)
         reports.append(report)
@@ -202,11 +202,11 @@ def test_shards_that_were_done_before_an_error_are_reported(new_lake, scheduler,
     lake = scanned(new_lake(16, CHEAP, built=False, shard_size=4))
     shards, reports = [*lake.live_shards()[:2], "photos-0099"], []
     with pytest.raises(MissingTable, match="photos-0099"):
-        reports += dask_cluster.extract_shards(lake, shards, chosen_features(lake), scheduler=scheduler)
+        reports += dask_cluster.extract_on_dask(lake, shards, chosen_features(lake), scheduler=scheduler)
         pytest.fail("it raised nothing")
     reports = []
     with pytest.raises(MissingTable, match="photos-0099"):
-        for report in dask_cluster.extract_shards(lake, shards, chosen_features(lake), scheduler=scheduler):
+        for report in dask_cluster.extract_on_dask(lake, shards, chosen_features(lake), scheduler=scheduler):
             reports.append(report.shard)
     assert reports == shards[:2]
 
@@ -276,8 +276,8 @@ def test_shards_that_lose_images_are_extracted_after_those_that_take_them(new_la
     (photos / "photo_000.jpg").rename(photos / "zzz.jpg")  # a shard of its own, which takes what the first loses
     manifests.update(lake)
     shards = lake.live_shards()
-    assert shard_order.waves(lake, shards) == [shards[1:], shards[:1]]
-    assert shard_order.takers_first(lake, shards) == [*shards[1:], shards[0]]
+    assert shard_order.shard_batches(lake, shards) == [shards[1:], shards[:1]]
+    assert shard_order.order_shards(lake, shards) == [*shards[1:], shards[0]]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from imrec_core import FEATURES, Lake
 from imrec_core.catalog import manifests
 from imrec_core.errors import BadOutput, BadSource, DeclarationError, MissingTable, StorageFull
 from imrec_core.extraction import read_ahead
-from imrec_core.extraction.content_cache import KnownContent
+from imrec_core.extraction.content_cache import ContentIndex
 from imrec_core.extraction.extract import extract_shards
 from imrec_core.extraction.pipeline import ShardExtractor
 from imrec_core.extraction.report import STAGES
@@ -359,7 +359,7 @@ def test_scan_during_extraction_makes_the_tables_stale(new_lake):
         manifests.update(lake)
 
     features = [FEATURES[name] for name in TWO]
-    known = KnownContent(lake)
+    known = ContentIndex(lake)
     ShardExtractor(lake, lake.settings(), known, change).extract("photos-0000", features)
     assert not has_fresh_images(lake, "photos-0000")
     assert stale_features(lake, "photos-0000", features) == features

@@ -18,7 +18,7 @@ from imrec_core.extraction.fit import check_rows_suffice, fit, holds
 from imrec_core.extraction.project import project_shard
 from imrec_core.extraction.sampling import sampled_pictures
 from imrec_core.extraction.staleness import is_feature_fresh, stale_features
-from imrec_core.features import Feature, Learnt
+from imrec_core.features import Feature, Fitter
 from imrec_core.features.combined import combination
 from imrec_core.features.metrics import euclidean
 from imrec_core.features.projections import projection
@@ -324,7 +324,7 @@ TINT = Feature(
     metrics=(euclidean,),
     source="ours",
     compute=tint_of,
-    learnt=Learnt(learn_mean, images=24, least_images=5),
+    learnt=Fitter(learn_mean, images=24, least_images=5),
     columns={"brightness": "float32"},
 )
 

@@ -17,12 +17,12 @@ from imrec_core import FEATURES, Lake
 from imrec_core.catalog import ids, manifests
 from imrec_core.errors import SchemaMismatch, UnreadableImage
 from imrec_core.extraction import planning, read_ahead, shard_tables
-from imrec_core.extraction.content_cache import Copies, KnownContent
+from imrec_core.extraction.content_cache import ContentIndex, ContentMatches
 from imrec_core.extraction.extract import extract_shards
 from imrec_core.extraction.incremental import contents_of, in_order
-from imrec_core.extraction.planning import reads_ahead
-from imrec_core.extraction.staleness import fit_key, has_fresh_images, stale_features
-from imrec_core.features import Feature, Learnt
+from imrec_core.extraction.planning import estimate_reads
+from imrec_core.extraction.staleness import fit_fingerprint, has_fresh_images, stale_features
+from imrec_core.features import Feature, Fitter
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import made_from_of
 from imrec_core.models import encoders
@@ -64,7 +64,7 @@ def update(lake: Lake, decoded: list[bytes], **options) -> int:
     """Scan and extract; how many images were decoded. Reports and announcements must say so too."""
     manifests.update(lake)
     chosen = [FEATURES[name] for name in lake.settings().features if name in FEATURES]
-    ahead = sum(reads_ahead(lake, shard, chosen, lake.settings()).images for shard in lake.live_shards())
+    ahead = sum(estimate_reads(lake, shard, chosen, lake.settings()).images for shard in lake.live_shards())
     decoded.clear()
     steps: list[int] = []
     reports = extract(lake, on_images=lambda ok, failed: steps.append(ok + failed), **options)
@@ -257,7 +257,7 @@ def test_first_build_decodes_copies_of_other_shards_once(new_lake, decoded, tmp_
 
 def change_meanwhile(monkeypatch, then: Callable[[], None]) -> None:
     """Call something once, after the first file was found to be a copy."""
-    has, calls = Copies.has, iter([then])
+    has, calls = ContentMatches.has, iter([then])
 
     def noted(self, image_id, content_hash):
         found = has(self, image_id, content_hash)
@@ -265,7 +265,7 @@ def change_meanwhile(monkeypatch, then: Callable[[], None]) -> None:
             next(calls, lambda: None)()
         return found
 
-    monkeypatch.setattr(Copies, "has", noted)
+    monkeypatch.setattr(ContentMatches, "has", noted)
 
 
 @pytest.mark.parametrize("how", ["changed", "removed", "recomputed"])
@@ -331,7 +331,7 @@ def test_feature_added_with_new_images_is_computed_for_all_and_the_others_for_th
     set_to(lake, features=(*TWO, "ahash"))
     put(folder(lake) / "new.jpg", jpeg(600))
     manifests.update(lake)
-    found = reads_ahead(lake, "photos-0001", features(*TWO, "ahash"), lake.settings())
+    found = estimate_reads(lake, "photos-0001", features(*TWO, "ahash"), lake.settings())
     assert (found.images, found.again, found.features) == (1 + 5, 4, ("ahash",))
     assert update(lake, decoded) == 16 + 5 + 3 + 1
     assert_as_if_fresh(lake, tmp_path / "fresh")
@@ -348,7 +348,7 @@ def beside_the_mean(batch, fitted):
 
 LEARNT = replace(
     FEATURES["rgb_histogram"], name="beside_mean", dims=6, compute=beside_the_mean,
-    learnt=Learnt(mean_learnt, images=1000, least_images=4),
+    learnt=Fitter(mean_learnt, images=1000, least_images=4),
 )  # fmt: skip
 
 
@@ -357,7 +357,7 @@ def test_vectors_of_another_fit_are_not_mixed_in(lake, decoded, monkeypatch):
     set_to(lake, features=("phash", LEARNT.name))
     update(lake, decoded)
     old = lake.fitted_version(LEARNT.name)
-    new = f"{fit_key(lake, LEARNT)}-ffff"
+    new = f"{fit_fingerprint(lake, LEARNT)}-ffff"
     lake.save_fitted(LEARNT.name, new, {"mean": np.float32(-1000)}, lake.fitted_facts(LEARNT.name, old))
     put(folder(lake) / "copy.jpg", jpeg(2))
     put(folder(lake) / "new.jpg", jpeg(600))
@@ -649,7 +649,7 @@ def test_tables_are_those_of_a_fresh_lake_after_whatever_happened(new_lake, tmp_
 
 
 def test_known_content_finds_every_place_and_forgets_what_went(lake):
-    known = KnownContent(lake)
+    known = ContentIndex(lake)
     put(folder(lake) / "zz.jpg", jpeg(101))
     manifests.update(lake)
     extract(lake)
@@ -667,7 +667,7 @@ def test_known_content_finds_every_place_and_forgets_what_went(lake):
 
 
 def test_known_content_is_small(lake):
-    known = KnownContent(lake)
+    known = ContentIndex(lake)
     assert sum(a.nbytes for a in (known._hashes, known._ids, known._shard_of)) <= 60 * 23
 
 
@@ -691,4 +691,4 @@ def test_rows_that_are_not_there_are_an_error_and_no_nulls():
 def test_fresh_shard_has_nothing_to_read(lake):
     assert all(has_fresh_images(lake, shard) for shard in lake.live_shards())
     for shard in lake.live_shards():
-        assert reads_ahead(lake, shard, features(*TWO), lake.settings()) == planning.Reads()
+        assert estimate_reads(lake, shard, features(*TWO), lake.settings()) == planning.ReadEstimate()

@@ -24,7 +24,7 @@ def block(tags: dict[int, object], inner: dict[int, object] | None = None) -> Im
     return found
 
 
-def shot(tags: dict[int, object], inner: dict[int, object] | None = None, file_format: str = "JPEG") -> exif.Shot:
+def shot(tags: dict[int, object], inner: dict[int, object] | None = None, file_format: str = "JPEG") -> exif.ExifData:
     return decode(encode(gradient(32, 24), file_format, exif=block(tags, inner))).shot
 
 
@@ -32,14 +32,14 @@ def shot(tags: dict[int, object], inner: dict[int, object] | None = None, file_f
 def test_camera_time_and_turn_are_read_from_every_format(file_format):
     tags = {MAKE: "Canon", MODEL: "Canon EOS 5D", ORIENTATION: 6, CHANGED: "2021:01:01 00:00:00"}
     found = shot(tags, {TAKEN: "2019:05:06 07:08:09"}, file_format)
-    assert found == exif.Shot(6, "Canon EOS 5D", datetime(2019, 5, 6, 7, 8, 9))
+    assert found == exif.ExifData(6, "Canon EOS 5D", datetime(2019, 5, 6, 7, 8, 9))
 
 
 def test_tiff_has_its_notes_among_its_own_tags():
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags.update({MAKE: "Canon", MODEL: "EOS", ORIENTATION: 6, SUB_BLOCK: {TAKEN: "2019:05:06 07:08:09"}})
     picture = decode(encode(gradient(32, 24), "TIFF", tiffinfo=tags))
-    assert picture.shot == exif.Shot(6, "Canon EOS", datetime(2019, 5, 6, 7, 8, 9))
+    assert picture.shot == exif.ExifData(6, "Canon EOS", datetime(2019, 5, 6, 7, 8, 9))
     assert (picture.width, picture.height) == (24, 32)
 
 
@@ -73,7 +73,7 @@ def test_camera_is_maker_and_model_in_one_tidy_line(make, model, camera):
 def test_missing_maker_or_model_leaves_the_other():
     assert shot({MODEL: "X100"}).camera == "X100"
     assert shot({MAKE: "Fujifilm"}).camera == "Fujifilm"
-    assert shot({ORIENTATION: 3}) == exif.Shot(3)
+    assert shot({ORIENTATION: 3}) == exif.ExifData(3)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_random_damage_never_raises():
         damaged = bytearray(content)
         for at in rng.integers(start, start + 120, 4):
             damaged[at] = rng.integers(256)
-        assert isinstance(exif.of_jpeg(bytes(damaged)), exif.Shot)
+        assert isinstance(exif.of_jpeg(bytes(damaged)), exif.ExifData)
 
 
 # -- alpha --------------------------------------------------------------------------------------------------

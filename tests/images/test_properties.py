@@ -25,7 +25,7 @@ def solid(value: int | tuple[int, int, int], width: int = 40, height: int = 30) 
 
 
 def measure(*pictures: np.ndarray) -> dict[str, np.ndarray]:
-    return properties.measure(ImageBatch(list(pictures)))
+    return properties.image_properties(ImageBatch(list(pictures)))
 
 
 def sharpness(picture: np.ndarray | Image.Image) -> float:
@@ -127,7 +127,7 @@ def test_facts_of_a_batch_are_those_of_each_alone_and_change_no_picture():
 
 def test_facts_are_columns_of_the_images_table_even_of_no_picture():
     for batch in (ImageBatch([]), ImageBatch(VARIED)):
-        for name, values in properties.measure(batch).items():
+        for name, values in properties.image_properties(batch).items():
             assert values.dtype == schemas.IMAGES.field(name).type.to_pandas_dtype()
             assert values.shape == (len(batch),)
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from imrec_core import FEATURES, Lake
 from imrec_core.catalog import manifests
-from imrec_core.evaluation.rankers import chosen_ways
+from imrec_core.evaluation.rankers import resolve_rankers
 from imrec_core.extraction.embed import ImageEncoder, oriented_features, query_vector
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
@@ -132,7 +132,7 @@ def test_sample_is_as_large_as_was_asked_for_and_always_the_same(new_lake, monke
 
 def test_networks_projections_and_codebooks_describe_copies_too(toy_lake):
     generation = open_generation(toy_lake)
-    ways = chosen_ways(generation, ["efficientnet_lite0", "efficientnet_lite0_pca", "sift_vlad", "phash"])
+    ways = resolve_rankers(generation, ["efficientnet_lite0", "efficientnet_lite0_pca", "sift_vlad", "phash"])
     rows = np.flatnonzero([path.startswith("photo_") for path in generation.rows["path"].to_pylist()])[:2]
     edits = {"png": EDITS["png"], "mirrored": EDITS["mirrored"]}
     for copies in make_copies(toy_lake, generation, ways, rows, edits=edits):
@@ -144,7 +144,7 @@ def test_images_are_encoded_as_when_they_are_searched_for(new_lake):
     lake = new_lake(5, TWO)
     generation = open_generation(lake)
     files = sorted((lake.root.parent / "photos").iterdir())
-    ways = chosen_ways(generation, ["phash:hamming_dihedral", *TWO])
+    ways = resolve_rankers(generation, ["phash:hamming_dihedral", *TWO])
     features = {way.feature.name: way.feature for way in ways.values()}
     made = ImageEncoder(lake).encode(
         [decode(file.read_bytes()).pixels for file in files],

@@ -22,14 +22,14 @@ from imrec_core.catalog import ids, manifests
 from imrec_core.duplicates import find_duplicates
 from imrec_core.errors import LakeError, QueryError, SchemaMismatch, StaleIndex, StorageFull
 from imrec_core.evaluation import ef_sweep, pair_verification, projection_quality
-from imrec_core.evaluation.copy_detection import find_copies
+from imrec_core.evaluation.copy_detection import evaluate_copy_detection
 from imrec_core.evaluation.ef_sweep import sweep_ef
 from imrec_core.evaluation.fusion_comparison import judge_fusions
 from imrec_core.evaluation.labels import csv_labels, folder_labels, named_labels
 from imrec_core.evaluation.pair_labels import csv_pairs
-from imrec_core.evaluation.pair_verification import judge_pairs
+from imrec_core.evaluation.pair_verification import evaluate_pairs
 from imrec_core.evaluation.projection_quality import compare_in
-from imrec_core.evaluation.retrieval import judge
+from imrec_core.evaluation.retrieval import evaluate_retrieval
 from imrec_core.evaluation.tuning_tasks import copies_task, labelled_task
 from imrec_core.evaluation.weight_tuning import tune_weights
 from imrec_core.extraction.staleness import has_fresh_images
@@ -385,7 +385,9 @@ def test_measures_are_those_of_a_whole_build(tmp_path, joint_calibrations_of):
         ours, theirs = found(generation), found(whole)
         assert len(ours.queries) == len(theirs.queries) and (ours.groups >= 0).sum() == (theirs.groups >= 0).sum()
         assert not set(np.flatnonzero(ours.groups >= 0)) - set(generation.live)
-        for a, b in zip(*(judge(g, found(g), by=[NETWORK, "rgb_histogram"]) for g in (generation, whole)), strict=True):
+        for a, b in zip(
+            *(evaluate_retrieval(g, found(g), by=[NETWORK, "rgb_histogram"]) for g in (generation, whole)), strict=True
+        ):
             assert {m: pytest.approx(e.value) for m, e in b.measures.items()} == {
                 m: e.value for m, e in a.measures.items()
             }
@@ -401,7 +403,7 @@ def test_measures_are_those_of_a_whole_build(tmp_path, joint_calibrations_of):
         assert set(tune_weights(ours).weights) <= {NETWORK, "rgb_histogram"}
     mixes = {"both": {NETWORK: 1.0, "phash": 1.0}}
     for a, b in zip(
-        *(judge_pairs(g, csv_pairs(g, pairs, sources), mixes=mixes) for g in (generation, whole)), strict=True
+        *(evaluate_pairs(g, csv_pairs(g, pairs, sources), mixes=mixes) for g in (generation, whole)), strict=True
     ):
         assert (a.by, a.same, a.different) == (b.by, b.same, b.different)
         assert a.mean_average_precision.value == pytest.approx(b.mean_average_precision.value)
@@ -463,7 +465,10 @@ def test_pictures_that_come_and_go_leave_what_a_whole_build_gives(new_lake, join
     ]
     assert len(found) == 2 and found.left_out == ()
     for a, b in zip(
-        *(find_copies(of, g, photos=99, edits=FEW) for of, g in ((lake, generation), (whole.lake, whole.generation))),
+        *(
+            evaluate_copy_detection(of, g, photos=99, edits=FEW)
+            for of, g in ((lake, generation), (whole.lake, whole.generation))
+        ),
         strict=True,
     ):
         assert (a.by, a.edit, a.recall_at_1.value) == (b.by, b.edit, pytest.approx(b.recall_at_1.value))

@@ -35,7 +35,7 @@ def test_one_at_a_time(store, share):
     inside, most = [], []
 
     def work(number: int) -> int:
-        with leases.alone(s3.path("lake/locks/scan")):
+        with leases.exclusive_lease(s3.path("lake/locks/scan")):
             inside.append(number)
             most.append(len(inside))
             time.sleep(0.02)
@@ -59,7 +59,7 @@ def test_who_waits_says_for_whom_and_where(store, caplog):
     waited = GivenBack()
     leases.log.addHandler(waited)
     try:
-        with caplog.at_level(logging.WARNING), leases.alone(s3.path("lake/locks/scan")):
+        with caplog.at_level(logging.WARNING), leases.exclusive_lease(s3.path("lake/locks/scan")):
             pass
     finally:
         leases.log.removeHandler(waited)
@@ -70,7 +70,7 @@ def test_who_waits_says_for_whom_and_where(store, caplog):
 def test_lease_of_a_dead_process_of_this_machine_is_taken_at_once(store):
     s3.put("lake/locks/scan.json", lease(DEAD))
     started = time.monotonic()
-    with leases.alone(s3.path("lake/locks/scan")):
+    with leases.exclusive_lease(s3.path("lake/locks/scan")):
         assert DEAD.encode() not in object_store.read(s3.path("lake/locks/scan.json"))
     assert time.monotonic() - started < 5
 
@@ -87,13 +87,13 @@ def test_lease_of_another_machine_is_taken_when_it_is_no_longer_renewed(store, m
         ended.set()
 
     threading.Thread(target=renew).start()
-    with leases.alone(path.with_name("scan")):
+    with leases.exclusive_lease(path.with_name("scan")):
         assert ended.is_set(), "it was taken while it was renewed"
 
 
 def test_lease_is_renewed_while_work_goes_on(store, monkeypatch):
     monkeypatch.setattr(leases, "_RENEWED", 0.05)
-    with leases.alone(s3.path("lake/locks/scan")):
+    with leases.exclusive_lease(s3.path("lake/locks/scan")):
         first = object_store.read(s3.path("lake/locks/scan.json"))
         time.sleep(0.5)
         assert object_store.read(s3.path("lake/locks/scan.json")) != first
@@ -101,10 +101,10 @@ def test_lease_is_renewed_while_work_goes_on(store, monkeypatch):
 
 
 def test_lease_is_given_back_when_work_fails_and_left_alone_when_another_took_it(store):
-    with pytest.raises(RuntimeError), leases.alone(s3.path("lake/locks/scan")):
+    with pytest.raises(RuntimeError), leases.exclusive_lease(s3.path("lake/locks/scan")):
         raise RuntimeError
     assert object_store.listing(s3.path("lake/locks")) == []
-    with leases.alone(s3.path("lake/locks/scan")):
+    with leases.exclusive_lease(s3.path("lake/locks/scan")):
         s3.put("lake/locks/scan.json", lease("elsewhere:17:0a1b2c3d"))
     assert b"elsewhere" in object_store.read(s3.path("lake/locks/scan.json"))
 
@@ -112,5 +112,5 @@ def test_lease_is_given_back_when_work_fails_and_left_alone_when_another_took_it
 def test_lease_whose_answer_was_lost_is_known_as_ones_own(store):
     store.share, store.kinds = 0.3, ("done, but reported as failed",)
     for _ in range(5):
-        with leases.alone(s3.path("lake/locks/scan")):
+        with leases.exclusive_lease(s3.path("lake/locks/scan")):
             pass

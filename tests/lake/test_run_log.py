@@ -13,7 +13,7 @@ import pytest
 
 from imrec_core import Lake
 from imrec_core.lake import run_log
-from imrec_core.runtime.timing import STAGES, noting, record_timings, timed
+from imrec_core.runtime.timing import STAGES, record_timings, timed
 from imrec_core.sql import views
 from imrec_dagster.resources import LakeResource
 from imrec_dagster.sensors import note_failures
@@ -139,11 +139,7 @@ def test_lines_are_plain_json(lake):
     assert json.loads(log.read_text())["name"] == "Blümchen.jpg"
 
 
-def test_timings_are_recorded_and_their_old_name_says_the_new_one():
+def test_timings_are_recorded_by_stage():
     with record_timings() as seconds, timed("fetch"):
         pass
-    with pytest.warns(DeprecationWarning, match="noting is called record_timings now"):
-        old = noting()
-    with old as of_old, timed("fetch"):
-        pass
-    assert list(seconds) == list(of_old) == ["fetch"]
+    assert list(seconds) == ["fetch"]

@@ -11,7 +11,7 @@ from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownN
 from imrec_core.features import FEATURES
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation, open_generation
-from imrec_core.maps import Map, colour_names, colours_of, layout, make_map, map_names, open_map, places_of, update_map
+from imrec_core.maps import Map, build_map, colour_names, colours_of, layout, load_map, map_names, places_of, update_map
 from imrec_core.maps.build import NEIGHBOURS
 from imrec_core.maps.gallery import gather
 from imrec_core.maps.neighbours import Nearest
@@ -57,8 +57,8 @@ def purity(clusters: NDArray[np.int32]) -> float:
 
 @pytest.mark.parametrize(("feature", "method"), [("rgb_histogram", "umap"), ("phash", "umap"), ("phash", "tsne")])
 def test_map_tells_kinds_apart(lake, feature, method):
-    report = make_map(lake, feature, method=method, name="kinds", neighbours=10)
-    made = open_map(lake, "kinds")
+    report = build_map(lake, feature, method=method, name="kinds", neighbours=10)
+    made = load_map(lake, "kinds")
     clusters = made.table["cluster"].to_numpy()
     assert (report.rows, report.fitted, len(made.table)) == (120, 120, 120)
     assert report.clusters == len(made.clusters) >= KINDS and purity(clusters) == 1
@@ -69,14 +69,14 @@ def test_map_tells_kinds_apart(lake, feature, method):
 
 @pytest.mark.parametrize(("method", "count"), NEIGHBOURS.items())
 def test_each_method_has_its_own_number_of_neighbours(lake, method, count):
-    make_map(lake, "phash", method=method, name="own")
-    made = open_map(lake, "own")
+    build_map(lake, "phash", method=method, name="own")
+    made = load_map(lake, "own")
     assert {len(found) for found in made.table["neighbours"].to_pylist()} == {made.parameters["neighbours"]} == {count}
 
 
 def test_neighbours_are_the_exact_nearest(lake):
-    make_map(lake, "rgb_histogram", name="near", neighbours=5)
-    table = open_map(lake, "near").table
+    build_map(lake, "rgb_histogram", name="near", neighbours=5)
+    table = load_map(lake, "near").table
     matrix = np.asarray(open_generation(lake).matrix("rgb_histogram"), np.float64)
     distances = np.sqrt(np.clip(1 - np.sqrt(matrix) @ np.sqrt(matrix).T, 0, None))
     np.fill_diagonal(distances, np.inf)
@@ -85,8 +85,8 @@ def test_neighbours_are_the_exact_nearest(lake):
 
 
 def test_medoid_is_nearest_to_its_cluster(lake):
-    make_map(lake, "rgb_histogram", name="medoids")
-    made = open_map(lake, "medoids")
+    build_map(lake, "rgb_histogram", name="medoids")
+    made = load_map(lake, "medoids")
     matrix, metric = open_generation(lake).matrix("rgb_histogram"), FEATURES["rgb_histogram"].metric
     for cluster in made.clusters:
         members = np.flatnonzero(made.table["cluster"].to_numpy() == cluster.cluster)
@@ -98,17 +98,17 @@ def test_medoid_is_nearest_to_its_cluster(lake):
 @pytest.mark.parametrize("method", ["umap", "tsne"])
 def test_same_seed_gives_the_same_map(lake, method):
     options = {"method": method, "sample": 60, "neighbours": 8, "name": "again"}
-    make_map(lake, "phash", **options, seed=1)
-    first = open_map(lake, "again").table
-    make_map(lake, "phash", **options, seed=1)
-    assert open_map(lake, "again").table.equals(first)
-    make_map(lake, "phash", **options, seed=2)
-    assert not open_map(lake, "again").table.equals(first)
+    build_map(lake, "phash", **options, seed=1)
+    first = load_map(lake, "again").table
+    build_map(lake, "phash", **options, seed=1)
+    assert load_map(lake, "again").table.equals(first)
+    build_map(lake, "phash", **options, seed=2)
+    assert not load_map(lake, "again").table.equals(first)
 
 
 def test_those_not_in_the_sample_lie_with_their_kind(lake):
-    report = make_map(lake, "rgb_histogram", name="sampled", sample=60, neighbours=8, cluster_size=5)
-    table = open_map(lake, "sampled").table
+    report = build_map(lake, "rgb_histogram", name="sampled", sample=60, neighbours=8, cluster_size=5)
+    table = load_map(lake, "sampled").table
     assert (report.rows, report.fitted) == (120, 60)
     assert purity(table["cluster"].to_numpy()) == 1
     places = np.column_stack([table["x"], table["y"]])
@@ -122,8 +122,8 @@ def test_those_not_in_the_sample_lie_with_their_kind(lake):
 def test_few_images_make_a_map(tmp_path, method, count):
     few = vector_lake(tmp_path / "lake", {"rgb_histogram": histograms()[:count]})
     build_generation(few)
-    report = make_map(few, method=method)
-    table = open_map(few, report.name).table
+    report = build_map(few, method=method)
+    table = load_map(few, report.name).table
     assert len(table) == count and report.clusters == 0
     assert np.isfinite(np.column_stack([table["x"], table["y"]])).all()
     assert {len(near) for near in table["neighbours"].to_pylist()} == {min(15, count - 1)}
@@ -134,7 +134,7 @@ def test_few_images_make_a_map(tmp_path, method, count):
 def test_equal_vectors_make_a_map(tmp_path, method, value):
     same = vector_lake(tmp_path / "lake", {"rgb_histogram": np.full((40, 512), value / 512)})
     build_generation(same)
-    table = open_map(same, make_map(same, method=method).name).table
+    table = load_map(same, build_map(same, method=method).name).table
     assert np.isfinite(np.column_stack([table["x"], table["y"]])).all()
 
 
@@ -154,29 +154,29 @@ def test_neighbours_are_found_among_thousands_that_are_equal(tmp_path, monkeypat
 def test_wrong_words_are_refused_before_anything_is_made(lake):
     before = map_names(lake)
     with pytest.raises(UnknownName, match="no feature named 'rgb_histogramm'; did you mean"):
-        make_map(lake, "rgb_histogramm")
+        build_map(lake, "rgb_histogramm")
     with pytest.raises(UnknownName, match="no map method named 'pca'"):
-        make_map(lake, method="pca")
+        build_map(lake, method="pca")
     for name in ("../up", "", "a b", "a" * 65):
         with pytest.raises(QueryError, match="invalid map name "):
-            make_map(lake, name=name)
+            build_map(lake, name=name)
     with pytest.raises(QueryError, match="neighbours is 1; it must be 2 to 50"):
-        make_map(lake, neighbours=1)
+        build_map(lake, neighbours=1)
     with pytest.raises(QueryError, match="sample is 15; it must be more than the 15 neighbours"):
-        make_map(lake, sample=15)
+        build_map(lake, sample=15)
     with pytest.raises(QueryError, match="cluster_size is 1; it must be 2 or more"):
-        make_map(lake, cluster_size=1)
+        build_map(lake, cluster_size=1)
     assert map_names(lake) == before
 
 
 def test_map_that_is_not_there_is_told(lake, tmp_path):
-    make_map(lake, "phash")
+    build_map(lake, "phash")
     assert "phash" in map_names(lake)
     with pytest.raises(UnknownName, match="no map named 'phahs'; did you mean 'phash'"):
-        open_map(lake, "phahs")
+        load_map(lake, "phahs")
     empty = Lake(tmp_path / "empty").open_for_writing()
     with pytest.raises(MissingTable, match="has no map yet; make one with: imrec map"):
-        open_map(empty, "phash")
+        load_map(empty, "phash")
     assert map_names(empty) == []
 
 
@@ -186,25 +186,25 @@ def test_file_that_is_no_map_is_told(lake):
     path.write_bytes(b"PAR1")
     try:
         with pytest.raises(SchemaMismatch, match="rebuild it with: imrec map --name broken"):
-            open_map(lake, "broken")
+            load_map(lake, "broken")
         path.write_bytes(lake.catalog_path("photos-0000").read_bytes())
         with pytest.raises(SchemaMismatch, match="map format is None, expected"):
-            open_map(lake, "broken")
+            load_map(lake, "broken")
     finally:
         path.unlink()
 
 
 def test_interrupted_map_leaves_the_one_before(lake, monkeypatch):
-    make_map(lake, "phash", name="kept")
-    before = open_map(lake, "kept").table
+    build_map(lake, "phash", name="kept")
+    before = load_map(lake, "kept").table
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pyarrow.parquet.write_table", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        make_map(lake, "phash", name="kept", seed=5)
-    assert open_map(lake, "kept").table.equals(before)
+        build_map(lake, "phash", name="kept", seed=5)
+    assert load_map(lake, "kept").table.equals(before)
     assert not any(".writing" in path.name for path in lake.map_path("kept").parent.iterdir())
 
 
@@ -222,11 +222,11 @@ def grown(lake: Lake, count: int) -> Lake:
 
 def test_update_leaves_what_is_on_the_map_and_places_what_is_new(tmp_path):
     lake = grown(Lake(tmp_path / "lake"), 20)
-    make_map(lake, name="kept", neighbours=8, cluster_size=8)
-    before = open_map(lake, "kept")
+    build_map(lake, name="kept", neighbours=8, cluster_size=8)
+    before = load_map(lake, "kept")
     grown(lake, EACH)
     report = update_map(lake, "kept")
-    after = open_map(lake, "kept")
+    after = load_map(lake, "kept")
     assert (report.rows, report.fitted, report.updated) == (120, 80, True)
     assert after.generation != before.generation and after.parameters == before.parameters
     places, rows = places_of(before, open_generation(lake))
@@ -241,25 +241,25 @@ def test_update_leaves_what_is_on_the_map_and_places_what_is_new(tmp_path):
 
 def test_update_drops_what_is_gone(tmp_path):
     lake = grown(Lake(tmp_path / "lake"), EACH)
-    make_map(lake, name="kept", neighbours=8)
-    before = open_map(lake, "kept")
+    build_map(lake, name="kept", neighbours=8)
+    before = load_map(lake, "kept")
     grown(lake, 20)
     generation = open_generation(lake)
     places, rows = places_of(before, generation)
     assert len(places) == 80 and set(rows) == set(generation.live)
-    assert (update_map(lake, "kept").rows, len(open_map(lake, "kept").table)) == (80, 80)
-    assert set(open_map(lake, "kept").table["row"].to_pylist()) == set(generation.live)
+    assert (update_map(lake, "kept").rows, len(load_map(lake, "kept").table)) == (80, 80)
+    assert set(load_map(lake, "kept").table["row"].to_pylist()) == set(generation.live)
 
 
 def test_update_moves_a_picture_that_was_replaced(new_lake, tmp_path):
     lake = new_lake(24, ("rgb_histogram",))
-    make_map(lake, name="kept", neighbours=6)
-    before = open_map(lake, "kept").table.to_pylist()
+    build_map(lake, name="kept", neighbours=6)
+    before = load_map(lake, "kept").table.to_pylist()
     photo = tmp_path / "photos" / "photo_003.jpg"
     photo.write_bytes((tmp_path / "photos" / "photo_008.jpg").read_bytes())
     build(lake)
     report = update_map(lake, "kept")
-    after = {row["image_id"]: row for row in open_map(lake, "kept").table.to_pylist()}
+    after = {row["image_id"]: row for row in load_map(lake, "kept").table.to_pylist()}
     assert (report.rows, report.fitted) == (24, 23)
     places = {row["row"]: (row["x"], row["y"]) for row in before}
     now = {row["row"]: (after[row["image_id"]]["x"], after[row["image_id"]]["y"]) for row in before}
@@ -273,14 +273,14 @@ def test_map_of_a_lake_in_an_object_store(store, tmp_path):
     lake = empty_lake(s3.path("lake"), ("phash",), sources={"photos": s3.path("photos")})
     build(lake)
     assert map_names(lake) == []
-    report = make_map(lake)
+    report = build_map(lake)
     assert map_names(lake) == ["phash"] == [report.name]
-    assert len(open_map(lake, "phash").table) == 8 and update_map(lake, "phash").fitted == 8
+    assert len(load_map(lake, "phash").table) == 8 and update_map(lake, "phash").fitted == 8
 
 
 def test_update_without_common_images_is_refused(tmp_path):
     lake = grown(Lake(tmp_path / "lake"), 2)
-    make_map(lake, name="few")
+    build_map(lake, name="few")
     grown(lake, EACH)
     with pytest.raises(QueryError, match="map few: 8 of its images are unchanged, expected more than 15"):
         update_map(lake, "few")
@@ -294,8 +294,8 @@ def coloured(toy_lake, tmp_path_factory) -> tuple[Map, Generation]:
     """A map of every drawn picture and forty photos, in a lake of its own."""
     root = tmp_path_factory.mktemp("coloured") / "lake"
     shutil.copytree(toy_lake.root, root)
-    make_map(Lake(root), "rgb_histogram")
-    return open_map(Lake(root), "rgb_histogram"), open_generation(Lake(root))
+    build_map(Lake(root), "rgb_histogram")
+    return load_map(Lake(root), "rgb_histogram"), open_generation(Lake(root))
 
 
 def test_every_colour_has_a_value_for_each_image(coloured):

@@ -19,7 +19,7 @@ from imrec_core.models.encoders import OpenVinoEncoder, TorchEncoder, load_encod
 from imrec_core.models.libraries import LOADERS
 from imrec_core.models.loading import fetch, load_module, weights_here
 from imrec_core.models.model import Model
-from imrec_core.models.parity import agreement, sample_pictures
+from imrec_core.models.parity import measure_parity, sample_pictures
 from imrec_core.models.registry import MODELS
 from imrec_core.models.torch_module import torch_module
 from tests.support import networks
@@ -174,7 +174,7 @@ def test_fast_path_equals_eager_torch_random_weights(own):
     eager = torch_vectors(own, pixels)
     assert_same_vectors(encoder(pixels), eager, 0.02)
     np.testing.assert_allclose(np.linalg.norm(eager, axis=1), 1, atol=1e-3)
-    found = agreement(own, networks.photos())
+    found = measure_parity(own, networks.photos())
     assert (found.precision, found.reference) == (load_encoder(own).precision, "torch fp32")
     assert 0.99 < found.least <= found.mean <= 1.0001
     assert found.images_per_second > 0 and found.reference_images_per_second > 0
@@ -383,11 +383,11 @@ def test_onnx_without_openvino_is_told(tmp_path, monkeypatch):
 
 def test_agreement_tells_a_fast_path_that_errs(tmp_path, monkeypatch):
     model = networks.module_model(tmp_path)
-    assert agreement(model, networks.photos()).least > 0.999
+    assert measure_parity(model, networks.photos()).least > 0.999
     other = networks.convolution()
     networks.rough(other, seed=9)
     monkeypatch.setattr(encoders, "torch_module", lambda model: torch_module_of(model, other))
-    assert agreement(model, networks.photos()).least < 0.9
+    assert measure_parity(model, networks.photos()).least < 0.9
 
 
 def torch_module_of(model: Model, network):

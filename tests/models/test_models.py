@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from imrec_core import ImageBatch
 from imrec_core.errors import BadSettings, UnknownName
 from imrec_core.images.preprocess import Preprocess
-from imrec_core.models.custom import own_model
+from imrec_core.models.custom import custom_model
 from imrec_core.models.registry import IMAGENET_MEAN, IMAGENET_STD, MODELS, find_model
 from imrec_dagster.cli.main import imrec
 from tests.support.pictures import noise, stripes
@@ -190,7 +190,7 @@ def test_weights_are_looked_for_without_torch_and_where_torch_looks(tmp_path):
 
 
 def test_least_declaration_has_defaults(tmp_path):
-    model = own_model("mine", GIVEN, tmp_path)
+    model = custom_model("mine", GIVEN, tmp_path)
     assert (model.name, model.loader, model.file) == ("mine", "onnx", tmp_path / "mine.onnx")
     assert model.preprocess == Preprocess(224, 224, IMAGENET_MEAN, IMAGENET_STD, "shortest", "bicubic")
     assert (model.dims, model.pca_dims, model.extra, model.text) == (512, 128, None, False)
@@ -215,7 +215,7 @@ def test_everything_can_be_declared(tmp_path):
         "licence": "ours",
         "source": "us",
     }
-    model = own_model("shoes", table, tmp_path)
+    model = custom_model("shoes", table, tmp_path)
     assert model.file == Path("/elsewhere/clip.safetensors")
     assert model.preprocess == Preprocess(300, 256, (0, 0.5, 1), (1, 2.5, 3), "squash", "bilinear")
     assert (model.architecture, model.text, model.extra, model.pca_dims) == ("ViT-B-32", True, "clip", 32)
@@ -226,7 +226,7 @@ def test_everything_can_be_declared(tmp_path):
     ("file", "loader"), [("a.onnx", "onnx"), ("a.pt", "torchscript"), ("a.PTH", "torchscript"), ("a.ts", "torchscript")]
 )
 def test_ending_says_what_a_file_is(file, loader, tmp_path):
-    assert own_model("mine", GIVEN | {"file": file}, tmp_path).loader == loader
+    assert custom_model("mine", GIVEN | {"file": file}, tmp_path).loader == loader
 
 
 @pytest.mark.parametrize(
@@ -259,15 +259,15 @@ def test_ending_says_what_a_file_is(file, loader, tmp_path):
 def test_wrong_declarations_are_refused(changes, complaint, tmp_path):
     table = {key: value for key, value in (GIVEN | changes).items() if value is not None}
     with pytest.raises(BadSettings, match=complaint):
-        own_model("mine", table, tmp_path)
+        custom_model("mine", table, tmp_path)
 
 
 def test_identity_of_ones_own_follows_the_content_and_the_declaration(tmp_path):
     file = tmp_path / "mine.onnx"
-    missing = own_model("mine", GIVEN, tmp_path).identity
+    missing = custom_model("mine", GIVEN, tmp_path).identity
     file.write_bytes(b"one")
     os.utime(file, ns=(1, 1))
-    model = own_model("mine", GIVEN, tmp_path)
+    model = custom_model("mine", GIVEN, tmp_path)
     first = model.identity
     file.write_bytes(b"two")
     os.utime(file, ns=(2, 2))
@@ -275,7 +275,7 @@ def test_identity_of_ones_own_follows_the_content_and_the_declaration(tmp_path):
     file.write_bytes(b"one")
     os.utime(file, ns=(3, 3))
     assert model.identity == first
-    other = own_model("mine", GIVEN | {"mean": [0.5, 0.5, 0.5]}, tmp_path).identity
+    other = custom_model("mine", GIVEN | {"mean": [0.5, 0.5, 0.5]}, tmp_path).identity
     assert len({missing, first, second, other}) == 4
 
 
@@ -283,15 +283,15 @@ def test_identity_of_a_folder_follows_each_file_in_it(tmp_path):
     (tmp_path / "net" / "deep").mkdir(parents=True)
     (tmp_path / "net" / "deep" / "weights.bin").write_bytes(b"one")
     table = {"loader": "open_clip", "architecture": "x", "file": "net", "dims": 8, "crop": 32}
-    before = own_model("mine", table, tmp_path).identity
+    before = custom_model("mine", table, tmp_path).identity
     (tmp_path / "net" / "deep" / "weights.bin").write_bytes(b"three")
-    assert own_model("mine", table, tmp_path).identity != before
+    assert custom_model("mine", table, tmp_path).identity != before
 
 
 def test_identity_of_a_module_follows_its_code(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "nets_of_mine.py").write_text("def build(): ...\n")
-    model = own_model("mine", {"module": "nets_of_mine:build", "dims": 8, "crop": 32}, tmp_path)
+    model = custom_model("mine", {"module": "nets_of_mine:build", "dims": 8, "crop": 32}, tmp_path)
     before = model.identity
     (tmp_path / "nets_of_mine.py").write_text("def build(): return None\n")
     assert model.identity != before

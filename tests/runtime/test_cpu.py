@@ -68,7 +68,7 @@ def test_least_of_affinity_quota_and_variable_counts(monkeypatch, quota, limit, 
 
 def test_cores_are_counted_when_they_are_needed_not_at_import():
     code = (
-        "import os; from imrec_core import read_ahead, spread; os.environ['IMREC_CORES'] = '1';"
+        "import os; from imrec_core.extraction import dask_cluster, read_ahead; os.environ['IMREC_CORES'] = '1';"
         "print(read_ahead.default_workers())"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imrec_core.errors import BadWeights
-from imrec_core.search.fusion import FUSIONS, diversified, fuse
+from imrec_core.search.fusion import FUSIONS, fuse, maximal_marginal_relevance
 
 weights_and_scores = st.integers(1, 5).flatmap(
     lambda n: st.tuples(
@@ -91,6 +91,6 @@ def test_diverse_rows_are_different_and_begin_with_the_best(count, diversity):
     rng = np.random.default_rng(count)
     scores = np.sort(rng.random(20))[::-1]
     alike = rng.random((20, 20))
-    taken = diversified(scores, lambda i: alike[i], count, diversity)
+    taken = maximal_marginal_relevance(scores, lambda i: alike[i], count, diversity)
     assert len(set(taken.tolist())) == len(taken) == min(count, 20) and (taken[0] == 0 or diversity == 1)
-    assert diversified(scores, lambda i: alike[i], 20, 0).tolist() == list(range(20))
+    assert maximal_marginal_relevance(scores, lambda i: alike[i], 20, 0).tolist() == list(range(20))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imrec_core.models.custom import own_model
+from imrec_core.models.custom import custom_model
 from imrec_core.models.model import Model
 from tests.support.toy import photo
 
@@ -62,7 +62,7 @@ def timm_model(folder: Path, **changes: Any) -> Model:
 
     save_file(rough(timm.create_model("test_vit", num_classes=7)).state_dict(), folder / "vit.safetensors")
     table = {"loader": "timm", "architecture": "test_vit", "file": "vit.safetensors", "dims": 64, "crop": 64}
-    return own_model("tiny_timm", table | changes, folder)
+    return custom_model("tiny_timm", table | changes, folder)
 
 
 def torchvision_model(folder: Path, **changes: Any) -> Model:
@@ -80,7 +80,7 @@ def torchvision_model(folder: Path, **changes: Any) -> Model:
         "crop": 64,
         "interpolation": "bilinear",
     }
-    return own_model("tiny_torchvision", table | changes, folder)
+    return custom_model("tiny_torchvision", table | changes, folder)
 
 
 def tiny_clip(folder: Path) -> Any:
@@ -101,7 +101,7 @@ def clip_model(folder: Path, **changes: Any) -> Model:
 
     torch.save({"state_dict": tiny_clip(folder).state_dict()}, folder / "clip.pt")
     table = {"loader": "open_clip", "architecture": "imrec-tiny", "file": "clip.pt", "dims": 32, "crop": 32}
-    return own_model("tiny_clip", table | changes, folder)
+    return custom_model("tiny_clip", table | changes, folder)
 
 
 def siglip_model(folder: Path, **changes: Any) -> Model:
@@ -133,7 +133,7 @@ def siglip_model(folder: Path, **changes: Any) -> Model:
         "mean": [0.5, 0.5, 0.5],
         "std": [0.5, 0.5, 0.5],
     }
-    return own_model("tiny_siglip", table | changes, folder)
+    return custom_model("tiny_siglip", table | changes, folder)
 
 
 def tuned_dreamsim(home: Path, monkeypatch: pytest.MonkeyPatch, *, is_ensemble: bool = False) -> Any:
@@ -202,7 +202,7 @@ def dreamsim_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
         "mean": [0.0, 0.0, 0.0],
         "std": [1.0, 1.0, 1.0],
     }
-    return own_model("tiny_dreamsim", table, folder)
+    return custom_model("tiny_dreamsim", table, folder)
 
 
 def convolution() -> Any:
@@ -218,7 +218,7 @@ def torchscript_model(folder: Path, **changes: Any) -> Model:
     import torch
 
     torch.jit.trace(convolution(), torch.zeros(2, 3, 32, 32)).save(str(folder / "net.pt"))
-    return own_model("tiny_script", {"file": "net.pt", "dims": 8, "crop": 32} | changes, folder)
+    return custom_model("tiny_script", {"file": "net.pt", "dims": 8, "crop": 32} | changes, folder)
 
 
 def module_model(folder: Path, **changes: Any) -> Model:
@@ -227,7 +227,7 @@ def module_model(folder: Path, **changes: Any) -> Model:
 
     torch.save(rough(convolution(), seed=5).state_dict(), folder / "state.pth")
     table = {"module": "tests.support.networks:convolution", "file": "state.pth", "dims": 8, "crop": 32}
-    return own_model("tiny_module", table | changes, folder)
+    return custom_model("tiny_module", table | changes, folder)
 
 
 def onnx_model(
@@ -269,4 +269,4 @@ def onnx_model(
         [onnx.numpy_helper.from_array(weight, "w"), onnx.numpy_helper.from_array(bias, "b")],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "net.onnx")
-    return own_model("tiny_onnx", {"file": "net.onnx", "dims": 8, "crop": 32} | changes, folder)
+    return custom_model("tiny_onnx", {"file": "net.onnx", "dims": 8, "crop": 32} | changes, folder)

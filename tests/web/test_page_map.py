@@ -14,7 +14,7 @@ from PIL import Image
 
 from imrec_core import Lake
 from imrec_core.index.generation import open_generation
-from imrec_core.maps.map_table import SCHEMA, Cluster, Map, open_map, save_map
+from imrec_core.maps.map_table import SCHEMA, Cluster, Map, load_map, save_map
 from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
 from tests.support.page import at_rest, chosen, draw_line, ids_shown, in_window, liked, pictures
 from tests.support.serving import Served, serving, web_lake
@@ -77,7 +77,7 @@ def opened(browser: Any, served: Served, address: str = "/map", **options: Any) 
 
 def on_screen(page: Any, served: Served, xy: np.ndarray) -> np.ndarray:
     """Where places of the plane are in the window."""
-    return in_window(page, open_map(served.lake, "look").clusters, xy)
+    return in_window(page, load_map(served.lake, "look").clusters, xy)
 
 
 def draw(page: Any, served: Served, corners: np.ndarray, *, with_tool: bool = True) -> None:

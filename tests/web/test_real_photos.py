@@ -20,7 +20,7 @@ from PIL import Image
 from imrec_core import ImageId, Lake, Recommender
 from imrec_core.catalog import ids
 from imrec_core.duplicates.decisions import load_decisions
-from imrec_core.maps.map_table import Map, open_map
+from imrec_core.maps.map_table import Map, load_map
 from tests.support import toy
 from tests.support.browser import accessibility_faults, until
 from tests.support.page import (
@@ -212,7 +212,7 @@ def test_pair_that_is_no_duplicate_is_no_group_until_that_is_undone(browser, ser
 
 @pytest.fixture(scope="module")
 def made(served: Served) -> Map:
-    return open_map(served.lake, "efficientnet_lite0")
+    return load_map(served.lake, "efficientnet_lite0")
 
 
 def places(made: Map) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,7 @@ from imrec_core.sql.policy import SqlPolicy
 from imrec_core.web.limits import Limits
 from imrec_core.web.routes import search as searching
 from imrec_core.web.routes.images import disposition
-from imrec_core.web.state import Serving
+from imrec_core.web.state import AppState
 from tests.support import toy
 from tests.support.pictures import BROKEN, PICTURES, encode
 from tests.support.serving import Served, serving, web_lake
@@ -264,7 +264,7 @@ def test_conditions_do_no_harm(client, asked):
 
 
 def test_whatever_a_route_does_the_recommender_of_a_server_trusts_no_sql(lake):
-    state = Serving(lake, Limits(filter_seconds=3))
+    state = AppState(lake, Limits(filter_seconds=3))
     query = ImageId(state.generation.rows["image_id"][0].as_py())
     try:
         assert state.recommender.sql_policy == state.sql_policy == SqlPolicy.untrusted(3)

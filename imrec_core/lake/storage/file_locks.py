@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[None]:
     """Do some work that no other process does meanwhile; waits for one that does, and says so.
 
     What has been done by then is seen by whoever waited. The lock of a process that is killed goes with it.

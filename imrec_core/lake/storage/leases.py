@@ -31,7 +31,7 @@ _LOOK = 1.0  # seconds between looks while waiting
 
 
 @contextmanager
-def alone(path: UPath) -> Iterator[None]:
+def exclusive_lease(path: UPath) -> Iterator[None]:
     """Do some work that no other process does meanwhile, on whatever machine; waits for one that does, and says so.
 
     Args:

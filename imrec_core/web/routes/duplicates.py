@@ -17,10 +17,10 @@ from imrec_core.duplicates.decisions import Decisions, decide, load_decisions
 from imrec_core.duplicates.groups import Group
 from imrec_core.duplicates.move_plan import MovePlan
 from imrec_core.index.generation import Generation
-from imrec_core.web.responses import Refused, answer
+from imrec_core.web.responses import ApiError, answer
 from imrec_core.web.schemas.duplicates import Decided, DuplicateGroups
 from imrec_core.web.search_request import Name, parsed
-from imrec_core.web.state import Serving, why_not
+from imrec_core.web.state import AppState, why_not
 
 Tier = Literal["identical", "same_pixels", "near", "edited"]
 Rule = Annotated[Name, Query(description="What stays of a group: largest, oldest or source:NAME.")]
@@ -46,7 +46,7 @@ _BODY = {
 }
 
 
-def routes(serving: Serving) -> APIRouter:
+def routes(serving: AppState) -> APIRouter:
     """Copies of each other, and what is to be done with them."""
     router = APIRouter(tags=["duplicates"])
 
@@ -78,7 +78,7 @@ def routes(serving: Serving) -> APIRouter:
     return router
 
 
-def _page(serving: Serving, cursor: str | None, limit: int, tier: str, keep: str) -> dict[str, Any]:
+def _page(serving: AppState, cursor: str | None, limit: int, tier: str, keep: str) -> dict[str, Any]:
     generation, decided = serving.generation, load_decisions(serving.lake)
     shown = _shown_last(generation, cursor)
     found = serving.finding.found(generation.id, tier, keep, decided)
@@ -111,11 +111,11 @@ def _shown_last(generation: Generation, cursor: str | None) -> tuple[str, str] |
     row = -1
     if parts and parts[1] != generation.id:
         words = f"the cursor is of generation {parts[1]}, and {generation.id} is in use by now; begin again without one"
-        raise Refused(410, "StaleCursor", words)
+        raise ApiError(410, "StaleCursor", words)
     if parts:
         row = int(generation.rows_of([parts[2]])[0])
     if row < 0:
-        raise Refused(400, "BadCursor", f"{cursor!r} is no cursor; take `next` of the page before")
+        raise ApiError(400, "BadCursor", f"{cursor!r} is no cursor; take `next` of the page before")
     (place,) = generation.columns("source", "path").slice(row, 1).to_pylist()
     return place["source"], place["path"]
 
@@ -143,22 +143,22 @@ def _below(found: Duplicates, path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _plan(serving: Serving, tier: str, keep: str) -> Response:
+def _plan(serving: AppState, tier: str, keep: str) -> Response:
     found = serving.finding.found(serving.generation.id, tier, keep, load_decisions(serving.lake))
     if isinstance(found, str):
-        raise Refused(409, "Running", f"duplicates are still looked for ({found}); ask again", {"Retry-After": "2"})
+        raise ApiError(409, "Running", f"duplicates are still looked for ({found}); ask again", {"Retry-After": "2"})
     named = {"Content-Disposition": f'attachment; filename="imrec-plan-{tier}.json"'}
     return Response(MovePlan.of(found).to_json().encode(), media_type="application/json", headers=named)
 
 
-def _decide(serving: Serving, decision: Decision) -> dict[str, int]:
+def _decide(serving: AppState, decision: Decision) -> dict[str, int]:
     generation = serving.generation
     rows = [serving.row_of(generation, image) for image in decision.images]
     contents = generation.columns("content_hash")["content_hash"].take(rows).to_pylist()
     undo = decision.action.startswith("undo_")
     wanted = 1 if decision.action.endswith("keep") else 2
     if len(contents) != wanted:
-        raise Refused(422, "BadRequest", f"{decision.action} is about {wanted} images; {len(contents)} are given")
+        raise ApiError(422, "BadRequest", f"{decision.action} is about {wanted} images; {len(contents)} are given")
     if wanted == 1:
         return _counts(decide(serving.lake, keep=contents[0], undo=undo))
     return _counts(decide(serving.lake, apart=(contents[0], contents[1]), undo=undo))

@@ -13,20 +13,20 @@ from imrec_core.errors import ImageError
 from imrec_core.images.matching import Explanation, Seen, best_of, explanation_of
 from imrec_core.images.thumbnails import contents
 from imrec_core.runtime.cancellation import raise_if_cancelled
-from imrec_core.search.query import Kept
+from imrec_core.search.query import UploadedImage
 from imrec_core.web.image_files import facts_of, place_of
 from imrec_core.web.limits import MOST_HITS
-from imrec_core.web.responses import Refused, answer
+from imrec_core.web.responses import ApiError, answer
 from imrec_core.web.routes.search import body_of, found, read_asked
 from imrec_core.web.schemas.explain import Explanation as ExplanationResponse
-from imrec_core.web.search_request import Asked, Entry, Explained
-from imrec_core.web.state import Serving, why_not
+from imrec_core.web.search_request import Entry, Explained, SearchRequestBody
+from imrec_core.web.state import AppState, why_not
 
 _MOST_LIKES = 16  # that are looked at
 _MOST_POINTS = 200
 
 
-def routes(serving: Serving) -> APIRouter:
+def routes(serving: AppState) -> APIRouter:
     """What a hit and a query share."""
     router = APIRouter(tags=["search"])
 
@@ -44,13 +44,13 @@ def routes(serving: Serving) -> APIRouter:
     return router
 
 
-def _explained(serving: Serving, asked: Explained, sent: Sequence[Kept]) -> dict[str, Any]:
+def _explained(serving: AppState, asked: Explained, sent: Sequence[UploadedImage]) -> dict[str, Any]:
     facts = facts_of(serving, asked.hit)
     hit = _hit(serving, asked, sent)
     try:
         shown = _of_lake(serving, facts)
     except ImageError as error:
-        raise Refused(404, type(error).__name__, f"there is no picture to show: {error}") from error
+        raise ApiError(404, type(error).__name__, f"there is no picture to show: {error}") from error
     entries, pictures = _likes(serving, asked.like[:_MOST_LIKES], sent)
     which, why = best_of(pictures, shown) if pictures else (0, explanation_of(None, shown))
     return {
@@ -62,16 +62,16 @@ def _explained(serving: Serving, asked: Explained, sent: Sequence[Kept]) -> dict
     }
 
 
-def _hit(serving: Serving, asked: Explained, sent: Sequence[Kept]) -> dict[str, Any] | None:
+def _hit(serving: AppState, asked: Explained, sent: Sequence[UploadedImage]) -> dict[str, Any] | None:
     """The hit as the search gives it, as far down as was looked."""
     if not asked.like and not asked.unlike:
         return None
     said = asked.model_dump(exclude={"hit", "offset"}) | {"k": asked.reach or min(asked.offset + asked.k, MOST_HITS)}
-    search = Asked.model_validate(said)
+    search = SearchRequestBody.model_validate(said)
     return next((hit for hit in found(serving, search, sent)["hits"] if hit["image_id"] == asked.hit), None)
 
 
-def _likes(serving: Serving, likes: Sequence[Entry], sent: Sequence[Kept]) -> tuple[list[int], list[Seen]]:
+def _likes(serving: AppState, likes: Sequence[Entry], sent: Sequence[UploadedImage]) -> tuple[list[int], list[Seen]]:
     """The likes that can be shown, each with its place among all."""
     entries, pictures = [], []
     for i, like in enumerate(likes):
@@ -83,19 +83,19 @@ def _likes(serving: Serving, likes: Sequence[Entry], sent: Sequence[Kept]) -> tu
     return entries, pictures
 
 
-def _seen(serving: Serving, like: Entry, sent: Sequence[Kept]) -> Seen | None:
+def _seen(serving: AppState, like: Entry, sent: Sequence[UploadedImage]) -> Seen | None:
     """The picture of a like; None for words, and for a file that is gone by now."""
     if like.image_id is not None:
         facts = facts_of(serving, like.image_id)
         try:
             return _of_lake(serving, facts)
-        except (ImageError, Refused):
+        except (ImageError, ApiError):
             return None
     kept = sent[like.file] if like.file is not None else serving.uploads.find(like.upload) if like.upload else None
     return None if kept is None else Seen.of_bytes(kept.data, max_pixels=kept.max_pixels)
 
 
-def _of_lake(serving: Serving, facts: dict[str, Any]) -> Seen:
+def _of_lake(serving: AppState, facts: dict[str, Any]) -> Seen:
     data = contents(place_of(serving, facts), facts["content_hash"])
     return Seen.of_bytes(data, max_pixels=serving.lake.settings().max_pixels)
 

@@ -18,9 +18,9 @@ from imrec_core.images.decode import WELL_KNOWN, decode
 from imrec_core.images.thumbnails import SIDES, contents, encoded, thumbnail
 from imrec_core.lake.storage.files import fingerprint
 from imrec_core.web.image_files import facts_of, place_of
-from imrec_core.web.responses import Refused
+from imrec_core.web.responses import ApiError
 from imrec_core.web.security import PICTURE_POLICY
-from imrec_core.web.state import ImageKey, Serving, UploadKey, why_not
+from imrec_core.web.state import AppState, ImageKey, UploadKey, why_not
 
 _LONGEST = 4096  # pixels of a picture that is converted for the browser
 _FOR_A_WHILE = "private, max-age=300"
@@ -38,7 +38,7 @@ def _shown_as(*kinds: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def routes(serving: Serving) -> APIRouter:
+def routes(serving: AppState) -> APIRouter:
     """Small pictures, and whole ones."""
     router = APIRouter(tags=["pictures"], default_response_class=Response)
 
@@ -60,7 +60,7 @@ def routes(serving: Serving) -> APIRouter:
     return router
 
 
-def _thumb_of_upload(request: Request, serving: Serving, upload: str, size: int) -> Response:
+def _thumb_of_upload(request: Request, serving: AppState, upload: str, size: int) -> Response:
     kept, tag = serving.uploads.find(upload), f"{upload}-{size}"
     if _is_known(request, tag):
         return _picture(tag)
@@ -71,7 +71,7 @@ def _thumb_of_upload(request: Request, serving: Serving, upload: str, size: int)
     return _picture(tag, made)
 
 
-def _thumb(request: Request, serving: Serving, image_id: str, size: int) -> Response:
+def _thumb(request: Request, serving: AppState, image_id: str, size: int) -> Response:
     facts = facts_of(serving, image_id)
     path, content = place_of(serving, facts), facts["content_hash"]
     tag = f"{content}-{size}"
@@ -86,7 +86,7 @@ def _thumb(request: Request, serving: Serving, image_id: str, size: int) -> Resp
         raise _missing(error) from error
 
 
-def _image(request: Request, serving: Serving, image_id: str) -> Response:
+def _image(request: Request, serving: AppState, image_id: str) -> Response:
     facts = facts_of(serving, image_id)
     try:
         data = contents(place_of(serving, facts), facts["content_hash"])
@@ -102,8 +102,8 @@ def _image(request: Request, serving: Serving, image_id: str) -> Response:
     return _picture(tag) if _is_known(request, tag) else _picture(tag, data, kind, {"Content-Disposition": name})
 
 
-def _missing(error: ImageError) -> Refused:
-    return Refused(404, type(error).__name__, f"there is no picture to show: {error}")
+def _missing(error: ImageError) -> ApiError:
+    return ApiError(404, type(error).__name__, f"there is no picture to show: {error}")
 
 
 def _kind(data: bytes) -> str | None:

@@ -17,15 +17,15 @@ from imrec_core.index.generation import Generation
 from imrec_core.search.feature_weights import MIXES, mix_weights
 from imrec_core.web.limits import MOST_FILES, MOST_HITS
 from imrec_core.web.responses import answer
-from imrec_core.web.schemas.lake import Features, Health, ImageKnown
-from imrec_core.web.state import ImageKey, Serving, why_not
+from imrec_core.web.schemas.lake import Features, Health, ImageDetail
+from imrec_core.web.state import AppState, ImageKey, why_not
 
 _MOST_VALUES = 20
 _MOST_COPIES = 100
 _INTERNAL = ("row", "shard", "removed")
 
 
-def routes(serving: Serving) -> APIRouter:
+def routes(serving: AppState) -> APIRouter:
     """What this lake has."""
     router = APIRouter(tags=["lake"])
     columns = functools.lru_cache(2)(_columns)
@@ -35,7 +35,7 @@ def routes(serving: Serving) -> APIRouter:
         """What a search may be asked by: features, mixes, columns, sources."""
         return answer(await serving.searched(request, lambda: _features(serving, columns)))
 
-    @router.get("/api/images/{image_id}", response_model=ImageKnown, responses=why_not(404))
+    @router.get("/api/images/{image_id}", response_model=ImageDetail, responses=why_not(404))
     async def image(request: Request, image_id: ImageKey) -> Response:
         """All that is known of an image, its exact copies, and what was decided about it."""
         return answer(await serving.searched(request, lambda: _image(serving, image_id)))
@@ -48,7 +48,7 @@ def routes(serving: Serving) -> APIRouter:
     return router
 
 
-def _features(serving: Serving, columns: Any) -> dict[str, Any]:
+def _features(serving: AppState, columns: Any) -> dict[str, Any]:
     generation, settings = serving.generation, serving.lake.settings()
     mixes = []
     for name in dict.fromkeys([*settings.mixes, *MIXES]):
@@ -90,7 +90,7 @@ def _columns(generation: Generation) -> list[dict[str, Any]]:
     ]
 
 
-def _image(serving: Serving, image_id: str) -> dict[str, Any]:
+def _image(serving: AppState, image_id: str) -> dict[str, Any]:
     generation = serving.generation
     facts = generation.filter.row(serving.row_of(generation, image_id))
     content, decided = facts["content_hash"], load_decisions(serving.lake)
@@ -111,7 +111,7 @@ def _image(serving: Serving, image_id: str) -> dict[str, Any]:
     }
 
 
-def _health(serving: Serving) -> dict[str, Any]:
+def _health(serving: AppState) -> dict[str, Any]:
     generation = serving.generation
     return {"generation": generation.id, "rows": len(generation.live), "age_seconds": age_of(generation)}
 

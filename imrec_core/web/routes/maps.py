@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imrec_core.maps import colour_names, colours_of, map_names, open_map, places_of
+from imrec_core.maps import colour_names, colours_of, load_map, map_names, places_of
 from imrec_core.web.map_cache import Layout
 from imrec_core.web.responses import answer
 from imrec_core.web.schemas.maps import MapColours, MapPoints, Maps
 from imrec_core.web.search_request import Name
-from imrec_core.web.state import Serving, why_not
+from imrec_core.web.state import AppState, why_not
 
 _DAY = 86_400  # seconds
 
 
-def routes(serving: Serving) -> APIRouter:
+def routes(serving: AppState) -> APIRouter:
     """Maps that `imrec map` made."""
     router = APIRouter(tags=["maps"])
 
@@ -43,9 +43,9 @@ def routes(serving: Serving) -> APIRouter:
     return router
 
 
-def _maps(serving: Serving) -> dict[str, Any]:
+def _maps(serving: AppState) -> dict[str, Any]:
     generation = serving.generation
-    found = [open_map(serving.lake, name, ["row"]) for name in map_names(serving.lake)]
+    found = [load_map(serving.lake, name, ["row"]) for name in map_names(serving.lake)]
     return {
         "maps": [
             {
@@ -63,7 +63,7 @@ def _maps(serving: Serving) -> dict[str, Any]:
     }
 
 
-def _points(serving: Serving, name: str) -> dict[str, Any]:
+def _points(serving: AppState, name: str) -> dict[str, Any]:
     layout, generation = serving.layouts.find(name), serving.generation
     there, _ = places_of(layout.map, generation)
     ids, cluster = layout.ids[there], layout.cluster[there]
@@ -98,7 +98,7 @@ def _clusters(layout: Layout, ids: NDArray[np.uint64], cluster: NDArray[np.int32
     return told
 
 
-def _colours(serving: Serving, name: str, by: str) -> dict[str, Any]:
+def _colours(serving: AppState, name: str, by: str) -> dict[str, Any]:
     layout, generation = serving.layouts.find(name), serving.generation
     found = colours_of(layout.map, generation, by)
     values, ends = found.values, found.range

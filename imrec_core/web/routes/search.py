@@ -15,16 +15,16 @@ from starlette.responses import Response
 from imrec_core.errors import ImageError
 from imrec_core.images.decode import WELL_KNOWN, decode
 from imrec_core.index.generation import Generation
-from imrec_core.search.feature_weights import said_weights
+from imrec_core.search.feature_weights import parse_weights
 from imrec_core.search.hits import Hit
-from imrec_core.search.query import ImageId, Kept, Text
+from imrec_core.search.query import ImageId, Text, UploadedImage
 from imrec_core.search.query import Query as Asking
 from imrec_core.search.request import MOST_DIVERSE, kept_rows
 from imrec_core.web.limits import MOST_FILES, MOST_HITS, MOST_REACH
-from imrec_core.web.responses import Refused, answer
+from imrec_core.web.responses import ApiError, answer
 from imrec_core.web.schemas.search import SearchAnswer
-from imrec_core.web.search_request import Asked, Entry, Name, Sql, parsed
-from imrec_core.web.state import ImageKey, Serving, why_not
+from imrec_core.web.search_request import Entry, Name, SearchRequestBody, Sql, parsed
+from imrec_core.web.state import AppState, ImageKey, why_not
 from imrec_core.web.uploads import read_form
 
 _TRIES = 5  # where generations are published while a search runs
@@ -45,7 +45,7 @@ _FORM = {
 }
 
 
-def body_of(kind: type[Asked]) -> dict[str, Any]:
+def body_of(kind: type[SearchRequestBody]) -> dict[str, Any]:
     """How a route says that it takes JSON, or a form with pictures, for the description."""
     schemas = {
         "application/json": {"$ref": f"#/components/schemas/{kind.__name__}"},
@@ -54,12 +54,15 @@ def body_of(kind: type[Asked]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {name: {"schema": of} for name, of in schemas.items()}}}
 
 
-def routes(serving: Serving) -> APIRouter:
+def routes(serving: AppState) -> APIRouter:
     """Searches by JSON, by pictures that are sent, and by an image of the lake."""
     router = APIRouter(tags=["search"])
 
     @router.post(
-        "/api/search", response_model=SearchAnswer, responses=why_not(400, 404, 409, 410), openapi_extra=body_of(Asked)
+        "/api/search",
+        response_model=SearchAnswer,
+        responses=why_not(400, 404, 409, 410),
+        openapi_extra=body_of(SearchRequestBody),
     )
     async def search(request: Request) -> Response:
         """The images most like some and unlike others; see `Recommender.search` for what each field means."""
@@ -77,13 +80,17 @@ def routes(serving: Serving) -> APIRouter:
     ) -> Response:
         """The images most like one of the lake."""
         serving.row_of(serving.generation, image_id)
-        asked = Asked(like=[Entry(image_id=image_id)], k=k, offset=offset, by=said_weights(by), where=where)
+        asked = SearchRequestBody(
+            like=[Entry(image_id=image_id)], k=k, offset=offset, by=parse_weights(by), where=where
+        )
         return answer(await serving.searched(request, lambda: found(serving, asked, [])))
 
     return router
 
 
-async def read_asked(request: Request, serving: Serving, kind: type[Asked] = Asked) -> tuple[Any, list[Kept]]:
+async def read_asked(
+    request: Request, serving: AppState, kind: type[SearchRequestBody] = SearchRequestBody
+) -> tuple[Any, list[UploadedImage]]:
     """What a request asks for, and the pictures that it brings.
 
     Raises:
@@ -100,7 +107,7 @@ async def read_asked(request: Request, serving: Serving, kind: type[Asked] = Ask
     return asked, sent
 
 
-def found(serving: Serving, asked: Asked, sent: Sequence[Kept]) -> dict[str, Any]:
+def found(serving: AppState, asked: SearchRequestBody, sent: Sequence[UploadedImage]) -> dict[str, Any]:
     """The answer to a search as plain data.
 
     Raises:
@@ -123,7 +130,7 @@ def found(serving: Serving, asked: Asked, sent: Sequence[Kept]) -> dict[str, Any
     return {**said, "offset": asked.offset, "seconds": round(time.perf_counter() - started, 4)}
 
 
-def _query(serving: Serving, entry: Entry, sent: Sequence[Kept], used: dict[Kept, None]) -> Asking:
+def _query(serving: AppState, entry: Entry, sent: Sequence[UploadedImage], used: dict[UploadedImage, None]) -> Asking:
     if entry.image_id is not None:
         serving.row_of(serving.generation, entry.image_id)
         return ImageId(entry.image_id)
@@ -134,12 +141,12 @@ def _query(serving: Serving, entry: Entry, sent: Sequence[Kept], used: dict[Kept
     elif entry.file is not None and entry.file < len(sent):
         kept = sent[entry.file]
     else:
-        raise Refused(400, "BadForm", f"file {entry.file} is asked for, and {len(sent)} were sent")
+        raise ApiError(400, "BadForm", f"file {entry.file} is asked for, and {len(sent)} were sent")
     used[kept] = None
     return kept
 
 
-def _told(kept: Kept) -> dict[str, Any]:
+def _told(kept: UploadedImage) -> dict[str, Any]:
     if kept.size is None:  # it was sent and not asked for
         picture = decode(kept.data, max_pixels=kept.max_pixels, min_side=16, formats=WELL_KNOWN)
         kept.size = picture.width, picture.height
@@ -147,12 +154,12 @@ def _told(kept: Kept) -> dict[str, Any]:
 
 
 def _searched(
-    serving: Serving, asked: Asked, likes: list[tuple[Asking, float]], unlikes: list[tuple[Asking, float]]
+    serving: AppState, asked: SearchRequestBody, likes: list[tuple[Asking, float]], unlikes: list[tuple[Asking, float]]
 ) -> dict[str, Any]:
     end = asked.offset + asked.k
     if asked.order_by is not None and asked.offset and asked.reach is None:
         words = "order_by orders a number of the best hits: say in `reach` how many, with each page the same"
-        raise Refused(422, "BadRequest", words)
+        raise ApiError(422, "BadRequest", words)
     wanted = asked.reach or end
     among = serving.layouts.inside(asked.within)
     for _ in range(_TRIES):
@@ -189,7 +196,7 @@ def _searched(
     }
 
 
-def _browsed(serving: Serving, asked: Asked) -> dict[str, Any]:
+def _browsed(serving: AppState, asked: SearchRequestBody) -> dict[str, Any]:
     generation = serving.generation
     kept = kept_rows(generation, asked.where, serving.layouts.inside(asked.within), serving.sql_policy)
     if asked.order_by is None:
@@ -200,7 +207,7 @@ def _browsed(serving: Serving, asked: Asked) -> dict[str, Any]:
         content = generation.columns("content_hash")["content_hash"].take(rows).to_numpy()
         rows = rows[np.sort(np.unique(content, return_index=True)[1])]
     elif asked.distinct is not None:
-        raise Refused(400, "UnknownName", f"no distinct named {asked.distinct!r}; known: content")
+        raise ApiError(400, "UnknownName", f"no distinct named {asked.distinct!r}; known: content")
     end = asked.offset + asked.k
     return {
         "generation": generation.id,

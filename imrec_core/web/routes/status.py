@@ -16,7 +16,7 @@ from imrec_core.sql.views import connect, failures
 from imrec_core.status import LakeStatus, lake_status
 from imrec_core.web.responses import answer
 from imrec_core.web.schemas.status import Status
-from imrec_core.web.state import Serving, why_not
+from imrec_core.web.state import AppState, why_not
 
 _RUNS = 20
 _REASONS = 50
@@ -24,7 +24,7 @@ _EXAMPLES = 3
 _NAMED = ("scan", "extract", "fit", "project", "generation", "check", "failure")  # others note what a person typed
 
 
-def routes(serving: Serving) -> APIRouter:
+def routes(serving: AppState) -> APIRouter:
     """What is in the lake."""
     router = APIRouter(tags=["lake"])
 
@@ -36,7 +36,7 @@ def routes(serving: Serving) -> APIRouter:
     return router
 
 
-def _status(serving: Serving) -> dict[str, Any]:
+def _status(serving: AppState) -> dict[str, Any]:
     lake, generation = serving.lake, serving.generation
     found = lake_status(lake)
     return {
@@ -74,7 +74,7 @@ def _sources(lake: Lake, found: LakeStatus) -> list[dict[str, Any]]:
     return told
 
 
-def _failures(serving: Serving) -> dict[str, Any]:
+def _failures(serving: AppState) -> dict[str, Any]:
     failed = failures(serving.lake)
     counts = Counter(str(one["error"]) for one in failed)
     reasons = []
@@ -84,7 +84,7 @@ def _failures(serving: Serving) -> dict[str, Any]:
     return {"total": len(failed), "reasons": reasons}
 
 
-def _runs(serving: Serving) -> list[dict[str, Any]]:
+def _runs(serving: AppState) -> list[dict[str, Any]]:
     found = connect(serving.lake).sql(
         f"SELECT ended, what, name, seconds, rows, stages FROM runs ORDER BY ended DESC LIMIT {_RUNS}"
     )

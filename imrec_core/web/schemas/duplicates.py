@@ -35,7 +35,7 @@ class PairInGroup(BaseModel):
     how: str
 
 
-class GroupFound(BaseModel):
+class DuplicateGroup(BaseModel):
     """Files that are copies of each other."""
 
     tier: str
@@ -63,7 +63,7 @@ class DuplicateGroups(BaseModel):
     progress: str
     generation: str
     total: int
-    groups: list[GroupFound]
+    groups: list[DuplicateGroup]
     next: str | None = Field(description="Cursor of the next page.")
     left_out: list[str] = Field(description="Files that are gone, changed or unreadable; a hundred at most.")
     decisions: DecisionCounts

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 
-class FeatureKnown(BaseModel):
+class FeatureInfo(BaseModel):
     """A feature that can be searched by; the first metric is the default."""
 
     name: str
@@ -18,14 +18,14 @@ class FeatureKnown(BaseModel):
     understands_text: bool
 
 
-class MixKnown(BaseModel):
+class MixInfo(BaseModel):
     """Features with weights that go by one name."""
 
     name: str
     weights: dict[str, float]
 
 
-class ColumnKnown(BaseModel):
+class ColumnInfo(BaseModel):
     """A column that a condition may use; of text the most common values, at most 20."""
 
     name: str
@@ -33,7 +33,7 @@ class ColumnKnown(BaseModel):
     values: list[str]
 
 
-class LimitsKnown(BaseModel):
+class LimitsInfo(BaseModel):
     """The most that a request may have."""
 
     upload_bytes: int
@@ -47,11 +47,11 @@ class Features(BaseModel):
     generation: str
     rows: int
     default: str
-    features: list[FeatureKnown]
-    mixes: list[MixKnown]
-    columns: list[ColumnKnown]
+    features: list[FeatureInfo]
+    mixes: list[MixInfo]
+    columns: list[ColumnInfo]
     sources: list[str]
-    limits: LimitsKnown
+    limits: LimitsInfo
 
 
 class CopyOf(BaseModel):
@@ -69,7 +69,7 @@ class DecidedOf(BaseModel):
     apart: list[str]
 
 
-class ImageKnown(BaseModel):
+class ImageDetail(BaseModel):
     """All that is known of an image."""
 
     image_id: str

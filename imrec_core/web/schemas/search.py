@@ -15,7 +15,7 @@ class PartOfHit(BaseModel):
     unlike: float | None
 
 
-class HitFound(BaseModel):
+class HitResponse(BaseModel):
     """One result; without a query it has neither score nor parts."""
 
     rank: int
@@ -28,7 +28,7 @@ class HitFound(BaseModel):
     parts: dict[str, PartOfHit]
 
 
-class UploadKept(BaseModel):
+class UploadResponse(BaseModel):
     """A picture that was sent, with the handle by which later requests name it."""
 
     upload: str
@@ -48,6 +48,6 @@ class SearchAnswer(BaseModel):
     offset: int
     reached: int = Field(description="Hits that pages are cut from: as many as `reach`, or all; without a query rows.")
     more: bool = Field(description="Whether the next page has hits, too.")
-    hits: list[HitFound]
-    uploads: list[UploadKept]
+    hits: list[HitResponse]
+    uploads: list[UploadResponse]
     seconds: float

@@ -48,21 +48,23 @@ for line in sys.stdin:  # until the other end is closed
 """
 HOLDER = """
 import sys
-from imrec_core import Lake, catalog, index
+from imrec_core import Lake
+from imrec_core.catalog import manifests
+from imrec_core.index import build
 
 lake, work = Lake(sys.argv[1]), sys.argv[2]
 with lake.alone(work):
     print("held", flush=True)
     sys.stdin.readline()
     if work == "catalog":
-        catalog.diff(lake).apply(lake)
+        manifests.diff(lake).apply(lake)
     else:
-        index._build(lake, index.IndexParams())
+        build._build(lake, build.IndexParams())
 """
 EXTRACTOR = """
 import json, sys
 from imrec_core import Lake
-from tests import toy
+from tests.support import toy
 
 lake = Lake(sys.argv[1])
 print("ready", flush=True)

@@ -56,7 +56,8 @@ def test_half_a_line_of_a_killed_process_hides_no_other(lake):
 
 def test_what_several_processes_note_is_not_mixed_up(lake):
     code = (
-        "from imrec_core import Lake, run_log\n"
+        "from imrec_core import Lake\n"
+        "from imrec_core.lake import run_log\n"
         f"lake = Lake({str(lake.root)!r})\n"
         "for i in range(50): run_log.note(lake, 'search', 'x' * 500, 0.1, rows=i)"
     )

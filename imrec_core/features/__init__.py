@@ -8,7 +8,8 @@ their projections. `custom.py` makes the features that a `lake.toml` declares.
 import warnings
 from typing import Any
 
-from imrec_core.features import colour, hashes, networks, pdq, projections, sift_vlad, structure
+# In the order in which features are listed.
+from imrec_core.features import colour, hashes, sift_vlad, networks, pdq, projections, structure  # isort: skip
 from imrec_core.features.custom import chosen_features, decoded_side, known_features
 from imrec_core.features.feature import FEATURES, Feature, Fitter, Projection, feature, find_feature
 

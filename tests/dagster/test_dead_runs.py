@@ -65,6 +65,7 @@ def test_run_of_a_build_ends_with_its_process(instance, process, ends):
         (None, "imrec", True),  # killed before it could say its process
         (None, "another", False),
     ],
+    ids=["killed", "going", "killed at once", "of another location"],
 )
 def test_run_of_the_ui_is_judged_once_it_must_have_said_its_process(instance, monkeypatch, process, location, ends):
     run = started(instance, process, location)

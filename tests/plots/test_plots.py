@@ -176,7 +176,7 @@ def test_every_plot_is_the_same_each_time_and_svg_keeps_its_letters(kind):
     assert words(svg) and b"<dc:date>" not in svg
 
 
-@pytest.mark.parametrize("kind", set(EVERY) - {"extraction"})
+@pytest.mark.parametrize("kind", sorted(EVERY.keys() - {"extraction"}))
 def test_name_may_hold_anything(kind):
     pixels(EVERY[kind](HOSTILE, "png"))
     (shown,) = {text for text in words(EVERY[kind](HOSTILE, "svg")) if text.startswith("a$b_{c}$ ")}

@@ -37,6 +37,24 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-golden"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """Keep the migrations of Dagster's storage: each run reads all of them several times, a fifth of a small build."""
+    from alembic.script import ScriptDirectory
+
+    read, known = ScriptDirectory.from_config, {}
+
+    def from_config(config: Any) -> ScriptDirectory:
+        location = config.get_main_option("script_location")
+        if location not in known:
+            known[location] = read(config)
+        return known[location]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
+
+
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
     """Makes a folder of that name, once for all workers of a run; the others wait for it."""

@@ -8,80 +8,60 @@ from numpy.typing import NDArray
 from imrec_core.images.decode import Pixels
 
 Floats = NDArray[np.float32]
-
-
 Flags = NDArray[np.bool_]
 
-
-_SIDE, _CELLS = 256, 8
-
-
-_BLOCK = _SIDE // _CELLS
-
-
+_SIDE, _CELLS = 256, 8  # pixels and blocks along a side of the square
+_BLOCK = _SIDE // _CELLS  # pixels along a side of a block
 _BLUR = 2.0  # pixels of the square: finer detail is lost in copies of half the size or of JPEG quality 20
-
-
 _BANDS = (1, 2)  # blocks along one side that may be a caption; along any side, as the image may be rotated
-
-
 _CORRELATION = 0.8, 0.95  # of whole images, of aligned images; two aligned photos of one place reach 0.92
-
-
 _TEXTURE = 4.0  # standard deviation in grey levels, below which a block is flat
-
-
 _LEAST_TEXTURED = 8  # blocks that must agree in structure, not only in colour
-
-
 _LEAST_BLOCKS = 32
-
-
 _LUMA, _CHROMA = 16.0, 12.0  # maximum differences of the means of a block, in levels
-
-
 _GAIN, _OFFSET = 2.0, 64.0  # maximum contrast and brightness change between two copies
-
-
 _BLOWN = 250.0  # brighter blocks are clipped, and left out of the fit of brightness and contrast
-
-
 _AS_BRIGHT = 0.6  # minimum share of blocks of equal brightness, to compare their structure
-
-
 _PLAIN = 3.0  # maximum difference of two images without texture, in levels
 
 
-def _square(pixels: Pixels) -> Pixels:
-    import cv2
-
-    return np.asarray(cv2.resize(np.ascontiguousarray(pixels), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _blocks(pixels: Pixels) -> Floats:
+def split_blocks(pixels: Pixels) -> Floats:
     """Compute luma and chroma `(3, 64, n)` of the blocks of an image, resized to the square."""
     import cv2
 
-    ycc = cv2.cvtColor(_square(pixels), cv2.COLOR_RGB2YCrCb).astype(np.float32)
+    ycc = cv2.cvtColor(_resize_to_square(pixels), cv2.COLOR_RGB2YCrCb).astype(np.float32)
     smooth = np.asarray(cv2.GaussianBlur(ycc, (0, 0), _BLUR), np.float32)
     cells = smooth.reshape(_CELLS, _BLOCK, _CELLS, _BLOCK, 3).transpose(4, 0, 2, 1, 3)
     return np.ascontiguousarray(cells).reshape(3, _CELLS**2, _BLOCK**2)
 
 
-def _agreement(a: Floats, b: Floats, inside: Flags | None = None) -> float:
+def mean_levels(blocks: Floats) -> Floats:
+    """Compute the mean luma of each block `(8, 8)`, centred, of length 1."""
+    levels = blocks[0].mean(axis=1).reshape(_CELLS, _CELLS)
+    levels = levels - levels.mean()
+    return np.asarray(levels / max(float(np.linalg.norm(levels)), 1e-6))
+
+
+def whole_blocks(mask: Pixels) -> Flags:
+    """Flag the blocks `(64,)` in which a mask `(h, w)` is 255 everywhere."""
+    cells = _resize_to_square(mask).reshape(_CELLS, _BLOCK, _CELLS, _BLOCK)
+    return np.asarray(cells.min(axis=(1, 3)).ravel() == 255)
+
+
+def block_agreement(a: Floats, b: Floats, inside: Flags | None = None) -> float:
     """Compute the share of the blocks that agree; 0 if there are too few blocks or too little texture.
 
     Args:
-        a, b: Blocks as returned by `_blocks`.
+        a, b: Blocks as returned by `split_blocks`.
         inside: Flags of the blocks to count `(64,)`; None counts all, and ignores a caption along one side.
     """
     means_a, means_b = a.mean(axis=2), b.mean(axis=2)
     counted = np.ones(_CELLS**2, np.bool_) if inside is None else inside
     if counted.sum() < _LEAST_BLOCKS:
         return 0.0
-    gain, offset = _brightness_and_contrast(means_a[0, counted], means_b[0, counted])
+    gain, offset = _fit_gain_and_offset(means_a[0, counted], means_b[0, counted])
     if gain < 1:  # the image of higher contrast is the clipped one
-        gain, offset = _brightness_and_contrast(means_b[0, counted], means_a[0, counted])
+        gain, offset = _fit_gain_and_offset(means_b[0, counted], means_a[0, counted])
         a, b, means_a, means_b = b, a, means_b, means_a
     if gain > _GAIN or abs(offset) > _OFFSET:
         return 0.0
@@ -100,30 +80,10 @@ def _agreement(a: Floats, b: Floats, inside: Flags | None = None) -> float:
     agrees = is_as_bright & is_as_coloured & (~is_textured | (correlation > _CORRELATION[inside is not None]))
     if not is_textured[counted].any():
         return float(np.abs(a - b)[:, counted].max() <= _PLAIN) if inside is None else 0.0
-    return max(_share(agrees, is_textured, part) for part in _parts(counted, is_whole=inside is None))
+    return max(_share_that_agrees(agrees, is_textured, part) for part in _block_sets(counted, is_whole=inside is None))
 
 
-def _parts(counted: Flags, *, is_whole: bool) -> list[Flags]:
-    """List the sets of blocks to test: all, and of whole images also all but a band along one side."""
-    parts = [counted]
-    for width in _BANDS if is_whole else ():
-        for band in (slice(None, width), slice(-width, None)):
-            for side in ((band, slice(None)), (slice(None), band)):
-                part = counted.reshape(_CELLS, _CELLS).copy()
-                part[side] = False
-                parts.append(part.ravel())
-    return parts
-
-
-def _share(agrees: Flags, is_textured: Flags, part: Flags) -> float:
-    """Compute the share of blocks that agree, of all and of the textured ones; return the smaller."""
-    textured = is_textured & part
-    if (agrees & textured).sum() < _LEAST_TEXTURED:
-        return 0.0
-    return float(min(agrees[part].mean(), agrees[textured].mean()))
-
-
-def _brightness_and_contrast(a: Floats, b: Floats) -> tuple[float, float]:
+def _fit_gain_and_offset(a: Floats, b: Floats) -> tuple[float, float]:
     """Fit gain and offset from the levels `a` to `b`, without clipped blocks and the worst quarter."""
     usable = np.maximum(a, b) < _BLOWN
     usable = usable if usable.sum() >= _LEAST_TEXTURED else np.ones(len(a), np.bool_)
@@ -138,3 +98,29 @@ def _brightness_and_contrast(a: Floats, b: Floats) -> tuple[float, float]:
         wrong = np.abs(a * gain + offset - b)
         kept = usable & (wrong <= np.quantile(wrong[usable], 0.75))
     return gain, offset
+
+
+def _block_sets(counted: Flags, *, is_whole: bool) -> list[Flags]:
+    """List the sets of blocks to test: all, and of whole images also all but a band along one side."""
+    parts = [counted]
+    for width in _BANDS if is_whole else ():
+        for band in (slice(None, width), slice(-width, None)):
+            for side in ((band, slice(None)), (slice(None), band)):
+                part = counted.reshape(_CELLS, _CELLS).copy()
+                part[side] = False
+                parts.append(part.ravel())
+    return parts
+
+
+def _share_that_agrees(agrees: Flags, is_textured: Flags, part: Flags) -> float:
+    """Compute the share of blocks that agree, of all and of the textured ones; return the smaller."""
+    textured = is_textured & part
+    if (agrees & textured).sum() < _LEAST_TEXTURED:
+        return 0.0
+    return float(min(agrees[part].mean(), agrees[textured].mean()))
+
+
+def _resize_to_square(pixels: Pixels) -> Pixels:
+    import cv2
+
+    return np.asarray(cv2.resize(np.ascontiguousarray(pixels), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.uint8)

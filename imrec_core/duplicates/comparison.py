@@ -18,18 +18,16 @@ from functools import cached_property
 
 import numpy as np
 
-from imrec_core.duplicates.block_agreement import _BLOCK, _CELLS, Floats, _agreement, _blocks, _square
+from imrec_core.duplicates.block_agreement import Floats, block_agreement, mean_levels, split_blocks, whole_blocks
 from imrec_core.errors import ImageError, UnknownName, UnreadableImage
 from imrec_core.images import keypoints
 from imrec_core.images.decode import MAX_PIXELS, Pixels, decode
-from imrec_core.images.keypoints import Keypoints, bounded
+from imrec_core.images.match_input import MatchInput
 from imrec_core.lake.storage.files import AnyPath, place, read_bytes
 
 TIERS = ("identical", "same_pixels", "near", "edited")
 """Tiers from the narrowest to the widest; each includes those before it."""
 
-_LONGEST = 512  # maximum of the longer side in pixels
-_MIN_SIDE = 256
 _ASPECT = 0.02  # maximum difference of the logarithms of the aspect ratios
 
 _AGREEING = 0.94  # two aligned shots of grazing horses agreed in 0.91 of the blocks, crops in at least 0.97
@@ -65,58 +63,25 @@ SAME_PIXELS = Comparison("same_pixels", 1.0, "the same pixels")
 DIFFERENT = Comparison(None, 0.0, "different images")
 
 
-def checked_tier(tier: str) -> str:
-    """Require a known tier.
+class BlockInput(MatchInput):
+    """An image prepared for comparison by blocks too, which are computed on first use."""
 
-    Raises:
-        UnknownName: There is no such tier.
-    """
-    if tier not in TIERS:
-        raise UnknownName("tier", tier, TIERS)
-    return tier
-
-
-class Look:
-    """An image prepared for comparison: bounded in size, with derived values computed once.
-
-    Args:
-        pixels: RGB `(h, w, 3)`, or with an ignored fourth channel; uint8, upright.
-        width, height: Full size of the image in the file.
-    """
-
-    def __init__(self, pixels: Pixels, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self.pixels = np.ascontiguousarray(bounded(pixels, _LONGEST)[..., :3])
-
-    @classmethod
-    def of(cls, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Look:
-        """Decode the bytes of a file.
-
-        Raises:
-            ImageError: They cannot be decoded.
-        """
-        decoded = decode(data, max_pixels=max_pixels, min_side=_MIN_SIDE)
-        return cls(decoded.pixels, decoded.width, decoded.height)
+    max_side = 512
+    min_side = 256
+    formats = None
 
     @cached_property
     def blocks(self) -> Floats:
         """Luma and chroma of the blocks `(3, 64, n)`."""
-        return _blocks(self.pixels)
+        return split_blocks(self.pixels)
 
     @cached_property
     def coarse(self) -> Floats:
         """Mean luma of each block `(8, 8)`, centred, of length 1."""
-        levels = self.blocks[0].mean(axis=1).reshape(_CELLS, _CELLS)
-        levels = levels - levels.mean()
-        return np.asarray(levels / max(float(np.linalg.norm(levels)), 1e-6))
-
-    @cached_property
-    def keypoints(self) -> Keypoints:
-        """SIFT keypoints of the image."""
-        return keypoints.find(self.pixels)
+        return mean_levels(self.blocks)
 
     def oriented(self, turns: int, *, is_mirrored: bool) -> Pixels:
-        """Mirror the image left to right if asked, then rotate it by quarter turns counterclockwise."""
+        """Mirror the image left to right if requested, then rotate it by quarter turns counterclockwise."""
         return np.rot90(self.pixels[:, ::-1] if is_mirrored else self.pixels, turns)
 
 
@@ -133,24 +98,53 @@ def compare_files(
         ImageError: A file cannot be read or decoded; the message names it.
         UnknownName: There is no such tier.
     """
-    checked_tier(tier)
+    require_tier(tier)
     first, second = (_read(place(path)) for path in (a, b))
     if first == second:
         return IDENTICAL
-    one, other = (_look(path, data, max_pixels) for path, data in ((a, first), (b, second)))
+    one, other = (_decode(path, data, max_pixels) for path, data in ((a, first), (b, second)))
     if tier == "identical":
         return DIFFERENT
     found = compare(one, other, tier=tier)
-    if may_be_same_pixels(one, other, found) and pixels_of(first, max_pixels) == pixels_of(second, max_pixels):
+    if may_be_same_pixels(one, other, found) and hash_pixels(first, max_pixels) == hash_pixels(second, max_pixels):
         return SAME_PIXELS
     return found if found.holds(tier) else Comparison(None, found.agreement, DIFFERENT.how)
 
 
-def _look(path: str | os.PathLike[str], data: bytes, max_pixels: int) -> Look:
-    try:
-        return Look.of(data, max_pixels=max_pixels)
-    except ImageError as error:
-        raise type(error)(f"{os.fspath(path)}: {error}") from error
+def compare(a: BlockInput, b: BlockInput, *, tier: str = "edited") -> Comparison:
+    """Compare two images of different bytes for the tier `near` and, if requested, `edited`; symmetric."""
+    agreement = block_agreement(a.blocks, b.blocks) if _is_same_shape(a, b) else 0.0
+    if agreement >= _AGREEING:
+        return Comparison("near", agreement, "the same image")
+    if tier != "edited":
+        return Comparison(None, agreement, DIFFERENT.how)
+    return _compare_oriented(a, b) or _compare_aligned(a, b) or Comparison(None, agreement, DIFFERENT.how)
+
+
+def may_be_same_pixels(a: BlockInput, b: BlockInput, found: Comparison) -> bool:
+    """Test whether two images can have the same pixels, before decoding both at full size."""
+    return found.tier == "near" and (a.width, a.height) == (b.width, b.height)
+
+
+def hash_pixels(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
+    """Hash the size and all RGB values of an image; equal if and only if two images have equal pixels."""
+    from hashlib import blake2b
+
+    pixels = decode(data, max_pixels=max_pixels).pixels
+    digest = blake2b(str(pixels.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels[..., :3]).data)
+    return digest.digest()
+
+
+def require_tier(tier: str) -> str:
+    """Require a known tier.
+
+    Raises:
+        UnknownName: There is no such tier.
+    """
+    if tier not in TIERS:
+        raise UnknownName("tier", tier, TIERS)
+    return tier
 
 
 def _read(path: AnyPath) -> bytes:
@@ -162,74 +156,50 @@ def _read(path: AnyPath) -> bytes:
         raise UnreadableImage(f"{str(path)!r}: {error}") from error
 
 
-def may_be_same_pixels(a: Look, b: Look, found: Comparison) -> bool:
-    """Test whether two images can have the same pixels, before decoding both at full size."""
-    return found.tier == "near" and (a.width, a.height) == (b.width, b.height)
+def _decode(path: str | os.PathLike[str], data: bytes, max_pixels: int) -> BlockInput:
+    try:
+        return BlockInput.of_bytes(data, max_pixels=max_pixels)
+    except ImageError as error:
+        raise type(error)(f"{os.fspath(path)}: {error}") from error
 
 
-def pixels_of(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
-    """Hash the size and all RGB values of an image; equal if and only if two images have equal pixels."""
-    from hashlib import blake2b
-
-    pixels = decode(data, max_pixels=max_pixels).pixels
-    digest = blake2b(str(pixels.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels[..., :3]).data)
-    return digest.digest()
-
-
-def compare(a: Look, b: Look, *, tier: str = "edited") -> Comparison:
-    """Compare two images of different bytes for the tier `near` and, if asked, `edited`; symmetric."""
-    agreement = _agreement(a.blocks, b.blocks) if _is_of_one_shape(a, b) else 0.0
-    if agreement >= _AGREEING:
-        return Comparison("near", agreement, "the same image")
-    if tier != "edited":
-        return Comparison(None, agreement, DIFFERENT.how)
-    return _compare_oriented(a, b) or _compare_laid_over(a, b) or Comparison(None, agreement, DIFFERENT.how)
-
-
-def _is_of_one_shape(a: Look, b: Look, turns: int = 0) -> bool:
+def _is_same_shape(a: BlockInput, b: BlockInput, turns: int = 0) -> bool:
     width, height = (b.height, b.width) if turns % 2 else (b.width, b.height)
     slack = _ASPECT + 1 / min(a.width, a.height, width, height)
     return abs(math.log(a.width * height / (a.height * width))) <= slack
 
 
-def _compare_oriented(a: Look, b: Look) -> Comparison | None:
+def _compare_oriented(a: BlockInput, b: BlockInput) -> Comparison | None:
     for is_mirrored in (False, True):
         for turns in range(4):
-            if (turns or is_mirrored) and _is_of_one_shape(a, b, turns):
+            if (turns or is_mirrored) and _is_same_shape(a, b, turns):
                 coarse = np.rot90(b.coarse[:, ::-1] if is_mirrored else b.coarse, turns)
                 if (a.coarse * coarse).sum() < _COARSE:
                     continue
-                agreement = _agreement(a.blocks, _blocks(b.oriented(turns, is_mirrored=is_mirrored)))
+                agreement = block_agreement(a.blocks, split_blocks(b.oriented(turns, is_mirrored=is_mirrored)))
                 if agreement >= _AGREEING:
                     edits = " and ".join(filter(None, ("mirrored" if is_mirrored else "", _TURNS[turns])))
                     return Comparison("edited", agreement, edits)
     return None
 
 
-def _compare_laid_over(a: Look, b: Look) -> Comparison | None:
+def _compare_aligned(a: BlockInput, b: BlockInput) -> Comparison | None:
     for is_mirrored in (False, True):
-        agreement, inliers = _laid_over(a, b, is_mirrored=is_mirrored)
+        agreement, inliers = _align(a, b, is_mirrored=is_mirrored)
         if agreement >= _AGREEING:
             edits = "mirrored and cropped" if is_mirrored else "cropped"
             return Comparison("edited", agreement, f"{edits}, by {inliers} matching keypoints")
     return None
 
 
-# -- blocks -------------------------------------------------------------------------------------------------
-
-
-# -- keypoints ----------------------------------------------------------------------------------------------
-
-
-def _laid_over(a: Look, b: Look, *, is_mirrored: bool) -> tuple[float, int]:
+def _align(a: BlockInput, b: BlockInput, *, is_mirrored: bool) -> tuple[float, int]:
     """Align one image with the other by keypoints; return their agreement, and the number of matching keypoints."""
     import cv2
 
     over = np.ascontiguousarray(b.pixels[:, ::-1]) if is_mirrored else b.pixels
-    moving = keypoints.mirrored(b.keypoints, over.shape[1]) if is_mirrored else b.keypoints
+    moving = keypoints.mirror(b.keypoints, over.shape[1]) if is_mirrored else b.keypoints
     match = keypoints.match(moving, a.keypoints)
-    found, inliers = match.move, match.count
+    found, inliers = match.transform, match.count
     if found is None:
         return 0.0, inliers
     under, scale = a.pixels, float(np.hypot(found[0, 0], found[1, 0]))
@@ -246,5 +216,5 @@ def _laid_over(a: Look, b: Look, *, is_mirrored: bool) -> tuple[float, int]:
         return 0.0, inliers
     left, top, columns, rows = cv2.boundingRect(mask)
     part = slice(top, top + rows), slice(left, left + columns)
-    inside = _square(mask[part]).reshape(_CELLS, _BLOCK, _CELLS, _BLOCK).min(axis=(1, 3)).ravel() == 255
-    return _agreement(_blocks(under[part]), _blocks(moved[part]), inside), inliers
+    agreement = block_agreement(split_blocks(under[part]), split_blocks(moved[part]), whole_blocks(mask[part]))
+    return agreement, inliers

@@ -16,20 +16,7 @@ from imrec_core.errors import BadPlan
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
-def _is_one_file(a: Path, b: Path) -> bool:
-    """Test whether two paths are one file, for example through linked folders; hard links are two files."""
-    return os.path.realpath(a) == os.path.realpath(b)
-
-
-def _is_same(a: Path, b: Path) -> bool:
-    """Test whether two files have equal bytes: a move interrupted between link and unlink leaves both."""
-    try:
-        return os.path.samefile(a, b) or filecmp.cmp(a, b, shallow=False)
-    except OSError:
-        return False
-
-
-def _carry(source: Path, target: Path, note: Callable[[], None] = lambda: None) -> None:
+def move_file(source: Path, target: Path, note: Callable[[], None] = lambda: None) -> None:
     """Move one file without overwriting, or finish an interrupted move.
 
     Links the target, then unlinks the source: a rename would replace a file that another process creates in between.
@@ -49,7 +36,7 @@ def _carry(source: Path, target: Path, note: Callable[[], None] = lambda: None) 
                 if error.errno not in _NO_LINKS:
                     raise
                 _copy(source, target)
-        if not _is_same(source, target):
+        if not has_equal_bytes(source, target):
             raise BadPlan(f"{target} was created by another process; {source} was not moved")
         source.unlink()
     except OSError as error:
@@ -59,25 +46,25 @@ def _carry(source: Path, target: Path, note: Callable[[], None] = lambda: None) 
         ) from error
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file atomically, for moves to another disk and file systems without links."""
-    unfinished = _unfinished(target)
+def is_one_file(a: Path, b: Path) -> bool:
+    """Test whether two paths are one file, for example through linked folders; hard links are two files."""
+    return os.path.realpath(a) == os.path.realpath(b)
+
+
+def has_equal_bytes(a: Path, b: Path) -> bool:
+    """Test whether two files have equal bytes: a move interrupted between link and unlink leaves both."""
     try:
-        shutil.copy2(source, unfinished)
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-        unfinished.rename(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        return os.path.samefile(a, b) or filecmp.cmp(a, b, shallow=False)
+    except OSError:
+        return False
 
 
-def _unfinished(target: Path) -> Path:
+def unfinished_path(target: Path) -> Path:
+    """Name the temporary file of a copy, beside its target."""
     return target.with_name(f".{target.name}.imrec-part")
 
 
-def _remove_empty(folder: Path, top: Path) -> None:
+def remove_empty_folders(folder: Path, top: Path) -> None:
     """Remove empty folders upwards, up to `top`."""
     while folder.is_relative_to(top):
         try:
@@ -88,13 +75,13 @@ def _remove_empty(folder: Path, top: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Journal:
+class Journal:
     """Journal of a plan: a line with the target folder, then one per file, written before the file moves."""
 
     path: Path
 
     @classmethod
-    def beside(cls, plan: Path) -> _Journal:
+    def beside(cls, plan: Path) -> Journal:
         return cls(plan.with_name(f"{plan.name}.journal"))
 
     def _lines(self) -> list[str]:
@@ -131,3 +118,17 @@ class _Journal:
 
     def end(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file atomically, for moves to another disk and file systems without links."""
+    unfinished = unfinished_path(target)
+    try:
+        shutil.copy2(source, unfinished)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        unfinished.rename(target)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from imrec_core.duplicates.candidates import edited_pairs, near_pairs
 from imrec_core.duplicates.cliques import cliques
-from imrec_core.duplicates.comparison import IDENTICAL, TIERS, Comparison, checked_tier
+from imrec_core.duplicates.comparison import IDENTICAL, TIERS, Comparison, require_tier
 from imrec_core.duplicates.contents import Contents, Copy, Pairs
 from imrec_core.duplicates.decisions import Decisions, load_decisions
 from imrec_core.duplicates.verification import Verifier
@@ -109,7 +109,7 @@ class Duplicates(Sequence[Group]):
             heading += f"; the first {len(shown)} groups"
         return grid([heading], []) + "".join(group._repr_html_() for group in shown)
 
-    def keeping(self, keep: str | None, decided: Decisions) -> Duplicates:
+    def with_rule(self, keep: str | None, decided: Decisions) -> Duplicates:
         """Apply another rule, and the decisions of what to keep, to the same groups.
 
         No images are compared: `decided.not_duplicate` is ignored.
@@ -118,7 +118,7 @@ class Duplicates(Sequence[Group]):
             UnknownName: There is no such source.
             QueryError: There is no such rule.
         """
-        rule = checked_rule(keep, self.between, self.roots)
+        rule = resolve_rule(keep, self.between, self.roots)
         groups = (_mark_kept(group, rule, decided, self.between) for group in self.groups)
         return replace(self, groups=tuple(sorted(groups, key=lambda group: group.place)), keep=rule)
 
@@ -160,10 +160,10 @@ def find_duplicates(
         LakeError: The lake was never built, or cannot be read.
     """
     lake = lake if isinstance(lake, Lake) else Lake(lake)
-    checked_tier(tier)
+    require_tier(tier)
     generation = open_generation(lake)
     roots = lake.settings().sources
-    keep = checked_rule(keep, between, roots)
+    keep = resolve_rule(keep, between, roots)
     decided = load_decisions(lake)
     contents = Contents(generation, roots, between)
     verifier = Verifier(contents, decided, tier, lake.settings().max_pixels, {} if known is None else known)
@@ -176,7 +176,7 @@ def find_duplicates(
     left_out = tuple(sorted(contents.left_out))
     places = {name: str(root) for name, root in roots.items()}
     found = Duplicates(groups, tier, keep, between, generation.id, len(verifier.found), left_out, places)
-    return found.keeping(keep, decided)
+    return found.with_rule(keep, decided)
 
 
 def _candidates(generation: Generation, contents: Contents, tier: str) -> Pairs:
@@ -220,7 +220,7 @@ def _group(
 # -- files to keep ------------------------------------------------------------------------------------------
 
 
-def checked_rule(keep: str | None, between: tuple[str, str] | None, sources: Iterable[str]) -> str:
+def resolve_rule(keep: str | None, between: tuple[str, str] | None, sources: Iterable[str]) -> str:
     """Resolve the rule of files to keep.
 
     Raises:

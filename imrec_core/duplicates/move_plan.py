@@ -17,7 +17,14 @@ from typing import Any
 
 from imrec_core.duplicates.contents import Copy
 from imrec_core.duplicates.decisions import hash_file
-from imrec_core.duplicates.file_moves import _carry, _is_one_file, _is_same, _Journal, _remove_empty, _unfinished
+from imrec_core.duplicates.file_moves import (
+    Journal,
+    has_equal_bytes,
+    is_one_file,
+    move_file,
+    remove_empty_folders,
+    unfinished_path,
+)
 from imrec_core.duplicates.groups import Duplicates
 from imrec_core.errors import BadPlan, ImageError
 from imrec_core.lake.storage.files import is_url
@@ -39,7 +46,7 @@ class File:
         """Take the state from a file of a group."""
         return cls(copy.path, copy.byte_size, copy.mtime_ns, copy.content_hash)
 
-    def trouble(self, at: Path | None = None) -> str:
+    def find_change(self, at: Path | None = None) -> str:
         """Describe how the file differs from the plan; empty if it does not.
 
         The file is read and hashed if only its modification time differs.
@@ -146,11 +153,11 @@ class MovePlan:
             plan = cls(moves, dict(stored["roots"]), str(stored["tier"]), str(stored["keep"]))
         except (KeyError, TypeError, ValueError) as error:
             raise BadPlan(f"{path} is not a plan of imrec duplicates ({type(error).__name__}: {error})") from error
-        _refuse(path, _contradictions(plan))
+        _refuse(path, _inconsistencies(plan))
         return plan
 
 
-def _contradictions(plan: MovePlan) -> Iterable[str]:
+def _inconsistencies(plan: MovePlan) -> Iterable[str]:
     moved = Counter(move.file.path for move in plan.moves)
     for path, times in moved.items():
         if times > 1:
@@ -168,9 +175,9 @@ def _contradictions(plan: MovePlan) -> Iterable[str]:
             yield f"{move.below!r} is not a path inside the target folder"
 
 
-def _refuse(path: Path, troubles: Iterable[str]) -> None:
-    """Raise an error with the first five troubles, if there are any."""
-    found = list(troubles)
+def _refuse(path: Path, objections: Iterable[str]) -> None:
+    """Raise an error with the first five objections, if there are any."""
+    found = list(objections)
     if found:
         more = f", and {len(found) - 5} more" if len(found) > 5 else ""
         raise BadPlan(f"{path}: nothing was moved: {'; '.join(found[:5])}{more}")
@@ -191,7 +198,7 @@ def apply_plan(path: str | os.PathLike[str], to: str | os.PathLike[str]) -> int:
     """
     path, to = Path(path), Path(to).absolute()
     plan = MovePlan.load(path)
-    journal = _Journal.beside(path)
+    journal = Journal.beside(path)
     begun = journal.folder()
     if begun is not None and begun != to:
         raise BadPlan(f"{path} was applied to {begun}; undo it first, or give the same folder")
@@ -199,28 +206,28 @@ def apply_plan(path: str | os.PathLike[str], to: str | os.PathLike[str]) -> int:
     if sources:
         raise BadPlan(f"{to} is inside {sources[0]}, a source of the lake; choose a folder outside all sources")
     begun_moves = journal.moves()
-    _refuse(path, (t for move in plan.moves for t in _troubles(move, to, is_begun=move.below in begun_moves)))
+    _refuse(path, (t for move in plan.moves for t in _objections(move, to, is_begun=move.below in begun_moves)))
     journal.begin(to)
     for move in plan.moves:
-        _carry(Path(move.file.path), to / move.below, partial(journal.append, move.below))
+        move_file(Path(move.file.path), to / move.below, partial(journal.append, move.below))
     return len(plan.moves)
 
 
-def _troubles(move: Move, to: Path, *, is_begun: bool) -> Iterable[str]:
+def _objections(move: Move, to: Path, *, is_begun: bool) -> Iterable[str]:
     """List the reasons against a move; a move of an interrupted run may be half done."""
     source, target = Path(move.file.path), to / move.below
-    kept = move.kept.trouble()
+    kept = move.kept.find_change()
     if kept:
         yield f"{kept}, but must stay"
-    elif _is_one_file(source, Path(move.kept.path)):
+    elif is_one_file(source, Path(move.kept.path)):
         yield f"{source} and {move.kept.path} are the same file"
     if not is_begun and os.path.lexists(target):
         yield f"{target} already exists"
     if not is_begun or (os.path.lexists(source) and not os.path.lexists(target)):
-        trouble = move.file.trouble()
-        if trouble:
-            yield trouble
-    elif os.path.lexists(source) and os.path.lexists(target) and not _is_same(source, target):
+        objection = move.file.find_change()
+        if objection:
+            yield objection
+    elif os.path.lexists(source) and os.path.lexists(target) and not has_equal_bytes(source, target):
         yield f"{target} already exists"
     elif not os.path.lexists(source) and not os.path.lexists(target):
         yield f"{source} is missing"
@@ -237,34 +244,31 @@ def undo_plan(path: str | os.PathLike[str]) -> int:
     """
     path = Path(path)
     plan = MovePlan.load(path)
-    journal = _Journal.beside(path)
+    journal = Journal.beside(path)
     to, begun_moves = journal.folder(), journal.moves()
     if to is None:
         raise BadPlan(f"{path} was not applied, or is already undone: there is no {journal.path}")
     begun = [move for move in plan.moves if move.below in begun_moves]
-    _refuse(path, (trouble for move in begun for trouble in _troubles_back(move, to)))
+    _refuse(path, (objection for move in begun for objection in _undo_objections(move, to)))
     count = 0
     for move in reversed(begun):
         source, target = Path(move.file.path), to / move.below
         if os.path.lexists(target):
             count += 1
-            _carry(target, source)
-        _unfinished(target).unlink(missing_ok=True)
-        _remove_empty(target.parent, to)
+            move_file(target, source)
+        unfinished_path(target).unlink(missing_ok=True)
+        remove_empty_folders(target.parent, to)
     journal.end()
     return count
 
 
-def _troubles_back(move: Move, to: Path) -> Iterable[str]:
+def _undo_objections(move: Move, to: Path) -> Iterable[str]:
     source, target = Path(move.file.path), to / move.below
     if os.path.lexists(target):
-        trouble = move.file.trouble(target)
-        if trouble:
-            yield trouble
-        elif os.path.lexists(source) and not _is_same(source, target):
+        objection = move.file.find_change(target)
+        if objection:
+            yield objection
+        elif os.path.lexists(source) and not has_equal_bytes(source, target):
             yield f"{source} already exists, with other content"
     elif not os.path.lexists(source):
         yield f"{target} is missing"
-
-
-# -- the journal --------------------------------------------------------------------------------------------

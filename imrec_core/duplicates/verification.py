@@ -14,18 +14,18 @@ from imrec_core.duplicates.comparison import (
     DIFFERENT,
     SAME_PIXELS,
     TIERS,
+    BlockInput,
     Comparison,
-    Look,
     compare,
+    hash_pixels,
     may_be_same_pixels,
-    pixels_of,
 )
 from imrec_core.duplicates.contents import Contents, Pairs
 from imrec_core.duplicates.decisions import Decisions
 from imrec_core.errors import ImageError
 from imrec_core.runtime.cpu import cpu_count
 
-_LOOKS = 256  # decoded images in the cache, of at most 2 MB each
+_INPUTS = 256  # decoded images in the cache, of at most 2 MB each
 _AT_ONCE = 128  # pairs compared between two updates of the cache
 
 
@@ -45,8 +45,8 @@ class Verifier:
         known: dict[tuple[str, str], Comparison],
     ) -> None:
         self._contents, self._decided, self._tier, self._max_pixels = contents, decided, tier, max_pixels
-        self._looks: OrderedDict[int, Look | None] = OrderedDict()
-        self._digests: dict[int, bytes] = {}
+        self._inputs: OrderedDict[int, BlockInput | None] = OrderedDict()
+        self._pixel_hashes: dict[int, bytes] = {}
         self._known = known
         self.found: dict[tuple[int, int], Comparison] = {}
 
@@ -100,7 +100,7 @@ class Verifier:
 
     def _store(self, pair: tuple[int, int], found: Comparison) -> None:
         self.found[pair] = found
-        if all(self._looks.get(i) is not None for i in pair):  # an unreadable file may be readable in the next call
+        if all(self._inputs.get(i) is not None for i in pair):  # an unreadable file may be readable in the next call
             self._known[self._names(pair)] = found if found.holds(self._tier) else DIFFERENT
 
     def holds(self, i: int, j: int) -> bool:
@@ -118,37 +118,37 @@ class Verifier:
         return self.found[i, j].holds(self._tier)
 
     def _load(self, members: Sequence[int], pool: ThreadPoolExecutor | None = None) -> None:
-        missing = [i for i in members if i not in self._looks]
-        made = list((pool.map if pool else map)(self._look, missing))
+        missing = [i for i in members if i not in self._inputs]
+        decoded = list((pool.map if pool else map)(self._decode, missing))
         for i in members:
-            if i in self._looks:
-                self._looks.move_to_end(i)
-        self._looks.update(zip(missing, made, strict=True))
-        for i, look in zip(missing, made, strict=True):
-            if look is None:
+            if i in self._inputs:
+                self._inputs.move_to_end(i)
+        self._inputs.update(zip(missing, decoded, strict=True))
+        for i, loaded in zip(missing, decoded, strict=True):
+            if loaded is None:
                 self._contents.drop(i)
-        while len(self._looks) > max(_LOOKS, len(members)):
-            self._looks.popitem(last=False)
+        while len(self._inputs) > max(_INPUTS, len(members)):
+            self._inputs.popitem(last=False)
 
-    def _look(self, i: int) -> Look | None:
+    def _decode(self, i: int) -> BlockInput | None:
         try:
-            return Look.of(self._contents.read(i), max_pixels=self._max_pixels)
+            return BlockInput.of_bytes(self._contents.read(i), max_pixels=self._max_pixels)
         except (ImageError, OSError, IndexError):  # IndexError: the content has been dropped
             return None
 
     def _compare(self, pair: tuple[int, int]) -> Comparison:
-        a, b = (self._looks[i] for i in pair)
+        a, b = (self._inputs[i] for i in pair)
         if a is None or b is None:
             return Comparison(None, 0.0, "a file cannot be read")
         found = compare(a, b, tier=self._tier)
-        if may_be_same_pixels(a, b, found) and self._digest(pair[0]) == self._digest(pair[1]):
+        if may_be_same_pixels(a, b, found) and self._pixel_hash(pair[0]) == self._pixel_hash(pair[1]):
             return SAME_PIXELS
         return found
 
-    def _digest(self, i: int) -> bytes:
-        if i not in self._digests:
+    def _pixel_hash(self, i: int) -> bytes:
+        if i not in self._pixel_hashes:
             try:
-                self._digests[i] = pixels_of(self._contents.read(i), self._max_pixels)
+                self._pixel_hashes[i] = hash_pixels(self._contents.read(i), self._max_pixels)
             except (ImageError, OSError):
-                self._digests[i] = str(i).encode()  # differs from all digests
-        return self._digests[i]
+                self._pixel_hashes[i] = str(i).encode()  # differs from all digests
+        return self._pixel_hashes[i]

@@ -1,6 +1,6 @@
 """SIFT keypoints of two images, their matches, and the similarity transform that most matches agree with.
 
-Decisions about copies belong in `duplicates`, and drawing in `explain_sheet`.
+Decisions about copies belong in `duplicates`, and drawing in `plots`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Match:
     """Keypoint matches of two images, and a transform from the first to the second.
 
     Attributes:
-        move: Translation, rotation and scale `(2, 3)` with which most matches agree; None if too few do.
+        transform: Translation, rotation and scale `(2, 3)` with which most matches agree; None if too few do.
         moving, standing: Positions `(n, 2)` of the matches in the first and the second image, row by row.
         agrees: Inliers of the transform `(n,)`.
     """
 
-    move: NDArray[np.float64] | None
+    transform: NDArray[np.float64] | None
     moving: Floats
     standing: Floats
     agrees: NDArray[np.bool_]
@@ -49,7 +49,7 @@ def find(pixels: Pixels) -> Keypoints:
     """Detect the keypoints of an RGB image `(h, w, 3)` uint8; there may be none."""
     import cv2
 
-    grey = cv2.cvtColor(bounded(pixels, _MAX_SIDE), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(shrink(pixels, _MAX_SIDE), cv2.COLOR_RGB2GRAY)
     points, descriptors = cv2.SIFT.create(_KEYPOINTS, 3, _CONTRAST).detectAndCompute(grey, None)
     if not points:  # then OpenCV returns None for the descriptors
         return np.empty((0, 2), np.float32), np.empty((0, 128), np.float32)
@@ -58,7 +58,7 @@ def find(pixels: Pixels) -> Keypoints:
     return (positions + 0.5) * (pixels.shape[1] / grey.shape[1]) - 0.5, roots.astype(np.float32)
 
 
-def mirrored(keypoints: Keypoints, width: int) -> Keypoints:
+def mirror(keypoints: Keypoints, width: int) -> Keypoints:
     """Compute the keypoints of the mirrored image, as `find` would detect them.
 
     A descriptor has 4×4 cells with 8 directions in the frame of its keypoint. Mirroring flips that frame along the
@@ -106,7 +106,7 @@ def _match_descriptors(moving: Keypoints, standing: Keypoints) -> tuple[Floats, 
     return moving[0][best[sure]], standing[0][sure]
 
 
-def bounded(pixels: Pixels, longest: int) -> Pixels:
+def shrink(pixels: Pixels, longest: int) -> Pixels:
     """Shrink an image to a longer side of at most `longest` pixels."""
     import cv2
 

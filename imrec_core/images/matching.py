@@ -1,83 +1,26 @@
 """Explanations of a match: keypoints and colours that two images share.
 
-The distances per feature come from the search, and `explain_sheet` draws the explanation.
+The distances per feature come from the search, and `plots.explanation_sheet` draws the explanation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core.errors import UnreadableImage
 from imrec_core.images import keypoints
-from imrec_core.images.decode import WELL_KNOWN, Pixels, decode, decode_file, from_pillow
-from imrec_core.images.keypoints import Keypoints
+from imrec_core.images.decode import Pixels
+from imrec_core.images.match_input import MatchInput, Points
 from imrec_core.lake.storage.files import AnyPath
-
-Points = NDArray[np.float64]
-
-_MAX_SIDE = 480  # pixels of the longer side that are kept
 
 _COLOURS = 16  # clusters over both images; with 8, pink boots on a brown sofa had no cluster
 _MERGE_BELOW = 15.0  # CIE76 difference of two clusters; MPEG-7 has 10 to 20, and 20 merged sand and sea
 _MIN_SHARE = 0.02  # of the pixels of each image
 _SIDE = 64  # pixels of the square in which colours are counted
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """An image of an explained match.
-
-    Attributes:
-        pixels: Upright RGB `(h, w, 3)` uint8, of bounded size.
-        width, height: Size of the upright image in the file.
-        name: File name; empty for an image in memory.
-    """
-
-    pixels: Pixels
-    width: int
-    height: int
-    name: str = ""
-
-    @classmethod
-    def of(cls, shown: AnyPath | Image.Image) -> Seen:
-        """Read a file, or convert an open Pillow image.
-
-        Raises:
-            ImageError: The file cannot be read or decoded, and the message names it; or the Pillow image is closed.
-        """
-        if isinstance(shown, Image.Image):
-            pixels, name = _to_pixels(shown), ""
-            height, width = pixels.shape[:2]
-        else:
-            decoded, name = decode_file(shown, min_side=_MAX_SIDE), shown.name
-            pixels, width, height = decoded.pixels, decoded.width, decoded.height
-        return cls(_bound(pixels), width, height, name)
-
-    @classmethod
-    def of_bytes(cls, data: bytes, *, max_pixels: int) -> Seen:
-        """Decode the bytes of a file in one of the formats `decode.WELL_KNOWN`.
-
-        Raises:
-            ImageError: The image cannot be decoded.
-        """
-        decoded = decode(data, max_pixels=max_pixels, min_side=_MAX_SIDE, formats=WELL_KNOWN)
-        return cls(_bound(decoded.pixels), decoded.width, decoded.height)
-
-    @cached_property
-    def keypoints(self) -> Keypoints:
-        return keypoints.find(self.pixels)
-
-    def at_full_size(self, places: NDArray[np.float32]) -> Points:
-        """Convert positions `(n, 2)` in `pixels` to positions in the image at full size."""
-        height, width = self.pixels.shape[:2]
-        scale = np.array([self.width / width, self.height / height])
-        return np.asarray((places + 0.5) * scale - 0.5, np.float64)
 
 
 @dataclass(frozen=True)
@@ -108,8 +51,8 @@ class Explanation:
         colours: Shared colours, by decreasing share in both images.
     """
 
-    query: Seen | None
-    hit: Seen
+    query: MatchInput | None
+    hit: MatchInput
     query_points: Points
     hit_points: Points
     alike: int = 0
@@ -117,16 +60,16 @@ class Explanation:
     colours: tuple[SharedColour, ...] = ()
 
 
-def explanation(query: AnyPath | Image.Image | None, hit: AnyPath) -> Explanation:
+def explain(query: AnyPath | Image.Image | None, hit: AnyPath) -> Explanation:
     """Explain the match of a query, if it has an image, and the file of a hit.
 
     Raises:
         ImageError: A file cannot be read or decoded; the message names it.
     """
-    return explanation_of(None if query is None else Seen.of(query), Seen.of(hit))
+    return explain_inputs(None if query is None else MatchInput.of(query), MatchInput.of(hit))
 
 
-def best_explanation(queries: Sequence[AnyPath | Image.Image], hit: AnyPath) -> tuple[int, Explanation]:
+def explain_best(queries: Sequence[AnyPath | Image.Image], hit: AnyPath) -> tuple[int, Explanation]:
     """Explain a hit by the query with the most matching keypoints.
 
     Returns:
@@ -135,25 +78,25 @@ def best_explanation(queries: Sequence[AnyPath | Image.Image], hit: AnyPath) -> 
     Raises:
         ImageError: A file cannot be read or decoded; the message names it.
     """
-    return best_of([Seen.of(query) for query in queries], Seen.of(hit))
+    return explain_best_input([MatchInput.of(query) for query in queries], MatchInput.of(hit))
 
 
-def best_of(queries: Sequence[Seen], hit: Seen) -> tuple[int, Explanation]:
-    """Explain a hit as `best_explanation` does, for images that are already in memory."""
-    explained = [explanation_of(query, hit) for query in queries]
+def explain_best_input(queries: Sequence[MatchInput], hit: MatchInput) -> tuple[int, Explanation]:
+    """Explain a hit as `explain_best` does, for images that are already in memory."""
+    explained = [explain_inputs(query, hit) for query in queries]
     best = max(range(len(explained)), key=lambda i: len(explained[i].hit_points))
     return best, explained[best]
 
 
-def explanation_of(query: Seen | None, hit: Seen) -> Explanation:
+def explain_inputs(query: MatchInput | None, hit: MatchInput) -> Explanation:
     """Explain the match of two images that are already in memory."""
     if query is None:
         return Explanation(None, hit, np.empty((0, 2)), np.empty((0, 2)))
     width = query.pixels.shape[1]
     match, is_mirrored = keypoints.match(query.keypoints, hit.keypoints), False
-    if match.move is None:
-        mirrored_match = keypoints.match(keypoints.mirrored(query.keypoints, width), hit.keypoints)
-        if mirrored_match.move is not None:
+    if match.transform is None:
+        mirrored_match = keypoints.match(keypoints.mirror(query.keypoints, width), hit.keypoints)
+        if mirrored_match.transform is not None:
             match, is_mirrored = mirrored_match, True
     positions = match.moving[match.agrees]
     if is_mirrored:
@@ -219,18 +162,3 @@ def _merge_similar(centres: Points, shares: Points) -> tuple[Points, Points]:
         shares[i] += shares[j]
         centres, shares = np.delete(centres, j, axis=0), np.delete(shares, j, axis=0)
     return centres, shares
-
-
-# -- reading ------------------------------------------------------------------------------------------------
-
-
-def _bound(pixels: Pixels) -> Pixels:
-    """Shrink pixels `(h, w, 4)` to the size of an explanation, as RGB `(h, w, 3)`."""
-    return np.ascontiguousarray(keypoints.bounded(pixels, _MAX_SIDE)[..., :3])
-
-
-def _to_pixels(image: Image.Image) -> Pixels:
-    try:
-        return from_pillow(image)
-    except (OSError, ValueError, AssertionError) as error:  # the class depends on how much was loaded
-        raise UnreadableImage("the Pillow image is closed or damaged; keep it open until it is explained") from error

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from imrec_core.images.matching import Explanation, Points, Seen, SharedColour
+from imrec_core.images.match_input import MatchInput, Points
+from imrec_core.images.matching import Explanation, SharedColour
 from imrec_core.plots.contact_sheet import FRAME, PAPER, write
 
 Pen = ImageDraw.ImageDraw
@@ -84,14 +85,14 @@ def _images(why: Explanation, titles: tuple[str, str]) -> Image.Image:
     return _draw_lines(strip, starts, ends) if len(starts) else strip
 
 
-def _scaled_size(seen: Seen) -> tuple[int, int]:
+def _scaled_size(seen: MatchInput) -> tuple[int, int]:
     """Compute the size of an image on the sheet: its longer side fills the column, also if it is enlarged."""
     height, width = seen.pixels.shape[:2]
     scale = _SIDE / max(width, height)
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def _on_sheet(points: Points, seen: Seen, box: Box) -> Points:
+def _on_sheet(points: Points, seen: MatchInput, box: Box) -> Points:
     """Convert positions in the full image to positions on the sheet."""
     left, top, width, height = box
     return (points + 0.5) * (width / seen.width, height / seen.height) - 0.5 + (left, top)

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 from PIL import Image
 
-from imrec_core.images.matching import best_explanation, explanation
+from imrec_core.images.matching import explain, explain_best
 from imrec_core.lake.storage.files import AnyPath, place
 from imrec_core.plots import explanation_sheet
 from imrec_core.plots.contact_sheet import Cell, save
@@ -173,11 +173,11 @@ class Hits(Sequence[Hit]):
         hit, which = self.hits[_place(index, len(self), "hit")], 0
         if like is not None:
             which = _place(like, len(self.likes), "like that can be shown")
-            why = explanation(self.likes[which], place(hit.path))
+            why = explain(self.likes[which], place(hit.path))
         elif self.likes:
-            which, why = best_explanation(self.likes, place(hit.path))
+            which, why = explain_best(self.likes, place(hit.path))
         else:
-            why = explanation(None, place(hit.path))
+            why = explain(None, place(hit.path))
         asked = f"query {which + 1} of {len(self.likes)}" if len(self.likes) > 1 else "query"
         bars = [
             explanation_sheet.Bar(name, part.score, f"distance {part.distance:.4g}   rank {part.rank}", part.unlike)

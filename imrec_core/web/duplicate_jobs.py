@@ -11,7 +11,7 @@ from functools import lru_cache
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.duplicates.comparison import Comparison
 from imrec_core.duplicates.decisions import Decisions, Pair
-from imrec_core.duplicates.groups import checked_rule
+from imrec_core.duplicates.groups import resolve_rule
 from imrec_core.lake.lake import Lake
 
 _AT_ONCE = 2  # searches: `edited` takes minutes, which a quicker tier shall not wait for
@@ -42,7 +42,7 @@ class _Job:
         return self.done.done() and self.done.exception() is not None
 
     def _keeping(self, keep: str, decided: Decisions) -> Duplicates:
-        return self.done.result().keeping(keep, decided)
+        return self.done.result().with_rule(keep, decided)
 
 
 class Finding:
@@ -61,7 +61,7 @@ class Finding:
         Raises:
             ImrecError: As `find_duplicates`; for its rule before anything is looked for.
         """
-        checked_rule(keep, None, self._lake.settings().sources)
+        resolve_rule(keep, None, self._lake.settings().sources)
         job = self._job(Wanted(generation, tier, decided.not_duplicate))
         try:
             job.done.result(_PATIENCE)

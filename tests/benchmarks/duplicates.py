@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from imrec_core.duplicates import find_duplicates
-from imrec_core.duplicates.comparison import Look, compare
+from imrec_core.duplicates.comparison import BlockInput, compare
 from imrec_core.images.decode import decode
 from imrec_core.images.edits import EDITS
 from imrec_core.index.build import build_generation
@@ -67,10 +67,10 @@ def _recall(work: Testbed) -> list[Row]:
     hits = dict.fromkeys(EDITS, 0)
     for path in chosen:
         data = path.read_bytes()
-        original = Look.of(data)
+        original = BlockInput.of_bytes(data)
         picture = Image.fromarray(np.ascontiguousarray(decode(data).pixels[..., :3]))
         for name, edit in EDITS.items():
-            hits[name] += compare(original, Look.of(edit(picture))).tier is not None
+            hits[name] += compare(original, BlockInput.of_bytes(edit(picture))).tier is not None
     return [
         Row(f"verified: {name}", count / len(chosen), "", f"of {len(chosen)} photos") for name, count in hits.items()
     ]

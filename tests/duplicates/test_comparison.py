@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core.duplicates.comparison import DIFFERENT, IDENTICAL, Look, compare, compare_files
+from imrec_core.duplicates.comparison import DIFFERENT, IDENTICAL, BlockInput, compare, compare_files
 from imrec_core.errors import ImageError, UnknownName
 from imrec_core.images.edits import EDITS
 from imrec_core.images.sample_photos import PHOTOS, _load
@@ -18,8 +18,8 @@ EDITED = ("crop", "mirrored", "turned90")
 FINE = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
-def look(pixels) -> Look:
-    return Look(pixels, pixels.shape[1], pixels.shape[0])
+def block_input(pixels) -> BlockInput:
+    return BlockInput.of_pixels(pixels)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def look(pixels) -> Look:
 @pytest.mark.parametrize("name", FINE)
 def test_edited_photo_is_in_its_tier(name, edit):
     photo = _load("skimage.data", name)
-    found = compare(look(np.asarray(photo)), Look.of(EDITS[edit](photo)))
+    found = compare(block_input(np.asarray(photo)), BlockInput.of_bytes(EDITS[edit](photo)))
     assert found.tier == ("edited" if edit in EDITED else "near")
     assert found.agreement >= 0.94
 
@@ -36,48 +36,48 @@ def test_edited_photo_is_in_its_tier(name, edit):
 @pytest.mark.parametrize(("turn", "words"), [(Image.Transpose.ROTATE_180, "180"), (Image.Transpose.TRANSPOSE, "mirr")])
 def test_orientation_is_named(turn, words):
     photo = _load("skimage.data", "chelsea.png")
-    found = compare(look(np.asarray(photo)), look(np.asarray(photo.transpose(turn))))
+    found = compare(block_input(np.asarray(photo)), block_input(np.asarray(photo.transpose(turn))))
     assert found.tier == "edited"
     assert words in found.how
 
 
 def test_different_photos_are_different_even_of_one_scene():
-    photos = [look(np.asarray(_load(package, name))) for package, names in PHOTOS.items() for name in names]
+    photos = [block_input(np.asarray(_load(package, name))) for package, names in PHOTOS.items() for name in names]
     assert {compare(a, b, tier="near").tier for a, b in combinations(photos, 2)} == {None}
     left, right = (_load("skimage.data", f"motorcycle_{side}.png") for side in ("left", "right"))
-    assert compare(look(np.asarray(left)), look(np.asarray(right))).tier is None
+    assert compare(block_input(np.asarray(left)), block_input(np.asarray(right))).tier is None
 
 
 def test_the_same_shape_in_another_colour_is_not_near():
     pixels = toy.photo(4)
-    assert compare(look(pixels), look(np.ascontiguousarray(pixels[..., ::-1])), tier="near").tier is None
+    assert compare(block_input(pixels), block_input(np.ascontiguousarray(pixels[..., ::-1])), tier="near").tier is None
 
 
 def test_comparison_is_symmetric():
     photo = _load("skimage.data", "coffee.png")
     for edit in EDITS.values():
-        a, b = look(np.asarray(photo)), Look.of(edit(photo))
+        a, b = block_input(np.asarray(photo)), BlockInput.of_bytes(edit(photo))
         assert compare(a, b).tier == compare(b, a).tier
 
 
 @pytest.mark.parametrize("edits", list(combinations(("caption", "mirrored", "turned90", "jpeg20"), 2)), ids="-".join)
 def test_two_edited_copies_are_the_same_whichever_comes_first(edits):
     photo = _load("skimage.data", "chelsea.png")
-    a, b = (Look.of(EDITS[edit](photo)) for edit in edits)
+    a, b = (BlockInput.of_bytes(EDITS[edit](photo)) for edit in edits)
     assert compare(a, b).tier == compare(b, a).tier is not None
 
 
 def test_plain_pictures_are_the_same_only_in_one_colour():
-    grey, other = (look(np.full((60, 80, 3), level, np.uint8)) for level in (100, 140))
-    assert compare(grey, look(np.full((30, 40, 3), 101, np.uint8))).tier == "near"
+    grey, other = (block_input(np.full((60, 80, 3), level, np.uint8)) for level in (100, 140))
+    assert compare(grey, block_input(np.full((30, 40, 3), 101, np.uint8))).tier == "near"
     assert compare(grey, other).tier is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 400), (3, 2)])
 def test_tiny_pictures_are_compared(shape):
-    tiny = look(np.full((*shape, 3), 7, np.uint8))
+    tiny = block_input(np.full((*shape, 3), 7, np.uint8))
     assert compare(tiny, tiny).tier == "near"
-    assert compare(tiny, look(noise(80, 60))).tier is None
+    assert compare(tiny, block_input(noise(80, 60))).tier is None
 
 
 # -- files --------------------------------------------------------------------------------------------------

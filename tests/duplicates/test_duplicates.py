@@ -280,17 +280,17 @@ def test_what_stays_can_be_chosen_afterwards(two_sources, keep):
     found = find_duplicates(two_sources, keep="source:shared")
     content = found[0].copies[-1].content_hash
     decided = decide(two_sources, keep=content)
-    assert found.keeping(keep, decided) == find_duplicates(two_sources, keep=keep)
-    assert found.keeping("source:shared", Decisions()) == found
+    assert found.with_rule(keep, decided) == find_duplicates(two_sources, keep=keep)
+    assert found.with_rule("source:shared", Decisions()) == found
     with pytest.raises(QueryError, match="keep is 'newest'"):
-        found.keeping("newest", decided)
+        found.with_rule("newest", decided)
 
 
 def test_what_was_compared_before_is_not_read_again(lake, monkeypatch):
     known = {}
     first = find_duplicates(lake, known=known)
     assert known
-    monkeypatch.setattr(verification.Verifier, "_look", lambda self, i: pytest.fail("a picture was read again"))
+    monkeypatch.setattr(verification.Verifier, "_decode", lambda self, i: pytest.fail("a picture was read again"))
     assert find_duplicates(lake, known=known).groups == first.groups
 
 
@@ -384,7 +384,7 @@ def test_demo_photos_have_no_false_pair_and_all_identical_copies(demo_lake):
 
 
 def test_pictures_held_are_few(copies, monkeypatch):
-    monkeypatch.setattr(verification, "_LOOKS", 2)
+    monkeypatch.setattr(verification, "_INPUTS", 2)
     monkeypatch.setattr(verification, "_AT_ONCE", 3)
     assert len(find_duplicates(copies)) == 6
 

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imrec_core import Lake
-from imrec_core.duplicates import find_duplicates, move_plan
+from imrec_core.duplicates import find_duplicates
 from imrec_core.duplicates.decisions import hash_file
 from imrec_core.duplicates.move_plan import File, Move, MovePlan, apply_plan, undo_plan
 from imrec_core.errors import BadPlan
@@ -340,7 +341,7 @@ def test_disk_that_refuses_is_told_and_undone(tmp_path, plan, monkeypatch):
 
     with pytest.MonkeyPatch.context() as patch:
         without_links(patch)
-        patch.setattr(move_plan.shutil, "copy2", refuse)
+        patch.setattr(shutil, "copy2", refuse)
         with pytest.raises(BadPlan, match="No space left"):
             apply_plan(plan, tmp_path / "moved")
     assert undo_plan(plan) == 0

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 from imrec_core import Hit, Hits
 from imrec_core.errors import ImageError, TruncatedImage, UnreadableImage
-from imrec_core.images.matching import Seen, best_explanation, explanation, shared_colours
+from imrec_core.images.match_input import MatchInput
+from imrec_core.images.matching import explain, explain_best, shared_colours
 from imrec_core.plots import explanation_sheet
 from imrec_core.plots.explanation_sheet import Bar, draw
 from imrec_core.search.hits import Part
@@ -85,7 +86,7 @@ def is_drawn(sheet: Image.Image) -> bool:
 
 
 def test_points_of_a_crop_are_at_their_places_in_the_full_pictures(files):
-    why = explanation(files / "crop.png", files / "photo.png")
+    why = explain(files / "crop.png", files / "photo.png")
     assert len(why.query_points) == len(why.hit_points) > 50
     assert why.alike >= len(why.hit_points) and not why.is_mirrored
     off = why.query_points + np.array([200, 100]) - why.hit_points
@@ -95,21 +96,21 @@ def test_points_of_a_crop_are_at_their_places_in_the_full_pictures(files):
 
 @pytest.mark.parametrize(("name", "scale"), [("half.jpg", 0.5), ("double.jpg", 2)])
 def test_points_of_a_copy_in_another_size_are_at_their_places(files, name, scale):
-    why = explanation(files / name, files / "photo.png")
+    why = explain(files / name, files / "photo.png")
     assert (why.query.width, why.query.height) == (WIDTH * scale, HEIGHT * scale)
     off = (why.query_points + 0.5) / scale - 0.5 - why.hit_points
     assert len(off) > 50 and np.abs(np.median(off, axis=0)).max() < 0.3
 
 
 def test_keypoints_that_look_alike_but_do_not_agree_are_counted_apart(files):
-    why = explanation(files / "swapped.png", files / "photo.png")
+    why = explain(files / "swapped.png", files / "photo.png")
     off = why.query_points - why.hit_points
     assert np.abs(off - (WIDTH / 3, 0)).max() < 3 * WIDTH / 400
     assert len(off) + 20 < why.alike
 
 
 def test_mirrored_copy_is_matched_and_said_to_be_so(files):
-    why = explanation(files / "mirrored.png", files / "photo.png")
+    why = explain(files / "mirrored.png", files / "photo.png")
     assert why.is_mirrored and len(why.query_points) > 100
     off = (WIDTH - 1, 0) + why.query_points * (-1, 1) - why.hit_points
     # OpenCV finds keypoints a quarter of a pixel off, and mirrored to the other side; here a pixel is 960 / 400.
@@ -119,12 +120,12 @@ def test_mirrored_copy_is_matched_and_said_to_be_so(files):
 def test_picture_that_is_its_own_mirror_is_matched_as_it_is(tmp_path):
     half = toy.photo(4, 160, 240, specks=100)
     (tmp_path / "same.png").write_bytes(encode(np.concatenate([half, half[:, ::-1]], axis=1), "PNG"))
-    why = explanation(tmp_path / "same.png", tmp_path / "same.png")
+    why = explain(tmp_path / "same.png", tmp_path / "same.png")
     assert len(why.hit_points) > 50 and not why.is_mirrored
 
 
 def test_picture_that_is_turned_by_exif_is_looked_at_upright(files):
-    why = explanation(files / "exif.jpg", files / "photo.png")
+    why = explain(files / "exif.jpg", files / "photo.png")
     assert (why.query.width, why.query.height) == (WIDTH, HEIGHT)
     assert len(why.query_points) > 100 and not why.is_mirrored
     assert np.abs(np.median(why.query_points - why.hit_points, axis=0)).max() < 0.3
@@ -132,27 +133,27 @@ def test_picture_that_is_turned_by_exif_is_looked_at_upright(files):
 
 @pytest.mark.parametrize("name", ["other.png", "plain.png"])
 def test_strangers_have_no_points(files, name):
-    why = explanation(files / name, files / "photo.png")
+    why = explain(files / name, files / "photo.png")
     assert why.query_points.shape == why.hit_points.shape == (0, 2)
     assert not why.is_mirrored
 
 
 def test_explanation_is_the_same_every_time(files):
-    first, again = (explanation(files / "crop.png", files / "photo.png") for _ in range(2))
+    first, again = (explain(files / "crop.png", files / "photo.png") for _ in range(2))
     assert (first.query_points == again.query_points).all() and first.colours == again.colours
 
 
 def test_picture_is_held_in_bounded_size():
-    assert Seen.of(Image.new("RGB", (3000, 1000))).pixels.shape == (160, 480, 3)
-    seen = Seen.of(Image.new("RGBA", (30, 10), (255, 0, 0, 0)))
+    assert MatchInput.of(Image.new("RGB", (3000, 1000))).pixels.shape == (160, 480, 3)
+    seen = MatchInput.of(Image.new("RGBA", (30, 10), (255, 0, 0, 0)))
     assert seen.pixels.shape == (10, 30, 3) and (seen.pixels == 255).all()
 
 
 def test_best_of_several_queries_has_most_points_and_is_the_first_of_equals(files):
     likes = [files / name for name in ("other.png", "crop.png", "photo.png", "photo.png")]
-    which, why = best_explanation(likes, files / "photo.png")
+    which, why = explain_best(likes, files / "photo.png")
     assert which == 2 and why.query.name == "photo.png"
-    assert best_explanation([files / "other.png", files / "plain.png"], files / "photo.png")[0] == 0
+    assert explain_best([files / "other.png", files / "plain.png"], files / "photo.png")[0] == 0
 
 
 # -- colours ------------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def test_size_of_a_picture_does_not_weigh():
 
 def test_colours_of_an_explanation_are_those_of_query_and_hit_and_written_in_full(files, words):
     query = Image.fromarray(stripes((RED, 16), (WHITE, 48)))
-    why = explanation(query, files / "plain.png")
+    why = explain(query, files / "plain.png")
     assert [(c.rgb, c.in_query, c.in_hit) for c in why.colours] == [(RED, 0.25, 1.0)]
     draw(why, titles=TITLES, bars=[])
     assert {"shared colours", "25% of query", "100% of hit"} <= {line for _, line, _ in words}
@@ -204,7 +205,7 @@ def test_colours_of_an_explanation_are_those_of_query_and_hit_and_written_in_ful
 @pytest.mark.parametrize("size", [(2000, 20), (20, 2000), (1, 1), (300, 200)], ids=str)
 def test_sheet_is_bounded_and_holds_both_pictures(size, tmp_path):
     Image.new("RGB", size, BLUE).save(tmp_path / "hit.png")
-    sheet = draw(explanation(Image.new("RGB", size, RED), tmp_path / "hit.png"), titles=TITLES, bars=[])
+    sheet = draw(explain(Image.new("RGB", size, RED), tmp_path / "hit.png"), titles=TITLES, bars=[])
     assert sheet.mode == "RGB" and sheet.width == 1056 and sheet.height < 80 + 480 + 150
     pixels = np.asarray(sheet)[80:572]
     height, width = (max(round(side * 480 / max(size)), 1) for side in (size[1], size[0]))
@@ -214,22 +215,22 @@ def test_sheet_is_bounded_and_holds_both_pictures(size, tmp_path):
 
 
 def test_lines_are_drawn_where_pictures_match_and_at_most_forty(files):
-    same = draw(explanation(files / "photo.png", files / "photo.png"), titles=TITLES, bars=[])
+    same = draw(explain(files / "photo.png", files / "photo.png"), titles=TITLES, bars=[])
     rows = (np.asarray(same)[80:440, 528] != 255).any(axis=1)
     lines = np.count_nonzero(np.diff(rows.astype(int)) == 1)
     assert 15 < lines <= 40
-    assert not is_drawn(draw(explanation(files / "other.png", files / "photo.png"), titles=TITLES, bars=[]))
+    assert not is_drawn(draw(explain(files / "other.png", files / "photo.png"), titles=TITLES, bars=[]))
 
 
 def test_every_line_leads_from_a_point_to_its_like(files):
     """Of a picture and itself all are level; those of the crop and the photo meet where the two places are."""
-    why = explanation(files / "photo.png", files / "photo.png")
+    why = explain(files / "photo.png", files / "photo.png")
     sheet = np.asarray(draw(why, titles=TITLES, bars=[]))
     rows = np.nonzero((sheet[:440, 528] < 200).any(axis=1))[0]
     rows = rows[rows >= 80]
     expected = 80 + (why.hit_points[:, 1] + 0.5) / 2 - 0.5
     assert np.abs(rows[:, None] - expected).min(axis=1).max() <= 1.5
-    part = explanation(files / "crop.png", files / "photo.png")
+    part = explain(files / "crop.png", files / "photo.png")
     drawn = np.asarray(draw(part, titles=TITLES, bars=[]))
     starts = (part.query_points + 0.5) * (480 / 700) - 0.5 + (24, 80 + (360 - 343) // 2)
     ends = (part.hit_points + 0.5) / 2 - 0.5 + (552, 80)
@@ -240,9 +241,9 @@ def test_every_line_leads_from_a_point_to_its_like(files):
 
 def test_words_say_how_many_keypoints_match(files, words):
     for name in ("photo.png", "mirrored.png", "other.png", "plain.png"):
-        draw(explanation(files / name, files / "photo.png"), titles=TITLES, bars=[])
+        draw(explain(files / name, files / "photo.png"), titles=TITLES, bars=[])
     same, mirrored, other, plain = (line for _, line, _ in words if line.startswith("keypoints"))
-    count = len(explanation(files / "photo.png", files / "photo.png").hit_points)
+    count = len(explain(files / "photo.png", files / "photo.png").hit_points)
     assert f"{count} of the query" in same and same.endswith("40 are drawn")
     assert "of the mirrored query" in mirrored
     assert "none matched" in other
@@ -257,7 +258,7 @@ def plain(tmp_path) -> Path:
 
 def test_bar_is_as_long_as_the_score_and_the_unlike_takes_from_its_end(plain):
     bars = [Bar("a", 0.5, ""), Bar("b", 0.75, "", 0.25), Bar("c", 0.1, "", 2)]
-    sheet = np.asarray(draw(explanation(None, plain), titles=TITLES, bars=bars))
+    sheet = np.asarray(draw(explain(None, plain), titles=TITLES, bars=bars))
     for row, (green, red) in enumerate([(0.5, 0), (0.5, 0.25), (0, 0.1)]):
         line = sheet[len(sheet) - 24 - (3 - row) * 26 + 12, 324:590]
         lengths = [(line == colour).all(axis=1).sum() for colour in (explanation_sheet._FILL, explanation_sheet.FRAME)]
@@ -361,7 +362,7 @@ def test_file_that_is_gone_or_broken_is_named(files, name, error):
 
 def test_name_that_no_file_can_have_is_an_image_error(files):
     with pytest.raises(ImageError, match="null"):
-        explanation(files / "photo.png", Path("a\0b.jpg"))
+        explain(files / "photo.png", Path("a\0b.jpg"))
 
 
 @pytest.mark.parametrize("is_loaded", [True, False])

@@ -121,7 +121,7 @@ def _shown_last(generation: Generation, cursor: str | None) -> tuple[str, str] |
 
 
 def _groups(found: Duplicates, decided: Decisions) -> list[dict[str, Any]]:
-    by_rule = found.keeping(found.keep, Decisions())
+    by_rule = found.with_rule(found.keep, Decisions())
     ranks = {copy.image_id: rank for group in by_rule for rank, copy in enumerate(group.copies)}
     return [_group(group, decided, ranks) for group in found]
 

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imrec_core.errors import ImageError
-from imrec_core.images.matching import Explanation, Seen, best_of, explanation_of
+from imrec_core.images.match_input import MatchInput
+from imrec_core.images.matching import Explanation, explain_best_input, explain_inputs
 from imrec_core.images.thumbnails import contents
 from imrec_core.runtime.cancellation import raise_if_cancelled
 from imrec_core.search.query import UploadedImage
@@ -52,7 +53,7 @@ def _explained(serving: AppState, asked: Explained, sent: Sequence[UploadedImage
     except ImageError as error:
         raise ApiError(404, type(error).__name__, f"there is no picture to show: {error}") from error
     entries, pictures = _likes(serving, asked.like[:_MOST_LIKES], sent)
-    which, why = best_of(pictures, shown) if pictures else (0, explanation_of(None, shown))
+    which, why = explain_best_input(pictures, shown) if pictures else (0, explain_inputs(None, shown))
     return {
         "rank": hit["rank"] if hit else None,
         "score": hit["score"] if hit else None,
@@ -71,7 +72,9 @@ def _hit(serving: AppState, asked: Explained, sent: Sequence[UploadedImage]) -> 
     return next((hit for hit in found(serving, search, sent)["hits"] if hit["image_id"] == asked.hit), None)
 
 
-def _likes(serving: AppState, likes: Sequence[Entry], sent: Sequence[UploadedImage]) -> tuple[list[int], list[Seen]]:
+def _likes(
+    serving: AppState, likes: Sequence[Entry], sent: Sequence[UploadedImage]
+) -> tuple[list[int], list[MatchInput]]:
     """The likes that can be shown, each with its place among all."""
     entries, pictures = [], []
     for i, like in enumerate(likes):
@@ -83,7 +86,7 @@ def _likes(serving: AppState, likes: Sequence[Entry], sent: Sequence[UploadedIma
     return entries, pictures
 
 
-def _seen(serving: AppState, like: Entry, sent: Sequence[UploadedImage]) -> Seen | None:
+def _seen(serving: AppState, like: Entry, sent: Sequence[UploadedImage]) -> MatchInput | None:
     """The picture of a like; None for words, and for a file that is gone by now."""
     if like.image_id is not None:
         facts = facts_of(serving, like.image_id)
@@ -92,12 +95,12 @@ def _seen(serving: AppState, like: Entry, sent: Sequence[UploadedImage]) -> Seen
         except (ImageError, ApiError):
             return None
     kept = sent[like.file] if like.file is not None else serving.uploads.find(like.upload) if like.upload else None
-    return None if kept is None else Seen.of_bytes(kept.data, max_pixels=kept.max_pixels)
+    return None if kept is None else MatchInput.of_bytes(kept.data, max_pixels=kept.max_pixels)
 
 
-def _of_lake(serving: AppState, facts: dict[str, Any]) -> Seen:
+def _of_lake(serving: AppState, facts: dict[str, Any]) -> MatchInput:
     data = contents(place_of(serving, facts), facts["content_hash"])
-    return Seen.of_bytes(data, max_pixels=serving.lake.settings().max_pixels)
+    return MatchInput.of_bytes(data, max_pixels=serving.lake.settings().max_pixels)
 
 
 def _query(why: Explanation, entry: int) -> dict[str, int] | None:

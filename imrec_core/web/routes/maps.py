@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imrec_core.maps import colour_names, colours_of, load_map, map_names, places_of
+from imrec_core.maps import align_rows, colour_names, colours_of, load_map, map_names
 from imrec_core.web.map_cache import Layout
 from imrec_core.web.responses import answer
 from imrec_core.web.schemas.maps import MapColours, MapPoints, Maps
@@ -65,7 +65,7 @@ def _maps(serving: AppState) -> dict[str, Any]:
 
 def _points(serving: AppState, name: str) -> dict[str, Any]:
     layout, generation = serving.layouts.find(name), serving.generation
-    there, _ = places_of(layout.map, generation)
+    there, _ = align_rows(layout.map, generation)
     ids, cluster = layout.ids[there], layout.cluster[there]
     return {
         "name": name,

@@ -1,0 +1,96 @@
+"""MatchInput: an image prepared for comparison with another one, by keypoints and colours.
+
+`duplicates.comparison` adds what it compares beyond that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imrec_core.errors import UnreadableImage
+from imrec_core.images import keypoints
+from imrec_core.images.decode import MAX_PIXELS, WELL_KNOWN, Pixels, decode, decode_file, from_pillow
+from imrec_core.images.keypoints import Keypoints
+from imrec_core.lake.storage.files import AnyPath
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class MatchInput:
+    """An image prepared for comparison: bounded in size, with keypoints that are detected on first use.
+
+    Attributes:
+        pixels: Upright RGB `(h, w, 3)` uint8, of bounded size.
+        width, height: Size of the upright image in the file.
+        name: File name; empty for an image in memory.
+        max_side: Pixels of the longer side that are kept.
+        min_side: Pixels that the shorter side keeps while decoding.
+        formats: Formats that `of_bytes` accepts, by Pillow's names; None for all.
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
+    name: str = ""
+
+    max_side: ClassVar[int] = 480
+    min_side: ClassVar[int] = 480
+    formats: ClassVar[Sequence[str] | None] = WELL_KNOWN
+
+    @classmethod
+    def of(cls, image: AnyPath | Image.Image) -> Self:
+        """Read a file, or convert an open Pillow image.
+
+        Raises:
+            ImageError: The file cannot be read or decoded, and the message names it; or the Pillow image is closed.
+        """
+        if isinstance(image, Image.Image):
+            return cls.of_pixels(_to_pixels(image))
+        decoded = decode_file(image, min_side=cls.min_side)
+        return cls(cls._shrink(decoded.pixels), decoded.width, decoded.height, image.name)
+
+    @classmethod
+    def of_bytes(cls, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Self:
+        """Decode the bytes of a file in one of `formats`.
+
+        Raises:
+            ImageError: The image cannot be decoded.
+        """
+        decoded = decode(data, max_pixels=max_pixels, min_side=cls.min_side, formats=cls.formats)
+        return cls(cls._shrink(decoded.pixels), decoded.width, decoded.height)
+
+    @classmethod
+    def of_pixels(cls, pixels: Pixels) -> Self:
+        """Shrink pixels `(h, w, 3)` or `(h, w, 4)` in memory; a fourth channel is ignored."""
+        height, width = pixels.shape[:2]
+        return cls(cls._shrink(pixels), width, height)
+
+    @classmethod
+    def _shrink(cls, pixels: Pixels) -> Pixels:
+        return np.ascontiguousarray(keypoints.shrink(pixels, cls.max_side)[..., :3])
+
+    @cached_property
+    def keypoints(self) -> Keypoints:
+        """SIFT keypoints of `pixels`."""
+        return keypoints.find(self.pixels)
+
+    def at_full_size(self, places: NDArray[np.float32]) -> Points:
+        """Convert positions `(n, 2)` in `pixels` to positions in the image at full size."""
+        height, width = self.pixels.shape[:2]
+        scale = np.array([self.width / width, self.height / height])
+        return np.asarray((places + 0.5) * scale - 0.5, np.float64)
+
+
+def _to_pixels(image: Image.Image) -> Pixels:
+    try:
+        return from_pillow(image)
+    except (OSError, ValueError, AssertionError) as error:  # the class depends on how much was loaded
+        raise UnreadableImage("the Pillow image is closed or damaged; keep it open until it is explained") from error

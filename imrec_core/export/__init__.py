@@ -71,7 +71,7 @@ def export(
     if is_url:
         kept, replaced = qdrant.write_qdrant(selection, out, collection, facts, progress, api_key=api_key), False
     else:
-        with output_folder.opened(Path(out), facts) as replaced:
+        with output_folder.open_folder(Path(out), facts) as replaced:
             kept = _write(selection, Path(out), to, facts, progress, hnsw, collection)
     return ExportReport(
         out,

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from imrec_core.export.output_folder import write_missing
 from imrec_core.export.parquet_csv import Progress
-from imrec_core.export.thumbnails import make_pictures, read_pictures, remove_pictures
-from imrec_core.export.viewer_selection import Shown
-from imrec_core.maps.gallery import gather
+from imrec_core.export.thumbnails import read_thumbnails, remove_thumbnails, write_thumbnails
+from imrec_core.export.viewer_selection import ViewerSelection
+from imrec_core.maps.gallery import load_gallery
 
 ROWS = 100_000
 """Default maximum number of images: the viewer keeps the file, about 5 kB per image, in the browser's memory."""
@@ -26,29 +26,29 @@ _NEIGHBOURS = pa.struct([("ids", pa.list_(pa.int64())), ("distances", pa.list_(p
 _IMAGE = pa.struct([("bytes", pa.binary())])
 
 
-def write_atlas(shown: Shown, folder: Path, neighbours: int, progress: Progress) -> tuple[int, int]:
+def write_atlas(selection: ViewerSelection, folder: Path, neighbours: int, progress: Progress) -> tuple[int, int]:
     """Write the file if it is missing; return the number of files kept, and in total."""
     kept = write_missing(
-        folder, {"atlas.parquet": lambda path: _write(shown, path, folder, neighbours, progress)}, progress
+        folder, {"atlas.parquet": lambda path: _write(selection, path, folder, neighbours, progress)}, progress
     )
-    remove_pictures(folder)
+    remove_thumbnails(folder)
     return kept, 1
 
 
-def _write(shown: Shown, path: Path, folder: Path, neighbours: int, progress: Progress) -> None:
-    ids = shown.facts["image_id"].to_pylist()
-    make_pictures(shown.lake, shown.generation, ids, _SIDE, folder, progress)
-    near = gather(shown.generation, shown.feature, neighbours, progress, shown.rows).near
-    names = [f"own_{name}" if name in ("neighbors", "image") else name for name in shown.facts.column_names]
-    facts = shown.facts.rename_columns(names)
+def _write(selection: ViewerSelection, path: Path, folder: Path, neighbours: int, progress: Progress) -> None:
+    ids = selection.facts["image_id"].to_pylist()
+    write_thumbnails(selection.lake, selection.generation, ids, _SIDE, folder, progress)
+    near = load_gallery(selection.generation, selection.feature, neighbours, progress, selection.rows).near
+    names = [f"own_{name}" if name in ("neighbors", "image") else name for name in selection.facts.column_names]
+    facts = selection.facts.rename_columns(names)
     schema = pa.schema([("image", _IMAGE), *facts.schema, ("neighbors", _NEIGHBOURS)])
-    pictures = read_pictures(folder, len(shown))
+    pictures = read_thumbnails(folder, len(selection))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for first in range(0, len(shown), _BATCH):
-            part = slice(first, min(first + _BATCH, len(shown)))
+        for first in range(0, len(selection), _BATCH):
+            part = slice(first, min(first + _BATCH, len(selection)))
             images = [next(pictures) for _ in range(part.start, part.stop)]
             thumbnails = pa.array([None if jpeg is None else {"bytes": jpeg} for jpeg in images], _IMAGE)
-            lists = [_lists(near.places[part]), _lists(near.distances[part])]
+            lists = [_lists(near.indices[part]), _lists(near.distances[part])]
             neighbour_lists = pa.StructArray.from_arrays(lists, fields=list(_NEIGHBOURS))
             rows = facts.slice(part.start, part.stop - part.start).combine_chunks()
             writer.write_table(pa.table([thumbnails, *rows.columns, neighbour_lists], schema=schema))

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from imrec_core.errors import MissingDependency
 from imrec_core.export.output_folder import write_missing
 from imrec_core.export.parquet_csv import Progress
-from imrec_core.export.viewer_selection import Shown
-from imrec_core.maps.gallery import gather
+from imrec_core.export.viewer_selection import ViewerSelection
+from imrec_core.maps.gallery import load_gallery
 from imrec_core.maps.neighbours import Nearest
 
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -33,34 +33,36 @@ def check() -> None:
         raise MissingDependency("igraph", extra="map")
 
 
-def write_graphml(shown: Shown, folder: Path, neighbours: int, progress: Progress) -> tuple[int, int]:
+def write_graphml(selection: ViewerSelection, folder: Path, neighbours: int, progress: Progress) -> tuple[int, int]:
     """Write the graph if it is missing; return the number of files kept, and in total.
 
     An edge joins two images if one is among the nearest of the other. Communities maximise modularity by the Leiden
     algorithm (Traag et al. 2019, doi:10.1038/s41598-019-41695-z); 0 is the largest.
     """
-    return write_missing(folder, {"graph.graphml": lambda path: _write(shown, path, neighbours, progress)}, progress), 1
+    return write_missing(
+        folder, {"graph.graphml": lambda path: _write(selection, path, neighbours, progress)}, progress
+    ), 1
 
 
-def _write(shown: Shown, path: Path, neighbours: int, progress: Progress) -> None:
+def _write(selection: ViewerSelection, path: Path, neighbours: int, progress: Progress) -> None:
     import igraph
 
-    near = gather(shown.generation, shown.feature, neighbours, progress, shown.rows).near
+    near = load_gallery(selection.generation, selection.feature, neighbours, progress, selection.rows).near
     pairs, distances = edges(near)
-    graph = igraph.Graph(n=len(shown), edges=pairs.tolist(), directed=False)
+    graph = igraph.Graph(n=len(selection), edges=pairs.tolist(), directed=False)
     graph.es["distance"] = distances.tolist()
     graph.es["weight"] = weights(distances).tolist()
-    for name, values in _attributes(shown.facts).items():
+    for name, values in _attributes(selection.facts).items():
         graph.vs[name] = values
-    progress(f"finding communities among {len(shown)} images and {len(pairs)} pairs")
+    progress(f"finding communities among {len(selection)} images and {len(pairs)} pairs")
     graph.vs["community"] = _communities(graph)
     graph.write_graphml(str(path))
 
 
 def edges(near: Nearest) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return each pair of neighbours once `(pairs, 2)`, ascending, and its distance `(pairs,)`."""
-    count = near.places.shape[1]
-    ends = np.column_stack([np.arange(len(near.places)).repeat(count), near.places.reshape(-1)])
+    count = near.indices.shape[1]
+    ends = np.column_stack([np.arange(len(near.indices)).repeat(count), near.indices.reshape(-1)])
     ends.sort(axis=1)
     pairs, first = np.unique(ends, axis=0, return_index=True)
     return pairs, near.distances.reshape(-1)[first]

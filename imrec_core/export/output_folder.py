@@ -29,7 +29,7 @@ _OURS = (
 
 
 @contextmanager
-def opened(out: Path, facts: Mapping[str, Any]) -> Iterator[bool]:
+def open_folder(out: Path, facts: Mapping[str, Any]) -> Iterator[bool]:
     """Lock a folder for an export; keep the complete files of an equal export, remove those of a different one.
 
     Args:
@@ -85,7 +85,7 @@ def _read_manifest(out: Path) -> dict[str, Any] | None:
 
 
 def _write_manifest(out: Path, facts: Mapping[str, Any]) -> None:
-    with moved_into_place(out / MANIFEST) as temporary:
+    with replace_atomically(out / MANIFEST) as temporary:
         temporary.write_text(json.dumps(facts, indent=1, ensure_ascii=False), "utf-8")
 
 
@@ -95,7 +95,7 @@ def _remove(out: Path, patterns: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def moved_into_place(path: Path) -> Iterator[Path]:
+def replace_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` when the block ends without an error."""
     temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
@@ -117,7 +117,7 @@ def write_missing(out: Path, files: Mapping[str, Callable[[Path], object]], prog
         if (out / name).exists():
             kept += 1
             continue
-        with moved_into_place(out / name) as temporary:
+        with replace_atomically(out / name) as temporary:
             write(temporary)
         progress(name)
     return kept

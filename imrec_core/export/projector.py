@@ -12,8 +12,8 @@ from PIL import Image
 
 from imrec_core.export.output_folder import write_missing
 from imrec_core.export.parquet_csv import Progress
-from imrec_core.export.thumbnails import make_pictures, read_pictures, remove_pictures
-from imrec_core.export.viewer_selection import Shown
+from imrec_core.export.thumbnails import read_thumbnails, remove_thumbnails, write_thumbnails
+from imrec_core.export.viewer_selection import ViewerSelection
 from imrec_core.index import exact_search
 from imrec_core.maps.principal_points import Points, lifted
 
@@ -41,53 +41,53 @@ _CONFIG = """embeddings {{
 """
 
 
-def write_projector(shown: Shown, folder: Path, progress: Progress) -> tuple[int, int]:
+def write_projector(selection: ViewerSelection, folder: Path, progress: Progress) -> tuple[int, int]:
     """Write the missing files, the configuration last; return the number of files kept, and in total.
 
     Vectors are lifted, so that the projector's Euclidean distance equals or approximates the order of the metric.
     """
-    tensor = f"tensor-{shown.feature.name}.bytes"
-    kept = write_missing(folder, {tensor: lambda path: _write_vectors(shown, path)}, progress)
+    tensor = f"tensor-{selection.feature.name}.bytes"
+    kept = write_missing(folder, {tensor: lambda path: _write_vectors(selection, path)}, progress)
     files: dict[str, Callable[[Path], object]] = {}
     if _is_utf8(folder / tensor):  # for example all zeros: the projector would parse the file as text
-        tensor = f"tensor-{shown.feature.name}.tsv"
-        files[tensor] = lambda path: _write_vectors_as_text(shown, path)
+        tensor = f"tensor-{selection.feature.name}.tsv"
+        files[tensor] = lambda path: _write_vectors_as_text(selection, path)
     files |= {
-        "metadata.tsv": lambda path: _write_metadata(shown, path),
-        "sprite.jpg": lambda path: _write_sprite(shown, path, folder, progress),
-        "projector_config.pbtxt": lambda path: path.write_text(_config(shown, tensor)),
+        "metadata.tsv": lambda path: _write_metadata(selection, path),
+        "sprite.jpg": lambda path: _write_sprite(selection, path, folder, progress),
+        "projector_config.pbtxt": lambda path: path.write_text(_config(selection, tensor)),
     }
     kept += write_missing(folder, files, progress)
-    remove_pictures(folder)
+    remove_thumbnails(folder)
     return kept, 1 + len(files)
 
 
-def _config(shown: Shown, tensor: str) -> str:
-    feature, side = shown.feature.name, picture_side(len(shown))
-    dims = lifted(shown.feature, shown.generation.matrix(feature)[:1]).shape[1]
-    return _CONFIG.format(feature=feature, tensor=tensor, rows=len(shown), dims=dims, side=side)
+def _config(selection: ViewerSelection, tensor: str) -> str:
+    feature, side = selection.feature.name, thumbnail_side(len(selection))
+    dims = lifted(selection.feature, selection.generation.matrix(feature)[:1]).shape[1]
+    return _CONFIG.format(feature=feature, tensor=tensor, rows=len(selection), dims=dims, side=side)
 
 
-def picture_side(count: int) -> int:
+def thumbnail_side(count: int) -> int:
     """Compute the side of a thumbnail in pixels, so that `count` of them fit on a square sheet."""
     return min(_LARGEST, _SHEET // math.ceil(math.sqrt(count)))
 
 
-def _write_vectors(shown: Shown, path: Path) -> None:
+def _write_vectors(selection: ViewerSelection, path: Path) -> None:
     with path.open("wb") as file:
-        for block in _vectors(shown):
+        for block in _vectors(selection):
             file.write(block.astype("<f4").tobytes())
 
 
-def _write_vectors_as_text(shown: Shown, path: Path) -> None:
+def _write_vectors_as_text(selection: ViewerSelection, path: Path) -> None:
     with path.open("w") as file:
-        for block in _vectors(shown):
+        for block in _vectors(selection):
             file.writelines("\t".join(map(repr, row)) + "\n" for row in block.tolist())
 
 
-def _vectors(shown: Shown) -> Iterator[Points]:
-    matrix = shown.generation.matrix(shown.feature.name)
-    return (lifted(shown.feature, block) for _, block in exact_search.blocks(matrix, shown.rows))
+def _vectors(selection: ViewerSelection) -> Iterator[Points]:
+    matrix = selection.generation.matrix(selection.feature.name)
+    return (lifted(selection.feature, block) for _, block in exact_search.blocks(matrix, selection.rows))
 
 
 def _is_utf8(path: Path) -> bool:
@@ -100,8 +100,8 @@ def _is_utf8(path: Path) -> bool:
     return True
 
 
-def _write_metadata(shown: Shown, path: Path) -> None:
-    facts = shown.facts
+def _write_metadata(selection: ViewerSelection, path: Path) -> None:
+    facts = selection.facts
     names = ["path", *(f.name for f in facts.schema if f.name != "path" and not pa.types.is_nested(f.type))]
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write("\t".join(map(_cell, names)) + "\n")
@@ -115,11 +115,13 @@ def _cell(value: object) -> str:
     return text.translate(_ONE_CELL)
 
 
-def _write_sprite(shown: Shown, path: Path, folder: Path, progress: Progress) -> None:
-    side, across = picture_side(len(shown)), math.ceil(math.sqrt(len(shown)))
-    make_pictures(shown.lake, shown.generation, shown.facts["image_id"].to_pylist(), side, folder, progress)
+def _write_sprite(selection: ViewerSelection, path: Path, folder: Path, progress: Progress) -> None:
+    side, across = thumbnail_side(len(selection)), math.ceil(math.sqrt(len(selection)))
+    write_thumbnails(
+        selection.lake, selection.generation, selection.facts["image_id"].to_pylist(), side, folder, progress
+    )
     sheet = Image.new("RGB", (across * side, across * side), _PAPER)
-    for number, jpeg in enumerate(read_pictures(folder, len(shown))):
+    for number, jpeg in enumerate(read_thumbnails(folder, len(selection))):
         if jpeg is None:
             continue
         picture = Image.open(io.BytesIO(jpeg))

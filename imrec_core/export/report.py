@@ -46,7 +46,7 @@ class ExportReport:
         """Convert to plain values, for JSON."""
         return asdict(self)
 
-    def in_words(self) -> str:
+    def summary(self) -> str:
         """Format the report as text."""
         sample = f" of {self.rows + self.left_out}" if self.left_out else ""
         lines = [f"{self.to}: {self.rows}{sample} images of generation {self.generation} in {self.out}"]

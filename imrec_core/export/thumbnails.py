@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imrec_core.export.output_folder import moved_into_place
+from imrec_core.export.output_folder import replace_atomically
 from imrec_core.index.generation import Generation
 from imrec_core.index.image_files import thumbnail
 from imrec_core.lake.lake import Lake
@@ -20,7 +20,7 @@ PART = 2_000  # thumbnails per file
 _QUALITY = 80
 
 
-def make_pictures(
+def write_thumbnails(
     lake: Lake, generation: Generation, ids: Sequence[str], side: int, folder: Path, progress: Callable[[str], None]
 ) -> None:
     """Write the missing parts. Images that cannot be decoded become nulls, and their number is reported.
@@ -35,20 +35,20 @@ def make_pictures(
         for number, path in missing:
             some = ids[number * PART : (number + 1) * PART]
             pictures = list(pool.map(lambda image_id: _jpeg(lake, generation, image_id, side), some))
-            with moved_into_place(path) as temporary:
+            with replace_atomically(path) as temporary:
                 pq.write_table(pa.table({"jpeg": pa.array(pictures, pa.binary())}), temporary, compression="none")
             progress(f"thumbnails, part {number + 1} of {len(paths)}")
     if gaps := sum(pq.read_table(path, partitioning=None)["jpeg"].null_count for path in paths):
         progress(f"{gaps} of {len(ids)} images cannot be decoded; their thumbnails are blank")
 
 
-def read_pictures(folder: Path, count: int) -> Iterator[bytes | None]:
+def read_thumbnails(folder: Path, count: int) -> Iterator[bytes | None]:
     """Yield the thumbnails as JPEG, in order; None for images that cannot be decoded."""
     for path in _paths(folder, count):
         yield from (value.as_py() for value in pq.read_table(path, partitioning=None)["jpeg"])
 
 
-def remove_pictures(folder: Path) -> None:
+def remove_thumbnails(folder: Path) -> None:
     """Remove the parts, once the export has written their contents elsewhere."""
     for path in folder.glob("pictures-*.parquet"):
         path.unlink()

@@ -15,7 +15,7 @@ from imrec_core.features import Feature
 from imrec_core.index.exact_search import Rows
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
-from imrec_core.maps import Map, load_map, map_names, places_of
+from imrec_core.maps import Map, align_rows, load_map, map_names
 from imrec_core.sql.policy import SqlPolicy
 
 _HIDDEN = ("row", "shard", "mtime_ns", "removed", "has_alpha", "orientation")
@@ -23,7 +23,7 @@ _SEED = 20_26
 
 
 @dataclass(frozen=True)
-class Shown:
+class ViewerSelection:
     """Images for a viewer.
 
     Attributes:
@@ -47,7 +47,7 @@ class Shown:
         return len(self.rows)
 
 
-def choose(
+def select_for_viewer(
     lake: Lake,
     generation: Generation,
     by: str | None,
@@ -56,7 +56,7 @@ def choose(
     map_name: str | None,
     *,
     needs_map: bool,
-) -> Shown:
+) -> ViewerSelection:
     """Select the images for a viewer, a random sample if there are more than `most`.
 
     Args:
@@ -74,13 +74,13 @@ def choose(
     feature = generation.feature(by or (on.feature if on else generation.default_feature))
     rows = generation.live if where is None else generation.filter.rows(where, SqlPolicy.TRUSTED)
     if on is not None and needs_map:
-        rows = np.intersect1d(rows, places_of(on, generation)[1])
+        rows = np.intersect1d(rows, align_rows(on, generation)[1])
     if not len(rows):
         raise BadExport(f"no image {f'matches the condition {where!r}' if where else 'is left'}; nothing was exported")
     count = len(rows)
     if most is not None and count > most:
         rows = np.sort(np.random.default_rng(_SEED).choice(rows, most, replace=False))
-    return Shown(lake, generation, feature, rows, count - len(rows), _facts(generation, rows, on), on)
+    return ViewerSelection(lake, generation, feature, rows, count - len(rows), _facts(generation, rows, on), on)
 
 
 def _find_map(lake: Lake, feature: str | None, name: str | None, *, needs_map: bool) -> Map | None:
@@ -104,7 +104,7 @@ def _facts(generation: Generation, rows: Rows, on: Map | None) -> pa.Table:
     table = _add_column(table, "folder", pc.if_else(pc.equal(folder, ""), table["source"], folder))
     if on is None:
         return table
-    places, on_map = places_of(on, generation)
+    places, on_map = align_rows(on, generation)
     order = np.argsort(on_map)
     at = np.searchsorted(on_map[order], rows)
     at = np.minimum(at, len(order) - 1)

@@ -11,7 +11,7 @@ from imrec_core.errors import BadExport, UnknownName
 from imrec_core.export import atlas, graphml, output_folder, projector
 from imrec_core.export.parquet_csv import Progress
 from imrec_core.export.report import ExportReport
-from imrec_core.export.viewer_selection import Shown, choose, map_facts
+from imrec_core.export.viewer_selection import ViewerSelection, map_facts, select_for_viewer
 from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
 
@@ -60,37 +60,37 @@ def export_view(
     _check(to, os.fspath(out), rows, neighbours)
     out = Path(out)
     generation = open_generation(lake)
-    shown = choose(lake, generation, by, where, rows or _ROWS.get(to), on, needs_map=to == "atlas")
+    selection = select_for_viewer(lake, generation, by, where, rows or _ROWS.get(to), on, needs_map=to == "atlas")
     if to == "graphml":
         graphml.check()
-    with output_folder.opened(out, _manifest_facts(shown, to, where, neighbours)) as replaced:
-        kept, parts = _write(shown, out, to, neighbours, progress)
+    with output_folder.open_folder(out, _manifest_facts(selection, to, where, neighbours)) as replaced:
+        kept, parts = _write(selection, out, to, neighbours, progress)
     return ExportReport(
         str(out),
         to,
         generation.id,
-        len(shown),
-        {shown.feature.name: "" if to == "projector" else shown.feature.metric.name},
+        len(selection),
+        {selection.feature.name: "" if to == "projector" else selection.feature.metric.name},
         parts,
         kept,
         replaced,
-        shown.left_out,
+        selection.left_out,
         output_folder.size(out),
         time.perf_counter() - started,
     )
 
 
-def _manifest_facts(shown: Shown, to: str, where: str | None, neighbours: int) -> dict[str, Any]:
+def _manifest_facts(selection: ViewerSelection, to: str, where: str | None, neighbours: int) -> dict[str, Any]:
     """Identify an export: equal facts mean equal files, so that it can be resumed."""
     return {
         "imrec_export": _FORMAT,
         "to": to,
-        "generation": shown.generation.id,
-        "fingerprint": shown.generation.facts["fingerprint"],
-        "rows": len(shown),
+        "generation": selection.generation.id,
+        "fingerprint": selection.generation.facts["fingerprint"],
+        "rows": len(selection),
         "where": where,
-        "by": shown.feature.name,
-        "map": map_facts(shown.on),
+        "by": selection.feature.name,
+        "map": map_facts(selection.on),
         "neighbours": neighbours if to != "projector" else None,
     }
 
@@ -108,9 +108,9 @@ def _check(to: str, out: str, rows: int | None, neighbours: int) -> None:
         raise BadExport(f"neighbours is {neighbours}; it must be 1 to {_MOST_NEIGHBOURS}")
 
 
-def _write(shown: Shown, out: Path, to: str, neighbours: int, progress: Progress) -> tuple[int, int]:
+def _write(selection: ViewerSelection, out: Path, to: str, neighbours: int, progress: Progress) -> tuple[int, int]:
     if to == "projector":
-        return projector.write_projector(shown, out, progress)
+        return projector.write_projector(selection, out, progress)
     if to == "atlas":
-        return atlas.write_atlas(shown, out, neighbours, progress)
-    return graphml.write_graphml(shown, out, neighbours, progress)
+        return atlas.write_atlas(selection, out, neighbours, progress)
+    return graphml.write_graphml(selection, out, neighbours, progress)

@@ -13,13 +13,13 @@ from imrec_core.index.generation import Generation
 from imrec_core.maps.map_table import Map
 
 
-def contents(generation: Generation, rows: Rows) -> NDArray[np.uint64]:
+def content_keys(generation: Generation, rows: Rows) -> NDArray[np.uint64]:
     """Return the first 64 bits of the content hash of each row `(len(rows),)`."""
     hashes = pl.Series(generation.columns("content_hash")["content_hash"].take(pa.array(rows)), dtype=pl.String)
     return hashes.str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64, strict=False).fill_null(0).to_numpy()
 
 
-def places_of(made: Map, generation: Generation) -> tuple[Rows, Rows]:
+def align_rows(made: Map, generation: Generation) -> tuple[Rows, Rows]:
     """Find the images of a map that are still in a generation.
 
     Returns:

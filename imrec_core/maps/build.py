@@ -12,13 +12,13 @@ from imrec_core.errors import QueryError
 from imrec_core.index.exact_search import Rows
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.lake import Lake
-from imrec_core.maps.alignment import contents, places_of
-from imrec_core.maps.clustering import NOISE, find_clusters, join
-from imrec_core.maps.gallery import Gallery, Progress, gather
-from imrec_core.maps.layout import METHODS, Positions, check_method, lay_out, place
+from imrec_core.maps.alignment import align_rows, content_keys
+from imrec_core.maps.clustering import NOISE, assign_clusters, find_clusters
+from imrec_core.maps.gallery import Gallery, Progress, load_gallery
+from imrec_core.maps.layout import METHODS, Positions, check_method, lay_out, place_by_neighbours
 from imrec_core.maps.map_table import Map, check_name, load_map, save_map
 from imrec_core.maps.neighbours import Finder
-from imrec_core.maps.summary import KEPT, as_map
+from imrec_core.maps.summary import KEPT, assemble_map
 
 # Of 100,000 synthetic vectors UMAP kept .22 of the 10 nearest, with half of them laid out .18 (2026-11).
 SAMPLE = 100_000
@@ -61,7 +61,7 @@ class MapReport:
         """Convert to plain values, for JSON."""
         return asdict(self)
 
-    def in_words(self) -> str:
+    def summary(self) -> str:
         """Format the report as text."""
         others = self.rows - self.fitted
         lines = [
@@ -113,7 +113,7 @@ def build_map(
         check_name(name)
     generation = open_generation(lake)
     of = generation.feature(feature or generation.default_feature)
-    gallery = gather(generation, of, neighbours, progress)
+    gallery = load_gallery(generation, of, neighbours, progress)
     fitted = _sample(len(gallery.rows), sample, seed)
     finder, near = None, gallery.near
     if len(fitted) < len(gallery.rows):
@@ -127,7 +127,7 @@ def build_map(
     clusters = find_clusters(positions, fitted, cluster_size)
     parameters = {"sample": sample, "neighbours": neighbours, "cluster_size": cluster_size, "seed": seed}
     name = name or map_name(of.name, method)
-    made = as_map(gallery, name, method, parameters, positions, clusters, time.perf_counter() - started)
+    made = assemble_map(gallery, name, method, parameters, positions, clusters, time.perf_counter() - started)
     return _save(lake, made, len(fitted), updated=False)
 
 
@@ -157,25 +157,25 @@ def update_map(lake: Lake, name: str, *, progress: Progress = lambda line: None)
             f"map {name}: {len(rows)} of its images are unchanged, expected more than {neighbours}; "
             "rebuild it with: imrec map"
         )
-    gallery = gather(generation, of, neighbours, progress)
+    gallery = load_gallery(generation, of, neighbours, progress)
     table = before.table.take(places)
     positions, clusters = np.column_stack([table["x"], table["y"]]), np.asarray(table["cluster"])
     fitted = np.searchsorted(gallery.rows, rows)
     if len(fitted) < len(gallery.rows):
         finder = Finder(of, gallery.matrix, rows, gallery.points[fitted])
         old_positions, positions = positions, _place_others(gallery, finder, fitted, positions, progress)
-        joined = join(old_positions, clusters, positions)
-        joined[fitted] = clusters
-        clusters = joined
+        all_clusters = assign_clusters(old_positions, clusters, positions)
+        all_clusters[fitted] = clusters
+        clusters = all_clusters
     seconds = time.perf_counter() - started
-    made = as_map(gallery, name, before.method, before.parameters, positions, clusters, seconds)
+    made = assemble_map(gallery, name, before.method, before.parameters, positions, clusters, seconds)
     return _save(lake, made, len(fitted), updated=True)
 
 
 def _unchanged_images(before: Map, generation: Generation) -> tuple[Rows, Rows]:
     """Find the images of a map whose content is unchanged: positions in its table, and rows, ascending."""
-    places, rows = places_of(before, generation)
-    is_same = np.asarray(before.table["content"])[places] == contents(generation, rows)
+    places, rows = align_rows(before, generation)
+    is_same = np.asarray(before.table["content"])[places] == content_keys(generation, rows)
     places, rows = places[is_same], rows[is_same]
     order = np.argsort(rows)
     return places[order], rows[order]
@@ -203,9 +203,9 @@ def _place_others(
     """Place the remaining images among the fitted ones; return the positions of all `(n, 2)`."""
     others = np.setdiff1d(np.arange(len(gallery.rows)), fitted)
     progress(f"placing {len(others)} more images")
-    near = finder.nearest(gallery.rows[others], gallery.points[others], gallery.near.places.shape[1])
+    near = finder.nearest(gallery.rows[others], gallery.points[others], gallery.near.indices.shape[1])
     all_positions = np.empty((len(gallery.rows), 2), np.float32)
-    all_positions[fitted], all_positions[others] = positions, place(near, positions)
+    all_positions[fitted], all_positions[others] = positions, place_by_neighbours(near, positions)
     return all_positions
 
 

@@ -45,12 +45,12 @@ def find_clusters(positions: Positions, among: Rows, size: int | None = None) ->
     found = HDBSCAN(
         min_cluster_size=least, min_samples=min(_SAMPLES, least), cluster_selection_method="leaf", copy=True
     ).fit_predict(positions[some])
-    clusters = join(positions[some], np.asarray(found, np.int32), positions)
+    clusters = assign_clusters(positions[some], np.asarray(found, np.int32), positions)
     clusters[some] = found
     return _number_by_size(clusters)
 
 
-def join(positions: Positions, clusters: Clusters, others: Positions) -> Clusters:
+def assign_clusters(positions: Positions, clusters: Clusters, others: Positions) -> Clusters:
     """Assign points to clusters by majority vote of their nearest neighbours on the map.
 
     In a tie the cluster of the nearest neighbour wins.

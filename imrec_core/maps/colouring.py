@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import UnknownName
 from imrec_core.index.generation import Generation
-from imrec_core.maps.alignment import places_of
+from imrec_core.maps.alignment import align_rows
 from imrec_core.maps.clustering import NOISE
 from imrec_core.maps.map_table import Map
 
@@ -68,7 +68,7 @@ def check_colour(generation: Generation, by: str) -> None:
 
 
 def colours_of(made: Map, generation: Generation, by: str, *, most: int = MOST) -> Colours:
-    """Read the colour values of the images of a map that are still in a generation, in the order of `places_of`.
+    """Read the colour values of the images of a map that are still in a generation, in the order of `align_rows`.
 
     Args:
         by: One of `colour_names`.
@@ -86,7 +86,7 @@ def colours_of(made: Map, generation: Generation, by: str, *, most: int = MOST) 
     return _categories(by, series.cast(pl.String), most)
 
 
-def has_value(made: Map, generation: Generation, by: str, value: str) -> NDArray[np.bool_]:
+def flag_value(made: Map, generation: Generation, by: str, value: str) -> NDArray[np.bool_]:
     """Flag the images whose value, as text, equals `value`; order as in `colours_of`.
 
     Raises:
@@ -101,7 +101,7 @@ def has_value(made: Map, generation: Generation, by: str, value: str) -> NDArray
 
 def _values(made: Map, generation: Generation, by: str) -> pl.Series:
     check_colour(generation, by)
-    places, rows = places_of(made, generation)
+    places, rows = align_rows(made, generation)
     if by == "cluster":
         return pl.Series(by, np.asarray(made.table["cluster"])[places]).replace(NOISE, None)
     columns = ["source", "path"] if by == "folder" else [by]

@@ -40,7 +40,7 @@ class Gallery:
         return self.generation.matrix(self.feature.name)
 
 
-def gather(
+def load_gallery(
     generation: Generation, feature: Feature, neighbours: int, progress: Progress, rows: Rows | None = None
 ) -> Gallery:
     """Compute the points and the nearest neighbours of the images of a generation.

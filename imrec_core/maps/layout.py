@@ -76,7 +76,7 @@ def _narrow_gaps(positions: NDArray[Any]) -> Positions:
     return closed
 
 
-def place(near: Nearest, positions: Positions) -> Positions:
+def place_by_neighbours(near: Nearest, positions: Positions) -> Positions:
     """Place points at the weighted mean of their nearest neighbours.
 
     Args:
@@ -87,7 +87,7 @@ def place(near: Nearest, positions: Positions) -> Positions:
         Positions `(n, 2)`.
     """
     weights = _weights(near.distances[:, :_PLACED_BY])
-    return np.asarray(np.einsum("nk,nkd->nd", weights, positions[near.places[:, :_PLACED_BY]]), np.float32)
+    return np.asarray(np.einsum("nk,nkd->nd", weights, positions[near.indices[:, :_PLACED_BY]]), np.float32)
 
 
 def _weights(distances: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -111,12 +111,14 @@ def _start(points: Points, seed: int) -> Positions:
 
 def _umap(start: Positions, near: Nearest, seed: int) -> NDArray[Any]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # for example that `transform` is unavailable, which `place` replaces
+        warnings.simplefilter(
+            "ignore"
+        )  # for example that `transform` is unavailable, which `place_by_neighbours` replaces
         import umap
 
         # UMAP counts a point among its own neighbours.
         own = np.arange(len(start))[:, None]
-        places = np.hstack([own, near.places])
+        places = np.hstack([own, near.indices])
         distances = np.hstack([np.zeros((len(start), 1), np.float32), near.distances])
         fit = umap.UMAP(
             n_neighbors=places.shape[1],
@@ -135,8 +137,8 @@ def _tsne(start: Positions, near: Nearest, seed: int) -> NDArray[Any]:
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
     affinities = PerplexityBasedNN(
-        perplexity=max(near.places.shape[1] / _PERPLEXITY, 1.5),
-        knn_index=PrecomputedNeighbors(near.places, near.distances.astype(np.float64)),
+        perplexity=max(near.indices.shape[1] / _PERPLEXITY, 1.5),
+        knn_index=PrecomputedNeighbors(near.indices, near.distances.astype(np.float64)),
     )
     fit = openTSNE.TSNE(initialization=1e-4 * start.astype(np.float64), random_state=seed, n_jobs=1)
     return np.asarray(fit.fit(affinities=affinities))

@@ -27,11 +27,11 @@ class Nearest:
     """Nearest neighbours of some rows.
 
     Attributes:
-        places: Positions among the searched rows `(n, count)`, nearest first.
+        indices: Positions among the searched rows `(n, count)`, nearest first.
         distances: Distances by the feature's metric `(n, count)`.
     """
 
-    places: Rows
+    indices: Rows
     distances: NDArray[np.float32]
 
 
@@ -66,10 +66,10 @@ class Finder:
         parts = [slice(at, at + _BATCH) for at in range(0, len(rows), _BATCH)]
         with ThreadPoolExecutor(cpu_count()) as pool:
             found = list(pool.map(lambda part: self._search_batch(rows[part], points[part], count), parts))
-        return Nearest(np.concatenate([f.places for f in found]), np.concatenate([f.distances for f in found]))
+        return Nearest(np.concatenate([f.indices for f in found]), np.concatenate([f.distances for f in found]))
 
     def _search_batch(self, rows: Rows, points: Points, count: int) -> Nearest:
-        places = np.empty((len(rows), count), np.int64)
+        indices = np.empty((len(rows), count), np.int64)
         distances = np.empty((len(rows), count), np.float32)
         for i, (row, candidates) in enumerate(zip(rows, self._candidates(points), strict=True)):
             candidates = candidates[self._rows[candidates] != row]
@@ -77,8 +77,8 @@ class Finder:
             metric = self._feature.metric
             found = metric(self._feature.as_query(self._matrix[row], metric), among)
             near = smallest(count, found, candidates)
-            places[i], distances[i] = candidates[near], found[near]
-        return Nearest(places, distances)
+            indices[i], distances[i] = candidates[near], found[near]
+        return Nearest(indices, distances)
 
     def _candidates(self, points: Points) -> Rows:
         if self._index is None:

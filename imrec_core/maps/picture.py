@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from imrec_core.index.generation import Generation
 from imrec_core.index.image_files import thumbnail
 from imrec_core.lake.lake import Lake
-from imrec_core.maps.alignment import places_of
+from imrec_core.maps.alignment import align_rows
 from imrec_core.maps.clustering import NOISE
-from imrec_core.maps.colouring import NONE, OTHER, Colours, colours_of, has_value
+from imrec_core.maps.colouring import NONE, OTHER, Colours, colours_of, flag_value
 from imrec_core.maps.map_table import Cluster, Map
-from imrec_core.plots.canvas import laid_out, new_figure, plain, without_ticks, written
+from imrec_core.plots.canvas import laid_out, new_figure, plain, remove_ticks, render
 
 Pixels = NDArray[np.float64]
 """Position in a plot, from its lower left corner."""
@@ -55,14 +55,14 @@ def draw_map(
         UnknownName: There is no such column or value.
         QueryError: There is no such kind.
     """
-    places, _ = places_of(made, generation)
+    places, _ = align_rows(made, generation)
     points = np.column_stack([made.table["x"], made.table["y"]])[places]
     figure = new_figure(size[0] / _DPI, size[1] / _DPI)
     axes = figure.subplots()
-    without_ticks(axes)
+    remove_ticks(axes)
     axes.set(title=f"{made.name}: {len(points)} images by {_label(colour)}", aspect="equal")
     if only is not None:
-        _draw_only(axes, points, has_value(made, generation, colour, only), only)
+        _draw_only(axes, points, flag_value(made, generation, colour, only), only)
     elif colour == "cluster":
         _draw_clusters(axes, points, np.asarray(made.table["cluster"])[places])
     else:
@@ -70,7 +70,7 @@ def draw_map(
     axes.autoscale_view()
     if thumbnails:
         _draw_thumbnails(figure, axes, points, lake, generation, made.clusters[:THUMBNAILS])
-    return written(figure, kind)
+    return render(figure, kind)
 
 
 def _label(text: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core.features.reduction.neighbours import nearest, share_kept
-from imrec_core.maps.alignment import contents
+from imrec_core.maps.alignment import content_keys
 from imrec_core.maps.clustering import Clusters, medoid
 from imrec_core.maps.gallery import Gallery
 from imrec_core.maps.layout import Positions
@@ -23,7 +23,7 @@ KEPT = 10
 _JUDGED = 1_000  # rows in the sample for the quality score
 
 
-def as_map(
+def assemble_map(
     gallery: Gallery,
     name: str,
     method: str,
@@ -38,11 +38,11 @@ def as_map(
     columns: dict[str, Any] = {
         "row": gallery.rows,
         "image_id": ids,
-        "content": contents(generation, gallery.rows),
+        "content": content_keys(generation, gallery.rows),
         "x": positions[:, 0],
         "y": positions[:, 1],
         "cluster": clusters,
-        "neighbours": _lists(gallery.rows[near.places]),
+        "neighbours": _lists(gallery.rows[near.indices]),
         "distances": _lists(near.distances),
     }
     return Map(
@@ -67,12 +67,12 @@ def _lists(values: NDArray[Any]) -> pa.Array:
 
 def _share_kept(near: Nearest, positions: Positions) -> float:
     """Compute the share of nearest neighbours that are nearest on the map too, over a sample of images."""
-    count = min(KEPT, near.places.shape[1])
+    count = min(KEPT, near.indices.shape[1])
     if not count:
         return 1.0
     judged = np.arange(min(_JUDGED, len(positions))) * len(positions) // min(_JUDGED, len(positions))
     found = nearest(positions[judged], positions, count, own=judged)
-    return round(share_kept(near.places[judged, :count], found), 4)
+    return round(share_kept(near.indices[judged, :count], found), 4)
 
 
 def _summaries(gallery: Gallery, positions: Positions, clusters: Clusters, ids: pa.ChunkedArray) -> tuple[Cluster, ...]:

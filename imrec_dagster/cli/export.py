@@ -91,7 +91,7 @@ def export(
             progress=progress,
         )
     note(Lake(lake), "export", to, found.seconds, rows=found.rows, byte_size=found.byte_size)
-    click.echo(json.dumps(found.to_dict(), ensure_ascii=False) if as_json else found.in_words())
+    click.echo(json.dumps(found.to_dict(), ensure_ascii=False) if as_json else found.summary())
 
 
 def _refuse(context: click.Context, to: str, names: tuple[str, ...]) -> None:

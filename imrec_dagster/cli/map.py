@@ -78,7 +78,7 @@ def make_map(
         _check_colour(of, colour)  # before a map is made for nothing
     if update or given or not (picture and _is_there(of, name)):
         report = _made(of, name, by, method, update, given)
-        click.echo(json.dumps(report.to_dict()) if as_json else report.in_words())
+        click.echo(json.dumps(report.to_dict()) if as_json else report.summary())
     if picture:
         _draw(of, name, picture, colour, only, thumbnails)
 

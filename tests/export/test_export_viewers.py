@@ -128,7 +128,7 @@ def test_projector_gets_hashes_as_bits(lake, generation, tmp_path, opened):
 
 @pytest.mark.parametrize(("count", "side"), [(1, 96), (100, 96), (7_225, 96), (10_000, 81), (100_000, 25)])
 def test_pictures_fit_on_a_sheet_that_a_graphics_card_holds(count, side):
-    assert projector.picture_side(count) == side
+    assert projector.thumbnail_side(count) == side
     across = int(np.ceil(np.sqrt(count)))
     assert across * side <= 8192 and across**2 >= count
 
@@ -136,9 +136,9 @@ def test_pictures_fit_on_a_sheet_that_a_graphics_card_holds(count, side):
 def test_sample_is_said(lake, tmp_path):
     report = export_view(lake, tmp_path / "out", "projector", rows=10)
     assert (report.rows, report.left_out) == (10, PHOTOS - 10)
-    assert report.in_words().startswith(f"projector: 10 of {PHOTOS} images of generation 000001 in")
-    assert "a random sample of the images" in report.in_words()
-    assert "open it with: tensorboard --logdir" in report.in_words()
+    assert report.summary().startswith(f"projector: 10 of {PHOTOS} images of generation 000001 in")
+    assert "a random sample of the images" in report.summary()
+    assert "open it with: tensorboard --logdir" in report.summary()
     assert len((tmp_path / "out" / "metadata.tsv").read_text("utf-8").splitlines()) == 11
 
 

@@ -11,9 +11,19 @@ from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownN
 from imrec_core.features import FEATURES
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation, open_generation
-from imrec_core.maps import Map, build_map, colour_names, colours_of, layout, load_map, map_names, places_of, update_map
+from imrec_core.maps import (
+    Map,
+    align_rows,
+    build_map,
+    colour_names,
+    colours_of,
+    layout,
+    load_map,
+    map_names,
+    update_map,
+)
 from imrec_core.maps.build import NEIGHBOURS
-from imrec_core.maps.gallery import gather
+from imrec_core.maps.gallery import load_gallery
 from imrec_core.maps.neighbours import Nearest
 from tests.support import s3
 from tests.support.toy import build, vector_lake, write_photos
@@ -146,9 +156,9 @@ def test_neighbours_are_found_among_thousands_that_are_equal(tmp_path, monkeypat
     many = vector_lake(tmp_path / "lake", {"rgb_histogram": vectors})
     build_generation(many)
     generation = open_generation(many)
-    near = gather(generation, generation.feature("rgb_histogram"), 10, lambda line: None).near
-    assert near.places.shape == (2_500 + others, 10) and near.distances[:2_500].max() < 1e-3
-    assert not (near.places == np.arange(2_500 + others)[:, None]).any()
+    near = load_gallery(generation, generation.feature("rgb_histogram"), 10, lambda line: None).near
+    assert near.indices.shape == (2_500 + others, 10) and near.distances[:2_500].max() < 1e-3
+    assert not (near.indices == np.arange(2_500 + others)[:, None]).any()
 
 
 def test_wrong_words_are_refused_before_anything_is_made(lake):
@@ -229,7 +239,7 @@ def test_update_leaves_what_is_on_the_map_and_places_what_is_new(tmp_path):
     after = load_map(lake, "kept")
     assert (report.rows, report.fitted, report.updated) == (120, 80, True)
     assert after.generation != before.generation and after.parameters == before.parameters
-    places, rows = places_of(before, open_generation(lake))
+    places, rows = align_rows(before, open_generation(lake))
     where = {row: i for i, row in enumerate(after.table["row"].to_pylist())}
     stayed = after.table.take([where[row] for row in rows.tolist()])
     for name in ("image_id", "x", "y", "cluster"):
@@ -245,7 +255,7 @@ def test_update_drops_what_is_gone(tmp_path):
     before = load_map(lake, "kept")
     grown(lake, 20)
     generation = open_generation(lake)
-    places, rows = places_of(before, generation)
+    places, rows = align_rows(before, generation)
     assert len(places) == 80 and set(rows) == set(generation.live)
     assert (update_map(lake, "kept").rows, len(load_map(lake, "kept").table)) == (80, 80)
     assert set(load_map(lake, "kept").table["row"].to_pylist()) == set(generation.live)

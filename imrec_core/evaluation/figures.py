@@ -24,9 +24,9 @@ from imrec_core.index.calibration_pairs import random_pair_distances
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
-from imrec_core.plots.comparisons import Bins, Pictured, draw_hashes, draw_histograms
+from imrec_core.plots.comparisons import Bins, ImageWithVector, draw_hashes, draw_histograms
 from imrec_core.plots.confusion import draw_confusion
-from imrec_core.plots.contact_sheet import opened
+from imrec_core.plots.contact_sheet import load_image
 from imrec_core.plots.curves import Times, draw_stages
 from imrec_core.plots.distributions import Distances, Threshold, Values, draw_distances, draw_values
 from imrec_core.search.hits import Hit, Hits, Part
@@ -73,9 +73,9 @@ def plot_histograms(
         channels = () if layout.joint else tuple(zip(_CHANNELS[layout.space], starts, strict=True))
         bins = Bins(bin_colours(layout), channels, layout.joint)
     hits = recommender.search(image, by=by or feature.name, k=k, where=where)
-    query = Pictured(_seen(hits), ("query",), np.asarray(recommender.vector(image, feature.name)))
+    query = ImageWithVector(_seen(hits), ("query",), np.asarray(recommender.vector(image, feature.name)))
     found = [
-        Pictured(_picture(hit), (f"{hit.score:.3f}   distance {_part(hit).distance:.4g}", _name(hit)), vector)
+        ImageWithVector(_picture(hit), (f"{hit.score:.3f}   distance {_part(hit).distance:.4g}", _name(hit)), vector)
         for hit, vector in zip(hits, _vectors(generation, feature, hits), strict=True)
     ]
     return draw_histograms(query, found, bins, format=format)
@@ -114,9 +114,9 @@ def plot_hashes(
             f"{metric.name} turns the query for each hit; bits are compared as they stand by {feature.name}"
         )
     hits = recommender.search(image, by=by or feature.name, k=k, where=where)
-    query = Pictured(_seen(hits), ("query", feature.name), _bits(recommender.vector(image, feature.name)))
+    query = ImageWithVector(_seen(hits), ("query", feature.name), _bits(recommender.vector(image, feature.name)))
     found = [
-        Pictured(_picture(hit), (_name(hit), f"{_part(hit).distance:.0f} of {feature.dims} bits differ"), vector)
+        ImageWithVector(_picture(hit), (_name(hit), f"{_part(hit).distance:.0f} of {feature.dims} bits differ"), vector)
         for hit, vector in zip(hits, _vectors(generation, feature, hits), strict=True)
     ]
     return draw_hashes(query, found, format=format)
@@ -210,11 +210,11 @@ def _of_kind(generation: Generation, by: str | None, is_one: Callable[[Feature],
 
 
 def _seen(hits: Hits) -> Image.Image | None:
-    return None if hits.query is None else opened(hits.query, _SIDE)
+    return None if hits.query is None else load_image(hits.query, _SIDE)
 
 
 def _picture(hit: Hit) -> Image.Image | None:
-    return opened(place(hit.path), _SIDE)
+    return load_image(place(hit.path), _SIDE)
 
 
 def _name(hit: Hit) -> str:

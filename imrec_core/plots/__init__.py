@@ -1,10 +1,13 @@
-"""Plots of what was measured, as PNG or SVG: numbers in, the bytes of a file out. `of_lake` gets the numbers."""
+"""Plots of measurements: numbers and images in, PNG or SVG bytes out. Reads neither a lake nor an index.
+
+`evaluation.figures` collects the numbers.
+"""
 
 from imrec_core.plots.canvas import format_of
 from imrec_core.plots.comparisons import draw_hashes, draw_histograms
 from imrec_core.plots.confusion import draw_confusion
 from imrec_core.plots.curves import (
-    Breadths,
+    EfCurve,
     draw_curves,
     draw_extraction,
     draw_precision_recall,
@@ -12,9 +15,10 @@ from imrec_core.plots.curves import (
     draw_stages,
 )
 from imrec_core.plots.distributions import draw_distances, draw_values
+from imrec_core.runtime.lazy import lazy_names
 
 __all__ = [
-    "Breadths",
+    "EfCurve",
     "draw_confusion",
     "draw_curves",
     "draw_distances",
@@ -27,3 +31,5 @@ __all__ = [
     "draw_values",
     "format_of",
 ]
+
+__getattr__ = lazy_names(__name__, {"EfCurve": "curves"}, {"Breadths": "EfCurve"})  # its name in version 0.1

@@ -38,7 +38,7 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=100, layout="constrained")
 
 
-def written(figure: Figure, format: str = "png") -> bytes:
+def render(figure: Figure, format: str = "png") -> bytes:
     """Render a figure to the bytes of a file; equal figures give equal bytes.
 
     Args:
@@ -132,7 +132,7 @@ def stroke(i: int) -> dict[str, Any]:
     return {"color": PALETTE[i % len(PALETTE)], "linestyle": ("-", "--", ":", "-.")[i // len(PALETTE) % 4]}
 
 
-def without_ticks(axes: Axes) -> None:
+def remove_ticks(axes: Axes) -> None:
     """Remove ticks and tick labels, but keep the frame."""
     axes.set(xticks=(), yticks=())
 

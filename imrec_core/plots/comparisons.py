@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core.plots.canvas import FAINT, INK, RED, new_figure, plain, without_ticks, written
+from imrec_core.plots.canvas import FAINT, INK, RED, new_figure, plain, remove_ticks, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,16 +22,16 @@ _SHOWN = 28  # bins of a joint histogram: the fullest ones, because most of the 
 
 
 @dataclass(frozen=True)
-class Pictured:
+class ImageWithVector:
     """An image with its vector.
 
     Attributes:
-        picture: Thumbnail; None if there is no image or its file is missing.
+        image: Thumbnail; None if there is no image or its file is missing.
         lines: Caption.
         vector: A histogram `(bins,)`, or bits `(bits,)`.
     """
 
-    picture: Image.Image | None
+    image: Image.Image | None
     lines: Sequence[str]
     vector: NDArray[Any]
 
@@ -51,7 +51,9 @@ class Bins:
     is_joint: bool = False
 
 
-def draw_histograms(query: Pictured, hits: Sequence[Pictured], bins: Bins, *, format: str = "png") -> bytes:
+def draw_histograms(
+    query: ImageWithVector, hits: Sequence[ImageWithVector], bins: Bins, *, format: str = "png"
+) -> bytes:
     """Plot a row for the query and for each hit: the image and its histogram, with that of the query as a line.
 
     Of a joint histogram, the bins that are fullest in these images are shown, those of the query first.
@@ -72,7 +74,7 @@ def draw_histograms(query: Pictured, hits: Sequence[Pictured], bins: Bins, *, fo
             right.annotate(channel, (start, highest * 0.96), va="top", fontsize="small")
     count = f"the {len(chosen)} fullest of {vectors.shape[1]} bins" if bins.is_joint else f"{len(chosen)} bins"
     pairs[0][1].set_title(f"bars: the image on the left; line: the query; {count}", fontsize="small")
-    return written(figure, format)
+    return render(figure, format)
 
 
 def _fullest(vectors: Floats) -> NDArray[np.intp]:
@@ -87,24 +89,26 @@ def _draw_bars(axes: Axes, heights: Floats, colours: Floats | None) -> None:
     axes.bar(np.arange(len(heights)), heights, width=1.0, color=shown, edgecolor=FAINT, linewidth=edge)
 
 
-def _draw_image(axes: Axes, row: Pictured) -> None:
-    without_ticks(axes)
+def _draw_image(axes: Axes, row: ImageWithVector) -> None:
+    remove_ticks(axes)
     axes.set_title("\n".join(plain(line, 24) for line in row.lines), fontsize="small")
-    if row.picture is None:
+    if row.image is None:
         axes.set_aspect("equal")
         axes.annotate("no image", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=FAINT)
     else:
-        axes.imshow(row.picture)
+        axes.imshow(row.image)
         axes.set_anchor("S")  # close to the plot below
 
 
-def draw_hashes(query: Pictured, hits: Sequence[Pictured], *, columns: int = 6, format: str = "png") -> bytes:
+def draw_hashes(
+    query: ImageWithVector, hits: Sequence[ImageWithVector], *, columns: int = 6, format: str = "png"
+) -> bytes:
     """Plot query and hits, each image above its hash as a grid of bits; red crosses mark bits that differ.
 
     Args:
         query, hits: Images with bits as vectors; the number of bits is a square.
         columns: Maximum number of images per line.
-        format: As for `canvas.written`.
+        format: As for `canvas.render`.
     """
     cells = [query, *hits]
     columns = min(columns, len(cells))
@@ -118,13 +122,13 @@ def draw_hashes(query: Pictured, hits: Sequence[Pictured], *, columns: int = 6, 
     for i in range(len(cells), lines * columns):
         for axes in every[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]:
             axes.set_axis_off()
-    return written(figure, format)
+    return render(figure, format)
 
 
 def _draw_hash(axes: Axes, bits: Bits, query: Bits) -> None:
     side = round(len(bits) ** 0.5)
     square = bits.reshape(side, side)
     axes.imshow(square, cmap="gray_r", vmin=-0.25, vmax=1.6, interpolation="nearest")  # light and dark grey
-    without_ticks(axes)
+    remove_ticks(axes)
     down, right = np.nonzero((bits != query).reshape(side, side))
     axes.plot(right, down, "x", color=RED, markersize=64 / side, markeredgewidth=16 / side + 0.6)

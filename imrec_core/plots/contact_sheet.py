@@ -1,4 +1,4 @@
-"""A picture of a search, as pixels or as SVG: the query, then its hits, each with its score."""
+"""Contact sheets: rows of captioned images, such as a query and its hits, as pixels or as SVG."""
 
 from __future__ import annotations
 
@@ -20,26 +20,32 @@ from imrec_core.plots import fonts
 from imrec_core.runtime.text import escaped
 
 _CELL, _LABEL, _GAP = 200, 40, 8  # pixels
-_TITLE, _NAME, _LINE = 17, 14, 18  # heights of letters, and of a line of them
+_TITLE, _NAME, _LINE = 17, 14, 18  # font sizes of a heading and of a caption, height of a line
 GONE = "no longer readable"
 PAPER, INK, FRAME = (255, 255, 255), (30, 30, 30), (200, 60, 40)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of a sheet: its file or the picture itself, and lines of text below."""
+    """Image of a sheet with its caption.
 
-    picture: AnyPath | Image.Image
+    Attributes:
+        image: File, or open Pillow image.
+        lines: Caption; a sheet draws the first two lines.
+        framed: Whether the image has a frame, as queries do.
+    """
+
+    image: AnyPath | Image.Image
     lines: tuple[str, ...]
     framed: bool = False
 
 
 Rows = Sequence[tuple[str, Sequence[Cell]]]
-"""Cells, each row of them under its heading."""
+"""Headings, each with the cells below it."""
 
 
 def draw(rows: Rows, *, columns: int = 6) -> Image.Image:
-    """Rows of cells, each row under its heading; a row of more than `columns` cells goes on in the next line.
+    """Draw rows of cells, each under its heading, in lines of at most `columns` cells.
 
     A heading that is longer than its row makes the sheet wider, up to `columns` cells.
     """
@@ -56,7 +62,10 @@ def draw(rows: Rows, *, columns: int = 6) -> Image.Image:
 
 
 def draw_svg(rows: Rows, *, columns: int = 6) -> str:
-    """The same as SVG: words can be searched and selected, a name that is cut short is shown whole when pointed at."""
+    """Draw the same sheet as SVG, with text that can be searched and selected.
+
+    Tooltips show shortened captions in full.
+    """
     laid = _Layout.of(rows, columns)
     width, height = laid.size
     parts = [
@@ -67,16 +76,17 @@ def draw_svg(rows: Rows, *, columns: int = 6) -> str:
     for top, title in laid.headings:
         parts.append(_svg_text(_GAP, top, title, width - 2 * _GAP, _TITLE))
     for (x, y), cell in laid.cells:
-        parts.append(_svg_picture(cell, x, y))
+        parts.append(_svg_image(cell, x, y))
         parts += [_svg_text(x, y + _CELL + 3 + _LINE * n, line, _CELL, _NAME) for n, line in enumerate(cell.lines[:2])]
     return "\n".join([*parts, "</svg>", ""])
 
 
 def save(rows: Rows, file: str | os.PathLike[str]) -> None:
-    """Write a sheet in the format that the ending of the file's name says: SVG, or a format of Pillow's such as PNG.
+    """Write a sheet in the format of the file name's suffix: SVG, or a format that Pillow writes, such as PNG.
 
     Raises:
-        OSError, ValueError: It cannot be written, or no format has that ending.
+        OSError: The file cannot be written.
+        ValueError: No format has that suffix.
     """
     if Path(file).suffix.lower() == ".svg":
         Path(file).write_text(draw_svg(rows), "utf-8")
@@ -86,7 +96,13 @@ def save(rows: Rows, file: str | os.PathLike[str]) -> None:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where everything is on a sheet, in pixels: the top of each heading, the corner of each cell."""
+    """Layout of a sheet in pixels.
+
+    Attributes:
+        size: Width and height.
+        headings: Top of each heading, with its text.
+        cells: Left and top of each cell, with the cell.
+    """
 
     size: tuple[int, int]
     headings: list[tuple[int, str]]
@@ -108,35 +124,35 @@ class _Layout:
 
 
 def _paste(sheet: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, x: int, y: int) -> None:
-    picture = opened(cell.picture, _CELL)
-    if picture is None:
+    image = load_image(cell.image, _CELL)
+    if image is None:
         pen.rectangle((x, y, x + _CELL, y + _CELL), outline=INK)
         write(pen, (x + 10, y + _CELL // 2), GONE, _CELL - 20)
         return
-    left, top = x + (_CELL - picture.width) // 2, y + (_CELL - picture.height) // 2
-    sheet.paste(picture, (left, top))
+    left, top = x + (_CELL - image.width) // 2, y + (_CELL - image.height) // 2
+    sheet.paste(image, (left, top))
     if cell.framed:
         pen.rectangle((x - 3, y - 3, x + _CELL + 2, y + _CELL + 2), outline=FRAME, width=3)
 
 
-def _svg_picture(cell: Cell, x: int, y: int) -> str:
-    picture = opened(cell.picture, _CELL)
+def _svg_image(cell: Cell, x: int, y: int) -> str:
+    image = load_image(cell.image, _CELL)
     box = f'x="{x}" y="{y}" width="{_CELL}" height="{_CELL}"'
-    if picture is None:
+    if image is None:
         return f'<rect {box} fill="none" stroke="{_hex(INK)}"/>' + _svg_text(
             x + 10, y + _CELL // 2, GONE, _CELL - 20, _NAME
         )
     name = html.escape(printable(" ".join(cell.lines)))
-    # Smaller pictures stay as small as they are, in the middle of their cell.
-    left, top = x + (_CELL - picture.width) // 2, y + (_CELL - picture.height) // 2
-    place = f'x="{left}" y="{top}" width="{picture.width}" height="{picture.height}"'
-    shown = f'<image {place} href="{as_data_uri(picture)}"><title>{name}</title></image>'
+    # Images smaller than a cell keep their size and are centred.
+    left, top = x + (_CELL - image.width) // 2, y + (_CELL - image.height) // 2
+    place = f'x="{left}" y="{top}" width="{image.width}" height="{image.height}"'
+    shown = f'<image {place} href="{as_data_uri(image)}"><title>{name}</title></image>'
     frame = f'<rect {box} fill="none" stroke="{_hex(FRAME)}" stroke-width="3"/>' if cell.framed else ""
     return shown + frame
 
 
 def _svg_text(x: int, y: int, text: str, width: float, size: int) -> str:
-    shown = html.escape(_clipped(printable(text), size, width))
+    shown = html.escape(_shorten(printable(text), size, width))
     return f'<text x="{x}" y="{y + size}" font-size="{size}">{shown}</text>'
 
 
@@ -144,30 +160,30 @@ def _hex(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-# -- pictures -----------------------------------------------------------------------------------------------
+# -- images -------------------------------------------------------------------------------------------------
 
 
-def opened(picture: AnyPath | Image.Image, side: int) -> Image.Image | None:
-    """A picture in RGB, at most `side` pixels wide and high; None for a file that is gone or broken by now."""
-    if isinstance(picture, Image.Image):
-        small = picture.convert("RGB")
+def load_image(image: AnyPath | Image.Image, side: int) -> Image.Image | None:
+    """Load an image as RGB of at most `side` × `side` pixels; None if the file is missing or damaged."""
+    if isinstance(image, Image.Image):
+        small = image.convert("RGB")
     else:
         try:
-            small = Image.fromarray(decode_file(picture, min_side=side).pixels[..., :3].copy())
+            small = Image.fromarray(decode_file(image, min_side=side).pixels[..., :3].copy())
         except ImageError:
             return None
     small.thumbnail((side, side))
     return small
 
 
-def as_data_uri(picture: Image.Image, *, quality: int = 85) -> str:
-    """A picture as a JPEG inside of its own address, for SVG and HTML without other files."""
+def as_data_uri(image: Image.Image, *, quality: int = 85) -> str:
+    """Encode an image as a JPEG data URI, for self-contained SVG and HTML."""
     jpeg = io.BytesIO()
-    picture.save(jpeg, "JPEG", quality=quality, optimize=True)
+    image.save(jpeg, "JPEG", quality=quality, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
 
 
-# -- words --------------------------------------------------------------------------------------------------
+# -- text ---------------------------------------------------------------------------------------------------
 
 
 def write(
@@ -179,8 +195,8 @@ def write(
     size: int = 15,
     ink: tuple[int, int, int] = INK,
 ) -> None:
-    """One line of text, shortened to a width; what is not to be printed, such as a line's end, is a space."""
-    fonts.draw(pen, place, _clipped(printable(text), size, width), size, ink)
+    """Draw one line of text, shortened to a width in pixels; unprintable characters become spaces."""
+    fonts.draw(pen, place, _shorten(printable(text), size, width), size, ink)
 
 
 def _length(title: str) -> int:
@@ -188,12 +204,12 @@ def _length(title: str) -> int:
 
 
 def printable(text: str) -> str:
-    """A text that may hold anything, such as a file's name, in one line; what cannot be printed is a space."""
+    """Convert any text, such as a file name, to one line; unprintable characters become spaces."""
     return "".join(c if c.isprintable() else " " for c in fonts.composed(escaped(text)))
 
 
-def _clipped(text: str, size: int, width: float) -> str:
-    """`text` with its middle left out where it is wider than that many pixels."""
+def _shorten(text: str, size: int, width: float) -> str:
+    """Replace the middle of a text by an ellipsis if the text is wider than `width` pixels."""
     keep = len(text)
     shorter = text
     while fonts.length(shorter, size) > width and keep > 4:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imrec_core.plots.canvas import PALETTE, RED, new_figure, plain, stroke, written
+from imrec_core.plots.canvas import PALETTE, RED, new_figure, plain, render, stroke
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ def draw_curves(curves: Mapping[str, Mapping[str, Any]], *, format: str = "png")
     Args:
         curves: By panel title: `x` and `y`, lists of equal length, and `x_label` and `y_label`. For several curves in
             a panel, `y` maps their names to lists, and `x` may do so too.
-        format: As for `canvas.written`.
+        format: As for `canvas.render`.
     """
     figure = new_figure(4.2 * len(curves), 2.8)
     for axes, (title, curve) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
@@ -32,7 +32,7 @@ def draw_curves(curves: Mapping[str, Mapping[str, Any]], *, format: str = "png")
         axes.grid(alpha=0.3)
         if len(several) > 1:
             axes.legend(fontsize="small")
-    return written(figure, format)
+    return render(figure, format)
 
 
 def draw_extraction(speeds: Sequence[float], reasons: Mapping[str, int], *, format: str = "png") -> bytes:
@@ -41,7 +41,7 @@ def draw_extraction(speeds: Sequence[float], reasons: Mapping[str, int], *, form
     Args:
         speeds: Images per second of each shard, in order.
         reasons: Number of images by kind of failure; if empty, the panel is left out.
-        format: As for `canvas.written`.
+        format: As for `canvas.render`.
     """
     figure = new_figure(8.4 if reasons else 4.2, 2.8)
     left, *right = figure.subplots(1, 2 if reasons else 1, squeeze=False)[0]
@@ -56,7 +56,7 @@ def draw_extraction(speeds: Sequence[float], reasons: Mapping[str, int], *, form
         axes.set(title="images that failed", xlabel="images")
         axes.margins(x=0.15)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    return written(figure, format)
+    return render(figure, format)
 
 
 def draw_precision_recall(
@@ -73,7 +73,7 @@ def draw_precision_recall(
         curves: By name: recalls, ascending, and the precision at each of them.
         marks: By name of a curve: recall and precision of a point to mark.
         steps: Draw steps from each recall to the next, so that the area under a curve is average precision.
-        format: As for `canvas.written`.
+        format: As for `canvas.render`.
     """
     figure = new_figure(8.4, 4.2)
     axes = figure.subplots()
@@ -86,11 +86,11 @@ def draw_precision_recall(
     axes.set(title=title, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small")  # inside it would hide curves
-    return written(figure, format)
+    return render(figure, format)
 
 
 @dataclass(frozen=True)
-class Breadths:
+class EfCurve:
     """Recall and speed of one HNSW graph over ef.
 
     Attributes:
@@ -104,12 +104,12 @@ class Breadths:
     in_use: int | None = None
 
 
-def draw_recall_by_ef(graphs: Mapping[str, Breadths], *, format: str = "png") -> bytes:
+def draw_recall_by_ef(graphs: Mapping[str, EfCurve], *, format: str = "png") -> bytes:
     """Plot recall@10 of HNSW graphs over ef and over queries per second; dots mark the values in use.
 
     Args:
         graphs: Measurements by name of the graph.
-        format: As for `canvas.written`.
+        format: As for `canvas.render`.
     """
     figure = new_figure(9.6, 3.6)
     by_ef, by_rate = figure.subplots(1, 2, sharey=True)
@@ -127,7 +127,7 @@ def draw_recall_by_ef(graphs: Mapping[str, Breadths], *, format: str = "png") ->
     for axes in (by_ef, by_rate):
         axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small")
-    return written(figure, format)
+    return render(figure, format)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def draw_stages(panels: Sequence[Times], *, format: str = "png") -> bytes:
 
     Args:
         panels: Panels from top to bottom.
-        format: As for `canvas.written`.
+        format: As for `canvas.render`.
     """
     lines = [max(len(panel.bars), 2) for panel in panels]
     figure = new_figure(9.6, sum(1.0 + 0.26 * count for count in lines))
@@ -160,7 +160,7 @@ def draw_stages(panels: Sequence[Times], *, format: str = "png") -> bytes:
         axes.set(title=panel.title, xlabel=panel.unit, ylim=(-0.6, count - 0.4))
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
-    return written(figure, format)
+    return render(figure, format)
 
 
 def _draw_bars(axes: Axes, bars: Sequence[tuple[str, Mapping[str, float]]]) -> None:

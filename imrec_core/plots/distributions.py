@@ -1,4 +1,4 @@
-"""How distances of random pairs, and the values of features, are distributed."""
+"""Plots of distributions: distances of random pairs, and values of features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.plots.canvas import BLUE, FAINT, GREEN, INK, RED, grid, new_figure, plain, written
+from imrec_core.plots.canvas import BLUE, FAINT, GREEN, INK, RED, grid, new_figure, plain, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ _BINS = 60
 
 @dataclass(frozen=True)
 class Threshold:
-    """The distance below which images match, and the false match rate that it was chosen for."""
+    """Distance up to which images match, with the false match rate that it was chosen for."""
 
     distance: float
     false_match_rate: float
@@ -30,14 +30,14 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Distances:
-    """The distances by one feature.
+    """Distances by one feature.
 
     Attributes:
         name: `feature:metric`.
-        pairs: Of random pairs, in any order.
-        copies: Of edited copies to their originals, as a cumulative distribution: distances, ascending, and the share
-            of the copies that are at most so far. None where none were measured.
-        threshold: Where is cut; None for no cut.
+        pairs: Distances of random pairs, in any order.
+        copies: Cumulative distribution of the distances of edited copies to their originals: distances, ascending, and
+            the share of copies within each of them. None if no copies were measured.
+        threshold: Match threshold; None for no threshold.
         hits: Distances of hits.
     """
 
@@ -49,9 +49,9 @@ class Distances:
 
 
 def draw_distances(panels: Sequence[Distances], *, format: str = "png") -> bytes:
-    """A panel for each feature: how far random pairs are apart, where is cut, and ticks for the hits.
+    """Plot a panel per feature: histogram of the distances of random pairs, match threshold, and ticks for the hits.
 
-    What a cut lets through is shaded. Of whole numbers a bin holds one number or several.
+    Distances within the threshold are shaded. If distances are whole numbers, each bin holds one or more of them.
     """
     columns = 2 if len(panels) in (2, 4) else min(len(panels), 3)
     rows = -(-len(panels) // columns)
@@ -60,7 +60,7 @@ def draw_distances(panels: Sequence[Distances], *, format: str = "png") -> bytes
         _draw_panel(axes, panel)
     found = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=len(found), fontsize="small")
-    return written(figure, format)
+    return render(figure, format)
 
 
 def _draw_panel(axes: Axes, panel: Distances) -> None:
@@ -76,8 +76,8 @@ def _draw_panel(axes: Axes, panel: Distances) -> None:
     if panel.threshold is not None:
         cut, rate = panel.threshold.distance, panel.threshold.false_match_rate
         axes.axvspan(edges[0], cut, color=RED, alpha=0.12, linewidth=0)
-        axes.axvline(cut, color=RED, linestyle="--", label=f"cut at a false match rate of {rate:g}")
-        title += f"\ncut at {cut:.3g}"
+        axes.axvline(cut, color=RED, linestyle="--", label=f"threshold at a false match rate of {rate:g}")
+        title += f"\nthreshold {cut:.3g}"
         if panel.hits:
             title += f": {np.count_nonzero(np.array(panel.hits) <= cut)} of {len(panel.hits)} hits pass"
     if panel.hits:
@@ -89,7 +89,7 @@ def _draw_panel(axes: Axes, panel: Distances) -> None:
 
 
 def _edges(pairs: NDArray[Any], hits: Sequence[float]) -> Floats:
-    """Of bins from 0 to the farthest; whole numbers lie in the middle of theirs."""
+    """Compute the edges of bins from 0 to the largest distance; whole numbers are at the centre of their bins."""
     farthest = max([float(pairs.max()), *hits, 1e-3])
     if farthest < 2 or (pairs != np.rint(pairs)).any():
         return np.linspace(0, farthest * 1.02, _BINS + 1)
@@ -100,17 +100,18 @@ def _edges(pairs: NDArray[Any], hits: Sequence[float]) -> Floats:
 
 
 def _shares(edges: Floats, distances: Sequence[float], rates: Sequence[float]) -> Floats:
-    """The share in each bin of a cumulative distribution; rates are of what is at most so far."""
-    whole = edges[0] < 0  # what is at most 3.5 is at most 3
+    """Compute the share in each bin from a cumulative distribution: `rates` are the shares within `distances`."""
+    whole = edges[0] < 0  # then 3.5 includes the same distances as 3
     return np.diff(np.interp(np.floor(edges) if whole else edges, distances, rates, left=0.0))
 
 
 @dataclass(frozen=True)
 class Values:
-    """The values of a feature, or of a column.
+    """Values of a feature or of a column.
 
     Attributes:
-        values: A row for each image: numbers `(n, dims)`, bits `(n, dims)` as truths, or of a column `(n,)`.
+        name: Title of the panel.
+        values: Vectors `(n, dims)`, bits `(n, dims)` of dtype bool, or a column `(n,)`.
     """
 
     name: str
@@ -118,45 +119,46 @@ class Values:
 
 
 def draw_values(rows: Sequence[Values], *, format: str = "png") -> bytes:
-    """A row for each feature: its numbers place by place, and all of them together.
+    """Plot a row per feature: the values by dimension, and a histogram of all values.
 
-    Place by place it is the median and what the middle 50 % and 90 % of the images have; of bits the share of images
-    in which it is set, and how many of an image are. A column has one histogram.
+    Vectors are plotted by dimension: the median, and the ranges of the middle 50 % and 90 % of the images. Bits are
+    plotted as the share of images in which each is set, and a histogram of the set bits per image. A column has only a
+    histogram.
     """
     figure = new_figure(10.0, 2.7 * len(rows))
-    places = figure.add_gridspec(len(rows), 2, width_ratios=(3, 2))
+    cells = figure.add_gridspec(len(rows), 2, width_ratios=(3, 2))
     for i, row in enumerate(rows):
         if row.values.ndim == 1:
-            axes = figure.add_subplot(places[i, :])
-            _histogram(axes, row.values, plain(row.name), "images")
+            axes = figure.add_subplot(cells[i, :])
+            _draw_histogram(axes, row.values, plain(row.name), "images")
         elif row.values.dtype == np.bool_:
-            _bits(figure, places, i, row)
+            _draw_bits(figure, cells, i, row)
         else:
-            _numbers(figure, places, i, row)
-    return written(figure, format)
+            _draw_vectors(figure, cells, i, row)
+    return render(figure, format)
 
 
-def _numbers(figure: Any, places: GridSpec, i: int, row: Values) -> None:
-    left, right = figure.add_subplot(places[i, 0]), figure.add_subplot(places[i, 1])
+def _draw_vectors(figure: Any, cells: GridSpec, i: int, row: Values) -> None:
+    left, right = figure.add_subplot(cells[i, 0]), figure.add_subplot(cells[i, 1])
     values = row.values.astype(np.float32)
     low, lower, middle, upper, high = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0)
     x = np.arange(values.shape[1])
     for below, above, alpha, label in ((low, high, 0.25, "90 %"), (lower, upper, 0.5, "50 %")):
         left.fill_between(x, below, above, step="mid", color=BLUE, alpha=alpha, linewidth=0, label=f"{label} of images")
     left.step(x, middle, where="mid", color=INK, linewidth=0.8, label="median")
-    left.set(title=plain(row.name), xlabel=f"which of {values.shape[1]} numbers", ylabel="value")
+    left.set(title=plain(row.name), xlabel=f"dimension, of {values.shape[1]}", ylabel="value")
     left.legend(fontsize="small", loc="upper right")
     left.grid(alpha=0.3)
-    _histogram(right, values.ravel(), "all of them", "numbers")
+    _draw_histogram(right, values.ravel(), "all dimensions", "values")
     right.set_yscale("log")
 
 
-def _bits(figure: Any, places: GridSpec, i: int, row: Values) -> None:
-    left, right = figure.add_subplot(places[i, 0]), figure.add_subplot(places[i, 1])
+def _draw_bits(figure: Any, cells: GridSpec, i: int, row: Values) -> None:
+    left, right = figure.add_subplot(cells[i, 0]), figure.add_subplot(cells[i, 1])
     count = row.values.shape[1]
     left.bar(np.arange(count), row.values.mean(axis=0), width=1.0, color=BLUE)
-    left.axhline(0.5, color=RED, linestyle="--", label="half of the images: tells most")
-    left.set(title=plain(row.name), xlabel=f"which of {count} bits", ylabel="set in this share", ylim=(0, 1.25))
+    left.axhline(0.5, color=RED, linestyle="--", label="half of the images: most informative")
+    left.set(title=plain(row.name), xlabel=f"bit, of {count}", ylabel="share of images", ylim=(0, 1.25))
     left.legend(fontsize="small", loc="upper right")
     set_bits, images = np.unique(row.values.sum(axis=1), return_counts=True)
     right.bar(set_bits, images, width=1.0, color=BLUE)
@@ -165,7 +167,7 @@ def _bits(figure: Any, places: GridSpec, i: int, row: Values) -> None:
     right.grid(alpha=0.3)
 
 
-def _histogram(axes: Axes, values: NDArray[Any], title: str, of: str) -> None:
+def _draw_histogram(axes: Axes, values: NDArray[Any], title: str, of: str) -> None:
     axes.hist(values, bins=_BINS, color=BLUE)
     axes.set(title=title, xlabel="value", ylabel=of)
     axes.grid(alpha=0.3, color=FAINT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from imrec_core.plots.contact_sheet import FRAME, GONE, Cell, as_data_uri, opened, printable
+from imrec_core.plots.contact_sheet import FRAME, GONE, Cell, as_data_uri, load_image, printable
 
 _COLUMNS = 6
 _SIDE = 128  # pixels
@@ -35,12 +35,12 @@ def grid(headings: Iterable[str], cells: Sequence[Cell], *, most: int = 36) -> s
 
 def _cell(cell: Cell) -> str:
     whole = _text(" ".join(cell.lines))
-    picture = opened(cell.picture, _SIDE)
-    if picture is None:
+    small = load_image(cell.image, _SIDE)
+    if small is None:
         image = f"<i>{GONE}</i>"
     else:
         frame = f' style="border: 3px solid rgb{FRAME}"' if cell.framed else ""
-        image = f'<img src="{as_data_uri(picture, quality=80)}" alt="{whole}" title="{whole}"{frame}>'
+        image = f'<img src="{as_data_uri(small, quality=80)}" alt="{whole}" title="{whole}"{frame}>'
     caption = "<br>".join(_text(_shorten(line)) for line in cell.lines)
     style = "text-align: center; vertical-align: bottom"
     return f'<td style="{style}">{image}<br><small title="{whole}">{caption}</small></td>'

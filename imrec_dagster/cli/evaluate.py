@@ -156,14 +156,14 @@ def _show_ef_sweep(lake: Lake, generation: "Generation", queries: int | None, pl
 
 
 def _plot_ef_sweep(file: Path, found: "Sequence[EfPoint]") -> None:
-    from imrec_core.plots import Breadths, draw_recall_by_ef
+    from imrec_core.plots import EfCurve, draw_recall_by_ef
 
     graphs = {}
     for name in dict.fromkeys(row.graph for row in found):
         rows = [row for row in found if row.graph == name]
         in_use = next((row.ef for row in rows if row.in_use), None)
         recalls, rates = [row.recall for row in rows], [row.queries_per_second for row in rows]
-        graphs[name] = Breadths([row.ef for row in rows], recalls, rates, in_use)
+        graphs[name] = EfCurve([row.ef for row in rows], recalls, rates, in_use)
     write_plot(file, lambda format: draw_recall_by_ef(graphs, format=format))
 
 

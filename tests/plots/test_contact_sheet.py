@@ -93,7 +93,7 @@ def test_sheet_of_a_search_holds_the_query_and_every_hit(recommender, toy_lake, 
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == size_of(9)
     cells = hits.cells()
-    assert cells[0].framed and cells[0].picture == photo
+    assert cells[0].framed and cells[0].image == photo
     assert [cell.lines for cell in cells[1:]] == [(f"{hit.score:.3f}", hit.path.rpartition("/")[2]) for hit in hits]
 
 

@@ -43,7 +43,7 @@ def plotted(title: str, format: str = "png") -> bytes:
     axes = figure.subplots()
     axes.set_title(title)
     axes.set_yticks([0, 1], [title, "b"])
-    return canvas.written(figure, format)
+    return canvas.render(figure, format)
 
 
 def pixels(png: bytes) -> list[int]:
@@ -79,7 +79,7 @@ def test_figure_is_left_as_it_was(lacking, monkeypatch):
     figure = canvas.new_figure(3, 2)
     figure.suptitle(lacking)
     before, settings = figure.texts[0].get_fontfamily(), matplotlib.rcParams["font.family"]
-    canvas.written(figure)
+    canvas.render(figure)
     assert (figure.texts[0].get_fontfamily(), matplotlib.rcParams["font.family"]) == (before, settings)
 
 

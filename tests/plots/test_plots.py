@@ -24,7 +24,7 @@ from imrec_core.index.calibration import Calibration, TruePairs
 from imrec_core.index.calibration_pairs import random_pair_distances
 from imrec_core.lake import run_log
 from imrec_core.plots import (
-    Breadths,
+    EfCurve,
     draw_confusion,
     draw_curves,
     draw_distances,
@@ -38,7 +38,7 @@ from imrec_core.plots import (
     format_of,
 )
 from imrec_core.plots.canvas import BLUE, GREEN, PALETTE, RED
-from imrec_core.plots.comparisons import Bins, Pictured
+from imrec_core.plots.comparisons import Bins, ImageWithVector
 from imrec_core.plots.curves import Times
 from imrec_core.plots.distributions import Distances, Values
 from tests.support import toy
@@ -133,7 +133,7 @@ def test_failures_are_bars_beside_the_speed_of_shards_and_left_out_where_there_a
 
 
 def test_recall_is_drawn_over_ef_and_over_speed_with_a_dot_where_searches_are():
-    found = Breadths([128, 256], [0.9, 0.99], [4000, 2500], in_use=256)
+    found = EfCurve([128, 256], [0.9, 0.99], [4000, 2500], in_use=256)
     said = words(draw_recall_by_ef({"a:cosine": found}, format="svg"))
     assert {"128", "256", "recall@10", "queries per second, one thread", "a:cosine"} <= set(said)
     all_found = words(draw_recall_by_ef({"a:cosine": replace(found, recalls=[1.0, 1.0])}, format="svg"))
@@ -158,7 +158,7 @@ EVERY: dict[str, Callable[[str, str], bytes]] = {
     "curves": lambda name, f: draw_curves({"t": curve({name: list(range(50)), "b": list(range(50))})}, format=f),
     "extraction": lambda name, f: draw_extraction([1, 2], {"Truncated": 1}, format=f),
     "precision": lambda name, f: draw_precision_recall({name: ([0, 1], [1, 0])}, format=f),
-    "recall": lambda name, f: draw_recall_by_ef({name: Breadths([1], [0.5], [9.0])}, format=f),
+    "recall": lambda name, f: draw_recall_by_ef({name: EfCurve([1], [0.5], [9.0])}, format=f),
     "stages": lambda name, f: draw_stages([Times("t", "s", [(name, {"read": 1.0})])], format=f),
     "distances": lambda name, f: draw_distances([panel(name)], format=f),
     "values": lambda name, f: draw_values([Values(name, np.arange(9.0))], format=f),
@@ -213,7 +213,7 @@ def test_panel_says_where_is_cut_and_which_hits_pass_and_ticks_them():
     found = panel("a:cosine", rate=0.01, hits=[0.1, 0.2, 0.9])
     cut = Calibration.of(PAIRS).cut(0.01)
     said = words(draw_distances([found], format="svg"))
-    assert {f"cut at {cut:.3g}: 2 of 3 hits pass", "cut at a false match rate of 0.01", "hits"} <= set(said)
+    assert {f"threshold {cut:.3g}: 2 of 3 hits pass", "threshold at a false match rate of 0.01", "hits"} <= set(said)
     assert count(pixels(draw_distances([found])), RED) and not count(pixels(draw_distances([panel("a")])), RED)
 
 
@@ -237,18 +237,18 @@ def test_values_show_median_spread_and_bits():
     said = words(
         draw_values([Values("f", values), Values("h", values > 0.5), Values("width", values[:, 0])], format="svg")
     )
-    assert {"f", "h", "width", "median", "90 % of images", "which of 8 numbers", "which of 8 bits"} <= set(said)
+    assert {"f", "h", "width", "median", "90 % of images", "dimension, of 8", "bit, of 8"} <= set(said)
 
 
 # -- query and hits -----------------------------------------------------------------------------------------
 
 
-def pictured(name: str, vector) -> Pictured:
-    return Pictured(Image.new("RGB", (30, 20), (255, 255, 255)), (name,), np.array(vector, np.float32))
+def pictured(name: str, vector) -> ImageWithVector:
+    return ImageWithVector(Image.new("RGB", (30, 20), (255, 255, 255)), (name,), np.array(vector, np.float32))
 
 
-def hashed(name: str, bits: int) -> Pictured:
-    return Pictured(None, (name,), np.arange(64) < bits)
+def hashed(name: str, bits: int) -> ImageWithVector:
+    return ImageWithVector(None, (name,), np.arange(64) < bits)
 
 
 def test_histogram_has_bars_in_the_colours_of_its_bins_and_the_query_as_a_line():

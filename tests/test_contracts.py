@@ -93,12 +93,12 @@ OF_COLUMNS = {name: f for name, f in PIXEL_FEATURES.items() if f.columns}
 
 @pytest.mark.parametrize("feature", OF_COLUMNS.values(), ids=OF_COLUMNS)
 def test_columns_beside_the_vector_are_those_declared_and_each_of_its_own_image(feature: Feature, batch):
-    _, columns = feature.described(batch, fitted(feature.name))
+    _, columns = feature.extract(batch, fitted(feature.name))
     assert {name: values.dtype.name for name, values in columns.items()} == dict(feature.columns)
     for i, image in enumerate(batch.images):
-        _, alone = feature.described(ImageBatch([image]), fitted(feature.name))
+        _, alone = feature.extract(ImageBatch([image]), fitted(feature.name))
         assert {name: values[i] for name, values in columns.items()} == {name: v[0] for name, v in alone.items()}
-    _, none = feature.described(ImageBatch([]), fitted(feature.name))
+    _, none = feature.extract(ImageBatch([]), fitted(feature.name))
     assert {name: (len(v), v.dtype.name) for name, v in none.items()} == {n: (0, d) for n, d in feature.columns.items()}
 
 

@@ -98,7 +98,7 @@ class FeatureComputer:
             if feature.model:
                 batch.inputs[feature.name].append(images.prepared(feature.model.preprocess))
             else:
-                batch.vectors[feature.name].append(feature.described(images, self._fitted.get(feature.name)))
+                batch.vectors[feature.name].append(feature.extract(images, self._fitted.get(feature.name)))
         batch.computed += len(pictures)
         batch.seconds["describe"] += time.perf_counter() - started
 

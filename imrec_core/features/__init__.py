@@ -5,13 +5,11 @@ descriptors in `sift_vlad.py`. `networks.py` declares an embedding for each of `
 their projections. `custom.py` makes the features that a `lake.toml` declares.
 """
 
-import warnings
-from typing import Any
-
 # In the order in which features are listed.
 from imrec_core.features import colour, hashes, sift_vlad, networks, pdq, projections, structure  # isort: skip
 from imrec_core.features.custom import chosen_features, decoded_side, known_features
 from imrec_core.features.feature import FEATURES, Feature, Fitter, Projection, feature, find_feature
+from imrec_core.runtime.lazy import lazy_names
 
 __all__ = [
     "FEATURES",
@@ -32,9 +30,4 @@ __all__ = [
     "structure",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "Learnt":  # its name in version 0.1
-        warnings.warn("imrec_core.features.Learnt is deprecated; use Fitter", DeprecationWarning, stacklevel=2)
-        return Fitter
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, {"Fitter": "feature"}, {"Learnt": "Fitter"})  # its name in version 0.1

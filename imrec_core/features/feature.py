@@ -159,9 +159,9 @@ class Feature:
             DeclarationError: The feature is computed from vectors, or needs a fit first.
             BadOutput: The result does not match the declaration.
         """
-        return self.described(batch, fitted)[0]
+        return self.extract(batch, fitted)[0]
 
-    def described(self, batch: ImageBatch, fitted: Arrays | None = None) -> tuple[Matrix, Columns]:
+    def extract(self, batch: ImageBatch, fitted: Arrays | None = None) -> tuple[Matrix, Columns]:
         """Compute vectors as `__call__` does, and columns, each `(len(batch),)`.
 
         Raises:
@@ -256,7 +256,7 @@ def feature(
 def find_feature(name: str, among: Mapping[str, Feature] = FEATURES) -> Feature:
     """Return the feature of that name.
 
-    Custom features of a lake are in `own.known_features`.
+    Custom features of a lake are in `custom.known_features`.
 
     Raises:
         UnknownName: No feature has that name.

@@ -1,37 +1,26 @@
 """Perceptual hashes of 64 bits, equal bit for bit to those of the imagehash library.
 
-imagehash shrinks a grey image with Pillow's Lanczos filter, which takes most of the time. ahash, dhash and phash need
-three small sizes; here one matrix product filters the rows for all three. Pillow filters in integers, usually first
-along the rows and then down the columns, and rounds to 8 bits after each step. This module does the same in float64,
-which represents those integers exactly. That took a third of Pillow's time (2026-11).
+imagehash shrinks grey images with Pillow's Lanczos filter, which takes most of the time; `lanczos.py` is faster.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import scipy.fft
-import scipy.sparse
 from numpy.typing import NDArray
 
 from imrec_core.features.feature import feature
 from imrec_core.features.hash_orientations import oriented, oriented_bits
-from imrec_core.features.lanczos import (
-    _FIXED_POINT,
-    _MIN_SIDE,
-    Floats,
-    _is_columns_first,
-    _small_images,
-    _sparse_lanczos,
-)
+from imrec_core.features.lanczos import Floats, Whole, shrink_to_square, small_images
 from imrec_core.features.metrics import hamming, hamming_dihedral
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import Pixels
 
 Hashes = NDArray[np.uint64]
-Whole = NDArray[np.int32]
+
+_MIN_SIDE = 256  # shrinking to this while decoding changes the 32×32 image of phash by less than one bit
 
 
 @feature(
@@ -44,7 +33,7 @@ Whole = NDArray[np.int32]
 )
 def ahash(batch: ImageBatch) -> Hashes:
     """Average hash: which of 8×8 cells are brighter than the mean of the image."""
-    small = _small_images(batch)[0]
+    small = small_images(batch)[0]
     return _pack(small > small.mean(axis=(1, 2), keepdims=True))
 
 
@@ -58,12 +47,12 @@ def ahash(batch: ImageBatch) -> Hashes:
 )
 def dhash(batch: ImageBatch) -> Hashes:
     """Difference hash: where the image gets brighter from left to right."""
-    small = _small_images(batch)[1]
+    small = small_images(batch)[1]
     return _pack(small[:, :, 1:] > small[:, :, :-1])
 
 
 def phash_orientations(batch: ImageBatch) -> Hashes:
-    """Compute the phashes of `dihedral.ORIENTATIONS`, side by side `(n, 8)`."""
+    """Compute the phashes of `hash_orientations.ORIENTATIONS`, side by side `(n, 8)`."""
     return _pack(_above_median(oriented(_low_frequencies(batch), first=0))).reshape(-1, 8)
 
 
@@ -91,7 +80,7 @@ def phash(batch: ImageBatch) -> Hashes:
 
 def _low_frequencies(batch: ImageBatch) -> Floats:
     """Compute the 8×8 lowest frequencies `(n, 8, 8)`, the mean first."""
-    return np.asarray(scipy.fft.dct(scipy.fft.dct(_small_images(batch)[2], axis=1), axis=2)[:, :8, :8])
+    return np.asarray(scipy.fft.dct(scipy.fft.dct(small_images(batch)[2], axis=1), axis=2)[:, :8, :8])
 
 
 def _above_median(low: Floats) -> NDArray[np.bool_]:
@@ -101,7 +90,7 @@ def _above_median(low: Floats) -> NDArray[np.bool_]:
 @feature(group="hashes", dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.whash")
 def whash(batch: ImageBatch) -> Hashes:
     """Wavelet hash: which of 8×8 cells are brighter than their median (Haar)."""
-    return _pack(np.array([_cells_above_median(_to_square(grey)) for grey in batch.grey]))
+    return _pack(np.array([_cells_above_median(shrink_to_square(grey)) for grey in batch.grey]))
 
 
 @feature(group="hashes", dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.colorhash")
@@ -125,34 +114,9 @@ def _pack(bits: NDArray[np.bool_]) -> Hashes:
     return octets.view(">u8").astype(np.uint64).reshape(-1, 1)
 
 
-# -- small images of ahash, dhash and phash -----------------------------------------------------------------
-
-
 # -- whash --------------------------------------------------------------------------------------------------
 
 _HAAR = math.sqrt(0.5)
-
-
-def _to_square(grey: Pixels) -> Whole:
-    """Shrink a grey image to a square by Pillow's Lanczos filter.
-
-    The side is the largest power of two that fits into the image, at least 8. Two sparse products take two thirds of
-    Pillow's time (2026-11).
-    """
-    height, width = grey.shape
-    side = max(1 << (min(height, width).bit_length() - 1), 8)
-    rows, columns = _sparse_lanczos(height, side), _sparse_lanczos(width, side)
-    if _is_columns_first(height - side, width - side):
-        return _filter(columns, _filter(rows, grey).T).T
-    return _filter(rows, _filter(columns, grey.T).T)
-
-
-def _filter(filters: Any, values: NDArray[Any]) -> Whole:
-    """Multiply in fixed point, and round to 0 to 255 as Pillow does."""
-    sums: Whole = filters @ values.astype(np.int32, order="C")
-    sums += np.int32(_FIXED_POINT / 2)
-    sums >>= 22
-    return np.clip(sums, 0, 255, out=sums)
 
 
 def _cells_above_median(square: Whole) -> NDArray[np.bool_]:

@@ -20,7 +20,6 @@ from imrec_core.runtime.cpu import cpu_count
 Vector = NDArray[Any]
 Matrix = NDArray[Any]
 
-
 _MANY = 8  # queries from which one matrix product is faster than a scan per query
 _ROUNDING = 5e-7  # rounding error for vectors of length 1 in float32; a smaller distance counts as 0
 _LARGE = 2_000_000  # numbers in a matrix from which a scan gains from several threads

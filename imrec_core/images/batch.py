@@ -18,7 +18,6 @@ from imrec_core.images.decode import T
 
 Pixels = NDArray[np.uint8]
 
-
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}  # both antialiased
 
 

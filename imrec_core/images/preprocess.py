@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 Triple = tuple[float, float, float]
-
-
 FITS = ("shortest", "squash")
-
-
 INTERPOLATIONS = ("bicubic", "bilinear")
 
 

@@ -17,10 +17,7 @@ from imrec_core.models.registry import IMAGENET_MEAN, IMAGENET_STD
 # Libraries whose models a lake may use with custom weights, and the extra that installs each.
 LIBRARIES: dict[str, str | None] = {"torchvision": None, "timm": "timm", "open_clip": "clip", "dreamsim": "dreamsim"}
 
-
 _BY_SUFFIX = {".onnx": "onnx", ".pt": "torchscript", ".pth": "torchscript", ".ts": "torchscript"}
-
-
 _KEYS = (
     "file", "module", "loader", "architecture", "dims", "resize", "crop", "fit", "interpolation", "mean", "std",
     "pca_dims", "summary", "licence", "source",

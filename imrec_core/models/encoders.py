@@ -1,8 +1,8 @@
-"""A pretrained network made to run fast on this machine.
+"""Encoders: pretrained networks that run on this machine's CPU or GPU, by OpenVINO or torch.
 
-On the CPU the torch module is converted by OpenVINO, in bf16 where the CPU has it; the converted network is kept
-on disk, so that a second process needs neither torch nor the conversion. On CUDA torch runs it channels-last under
-autocast. Without OpenVINO torch runs it on the CPU, and says so. An ONNX file runs on OpenVINO, on the CPU, always.
+On the CPU OpenVINO runs the converted torch module, in bf16 if the CPU supports it. The converted network is cached on
+disk, so that later processes need neither torch nor the conversion. On CUDA torch runs the module channels-last under
+autocast. Without OpenVINO torch runs it on the CPU, with a warning. ONNX files always run on OpenVINO, on the CPU.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from imrec_core.errors import DeclarationError, MissingDependency
 from imrec_core.lake.settings import Settings
 from imrec_core.models.model import Model
-from imrec_core.models.openvino import REQUEST, NotConvertible, converted
+from imrec_core.models.openvino import REQUEST, NotConvertible, convert
 from imrec_core.models.registry import find_model
 from imrec_core.models.torch_module import torch_module
 from imrec_core.runtime.cpu import cpu_count
@@ -42,7 +42,7 @@ class Encoder(Protocol):
     Attributes:
         backend: `openvino`, `torch-cuda` or `torch-cpu`.
         precision: `bf16` or `fp32`; recorded with the vectors.
-        batch: Pictures that the network takes at a time; more are given to it in turn.
+        batch: Maximum number of images per pass; larger inputs are split.
     """
 
     backend: str
@@ -50,13 +50,13 @@ class Encoder(Protocol):
     batch: int
 
     def submit(self, pixels: Pixels) -> Pending:
-        """Start on a batch `(n, crop, crop, 3)`; call what is returned for its unit vectors `(n, dims)`."""
+        """Start encoding a batch `(n, crop, crop, 3)`; call the result for the unit vectors `(n, dims)`."""
         ...
 
     def __call__(self, pixels: Pixels) -> Vectors: ...
 
 
-_one_loads = threading.Lock()
+_load_lock = threading.Lock()
 
 
 def load_encoder(
@@ -67,37 +67,37 @@ def load_encoder(
     backend: str = "auto",
     batch: int | None = None,
 ) -> Encoder:
-    """The fastest encoder of a model on this machine; one per process.
+    """Load the fastest encoder of a model on this machine, once per process.
 
     Args:
         model: The model, or the name of one of `MODELS`.
         precision: `auto`, `bf16` or `fp32`.
         device: `auto`, `cpu` or `cuda`.
         backend: `auto`, `openvino` or `torch`.
-        batch: Pictures that it takes at a time; None for what is declared, or what OpenVINO is fastest with. An ONNX
-            file may have a number of its own.
+        batch: Maximum number of images per pass; None for the declared number, or the fastest for OpenVINO. An ONNX
+            file may fix the number.
 
     Raises:
-        UnknownName: No such model.
-        DeclarationError: CUDA was asked for and is not there.
-        MissingDependency: The library of the model, or the backend asked for, is not installed.
-        MissingWeights: Its weights are not here and could not be fetched.
-        BadModel: Its weights are damaged, or it is not what is declared.
+        UnknownName: There is no such model.
+        DeclarationError: `device` is `cuda`, and there is no CUDA device.
+        MissingDependency: The library of the model, or of `backend`, is not installed.
+        MissingWeights: The weights are not on this machine and cannot be fetched.
+        BadModel: The weights are damaged, or do not match the declaration.
     """
     model = find_model(model) if isinstance(model, str) else model
-    with _one_loads:  # threads that come at the same time shall share one
+    with _load_lock:  # concurrent callers share one encoder
         return _load(model, model.identity, precision, device, backend, batch)
 
 
 def encoder_of(model: Model, settings: Settings, device: str = "auto") -> Encoder:
-    """Load the encoder of a model as the settings of a lake say; raises as `load_encoder`."""
+    """Load the encoder of a model with the settings of a lake; raises as `load_encoder`."""
     batch = settings.batch_of(model.name)
     return load_encoder(model, precision=settings.precision, device=device, batch=batch)
 
 
 @functools.cache
 def _load(model: Model, identity: str, precision: str, device: str, backend: str, batch: int | None = None) -> Encoder:
-    """The identity is there for the cache: a file of one's own may have changed."""
+    """Load an encoder; `identity` is part of the cache key, as the file of a custom model may change."""
     is_onnx = model.loader == "onnx"
     if is_onnx and device == "cuda":
         log.warning("%s is an ONNX file, which runs on the CPU", model.name)
@@ -118,7 +118,7 @@ def _load(model: Model, identity: str, precision: str, device: str, backend: str
 
 
 def _has_cuda_device() -> bool:
-    """Whether there is a CUDA device, without importing torch where there cannot be one."""
+    """Test for a CUDA device, without importing torch where there cannot be one."""
     if not (Path("/dev/nvidiactl").exists() or os.name == "nt"):
         return False
     import torch
@@ -126,12 +126,12 @@ def _has_cuda_device() -> bool:
     return torch.cuda.is_available()
 
 
-def _joined(parts: list[Vectors], dims: int) -> Vectors:
+def _concatenate(parts: list[Vectors], dims: int) -> Vectors:
     return np.concatenate(parts) if parts else np.empty((0, dims), np.float32)
 
 
 class OpenVinoEncoder:
-    """The network converted by OpenVINO, on the CPU; batches run on one stream per core."""
+    """Network converted by OpenVINO, on the CPU; batches run on one stream per core."""
 
     backend = "openvino"
 
@@ -148,7 +148,7 @@ class OpenVinoEncoder:
         self.precision = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
         cores = cpu_count()
         compiled = core.compile_model(
-            core.read_model(converted(model, cache, batch or min(model.batch, REQUEST)) / "network.xml"),
+            core.read_model(convert(model, cache, batch or min(model.batch, REQUEST)) / "network.xml"),
             "CPU",
             {
                 "CACHE_DIR": str(cache / "compiled"),
@@ -161,9 +161,9 @@ class OpenVinoEncoder:
         self.batch = int(compiled.input(0).shape[0])
         self._queue = ov.AsyncInferQueue(compiled, 2 * cores)
         self._queue.set_callback(_deliver)
-        # A result arrives before OpenVINO's thread has left the callback; if Python ended then, it would abort.
+        # A result arrives before OpenVINO's thread has left the callback; Python would abort if it exited then.
         atexit.register(self._queue.wait_all)
-        self._start = threading.Lock()  # the queue hands out its requests from one thread at a time
+        self._start = threading.Lock()  # only one thread at a time may take a request from the queue
 
     def submit(self, pixels: Pixels) -> Pending:
         futures: list[Future[Vectors]] = []
@@ -179,7 +179,7 @@ class OpenVinoEncoder:
             futures.append(future)
 
         def collect() -> Vectors:
-            return _joined([future.result() for future in futures], self._dims)
+            return _concatenate([future.result() for future in futures], self._dims)
 
         return collect
 
@@ -188,7 +188,7 @@ class OpenVinoEncoder:
 
 
 def _deliver(request: Any, waiting: tuple[Future[Vectors], int]) -> None:
-    """Called by OpenVINO's thread when a request is done."""
+    """Pass on the result of a finished request; runs in a thread of OpenVINO."""
     future, count = waiting
     try:
         future.set_result(request.get_output_tensor(0).data[:count].copy())
@@ -197,13 +197,13 @@ def _deliver(request: Any, waiting: tuple[Future[Vectors], int]) -> None:
 
 
 class TorchEncoder:
-    """The network run by torch, channels-last; under autocast unless fp32 is asked for."""
+    """Network run by torch, channels-last, under autocast unless the precision is fp32."""
 
     def __init__(self, model: Model, device: str, precision: str = "auto", batch: int | None = None) -> None:
         import torch
 
         if device == "cuda" and not torch.cuda.is_available():
-            raise DeclarationError("device cuda was asked for, but torch finds none; use --device cpu")
+            raise DeclarationError("device is 'cuda', but torch finds no CUDA device; use --device cpu")
         self.backend = f"torch-{device}"
         self.precision = "bf16" if precision == "auto" else precision
         self.batch = batch or model.batch
@@ -219,7 +219,7 @@ class TorchEncoder:
                 self._module(torch.from_numpy(pixels[first : first + self.batch]).to(self._device, non_blocking=True))
                 for first in range(0, len(pixels), self.batch)
             ]
-        return lambda: _joined([part.float().cpu().numpy() for part in parts], self._dims)
+        return lambda: _concatenate([part.float().cpu().numpy() for part in parts], self._dims)
 
     def __call__(self, pixels: Pixels) -> Vectors:
         return self.submit(pixels)()

@@ -16,6 +16,7 @@ from imrec_core.errors import BadModel, MissingDependency
 from imrec_core.models.model import Model
 from imrec_core.models.weights import (
     DREAMSIM_FILES,
+    custom_file,
     dreamsim_folder,
     fill,
     find_dreamsim,
@@ -24,7 +25,6 @@ from imrec_core.models.weights import (
     find_module,
     find_open_clip,
     find_timm,
-    own_file,
     read_state,
     refuse_misfit,
     verify,
@@ -87,10 +87,10 @@ def _load_timm(model: Model) -> torch.nn.Module:
     """
     import timm
 
-    name = model.architecture if model.is_own else f"{model.architecture}.{model.weights}"
+    name = model.architecture if model.is_custom else f"{model.architecture}.{model.weights}"
     known = timm.get_pretrained_cfg(name)
     size: dict[str, Any] = {"img_size": model.preprocess.crop} if known is not None and known.fixed_input_size else {}
-    network: torch.nn.Module = timm.create_model(name, pretrained=not model.is_own, num_classes=0, **size)
+    network: torch.nn.Module = timm.create_model(name, pretrained=not model.is_custom, num_classes=0, **size)
     if model.file is not None:
         # Most timm modules have a function that converts the names and shapes of older or resized checkpoints.
         convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
@@ -212,7 +212,7 @@ LOADERS: dict[str, Loader] = {
     "timm": Loader("timm", _load_timm, find_timm, "huggingface.co"),
     "open_clip": Loader("open_clip", _load_open_clip, find_open_clip, "huggingface.co"),
     "dreamsim": Loader("dreamsim", _load_dreamsim, find_dreamsim, "github.com"),
-    "onnx": Loader("openvino", _load_onnx, own_file),
-    "torchscript": Loader("torch", _load_torchscript, own_file),
+    "onnx": Loader("openvino", _load_onnx, custom_file),
+    "torchscript": Loader("torch", _load_torchscript, custom_file),
     "module": Loader("torch", _load_python_module, find_module),
 }

@@ -173,7 +173,7 @@ def load_tokenizer(model: Model) -> Callable[[list[str]], Any]:
     try:
         return _load_found_tokenizer(model, _find_tokenizer)
     except BadModel:
-        if model.is_own:
+        if model.is_custom:
             raise
         return _load_found_tokenizer(model, lambda model: None)  # the cache lacks other files that transformers needs
 

@@ -17,7 +17,7 @@ class Model:
 
     Attributes:
         name: Name of the model and of its feature.
-        loader: Key in `loaders.LOADERS`.
+        loader: Key in `libraries.LOADERS`.
         weights: Name of the weights in the library; `module:function` of a Python module.
         sha256: SHA-256 of the weights file; empty if none is published.
         dims: Length of the embedding.
@@ -48,7 +48,7 @@ class Model:
     batch: int = 16
 
     @property
-    def is_own(self) -> bool:
+    def is_custom(self) -> bool:
         """Whether `lake.toml` declares the model."""
         return self.file is not None or self.loader == "module"
 
@@ -59,7 +59,7 @@ class Model:
         It changes whenever the embeddings change. For a custom model it also covers the declaration, which a user may
         edit at any time.
         """
-        if not self.is_own:
+        if not self.is_custom:
             return self.sha256[:16] or self.stored or f"{self.architecture}.{self.weights}"
         declaration = (self.loader, self.architecture, self.weights, self.dims, self.preprocess)
         code = _module_file(self.weights) if self.loader == "module" else None

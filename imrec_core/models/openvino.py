@@ -37,7 +37,7 @@ class NotConvertible(BadModel):
     """A model that torch can run but OpenVINO cannot convert."""
 
 
-def converted(model: Model, cache: Path, request: int = REQUEST) -> Path:
+def convert(model: Model, cache: Path, request: int = REQUEST) -> Path:
     """Return the folder with the model in OpenVINO's format.
 
     The model takes `request` images at a time, and is converted on first use.

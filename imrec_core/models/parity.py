@@ -23,7 +23,7 @@ _COUNT = 32  # images: two or three seconds of ResNet-50 in eager fp32
 _SIDE = 256
 
 
-def sample_pictures(folder: Path | None = None) -> list[Pixels]:
+def sample_images(folder: Path | None = None) -> list[Pixels]:
     """Load test images from a folder, or from scikit-learn and scikit-image.
 
     Raises:

@@ -1,7 +1,7 @@
 """Declarations of pretrained models: weights, preprocessing, dims, source and licence.
 
-`MODELS` holds the built-in models, and `own_model` reads a custom model from `lake.toml`. Loading belongs in
-`loaders.py`, and inference in `encoders.py`.
+`MODELS` holds the built-in models, and `custom.custom_model` reads a custom model from `lake.toml`. Loading belongs in
+`loading.py`, and inference in `encoders.py`.
 """
 
 from __future__ import annotations

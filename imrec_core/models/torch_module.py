@@ -18,7 +18,7 @@ def torch_module(model: Model) -> torch.nn.Module:
     It maps uint8 pixels `(n, crop, crop, 3)` to unit vectors `(n, dims)`.
 
     Raises:
-        MissingDependency, MissingWeights, BadModel: As `loaders.load_module`; BadModel also for undeclared dims.
+        MissingDependency, MissingWeights, BadModel: As `loading.load_module`; BadModel also for undeclared dims.
     """
     features = load_module(model).float().eval()
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def own_file(model: Model) -> Path | None:
+def custom_file(model: Model) -> Path | None:
     """Return the weights file of a custom model if it exists."""
     return model.file if model.file is not None and model.file.exists() else None
 
@@ -35,8 +35,8 @@ def torch_hub() -> Path:
 
 def find_in_torch_hub(model: Model) -> Path | None:
     """Find the weights file in the checkpoints folder of torch hub."""
-    if model.is_own:
-        return own_file(model)
+    if model.is_custom:
+        return custom_file(model)
     path = torch_hub() / "checkpoints" / model.stored
     return path if path.is_file() else None
 
@@ -53,15 +53,15 @@ def find_on_hub(repository: str, names: Iterable[str]) -> Path | None:
 
 def find_timm(model: Model) -> Path | None:
     """Find the weights file that timm loads."""
-    if model.is_own:
-        return own_file(model)
+    if model.is_custom:
+        return custom_file(model)
     return find_on_hub(model.stored, ("model.safetensors", "pytorch_model.bin"))
 
 
 def find_open_clip(model: Model) -> Path | None:
     """Find the weights file that open_clip loads."""
-    if model.is_own:
-        return own_file(model)
+    if model.is_custom:
+        return custom_file(model)
     return find_on_hub(model.stored, ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"))
 
 
@@ -92,7 +92,7 @@ def find_dreamsim(model: Model) -> Path | None:
 
 def find_module(model: Model) -> Path | None:
     """Return the weights file of a Python module, or its name if it needs no file."""
-    return Path(model.weights.partition(":")[0]) if model.file is None else own_file(model)
+    return Path(model.weights.partition(":")[0]) if model.file is None else custom_file(model)
 
 
 def find_lite(model: Model) -> Path | None:
@@ -109,7 +109,7 @@ def find_lite(model: Model) -> Path | None:
 
 def remedy(model: Model) -> str:
     """Return the advice for damaged weights, as the end of an error message."""
-    return "" if model.is_own else f"; delete it and run: imrec models --fetch {model.name}"
+    return "" if model.is_custom else f"; delete it and run: imrec models --fetch {model.name}"
 
 
 def verify(model: Model, path: Path | None) -> None:

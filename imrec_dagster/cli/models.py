@@ -63,9 +63,9 @@ def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None,
 
 def _show_agreement(chosen: "list[Model]", photos: str | None, as_json: bool) -> None:
     """The cosine between a picture's vectors by the fast path and by the reference, and images per second of both."""
-    from imrec_core.models.parity import measure_parity, sample_pictures
+    from imrec_core.models.parity import measure_parity, sample_images
 
-    pictures = sample_pictures(Path(photos) if photos else None)
+    pictures = sample_images(Path(photos) if photos else None)
     rows = []
     for model in chosen:
         found = measure_parity(model, pictures)

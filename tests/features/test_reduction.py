@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA, IncrementalPCA, KernelPCA
 
 from imrec_core.errors import DeclarationError, LakeError, UnknownName
 from imrec_core.features.reduction import METHODS, find_method, kernel_pca, pca
-from imrec_core.features.reduction.method import joined, sampled
+from imrec_core.features.reduction.method import iterate_rows, sample_rows
 from imrec_core.features.reduction.neighbours import nearest, share_kept
 from imrec_core.features.reduction.pca import Moments, moments_of
 
@@ -46,7 +46,7 @@ def fitted(method: str, vectors: np.ndarray, dims: int, folder: Path = Path("now
 def test_small_blocks_are_joined_without_loss(size):
     vectors = embeddings(90)
     blocks = [*in_blocks(vectors, size), lambda: vectors[:0]]
-    parts = list(joined(blocks, rows=20))
+    parts = list(iterate_rows(blocks, rows=20))
     np.testing.assert_array_equal(np.concatenate(parts), vectors)
     assert all(len(part) >= 20 for part in parts[:-1])
 
@@ -57,15 +57,15 @@ def test_sample_is_the_same_however_rows_are_cut(cuts, count, seed):
     vectors = np.arange(400, dtype=np.float32).reshape(200, 2)
     edges = [0, *sorted(cuts), 200]
     blocks = [lambda a=a, b=b: vectors[a:b] for a, b in itertools.pairwise(edges)]
-    sample, rows = sampled(blocks, count, seed)
+    sample, rows = sample_rows(blocks, count, seed)
     assert rows == 200 and len(sample) == min(count, 200)
     assert len(np.unique(sample[:, 0])) == len(sample)
-    np.testing.assert_array_equal(sample, sampled([lambda: vectors], count, seed)[0])
+    np.testing.assert_array_equal(sample, sample_rows([lambda: vectors], count, seed)[0])
 
 
 def test_every_row_is_as_likely_to_be_sampled():
     vectors = np.arange(8, dtype=np.float32)[:, None]
-    drawn = np.concatenate([sampled(in_blocks(vectors, 5), 3, seed)[0][:, 0] for seed in range(2000)])
+    drawn = np.concatenate([sample_rows(in_blocks(vectors, 5), 3, seed)[0][:, 0] for seed in range(2000)])
     times = np.bincount(drawn.astype(int), minlength=8)
     assert abs(times - 750).max() < 5 * np.sqrt(750 * 5 / 8)
 

@@ -266,7 +266,7 @@ BLANK = np.eye(256, dtype=np.float32)[-1]
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3), (200, 200), (1, 70_000)], ids=str)
 def test_picture_without_keypoints_has_the_vector_that_says_so(fitted, size):
     solid = [np.full((*size, 3), value, np.uint8) for value in (0, 127, 255)]
-    vectors, columns = SIFT_VLAD.described(ImageBatch(solid), fitted)
+    vectors, columns = SIFT_VLAD.extract(ImageBatch(solid), fitted)
     np.testing.assert_array_equal(vectors, np.tile(BLANK, (3, 1)))
     assert columns["keypoints"].tolist() == [0, 0, 0] and columns["keypoints"].dtype == np.uint16
 
@@ -279,13 +279,13 @@ def test_picture_without_keypoints_is_far_from_all_that_have_some(fitted):
 
 def test_vector_that_the_axes_do_not_reach_is_finite_and_of_length_1(fitted):
     unreached = fitted | {"axes": np.zeros_like(fitted["axes"])}
-    vectors, columns = SIFT_VLAD.described(ImageBatch([photo(1, specks=20)]), unreached)
+    vectors, columns = SIFT_VLAD.extract(ImageBatch([photo(1, specks=20)]), unreached)
     np.testing.assert_array_equal(vectors[0], BLANK)
     assert columns["keypoints"][0] > 0
 
 
 def test_column_says_how_many_keypoints_were_described(fitted):
-    columns = SIFT_VLAD.described(ImageBatch([photo(1, 200, 150, specks=40), disc(40, 30)]), fitted)[1]
+    columns = SIFT_VLAD.extract(ImageBatch([photo(1, 200, 150, specks=40), disc(40, 30)]), fitted)[1]
     assert columns["keypoints"].tolist() == [
         len(descriptors()),
         len(sift_vlad._sift_descriptors(ImageBatch([disc(40, 30)]).grey[0])),

@@ -19,7 +19,7 @@ from imrec_core.models.encoders import OpenVinoEncoder, TorchEncoder, load_encod
 from imrec_core.models.libraries import LOADERS
 from imrec_core.models.loading import fetch, load_module, weights_here
 from imrec_core.models.model import Model
-from imrec_core.models.parity import measure_parity, sample_pictures
+from imrec_core.models.parity import measure_parity, sample_images
 from imrec_core.models.registry import MODELS
 from imrec_core.models.torch_module import torch_module
 from tests.support import networks
@@ -406,11 +406,11 @@ def test_pictures_of_a_folder_are_compared_on_and_others_passed_over(tmp_path):
     write_photos(tmp_path / "photos", range(3))
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"no picture")
     (tmp_path / "photos" / "notes.txt").write_bytes(b"no picture")
-    assert len(sample_pictures(tmp_path / "photos")) == 3
-    assert len(sample_pictures()) == 32
+    assert len(sample_images(tmp_path / "photos")) == 3
+    assert len(sample_images()) == 32
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadSource, match="empty: no readable image"):
-        sample_pictures(tmp_path / "empty")
+        sample_images(tmp_path / "empty")
 
 
 # -- errors -------------------------------------------------------------------------------------------------

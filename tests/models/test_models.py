@@ -143,7 +143,7 @@ def test_each_name_is_its_key_and_each_model_says_whose_it_is():
         assert model.name == name
         assert model.licence and model.source and model.summary.endswith(".")
         assert model.pca_dims < model.dims
-        assert not model.is_own
+        assert not model.is_custom
 
 
 def test_identities_differ():
@@ -194,7 +194,7 @@ def test_least_declaration_has_defaults(tmp_path):
     assert (model.name, model.loader, model.file) == ("mine", "onnx", tmp_path / "mine.onnx")
     assert model.preprocess == Preprocess(224, 224, IMAGENET_MEAN, IMAGENET_STD, "shortest", "bicubic")
     assert (model.dims, model.pca_dims, model.extra, model.text) == (512, 128, None, False)
-    assert model.is_own
+    assert model.is_custom
     hash(model)
 
 

@@ -28,8 +28,8 @@ from imrec_core.features.reduction.method import (
     Method,
     check_dims,
     curve,
-    require,
-    sampled,
+    require_rows,
+    sample_rows,
 )
 from imrec_core.features.reduction.pca import Moments, principal_axes
 
@@ -81,8 +81,8 @@ def fit_autoencoder(
         raise DeclarationError(
             f"autoencoder: epochs is {epochs} and max_rows is {max_rows}; expected at least 1 and {_MIN_ROWS}"
         )
-    sample, rows = sampled(blocks, max_rows, seed)
-    require("autoencoder", rows, least=_MIN_ROWS)
+    sample, rows = sample_rows(blocks, max_rows, seed)
+    require_rows("autoencoder", rows, least=_MIN_ROWS)
     check_dims("autoencoder", dims, sample.shape[1])
     name = f"autoencoder-{_fingerprint(sample, dims, epochs, seed, grid)}"
     values, mean, scale = _standardize(sample, seed)

@@ -16,10 +16,10 @@ from imrec_core.features.reduction.method import (
     Matrix,
     Method,
     check_dims,
-    require,
-    sampled,
+    orient_axes,
+    require_rows,
+    sample_rows,
     share_curve,
-    upright,
 )
 
 _BATCH = 4096  # rows per kernel matrix; 31 MB for 2,000 landmarks
@@ -48,8 +48,8 @@ def fit_kernel_pca(
     """
     if landmarks <= dims:
         raise DeclarationError(f"kernel_pca: landmarks is {landmarks}; expected more than dims, which is {dims}")
-    sample, rows = sampled(blocks, landmarks, seed)
-    require("kernel_pca", rows, least=2)
+    sample, rows = sample_rows(blocks, landmarks, seed)
+    require_rows("kernel_pca", rows, least=2)
     check_dims("kernel_pca", dims, sample.shape[1])
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     points = sample.astype(np.float32) - mean  # centred, so that differences of squares lose little precision
@@ -59,7 +59,7 @@ def fit_kernel_pca(
     variances, vectors, total = _spectrum(kernel, columns, dims)
     scales = np.divide(1, np.sqrt(variances), out=np.zeros(dims), where=variances > 0)
     # Axes are orthogonal to (1, …, 1), so that centring the kernel of a new row is a constant offset.
-    coefficients = upright((vectors - vectors.mean(axis=0)).T).T * scales
+    coefficients = orient_axes((vectors - vectors.mean(axis=0)).T).T * scales
     arrays = {
         "mean": mean,
         "landmarks": points,

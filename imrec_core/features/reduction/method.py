@@ -67,7 +67,7 @@ class Method:
         return chosen
 
 
-def require(name: str, rows: int, *, least: int) -> None:
+def require_rows(name: str, rows: int, *, least: int) -> None:
     """Check that a method has enough rows for a fit.
 
     Raises:
@@ -87,7 +87,7 @@ def check_dims(name: str, dims: int, width: int) -> None:
         raise DeclarationError(f"{name} cannot reduce vectors of {width} dims to {dims}; choose 1 to {width}")
 
 
-def joined(blocks: Sequence[Block], rows: int = _ROWS) -> Iterator[Matrix]:
+def iterate_rows(blocks: Sequence[Block], rows: int = _ROWS) -> Iterator[Matrix]:
     """Yield the rows of all blocks in order, joined to at least `rows` rows."""
     pending: list[Matrix] = []
     for block in blocks:
@@ -99,7 +99,7 @@ def joined(blocks: Sequence[Block], rows: int = _ROWS) -> Iterator[Matrix]:
         yield np.concatenate(pending)
 
 
-def sampled(blocks: Sequence[Block], count: int, seed: int) -> tuple[Matrix, int]:
+def sample_rows(blocks: Sequence[Block], count: int, seed: int) -> tuple[Matrix, int]:
     """Draw a uniform random sample of rows in one pass.
 
     This is reservoir sampling (Vitter 1985, algorithm R). The sample depends on the rows and their order, but not on
@@ -141,7 +141,7 @@ def curve(title: str, values: Any, x_label: str, y_label: str) -> Facts:
     return {title: {"x": list(range(1, len(y) + 1)), "y": y, "x_label": x_label, "y_label": y_label}}
 
 
-def upright(axes: Matrix) -> Matrix:
+def orient_axes(axes: Matrix) -> Matrix:
     """Flip axes `(dims, n)` so that their entry of largest magnitude is positive.
 
     The sign of an eigenvector is arbitrary.

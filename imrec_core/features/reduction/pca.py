@@ -16,10 +16,10 @@ from imrec_core.features.reduction.method import (
     Matrix,
     Method,
     check_dims,
-    joined,
-    require,
+    iterate_rows,
+    orient_axes,
+    require_rows,
     share_curve,
-    upright,
 )
 
 # An axis with less than this share of the widest axis' variance is rounding error (below 1e-7 with float32 products, as
@@ -66,7 +66,7 @@ class Moments:
 def moments_of(blocks: Sequence[Block]) -> Moments:
     """Compute the moments of all rows of all blocks in one pass."""
     total: Moments | None = None
-    for rows in joined(blocks):
+    for rows in iterate_rows(blocks):
         moments = Moments.of(rows)
         total = total.merged(moments) if total else moments
     return total or Moments(0, np.zeros(0), np.zeros((0, 0)))
@@ -88,7 +88,7 @@ def principal_axes(moments: Moments, dims: int) -> tuple[NDArray[np.float64], ND
         variances, vectors = scipy.linalg.eigh(covariance, subset_by_index=(width - dims, width - 1), driver="evr")
     variances = variances[::-1].copy()
     variances[variances <= _NO_VARIANCE * variances[0]] = 0
-    return upright(vectors[:, ::-1].T), variances
+    return orient_axes(vectors[:, ::-1].T), variances
 
 
 def fit_pca(blocks: Sequence[Block], *, dims: int, folder: Path) -> tuple[Arrays, Facts]:
@@ -118,7 +118,7 @@ def fit_whitened_pca(blocks: Sequence[Block], *, dims: int, folder: Path) -> tup
 
 def _fit_axes(name: str, blocks: Sequence[Block], dims: int) -> tuple[Matrix, Matrix, Moments, Facts]:
     moments = moments_of(blocks)
-    require(name, moments.count, least=2)
+    require_rows(name, moments.count, least=2)
     check_dims(name, dims, len(moments.mean))
     axes, variances = principal_axes(moments, dims)
     spectrum = variances / max(np.trace(moments.scatter) / moments.count, 1e-30)

@@ -1,4 +1,4 @@
-"""Move single files reversibly: copy, compare, remove, and a journal that recovers interrupted moves."""
+"""Moves of single files that never overwrite, and the journal by which interrupted moves continue."""
 
 from __future__ import annotations
 

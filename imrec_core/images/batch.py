@@ -1,22 +1,20 @@
-"""ImageBatch: decoded images that all features of a run share, with cached resized copies."""
+"""ImageBatch: decoded images that several features share, with cached intermediate results such as resized copies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.errors import DeclarationError
+from imrec_core.images.decode import Pixels
+from imrec_core.images.preprocess import Preprocess
 
-if TYPE_CHECKING:
-    from imrec_core.images.preprocess import Preprocess
-from imrec_core.images.decode import T
-
-Pixels = NDArray[np.uint8]
+T = TypeVar("T")
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}  # both antialiased
 

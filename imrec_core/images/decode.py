@@ -1,4 +1,4 @@
-"""Decoding of image files to upright RGB pixels, and the batches of images that features are computed from.
+"""Decoding of image files to upright RGB pixels.
 
 libjpeg-turbo decodes JPEG: it rejects damaged files and can shrink while decoding. Pillow decodes all other formats,
 and JPEG variants that libjpeg-turbo lacks (CMYK). Pixels have the shape `(height, width, 4)` with an unused fourth
@@ -14,7 +14,6 @@ import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import simplejpeg
@@ -27,11 +26,7 @@ from imrec_core.images import exif
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
 
-if TYPE_CHECKING:
-    pass
-
 Pixels = NDArray[np.uint8]
-T = TypeVar("T")
 
 MAX_PIXELS = 200_000_000
 WELL_KNOWN = (

@@ -1,4 +1,4 @@
-"""Preprocess: how the input of a network must look."""
+"""Preprocess: resizing, cropping and normalisation of the images that a network takes."""
 
 from __future__ import annotations
 

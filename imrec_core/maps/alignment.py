@@ -1,4 +1,4 @@
-"""Align the rows of a map with those of a generation, by image content."""
+"""Alignment of the images of a map with the rows of a generation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vectors and neighbours of the images that a map shows."""
+"""Gallery: the images to map, with their principal components and nearest neighbours."""
 
 from __future__ import annotations
 

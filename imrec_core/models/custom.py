@@ -1,4 +1,4 @@
-"""Networks that a lake declares itself, under [models] of lake.toml."""
+"""Custom models: networks that a lake declares in `[models]` of its `lake.toml`."""
 
 from __future__ import annotations
 

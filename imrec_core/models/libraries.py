@@ -1,4 +1,4 @@
-"""Load networks through their own libraries: torchvision, timm, open_clip, DreamSim and others."""
+"""Loading of networks with the library of each: torchvision, timm, open_clip, DreamSim and others."""
 
 from __future__ import annotations
 

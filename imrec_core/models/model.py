@@ -1,4 +1,4 @@
-"""Model: the record of a pretrained network."""
+"""Model: declaration of a pretrained network, its weights, preprocessing, licence and source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prepare a torch module for conversion: wrap it and check what it gives."""
+"""Networks as torch modules from uint8 pixels to unit vectors, with a check of their output."""
 
 from __future__ import annotations
 

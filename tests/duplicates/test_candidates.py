@@ -44,7 +44,7 @@ def test_tiles_join_without_a_seam(monkeypatch):
     assert close_hashes(hashes, (1, 1)).tolist() == whole != []
 
 
-def test_a_lake_without_hashes_is_told_what_to_build(large_lake, new_lake):
+def test_a_lake_without_hashes_has_an_error_with_advice(large_lake, new_lake):
     lake = new_lake(features=("rgb_histogram", "hsv_histogram"))
     generation = open_generation(lake)
     with pytest.raises(QueryError, match="imrec build --features rgb_histogram,hsv_histogram,phash,dhash"):

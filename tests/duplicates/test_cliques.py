@@ -42,16 +42,16 @@ def test_a_pair_is_left_apart_only_where_another_took_one_of_it(pairs):
     assert all(a in grouped or b in grouped for a, b in pairs)
 
 
-def test_a_chain_does_not_glue_strangers_together():
+def test_a_chain_does_not_join_different_images():
     assert cliques({("a", "b"): 0.9, ("b", "c"): 0.8}) == [("a", "b")]
 
 
-def test_a_pair_that_was_no_candidate_is_asked_for():
-    asked = []
+def test_a_pair_that_was_no_candidate_is_compared():
+    compared = []
 
     def holds(a, b):
-        asked.append((a, b))
+        compared.append((a, b))
         return True
 
     assert cliques({("a", "b"): 0.9, ("b", "c"): 0.8}, holds) == [("a", "b", "c")]
-    assert asked == [("a", "c")]
+    assert compared == [("a", "c")]

@@ -114,13 +114,13 @@ def test_tier_of_two_files(files, name, tier):
     assert compare_files(files / "a.png", files / name).tier == tier
 
 
-def test_nothing_wider_than_asked_for_is_found(files):
+def test_nothing_wider_than_requested_is_found(files):
     assert compare_files(files / "a.png", files / "near.jpg", tier="same_pixels").tier is None
     assert compare_files(files / "a.png", files / "mirrored.png", tier="near").tier is None
     assert compare_files(files / "a.png", files / "pixels.bmp", tier="identical") == DIFFERENT
 
 
-def test_bad_files_and_names_are_told(files):
+def test_bad_files_and_names_are_reported(files):
     assert compare_files(files / "broken.jpg", files / "broken_too.jpg") == IDENTICAL  # which bytes alone can say
     with pytest.raises(ImageError, match=r"broken\.jpg"):
         compare_files(files / "a.png", files / "broken.jpg")

@@ -1,4 +1,4 @@
-"""Groups of copies in a lake: all copies found, no strangers, one that stays, and what was decided."""
+"""Groups of copies in a lake: all copies found, no different images, one that stays, and what was decided."""
 
 import json
 import os
@@ -110,10 +110,10 @@ def test_groups_share_no_file_and_one_of_each_stays(copies):
 
 def test_results_are_plain_data(copies):
     found = find_duplicates(copies)
-    told = json.loads(found.to_json())
-    assert len(told["groups"]) == len(found) == 6
-    assert set(told["groups"][0]["copies"][0]) >= {"image_id", "source", "path", "content_hash", "is_kept"}
-    assert told["tier"] == "near" and told["keep"] == "largest"
+    result = json.loads(found.to_json())
+    assert len(result["groups"]) == len(found) == 6
+    assert set(result["groups"][0]["copies"][0]) >= {"image_id", "source", "path", "content_hash", "is_kept"}
+    assert result["tier"] == "near" and result["keep"] == "largest"
 
 
 def test_groups_do_not_depend_on_the_order_of_the_rows(copies, tmp_path):
@@ -156,7 +156,7 @@ def test_file_of_two_overlapping_sources_is_no_copy_of_itself(tmp_path):
 # -- which one stays ----------------------------------------------------------------------------------------
 
 
-def test_oldest_stays_where_that_is_asked_for(lake):
+def test_oldest_stays_where_that_is_requested(lake):
     os.utime(photo(lake, "0_half.png"), ns=(10**18, 10**18))
     toy.build(lake)
     first, _ = sorted(find_duplicates(lake, keep="oldest"), key=lambda group: group.representative.below[0])
@@ -193,7 +193,7 @@ def test_between_finds_copies_of_one_source_in_another(two_sources):
 
 
 def test_between_a_pair_is_not_hidden_by_a_group(tmp_path):
-    """Two of the first source are near each other and to one of the second, which is told of both."""
+    """Two of the first source are near each other and to one of the second, which is in two groups."""
     picture = Image.fromarray(toy.photo(0, 320, 240))
     for path, data in {
         "train/a.png": encode(picture, "PNG"),
@@ -219,17 +219,17 @@ def test_between_a_pair_is_not_hidden_by_a_group(tmp_path):
         ({"tier": "edited"}, QueryError, "imrec build --features phash,dhash,efficientnet_lite0"),
     ],
 )
-def test_bad_request_is_told(lake, asked, error, words):
+def test_bad_request_is_reported(lake, asked, error, words):
     with pytest.raises(error, match=words):
         find_duplicates(lake, **asked)
 
 
-def test_lake_that_was_never_built_is_told(tmp_path):
+def test_lake_that_was_never_built_is_reported(tmp_path):
     with pytest.raises(MissingTable, match="imrec build"):
         find_duplicates(tmp_path / "none")
 
 
-def test_another_rule_than_that_of_between_is_told(two_sources):
+def test_another_rule_than_that_of_between_is_reported(two_sources):
     with pytest.raises(QueryError, match="source:holiday"):
         find_duplicates(two_sources, between=("holiday", "shared"), keep="oldest")
 
@@ -237,7 +237,7 @@ def test_another_rule_than_that_of_between_is_told(two_sources):
 # -- decisions ----------------------------------------------------------------------------------------------
 
 
-def test_pair_that_is_said_to_be_none_is_in_no_group_also_after_a_build(lake):
+def test_pair_that_is_marked_as_none_is_in_no_group_also_after_a_build(lake):
     decide_not_duplicate(lake, photo(lake, "0.png"), photo(lake, "0_near.jpg"))
     os.rename(photo(lake, "0_near.jpg"), photo(lake, "renamed.jpg"))
     toy.write_photos(lake.root.parent / "photos", [7])
@@ -301,7 +301,7 @@ def test_decisions_are_taken_by_image_id_too(lake):
     assert forget(lake, row.image_id) == load_decisions(lake) == Decisions()
 
 
-def test_bad_decisions_are_told(lake):
+def test_bad_decisions_are_reported(lake):
     with pytest.raises(QueryError, match="same bytes"):
         decide_not_duplicate(lake, photo(lake, "0.png"), photo(lake, "0_identical.png"))
     with pytest.raises(UnreadableImage, match=r"none\.png"):
@@ -323,14 +323,14 @@ def test_command_shows_groups_and_json(imrec, lake):
     assert shown.status == 0
     assert len(shown.out.splitlines()) == 11
     assert shown.out.count("keep") == 2
-    told = json.loads(imrec("duplicates", "--tier", "identical", "--json", "--lake", lake.root).out)
-    assert [group["tier"] for group in told["groups"]] == ["identical"] * 2
+    result = json.loads(imrec("duplicates", "--tier", "identical", "--json", "--lake", lake.root).out)
+    assert [group["tier"] for group in result["groups"]] == ["identical"] * 2
 
 
 def test_command_notes_decisions(imrec, lake):
     a, b = photo(lake, "0.png"), photo(lake, "0_near.jpg")
-    told = imrec("duplicates", "--not-duplicate", a, b, "--json", "--lake", lake.root)
-    assert json.loads(told.out) == [{"decision": "not_duplicate", "contents": sorted(map(hash_file, (a, b)))}]
+    result = imrec("duplicates", "--not-duplicate", a, b, "--json", "--lake", lake.root)
+    assert json.loads(result.out) == [{"decision": "not_duplicate", "contents": sorted(map(hash_file, (a, b)))}]
     assert "keep" in imrec("duplicates", "--always-keep", a, "--lake", lake.root).out
     assert imrec("duplicates", "--forget", a, "--lake", lake.root).out == "none\n"
 

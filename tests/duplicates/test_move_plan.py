@@ -333,7 +333,7 @@ def test_links_are_no_copies_of_their_files_and_neither_is_moved(lake, tmp_path)
     assert [name for name in moved if "2" not in name] == ["c/0.jpg"]  # the group of 1 has a link to elsewhere
 
 
-def test_disk_that_refuses_is_told_and_undone(tmp_path, plan, monkeypatch):
+def test_disk_that_refuses_is_reported_and_undone(tmp_path, plan, monkeypatch):
     before = contents(tmp_path / "photos")
 
     def refuse(*_args, **_kwargs):

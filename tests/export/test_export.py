@@ -359,7 +359,7 @@ def test_vector_of_a_file_is_near_that_of_the_lake(recommender, photos):
 
 
 class Killed(BaseException):
-    """As Ctrl-C: caught by nobody."""
+    """As Ctrl-C: never caught."""
 
 
 def kill_after(monkeypatch, blocks: int) -> None:
@@ -439,7 +439,7 @@ def test_the_same_export_again_writes_nothing(lake, tmp_path, target):
 
 @each()
 @pytest.mark.parametrize("other", [{"by": ["pdq"]}, {"where": "row < 20"}, {"part_rows": 40}], ids=str)
-def test_other_options_start_anew_and_leave_what_is_not_theirs(lake, rec, tmp_path, target, other):
+def test_other_options_start_over_and_leave_what_is_not_theirs(lake, rec, tmp_path, target, other):
     needs(target)
     out = tmp_path / "out"
     export(lake, out, target, by=["phash"], part_rows=50)
@@ -453,7 +453,7 @@ def test_other_options_start_anew_and_leave_what_is_not_theirs(lake, rec, tmp_pa
     assert not (out / "phash.faiss").exists() or how["by"] == ["phash"]
 
 
-def test_another_target_and_another_generation_start_anew(new_lake, tmp_path):
+def test_another_target_and_another_generation_start_over(new_lake, tmp_path):
     lake = new_lake(6, ("phash",))
     out = tmp_path / "out"
     export(lake, out, "csv")
@@ -465,7 +465,7 @@ def test_another_target_and_another_generation_start_anew(new_lake, tmp_path):
 
 
 @each()
-def test_generation_of_as_many_rows_that_says_something_else_starts_anew(new_lake, tmp_path, target):
+def test_generation_of_as_many_rows_that_says_something_else_starts_over(new_lake, tmp_path, target):
     needs(target)
     lake = new_lake(6, ("phash",))
     out = tmp_path / "out"
@@ -481,7 +481,7 @@ def test_generation_of_as_many_rows_that_says_something_else_starts_anew(new_lak
     np.testing.assert_array_equal(held, expected(target, generation, "phash")[generation.live])
 
 
-def test_kill_while_the_old_export_is_removed_starts_anew(lake, tmp_path, monkeypatch):
+def test_kill_while_the_old_export_is_removed_starts_over(lake, tmp_path, monkeypatch):
     out = tmp_path / "out"
     export(lake, out, "parquet", by=["phash"], part_rows=50)
     with monkeypatch.context() as deadly, pytest.raises(Killed):
@@ -577,7 +577,7 @@ def test_lance_of_many_rows_gets_an_index_once(many, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("how", "kind", "said"),
+    ("how", "kind", "message"),
     [
         ({"to": "parket"}, UnknownName, "did you mean 'parquet'"),
         ({"by": ["phas"]}, UnknownName, "did you mean 'phash'"),
@@ -591,8 +591,8 @@ def test_lance_of_many_rows_gets_an_index_once(many, tmp_path):
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(lake, tmp_path, how, kind, said):
-    with pytest.raises(kind, match=re.escape(said)):
+def test_what_cannot_be_is_refused_before_anything_is_written(lake, tmp_path, how, kind, message):
+    with pytest.raises(kind, match=re.escape(message)):
         export(lake, tmp_path / "out", **({"to": "parquet"} | how))
     assert not (tmp_path / "out").exists()
 
@@ -619,13 +619,13 @@ def test_place_that_is_something_else_is_refused_and_left_alone(lake, tmp_path):
     assert (tmp_path / "full" / "rows-00000.csv").read_text() == (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("said", ["IO error: No space left on device (os error 28)", "database or disk is full"])
-def test_full_disk_is_told_where_a_library_gives_no_number(said):
+@pytest.mark.parametrize("message", ["IO error: No space left on device (os error 28)", "database or disk is full"])
+def test_full_disk_is_reported_where_a_library_gives_no_number(message):
     with pytest.raises(StorageFull, match="run the command again"), folder_module.translate_os_errors("out"):
-        raise OSError(said)
+        raise OSError(message)
 
 
-def test_index_or_points_that_find_no_space_are_told(lake, tmp_path, monkeypatch):
+def test_index_or_points_that_find_no_space_are_reported(lake, tmp_path, monkeypatch):
     def full(error: Exception) -> Callable[..., None]:
         def failing(*_: object, **__: object) -> None:
             raise error
@@ -645,14 +645,14 @@ def test_index_or_points_that_find_no_space_are_told(lake, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
-def test_full_disk_and_one_that_may_not_be_written_are_told(lake, tmp_path, monkeypatch, number):
+def test_full_disk_and_one_that_may_not_be_written_are_reported(lake, tmp_path, monkeypatch, number):
     def failing(*_):
         raise OSError(number, "why")
 
     monkeypatch.setattr(folder_module.os, "replace", failing)
     full = number == errno.ENOSPC
-    said = "run the command again" if full else "cannot write to .*: why"
-    with pytest.raises(StorageFull if full else BadExport, match=said):
+    message = "run the command again" if full else "cannot write to .*: why"
+    with pytest.raises(StorageFull if full else BadExport, match=message):
         export(lake, tmp_path / "out", "csv")
     assert not [p.name for p in (tmp_path / "out").iterdir() if p.name != ".export.lock"]
 
@@ -676,7 +676,7 @@ def test_feature_with_the_name_of_a_column_is_refused(new_lake, tmp_path):
     assert export(lake, tmp_path / "out", "parquet", by=["dhash"]).rows == 4
 
 
-def test_qdrant_that_is_not_there_and_a_collection_of_another_are_told(lake, tmp_path):
+def test_qdrant_that_is_not_there_and_a_collection_of_another_are_reported(lake, tmp_path):
     needs("qdrant")
     from qdrant_client import QdrantClient, models
 
@@ -753,7 +753,7 @@ def test_command_says_what_is_there_and_goes_on(imrec, gallery, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("out", "--to", "parquet", "--by", "phas"), "no feature named 'phas'; did you mean 'phash'?"),
         (("out", "--to", "csv", "--where", "row <"), "where: Parser Error"),
@@ -763,10 +763,10 @@ def test_command_says_what_is_there_and_goes_on(imrec, gallery, tmp_path):
     ],
     ids=str,
 )
-def test_command_that_cannot_be_carried_out_says_one_line(imrec, gallery, arguments, said):
+def test_command_that_cannot_be_carried_out_says_one_line(imrec, gallery, arguments, message):
     lake = () if "--lake" in arguments else ("--lake", gallery.root)
     found = imrec("export", *arguments, *lake)
-    assert found.status == 1 and said in found.complaint
+    assert found.status == 1 and message in found.complaint
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def paths(generation: Generation) -> list[str]:
 
 
 class Projector:
-    """The projector's own plugin, asked as the page asks it."""
+    """The projector's own plugin, queried as the page queries it."""
 
     def __init__(self, folder: Path) -> None:
         from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
@@ -133,7 +133,7 @@ def test_pictures_fit_on_a_sheet_that_a_graphics_card_holds(count, side):
     assert across * side <= 8192 and across**2 >= count
 
 
-def test_sample_is_said(lake, tmp_path):
+def test_sample_is_reported(lake, tmp_path):
     report = export_view(lake, tmp_path / "out", "projector", rows=10)
     assert (report.rows, report.left_out) == (10, PHOTOS - 10)
     assert report.summary().startswith(f"projector: 10 of {PHOTOS} images of generation 000001 in")
@@ -174,8 +174,8 @@ def test_atlas_reads_places_neighbours_and_pictures(lake, generation, tmp_path, 
     report = export_view(lake, tmp_path / "out", "atlas", neighbours=4)
     assert (report.rows, report.parts, report.kept) == (PHOTOS, 1, 0)
     server = atlas(tmp_path / "out" / "atlas.parquet", tmp_path / "static")
-    told = server.get("/data/metadata.json").json()["props"]["data"]
-    assert (told["projection"], told["neighbors"], told["image"]) == ({"x": "x", "y": "y"}, "neighbors", "image")
+    result = server.get("/data/metadata.json").json()["props"]["data"]
+    assert (result["projection"], result["neighbors"], result["image"]) == ({"x": "x", "y": "y"}, "neighbors", "image")
     served = pq.read_table(io.BytesIO(server.get("/data/dataset.parquet").content))
     on = load_map(lake, "rgb_histogram").table
     assert served["x"].to_pylist() == on["x"].to_pylist() and served["cluster"].to_pylist() == on["cluster"].to_pylist()
@@ -277,7 +277,7 @@ def test_lake_of_one_image_is_exported(tmp_path, target):
     assert export_view(one, tmp_path / "out", target).rows == 1
 
 
-def test_missing_igraph_is_told(lake, tmp_path, monkeypatch):
+def test_missing_igraph_is_reported(lake, tmp_path, monkeypatch):
     monkeypatch.setattr(graphml, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match=re.escape("pip install 'imrec[map]'")):
         export_view(lake, tmp_path / "out", "graphml")
@@ -288,7 +288,7 @@ def test_missing_igraph_is_told(lake, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("target", VIEWERS)
-def test_the_same_export_again_writes_nothing_and_another_starts_anew(lake, tmp_path, target):
+def test_the_same_export_again_writes_nothing_and_another_starts_over(lake, tmp_path, target):
     pytest.importorskip("igraph", reason="igraph is not installed")
     out = tmp_path / "out"
     first = export_view(lake, out, target)
@@ -302,7 +302,7 @@ def test_the_same_export_again_writes_nothing_and_another_starts_anew(lake, tmp_
     assert last.replaced and not set(state(out)) & (set(before) - {"export.json", ".export.lock"})
 
 
-def test_map_that_was_made_again_starts_anew(lake, tmp_path):
+def test_map_that_was_made_again_starts_over(lake, tmp_path):
     build_map(lake, "rgb_histogram", name="again")
     export_view(lake, tmp_path / "out", "atlas", on="again")
     build_map(lake, "rgb_histogram", name="again", seed=3)
@@ -313,11 +313,11 @@ def test_map_that_was_made_again_starts_anew(lake, tmp_path):
 def test_killed_export_keeps_its_pictures(lake, tmp_path, monkeypatch, target):
     monkeypatch.setattr(thumbnails, "PART", 5)
     made = thumbnails._jpeg
-    asked = []
+    decoded = []
 
     def dying(lake, generation, image_id, side):
-        asked.append(image_id)
-        if len(asked) > 12:
+        decoded.append(image_id)
+        if len(decoded) > 12:
             raise Killed
         return made(lake, generation, image_id, side)
 
@@ -326,17 +326,17 @@ def test_killed_export_keeps_its_pictures(lake, tmp_path, monkeypatch, target):
         export_view(lake, tmp_path / "out", target)
     left = sorted(path.name for path in (tmp_path / "out").glob("pictures-*"))
     assert left == ["pictures-00000.parquet", "pictures-00001.parquet"]
-    asked.clear()
-    monkeypatch.setattr(thumbnails, "_jpeg", lambda *args: asked.append(args[2]) or made(*args))
+    decoded.clear()
+    monkeypatch.setattr(thumbnails, "_jpeg", lambda *args: decoded.append(args[2]) or made(*args))
     export_view(lake, tmp_path / "out", target)
-    assert len(asked) == PHOTOS - 10
+    assert len(decoded) == PHOTOS - 10
     export_view(lake, tmp_path / "whole", target)
     last = {"projector": "sprite.jpg", "atlas": "atlas.parquet"}[target]
     assert (tmp_path / "out" / last).read_bytes() == (tmp_path / "whole" / last).read_bytes()
     assert not [name for name in state(tmp_path / "out") if "pictures" in name or "writing" in name]
 
 
-def test_full_disk_is_told(lake, tmp_path, monkeypatch):
+def test_full_disk_is_reported(lake, tmp_path, monkeypatch):
     def failing(*_, **__):
         raise OSError(28, "No space left on device")
 
@@ -346,7 +346,7 @@ def test_full_disk_is_told(lake, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("how", "kind", "said"),
+    ("how", "kind", "message"),
     [
         ({"to": "projektor"}, UnknownName, "did you mean 'projector'"),
         ({"by": "phas"}, UnknownName, "did you mean 'phash'"),
@@ -358,8 +358,8 @@ def test_full_disk_is_told(lake, tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(lake, tmp_path, how, kind, said):
-    with pytest.raises(kind, match=re.escape(said)):
+def test_what_cannot_be_is_refused_before_anything_is_written(lake, tmp_path, how, kind, message):
+    with pytest.raises(kind, match=re.escape(message)):
         export_view(lake, tmp_path / "out", **({"to": "projector"} | how))
     assert not (tmp_path / "out").exists()
 

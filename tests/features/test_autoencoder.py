@@ -165,7 +165,7 @@ def value_of(choice: Choice) -> float:
 
 
 class Attempts:
-    """Stands in for training: counts, and breaks off when told to."""
+    """Stands in for training: counts, and breaks off when requested."""
 
     def __init__(self, fails_at: int = 10**6) -> None:
         self.choices: list[Choice] = []
@@ -321,7 +321,7 @@ def test_interrupted_grid_goes_on_with_what_is_left(tmp_path, fails_at):
     assert [*first.choices[: fails_at - 1], *second.choices] == COMBINATIONS
 
 
-def test_combination_that_was_asked_for_and_never_begun_is_lost_to_none(tmp_path):
+def test_combination_that_was_requested_and_never_begun_is_lost_to_none(tmp_path):
     import optuna
 
     path = tmp_path / "s.journal"
@@ -348,7 +348,7 @@ def test_fit_by_a_grid_has_a_study_of_its_own(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"grid": {}}, "grid is {}; expected lists of values to try"),
         ({"grid": [1]}, "grid is"),
@@ -364,15 +364,15 @@ def test_fit_by_a_grid_has_a_study_of_its_own(tmp_path, monkeypatch):
         ({"grid": {"noise": [0]}, "trials": 3}, "a grid tries all its combinations; leave out trials"),
     ],
 )
-def test_grid_that_cannot_be_is_refused(given, said):
+def test_grid_that_cannot_be_is_refused(given, message):
     with pytest.raises(DeclarationError) as caught:
         METHODS["autoencoder"].settings(given)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     with pytest.raises(DeclarationError, match="no setting of pca named 'grid'"):
         METHODS["pca"].settings({"grid": {"noise": [0]}})
 
 
-def test_missing_optuna_is_told(tmp_path, monkeypatch):
+def test_missing_optuna_is_reported(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingDependency, match=r"optuna is not installed.*'imrec\[tuning\]'"):
         fit(grouped(60), tmp_path, trials=1)

@@ -1,4 +1,4 @@
-"""Several features as one: the distance is the weighted sum that was asked for, and one graph finds it."""
+"""Several features as one: the distance is the weighted sum that was declared, and one graph finds it."""
 
 from __future__ import annotations
 

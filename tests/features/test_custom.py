@@ -1,4 +1,4 @@
-"""What a lake.toml declares: features and graphs of its own, made as said, or refused in one clear sentence."""
+"""What a lake.toml declares: features and graphs of its own, made as declared, or refused in one clear sentence."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_histogram_of_the_levels_of_a_known_one_equals_it(declared, batch, name,
     np.testing.assert_array_equal(mine(batch), known(batch))
 
 
-def test_histogram_has_the_levels_that_are_asked_for_the_last_channel_fastest(declared):
+def test_histogram_has_the_levels_that_are_requested_the_last_channel_fastest(declared):
     mine = own(declared("[histograms.mine]\nlevels = [2, 3, 4]"))["mine"]
     red, blue, white = (np.full((40, 40, 3), c, np.uint8) for c in ((255, 0, 0), (0, 0, 255), (255, 255, 255)))
     vectors = mine(ImageBatch([red, blue, white]))
@@ -142,7 +142,7 @@ def test_joint_levels_that_do_not_divide_32_are_counted_pixel_by_pixel(declared)
 
 
 @pytest.mark.parametrize("all_pixels", [False, True])
-def test_large_picture_is_described_by_all_its_pixels_where_that_is_asked_for(declared, all_pixels):
+def test_large_picture_is_computed_from_all_its_pixels_where_that_is_requested(declared, all_pixels):
     lake = declared(f"[histograms.mine]\nlevels = [4, 4, 4]\nall_pixels = {str(all_pixels).lower()}")
     data = simplejpeg.encode_jpeg(noise(1200, 1600), 95)
     picture = decode(data, min_side=decoded_side(lake)).pixels
@@ -156,8 +156,8 @@ def test_large_picture_is_described_by_all_its_pixels_where_that_is_asked_for(de
 
 def test_histogram_of_all_pixels_is_another_one(declared):
     plain, full = (
-        own(declared(f"[histograms.mine]\nlevels = [4, 4, 4]\nall_pixels = {said}"))["mine"].params
-        for said in ("false", "true")
+        own(declared(f"[histograms.mine]\nlevels = [4, 4, 4]\nall_pixels = {value}"))["mine"].params
+        for value in ("false", "true")
     )
     assert plain != full and "all_pixels" not in plain
 
@@ -181,7 +181,7 @@ def test_projection_is_what_its_table_says(declared):
     assert mine.projection.least_rows == 32
 
 
-def test_projection_is_by_pca_where_nothing_is_said_and_takes_the_settings_of_its_method(declared):
+def test_projection_is_by_pca_where_nothing_is_declared_and_takes_the_settings_of_its_method(declared):
     features = own(
         declared("""
 [projections.plain]
@@ -391,7 +391,7 @@ REFUSED = {
     "links as text": (indexed("hog", 'm = "16"'), "m is '16'; it must be from 2 to 10000"),
     # mixes
     "mix by a bad name": (blended("phash = 1", name='"my look"'), "invalid name 'my look' of a mix"),
-    "mix of a stranger": (blended("phsh = 1"), "mixes.look: no feature named 'phsh'; did you mean 'phash'"),
+    "mix of an unknown feature": (blended("phsh = 1"), "mixes.look: no feature named 'phsh'; did you mean 'phash'"),
     "mix by a strange metric": (blended('"phash:haming" = 1'), "mixes.look: no metric of phash named 'haming'"),
     "mix with less than nothing": (
         blended("phash = -0.5"),
@@ -419,13 +419,13 @@ def test_a_mix_takes_features_of_the_lake_s_own_and_is_none_itself(declared):
     assert mix_weights(lake.settings(), "look", ()) == {"mine": 1.0, "phash:hamming_dihedral": 0.5, "hog": 0.0}
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_is_refused_in_one_sentence(declared, text, said):
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_is_refused_in_one_sentence(declared, text, message):
     lake = declared(text)
     for look in (known_features, chosen_features):
         with pytest.raises((BadSettings, UnknownName)) as caught:
             look(lake)
-        assert said in str(caught.value) and "\n" not in str(caught.value)
+        assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_unknown_listed_feature_suggests_one_of_the_lake(declared):
@@ -439,13 +439,13 @@ def test_unknown_listed_feature_suggests_one_of_the_lake(declared):
     "kind", ["taken by a stand-in", "unknown base", "too many dims", "circle", "negative", "graph of manhattan"]
 )
 def test_build_refuses_it_before_anything_is_read(declared, imrec, kind):
-    text, said = REFUSED[kind]
+    text, message = REFUSED[kind]
     lake = declared(text)
     toy.write_photos(lake.root.parent / "photos", range(2))
     before = lake.settings_path.read_text()
     refused = imrec("build", "--lake", lake.root)
     assert refused.status == 1
-    assert refused.complaint.startswith("imrec: ") and said in refused.complaint
+    assert refused.complaint.startswith("imrec: ") and message in refused.complaint
     assert {path.name for path in lake.root.iterdir()} == {"lake.toml", "version.json"}
     assert lake.settings_path.read_text() == before
 
@@ -484,7 +484,7 @@ def test_dropped_declaration_leaves_the_others_alone_and_the_next_generation(dec
     ],
     ids=["base", "dims", "method"],
 )
-def test_changed_declaration_is_computed_anew_and_all_that_is_made_of_it(declared, text, again):
+def test_changed_declaration_is_recomputed_and_all_that_is_made_of_it(declared, text, again):
     toy.write_photos(declared("").root.parent / "photos", range(12))
     lake = declared(HISTOGRAM + projected(name="less", base="mine", dims="4"))
     toy.build(lake)

@@ -266,7 +266,7 @@ def test_method_keeps_its_promises(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_too_few_rows_are_told(name, tmp_path):
+def test_too_few_rows_are_reported(name, tmp_path):
     least = 20 if name == "autoencoder" else 2
     vectors = embeddings(least)
     with pytest.raises(LakeError, match=f"^{name} needs at least {least} rows; found {least - 1}$"):
@@ -287,7 +287,7 @@ def test_more_axes_than_landmarks_is_an_error():
         fitted("kernel_pca", embeddings(60), 8, landmarks=8)
 
 
-def test_unknown_method_and_setting_are_told():
+def test_unknown_method_and_setting_are_reported():
     with pytest.raises(UnknownName, match="did you mean 'kernel_pca'"):
         find_method("kernel-pca")
     with pytest.raises(UnknownName, match="setting of kernel_pca named 'landmark'; did you mean 'landmarks'"):

@@ -284,7 +284,7 @@ def test_vector_that_the_axes_do_not_reach_is_finite_and_of_length_1(fitted):
     assert columns["keypoints"][0] > 0
 
 
-def test_column_says_how_many_keypoints_were_described(fitted):
+def test_column_says_how_many_keypoints_were_used(fitted):
     columns = SIFT_VLAD.extract(ImageBatch([photo(1, 200, 150, specks=40), disc(40, 30)]), fitted)[1]
     assert columns["keypoints"].tolist() == [
         len(descriptors()),

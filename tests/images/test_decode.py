@@ -135,7 +135,7 @@ def test_limit_is_applied_before_anything_is_decoded(monkeypatch):
 
 
 @pytest.mark.parametrize("max_pixels", [10_000_000, 2_000_000_000])  # the one is refused by Pillow, the other by us
-def test_huge_header_is_told_in_megapixels_with_the_setting_to_change(max_pixels, monkeypatch):
+def test_huge_header_is_reported_in_megapixels_with_the_setting_to_change(max_pixels, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # raised by the larger one
     with pytest.raises(ImageTooLarge, match=rf"3600 megapixels, the limit is {max_pixels // 10**6} .*max_pixels"):
         decode(BROKEN["huge_header.png"](), max_pixels=max_pixels)
@@ -381,7 +381,7 @@ def test_png_whose_checksum_does_not_hold_is_damaged():
         decode(bytes(content))
 
 
-def test_formats_of_strangers_are_few():
+def test_formats_of_uploads_are_few():
     """Of Pillow's others some start programs, and none is needed."""
     data = encode(gradient(32, 24), "PCX")
     assert decode(data).format == "PCX"
@@ -390,5 +390,5 @@ def test_formats_of_strangers_are_few():
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_formats_of_strangers_are_those_that_are_scanned(name):
+def test_formats_of_uploads_are_those_that_are_scanned(name):
     assert decode(PICTURES[name](), formats=WELL_KNOWN).format in WELL_KNOWN

@@ -1,4 +1,4 @@
-"""Every edit makes a file that opens, and the tagged turn is undone by whoever heeds the tag."""
+"""Every edit makes a file that opens, and the tagged turn is undone by readers that heed the tag."""
 
 from io import BytesIO
 
@@ -68,7 +68,7 @@ def test_png_keeps_every_pixel_and_the_others_do_not(picture):
     assert same == {"png"}
 
 
-def test_protocol_has_every_edit_that_is_asked_for():
+def test_protocol_has_every_edit_that_is_requested():
     jpegs, crops = [f"jpeg{q}" for q in (75, 30, 10, 3)], [f"crop{share}" for share in (5, 10, 20, 50, 80)]
     others = ["half_size", "quarter_size", "mirrored", "turned90", "caption", "blur", "brighter", "contrast", "grey"]
     assert list(COPY_PROTOCOL) == [*jpegs, *crops, *others]

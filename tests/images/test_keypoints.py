@@ -36,7 +36,7 @@ def test_match_is_the_same_every_time(cat):
     assert (first.transform == again.transform).all() and (first.agrees == again.agrees).all()
 
 
-def test_strangers_do_not_match(cat):
+def test_different_images_do_not_match(cat):
     match = keypoints.match(keypoints.find(cat), keypoints.find(toy.photo(1, 320, 240, specks=200)))
     assert (
         match.transform is None and match.count == 0 and len(match.moving) == len(match.standing) == len(match.agrees)

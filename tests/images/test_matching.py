@@ -109,7 +109,7 @@ def test_keypoints_that_look_alike_but_do_not_agree_are_counted_apart(files):
     assert len(off) + 20 < why.alike
 
 
-def test_mirrored_copy_is_matched_and_said_to_be_so(files):
+def test_mirrored_copy_is_matched_and_marked_as_mirrored(files):
     why = explain(files / "mirrored.png", files / "photo.png")
     assert why.is_mirrored and len(why.query_points) > 100
     off = (WIDTH - 1, 0) + why.query_points * (-1, 1) - why.hit_points
@@ -132,7 +132,7 @@ def test_picture_that_is_turned_by_exif_is_looked_at_upright(files):
 
 
 @pytest.mark.parametrize("name", ["other.png", "plain.png"])
-def test_strangers_have_no_points(files, name):
+def test_different_images_have_no_points(files, name):
     why = explain(files / name, files / "photo.png")
     assert why.query_points.shape == why.hit_points.shape == (0, 2)
     assert not why.is_mirrored
@@ -273,7 +273,7 @@ def test_bars_say_score_distance_rank_and_unlike(plain, words):
     assert lines[at + 3 :] == ["hsv_histogram", "1.000", "distance 0.25   rank 1"]
 
 
-def test_query_without_a_picture_is_told_in_words(plain, words):
+def test_query_without_a_picture_is_reported(plain, words):
     sheet = found(plain).explain(1)
     lines = [line for _, line, _ in words]
     assert "no image: the query is text or a vector" in lines and "hit 2   score 0.500" in lines
@@ -339,7 +339,7 @@ def test_index_is_that_of_a_sequence(files, words):
         Hits((), "", "000001").explain(0)
 
 
-def test_like_is_the_one_asked_for_or_that_with_most_keypoints(files, words):
+def test_like_is_the_requested_one_or_that_with_most_keypoints(files, words):
     hits = found(files / "photo.png", files / "other.png", files / "crop.png", Image.new("RGB", (50, 40), RED))
     assert hits.explain(0) == hits.explain(0, like=1) == hits.explain(0, like=-2)
     assert {line for _, line, _ in words if line.startswith("query")} == {"query 2 of 3"}
@@ -366,7 +366,7 @@ def test_name_that_no_file_can_have_is_an_image_error(files):
 
 
 @pytest.mark.parametrize("is_loaded", [True, False])
-def test_query_picture_that_was_closed_is_told(files, is_loaded):
+def test_query_picture_that_was_closed_is_reported(files, is_loaded):
     with Image.open(files / "crop.png") as query:
         if is_loaded:
             query.load()

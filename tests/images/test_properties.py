@@ -91,7 +91,7 @@ def test_each_blur_takes_sharpness_away():
     [
         (solid(0), True),
         (solid(255), True),
-        (solid((120, 127, 119)), True),  # by less than 8: nobody sees it
+        (solid((120, 127, 119)), True),  # by less than 8: invisible
         (solid((120, 140, 120)), False),
         (solid((112, 100, 88)), False),  # sepia
         (np.repeat(noise(60, 40)[..., :1], 3, axis=2), True),
@@ -185,8 +185,8 @@ def test_images_and_rows_tell_the_facts(lake):
 
 def test_failed_image_has_no_facts(lake):
     (row,) = lake.read_table(lake.images_path("photos-0000")).filter(pc.field("status") == "failed").to_pylist()
-    told = {name for name, value in row.items() if value is not None}
-    assert told == {"image_id", "byte_size", "mtime_ns", "content_hash", "status", "error"}
+    result = {name for name, value in row.items() if value is not None}
+    assert result == {"image_id", "byte_size", "mtime_ns", "content_hash", "status", "error"}
 
 
 def test_images_table_of_an_older_version_is_made_again_and_the_vectors_are_kept(lake, monkeypatch):

@@ -67,7 +67,7 @@ def test_broken_files_do_not_decode(tmp_path, monkeypatch):
             decode_file(path)
 
 
-def test_missing_scikit_image_is_said_before_anything_is_written(tmp_path, monkeypatch):
+def test_missing_scikit_image_is_reported_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(sample_photos, "PHOTOS", {"no_such_package_of_photos": ("a.jpg",)})
     with pytest.raises(MissingDependency, match="scikit-image"):
         sample_photos.prepare(tmp_path / "photos")

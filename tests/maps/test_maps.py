@@ -1,4 +1,4 @@
-"""Maps: where images lie, who is near whom, and what lies together."""
+"""Maps: where images lie, nearest neighbours, and clusters."""
 
 import shutil
 
@@ -179,7 +179,7 @@ def test_wrong_words_are_refused_before_anything_is_made(lake):
     assert map_names(lake) == before
 
 
-def test_map_that_is_not_there_is_told(lake, tmp_path):
+def test_map_that_is_not_there_is_reported(lake, tmp_path):
     build_map(lake, "phash")
     assert "phash" in map_names(lake)
     with pytest.raises(UnknownName, match="no map named 'phahs'; did you mean 'phash'"):
@@ -190,7 +190,7 @@ def test_map_that_is_not_there_is_told(lake, tmp_path):
     assert map_names(empty) == []
 
 
-def test_file_that_is_no_map_is_told(lake):
+def test_file_that_is_no_map_is_reported(lake):
     path = lake.map_path("broken")
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"PAR1")

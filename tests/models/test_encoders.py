@@ -76,12 +76,12 @@ def test_torch_in_bf16_stays_near(pixels, eager):
     assert cosines(TorchEncoder(MODEL, "cpu")(pixels), eager).mean() >= 0.99
 
 
-def test_openvino_asked_for_and_missing_is_an_error(no_openvino):
+def test_openvino_requested_and_missing_is_an_error(no_openvino):
     with pytest.raises(MissingDependency, match="openvino is not installed"):
         encoders._load.__wrapped__(MODEL, MODEL.identity, "auto", "cpu", "openvino")
 
 
-def test_cuda_asked_for_and_missing_is_an_error():
+def test_cuda_requested_and_missing_is_an_error():
     import torch
 
     if torch.cuda.is_available():

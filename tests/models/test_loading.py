@@ -97,7 +97,7 @@ def test_larger_efficientnet_lite_tells_photos_apart(name):
     assert np.triu(vectors @ vectors.T, 1).max() < 0.95
 
 
-def test_damaged_package_of_weights_is_told(tmp_path, monkeypatch):
+def test_damaged_package_of_weights_is_reported(tmp_path, monkeypatch):
     bad = tmp_path / "efficientnet-lite1-77cc7160.pth"
     bad.write_bytes(weights.find_lite(MODELS["efficientnet_lite1"]).read_bytes()[:-1] + b"x")
     monkeypatch.setattr(loading, "find_lite", lambda model: bad)
@@ -142,7 +142,7 @@ def test_torchvision_loads_its_real_weights(mobilenet, no_network):
     assert_same_vectors(vectors, plain, 0.1)
 
 
-def test_torchvisions_damaged_file_is_told(mobilenet):
+def test_torchvisions_damaged_file_is_reported(mobilenet):
     path = weights.find_in_torch_hub(mobilenet)
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(BadModel, match=r"is damaged: .* delete it and run: imrec models --fetch mobilenet_v2"):
@@ -281,7 +281,7 @@ def test_open_clip_is_found_on_the_hub_random_weights(tmp_path, no_network, monk
         torch.testing.assert_close(load_module(model)(x), network.encode_image(x))
 
 
-def test_changed_file_is_loaded_anew(tmp_path):
+def test_changed_file_is_loaded_again(tmp_path):
     model = networks.module_model(tmp_path)
     pixels = ImageBatch(networks.photos(2)).prepared(model.preprocess)
     before = load_encoder(model, device="cpu")
@@ -322,7 +322,7 @@ def test_vectors_of_random_weights_do_not_depend_on_how_many_pictures_are_taken_
         assert_same_vectors(encoder(pixels), expected, 1e-3)
 
 
-def test_torch_takes_no_more_pictures_than_said_at_a_time(tmp_path):
+def test_torch_takes_no_more_pictures_than_declared_at_a_time(tmp_path):
     model = replace(networks.torchvision_model(tmp_path), batch=3)
     encoder, taken = TorchEncoder(model, "cpu", "fp32"), []
     encoder._module.register_forward_pre_hook(lambda module, inputs: taken.append(len(inputs[0])))
@@ -346,7 +346,7 @@ def test_onnx_file_gives_normalised_vectors_of_normalised_pixels(tmp_path, batch
     assert encoder(pixels[:0]).shape == (0, 8)
 
 
-def test_onnx_file_runs_on_the_cpu_whatever_was_asked_for(tmp_path, caplog):
+def test_onnx_file_runs_on_the_cpu_whatever_was_requested(tmp_path, caplog):
     assert load_encoder(networks.onnx_model(tmp_path), device="cuda", backend="torch").backend == "openvino"
     assert "is an ONNX file, which runs on the CPU" in caplog.text
 
@@ -360,19 +360,19 @@ def test_onnx_file_runs_on_the_cpu_whatever_was_asked_for(tmp_path, caplog):
         ({"integer": True}, r"its inputs are u8 \[.*\]; expected one float input"),
     ],
 )
-def test_onnx_file_of_another_shape_is_told(tmp_path, changes, complaint):
+def test_onnx_file_of_another_shape_is_reported(tmp_path, changes, complaint):
     with pytest.raises(BadModel, match=complaint):
         load_encoder(networks.onnx_model(tmp_path, **changes))
 
 
-def test_damaged_onnx_file_is_told(tmp_path):
+def test_damaged_onnx_file_is_reported(tmp_path):
     model = networks.onnx_model(tmp_path)
     model.file.write_bytes(model.file.read_bytes()[:200])
     with pytest.raises(BadModel, match=r"tiny_onnx: .*net\.onnx cannot be read as ONNX"):
         load_encoder(model)
 
 
-def test_onnx_without_openvino_is_told(tmp_path, monkeypatch):
+def test_onnx_without_openvino_is_reported(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingDependency, match="openvino is not installed"):
         load_encoder(networks.onnx_model(tmp_path))
@@ -419,7 +419,7 @@ UNFETCHED = ("resnet18", "dinov2_small", "clip_vit_b32", "siglip_vit_b16", "drea
 
 
 @pytest.mark.parametrize("name", UNFETCHED)
-def test_missing_weights_without_a_network_are_told_at_once(name, no_network):
+def test_missing_weights_without_a_network_are_reported_at_once(name, no_network):
     assert not weights_here(MODELS[name])
     words = (
         rf"{name}: its weights are not on this machine .*no connection to .*: unreachable.*; "
@@ -448,7 +448,7 @@ def test_connection_is_tried_where_the_hub_is_set_to_be(no_network, monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "dreamsim"])
-def test_failed_download_is_told(name, no_network, monkeypatch):
+def test_failed_download_is_reported(name, no_network, monkeypatch):
     def answer(request: object, **options: object) -> None:
         raise urllib.error.HTTPError("https://…", 404, "Not Found", None, None)
 
@@ -459,7 +459,7 @@ def test_failed_download_is_told(name, no_network, monkeypatch):
 
 
 @each_own()
-def test_file_that_is_not_there_is_told(own, no_network):
+def test_file_that_is_not_there_is_reported(own, no_network):
     shutil.move(own.file, own.file.with_name("elsewhere"))
     assert not weights_here(own)
     with pytest.raises(MissingWeights, match=rf"{own.name}: .*no file {own.file}.*lake.toml"):
@@ -467,14 +467,14 @@ def test_file_that_is_not_there_is_told(own, no_network):
 
 
 @each_own("siglip", "dreamsim", "onnx")
-def test_truncated_file_is_told(own):
+def test_truncated_file_is_reported(own):
     own.file.write_bytes(own.file.read_bytes()[:-2000])
     with pytest.raises(BadModel, match=rf"{own.name}: cannot load {own.file}: "):
         load_encoder(own)
 
 
 @pytest.mark.parametrize("make", [networks.timm_model, networks.torchvision_model, networks.clip_model])
-def test_library_that_is_not_installed_is_told(tmp_path, monkeypatch, make):
+def test_library_that_is_not_installed_is_reported(tmp_path, monkeypatch, make):
     model = make(tmp_path)
     monkeypatch.setitem(sys.modules, LOADERS[model.loader].library, None)
     with pytest.raises(MissingDependency) as caught:
@@ -483,19 +483,19 @@ def test_library_that_is_not_installed_is_told(tmp_path, monkeypatch, make):
 
 
 @pytest.mark.parametrize("make", [networks.timm_model, networks.torchscript_model, networks.module_model])
-def test_other_dims_than_declared_are_told(tmp_path, make):
+def test_other_dims_than_declared_are_reported(tmp_path, make):
     with pytest.raises(BadModel, match=r"returns \(2, \d+\) for 2 images; expected \(2, 9\), as declared"):
         load_encoder(make(tmp_path, dims=9))
 
 
-def test_weights_of_another_network_are_told(tmp_path):
+def test_weights_of_another_network_are_reported(tmp_path):
     with pytest.raises(BadModel, match=r"\d+ tensors are missing, such as .*; the file is of another network"):
         load_encoder(networks.timm_model(tmp_path, architecture="test_vit2"))
     with pytest.raises(BadModel, match="size mismatch"):
         load_encoder(networks.torchvision_model(tmp_path, architecture="wide_resnet50_2"))
 
 
-def test_weights_of_a_deeper_network_are_told(tmp_path):
+def test_weights_of_a_deeper_network_are_reported(tmp_path):
     """A deeper network of the same family has every tensor of a shallower one, in the same shapes."""
     import torch
 
@@ -507,7 +507,7 @@ def test_weights_of_a_deeper_network_are_told(tmp_path):
         load_encoder(model)
 
 
-def test_weights_that_are_not_finite_are_told(tmp_path):
+def test_weights_that_are_not_finite_are_reported(tmp_path):
     import torch
 
     model = networks.module_model(tmp_path)
@@ -516,12 +516,12 @@ def test_weights_that_are_not_finite_are_told(tmp_path):
         load_encoder(model)
 
 
-def test_unknown_architecture_is_told(tmp_path):
+def test_unknown_architecture_is_reported(tmp_path):
     with pytest.raises(BadModel, match=r"tiny_torchvision: cannot load .*Unknown model resnet180"):
         load_encoder(networks.torchvision_model(tmp_path, architecture="resnet180"))
 
 
-def test_picture_size_that_a_network_cannot_take_is_told(tmp_path):
+def test_picture_size_that_a_network_cannot_take_is_reported(tmp_path):
     with pytest.raises(BadModel, match="tiny_clip: the network does not accept images of 48×48 pixels"):
         load_encoder(networks.clip_model(tmp_path, crop=48))
 
@@ -535,7 +535,7 @@ def test_picture_size_that_a_network_cannot_take_is_told(tmp_path):
         ("tests.support.networks:convolution", r"Error\(s\) in loading state_dict"),
     ],
 )
-def test_module_that_cannot_be_built_is_told(tmp_path, target, complaint):
+def test_module_that_cannot_be_built_is_reported(tmp_path, target, complaint):
     import torch
 
     model = networks.module_model(tmp_path, module=target)

@@ -1,4 +1,4 @@
-"""What is said of a network: by imrec, by its library, and by a `lake.toml`."""
+"""What is declared of a network: by imrec, by its library, and by a `lake.toml`."""
 
 from __future__ import annotations
 
@@ -77,22 +77,25 @@ def test_torchvision_says_the_same_of_its_weights(model):
     from torchvision.models import get_model_weights
 
     weights = get_model_weights(model.architecture)[model.weights]
-    said = weights.transforms()
+    published = weights.transforms()
     assert weights.url.endswith(f"/{model.stored}")
-    assert (said.resize_size, said.crop_size) == ([model.preprocess.resize], [model.preprocess.crop])
-    assert (tuple(said.mean), tuple(said.std)) == (model.preprocess.mean, model.preprocess.std)
-    assert said.interpolation.value == model.preprocess.interpolation
+    assert (published.resize_size, published.crop_size) == ([model.preprocess.resize], [model.preprocess.crop])
+    assert (tuple(published.mean), tuple(published.std)) == (model.preprocess.mean, model.preprocess.std)
+    assert published.interpolation.value == model.preprocess.interpolation
 
 
 @pytest.mark.parametrize("model", BY_LOADER["open_clip"], ids=lambda m: m.name)
 def test_open_clip_says_the_same_of_its_weights(model):
     import open_clip
 
-    said = open_clip.get_pretrained_cfg(model.architecture, model.weights)
+    published = open_clip.get_pretrained_cfg(model.architecture, model.weights)
     config = open_clip.get_model_config(model.architecture)
-    assert said["hf_hub"].rstrip("/") == model.stored
-    assert (said["mean"], said["std"]) == (model.preprocess.mean, model.preprocess.std)
-    assert (said["interpolation"], said["resize_mode"]) == (model.preprocess.interpolation, model.preprocess.fit)
+    assert published["hf_hub"].rstrip("/") == model.stored
+    assert (published["mean"], published["std"]) == (model.preprocess.mean, model.preprocess.std)
+    assert (published["interpolation"], published["resize_mode"]) == (
+        model.preprocess.interpolation,
+        model.preprocess.fit,
+    )
     assert config["embed_dim"] == model.dims
     assert config["vision_cfg"]["image_size"] == model.preprocess.resize == model.preprocess.crop
 
@@ -102,8 +105,8 @@ def test_pictures_are_prepared_as_open_clip_does(model):
     import open_clip
     from PIL import Image
 
-    said = open_clip.get_pretrained_cfg(model.architecture, model.weights)
-    options = {key: said[key] for key in ("mean", "std", "interpolation", "resize_mode")}
+    published = open_clip.get_pretrained_cfg(model.architecture, model.weights)
+    options = {key: published[key] for key in ("mean", "std", "interpolation", "resize_mode")}
     transform = open_clip.image_transform(model.preprocess.crop, is_train=False, **options)
     for size in SIZES:
         picture = sharp(*size)
@@ -116,23 +119,27 @@ def test_pictures_are_prepared_as_open_clip_does(model):
 def test_timm_says_the_same_of_its_weights(model):
     import timm
 
-    said = timm.get_pretrained_cfg(f"{model.architecture}.{model.weights}")
-    assert said.hf_hub_id == model.stored
-    assert said.license == model.licence.lower()
-    assert (said.mean, said.std, said.interpolation) == (model.preprocess.mean, model.preprocess.std, "bicubic")
+    published = timm.get_pretrained_cfg(f"{model.architecture}.{model.weights}")
+    assert published.hf_hub_id == model.stored
+    assert published.license == model.licence.lower()
+    assert (published.mean, published.std, published.interpolation) == (
+        model.preprocess.mean,
+        model.preprocess.std,
+        "bicubic",
+    )
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_timm_says_the_same_of_efficientnet_lite(number):
     import timm
 
-    said, preprocess = (
+    published, preprocess = (
         timm.get_pretrained_cfg(f"tf_efficientnet_lite{number}"),
         MODELS[f"efficientnet_lite{number}"].preprocess,
     )
-    assert said.input_size == (3, preprocess.crop, preprocess.crop)
-    assert int(preprocess.crop / said.crop_pct) == preprocess.resize
-    assert said.interpolation == preprocess.interpolation
+    assert published.input_size == (3, preprocess.crop, preprocess.crop)
+    assert int(preprocess.crop / published.crop_pct) == preprocess.resize
+    assert published.interpolation == preprocess.interpolation
 
 
 # -- what imrec knows ---------------------------------------------------------------------------------------

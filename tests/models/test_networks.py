@@ -65,8 +65,10 @@ def test_batch_that_a_lake_sets_changes_no_vectors_of_random_weights(name, tmp_p
             "submit",
             lambda self, pixels, sizes=sizes: (sizes.append((self.batch, len(pixels))), submit(self, pixels))[1],
         )
-        said = {} if batch is None else {model.name: {"batch": batch}}
-        lake = toy.new_lake(tmp_path / f"lake_{batch}", [model.name], shard_size=100, precision="fp32", networks=said)
+        settings = {} if batch is None else {model.name: {"batch": batch}}
+        lake = toy.new_lake(
+            tmp_path / f"lake_{batch}", [model.name], shard_size=100, precision="fp32", networks=settings
+        )
         toy.build(lake)
         recommender = Recommender.open(lake)
         matrices[batch] = np.asarray(recommender.generation.matrix(model.name), np.float32)

@@ -64,7 +64,7 @@ def test_missing_library_names_the_extra(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["clip_vit_b32", "siglip_vit_b16"])
-def test_missing_weights_without_a_network_are_told_at_once(name, tmp_path, monkeypatch):
+def test_missing_weights_without_a_network_are_reported_at_once(name, tmp_path, monkeypatch):
     from huggingface_hub import constants
 
     def refuse(*args: object, **options: object) -> None:
@@ -76,7 +76,7 @@ def test_missing_weights_without_a_network_are_told_at_once(name, tmp_path, monk
         encode_text(MODELS[name], ["a car"])
 
 
-def test_missing_tokenizer_is_told(tmp_path, monkeypatch):
+def test_missing_tokenizer_is_reported(tmp_path, monkeypatch):
     """Its weights may be here while its tokenizer is not."""
     from huggingface_hub import constants
 
@@ -92,7 +92,7 @@ def test_missing_tokenizer_is_told(tmp_path, monkeypatch):
 
 
 def test_siglips_tokenizer_is_found_on_the_hub(tmp_path, monkeypatch):
-    """A small tokenizer in the place of the real one; the hub is not asked for a newer one."""
+    """A small tokenizer in the place of the real one; no newer one is fetched from the hub."""
     from huggingface_hub import constants
 
     from imrec_core.models.loading import load_tokenizer
@@ -111,7 +111,7 @@ def test_siglips_tokenizer_is_found_on_the_hub(tmp_path, monkeypatch):
     assert tokens[0, :4].tolist() == [3, 4, 5, 1]
 
 
-def test_tokenizer_that_is_here_in_part_is_fetched_or_told(tmp_path, monkeypatch):
+def test_tokenizer_that_is_here_in_part_is_fetched_or_reported(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
     from imrec_core.models.loading import load_tokenizer

@@ -151,5 +151,5 @@ def test_ending_of_the_name_says_the_format(imrec, toy_lake, photos, tmp_path):
         with Image.open(tmp_path / name) as picture:
             assert picture.format == format
     for name in ("a.xyz", "no/such/a.svg"):
-        said = imrec("search", photo, "--sheet", name, *lake)
-        assert said.status == 2 and "cannot write" in said.err
+        result = imrec("search", photo, "--sheet", name, *lake)
+        assert result.status == 2 and "cannot write" in result.err

@@ -103,7 +103,7 @@ def test_page_of_a_thousand_hits_stays_small(recommender, photos):
     assert len(html) < 400_000 and "970 more are not shown" in html
 
 
-def test_no_hits_are_said(recommender, photos):
+def test_no_hits_are_shown_as_text(recommender, photos):
     none = recommender.search(photos / "photo_004.jpg", by="phash", max_false_match_rate=1e-12, where="width = 1")
     seen = Seen(replace(none, hits=(), cut=3)._repr_html_())
     assert "no good match by phash" in seen.text and len(seen.images) == 1

@@ -134,8 +134,8 @@ def test_failures_are_bars_beside_the_speed_of_shards_and_left_out_where_there_a
 
 def test_recall_is_drawn_over_ef_and_over_speed_with_a_dot_where_searches_are():
     found = EfCurve([128, 256], [0.9, 0.99], [4000, 2500], in_use=256)
-    said = words(draw_recall_by_ef({"a:cosine": found}, format="svg"))
-    assert {"128", "256", "recall@10", "queries per second, one thread", "a:cosine"} <= set(said)
+    texts = words(draw_recall_by_ef({"a:cosine": found}, format="svg"))
+    assert {"128", "256", "recall@10", "queries per second, one thread", "a:cosine"} <= set(texts)
     all_found = words(draw_recall_by_ef({"a:cosine": replace(found, recalls=[1.0, 1.0])}, format="svg"))
     assert not [text for text in all_found if text.startswith("1.0") and float(text) > 1]  # there is no such recall
     bare = pixels(draw_recall_by_ef({"a:cosine": replace(found, in_use=None)}))
@@ -148,8 +148,8 @@ def test_bars_are_as_long_as_their_stages_together():
         for n in (2, 4)
     )
     assert abs(count(long, RED) / count(short, RED) - 2) < 0.3  # its key is as large in both
-    said = words(draw_stages([Times("shards", "ms", [("one", {"read": 1.0, "decode": 200.4})])], format="svg"))
-    assert {"shards", "ms", "one", "read", "decode", "201"} <= set(said)
+    texts = words(draw_stages([Times("shards", "ms", [("one", {"read": 1.0, "decode": 200.4})])], format="svg"))
+    assert {"shards", "ms", "one", "read", "decode", "201"} <= set(texts)
 
 
 # -- formats ------------------------------------------------------------------------------------------------
@@ -212,8 +212,8 @@ def test_cut_is_where_that_share_of_pairs_is_nearer(rate):
 def test_panel_says_where_is_cut_and_which_hits_pass_and_ticks_them():
     found = panel("a:cosine", rate=0.01, hits=[0.1, 0.2, 0.9])
     cut = Calibration.of(PAIRS).cut(0.01)
-    said = words(draw_distances([found], format="svg"))
-    assert {f"threshold {cut:.3g}: 2 of 3 hits pass", "threshold at a false match rate of 0.01", "hits"} <= set(said)
+    texts = words(draw_distances([found], format="svg"))
+    assert {f"threshold {cut:.3g}: 2 of 3 hits pass", "threshold at a false match rate of 0.01", "hits"} <= set(texts)
     assert count(pixels(draw_distances([found])), RED) and not count(pixels(draw_distances([panel("a")])), RED)
 
 
@@ -234,10 +234,10 @@ def test_whole_numbers_have_bins_of_their_own():
 
 def test_values_show_median_spread_and_bits():
     values = np.random.default_rng(0).random((50, 8))
-    said = words(
+    texts = words(
         draw_values([Values("f", values), Values("h", values > 0.5), Values("width", values[:, 0])], format="svg")
     )
-    assert {"f", "h", "width", "median", "90 % of images", "dimension, of 8", "bit, of 8"} <= set(said)
+    assert {"f", "h", "width", "median", "90 % of images", "dimension, of 8", "bit, of 8"} <= set(texts)
 
 
 # -- query and hits -----------------------------------------------------------------------------------------
@@ -342,8 +342,8 @@ def test_confusion_counts_labels_of_the_nearest(large):
 
 
 def test_confusion_is_written_in_percent_and_others_stand_last():
-    said = words(draw_confusion(("cat", "dog"), np.array([[3, 1, 0], [0, 2, 2]]), format="svg"))
-    assert {"75", "25", "50", "others", "cat", "dog"} <= set(said)
+    texts = words(draw_confusion(("cat", "dog"), np.array([[3, 1, 0], [0, 2, 2]]), format="svg"))
+    assert {"75", "25", "50", "others", "cat", "dog"} <= set(texts)
     assert "others" not in words(draw_confusion(("a", "b"), np.eye(2, 3, dtype=int), format="svg"))
 
 
@@ -375,12 +375,12 @@ def test_command_draws_each_kind(kind, suffix, imrec, toy_lake, photos, tmp_path
         "path,label\n" + "".join(f"photo_{i:03d}.jpg,{'ab'[i % 2]}\n" for i in range(20))
     )
     words = [photos / "photo_004.jpg" if word == "IMAGE" else word for word in more]
-    said = imrec("plot", first, *words, "-o", f"a.{suffix}", "--lake", toy_lake.root)
-    assert (said.status, said.out, said.err) == (0, "", "")
+    result = imrec("plot", first, *words, "-o", f"a.{suffix}", "--lake", toy_lake.root)
+    assert (result.status, result.out, result.err) == (0, "", "")
     assert (tmp_path / f"a.{suffix}").stat().st_size > 4000
 
 
-def test_stages_of_the_last_runs_are_drawn_and_their_absence_is_told(imrec, new_lake, tmp_path, monkeypatch):
+def test_stages_of_the_last_runs_are_drawn_and_their_absence_is_reported(imrec, new_lake, tmp_path, monkeypatch):
     lake = new_lake(4)
     out = ("-o", "a.svg", "--lake", lake.root)
     assert "nothing was noted" in imrec("plot", "stages", *out).complaint
@@ -390,21 +390,21 @@ def test_stages_of_the_last_runs_are_drawn_and_their_absence_is_told(imrec, new_
     run_log.note(lake, "generation", "000001", 2.5)
     run_log.note(lake, "search", HOSTILE, 0.02, stages={"open": 0.012, "search": 0.008})
     assert imrec("plot", "stages", "--last", 3, *out).status == 0
-    said = words((tmp_path / "a.svg").read_bytes())
-    shards = [text for text in said if text.endswith(", 10 images")]
+    texts = words((tmp_path / "a.svg").read_bytes())
+    shards = [text for text in texts if text.endswith(", 10 images")]
     assert shards == [f"photos-000{i}, 10 images" for i in (1, 2, 3)]
-    assert {"178", "20", "2.5", "generation 000001", "open", "decode"} <= set(said)
+    assert {"178", "20", "2.5", "generation 000001", "open", "decode"} <= set(texts)
 
 
 def test_hits_that_are_drawn_are_those_of_a_search(recommender, photos):
     query = ImageId(recommender.generation.columns("image_id")["image_id"][5].as_py())
     found = recommender.search(query, by="phash", k=3)
-    said = words(plot_hashes(recommender, query, "phash", k=3, format="svg"))
-    assert [text for text in said if "bits differ" in text] == [
+    texts = words(plot_hashes(recommender, query, "phash", k=3, format="svg"))
+    assert [text for text in texts if "bits differ" in text] == [
         f"{hit.parts['phash'].distance:.0f} of 64 bits differ" for hit in found
     ]
-    said = words(plot_histograms(recommender, photos / "photo_004.jpg", k=2, where="width > 9", format="svg"))
-    assert "1.000 distance 0" in " ".join(said)
+    texts = words(plot_histograms(recommender, photos / "photo_004.jpg", k=2, where="width > 9", format="svg"))
+    assert "1.000 distance 0" in " ".join(texts)
 
 
 def test_bits_that_are_crossed_out_are_as_many_as_the_distance(recommender, photos):
@@ -438,12 +438,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_cannot_be_drawn_is_told_in_words(case, imrec, new_lake, tmp_path):
+def test_what_cannot_be_drawn_is_reported(case, imrec, new_lake, tmp_path):
     lake = new_lake(4)
     asked, words = WRONG[case]
     asked = [tmp_path / "photos" / "photo_000.jpg" if word == "IMAGE" else word for word in asked]
-    said = imrec("plot", *asked[:1], "-o", "a.png", *asked[1:], "--lake", lake.root)
-    assert said.status == 1 and re.search(words, said.complaint)
+    result = imrec("plot", *asked[:1], "-o", "a.png", *asked[1:], "--lake", lake.root)
+    assert result.status == 1 and re.search(words, result.complaint)
     assert not list(tmp_path.glob("a.*"))
 
 
@@ -466,7 +466,7 @@ def phash_lake(folder: Path):
     return lake
 
 
-def test_wrong_usage_is_told(imrec, toy_lake, photos):
+def test_wrong_usage_is_reported(imrec, toy_lake, photos):
     photo, lake = photos / "photo_004.jpg", ("--lake", toy_lake.root)
     assert "Missing option" in imrec("plot", "hashes", photo, *lake).err
     assert "--where chooses hits" in imrec("plot", "distances", "--where", "true", "-o", "a.png", *lake).err

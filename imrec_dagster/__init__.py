@@ -1,1 +1,5 @@
-"""The Dagster side of imrec: what depends on what, which partitions there are, when things run; and the command."""
+"""Dagster definitions over a lake, and the `imrec` command (`cli/`).
+
+One module per Dagster concept: assets, checks, partitions, resources, jobs, schedules, sensors. Work on images, vectors
+and indexes belongs in `imrec_core`.
+"""

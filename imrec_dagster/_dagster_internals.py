@@ -1,6 +1,6 @@
-"""What imrec takes from Dagster that is not among its public names.
+"""Imports from Dagster's private modules; no other module imports from them.
 
-Any release of Dagster may move or change these; a test names the version for which they are right.
+Any release of Dagster may move or change these names. A test states the version for which they are right.
 """
 
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus

@@ -1,6 +1,7 @@
-"""Asset checks, made from the declarations. They block: what fails them is built upon by nothing.
+"""Asset checks, derived from the feature declarations. All of them block downstream assets.
 
-A check records no partition in a run over several of them (Dagster 1.13), so it names the shards itself.
+The conditions themselves are in `imrec_core.extraction.table_checks`. In a run over several partitions Dagster 1.13
+records no partition with a check result, so the problems name their shard.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,11 +22,13 @@ _ROWS, _VECTORS, _RECALL = "rows_match_manifest", "vectors_are_sound", "recall_a
 
 
 def image_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    described = "Every image of the manifest has one row, ok or failed."
-    return [dg.AssetCheckSpec(_ROWS, asset=key, blocking=True, description=described)]
+    """Declare the checks of the images table."""
+    description = "Every image of the manifest has one row, ok or failed."
+    return [dg.AssetCheckSpec(_ROWS, asset=key, blocking=True, description=description)]
 
 
-def specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+def feature_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """Declare the checks of a feature."""
     rows = "Every image that could be read has one row, in the order of the manifest."
     vectors = "Schema and version as declared; all numbers finite; length 1 where declared."
     return [
@@ -34,25 +37,25 @@ def specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def results(
+def run_checks(
     context: dg.AssetExecutionContext, lake: Lake, shards: Sequence[str], known: Mapping[str, Feature]
 ) -> list[dg.AssetCheckResult]:
-    """The results of the selected checks over these shards."""
+    """Run the selected checks over these shards."""
 
-    def problems_of(key: dg.AssetCheckKey) -> list[str]:
+    def find_problems(key: dg.AssetCheckKey) -> list[str]:
         feature = known.get(key.asset_key.path[-1])
         if key.name == _VECTORS and feature is not None:
             return [problem for shard in shards for problem in check_vectors(lake, shard, feature)]
         return [problem for shard in shards for problem in check_rows(lake, shard, feature)]
 
     keys = sorted(context.selected_asset_check_keys)
-    with ThreadPoolExecutor() as pool:  # they mostly read and unpack tables
-        found = list(pool.map(problems_of, keys))
+    with ThreadPoolExecutor() as pool:  # most of the time goes into reading and decompressing tables
+        found = list(pool.map(find_problems, keys))
     return [_result(lake, key, problems, shards=len(shards)) for key, problems in zip(keys, found, strict=True)]
 
 
 def _result(lake: Lake, key: dg.AssetCheckKey, problems: Sequence[str], **shown: Any) -> dg.AssetCheckResult:
-    """The result of a check; one that failed is noted in the lake's log of runs too, whether or not it blocks."""
+    """Build the result of a check; record a failed one in the lake's run log."""
     if problems:
         run_log.note(lake, "check", f"{key.asset_key.to_user_string()}:{key.name}", 0.0, error="; ".join(problems))
     return dg.AssetCheckResult(
@@ -64,14 +67,16 @@ def _result(lake: Lake, key: dg.AssetCheckKey, problems: Sequence[str], **shown:
 
 
 def recall_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
-    described = f"Search through the graphs finds at least {RECALL_FLOOR:.0%} of the 10 exactly nearest images."
-    return dg.AssetCheckSpec(_RECALL, asset=key, blocking=True, description=described)
+    """Declare the recall check of the generation."""
+    description = f"The HNSW graphs find at least {RECALL_FLOOR:.0%} of the 10 nearest images of an exact search."
+    return dg.AssetCheckSpec(_RECALL, asset=key, blocking=True, description=description)
 
 
 def recall_result(lake: Lake, report: GenerationReport) -> dg.AssetCheckResult:
-    missed = [
-        f"{name} has recall@10 {recall}, {RECALL_FLOOR} is the floor"
+    """Compare the recall that the build measured with its minimum."""
+    problems = [
+        f"{name}: recall@10 is {recall}, expected at least {RECALL_FLOOR}"
         for name, recall in report.recall.items()
         if recall < RECALL_FLOOR
     ]
-    return _result(lake, dg.AssetCheckKey(GENERATION, _RECALL), missed, **report.recall)
+    return _result(lake, dg.AssetCheckKey(GENERATION, _RECALL), problems, **report.recall)

@@ -1,4 +1,4 @@
-"""Keys and code versions of the assets."""
+"""Keys and code versions of the assets. The assets themselves are in `assets/`."""
 
 import dagster as dg
 
@@ -20,5 +20,5 @@ def fitted_key(name: str) -> dg.AssetKey:
 
 
 def code_version(feature: Feature) -> str:
-    """What Dagster compares: the version, and what a `lake.toml` may change of it."""
+    """Return the feature's version, and a digest of the parameters that `lake.toml` can change."""
     return f"{feature.version}-{digest(dict(feature.params))}" if feature.params else str(feature.version)

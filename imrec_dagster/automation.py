@@ -1,4 +1,4 @@
-"""When assets are materialized by themselves: the condition, and the sensor that evaluates it."""
+"""The automation condition of the assets, and the sensor that evaluates it."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ import dagster as dg
 
 
 def on_change() -> dg.AutomationCondition:
-    """Run a partition that is new, whose inputs have another data version, whose code changed, or that failed.
+    """Request partitions that are new, failed, or whose code or input data versions changed.
 
-    `eager()` fires on every event of an input, changed or not (dagster#25439). The version change is an edge and
-    so must be latched; in `since` the reset wins over the trigger, so a change in the tick after a request, which
-    the run may have come too early to see, is kept from being reset. What is missing when a feature is chosen for the
-    lake is new too: `since_last_handled` would take it for handled. A failure counts once, or it would be retried for
-    ever.
+    `eager()` fires on every event of an input, changed or not (dagster#25439). A version change lasts one tick, so
+    `since` latches it. In `since` the reset wins over the trigger: a change in the tick after a request is therefore
+    excluded from the reset, because the requested run may have started too early to see it. Partitions that are missing
+    when a feature is added to the lake count as new, which `since_last_handled` would treat as handled. A failure
+    counts once; otherwise it would be retried forever.
     """
-    condition: Any = dg.AutomationCondition  # its generic type does not survive `|` and `since`
+    condition: Any = dg.AutomationCondition  # `|` and `since` lose its generic type
     changed = condition.any_deps_updated().replace("newly_updated", condition.data_version_changed())
     return (
         ~condition.in_progress()
@@ -30,7 +30,7 @@ def on_change() -> dg.AutomationCondition:
 
 
 def automation_sensor() -> dg.AutomationConditionSensorDefinition:
-    """Dagster's own default one is stopped; this one runs."""
+    """Return a sensor that evaluates all conditions; Dagster's default one is stopped at first, this one runs."""
     return dg.AutomationConditionSensorDefinition(
         "automation", target=dg.AssetSelection.all(), default_status=dg.DefaultSensorStatus.RUNNING
     )

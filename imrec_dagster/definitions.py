@@ -1,4 +1,4 @@
-"""All that Dagster is to know of imrec. `workspace.yaml` and `imrec ui` load `defs`."""
+"""The definitions that Dagster loads. `workspace.yaml` and `imrec ui` load `defs`."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from imrec_dagster.settings import DagsterSettings
 
 
 def build_definitions(lake: LakeResource, progress: Progress | None = None) -> dg.Definitions:
-    """The definitions over one lake."""
+    """Build the definitions over one lake."""
     opened = Lake(lake.root)
     settings, (known, chosen) = _settings(opened), _features(opened)
     return dg.Definitions(
@@ -28,8 +28,8 @@ def build_definitions(lake: LakeResource, progress: Progress | None = None) -> d
         schedules=schedules(settings),
         sensors=[image_folders, automation_sensor(), note_failures, dead_runs],
         resources={"lake": lake, "progress": progress or Progress()},
-        # In process, so that the network is loaded once, not once per step. Not dagster-dask's: it names its tasks by
-        # job and step alone; of two runs at a time Dask does one, and both are told that it went well (0.29.27).
+        # In process, so that a network is loaded once, not once per step. Not dagster-dask's executor: it names tasks
+        # by job and step alone, so that of two concurrent runs Dask executes one and both report success (0.29.27).
         executor=dg.in_process_executor,
     )
 
@@ -37,7 +37,7 @@ def build_definitions(lake: LakeResource, progress: Progress | None = None) -> d
 def _features(lake: Lake) -> tuple[Mapping[str, Feature], list[str]]:
     """Return all features and the names of the chosen ones.
 
-    The defaults where `lake.toml` is not valid, so that the UI loads, and shows the error in the first run.
+    If `lake.toml` is not valid these are the defaults: the UI loads, and the first run shows the error.
     """
     try:
         return known_features(lake), [feature.name for feature in chosen_features(lake)]
@@ -46,7 +46,7 @@ def _features(lake: Lake) -> tuple[Mapping[str, Feature], list[str]]:
 
 
 def _settings(lake: Lake) -> DagsterSettings:
-    """Return the table `[dagster]` of `lake.toml`; the defaults where it is not valid, which the next scan tells."""
+    """Return the table `[dagster]` of `lake.toml`, or the defaults if it is not valid; the next scan reports that."""
     try:
         return DagsterSettings.of(lake.settings())
     except ImrecError:

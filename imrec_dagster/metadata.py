@@ -1,4 +1,4 @@
-"""What the UI shows of a report."""
+"""Dagster metadata for reports of `imrec_core`. Reports are made there; nothing is computed here but plots."""
 
 import base64
 import io
@@ -28,11 +28,11 @@ from imrec_core.sql import views
 
 Shown = dict[str, Any]
 
-_PLOTTED = 6  # features and runs that are drawn: the pictures are kept with every generation
+_PLOTTED = 6  # features and runs on a plot: plots are stored with every generation
 
 
 def of_feature(feature: Feature) -> Shown:
-    """What is known of a feature before anything ran."""
+    """Return the metadata of a feature's declaration."""
     return {
         "dagster/column_schema": _columns(feature.schema),
         "dims": feature.dims,
@@ -42,29 +42,31 @@ def of_feature(feature: Feature) -> Shown:
 
 
 def of_table(schema: pa.Schema) -> Shown:
+    """Return the metadata of a table's schema."""
     return {"dagster/column_schema": _columns(schema)}
 
 
-def of_catalog(lake: Lake, found: CatalogDiff) -> Shown:
+def of_catalog(lake: Lake, diff: CatalogDiff) -> Shown:
+    """Return the metadata of a scan."""
     return {
-        "dagster/row_count": found.new + found.changed + found.unchanged,
-        "new": found.new,
-        "changed": found.changed,
-        "removed": found.removed,
-        "unchanged": found.unchanged,
-        "shards changed": len(found.manifests),
+        "dagster/row_count": diff.new + diff.changed + diff.unchanged,
+        "new": diff.new,
+        "changed": diff.changed,
+        "removed": diff.removed,
+        "unchanged": diff.unchanged,
+        "shards changed": len(diff.manifests),
         "path": _path(lake.layout.catalog_folder),
-        "unavailable": dg.MetadataValue.md("\n".join(f"- {reason}" for _, reason in found.unavailable) or "none"),
+        "unavailable": dg.MetadataValue.md("\n".join(f"- {reason}" for _, reason in diff.unavailable) or "none"),
     }
 
 
 def of_manifest(lake: Lake, shard: str, rows: int) -> Shown:
-    """One partition of the manifests."""
+    """Return the metadata of one partition of the manifests."""
     return {"dagster/partition_row_count": rows, "path": _path(lake.catalog_path(shard))}
 
 
 def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
-    """One partition of the images table or of a feature."""
+    """Return the metadata of one partition of the images table or of a feature."""
     name = key.path[-1]
     path = lake.images_path(report.shard) if name == "images" else lake.feature_path(name, report.shard)
     rows = report.rows + report.failed if name == "images" else report.rows
@@ -81,16 +83,18 @@ def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
         "decoded": report.decoded,
         **{f"seconds: {stage}": seconds for stage, seconds in report.stage_seconds.items()},
     }
-    if report.decoded:  # of images that are kept as they were there is no speed, and nothing to show
+    if report.decoded:  # a shard without new images has no rate
         shown["images per second"] = round(report.images_per_second, 1)
     if report.thumbnails:
-        shown["thumbnails"] = dg.MetadataValue.md(_strip(report.thumbnails))
+        images = " ".join(_embed(jpeg, "jpeg") for jpeg in report.thumbnails)
+        shown["thumbnails"] = dg.MetadataValue.md(images)
     if report.reasons:
         shown["failures"] = dg.MetadataValue.md(_table(("reason", "images"), report.reasons.items()))
     return shown
 
 
 def of_fit(lake: Lake, report: FitReport) -> Shown:
+    """Return the metadata of a fit, with its training curves."""
     numbers = {name: value for name, value in report.facts.items() if isinstance(value, int | float | str)}
     seconds = round(report.seconds, 3)
     path = _path(lake.fitted_path(report.name, report.version))
@@ -102,12 +106,12 @@ def of_fit(lake: Lake, report: FitReport) -> Shown:
         **numbers,
     }
     if report.fitted and report.facts.get("curves"):
-        shown["curves"] = dg.MetadataValue.md(_picture(draw_curves(report.facts["curves"]), "png"))
+        shown["curves"] = dg.MetadataValue.md(_embed(draw_curves(report.facts["curves"]), "png"))
     return shown
 
 
 def of_projection(lake: Lake, report: ProjectionReport) -> Shown:
-    """One partition of a derived feature."""
+    """Return the metadata of one partition of a derived feature."""
     shown: Shown = {
         "dagster/partition_row_count": report.rows,
         "path": _path(lake.feature_path(report.feature, report.shard)),
@@ -119,6 +123,7 @@ def of_projection(lake: Lake, report: ProjectionReport) -> Shown:
 
 
 def of_generation(lake: Lake, report: GenerationReport) -> Shown:
+    """Return the metadata of a generation, with its plots."""
     shown: Shown = {
         "dagster/row_count": report.rows,
         "id": report.id,
@@ -143,30 +148,30 @@ def of_generation(lake: Lake, report: GenerationReport) -> Shown:
 
 
 def _plots(lake: Lake, is_new: bool) -> Shown:
-    """How fast shards were described, why images failed, and what graphs find.
+    """Plot extraction rates, reasons of failures, and recall over ef.
 
-    Where distances were measured anew, they too, and what took long: that takes half a second.
+    A new generation with measured distances gets plots of distances and stage timings too, which take half a second.
     """
     connection = views.connect(lake)
     speeds, reasons = connection.sql(_SPEEDS).fetchall(), dict(connection.sql(_REASONS).fetchall())
     recommender = Recommender(lake)
     generation = recommender.generation
-    curves: dict[str, Callable[[], bytes]] = {}
+    plots: dict[str, Callable[[], bytes]] = {}
     if speeds:
-        curves["extraction"] = lambda: draw_extraction([s for _, s in speeds], reasons)
+        plots["extraction"] = lambda: draw_extraction([s for _, s in speeds], reasons)
     if is_new and generation.features and generation.facts.get("measured"):
         first = list(generation.features)[:_PLOTTED]
-        curves["distances"] = lambda: plot_distances(recommender, by=first)
+        plots["distances"] = lambda: plot_distances(recommender, by=first)
         if speeds:
-            curves["stages"] = lambda: plot_stages(lake, last=_PLOTTED)
-    found = recall_at_ef(generation)
-    if found:
-        curve = {"x": CURVE_EFS, "y": found, "x_label": "ef", "y_label": "recall@10"}
-        curves["recall by ef"] = lambda: draw_curves({"what graphs find": curve})
-    return {name: dg.MetadataValue.md(_picture(_in_few_colours(draw()), "png")) for name, draw in curves.items()}
+            plots["stages"] = lambda: plot_stages(lake, last=_PLOTTED)
+    recalls = recall_at_ef(generation)
+    if recalls:
+        curve = {"x": CURVE_EFS, "y": recalls, "x_label": "ef", "y_label": "recall@10"}
+        plots["recall by ef"] = lambda: draw_curves({"what graphs find": curve})
+    return {name: dg.MetadataValue.md(_embed(_reduce_colours(draw()), "png")) for name, draw in plots.items()}
 
 
-# Of each shard its longest pass: a later one may have read one new image, and left the others as they were.
+# The longest pass of each shard: a later pass may have read a single new image.
 _SPEEDS = """
 SELECT name, arg_max((rows + failed) / seconds, seconds) FROM runs
 WHERE what = 'extract' AND seconds > 0 GROUP BY name ORDER BY name
@@ -175,7 +180,8 @@ _REASONS = "SELECT split_part(error, ':', 1), count(*) FROM images WHERE status 
 
 
 def of_map(lake: Lake, report: MapReport) -> Shown:
-    drawn = draw_map(lake, load_map(lake, report.name), open_generation(lake), thumbnails=True, size=(800, 580))
+    """Return the metadata of a map, with its plot."""
+    png = draw_map(lake, load_map(lake, report.name), open_generation(lake), thumbnails=True, size=(800, 580))
     return {
         "dagster/row_count": report.rows,
         "name": report.name,
@@ -189,7 +195,7 @@ def of_map(lake: Lake, report: MapReport) -> Shown:
         "10 nearest kept": report.kept,
         "bytes": report.byte_size,
         "seconds": report.seconds,
-        "picture": dg.MetadataValue.md(_picture(drawn, "png")),
+        "picture": dg.MetadataValue.md(_embed(png, "png")),
     }
 
 
@@ -206,16 +212,12 @@ def _table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
 
 
-def _strip(thumbnails: tuple[bytes, ...]) -> str:
-    return " ".join(_picture(jpeg, "jpeg") for jpeg in thumbnails)
+def _reduce_colours(png: bytes) -> bytes:
+    """Quantize a plot to 64 colours: a third of the bytes, which Dagster stores with each generation."""
+    file = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(file, "PNG")
+    return file.getvalue()
 
 
-def _in_few_colours(png: bytes) -> bytes:
-    """A third of the bytes, which Dagster keeps for each generation."""
-    smaller = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(smaller, "PNG")
-    return smaller.getvalue()
-
-
-def _picture(data: bytes, kind: str) -> str:
+def _embed(data: bytes, kind: str) -> str:
     return f"![](data:image/{kind};base64,{base64.b64encode(data).decode()})"

@@ -1,4 +1,4 @@
-"""What assets are given: the lake, and somebody to tell how it goes."""
+"""Resources of the assets: the lake, and a listener for progress."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from imrec_dagster.dead_runs import PROCESS_TAG, this_process
 
 
 class LakeResource(dg.ConfigurableResource):
-    """The lake that assets write to, and what extracts for it.
+    """The lake that assets read and write, and the devices that extract its features.
 
     Attributes:
-        device: That networks run on: `auto`, `cpu`, `cuda`.
-        dask: Scheduler of the Dask cluster whose workers extract, as in `tcp://10.0.0.1:8786`; empty for none.
+        device: Device of the networks: `auto`, `cpu` or `cuda`.
+        dask: Scheduler address of a Dask cluster that extracts, such as `tcp://10.0.0.1:8786`; empty for none.
     """
 
     root: str = "data_lake"
@@ -21,32 +21,33 @@ class LakeResource(dg.ConfigurableResource):
     dask: str = ""
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Note in which process a run is, for when that is killed."""
+        """Tag the run with its process, so that `dead_runs` can detect that it was killed."""
         run, process = context.run, this_process()
         if run is not None and context.instance is not None and run.tags.get(PROCESS_TAG) != process:
             context.instance.add_run_tags(run.run_id, {PROCESS_TAG: process})
 
     def open(self) -> Lake:
+        """Open the lake for writing."""
         return Lake(self.root).open_for_writing()
 
 
 class Progress:
-    """Told how a build goes. In the UI nobody listens; `imrec build` draws a bar and keeps the reports."""
+    """Callbacks of a build. These do nothing; `imrec build` overrides them to draw a bar and keep the reports."""
 
     def expect(self, images: int, again: int, features: Sequence[str]) -> None:
-        """Before anything is read: how many images there are to read.
+        """Announce, before extraction, how many images it reads.
 
         Args:
-            images: Those that are new or have changed, and all that are read again; the others are kept.
-            again: Those that are as they were, and are only decoded again for these features.
-            features: Their names.
+            images: New and changed images, and unchanged ones that are decoded again.
+            again: Unchanged images that are decoded again for `features`.
+            features: Names of features that are missing or stale.
         """
 
     def images(self, ok: int, failed: int) -> None:
-        """After each batch: images that were read well, and that failed."""
+        """Count the images of a batch that were read, and those that failed."""
 
-    def waits(self, fault: Exception, seconds: float) -> None:
-        """Before a step is tried again because the storage failed."""
+    def wait_for_retry(self, fault: Exception, seconds: float) -> None:
+        """Announce that a step is tried again, because the storage failed."""
 
     def done(self, report: object) -> None:
-        """After each piece of work: what the core function returned."""
+        """Receive the report of a core function."""

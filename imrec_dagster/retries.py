@@ -1,4 +1,7 @@
-"""What is tried again: a step whose disk or object store failed in a way that may pass, and nothing else."""
+"""Retries of steps after a transient fault of a disk or an object store. No other error is retried.
+
+Single requests are retried in `imrec_core.lake.storage.retry`.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +12,15 @@ from imrec_core.errors import StorageFault
 from imrec_dagster.resources import Progress
 
 TRIES = 4
-_FIRST_WAIT = 10.0  # seconds, then three times as long each time: two minutes for a mount to come back
+_FIRST_WAIT = 10.0  # seconds, tripled with each try: two minutes in all for a mount to come back
 
 
 @contextmanager
-def tried_again(context: dg.AssetExecutionContext, progress: Progress) -> Iterator[None]:
-    """Have the step run again, after a growing wait, where a fault of the storage comes through here.
+def retry_on_storage_fault(context: dg.AssetExecutionContext, progress: Progress) -> Iterator[None]:
+    """Request a retry of the step, after a growing wait, if the body raises `StorageFault`.
 
-    A run skips what is finished, so trying again costs what was lost. The last try raises the fault itself: it is what
-    `imrec build` and the log of runs are to say. No `RetryPolicy`: that would try again whatever was raised, and a
-    wrong setting is as wrong the next time.
+    A retry skips completed shards, so it costs only the lost work. The last try raises the fault itself, which
+    `imrec build` and the run log then show. A `RetryPolicy` would retry every error, also a wrong setting.
     """
     try:
         yield
@@ -26,6 +28,6 @@ def tried_again(context: dg.AssetExecutionContext, progress: Progress) -> Iterat
         if context.retry_number + 1 >= TRIES:
             raise
         seconds = _FIRST_WAIT * 3**context.retry_number
-        context.log.warning(f"{fault}; try {context.retry_number + 2} of {TRIES} begins in {seconds:g} s")
-        progress.waits(fault, seconds)
+        context.log.warning(f"{fault}; try {context.retry_number + 2} of {TRIES} starts in {seconds:g} s")
+        progress.wait_for_retry(fault, seconds)
         raise dg.RetryRequested(max_retries=TRIES - 1, seconds_to_wait=seconds) from fault

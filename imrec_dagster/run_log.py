@@ -1,4 +1,4 @@
-"""Notes what assets did in the lake's log of runs."""
+"""Entries of the lake's run log for reports of assets. The log itself is `imrec_core.lake.run_log`."""
 
 from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.extraction.fit import FitReport
@@ -13,10 +13,10 @@ Report = CatalogDiff | ShardReport | FitReport | ProjectionReport | GenerationRe
 
 
 def record(lake: Lake, report: Report, seconds: float = 0.0) -> None:
-    """Note a report of something that was computed; where all was up to date there is nothing to note.
+    """Record a report in the lake's run log, unless everything was up to date.
 
     Args:
-        seconds: What it took, where the report does not say it.
+        seconds: Duration of a scan, which its report lacks.
     """
     match report:
         case CatalogDiff():

@@ -1,4 +1,4 @@
-"""The schedules of a scan, and of a new generation after it."""
+"""The schedules: a scan of the sources, and a new generation after it. Their times are in `settings.py`."""
 
 import dagster as dg
 
@@ -11,7 +11,7 @@ from imrec_dagster.settings import DagsterSettings
 
 
 def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
-    """A scan of the sources, and later in the night a new generation where there is something new."""
+    """Return the schedules of the scan and of the generation; the latter skips if nothing has changed."""
 
     @dg.schedule(job=generation_job, cron_schedule=settings.reindex_schedule, name="nightly_reindex")
     def nightly_reindex(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
@@ -20,12 +20,12 @@ def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
             DagsterSettings.of(opened.settings())
             plan = plan_generation(opened)
         except StorageFault:
-            return dg.RunRequest()  # a run can wait until the fault has passed, and the next tick is a night away
+            return dg.RunRequest()  # the run retries; the next tick of the schedule may be a day away
         except ImrecError as error:
             return dg.SkipReason(str(error))
         if is_up_to_date(opened, plan):
             _confirm_generation(context.instance)
-            return dg.SkipReason("nothing new: the generation in use holds all that is in the lake")
+            return dg.SkipReason("nothing new: the current generation is up to date with the lake")
         return dg.RunRequest(tags={"imrec/fingerprint": plan.fingerprint})
 
     scan = dg.ScheduleDefinition(name="nightly_scan", job=catalog_job, cron_schedule=settings.scan_schedule)
@@ -33,17 +33,18 @@ def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
 
 
 def _confirm_generation(instance: dg.DagsterInstance) -> None:
-    """Have the generation in use count as made now, as it would come out the same; all that was shown of it stays.
+    """Report the current generation as materialized now, with the metadata that it has.
 
-    Dagster takes the time of the last materialisation for how fresh an asset is.
+    Dagster measures the freshness of an asset by the time of its last materialization, and a rebuild would give the
+    same generation.
     """
     last = instance.get_latest_materialization_event(GENERATION)
     made = last.asset_materialization if last else None
     instance.report_runless_asset_event(
         dg.AssetMaterialization(
             GENERATION,
-            description="nothing new: looked at, and left as it is",
+            description="nothing new: checked and unchanged",
             metadata={**(made.metadata if made else {}), "built now": False},
-            tags=made.tags if made else None,  # the versions of it and of what it was made from
+            tags=made.tags if made else None,  # the data versions of it and of its inputs
         )
     )

@@ -1,4 +1,4 @@
-"""The sensors: folders that change, runs that fail, and runs whose process was killed."""
+"""The sensors: changed folders, failed runs, and runs whose process was killed."""
 
 import hashlib
 import os
@@ -13,33 +13,34 @@ from imrec_dagster.dead_runs import end_dead_runs
 from imrec_dagster.jobs import catalog_job
 from imrec_dagster.resources import LakeResource
 
-_FOLDER_LEVELS = 2  # below a source's root; deeper changes are found by the nightly scan
+_FOLDER_LEVELS = 2  # below the root of a source; the scheduled scan finds deeper changes
 
 
 @dg.sensor(job=catalog_job, minimum_interval_seconds=60, description="Scan when a folder of a source has changed.")
 def image_folders(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
+    """Request a scan if the modification time of a folder differs from that of the last tick."""
     sources = lake.open().settings().sources
     if not sources:
         return dg.SkipReason("no source yet: imrec build FOLDER")
     folders = {name: root for name, root in sources.items() if isinstance(root, Path)}
     if not folders:
-        return dg.SkipReason("all sources lie in object stores; the nightly scan looks there")
+        return dg.SkipReason("all sources are in object stores, which only the scheduled scan reads")
     missing = [str(root) for root in folders.values() if not root.is_dir()]
     if missing:
-        return dg.SkipReason(f"cannot look into {', '.join(missing)}; nothing is taken for removed")
-    seen = hashlib.blake2b(digest_size=8)
+        return dg.SkipReason(f"cannot read {', '.join(missing)}; their images count as unchanged")
+    state = hashlib.blake2b(digest_size=8)
     for name, root in folders.items():
         for folder, mtime_ns in _folders(root, _FOLDER_LEVELS):
-            seen.update(f"{name}\0{folder}\0{mtime_ns}\n".encode(errors="surrogateescape"))
-    cursor = seen.hexdigest()
+            state.update(f"{name}\0{folder}\0{mtime_ns}\n".encode(errors="surrogateescape"))
+    cursor = state.hexdigest()
     if cursor == context.cursor:
         return dg.SkipReason("no folder has changed")
-    # No run key: a folder may be again as it was before, and Dagster never runs a key a second time.
+    # No run key: a folder may return to an earlier state, and Dagster never runs the same key twice.
     return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=cursor)
 
 
 def _folders(root: Path, levels: int) -> Iterator[tuple[str, int]]:
-    """The folder and those below it, so many levels deep, with their times."""
+    """Yield the folder and its subfolders, down to a number of levels, with their modification times."""
     yield str(root), root.stat().st_mtime_ns
     if levels:
         with os.scandir(root) as entries:
@@ -49,21 +50,21 @@ def _folders(root: Path, levels: int) -> Iterator[tuple[str, int]]:
 
 
 @dg.run_failure_sensor(
-    description="Note runs that failed: imrec sql \"SELECT ended, name, error FROM runs WHERE what = 'failure'\"",
+    description="Record failed runs: imrec sql \"SELECT ended, name, error FROM runs WHERE what = 'failure'\"",
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def note_failures(context: dg.RunFailureSensorContext, lake: LakeResource) -> None:
-    """Failed checks that block are failed runs too."""
+    """Record a failed run in the lake's run log. A failed check that blocks fails its run too."""
     run = context.instance.get_run_stats(context.dagster_run.run_id)
-    seconds = max((run.end_time or 0) - (run.start_time or run.end_time or 0), 0)  # by a clock that may be set back
+    seconds = max((run.end_time or 0) - (run.start_time or run.end_time or 0), 0)  # the clock may be set back
     failed = context.get_step_failure_events()
-    reasons = [_cause(event.step_failure_data.error) for event in failed if event.step_failure_data.error]
-    words = "; ".join(reasons) or str(context.failure_event.message)
-    run_log.note(lake.open(), "failure", context.dagster_run.job_name, seconds, error=words)
+    reasons = [_root_cause(event.step_failure_data.error) for event in failed if event.step_failure_data.error]
+    error = "; ".join(reasons) or str(context.failure_event.message)
+    run_log.note(lake.open(), "failure", context.dagster_run.job_name, seconds, error=error)
 
 
-def _cause(error: Any) -> str:
-    """What was raised first, in one line; Dagster's own errors stand around it."""
+def _root_cause(error: Any) -> str:
+    """Return the first error of a chain in one line; Dagster wraps it in errors of its own."""
     while error.cause is not None:
         error = error.cause
     return " ".join(str(error.message).split())
@@ -71,12 +72,13 @@ def _cause(error: Any) -> str:
 
 @dg.sensor(
     name="dead_runs",
-    description="Mark runs as failed whose process was killed, so that they can be tried again.",
+    description="Mark runs whose process was killed as failed, so that they can be retried.",
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     jobs=[],
 )
 def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Mark runs whose process was killed as failed."""
     origin = context.code_location_origin
     ended = end_dead_runs(context.instance, origin.location_name if origin else None)
     return dg.SkipReason(f"marked as failed: {', '.join(ended)}" if ended else "no run was killed")

@@ -1,4 +1,4 @@
-"""The table `[dagster]` of `lake.toml`."""
+"""The table `[dagster]` of `lake.toml`. The other settings are in `imrec_core.lake.settings`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from imrec_dagster._dagster_internals import is_valid_cron_schedule
 
 @dataclass(frozen=True)
 class DagsterSettings:
-    """When Dagster's schedules run, as cron expressions.
+    """Times of the schedules, as cron expressions.
 
     Attributes:
-        scan_schedule: The scan of all sources for changes.
-        reindex_schedule: The new generation, which is skipped where nothing is new.
+        scan_schedule: Time of the scan of all sources for changes.
+        reindex_schedule: Time of a new generation, which is skipped if nothing has changed.
     """
 
     scan_schedule: str = "0 1 * * *"
@@ -23,10 +23,10 @@ class DagsterSettings:
 
     @classmethod
     def of(cls, settings: Settings) -> DagsterSettings:
-        """Return what the settings of a lake say under `[dagster]`.
+        """Return the settings of a lake under `[dagster]`.
 
         Raises:
-            BadSettings: A name is not known, or a value is no cron expression.
+            BadSettings: A name is unknown, or a value is not a cron expression.
         """
         known = [f.name for f in fields(cls)]
         for name, value in settings.dagster.items():
@@ -34,7 +34,7 @@ class DagsterSettings:
                 raise BadSettings(f"lake.toml: dagster: {UnknownName('setting', name, known)}")
             if not isinstance(value, str) or not is_valid_cron_schedule(value):
                 raise BadSettings(
-                    f"lake.toml: dagster: {name} is {value!r}; it must be minute, hour, day of the month, month "
-                    "and day of the week, such as '0 3 * * *' for three o'clock at night"
+                    f"lake.toml: dagster: {name} is {value!r}; expected a cron expression (minute, hour, day of month, "
+                    "month, day of week), such as '0 3 * * *' for 03:00 every day"
                 )
         return cls(**settings.dagster)

@@ -1,1 +1,1 @@
-"""Asset definitions, one file a stage. Asset bodies call imrec_core; logic does not belong here."""
+"""Asset definitions, one file per stage. An asset body opens the lake, calls `imrec_core` and reports the result."""

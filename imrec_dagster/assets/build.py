@@ -1,4 +1,4 @@
-"""All assets of a lake: catalog → one pass over each shard → fits → projections → a generation."""
+"""All assets of a lake: catalog → extraction per shard → fits → projections → generation, map."""
 
 from collections.abc import Collection, Mapping
 
@@ -9,16 +9,16 @@ from imrec_core.models.loading import weights_here
 from imrec_dagster import metadata
 from imrec_dagster.asset_keys import feature_key
 from imrec_dagster.assets.catalog import catalog, manifest_spec
-from imrec_dagster.assets.extraction import extraction
-from imrec_dagster.assets.fits import fitting
-from imrec_dagster.assets.generation import indexing
-from imrec_dagster.assets.map import laid_out
-from imrec_dagster.assets.projections import projecting
+from imrec_dagster.assets.extraction import extraction_asset
+from imrec_dagster.assets.fits import fit_asset
+from imrec_dagster.assets.generation import generation_asset
+from imrec_dagster.assets.map import map_asset
+from imrec_dagster.assets.projections import projection_asset
 from imrec_dagster.settings import DagsterSettings
 
 
-def unavailable(feature: Feature) -> dg.AssetSpec:
-    """A network whose weights are not on this machine: shown, but left out where everything is materialized."""
+def unavailable_spec(feature: Feature) -> dg.AssetSpec:
+    """Declare the feature of a network without weights on this machine: visible, but not materializable."""
     return dg.AssetSpec(
         feature_key(feature.name),
         group_name=feature.group,
@@ -33,28 +33,28 @@ def build_assets(
     chosen: Collection[str] = (),
     reindex_schedule: str = DagsterSettings().reindex_schedule,
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """All assets, made from the features that there are.
+    """Build all assets from the declared features.
 
     Args:
         known: The features, by name.
-        chosen: Those that run by themselves when there is need, and are in the generation. Of the others, networks
-            without weights are only shown, and what would be computed from them is left out.
+        chosen: Names of the features that the automation computes and the generation holds. Of the others, networks
+            without weights are not materializable, and features derived from them have no asset.
         reindex_schedule: The cron schedule of new generations.
     """
-    able = {name: f for name, f in known.items() if name in chosen or not _lacks_weights(f)}
+    available = {name: f for name, f in known.items() if name in chosen or not _lacks_weights(f)}
     return [
         catalog,
         manifest_spec(),
-        extraction(able, chosen),
-        *(fitting(f, chosen) for f in able.values() if f.is_fitted),
-        *(projecting(f, chosen) for f in able.values() if f.projection),
-        *(unavailable(f) for name, f in known.items() if name not in able and f.model),
-        # Of the others it holds nothing; depending on them it would never be in sync.
-        indexing([f for name, f in able.items() if name in chosen], reindex_schedule),
-        laid_out,
+        extraction_asset(available, chosen),
+        *(fit_asset(f, chosen) for f in available.values() if f.is_fitted),
+        *(projection_asset(f, chosen) for f in available.values() if f.projection),
+        *(unavailable_spec(f) for name, f in known.items() if name not in available and f.model),
+        # Only the chosen ones: with dependencies that it does not hold, the generation would never be in sync.
+        generation_asset([f for name, f in available.items() if name in chosen], reindex_schedule),
+        map_asset,
     ]
 
 
 def _lacks_weights(feature: Feature) -> bool:
-    missing = feature.model is not None and not weights_here(feature.model)
-    return missing or any(map(_lacks_weights, feature.bases))
+    is_missing = feature.model is not None and not weights_here(feature.model)
+    return is_missing or any(map(_lacks_weights, feature.bases))

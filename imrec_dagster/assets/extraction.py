@@ -1,6 +1,6 @@
-"""One pass over each shard: the images table, and every feature that is computed from pixels."""
+"""Extraction: one pass over each shard for the images table and every feature that is computed from pixels."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -18,18 +18,18 @@ from imrec_dagster.asset_keys import EXTRACT, IMAGES, MANIFEST, code_version, fe
 from imrec_dagster.automation import on_change
 from imrec_dagster.partitions import BACKFILL, SHARDS, require_sources
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retries import tried_again
+from imrec_dagster.retries import retry_on_storage_fault
 from imrec_dagster.run_log import record
 
 
 class ExtractConfig(dg.Config):
-    """What a run of the extraction may be told."""
+    """Run configuration of the extraction."""
 
-    retry: bool = Field(default=False, description="Try files again that failed, though they are as they were.")
+    retry: bool = Field(default=False, description="Try unchanged files again that failed.")
 
 
-def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.AssetsDefinition:
-    """The multi-asset of all features that are computed from pixels, and of the images table."""
+def extraction_asset(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.AssetsDefinition:
+    """Build the multi-asset of the images table and of all features that are computed from pixels."""
     features = [feature for feature in known.values() if not feature.projection]
 
     @dg.multi_asset(
@@ -37,7 +37,7 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
         specs=[_images_spec(), *(_feature_spec(f, automatic=f.name in chosen) for f in features)],
         check_specs=[
             *asset_checks.image_specs(IMAGES),
-            *(s for f in features for s in asset_checks.specs(feature_key(f.name))),
+            *(s for f in features for s in asset_checks.feature_specs(feature_key(f.name))),
         ],
         can_subset=True,
         backfill_policy=BACKFILL,
@@ -50,38 +50,47 @@ def extraction(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.Asse
         progress: dg.ResourceParam[Progress],
     ):
         """Read and decode each new image of a shard once, and compute every selected feature from it."""
-        keys = sorted(context.selected_asset_keys)
-        wanted = [known[key.path[-1]] for key in keys if key != IMAGES]
-        shards = context.partition_keys
-        with tried_again(context, progress):
+        with retry_on_storage_fault(context, progress):
             opened = lake.open()
-            require_sources(opened, shards)
-            takers = receiving_shards(
-                opened, shards
-            )  # else a moved image, which they get, would be forgotten here first
-            for report in dask_cluster.extract_on_dask(
-                opened,
-                [*takers, *shards],
-                wanted,
-                scheduler=lake.dask,
-                on_images=progress.images,
-                device=lake.device,
-                retry=config.retry,
-            ):
-                _report(context, opened, report, keys if report.shard in shards else ())
+            for report in _extract(context, config, lake, opened, known, progress):
+                _record(context, opened, report)
                 progress.done(report)
-            checked = asset_checks.results(context, opened, shards, known)
-        for key in keys:
-            yield dg.MaterializeResult(asset_key=key)
-        yield from checked
+            checks = asset_checks.run_checks(context, opened, context.partition_keys, known)
+        yield from (dg.MaterializeResult(asset_key=key) for key in sorted(context.selected_asset_keys))
+        yield from checks
 
     return extract_shards
+
+
+def _extract(
+    context: dg.AssetExecutionContext,
+    config: ExtractConfig,
+    resource: LakeResource,
+    lake: Lake,
+    known: Mapping[str, Feature],
+    progress: Progress,
+) -> Iterator[ShardReport]:
+    """Extract the selected features of the run's shards, on the Dask cluster if there is one.
+
+    Shards that receive moved images come first; otherwise the features of these images would be lost here.
+    """
+    shards = context.partition_keys
+    require_sources(lake, shards)
+    return dask_cluster.extract_on_dask(
+        lake,
+        [*receiving_shards(lake, shards), *shards],
+        [known[key.path[-1]] for key in sorted(context.selected_asset_keys) if key != IMAGES],
+        scheduler=resource.dask,
+        on_images=progress.images,
+        device=resource.device,
+        retry=config.retry,
+    )
 
 
 def _images_spec() -> dg.AssetSpec:
     return _spec(
         IMAGES,
-        "What decoding showed of each image: content hash, format, size; or why it failed.",
+        "Content hash, format and size of each decoded image, or the reason why it failed.",
         automatic=True,
         group_name="images",
         kinds={"parquet"},
@@ -106,7 +115,7 @@ def _feature_spec(feature: Feature, *, automatic: bool) -> dg.AssetSpec:
 def _spec(
     key: dg.AssetKey, description: str, deps: Sequence[dg.AssetKey] = (), *, automatic: bool, **shown: Any
 ) -> dg.AssetSpec:
-    """Declare a table that has a part for each shard."""
+    """Declare a table with one part per shard."""
     return dg.AssetSpec(
         key,
         deps=[MANIFEST, *deps],
@@ -118,12 +127,13 @@ def _spec(
     )
 
 
-def _report(context: dg.AssetExecutionContext, lake: Lake, report: ShardReport, keys: Collection[dg.AssetKey]) -> None:
-    """Log what became of a shard, note it in the lake, and show it with these assets."""
+def _record(context: dg.AssetExecutionContext, lake: Lake, report: ShardReport) -> None:
+    """Log the report of a shard, add it to the run log, and to the assets if the run includes the shard."""
     context.log.info(
         f"{report.shard}: {report.decoded} decoded, {report.rows} images, {report.failed} failed, "
         f"{report.seconds:.1f} s"
     )
+    keys = sorted(context.selected_asset_keys) if report.shard in context.partition_keys else ()
     for key in keys:
         shown = metadata.of_extraction(lake, report, key)
         context.add_asset_metadata(shown, asset_key=key, partition_key=report.shard)

@@ -1,4 +1,4 @@
-"""What features learn from a sample of the lake."""
+"""Fits: codebooks and projections that features learn from a sample of the lake."""
 
 from collections.abc import Collection
 
@@ -10,14 +10,14 @@ from imrec_dagster import metadata
 from imrec_dagster.asset_keys import MANIFEST, code_version, feature_key, fitted_key
 from imrec_dagster.automation import on_change
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retries import tried_again
+from imrec_dagster.retries import retry_on_storage_fault
 from imrec_dagster.run_log import record
 
 
-def fitting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
-    """What a feature learns from the whole lake: a derived one from vectors, one with a codebook from pictures."""
+def fit_asset(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
+    """Build the asset of a feature's fit: of vectors for a derived feature, of images for a codebook."""
     bases = list(dict.fromkeys(feature_key(base.name) for base in feature.bases))
-    learnt_from = ", ".join(key.path[-1] for key in bases) or "a sample of pictures"
+    learnt_from = ", ".join(key.path[-1] for key in bases) or "a sample of images"
 
     @dg.asset(
         key=fitted_key(feature.name),
@@ -31,7 +31,7 @@ def fitting(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
     def fitted(
         context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult:
-        with tried_again(context, progress):
+        with retry_on_storage_fault(context, progress):
             opened = lake.open()
             report = fit.fit(opened, feature)
         record(opened, report)

@@ -1,4 +1,4 @@
-"""The generation that search reads, and how old it may be."""
+"""The generation that search reads, and its freshness policy."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -12,18 +12,18 @@ from imrec_dagster import asset_checks, metadata
 from imrec_dagster._dagster_internals import cron_string_iterator
 from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retries import tried_again
+from imrec_dagster.retries import retry_on_storage_fault
 from imrec_dagster.run_log import record
 
-_BUILDING = timedelta(hours=1)  # that a generation may take after its tick
-_ANY_TIME, _TICKS = datetime(2026, 1, 1, tzinfo=UTC).timestamp(), 400  # a year of nights
+_BUILD_TIME = timedelta(hours=1)  # allowed between a tick of the schedule and the new generation
+_ANY_TIME, _TICKS = datetime(2026, 1, 1, tzinfo=UTC).timestamp(), 400  # a year of daily ticks
 
 
-def indexing(features: list[Feature], reindex_schedule: str) -> dg.AssetsDefinition:
-    """The final asset: rows, vectors and graphs that search reads.
+def generation_asset(features: list[Feature], reindex_schedule: str) -> dg.AssetsDefinition:
+    """Build the asset of the generation: the rows, vectors and HNSW graphs that search reads.
 
     Args:
-        reindex_schedule: The cron schedule by which there is to be a new one, where there is something new.
+        reindex_schedule: The cron schedule of new generations, from which the freshness policy follows.
     """
 
     @dg.asset(
@@ -39,7 +39,7 @@ def indexing(features: list[Feature], reindex_schedule: str) -> dg.AssetsDefinit
     def generation(
         context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult:
-        with tried_again(context, progress):
+        with retry_on_storage_fault(context, progress):
             opened = lake.open()
             report = build.build_generation(opened)
             record(opened, report)
@@ -51,11 +51,11 @@ def indexing(features: list[Feature], reindex_schedule: str) -> dg.AssetsDefinit
 
 
 def _freshness(cron: str) -> dg.FreshnessPolicy:
-    """How old the generation may be: to be warned of an hour after a night that left it out, to fail after two nights.
+    """Return a policy that warns an hour after a missed tick of the schedule, and fails after two missed ticks.
 
-    A window and no `FreshnessPolicy.cron`: that takes the shortest time between two ticks for the one before each, so
-    from Friday to Monday it would fail.
+    Not `FreshnessPolicy.cron`: it applies the shortest interval between two ticks to all of them, so a schedule of
+    weekdays would fail from Friday to Monday.
     """
     ticks = itertools.islice(cron_string_iterator(_ANY_TIME, cron, "UTC"), _TICKS)
     longest = max(after - before for before, after in itertools.pairwise(ticks))
-    return dg.FreshnessPolicy.time_window(fail_window=2 * longest + _BUILDING, warn_window=longest + _BUILDING)
+    return dg.FreshnessPolicy.time_window(fail_window=2 * longest + _BUILD_TIME, warn_window=longest + _BUILD_TIME)

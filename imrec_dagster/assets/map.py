@@ -1,4 +1,4 @@
-"""The map as an asset: made when somebody asks for it, and needed by nothing."""
+"""The 2-D map, which is materialized on request only; no other asset depends on it."""
 
 import dagster as dg
 from pydantic import Field
@@ -8,17 +8,19 @@ from imrec_core.maps.map_table import SCHEMA
 from imrec_dagster import metadata
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retries import tried_again
+from imrec_dagster.retries import retry_on_storage_fault
 from imrec_dagster.run_log import record
 
 
 class MapConfig(dg.Config):
-    """What a run may be told; see `imrec map --help`."""
+    """Run configuration of the map; see `imrec map --help`."""
 
-    feature: str = Field(default="", description="By which images are alike; the generation's first unless given.")
-    method: str = Field(default=maps.METHODS[0], description=f"One of {', '.join(maps.METHODS)}.")
-    name: str = Field(default="", description="Of the map; by itself that of the feature.")
-    sample: int = Field(default=maps.SAMPLE, description="Images laid out together; the others join their nearest.")
+    feature: str = Field(default="", description="Feature that places the images; default: the generation's first.")
+    method: str = Field(default=maps.METHODS[0], description=f"Layout method, one of {', '.join(maps.METHODS)}.")
+    name: str = Field(default="", description="Name of the map; default: that of the feature.")
+    sample: int = Field(
+        default=maps.SAMPLE, description="Images laid out together; the others are placed by their nearest neighbours."
+    )
 
 
 @dg.asset(
@@ -27,12 +29,12 @@ class MapConfig(dg.Config):
     group_name="map",
     kinds={"parquet"},
     metadata=metadata.of_table(SCHEMA),
-    description="Where each image lies among those that it is like, clusters, neighbours. Needs imrec[map].",
+    description="Position, cluster and nearest neighbours of each image. Needs imrec[map].",
 )
-def laid_out(
+def map_asset(
     context: dg.AssetExecutionContext, config: MapConfig, lake: LakeResource, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
-    with tried_again(context, progress):
+    with retry_on_storage_fault(context, progress):
         opened = lake.open()
         report = maps.build_map(
             opened,

@@ -1,4 +1,4 @@
-"""`imrec build`: add folders to a lake, and bring it up to date."""
+"""`imrec build`: add folders to a lake, and bring it up to date. The runs themselves are in `imrec_dagster.builder`."""
 
 import time
 from collections.abc import Sequence
@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folders", nargs=-1, metavar="[FOLDER | NAME=FOLDER]...")
 @click.option(
-    "--features", metavar="A,B,…", help="Features that the lake is to have, no others; +A,+B adds. See: imrec features."
+    "--features",
+    metavar="A,B,…",
+    help="Features of the lake, replacing its list; +A,+B adds to it. See: imrec features.",
 )
 @click.option(
-    "--with", "columns", multiple=True, metavar="FILE", help="Join its columns, by image_id or path; Parquet or CSV."
+    "--with",
+    "columns",
+    multiple=True,
+    metavar="FILE",
+    help="Join the columns of a Parquet or CSV file, by image_id or path; repeatable.",
 )
-@click.option("--without", multiple=True, metavar="FILE", help="Join its columns no longer.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where networks run.")
+@click.option("--without", multiple=True, metavar="FILE", help="Remove the columns of a file; repeatable.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device of the networks.")
 @lake_option
 def build(
     folders: tuple[str, ...],
@@ -37,15 +43,15 @@ def build(
     device: str,
     lake: str,
 ) -> None:
-    """Add image folders, describe what is new or changed, publish it for search.
+    """Add image folders, extract features of new and changed images, and publish a generation for search.
 
-    A lake remembers its folders: without FOLDER they are looked through again. NAME says what a folder is called in
-    the lake, else it is called as on the disk.
+    The lake keeps the list of its folders; without FOLDER, all of them are scanned again. NAME is the name of the
+    source in the lake, by default that of the folder.
     """
-    click.echo(run_build(Lake(lake), folders, _names(features), device, columns=columns, without=without))
+    click.echo(run_build(Lake(lake), folders, _parse_names(features), device, columns=columns, without=without))
 
 
-def _names(text: str | None) -> tuple[str, ...] | None:
+def _parse_names(text: str | None) -> tuple[str, ...] | None:
     return tuple(name.strip() for name in text.split(",") if name.strip()) if text is not None else None
 
 
@@ -58,23 +64,23 @@ def run_build(
     columns: Sequence[str] = (),
     without: Sequence[str] = (),
 ) -> str:
-    """Add folders, features and files of columns to the lake, bring it up to date, and say what was done.
+    """Add folders, features and column files to the lake, bring it up to date, and return a summary.
 
     Args:
-        features: All that the lake is to have, or with a `+` before each those to add; None as before.
-        columns: Files whose columns are joined to the images from now on.
-        without: Those whose columns are joined no longer.
+        features: All features of the lake, or features to add, each with a leading `+`; None keeps the list.
+        columns: Files to add, whose columns are joined to the images.
+        without: Files to remove, with their columns.
 
     Raises:
-        ImrecError: What is wrong with the folders, the features, the files or the lake.
-        KeyboardInterrupt: Ctrl-C; what was finished is kept.
+        ImrecError: A folder, a feature, a file or the lake is invalid, or a run failed.
+        KeyboardInterrupt: Ctrl-C was pressed; completed work is kept.
     """
     from imrec_core.catalog import user_columns
     from imrec_dagster.builder import build_lake
     from imrec_dagster.cli.progress import BuildProgress, interruptible
 
     started = time.perf_counter()
-    settings = _with(lake, folders, features).without_columns(without).with_columns(columns)
+    settings = _extended_settings(lake, folders, features).without_columns(without).with_columns(columns)
     if not settings.sources:
         raise BadSource("the lake has no image folder yet; give one: imrec build FOLDER")
     if columns:
@@ -86,8 +92,8 @@ def run_build(
     return _summary(lake, progress, time.perf_counter() - started)
 
 
-def _with(lake: Lake, folders: Sequence[str], features: Sequence[str] | None) -> Settings:
-    """The lake's settings with folders and features added, once they are known to be good."""
+def _extended_settings(lake: Lake, folders: Sequence[str], features: Sequence[str] | None) -> Settings:
+    """Return the lake's settings with more folders and features, after validating these."""
     from imrec_core.features import FEATURES, find_feature, known_features
 
     old = lake.settings()
@@ -95,49 +101,49 @@ def _with(lake: Lake, folders: Sequence[str], features: Sequence[str] | None) ->
     for name in settings.sources.keys() - old.sources.keys():
         require_image(settings.source(name), settings, leave_out=lake.root)
     if features is not None:
-        settings = replace(settings, features=_chosen(settings.features, features))
+        settings = replace(settings, features=_merge_features(settings.features, features))
     known = known_features(lake)
     if not settings.features and (features is not None or known.keys() == FEATURES.keys()):
-        raise BadSettings("no feature is chosen; see: imrec features")
+        raise BadSettings("features: no feature is chosen; see: imrec features")
     for name in settings.features:
         find_feature(name, known)
     return settings
 
 
-def _chosen(before: Sequence[str], said: Sequence[str]) -> tuple[str, ...]:
-    """`A,B` as it is said; `+A,+B` after those there were.
+def _merge_features(current: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Replace the current features by `A,B`, or append `+A,+B` to them.
 
     Raises:
-        BadSettings: Some have a plus, and some have none.
+        BadSettings: Only some names have a plus.
     """
-    added = [name.removeprefix("+") for name in said if name.startswith("+")]
+    added = [name.removeprefix("+") for name in names if name.startswith("+")]
     if not added:
-        return tuple(said)
-    if len(added) < len(said):
-        raise BadSettings("give all features that the lake is to have, or a '+' before each that is to be added")
-    return tuple(dict.fromkeys((*before, *added)))
+        return tuple(names)
+    if len(added) < len(names):
+        raise BadSettings("--features: only some names have a '+'; give it to all names to add, or to none to replace")
+    return tuple(dict.fromkeys((*current, *added)))
 
 
 def _summary(lake: Lake, progress: "BuildProgress", seconds: float) -> str:
-    found, shards, generation = progress.catalog, progress.shards, progress.generation
-    if len(found.unavailable) == len(lake.settings().sources):
-        raise BadSource("no source can be read; what the lake holds is kept as it is")
-    lines = [f"{found.new} new, {found.changed} changed, {found.removed} removed, {found.unchanged} unchanged images"]
+    diff, shards, generation = progress.catalog, progress.shards, progress.generation
+    if len(diff.unavailable) == len(lake.settings().sources):
+        raise BadSource("no source can be read; the lake is unchanged")
+    lines = [f"{diff.new} new, {diff.changed} changed, {diff.removed} removed, {diff.unchanged} unchanged images"]
     if shards:
-        lines.append(_of_shards(shards))
+        lines.append(_shards_summary(shards))
     if generation is not None and generation.built:
-        made = f"{generation.byte_size / 1e6:.0f} MB, {generation.seconds:.1f} s; {generation.why}"
-        lines.append(f"generation {generation.id}: {generation.rows} images, {made}")
+        details = f"{generation.byte_size / 1e6:.0f} MB, {generation.seconds:.1f} s; {generation.why}"
+        lines.append(f"generation {generation.id}: {generation.rows} images, {details}")
         lines.extend(f"joined {joined.in_words()}" for joined in generation.columns)
     else:
-        lines.append(f"nothing to do: generation {lake.current_generation()} holds all of it")
+        lines.append(f"nothing to do: generation {lake.current_generation()} is up to date")
     return "\n".join([*lines, f"{seconds:.1f} s in all"])
 
 
-def _of_shards(shards: "Sequence[ShardReport]") -> str:
-    """What was read now, and what the shards hold with what was kept."""
+def _shards_summary(shards: "Sequence[ShardReport]") -> str:
+    """Format how many images were decoded now, and how many the shards hold in all."""
     decoded, failed = sum(s.decoded for s in shards), sum(s.failed for s in shards)
     rate = f" at {decoded / max(sum(s.seconds for s in shards), 1e-9):.0f} images/s" if decoded else ""
     note = " (see: imrec failures)" if failed else ""
-    where = f"{len(shards)} shard{'s' if len(shards) > 1 else ''}"
-    return f"{decoded} decoded{rate}; in {where} {sum(s.rows for s in shards)} described, {failed} failed{note}"
+    count = f"{len(shards)} shard{'s' if len(shards) > 1 else ''}"
+    return f"{decoded} decoded{rate}; in {count} {sum(s.rows for s in shards)} extracted, {failed} failed{note}"

@@ -1,4 +1,4 @@
-"""`imrec compare`: whether two files are the same picture."""
+"""`imrec compare`: whether two files show the same image."""
 
 import sys
 
@@ -12,22 +12,24 @@ from imrec_dagster.cli.output import show
 @click.command()
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
-@click.option("--tier", type=TIER, default="edited", show_default=True, help="The widest that counts as the same.")
+@click.option(
+    "--tier", type=TIER, default="edited", show_default=True, help="Widest tier that counts as the same image."
+)
 @json_option
 def compare(a: str, b: str, tier: str, as_json: bool) -> None:
-    """Say which tier two files are in; exit status 0 for the same picture, 1 for different ones, 2 for an error."""
+    """Print the duplicate tier of two files; exit status 0 for the same image, 1 for different ones, 2 for an error."""
     from dataclasses import asdict
 
     from imrec_core.duplicates.comparison import compare_files
 
     try:
-        found = compare_files(a, b, tier=tier)
+        comparison = compare_files(a, b, tier=tier)
     except ImrecError as error:
         click.echo(f"imrec: {' '.join(str(error).split())}", err=True)
         sys.exit(2)
-    shown = asdict(found) | {"agreement": round(found.agreement, 3)}
+    result = asdict(comparison) | {"agreement": round(comparison.agreement, 3)}
     if as_json:
-        show(True, [shown], [])
+        show(True, [result], [])
     else:
-        click.echo(f"{found.tier or 'different'}: {found.how}")
-    sys.exit(0 if found.tier else 1)
+        click.echo(f"{comparison.tier or 'different'}: {comparison.how}")
+    sys.exit(0 if comparison.tier else 1)

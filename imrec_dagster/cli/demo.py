@@ -1,4 +1,4 @@
-"""`imrec demo`: from a folder of photos to answers, to see what imrec does."""
+"""`imrec demo`: build a lake of demo photos and search it three times."""
 
 import shlex
 from pathlib import Path
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from imrec_core.search.recommender import Recommender
 
 _PHOTOS = Path("demo_photos")
-_LAKE = "data_lake/demo"  # of its own, so that nobody's lake gets demo photos
+_LAKE = "data_lake/demo"  # apart from the default lake, which gets no demo photos
 
-# What is asked for, in the demo photos: an edited copy should find its original and the other copies of it.
-_QUESTIONS = (
+# Queries over the demo photos: an edited copy should find its original and the other copies of it.
+_DEMO_QUERIES = (
     ("content", "efficientnet_lite0", "coffee__crop.jpg"),
     ("colour", "hsv_histogram", "flower__mirrored.jpg"),
     ("hash", "phash", "rocket__jpeg20.jpg"),
@@ -31,7 +31,7 @@ _QUESTIONS = (
 @lake_option
 @click.pass_context
 def demo(context: click.Context, folder: str | None, lake: str) -> None:
-    """Build a lake of FOLDER, or of photos that come along, and search it three times."""
+    """Build a lake of FOLDER, or of the demo photos of scikit-image and scikit-learn, and search it three times."""
     run_demo(folder, lake if _is_given(context, "lake") else None)
 
 
@@ -40,7 +40,7 @@ def _is_given(context: click.Context, parameter: str) -> bool:
 
 
 def run_demo(folder: str | None, lake: str | None) -> None:
-    """Build, search three times, write a contact sheet, say what to try next."""
+    """Build a lake, search it three times, write a contact sheet, and print commands to try next."""
     from imrec_core.images.sample_photos import prepare
     from imrec_core.plots.contact_sheet import draw
     from imrec_core.search.recommender import Recommender
@@ -51,7 +51,7 @@ def run_demo(folder: str | None, lake: str | None) -> None:
     click.echo(run_build(Lake(root), [folder or f"demo={_PHOTOS}"], None, "auto"))
     recommender = Recommender.open(root)
     rows = []
-    for subject, feature, query in _questions(recommender, folder):
+    for subject, feature, query in _queries(recommender, folder):
         hits = recommender.search(query, by=feature, k=5)
         click.echo(f"\nby {subject} ({feature}), most like {from_here(str(hits.query))}:")
         for hit in hits:
@@ -62,18 +62,18 @@ def run_demo(folder: str | None, lake: str | None) -> None:
     click.echo(
         "\na score of 1 is identical, 0.75 as close as one random pair of images in a thousand, 0.6 one in a hundred"
     )
-    click.echo(f"query, hits and scores as a picture: {sheet}")
+    click.echo(f"contact sheet of queries and hits: {sheet}")
     click.echo(_next_steps(root, from_here(hits[0].path)))
 
 
-def _questions(recommender: "Recommender", folder: str | None) -> "list[tuple[str, str, Query]]":
+def _queries(recommender: "Recommender", folder: str | None) -> "list[tuple[str, str, Query]]":
     from imrec_core.search.query import ImageId
 
     if folder is None:
-        return [(subject, feature, str(_PHOTOS / name)) for subject, feature, name in _QUESTIONS]
+        return [(subject, feature, str(_PHOTOS / name)) for subject, feature, name in _DEMO_QUERIES]
     ids = recommender.generation.live_table(["image_id"])["image_id"]
     spread = [ids[len(ids) * part // 4].as_py() for part in (1, 2, 3)]
-    return [(subject, feature, ImageId(i)) for (subject, feature, _), i in zip(_QUESTIONS, spread, strict=True)]
+    return [(subject, feature, ImageId(i)) for (subject, feature, _), i in zip(_DEMO_QUERIES, spread, strict=True)]
 
 
 def _next_steps(root: str, path: str) -> str:

@@ -1,4 +1,4 @@
-"""`imrec duplicates`: which images are copies of each other, and what to do with them."""
+"""`imrec duplicates`: find copies, record decisions about them, move them aside and back."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,25 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--tier", type=TIER, default="near", show_default=True, help="The widest that is looked for.")
-@click.option("--keep", metavar="RULE", help="What stays: largest (the default), oldest or source:NAME.")
-@click.option("--between", nargs=2, metavar="A B", help="Copies of images of source A in source B.")
-@click.option("--plan", type=_FILE, help="Write a plan of what to move; see --apply.")
-@click.option("--apply", "carried_out", type=_FILE, metavar="PLAN", help="Move the files of a plan; needs --to.")
-@click.option("--to", type=click.Path(file_okay=False), metavar="FOLDER", help="Where --apply moves them.")
+@click.option("--tier", type=TIER, default="near", show_default=True, help="Widest tier of duplicates to find.")
+@click.option("--keep", metavar="RULE", help="File of a group to keep: largest (the default), oldest or source:NAME.")
+@click.option(
+    "--between",
+    nargs=2,
+    metavar="A B",
+    help="Duplicates across two sources, for example train/test leaks: images of A with a copy in B.",
+)
+@click.option("--plan", type=_FILE, help="Write a plan of files to move; see --apply.")
+@click.option("--apply", "applied", type=_FILE, metavar="PLAN", help="Move the files of a plan; needs --to.")
+@click.option(
+    "--to", type=click.Path(file_okay=False), metavar="FOLDER", help="Folder to which --apply moves the files."
+)
 @click.option("--undo", type=_FILE, metavar="PLAN", help="Move the files of a plan back.")
-@click.option("--not-duplicate", nargs=2, metavar="A B", help="Note that two images are none, for all builds to come.")
-@click.option("--always-keep", metavar="A", help="Note that an image is always to stay.")
-@click.option("--forget", metavar="A", help="Take back what was noted about an image.")
+@click.option(
+    "--not-duplicate", nargs=2, metavar="A B", help="Record that two images are not duplicates; holds for later builds."
+)
+@click.option("--always-keep", metavar="A", help="Record that an image is always kept.")
+@click.option("--forget", metavar="A", help="Delete the decisions about an image.")
 @json_option
 @lake_option
 def duplicates(
@@ -33,7 +42,7 @@ def duplicates(
     keep: str | None,
     between: tuple[str, str] | None,
     plan: Path | None,
-    carried_out: Path | None,
+    applied: Path | None,
     to: str | None,
     undo: Path | None,
     not_duplicate: tuple[str, str] | None,
@@ -42,24 +51,24 @@ def duplicates(
     as_json: bool,
     lake: str,
 ) -> None:
-    """Find images that are copies of each other; note decisions about them; carry them away, and back.
+    """Find images that are copies of each other, record decisions about them, move them aside and back.
 
     Tiers: identical (the same bytes), same_pixels, near (re-encoded, resized, lightly edited), edited (cropped,
-    mirrored, turned). Images are given as files or by their image_id.
+    mirrored, rotated). Name an image by its file or by its image_id.
     """
-    asked = [carried_out, undo, not_duplicate, always_keep, forget]
-    if sum(map(bool, asked)) > 1 or (any(asked) and (plan or between or keep)):
-        raise click.UsageError("give one of --apply, --undo, --not-duplicate, --always-keep and --forget, by itself")
-    if bool(carried_out) != bool(to):
-        raise click.UsageError("--apply PLAN and --to FOLDER belong together")
-    if carried_out or undo:
+    actions = [applied, undo, not_duplicate, always_keep, forget]
+    if sum(map(bool, actions)) > 1 or (any(actions) and (plan or between or keep)):
+        raise click.UsageError("give only one of --apply, --undo, --not-duplicate, --always-keep and --forget")
+    if bool(applied) != bool(to):
+        raise click.UsageError("--apply PLAN and --to FOLDER need each other")
+    if applied or undo:
         from imrec_core.duplicates.move_plan import apply_plan, undo_plan
 
-        if carried_out and to:
-            click.echo(f"{apply_plan(carried_out, to)} files are in {to}; back: imrec duplicates --undo {carried_out}")
+        if applied and to:
+            click.echo(f"{apply_plan(applied, to)} files are in {to}; to undo: imrec duplicates --undo {applied}")
         elif undo:
             click.echo(f"{undo_plan(undo)} files moved back")
-    elif any(asked):
+    elif any(actions):
         _decide(Lake(lake), not_duplicate, always_keep, forget, as_json)
     else:
         _find(Lake(lake), tier, keep, between, plan, as_json)
@@ -93,7 +102,7 @@ def _find(
     )
     if found.left_out:
         click.echo(
-            f"{len(found.left_out)} files are gone, changed or unreadable and left out, such as {found.left_out[0]}; "
+            f"{len(found.left_out)} files are missing, changed or unreadable and left out, e.g. {found.left_out[0]}; "
             "run: imrec build",
             err=True,
         )
@@ -102,7 +111,7 @@ def _find(
         made = MovePlan.of(found)
         made.save(plan)
         click.echo(
-            f"{plan}: {len(made.moves)} files to move; carry it out with: imrec duplicates --apply {plan} --to FOLDER",
+            f"{plan}: {len(made.moves)} files to move; apply it with: imrec duplicates --apply {plan} --to FOLDER",
             err=True,
         )
 

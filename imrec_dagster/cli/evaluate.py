@@ -1,4 +1,4 @@
-"""The command that says how good the answers of a lake are."""
+"""`imrec evaluate`: options and modes. It measures in `imrec_core.evaluation`; `evaluate_report.py` prints results."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.lake.lake import Lake
-from imrec_dagster.cli.evaluate_report import show_copies, show_fusions, show_judged, show_pairs
+from imrec_dagster.cli.evaluate_report import show_copies, show_fusions, show_pairs, show_retrieval
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show, write_plot
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imrec_core.evaluation.ef_sweep import EfPoint
     from imrec_core.index.generation import Generation
 
-# What can be measured, with the options that each takes; `-k` has a default and counts where something is ranked.
+# Modes with the options that each takes. `-k` has a default, and modes that do not rank ignore it.
 MODES = {
     "labels": {"fusion", "by", "queries", "plot"},
     "copies": {"fusion", "by", "queries"},
@@ -26,48 +26,51 @@ MODES = {
     "projections": {"by", "dims", "trials"},
 }
 
-_OF_PROJECTIONS = "--dims and --trials are about --projections"
-_REFUSALS = {  # what to say of an option that the mode does not take
+_OF_PROJECTIONS = "--dims and --trials need --projections"
+_REFUSALS = {  # messages about an option that the mode does not take
     "fusion": "give one of --fusion, --{mode}",
-    "plot": "--plot draws precision/recall, by labels or --pairs, or with --index recall over ef",
+    "plot": "--plot needs labels or --pairs (precision/recall), or --index (recall over ef)",
     "dims": _OF_PROJECTIONS,
     "trials": _OF_PROJECTIONS,
-    "queries": "--projections asks with images of its own choice; leave out --queries",
-    "by": "--index measures the graphs of all features; leave out --by",
+    "queries": "--projections chooses its own queries; leave out --queries",
+    "by": "--index measures the HNSW graphs of all features; leave out --by",
 }
 
 
 @click.command()
 @labels_option
 @naming_option
-@click.option(
-    "--copies", is_flag=True, help="Without labels: edited copies of images, whose originals are to be found."
-)
+@click.option("--copies", is_flag=True, help="Copy detection without labels: find the originals of edited copies.")
 @click.option(
     "--pairs",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="CSV with the columns a, b, and same (1 or 0) where some pairs are different.",
+    help="Pair verification: CSV file with the columns a, b, and optionally same (1 or 0).",
 )
 @click.option(
     "--fusion",
     is_flag=True,
-    help="Features fused by score, rrf and dbsf against each alone, by labels or --copies. All images are ranked, "
-    "where a search ranks its candidates.",
+    help="Compare fusion by score, rrf and dbsf with each feature alone, by labels or --copies. Ranks all images, "
+    "where a search ranks candidates.",
 )
-@click.option("--index", is_flag=True, help="Recall@10 and queries/s of each graph over its breadth of search, ef.")
-@click.option("--projections", is_flag=True, help="Learnt projections of a feature, each in several sizes.")
+@click.option("--index", is_flag=True, help="Recall@10 and queries/s against ef for each HNSW graph.")
 @click.option(
-    "--by", multiple=True, metavar="FEATURE[:METRIC] | mix:NAME", help="What is judged; repeat. Default: all."
+    "--projections", is_flag=True, help="Neighbours that learnt projections of a feature keep, by method and dims."
 )
-@click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="Of precision and recall.")
-@click.option("--queries", type=click.IntRange(1), help="Images that are asked with, at most.")
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="FEATURE[:METRIC] | mix:NAME",
+    help="Feature or mix to evaluate; repeatable. Default: all.",
+)
+@click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="Cutoff rank of precision and recall.")
+@click.option("--queries", type=click.IntRange(1), help="Largest number of query images.")
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write precision/recall curves, or with --index recall over ef; .png or .svg.",
 )
-@click.option("--dims", metavar="A,B,…", help="Sizes of projections; 32,64,128 by default.")
-@click.option("--trials", type=click.IntRange(0), help="Trials of the autoencoder's search for settings.")
+@click.option("--dims", metavar="A,B,…", help="Dims of the projections. Default: 32,64,128.")
+@click.option("--trials", type=click.IntRange(0), help="Trials of the hyperparameter search of the autoencoder.")
 @json_option
 @lake_option
 def evaluate(
@@ -87,9 +90,9 @@ def evaluate(
     as_json: bool,
     lake: str,
 ) -> None:
-    """Measure how good the answers are, on the lake's own images.
+    """Measure the quality of results on the lake's own images.
 
-    Without an option, folders are classes: how well does each feature find images of the same folder?
+    By default folders are classes, and each feature is measured by how well it finds images of the same folder.
     """
     from imrec_core.index.generation import open_generation
     from imrec_core.plots import format_of
@@ -97,29 +100,30 @@ def evaluate(
     mode = _mode(labels=labels, naming=naming, pairs=pairs, copies=copies, index=index, projections=projections)
     _refuse_others(mode, fusion=fusion, plot=plot, dims=dims, trials=trials, queries=queries, by=by)
     if plot:
-        format_of(plot)  # before anything is measured for nothing
-    of = Lake(lake)
-    generation = open_generation(of)
+        format_of(plot)  # before measuring in vain
+    opened = Lake(lake)
+    generation = open_generation(opened)
     if mode == "projections":
         _show_projections(generation, by, dims, trials, as_json)
     elif mode == "index":
-        _show_ef_sweep(of, generation, queries, plot, as_json)
+        _show_ef_sweep(opened, generation, queries, plot, as_json)
     elif pairs:
-        show_pairs(of, generation, pairs, by, queries, plot, as_json)
+        show_pairs(opened, generation, pairs, by, queries, plot, as_json)
     elif fusion:
-        known = None if copies else find_labels(generation, of, labels, naming)
-        show_fusions(of, generation, known, by, k, queries, plot, as_json)
+        known = None if copies else find_labels(generation, opened, labels, naming)
+        show_fusions(opened, generation, known, by, k, queries, plot, as_json)
     elif mode == "copies":
-        show_copies(of, generation, by, queries, as_json)
+        show_copies(opened, generation, by, queries, as_json)
     else:
-        show_judged(of, generation, find_labels(generation, of, labels, naming), by, k, queries, plot, as_json)
+        known = find_labels(generation, opened, labels, naming)
+        show_retrieval(opened, generation, known, by, k, queries, plot, as_json)
 
 
 def _mode(**given: object) -> str:
-    """Return the mode that was asked for; it is `labels` unless another one is named.
+    """Return the mode of the given options, by default `labels`.
 
     Raises:
-        click.UsageError: Several were asked for, or both kinds of labels.
+        click.UsageError: The options name several modes, or both kinds of labels.
     """
     refuse_several({f"--{name}": value for name, value in given.items()})
     return next((name for name, value in given.items() if value and name in MODES), "labels")
@@ -133,7 +137,7 @@ def _refuse_others(mode: str, **given: object) -> None:
             raise click.UsageError(_REFUSALS[option].format(mode=mode))
 
 
-# -- graphs -------------------------------------------------------------------------------------------------
+# -- ef -----------------------------------------------------------------------------------------------------
 
 
 def _show_ef_sweep(lake: Lake, generation: "Generation", queries: int | None, plot: Path | None, as_json: bool) -> None:
@@ -176,8 +180,8 @@ def _show_projections(
     from imrec_core.evaluation.projection_quality import compare_in
 
     if len(by) > 1:
-        raise click.BadParameter("projections of one feature are compared; name one", param_hint="--by")
-    found = compare_in(generation, by[0] if by else None, dims=_numbers(dims), trials=trials, progress=progress)
+        raise click.BadParameter("--projections takes one feature; name only one", param_hint="--by")
+    found = compare_in(generation, by[0] if by else None, dims=_parse_dims(dims), trials=trials, progress=progress)
     rows = [
         {
             "method": quality.method,
@@ -194,8 +198,8 @@ def _show_projections(
     show(as_json, [asdict(quality) for quality in found] if as_json else rows, list(rows[0]) if rows else [])
 
 
-def _numbers(text: str | None) -> list[int]:
+def _parse_dims(text: str | None) -> list[int]:
     try:
         return [int(number) for number in text.split(",")] if text else []
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of numbers", param_hint="--dims") from None
+        raise click.BadParameter(f"{text!r}: expected numbers separated by commas", param_hint="--dims") from None

@@ -1,4 +1,4 @@
-"""How good features are, as tables, JSON and curves: by labels, by copies, by pairs; and whether to fuse them."""
+"""Reports of `imrec evaluate` as tables, JSON and plots. The measuring itself is in `imrec_core.evaluation`."""
 
 import json
 import math
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # -- by labels ----------------------------------------------------------------------------------------------
 
 
-def show_judged(
+def show_retrieval(
     lake: Lake,
     generation: "Generation",
     labels: "Labels",
@@ -35,32 +35,32 @@ def show_judged(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Means over queries."""
+    """Print retrieval scores by labels: means over queries."""
     from imrec_core.evaluation.retrieval import MAX_QUERIES, evaluate_retrieval
 
     alone, mixes = find_mixes(lake, generation, by)
-    found = evaluate_retrieval(
+    scores = evaluate_retrieval(
         generation, labels, by=alone, mixes=mixes, k=k, queries=queries or MAX_QUERIES, progress=progress
     )
     if plot:
-        _plot(plot, found)
+        _plot_retrieval(plot, scores)
     if as_json:
-        show(True, [asdict(judged) for judged in found], [])
+        show(True, [asdict(row) for row in scores], [])
         return
-    rows = [{"": judged.by, **_in_words(judged.measures)} for judged in found]
+    rows = [{"": row.by, **_format(row.measures)} for row in scores]
     show(False, rows, list(rows[0]))
-    click.echo(f"means over {next(iter(found[0].measures.values())).n} queries, with bootstrap intervals of 95 %")
+    click.echo(f"means over {next(iter(scores[0].measures.values())).n} queries, with bootstrap intervals of 95 %")
 
 
-def _in_words(measured: "Mapping[str, Estimate]") -> dict[str, Any]:
-    return {name: str(estimate) for name, estimate in measured.items()}
+def _format(measures: "Mapping[str, Estimate]") -> dict[str, Any]:
+    return {name: str(estimate) for name, estimate in measures.items()}
 
 
-def _plot(file: Path, found: "Sequence[RetrievalScores]") -> None:
+def _plot_retrieval(file: Path, scores: "Sequence[RetrievalScores]") -> None:
     from imrec_core.evaluation.measures import RECALL_LEVELS
     from imrec_core.plots import draw_precision_recall
 
-    curves = {judged.by: (RECALL_LEVELS.tolist(), judged.precision) for judged in found}
+    curves = {row.by: (RECALL_LEVELS.tolist(), row.precision) for row in scores}
     write_plot(file, lambda format: draw_precision_recall(curves, format=format))
 
 
@@ -68,7 +68,7 @@ def _plot(file: Path, found: "Sequence[RetrievalScores]") -> None:
 
 
 def show_copies(lake: Lake, generation: "Generation", by: Sequence[str], photos: int | None, as_json: bool) -> None:
-    """Means over images, all edits together and edit by edit."""
+    """Print copy detection scores: means over images, over all edits and for each edit."""
     from imrec_core.evaluation.copy_detection import ALL, MAX_PHOTOS, evaluate_copy_detection
 
     alone, mixes = find_mixes(lake, generation, by)
@@ -98,7 +98,7 @@ def show_copies(lake: Lake, generation: "Generation", by: Sequence[str], photos:
     ]
     click.echo()
     show(False, kept, list(kept[0]))
-    click.echo("share of the copies that such a cut keeps, all edits together")
+    click.echo("share of the copies that pass this threshold, over all edits")
 
 
 # -- by pairs -----------------------------------------------------------------------------------------------
@@ -113,54 +113,54 @@ def show_pairs(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Means over images that ask, and the best cut through all pairs."""
+    """Print pair verification scores: means over query images, and the best threshold over all pairs."""
     from imrec_core.evaluation.pair_labels import csv_pairs
     from imrec_core.evaluation.pair_verification import evaluate_pairs
     from imrec_core.evaluation.retrieval import MAX_QUERIES
 
     alone, mixes = find_mixes(lake, generation, by)
     pairs = csv_pairs(generation, file, lake.settings().sources)
-    found = evaluate_pairs(generation, pairs, by=alone, mixes=mixes, queries=queries or MAX_QUERIES, progress=progress)
+    scores = evaluate_pairs(generation, pairs, by=alone, mixes=mixes, queries=queries or MAX_QUERIES, progress=progress)
     if plot:
-        _plot_pairs(plot, found)
+        _plot_pairs(plot, scores)
     if as_json:
-        show(True, [asdict(judged) for judged in found], [])
+        show(True, [asdict(row) for row in scores], [])
         return
     rows = [
         {
-            "": judged.by,
-            "mAP": str(judged.mean_average_precision),
-            "AP of all pairs": f"{judged.average_precision:.3f}",
-            "best F1": f"{judged.best.f1:.3f}",
-            "precision": f"{judged.best.precision:.3f}",
-            "recall": f"{judged.best.recall:.3f}",
-            "at distance": f"{judged.best.distance:.4g}",
-            "false match rate": _rounded_up(judged.best.false_match_rate),
+            "": row.by,
+            "mAP": str(row.mean_average_precision),
+            "AP of all pairs": f"{row.average_precision:.3f}",
+            "best F1": f"{row.best.f1:.3f}",
+            "precision": f"{row.best.precision:.3f}",
+            "recall": f"{row.best.recall:.3f}",
+            "at distance": f"{row.best.distance:.4g}",
+            "false match rate": _round_up(row.best.false_match_rate),
         }
-        for judged in found
+        for row in scores
     ]
     show(False, rows, list(rows[0]))
-    one = found[0]
+    first = scores[0]
     others = "listed as different" if len(pairs.different) else "other pairs of these images, which count as different"
-    asking = f"{one.mean_average_precision.n} images that ask for partners among all {len(generation.live)}"
-    click.echo(f"mAP over {asking}, with bootstrap intervals of 95 %, a bit narrow as partners are alike")
-    click.echo(f"the rest over {one.same} pairs that are the same and {one.different} {others}")
-    click.echo("to cut there: imrec search --by FEATURE --max-false-match-rate RATE")
+    queried = f"{first.mean_average_precision.n} query images, with all {len(generation.live)} images as gallery"
+    click.echo(f"mAP over {queried}, with bootstrap intervals of 95 %, slightly too narrow as queries are correlated")
+    click.echo(f"the rest over {first.same} pairs that are the same and {first.different} {others}")
+    click.echo("to search with this threshold: imrec search --by FEATURE --max-false-match-rate RATE")
 
 
-def _rounded_up(rate: float) -> str:
-    """In two digits, up: cut at what is shown, the pairs at the limit still pass."""
+def _round_up(rate: float) -> str:
+    """Round up to two digits, so that pairs at the threshold pass the printed rate."""
     digits = 1 - math.floor(math.log10(rate)) if rate else 0
     return f"{math.ceil(round(rate * 10**digits, 6)) / 10**digits:.2g}"
 
 
-def _plot_pairs(file: Path, found: "Sequence[PairVerificationScores]") -> None:
+def _plot_pairs(file: Path, scores: "Sequence[PairVerificationScores]") -> None:
     from imrec_core.plots import draw_precision_recall
 
-    names = {judged.by: f"{judged.by} (AP {judged.average_precision:.3f})" for judged in found}
-    curves = {names[judged.by]: (judged.curve.recall, judged.curve.precision) for judged in found}
-    marks = {names[judged.by]: (judged.best.recall, judged.best.precision) for judged in found}
-    title = "Each cut through all pairs; the dot has the best F1"
+    names = {row.by: f"{row.by} (AP {row.average_precision:.3f})" for row in scores}
+    curves = {names[row.by]: (row.curve.recall, row.curve.precision) for row in scores}
+    marks = {names[row.by]: (row.best.recall, row.best.precision) for row in scores}
+    title = "All thresholds over all pairs; the dot has the best F1"
     write_plot(file, lambda f: draw_precision_recall(curves, marks=marks, steps=True, title=title, format=f))
 
 
@@ -177,46 +177,44 @@ def show_fusions(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """By labels, or without any by copies."""
+    """Print the comparison of fusions, by labels, or by edited copies without labels."""
     from imrec_core.evaluation import copy_detection, retrieval
     from imrec_core.evaluation.fusion_comparison import called, judge_fusions, judge_fusions_by_copies
 
     alone, mixes = find_mixes(lake, generation, by)
     if mixes and len(mixes) > 1:
-        raise click.BadParameter("one mix is fused in three ways; name one", param_hint="--by")
+        raise click.BadParameter("--fusion takes one mix; name only one", param_hint="--by")
     mix = next(iter(mixes.items())) if mixes else None
     if labels is None:
         photos = queries or copy_detection.MAX_PHOTOS
         found = judge_fusions_by_copies(lake, generation, by=alone, mix=mix, photos=photos, progress=progress)
     else:
-        asked = queries or retrieval.MAX_QUERIES
-        found = judge_fusions(generation, labels, by=alone, mix=mix, k=k, queries=asked, progress=progress)
+        queries = queries or retrieval.MAX_QUERIES
+        found = judge_fusions(generation, labels, by=alone, mix=mix, k=k, queries=queries, progress=progress)
     if plot:
-        _plot(plot, found.judged)
+        _plot_retrieval(plot, found.judged)
     if as_json:
         click.echo(json.dumps(asdict(found), ensure_ascii=False))
         return
-    over = {called(found.mix, fusion): _signed(gain) for fusion, gain in found.gains.items()}
-    over[found.best] = "(the best alone)"
-    rows = [
-        {"": judged.by, **_in_words(judged.measures), "mAP over the best alone": over.get(judged.by)}
-        for judged in found.judged
-    ]
+    gains = {called(found.mix, fusion): _format_gain(gain) for fusion, gain in found.gains.items()}
+    gains[found.best] = "(the best alone)"
+    rows = [{"": row.by, **_format(row.measures), "mAP over the best alone": gains.get(row.by)} for row in found.judged]
     show(False, rows, list(rows[0]))
     click.echo(_verdict(found, "images" if labels is None else "queries"))
 
 
-def _signed(gain: "Estimate") -> str:
+def _format_gain(gain: "Estimate") -> str:
     return f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
 
 
 def _verdict(found: "FusionsJudged", units: str) -> str:
-    """What the fusion that did best is worth."""
+    """Format the gain of the best fusion over the best feature alone."""
     from imrec_core.evaluation.measures import Estimate
 
     fusion, gain = max(found.gains.items(), key=lambda item: item[1].value)
-    said, more = "better", gain
+    comparison, difference = "better", gain
     if gain.value < 0:
-        said, more = "worse", Estimate(-gain.value, -gain.high, -gain.low, gain.n)
-    chance = "; that may be chance" if more.low <= 0 else ""
-    return f"fusion by {fusion} is {more} {said} than the best feature alone ({found.best}), {gain.n} {units}{chance}"
+        comparison, difference = "worse", Estimate(-gain.value, -gain.high, -gain.low, gain.n)
+    chance = "; not significant" if difference.low <= 0 else ""
+    than = f"than the best feature alone ({found.best})"
+    return f"fusion by {fusion} is {difference} {comparison} {than}, {gain.n} {units}{chance}"

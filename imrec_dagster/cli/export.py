@@ -1,4 +1,4 @@
-"""`imrec export`: rows, vectors, pictures and neighbours for another tool."""
+"""`imrec export`: rows, vectors, images and neighbours for another tool."""
 
 import json
 
@@ -8,36 +8,48 @@ from imrec_core.lake.lake import Lake
 from imrec_core.lake.run_log import note
 from imrec_dagster.cli.options import json_option, lake_option
 
-_TARGETS = ("parquet", "csv", "faiss", "lance", "qdrant")  # a test holds them to those of the core, which loads slowly
+_TARGETS = (
+    "parquet",
+    "csv",
+    "faiss",
+    "lance",
+    "qdrant",
+)  # repeated here, as importing the core is slow; a test compares
 _VIEWERS = ("projector", "atlas", "graphml")  # likewise
 _PART_ROWS = 100_000
 
 
 @click.command()
 @click.argument("out", metavar="OUT")
-@click.option("--to", type=click.Choice((*_TARGETS, *_VIEWERS)), required=True, help="What reads it.")
+@click.option("--to", type=click.Choice((*_TARGETS, *_VIEWERS)), required=True, help="Format or tool to write for.")
 @click.option(
     "--by",
     multiple=True,
     metavar="FEATURE[:METRIC]",
-    help="Vectors of these features alone; repeat for more. Default: all; for csv none. For a viewer one feature.",
+    help="Features whose vectors to write; repeatable. Default: all; none for csv. A viewer takes one feature.",
 )
-@click.option("--where", metavar="SQL", help="Images for which a condition over the rows holds; else all.")
+@click.option("--where", metavar="SQL", help="SQL condition over the rows. Default: all images.")
 @click.option(
     "--part-rows",
     type=click.IntRange(min=1),
     default=_PART_ROWS,
     show_default=True,
-    help="Rows in a file; what is done when interrupted is kept in units of these.",
+    help="Rows per file; an interrupted export keeps its complete files.",
 )
-@click.option("--hnsw", is_flag=True, help="faiss: graphs instead of flat indexes; they are built in memory.")
-@click.option("--collection", default="imrec", show_default=True, metavar="NAME", help="qdrant: its collection.")
-@click.option("--api-key", envvar="QDRANT_API_KEY", metavar="KEY", help="qdrant: for a server (or QDRANT_API_KEY).")
+@click.option("--hnsw", is_flag=True, help="faiss: HNSW indexes instead of flat ones; built in memory.")
 @click.option(
-    "--map", "on", metavar="NAME", help="projector, atlas, graphml: the map that it shows; see: imrec map --list."
+    "--collection", default="imrec", show_default=True, metavar="NAME", help="qdrant: name of the collection."
 )
-@click.option("--rows", type=int, metavar="N", help="projector, atlas, graphml: images at most, a sample of more.")
-@click.option("--neighbours", type=int, metavar="N", help="atlas, graphml: nearest images of each; 10 by default.")
+@click.option(
+    "--api-key", envvar="QDRANT_API_KEY", metavar="KEY", help="qdrant: API key of a server (or QDRANT_API_KEY)."
+)
+@click.option("--map", "on", metavar="NAME", help="projector, atlas, graphml: map to show; see: imrec map --list.")
+@click.option(
+    "--rows", type=int, metavar="N", help="projector, atlas, graphml: largest number of images; a sample of more."
+)
+@click.option(
+    "--neighbours", type=int, metavar="N", help="atlas, graphml: nearest neighbours of each image. Default: 10."
+)
 @json_option
 @lake_option
 @click.pass_context
@@ -57,16 +69,15 @@ def export(
     as_json: bool,
     lake: str,
 ) -> None:
-    """Write rows, vectors and metadata to the folder OUT, for another tool to search or to show them.
+    """Write rows, vectors and metadata to the folder OUT, for search or display in another tool.
 
-    For qdrant OUT may be the URL of a server. The same command goes on where it stopped; after a new build, or with
-    other options, what it wrote before is replaced. docs/export.md shows how to
-    search there, or to look at it.
+    For qdrant OUT may be the URL of a server. After an interruption the same command continues. After a new build, or
+    with other options, it replaces what it wrote before. docs/export.md shows how to search there and how to open it.
     """
     is_viewer = to in _VIEWERS
     _refuse(context, to, ("part_rows", "hnsw", "collection") if is_viewer else ("on", "rows", "neighbours"))
     if is_viewer and len(by) > 1:
-        raise click.UsageError(f"{to} shows one feature; name one with --by")
+        raise click.UsageError(f"--by: {to} shows one feature; name only one")
     from imrec_core.export import export as export_to
     from imrec_core.export import export_view
 
@@ -95,8 +106,8 @@ def export(
 
 
 def _refuse(context: click.Context, to: str, names: tuple[str, ...]) -> None:
-    """Refuse options that a target has no use for."""
+    """Raise `click.UsageError` for an option that the target does not use."""
     for parameter in context.command.params:
         is_default = context.get_parameter_source(parameter.name or "") is not click.core.ParameterSource.COMMANDLINE
         if parameter.name in names and not is_default:
-            raise click.UsageError(f"{to} has no use for {parameter.opts[0]}")
+            raise click.UsageError(f"{to} does not use {parameter.opts[0]}; leave it out")

@@ -1,4 +1,4 @@
-"""`imrec failures`: images that could not be read, and another try."""
+"""`imrec failures`: list the images that could not be read, and retry them."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--retry", is_flag=True, help="Try them again first; say how many came good and how many still fail.")
+@click.option(
+    "--retry", is_flag=True, help="Try failed images again first; print how many recovered and how many still fail."
+)
 @json_option
 @lake_option
 def failures(retry: bool, as_json: bool, lake: str) -> None:
@@ -22,16 +24,16 @@ def failures(retry: bool, as_json: bool, lake: str) -> None:
 
     if retry:
         tried = run_retry(Lake(lake))
-        click.echo(f"{tried.good} came good, {tried.failed} still fail{'s' * (tried.failed == 1)}", err=as_json)
+        click.echo(f"{tried.good} recovered, {tried.failed} still fail{'s' * (tried.failed == 1)}", err=as_json)
     show(as_json, failed_images(Lake(lake)), ["source", "path", "error"])
 
 
 def run_retry(lake: Lake) -> "RetryReport":
-    """Try the failed files of a lake again, and bring it up to date where one came good.
+    """Try the failed files of a lake again, and bring it up to date if any recovered.
 
     Raises:
-        ImrecError: What is wrong with the lake.
-        KeyboardInterrupt: Ctrl-C; what was finished is kept.
+        ImrecError: The lake is invalid, or a run failed.
+        KeyboardInterrupt: Ctrl-C was pressed; completed work is kept.
     """
     from imrec_dagster.builder import retry_failed
     from imrec_dagster.cli.progress import BuildProgress, interruptible

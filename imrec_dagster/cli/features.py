@@ -1,4 +1,4 @@
-"""`imrec features`: every feature that can be chosen."""
+"""`imrec features`: list every declared feature."""
 
 import click
 
@@ -11,7 +11,7 @@ from imrec_dagster.cli.output import show
 @json_option
 @lake_option
 def features(as_json: bool, lake: str) -> None:
-    """List every way to describe an image that can be chosen, and those that the lake declares itself."""
+    """List every feature, with those that the lake declares itself."""
     from imrec_core.features import known_features
 
     listed = [

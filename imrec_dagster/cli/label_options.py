@@ -1,4 +1,4 @@
-"""Options that the commands which measure share, and what they mean."""
+"""Options for labels, shared by the commands that evaluate, and how to resolve them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,25 +13,27 @@ if TYPE_CHECKING:
     from imrec_core.index.generation import Generation
 
 labels_option = click.option(
-    "--labels", type=click.Path(path_type=Path, dir_okay=False), help="CSV with the columns path, label."
+    "--labels", type=click.Path(path_type=Path, dir_okay=False), help="CSV file with the columns path, label."
 )
-naming_option = click.option("--naming", type=click.Choice(["holidays", "ukbench"]), help="Labels from file names.")
+naming_option = click.option(
+    "--naming", type=click.Choice(["holidays", "ukbench"]), help="Take labels from file names, as in this data set."
+)
 
 
 def refuse_several(given: Mapping[str, object]) -> None:
-    """Of options that exclude each other one may be given."""
+    """Raise `click.UsageError` if more than one of these options is given."""
     names = [name for name, value in given.items() if value]
     if len(names) > 1:
         raise click.UsageError(f"give one of {', '.join(names)}")
 
 
 def progress(line: str) -> None:
-    """Say how far it is."""
+    """Print a line of progress to stderr."""
     click.echo(line, err=True)
 
 
 def find_labels(generation: "Generation", lake: Lake, file: Path | None, naming: str | None) -> "Labels":
-    """By the options above; folders without any."""
+    """Return the labels by `--labels` or `--naming`; without either, folders are labels."""
     from imrec_core.evaluation.labels import csv_labels, folder_labels, named_labels
 
     if file:
@@ -42,10 +44,10 @@ def find_labels(generation: "Generation", lake: Lake, file: Path | None, naming:
 def find_mixes(
     lake: Lake, generation: "Generation", by: Sequence[str]
 ) -> tuple[list[str], dict[str, dict[str, float]] | None]:
-    """The features that were named, and the weights of the mixes.
+    """Split names into features, and mixes with their weights.
 
-    Where nothing was named it is the default mix, if the lake has two of its features; where features were but no mix,
-    None, for all of them with the same weight.
+    Without names, the mix is the default one if the generation has two of its features. The mixes are None if only
+    features are named, or if there is no default mix; the evaluation then fuses all features with equal weights.
     """
     from imrec_core.features.feature_metric import split_name
     from imrec_core.search.feature_weights import DEFAULT, MIXES, mix_weights

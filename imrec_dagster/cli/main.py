@@ -1,7 +1,7 @@
-"""The `imrec` command: parse, make one call, show the result.
+"""The `imrec` command group: registers the subcommands, and turns errors into exit statuses.
 
-Results go to stdout, progress and complaints to stderr. torch and Dagster are imported by the commands that need
-them, so that the others answer at once.
+A subcommand parses its options, makes one call and prints the result: results to stdout, progress and errors to stderr.
+Commands import torch and Dagster when they need them, so that the others start fast.
 """
 
 import os
@@ -32,7 +32,7 @@ from imrec_dagster.cli.ui import ui
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="imrec")
 def imrec() -> None:
-    """Find the images most like this one, in a folder of half a million."""
+    """Find the most similar images in folders of half a million."""
 
 
 for command in (
@@ -58,7 +58,7 @@ for command in (
 
 
 def main() -> None:
-    """Run the command; an `ImrecError` becomes one line and exit status 1."""
+    """Run the command; print an `ImrecError` as one line and exit with status 1."""
     try:
         imrec.main(prog_name="imrec", standalone_mode=False)
     except click.ClickException as error:
@@ -69,6 +69,6 @@ def main() -> None:
     except ImrecError as error:
         sys.exit(f"imrec: {' '.join(str(error).split())}")
     except (KeyboardInterrupt, click.Abort):
-        sys.exit("imrec: interrupted; what was finished is kept, the same command goes on from there")
+        sys.exit("imrec: interrupted; completed work is kept. Run the command again to continue.")
     except BrokenPipeError:  # `imrec … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""`imrec map`: where the images lie, and a picture of it."""
+"""`imrec map`: lay out the images in two dimensions, and plot the map."""
 
 import json
 from pathlib import Path
@@ -13,31 +13,38 @@ from imrec_dagster.cli.output import show
 if TYPE_CHECKING:
     from imrec_core.maps import MapReport
 
-_METHODS = ("umap", "tsne")  # a test holds them to those of the core, which loads slowly
-_PICTURES = (".png", ".svg")
+_METHODS = ("umap", "tsne")  # repeated here, as importing the core is slow; a test compares
+_PLOT_FORMATS = (".png", ".svg")
 
 
 @click.command("map")
-@click.option("--by", metavar="FEATURE", help="Images that are alike by it lie near each other. Default: the first.")
-@click.option("--method", type=click.Choice(_METHODS), default="umap", show_default=True, help="How it is laid out.")
-@click.option("--name", help="Of the map. Default: the feature, and the method if it is tsne.")
-@click.option("--sample", type=int, metavar="N", help="Images laid out together; the others join their nearest.")
-@click.option("--neighbours", type=int, metavar="N", help="Of each image, by which it is placed. Default: 15; tsne 30.")
-@click.option("--cluster-size", type=int, metavar="N", help="Images in a cluster, at least.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another one gives another map of the same.")
-@click.option("--update", is_flag=True, help="Images on the map stay where they are; new ones are placed among them.")
-@click.option("--list", "as_list", is_flag=True, help="List the maps there are, and make none.")
+@click.option("--by", metavar="FEATURE", help="Feature that places the images. Default: the first.")
+@click.option("--method", type=click.Choice(_METHODS), default="umap", show_default=True, help="Layout method.")
+@click.option("--name", help="Name of the map. Default: the feature, and the method if it is tsne.")
+@click.option(
+    "--sample",
+    type=int,
+    metavar="N",
+    help="Images laid out together; the others are placed by their nearest neighbours.",
+)
+@click.option(
+    "--neighbours", type=int, metavar="N", help="Nearest neighbours that place an image. Default: 15; tsne 30."
+)
+@click.option("--cluster-size", type=int, metavar="N", help="Smallest number of images in a cluster.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the layout.")
+@click.option("--update", is_flag=True, help="Keep the positions of images on the map, and place new ones among them.")
+@click.option("--list", "as_list", is_flag=True, help="List the existing maps; build none.")
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Draw a map as PNG or SVG; one that is there is made anew only where options say how.",
+    help="Plot the map as PNG or SVG. An existing map is built again only if options change its layout.",
 )
 @click.option(
-    "--colour", default="cluster", show_default=True, help="cluster, source, folder, or a column of the rows."
+    "--colour", default="cluster", show_default=True, help="Colour by cluster, source, folder, or a column of the rows."
 )
-@click.option("--only", metavar="VALUE", help="One value of it against all others.")
-@click.option("--thumbnails", is_flag=True, help="Draw the picture that stands for each cluster.")
+@click.option("--only", metavar="VALUE", help="Highlight one value of --colour against all others.")
+@click.option("--thumbnails", is_flag=True, help="Draw the representative image of each cluster.")
 @json_option
 @lake_option
 def make_map(
@@ -57,30 +64,32 @@ def make_map(
     as_json: bool,
     lake: str,
 ) -> None:
-    """Lay out all images so that those that are alike lie near each other, and find clusters of them.
+    """Lay out all images in two dimensions, similar ones near each other, and cluster them.
 
     `imrec serve` shows the map in the page.
     """
-    of = Lake(lake)
+    opened = Lake(lake)
     if as_list:
-        _show_maps(of, as_json)
+        _show_maps(opened, as_json)
         return
-    if picture and picture.suffix.lower() not in _PICTURES:
-        raise click.BadParameter(f"{picture.name} ends in neither .png nor .svg", param_hint="--picture")
+    if picture and picture.suffix.lower() not in _PLOT_FORMATS:
+        raise click.BadParameter(f"{picture.name}: expected a name ending in .png or .svg", param_hint="--picture")
     if not picture and (only or thumbnails or colour != "cluster"):
-        raise click.UsageError("--colour, --only and --thumbnails are about a picture; add --picture FILE")
+        raise click.UsageError("--colour, --only and --thumbnails need --picture FILE")
     options = {"sample": sample, "neighbours": neighbours, "cluster_size": cluster_size, "seed": seed or None}
     given = {option: value for option, value in options.items() if value is not None}
     if update and given:
-        raise click.UsageError("--update keeps to how the map was made; leave out what says how")
-    name = name or _default_name(of, by, method)
+        raise click.UsageError(
+            "--update keeps the layout options of the map; leave out --sample, --neighbours, --cluster-size and --seed"
+        )
+    name = name or _default_name(opened, by, method)
     if picture:
-        _check_colour(of, colour)  # before a map is made for nothing
-    if update or given or not (picture and _is_there(of, name)):
-        report = _made(of, name, by, method, update, given)
+        _check_colour(opened, colour)  # before a map is built in vain
+    if update or given or not (picture and _exists(opened, name)):
+        report = _build(opened, name, by, method, update, given)
         click.echo(json.dumps(report.to_dict()) if as_json else report.summary())
     if picture:
-        _draw(of, name, picture, colour, only, thumbnails)
+        _plot(opened, name, picture, colour, only, thumbnails)
 
 
 def _default_name(lake: Lake, by: str | None, method: str) -> str:
@@ -97,13 +106,13 @@ def _check_colour(lake: Lake, colour: str) -> None:
     check_colour(open_generation(lake), colour)
 
 
-def _is_there(lake: Lake, name: str) -> bool:
+def _exists(lake: Lake, name: str) -> bool:
     from imrec_core.maps import map_names
 
     return name in map_names(lake)
 
 
-def _made(
+def _build(
     lake: Lake,
     name: str,
     by: str | None,
@@ -125,7 +134,7 @@ def _made(
     return report
 
 
-def _draw(lake: Lake, name: str, file: Path, colour: str, only: str | None, thumbnails: bool) -> None:
+def _plot(lake: Lake, name: str, file: Path, colour: str, only: str | None, thumbnails: bool) -> None:
     from imrec_core.index.generation import open_generation
     from imrec_core.lake.storage.files import write_bytes
     from imrec_core.maps import load_map
@@ -142,7 +151,7 @@ def _draw(lake: Lake, name: str, file: Path, colour: str, only: str | None, thum
         kind=kind,
     )
     write_bytes(file, drawn)
-    click.echo(f"{name} is drawn in {file}", err=True)
+    click.echo(f"{file}: plot of map {name}", err=True)
 
 
 def _show_maps(lake: Lake, as_json: bool) -> None:
@@ -153,14 +162,14 @@ def _show_maps(lake: Lake, as_json: bool) -> None:
     maps = [load_map(lake, name, ["row"]) for name in map_names(lake)]
     rows = [
         {
-            "name": found.name,
-            "feature": found.feature,
-            "method": found.method,
-            "images": len(found.table),
-            "clusters": len(found.clusters),
-            "generation": found.generation,
-            "current": found.generation == current,
+            "name": m.name,
+            "feature": m.feature,
+            "method": m.method,
+            "images": len(m.table),
+            "clusters": len(m.clusters),
+            "generation": m.generation,
+            "current": m.generation == current,
         }
-        for found in maps
+        for m in maps
     ]
     show(as_json, rows, list(rows[0]) if rows else [])

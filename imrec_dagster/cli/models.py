@@ -1,4 +1,4 @@
-"""`imrec models`: the pretrained networks, their weights, and how they run here."""
+"""`imrec models`: list pretrained networks, fetch their weights, and measure numerical parity."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
-@click.option("--fetch", is_flag=True, help="Bring the weights of the named models to this machine.")
-@click.option("--check", is_flag=True, help="Compare how models run here with how their authors run them.")
-@click.option("--photos", type=click.Path(exists=True, file_okay=False), help="Pictures for --check; else its own.")
+@click.option("--fetch", is_flag=True, help="Download the weights of the named models.")
+@click.option(
+    "--check", is_flag=True, help="Compare the vectors on this machine with those of the reference implementation."
+)
+@click.option(
+    "--photos",
+    type=click.Path(exists=True, file_okay=False),
+    help="Folder of images for --check. Default: generated images.",
+)
 @json_option
 @lake_option
 def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None, as_json: bool, lake: str) -> None:
-    """List the pretrained networks, with those that the lake declares; fetch their weights; check them."""
+    """List pretrained networks, with those that the lake declares; fetch their weights; check their parity."""
     from imrec_core.errors import UnknownName
     from imrec_core.features.custom import custom_models
     from imrec_core.models.loading import fetch as fetch_weights
@@ -36,14 +42,12 @@ def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None,
     chosen = [known[name] for name in names or known]
     if fetch:
         if not names:
-            raise click.UsageError("say which models to fetch: imrec models --fetch MODEL…")
+            raise click.UsageError("--fetch needs the name of a model: imrec models --fetch MODEL…")
         for model in chosen:
-            click.echo(
-                f"{model.name}: {'its weights are here already' if weights_here(model) else 'fetching'}", err=True
-            )
+            click.echo(f"{model.name}: {'weights are present' if weights_here(model) else 'fetching'}", err=True)
             fetch_weights(model)
     if check:
-        _show_agreement([model for model in chosen if names or weights_here(model)], photos, as_json)
+        _show_parity([model for model in chosen if names or weights_here(model)], photos, as_json)
         return
     listed = [
         {
@@ -61,8 +65,8 @@ def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None,
     show(as_json, listed, list(listed[0]))
 
 
-def _show_agreement(chosen: "list[Model]", photos: str | None, as_json: bool) -> None:
-    """The cosine between a picture's vectors by the fast path and by the reference, and images per second of both."""
+def _show_parity(chosen: "list[Model]", photos: str | None, as_json: bool) -> None:
+    """Print the cosine between vectors of the fast path and of the reference, and images per second of both."""
     from imrec_core.models.parity import measure_parity, sample_images
 
     pictures = sample_images(Path(photos) if photos else None)

@@ -1,4 +1,4 @@
-"""Text for a terminal."""
+"""Tables, JSON and plot files as output of commands."""
 
 import json
 from collections.abc import Callable
@@ -9,37 +9,37 @@ import click
 
 
 def table(heading: list[str], rows: list[list[str]]) -> str:
-    """Columns side by side; the last one is not padded."""
-    rows = [[_printable(cell) for cell in row] for row in rows]
+    """Format rows as aligned columns; the last column is not padded."""
+    rows = [[_escape(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [heading, *rows]) for i in range(len(heading))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heading, *rows]]
     return "\n".join(lines)
 
 
-def _printable(text: str) -> str:
-    """Newlines and control characters of file names as escapes, so that a row stays a row."""
+def _escape(text: str) -> str:
+    """Escape newlines and control characters of file names, so that a row stays on one line."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def from_here(path: str) -> str:
-    """The path relative to where we are, if it lies below."""
+    """Return the path relative to the working directory, if it is below it."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def write_plot(file: Path, draw: Callable[[str], bytes], option: str = "--plot") -> None:
-    """Write what `draw` makes in the format that the file's name says."""
+    """Write the result of `draw(format)`, with the format by the suffix of the file's name."""
     from imrec_core.plots import format_of
 
-    picture = draw(format_of(file))
+    image = draw(format_of(file))
     try:
-        file.write_bytes(picture)
+        file.write_bytes(image)
     except OSError as error:
         raise click.BadParameter(f"cannot write {file}: {error.strerror}", param_hint=option) from error
 
 
 def show(as_json: bool, rows: list[dict[str, Any]], columns: list[str]) -> None:
-    """Rows as one JSON document, or their columns as a table."""
+    """Print rows as one JSON document, or some of their columns as a table."""
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False))
     elif rows:

@@ -1,4 +1,4 @@
-"""Progress of a build on stderr, and Ctrl-C as `KeyboardInterrupt`."""
+"""Progress of a build on stderr, and Ctrl-C as `KeyboardInterrupt`. The summary is in `build.py`."""
 
 import logging
 import sys
@@ -15,13 +15,13 @@ from imrec_core.extraction.report import ShardReport
 from imrec_core.index.build import GenerationReport
 from imrec_dagster.resources import Progress
 
-# Of connections to Dagster's databases: what is raised while one is closed they log with a traceback, then raise it.
+# These connection pools log an error during the closing of a connection with a traceback, then raise it again.
 _POOLS = [logging.getLogger(f"sqlalchemy.pool.impl.{name}") for name in ("NullPool", "QueuePool")]
 
 
 @dataclass
 class BuildProgress(Progress):
-    """Draws a bar with images per second and the time left; keeps what was reported."""
+    """A progress bar with images per second and the remaining time; it keeps the reports."""
 
     catalog: CatalogDiff = field(default_factory=CatalogDiff)
     shards: list[ShardReport] = field(default_factory=list)
@@ -39,14 +39,14 @@ class BuildProgress(Progress):
     def images(self, ok: int, failed: int) -> None:
         self._failed += failed
         if self._bar is not None:
-            self._bar.total = max(self._bar.total, self._bar.n + ok + failed)  # files come and go while we read
+            self._bar.total = max(self._bar.total, self._bar.n + ok + failed)  # files may be added while it runs
             self._bar.update(ok + failed)
             if failed:
                 self._bar.set_postfix_str(f"{self._failed} failed")
 
-    def waits(self, fault: Exception, seconds: float) -> None:
+    def wait_for_retry(self, fault: Exception, seconds: float) -> None:
         self.close()
-        print(f"imrec: {fault}; trying again in {seconds:g} s", file=sys.stderr)
+        print(f"imrec: {fault}; retrying in {seconds:g} s", file=sys.stderr)
 
     def done(self, report: object) -> None:
         match report:
@@ -70,20 +70,20 @@ class BuildProgress(Progress):
 
 @contextmanager
 def interruptible(progress: BuildProgress) -> Iterator[None]:
-    """Ctrl-C as `KeyboardInterrupt`, without words of libraries that it met in the middle of something."""
+    """Raise `KeyboardInterrupt` on Ctrl-C, without log output of libraries that it interrupts."""
     for pool in _POOLS:
-        pool.addFilter(_is_no_interruption)
+        pool.addFilter(_is_not_interruption)
     try:
         yield
     except DagsterExecutionInterruptedError as interruption:
         raise KeyboardInterrupt from interruption
     finally:
         for pool in _POOLS:
-            pool.removeFilter(_is_no_interruption)
+            pool.removeFilter(_is_not_interruption)
         progress.close()
 
 
-def _is_no_interruption(record: logging.LogRecord) -> bool:
+def _is_not_interruption(record: logging.LogRecord) -> bool:
     return not (
         record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt | DagsterExecutionInterruptedError)
     )

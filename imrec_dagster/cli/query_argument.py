@@ -1,4 +1,4 @@
-"""What a query is on the command line: a file, an `image_id` or words, with a weight."""
+"""Parsing of queries on the command line: a file, an `image_id` or a text, with a weight."""
 
 import re
 from pathlib import Path
@@ -10,19 +10,20 @@ if TYPE_CHECKING:
 _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
 
 
-def query_of(word: str) -> "tuple[Query, float]":
-    """A file, `image_id` or `text:words`, with the weight that stands before it; a file of such a name goes first."""
+def parse_query(word: str) -> "tuple[Query, float]":
+    """Parse `[WEIGHT:]QUERY`: a file, an `image_id` or `text:words`; existing files take precedence."""
     from imrec_core.search.query import ImageId, Text
 
-    weighed = None if is_there(word) else _WEIGHTED.fullmatch(word)
-    weight, name = (float(weighed[1]), weighed[2]) if weighed else (1.0, word)
+    match = None if exists(word) else _WEIGHTED.fullmatch(word)
+    weight, name = (float(match[1]), match[2]) if match else (1.0, word)
     if name.startswith("text:"):
         return Text(name.removeprefix("text:")), weight
-    return (ImageId(name) if len(name) == 16 and not is_there(name) else name), weight
+    return (ImageId(name) if len(name) == 16 and not exists(name) else name), weight
 
 
-def is_there(name: str) -> bool:
+def exists(name: str) -> bool:
+    """Return whether there is a file or folder of this name."""
     try:
         return Path(name).exists()
-    except OSError:  # longer than a name can be
+    except OSError:  # the name is too long
         return False

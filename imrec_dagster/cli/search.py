@@ -1,4 +1,4 @@
-"""`imrec search`: the images most like those given."""
+"""`imrec search`: find the images most similar to a query, and print or plot them. `--each` is in `search_each.py`."""
 
 import glob
 import os
@@ -17,8 +17,8 @@ from imrec_core.runtime.text import escaped
 from imrec_core.runtime.timing import record_timings
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import from_here, table
-from imrec_dagster.cli.query_argument import is_there, query_of
-from imrec_dagster.cli.search_each import answers, json_lines, write_parquet
+from imrec_dagster.cli.query_argument import exists, parse_query
+from imrec_dagster.cli.search_each import json_lines, search_all, write_parquet
 
 if TYPE_CHECKING:
     from imrec_core.search.hits import Hits
@@ -30,33 +30,58 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE... [+ IMAGE...] [- IMAGE...]")
-@click.option("-k", default=5, show_default=True, help="How many to show.")
+@click.option("-k", default=5, show_default=True, help="Number of hits.")
 @click.option(
     "--by",
     multiple=True,
     metavar="FEATURE[:METRIC][=WEIGHT]",
-    help="What counts, or mix:NAME; repeat to combine. Default: the lake's first feature.",
+    help="Feature to search by, or mix:NAME; repeat to combine. Default: the lake's first feature.",
 )
 @click.option(
-    "--unlike", multiple=True, metavar="[WEIGHT:]IMAGE", help="What hits are not to be like; repeat for more."
+    "--unlike",
+    multiple=True,
+    metavar="[WEIGHT:]IMAGE",
+    help="Negative example: hits are unlike this image; repeatable.",
 )
-@click.option("--pool", default="mean", show_default=True, help="What counts of several images: mean, best or all.")
-@click.option("--fuse", default="score", show_default=True, help="How features are combined: score, rrf or dbsf.")
-@click.option("--max-false-match-rate", type=float, metavar="RATE", help="Only hits nearer than this share of pairs.")
+@click.option(
+    "--pool",
+    default="mean",
+    show_default=True,
+    help="How to combine several query images: mean (average vector), best (best score), or all (near to each).",
+)
+@click.option(
+    "--fuse",
+    default="score",
+    show_default=True,
+    help="How to combine features: score (weighted sum of calibrated scores), rrf (reciprocal rank fusion), or dbsf "
+    "(distribution-based score fusion).",
+)
+@click.option(
+    "--max-false-match-rate",
+    type=float,
+    metavar="RATE",
+    help="Score threshold: only hits as near as this share of random pairs of images.",
+)
 @click.option("--where", metavar="SQL", help="Condition over the rows, such as: width >= 800 AND source = 'holiday'")
 @click.option("--order-by", metavar="SQL", help="Order of the hits, such as: taken DESC")
-@click.option("--distinct", metavar="content", help="Show one of several files with the same bytes.")
-@click.option("--diversify", type=float, default=0.0, metavar="0..1", help="How much hits are to differ; 0 is off.")
-@click.option("--exact", is_flag=True, help="Look at every image instead of asking the graphs.")
+@click.option("--distinct", metavar="content", help="Keep only one of several files with the same bytes.")
 @click.option(
-    "--each", is_flag=True, help="Search for each image, folder or glob by itself; a line of JSON for each file."
+    "--diversify", type=float, default=0.0, metavar="0..1", help="Diversity of the hits (maximal marginal relevance)."
 )
-@click.option("--parquet", type=click.Path(dir_okay=False), metavar="FILE", help="Write what --each finds there.")
-@click.option("--sheet", type=click.Path(dir_okay=False), help="Write a picture of the query and its hits.")
 @click.option(
-    "--explain", type=click.Path(file_okay=False), metavar="FOLDER", help="Write a picture of why each hit is one."
+    "--exact", is_flag=True, help="Compare with every image instead of using the HNSW index; slower, recall 100 %."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Say on stderr how it was done, and how long each stage took.")
+@click.option(
+    "--each", is_flag=True, help="Search for each image, folder or glob separately; print a line of JSON per file."
+)
+@click.option(
+    "--parquet", type=click.Path(dir_okay=False), metavar="FILE", help="Write the results of --each to this file."
+)
+@click.option("--sheet", type=click.Path(dir_okay=False), help="Write a contact sheet of the query and its hits.")
+@click.option(
+    "--explain", type=click.Path(file_okay=False), metavar="FOLDER", help="Write a plot that explains each hit."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Print the query plan and the time of each stage to stderr.")
 @json_option
 @lake_option
 def search(
@@ -72,10 +97,9 @@ def search(
     lake: str,
     **how: Any,
 ) -> None:
-    """Find the images most like IMAGE: a file, the image_id of one in the lake, or "text:words".
+    """Find the images most similar to IMAGE: a file, the image_id of one in the lake, or "text:words".
 
-    Of several, all count; 0.5:IMAGE counts half. After a - come those that hits are not to be like, after a + again
-    those that they are.
+    Several images are combined; 0.5:IMAGE counts half. Images after a - are negative examples, until a + follows.
     """
     from imrec_core.search.recommender import Recommender
 
@@ -84,32 +108,32 @@ def search(
     recommender = Recommender.open(lake)
     opened = time.perf_counter()
     likes, unlikes = _queries(images)
-    unlikes += [query_of(word) for word in unlike]
+    unlikes += [parse_query(word) for word in unlike]
     if not each:
         _refuse_folders([name for name, _ in (*likes, *unlikes)])
     if each:
-        pool = how.pop("pool")  # of one like there is nothing to pool
+        pool = how.pop("pool")  # one image has nothing to pool
         if sheet or explain or verbose or unlikes or pool != "mean":
             raise click.UsageError(
-                "--each is for likes alone, each by itself; "
+                "--each searches for each image separately; "
                 "leave out --sheet, --explain, --verbose, --unlike, - and --pool"
             )
-        names = _files([word for word in images if word != "+"], recommender.lake)
+        names = _expand([word for word in images if word != "+"], recommender.lake)
         _show_each(recommender, names, how, parquet)
-        _note(recommender, f"each of {len(names)}", len(names), started, opened)
+        _log(recommender, f"each of {len(names)}", len(names), started, opened)
         return
     if parquet:
-        raise click.UsageError("--parquet is for --each; one search prints --json")
+        raise click.UsageError("--parquet needs --each; use --json for one search")
     with record_timings() as seconds:
         hits = recommender.search(like=likes, unlike=unlikes, **how)
-    _note(recommender, " ".join(images), len(hits), started, opened, seconds)
+    _log(recommender, " ".join(images), len(hits), started, opened, seconds)
     if verbose:
-        _say_how(hits, {"open": opened - started} | seconds)
+        _show_plan(hits, {"open": opened - started} | seconds)
     if sheet:
         title = f"{' '.join(images)} by {', '.join(by) or recommender.generation.default_feature}"
         try:
             hits.contact_sheet(sheet, title=title)
-        except (OSError, ValueError) as error:  # ValueError: Pillow knows no format by that ending
+        except (OSError, ValueError) as error:  # ValueError: Pillow knows no format by that suffix
             raise click.BadParameter(f"cannot write {sheet}: {error}", param_hint="--sheet") from error
     if explain:
         _explain(hits, Path(explain))
@@ -117,37 +141,37 @@ def search(
 
 
 def _show_each(recommender: "Recommender", names: Sequence[str], how: dict[str, Any], parquet: str | None) -> None:
-    found = answers(recommender, names, (query_of(name)[0] for name in names), how)
+    results = search_all(recommender, names, (parse_query(name)[0] for name in names), how)
     if parquet:
-        write_parquet(Path(parquet), found)
+        write_parquet(Path(parquet), results)
         return
-    for line in json_lines(found):
+    for line in json_lines(results):
         click.echo(line)
 
 
-def _note(
+def _log(
     recommender: "Recommender",
-    asked: str,
+    query: str,
     rows: int,
     started: float,
     opened: float,
     seconds: Mapping[str, float] | None = None,
 ) -> None:
-    """Keep in the lake's log how long it took, by stage; what came after, such as a picture, is not part of it."""
+    """Record the duration of the search in the run log, by stage; output such as a contact sheet does not count."""
     ended = time.perf_counter()
     of_search = {**seconds, "other": ended - opened - sum(seconds.values())} if seconds else {"search": ended - opened}
     stages = {name: round(took, 4) for name, took in {"open": opened - started, **of_search}.items()}
-    note(recommender.lake, "search", escaped(asked), ended - started, rows=rows, stages=stages)
+    note(recommender.lake, "search", escaped(query), ended - started, rows=rows, stages=stages)
 
 
-def _say_how(hits: "Hits", seconds: Mapping[str, float]) -> None:
-    """What was asked and done, and the stages of `imrec_core.runtime.timing` after "open", for which see `_note`."""
+def _show_plan(hits: "Hits", seconds: Mapping[str, float]) -> None:
+    """Print features, plan and generation, and the seconds of "open" and the stages of `imrec_core.runtime.timing`."""
     click.echo(f"by {', '.join(hits.features)}: {hits.plan}; generation {hits.generation}", err=True)
     click.echo(", ".join(f"{name} {took * 1000:.1f} ms" for name, took in seconds.items()), err=True)
 
 
 def _explain(hits: "Hits", folder: Path) -> None:
-    """Write a picture for each hit, named by the rank that the table shows; say on stderr where they are."""
+    """Write a plot for each hit, named by its rank in the table, and print their names to stderr."""
     written: list[str] = []
     digits = max(len(str(len(hits))), 2)
     try:
@@ -156,18 +180,18 @@ def _explain(hits: "Hits", folder: Path) -> None:
             name = f"{hit.rank:0{digits}}.png"
             try:
                 hits.explain(i).save(folder / name)
-            except ImageError as error:  # a file that is gone by now leaves the others as they are
+            except ImageError as error:  # a file may be missing by now; the other hits still get a plot
                 click.echo(f"no {name}: {escaped(str(error))}", err=True)
             else:
                 written.append(name)
     except OSError as error:
         raise click.BadParameter(f"cannot write into {folder}: {error}", param_hint="--explain") from error
-    names = f"{min(written)} to {max(written)}" if len(written) > 1 else "".join(written) or "no picture"
-    click.echo(f"why each hit is one: {names} in {folder}", err=True)
+    names = f"{min(written)} to {max(written)}" if len(written) > 1 else "".join(written) or "no plot"
+    click.echo(f"explanations of the hits: {names} in {folder}", err=True)
 
 
 def _queries(words: Sequence[str]) -> "tuple[Weighted, Weighted]":
-    """`a.jpg + 0.5:b.jpg - c.jpg` as likes and unlikes."""
+    """Parse `a.jpg + 0.5:b.jpg - c.jpg` into likes and unlikes."""
     likes: Weighted = []
     unlikes: Weighted = []
     into = likes
@@ -175,33 +199,33 @@ def _queries(words: Sequence[str]) -> "tuple[Weighted, Weighted]":
         if word in ("+", "-"):
             into = likes if word == "+" else unlikes
         else:
-            into.append(query_of(word))
+            into.append(parse_query(word))
     return likes, unlikes
 
 
 def _refuse_folders(queries: "Sequence[Query]") -> None:
     for name in queries:
         if isinstance(name, str) and os.path.isdir(name):
-            raise click.UsageError(f"{name} is a folder; with --each every image in it is searched for")
+            raise click.UsageError(f"{name} is a folder; add --each to search for every image in it")
 
 
-def _files(words: Sequence[str], lake: Lake) -> list[str]:
-    """Folders and globs as the images in them, in the order of their names; everything else as it is."""
+def _expand(words: Sequence[str], lake: Lake) -> list[str]:
+    """Replace folders and globs by the images in them, in the order of their names."""
     found: list[str] = []
     for word in words:
         inside = [word]
         if Path(word).is_dir():
             inside = [str(path) for path in find_images(Path(word), lake.settings())]
-        elif glob.has_magic(word) and not is_there(word):
+        elif glob.has_magic(word) and not exists(word):
             inside = sorted(glob.glob(word, recursive=True))
         if not inside:
-            raise EmptyQuery(f"{word}: there is no image to search for")
+            raise EmptyQuery(f"{word}: holds no image to search for")
         found += inside
     return found
 
 
 def _weights(by: Sequence[str]) -> dict[str, float] | None:
-    """`--by phash=0.5 --by rgb_histogram` as a mapping; None where nothing was said."""
+    """Parse `--by phash=0.5 --by rgb_histogram` into a mapping; None without `--by`."""
     from imrec_core.search.feature_weights import parse_weights
 
     try:

@@ -1,4 +1,4 @@
-"""`imrec search --each`: an answer for each image, as lines of JSON or as a table in Parquet, while they come."""
+"""`imrec search --each`: a result per query image, streamed as lines of JSON or into a Parquet file."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,77 +18,81 @@ if TYPE_CHECKING:
     from imrec_core.search.query import Query
     from imrec_core.search.recommender import Recommender
 
-    Answer = tuple[str, "Hits | ImageError"]
+    NamedResult = tuple[str, "Hits | ImageError"]
 
 
-def answers(
+def search_all(
     recommender: "Recommender", names: Sequence[str], queries: "Iterable[Query]", how: dict[str, Any]
-) -> "Iterator[Answer]":
-    """The name of each query with its hits, or with why there are none; says at the end how many failed."""
+) -> "Iterator[NamedResult]":
+    """Yield the name of each query with its hits or its error; print at the end how many failed."""
     failed = 0
-    for name, answer in zip(names, recommender.search_each(queries, **how), strict=True):
-        failed += isinstance(answer, ImageError)
-        yield escaped(name), answer
+    for name, result in zip(names, recommender.search_each(queries, **how), strict=True):
+        failed += isinstance(result, ImageError)
+        yield escaped(name), result
     if failed:
         click.echo(f"{failed} images could not be read; they have an error instead of hits", err=True)
 
 
-def in_words(error: ImageError) -> str:
+def format_error(error: ImageError) -> str:
+    """Format an error as its class name and message, on one line."""
     return escaped(f"{type(error).__name__}: {error}")
 
 
-def json_lines(found: "Iterable[Answer]") -> Iterator[str]:
-    for name, answer in found:
-        rest = {"error": in_words(answer)} if isinstance(answer, ImageError) else answer.to_dict()
+def json_lines(results: "Iterable[NamedResult]") -> Iterator[str]:
+    """Yield a line of JSON per query."""
+    for name, result in results:
+        rest = {"error": format_error(result)} if isinstance(result, ImageError) else result.to_dict()
         yield json.dumps({"query": name, **rest}, ensure_ascii=False)
 
 
-def write_parquet(file: Path, found: "Iterable[Answer]") -> None:
-    """A row for each hit, and one without a hit for a query that has none; there once it is whole."""
+def write_parquet(file: Path, results: "Iterable[NamedResult]") -> None:
+    """Write a row per hit, and a row of nulls for a query without hits; replace the file once it is complete."""
     import pyarrow.parquet as pq
 
     unfinished = file.with_name(f".{file.name}.writing")
     try:
-        with unfinished.open("wb") as sink, ExitStack() as opened:  # before anything is searched for
+        with unfinished.open("wb") as sink, ExitStack() as stack:  # before the first search, as it may not be writable
             writer = None
-            for table in _tables(found):
-                writer = writer or opened.enter_context(pq.ParquetWriter(sink, table.schema, compression="zstd"))
+            for table in _tables(results):
+                writer = writer or stack.enter_context(pq.ParquetWriter(sink, table.schema, compression="zstd"))
                 writer.write_table(table)
         unfinished.replace(file)
     except OSError as error:
         raise click.BadParameter(f"cannot write {file}: {error.strerror or error}", param_hint="--parquet") from error
     finally:
-        with suppress(OSError):  # it is not there, or never could be
+        with suppress(OSError):  # it may not exist
             unfinished.unlink()
 
 
-_TOGETHER = 1000  # queries in a row group
+_GROUP_QUERIES = 1000  # queries in a row group
 
 
-def _tables(found: "Iterable[Answer]") -> "Iterator[pa.Table]":
-    """Tables of one schema; which features there are is known from the first answer that is no error."""
+def _tables(results: "Iterable[NamedResult]") -> "Iterator[pa.Table]":
+    """Yield tables of one schema; its features are those of the first result without an error."""
     import pyarrow as pa
 
-    waiting: list[Answer] = []
+    pending: list[NamedResult] = []
     features: tuple[str, ...] | None = None
-    for name, answer in found:
-        waiting.append((name, answer))
-        if features is None and not isinstance(answer, ImageError):
-            features = answer.features
-        if features is not None and len(waiting) >= _TOGETHER:
-            yield pa.concat_tables([_rows(*one, features) for one in waiting])
-            waiting.clear()
-    if waiting:
-        yield pa.concat_tables([_rows(*one, features or ()) for one in waiting])
+    for name, result in results:
+        pending.append((name, result))
+        if features is None and not isinstance(result, ImageError):
+            features = result.features
+        if features is not None and len(pending) >= _GROUP_QUERIES:
+            yield pa.concat_tables([_rows(*one, features) for one in pending])
+            pending.clear()
+    if pending:
+        yield pa.concat_tables([_rows(*one, features or ()) for one in pending])
 
 
-def _rows(name: str, answer: "Hits | ImageError", features: tuple[str, ...]) -> "pa.Table":
+def _rows(name: str, result: "Hits | ImageError", features: tuple[str, ...]) -> "pa.Table":
     import pyarrow as pa
 
     from imrec_core.search.hits import Hits
 
     hits, error = (
-        (Hits((), "", "", features=features), in_words(answer)) if isinstance(answer, ImageError) else (answer, None)
+        (Hits((), "", "", features=features), format_error(result))
+        if isinstance(result, ImageError)
+        else (result, None)
     )
     table = hits.to_arrow()
     if not len(table):

@@ -1,4 +1,4 @@
-"""`imrec sql`: ask the lake's tables."""
+"""`imrec sql`: query the tables of a lake."""
 
 import json
 
@@ -14,9 +14,9 @@ from imrec_dagster.cli.options import json_option, lake_option
 @json_option
 @lake_option
 def sql(statement: str, as_csv: bool, as_json: bool, lake: str) -> None:
-    """Ask the lake's tables in SQL: catalog, images, rows, runs, and one per feature.
+    """Query the lake's tables in SQL: catalog, images, rows, runs, and one per feature.
 
-    "DESCRIBE rows" lists the columns of one, and what --where and --order-by of a search can name.
+    "DESCRIBE rows" lists the columns of a table; those of rows are what --where and --order-by can name.
     """
     from imrec_core.sql.views import query
 

@@ -1,4 +1,4 @@
-"""`imrec status`: what is in the lake, and what a build would do."""
+"""`imrec status`: the contents of a lake, and what a build would do."""
 
 import json
 
@@ -12,7 +12,7 @@ from imrec_dagster.cli.options import json_option, lake_option
 @json_option
 @lake_option
 def status(as_json: bool, lake: str) -> None:
-    """Say what is in the lake, what is fresh, what is stale and what a build would do."""
+    """Print the contents of the lake, which tables are fresh or stale, and what a build would do."""
     from imrec_core.status import lake_status
 
     found = lake_status(Lake(lake))

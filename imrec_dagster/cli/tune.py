@@ -1,4 +1,4 @@
-"""The command that sets what a search goes by to what does best."""
+"""`imrec tune`: choose ef by recall, or feature weights by a measure, and save them in `lake.toml`."""
 
 import json
 from collections.abc import Sequence
@@ -18,16 +18,40 @@ if TYPE_CHECKING:
     from imrec_core.index.generation import Generation
 
 
+_CORE_MEASURES = {"mean_average_precision": "map"}  # name of the option to the key of `weight_tuning.MEASURES`
+_OLD_MEASURES = {"map": "mean_average_precision"}  # of version 0.1; "map" is the 2-D map everywhere else
+
+
+class _Measure(click.Choice[str]):
+    """The measures to tune by, and their old names with a warning."""
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
+        if value in _OLD_MEASURES:
+            click.echo(f"--measure {value}: deprecated; use {_OLD_MEASURES[value]}", err=True)
+            value = _OLD_MEASURES[value]
+        return super().convert(value, param, context)
+
+
 @click.command()
-@click.option("--recall", type=click.FloatRange(0.95, 1), help="Least recall@10 of every graph: sets its ef.")
-@click.option("--measure", type=click.Choice(["map", "precision", "recall1"]), help="Finds the weights best by it.")
-@click.option("--copies", is_flag=True, help="Weights that find edited copies, instead of images of the same folder.")
+@click.option(
+    "--recall",
+    type=click.FloatRange(0.95, 1),
+    help="Set ef of each HNSW graph to the least that reaches this recall@10.",
+)
+@click.option(
+    "--measure",
+    type=_Measure(["mean_average_precision", "precision", "recall1"]),
+    help="Find the feature weights with the best value of this measure.",
+)
+@click.option("--copies", is_flag=True, help="Tune the weights to find edited copies instead of images of one folder.")
 @labels_option
 @naming_option
-@click.option("--by", multiple=True, metavar="FEATURE[:METRIC]", help="What is mixed; repeat. Default: all features.")
-@click.option("--name", default="look", show_default=True, help="Of the mix, for: --by mix:NAME")
-@click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Parts, each held out once.")
-@click.option("--queries", type=click.IntRange(1), help="Images that are asked with, at most.")
+@click.option(
+    "--by", multiple=True, metavar="FEATURE[:METRIC]", help="Feature of the mix; repeatable. Default: all features."
+)
+@click.option("--name", default="look", show_default=True, help="Name of the mix, for: --by mix:NAME")
+@click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Number of cross-validation folds.")
+@click.option("--queries", type=click.IntRange(1), help="Largest number of query images.")
 @json_option
 @lake_option
 def tune(
@@ -43,25 +67,25 @@ def tune(
     as_json: bool,
     lake: str,
 ) -> None:
-    """Set what a search goes by to what does best on the lake's own images, in lake.toml.
+    """Tune search on the lake's own images, and save the result in lake.toml.
 
-    --recall finds the least breadth of search of each graph, --measure the weights of a mix of features.
+    --recall tunes ef, the candidate list size of each HNSW graph; --measure tunes the weights of a mix of features.
     """
     from imrec_core.evaluation.weight_tuning import check_name
     from imrec_core.index.generation import open_generation
 
     if (recall is None) == (measure is None):
-        raise click.UsageError("say what to tune: --recall or --measure")
+        raise click.UsageError("give one of --recall, --measure")
     refuse_several({"--labels": labels, "--naming": naming, "--copies": copies, "--recall": recall})
     if by and recall is not None:
-        raise click.UsageError("--recall tunes the graphs of all features; leave out --by")
+        raise click.UsageError("--recall tunes the HNSW graphs of all features; leave out --by")
     generation = open_generation(Lake(lake))
     if recall is not None:
         _tune_ef(Lake(lake), generation, recall, queries, as_json)
         return
     check_name(Lake(lake), name, generation.default_feature)
     task = _task(Lake(lake), generation, copies, labels, naming, by, queries)
-    _tune_weights(Lake(lake), task, measure or "", name, folds, as_json)
+    _tune_weights(Lake(lake), task, _CORE_MEASURES.get(measure or "", measure or ""), name, folds, as_json)
 
 
 def _tune_ef(lake: Lake, generation: "Generation", recall: float, queries: int | None, as_json: bool) -> None:
@@ -78,7 +102,7 @@ def _tune_ef(lake: Lake, generation: "Generation", recall: float, queries: int |
         for row in chosen
     ]
     show(as_json, [asdict(row) for row in chosen] if as_json else rows, list(rows[0]) if rows else [])
-    progress("noted in lake.toml; run: imrec build")
+    progress("saved in lake.toml; run: imrec build")
 
 
 # -- weights ------------------------------------------------------------------------------------------------
@@ -110,12 +134,12 @@ def _tune_weights(lake: Lake, task: "Task", measure: str, name: str, folds: int,
     if as_json:
         click.echo(json.dumps({"name": name, **asdict(found)}))
     else:
-        values = {f"mix:{name}, held out": found.held_out, "all alike": found.equal, **found.alone}
+        values = {f"mix:{name}, held out": found.held_out, "equal weights": found.equal, **found.alone}
         rows = [
             {"": by, MEASURES[measure]: str(value), "weight": found.weights.get(by)} for by, value in values.items()
         ]
         show(False, rows, list(rows[0]))
         click.echo(f"gain over {found.best_other}: {found.gain}, {found.gain.n} images")
     if found.gain.low <= 0:
-        progress(f"the mix is not surely better than {found.best_other}")
-    progress(f"noted in lake.toml; search with: --by mix:{name}")
+        progress(f"the mix is not significantly better than {found.best_other}")
+    progress(f"saved in lake.toml; search with: --by mix:{name}")

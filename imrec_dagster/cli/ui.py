@@ -1,4 +1,4 @@
-"""`imrec ui`: Dagster's web page over a lake."""
+"""`imrec ui`: Dagster's web UI over a lake."""
 
 import os
 import sys
@@ -10,15 +10,15 @@ from imrec_dagster.cli.options import lake_option
 
 
 @click.command()
-@click.option("--port", default=3000, show_default=True, help="Where it is served.")
+@click.option("--port", default=3000, show_default=True, help="Port to listen on.")
 @lake_option
 def ui(port: int, lake: str) -> None:
-    """Serve Dagster's web page over the lake on 127.0.0.1: assets, backfills, schedules."""
+    """Serve Dagster's web UI over the lake on 127.0.0.1: assets, backfills, schedules."""
     serve_dagster(Lake(lake), port)
 
 
 def serve_dagster(lake: Lake, port: int) -> None:
-    """Become `dagster dev` over the lake, on 127.0.0.1.
+    """Replace this process by `dagster dev` over the lake, on 127.0.0.1.
 
     Raises:
         ImrecError: The lake cannot be opened.
@@ -27,7 +27,7 @@ def serve_dagster(lake: Lake, port: int) -> None:
 
     lake.open_for_writing()
     home = os.environ.get("DAGSTER_HOME") or str(lake.dagster_home)
-    with open_instance(home):  # made before webserver and daemon start: their race can damage it (dagster#27390)
+    with open_instance(home):  # created before webserver and daemon start: their race can damage it (dagster#27390)
         pass
     environment = {**os.environ, "DAGSTER_HOME": home, "IMREC_LAKE": str(lake.root), "DAGSTER_DISABLE_TELEMETRY": "yes"}
     arguments = ["-m", "dagster", "dev", "-m", "imrec_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]

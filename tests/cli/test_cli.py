@@ -78,12 +78,12 @@ def test_build_says_what_was_read_and_published(imrec, tmp_path):
     built = imrec("build", "holiday", "--features", CHEAP)
     assert built.status == 0
     assert "13 new, 0 changed, 0 removed, 0 unchanged images" in built.out
-    assert "13 decoded at " in built.out and "in 1 shard 12 described, 1 failed (see: imrec failures)" in built.out
+    assert "13 decoded at " in built.out and "in 1 shard 12 extracted, 1 failed (see: imrec failures)" in built.out
     assert "generation 000001: 12 images" in built.out and "; built whole: there is none to extend\n" in built.out
     again = imrec("build")
     assert again.status == 0
     assert "0 new, 0 changed, 0 removed, 13 unchanged images" in again.out
-    assert "nothing to do: generation 000001 holds all of it" in again.out
+    assert "nothing to do: generation 000001 is up to date" in again.out
     assert Lake("data_lake").settings().features == tuple(CHEAP.split(","))
 
 
@@ -214,7 +214,7 @@ def test_each_of_nothing_and_with_unlikes_is_refused(imrec, gallery, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "no image to search for" in complaint(imrec("search", "empty", "--each", "--lake", gallery.root))
     refused = imrec("search", photo(gallery), "--each", "--unlike", "x.jpg", "--lake", gallery.root)
-    assert refused.status == 2 and "--each is for likes alone" in refused.err
+    assert refused.status == 2 and "--each searches for each image separately" in refused.err
     pooled = imrec("search", photo(gallery), "--each", "--pool", "best", "--lake", gallery.root)
     assert pooled.status == 2 and "leave out --sheet, --explain, --verbose, --unlike, - and --pool" in pooled.err
 
@@ -231,7 +231,7 @@ def flat(line: dict[str, object]) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("together", [1, 3, 1000])
 def test_each_as_a_table_says_what_the_lines_say(imrec, gallery, tmp_path, monkeypatch, together):
-    monkeypatch.setattr(each, "_TOGETHER", together)
+    monkeypatch.setattr(each, "_GROUP_QUERIES", together)
     folder = photo(gallery).parent  # a file that cannot be read comes first in it, others in between
     toy.write_photos(tmp_path / "others", range(100, 104))
     asked = ("search", folder, "others", "--each", "-k", 2, "--by", "phash", "--by", "rgb_histogram:manhattan=0.5",
@@ -271,7 +271,7 @@ def test_table_that_cannot_be_written_is_told_before_anything_is_searched_for(
 
 @pytest.mark.parametrize("after", [1, 5])
 def test_interrupted_table_leaves_the_one_before_it(imrec, gallery, tmp_path, monkeypatch, after):
-    monkeypatch.setattr(each, "_TOGETHER", 2)
+    monkeypatch.setattr(each, "_GROUP_QUERIES", 2)
     (tmp_path / "hits.parquet").write_bytes(b"from before")
     search_each = imrec_core.Recommender.search_each
 
@@ -290,12 +290,12 @@ def test_folder_is_not_searched_for_as_one_picture(imrec, gallery):
     folder = photo(gallery).parent
     for asked in ((folder,), (photo(gallery), "-", folder), (photo(gallery), "--unlike", folder)):
         refused = imrec("search", *asked, "--lake", gallery.root)
-        assert refused.status == 2 and f"{folder} is a folder; with --each every image" in refused.err
+        assert refused.status == 2 and f"{folder} is a folder; add --each to search for every image" in refused.err
 
 
 def test_table_of_one_search_is_refused(imrec, gallery, tmp_path):
     refused = imrec("search", photo(gallery), "--parquet", "hits.parquet", "--lake", gallery.root)
-    assert refused.status == 2 and "--parquet is for --each" in refused.err
+    assert refused.status == 2 and "--parquet needs --each" in refused.err
     refused = imrec("search", photo(gallery), "--each", "--parquet", ".", "--lake", gallery.root)
     assert refused.status == 2 and "is a directory" in refused.err
     assert not list(tmp_path.iterdir())
@@ -442,18 +442,18 @@ def test_failures_are_tried_again_when_asked(imrec, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         later = (tmp_path / "photos" / "photo_002.jpg").read_bytes()
         patch.setattr(read_ahead, "decode", lambda data, **how: 1 / 0 if data == later else decode(data, **how))
-        assert "4 described, 2 failed" in imrec("build", "photos", "--features", CHEAP).out
+        assert "4 extracted, 2 failed" in imrec("build", "photos", "--features", CHEAP).out
     assert "0 new, 0 changed, 0 removed, 6 unchanged images\nnothing to do" in imrec("build").out
     words = imrec("failures", "--retry").out.splitlines()
-    assert words[0] == "1 came good, 1 still fails"
+    assert words[0] == "1 recovered, 1 still fails"
     assert [line.split()[1] for line in words[2:]] == ["bad.jpg"]
     assert "photo_002.jpg" in imrec("search", "photos/photo_002.jpg", "-k", 1).out
     told = imrec("failures", "--retry", "--json")
     assert [row["path"] for row in json.loads(told.out)] == ["bad.jpg"]
-    assert told.err == "0 came good, 1 still fails\n"
+    assert told.err == "0 recovered, 1 still fails\n"
     (tmp_path / "photos" / "bad.jpg").unlink()
     imrec("build")
-    assert imrec("failures", "--retry").out == "0 came good, 0 still fail\nnone\n"
+    assert imrec("failures", "--retry").out == "0 recovered, 0 still fail\nnone\n"
 
 
 def test_failures_of_no_lake_cannot_be_tried_again(imrec):
@@ -488,11 +488,11 @@ def test_progress_reaches_its_end_and_counts_what_is_read(imrec, tmp_path, monke
     toy.write_photos(tmp_path / "photos", range(9, 11))
     (tmp_path / "photos" / "bad.jpg").write_bytes(BROKEN["text.jpg"]())
     added = imrec("build")
-    assert "3 decoded at " in added.out and "11 described, 1 failed" in added.out
+    assert "3 decoded at " in added.out and "11 extracted, 1 failed" in added.out
     assert "decoded again" not in added.err
     imrec("failures", "--retry")
     (tmp_path / "photos" / "photo_003.jpg").rename(tmp_path / "photos" / "renamed.jpg")
-    assert "0 decoded; in 1 shard 11 described, 1 failed" in imrec("build").out
+    assert "0 decoded; in 1 shard 11 extracted, 1 failed" in imrec("build").out
     imrec("build", "--features", f"{CHEAP},ahash")
     assert Bar.ended == [(9, 9), (3, 3), (1, 1), (1, 1), (12, 12)]
 
@@ -620,7 +620,7 @@ def test_build_where_every_image_is_broken_says_so_and_records_why(imrec, tmp_pa
     [
         ("rgb_histogramm", "did you mean 'rgb_histogram'?"),
         ("", "no feature is chosen"),
-        ("phash,+ahash", "give all features that the lake is to have, or a '+' before each that is to be added"),
+        ("phash,+ahash", "only some names have a '+'"),
         ("+", "no feature named ''"),
     ],
 )
@@ -632,7 +632,9 @@ def test_features_that_cannot_be_are_refused(imrec, tmp_path, features, said):
 def test_schedule_that_cannot_be_is_refused(imrec, tmp_path):
     toy.write_photos(tmp_path / "photos", range(2))
     toy.new_lake(tmp_path / "data_lake", ("phash",), dagster={"scan_schedule": "daily"})
-    assert "dagster: scan_schedule is 'daily'; it must be minute, hour" in complaint(imrec("build", "photos"))
+    assert "dagster: scan_schedule is 'daily'; expected a cron expression (minute, hour" in complaint(
+        imrec("build", "photos")
+    )
 
 
 def test_name_that_another_folder_has_is_refused(imrec, tmp_path):
@@ -746,7 +748,7 @@ def test_interrupted_build_says_one_line_and_goes_on_the_next_time(imrec, tmp_pa
 
     with monkeypatch.context() as patch:
         patch.setattr(ShardExtractor, "extract", interrupted)
-        assert "interrupted; what was finished is kept" in complaint(imrec("build"))
+        assert "interrupted; completed work is kept" in complaint(imrec("build"))
     before = toy.times(lake, "images", "features")
     assert {Path(name).stem for name in before} == {"photos-0000", "photos-0001"}
     assert "generation 000001: 30 images" in imrec("build").out
@@ -767,7 +769,7 @@ def test_source_that_is_away_is_a_warning_and_the_others_are_built(imrec, tmp_pa
     (tmp_path / "here").rename(tmp_path / "also elsewhere")
     refused = imrec("build")
     assert refused.status == 1
-    assert "no source can be read; what the lake holds is kept" in refused.err.splitlines()[-1]
+    assert "no source can be read; the lake is unchanged" in refused.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_map_is_made_and_told(imrec, lake):
 
 def test_picture_is_drawn_of_a_map_that_is_there(imrec, lake, tmp_path):
     file = tmp_path / "map.png"
-    assert "rgb_histogram is drawn in" in imrec("map", "--picture", file, "--lake", lake.root).err
+    assert "plot of map rgb_histogram" in imrec("map", "--picture", file, "--lake", lake.root).err
     before = lake.map_path("rgb_histogram").stat().st_mtime_ns
     plain = drawn(file)
     assert plain.shape == (960, 1320, 3) and (plain != 255).any(axis=2).sum() > 5000
@@ -75,7 +75,7 @@ def test_picture_is_of_a_map_made_anew_where_options_say_how(imrec, lake, tmp_pa
     for options in (["--cluster-size", 3], ["--neighbours", 4], ["--sample", 19], ["--seed", 1]):
         assert "laying out" in imrec(*asked, *options).err
         refused = imrec(*asked, *options, "--update")
-        assert refused.status == 2 and "--update keeps to how the map was made" in refused.err
+        assert refused.status == 2 and "--update keeps the layout options of the map" in refused.err
 
 
 def test_colour_that_is_none_is_refused_before_a_map_is_made(imrec, lake, tmp_path):

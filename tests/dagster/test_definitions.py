@@ -270,7 +270,9 @@ def test_schedules_as_cron_has_them(text):
     "value", ["", "daily", "0 3 * *", "60 3 * * *", "0 3 0 * *", "*/0 * * * *", "1,, * * * *", 5, ["0 3 * * *"]]
 )
 def test_schedule_that_is_none_is_refused_with_an_example(value):
-    with pytest.raises(BadSettings, match=r"reindex_schedule is .*; it must be minute, hour, .*'0 3 \* \* \*'"):
+    with pytest.raises(
+        BadSettings, match=r"reindex_schedule is .*; expected a cron expression \(minute, hour, .*'0 3 \* \* \*'"
+    ):
         DagsterSettings.of(Settings(dagster={"reindex_schedule": value}))
 
 

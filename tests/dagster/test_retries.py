@@ -56,7 +56,7 @@ class Waited(Progress):
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def waits(self, fault: Exception, seconds: float) -> None:
+    def wait_for_retry(self, fault: Exception, seconds: float) -> None:
         self.seconds.append(round(seconds * 1000))
 
 
@@ -142,7 +142,7 @@ def test_command_says_what_it_waits_for(lake, imrec, monkeypatch):
     failing(monkeypatch, *WORK["generation"], StorageFault("the bucket does not answer"))
     outcome = imrec("build", "--lake", lake.root)
     assert outcome.status == 0
-    assert "imrec: the bucket does not answer; trying again in 0.001 s" in outcome.err
+    assert "imrec: the bucket does not answer; retrying in 0.001 s" in outcome.err
 
 
 def test_object_store_that_is_down_when_pictures_are_read_is_waited_for(store, tmp_path, instance, monkeypatch):
@@ -157,7 +157,7 @@ def test_object_store_that_is_down_when_pictures_are_read_is_waited_for(store, t
         def expect(self, *_) -> None:
             store.share, store.kinds = 1.0, ("slow down",)
 
-        def waits(self, fault: Exception, seconds: float) -> None:
+        def wait_for_retry(self, fault: Exception, seconds: float) -> None:
             waited.append(str(fault))
             store.share = 0.0
 

@@ -123,7 +123,7 @@ def test_from_the_first_folder_on(world, imrec, tmp_path, monkeypatch):
         assert search(world.photos / name, "--by", "phash", "-k", 1) == [name]
     assert set(search(world.photos / "new.jpg", "--by", "phash", "-k", 2)) == {"new.jpg", "twice.jpg"}
 
-    assert "nothing to do: generation 000002 holds all of it" in ran("build")
+    assert "nothing to do: generation 000002 is up to date" in ran("build")
     assert "all that the last scan found is searchable" in ran("status")
     duplicates = json.loads(ran("duplicates", "--tier", "identical", "--json"))
     assert [len(group["copies"]) for group in duplicates["groups"]] == [2]

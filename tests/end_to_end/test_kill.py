@@ -132,7 +132,7 @@ def test_struck_build_goes_on_from_what_was_finished(photos, undisturbed, tmp_pa
     status, out, err = strike_in_the_middle(lake, blow)
     if blow == signal.SIGINT:
         assert (status, out) == (1, "")
-        assert err.strip().splitlines()[-1].startswith("imrec: interrupted; what was finished is kept")
+        assert err.strip().splitlines()[-1].startswith("imrec: interrupted; completed work is kept")
         assert "Traceback" not in err
         assert leftovers(lake) == []
     else:

@@ -204,7 +204,7 @@ def test_command_prints_tables_and_json(imrec, lake, monkeypatch):
     assert [line.split()[0] for line in lines[7:12]] == [*FEW, ALL]
     assert [line.split() for line in lines[-5:-4]] == [["max_false_match_rate", "0.1", "0.01", "0.001"]]
     assert [line.split()[0] for line in lines[-4:-1]] == ["rgb_histogram", "phash", "mix"]
-    assert lines[-1] == "share of the copies that such a cut keeps, all edits together"
+    assert lines[-1] == "share of the copies that pass this threshold, over all edits"
     assert "0 of 6 images edited in 4 ways" in said.err
     asked = ("--copies", "--by", "phash", "--queries", 6, "--json", "--lake", lake.root)
     told = json.loads(imrec("evaluate", *asked).out)

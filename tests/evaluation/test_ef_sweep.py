@@ -146,7 +146,7 @@ def test_commands_show_and_note(imrec, restored):
     assert "recall@10</text>" in drawn and f"{GRAPH}</text>" in drawn
     tuned = imrec("tune", "--recall", 0.95, "--queries", 20, "--json", "--lake", restored.root)
     assert json.loads(tuned.out)[0]["ef"] == restored.settings().indexes["rgb_histogram"]["ef"]
-    assert "noted in lake.toml; run: imrec build" in tuned.err
+    assert "saved in lake.toml; run: imrec build" in tuned.err
     assert imrec("tune", "--recall", 0.5, "--lake", restored.root).status == 2
     assert imrec("evaluate", "--index", "--by", "rgb_histogram", "--lake", restored.root).status == 2
     assert imrec("tune", "--lake", restored.root).status == 2

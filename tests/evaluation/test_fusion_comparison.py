@@ -275,4 +275,4 @@ def test_wrong_usage_is_told(imrec, lake, wrong):
 def test_verdict_is_of_the_best_fusion_and_says_what_may_be_chance(gain, words):
     gains = {"score": Estimate(-0.5, -0.6, -0.4, 9), "rrf": gain, "dbsf": Estimate(-0.9, -1, -0.8, 9)}
     said = evaluate_report._verdict(FusionsJudged((), "mix", {}, "a", gains), "queries")
-    assert said == words + ", 9 queries" + ("; that may be chance" if gain.low < 0 < gain.high else "")
+    assert said == words + ", 9 queries" + ("; not significant" if gain.low < 0 < gain.high else "")

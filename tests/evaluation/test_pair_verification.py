@@ -276,7 +276,7 @@ def test_command_prints_a_table_and_draws(imrec, lake, tmp_path, monkeypatch):
     heading, *rows, means, counted, hint = said.out.splitlines()
     assert heading.split()[:5] == ["mAP", "AP", "of", "all", "pairs"] and heading.endswith("false match rate")
     assert [row.split()[0] for row in rows] == ["rgb_histogram", "phash", "mix"]
-    assert means.startswith("mAP over 9 images that ask for partners among all 24")
+    assert means.startswith("mAP over 9 query images, with all 24 images as gallery")
     others = sum(COUNT - 1 - i for i in range(9)) - 5
     assert counted.startswith(f"the rest over 5 pairs that are the same and {others} other pairs of these images")
     assert "--max-false-match-rate" in hint

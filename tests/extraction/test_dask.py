@@ -118,7 +118,7 @@ def test_imrec_build_extracts_on_the_cluster_that_the_environment_names(
     done = imrec("build", "--lake", lake.root)
     assert done.status == 0, done.err
     assert "24 decoded" in done.out
-    assert "in 3 shards 23 described, 1 failed" in done.out
+    assert "in 3 shards 23 extracted, 1 failed" in done.out
     assert sum(on_workers(pieces_done)) - before == 3
     (lake.root.parent / "photos" / "photo_007.jpg").write_bytes(
         (lake.root.parent / "photos" / "photo_006.jpg").read_bytes()

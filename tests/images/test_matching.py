@@ -382,7 +382,7 @@ def test_command_writes_a_picture_for_each_hit(imrec, toy_lake, photos, tmp_path
     search = ("search", photos / "photo_004.jpg", "-k", 3, "--by", "phash", "--lake", toy_lake.root)
     explained = imrec(*search, "--explain", tmp_path / "why" / "so")
     assert explained.status == 0 and explained.out == imrec(*search).out
-    assert explained.err == f"why each hit is one: 01.png to 03.png in {tmp_path / 'why' / 'so'}\n"
+    assert explained.err == f"explanations of the hits: 01.png to 03.png in {tmp_path / 'why' / 'so'}\n"
     assert sorted(os.listdir(tmp_path / "why" / "so")) == ["01.png", "02.png", "03.png"]
     with Image.open(tmp_path / "why" / "so" / "01.png") as sheet:
         assert sheet.width == 1056 and is_drawn(sheet)
@@ -406,14 +406,14 @@ def test_hit_whose_file_is_gone_leaves_the_other_pictures(imrec, new_lake):
     assert explained.status == 0 and len(explained.out.splitlines()) == 5
     complaint, where = explained.err.splitlines()
     assert complaint.startswith("no 01.png: ") and "photo_001.jpg" in complaint
-    assert where == "why each hit is one: 02.png to 04.png in why"
+    assert where == "explanations of the hits: 02.png to 04.png in why"
     assert sorted(os.listdir("why")) == ["02.png", "03.png", "04.png"]
 
 
 def test_search_without_hits_says_that_there_is_no_picture(imrec, toy_lake, photos):
     search = ("search", photos / "photo_004.jpg", "--where", "width > 1e6", "--lake", toy_lake.root)
     explained = imrec(*search, "--explain", "why")
-    assert explained.status == 0 and explained.err == "why each hit is one: no picture in why\n"
+    assert explained.status == 0 and explained.err == "explanations of the hits: no plot in why\n"
 
 
 @pytest.mark.parametrize(

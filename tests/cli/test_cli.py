@@ -164,13 +164,13 @@ def test_search_writes_a_contact_sheet(imrec, gallery, tmp_path):
 def test_search_by_several_images_takes_likes_unlikes_and_weights(imrec, gallery):
     a, b, c = (photo(gallery, f"photo_00{n}.jpg") for n in (1, 5, 6))
     asked = imrec("search", a, "+", f"0.5:{b}", "-", f"2:{c}", "--pool", "best", "--json", "--lake", gallery.root)
-    told = json.loads(asked.out)
+    parsed = json.loads(asked.out)
     expected = imrec_core.Recommender.open(gallery).search(like=[(b, 1), (a, 2)], unlike=[(c, 4)], pool="best")
-    assert told == expected.to_dict() == json.loads(expected.to_json())
+    assert parsed == expected.to_dict() == json.loads(expected.to_json())
     again = imrec("search", f"0.5:{b}", a, "--unlike", f"2:{c}", "--pool", "best", "--json", "--lake", gallery.root)
-    assert json.loads(again.out) == told
+    assert json.loads(again.out) == parsed
     back = imrec("search", f"0.5:{b}", "-", f"2:{c}", "+", a, "--pool", "best", "--json", "--lake", gallery.root)
-    assert json.loads(back.out) == told
+    assert json.loads(back.out) == parsed
 
 
 def test_file_whose_name_looks_like_a_weight_is_the_file(imrec, gallery, tmp_path):
@@ -182,17 +182,21 @@ def test_file_whose_name_looks_like_a_weight_is_the_file(imrec, gallery, tmp_pat
 def test_search_that_is_cut_says_that_there_is_no_good_match(imrec, gallery):
     asked = ("search", ids(gallery)["photo_003.jpg"], "--max-false-match-rate", "1e-9", "--lake", gallery.root)
     assert imrec(*asked).out == "no good match\n"
-    told = json.loads(imrec(*asked, "--json").out)
-    assert told["hits"] == [] and told["cut"] == 22 and "0 of them within a false match rate of 1e-09" in told["plan"]
+    parsed = json.loads(imrec(*asked, "--json").out)
+    assert (
+        parsed["hits"] == []
+        and parsed["cut"] == 22
+        and "0 of them within a false match rate of 1e-09" in parsed["plan"]
+    )
 
 
 def test_search_passes_on_how_to_fuse_order_and_choose(imrec, gallery):
     how = {"fuse": "rrf", "order_by": "path DESC", "distinct": "content", "diversify": 0.4, "max_false_match_rate": 0.9}
     options = [word for name, value in how.items() for word in (f"--{name.replace('_', '-')}", value)]
     by = ("--by", "phash", "--by", "rgb_histogram")
-    told = json.loads(imrec("search", photo(gallery), *options, *by, "--json", "--lake", gallery.root).out)
+    parsed = json.loads(imrec("search", photo(gallery), *options, *by, "--json", "--lake", gallery.root).out)
     expected = imrec_core.Recommender.open(gallery).search(photo(gallery), by=["phash", "rgb_histogram"], **how)
-    assert told == expected.to_dict() and len(told["hits"]) == 5
+    assert parsed == expected.to_dict() and len(parsed["hits"]) == 5
 
 
 def test_each_image_of_a_folder_or_glob_is_a_search_in_a_line_of_its_own(imrec, gallery):
@@ -221,12 +225,12 @@ def test_each_of_nothing_and_with_unlikes_is_refused(imrec, gallery, tmp_path):
 
 def flat(line: dict[str, object]) -> list[dict[str, object]]:
     """A line of JSON as the rows of the table: one for each hit, one of nulls where there is none."""
-    told = {"query": line["query"], "error": line.get("error")}
+    parsed = {"query": line["query"], "error": line.get("error")}
     rows = []
     for hit in line.get("hits", []):
         parts = {f"{by}_{fact}": value for by, part in hit["parts"].items() for fact, value in part.items()}
-        rows.append({**told, **{name: value for name, value in hit.items() if name != "parts"}, **parts})
-    return rows or [told]
+        rows.append({**parsed, **{name: value for name, value in hit.items() if name != "parts"}, **parts})
+    return rows or [parsed]
 
 
 @pytest.mark.parametrize("together", [1, 3, 1000])
@@ -258,9 +262,7 @@ def test_table_of_each_where_nothing_can_be_read_holds_the_errors(imrec, gallery
 
 
 @pytest.mark.parametrize("file", ["gone/hits.parquet", "note.txt/hits.parquet", f"{'x' * 250}.parquet"])
-def test_table_that_cannot_be_written_is_told_before_anything_is_searched_for(
-    imrec, gallery, tmp_path, monkeypatch, file
-):
+def test_unwritable_table_is_reported_before_any_search(imrec, gallery, tmp_path, monkeypatch, file):
     (tmp_path / "note.txt").write_text("mine")
     monkeypatch.setattr(imrec_core.Recommender, "search_each", lambda *asked, **how: pytest.fail("searched"))
     found = imrec("search", photo(gallery), "--each", "--parquet", file, "--lake", gallery.root)
@@ -309,13 +311,13 @@ def test_each_that_cannot_be_asked_leaves_no_table(imrec, gallery, tmp_path):
 
 def test_status_tells_a_person_and_a_program_the_same(imrec, gallery):
     words = imrec("status", "--lake", gallery.root)
-    told = json.loads(imrec("status", "--json", "--lake", gallery.root).out)
+    parsed = json.loads(imrec("status", "--json", "--lake", gallery.root).out)
     assert words.status == 0
-    assert told["failed"] == 3
-    assert told["shards"] == 2
-    assert told["generation"]["rows"] == 20 + len(ODD)
-    assert told["up_to_date"] is True
-    assert [(f["name"], f["fresh_shards"], f["stale_shards"]) for f in told["features"]] == [
+    assert parsed["failed"] == 3
+    assert parsed["shards"] == 2
+    assert parsed["generation"]["rows"] == 20 + len(ODD)
+    assert parsed["up_to_date"] is True
+    assert [(f["name"], f["fresh_shards"], f["stale_shards"]) for f in parsed["features"]] == [
         ("rgb_histogram", 2, []),
         ("phash", 2, []),
     ]
@@ -337,19 +339,19 @@ def test_status_says_what_a_build_would_do(imrec, new_lake):
 
 
 def test_features_lists_all_of_the_registry(imrec):
-    words, told = imrec("features"), json.loads(imrec("features", "--json").out)
-    assert [f["name"] for f in told] == list(FEATURES)
+    words, parsed = imrec("features"), json.loads(imrec("features", "--json").out)
+    assert [f["name"] for f in parsed] == list(FEATURES)
     assert [line.split()[0] for line in words.out.splitlines()[1:]] == list(FEATURES)
-    assert [f["group"] for f in told] == [feature.group for feature in FEATURES.values()]
-    assert told[0]["metrics"] == [m.name for m in FEATURES[told[0]["name"]].metrics]
+    assert [f["group"] for f in parsed] == [feature.group for feature in FEATURES.values()]
+    assert parsed[0]["metrics"] == [m.name for m in FEATURES[parsed[0]["name"]].metrics]
     assert words.out.splitlines()[0].split() == ["name", "group", "dims", "metrics", "summary"]
 
 
 def test_features_lists_those_of_the_lake_after_all_others(imrec, new_lake):
     own = {"histograms": {"coarse": {"levels": [4, 4, 4]}}, "combined": {"mix": {"coarse": 1, "phash:hamming": 2}}}
     lake = new_lake(0, ("phash",), built=False, **own)
-    words, told = (imrec("features", *option, "--lake", lake.root) for option in ((), ("--json",)))
-    *known, coarse, mix = json.loads(told.out)
+    words, parsed = (imrec("features", *option, "--lake", lake.root) for option in ((), ("--json",)))
+    *known, coarse, mix = json.loads(parsed.out)
     assert [f["name"] for f in known] == list(FEATURES)
     assert (coarse["name"], coarse["group"], coarse["dims"]) == ("coarse", "colour", 64)
     assert (mix["name"], mix["group"], mix["dims"]) == ("mix", "combined", 128)
@@ -424,8 +426,8 @@ def test_lake_of_declared_features_alone_is_built(imrec, tmp_path):
 
 
 def test_failures_lists_each_with_its_reason(imrec, gallery):
-    words, told = (imrec("failures", *option, "--lake", gallery.root) for option in ((), ("--json",)))
-    failed = {row["path"]: row["error"] for row in json.loads(told.out)}
+    words, parsed = (imrec("failures", *option, "--lake", gallery.root) for option in ((), ("--json",)))
+    failed = {row["path"]: row["error"] for row in json.loads(parsed.out)}
     assert set(failed) == {"broken\nname.jpg", "text.jpg", "truncated.jpg"}
     assert failed["truncated.jpg"].startswith("TruncatedImage: ")
     assert all(reason in words.out for reason in failed.values())
@@ -448,9 +450,9 @@ def test_failures_are_tried_again_when_asked(imrec, tmp_path, monkeypatch):
     assert words[0] == "1 recovered, 1 still fails"
     assert [line.split()[1] for line in words[2:]] == ["bad.jpg"]
     assert "photo_002.jpg" in imrec("search", "photos/photo_002.jpg", "-k", 1).out
-    told = imrec("failures", "--retry", "--json")
-    assert [row["path"] for row in json.loads(told.out)] == ["bad.jpg"]
-    assert told.err == "0 recovered, 1 still fails\n"
+    parsed = imrec("failures", "--retry", "--json")
+    assert [row["path"] for row in json.loads(parsed.out)] == ["bad.jpg"]
+    assert parsed.err == "0 recovered, 1 still fails\n"
     (tmp_path / "photos" / "bad.jpg").unlink()
     imrec("build")
     assert imrec("failures", "--retry").out == "0 recovered, 0 still fail\nnone\n"
@@ -497,7 +499,7 @@ def test_progress_reaches_its_end_and_counts_what_is_read(imrec, tmp_path, monke
     assert Bar.ended == [(9, 9), (3, 3), (1, 1), (1, 1), (12, 12)]
 
 
-def test_progress_that_was_told_of_fewer_images_grows(monkeypatch):
+def test_progress_bar_grows_with_more_images_than_expected(monkeypatch):
     monkeypatch.setattr(progress_module, "tqdm", Bar)
     monkeypatch.setattr(Bar, "ended", [])
     progress = progress_module.BuildProgress()
@@ -510,7 +512,7 @@ def test_progress_that_was_told_of_fewer_images_grows(monkeypatch):
 
 def test_sql_prints_a_table_csv_and_json(imrec, gallery):
     statement = "SELECT path, width FROM rows WHERE path LIKE 'photo_00%' ORDER BY path DESC LIMIT 2"
-    words, comma, told = (
+    words, comma, parsed = (
         imrec("sql", statement, *option, "--lake", gallery.root) for option in ((), ("--csv",), ("--json",))
     )
     assert "photo_009.jpg" in words.out
@@ -519,7 +521,7 @@ def test_sql_prints_a_table_csv_and_json(imrec, gallery):
         ["photo_009.jpg", "160"],
         ["photo_008.jpg", "160"],
     ]
-    assert json.loads(told.out) == [{"path": "photo_009.jpg", "width": 160}, {"path": "photo_008.jpg", "width": 160}]
+    assert json.loads(parsed.out) == [{"path": "photo_009.jpg", "width": 160}, {"path": "photo_008.jpg", "width": 160}]
 
 
 def test_sql_compares_hashes_bit_by_bit(imrec, gallery):
@@ -540,8 +542,8 @@ def test_names_with_newlines_quotes_and_emoji_stay_in_one_row(imrec, gallery):
 
 def test_query_with_an_odd_name_is_found_like_others(imrec, gallery):
     for name in ODD:
-        told = json.loads(imrec("search", photo(gallery, name), "-k", 1, "--json", "--lake", gallery.root).out)
-        assert told["hits"][0]["path"] == str(photo(gallery, name))
+        parsed = json.loads(imrec("search", photo(gallery, name), "-k", 1, "--json", "--lake", gallery.root).out)
+        assert parsed["hits"][0]["path"] == str(photo(gallery, name))
 
 
 def test_demo_of_own_photos_searches_three_times_and_draws_a_sheet(imrec, tmp_path):
@@ -574,7 +576,7 @@ def test_ui_becomes_dagster_on_this_machine_alone_over_the_same_instance(imrec, 
     assert "enabled: false" in (tmp_path / "mine" / "dagster" / "dagster.yaml").read_text()
 
 
-# -- what is wrong is said in one line ----------------------------------------------------------------------
+# -- errors in one line -------------------------------------------------------------------------------------
 
 
 def complaint(outcome: Outcome) -> str:
@@ -695,7 +697,7 @@ def test_sql_that_is_not_one_valid_select_is_refused(imrec, gallery, tmp_path, s
     [("search", "a.jpg"), ("status",), ("failures",), ("sql", "SELECT 1")],
     ids=lambda arguments: arguments[0],
 )
-def test_lake_that_was_never_built_is_no_surprise(imrec, tmp_path, arguments):
+def test_lake_that_was_never_built_is_reported_with_advice(imrec, tmp_path, arguments):
     line = complaint(imrec(*arguments, "--lake", "nowhere"))
     assert (
         f"there is no lake at {tmp_path / 'nowhere'}; make one with: imrec build FOLDER, or name another (--lake)"
@@ -858,6 +860,17 @@ def test_old_name_of_a_setting_is_one_line_that_names_the_new_one(tmp_path):
     looked = outside("features", "--lake", lake.root)
     assert looked.returncode == 0
     assert looked.stderr == "lake.toml: nightly_scan: deprecated; use scan_schedule under [dagster]\n"
+
+
+def test_old_name_of_a_measure_is_one_line_that_names_the_new_one(imrec, gallery):
+    asked = ("tune", "--measure", "map", "--lake", gallery.root)
+    old, new = (
+        imrec(*asked, "--recall", 0.98),
+        imrec(*asked[:2], "mean_average_precision", *asked[3:], "--recall", 0.98),
+    )
+    assert (old.status, new.status) == (2, 2)  # both options at once, so that nothing is tuned
+    assert old.err == "--measure map: deprecated; use mean_average_precision\n" + new.err
+    assert "mean_average_precision|precision|recall1" in imrec("tune", "--help").out
 
 
 @pytest.mark.parametrize("command", ["--help", "search", "status", "failures", "sql", "features"])

@@ -39,15 +39,15 @@ def test_methods_are_those_of_the_core():
     assert map_command._METHODS == METHODS
 
 
-def test_map_is_made_and_told(imrec, lake):
-    said = imrec("map", "--by", "rgb_histogram", "--lake", lake.root)
-    assert said.status == 0
-    assert said.out.startswith("map rgb_histogram: 20 images of generation 000001 by rgb_histogram:hellinger\n")
-    assert "20 laid out by umap\n" in said.out and "laying out 20 images with umap\n" in said.err
+def test_map_is_built_and_reported(imrec, lake):
+    ran = imrec("map", "--by", "rgb_histogram", "--lake", lake.root)
+    assert ran.status == 0
+    assert ran.out.startswith("map rgb_histogram: 20 images of generation 000001 by rgb_histogram:hellinger\n")
+    assert "20 laid out by umap\n" in ran.out and "laying out 20 images with umap\n" in ran.err
     report = json.loads(imrec("map", "--by", "phash", "--method", "tsne", "--json", "--lake", lake.root).out)
     assert (report["name"], report["rows"], report["metric"]) == ("phash-tsne", 20, "hamming")
-    said = imrec("map", "--name", "phash-tsne", "--update", "--lake", lake.root)
-    assert "20 kept their positions\n" in said.out
+    ran = imrec("map", "--name", "phash-tsne", "--update", "--lake", lake.root)
+    assert "20 kept their positions\n" in ran.out
     runs = [json.loads(line) for line in lake.run_logs()[-1].read_text().splitlines()]
     assert [(run["what"], run["name"], run["rows"]) for run in runs][-1] == ("map", "phash-tsne", 20)
     listed = json.loads(imrec("map", "--list", "--json", "--lake", lake.root).out)
@@ -68,7 +68,7 @@ def test_picture_is_drawn_of_a_map_that_is_there(imrec, lake, tmp_path):
     assert b"<svg" in (tmp_path / "map.svg").read_bytes()[:2000]
 
 
-def test_picture_is_of_a_map_made_anew_where_options_say_how(imrec, lake, tmp_path):
+def test_map_is_built_again_if_options_change_its_layout(imrec, lake, tmp_path):
     asked = ("map", "--by", "phash", "--name", "again", "--picture", tmp_path / "map.png", "--lake", lake.root)
     assert "laying out 20 images with umap" in imrec(*asked).err
     assert "laying out" not in imrec(*asked).err
@@ -89,8 +89,8 @@ def test_one_value_stands_out_against_the_rest(imrec, lake, tmp_path):
     imrec("map", "--picture", file, "--colour", "folder", "--only", "more", "--lake", lake.root)
     accent = np.abs(drawn(file).astype(int) - (0xD1, 0x49, 0x5B)).max(axis=2) < 60
     assert accent.sum() > 100
-    said = imrec("map", "--picture", file, "--colour", "folder", "--only", "mroe", "--lake", lake.root)
-    assert said.complaint == "imrec: no folder named 'mroe'; did you mean 'more'?"
+    ran = imrec("map", "--picture", file, "--colour", "folder", "--only", "mroe", "--lake", lake.root)
+    assert ran.complaint == "imrec: no folder named 'mroe'; did you mean 'more'?"
 
 
 def test_pictures_of_clusters_are_drawn(lake):
@@ -124,15 +124,15 @@ def test_thumbnail_of_what_is_gone_is_none(new_lake):
     assert thumbnail(lake, generation, "0" * 16, 50) is None
 
 
-def test_wrong_use_is_told(imrec, lake, tmp_path):
+def test_wrong_usage_is_reported(imrec, lake, tmp_path):
     assert imrec("map", "--thumbnails", "--lake", lake.root).status == 2
     assert imrec("map", "--picture", "map.gif", "--lake", lake.root).status == 2
-    said = imrec("map", "--by", "rgb_histogramm", "--lake", lake.root)
-    assert "no feature named 'rgb_histogramm'; did you mean 'rgb_histogram'?" in said.complaint
+    ran = imrec("map", "--by", "rgb_histogramm", "--lake", lake.root)
+    assert "no feature named 'rgb_histogramm'; did you mean 'rgb_histogram'?" in ran.complaint
     assert "there is no lake at" in imrec("map", "--lake", tmp_path / "none").complaint
 
 
-def test_missing_library_is_told_before_anything_is_read(imrec, lake, monkeypatch):
+def test_missing_library_is_reported_before_reading(imrec, lake, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    said = imrec("map", "--by", "phash", "--lake", lake.root)
-    assert said.complaint == "imrec: umap-learn is not installed; install it with: pip install 'imrec[map]'"
+    ran = imrec("map", "--by", "phash", "--lake", lake.root)
+    assert ran.complaint == "imrec: umap-learn is not installed; install it with: pip install 'imrec[map]'"

@@ -152,7 +152,7 @@ def test_picture_that_is_asked_for_twice_is_read_once_at_a_time(recommender, pho
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_what_cannot_be_read_is_told_in_its_place_and_the_rest_is_answered(recommender, photos, exact):
+def test_unreadable_query_gets_an_error_and_the_others_get_hits(recommender, photos, exact):
     good = photos / "photo_003.jpg"
     drawn = photos / "drawn"
     queries = [good, drawn / "truncated.jpg", *at(recommender, 5), "gone.jpg", b"no picture", good, "", good]

@@ -192,10 +192,10 @@ def test_partition_whose_source_was_taken_out_says_what_to_do_and_loses_nothing(
     before = toy.times(lake, "catalog", "images", "features")
     toy.set_to(lake, sources={})
     for key in (IMAGES, feature_key("phash"), feature_key("efficientnet_lite0_pca")):
-        with pytest.raises(BadSource) as told:
+        with pytest.raises(BadSource) as raised:
             materialize(lake, instance, key, partition_key=shard(1))
-        assert "photos-0001" in str(told.value) and "[sources]" in str(told.value)
-        assert "catalog" in str(told.value)
+        assert "photos-0001" in str(raised.value) and "[sources]" in str(raised.value)
+        assert "catalog" in str(raised.value)
     assert toy.times(lake, "catalog", "images", "features") == before
     scan()
     assert instance.get_dynamic_partitions("image_shards") == []

@@ -49,7 +49,7 @@ def started(instance: dg.DagsterInstance, process: str | None, location: str | N
 @pytest.mark.parametrize(
     ("process", "ends"),
     [(f"{HERE}:{NOBODY}", True), (f"{HERE}:{os.getpid()}", False), (f"elsewhere:{NOBODY}", False), (None, False)],
-    ids=["killed", "going", "on another machine", "of somebody else"],
+    ids=["killed", "running", "on another machine", "untagged"],
 )
 def test_run_of_a_build_ends_with_its_process(instance, process, ends):
     run = started(instance, process)
@@ -62,26 +62,26 @@ def test_run_of_a_build_ends_with_its_process(instance, process, ends):
     [
         (f"{HERE}:{NOBODY}", "imrec", True),
         (f"{HERE}:{os.getpid()}", "imrec", False),
-        (None, "imrec", True),  # killed before it could say its process
+        (None, "imrec", True),  # killed before it tagged its process
         (None, "another", False),
     ],
-    ids=["killed", "going", "killed at once", "of another location"],
+    ids=["killed", "running", "untagged", "of another location"],  # no process ids: workers must agree on the names
 )
-def test_run_of_the_ui_is_judged_once_it_must_have_said_its_process(instance, monkeypatch, process, location, ends):
+def test_run_of_the_ui_is_checked_once_it_must_have_tagged_its_process(instance, monkeypatch, process, location, ends):
     run = started(instance, process, location)
     assert end_dead_runs(instance, "imrec") == []
     monkeypatch.setattr(dead_runs, "_SLOW_START", -1)
     assert end_dead_runs(instance, "imrec") == [run] * ends
 
 
-def test_every_run_says_its_process_and_a_retry_its_own(instance, new_lake):
+def test_every_run_is_tagged_with_its_process_and_a_retry_with_its_own(instance, new_lake):
     lake = new_lake(4, toy.CHEAP[:1], built=False)
     job = build_definitions(LakeResource(root=str(lake.root))).resolve_job_def("scan")
     ran = job.execute_in_process(instance=instance, tags={PROCESS_TAG: f"{HERE}:{NOBODY}"})
     assert instance.get_run_by_id(ran.run_id).tags[PROCESS_TAG] == this_process()
 
 
-def test_sensor_runs_by_itself_and_says_what_it_ended(instance, new_lake):
+def test_sensor_runs_by_default_and_names_the_runs_that_it_ended(instance, new_lake):
     lake = new_lake(4, toy.CHEAP[:1], built=False)
     (sensor,) = [s for s in build_definitions(LakeResource(root=str(lake.root))).sensors if s.name == "dead_runs"]
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING

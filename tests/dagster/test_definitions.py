@@ -1,4 +1,4 @@
-"""What Dagster is told of imrec: assets from the registry, checks that block, schedules and sensors."""
+"""The definitions for Dagster: assets from the registry, checks that block, schedules and sensors."""
 
 from datetime import timedelta
 
@@ -281,7 +281,7 @@ def test_unknown_setting_of_the_schedules_is_refused_with_the_nearest():
         DagsterSettings.of(Settings(dagster={"scan_shedule": "0 3 * * *"}))
 
 
-def test_schedule_that_is_none_leaves_the_features_and_is_told_by_the_next_scan(tmp_path):
+def test_invalid_schedule_keeps_the_features_and_fails_the_next_scan(tmp_path):
     lake = toy.new_lake(tmp_path / "lake", ("phash",), dagster={"scan_schedule": "daily"})
     ours = build_definitions(LakeResource(root=str(lake.root)))
     assert times(ours) == ["0 1 * * *", "0 3 * * *"]

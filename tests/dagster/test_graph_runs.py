@@ -1,4 +1,4 @@
-"""The Dagster graph over small lakes: what runs, what is computed anew, what is shown, what is refused."""
+"""The Dagster graph over small lakes: what runs, what is computed again, what is shown, what is refused."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_generation_shows_the_speed_of_shards_why_images_failed_and_what_graphs_
     assert drawn(failing, "extraction")[0] > 1.9 * drawn(sound, "extraction")[0]  # the failures stand beside the speed
     for name in ("recall by ef", "stages", "distances"):
         assert drawn(sound, name)[1] > 200
-    assert "recall by ef" in shown(failing) and "distances" not in shown(failing)  # they were not measured anew
+    assert "recall by ef" in shown(failing) and "distances" not in shown(failing)  # they were not measured again
 
 
 def test_everything_that_was_made_shows_its_rows_and_where_it_is(lake, instance):
@@ -182,11 +182,11 @@ def test_raised_limit_publishes_every_feature_with_what_was_too_large(lake, inst
     Builder(lake, instance).build()
     assert "big.png" not in findable(lake)
     toy.set_to(lake, max_pixels=400 * 300)
-    told = Told()
-    Builder(lake, instance, progress=told).build()
+    listener = Listener()
+    Builder(lake, instance, progress=listener).build()
     assert "big.png" in findable(lake)
     assert list(Recommender.open(lake).generation.features) == list(TWO)
-    assert told.expected == [(1, 0, [])]
+    assert listener.expected == [(1, 0, [])]
 
 
 def test_renamed_image_is_not_decoded_again_though_runs_are_several(lake, instance, monkeypatch):
@@ -239,7 +239,7 @@ def test_checks_of_a_run_cover_all_its_partitions(lake, instance):
 # -- changes ------------------------------------------------------------------------------------------------
 
 
-def test_only_shards_with_a_change_are_computed_anew(lake, instance):
+def test_only_changed_shards_are_computed_again(lake, instance):
     photos = lake.root.parent / "photos"
     Builder(lake, instance).build()
     before = toy.times(lake, "images", "features")
@@ -295,7 +295,7 @@ def rewritten_features(lake: Lake, before: dict[str, int]) -> dict[str, list[str
     return found
 
 
-class Told(Progress):
+class Listener(Progress):
     """What a build says before it reads."""
 
     def __init__(self) -> None:
@@ -306,13 +306,13 @@ class Told(Progress):
 
 
 def test_build_tells_how_many_images_are_read_and_how_many_are_only_decoded_again(lake, instance):
-    told = Told()
-    Builder(lake, instance, progress=told).build()
+    listener = Listener()
+    Builder(lake, instance, progress=listener).build()
     toy.set_to(lake, features=(*TWO, "dhash"), histograms={"coarse": {"levels": [4, 4, 4]}})
     toy.write_photos(lake.root.parent / "photos", range(40, 43))
-    Builder(lake, instance, progress=told).build()
-    Builder(lake, instance, progress=told).build()
-    assert told.expected == [(40, 0, []), (43, 40, ["coarse", "dhash"]), (0, 0, [])]
+    Builder(lake, instance, progress=listener).build()
+    Builder(lake, instance, progress=listener).build()
+    assert listener.expected == [(40, 0, []), (43, 40, ["coarse", "dhash"]), (0, 0, [])]
 
 
 OWN = {
@@ -385,7 +385,7 @@ def test_source_whose_name_sorts_before_the_older_ones_is_built_with_them(tmp_pa
     assert findable(lake) == {f"photo_{seed:03d}.jpg" for seed in range(16) if seed != 7}
 
 
-def test_finished_lake_on_another_instance_is_told_to_it_and_not_computed_again(lake, instance):
+def test_finished_lake_is_recorded_by_another_instance_and_not_computed_again(lake, instance):
     toy.build(lake)
     before = toy.times(lake, *TABLES, "generations")
     Builder(lake, instance).build()
@@ -405,7 +405,7 @@ def test_crash_between_telling_and_writing_loses_no_change(lake, instance, monke
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the power went"):
         patch.setattr(CatalogDiff, "apply", crash)
         Builder(lake, instance).scan()
-    assert partitions(instance, MANIFEST)[5:] == [shard(5)]  # told, though not written
+    assert partitions(instance, MANIFEST)[5:] == [shard(5)]  # reported, though not written
     assert not lake.catalog_path(shard(5)).exists()
     Builder(lake, instance).build()
     assert partitions(instance, MANIFEST)[5:] == [shard(5), shard(5)]
@@ -447,7 +447,7 @@ def two_sources(tmp_path, instance) -> Lake:
 
 
 @pytest.mark.parametrize("leaving_a_folder", [False, True], ids=["gone", "empty mount point"])
-def test_source_that_is_away_loses_nothing_and_holds_up_nobody(two_sources, instance, leaving_a_folder):
+def test_unavailable_source_loses_nothing_and_delays_no_other(two_sources, instance, leaving_a_folder):
     root = two_sources.root.parent
     before = toy.times(two_sources, *TABLES)
     take_away(root / "disk", leaving_a_folder=leaving_a_folder)
@@ -521,9 +521,9 @@ def tried(lake, monkeypatch) -> list[bytes]:
 def test_retry_decodes_failed_files_alone_and_publishes_what_came_good(lake, instance, tried):
     photos = lake.root.parent / "photos"
     toy.write_photos(photos, [50])  # which a retry does not look for
-    before, told = toy.times(lake, "features"), Told()
-    assert Builder(lake, instance, progress=told).retry_failed() == builder.RetryReport(good=2, failed=1)
-    assert told.expected[0] == (3, 0, [])
+    before, listener = toy.times(lake, "features"), Listener()
+    assert Builder(lake, instance, progress=listener).retry_failed() == builder.RetryReport(good=2, failed=1)
+    assert listener.expected[0] == (3, 0, [])
     assert sorted(map(len, tried)) == sorted(map(len, (BROKEN["truncated.jpg"](), PICTURES["gradient.jpg"]())))
     assert {"photo_030.jpg", "photo_031.jpg"} <= findable(lake) and "photo_050.jpg" not in findable(lake)
     assert list(Recommender.open(lake).generation.features) == [*TWO, "less"]
@@ -669,25 +669,25 @@ def test_learnt_feature_added_later_is_fitted_before_the_images_are_decoded_agai
     Builder(lake, instance).build()
     monkeypatch.setitem(FEATURES, LEARNT.name, LEARNT)
     toy.set_to(lake, features=(*TWO, LEARNT.name))
-    before, told = toy.times(lake, "features"), Told()
-    Builder(lake, instance, progress=told).build()
+    before, listener = toy.times(lake, "features"), Listener()
+    Builder(lake, instance, progress=listener).build()
     assert rewritten_features(lake, before) == {LEARNT.name: [shard(n) for n in range(5)]}
-    assert told.expected == [(40, 40, [LEARNT.name])]
+    assert listener.expected == [(40, 40, [LEARNT.name])]
     assert list(Recommender.open(lake).generation.features) == [*TWO, LEARNT.name]
 
 
-def test_refit_of_a_learnt_feature_makes_all_its_rows_anew_in_the_same_build(lake, instance, monkeypatch):
+def test_refit_of_a_learnt_feature_recomputes_all_its_rows_in_the_same_build(lake, instance, monkeypatch):
     monkeypatch.setitem(FEATURES, LEARNT.name, LEARNT)
     toy.set_to(lake, features=("phash", LEARNT.name))
     Builder(lake, instance).build()
     old = lake.fitted_version(LEARNT.name)
     toy.write_photos(lake.root.parent / "photos", range(40, 80))
-    before, told = toy.times(lake, "features"), Told()
-    Builder(lake, instance, progress=told).build()
+    before, listener = toy.times(lake, "features"), Listener()
+    Builder(lake, instance, progress=listener).build()
     assert lake.fitted_version(LEARNT.name) != old
     every, new = [shard(n) for n in range(10)], [shard(n) for n in range(5, 10)]
     assert rewritten_features(lake, before) == {LEARNT.name: every, "phash": new}
-    assert told.expected == [(80, 40, [LEARNT.name])]
+    assert listener.expected == [(80, 40, [LEARNT.name])]
     assert list(Recommender.open(lake).generation.features) == ["phash", LEARNT.name]
 
 
@@ -780,7 +780,7 @@ def test_nothing_is_built_upon_a_table_that_fails_its_check(lake, instance):
     toy.write_photos(lake.root.parent / "photos", [40])  # so that there is a new generation to make
     Builder(lake, instance).scan()
     path = lake.feature_path("phash", shard(1))
-    rewrite(lake, path, doubled(lake.read_table(path)))  # as many rows as there should be, so that nobody stumbles
+    rewrite(lake, path, doubled(lake.read_table(path)))  # as many rows as expected, so that only the check notices
     keys = [IMAGES, *map(feature_key, TWO), GENERATION]
     tags = range_tags(shard(0), shard(5))
     result = materialize(lake, instance, *keys, tags=tags, raise_on_error=False)

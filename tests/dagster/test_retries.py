@@ -84,7 +84,7 @@ def test_fault_of_the_storage_that_passes_is_waited_out(lake, instance, monkeypa
 
 
 @pytest.mark.parametrize("asset", WORK)
-def test_fault_that_stays_is_tried_four_times_and_then_told(lake, instance, monkeypatch, asset):
+def test_lasting_fault_is_tried_four_times_and_then_raised(lake, instance, monkeypatch, asset):
     faults = [StorageFault(f"the bucket answers {n}") for n in range(10)]
     calls, waited = failing(monkeypatch, *WORK[asset], *faults), Waited()
     with pytest.raises(StorageFault, match="the bucket answers 3"):

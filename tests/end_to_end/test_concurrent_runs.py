@@ -134,7 +134,7 @@ def test_readers_of_other_processes_see_one_generation_after_another(new_lake):
         assert images == [image for image in published[identity] if image != asked]
 
 
-def test_generation_that_is_read_stays_until_nobody_reads_it(new_lake):
+def test_generation_stays_until_its_last_reader_closes_it(new_lake):
     lake = new_lake(20, TWO)
     old = open_generation(lake)
     folder = old.folder
@@ -163,7 +163,7 @@ def test_disk_without_locks_is_read_and_swept_all_the_same(new_lake, monkeypatch
     assert lake.generations() == ["000002", "000003"] and len(open_generation(lake)) == 3
 
 
-def test_whoever_opens_a_generation_that_is_being_removed_finds_it_gone(new_lake, monkeypatch):
+def test_generation_opened_during_its_removal_is_missing(new_lake, monkeypatch):
     lake = new_lake(3, TWO)
     build_generation(lake, IndexParams(m=5))
     gc.collect()
@@ -269,7 +269,7 @@ def test_two_builds_at_once_read_every_picture_once(new_lake):
     assert rows == (48, 48)
 
 
-def test_other_work_and_other_lakes_wait_for_nobody(new_lake, tmp_path, caplog):
+def test_other_work_and_other_lakes_do_not_wait(new_lake, tmp_path, caplog):
     lake = new_lake(3, TWO)
     with lake.alone("catalog"), Lake(tmp_path / "other").open_for_writing().alone("catalog"):
         assert not build_generation(lake).built

@@ -47,7 +47,7 @@ def test_sensors_backfills_and_schedule_make_folders_searchable(server, lake, tm
     server.start_sensor("image_folders")
     until(lambda: server.asset("images")["partitionKeys"] == OLD, 60)
 
-    # A source is added meanwhile: its shard is a partition of its own.
+    # A source is added during the run: its shard is a partition of its own.
     toy.write_photos(tmp_path / "summer", range(30, 35))
     toy.set_to(lake, sources={**lake.settings().sources, "summer": tmp_path / "summer"})
 

@@ -42,7 +42,7 @@ class World:
         if isinstance(self.photos, Path):
             (self.photos / name).write_bytes(data)
         elif self.store:
-            self.store.share = 0.0  # whoever writes here tries again
+            self.store.share = 0.0  # the writer tries again
             s3.put(f"photos/{name}", data)
             self.store.share = FAULTS
 

@@ -172,7 +172,7 @@ def test_ctrl_c_while_a_connection_is_closed_says_nothing_of_it(pool, tmp_path, 
     assert caplog.messages == []
     monkeypatch.setattr("imrec_dagster.builder.retry_failed", lambda *_, **__: interrupt(OSError("disk")))
     run_retry(lake)
-    assert "connection" in caplog.text and "disk" in caplog.text, "other faults are still told"
+    assert "connection" in caplog.text and "disk" in caplog.text, "other faults are still logged"
 
 
 def raise_it(error: BaseException) -> None:

@@ -45,7 +45,7 @@ def environment(lake: Lake) -> dict[str, str]:
 
 
 def kill_all(process: subprocess.Popen[bytes]) -> None:
-    """End a process and those that it started: Dagster starts a `tail` of what is printed, then whoever ends that."""
+    """End a process and its children: Dagster starts a `tail` of its output, and a process that ends it."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -228,7 +228,7 @@ def test_command_tunes_by_folders_and_notes_the_mix(imrec, restored):
     assert said.status == 0
     lines = said.out.splitlines()
     assert lines[0].split() == ["mean", "average", "precision", "weight"]
-    assert [line.split()[0] for line in lines[1:5]] == ["mix:mine,", "all", "rgb_histogram", "phash"]
+    assert [line.split()[0] for line in lines[1:5]] == ["mix:mine,", "equal", "rgb_histogram", "phash"]
     assert lines[-1].startswith("gain over ") and lines[-1].endswith("18 images")
     assert "fold 3 of 3: 12 images to learn from, 6 held out" in said.err
     assert "saved in lake.toml; search with: --by mix:mine" in said.err

@@ -1,8 +1,7 @@
-"""The pictures of README.md, made by its own commands: `make gallery`.
+"""The images of README.md, written by its own commands: `make gallery`.
 
-Command and picture cannot drift apart: what is run is read from the sections "What you can ask" and "Plots", in a
-folder that holds what `make demo` leaves behind. A block of commands that a picture follows is an example, of which the
-picture is made.
+Commands and images cannot drift apart: the commands are read from the sections "What you can ask" and "Plots", and run
+in a folder with the result of `make demo`. A block of commands that is followed by an image writes this image.
 """
 
 import os
@@ -27,20 +26,20 @@ _BLOCK = re.compile(r"```sh\n(.*?)```(?:\n\n!\[[^\]]*\]\(([^)]*)\))?", re.DOTALL
 
 @dataclass(frozen=True)
 class Block:
-    """Commands of the section as lists of words, and the picture that follows them, if there is one."""
+    """Commands of a section as lists of words, and the image that follows them, if there is one."""
 
     commands: tuple[list[str], ...]
     picture: str
 
     @property
-    def made(self) -> list[str]:
-        """The picture that each command writes; of --explain that of the best hit."""
+    def written(self) -> list[str]:
+        """The image that each command writes; of --explain that of the best hit."""
         named = [_after("--sheet", words) or _after("-o", words) for words in self.commands]
         return [name or f"{_after('--explain', words)}/01.png" for name, words in zip(named, self.commands)]
 
 
 def blocks(readme: str, heading: str = SECTIONS[0]) -> list[Block]:
-    """What a section holds, from the top down."""
+    """Read the blocks of a section, in their order."""
     section = re.findall(rf"^## {heading}\n(.*?)^## ", readme, re.DOTALL | re.MULTILINE)[0]
     return [Block(tuple(_commands(lines)), picture) for lines, picture in _BLOCK.findall(section)]
 
@@ -56,9 +55,9 @@ def _after(option: str, words: list[str]) -> str:
 
 
 def main() -> None:
-    """Run every command of the sections, and write the pictures that README.md shows."""
-    with TemporaryDirectory() as name:
-        folder, settings = Path(name), dict(os.environ)
+    """Run every command of the sections, and write the images that README.md shows."""
+    with TemporaryDirectory() as temporary:
+        folder, settings = Path(temporary), dict(os.environ)
         settings.pop("IMREC_LAKE", None)
         run([PROGRAM, "demo"], folder, settings)
         _save(Image.open(folder / "data_lake/demo/contact_sheet.png"), "docs/contact_sheet.png")
@@ -66,14 +65,14 @@ def main() -> None:
         for block in (block for heading in SECTIONS for block in blocks(readme, heading)):
             printed = [run(words, folder, settings) for words in block.commands]
             if block.picture:
-                sheets = (Image.open(folder / made) for made in block.made)
-                _save(_below([_with_answer(*pair) for pair in zip(sheets, printed)]), block.picture)
+                sheets = (Image.open(folder / name) for name in block.written)
+                _save(_stack([_with_output(*pair) for pair in zip(sheets, printed)]), block.picture)
         run([PROGRAM, "map", "--picture", "map.png", "--thumbnails"], folder, settings)
         _save(Image.open(folder / "map.png"), "docs/map.png")
 
 
 def run(words: list[str], folder: Path, settings: dict[str, str]) -> str:
-    """What a command prints; an `export` is kept in the settings."""
+    """Run a command and return its output; put an `export` into the settings."""
     if words[0] == "export":
         name, _, value = words[1].partition("=")
         settings[name] = value
@@ -85,18 +84,18 @@ def run(words: list[str], folder: Path, settings: dict[str, str]) -> str:
     ).stdout
 
 
-def _with_answer(sheet: Image.Image, printed: str) -> Image.Image:
-    """The sheet; beside a query without hits stands what was printed instead of them."""
+def _with_output(sheet: Image.Image, printed: str) -> Image.Image:
+    """Return the sheet; beside a query without hits, write the output of the command."""
     lines = printed.splitlines()
     if len(lines) == 1:
-        answered = Image.new("RGB", (640, sheet.height), PAPER)
-        answered.paste(sheet)
-        write(ImageDraw.Draw(answered), (240, sheet.height // 2 - 16), lines[0], 400, size=24)
-        return answered
+        extended = Image.new("RGB", (640, sheet.height), PAPER)
+        extended.paste(sheet)
+        write(ImageDraw.Draw(extended), (240, sheet.height // 2 - 16), lines[0], 400, size=24)
+        return extended
     return sheet
 
 
-def _below(sheets: list[Image.Image]) -> Image.Image:
+def _stack(sheets: list[Image.Image]) -> Image.Image:
     size = max(sheet.width for sheet in sheets), sum(sheet.height for sheet in sheets)
     joined, top = Image.new("RGB", size, PAPER), 0
     for sheet in sheets:
@@ -105,11 +104,11 @@ def _below(sheets: list[Image.Image]) -> Image.Image:
     return joined
 
 
-def _save(picture: Image.Image, name: str) -> None:
-    """In 256 colours of its own, which makes a third of the bytes."""
+def _save(image: Image.Image, name: str) -> None:
+    """Save an image with a palette of 256 colours, in a third of the bytes."""
     path = ROOT / name
     path.parent.mkdir(exist_ok=True)
-    picture.convert("RGB").quantize(256, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.convert("RGB").quantize(256, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{name}  {path.stat().st_size // 1000} KB")
 
 

@@ -1,4 +1,4 @@
-"""The parts of the documents that follow from the declarations, and from what `make bench` measured of them.
+"""Tables of the docs, generated from the declarations and from the measurements of `make bench`.
 
 `python -m docs.generated_tables README.md docs/*.md` writes them.
 """
@@ -34,9 +34,9 @@ _QUALITY = {
 
 
 def quality_table() -> str:
-    """Every feature, one row each, with what was measured, then other metrics and combinations that were.
+    """Generate a row per feature with its measurements, then per other metric and combination that was measured.
 
-    Projections that stand in for networks are left out where nobody gets them by default.
+    Projections that replace networks in an index are left out unless they are default features.
     """
     stand_ins = {feature.candidates for feature in FEATURES.values()} - set(DEFAULT_FEATURES)
     groups = list(dict.fromkeys(feature.group for feature in FEATURES.values()))
@@ -48,17 +48,17 @@ def quality_table() -> str:
             rows.append(_quality_row(name, name, metric, _notes()[name]))
         elif metric != FEATURES[name].metric.name:
             rows.append(_quality_row(by, name, metric, f"The same by `{metric}`."))
-    return _table(("feature", "what it describes", "dims", "bytes", *_QUALITY.values()), rows)
+    return _table(("feature", "summary", "dims", "bytes", *_QUALITY.values()), rows)
 
 
-def _quality_row(shown: str, name: str, metric: str, said: str) -> tuple[str, ...]:
+def _quality_row(by: str, name: str, metric: str, summary: str) -> tuple[str, ...]:
     found = _measured().get(name, {}) | _measured().get(f"{name}:{metric}", {})
     if name in FEATURES:
         feature = FEATURES[name]
         found |= {"dims": feature.dims, "bytes": feature.width * _ITEM_BYTES[feature.dtype]}
     digits = {"images/s": 0}
     quality = [f"{found[unit]:.{digits.get(unit, 2)}f}" if unit in found else "–" for unit in _QUALITY]
-    return (f"`{shown}`", said, f"{found['dims']:.0f}", f"{found['bytes']:.0f}", *quality)
+    return (f"`{by}`", summary, f"{found['dims']:.0f}", f"{found['bytes']:.0f}", *quality)
 
 
 _ITEM_BYTES = {"float16": 2, "float32": 4, "uint64": 8}
@@ -66,7 +66,7 @@ _ITEM_BYTES = {"float16": 2, "float32": 4, "uint64": 8}
 
 @cache
 def _rows() -> list[dict[str, Any]]:
-    """What was measured, row by row; nothing where there is no such file."""
+    """Read the measurements as a list; empty without their file."""
     if not MEASURED.exists():
         return []
     return [row for subject in json.loads(MEASURED.read_text())["subjects"].values() for row in subject]
@@ -74,7 +74,7 @@ def _rows() -> list[dict[str, Any]]:
 
 @cache
 def _measured() -> dict[str, dict[str, float]]:
-    """Name → what was measured → value."""
+    """Return the measurements as name → unit → value."""
     found: dict[str, dict[str, float]] = {}
     for row in _rows():
         found.setdefault(row["name"], {})[row["unit"]] = row["value"]
@@ -82,12 +82,12 @@ def _measured() -> dict[str, dict[str, float]]:
 
 
 def _notes() -> dict[str, str]:
-    """What is said of the dims of each feature that was measured."""
+    """Return the note beside the dims of each measured feature."""
     return {row["name"]: row["note"] for row in _rows() if row["unit"] == "dims"}
 
 
 def copies_table() -> str:
-    """Recall@1 of edited copies: an edit for each row, a feature or mix for each column, the best ones first."""
+    """Generate recall@1 of edited copies: a row per edit, a column per feature or mix, the best ones first."""
     found = {name: values for name, values in _measured().items() if "copies all" in values}
     names = sorted(found, key=lambda name: -found[name]["copies all"])
     edits = [unit for unit in next(iter(found.values()), {}) if unit.startswith("copies ")]
@@ -99,7 +99,7 @@ def copies_table() -> str:
 
 
 def features_table() -> str:
-    """Every feature, one row each, as it is declared."""
+    """Generate a row per feature, from its declaration."""
     rows = (
         (f"`{f.name}`", f.group, str(f.dims), f.dtype, ", ".join(m.name for m in f.metrics), f.source)
         for f in FEATURES.values()
@@ -108,7 +108,7 @@ def features_table() -> str:
 
 
 def metrics_table() -> str:
-    """Every metric, one row each."""
+    """Generate a row per metric."""
     rows = ((f"`{m.name}`", m.summary, _found_by(m)) for m in METRICS.values())
     return _table(("metric", "distance", "found by"), rows)
 
@@ -118,14 +118,14 @@ def _found_by(metric: Metric) -> str:
         return "HNSW graph"
     if metric.scan:
         return "scan"
-    near, own = (_measured().get(f"{way}:{metric.name}", {}).get("recall@10") for way in ("candidates", "map"))
-    said = f" (recall@10 {near:.3f})" if near else ""
+    near, own = (_measured().get(f"{kind}:{metric.name}", {}).get("recall@10") for kind in ("candidates", "map"))
+    recall = f" (recall@10 {near:.3f})" if near else ""
     on_request = f"; by a map of its own, on request{f' ({own:.3f})' if own else ''}"
-    return f"candidates of the default metric, ranked exactly{said}{on_request if metric.can_have_graph else ''}"
+    return f"candidates of the default metric, ranked exactly{recall}{on_request if metric.can_have_graph else ''}"
 
 
 def models_table() -> str:
-    """Every pretrained network, one row each."""
+    """Generate a row per pretrained network."""
     rows = (
         (f"`{m.name}`", str(m.dims), f"{m.preprocess.crop} px", str(m.batch), m.extra or "–", m.licence, m.source)
         for m in MODELS.values()
@@ -134,24 +134,24 @@ def models_table() -> str:
 
 
 def methods_table() -> str:
-    """Every way to learn a projection, one row each."""
+    """Generate a row per projection method."""
     rows = (
         (f"`{m.name}`", m.summary, ", ".join(f"`{k} = {v}`" for k, v in m.params.items()) or "–", m.source)
         for m in METHODS.values()
     )
-    return _table(("method", "what it learns", "settings", "source"), rows)
+    return _table(("method", "summary", "settings", "source"), rows)
 
 
 def settings_table() -> str:
-    """Every setting of `lake.toml`, one row each."""
+    """Generate a row per setting of `lake.toml`."""
     default = Settings()
-    described = _attributes(Settings.__doc__ or "")
+    summaries = _attributes(Settings.__doc__ or "")
     rows = (
-        (f"`{f.name}`", described[f.name], f"`{_toml(getattr(default, f.name))}`")
+        (f"`{f.name}`", summaries[f.name], f"`{_toml(getattr(default, f.name))}`")
         for f in fields(Settings)
         if not isinstance(getattr(default, f.name), dict)
     )
-    return _table(("setting", "what it says", "default"), rows)
+    return _table(("setting", "meaning", "default"), rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -166,17 +166,17 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def updated(text: str) -> str:
-    """`text` with every generated table between its marks made anew.
+    """Return `text` with every table between its markers generated again.
 
     Raises:
-        ValueError: A mark has no other end.
+        ValueError: A marker lacks its counterpart.
     """
     for name, table in TABLES.items():
         begin, end = f"<!-- {name}: made by `make docs` -->", f"<!-- /{name} -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if (begin in text) != (end in text) or (found and not closed):
-            raise ValueError(f"the marks of the table {name!r} do not belong together")
+            raise ValueError(f"table {name!r}: a marker lacks its counterpart")
         if found:
             text = f"{before}{begin}\n\n{table()}\n\n{end}{after}"
     return text
@@ -188,18 +188,18 @@ def _table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _attributes(docstring: str) -> dict[str, str]:
-    """Name to description, from the `Attributes:` section of a docstring."""
-    described: dict[str, str] = {}
+    """Parse the `Attributes:` section of a docstring into name → description."""
+    parsed: dict[str, str] = {}
     names: list[str] = []
     for line in docstring.partition("Attributes:")[2].splitlines():
         indent = len(line) - len(line.lstrip())
         if indent == 8:
             head, _, text = line.strip().partition(": ")
             names = [name.strip() for name in head.split(",")]
-            described |= dict.fromkeys(names, text)
+            parsed |= dict.fromkeys(names, text)
         elif indent > 8:
-            described |= {name: f"{described[name]} {line.strip()}" for name in names}
-    return described
+            parsed |= {name: f"{parsed[name]} {line.strip()}" for name in names}
+    return parsed
 
 
 def _toml(value: object) -> str:

@@ -1,6 +1,6 @@
-"""The pictures of the page in README.md, taken in Chromium over the demo photos: `make gallery`.
+"""Screenshots of the page for README.md, taken in Chromium over the demo photos: `make gallery`.
 
-What each shows is an address of the page or a few acts of a person; the lake is that of "What you can ask".
+Each opens an address of the page and makes a few inputs. The lake is that of the section "What you can ask".
 """
 
 import os
@@ -24,11 +24,11 @@ FOLDER = ROOT / "docs/page"
 _WINDOW = {"width": 1100, "height": 700}
 _ORIGINALS = "NOT contains(path, '__')"
 _FEATURES = "efficientnet_lite0,hsv_histogram,phash,sift_vlad,pdq"
-_COLOURS = 128  # of a picture's palette
+_COLOURS = 128  # size of the palette of a screenshot
 
 
 def search(browser: Browser, url: str, photos: Path) -> Any:
-    """A picture that was brought, one more liked, one not, by two features, among the originals."""
+    """Search by an uploaded image, another like and an unlike, by two features, among the originals."""
     liked, unliked = image_id("demo", "coffee.jpg"), image_id("demo", "retina.jpg")
     by = "by=efficientnet_lite0=0.6&by=hsv_histogram=1"
     page = browser.open(f"{url}/?like=image:{liked}&unlike=0.5*image:{unliked}&{by}&where={_ORIGINALS}", size=_WINDOW)
@@ -41,7 +41,7 @@ def search(browser: Browser, url: str, photos: Path) -> Any:
 
 
 def detail(browser: Browser, url: str, photos: Path) -> Any:
-    """Where a crop comes from, and why."""
+    """Show the origin of a crop, and the explanation of the hit."""
     page = browser.open(f"{url}/?by=mix:default&where={_ORIGINALS}", size=_WINDOW)
     page.wait_for_selector("a.tile")
     page.set_input_files("#chooser", photos / "chelsea__crop.jpg")
@@ -52,7 +52,7 @@ def detail(browser: Browser, url: str, photos: Path) -> Any:
 
 
 def phone(browser: Browser, url: str, photos: Path) -> Any:
-    """The colours of a flower, on a phone, in the dark."""
+    """Search by the colours of a flower, on a phone, with the dark theme."""
     address = f"{url}/?like=image:{image_id('demo', 'flower.jpg')}&by=hsv_histogram&where={_ORIGINALS}"
     page = browser.open(address, size=PHONE, color_scheme="dark", device_scale_factor=1.5, is_mobile=True)
     page.wait_for_selector(".caption .score")
@@ -60,7 +60,7 @@ def phone(browser: Browser, url: str, photos: Path) -> Any:
 
 
 def layout(browser: Browser, url: str, photos: Path) -> Any:
-    """The map in the dark, with a line drawn around some of it."""
+    """Show the map with the dark theme, and a lasso around some points."""
     page = browser.open(f"{url}/map", size=_WINDOW, color_scheme="dark")
     at_rest(page)
     boxes = [node.bounding_box() for node in page.locator(".pinned").all()]
@@ -74,20 +74,20 @@ def layout(browser: Browser, url: str, photos: Path) -> Any:
 
 
 def duplicates(browser: Browser, url: str, photos: Path) -> Any:
-    """Copies side by side."""
+    """Show duplicates side by side."""
     page = browser.open(f"{url}/duplicates", size=_WINDOW)
     page.wait_for_selector(".group", timeout=60_000)
     return page
 
 
 def status(browser: Browser, url: str, photos: Path) -> Any:
-    """The state of the lake, with the demo's broken files."""
+    """Show the status of the lake, with the broken files of the demo."""
     page = browser.open(f"{url}/status", size=_WINDOW)
     page.wait_for_selector("#runs")
     return page
 
 
-TAKEN: dict[str, Callable[[Browser, str, Path], Any]] = {
+SCREENSHOTS: dict[str, Callable[[Browser, str, Path], Any]] = {
     "search": search,
     "detail": detail,
     "phone": phone,
@@ -98,7 +98,7 @@ TAKEN: dict[str, Callable[[Browser, str, Path], Any]] = {
 
 
 def main(built: Path | None = None) -> None:
-    """Build the demo's lake, unless a folder is given that has it, and take every picture."""
+    """Build the demo's lake, unless a folder with it is given, and take every screenshot."""
     with TemporaryDirectory() as work, chromium() as running:
         folder = built or Path(work)
         if not built:
@@ -108,7 +108,7 @@ def main(built: Path | None = None) -> None:
             run([PROGRAM, "map", "--lake", "data_lake/demo"], folder, dict(os.environ))
         with serving(Lake(folder / "data_lake/demo")) as served:
             FOLDER.mkdir(exist_ok=True)
-            for name, take in TAKEN.items():
+            for name, take in SCREENSHOTS.items():
                 browser = Browser(running)
                 page = take(browser, served.url, folder / "demo_photos")
                 page.wait_for_load_state("networkidle")

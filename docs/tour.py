@@ -1,6 +1,6 @@
-"""Run the tour and keep what it showed: `make tour`.
+"""Run the notebook of the tour and save it with its outputs: `make tour`.
 
-Its outputs are kept, as people look at it where nothing runs. They are small pictures of the demo photos.
+The outputs are saved, as many viewers of a notebook do not run it. They are small images of the demo photos.
 """
 
 import base64
@@ -21,17 +21,17 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 TOUR = ROOT / "docs" / "tour.ipynb"
 
-_SECONDS = 300  # a cell may take
+_SECONDS = 300  # time limit of a cell
 
 
 def run(notebook: NotebookNode, folder: Path) -> NotebookNode:
-    """The notebook with what its cells show when they are run in a folder, by this Python and this imrec.
+    """Run the cells of a notebook in a folder, with this Python and this imrec, and return it with their outputs.
 
     Raises:
         CellExecutionError: A cell failed.
     """
     kernels = folder / "kernels"
-    # Without its warning that others of this machine may listen.
+    # Suppresses a warning that other users of this machine may connect.
     write_kernel_spec(str(kernels / "python3"), extra_arguments=["--log-level=ERROR"])
     manager = AsyncKernelManager(
         kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(kernels)])
@@ -41,8 +41,8 @@ def run(notebook: NotebookNode, folder: Path) -> NotebookNode:
     return client.execute(env=settings | {"PYTHONPATH": str(ROOT)})
 
 
-def cleaned(notebook: NotebookNode) -> NotebookNode:
-    """Without what differs from run to run or is not to be seen: progress, times, versions; with smaller pictures."""
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """Remove progress, times and versions, which differ between runs, and shrink the images."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -60,26 +60,26 @@ def cleaned(notebook: NotebookNode) -> NotebookNode:
 
 
 def _shrink(output: NotebookNode) -> None:
-    """A picture in 256 colours of its own, a third of the bytes; no text where there is something better."""
+    """Quantize images to 256 colours, a third of the bytes; drop the text beside an image or HTML."""
     data = output.get("data", {})
     if "image/png" in data:
         file = io.BytesIO()
-        picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
-        picture.thumbnail((900, 900), Image.Resampling.LANCZOS)
-        picture.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+        image = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
+        image.thumbnail((900, 900), Image.Resampling.LANCZOS)
+        image.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
         data["image/png"] = base64.b64encode(file.getvalue()).decode()
-        data.pop("image/jpeg", None)  # Pillow gives both
+        data.pop("image/jpeg", None)  # Pillow adds both
     if {"image/png", "text/html"} & set(data):
         data["text/plain"] = "…"
 
 
 def main(file: str | None = None) -> None:
-    """Run the tour in a folder of its own and write it, with what it showed, to a file or back."""
-    written = Path(file) if file else TOUR
+    """Run the tour in a temporary folder and save it with its outputs, to a file or in place."""
+    target = Path(file) if file else TOUR
     with TemporaryDirectory() as folder:
-        shown = cleaned(run(nbformat.read(TOUR, as_version=4), Path(folder)))
-    nbformat.write(shown, written)
-    print(f"{written.name}  {written.stat().st_size // 1000} KB")
+        executed = clean(run(nbformat.read(TOUR, as_version=4), Path(folder)))
+    nbformat.write(executed, target)
+    print(f"{target.name}  {target.stat().st_size // 1000} KB")
 
 
 if __name__ == "__main__":

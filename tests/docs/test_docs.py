@@ -1,4 +1,4 @@
-"""The README says what is true: its tables are those of the declarations, its snippets run."""
+"""The README is up to date: its tables match the declarations, its snippets run."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ def test_generated_tables_are_up_to_date():
     assert generated_tables.updated(README) == README, "run: make docs"
 
 
-def test_a_missing_mark_is_told():
+def test_missing_marker_is_reported():
     with pytest.raises(ValueError, match="metrics"):
         generated_tables.updated(README.replace("<!-- /metrics -->", ""))
 

@@ -56,15 +56,15 @@ def test_every_search_is_understood_and_names_demo_photos_alone(words):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: Path(example.picture).stem)
 def test_every_command_of_an_example_writes_a_picture_of_its_own(example):
-    assert len(set(example.made)) == len(example.commands)
-    assert all(name.endswith(".png") for name in example.made)
+    assert len(set(example.written)) == len(example.commands)
+    assert all(name.endswith(".png") for name in example.written)
 
 
 def test_plot_is_drawn_by_the_command_above_it():
     (plot,) = blocks(README, "Plots")
     ((_, name, kind, *rest),) = plot.commands
     params = imrec.commands[name].commands[kind].make_context(kind, rest).params
-    assert Path(params["image"]).name in NAMES and str(params["out"]) == plot.made[0]
+    assert Path(params["image"]).name in NAMES and str(params["out"]) == plot.written[0]
     assert plot.picture == "docs/plots.png"
 
 
@@ -80,7 +80,7 @@ def test_pictures_can_be_opened_and_are_small():
 
 def test_pictures_of_the_page_are_those_that_the_readme_shows():
     shown = set(re.findall(r"docs/page/([a-z_]+)\.png", README))
-    assert shown == set(page_gallery.TAKEN)
+    assert shown == set(page_gallery.SCREENSHOTS)
     paths = sorted((ROOT / "docs/page").iterdir())
     assert [path.stem for path in paths] == sorted(shown)
     assert max(path.stat().st_size for path in paths) <= 200_000

@@ -18,7 +18,7 @@ import numpy as np
 from imrec_core.errors import BadSettings, LakeError
 from imrec_core.features.feature import Arrays, Blocks, Feature, Matrix, Projection, find_feature
 from imrec_core.features.feature_metric import FeatureMetric
-from imrec_core.features.metrics import Metric, cosine, euclidean
+from imrec_core.features.metrics import Metric, cosine, euclidean, l2_normalise
 
 # A part with less variance than this share of its mean square is equal in all images, up to rounding. Its scale is 0,
 # as a division by almost 0 would amplify the rounding.
@@ -38,7 +38,7 @@ class Part(FeatureMetric):
         """
         lifted = self.metric.lifted(vectors)
         if self.metric.space == "cosine":
-            lifted = lifted / np.maximum(np.linalg.norm(lifted, axis=1, keepdims=True), 1e-12)
+            lifted = l2_normalise(lifted)
         return np.asarray(lifted, np.float32)
 
     @property

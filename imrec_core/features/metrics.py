@@ -155,7 +155,8 @@ def _clip_cosine(distances: Matrix) -> Matrix:
     return np.where(distances < _ROUNDING, 0, np.minimum(distances, 2))
 
 
-def _normalize(vectors: Matrix) -> Matrix:
+def l2_normalise(vectors: Matrix) -> Matrix:
+    """Scale vectors `(n, dims)` to length 1; zero vectors stay zero."""
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
 
 
@@ -168,7 +169,7 @@ def _unpack_bits(hashes: Matrix) -> NDArray[np.float32]:
     return np.unpackbits(octets, axis=1).astype(np.float32)
 
 
-@metric(space="cosine", by_product=ByProduct(_normalize, lambda products: _clip_cosine(1 - products)))
+@metric(space="cosine", by_product=ByProduct(l2_normalise, lambda products: _clip_cosine(1 - products)))
 def cosine(query: Vector, gallery: Matrix) -> Any:
     """One minus the cosine of the angle between two vectors; 0 (same direction) to 2."""
     if not query.any():  # a zero vector has no direction, so its distance to all vectors is 1

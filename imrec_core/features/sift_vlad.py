@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import LakeError
 from imrec_core.features.feature import Fitter, feature
-from imrec_core.features.metrics import cosine, euclidean, manhattan
+from imrec_core.features.metrics import cosine, euclidean, l2_normalise, manhattan
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import Pixels
 
@@ -82,13 +82,8 @@ def _vlad(descriptors: Pixels, codebook: Floats) -> Floats:
     assignment[nearest, np.arange(len(roots))] = 1
     residuals = assignment @ roots - assignment.sum(axis=1, keepdims=True) * codebook
     signed = np.sign(residuals) * np.sqrt(np.abs(residuals))
-    words = _normalize(signed)  # intra-normalisation: a repeated structure does not outweigh the rest
-    return _normalize(words.reshape(1, -1)).ravel()
-
-
-def _normalize(rows: Floats) -> Floats:
-    """Scale rows to length 1; zero rows stay 0."""
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+    words = l2_normalise(signed)  # intra-normalisation: a repeated structure does not outweigh the rest
+    return l2_normalise(words.reshape(1, -1)).ravel()
 
 
 # -- fit ----------------------------------------------------------------------------------------------------
@@ -237,4 +232,4 @@ def sift_vlad(batch: ImageBatch, fitted: Mapping[str, NDArray[Any]]) -> tuple[Fl
         if len(descriptors):  # per image: a product of many rows rounds differently
             vectors[i, :-1] = axes @ (_vlad(descriptors, codebook) - mean)
     vectors[~vectors.any(axis=1), -1] = 1
-    return _normalize(vectors), {"keypoints": counts}
+    return l2_normalise(vectors), {"keypoints": counts}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import BadExport, UnknownName
 from imrec_core.features import Feature
-from imrec_core.features.metrics import Metric
+from imrec_core.features.metrics import Metric, l2_normalise
 
 Matrix = NDArray[Any]
 
@@ -86,9 +86,8 @@ def _as_stored(vectors: Matrix) -> Matrix:
 
 
 def unit(vectors: Matrix) -> NDArray[np.float32]:
-    """Scale vectors `(n, dims)` to length 1; zero vectors stay zero."""
-    values = np.asarray(vectors, np.float32)
-    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))
+    """Scale vectors `(n, dims)` of any type to float32 vectors of length 1; zero vectors stay zero."""
+    return l2_normalise(np.asarray(vectors, np.float32))
 
 
 def octets(hashes: Matrix) -> NDArray[np.uint8]:

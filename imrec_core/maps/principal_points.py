@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.features import Feature
-from imrec_core.features.metrics import METRICS
+from imrec_core.features.metrics import METRICS, l2_normalise
 from imrec_core.features.reduction.pca import Moments, principal_axes
 from imrec_core.index import exact_search
 from imrec_core.index.exact_search import Rows
@@ -30,9 +30,7 @@ def lifted(feature: Feature, vectors: NDArray[Any]) -> Points:
     metric = feature.metric
     bits = METRICS["hamming"]
     points = (bits if vectors.dtype == np.uint64 else metric).lifted(vectors)
-    if metric.space != "cosine":
-        return points
-    return np.asarray(points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12))
+    return l2_normalise(points) if metric.space == "cosine" else points
 
 
 def principal_points(feature: Feature, matrix: NDArray[Any], rows: Rows, dims: int = DIMS) -> Points:

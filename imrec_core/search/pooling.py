@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric
-from imrec_core.features.metrics import Metric
+from imrec_core.features.metrics import Metric, l2_normalise
 from imrec_core.index.exact_search import Distances, blocks
 from imrec_core.index.generation import Generation, Matrix, Rows
 
@@ -71,7 +71,7 @@ def mean_vector(feature: Feature, metric: Metric, queries: Sequence[EncodedQuery
     asked = sorted(((q.vectors[feature.name], q.weight) for q in queries), key=_canonical)
     vectors = np.stack([np.asarray(vector, np.float64) for vector, _ in asked])
     if feature.unit_norm or metric.name == "cosine":
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        vectors = l2_normalise(vectors)
     mean = np.average(vectors, axis=0, weights=[weight for _, weight in asked])
     if feature.unit_norm:
         mean /= max(float(np.linalg.norm(mean)), 1e-12)

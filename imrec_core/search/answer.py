@@ -58,7 +58,7 @@ def _answer(
     with timed("fetch"):
         hits = _hits(generation, opened.encoder, asked, ranked)
     if order_by is not None:
-        places = generation.filter.places(ranked.rows, order_by, policy)
+        places = generation.filter.ranks(ranked.rows, order_by, policy)
         hits = [hits[i] for i in np.argsort(places, kind="stable")]
     likes, unlikes = (tuple(s for s in some if s is not None) for some in shown)
     names = tuple(c.name for c in asked.chosen)

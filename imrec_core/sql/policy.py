@@ -1,8 +1,8 @@
 """Validation and time limits for SQL filters from untrusted clients.
 
-SQL is a language to compute with: `len(range(1000000000)) > 1` took five minutes and 20 GB, whatever the memory limit
-of DuckDB and without hearing an interruption (1.5, 2026-11). So where a server hands on what it is sent, a condition
-may hold columns, constants, comparisons and functions that make nothing larger than what they are given; no query.
+Only an allow-list of expressions passes: columns, constants, comparisons, and functions whose result is not larger than
+their arguments; no subqueries. An expression such as `len(range(1000000000)) > 1` took five minutes and 20 GB, despite
+DuckDB's memory limit, and could not be interrupted (DuckDB 1.5, 2026-11).
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ _CLASSES = {
     "BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION",
     "OPERATOR", "TYPE",
 }  # fmt: skip
-# To a list or an array of any length: no.
+# Without lists and arrays, which a cast could make of any length.
 _TYPES = {
     "BOOLEAN", "BOOL", "TINYINT", "SMALLINT", "INTEGER", "INT", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT",
     "UINTEGER", "UBIGINT", "FLOAT", "REAL", "DOUBLE", "DECIMAL", "NUMERIC", "VARCHAR", "TEXT", "STRING", "CHAR",
     "DATE", "TIME", "TIMESTAMP", "INTERVAL",
 }  # fmt: skip
-_OTHER_NODES = ("SET_OPERATION_NODE", "LIMIT_MODIFIER")
+_FORBIDDEN_NODES = ("SET_OPERATION_NODE", "LIMIT_MODIFIER")
 
 
 @dataclass(frozen=True)
 class SqlPolicy:
-    """Where SQL comes from, and so what it may hold and how long it may run.
+    """Which SQL expressions are allowed, and how long they may run.
 
-    `SqlPolicy.TRUSTED` is for SQL of the person whose process this is, `SqlPolicy.untrusted` for that of a client.
+    `SqlPolicy.TRUSTED` is for SQL of the local user, `SqlPolicy.untrusted` for SQL of a network client.
 
     Attributes:
-        is_trusted: Any expression is allowed.
-        seconds: After which it is interrupted; None for never.
+        is_trusted: Whether any expression is allowed.
+        seconds: Time limit; None for no limit.
     """
 
     is_trusted: bool
@@ -64,7 +64,7 @@ class SqlPolicy:
 
     @classmethod
     def untrusted(cls, seconds: float) -> SqlPolicy:
-        """Plain expressions alone, see `require_safe`, each for so many seconds."""
+        """Return the policy for clients: allow-listed expressions, each with a time limit."""
         return cls(False, seconds)
 
 
@@ -72,62 +72,62 @@ SqlPolicy.TRUSTED = SqlPolicy(True, None)
 
 
 def require_safe(connection: duckdb.DuckDBPyConnection, name: str, condition: str) -> None:
-    """Refuse a condition or an order that is not plain.
+    """Require that a condition or an order has only allow-listed expressions.
 
     Args:
         name: `where` or `order_by`.
 
     Raises:
-        BadFilter: It is no condition, holds a query or a function that is not allowed.
+        BadFilter: The SQL cannot be parsed, or has a subquery or a function that is not allowed.
     """
     head = "SELECT row FROM rows WHERE (" if name == "where" else "SELECT row FROM rows ORDER BY "
-    # A line of its own, so that a comment at its end does not take the bracket away.
+    # On its own line, so that a comment at its end does not hide the parenthesis.
     text = f"{head}\n{condition}\n" + ")" * (name == "where")
-    said = json.loads(connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()[0][0])
-    if said["error"]:
-        raise BadFilter(f"{name}: {str(said.get('error_message', 'it cannot be read')).splitlines()[0]}")
-    if len(said["statements"]) != 1:
-        raise BadFilter(f"{name}: several statements; give one condition over the columns")
-    for part in _parts(said["statements"][0]["node"]):
-        odd = _odd(part)
-        if odd:
-            raise BadFilter(f"{name}: {odd} is not allowed here; compare columns with values")
+    parsed = json.loads(connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()[0][0])
+    if parsed["error"]:
+        raise BadFilter(f"{name}: {str(parsed.get('error_message', 'the SQL cannot be parsed')).splitlines()[0]}")
+    if len(parsed["statements"]) != 1:
+        raise BadFilter(f"{name}: several statements; expected one condition over the columns")
+    for node in _walk(parsed["statements"][0]["node"]):
+        forbidden = _find_forbidden(node)
+        if forbidden:
+            raise BadFilter(f"{name}: {forbidden} is not allowed here; compare columns with values")
 
 
-def _odd(part: dict[str, Any]) -> str:
-    """What a node has that is not plain, in words; empty where it is."""
-    kind = part.get("class")
-    if (kind is not None and kind not in _CLASSES) or part.get("type") in _OTHER_NODES:
-        return f"a {str(kind or part['type']).lower()}"
-    if kind == "FUNCTION" and part["function_name"].lower() not in FUNCTIONS:
-        return f"the function {part['function_name']}"
-    if kind == "TYPE" and part["type_name"].upper() not in _TYPES:
-        return f"the type {part['type_name']}"
+def _find_forbidden(node: dict[str, Any]) -> str:
+    """Name what a node has that is not allowed; empty if nothing."""
+    kind = node.get("class")
+    if (kind is not None and kind not in _CLASSES) or node.get("type") in _FORBIDDEN_NODES:
+        return f"a {str(kind or node['type']).lower()}"
+    if kind == "FUNCTION" and node["function_name"].lower() not in FUNCTIONS:
+        return f"the function {node['function_name']}"
+    if kind == "TYPE" and node["type_name"].upper() not in _TYPES:
+        return f"the type {node['type_name']}"
     return ""
 
 
-def _parts(tree: Any) -> Iterator[dict[str, Any]]:
-    """All nodes of what DuckDB read."""
-    waiting = [tree]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            yield part
-            waiting.extend(part.values())
-        elif isinstance(part, list):
-            waiting.extend(part)
+def _walk(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield all nodes of DuckDB's syntax tree."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            yield node
+            stack.extend(node.values())
+        elif isinstance(node, list):
+            stack.extend(node)
 
 
 @contextmanager
 def time_limited(connection: duckdb.DuckDBPyConnection, name: str, seconds: float | None) -> Iterator[None]:
-    """Interrupt a connection after so many seconds, or when the token of this thread is cancelled.
+    """Interrupt a connection after a time limit, or when the cancellation token of this thread is cancelled.
 
     Args:
-        name: Of what it runs, for the message.
-        seconds: None for no limit, and no interruption.
+        name: `where` or `order_by`, for the error message.
+        seconds: Time limit; None to run without limit and without cancellation.
 
     Raises:
-        BadFilter: It took too long.
+        BadFilter: The time limit was exceeded.
         Cancelled: The token was cancelled.
     """
     if seconds is None:
@@ -139,6 +139,6 @@ def time_limited(connection: duckdb.DuckDBPyConnection, name: str, seconds: floa
         with interrupt_on_cancel(connection.interrupt):
             yield
     except duckdb.InterruptException as error:
-        raise BadFilter(f"{name}: it took more than {seconds:g} s; ask for less at a time") from error
+        raise BadFilter(f"{name}: took more than {seconds:g} s; use a simpler expression") from error
     finally:
         timer.cancel()

@@ -1,4 +1,4 @@
-"""Conditions and orders in SQL over the rows of one generation."""
+"""SQL filters and orders over the rows of one generation, with DuckDB."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from imrec_core.errors import BadFilter
 from imrec_core.sql.policy import SqlPolicy, require_safe, time_limited
 
-_CLOSED = (
+_SANDBOX = (
     "memory_limit = '2GB'",
-    "temp_directory = ''",  # what is too much for the memory is not put on a disk
-    "python_enable_replacements = false",  # names of Python's own variables as tables
+    "temp_directory = ''",  # no spilling to disk
+    "python_enable_replacements = false",  # no Python variables as tables
     "enable_external_access = false",
     "lock_configuration = true",
 )
@@ -28,94 +28,95 @@ _NO_COLUMN = re.compile(r'Binder Error: Referenced column "(.+?)" not found in F
 
 
 class RowFilter:
-    """Conditions and orders over the live rows of one generation; they can read nothing else and write nothing.
+    """Filters and orders over the live rows of one generation.
 
-    What takes SQL takes the policy by which it is checked, too: there is no default that a caller could forget.
+    SQL can read nothing else, and write nothing. Methods that take SQL require a policy; there is no default.
 
     Args:
-        rows_path: The generation's `rows.parquet`.
+        rows_path: Path of the generation's `rows.parquet`.
     """
 
     def __init__(self, rows_path: Path) -> None:
         self._connection = duckdb.connect()
         live = "SELECT * EXCLUDE (removed) FROM read_parquet(?) WHERE NOT removed"
         self._connection.execute(f"CREATE TABLE rows AS {live}", [str(rows_path)])
-        for setting in _CLOSED:
+        for setting in _SANDBOX:
             self._connection.execute(f"SET {setting}")
 
     def rows(self, where: str, policy: SqlPolicy) -> NDArray[np.int64]:
-        """Numbers of the rows for which the condition holds, in ascending order.
+        """Find the rows that satisfy a condition, ascending.
 
         Raises:
-            BadFilter: `where` is no condition over the rows.
+            BadFilter: `where` is not a valid condition over the rows.
         """
-        with self._relation("where", where, policy) as rows:
-            kept = rows.filter(where).project("row").fetchnumpy()["row"]
-        return np.sort(np.asarray(kept, dtype=np.int64))
+        with self._relation("where", where, policy) as table:
+            matching = table.filter(where).project("row").fetchnumpy()["row"]
+        return np.sort(np.asarray(matching, dtype=np.int64))
 
-    def places(self, rows: NDArray[np.int64], order_by: str, policy: SqlPolicy) -> NDArray[np.int64]:
-        """The place of each row in an order over the columns, from 1; equal ones share theirs.
+    def ranks(self, rows: NDArray[np.int64], order_by: str, policy: SqlPolicy) -> NDArray[np.int64]:
+        """Rank rows by an order over the columns, from 1; ties share a rank.
 
         Raises:
-            BadFilter: `order_by` is no order over the rows.
+            BadFilter: `order_by` is not a valid order over the rows.
         """
-        with self._relation("order_by", order_by, policy) as every:
+        with self._relation("order_by", order_by, policy) as table:
             among = f"row IN ({', '.join(map(str, rows.tolist()))})" if len(rows) else "false"
-            place = f"dense_rank() OVER (ORDER BY {order_by}) AS place"
-            found = every.filter(among).project(f"row, {place}").fetchnumpy()
-        by_row = dict(zip(found["row"].tolist(), found["place"].tolist(), strict=True))
+            rank = f"dense_rank() OVER (ORDER BY {order_by}) AS place"
+            ranked = table.filter(among).project(f"row, {rank}").fetchnumpy()
+        by_row = dict(zip(ranked["row"].tolist(), ranked["place"].tolist(), strict=True))
         return np.array([by_row[row] for row in rows.tolist()], dtype=np.int64)
 
-    def ordered(self, order_by: str, policy: SqlPolicy, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """Numbers of rows in an order over the columns; equal ones by their numbers.
+    def sort(self, order_by: str, policy: SqlPolicy, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Sort rows by an order over the columns, ties by row number.
 
         Args:
-            among: Of these rows, ascending; None for all.
+            among: Rows to sort, ascending; None for all.
 
         Raises:
-            BadFilter: `order_by` is no order over the rows.
+            BadFilter: `order_by` is not a valid order over the rows.
         """
-        with self._relation("order_by", order_by, policy) as every:
-            found = every.order(f"{order_by}, row").project("row").fetchnumpy()["row"]
-        rows = np.asarray(found, dtype=np.int64)
+        with self._relation("order_by", order_by, policy) as table:
+            ordered = table.order(f"{order_by}, row").project("row").fetchnumpy()["row"]
+        rows = np.asarray(ordered, dtype=np.int64)
         return rows if among is None else rows[np.isin(rows, among)]
 
     def row(self, number: int) -> dict[str, Any]:
-        """All that is known of a live row, by column."""
-        found = self._connection.cursor().execute("SELECT * FROM rows WHERE row = ?", [number])
-        names = [column[0] for column in found.description]
-        return dict(zip(names, found.fetchall()[0], strict=True))
+        """Return all columns of a live row."""
+        result = self._connection.cursor().execute("SELECT * FROM rows WHERE row = ?", [number])
+        names = [column[0] for column in result.description]
+        return dict(zip(names, result.fetchall()[0], strict=True))
 
-    def images_of(self, contents: Sequence[str], most: int) -> list[tuple[str, str, str]]:
-        """The first live images with these content hashes: image_id, source and path of each."""
-        found = self._connection.cursor().execute(
+    def images_with_content(self, hashes: Sequence[str], limit: int) -> list[tuple[str, str, str]]:
+        """Return image_id, source and path of the first live images with one of these content hashes."""
+        result = self._connection.cursor().execute(
             "SELECT image_id, source, path FROM rows WHERE content_hash IN (SELECT unnest(?)) ORDER BY row LIMIT ?",
-            [list(contents), most],
+            [list(hashes), limit],
         )
-        return [(str(image_id), str(source), str(path)) for image_id, source, path in found.fetchall()]
+        return [(str(image_id), str(source), str(path)) for image_id, source, path in result.fetchall()]
 
     def columns(self) -> dict[str, str]:
-        """Name to type in SQL."""
+        """Return the SQL type of each column."""
         return {str(c[0]): str(c[1]) for c in self._connection.cursor().execute("DESCRIBE rows").fetchall()}
 
-    def common(self, column: str, most: int) -> list[str]:
-        """The most common values of a column of text, the most common first; none where nearly all differ."""
+    def common_values(self, column: str, limit: int) -> list[str]:
+        """Return the most common values of a text column, by frequency; none if most values are distinct."""
         quoted = '"' + column.replace('"', '""') + '"'
         cursor = self._connection.cursor()
         counts = cursor.execute(f"SELECT count({quoted}), count(DISTINCT {quoted}) FROM rows").fetchall()[0]
-        if counts[1] * 2 > counts[0] > most:
+        if counts[1] * 2 > counts[0] > limit:
             return []
-        found = cursor.execute(
-            f"SELECT {quoted} FROM rows WHERE {quoted} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT ?", [most]
+        result = cursor.execute(
+            f"SELECT {quoted} FROM rows WHERE {quoted} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT ?",
+            [limit],
         )
-        return [str(value) for (value,) in found.fetchall()]
+        return [str(value) for (value,) in result.fetchall()]
 
     @contextmanager
     def _relation(self, name: str, sql: object, policy: SqlPolicy) -> Iterator[duckdb.DuckDBPyRelation]:
-        """The rows, to be queried with SQL that the policy allows."""
+        """Yield the table of rows, to be queried with SQL that the policy allows."""
         if not isinstance(sql, str):
-            raise BadFilter(f"{name} is {sql!r}; it must be SQL over the rows, as a string")
-        connection = self._connection.cursor()  # one per call: threads may filter at the same time
+            raise BadFilter(f"{name} is {sql!r}; expected SQL over the columns, as a string")
+        connection = self._connection.cursor()  # one per call, for concurrent filters
         try:
             if not policy.is_trusted:
                 require_safe(connection, name, sql)
@@ -123,14 +124,14 @@ class RowFilter:
                 yield connection.table("rows")
         except (duckdb.Error, RuntimeError, UnicodeError) as error:
             columns = list(self.columns())
-            raise BadFilter(f"{name}: {_in_words(error, columns)} (columns: {', '.join(columns)})") from error
+            raise BadFilter(f"{name}: {_summarise_error(error, columns)} (columns: {', '.join(columns)})") from error
 
 
-def _in_words(error: Exception, columns: list[str]) -> str:
-    """What DuckDB says first; of a column that is not there which one is nearest to it."""
-    said = str(error).splitlines()[0]
-    missing = _NO_COLUMN.match(said)
+def _summarise_error(error: Exception, columns: list[str]) -> str:
+    """Return the first line of DuckDB's message; for an unknown column, suggest a similar name."""
+    message = str(error).splitlines()[0]
+    missing = _NO_COLUMN.match(message)
     if missing is None:
-        return said
+        return message
     near = difflib.get_close_matches(missing[1], columns, n=1)
     return f"no column named {missing[1]!r}" + (f"; did you mean {near[0]!r}?" if near else "")

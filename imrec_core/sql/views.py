@@ -1,4 +1,4 @@
-"""DuckDB over the lake: a view for every table, in memory, made from the declarations."""
+"""DuckDB views of the tables of a lake, derived from their declarations; nothing is stored."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from imrec_core.lake.storage.files import AnyPath, exists, is_remote
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """A connection with the views `catalog`, `images`, `rows` (of the generation in use), `runs` and one per feature.
+    """Open a connection with views of a lake's tables.
 
-    A shard's table is seen while it belongs to a source of the lake, whether or not it is up to date. Vectors come
-    as `FLOAT[n]`, hashes as `UBIGINT`, longer than 64 bits as lists of them.
+    The views are `catalog`, `images`, `rows` (of the current generation), `runs`, and one per feature. They have the
+    tables of all shards of the lake's sources, up to date or not. Vectors are `FLOAT[n]`, hashes `UBIGINT`, and hashes
+    of more than 64 bits lists of `UBIGINT`.
 
     Raises:
         MissingTable: There is no lake.
@@ -28,9 +29,7 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     lake.check_version()
     connection = duckdb.connect()
     if not isinstance(lake.root, Path):
-        from imrec_core.lake.storage.arrow_dataset import (
-            ObjectFiles,  # here: fsspec takes time, and most lakes are local
-        )
+        from imrec_core.lake.storage.arrow_dataset import ObjectFiles  # fsspec is slow to import
 
         connection.register_filesystem(ObjectFiles(lake.root))  # for `runs`
     shards = lake.live_shards()
@@ -40,92 +39,96 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     }
     for name, feature in known_features(lake).items():
         paths[name] = [lake.feature_path(name, s) for s in shards]
-        beside = ", * EXCLUDE (image_id, vector)" if feature.columns else ""
-        chosen = f"image_id, {_vector(feature)}{beside}"
-        _view(connection, name, paths[name], chosen, feature.schema, may_differ=bool(beside))
-    _view(connection, "catalog", paths["catalog"], "*", schemas.CATALOG)
-    _view(connection, "images", paths["images"], "*", schemas.IMAGES, may_differ=True)
-    _runs_view(connection, lake.run_logs())
+        others = ", * EXCLUDE (image_id, vector)" if feature.columns else ""
+        columns = f"image_id, {_vector_column(feature)}{others}"
+        _create_view(connection, name, paths[name], columns, feature.schema, may_lack_columns=bool(others))
+    _create_view(connection, "catalog", paths["catalog"], "*", schemas.CATALOG)
+    _create_view(connection, "images", paths["images"], "*", schemas.IMAGES, may_lack_columns=True)
+    _create_runs_view(connection, lake.run_logs())
     generation = lake.current_generation()
     if generation:
         path = lake.local_generation(generation) / ROWS_FILE
-        _view(connection, "rows", [path], "* EXCLUDE (removed)", schemas.ROWS, where="NOT removed")
+        _create_view(connection, "rows", [path], "* EXCLUDE (removed)", schemas.ROWS, where="NOT removed")
     return connection
 
 
-def _runs_view(connection: duckdb.DuckDBPyConnection, logs: Sequence[AnyPath]) -> None:
-    """Make the view `runs`, empty where nothing was noted yet."""
+def _create_runs_view(connection: duckdb.DuckDBPyConnection, logs: Sequence[AnyPath]) -> None:
+    """Create the view `runs`; empty if there is no run log yet."""
     if not logs:
         columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in run_log.COLUMNS.items())
         connection.execute(f"CREATE VIEW runs AS SELECT {columns} WHERE false")
         return
-    files = ", ".join(map(_quoted, logs))
+    files = ", ".join(map(_quote, logs))
     columns = ", ".join(f"'{name}': '{kind}'" for name, kind in run_log.COLUMNS.items())
-    # A line that a killed process left half written is passed over.
+    # Incomplete lines, left by a killed process, are ignored.
     read = f"read_json([{files}], format = 'newline_delimited', ignore_errors = true, columns = {{{columns}}})"
     connection.execute(f"CREATE VIEW runs AS SELECT * FROM {read}")
 
 
-def _vector(feature: Feature) -> str:
-    """The column of vectors; hashes stay as they are, one number or several."""
+def _vector_column(feature: Feature) -> str:
+    """Return the SQL of the vector column; hashes stay as stored."""
     return "vector" if feature.dtype == "uint64" else f"vector::FLOAT[{feature.width}] AS vector"
 
 
-def _view(
+def _create_view(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     paths: Sequence[AnyPath],
     columns: str,
     schema: pa.Schema,
     *,
-    may_differ: bool = False,
+    may_lack_columns: bool = False,
     where: str = "true",
 ) -> None:
-    """Make a view over files; those that `may_differ`, older ones, lack columns: these are null there."""
-    there = [path for path in paths if exists(path)]
-    if not there:
+    """Create a view over the files that exist.
+
+    Args:
+        may_lack_columns: Whether older files may lack columns, which are then null.
+    """
+    existing = [path for path in paths if exists(path)]
+    if not existing:
         return
-    if is_remote(there[0]):
+    if is_remote(existing[0]):
         from imrec_core.lake.storage.arrow_dataset import dataset
 
-        # Through Arrow: DuckDB itself fetches a file whole, several times, where it does not lie on a disk.
+        # Through Arrow, because DuckDB reads remote files whole and several times.
         files = f"files of {name}"
-        connection.register(files, dataset(there, schema))  # type: ignore[arg-type]
+        connection.register(files, dataset(existing, schema))  # type: ignore[arg-type]
         read = f'"{files}"'
     else:
-        # A folder `x=y` is no column of ours. By name every footer is read, otherwise the first alone.
-        files = ", ".join(map(_quoted, there))
-        read = f"read_parquet([{files}], hive_partitioning = false, union_by_name = {may_differ})"
+        # A folder `x=y` is not a column. `union_by_name` reads the footer of every file, otherwise only the first.
+        files = ", ".join(map(_quote, existing))
+        read = f"read_parquet([{files}], hive_partitioning = false, union_by_name = {may_lack_columns})"
     connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read} WHERE {where}')
 
 
-def _quoted(path: AnyPath) -> str:
+def _quote(path: AnyPath) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
 def query(lake: Lake, sql: str) -> duckdb.DuckDBPyRelation:
-    """The result of one SELECT over the views.
+    """Run one SELECT over the views.
 
     Raises:
-        QueryError: The SQL is not valid, or names a table that is not there.
+        QueryError: The SQL is invalid, or names a table that does not exist.
     """
     connection = connect(lake)
     try:
         statements = duckdb.extract_statements(sql)
         if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
-            raise QueryError("SQL: give one SELECT; the lake is changed by imrec build alone")
+            raise QueryError("SQL: expected one SELECT; only imrec build changes the lake")
         return connection.sql(sql)
     except duckdb.Error as error:
         raise QueryError(f"SQL: {str(error).splitlines()[0]}") from error
 
 
 def failures(lake: Lake) -> list[dict[str, Any]]:
-    """Every failed image: source, path, error, byte_size; sorted by source and path."""
+    """List failed images with source, path, error and byte_size, sorted by source and path."""
     if not any(exists(lake.images_path(shard)) for shard in lake.live_shards()):
         lake.check_version()
         return []
-    found = connect(lake).sql(
+    result = connect(lake).sql(
         "SELECT c.source, c.path, i.error, c.byte_size FROM images i JOIN catalog c USING (image_id) "
         "WHERE i.status = 'failed' ORDER BY ALL"
     )
-    return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+    return [dict(zip(result.columns, row, strict=True)) for row in result.fetchall()]

@@ -83,7 +83,7 @@ def _columns(generation: Generation) -> list[dict[str, Any]]:
         {
             "name": name,
             "type": kind,
-            "values": generation.filter.common(name, _MOST_VALUES) if kind == "VARCHAR" else [],
+            "values": generation.filter.common_values(name, _MOST_VALUES) if kind == "VARCHAR" else [],
         }
         for name, kind in generation.filter.columns().items()
         if name not in _INTERNAL
@@ -95,7 +95,7 @@ def _image(serving: AppState, image_id: str) -> dict[str, Any]:
     facts = generation.filter.row(serving.row_of(generation, image_id))
     content, decided = facts["content_hash"], load_decisions(serving.lake)
     apart = {a if b == content else b for a, b in decided.not_duplicate if content in (a, b)}
-    copies = generation.filter.images_of([content], _MOST_COPIES)
+    copies = generation.filter.images_with_content([content], _MOST_COPIES)
     return {
         "image_id": image_id,
         "source": facts["source"],
@@ -106,7 +106,7 @@ def _image(serving: AppState, image_id: str) -> dict[str, Any]:
         ],
         "decided": {
             "keep": content in decided.keep,
-            "apart": [other for other, _, _ in generation.filter.images_of(sorted(apart), _MOST_COPIES)],
+            "apart": [other for other, _, _ in generation.filter.images_with_content(sorted(apart), _MOST_COPIES)],
         },
     }
 

@@ -202,7 +202,7 @@ def _browsed(serving: AppState, asked: SearchRequestBody) -> dict[str, Any]:
     if asked.order_by is None:
         rows = generation.live if kept is None else kept
     else:
-        rows = generation.filter.ordered(asked.order_by, serving.sql_policy, kept)
+        rows = generation.filter.sort(asked.order_by, serving.sql_policy, kept)
     if asked.distinct == "content":
         content = generation.columns("content_hash")["content_hash"].take(rows).to_numpy()
         rows = rows[np.sort(np.unique(content, return_index=True)[1])]

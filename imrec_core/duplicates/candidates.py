@@ -146,10 +146,10 @@ def _neighbours(generation: Generation, feature: Feature, rows: Rows) -> Pairs:
     for position, row in enumerate(rows):
         near: NDArray[Any]
         if graph is None:
-            near = generation.scan(feature.name, cosine, matrix[row][None], _NEIGHBOURS + 1)[0]
+            near = generation.exact_nearest(feature.name, cosine, matrix[row][None], _NEIGHBOURS + 1)[0]
         else:
             vector = generation.matrix(generation.graphs[graph].feature)[row]
-            near = generation.from_graph(graph, vector, 2 * _NEIGHBOURS + 1)
+            near = generation.graph_nearest(graph, vector, 2 * _NEIGHBOURS + 1)
         near = near[(near != row) & (positions[near] >= 0)]
         distances = cosine(matrix[row], matrix[near])
         closest = np.argsort(distances, kind="stable")[:_NEIGHBOURS]

@@ -19,7 +19,7 @@ from imrec_core.evaluation.rankers import RankerSet, query_blocks, sample
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
 from imrec_core.index.calibration import SHOWN_RATES
-from imrec_core.index.edited_copies import Edited, distances_to_original, make_copies
+from imrec_core.index.edited_copies import EditedCopies, distances_to_original, make_copies
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.search.match_threshold import JointCalibrations, false_match_rates
@@ -125,7 +125,7 @@ def edited(
     photos: int,
     edits: Mapping[str, Edit] = COPY_PROTOCOL,
     progress: Callable[[str], None] = lambda line: None,
-) -> Iterator[Edited]:
+) -> Iterator[EditedCopies]:
     """The edited copies of a sample of so many images, at most, as `make_copies` has them."""
     chosen = sample(generation.live, photos)
     return make_copies(lake, generation, ways, chosen, edits=edits, progress=progress)
@@ -134,7 +134,7 @@ def edited(
 # -- searching ----------------------------------------------------------------------------------------------
 
 
-def _searched(generation: Generation, plan: RankerSet, copies: Edited) -> dict[str, Numbers]:
+def _searched(generation: Generation, plan: RankerSet, copies: EditedCopies) -> dict[str, Numbers]:
     """Recall@1 and average precision `(copies, 2)` by all that is judged."""
     count, rows = len(next(iter(copies.vectors.values()))), generation.live
     originals = np.searchsorted(rows, copies.originals)
@@ -150,7 +150,7 @@ def _measured(distances: Matrix, originals: NDArray[np.int64]) -> tuple[float, f
     return measures.tied_recall_at_1(distances, originals), measures.tied_average_precision(distances, originals)
 
 
-def _kept(joint: JointCalibrations, plan: RankerSet, copies: Edited) -> dict[str, NDArray[np.bool_]]:
+def _kept(joint: JointCalibrations, plan: RankerSet, copies: EditedCopies) -> dict[str, NDArray[np.bool_]]:
     """Whether a search that cuts at each of `SHOWN_RATES` finds the original `(copies, rates)`, by all that is judged.
 
     Of a mix it does not depend on how it is fused: a cut looks at its scores.

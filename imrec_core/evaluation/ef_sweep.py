@@ -63,7 +63,7 @@ def sweep_ef(
     for name, graph in generation.graphs.items():
         progress(f"{name}: {len(rows)} queries over {len(generation.live)} images")
         users = graph_users(generation, name).values()
-        exact = [generation.scan(f.name, m, generation.matrix(f.name)[rows], _NEAREST) for f, m in users]
+        exact = [generation.exact_nearest(f.name, m, generation.matrix(f.name)[rows], _NEAREST) for f, m in users]
         least = _params(generation, settings, name)[1].candidates
         for ef in sorted({least, graph.ef, *EFS} - set(range(least))):
             recalls, seconds = [], np.inf

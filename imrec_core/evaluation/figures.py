@@ -180,12 +180,12 @@ def distances_panel(
         rate: The false match rate at which is cut; None for no cut.
         hits: Distances of hits.
     """
-    copies = calibration.true_pairs
+    copies = calibration.positive_pairs
     return Distances(
         name,
         pairs,
         (copies.distances, copies.shares) if copies else None,
-        None if rate is None else Threshold(calibration.cut(rate), rate),
+        None if rate is None else Threshold(calibration.threshold(rate), rate),
         hits,
     )
 

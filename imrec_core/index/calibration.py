@@ -23,11 +23,11 @@ SHOWN_RATES = (0.1, 0.01, 0.001)
 _ROOT = 5
 _NOISE = 1e-3  # smaller distances are rounding errors
 _RATES = np.unique(np.concatenate([np.logspace(-5, -1, 33), np.linspace(0.1, 1.0, 19)]))
-_PERCENT = np.arange(101)  # of true pairs; the ends are the minimum and maximum
+_PERCENT = np.arange(101)  # of positive pairs; the ends are the minimum and maximum
 
 
 @dataclass(frozen=True)
-class TruePairs:
+class PositivePairs:
     """Distribution of the distances between edited copies and their originals.
 
     Attributes:
@@ -41,7 +41,7 @@ class TruePairs:
     shares: tuple[float, ...]
 
     @classmethod
-    def of(cls, distances: NDArray[np.float32]) -> TruePairs:
+    def of(cls, distances: NDArray[np.float32]) -> PositivePairs:
         """Compute the distribution from the distances of one or more pairs, in any order."""
         ordered = np.sort(distances.astype(np.float64))
         at = -(-_PERCENT * len(ordered) // 100)  # rounds up in integers, without floating-point errors
@@ -57,12 +57,12 @@ class Calibration:
     Attributes:
         distances: Ascending, starting with 0.
         rates: False match rate at each distance: share of random pairs at least as close; ascending from 0 to 1.
-        true_pairs: Distribution for edited copies; None if none were made.
+        positive_pairs: Distribution for edited copies; None if none were made.
     """
 
     distances: tuple[float, ...]
     rates: tuple[float, ...]
-    true_pairs: TruePairs | None = None
+    positive_pairs: PositivePairs | None = None
 
     @classmethod
     def of(cls, distances: NDArray[np.float32]) -> Calibration:
@@ -77,11 +77,11 @@ class Calibration:
         return cls((0.0, *knots[positive].tolist()), (0.0, *rates[positive].tolist()))
 
     @classmethod
-    def from_facts(cls, facts: Mapping[str, Any]) -> Calibration:
-        """Read the calibration from the facts of a generation."""
-        pairs = facts.get("true_pairs")
-        true_pairs = TruePairs(pairs["count"], tuple(pairs["distances"]), tuple(pairs["shares"])) if pairs else None
-        return cls(tuple(facts["distances"]), tuple(facts["rates"]), true_pairs)
+    def from_dict(cls, stored: Mapping[str, Any]) -> Calibration:
+        """Read a calibration from the entry of a feature and metric in `generation.json`."""
+        pairs = stored.get("true_pairs")
+        positive = PositivePairs(pairs["count"], tuple(pairs["distances"]), tuple(pairs["shares"])) if pairs else None
+        return cls(tuple(stored["distances"]), tuple(stored["rates"]), positive)
 
     def score(self, distances: NDArray[np.float32]) -> NDArray[np.float64]:
         """Convert distances to scores: 1 for identical vectors, 0 at the largest distance of random pairs."""
@@ -91,19 +91,19 @@ class Calibration:
         """Compute the share of random pairs at least as close; its fifth root is interpolated linearly."""
         return rate_of(self.score(distances))
 
-    def cut(self, rate: float) -> float:
+    def threshold(self, rate: float) -> float:
         """Compute the maximum distance at a false match rate, the inverse of `false_match_rate`."""
         return float(np.interp(rate ** (1 / _ROOT), np.power(self.rates, 1 / _ROOT), self.distances))
 
     def true_match_rate(self, rate: float) -> float | None:
-        """Compute the share of true pairs that pass the threshold at a false match rate; None without true pairs.
+        """Compute the share of positive pairs within the threshold of a false match rate.
 
-        A lower bound, at most 0.01 too low: nothing is known between two percentiles.
+        The result is a lower bound, at most 0.01 too low, because only percentiles are stored. None without such pairs.
         """
-        if self.true_pairs is None:
+        if self.positive_pairs is None:
             return None
-        passing = self.false_match_rate(np.array(self.true_pairs.distances)) <= rate
-        return max((s for s, passes in zip(self.true_pairs.shares, passing, strict=True) if passes), default=0.0)
+        passing = self.false_match_rate(np.array(self.positive_pairs.distances)) <= rate
+        return max((s for s, passes in zip(self.positive_pairs.shares, passing, strict=True) if passes), default=0.0)
 
 
 def rate_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:

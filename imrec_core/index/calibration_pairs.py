@@ -1,4 +1,4 @@
-"""How far random images of a generation, and edited copies of some, are from each other: what scores are made of."""
+"""Sample pairs of images for calibration: random pairs of a generation, and edited copies with their originals."""
 
 from __future__ import annotations
 
@@ -13,66 +13,88 @@ from imrec_core.errors import QueryError
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.metrics import Metric
-from imrec_core.index.calibration import Calibration, TruePairs
+from imrec_core.index.calibration import Calibration, PositivePairs
 from imrec_core.index.edited_copies import distances_to_original, make_copies
-from imrec_core.index.generation import Generation
+from imrec_core.index.generation import Generation, Rows
 from imrec_core.lake.lake import Lake
 
 log = logging.getLogger(__name__)
 
-_PAIRS = (200, 512)  # queries × others: some 100,000 random pairs for the calibration
+_PAIRS = (200, 512)  # queries × others: about 100,000 random pairs
 _SEED = 20_26
 
 
 def calibrate(generation: Generation, feature: Feature) -> dict[str, Any]:
-    """Distances of random pairs, by metric."""
+    """Calibrate every metric of a feature on random pairs.
+
+    Returns:
+        Distances and false match rates by metric, as `generation.json` holds them.
+    """
     calibrated = {}
     for metric in feature.metrics:
-        found = Calibration.of(random_pair_distances(generation, feature, metric))
-        calibrated[metric.name] = {"distances": found.distances, "rates": found.rates}
+        calibration = Calibration.of(random_pair_distances(generation, feature, metric))
+        calibrated[metric.name] = {"distances": calibration.distances, "rates": calibration.rates}
     return calibrated
 
 
-def random_pair_distances(generation: Generation, feature: Feature, metric: Metric) -> NDArray[np.float32]:
-    """How far random pairs of images are apart, the same pairs each time; by the default metric most of them.
+def random_pair_rows(generation: Generation) -> tuple[Rows, Rows]:
+    """Draw the live rows whose pairs calibrate the generation: up to 200 queries, and 512 others.
 
-    Some 100,000; a lake of one image has the one pair that is 1 apart.
+    The draw is seeded. Smaller generations are divided in the same proportion.
+    """
+    sample = _sample(generation.live, sum(_PAIRS))
+    part = len(sample) * _PAIRS[0] // sum(_PAIRS)
+    return sample[:part], sample[part:]
+
+
+def random_pair_distances(generation: Generation, feature: Feature, metric: Metric) -> NDArray[np.float32]:
+    """Compute the distances of random pairs `(pairs,)`.
+
+    The feature's default metric uses all pairs, about 100,000, and other metrics a quarter of the queries. A generation
+    of one image gets a single distance of 1.
     """
     matrix = generation.matrix(feature.name)
-    chosen = _sample(generation.live, sum(_PAIRS))
-    part = len(chosen) * _PAIRS[0] // sum(_PAIRS)
-    queries, others = matrix[chosen[:part]], matrix[chosen[part:]]
-    asked = queries if metric == feature.metric else queries[: -(-part // 4)]
-    return _pairs(metric, [feature.as_query(query, metric) for query in asked], others)
+    query_rows, other_rows = random_pair_rows(generation)
+    queries, others = matrix[query_rows], matrix[other_rows]
+    if metric != feature.metric:
+        queries = queries[: -(-len(queries) // 4)]
+    return _distances(metric, [feature.as_query(query, metric) for query in queries], others)
 
 
-def _pairs(metric: Metric, queries: Sequence[NDArray[Any]], others: NDArray[Any]) -> NDArray[np.float32]:
-    if not len(queries):  # a lake of one image has no pairs
+def _distances(metric: Metric, queries: Sequence[NDArray[Any]], others: NDArray[Any]) -> NDArray[np.float32]:
+    if not len(queries):  # a generation of one image has no pairs
         return np.ones(1, np.float32)
     gallery = others if others.dtype == np.uint64 else others.astype(np.float32)
     return np.concatenate([metric(query, gallery) for query in queries])
 
 
-def positive_pair_distances(lake: Lake, generation: Generation, photos: int) -> dict[tuple[str, str], TruePairs]:
-    """How far edited copies of a sample of the images are from their originals, by feature and metric.
+def positive_pair_distances(lake: Lake, generation: Generation, images: int) -> dict[tuple[str, str], PositivePairs]:
+    """Compute the distances between a sample of images and their edited copies, by feature and metric.
 
-    None where no image can be read any more, with a warning: a disk that is away keeps nobody from searching.
+    If no image can be read, for example because a disk is not mounted, log a warning and return no distances: the
+    generation can be searched without them.
+
+    Args:
+        images: Maximum number of images to edit.
     """
     features = [generation.feature(name) for name in generation.features]
     pairs = [FeatureMetric(feature, metric) for feature in features for metric in feature.metrics]
-    ways = {str(pair): pair for pair in pairs}
-    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ways}
-    rows = np.sort(_sample(generation.live, photos))
+    by_name = {str(pair): pair for pair in pairs}
+    distances: dict[str, list[NDArray[np.float32]]] = {name: [] for name in by_name}
+    rows = np.sort(_sample(generation.live, images))
     try:
-        for copies in make_copies(lake, generation, ways, rows, progress=log.info):
-            for name, distances in distances_to_original(generation, ways, copies).items():
-                found[name].append(distances)
+        for copies in make_copies(lake, generation, by_name, rows, progress=log.info):
+            for name, of_copies in distances_to_original(generation, by_name, copies).items():
+                distances[name].append(of_copies)
     except QueryError as error:
-        log.warning("no true pairs: %s", error)
+        log.warning("no edited copies for the calibration: %s", error)
         return {}
-    return {(p.feature.name, p.metric.name): TruePairs.of(np.concatenate(found[n])) for n, p in ways.items()}
+    return {
+        (pair.feature.name, pair.metric.name): PositivePairs.of(np.concatenate(distances[name]))
+        for name, pair in by_name.items()
+    }
 
 
-def _sample(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Up to `count` of the rows, in random order, the same for the same number of rows."""
+def _sample(rows: Rows, count: int) -> Rows:
+    """Draw up to `count` rows in random order; the draw depends only on the rows."""
     return np.random.default_rng(_SEED).permutation(rows)[:count]

@@ -1,7 +1,4 @@
-"""Edited copies of a lake's own images, described as those images were.
-
-`index` learns from them how near copies are, `copy_protocol` and `tuning` look for their originals.
-"""
+"""Make and encode edited copies of a lake's images, for calibration and for the evaluation of copy detection."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from imrec_core.features import decoded_side
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.images.decode import decode
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
-from imrec_core.index.generation import Generation
+from imrec_core.index.generation import Generation, Rows
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 
@@ -29,92 +26,100 @@ log = logging.getLogger(__name__)
 
 Matrix = NDArray[Any]
 Pixels = NDArray[np.uint8]
-Ways = Mapping[str, FeatureMetric]
+FeatureMetrics = Mapping[str, FeatureMetric]
+"""By `feature` or `feature:metric`."""
+
+_PROGRESS_EVERY = 20  # images
 
 
 @dataclass(frozen=True)
-class Edited:
-    """The copies of one image.
+class EditedCopies:
+    """The edited copies of one image.
 
     Attributes:
-        row: The image's own.
-        originals: Rows with the same bytes, its own among them, ascending.
-        vectors: Of each copy, as the metric takes a query, by `feature:metric` as it was asked for.
+        row: Row of the image.
+        originals: Live rows with the same content, including the image's own, ascending.
+        vectors: Query vectors of the copies, in the order of the edits, by name of the feature and metric.
     """
 
     row: int
-    originals: NDArray[np.int64]
+    originals: Rows
     vectors: Mapping[str, Sequence[Matrix]]
 
 
 def make_copies(
     lake: Lake,
     generation: Generation,
-    ways: Ways,
-    rows: NDArray[np.int64],
+    feature_metrics: FeatureMetrics,
+    rows: Rows,
     *,
     edits: Mapping[str, Edit] = COPY_PROTOCOL,
     progress: Callable[[str], None] = lambda line: None,
-) -> Iterator[Edited]:
-    """The edited copies of images, image by image, described in every way.
+) -> Iterator[EditedCopies]:
+    """Make edited copies of images and encode them by several features.
 
-    One image and its copies are in memory at a time. An image that is gone or cannot be read any more is left out, with
-    a warning.
+    Only one image and its copies are in memory at a time. Images that cannot be read are skipped with a warning.
+
+    Args:
+        rows: Rows of the images.
+        progress: Called with a line for every 20 images.
 
     Raises:
-        QueryError: That is so for all of them.
+        QueryError: None of the images can be read.
     """
     encoder, min_side = ImageEncoder(lake), decoded_side(lake)
-    features = {way.feature.name: way.feature for way in ways.values()}
-    oriented = oriented_features(ways.values())
+    features = {by.feature.name: by.feature for by in feature_metrics.values()}
+    oriented = oriented_features(feature_metrics.values())
     hashes = generation.columns("content_hash")["content_hash"].to_numpy()
-    live = generation.is_live
+    is_live = generation.is_live
     done = 0
     for number, row in enumerate(rows.tolist()):
-        if number % 20 == 0:
+        if number % _PROGRESS_EVERY == 0:
             progress(f"{number} of {len(rows)} images edited in {len(edits)} ways")
         try:
-            copies = _copies(encoder.settings, generation, row, edits, min_side)
+            copies = _edit_image(encoder.settings, generation, row, edits, min_side)
         except (ImageError, StorageFault) as error:
-            log.warning("left out: %s", error)
+            log.warning("image skipped: %s", error)
             continue
         done += 1
         encoded = encoder.encode(copies, features.values(), generation.fit_versions, oriented=oriented)
-        vectors = {name: [query_vector(copy, way) for copy in encoded] for name, way in ways.items()}
-        yield Edited(row, np.flatnonzero((hashes == hashes[row]) & live), vectors)
+        vectors = {name: [query_vector(copy, by) for copy in encoded] for name, by in feature_metrics.items()}
+        yield EditedCopies(row, np.flatnonzero((hashes == hashes[row]) & is_live), vectors)
     if not done:
-        raise QueryError(f"none of {len(rows)} images can be read, so there is nothing to make copies of")
+        raise QueryError(f"none of {len(rows)} images can be read, so no edited copies can be made")
 
 
-def _copies(
+def _edit_image(
     settings: Settings, generation: Generation, row: int, edits: Mapping[str, Edit], min_side: int
 ) -> list[Pixels]:
-    """The edited copies of an image, written and decoded again.
+    """Decode an image, edit it, and decode the encoded copies.
 
     Raises:
-        ImageError: Its file cannot be read, or is too long or too wide for a format that a copy is written in.
+        ImageError: The file cannot be read, or the image is too large for the format of a copy.
     """
-    place = generation.rows.slice(row, 1).to_pylist()[0]
-    largest = settings.max_pixels
+    file = generation.rows.slice(row, 1).to_pylist()[0]
+    max_pixels = settings.max_pixels
     try:
-        source = settings.source(place["source"])
-        picture = decode(read_image(source, place), max_pixels=largest).pixels
-        original = Image.fromarray(np.ascontiguousarray(picture[..., :3]))
-        made = (edit(original) for edit in edits.values())
-        return [decode(data, max_pixels=largest, min_side=min_side).pixels for data in made]
-    except UnknownName as error:  # the source was taken out of lake.toml since
-        raise UnreadableImage(f"{place['path']}: {error}") from error
+        source = settings.source(file["source"])
+        pixels = decode(read_image(source, file), max_pixels=max_pixels).pixels
+        original = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
+        encoded = (edit(original) for edit in edits.values())
+        return [decode(data, max_pixels=max_pixels, min_side=min_side).pixels for data in encoded]
+    except UnknownName as error:  # the source was removed from lake.toml
+        raise UnreadableImage(f"{file['path']}: {error}") from error
     except ImageError as error:
-        raise type(error)(f"{place['source']}/{place['path']}: {error}") from error
-    except OSError as error:  # of Pillow: a JPEG has 65,500 pixels a side, at most
-        raise UnreadableImage(f"{place['source']}/{place['path']}: no copy can be written: {error}") from error
+        raise type(error)(f"{file['source']}/{file['path']}: {error}") from error
+    except OSError as error:  # from Pillow: JPEG is limited to 65,500 pixels a side
+        raise UnreadableImage(f"{file['source']}/{file['path']}: the copy cannot be written: {error}") from error
 
 
-def distances_to_original(generation: Generation, ways: Ways, copies: Edited) -> dict[str, NDArray[np.float32]]:
-    """How far each copy is from its original `(copies,)`, in every way."""
-    found = {}
-    for name, way in ways.items():
-        own = generation.matrix(way.feature.name)[copies.row : copies.row + 1]
+def distances_to_original(
+    generation: Generation, feature_metrics: FeatureMetrics, copies: EditedCopies
+) -> dict[str, NDArray[np.float32]]:
+    """Compute the distances of copies to their original `(copies,)`, by name of the feature and metric."""
+    distances = {}
+    for name, by in feature_metrics.items():
+        own = generation.matrix(by.feature.name)[copies.row : copies.row + 1]
         own = own if own.dtype == np.uint64 else np.asarray(own, np.float32)
-        found[name] = np.concatenate([way.metric(vector, own) for vector in copies.vectors[name]])
-    return found
+        distances[name] = np.concatenate([by.metric(vector, own) for vector in copies.vectors[name]])
+    return distances

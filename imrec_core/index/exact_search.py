@@ -1,4 +1,8 @@
-"""Exact distances to many rows of a matrix, block by block, so that its size does not matter."""
+"""Exact search: distances by any metric to the rows of a matrix, and the nearest rows, with ties in row order.
+
+The matrix is memory-mapped and read in blocks, so that memory use does not depend on its size.
+`features.reduction.neighbours` has another search, for vectors in memory: Euclidean, one matrix product, unordered.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +20,34 @@ Distances = NDArray[np.float32]
 Queries = Sequence[Matrix] | Matrix
 
 BLOCK_BYTES = 16_000_000
-"""Size of a block of rows in float32, the widest form in which a metric looks at them."""
+"""Size of a block of rows in float32, the widest type in which metrics read them."""
 
 
 def blocks(matrix: Matrix, rows: Rows | None = None) -> Iterator[tuple[slice, Matrix]]:
-    """Parts of the rows, or of all, and their vectors.
+    """Read the vectors of some rows, or of all rows, in blocks.
 
     Args:
-        matrix: Memory-mapped.
-        rows: Ascending; None for all.
+        matrix: Vectors `(n, width)`, memory-mapped.
+        rows: Row numbers, ascending; None for all rows.
+
+    Yields:
+        Slice of the rows, and their vectors.
     """
     total = len(matrix) if rows is None else len(rows)
     step = max(1, BLOCK_BYTES // (4 * matrix.shape[1]))
-    is_slice = rows is None or total == len(matrix)  # then vectors are seen, not copied
+    is_slice = rows is None or total == len(matrix)  # slices are views, without a copy
     for first in range(0, total, step):
         part = slice(first, min(first + step, total))
         yield part, matrix[part] if is_slice else matrix[rows[part]]  # type: ignore[index]
 
 
 def distances(metric: Metric, queries: Queries, matrix: Matrix, rows: Rows | None = None) -> Distances:
-    """Distances `(queries, rows)`; every block is read once for all queries.
+    """Compute the distances `(queries, rows)`, reading every block once for all queries.
 
     Args:
-        queries: As the metric takes them.
-        matrix, rows: As for `blocks`.
+        queries: Query vectors, in the form that the metric expects.
+        matrix: Vectors, as for `blocks`.
+        rows: Row numbers, as for `blocks`.
     """
     found = np.empty((len(queries), len(matrix) if rows is None else len(rows)), np.float32)
     for part, block in blocks(matrix, rows):
@@ -53,33 +61,37 @@ def nearest(
     matrix: Matrix,
     count: int,
     rows: Rows | None = None,
-    but: NDArray[np.bool_] | None = None,
+    is_removed: NDArray[np.bool_] | None = None,
 ) -> Rows:
-    """The `count` nearest rows of each query `(queries, count)`, nearest first, equal ones in row order.
+    """Find the `count` nearest rows of each query, nearest first, with ties in row order.
 
-    Fewer come where there are fewer.
+    The arguments not described here are those of `distances`.
 
     Args:
-        but: Of all rows those that are to come last, `(len(matrix),)`; looking at them costs less than to leave them
-            out. The other arguments are those of `distances`.
+        is_removed: Mask over all rows `(len(matrix),)` of those to rank last. Computing their distances is faster than
+            to skip them.
+
+    Returns:
+        Row numbers `(queries, count)`, or fewer columns if there are fewer rows.
     """
     best = [(np.empty(0, np.float32), np.empty(0, np.int64)) for _ in queries]
     for part, block in blocks(matrix, rows):
         numbers = np.arange(part.start, part.stop) if rows is None else rows[part]
-        for i, found in enumerate(metric.of_many(queries, block)):
-            if but is not None:
-                found = np.where(but[numbers], np.inf, found)
-            near = smallest(count, found)
-            joined = np.concatenate([best[i][0], found[near]])
+        for i, to_block in enumerate(metric.of_many(queries, block)):
+            if is_removed is not None:
+                to_block = np.where(is_removed[numbers], np.inf, to_block)
+            near = smallest(count, to_block)
+            joined = np.concatenate([best[i][0], to_block[near]])
             order = smallest(count, joined)
             best[i] = joined[order], np.concatenate([best[i][1], numbers[near]])[order]
     return np.stack([numbers for _, numbers in best])
 
 
 def smallest(count: int, first: Matrix, *then: Matrix) -> Rows:
-    """Places of the `count` smallest values, in order; of equal ones by the next arrays, then as they stand.
+    """Find the positions of the `count` smallest values, in ascending order.
 
-    Not all are sorted: of 100,000 values that takes twenty times as long as what is looked for.
+    Ties are ordered by the arrays of `then`, and last by position. Only values up to the limit are sorted: sorting all
+    of 100,000 values takes twenty times as long.
     """
     if count < len(first):
         limit = np.partition(first, count - 1)[count - 1]

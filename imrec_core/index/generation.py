@@ -1,6 +1,6 @@
-"""One consistent, immutable set of rows, vectors and graphs, opened for reading.
+"""Open a generation for reading: a consistent, immutable set of rows, vectors and HNSW graphs.
 
-`index.py` builds what this module opens. Row `i` is the same image in every matrix.
+Row `i` is the same image in every matrix. `index.build` builds generations.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from imrec_core.index import exact_search
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.exact_search import Queries
 from imrec_core.index.graph_search import HnswGraphs
-from imrec_core.index.manifest import HnswIndexInfo, hold_manifest, make_facts, matrix_name, read_manifest
+from imrec_core.index.manifest import HnswIndexInfo, feature_record, hold_manifest, read_manifest, vector_file_name
 from imrec_core.index.vector_file import VectorFile
 from imrec_core.lake.lake import ROWS_FILE, Lake
 from imrec_core.lake.storage.files import AnyPath
@@ -39,27 +39,27 @@ log = logging.getLogger(__name__)
 Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
 
-_TOGETHER = 65_536  # rows that are read at once
+_BATCH_ROWS = 65_536  # rows read at a time
 
 
 class Generation:
-    """A generation opened for reading; nothing changes it.
+    """A generation, opened for reading.
 
-    Vectors are memory-mapped, graphs are loaded when first used. Safe to use from several threads.
+    Vectors are memory-mapped, graphs are loaded at their first query. Safe to use from several threads.
 
     Args:
-        folder: Where it lies.
-        known: The features that the lake can have. One that is declared otherwise since is left out.
-        graphs: Instead of those that its manifest lists, for measuring ones that are not published.
+        folder: Folder of the generation.
+        known: Features by name. Stored features whose declaration has changed since are left out.
+        graphs: Graphs to use instead of those in the manifest, to measure graphs before they are published.
 
     Attributes:
-        facts: Its manifest.
-        features: What is noted of each feature that can be searched by.
-        graphs: By `feature:metric`.
-        outdated: Features that are declared otherwise since.
+        facts: Manifest, the content of `generation.json`.
+        features: Manifest entries of the features that can be searched.
+        graphs: HNSW graphs by `feature:metric`.
+        outdated: Stored features whose declaration has changed since.
 
     Raises:
-        StaleIndex: A file is missing, of another size, or of a version that this imrec does not read.
+        StaleIndex: A file is missing or has another size, or this imrec cannot read the format.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Generation:
         graphs: Mapping[str, HnswIndexInfo] | None = None,
     ) -> None:
         self.folder, self.id = folder, folder.name
-        # Graphs are loaded late: until nobody uses this any more, nobody is to remove them.
+        # Graphs are loaded late, so the hold keeps other processes from removing their files while this object lives.
         weakref.finalize(self, hold_manifest(folder).close)
         self.facts: Mapping[str, Any] = MappingProxyType(read_manifest(folder))
         stored: dict[str, dict[str, Any]] = self.facts["features"]
         self.features: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-            {n: f for n, f in stored.items() if n in known and make_facts(known[n]).items() <= f.items()}
+            {n: f for n, f in stored.items() if n in known and feature_record(known[n]).items() <= f.items()}
         )
         self.outdated = tuple(name for name in stored if name not in self.features)
         self._known = known
@@ -89,53 +89,54 @@ class Generation:
         self._columns: dict[str, pa.Array] = {}
 
     def with_graphs(self, graphs: Mapping[str, HnswIndexInfo]) -> Generation:
-        """The same rows and vectors with other graphs, whose files are in its folder."""
+        """Return a generation of the same rows and vectors with other graphs, whose files are in the folder."""
         return Generation(self.folder, self._known, graphs)
 
     def __len__(self) -> int:
-        """Rows, those of images that were removed among them; see `live`."""
+        """Return the number of rows, removed ones included; see `live`."""
         return int(self.facts["rows"])
 
     @property
     def removed(self) -> int:
-        """Rows whose image was removed or has changed: they are no hits, and keep their number."""
+        """Number of rows whose image was removed or has changed. They keep their row number and are never hits."""
         return int(self.facts.get("removed", 0))
 
     @functools.cached_property
     def is_live(self) -> NDArray[np.bool_]:
-        """Of each row whether its image is there still, `(rows,)`."""
+        """Mask of the rows whose image still exists `(rows,)`."""
         if not self.removed:
             return np.ones(len(self), np.bool_)
         return ~np.asarray(self.columns("removed")["removed"].to_numpy(zero_copy_only=False), np.bool_)
 
     @functools.cached_property
     def live(self) -> Rows:
-        """The rows whose images are there still, ascending."""
+        """Rows whose image still exists, ascending."""
         return np.flatnonzero(self.is_live)
 
     def live_table(self, columns: list[str]) -> pa.Table:
-        """Columns of the live rows, in the order of `live`."""
+        """Read columns of the live rows, in the order of `live`."""
         table = self.columns(*columns)
         return table.take(self.live) if self.removed else table
 
     @property
     def rows_path(self) -> Path:
+        """Path of `rows.parquet`."""
         return self.folder / ROWS_FILE
 
     @functools.cached_property
     def rows(self) -> pa.Table:
-        """All that is known of the rows; a search needs little of it, `columns`."""
+        """All columns of the rows. Searches read few of them, through `columns`."""
         return pq.read_table(self.rows_path, memory_map=True).combine_chunks()
 
     def columns(self, *names: str) -> pa.Table:
-        """What is known of the rows under some names, each read once and in one piece.
+        """Read columns of all rows; each is read once and kept as one chunk.
 
-        Of half a million rows in several pieces Arrow takes ten in 1.4 ms, of one piece in 0.02. Read by batches they
-        leave less than half of the memory behind.
+        To take ten of half a million rows, Arrow needs 1.4 ms from several chunks and 0.02 ms from one. Reading in
+        batches leaves less than half as much memory allocated.
         """
         missing = [name for name in names if name not in self._columns]
         if missing:
-            batches = list(pq.ParquetFile(self.rows_path, memory_map=True).iter_batches(_TOGETHER, columns=missing))
+            batches = list(pq.ParquetFile(self.rows_path, memory_map=True).iter_batches(_BATCH_ROWS, columns=missing))
             for name in missing:
                 self._columns[name] = pa.concat_arrays([batch.column(name) for batch in batches])
             del batches
@@ -144,143 +145,151 @@ class Generation:
 
     @functools.cached_property
     def filter(self) -> RowFilter:
+        """SQL filters and orders over the live rows."""
         return RowFilter(self.rows_path)
 
     @functools.cached_property
     def _ids(self) -> tuple[NDArray[np.uint64], Rows]:
-        """Image ids as numbers, ascending, and the row of each."""
+        """Image ids of the live rows as numbers, ascending, and the row of each."""
         numbers = _as_numbers(self.live_table(["image_id"])["image_id"])
         order = np.argsort(numbers)
         return numbers[order], self.live[order]
 
     def row_of(self, image_id: str) -> int:
-        """The row of an image.
+        """Return the row of an image.
 
         Raises:
-            QueryError: This generation has no such image.
+            QueryError: This generation has no live image with that id.
         """
         numbers, rows = self._ids
         try:
-            wanted = np.uint64(int(image_id, 16))
+            number = np.uint64(int(image_id, 16))
         except (ValueError, OverflowError, TypeError):
-            raise QueryError(f"{image_id!r} is no image_id; one has 16 hex digits") from None
-        at = int(np.searchsorted(numbers, wanted))
-        if at == len(numbers) or numbers[at] != wanted:
+            raise QueryError(f"invalid image_id {image_id!r}: expected 16 hex digits") from None
+        at = int(np.searchsorted(numbers, number))
+        if at == len(numbers) or numbers[at] != number:
             raise QueryError(f"no image {image_id!r} in generation {self.id}; see: imrec sql 'SELECT * FROM rows'")
         return int(rows[at])
 
     def rows_of(self, image_ids: Sequence[str] | NDArray[np.uint64]) -> Rows:
-        """The row of each image, -1 where this generation has none of that id.
+        """Return the row of each image, and -1 for images without a live row.
 
         Args:
-            image_ids: 16 hex digits each, or the numbers that they stand for.
+            image_ids: Ids as 16 hex digits, or as numbers.
         """
-        wanted = image_ids if isinstance(image_ids, np.ndarray) else _as_numbers(image_ids)
+        ids = image_ids if isinstance(image_ids, np.ndarray) else _as_numbers(image_ids)
         numbers, rows = self._ids
         if not len(numbers):
-            return np.full(len(wanted), -1, np.int64)
-        at = np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1)
-        return np.where(numbers[at] == wanted, rows[at], -1)
+            return np.full(len(ids), -1, np.int64)
+        at = np.minimum(np.searchsorted(numbers, ids), len(numbers) - 1)
+        return np.where(numbers[at] == ids, rows[at], -1)
 
     def find_rows(self, paths: pa.Array, sources: Mapping[str, AnyPath]) -> Rows:
-        """The live row of each path, or why there is none; see `places.find_rows`."""
+        """Return the live row of each path, or a negative reason code; see `path_lookup.find_rows`."""
         found = find_rows(paths, self.live_table(["source", "path"]), sources)
         return np.where(found >= 0, self.live[found], found)
 
     def feature(self, name: str) -> Feature:
-        """A feature that this generation has.
+        """Return a feature of this generation.
 
         Raises:
-            UnknownName: It has none of that name.
+            StaleIndex: The feature is not in the generation yet, or its declaration has changed since.
+            UnknownName: No feature has that name.
         """
         if name not in self.features:
             if name in self.facts["missing"]:
                 raise StaleIndex(f"feature {name!r} is not in the generation yet; run: imrec build")
             if name in self.outdated:
-                raise StaleIndex(f"feature {name!r} is declared otherwise since generation {self.id}; run: imrec build")
+                raise StaleIndex(
+                    f"declaration of feature {name!r} changed since generation {self.id}; run: imrec build"
+                )
             raise UnknownName("feature", name, self.features)
         return self._declared[name]
 
     @property
     def default_feature(self) -> str:
-        """The one that is searched by where none is named: the first.
+        """Feature of searches that name none: the first.
 
         Raises:
-            StaleIndex: All are declared otherwise since.
+            StaleIndex: The declarations of all features have changed since.
         """
         if not self.features:
-            raise StaleIndex(f"all features are declared otherwise since generation {self.id}; run: imrec build")
+            raise StaleIndex(f"declarations of all features changed since generation {self.id}; run: imrec build")
         return next(iter(self.features))
 
     @property
     def fit_versions(self) -> dict[str, str]:
-        """Which fit the vectors of each fitted feature were made with."""
+        """Version of the fit that computed the vectors, by fitted feature."""
         return {name: facts["fitted"] for name, facts in self.features.items() if "fitted" in facts}
 
     def matrix(self, feature: str) -> Matrix:
-        """All vectors of a feature `(rows, width)`, memory-mapped."""
+        """Return all vectors of a feature `(rows, width)`, memory-mapped."""
         if feature not in self._matrices:
-            self._matrices[feature] = self.matrix_file(feature).opened()
+            self._matrices[feature] = self.vector_file(feature).map()
         return self._matrices[feature]
 
-    def matrix_file(self, feature: str) -> VectorFile:
-        """Where all vectors of a feature are."""
+    def vector_file(self, feature: str) -> VectorFile:
+        """Return the file of a feature's vectors."""
         stored = self.features[feature]
-        return VectorFile(self.folder / matrix_name(feature), len(self), stored["width"], stored["dtype"])
+        return VectorFile(self.folder / vector_file_name(feature), len(self), stored["width"], stored["dtype"])
 
     def calibration(self, feature: str, metric: str) -> Calibration:
-        return Calibration.from_facts(self.facts["calibration"][feature][metric])
+        """Return the calibration of a feature and metric."""
+        return Calibration.from_dict(self.facts["calibration"][feature][metric])
 
     # -- nearest rows -----------------------------------------------------------------------------------
 
     def graph_of(self, feature: Feature, metric: Metric) -> str | None:
-        """The graph that gives candidates for a feature in a metric; None where there is none, for a scan.
+        """Choose the graph that gives candidates for a feature in a metric; None for exact search.
 
-        Its own in that metric, the one that stands in for it, or its own in the default metric.
+        In this order: the graph of the feature in that metric, the graph of `feature.candidates`, and the graph of the
+        feature in its default metric.
         """
-        stand_in = self._declared.get(feature.candidates or "")
+        substitute = self._declared.get(feature.candidates or "")
         names = [graph_name(feature, metric), graph_name(feature, feature.metric)]
-        if stand_in is not None:
-            names.insert(1, graph_name(stand_in, stand_in.metric))
+        if substitute is not None:
+            names.insert(1, graph_name(substitute, substitute.metric))
         return next((name for name in names if name in self.graphs), None)
 
-    def from_graph(self, name: str, vector: Matrix, count: int, *, ef: int | None = None) -> Rows:
-        """About `count` nearest rows by a graph, nearest first.
+    def graph_nearest(self, name: str, vector: Matrix, count: int, *, ef: int | None = None) -> Rows:
+        """Find about `count` nearest rows with an HNSW graph, nearest first.
 
         Args:
-            name: Of `graphs`.
-            vector: Of that graph's feature `(width,)`, as stored, not lifted.
-            ef: Size of the candidate list instead of the stored one, for measuring; it has no effect on other queries.
+            name: Name of the graph in `graphs`.
+            vector: Vector of the graph's feature `(width,)`, as stored, not lifted.
+            ef: Size of the candidate list; None for the stored one. Has no effect on other queries.
         """
         vectors = self.matrix(self.graphs[name].feature)
         return self._hnsw.nearest(name, vector, count, vectors, self.is_live if self.removed else None, ef=ef)
 
-    def scan(self, feature: str, metric: Metric, vectors: Queries, count: int, among: Rows | None = None) -> Rows:
-        """The `count` nearest rows of each query by exact distance, nearest first, ties in row order.
+    def exact_nearest(
+        self, feature: str, metric: Metric, vectors: Queries, count: int, among: Rows | None = None
+    ) -> Rows:
+        """Find the `count` nearest rows of each query by exact search, nearest first, with ties in row order.
 
         Args:
-            vectors: Queries, `n` of them.
-            among: Rows to look at, ascending; None for all whose images are there still.
+            vectors: `n` query vectors.
+            among: Rows to search, ascending; None for all.
 
         Returns:
-            `(n, min(count, rows looked at))`; what was removed is not among them while there is enough else.
+            Rows `(n, min(count, rows searched))`. Without `among`, removed rows come last.
         """
         if among is None and self.removed:
-            return exact_search.nearest(metric, vectors, self.matrix(feature), count, but=~self.is_live)
+            return exact_search.nearest(metric, vectors, self.matrix(feature), count, is_removed=~self.is_live)
         return exact_search.nearest(metric, vectors, self.matrix(feature), count, among)
 
 
 def _as_numbers(ids: pa.ChunkedArray | Sequence[str]) -> NDArray[np.uint64]:
-    """Image ids, 16 hex digits each, as numbers; one by one half a million would take half a second, and 60 MB."""
+    """Convert image ids of 16 hex digits to numbers. In Python half a million would take half a second and 60 MB."""
     return pl.Series(ids, dtype=pl.String).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
 
 
 def open_generation(lake: Lake) -> Generation:
-    """The generation in use; the one before it where that is damaged, with a warning.
+    """Open the current generation of a lake, or with a warning the newest readable one before it.
 
     Raises:
-        MissingTable: None was ever published.
-        StaleIndex: None can be read.
+        MissingTable: No generation was ever published.
+        StaleIndex: No generation can be read.
     """
     lake.check_version()
     current = lake.current_generation()
@@ -293,7 +302,7 @@ def open_generation(lake: Lake) -> Generation:
         try:
             generation = Generation(lake.local_generation(name), known)
         except StaleIndex as error:
-            if lake.current_generation() != current:  # it was removed while it was opened: newer ones are there
+            if lake.current_generation() != current:  # removed while it was opened: a newer one exists
                 return open_generation(lake)
             failure = failure or error
             continue

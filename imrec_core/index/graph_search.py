@@ -1,6 +1,6 @@
 """Query one HNSW graph of a generation for the rows nearest to a vector.
 
-Which graphs a search asks, and for how many rows, is decided where candidates are chosen, not here.
+`search.candidates` decides which graphs a search queries, and for how many rows.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from imrec_core.features.metrics import METRICS, Metric
 from imrec_core.index import exact_search
 from imrec_core.index.exact_search import Matrix, Rows
-from imrec_core.index.manifest import HnswIndexInfo, graph_file
+from imrec_core.index.manifest import HnswIndexInfo, graph_file_name
 
 
 class HnswGraphs:
-    """The HNSW graphs of one generation, each loaded when it is first queried. Safe to use from several threads.
+    """The HNSW graphs of one generation, each loaded at its first query. Safe to use from several threads.
 
-    hnswlib keeps ef in the index and not in the query: `set_ef` changes what every thread searches with. So the index
-    that searches share gets its stored ef when it is loaded, and no other. A query with an ef of its own goes to a
-    second copy of the index, which is loaded for it, stays as long as this object, and serves one thread at a time.
+    hnswlib keeps ef in the index and not in the query: `set_ef` changes it for every thread. So the index that searches
+    share always keeps its stored ef. A query with another ef uses a second copy of the index, which is loaded at the
+    first such query, lives as long as this object, and serves one thread at a time.
 
     Args:
-        folder: Of the generation.
-        graphs: By `feature:metric`.
+        folder: Folder of the generation.
+        graphs: Graphs by `feature:metric`.
     """
 
     def __init__(self, folder: Path, graphs: Mapping[str, HnswIndexInfo]) -> None:
@@ -50,13 +50,13 @@ class HnswGraphs:
         *,
         ef: int | None = None,
     ) -> Rows:
-        """About `count` rows nearest to a vector, nearest first.
+        """Find about `count` rows nearest to a vector, nearest first.
 
         Args:
-            vector: Of the graph's feature `(width,)`, as stored, not lifted.
-            vectors: All of that feature `(rows, width)`.
-            is_live: Of each row whether it may be found, `(rows,)`; None for all.
-            ef: Size of the candidate list; None for the stored one. hnswlib itself takes at least `count`.
+            vector: Vector of the graph's feature `(width,)`, as stored, not lifted.
+            vectors: All vectors of that feature `(rows, width)`.
+            is_live: Mask of the rows to return `(rows,)`; None for all.
+            ef: Size of the candidate list; None for the stored one. hnswlib uses at least `count`.
         """
         info = self._graphs[name]
         metric = METRICS[info.metric]
@@ -66,13 +66,13 @@ class HnswGraphs:
                 labels, _ = self._shared_index(name, vectors, is_live).knn_query(lifted, k=k, num_threads=1)
             else:
                 labels = self._query_copy(name, lifted, k, vectors, is_live, ef)
-        except RuntimeError:  # the graph reaches fewer than that many from where it starts
-            gone = None if is_live is None else ~is_live
-            return np.asarray(exact_search.nearest(metric, vector[None], vectors, count, but=gone)[0])
-        found = np.asarray(labels[0], dtype=np.int64)
+        except RuntimeError:  # the graph reaches fewer than k rows from its entry point
+            is_removed = None if is_live is None else ~is_live
+            return np.asarray(exact_search.nearest(metric, vector[None], vectors, count, is_removed=is_removed)[0])
+        indexed = np.asarray(labels[0], dtype=np.int64)
         if info.unindexed_rows:
-            return _with_unindexed(info.unindexed_rows, metric, vector, found, count, vectors, is_live)
-        return found
+            return _merge_unindexed(info.unindexed_rows, metric, vector, indexed, count, vectors, is_live)
+        return indexed
 
     def _shared_index(self, name: str, vectors: Matrix, is_live: NDArray[np.bool_] | None) -> Any:
         index = self._shared.get(name)
@@ -86,7 +86,7 @@ class HnswGraphs:
     def _query_copy(
         self, name: str, lifted: Matrix, k: int, vectors: Matrix, is_live: NDArray[np.bool_] | None, ef: int
     ) -> Matrix:
-        """Labels `(1, k)` by the copy of an index that is not shared, with any ef."""
+        """Query the copy of an index that is not shared, with any ef. Returns labels `(1, k)`."""
         with self._setting_ef:
             if name not in self._copies:
                 self._copies[name] = self._load(name, vectors, is_live)
@@ -98,7 +98,7 @@ class HnswGraphs:
     def _load(self, name: str, vectors: Matrix, is_live: NDArray[np.bool_] | None) -> Any:
         info = self._graphs[name]
         index = empty_index(METRICS[info.metric], vectors)
-        index.load_index(str(self._folder / graph_file(info)))
+        index.load_index(str(self._folder / graph_file_name(info)))
         if is_live is not None:
             mark_removed(index, np.flatnonzero(~is_live[: len(vectors) - info.unindexed_rows]))
         index.set_ef(info.ef)
@@ -106,31 +106,31 @@ class HnswGraphs:
 
 
 def empty_index(metric: Metric, vectors: Matrix) -> Any:
-    """An index for vectors of a feature, to be initialised or loaded."""
+    """Create an hnswlib index for vectors of a feature, to be initialised or loaded."""
     return hnswlib.Index(space=metric.space, dim=metric.lifted(vectors[:1]).shape[1])
 
 
 def mark_removed(index: Any, rows: Rows) -> None:
-    """Let an index return these rows no more; its file may be older than their removal."""
+    """Exclude rows from the results of an index, whose file may be older than their removal."""
     for row in rows.tolist():
-        with suppress(RuntimeError):  # they are marked already
+        with suppress(RuntimeError):  # already marked
             index.mark_deleted(row)
 
 
-def _with_unindexed(
+def _merge_unindexed(
     unindexed: int,
     metric: Metric,
     vector: Matrix,
-    found: Rows,
+    indexed: Rows,
     count: int,
     vectors: Matrix,
     is_live: NDArray[np.bool_] | None,
 ) -> Rows:
-    """The nearest of the rows that a graph found and of the last ones, which it does not hold."""
+    """Merge the rows that a graph found with the last rows, which it does not hold, by exact distance."""
     last = np.arange(len(vectors) - unindexed, len(vectors))
     distances = metric(vector, vectors[last[0] :])
     if is_live is not None:
         last, distances = last[is_live[last]], distances[is_live[last]]
     near = exact_search.smallest(count, distances)
-    order = exact_search.smallest(count, np.concatenate([metric(vector, vectors[found]), distances[near]]))
-    return np.asarray(np.concatenate([found, last[near]])[order])
+    order = exact_search.smallest(count, np.concatenate([metric(vector, vectors[indexed]), distances[near]]))
+    return np.asarray(np.concatenate([indexed, last[near]])[order])

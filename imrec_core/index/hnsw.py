@@ -1,4 +1,4 @@
-"""Build and extend the HNSW graphs of a generation; build those again with more links whose recall is too low."""
+"""Build and extend the HNSW graphs of a generation; build those with low recall again with a larger M."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import LakeError
-from imrec_core.features import Feature
-from imrec_core.features.feature_metric import FeatureMetric, graph_name
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.metrics import Metric
 from imrec_core.index.exact_search import blocks
-from imrec_core.index.generation import Generation
+from imrec_core.index.generation import Generation, Rows
 from imrec_core.index.graph_search import empty_index, mark_removed
-from imrec_core.index.manifest import HnswIndexInfo, graph_file
-from imrec_core.index.recall import _SEED, EFS, RECALL_FLOOR, with_ef_for_recall
+from imrec_core.index.manifest import HnswIndexInfo, graph_file_name
+from imrec_core.index.recall import EFS, RECALL_FLOOR, with_ef_for_recall
 from imrec_core.lake.settings import IndexParams
 from imrec_core.runtime.cpu import cpu_count
 
 log = logging.getLogger(__name__)
 
-_TIMES_DENSER = 2  # rounds in which links are doubled before a graph is given up
-_LARGE = 10_000  # rows from which on a graph may lack some
-_TAIL, _TAIL_MOST = 0.02, 4096  # of the rows, and at most: to scan them takes 0.1 ms
-_SAMPLE, _HALVINGS, _FROM_EVERYWHERE = 2000, 10, 0.2  # of the order in which a large graph is built
+_MAX_DOUBLINGS = 2  # of M, before a graph is left out
+_LARGE = 10_000  # rows from which a graph may have unindexed rows, and the order of insertion matters
+_MAX_UNINDEXED_SHARE, _MAX_UNINDEXED = 0.02, 4096  # rows outside a graph; an exact scan of them takes 0.1 ms
+_SAMPLE, _DIRECTIONS, _SCATTERED = 2000, 10, 0.2  # for the insertion order of a large graph
 _BLOCK = 16_384
+_SEED = 20_26
 
 GraphRequest = tuple[FeatureMetric, IndexParams]
 Graphs = dict[str, HnswIndexInfo]
@@ -40,117 +40,111 @@ Graphs = dict[str, HnswIndexInfo]
 def build_graphs(generation: Generation, requests: tuple[GraphRequest, ...]) -> Graphs:
     """Build the graphs of a generation that has its vectors, and choose the ef of each.
 
-    A graph that misses `RECALL_FLOOR` is built again with twice the links. If that does not help, as with vectors that
-    are mostly copies of one another, it is left out: its features are scanned, which is slower and exact.
+    A graph below `RECALL_FLOOR` is built again with twice the M. If that does not suffice, as for vectors that are
+    mostly equal, the graph is left out, and searches use exact search, which is slower.
 
     Raises:
-        LakeError: With the ef that `lake.toml` fixes for it a graph stays below the floor.
+        LakeError: A graph is below the floor at the ef that `lake.toml` sets.
     """
-    graphs = {str(by): _build(generation, by.feature, by.metric, params) for by, params in requests}
+    graphs = {str(by): _build(generation, by, params) for by, params in requests}
     for by, params in requests:
-        name = str(by)
-        good = _good_graph(generation, graphs, by.feature, by.metric, params)
-        if good is None:
-            del graphs[name]
-            log.warning("the graph of %s finds too little, however dense; it is scanned instead", name)
-        else:
-            graphs[name] = good
+        _tune(generation, graphs, by, params)
+        if str(by) not in graphs:
+            log.warning(
+                "%s: HNSW recall@10 is below %s even at %d times the M; searches will use an exact scan",
+                *(by, RECALL_FLOOR, 2**_MAX_DOUBLINGS),
+            )
     return graphs
 
 
 def extend_graphs(
-    generation: Generation, before: Generation, requests: tuple[GraphRequest, ...], kept: int, *, measure: bool
+    generation: Generation, previous: Generation, requests: tuple[GraphRequest, ...], kept: int, *, measure: bool
 ) -> Graphs:
-    """Make the graphs of a generation out of those of the one before, to which the rows from `kept` on are new.
+    """Make the graphs of a generation from those of the previous one; rows from `kept` on are new.
 
-    While few rows are not in it, a graph stays the file that it is, and they are scanned beside it: to load, extend and
-    write it took four fifths of an extension.
+    While few rows are unindexed, the file of a graph is shared without change, and searches compare with these rows
+    exactly. Loading, extending and writing graphs took four fifths of the time of an extension.
 
     Args:
-        measure: Choose the ef of each again, and build it anew if it finds too little.
+        measure: Choose the ef of each graph again, and build graphs with low recall again.
 
     Raises:
-        LakeError: As `build_graphs`.
+        LakeError: As for `build_graphs`.
     """
     graphs: Graphs = {}
     for by, params in requests:
-        name, feature, metric = str(by), by.feature, by.metric
-        if name not in before.graphs:  # left out
+        name = str(by)
+        if name not in previous.graphs:  # left out for its recall
             continue
-        graph = before.graphs[name]
+        graph = previous.graphs[name]
         unindexed = graph.unindexed_rows + len(generation) - kept
-        if not measure and _is_short(unindexed, len(generation)) and _is_shared(before, generation, graph):
+        if not measure and _may_stay_unindexed(unindexed, len(generation)) and _link(previous, generation, graph):
             graphs[name] = replace(graph, unindexed_rows=unindexed)
             continue
-        graphs[name] = _extend(generation, before, graph, feature, metric, kept)
+        graphs[name] = _extend(generation, previous, graph, by, kept)
         if measure:
-            good = _good_graph(generation, graphs, feature, metric, params)
-            if good is None:
-                del graphs[name]
-            else:
-                graphs[name] = good
+            _tune(generation, graphs, by, params)
     return graphs
 
 
 def _extend(
-    generation: Generation, before: Generation, graph: HnswIndexInfo, feature: Feature, metric: Metric, kept: int
+    generation: Generation, previous: Generation, graph: HnswIndexInfo, by: FeatureMetric, kept: int
 ) -> HnswIndexInfo:
-    """Write a graph of all rows, made of the one before."""
-    matrix = generation.matrix(feature.name)
-    index = empty_index(metric, matrix)
-    index.load_index(str(before.folder / graph_file(graph)), max_elements=len(matrix))
-    inside = kept - graph.unindexed_rows
-    mark_removed(index, np.flatnonzero(~generation.is_live[:inside]))
-    _add(index, metric, matrix, np.arange(inside, len(matrix)))
-    mark_removed(index, inside + np.flatnonzero(~generation.is_live[inside:]))
+    """Load a graph of the previous generation, add all unindexed rows, and write it."""
+    matrix = generation.matrix(by.feature.name)
+    index = empty_index(by.metric, matrix)
+    index.load_index(str(previous.folder / graph_file_name(graph)), max_elements=len(matrix))
+    indexed = kept - graph.unindexed_rows
+    mark_removed(index, np.flatnonzero(~generation.is_live[:indexed]))
+    _add(index, by.metric, matrix, np.arange(indexed, len(matrix)))
+    mark_removed(index, indexed + np.flatnonzero(~generation.is_live[indexed:]))
     graph = replace(graph, unindexed_rows=0)
-    _save(index, generation.folder / graph_file(graph))
+    _save(index, generation.folder / graph_file_name(graph))
     return graph
 
 
-def _is_short(unindexed: int, rows: int) -> bool:
-    """Whether so many rows may stay outside a graph, where extending it takes long and scanning them does not."""
-    return rows >= _LARGE and unindexed <= min(_TAIL * rows, _TAIL_MOST)
+def _may_stay_unindexed(unindexed: int, rows: int) -> bool:
+    """Return whether rows may stay outside a graph: scanning them is fast, extending the graph is slow."""
+    return rows >= _LARGE and unindexed <= min(_MAX_UNINDEXED_SHARE * rows, _MAX_UNINDEXED)
 
 
-def _is_shared(before: Generation, generation: Generation, graph: HnswIndexInfo) -> bool:
-    """Make the file of a graph that of both generations; False where the disk knows no hard links."""
+def _link(previous: Generation, generation: Generation, graph: HnswIndexInfo) -> bool:
+    """Share the file of a graph by a hard link; return False if the disk does not support them."""
     try:
-        os.link(before.folder / graph_file(graph), generation.folder / graph_file(graph))
+        os.link(previous.folder / graph_file_name(graph), generation.folder / graph_file_name(graph))
     except OSError:
         return False
     return True
 
 
-def _good_graph(
-    generation: Generation, graphs: Graphs, feature: Feature, metric: Metric, params: IndexParams
-) -> HnswIndexInfo | None:
-    """A graph with the least ef that suffices, built again where none does; None where nothing helps.
+def _tune(generation: Generation, graphs: Graphs, by: FeatureMetric, params: IndexParams) -> None:
+    """Set the ef of a graph in `graphs`; build the graph again, or remove it, if its recall is too low.
 
     Args:
-        graphs: All that are built so far: which features a graph is measured by depends on the others.
+        graphs: All graphs built so far. They decide which features take candidates from this one.
     """
-    name = graph_name(feature, metric)
-    for _ in range(_TIMES_DENSER):
-        graph = with_ef_for_recall(generation.with_graphs(graphs), name, params.ef)
-        if min(graph.recall.values()) >= RECALL_FLOOR:
-            return graph
+    name = str(by)
+    for _ in range(_MAX_DOUBLINGS):
+        graphs[name] = graph = with_ef_for_recall(generation.with_graphs(graphs), name, params.ef)
+        recall = min(graph.recall.values())
+        if recall >= RECALL_FLOOR:
+            return
         if params.ef:
             raise LakeError(
-                f"the graph of {name} reaches recall@10 {min(graph.recall.values())} at ef {params.ef}, {RECALL_FLOOR} "
-                f'is the floor; raise ef under [indexes."{name}"] in lake.toml, or remove it there'
+                f"{name}: HNSW recall@10 is {recall} at ef {params.ef}, below the floor of {RECALL_FLOOR}; "
+                f'raise ef under [indexes."{name}"] in lake.toml, or remove it there'
             )
         params = replace(params, m=2 * params.m, ef_construction=2 * params.ef_construction)
-        log.info("the graph of %s finds too little; building it with m %d", name, params.m)
-        graphs = {**graphs, name: _build(generation, feature, metric, params)}
-    graph = with_ef_for_recall(generation.with_graphs(graphs), name)
-    if min(graph.recall.values()) >= RECALL_FLOOR:
-        return graph
-    (generation.folder / graph_file(graph)).unlink()
-    return None
+        log.info("%s: HNSW recall@10 is below %s; building the graph with M %d", name, RECALL_FLOOR, params.m)
+        graphs[name] = _build(generation, by, params)
+    graphs[name] = graph = with_ef_for_recall(generation.with_graphs(graphs), name)
+    if min(graph.recall.values()) < RECALL_FLOOR:
+        (generation.folder / graph_file_name(graph)).unlink()
+        del graphs[name]
 
 
-def _build(generation: Generation, feature: Feature, metric: Metric, params: IndexParams) -> HnswIndexInfo:
+def _build(generation: Generation, by: FeatureMetric, params: IndexParams) -> HnswIndexInfo:
+    feature, metric = by.feature, by.metric
     matrix = generation.matrix(feature.name)
     index = empty_index(metric, matrix)
     index.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
@@ -159,23 +153,22 @@ def _build(generation: Generation, feature: Feature, metric: Metric, params: Ind
     graph = HnswIndexInfo(
         feature.name, metric.name, params.m, params.ef_construction, params.ef or EFS[0], params.candidates
     )
-    _save(index, generation.folder / graph_file(graph))
+    _save(index, generation.folder / graph_file_name(graph))
     return graph
 
 
-def _add(index: Any, metric: Metric, matrix: NDArray[Any], rows: NDArray[np.int64]) -> None:
-    """Add rows, in their order."""
-    for some in (rows[first : first + _BLOCK] for first in range(0, len(rows), _BLOCK)):
-        index.add_items(metric.lifted(matrix[some]), some, num_threads=cpu_count())
+def _add(index: Any, metric: Metric, matrix: NDArray[Any], rows: Rows) -> None:
+    """Add rows to an index in the given order."""
+    for block in (rows[first : first + _BLOCK] for first in range(0, len(rows), _BLOCK)):
+        index.add_items(metric.lifted(matrix[block]), block, num_threads=cpu_count())
 
 
-def _insertion_order(metric: Metric, matrix: NDArray[Any]) -> NDArray[np.int64]:
-    """All rows in the order in which a large graph is built fastest: some from everywhere, then region by region.
+def _insertion_order(metric: Metric, matrix: NDArray[Any]) -> Rows:
+    """Order all rows for fast construction: a random sample first, then the rest region by region.
 
-    What a row is compared with is then mostly in the cache: 200,000 rows of 128 numbers took 4.3 s instead of 7.2. By
-    regions alone they took as long, but the graph found less; the first ones, at random, are the links between regions.
-    A region is where a row lies on each of the first principal components of a sample; those that follow one another
-    differ in one of them (Gray 1953).
+    A row is then mostly compared with rows in the CPU cache: 200,000 rows of 128 dims took 4.3 s instead of 7.2.
+    Regions alone took as long, but had a lower recall: the sample links the regions. A region is the set of rows with
+    the same signs on the first principal components of a sample. Consecutive regions differ in one sign (Gray 1953).
     """
     count = len(matrix)
     if count < _LARGE:
@@ -183,17 +176,17 @@ def _insertion_order(metric: Metric, matrix: NDArray[Any]) -> NDArray[np.int64]:
     rng = np.random.default_rng(_SEED)
     sample = metric.lifted(matrix[np.sort(rng.choice(count, min(_SAMPLE, count), replace=False))])
     middle = sample.mean(axis=0)
-    directions = np.linalg.svd(sample - middle, full_matrices=False)[2][:_HALVINGS].T
+    directions = np.linalg.svd(sample - middle, full_matrices=False)[2][:_DIRECTIONS].T
     sides = [(metric.lifted(block) - middle) @ directions > 0 for _, block in blocks(matrix)]
     gray = np.bitwise_xor.accumulate(np.concatenate(sides), axis=1)
     order = np.argsort(gray @ (1 << np.arange(gray.shape[1])[::-1]), kind="stable")
     is_first = np.zeros(count, np.bool_)
-    is_first[rng.choice(count, int(_FROM_EVERYWHERE * count), replace=False)] = True
+    is_first[rng.choice(count, int(_SCATTERED * count), replace=False)] = True
     return np.concatenate([np.flatnonzero(is_first), order[~is_first[order]]])
 
 
 def _save(index: Any, path: Path) -> None:
-    path.unlink(missing_ok=True)  # never into a file that another generation has too
+    path.unlink(missing_ok=True)  # never overwrite a file that another generation shares
     index.save_index(str(path))
-    if path.stat().st_size != index.index_file_size():  # hnswlib does not look whether its writes went through
+    if path.stat().st_size != index.index_file_size():  # hnswlib does not check its writes
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

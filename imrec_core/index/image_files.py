@@ -22,11 +22,11 @@ def thumbnail(lake: Lake, generation: Generation, image_id: str, side: int) -> I
     """
     try:
         row = generation.row_of(image_id)
-        place = generation.columns("source", "path").slice(row, 1).to_pylist()[0]
-        root = lake.settings().source(place["source"]).root
-        decoded = decode_file(root / place["path"], min_side=side)
+        location = generation.columns("source", "path").slice(row, 1).to_pylist()[0]
+        root = lake.settings().source(location["source"]).root
+        decoded = decode_file(root / location["path"], min_side=side)
     except (ImageError, QueryError, UnknownName):
         return None
-    picture = Image.fromarray(np.ascontiguousarray(decoded.pixels[..., :3]))
-    picture.thumbnail((side, side))
-    return picture
+    image = Image.fromarray(np.ascontiguousarray(decoded.pixels[..., :3]))
+    image.thumbnail((side, side))
+    return image

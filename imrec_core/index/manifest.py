@@ -1,4 +1,4 @@
-"""The record of a generation, `generation.json`: its format, the checks when it is read, and the names of its files."""
+"""The manifest of a generation, `generation.json`: its format and validation, and the names of the other files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from imrec_core.features import Feature
 from imrec_core.lake.lake import GENERATION_FACTS
 from imrec_core.lake.storage.file_locks import hold
 
-FORMAT = 4  # of generation.json; goes up when an older imrec could not read it
-_READ = (2, 3, FORMAT)  # 2: no rows are removed; 3: every row is in the graphs
-_GROWING = ".npy"
-_UNINDEXED_ROWS = "tail"  # what generation.json calls `HnswIndexInfo.unindexed_rows`
+FORMAT = 4  # of generation.json; incremented when older versions of imrec cannot read it
+_READABLE_FORMATS = (2, 3, FORMAT)  # 2: without removed rows; 3: graphs hold every row
+_VECTOR_SUFFIX = ".npy"
+_UNINDEXED_ROWS = "tail"  # key of `HnswIndexInfo.unindexed_rows` in generation.json
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class HnswIndexInfo:
 
     Attributes:
         m: Links per row.
-        ef_construction: Size of the candidate list while it was built.
-        ef: Size of the candidate list of a query; hnswlib does not store it in its file.
-        candidates: Rows taken from the graph before exact re-ranking, at least.
-        recall: Measured recall@10 of search through this graph, by the features that use it, in their default metric
-            or as `feature:metric`.
-        unindexed_rows: Rows at the end that are not in the graph yet; queries scan them.
+        ef_construction: Size of the candidate list during construction.
+        ef: Size of the candidate list of a query. hnswlib does not store it in its file.
+        candidates: Minimum number of rows taken from the graph before exact re-ranking.
+        recall: Measured recall@10 of search through this graph, by the features that use it: `feature` for the default
+            metric, `feature:metric` for others.
+        unindexed_rows: Number of last rows that are not in the graph yet; queries compare with them exactly.
     """
 
     feature: str
@@ -45,20 +45,20 @@ class HnswIndexInfo:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> HnswIndexInfo:
-        """Read what `to_dict` wrote; generations of formats 2 and 3 have no `tail`."""
+        """Read the entry of a graph in `generation.json`; formats 2 and 3 have no `tail`."""
         values = dict(stored)
         unindexed_rows = values.pop(_UNINDEXED_ROWS, 0)
         return cls(**values, unindexed_rows=unindexed_rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """The entry of the graph in `generation.json`."""
+        """Return the entry of the graph in `generation.json`."""
         values = asdict(self)
         values[_UNINDEXED_ROWS] = values.pop("unindexed_rows")
         return values
 
 
 def hold_manifest(folder: Path) -> IO[bytes]:
-    """Keep a generation's folder from being removed until the returned file is closed.
+    """Prevent the removal of a generation's folder until the returned file is closed.
 
     Raises:
         StaleIndex: The manifest cannot be opened.
@@ -70,38 +70,40 @@ def hold_manifest(folder: Path) -> IO[bytes]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a generation's manifest and check its format and the sizes of its files.
+    """Read a generation's manifest, and check its format and the sizes of its files.
 
     Raises:
-        StaleIndex: A file is missing, of another size, or of a version that this imrec does not read.
+        StaleIndex: A file is missing or has another size, or this imrec cannot read the format.
     """
     try:
         facts: dict[str, Any] = json.loads((folder / GENERATION_FACTS).read_text())
     except (OSError, ValueError) as error:
         raise StaleIndex(f"generation {folder.name}: generation.json cannot be read ({error})") from error
-    if facts.get("format") not in _READ:
+    if facts.get("format") not in _READABLE_FORMATS:
         raise StaleIndex(f"generation {folder.name} has format {facts.get('format')}, this imrec reads {FORMAT}")
     for name, size in facts["files"].items():
         path = folder / name
         found = path.stat().st_size if path.exists() else None
-        has_grown = found is not None and found > size and name.endswith(_GROWING)  # newer generations have it too
+        has_grown = (
+            found is not None and found > size and name.endswith(_VECTOR_SUFFIX)
+        )  # newer generations share the file
         if found != size and not has_grown:
             state = "is missing" if found is None else f"has {found} bytes"
-            raise StaleIndex(f"generation {folder.name}: {name} {state}, expected are {size} bytes")
+            raise StaleIndex(f"generation {folder.name}: {name} {state}, expected {size} bytes")
     return facts
 
 
-def make_facts(feature: Feature) -> dict[str, Any]:
-    """Record the declaration of a feature and its bases, to be compared when the generation is opened."""
-    facts = {"dtype": feature.dtype, "width": feature.width, **feature_fingerprint(feature)}
-    return {**facts, "bases": [make_facts(base) for base in feature.bases]} if feature.bases else facts
+def feature_record(feature: Feature) -> dict[str, Any]:
+    """Record the declaration of a feature and its bases, to compare it when the generation is opened."""
+    record = {"dtype": feature.dtype, "width": feature.width, **feature_fingerprint(feature)}
+    return {**record, "bases": [feature_record(base) for base in feature.bases]} if feature.bases else record
 
 
-def matrix_name(feature: str) -> str:
-    """The name of the file of a feature's vectors in the generation's folder."""
-    return feature + _GROWING
+def vector_file_name(feature: str) -> str:
+    """Return the file name of a feature's vectors in the generation's folder."""
+    return feature + _VECTOR_SUFFIX
 
 
-def graph_file(graph: HnswIndexInfo) -> str:
-    """The name of a graph's file in the generation's folder."""
+def graph_file_name(graph: HnswIndexInfo) -> str:
+    """Return the file name of a graph in the generation's folder."""
     return f"{graph.feature}.{graph.metric}.hnsw"

@@ -1,4 +1,4 @@
-"""Plan a generation: which features, graphs and copies it holds, and whether the published one is up to date."""
+"""Plan a generation: which features, graphs and edited copies it has, and whether the current one is up to date."""
 
 from __future__ import annotations
 
@@ -22,106 +22,129 @@ from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import IndexParams, Settings
 from imrec_core.lake.storage.files import exists, is_away
 
-_BY_DEFAULT = IndexParams()
+DEFAULT_PARAMS = IndexParams()
+
+_NOT_COMPUTATION = (*WHICH_IMAGES, "bases")  # metadata without influence on vectors; bases have their own digest
 
 
 @dataclass(frozen=True)
 class GenerationPlan:
-    """What a generation made now would hold.
+    """Contents of a generation that would be built now.
 
     Attributes:
-        fingerprint: Of all that goes into it; equal fingerprints mean that nothing new would come out.
-        missing: Features that are not up to date for every shard.
-        indexes: Graphs to build, by feature and metric.
-        true_pairs: Images of which edited copies are made, at most.
-        made: Of each feature a digest of how its vectors were computed, whichever images they are of.
+        missing: Chosen features that are not up to date for every shard.
+        graphs: HNSW graphs to build.
+        copied_images: Maximum number of images of which edited copies are made for the calibration.
+        computations: Digest of how the vectors were computed, independent of the images, by feature.
+        fingerprint: Digest of all inputs; equal fingerprints mean equal generations.
     """
 
     shards: tuple[str, ...]
     features: tuple[Feature, ...]
     missing: tuple[str, ...]
-    indexes: tuple[GraphRequest, ...]
-    true_pairs: int
-    made: Mapping[str, str]
+    graphs: tuple[GraphRequest, ...]
+    copied_images: int
+    computations: Mapping[str, str]
     fingerprint: str
 
 
-def plan_generation(lake: Lake, params: IndexParams = _BY_DEFAULT) -> GenerationPlan:
-    """What a generation made now would hold.
+def plan_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> GenerationPlan:
+    """Plan the generation that would be built now.
 
-    Shards that were never read are left out while their source is away, so that they hold up nobody else.
+    Shards of a source that is not mounted are left out if they were never read, so that other sources can be built.
+
+    Args:
+        params: HNSW parameters of graphs without an entry in `lake.toml`.
 
     Raises:
         StaleIndex: The image tables are not up to date.
     """
-    sources = lake.settings().sources
-    away = {name for name, root in sources.items() if is_away(root)}
+    settings = lake.settings()
+    shards = _readable_shards(lake, settings)
+    chosen = chosen_features(lake)
+    fresh = [f for f in chosen if all(is_feature_fresh(lake, shard, f, settings) for shard in shards)]
+    names = [feature.name for feature in fresh]
+    graphs = _graph_requests(fresh, settings, params)
+    return GenerationPlan(
+        shards=tuple(shards),
+        features=tuple(fresh),
+        missing=tuple(feature.name for feature in chosen if feature.name not in names),
+        graphs=graphs,
+        copied_images=settings.true_pairs,
+        computations={feature.name: _computation_digest(lake, feature, shards) for feature in fresh},
+        fingerprint=_fingerprint(lake, settings, shards, names, graphs),
+    )
+
+
+def _readable_shards(lake: Lake, settings: Settings) -> list[str]:
+    away = {name for name, root in settings.sources.items() if is_away(root)}
     shards = [s for s in lake.live_shards() if source_of(s) not in away or exists(lake.images_path(s))]
     unread = [shard for shard in shards if not has_fresh_images(lake, shard)]
     if unread:
         raise StaleIndex(f"shards not read yet, or changed since: {', '.join(unread)}; run: imrec build")
-    settings, chosen = lake.settings(), chosen_features(lake)
-    fresh = [f for f in chosen if all(is_feature_fresh(lake, shard, f, settings) for shard in shards)]
-    names = [feature.name for feature in fresh]
-    made_from = [(name, lake.made_from(lake.feature_path(name, shard))) for name in names for shard in shards]
+    return shards
+
+
+def _fingerprint(
+    lake: Lake, settings: Settings, shards: Sequence[str], features: Sequence[str], graphs: Sequence[GraphRequest]
+) -> str:
+    tables = [(name, lake.made_from(lake.feature_path(name, shard))) for name in features for shard in shards]
     versions = [(shard, manifest_version(lake, shard)) for shard in shards]
-    indexes = _indexes(fresh, settings, params)
-    graphs = [(by.feature.name, by.metric.name, asdict(of_graph)) for by, of_graph in indexes]
-    own = user_columns.made_from(settings)
-    copies = _copies(settings.true_pairs)
-    inputs = json.dumps([FORMAT, schemas.IMAGES_VERSION, graphs, versions, made_from, *own, copies], sort_keys=True)
-    fingerprint = hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()
-    missing = tuple(f.name for f in chosen if f.name not in names)
-    made = {feature.name: _how_made(lake, feature, shards) for feature in fresh}
-    return GenerationPlan(tuple(shards), tuple(fresh), missing, indexes, settings.true_pairs, made, fingerprint)
+    requests = [(by.feature.name, by.metric.name, asdict(params)) for by, params in graphs]
+    columns = user_columns.made_from(settings)
+    copies = copies_record(settings.true_pairs)
+    inputs = json.dumps([FORMAT, schemas.IMAGES_VERSION, requests, versions, tables, *columns, copies], sort_keys=True)
+    return hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()
 
 
-def _how_made(lake: Lake, feature: Feature, shards: Sequence[str]) -> str:
-    """Equal where vectors of the same image are."""
-    found = (lake.made_from(lake.feature_path(feature.name, shard)) or {} for shard in shards)
-    hows = {json.dumps({k: v for k, v in made.items() if k not in _PLACE}, sort_keys=True) for made in found}
-    return digest([sorted(hows), [_how_made(lake, base, shards) for base in feature.bases]])
+def _computation_digest(lake: Lake, feature: Feature, shards: Sequence[str]) -> str:
+    """Compute a digest that is equal if the same image would get the same vector."""
+    tables = (lake.made_from(lake.feature_path(feature.name, shard)) or {} for shard in shards)
+    computations = {
+        json.dumps({k: v for k, v in made_from.items() if k not in _NOT_COMPUTATION}, sort_keys=True)
+        for made_from in tables
+    }
+    return digest([sorted(computations), [_computation_digest(lake, base, shards) for base in feature.bases]])
 
 
-_PLACE = (*WHICH_IMAGES, "bases")  # bases are looked at themselves
-
-
-def _indexes(features: Sequence[Feature], settings: Settings, default: IndexParams) -> tuple[GraphRequest, ...]:
-    """The graphs that features get by themselves, and those that `lake.toml` asks for."""
+def _graph_requests(features: Sequence[Feature], settings: Settings, default: IndexParams) -> tuple[GraphRequest, ...]:
+    """List the default graphs of features, and the graphs that `lake.toml` requests."""
     names = {feature.name for feature in features}
-    found = []
+    requests = []
     for feature in features:
-        asked = {
+        configured = {
             FeatureMetric.of(feature, metric).metric.name: IndexParams.of(name, table)
             for name, table in settings.indexes.items()
             for of, metric in [split_name(name)]
             if of == feature.name
         }
         for metric in feature.metrics:
-            by_itself = metric == feature.metric and metric.has_graph and feature.candidates not in names
-            if by_itself or metric.name in asked:
-                found.append((FeatureMetric(feature, metric), asked.get(metric.name, default)))
-    return tuple(found)
+            is_default = metric == feature.metric and metric.has_graph and feature.candidates not in names
+            if is_default or metric.name in configured:
+                requests.append((FeatureMetric(feature, metric), configured.get(metric.name, default)))
+    return tuple(requests)
+
+
+def copies_record(images: int) -> list[Any]:
+    """Return the entry of `generation.json` for the edited copies of so many images."""
+    return [images, list(COPY_PROTOCOL)] if images else []
 
 
 def is_up_to_date(lake: Lake, plan: GenerationPlan) -> bool:
-    """Whether the generation in use is what the plan would make."""
-    generation = _in_use(lake)
-    return generation is not None and _is_made(generation, plan)
+    """Return whether the current generation is the one that the plan would build."""
+    generation = readable_generation(lake)
+    return generation is not None and matches_plan(generation, plan)
 
 
-def _is_made(generation: Generation, plan: GenerationPlan) -> bool:
+def matches_plan(generation: Generation, plan: GenerationPlan) -> bool:
+    """Return whether a generation is the one that the plan would build."""
     return bool(generation.facts["fingerprint"] == plan.fingerprint)
 
 
-def _in_use(lake: Lake) -> Generation | None:
+def readable_generation(lake: Lake) -> Generation | None:
+    """Open the current generation; None if there is none or it is damaged."""
     current = lake.current_generation()
     try:
         return Generation(lake.local_generation(current), known_features(lake)) if current else None
-    except LakeError:  # damaged: as good as none
+    except LakeError:
         return None
-
-
-def _copies(photos: int) -> list[Any]:
-    """The edited copies that are made of so many images, as `generation.json` has them."""
-    return [photos, list(COPY_PROTOCOL)] if photos else []

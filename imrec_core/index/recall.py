@@ -1,6 +1,6 @@
-"""Measure the recall of HNSW graphs against exact search, and choose the ef that reaches the wanted recall.
+"""Measure the recall of HNSW graphs against exact search, and choose the ef that reaches the target recall.
 
-Measuring passes `ef` and the number of candidates with every query; what searches use meanwhile stays as it is.
+Every measurement passes its own `ef` and number of candidates; concurrent searches keep the stored values.
 """
 
 from __future__ import annotations
@@ -10,42 +10,43 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import graph_name
 from imrec_core.features.metrics import Metric
-from imrec_core.index.generation import Generation
+from imrec_core.index.generation import Generation, Rows
 from imrec_core.index.manifest import HnswIndexInfo
 from imrec_core.runtime.cpu import cpu_count
 
-_SEED = 20_26
-
-
 RECALL_FLOOR = 0.95
+"""Recall@10 below which a graph is built again with a larger M."""
+
 RECALL_WANTED = 0.99
+"""Recall@10 that the choice of ef aims at."""
 
 EFS = (64, 128, 256, 512, 1024)
-"""Tried in turn when a graph is built."""
+"""Values of ef tried in turn when a graph is built."""
 
 CURVE_EFS = (10, 16, 32, 64, 128, 256)
-"""At which a curve of recall is drawn."""
+"""Values of ef of a recall curve."""
 
 _QUERIES = 50
 _SEED = 20_26
 
 
 def with_ef_for_recall(generation: Generation, name: str, ef: int = 0) -> HnswIndexInfo:
-    """Set a graph's ef to the least of `EFS` at which all that use it reach `RECALL_WANTED`, and record their recall.
+    """Set a graph's ef to the least of `EFS` that reaches `RECALL_WANTED`, and record its recall.
+
+    All features that use the graph must reach it. If none of `EFS` suffices, the largest is set.
 
     Args:
-        generation: With the graph; it stays as it is.
-        ef: Measure at this one alone.
+        generation: Generation with the graph; it is not changed.
+        ef: Only value to measure; 0 for `EFS`.
     """
     graph = generation.graphs[name]
-    queries = np.random.default_rng(_SEED).permutation(generation.live)[:_QUERIES]
+    queries = _sample_rows(generation, _QUERIES)
     users = graph_users(generation, name)
-    exact = {label: _exact(generation, f, metric, queries) for label, (f, metric) in users.items()}
+    exact = {label: _exact_nearest(generation, f, metric, queries) for label, (f, metric) in users.items()}
     measured = graph
     for tried in (ef,) if ef else EFS:
         count = max(graph.candidates, tried // 2)
@@ -60,15 +61,18 @@ def with_ef_for_recall(generation: Generation, name: str, ef: int = 0) -> HnswIn
 
 
 def recall_at_ef(generation: Generation, *, count: int = 20) -> dict[str, list[float]]:
-    """Recall@10 of all that use a graph, at each of `CURVE_EFS`, on a few of the images.
+    """Measure recall@10 at each of `CURVE_EFS` for all features that use a graph.
 
-    No more candidates are taken than ef, since every lower ef would give the same.
+    Takes at most ef candidates from a graph: with more, every smaller ef would give the same recall.
+
+    Args:
+        count: Number of query images.
     """
-    queries = np.random.default_rng(_SEED).permutation(generation.live)[:count]
+    queries = _sample_rows(generation, count)
     curves: dict[str, list[float]] = {}
     for name, graph in generation.graphs.items():
         for label, (feature, metric) in graph_users(generation, name).items():
-            exact = _exact(generation, feature, metric, queries)
+            exact = _exact_nearest(generation, feature, metric, queries)
             curves[label] = [
                 recall_at_10(generation, feature, metric, queries, exact, ef=ef, candidates=min(graph.candidates, ef))
                 for ef in CURVE_EFS
@@ -76,16 +80,24 @@ def recall_at_ef(generation: Generation, *, count: int = 20) -> dict[str, list[f
     return curves
 
 
-def _exact(generation: Generation, feature: Feature, metric: Metric, queries: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The 10 nearest rows of each query, looked for by all cores."""
+def _sample_rows(generation: Generation, count: int) -> Rows:
+    return np.random.default_rng(_SEED).permutation(generation.live)[:count]
+
+
+def _exact_nearest(generation: Generation, feature: Feature, metric: Metric, queries: Rows) -> Rows:
+    """Find the 10 nearest rows of each query by exact search, on all cores."""
     vectors = generation.matrix(feature.name)[queries]
     with ThreadPoolExecutor(cpu_count()) as pool:
         parts = np.array_split(vectors, min(cpu_count(), len(vectors)))
-        return np.concatenate(list(pool.map(lambda part: generation.scan(feature.name, metric, part, 10), parts)))
+        nearest = pool.map(lambda part: generation.exact_nearest(feature.name, metric, part, 10), parts)
+        return np.concatenate(list(nearest))
 
 
 def graph_users(generation: Generation, graph: str) -> Mapping[str, tuple[Feature, Metric]]:
-    """What a graph gives candidates for and is measured by: features in their default metric, and its own."""
+    """List the features and metrics whose recall a graph is measured by.
+
+    They are the features that take candidates from it in their default metric, and the graph's own feature and metric.
+    """
     users = {}
     for feature in map(generation.feature, generation.features):
         for metric in feature.metrics:
@@ -99,30 +111,32 @@ def recall_at_10(
     generation: Generation,
     feature: Feature,
     metric: Metric,
-    queries: NDArray[np.int64],
-    exact: NDArray[np.int64],
+    queries: Rows,
+    exact: Rows,
     *,
     ef: int | None = None,
     candidates: int | None = None,
 ) -> float:
-    """Share of the 10 exactly nearest rows that search through the graph finds; equal distances count as found.
+    """Compute the share of the 10 exact nearest rows that search through the graph finds.
+
+    Rows at equal distances count as found.
 
     Args:
-        queries: Rows asked for, `(n,)`.
-        exact: Their nearest rows, `(n, 10)`.
-        ef: Size of the candidate list; None for that which searches use.
-        candidates: Rows taken from the graph; None for as many as the graph gives at least.
+        queries: Query rows `(n,)`.
+        exact: Their nearest rows by exact search `(n, 10)`.
+        ef: Size of the candidate list; None for the stored one.
+        candidates: Rows taken from the graph; None for the stored minimum.
     """
     name = generation.graph_of(feature, metric)
     if name is None:
         return 1.0
     graph = generation.graphs[name]
     count = graph.candidates if candidates is None else candidates
-    found = []
+    shares = []
     matrix = generation.matrix(feature.name)
     for row, nearest in zip(queries, exact, strict=True):
-        rows = generation.from_graph(name, generation.matrix(graph.feature)[row], count, ef=ef)
+        rows = generation.graph_nearest(name, generation.matrix(graph.feature)[row], count, ef=ef)
         distances = np.sort(metric(matrix[row], matrix[rows]))[: len(nearest)]
         limit = metric(matrix[row], matrix[nearest]).max()
-        found.append(float((distances <= limit * (1 + 1e-6) + 1e-6).sum()) / len(nearest))
-    return float(np.mean(found))
+        shares.append(float((distances <= limit * (1 + 1e-6) + 1e-6).sum()) / len(nearest))
+    return float(np.mean(shares))

@@ -1,7 +1,7 @@
-"""Vectors in `.npy` files that only ever grow, so that generations can share them.
+"""Vectors in append-only `.npy` files that several generations share.
 
-A generation that extends another has the same file under its own name, a hard link, with its new rows appended. Each
-reads as many rows as it knows of, whatever follows. What is mapped somewhere is never written again and never cut off.
+A generation that extends another has the same file under its own name, as a hard link, with its new rows appended.
+Each generation maps only its own number of rows. Mapped bytes are never written again and never truncated.
 """
 
 from __future__ import annotations
@@ -22,68 +22,64 @@ Matrix = NDArray[Any]
 
 @dataclass(frozen=True)
 class VectorFile:
-    """Where the vectors of a generation are, and how many of the file's rows are its own."""
+    """The vectors of a feature in a generation: the file, and the number of its rows that belong to the generation."""
 
     path: Path
     rows: int
     width: int
     dtype: str
 
-    def opened(self) -> Matrix:
-        """The vectors `(rows, width)`, memory-mapped.
+    def map(self) -> Matrix:
+        """Map the vectors `(rows, width)` into memory.
 
-        By what is known of it: the header names the rows of the last generation that has the file.
+        Ignores the shape in the header, which is that of the newest generation with this file.
         """
         with self.path.open("rb") as file:
-            is_first = np.lib.format.read_magic(file) == (1, 0)
-            length = int.from_bytes(file.read(2 if is_first else 4), "little")
+            is_version_1 = np.lib.format.read_magic(file) == (1, 0)
+            length = int.from_bytes(file.read(2 if is_version_1 else 4), "little")
             start = file.tell() + length
         mapped = np.memmap(self.path, self.dtype, "r", start, (self.rows, self.width))
-        return np.asarray(mapped)  # the same memory; a `memmap` is slower to take rows from
+        return np.asarray(mapped)  # the same memory; taking rows from a `memmap` is slower
 
     def write(self, blocks: Iterable[Matrix]) -> None:
-        """Make the file.
+        """Write the file from blocks of all rows.
 
-        Not through a memory map: on a full disk writing to one kills the process.
-
-        Args:
-            blocks: All rows, in parts.
+        Not through a memory map: writing to one on a full disk kills the process.
         """
         with self.path.open("wb") as file:
             file.write(self._header())
             for block in blocks:
                 file.write(np.ascontiguousarray(block, self.dtype).data)
 
-    def grow_from(self, before: VectorFile, blocks: Iterable[Matrix]) -> bool:
-        """Make the file out of that of a generation with fewer rows; False where it cannot be shared.
+    def extend(self, previous: VectorFile, blocks: Iterable[Matrix]) -> bool:
+        """Create the file as a hard link to a file with fewer rows, and append the new rows in blocks.
 
-        A file that is longer than that generation says is not: whatever follows there may be read by somebody.
-
-        Args:
-            blocks: The rows that are new, in parts.
+        Returns:
+            False if the file cannot be shared: the disk has no hard links, or the file is longer than `previous` and
+            other processes may have mapped the rest.
         """
-        if not before.is_whole() or len(self._header()) != len(before._header()):
+        if not previous.is_complete() or len(self._header()) != len(previous._header()):
             return False
         try:
-            os.link(before.path, self.path)
-        except OSError:  # another disk, or one that knows no links
+            os.link(previous.path, self.path)
+        except OSError:  # another disk, or a file system without hard links
             return False
         with self.path.open("r+b") as file:
-            file.seek(before._byte_size())
+            file.seek(previous._byte_size())
             for block in blocks:
                 file.write(np.ascontiguousarray(block, self.dtype).data)
             file.seek(0)
             file.write(self._header())
         return True
 
-    def is_whole(self) -> bool:
-        """Whether the file has these rows and no others."""
+    def is_complete(self) -> bool:
+        """Return whether the file has exactly these rows."""
         with suppress(OSError):
             return self.path.stat().st_size == self._byte_size()
         return False
 
-    def cut_off(self) -> None:
-        """Take away what was appended and is not published."""
+    def truncate(self) -> None:
+        """Remove rows that were appended and not published."""
         os.truncate(self.path, self._byte_size())
         with self.path.open("r+b") as file:
             file.write(self._header())
@@ -92,7 +88,7 @@ class VectorFile:
         return len(self._header()) + self.rows * self.width * np.dtype(self.dtype).itemsize
 
     def _header(self) -> bytes:
-        """Of the file; numpy leaves room in it for any number of rows."""
+        """Encode the header; numpy pads it, so that its length is the same for any number of rows."""
         header = io.BytesIO()
         facts = {"descr": np.dtype(self.dtype).str, "fortran_order": False, "shape": (self.rows, self.width)}
         np.lib.format.write_array_header_2_0(header, facts)
@@ -100,14 +96,14 @@ class VectorFile:
 
 
 @contextmanager
-def as_before_on_failure(files: Sequence[VectorFile]) -> Iterator[None]:
-    """Let files grow in the block; where it fails, what was appended goes, and with it the room that it took."""
-    growing = [file for file in files if file.is_whole()]
+def truncate_on_failure(files: Sequence[VectorFile]) -> Iterator[None]:
+    """Truncate files to their rows if the block raises, which frees the space of what the block appended."""
+    complete = [file for file in files if file.is_complete()]
     try:
         yield
     except BaseException:
-        for file in growing:
-            if not file.is_whole():
-                with suppress(OSError):  # then the next one copies it
-                    file.cut_off()
+        for file in complete:
+            if not file.is_complete():
+                with suppress(OSError):  # the next build then copies the file
+                    file.truncate()
         raise

@@ -76,12 +76,14 @@ def _nearest(
         vectors.append(mean_vector(feature, metric, asked.likes))
     fetched = count if kept is None else math.ceil(_OVERFETCH * count * total / left)
     if fetched * _ROWS_PER_FETCHED < left:
-        found = [generation.from_graph(graph, vector, fetched) for vector in vectors]
+        found = [generation.graph_nearest(graph, vector, fetched) for vector in vectors]
         if kept is not None:
             found = [_both(rows, kept) for rows in found]
         if min(map(len, found)) >= count:
             return found, f"the graph of {graph}"
-    return list(generation.scan(feature.name, metric, vectors, count, kept)), f"a scan of {left} rows by {feature.name}"
+    return list(
+        generation.exact_nearest(feature.name, metric, vectors, count, kept)
+    ), f"a scan of {left} rows by {feature.name}"
 
 
 def _both(rows: Rows, kept: Rows) -> Rows:

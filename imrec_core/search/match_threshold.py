@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.index.calibration import Calibration
+from imrec_core.index.calibration_pairs import random_pair_rows
 from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.search.fusion import Numbers, fuse
 from imrec_core.search.pooling import query_distances
 
-_PAIRS = (200, 512)  # queries × others, as for the calibration of one feature
-_SEED = 20_26
 _KEPT = 256  # joint calibrations of a generation
 
 
@@ -99,9 +98,8 @@ def joint_calibration(generation: Generation, chosen: Sequence[WeightedFeature])
     A mean of several scores is seldom high by chance, the less so the less the features have to do with one another:
     the false match rate cannot be told from the score alone, and is counted on pairs.
     """
-    sample = np.random.default_rng(_SEED).permutation(generation.live)[: sum(_PAIRS)]
-    part = len(sample) * _PAIRS[0] // sum(_PAIRS)
-    scores = [_pair_scores(generation, c, sample[:part], sample[part:]) for c in chosen]
+    queries, others = random_pair_rows(generation)
+    scores = [_pair_scores(generation, c, queries, others) for c in chosen]
     far = 1 - fuse(scores, [c.weight for c in chosen])
     return Calibration.of(far.astype(np.float32) if len(far) else np.ones(1, np.float32))
 

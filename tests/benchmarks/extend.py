@@ -94,6 +94,6 @@ def _recall(generation: Generation) -> float:
     found = []
     for graph in generation.graphs:
         for feature, metric in graph_users(generation, graph).values():
-            exact = generation.scan(feature.name, metric, generation.matrix(feature.name)[queries], 10)
+            exact = generation.exact_nearest(feature.name, metric, generation.matrix(feature.name)[queries], 10)
             found.append(recall_at_10(generation, feature, metric, queries, exact))
     return min(found)

@@ -79,7 +79,7 @@ def test_build_says_what_was_read_and_published(imrec, tmp_path):
     assert built.status == 0
     assert "13 new, 0 changed, 0 removed, 0 unchanged images" in built.out
     assert "13 decoded at " in built.out and "in 1 shard 12 extracted, 1 failed (see: imrec failures)" in built.out
-    assert "generation 000001: 12 images" in built.out and "; built whole: there is none to extend\n" in built.out
+    assert "generation 000001: 12 images" in built.out and "; built whole: no generation to extend\n" in built.out
     again = imrec("build")
     assert again.status == 0
     assert "0 new, 0 changed, 0 removed, 13 unchanged images" in again.out

@@ -141,7 +141,7 @@ def test_generation_stays_until_its_last_reader_closes_it(new_lake):
     for m in (5, 6, 7):
         build_generation(lake, IndexParams(m=m))
     assert lake.generations() == ["000001", "000003", "000004"]
-    assert len(old.from_graph(RGB, np.asarray(old.matrix("rgb_histogram")[0]), 5)) == 5  # loaded only now
+    assert len(old.graph_nearest(RGB, np.asarray(old.matrix("rgb_histogram")[0]), 5)) == 5  # loaded only now
     assert len(old.filter.rows("true", SqlPolicy.TRUSTED)) == 20
     del old
     gc.collect()

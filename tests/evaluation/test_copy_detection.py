@@ -184,7 +184,7 @@ def test_images_that_are_gone_are_left_out_and_none_left_is_told(new_lake, caplo
     (photos / "photo_002.jpg").unlink()
     found = evaluate_copy_detection(lake, open_generation(lake), edits=FEW)
     assert found[-1].recall_at_1.n == 3
-    assert caplog.messages == ["left out: photos/photo_002.jpg: cannot read the file: No such file or directory"]
+    assert caplog.messages == ["image skipped: photos/photo_002.jpg: cannot read the file: No such file or directory"]
     toy.set_to(lake, sources={})
     with pytest.raises(QueryError, match="none of 4 images can be read"):
         evaluate_copy_detection(lake, open_generation(lake), edits=FEW)

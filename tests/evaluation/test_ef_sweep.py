@@ -49,7 +49,7 @@ def plain_recall(generation, queries):
     shares = []
     for row in queries:
         nearest = np.argsort(feature.metric(matrix[row], matrix), kind="stable")[:10]
-        candidates = generation.from_graph(GRAPH, matrix[row], generation.graphs[GRAPH].candidates)
+        candidates = generation.graph_nearest(GRAPH, matrix[row], generation.graphs[GRAPH].candidates)
         shares.append(np.isin(nearest, candidates).mean())
     return np.mean(shares)
 

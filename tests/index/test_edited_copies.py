@@ -23,7 +23,7 @@ from imrec_core.images.edits import COPY_PROTOCOL, EDITS
 from imrec_core.index import build as index_module
 from imrec_core.index import calibration_pairs
 from imrec_core.index.build import GenerationReport, build_generation
-from imrec_core.index.calibration import SHOWN_RATES, Calibration, TruePairs
+from imrec_core.index.calibration import SHOWN_RATES, Calibration, PositivePairs
 from imrec_core.index.edited_copies import distances_to_original, make_copies
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
@@ -53,7 +53,7 @@ def true_pairs(lake: Lake) -> dict[str, dict]:
 @settings(max_examples=200, deadline=None)
 @given(pairs=distances, seed=st.integers(0, 100))
 def test_quantiles_are_those_of_the_sorted_distances(pairs, seed):
-    made = TruePairs.of(np.random.default_rng(seed).permutation(pairs))
+    made = PositivePairs.of(np.random.default_rng(seed).permutation(pairs))
     ordered = np.sort(pairs)
     assert made.count == len(pairs)
     for percent in range(101):
@@ -68,14 +68,14 @@ def test_quantiles_are_those_of_the_sorted_distances(pairs, seed):
 def test_true_match_rate_is_the_share_of_pairs_that_a_cut_keeps(random, pairs, rate):
     calibration = Calibration.of(random)
     assert calibration.true_match_rate(rate) is None
-    calibration = Calibration(calibration.distances, calibration.rates, TruePairs.of(pairs))
+    calibration = Calibration(calibration.distances, calibration.rates, PositivePairs.of(pairs))
     exact = (calibration.false_match_rate(pairs) <= rate).mean()
     assert exact - 0.01 - 1e-9 <= calibration.true_match_rate(rate) <= exact + 1e-9
 
 
 def test_cut_that_keeps_all_or_none_says_so():
     random = Calibration.of(np.linspace(0.5, 1, 10_000, dtype=np.float32))
-    near, far = TruePairs.of(np.full(50, 0.01, np.float32)), TruePairs.of(np.full(50, 0.9, np.float32))
+    near, far = PositivePairs.of(np.full(50, 0.01, np.float32)), PositivePairs.of(np.full(50, 0.9, np.float32))
     assert Calibration(random.distances, random.rates, near).true_match_rate(0.01) == 1
     assert Calibration(random.distances, random.rates, far).true_match_rate(0.01) == 0
 
@@ -103,12 +103,12 @@ def test_every_feature_in_every_metric_is_measured_on_copies_and_their_originals
     noted = true_pairs(lake)
     assert set(noted) == {f"{name}:{metric.name}" for name in TWO for metric in FEATURES[name].metrics}
     for by, found in noted.items():
-        expected = asdict(TruePairs.of(plain_distances(lake, *by.split(":"))))
+        expected = asdict(PositivePairs.of(plain_distances(lake, *by.split(":"))))
         assert found["count"] == expected["count"] == 4 * len(COPY_PROTOCOL)
         np.testing.assert_allclose(found["distances"], expected["distances"], rtol=1e-5, atol=1e-6, err_msg=by)
         np.testing.assert_allclose(found["shares"], expected["shares"], err_msg=by)
     assert noted["phash:hamming_dihedral"]["distances"] != noted["phash:hamming"]["distances"]
-    opened = open_generation(lake).calibration("phash", "hamming").true_pairs
+    opened = open_generation(lake).calibration("phash", "hamming").positive_pairs
     assert asdict(opened) == {
         name: tuple(v) if isinstance(v, list) else v for name, v in noted["phash:hamming"].items()
     }
@@ -174,7 +174,7 @@ def test_image_that_is_gone_is_left_out_with_a_warning(new_lake, caplog):
     (lake.root.parent / "photos/photo_002.jpg").unlink()
     assert build_generation(lake).rows == 4
     assert {of["count"] for of in true_pairs(lake).values()} == {3 * len(COPY_PROTOCOL)}
-    assert caplog.messages == ["left out: photos/photo_002.jpg: cannot read the file: No such file or directory"]
+    assert caplog.messages == ["image skipped: photos/photo_002.jpg: cannot read the file: No such file or directory"]
 
 
 def test_picture_that_no_jpeg_can_hold_is_left_out_with_a_warning(new_lake, caplog):
@@ -185,7 +185,7 @@ def test_picture_that_no_jpeg_can_hold_is_left_out_with_a_warning(new_lake, capl
     assert build_generation(lake).rows == 3
     assert {of["count"] for of in true_pairs(lake).values()} == {2 * len(COPY_PROTOCOL)}
     assert [line.rpartition(":")[0] for line in caplog.messages] == [
-        "left out: photos/long.png: no copy can be written"
+        "image skipped: photos/long.png: the copy cannot be written"
     ]
 
 
@@ -195,7 +195,7 @@ def test_generation_without_readable_images_is_built_and_notes_no_pairs(new_lake
     report = build_generation(lake)
     assert report.built and report.rows == 3 and report.copies_kept == {}
     assert true_pairs(lake) == {} and KEPT not in metadata.of_generation(lake, report)
-    assert caplog.messages[-1].startswith("no true pairs: none of 3 images can be read")
+    assert caplog.messages[-1].startswith("no edited copies for the calibration: none of 3 images can be read")
     assert open_generation(lake).calibration("phash", "hamming").true_match_rate(0.1) is None
 
 
@@ -219,7 +219,7 @@ def test_no_copies_are_made_unless_asked_for(new_lake, monkeypatch):
     assert {frozenset(of) for metrics in noted.values() for of in metrics.values()} == {
         frozenset({"distances", "rates"})  # as in generations of before
     }
-    assert open_generation(lake).calibration("phash", "hamming").true_pairs is None
+    assert open_generation(lake).calibration("phash", "hamming").positive_pairs is None
     assert build_generation(lake).copies_kept == {} and KEPT not in metadata.of_generation(lake, build_generation(lake))
 
 

@@ -36,7 +36,7 @@ from imrec_core.extraction.staleness import has_fresh_images
 from imrec_core.features.metrics import METRICS
 from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index import build as index_module
-from imrec_core.index import hnsw, recall
+from imrec_core.index import hnsw, plan, recall
 from imrec_core.index.build import GenerationReport, IndexParams, build_generation
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
@@ -145,7 +145,7 @@ def built_whole(lake: Lake, calibrated_as: Generation) -> Recommender:
     shutil.copytree(lake.root, root, ignore=shutil.ignore_patterns("generations"))
     fresh = Lake(root)
     report = build_generation(fresh)
-    assert (report.why, report.removed) == ("built whole: there is none to extend", 0)
+    assert (report.why, report.removed) == ("built whole: no generation to extend", 0)
     record = fresh.local_generation(report.id) / "generation.json"
     facts = json.loads(record.read_text()) | {"calibration": calibrated_as.facts["calibration"]}
     record.write_text(json.dumps(facts))
@@ -235,7 +235,7 @@ ASKED: list[dict[str, Any]] = [
 def long_tails(monkeypatch) -> None:
     """Graphs stay as they are while there are fewer new rows than old ones."""
     monkeypatch.setattr(hnsw, "_LARGE", 0)
-    monkeypatch.setattr(hnsw, "_TAIL", 0.5)
+    monkeypatch.setattr(hnsw, "_MAX_UNINDEXED_SHARE", 0.5)
 
 
 @pytest.mark.usefixtures("graphs_asked")
@@ -326,7 +326,7 @@ def _nothing_lingers(gallery: Gallery, generation: Generation) -> None:
         assert generation.rows["content_hash"][row].as_py() == f"{content:032x}"
     for name in generation.graphs:  # asked past the rows that are there, it scans
         feature = generation.graphs[name].feature
-        found = generation.from_graph(name, generation.matrix(feature)[0], len(ids))
+        found = generation.graph_nearest(name, generation.matrix(feature)[0], len(ids))
         assert set(generation.live.tolist()) >= set(found.tolist())
 
 
@@ -358,7 +358,7 @@ def _graphs_find_enough(generation: Generation) -> None:
     queries = np.random.default_rng(9).permutation(generation.live)[:80]
     for graph in generation.graphs:
         for feature, metric in graph_users(generation, graph).values():
-            exact = generation.scan(feature.name, metric, generation.matrix(feature.name)[queries], 10)
+            exact = generation.exact_nearest(feature.name, metric, generation.matrix(feature.name)[queries], 10)
             assert recall_at_10(generation, feature, metric, queries, exact) >= 0.95
 
 
@@ -571,16 +571,19 @@ def _other_fit(lake: Lake, patch: pytest.MonkeyPatch) -> None:
 
 
 CHANGED: dict[str, tuple[Callable[[Lake, pytest.MonkeyPatch], None], str]] = {
-    "m": (lambda lake, _: set_to(lake, indexes={"rgb_histogram": {"m": 8}}), "the graphs are to be built otherwise"),
+    "m": (lambda lake, _: set_to(lake, indexes={"rgb_histogram": {"m": 8}}), "HNSW parameters changed"),
     "ef": (
         lambda lake, _: set_to(lake, indexes={"rgb_histogram": {"ef": 100}}),
-        "the graphs are to be built otherwise",
+        "HNSW parameters changed",
     ),
-    "version": (_other_version, "phash new, gone or computed otherwise"),
-    "images": (_other_images, "the images are described otherwise"),
-    "fit": (_other_fit, f"{REDUCED} new, gone or computed otherwise"),
-    "feature": (lambda lake, _: set_to(lake, features=TWO), f"{NETWORK}, {REDUCED} new, gone or computed otherwise"),
-    "true_pairs": (lambda lake, _: set_to(lake, true_pairs=3), "true_pairs was changed"),
+    "version": (_other_version, "features added, removed or computed differently: phash"),
+    "images": (_other_images, "image properties are computed differently"),
+    "fit": (_other_fit, f"features added, removed or computed differently: {REDUCED}"),
+    "feature": (
+        lambda lake, _: set_to(lake, features=TWO),
+        f"features added, removed or computed differently: {NETWORK}, {REDUCED}",
+    ),
+    "true_pairs": (lambda lake, _: set_to(lake, true_pairs=3), "edited copies changed"),
 }
 
 
@@ -604,13 +607,13 @@ def test_other_precision_makes_it_whole(tmp_path, monkeypatch):
     path = gallery.lake.feature_path(NETWORK, "photos-0000")
     table = gallery.lake.read_table(path)
     gallery.lake.write_table(path, table, gallery.lake.made_from(path) | {"precision": "fp32"})
-    assert gallery.build().why == f"built whole: {NETWORK}, {REDUCED} new, gone or computed otherwise"
+    assert gallery.build().why == f"built whole: features added, removed or computed differently: {NETWORK}, {REDUCED}"
 
 
 def test_other_edits_make_it_whole_where_copies_are_made(new_lake, monkeypatch):
     lake = new_lake(5, TWO, true_pairs=2)
-    monkeypatch.setattr(index_module, "COPY_PROTOCOL", FEW)
-    assert toy.build(lake).why == "built whole: true_pairs was changed"
+    monkeypatch.setattr(plan, "COPY_PROTOCOL", FEW)
+    assert toy.build(lake).why == "built whole: edited copies changed"
 
 
 @pytest.mark.parametrize("how", ["missing", "short", "facts"])
@@ -624,7 +627,7 @@ def test_damaged_generation_is_not_extended(tmp_path, how):
     else:
         path.write_bytes(path.read_bytes()[:-1])
     report = gallery.build()
-    assert (report.why, report.rows) == ("built whole: there is none to extend", 21)
+    assert (report.why, report.rows) == ("built whole: no generation to extend", 21)
 
 
 def test_generation_of_an_older_imrec_is_searched_and_not_extended(tmp_path):
@@ -697,7 +700,7 @@ def test_graph_that_finds_too_little_after_growth_is_built_again_without_what_wa
     generation = open_generation(gallery.lake)
     assert generation.graphs[RGB].m == 32
     assert len(generation) == 120 and generation.removed == 1
-    found = generation.from_graph(RGB, generation.matrix("rgb_histogram")[~generation.is_live][0], 119)
+    found = generation.graph_nearest(RGB, generation.matrix("rgb_histogram")[~generation.is_live][0], 119)
     assert sorted(found.tolist()) == generation.live.tolist()
 
 
@@ -825,7 +828,7 @@ def test_extension_that_was_killed_leaves_nothing_that_the_next_one_reads(tmp_pa
     for name in TWO:  # the header comes last; either may be there when it is killed
         path = first.folder / f"{name}.npy"
         size = path.stat().st_size
-        killed = replace(first.matrix_file(name), rows=60)
+        killed = replace(first.vector_file(name), rows=60)
         with path.open("ab") as file:
             file.write(b"\xff" * (killed._byte_size() - size))
         with path.open("r+b") as file:
@@ -834,7 +837,7 @@ def test_extension_that_was_killed_leaves_nothing_that_the_next_one_reads(tmp_pa
     assert grow(gallery, 100).why == "extends 000001 by 3 rows, 0 removed"
     after = same_as_whole(gallery)
     assert not any((after.folder / f"{n}.npy").samefile(first.folder / f"{n}.npy") for n in TWO)
-    assert after.matrix_file("phash").is_whole()
+    assert after.vector_file("phash").is_complete()
 
 
 def test_extension_of_an_older_generation_leaves_a_newer_one_alone(tmp_path):
@@ -865,8 +868,8 @@ def test_rows_beside_a_graph_are_taken_up_when_they_are_many(tmp_path, monkeypat
         grow(gallery, 1000 * (step + 1), 2)
         generation = open_generation(gallery.lake)
         tails.append(generation.graphs[RGB].unindexed_rows)
-        found = generation.from_graph(RGB, generation.matrix("rgb_histogram")[-1], 150)
-        exact = generation.scan(
+        found = generation.graph_nearest(RGB, generation.matrix("rgb_histogram")[-1], 150)
+        exact = generation.exact_nearest(
             "rgb_histogram", FEATURES["rgb_histogram"].metric, generation.matrix("rgb_histogram")[-1:], 150
         )[0]
         assert len(np.intersect1d(found, exact)) >= 149 and found[0] == len(generation) - 1
@@ -879,7 +882,7 @@ def test_rows_beside_a_graph_are_taken_up_when_they_are_many(tmp_path, monkeypat
 # -- what goes wrong ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", ["place", "_write_matrix", "extend_graphs", "calibrate", "_write_facts"])
+@pytest.mark.parametrize("step", ["assign_rows", "_write_vectors", "extend_graphs", "calibrate", "_write_manifest"])
 def test_extension_that_breaks_off_leaves_the_generation_in_use(tmp_path, monkeypatch, step):
     gallery = Gallery(tmp_path, TWO, range(40))
     gallery.build()
@@ -894,7 +897,7 @@ def test_extension_that_breaks_off_leaves_the_generation_in_use(tmp_path, monkey
     for breaks, kind in ((full, StorageFull), (_interrupted, KeyboardInterrupt)):
         with monkeypatch.context() as patch:
             patch.setattr(index_module, step, breaks)
-            with pytest.raises(kind if step != "place" or breaks is not full else OSError):
+            with pytest.raises(kind if step != "assign_rows" or breaks is not full else OSError):
                 build_generation(gallery.lake)
         assert contents(gallery.lake) == before
         assert not list(gallery.lake.root.rglob(".writing-*"))
@@ -915,15 +918,15 @@ def test_tables_that_change_meanwhile_are_not_mixed(tmp_path, monkeypatch, descr
     gallery.put(100)
     gallery.describe()
 
-    def place(*args):
-        placed = original(*args)
+    def assign_and_change(*args):
+        assigned = original(*args)
         gallery.put(200, "0/000000.jpg")  # as many images as before
         gallery.describe() if described else manifests.update(gallery.lake)
-        return placed
+        return assigned
 
-    original = index_module.place
+    original = index_module.assign_rows
     with monkeypatch.context() as patch:
-        patch.setattr(index_module, "place", place)
+        patch.setattr(index_module, "assign_rows", assign_and_change)
         with pytest.raises(StaleIndex, match=r"changed.*; run: imrec build"):
             build_generation(gallery.lake)
     assert gallery.lake.generations() == ["000001"]

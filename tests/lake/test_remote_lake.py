@@ -206,7 +206,7 @@ def test_generation_that_cannot_be_uploaded_leaves_the_one_before_as_it_was(remo
         patch.setattr(object_store, "upload", refused)
         with pytest.raises(StorageFault):
             build_generation(lake)
-    assert open_generation(lake).matrix_file("phash").is_whole()
+    assert open_generation(lake).vector_file("phash").is_complete()
     assert build_generation(lake).why.startswith("extends 000001")
 
 

@@ -20,7 +20,7 @@ from imrec_core.evaluation.confusion import confusion
 from imrec_core.evaluation.figures import distances_panel, plot_hashes, plot_histograms
 from imrec_core.evaluation.labels import Labels
 from imrec_core.features.colour import bin_colours, histogram, layout_of
-from imrec_core.index.calibration import Calibration, TruePairs
+from imrec_core.index.calibration import Calibration, PositivePairs
 from imrec_core.index.calibration_pairs import random_pair_distances
 from imrec_core.lake import run_log
 from imrec_core.plots import (
@@ -211,14 +211,14 @@ def test_cut_is_where_that_share_of_pairs_is_nearer(rate):
 
 def test_panel_says_where_is_cut_and_which_hits_pass_and_ticks_them():
     found = panel("a:cosine", rate=0.01, hits=[0.1, 0.2, 0.9])
-    cut = Calibration.of(PAIRS).cut(0.01)
+    cut = Calibration.of(PAIRS).threshold(0.01)
     texts = words(draw_distances([found], format="svg"))
     assert {f"threshold {cut:.3g}: 2 of 3 hits pass", "threshold at a false match rate of 0.01", "hits"} <= set(texts)
     assert count(pixels(draw_distances([found])), RED) and not count(pixels(draw_distances([panel("a")])), RED)
 
 
 def test_copies_are_a_line_where_they_were_measured():
-    with_copies = replace(Calibration.of(PAIRS), true_pairs=TruePairs.of(np.full(5, 0.2)))
+    with_copies = replace(Calibration.of(PAIRS), positive_pairs=PositivePairs.of(np.full(5, 0.2)))
     panels = panel("a"), distances_panel("a", PAIRS, with_copies)
     green = [count(pixels(draw_distances([p])), GREEN) for p in panels]
     assert green[0] == 0 < green[1]

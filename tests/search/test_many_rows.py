@@ -138,11 +138,11 @@ def test_rows_are_found_in_the_way_that_is_fastest_for_so_many(many, where, plan
 
 def test_graph_gives_so_many_more_as_a_condition_takes_away(many, monkeypatch):
     asked = []
-    from_graph = type(many.generation).from_graph
+    graph_nearest = type(many.generation).graph_nearest
     monkeypatch.setattr(
         type(many.generation),
-        "from_graph",
-        lambda self, name, vector, count, **how: asked.append(count) or from_graph(self, name, vector, count, **how),
+        "graph_nearest",
+        lambda self, name, vector, count, **how: asked.append(count) or graph_nearest(self, name, vector, count, **how),
     )
     (query,) = at(many, 7)
     many.search(query, by="hsv_histogram")

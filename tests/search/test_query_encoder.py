@@ -242,7 +242,7 @@ def test_bad_vector_and_unknown_id_among_others_are_refused(recommender):
         recommender.search(like=[*at(recommender, 3), np.full(512, np.nan)], by="rgb_histogram")
     with pytest.raises(QueryError, match="no image '0000000000000000'"):
         recommender.search(like=[*at(recommender, 3), ImageId("0" * 16)])
-    with pytest.raises(QueryError, match="is no image_id"):
+    with pytest.raises(QueryError, match="invalid image_id"):
         recommender.search(ImageId(7))
 
 

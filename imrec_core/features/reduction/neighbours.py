@@ -1,4 +1,7 @@
-"""Nearest neighbours before and after a reduction, and the share that the reduction preserves."""
+"""Nearest neighbours before and after a reduction, and the share that the reduction preserves.
+
+The exact search of images, by any metric and in order, is `index.exact_search`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores are in [0, 1], fall as distances rise, and mean the same for every feature."""
+"""Calibration: scores are in [0, 1], fall with the distance, and are comparable between features."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ random_pairs = arrays.arrays(
 
 @settings(max_examples=200, deadline=None)
 @given(pairs=random_pairs, asked=arrays.arrays(np.float32, 20, elements=st.floats(0, 200, width=32)))
-def test_scores_are_between_0_and_1_and_fall_as_distances_rise(pairs, asked):
+def test_scores_are_between_0_and_1_and_fall_with_the_distance(pairs, asked):
     calibration = Calibration.of(pairs)
     assert list(calibration.distances) == sorted(set(calibration.distances))
     assert list(calibration.rates) == sorted(calibration.rates) and calibration.rates[-1] == 1
@@ -29,7 +29,7 @@ def test_scores_are_between_0_and_1_and_fall_as_distances_rise(pairs, asked):
 
 @settings(max_examples=100, deadline=None)
 @given(pairs=random_pairs)
-def test_what_is_farther_than_every_random_pair_scores_nothing(pairs):
+def test_distance_beyond_all_random_pairs_scores_0(pairs):
     beyond = np.array([pairs.max() + 1], np.float32)
     assert Calibration.of(pairs).score(beyond) == [0]
 
@@ -51,7 +51,7 @@ def test_false_match_rate_is_the_share_of_random_pairs_that_are_as_close(share, 
     assert Calibration.of(pairs).false_match_rate(np.array([distance])) == pytest.approx(expected, rel=0.15)
 
 
-def test_score_is_one_minus_the_fifth_root_of_how_rare_a_distance_is():
+def test_score_is_one_minus_the_fifth_root_of_the_false_match_rate():
     pairs = np.random.default_rng(5).random(1_000_000).astype(np.float32)
     asked = np.array([1e-4, 1e-3, 1e-2, 0.5, 1], np.float32)
     scores = Calibration.of(pairs).score(asked)
@@ -60,13 +60,13 @@ def test_score_is_one_minus_the_fifth_root_of_how_rare_a_distance_is():
     assert rate_of(np.array([0.0, 0.6, 0.75, 0.9, 1.0])) == pytest.approx([1, 0.01, 0.001, 0.00001, 0], rel=0.03)
 
 
-def test_equally_rare_distances_score_the_same_whatever_their_scale():
+def test_score_does_not_depend_on_the_scale_of_distances():
     pairs = np.random.default_rng(4).gamma(3, 1, 50_000).astype(np.float32)
     asked = np.quantile(pairs, [0.001, 0.02, 0.4]).astype(np.float32)
     one, other = Calibration.of(pairs), Calibration.of(pairs * 1000)
     np.testing.assert_allclose(one.score(asked), other.score(asked * 1000), atol=1e-5)
 
 
-def test_gallery_of_copies_gives_no_score_to_what_is_no_copy():
+def test_gallery_of_copies_scores_other_images_0():
     calibration = Calibration.of(np.zeros(500, np.float32))
     assert calibration.score(np.array([0, 1, 30], np.float32)).tolist() == [1, 0, 0]

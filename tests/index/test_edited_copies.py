@@ -1,4 +1,4 @@
-"""How far edited copies are from their originals: measured when a generation is built, kept as quantiles, shown."""
+"""Distances of edited copies to their originals: measured in a build, stored as quantiles, and shown."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_quantiles_are_those_of_the_sorted_distances(pairs, seed):
 
 @settings(max_examples=200, deadline=None)
 @given(random=distances, pairs=distances, rate=st.sampled_from([*SHOWN_RATES, 0.5, 1.0]) | st.floats(0, 1))
-def test_true_match_rate_is_the_share_of_pairs_that_a_cut_keeps(random, pairs, rate):
+def test_true_match_rate_is_the_share_of_pairs_within_the_threshold(random, pairs, rate):
     calibration = Calibration.of(random)
     assert calibration.true_match_rate(rate) is None
     calibration = Calibration(calibration.distances, calibration.rates, PositivePairs.of(pairs))
@@ -73,7 +73,7 @@ def test_true_match_rate_is_the_share_of_pairs_that_a_cut_keeps(random, pairs, r
     assert exact - 0.01 - 1e-9 <= calibration.true_match_rate(rate) <= exact + 1e-9
 
 
-def test_cut_that_keeps_all_or_none_says_so():
+def test_threshold_that_accepts_all_or_none_has_rate_1_or_0():
     random = Calibration.of(np.linspace(0.5, 1, 10_000, dtype=np.float32))
     near, far = PositivePairs.of(np.full(50, 0.01, np.float32)), PositivePairs.of(np.full(50, 0.9, np.float32))
     assert Calibration(random.distances, random.rates, near).true_match_rate(0.01) == 1
@@ -84,7 +84,7 @@ def test_cut_that_keeps_all_or_none_says_so():
 
 
 def plain_distances(lake: Lake, name: str, metric_name: str) -> np.ndarray:
-    """Of every picture's copies to it, without any of the lake's files."""
+    """Distances of every image's copies to it, computed without any file of the lake."""
     feature = FEATURES[name]
     metric = feature.find_metric(metric_name)
     found = []
@@ -114,7 +114,7 @@ def test_every_feature_in_every_metric_is_measured_on_copies_and_their_originals
     }
 
 
-def test_sample_is_as_large_as_was_asked_for_and_always_the_same(new_lake, monkeypatch):
+def test_sample_has_the_configured_size_and_is_repeatable(new_lake, monkeypatch):
     asked = []
 
     def spy(lake, generation, ways, rows, **options):
@@ -130,7 +130,7 @@ def test_sample_is_as_large_as_was_asked_for_and_always_the_same(new_lake, monke
     assert asked[0] == asked[1] == sorted(set(asked[0])) and asked[0] != [0, 1, 2]
 
 
-def test_networks_projections_and_codebooks_describe_copies_too(toy_lake):
+def test_copies_are_encoded_by_networks_projections_and_codebooks(toy_lake):
     generation = open_generation(toy_lake)
     ways = resolve_rankers(generation, ["efficientnet_lite0", "efficientnet_lite0_pca", "sift_vlad", "phash"])
     rows = np.flatnonzero([path.startswith("photo_") for path in generation.rows["path"].to_pylist()])[:2]
@@ -140,7 +140,7 @@ def test_networks_projections_and_codebooks_describe_copies_too(toy_lake):
             assert unchanged < 0.01 and mirrored > unchanged, name
 
 
-def test_images_are_encoded_as_when_they_are_searched_for(new_lake):
+def test_copies_are_encoded_like_query_images(new_lake):
     lake = new_lake(5, TWO)
     generation = open_generation(lake)
     files = sorted((lake.root.parent / "photos").iterdir())
@@ -169,7 +169,7 @@ def extracted(new_lake, photos: int, **options) -> Lake:
     return lake
 
 
-def test_image_that_is_gone_is_left_out_with_a_warning(new_lake, caplog):
+def test_missing_image_is_skipped_with_a_warning(new_lake, caplog):
     lake = extracted(new_lake, 4, true_pairs=10)
     (lake.root.parent / "photos/photo_002.jpg").unlink()
     assert build_generation(lake).rows == 4
@@ -177,7 +177,7 @@ def test_image_that_is_gone_is_left_out_with_a_warning(new_lake, caplog):
     assert caplog.messages == ["image skipped: photos/photo_002.jpg: cannot read the file: No such file or directory"]
 
 
-def test_picture_that_no_jpeg_can_hold_is_left_out_with_a_warning(new_lake, caplog):
+def test_image_too_large_for_jpeg_is_skipped_with_a_warning(new_lake, caplog):
     lake = new_lake(2, TWO, built=False, true_pairs=10)
     Image.new("L", (66_000, 2)).save(lake.root.parent / "photos/long.png")
     manifests.update(lake)
@@ -189,7 +189,7 @@ def test_picture_that_no_jpeg_can_hold_is_left_out_with_a_warning(new_lake, capl
     ]
 
 
-def test_generation_without_readable_images_is_built_and_notes_no_pairs(new_lake, caplog):
+def test_generation_without_readable_images_is_built_without_pairs(new_lake, caplog):
     lake = extracted(new_lake, 3, true_pairs=10)
     (lake.root.parent / "photos").rename(lake.root.parent / "away")
     report = build_generation(lake)
@@ -209,7 +209,7 @@ def test_lake_of_one_image_has_pairs(new_lake):
 # -- when it is measured ------------------------------------------------------------------------------------
 
 
-def test_no_copies_are_made_unless_asked_for(new_lake, monkeypatch):
+def test_no_copies_are_made_by_default(new_lake, monkeypatch):
     def fail(*args, **options):
         raise AssertionError
 
@@ -240,7 +240,7 @@ def test_changed_setting_makes_another_generation_and_computes_no_feature(new_la
     assert times(lake, "features", "images", "catalog") == of_features
 
 
-def test_new_image_has_all_measured_again(new_lake):
+def test_new_image_causes_a_new_measurement(new_lake):
     lake = new_lake(3, TWO, true_pairs=10)
     toy.write_photos(lake.root.parent / "photos", [77])
     toy.build(lake)
@@ -263,7 +263,7 @@ def test_nothing_is_published_when_measuring_is_interrupted(new_lake, monkeypatc
 # -- showing ------------------------------------------------------------------------------------------------
 
 
-def test_dagster_shows_what_cuts_keep_by_the_default_metrics(new_lake, caplog):
+def test_dagster_shows_the_share_of_copies_kept_by_default_metrics(new_lake, caplog):
     caplog.set_level(logging.INFO)
     lake = new_lake(6, TWO, true_pairs=4)
     report: GenerationReport = build_generation(lake)
@@ -286,5 +286,5 @@ def test_other_tables_of_a_generation_stay_as_they_were(large_lake):
     assert table == f"| feature | recall@10 |\n| --- | --- |\n| rgb_histogram | {report.recall['rgb_histogram']} |"
 
 
-def test_setting_goes_as_far_as_it_says():
+def test_setting_accepts_its_documented_range():
     assert Settings().true_pairs == 0 and Settings(true_pairs=MAX_TRUE_PAIRS).true_pairs == 10_000

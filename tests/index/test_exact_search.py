@@ -1,4 +1,4 @@
-"""A scan block by block finds what a plain loop over all rows finds."""
+"""Exact search in blocks gives the results of a plain loop over all rows."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_blocks_hold_every_row_once_and_in_order(monkeypatch, block_bytes):
         assert (places == 1).all()
 
 
-def test_vectors_of_all_rows_are_seen_and_not_copied():
+def test_blocks_of_all_rows_are_views():
     matrix = vectors("float32", 50)
     for rows in (None, np.arange(50)):
         assert all(np.shares_memory(block, matrix) for _, block in exact_search.blocks(matrix, rows))
@@ -70,7 +70,7 @@ def test_vectors_of_all_rows_are_seen_and_not_copied():
 
 @pytest.mark.parametrize("of_rows", [1, 7, 1000])
 @pytest.mark.parametrize(("name", "dtype"), USED)
-def test_scan_finds_what_a_loop_finds(monkeypatch, name, dtype, of_rows):
+def test_results_are_those_of_a_loop(monkeypatch, name, dtype, of_rows):
     metric, matrix = METRICS[name], vectors(dtype, 41)
     in_blocks(monkeypatch, matrix, of_rows)
     queries = matrix[[3, 17, 30]]
@@ -100,7 +100,7 @@ def test_matrix_without_rows_and_with_one(name):
 
 @pytest.mark.parametrize("count", [1, metrics._MANY - 1, metrics._MANY, 40])
 @pytest.mark.parametrize(("name", "dtype"), USED)
-def test_many_queries_get_what_each_gets_by_itself(name, dtype, count):
+def test_batch_of_queries_equals_single_queries(name, dtype, count):
     metric, matrix = METRICS[name], vectors(dtype, 60, ties=False)
     if dtype != "uint64":
         matrix[7] = 0
@@ -129,7 +129,7 @@ def test_many_queries_are_one_matrix_product_and_few_are_not(monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_smallest_are_the_first_of_all_sorted(seed):
+def test_smallest_equals_the_head_of_a_full_sort(seed):
     rng = np.random.default_rng(seed)
     count = int(rng.integers(0, 80))
     few = int(rng.integers(1, 6))  # so that many are equal
@@ -150,7 +150,7 @@ def normal(count: int, width: int, scale: float, dtype: str) -> np.ndarray:
 @pytest.mark.parametrize("scale", [1e-3, 1, 30_000])
 @pytest.mark.parametrize("width", [1, 3, 16, 63, 500, 1280])
 @pytest.mark.parametrize("name", NUMKONG)
-def test_halves_and_floats_are_as_far_as_plain_numpy_says(name, width, scale):
+def test_float16_and_float32_distances_equal_plain_numpy(name, width, scale):
     half, single, exact = (normal(40, width, scale, dtype) for dtype in ("float16", "float32", "float64"))
     lengths = np.linalg.norm(exact, axis=1)
     expected = {
@@ -165,7 +165,7 @@ def test_halves_and_floats_are_as_far_as_plain_numpy_says(name, width, scale):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize("name", ["cosine", "euclidean"])
-def test_copy_is_at_no_distance_at_all(name, dtype):
+def test_copy_has_distance_0(name, dtype):
     for width in (1, 2, 9, 64, 233, 510, 1280):
         for scale in (1e-3, 1, 200, 30_000):
             matrix = normal(20, width, scale, dtype) / np.array(3, dtype)  # numbers that no short sum holds
@@ -174,14 +174,14 @@ def test_copy_is_at_no_distance_at_all(name, dtype):
                 assert METRICS[name](matrix[i], twice)[[i, i + 20]].tolist() == [0, 0]
 
 
-def test_direction_alone_counts_by_cosine():
+def test_cosine_ignores_length():
     matrix = normal(30, 200, 1, "float32")
     assert METRICS["cosine"](matrix[3], matrix * np.float32(7))[3] == 0
     np.testing.assert_allclose(METRICS["cosine"](matrix[3], -matrix)[3], 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_vectors_of_zeros_are_as_far_as_what_is_unlike(dtype):
+def test_zero_vectors_have_cosine_distance_1(dtype):
     matrix = np.ones((4, 8), dtype)
     matrix[2] = 0
     for queries in (matrix[:3], np.repeat(matrix[:3], 5, axis=0)):
@@ -192,7 +192,7 @@ def test_vectors_of_zeros_are_as_far_as_what_is_unlike(dtype):
 
 
 @pytest.mark.parametrize("name", NUMKONG)
-def test_numbers_at_the_limits_of_halves_are_compared(name):
+def test_values_at_the_limits_of_float16_are_compared(name):
     limit = float(np.finfo(np.float16).max)
     matrix = np.array([[limit] * 70, [-limit] * 70, [limit] + [0] * 69, [6e-8] * 70], np.float16)
     exact = matrix.astype(np.float64)
@@ -206,7 +206,7 @@ def test_numbers_at_the_limits_of_halves_are_compared(name):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_distances_of_huge_floats_are_not_lost():
+def test_distances_of_huge_values_do_not_overflow():
     matrix = np.array([[1e25, 0], [0, 1e25]], np.float32)
     assert METRICS["cosine"](matrix[0], matrix).tolist() == [0, 1]
     assert METRICS["euclidean"](matrix[0], matrix) == pytest.approx([0, 2**0.5 * 1e25])
@@ -214,7 +214,7 @@ def test_distances_of_huge_floats_are_not_lost():
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64"])
 @pytest.mark.parametrize("name", NUMKONG)
-def test_vectors_may_lie_in_memory_as_they_like(name, dtype):
+def test_memory_layout_does_not_matter(name, dtype):
     matrix = (np.arange(60).reshape(6, 10) % 7).astype(dtype)
     expected = METRICS[name](matrix[1], matrix)
     twice = np.repeat(matrix, 2, axis=1)
@@ -234,7 +234,7 @@ def test_empty_gallery_has_no_distances(name, dtype):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize("name", NUMKONG)
-def test_several_threads_find_what_one_finds(monkeypatch, name, dtype):
+def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, name, dtype):
     matrix = normal(501, 33, 1, dtype)
     alone = METRICS[name](matrix[4], matrix)
     asked: list[int] = []

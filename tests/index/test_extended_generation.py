@@ -1,4 +1,4 @@
-"""A generation that extends the one before answers as one built whole; rows keep their numbers, nothing lingers."""
+"""A generation that extends the previous one gives the results of one built whole, and rows keep their numbers."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def long_tails(monkeypatch) -> None:
 
 @pytest.mark.usefixtures("graphs_asked")
 @pytest.mark.parametrize(("seed", "tails"), [(0, False), (1, False), (1, True), (2, True)])
-def test_random_changes_leave_what_a_whole_build_gives(tmp_path, request, joint_calibrations_of, seed, tails):
+def test_random_changes_give_the_results_of_a_whole_build(tmp_path, request, joint_calibrations_of, seed, tails):
     if tails:
         request.getfixturevalue("long_tails")
     rng = np.random.default_rng(seed)
@@ -324,7 +324,7 @@ def _nothing_lingers(gallery: Gallery, generation: Generation) -> None:
     for path, content in gallery.contents.items():
         row = generation.row_of(gallery.id(path))
         assert generation.rows["content_hash"][row].as_py() == f"{content:032x}"
-    for name in generation.graphs:  # asked past the rows that are there, it scans
+    for name in generation.graphs:  # with k above the number of rows it uses exact search
         feature = generation.graphs[name].feature
         found = generation.graph_nearest(name, generation.matrix(feature)[0], len(ids))
         assert set(generation.live.tolist()) >= set(found.tolist())
@@ -438,7 +438,7 @@ def test_projections_are_compared_on_the_images_that_are_there(tmp_path, monkeyp
 # -- pictures -----------------------------------------------------------------------------------------------
 
 
-def test_pictures_that_come_and_go_leave_what_a_whole_build_gives(new_lake, joint_calibrations_of):
+def test_added_and_removed_images_give_the_results_of_a_whole_build(new_lake, joint_calibrations_of):
     lake = new_lake(36, (*toy.CHEAP, "colour_moments"))
     folder = lake.root.parent / "photos"
     before = open_generation(lake)
@@ -493,7 +493,7 @@ def test_touched_file_keeps_its_row(new_lake):
 # -- columns of one's own -----------------------------------------------------------------------------------
 
 
-def test_columns_come_and_go_with_their_files(tmp_path):
+def test_user_columns_follow_their_files(tmp_path):
     gallery = Gallery(tmp_path, ("phash",), range(12))
     gallery.build()
     own = tmp_path / "own.csv"
@@ -519,7 +519,7 @@ def test_columns_come_and_go_with_their_files(tmp_path):
 # -- extended or whole --------------------------------------------------------------------------------------
 
 
-def test_nothing_new_writes_nothing(tmp_path):
+def test_build_without_changes_writes_nothing(tmp_path):
     gallery = Gallery(tmp_path, TWO, range(30))
     gallery.build()
     gallery.remove("1/000001.jpg")
@@ -533,7 +533,7 @@ def test_nothing_new_writes_nothing(tmp_path):
     assert times(gallery.lake, "generations") == before
 
 
-def test_more_removed_rows_than_a_quarter_are_too_many(tmp_path):
+def test_more_than_a_quarter_of_removed_rows_causes_a_whole_build(tmp_path):
     gallery = Gallery(tmp_path, TWO, range(40))
     gallery.build()
     paths = sorted(gallery.contents)
@@ -547,7 +547,7 @@ def test_more_removed_rows_than_a_quarter_are_too_many(tmp_path):
     assert (report.rows, report.removed, len(open_generation(gallery.lake))) == (29, 0, 29)
 
 
-def test_removed_source_that_was_all_is_the_error_it_was(tmp_path):
+def test_removal_of_the_only_source_is_an_error(tmp_path):
     gallery = Gallery(tmp_path, TWO, range(5))
     gallery.build()
     set_to(gallery.lake, sources={})
@@ -588,7 +588,7 @@ CHANGED: dict[str, tuple[Callable[[Lake, pytest.MonkeyPatch], None], str]] = {
 
 
 @pytest.mark.parametrize("what", CHANGED)
-def test_what_is_made_otherwise_is_made_whole(tmp_path, monkeypatch, what):
+def test_changed_computation_causes_a_whole_build(tmp_path, monkeypatch, what):
     gallery = Gallery(tmp_path, (NETWORK, *TWO), range(30))
     gallery.build()
     changed, why = CHANGED[what]
@@ -601,7 +601,7 @@ def test_what_is_made_otherwise_is_made_whole(tmp_path, monkeypatch, what):
     assert not gallery.build().built
 
 
-def test_other_precision_makes_it_whole(tmp_path, monkeypatch):
+def test_changed_precision_causes_a_whole_build(tmp_path, monkeypatch):
     gallery = Gallery(tmp_path, (NETWORK, *TWO), range(30))
     gallery.build()
     path = gallery.lake.feature_path(NETWORK, "photos-0000")
@@ -610,7 +610,7 @@ def test_other_precision_makes_it_whole(tmp_path, monkeypatch):
     assert gallery.build().why == f"built whole: features added, removed or computed differently: {NETWORK}, {REDUCED}"
 
 
-def test_other_edits_make_it_whole_where_copies_are_made(new_lake, monkeypatch):
+def test_changed_edits_cause_a_whole_build(new_lake, monkeypatch):
     lake = new_lake(5, TWO, true_pairs=2)
     monkeypatch.setattr(plan, "COPY_PROTOCOL", FEW)
     assert toy.build(lake).why == "built whole: edited copies changed"
@@ -675,7 +675,7 @@ def test_a_tenth_more_rows_are_measured_again_and_fewer_are_not(tmp_path):
     assert grown.facts["calibration"] != first.facts["calibration"]
 
 
-def test_breadth_is_measured_again_when_there_are_a_tenth_more(tmp_path, monkeypatch):
+def test_ef_is_chosen_again_after_growth_by_a_tenth(tmp_path, monkeypatch):
     gallery = Gallery(tmp_path, TWO, range(200))
     gallery.build()
     assert open_generation(gallery.lake).graphs[RGB].ef == 64
@@ -689,7 +689,7 @@ def test_breadth_is_measured_again_when_there_are_a_tenth_more(tmp_path, monkeyp
     assert open_generation(gallery.lake).graphs[RGB].ef == 256 and report.recall == {"rgb_histogram": 1.0}
 
 
-def test_graph_that_finds_too_little_after_growth_is_built_again_without_what_was_removed(tmp_path, monkeypatch):
+def test_graph_with_low_recall_after_growth_is_built_again_without_removed_rows(tmp_path, monkeypatch):
     gallery = Gallery(tmp_path, TWO, range(100))
     gallery.build()
     gallery.remove("1/000001.jpg")
@@ -704,7 +704,7 @@ def test_graph_that_finds_too_little_after_growth_is_built_again_without_what_wa
     assert sorted(found.tolist()) == generation.live.tolist()
 
 
-def test_removed_images_have_no_part_in_what_scores_are_made_of(tmp_path):
+def test_removed_images_are_not_in_the_calibration(tmp_path):
     gallery = Gallery(tmp_path, ("phash",), ())
     for content in range(0, 3000, 30):  # one cluster, and some that are far from it
         gallery.put(content)
@@ -719,7 +719,7 @@ def test_removed_images_have_no_part_in_what_scores_are_made_of(tmp_path):
     assert max(open_generation(gallery.lake).facts["calibration"]["phash"]["hamming"]["distances"]) <= 2
 
 
-def test_removed_images_have_no_part_in_scores_of_several_features_nor_in_what_graphs_are_asked(tmp_path, monkeypatch):
+def test_removed_images_are_neither_in_joint_calibrations_nor_queries_of_recall(tmp_path, monkeypatch):
     gallery = Gallery(tmp_path, TWO, range(40))
     gallery.build()
     for path in sorted(gallery.contents)[:8]:
@@ -738,7 +738,7 @@ def test_removed_images_have_no_part_in_scores_of_several_features_nor_in_what_g
     assert set(asked) == set(generation.live.tolist())
 
 
-def test_graph_that_was_left_out_stays_so(tmp_path, monkeypatch):
+def test_graph_that_was_left_out_stays_left_out(tmp_path, monkeypatch):
     gallery = Gallery(tmp_path, TWO, range(60))
     with monkeypatch.context() as patch:
         patch.setattr(recall, "recall_at_10", lambda *args, **how: 0.5)
@@ -805,7 +805,7 @@ def test_extension_writes_no_vector_and_no_graph_again(tmp_path):
         np.testing.assert_array_equal(reopened.matrix(name), expected)
 
 
-def test_disk_without_hard_links_holds_copies(tmp_path, monkeypatch):
+def test_without_hard_links_files_are_copied(tmp_path, monkeypatch):
     def refused(*args: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
@@ -821,7 +821,7 @@ def test_disk_without_hard_links_holds_copies(tmp_path, monkeypatch):
     assert len(same_as_whole(gallery)) == 43
 
 
-def test_extension_that_was_killed_leaves_nothing_that_the_next_one_reads(tmp_path, monkeypatch):
+def test_rows_of_a_killed_extension_are_not_read(tmp_path, monkeypatch):
     gallery = Gallery(tmp_path, TWO, range(40))
     gallery.build()
     first = open_generation(gallery.lake)
@@ -855,7 +855,7 @@ def test_extension_of_an_older_generation_leaves_a_newer_one_alone(tmp_path):
         np.testing.assert_array_equal(Generation(newer.folder).matrix(name), expected)
 
 
-def test_rows_beside_a_graph_are_taken_up_when_they_are_many(tmp_path, monkeypatch):
+def test_many_unindexed_rows_are_added_to_the_graph(tmp_path, monkeypatch):
     monkeypatch.setattr(hnsw, "_LARGE", 0)
     gallery = Gallery(tmp_path, TWO, range(200))
     gallery.build()
@@ -883,7 +883,7 @@ def test_rows_beside_a_graph_are_taken_up_when_they_are_many(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("step", ["assign_rows", "_write_vectors", "extend_graphs", "calibrate", "_write_manifest"])
-def test_extension_that_breaks_off_leaves_the_generation_in_use(tmp_path, monkeypatch, step):
+def test_failed_extension_leaves_the_current_generation_unchanged(tmp_path, monkeypatch, step):
     gallery = Gallery(tmp_path, TWO, range(40))
     gallery.build()
     before = contents(gallery.lake)
@@ -912,7 +912,7 @@ def _interrupted(*args, **options):
 
 
 @pytest.mark.parametrize("described", [True, False])
-def test_tables_that_change_meanwhile_are_not_mixed(tmp_path, monkeypatch, described):
+def test_tables_that_change_during_a_build_are_an_error(tmp_path, monkeypatch, described):
     gallery = Gallery(tmp_path, TWO, range(40))
     gallery.build()
     gallery.put(100)

@@ -1,4 +1,4 @@
-"""Opening a generation: whole or not at all, the one before where it is damaged; scans and filters."""
+"""Opening generations, with the previous one instead of a damaged one; exact search and filters."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def damage(lake: Lake, generation: str, name: str, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["missing", "short", "empty"])
 @pytest.mark.parametrize("name", ["rows.parquet", "phash.npy", "rgb_histogram.hellinger.hnsw", "generation.json"])
-def test_damaged_generation_gives_way_to_the_one_before(lake, caplog, name, how):
+def test_damaged_generation_is_replaced_by_the_previous_one(lake, caplog, name, how):
     damage(lake, "000002", name, how)
     with caplog.at_level(logging.WARNING, "imrec_core.index.generation"):
         assert open_generation(lake).id == "000001"
@@ -64,7 +64,7 @@ def test_next_build_repairs_a_damaged_generation(lake, name):
     assert open_generation(lake).id == "000003"
 
 
-def test_generation_whose_folder_is_gone_gives_way_to_the_one_before(lake):
+def test_missing_generation_is_replaced_by_the_previous_one(lake):
     shutil.rmtree(lake.generation_path("000002"))
     assert open_generation(lake).id == "000001"
     assert build_generation(lake, IndexParams(m=9)).built
@@ -77,7 +77,7 @@ def test_two_damaged_generations_are_an_error_that_names_the_file(lake):
         open_generation(lake)
 
 
-def test_what_is_opened_cannot_be_changed(lake):
+def test_opened_generation_is_immutable(lake):
     generation = open_generation(lake)
     (name, graph), *_ = generation.graphs.items()
     for known in (generation.graphs, generation.features, generation.facts):
@@ -96,12 +96,12 @@ def test_manifest_names_graphs_as_older_versions_do(lake):
         assert HnswIndexInfo.from_dict(before_tails) == generation.graphs[name]
 
 
-def test_undamaged_generation_is_opened_without_a_word(lake, caplog):
+def test_undamaged_generation_is_opened_without_a_warning(lake, caplog):
     assert open_generation(lake).id == "000002"
     assert not caplog.records
 
 
-def test_lake_that_was_never_built_and_folder_that_is_no_lake_say_what_to_do(new_lake, tmp_path):
+def test_errors_of_a_lake_without_generation_and_of_a_missing_lake_name_the_command(new_lake, tmp_path):
     lake = new_lake(1, TWO, built=False)
     with pytest.raises(MissingTable, match="has no generation yet; run: imrec build"):
         open_generation(lake)
@@ -127,7 +127,7 @@ def declared_in_order():
 
 
 @pytest.mark.usefixtures("declared_in_order")
-def test_feature_that_this_program_lacks_is_no_obstacle_to_a_new_build(lake, monkeypatch):
+def test_unknown_stored_feature_does_not_prevent_a_new_build(lake, monkeypatch):
     set_to(lake, features=("rgb_histogram",))
     monkeypatch.delitem(FEATURES, "phash")
     generation = open_generation(lake)
@@ -135,7 +135,7 @@ def test_feature_that_this_program_lacks_is_no_obstacle_to_a_new_build(lake, mon
     assert build(lake).features == ("rgb_histogram",)
 
 
-def test_feature_declared_otherwise_since_is_left_out_and_the_others_answer(lake, monkeypatch):
+def test_feature_with_changed_declaration_is_left_out(lake, monkeypatch):
     monkeypatch.setitem(FEATURES, "rgb_histogram", replace(FEATURES["rgb_histogram"], version=99))
     photo = lake.root.parent / "photos" / "photo_001.jpg"
     recommender = Recommender.open(lake)
@@ -150,7 +150,7 @@ def test_feature_declared_otherwise_since_is_left_out_and_the_others_answer(lake
     assert recommender.search(photo, by="rgb_histogram").generation == "000003"
 
 
-def test_generation_of_which_nothing_is_declared_as_it_was_says_so(lake, monkeypatch):
+def test_generation_without_any_current_declaration_is_an_error(lake, monkeypatch):
     for name in TWO:
         monkeypatch.setitem(FEATURES, name, replace(FEATURES[name], version=99))
     recommender = Recommender.open(lake)
@@ -158,7 +158,7 @@ def test_generation_of_which_nothing_is_declared_as_it_was_says_so(lake, monkeyp
         recommender.search(lake.root.parent / "photos" / "photo_001.jpg")
 
 
-def test_feature_whose_base_is_declared_otherwise_is_left_out_with_it(new_lake):
+def test_feature_with_changed_declaration_of_its_base_is_left_out(new_lake):
     def set_levels(levels: list[int]) -> None:
         less = {"base": "mine", "dims": 3}
         set_to(lake, histograms={"mine": {"levels": levels}}, projections={"less": less}, combined={"mix": mix})
@@ -173,7 +173,7 @@ def test_feature_whose_base_is_declared_otherwise_is_left_out_with_it(new_lake):
     assert list(open_generation(lake).features) == ["phash", "mine", "less", "mix"]
 
 
-def test_lake_that_is_to_have_no_feature_any_more_answers_by_what_it_has(lake):
+def test_lake_without_configured_features_is_searched_by_stored_ones(lake):
     set_to(lake, features=())
     photo = lake.root.parent / "photos" / "photo_001.jpg"
     assert Recommender.open(lake).search(photo)[0].path == str(photo)
@@ -188,7 +188,7 @@ def test_row_of_an_image_is_found_by_its_id(toy_lake):
     assert [generation.row_of(image_id) for image_id in ids] == list(range(len(ids)))
 
 
-def test_columns_are_read_in_one_piece_and_say_what_the_rows_say(lake, monkeypatch):
+def test_columns_are_single_chunks_and_equal_the_rows(lake, monkeypatch):
     monkeypatch.setattr(generation_module, "_BATCH_ROWS", 2)
     generation = open_generation(lake)
     for names in (["path"], ["row", "path", "width"], ["row"]):
@@ -199,7 +199,7 @@ def test_columns_are_read_in_one_piece_and_say_what_the_rows_say(lake, monkeypat
 
 @pytest.mark.parametrize("identity", ["0" * 16, "f" * 16, "f" * 40, "no id", "", "-1"])
 def test_unknown_id_is_an_error(toy_lake, identity):
-    with pytest.raises(QueryError, match="no image|invalid image_id"):
+    with pytest.raises(QueryError, match=r"no image|invalid image_id"):
         open_generation(toy_lake).row_of(identity)
 
 
@@ -214,7 +214,7 @@ def test_unknown_feature_suggests_the_nearest(toy_lake):
 @pytest.mark.parametrize("among", [None, [0], [3, 4, 20, 21, 22, 50], []])
 @pytest.mark.parametrize("count", [1, 7, 1000])
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "rgb_histogram", "phash"])
-def test_scan_is_a_stable_sort_by_distance(toy_lake, monkeypatch, name, count, among):
+def test_exact_nearest_is_a_stable_sort_by_distance(toy_lake, monkeypatch, name, count, among):
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 10 * FEATURES[name].width)  # so that several blocks are merged
     generation, metric = open_generation(toy_lake), FEATURES[name].metric
     matrix = np.asarray(generation.matrix(name))
@@ -230,14 +230,14 @@ def test_scan_is_a_stable_sort_by_distance(toy_lake, monkeypatch, name, count, a
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_scan_of_equal_rows_keeps_their_order(toy_lake, monkeypatch):
+def test_exact_nearest_returns_ties_in_row_order(toy_lake, monkeypatch):
     generation = open_generation(toy_lake)
     monkeypatch.setitem(generation._matrices, "phash", np.zeros((500, 1), np.uint64))
     found = generation.exact_nearest("phash", METRICS["hamming"], np.zeros((1, 1), np.uint64), 12)
     assert found.tolist() == [list(range(12))]
 
 
-def test_graph_gives_the_rows_of_the_scan(toy_lake):
+def test_graph_nearest_returns_the_rows_of_exact_nearest(toy_lake):
     generation = open_generation(toy_lake)
     for name in generation.graphs:
         feature, metric = name.split(":")
@@ -268,7 +268,7 @@ def row_filter(toy_lake) -> RowFilter:
         ("width > height -- wide ones", lambda row: row["width"] > row["height"]),
     ],
 )
-def test_filter_keeps_the_rows_for_which_the_condition_holds(toy_lake, row_filter, where, keeps):
+def test_filter_returns_the_rows_that_satisfy_the_condition(toy_lake, row_filter, where, keeps):
     rows = open_generation(toy_lake).rows.to_pylist()
     assert row_filter.rows(where, SqlPolicy.TRUSTED).tolist() == [row["row"] for row in rows if keeps(row)]
 
@@ -289,10 +289,10 @@ def test_filter_keeps_the_rows_for_which_the_condition_holds(toy_lake, row_filte
         "EXISTS (SELECT * FROM secret)",
     ],
 )
-def test_filter_refuses_what_is_no_condition_over_the_rows_and_lists_the_columns(row_filter, where):
+def test_invalid_filter_is_an_error_that_lists_the_columns(row_filter, where):
     import polars
 
-    secret = polars.DataFrame({"a": [1]})  # DuckDB looks at Python's variables unless it is told not to
+    secret = polars.DataFrame({"a": [1]})  # DuckDB reads Python variables unless this is disabled
     with pytest.raises(BadFilter, match=r"where: .*columns: row, image_id, source, path"):
         row_filter.rows(where, SqlPolicy.TRUSTED)
     assert len(secret) and len(row_filter.rows("true", SqlPolicy.TRUSTED)) == 56
@@ -305,7 +305,7 @@ def test_filter_refuses_what_is_no_condition_over_the_rows_and_lists_the_columns
         ("width > 3 AND smell = 'rose'", "where: no column named 'smell' (columns: row, image_id,"),
     ],
 )
-def test_filter_names_the_column_that_is_not_there(row_filter, where, words):
+def test_unknown_column_is_named_with_a_suggestion(row_filter, where, words):
     with pytest.raises(BadFilter, match=f"^{re.escape(words)}"):
         row_filter.rows(where, SqlPolicy.TRUSTED)
 
@@ -318,7 +318,7 @@ def test_filter_cannot_write_a_file(row_filter, tmp_path):
     assert not target.exists()
 
 
-def test_bad_filter_is_no_lake_error(row_filter):
+def test_bad_filter_is_not_a_lake_error(row_filter):
     with pytest.raises(BadFilter) as caught:
         row_filter.rows("nonsense", SqlPolicy.TRUSTED)
     assert not isinstance(caught.value, LakeError)

@@ -1,4 +1,4 @@
-"""Building a generation: all rows aligned, nothing made twice, nothing published half."""
+"""Building a generation: rows are aligned, nothing is computed twice, nothing incomplete is published."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_row_of_every_matrix_is_the_vector_of_its_image(toy_lake):
         np.testing.assert_array_equal(generation.matrix(name), [stored[image_id] for image_id in ids])
 
 
-def test_rows_are_the_images_that_are_ok_with_what_is_known_of_them(toy_lake):
+def test_rows_are_the_readable_images_with_their_properties(toy_lake):
     rows = open_generation(toy_lake).rows
     assert rows.schema.equals(ROWS)
     assert rows["row"].to_pylist() == list(range(len(rows)))
@@ -59,7 +59,7 @@ def test_rows_are_the_images_that_are_ok_with_what_is_known_of_them(toy_lake):
         assert all(row[name] == one[name] for name in row if name not in ("row", "removed"))
 
 
-def test_report_says_what_lies_there(large_lake):
+def test_report_matches_the_written_files(large_lake):
     generation = open_generation(large_lake)
     report = build_generation(large_lake)
     sizes = {path.name: path.stat().st_size for path in generation.folder.iterdir() if path.suffix != ".json"}
@@ -77,7 +77,7 @@ def test_graph_reaches_the_recall_it_was_tuned_for(large_lake):
     assert generation.graphs[RGB].recall["rgb_histogram"] >= recall.RECALL_WANTED
 
 
-def test_recall_counts_what_is_missed(large_lake, monkeypatch):
+def test_recall_counts_missed_rows(large_lake, monkeypatch):
     generation = open_generation(large_lake)
     feature = FEATURES["rgb_histogram"]
     queries = np.arange(20)
@@ -86,7 +86,7 @@ def test_recall_counts_what_is_missed(large_lake, monkeypatch):
     assert recall.recall_at_10(generation, feature, feature.metric, queries, exact) < 0.3
 
 
-def test_features_that_are_scanned_have_no_graph(large_lake):
+def test_hashes_have_no_graph(large_lake):
     generation = open_generation(large_lake)
     phash = FEATURES["phash"]
     assert set(generation.graphs) == {RGB}
@@ -108,7 +108,7 @@ def test_base_without_its_projection_gets_a_graph_of_its_own(new_lake):
     assert set(generation.graphs) == {"efficientnet_lite0:cosine"}
 
 
-def test_lake_of_copies_and_lake_of_one_picture_can_be_indexed(new_lake):
+def test_lake_of_copies_and_lake_of_one_image_can_be_indexed(new_lake):
     lake = new_lake(0, TWO, built=False)
     folder = lake.root.parent / "photos"
     (folder / "one.jpg").write_bytes(PICTURES["noise.jpg"]())
@@ -137,13 +137,13 @@ EUCLIDEAN = "rgb_histogram:euclidean"
 GIVEN = {"m": 11, "ef_construction": 37, "ef": 200, "candidates": 45}
 
 
-def test_graph_that_is_asked_for_is_built_as_said_beside_the_one_of_the_default_metric(tmp_path):
+def test_configured_graph_is_built_in_addition_to_the_default_one(tmp_path):
     lake = histograms(tmp_path, indexes={EUCLIDEAN: GIVEN})
     report = build_generation(lake)
     noted = open_generation(lake).facts["graphs"]
     assert set(noted) == {RGB, EUCLIDEAN} and set(report.recall) == {"rgb_histogram", EUCLIDEAN}
     graph = noted[EUCLIDEAN]
-    # Half of the breadth is more candidates than were asked for.
+    # Half of ef is more than the configured candidates.
     assert {name: graph[name] for name in GIVEN} == {**GIVEN, "candidates": 100}
     assert noted[RGB]["m"] == IndexParams().m and noted[RGB]["ef"] != GIVEN["ef"]
     built = hnswlib.Index(space="l2", dim=512)
@@ -152,7 +152,7 @@ def test_graph_that_is_asked_for_is_built_as_said_beside_the_one_of_the_default_
 
 
 @pytest.mark.usefixtures("graphs_asked")
-def test_additional_graph_is_asked_in_its_metric_and_the_other_in_all_others(tmp_path):
+def test_additional_graph_serves_its_metric_and_the_default_graph_all_others(tmp_path):
     lake = histograms(tmp_path, indexes={EUCLIDEAN: {"m": 24}})
     build_generation(lake)
     recommender = Recommender.open(lake)
@@ -193,12 +193,12 @@ def test_changed_parameter_makes_another_generation_and_computes_no_feature(new_
     assert not build(lake).built
 
 
-def test_graph_of_a_feature_that_the_lake_is_not_to_have_is_not_built(new_lake):
+def test_graph_of_a_feature_that_is_not_configured_is_not_built(new_lake):
     assert set(open_generation(new_lake(5, TWO, indexes={"lab_histogram": {"m": 8}})).graphs) == {RGB}
 
 
 @pytest.mark.usefixtures("graphs_asked")
-def test_own_graph_of_a_network_is_preferred_to_the_one_that_stands_in(tmp_path):
+def test_own_graph_of_a_network_is_preferred_to_that_of_its_projection(tmp_path):
     vectors = np.random.default_rng(3).normal(size=(400, 1280)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     lake = toy.vector_lake(tmp_path / "lake", {"efficientnet_lite0": vectors})
@@ -226,7 +226,7 @@ def test_unchanged_lake_is_not_indexed_again(new_lake):
     assert is_up_to_date(lake, plan_generation(lake))
 
 
-def test_new_picture_other_params_and_new_version_each_make_another_one(new_lake, monkeypatch):
+def test_new_image_params_and_version_each_cause_a_new_generation(new_lake, monkeypatch):
     lake = new_lake(5, TWO)
     toy.write_photos(lake.root.parent / "photos", [77])
     manifests.update(lake)
@@ -238,7 +238,7 @@ def test_new_picture_other_params_and_new_version_each_make_another_one(new_lake
     assert build(lake, IndexParams(m=8)).id == "000004"
 
 
-def test_removed_picture_leaves_the_next_generation(new_lake):
+def test_removed_image_is_not_in_the_next_generation(new_lake):
     lake = new_lake(20, TWO)
     (lake.root.parent / "photos" / "photo_003.jpg").unlink()
     assert build(lake).rows == 19
@@ -247,7 +247,7 @@ def test_removed_picture_leaves_the_next_generation(new_lake):
     assert len(Recommender.open(lake)) == 19 and generation.removed == 1
 
 
-def test_removed_source_leaves_the_next_generation(new_lake, tmp_path):
+def test_removed_source_is_not_in_the_next_generation(new_lake, tmp_path):
     toy.write_photos(tmp_path / "more", [50, 51])
     lake = new_lake(5, TWO, sources={"photos": tmp_path / "photos", "more": tmp_path / "more"})
     assert len(open_generation(lake)) == 7
@@ -285,7 +285,7 @@ def test_shard_that_was_not_read_since_it_changed_stops_the_build(new_lake):
     assert lake.generations() == ["000001"]
 
 
-def test_lake_without_pictures_is_an_error(new_lake):
+def test_lake_without_images_is_an_error(new_lake):
     lake = new_lake(0, TWO, built=False)
     with pytest.raises(LakeError, match="no image has been read yet"):
         build_generation(lake)
@@ -312,7 +312,7 @@ def test_nothing_is_published_when_a_step_fails(new_lake, monkeypatch, step):
     assert build_generation(lake, IndexParams(m=9)).built
 
 
-def test_full_disk_leaves_the_generation_in_use(new_lake, monkeypatch):
+def test_full_disk_leaves_the_current_generation_unchanged(new_lake, monkeypatch):
     import errno
 
     lake = new_lake(5, TWO)
@@ -326,7 +326,7 @@ def test_full_disk_leaves_the_generation_in_use(new_lake, monkeypatch):
     assert lake.current_generation() == "000001" and len(open_generation(lake)) == 5
 
 
-def test_fixed_breadth_that_finds_too_little_is_refused(large_lake, monkeypatch):
+def test_configured_ef_below_the_recall_floor_is_an_error(large_lake, monkeypatch):
     monkeypatch.setattr(recall, "recall_at_10", lambda *args, **how: 0.5)
     with pytest.raises(
         LakeError, match=r'rgb_histogram:hellinger: HNSW recall@10 is 0\.5 at ef 70.*\[indexes."rgb_histogram'
@@ -335,7 +335,7 @@ def test_fixed_breadth_that_finds_too_little_is_refused(large_lake, monkeypatch)
     assert large_lake.generations() == ["000001"]
 
 
-def test_graph_that_finds_too_little_is_built_denser(new_lake, monkeypatch):
+def test_graph_with_low_recall_is_built_with_a_larger_m(new_lake, monkeypatch):
     lake = new_lake(30, TWO)
 
     def by_links(generation, *args, **how):
@@ -348,7 +348,7 @@ def test_graph_that_finds_too_little_is_built_denser(new_lake, monkeypatch):
     assert report.scanned == () and report.recall == {"rgb_histogram": 0.96}
 
 
-def test_graph_that_no_links_help_is_left_out_and_its_feature_scanned(new_lake, monkeypatch, caplog):
+def test_graph_with_low_recall_at_any_m_is_left_out(new_lake, monkeypatch, caplog):
     lake = new_lake(250, TWO)
     before = Recommender.open(lake).search(lake.root.parent / "photos" / "photo_007.jpg", k=20, exact=True)
     with monkeypatch.context() as patch:
@@ -365,7 +365,7 @@ def test_graph_that_no_links_help_is_left_out_and_its_feature_scanned(new_lake, 
     assert "from a scan of 250 rows by rgb_histogram" in hits.plan and hits.hits == before.hits
 
 
-def test_breadth_grows_until_the_recall_is_there(large_lake, monkeypatch):
+def test_ef_grows_until_the_recall_is_reached(large_lake, monkeypatch):
     measured = []
 
     def by_ef(*args, ef, candidates):
@@ -393,7 +393,7 @@ def test_shard_never_read_is_left_out_while_its_source_is_away(new_lake, tmp_pat
     assert "disk-0000" in plan_generation(lake).shards
 
 
-def test_curve_of_recall_rises_with_the_breadth_and_leaves_the_graphs_as_they_were(large_lake):
+def test_recall_curve_rises_with_ef_and_leaves_graphs_unchanged(large_lake):
     generation = open_generation(large_lake)
     before = dict(generation.graphs)
     (curve,) = recall.recall_at_ef(generation).values()

@@ -1,4 +1,4 @@
-"""What SQL of clients may hold: plain conditions, for a while."""
+"""The policy for SQL from clients: allow-listed expressions with a time limit."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def rows(recommender) -> RowFilter:
 
 
 @pytest.mark.parametrize("where", PLAIN)
-def test_plain_conditions_mean_the_same(rows, where):
+def test_allowed_conditions_give_the_results_of_trusted_ones(rows, where):
     trusted = rows.rows(where, SqlPolicy.TRUSTED)
     assert rows.rows(where, SqlPolicy.untrusted(5)).tolist() == trusted.tolist()
 
 
 @pytest.mark.parametrize("where", COSTLY)
-def test_others_are_refused_at_once(rows, where):
+def test_other_conditions_are_refused_at_once(rows, where):
     started = time.perf_counter()
     with pytest.raises(BadFilter, match="where"):
         rows.rows(where, SqlPolicy.untrusted(60))
@@ -72,7 +72,7 @@ def test_others_are_refused_at_once(rows, where):
 
 
 @pytest.mark.parametrize("order", ["width DESC, path", "random()", "lower(path) COLLATE nocase ASC NULLS LAST"])
-def test_plain_orders_are_taken(rows, order):
+def test_allowed_orders_are_accepted(rows, order):
     policy = SqlPolicy.untrusted(5)
     assert len(rows.sort(order, policy)) == len(rows.rows("true", policy))
 
@@ -86,13 +86,13 @@ def test_other_orders_are_refused(rows, order):
         rows.ranks(rows.rows("row < 2", policy), order, policy)
 
 
-def test_no_policy_is_an_error_and_not_trust(rows):
+def test_missing_policy_is_an_error(rows):
     for unchecked in (lambda: rows.rows("true"), lambda: rows.sort("row"), lambda: rows.ranks([0], "row")):
         with pytest.raises(TypeError, match="policy"):
             unchecked()
 
 
-def test_untrusted_is_so_in_every_thread_and_trusted_searches_beside_it_are_not_checked(toy_lake):
+def test_policy_applies_in_every_thread_and_not_to_concurrent_trusted_searches(toy_lake):
     costly, policy = "row IN (SELECT max(row) FROM rows)", SqlPolicy.untrusted(5)
     trusted, untrusted = Recommender(toy_lake), Recommender(toy_lake, sql_policy=policy)
     query = ImageId(trusted.generation.rows["image_id"][0].as_py())
@@ -112,7 +112,7 @@ def test_untrusted_is_so_in_every_thread_and_trusted_searches_beside_it_are_not_
         assert list(pool.map(refused, range(8))) == [True, False] * 4
 
 
-def test_what_takes_too_long_is_interrupted(rows, monkeypatch):
+def test_slow_condition_is_interrupted(rows, monkeypatch):
     monkeypatch.setattr(conditions, "_CLASSES", conditions._CLASSES | {"SUBQUERY"})
     monkeypatch.setattr(conditions, "FUNCTIONS", conditions.FUNCTIONS | {"sum"})
     tables = ", ".join(f"rows r{i}" for i in range(8))
@@ -120,7 +120,7 @@ def test_what_takes_too_long_is_interrupted(rows, monkeypatch):
         rows.rows(f"(SELECT sum(r0.width * r1.width) FROM {tables}) > 1", SqlPolicy.untrusted(0.2))
 
 
-def test_cancelling_stops_what_runs(rows, monkeypatch):
+def test_cancellation_interrupts_a_running_condition(rows, monkeypatch):
     monkeypatch.setattr(conditions, "_CLASSES", conditions._CLASSES | {"SUBQUERY"})
     monkeypatch.setattr(conditions, "FUNCTIONS", conditions.FUNCTIONS | {"sum"})
     policy, token, started = SqlPolicy.untrusted(60), CancellationToken(), time.monotonic()
@@ -137,7 +137,7 @@ def test_cancelling_stops_what_runs(rows, monkeypatch):
         assert len(rows.rows("row < 2", policy)) == 2
 
 
-def test_rows_can_reach_nothing_else(rows):
+def test_filters_can_access_only_the_rows(rows):
     for sql, error in (
         ("SELECT * FROM read_csv('/etc/passwd')", "disabled by configuration"),
         ("COPY rows TO 'x.csv'", "disabled by configuration"),
@@ -149,7 +149,7 @@ def test_rows_can_reach_nothing_else(rows):
             rows._connection.cursor().execute(sql)
 
 
-def test_variables_of_python_are_no_tables(rows):
+def test_python_variables_are_not_tables(rows):
     import pyarrow as pa
 
     secret = pa.table({"a": [1]})

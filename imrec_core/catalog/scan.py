@@ -107,7 +107,7 @@ def _walk_disk(root: Path, settings: Settings, leave_out: AnyPath | None) -> Ite
             for entry in entries:
                 try:
                     if entry.is_dir():
-                        if settings.hidden or not entry.name.startswith("."):
+                        if settings.scan_hidden or not entry.name.startswith("."):
                             stack.append((entry.path, f"{prefix}{entry.name}/", (*above, here)))
                     elif entry.is_file():
                         status = entry.stat()
@@ -130,5 +130,5 @@ def _walk_objects(root: UPath, settings: Settings, leave_out: AnyPath | None) ->
             name = object_store.name_of(entry)
             if entry["type"] != "directory":
                 yield prefix + name, object_store.size_of(entry), object_store.time_of(entry)
-            elif settings.hidden or not name.startswith("."):
+            elif settings.scan_hidden or not name.startswith("."):
                 stack.append((folder / name, f"{prefix}{name}/"))

@@ -107,8 +107,8 @@ def expected_metadata(lake: Lake, shard: str, feature: Feature, settings: Settin
     """
     shard_version = manifest_version(lake, shard)
     expected = feature_made_from(shard, shard_version, feature)
-    if feature.model and settings.precision != "auto":
-        expected["precision"] = settings.precision
+    if feature.model and settings.inference_precision != "auto":
+        expected["precision"] = settings.inference_precision
     if feature.is_fitted:
         fitted = current_fit(lake, feature)
         if fitted is None:

@@ -106,9 +106,9 @@ class _Declarations:
             self.features[name] = _histogram(name, table)
         for name in (*settings.projections, *settings.combined):
             self._make(name)
-        for name in settings.networks:
-            if self._find(f"networks.{name}", name).model is None:
-                raise BadSettings(f"lake.toml: networks.{name}: {name} is not an embedding of a model")
+        for name in settings.model_options:
+            if self._find(f"model_options.{name}", name).model is None:
+                raise BadSettings(f"lake.toml: model_options.{name}: {name} is not an embedding of a model")
         for name, table in settings.indexes.items():
             IndexParams.of(name, table)
             self._check_index(name)

@@ -70,7 +70,7 @@ def plan_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> Generat
         features=tuple(fresh),
         missing=tuple(feature.name for feature in chosen if feature.name not in names),
         graphs=graphs,
-        copied_images=settings.true_pairs,
+        copied_images=settings.calibration_copies,
         computations={feature.name: _computation_digest(lake, feature, shards) for feature in fresh},
         fingerprint=_fingerprint(lake, settings, shards, names, graphs),
     )
@@ -92,7 +92,7 @@ def _fingerprint(
     versions = [(shard, manifest_version(lake, shard)) for shard in shards]
     requests = [(by.feature.name, by.metric.name, asdict(params)) for by, params in graphs]
     columns = user_columns.made_from(settings)
-    copies = copies_record(settings.true_pairs)
+    copies = copies_record(settings.calibration_copies)
     inputs = json.dumps([FORMAT, schemas.IMAGES_VERSION, requests, versions, tables, *columns, copies], sort_keys=True)
     return hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()
 

@@ -1,16 +1,17 @@
-"""What `lake.toml` holds: the sources of a lake and how it is built.
+"""The settings of a lake, as declared in `lake.toml`.
 
-A setting is declared once, as a field of `Settings`; reading and writing, in `settings_file`, follow from it.
+Each setting is one field of `Settings`. `settings_file` parses and renders the fields.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imrec_core.errors import BadSettings, UnknownName
 from imrec_core.lake.storage.files import AnyPath, is_url, place
@@ -30,13 +31,23 @@ EXTENSIONS = (
     "ppm", "pgm", "pbm", "pnm", "tga", "ico", "heic", "heif",
 )  # fmt: skip
 
-MAX_TRUE_PAIRS = 10_000
+MAX_CALIBRATION_COPIES = 10_000
 
-LEAST_THUMBNAIL_MB = 100  # of which each of 256 folders has room for two large ones at least
+LEAST_THUMBNAIL_MB = 100  # so that each of the 256 folders has room for two large thumbnails
 
-_MOST_BATCH = 1024  # pictures, decoded, of 150 kB each and of more before they are cut
+_MAX_BATCH = 1024  # decoded images of 150 kB each, more before they are cropped
 
 PRECISIONS = ("auto", "bf16", "fp32")
+
+RENAMED = {
+    "true_pairs": "calibration_copies",
+    "precision": "inference_precision",
+    "hidden": "scan_hidden",
+    "networks": "model_options",
+    "nightly_scan": "dagster.scan_schedule",
+    "nightly_reindex": "dagster.reindex_schedule",
+}
+"""Setting of version 0.1 → its name now, behind the name of its table and a dot where it is in one."""
 
 _NAME = re.compile(r"\w+([.-]\w+)*")  # safe in file names, SQL strings and Dagster's partition ranges
 
@@ -51,13 +62,13 @@ class Source:
 
 @dataclass(frozen=True)
 class IndexParams:
-    """How an HNSW graph is built and asked.
+    """Parameters of an HNSW graph.
 
     Attributes:
-        m: Links of a node.
-        ef_construction: Breadth of the search for them.
-        ef: Breadth of a search; 0 for the least that reaches the wanted recall, found by measuring.
-        candidates: Rows taken from a graph before exact re-ranking, at least.
+        m: Links per node.
+        ef_construction: Size of the candidate list while building.
+        ef: Size of the candidate list while searching; 0 for the smallest that reaches the target recall.
+        candidates: Minimum number of rows to take from the graph for exact re-ranking.
     """
 
     m: int = 16
@@ -67,10 +78,10 @@ class IndexParams:
 
     @classmethod
     def of(cls, name: str, table: Mapping[str, Any]) -> IndexParams:
-        """From a table of `lake.toml`.
+        """Parse a table of `lake.toml`.
 
         Raises:
-            BadSettings: It says something that cannot be.
+            BadSettings: A parameter is unknown or out of range.
         """
         known = [f.name for f in fields(cls)]
         for key, value in table.items():
@@ -84,43 +95,45 @@ class IndexParams:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one lake, as `lake.toml` gives them.
+    """The settings of one lake.
 
     Attributes:
-        sources: Name to root folder, in the order of the file.
-        features: Names of the features that every image gets.
-        shard_size: Images in a shard, at most.
-        max_pixels: A picture with more is failed as too large, before it is decoded.
-        true_pairs: Photos of which edited copies are made when a generation is built, to know how near copies are; 0
-            for none.
-        precision: Arithmetic of the networks: `bf16`, `fp32`, or `auto` for the fastest of this machine.
-        extensions: Files to take, without the dot, letter case ignored; `*` takes every file.
-        hidden: Whether folders whose name begins with a dot are scanned too.
-        thumbnail_mb: Millions of bytes that thumbnails of the page may take: those looked at last are kept. At
-            least 100, or 0 for none.
+        sources: Root folders by source name, in the order of the file.
+        features: Names of the features to extract from every image.
+        shard_size: Maximum number of images per shard.
+        max_pixels: Maximum number of pixels of an image. Larger images fail before they are decoded.
+        calibration_copies: Number of images from which a build makes edited copies, to measure the distances of copies.
+            Up to one second per image; 0 for none.
+        inference_precision: Precision of the networks: `bf16`, `fp32`, or `auto` for the fastest on this machine.
+        extensions: File name extensions of images, without the dot and in any case; `*` accepts every file.
+        scan_hidden: Whether to scan folders whose name begins with a dot.
+        thumbnail_mb: Limit in MB of the thumbnail cache, which keeps the most recently used: at least 100, or 0 for no
+            cache.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
-        networks: How networks are run, by name: `batch`, the pictures that one takes at a time.
-        models: Networks of your own, by name; `imrec_core.models.custom.own_model` says what a table holds.
-        histograms: Colour histograms of your own: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers), `joint`,
-            `all_pixels`.
-        projections: Features learnt from the vectors of another: `base`, `dims`, `method`, and what the method takes.
-        combined: Several features as one: their names, or `feature:metric`, with weights.
-        mixes: Weights of features (or `feature:metric`) that are searched by together, by the name of the mix.
+        model_options: Options of a network, by its name: `batch`, the number of images in a batch.
+        models: Your own networks, by name; `imrec_core.models.custom.custom_model` documents the keys.
+        histograms: Your own colour histograms, by name: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers),
+            `joint`, `all_pixels`.
+        projections: Features learnt from the vectors of another feature, by name: `base`, `dims`, `method`, and the
+            parameters of the method.
+        combined: Early fusion: features whose vectors form one vector, by name, with weights of features or
+            `feature:metric`.
+        mixes: Late fusion: features whose scores are fused, by name, with weights of features or `feature:metric`.
         indexes: HNSW parameters by `feature` or `feature:metric`: `m`, `ef_construction`, `ef`, `candidates`.
-        dagster: Settings of `imrec_dagster`, which checks them; this package does not read them.
+        dagster: Settings of `imrec_dagster`, which validates them; this package does not read them.
     """
 
     sources: Mapping[str, AnyPath] = field(default_factory=dict)
     features: tuple[str, ...] = DEFAULT_FEATURES
     shard_size: int = 4096
     max_pixels: int = 200_000_000
-    true_pairs: int = 0
-    precision: str = "auto"
+    calibration_copies: int = 0
+    inference_precision: str = "auto"
     extensions: tuple[str, ...] = EXTENSIONS
-    hidden: bool = False
+    scan_hidden: bool = False
     thumbnail_mb: int = 2000
     columns: tuple[str, ...] = ()
-    networks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    model_options: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     histograms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     projections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -133,48 +146,65 @@ class Settings:
         for name in ("shard_size", "max_pixels"):
             if getattr(self, name) < 1:
                 raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be 1 or more")
-        if not 0 <= self.true_pairs <= MAX_TRUE_PAIRS:
-            found = self.true_pairs
-            raise BadSettings(f"lake.toml: true_pairs is {found}; it must be from 0 to {MAX_TRUE_PAIRS}")
+        if not 0 <= self.calibration_copies <= MAX_CALIBRATION_COPIES:
+            found = self.calibration_copies
+            raise BadSettings(
+                f"lake.toml: calibration_copies is {found}; it must be from 0 to {MAX_CALIBRATION_COPIES}"
+            )
         if self.thumbnail_mb and self.thumbnail_mb < LEAST_THUMBNAIL_MB:
             found = self.thumbnail_mb
             raise BadSettings(
                 f"lake.toml: thumbnail_mb is {found}; it must be {LEAST_THUMBNAIL_MB} or more, or 0 for none"
             )
-        if self.precision not in PRECISIONS:
-            raise BadSettings(f"lake.toml: precision is {self.precision!r}; use one of {', '.join(PRECISIONS)}")
-        for name, table in self.networks.items():
-            _check_network(name, table)
+        if self.inference_precision not in PRECISIONS:
+            raise BadSettings(
+                f"lake.toml: inference_precision is {self.inference_precision!r}; use one of {', '.join(PRECISIONS)}"
+            )
+        for name, table in self.model_options.items():
+            _check_model_options(name, table)
         for name in self.sources:
             if not _NAME.fullmatch(name):
                 raise BadSettings(
-                    f"source name {name!r} will not do; use letters, digits, '_', single '-' or '.', "
-                    f"for example {slug(name)!r}"
+                    f"lake.toml: invalid source name {name!r}: expected letters, digits, '_', and single '-' or '.'; "
+                    f"try {slug(name)!r}"
                 )
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the value of a setting under its name in version 0.1."""
+            new = RENAMED.get(name, ".")
+            if "." in new:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            warnings.warn(f"Settings.{name} is deprecated; use {new}", DeprecationWarning, stacklevel=2)
+            return getattr(self, new)
+
     def source(self, name: str) -> Source:
-        """The source of that name.
+        """Return the source of that name.
 
         Raises:
-            UnknownName: There is none.
+            UnknownName: There is no such source.
         """
         if name not in self.sources:
             raise UnknownName("source", name, self.sources)
         return Source(name, self.sources[name])
 
     def batch_of(self, network: str) -> int | None:
-        """The pictures that a network is to take at a time; None where nothing is said."""
-        return self.networks.get(network, {}).get("batch")
+        """Return the batch size set for a network; None if none is set."""
+        return self.model_options.get(network, {}).get("batch")
 
     def with_folders(self, folders: Iterable[str]) -> Settings:
-        """These settings with `FOLDER` or `NAME=FOLDER` added; a folder that is known stays what it is.
+        """Return these settings with sources added; an existing folder keeps its name.
+
+        Args:
+            folders: `FOLDER` or `NAME=FOLDER`.
 
         Raises:
-            BadSettings: A name is taken by another folder, or the folder has another name.
+            BadSettings: The name belongs to another folder, or the folder has another name.
         """
         sources = dict(self.sources)
         for text in folders:
-            name, root = _split(text)
+            name, root = _parse_source(text)
             known = next((other for other, folder in sources.items() if folder == root), None)
             if known is not None and name in (None, known):
                 continue
@@ -188,16 +218,16 @@ class Settings:
         return replace(self, sources=sources)
 
     def with_columns(self, files: Iterable[str]) -> Settings:
-        """These settings with files of columns added, by absolute paths; one that is there already stays."""
-        there = set(map(canonical, self.columns))
+        """Return these settings with files of columns added as absolute paths; existing files stay."""
+        existing = set(map(canonical, self.columns))
         new = {canonical(file): file for file in map(str, map(_absolute, files))}
-        return replace(self, columns=(*self.columns, *(text for file, text in new.items() if file not in there)))
+        return replace(self, columns=(*self.columns, *(text for file, text in new.items() if file not in existing)))
 
     def without_columns(self, files: Iterable[str]) -> Settings:
-        """These settings without files of columns.
+        """Return these settings without some files of columns.
 
         Raises:
-            BadSettings: One is not among them.
+            BadSettings: A file is not in the settings.
         """
         dropped = {canonical(str(_absolute(file))) for file in files}
         for file in sorted(dropped - set(map(canonical, self.columns))):
@@ -206,21 +236,21 @@ class Settings:
         return replace(self, columns=tuple(file for file in self.columns if canonical(file) not in dropped))
 
 
-def _check_network(name: str, table: Mapping[str, Any]) -> None:
+def _check_model_options(name: str, table: Mapping[str, Any]) -> None:
     for key, value in table.items():
         if key != "batch":
-            raise BadSettings(f"lake.toml: networks.{name}: {UnknownName('setting', key, ['batch'])}")
-        if type(value) is not int or not 1 <= value <= _MOST_BATCH:
-            raise BadSettings(f"lake.toml: networks.{name}: batch is {value!r}; it must be from 1 to {_MOST_BATCH}")
+            raise BadSettings(f"lake.toml: model_options.{name}: {UnknownName('setting', key, ['batch'])}")
+        if type(value) is not int or not 1 <= value <= _MAX_BATCH:
+            raise BadSettings(f"lake.toml: model_options.{name}: batch is {value!r}; it must be from 1 to {_MAX_BATCH}")
 
 
 def slug(text: str) -> str:
-    """`text` as a source name: accents dropped, what is no letter or digit becomes one '-'."""
+    """Turn text into a source name: drop accents, and replace other characters by one '-'."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-").lower()
 
 
-def _split(text: str) -> tuple[str | None, AnyPath]:
+def _parse_source(text: str) -> tuple[str | None, AnyPath]:
     name, equals, folder = text.partition("=")
     if equals and "/" not in name and not Path(text).exists():
         return name, _absolute(folder)
@@ -232,7 +262,7 @@ def _absolute(text: str) -> AnyPath:
 
 
 def canonical(file: str) -> str:
-    """The path or URL of a file in one spelling, equal for all that mean the same file."""
+    """Normalise the path or URL of a file, so that equal files compare equal."""
     return file if is_url(file) else str(Path(file).resolve())
 
 

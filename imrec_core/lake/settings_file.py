@@ -1,4 +1,4 @@
-"""The text of `lake.toml`, parsed to `Settings` and rendered from them with the comments that were in it."""
+"""Parsing of `lake.toml` to `Settings`, and rendering that keeps the comments of the file."""
 
 from __future__ import annotations
 
@@ -12,53 +12,58 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.lake.settings import Settings, canonical
+from imrec_core.lake.settings import RENAMED, Settings, canonical
 from imrec_core.lake.storage.files import AnyPath, below
 
 log = logging.getLogger(__name__)
 
-_RENAMED = {"nightly_scan": "scan_schedule", "nightly_reindex": "reindex_schedule"}  # of version 0.1, now in [dagster]
-
 
 def parse(text: str, base: AnyPath) -> Settings:
-    """Settings from the text of a `lake.toml`; relative source folders are taken from `base`.
+    """Parse the text of a `lake.toml`.
+
+    Args:
+        base: Folder that relative paths start from.
 
     Raises:
-        BadSettings: The text is no TOML, or a key or value is not known.
+        BadSettings: The text is not TOML, a setting is unknown, or a value is invalid.
     """
     try:
         table = tomlkit.parse(text).unwrap()
     except TOMLKitError as error:
         raise BadSettings(f"lake.toml is not valid TOML: {error}") from error
-    _warn_of_old_names(tuple(name for name in _RENAMED if name in table))
+    _warn_of_old_names(tuple(name for name in RENAMED if name in table))
     known = {f.name: f for f in fields(Settings)}
     values: dict[str, Any] = {}
     for key, value in _with_new_names(table).items():
         if key not in known:
             raise BadSettings(f"lake.toml: {UnknownName('setting', key, known)}")
-        values[key] = _checked(key, value, base)
+        values[key] = _parse_value(key, value, base)
     return Settings(**values)
 
 
 def _with_new_names(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that version 0.1 had at the top of the file, moved to the table `[dagster]`, whose own values win."""
-    moved = {new: table[old] for old, new in _RENAMED.items() if old in table}
-    given = table.get("dagster", {})
-    if not moved:
-        return dict(table)
-    kept = {name: value for name, value in table.items() if name not in _RENAMED}
-    return kept | {"dagster": {**moved, **given} if isinstance(given, dict) else given}
+    """Move settings of version 0.1 to their new names. Values under a new name win, in tables by key."""
+    moved: dict[str, Any] = {}
+    for old, new in RENAMED.items():
+        if old in table:
+            parent, _, name = new.rpartition(".")
+            (moved.setdefault(parent, {}) if parent else moved)[name] = table[old]
+    kept = {name: value for name, value in table.items() if name not in RENAMED}
+    for name, value in moved.items():
+        given = kept.get(name, value)
+        kept[name] = {**value, **given} if isinstance(value, dict) and isinstance(given, dict) else given
+    return kept
 
 
 @functools.cache
 def _warn_of_old_names(names: tuple[str, ...]) -> None:
-    """Log one line in each process."""
+    """Log one line per process."""
     if names:
-        new = ", ".join(_RENAMED[name] for name in names)
-        log.warning("lake.toml: %s: deprecated; use %s under [dagster]", ", ".join(names), new)
+        advice = ", ".join(f"{RENAMED[name]} instead of {name}" for name in names)
+        log.warning("lake.toml: deprecated names of settings; use %s", advice)
 
 
-def _checked(key: str, value: Any, base: AnyPath) -> Any:
+def _parse_value(key: str, value: Any, base: AnyPath) -> Any:
     default = getattr(Settings(), key)
     if key == "sources":
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
@@ -82,7 +87,7 @@ def _checked(key: str, value: Any, base: AnyPath) -> Any:
 
 
 def _files(texts: Iterable[str], base: AnyPath) -> tuple[str, ...]:
-    """Each file once, from `base` where it is relative."""
+    """Resolve relative files from `base`, and drop repeated ones."""
     files: dict[str, str] = {}
     for file in (str(below(base, text)) for text in texts):
         files.setdefault(canonical(file), file)
@@ -90,28 +95,40 @@ def _files(texts: Iterable[str], base: AnyPath) -> tuple[str, ...]:
 
 
 def render(settings: Settings, previous: str, base: AnyPath) -> str:
-    """`lake.toml` for these settings; comments and order of the `previous` text are kept, and its relative folders.
+    """Render `lake.toml`; keep the comments, order, relative folders and unchanged values of the previous text.
 
-    Only what differs from the default, or stood in the file before, is written.
+    A setting is written if it differs from the default or was in the file. A name of version 0.1 stays until its value
+    changes.
     """
     document = tomlkit.parse(previous)
-    default, old = Settings(), _with_new_names(document.unwrap())
-    if settings.dagster != old.get("dagster", {}):
-        for name in _RENAMED:
-            document.pop(name, None)
+    default, before = Settings(), _with_new_names(document.unwrap())
+    for old, new in RENAMED.items():
+        name = new.partition(".")[0]
+        if name in before and getattr(settings, name) != before[name]:
+            document.pop(old, None)
     for f in fields(Settings):
-        value, before = getattr(settings, f.name), old.get(f.name, {})
+        value = getattr(settings, f.name)
         if f.name == "columns":
-            value = [{str(below(base, text)): text for text in before}.get(file, file) for file in value]
+            value = _keep_relative(value, before.get("columns", []), base)
         value = list(value) if isinstance(value, tuple) else value
-        if f.name == "sources" or (isinstance(value, Mapping | list) and value == before):
+        if f.name == "sources" or (f.name in before and value == before[f.name]):
             continue
-        if getattr(settings, f.name) != getattr(default, f.name) or f.name in document:
+        if getattr(settings, f.name) != getattr(default, f.name) or f.name in before:
             document[f.name] = value
+    _render_sources(document, settings, base)
+    return tomlkit.dumps(document)
+
+
+def _keep_relative(files: Iterable[str], before: Iterable[str], base: AnyPath) -> list[str]:
+    """Write files as they were in the file before."""
+    spelled = {str(below(base, text)): text for text in before}
+    return [spelled.get(file, file) for file in files]
+
+
+def _render_sources(document: tomlkit.TOMLDocument, settings: Settings, base: AnyPath) -> None:
     sources = document.setdefault("sources", tomlkit.table())
     for name in [name for name in sources if name not in settings.sources]:
         del sources[name]
     for name, root in settings.sources.items():
         if name not in sources or below(base, sources[name]) != root:
             sources[name] = str(root)
-    return tomlkit.dumps(document)

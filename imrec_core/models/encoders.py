@@ -92,7 +92,7 @@ def load_encoder(
 def encoder_of(model: Model, settings: Settings, device: str = "auto") -> Encoder:
     """Load the encoder of a model with the settings of a lake; raises as `load_encoder`."""
     batch = settings.batch_of(model.name)
-    return load_encoder(model, precision=settings.precision, device=device, batch=batch)
+    return load_encoder(model, precision=settings.inference_precision, device=device, batch=batch)
 
 
 @functools.cache

@@ -144,4 +144,4 @@ def load_networks(lake: Lake) -> None:
     settings = lake.settings()
     for feature in chosen_features(lake):
         if feature.model:
-            load_encoder(feature.model, precision=settings.precision, device="auto")
+            load_encoder(feature.model, precision=settings.inference_precision, device="auto")

@@ -123,7 +123,7 @@ def test_heic_is_listed_only_where_it_can_be_decoded(tmp_path, monkeypatch):
 def test_hidden_folders_are_entered_only_on_request(tmp_path):
     touch(tmp_path, ".thumbs/a.jpg", "b/.trash/c.jpg", "d.jpg", ".e.jpg")
     assert scanned(tmp_path) == [".e.jpg", "d.jpg"]
-    assert scanned(tmp_path, Settings(hidden=True)) == [".e.jpg", ".thumbs/a.jpg", "b/.trash/c.jpg", "d.jpg"]
+    assert scanned(tmp_path, Settings(scan_hidden=True)) == [".e.jpg", ".thumbs/a.jpg", "b/.trash/c.jpg", "d.jpg"]
 
 
 def test_link_to_a_folder_elsewhere_is_followed_and_a_loop_ends(tmp_path):

@@ -220,10 +220,10 @@ def test_raised_version_recomputes_that_feature_alone(new_lake, monkeypatch):
 
 def test_other_precision_recomputes_the_networks_features_alone(new_lake):
     network = "efficientnet_lite0"
-    lake = new_lake(20, ("phash", network), precision="fp32")
-    set_to(lake, precision="auto")
+    lake = new_lake(20, ("phash", network), inference_precision="fp32")
+    set_to(lake, inference_precision="auto")
     assert [r.features for r in extract(lake)] == [(), ()]  # what is there is good enough
-    set_to(lake, precision="bf16")
+    set_to(lake, inference_precision="bf16")
     if stale_features(lake, "photos-0000", [FEATURES[network]]):
         assert [r.features for r in extract(lake)] == [(network,), (network,)]
     assert lake.made_from(lake.feature_path(network, "photos-0000"))["precision"] == "bf16"

@@ -378,8 +378,14 @@ REFUSED = {
         "indexes.rgb_histogram:manhattan: manhattan has no HNSW index; use hellinger",
     ),
     "graph of what is scanned faster": (indexed("phash", "m = 8"), "indexes.phash: hamming has no HNSW index"),
-    "network that there is not": ("[networks.resnet19]\nbatch = 4", "networks.resnet19: no feature named 'resnet19'"),
-    "network of a feature without": ("[networks.hog]\nbatch = 4", "networks.hog: hog is not an embedding of a model"),
+    "network that there is not": (
+        "[model_options.resnet19]\nbatch = 4",
+        "model_options.resnet19: no feature named 'resnet19'",
+    ),
+    "network of a feature without": (
+        "[model_options.hog]\nbatch = 4",
+        "model_options.hog: hog is not an embedding of a model",
+    ),
     "unknown parameter": (indexed("hog", "M = 8"), "indexes.hog: no setting named 'M'"),
     "no links": (indexed("hog", "m = 1"), "indexes.hog: m is 1; it must be from 2 to 10000"),
     "negative breadth": (indexed("hog", "ef = -1"), "indexes.hog: ef is -1; it must be from 0 to 10000"),

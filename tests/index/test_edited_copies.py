@@ -27,7 +27,7 @@ from imrec_core.index.calibration import SHOWN_RATES, Calibration, PositivePairs
 from imrec_core.index.edited_copies import distances_to_original, make_copies
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
-from imrec_core.lake.settings import MAX_TRUE_PAIRS, Settings
+from imrec_core.lake.settings import MAX_CALIBRATION_COPIES, Settings
 from imrec_core.search.query_encoder import QueryEncoder
 from imrec_dagster import metadata
 from tests.support import toy
@@ -99,7 +99,7 @@ def plain_distances(lake: Lake, name: str, metric_name: str) -> np.ndarray:
 
 
 def test_every_feature_in_every_metric_is_measured_on_copies_and_their_originals(new_lake):
-    lake = new_lake(4, TWO, true_pairs=100)  # more than there are
+    lake = new_lake(4, TWO, calibration_copies=100)  # more than there are
     noted = true_pairs(lake)
     assert set(noted) == {f"{name}:{metric.name}" for name in TWO for metric in FEATURES[name].metrics}
     for by, found in noted.items():
@@ -122,7 +122,7 @@ def test_sample_has_the_configured_size_and_is_repeatable(new_lake, monkeypatch)
         return make_copies(lake, generation, ways, rows, **options)
 
     monkeypatch.setattr(calibration_pairs, "make_copies", spy)
-    lake = new_lake(12, TWO, true_pairs=3)
+    lake = new_lake(12, TWO, calibration_copies=3)
     first = true_pairs(lake)
     assert {of["count"] for of in first.values()} == {3 * len(COPY_PROTOCOL)}
     build_generation(lake, index_module.IndexParams(m=9))
@@ -170,7 +170,7 @@ def extracted(new_lake, photos: int, **options) -> Lake:
 
 
 def test_missing_image_is_skipped_with_a_warning(new_lake, caplog):
-    lake = extracted(new_lake, 4, true_pairs=10)
+    lake = extracted(new_lake, 4, calibration_copies=10)
     (lake.root.parent / "photos/photo_002.jpg").unlink()
     assert build_generation(lake).rows == 4
     assert {of["count"] for of in true_pairs(lake).values()} == {3 * len(COPY_PROTOCOL)}
@@ -178,7 +178,7 @@ def test_missing_image_is_skipped_with_a_warning(new_lake, caplog):
 
 
 def test_image_too_large_for_jpeg_is_skipped_with_a_warning(new_lake, caplog):
-    lake = new_lake(2, TWO, built=False, true_pairs=10)
+    lake = new_lake(2, TWO, built=False, calibration_copies=10)
     Image.new("L", (66_000, 2)).save(lake.root.parent / "photos/long.png")
     manifests.update(lake)
     toy.extract(lake)
@@ -190,7 +190,7 @@ def test_image_too_large_for_jpeg_is_skipped_with_a_warning(new_lake, caplog):
 
 
 def test_generation_without_readable_images_is_built_without_pairs(new_lake, caplog):
-    lake = extracted(new_lake, 3, true_pairs=10)
+    lake = extracted(new_lake, 3, calibration_copies=10)
     (lake.root.parent / "photos").rename(lake.root.parent / "away")
     report = build_generation(lake)
     assert report.built and report.rows == 3 and report.copies_kept == {}
@@ -200,7 +200,7 @@ def test_generation_without_readable_images_is_built_without_pairs(new_lake, cap
 
 
 def test_lake_of_one_image_has_pairs(new_lake):
-    lake = new_lake(1, TWO, true_pairs=5)
+    lake = new_lake(1, TWO, calibration_copies=5)
     assert {of["count"] for of in true_pairs(lake).values()} == {len(COPY_PROTOCOL)}
     shares = build_generation(lake).copies_kept
     assert set(shares) == set(TWO) and all(0 <= share <= 1 for of in shares.values() for share in of)
@@ -226,22 +226,22 @@ def test_no_copies_are_made_by_default(new_lake, monkeypatch):
 def test_changed_setting_makes_another_generation_and_computes_no_feature(new_lake):
     lake = new_lake(3, TWO)
     before, of_features = plan_generation(lake).fingerprint, times(lake, "features", "images", "catalog")
-    set_to(lake, true_pairs=2)
+    set_to(lake, calibration_copies=2)
     assert not is_up_to_date(lake, plan_generation(lake))
     assert build_generation(lake).built and {of["count"] for of in true_pairs(lake).values()} == {
         2 * len(COPY_PROTOCOL)
     }
     assert not build_generation(lake).built
-    set_to(lake, true_pairs=3)
+    set_to(lake, calibration_copies=3)
     assert toy.build(lake).built and {of["count"] for of in true_pairs(lake).values()} == {3 * len(COPY_PROTOCOL)}
-    set_to(lake, true_pairs=0)
+    set_to(lake, calibration_copies=0)
     assert plan_generation(lake).fingerprint == before
     assert toy.build(lake).built and true_pairs(lake) == {}
     assert times(lake, "features", "images", "catalog") == of_features
 
 
 def test_new_image_causes_a_new_measurement(new_lake):
-    lake = new_lake(3, TWO, true_pairs=10)
+    lake = new_lake(3, TWO, calibration_copies=10)
     toy.write_photos(lake.root.parent / "photos", [77])
     toy.build(lake)
     assert {of["count"] for of in true_pairs(lake).values()} == {4 * len(COPY_PROTOCOL)}
@@ -249,7 +249,7 @@ def test_new_image_causes_a_new_measurement(new_lake):
 
 def test_nothing_is_published_when_measuring_is_interrupted(new_lake, monkeypatch):
     lake = new_lake(3, TWO)
-    set_to(lake, true_pairs=2)
+    set_to(lake, calibration_copies=2)
 
     def fail(*args, **options):
         raise KeyboardInterrupt
@@ -265,7 +265,7 @@ def test_nothing_is_published_when_measuring_is_interrupted(new_lake, monkeypatc
 
 def test_dagster_shows_the_share_of_copies_kept_by_default_metrics(new_lake, caplog):
     caplog.set_level(logging.INFO)
-    lake = new_lake(6, TWO, true_pairs=4)
+    lake = new_lake(6, TWO, calibration_copies=4)
     report: GenerationReport = build_generation(lake)
     generation: Generation = open_generation(lake)
     assert not report.built and list(report.copies_kept) == list(TWO)  # shown of one that was up to date, too
@@ -287,4 +287,7 @@ def test_other_tables_of_a_generation_stay_as_they_were(large_lake):
 
 
 def test_setting_accepts_its_documented_range():
-    assert Settings().true_pairs == 0 and Settings(true_pairs=MAX_TRUE_PAIRS).true_pairs == 10_000
+    assert (
+        Settings().calibration_copies == 0
+        and Settings(calibration_copies=MAX_CALIBRATION_COPIES).calibration_copies == 10_000
+    )

@@ -583,7 +583,7 @@ CHANGED: dict[str, tuple[Callable[[Lake, pytest.MonkeyPatch], None], str]] = {
         lambda lake, _: set_to(lake, features=TWO),
         f"features added, removed or computed differently: {NETWORK}, {REDUCED}",
     ),
-    "true_pairs": (lambda lake, _: set_to(lake, true_pairs=3), "edited copies changed"),
+    "true_pairs": (lambda lake, _: set_to(lake, calibration_copies=3), "edited copies changed"),
 }
 
 
@@ -611,7 +611,7 @@ def test_changed_precision_causes_a_whole_build(tmp_path, monkeypatch):
 
 
 def test_changed_edits_cause_a_whole_build(new_lake, monkeypatch):
-    lake = new_lake(5, TWO, true_pairs=2)
+    lake = new_lake(5, TWO, calibration_copies=2)
     monkeypatch.setattr(plan, "COPY_PROTOCOL", FEW)
     assert toy.build(lake).why == "built whole: edited copies changed"
 

@@ -270,7 +270,7 @@ def test_objects_are_listed_as_files_are(remote_lake, tmp_path):
     S3FileSystem().pipe_file(f"{s3.BUCKET}/photos/marker/", b"")  # how some tools make a folder
     found = scan.scan_source(lake.settings().source("photos"), lake.settings())
     assert found["path"].to_list() == ["a/b/c.jpg", "photo_000.jpg", "photo_001.jpg", "photo_002.jpg", "ä ö.jpg"]
-    toy.set_to(lake, hidden=True)
+    toy.set_to(lake, scan_hidden=True)
     assert ".hidden/d.jpg" in scan.scan_source(lake.settings().source("photos"), lake.settings())["path"].to_list()
 
 

@@ -1,4 +1,4 @@
-"""What lake.toml may say, what it is told when it says something else, and that its comments survive."""
+"""Parsing, validating and rendering of `lake.toml`."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imrec_core.errors import BadSettings, UnknownName
 from imrec_core.lake import settings_file
-from imrec_core.lake.settings import _NAME, IndexParams, Settings, Source, slug
+from imrec_core.lake.settings import _NAME, RENAMED, IndexParams, Settings, Source, slug
 from imrec_core.lake.settings_file import parse, render
 
 BASE = Path("/lake")
@@ -51,18 +51,18 @@ def test_source_is_found_by_name_or_the_nearest_is_told():
         ("shard_sise = 5", "no setting named 'shard_sise'; did you mean 'shard_size'"),
         ("shard_size = 0", "shard_size is 0; it must be 1 or more"),
         ("max_pixels = -1", "max_pixels is -1; it must be 1 or more"),
-        ("true_pairs = -1", "true_pairs is -1; it must be from 0 to 10000"),
-        ("true_pairs = 10_001", "true_pairs is 10001; it must be from 0 to 10000"),
-        ('precision = "int4"', "precision is 'int4'; use one of auto, bf16, fp32"),
-        ("[networks.resnet18]\nbach = 4", "networks.resnet18: no setting named 'bach'; did you mean 'batch'"),
-        ("[networks.resnet18]\nbatch = 0", "networks.resnet18: batch is 0; it must be from 1 to 1024"),
-        ("[networks.resnet18]\nbatch = true", "networks.resnet18: batch is True; it must be from 1 to 1024"),
+        ("calibration_copies = -1", "calibration_copies is -1; it must be from 0 to 10000"),
+        ("calibration_copies = 10_001", "calibration_copies is 10001; it must be from 0 to 10000"),
+        ('inference_precision = "int4"', "inference_precision is 'int4'; use one of auto, bf16, fp32"),
+        ("[model_options.resnet18]\nbach = 4", "model_options.resnet18: no setting named 'bach'; did you mean 'batch'"),
+        ("[model_options.resnet18]\nbatch = 0", "model_options.resnet18: batch is 0; it must be from 1 to 1024"),
+        ("[model_options.resnet18]\nbatch = true", "model_options.resnet18: batch is True; it must be from 1 to 1024"),
         ('sources = "photos"', r"\[sources\] must map names to folders"),
         ("[sources]\na = 5", r"\[sources\] must map names to folders"),
         ("dagster = 5", r"\[dagster\] must be a table, found 5"),
         ('nightly_scan = "0 1 * * *"\ndagster = [1]', r"\[dagster\] must be a table, found \[1\]"),
         ("features = [1]", "features must be a list of strings"),
-        ('[sources]\n"a b" = "x"', "source name 'a b' will not do; .* for example 'a-b'"),
+        ('[sources]\n"a b" = "x"', "invalid source name 'a b': expected letters, .*; try 'a-b'"),
     ],
 )
 def test_what_cannot_be_is_refused_and_named(text, complaint):
@@ -85,7 +85,7 @@ def test_number_is_no_truth_value(name):
 
 @pytest.mark.parametrize("name", ["a/b", "a b", "", "a..b", ".a", "a-", "a[0]", "a,b", "a...b", "..", "a'b", "a\n"])
 def test_name_that_would_break_a_path_or_a_partition_range_is_refused(name):
-    with pytest.raises(BadSettings, match="will not do"):
+    with pytest.raises(BadSettings, match="invalid source name"):
         Settings(sources={name: Path("/p")})
 
 
@@ -101,12 +101,12 @@ FULL = Settings(
     features=("phash",),
     shard_size=7,
     max_pixels=10,
-    true_pairs=5,
-    precision="fp32",
+    calibration_copies=5,
+    inference_precision="fp32",
     extensions=("jpg",),
-    hidden=True,
+    scan_hidden=True,
     columns=("/c/a.csv", "/c/b.parquet"),
-    networks={"mine": {"batch": 2}, "dreamsim": {"batch": 4}},
+    model_options={"mine": {"batch": 2}, "dreamsim": {"batch": 4}},
     models={"mine": {"file": "a.onnx", "dims": 8, "crop": 32, "mean": [0.5, 0.5, 0.5]}},
     histograms={"coarse": {"levels": [4, 4, 4], "joint": False}},
     projections={"less": {"base": "mine", "dims": 4}},
@@ -125,7 +125,7 @@ def test_defaults_are_not_written():
 
 
 def test_comments_order_and_relative_folders_survive_a_change():
-    before = '# mine\nshard_size = 7 # small\nhidden = true\n\n[sources]\n# the old ones\na = "../photos"\n'
+    before = '# mine\nshard_size = 7 # small\nscan_hidden = true\n\n[sources]\n# the old ones\na = "../photos"\n'
     settings = parse(before, BASE)
     assert render(settings, before, BASE) == before
     after = render(replace(settings, shard_size=8).with_folders(["b=/b"]), before, BASE)
@@ -163,7 +163,9 @@ def test_declared_tables_are_read_as_they_stand():
 def test_declared_tables_and_their_comments_survive_a_change_of_something_else():
     settings = parse(DECLARED, BASE)
     assert render(settings, DECLARED, BASE) == DECLARED
-    more = replace(settings, shard_size=9, precision="fp32", features=("phash", "less")).with_folders(["b=/b"])
+    more = replace(settings, shard_size=9, inference_precision="fp32", features=("phash", "less")).with_folders(
+        ["b=/b"]
+    )
     after = render(more, DECLARED, BASE)
     assert parse(after, BASE) == more
     kept = DECLARED.replace("7", "9")
@@ -180,7 +182,7 @@ def test_changed_table_is_written_and_the_others_keep_their_comments(changed):
     assert all(words in after for words in ("# what we have", "# of the network", "# the default one", "# more links"))
 
 
-@pytest.mark.parametrize("name", ["networks", "models", "histograms", "projections", "combined", "indexes"])
+@pytest.mark.parametrize("name", ["model_options", "models", "histograms", "projections", "combined", "indexes"])
 @pytest.mark.parametrize("value", ["3", '"x"', "[]", "[{a = 1}]", "true", "{a = 1}", "{a = {b = 1}, c = []}"])
 def test_table_of_tables_refuses_what_is_none(name, value):
     with pytest.raises(BadSettings, match=rf"lake.toml: \[{name}\] must hold a table for each name, found "):
@@ -230,10 +232,20 @@ def test_file_of_columns_that_is_not_there_cannot_be_taken_away():
         Settings(columns=("/c/b.csv",)).without_columns(["/d.csv"])
 
 
-# -- the table of imrec_dagster -----------------------------------------------------------------------------
+# -- the table of imrec_dagster, and names of version 0.1 ---------------------------------------------------
 
 OLD = 'nightly_scan = "5 22 * * 1" # late\n\n[sources]\n'
 BOTH = 'nightly_reindex = "0 4 * * *"\n' + OLD + '\n[dagster]\nreindex_schedule = "0 5 * * *"\n'
+OLD_NAMES = """# mine
+true_pairs = 5 # few
+precision = "fp32"
+hidden = true
+
+[networks.mine] # large
+batch = 2
+
+[sources]
+"""
 
 
 def test_table_of_dagster_is_passed_through_unread():
@@ -246,6 +258,18 @@ def test_table_of_dagster_is_passed_through_unread():
 def test_names_of_version_0_1_mean_the_new_ones_which_win():
     assert parse(OLD, BASE).dagster == {"scan_schedule": "5 22 * * 1"}
     assert parse(BOTH, BASE).dagster == {"scan_schedule": "5 22 * * 1", "reindex_schedule": "0 5 * * *"}
+    expected = {"calibration_copies": 5, "inference_precision": "fp32", "scan_hidden": True}
+    assert parse(OLD_NAMES, BASE) == Settings(**expected, model_options={"mine": {"batch": 2}})
+    both = parse("calibration_copies = 6\n" + OLD_NAMES + "[model_options.other]\nbatch = 3\n", BASE)
+    assert both.calibration_copies == 6
+    assert both.model_options == {"mine": {"batch": 2}, "other": {"batch": 3}}
+
+
+def test_value_under_an_old_name_is_checked_as_the_new_setting():
+    with pytest.raises(BadSettings, match="calibration_copies is -1; it must be from 0 to 10000"):
+        parse("true_pairs = -1", BASE)
+    with pytest.raises(BadSettings, match=r"\[model_options\] must hold a table for each name, found 3"):
+        parse("networks = 3", BASE)
 
 
 def test_one_line_in_a_process_names_the_new_names(caplog):
@@ -253,7 +277,13 @@ def test_one_line_in_a_process_names_the_new_names(caplog):
     for _ in range(2):
         parse(BOTH, BASE)
     (line,) = caplog.messages
-    assert "nightly_scan, nightly_reindex: deprecated; use scan_schedule, reindex_schedule under [dagster]" in line
+    assert (
+        "use dagster.scan_schedule instead of nightly_scan, dagster.reindex_schedule instead of nightly_reindex" in line
+    )
+    caplog.clear()
+    parse(OLD_NAMES, BASE)
+    (line,) = caplog.messages
+    assert "use calibration_copies instead of true_pairs, " in line and "model_options instead of networks" in line
 
 
 @pytest.mark.parametrize("text", [OLD, BOTH])
@@ -264,6 +294,36 @@ def test_file_with_old_names_stays_as_it_is_until_its_schedules_change(text):
     changed = replace(settings, dagster={"scan_schedule": "0 2 * * *"})
     after = render(changed, text, BASE)
     assert parse(after, BASE) == changed and "nightly" not in after
+
+
+@pytest.mark.parametrize(
+    ("change", "old_line"),
+    [
+        ({"calibration_copies": 7}, "true_pairs = 5 # few\n"),
+        ({"calibration_copies": 0}, "true_pairs = 5 # few\n"),
+        ({"inference_precision": "bf16"}, 'precision = "fp32"\n'),
+        ({"scan_hidden": False}, "hidden = true\n"),
+        ({"model_options": {"mine": {"batch": 3}}}, "[networks.mine] # large\nbatch = 2\n"),
+    ],
+    ids=str,
+)
+def test_old_name_stays_in_the_file_until_its_own_setting_changes(change, old_line):
+    settings = parse(OLD_NAMES, BASE)
+    assert render(settings, OLD_NAMES, BASE) == OLD_NAMES
+    more = render(replace(settings, shard_size=9), OLD_NAMES, BASE)
+    assert parse(more, BASE) == replace(settings, shard_size=9) and old_line in more
+    after = render(replace(settings, **change), OLD_NAMES, BASE)
+    assert parse(after, BASE) == replace(settings, **change)
+    assert {line for line in OLD_NAMES.splitlines() if line not in after.splitlines()} == set(old_line.splitlines())
+    assert next(iter(change)) in after
+
+
+@pytest.mark.parametrize("old", [old for old, new in RENAMED.items() if "." not in new])
+def test_attribute_of_version_0_1_gives_the_setting_with_a_warning(old):
+    with pytest.warns(DeprecationWarning, match=f"Settings.{old} is deprecated; use {RENAMED[old]}"):
+        assert getattr(FULL, old) == getattr(FULL, RENAMED[old])
+    with pytest.raises(AttributeError, match="has no attribute 'nightly_scan'"):
+        _ = FULL.nightly_scan
 
 
 # -- folders from the command line --------------------------------------------------------------------------

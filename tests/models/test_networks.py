@@ -67,7 +67,7 @@ def test_batch_that_a_lake_sets_changes_no_vectors_of_random_weights(name, tmp_p
         )
         settings = {} if batch is None else {model.name: {"batch": batch}}
         lake = toy.new_lake(
-            tmp_path / f"lake_{batch}", [model.name], shard_size=100, precision="fp32", networks=settings
+            tmp_path / f"lake_{batch}", [model.name], shard_size=100, inference_precision="fp32", model_options=settings
         )
         toy.build(lake)
         recommender = Recommender.open(lake)

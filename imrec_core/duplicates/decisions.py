@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from imrec_core.errors import LakeError, QueryError, SchemaMismatch, UnreadableImage
+from imrec_core.images.hashing import content_hash
 from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import AnyPath, fingerprint, place, read_bytes
@@ -151,4 +151,4 @@ def hash_file(path: str | os.PathLike[str] | AnyPath) -> str:
         data = read_bytes(place(path))
     except (OSError, ValueError) as error:
         raise UnreadableImage(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return content_hash(data)

@@ -12,10 +12,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from imrec_core.errors import BadExport, MissingDependency
-from imrec_core.export.output_folder import replace_atomically
 from imrec_core.export.parquet_csv import Progress, write_parquet
 from imrec_core.export.selection import Column, Selection
 from imrec_core.index.exact_search import Matrix
+from imrec_core.lake.storage.files import moved_into_place
 
 LINKS, BREADTH = 16, 100  # M and ef_construction, as in `IndexParams`
 
@@ -42,7 +42,7 @@ def write_faiss(selection: Selection, folder: Path, progress: Progress, *, hnsw:
         if path.exists():
             there += 1
             continue
-        with replace_atomically(path) as temporary:
+        with moved_into_place(path) as temporary:
             if hnsw and column.space.distance in ("L2", "inner product"):
                 _write_graph(selection, column, temporary)
             else:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +13,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from imrec_core.errors import BadExport, StorageFull
+from imrec_core.lake.storage.files import TEMPORARY, is_temporary, moved_into_place
 
 MANIFEST = "export.json"
 
 _LOCK = ".export.lock"
-_TEMPORARY = ".writing-"
 _OURS = (
     *("rows-*.parquet", "rows-*.csv", "*.faiss", "images.lance", "qdrant"),
     *("projector_config.pbtxt", "tensor-*.bytes", "tensor-*.tsv", "metadata.tsv", "sprite.jpg"),
@@ -56,7 +54,7 @@ def open_folder(out: Path, facts: Mapping[str, Any]) -> Iterator[bool]:
                 if is_other:
                     _write_manifest(out, {"imrec_export": 0})  # equals no facts: if killed, the next run removes again
                     _remove(out, _OURS)
-                _remove(out, (f"{_TEMPORARY}*",))
+                _remove(out, (f"{TEMPORARY}*",))
                 if before is None or is_other:
                     _write_manifest(out, {**facts, "complete": False})
                 yield is_other
@@ -66,7 +64,7 @@ def open_folder(out: Path, facts: Mapping[str, Any]) -> Iterator[bool]:
 
 
 def _refuse_other_files(out: Path) -> None:
-    names = sorted(path.name for path in out.iterdir() if path.name != _LOCK and not path.name.startswith(_TEMPORARY))
+    names = sorted(path.name for path in out.iterdir() if path.name != _LOCK and not is_temporary(path.name))
     if names and MANIFEST not in names:
         raise BadExport(f"{out} contains other files, such as {names[0]!r}; choose a new or empty folder")
 
@@ -85,24 +83,13 @@ def _read_manifest(out: Path) -> dict[str, Any] | None:
 
 
 def _write_manifest(out: Path, facts: Mapping[str, Any]) -> None:
-    with replace_atomically(out / MANIFEST) as temporary:
+    with moved_into_place(out / MANIFEST) as temporary:
         temporary.write_text(json.dumps(facts, indent=1, ensure_ascii=False), "utf-8")
 
 
 def _remove(out: Path, patterns: tuple[str, ...]) -> None:
     for path in (path for pattern in patterns for path in out.glob(pattern)):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-@contextmanager
-def replace_atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that replaces `path` when the block ends without an error."""
-    temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_missing(out: Path, files: Mapping[str, Callable[[Path], object]], progress: Callable[[str], None]) -> int:
@@ -117,7 +104,7 @@ def write_missing(out: Path, files: Mapping[str, Callable[[Path], object]], prog
         if (out / name).exists():
             kept += 1
             continue
-        with replace_atomically(out / name) as temporary:
+        with moved_into_place(out / name) as temporary:
             write(temporary)
         progress(name)
     return kept

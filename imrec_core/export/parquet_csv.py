@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from imrec_core.export.output_folder import replace_atomically
 from imrec_core.export.selection import Block, Selection
 from imrec_core.lake import schemas
+from imrec_core.lake.storage.files import moved_into_place
 
 Progress = Callable[[str], None]
 
@@ -66,7 +66,7 @@ def _write_parts(
     reader = selection.reader()
     schema = convert(with_vectors(Block(reader.schema.empty_table(), _no_vectors(selection)))).schema
     for part in missing:
-        with replace_atomically(paths[part]) as temporary, open_writer(temporary, schema) as writer:
+        with moved_into_place(paths[part]) as temporary, open_writer(temporary, schema) as writer:
             for block in reader.blocks(selection.part(part), share=share):
                 writer.write_table(convert(with_vectors(block)))
         progress(f"part {part + 1} of {len(paths)}: {paths[part].name}")

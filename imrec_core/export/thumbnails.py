@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,10 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imrec_core.export.output_folder import replace_atomically
+from imrec_core.images.thumbnails import encode_jpeg
 from imrec_core.index.generation import Generation
 from imrec_core.index.image_files import thumbnail
 from imrec_core.lake.lake import Lake
+from imrec_core.lake.storage.files import moved_into_place
 from imrec_core.runtime.cpu import cpu_count
 
 PART = 2_000  # thumbnails per file
@@ -35,7 +35,7 @@ def write_thumbnails(
         for number, path in missing:
             some = ids[number * PART : (number + 1) * PART]
             pictures = list(pool.map(lambda image_id: _jpeg(lake, generation, image_id, side), some))
-            with replace_atomically(path) as temporary:
+            with moved_into_place(path) as temporary:
                 pq.write_table(pa.table({"jpeg": pa.array(pictures, pa.binary())}), temporary, compression="none")
             progress(f"thumbnails, part {number + 1} of {len(paths)}")
     if gaps := sum(pq.read_table(path, partitioning=None)["jpeg"].null_count for path in paths):
@@ -60,8 +60,4 @@ def _paths(folder: Path, count: int) -> list[Path]:
 
 def _jpeg(lake: Lake, generation: Generation, image_id: str, side: int) -> bytes | None:
     picture = thumbnail(lake, generation, image_id, side)
-    if picture is None:
-        return None
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=_QUALITY)
-    return out.getvalue()
+    return None if picture is None else encode_jpeg(picture, _QUALITY)

@@ -5,7 +5,6 @@ Threads decode and compute what needs no network; the calling thread feeds the n
 
 from __future__ import annotations
 
-import io
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from imrec_core.errors import BadSettings, BadSource
 from imrec_core.extraction.content_cache import ContentIndex, ContentMatches
@@ -29,6 +27,7 @@ from imrec_core.features.feature import Arrays
 from imrec_core.images import properties
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import DecodedImage
+from imrec_core.images.thumbnails import encode_jpeg, scale_to_fit
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage import files
@@ -36,7 +35,7 @@ from imrec_core.models.encoders import Encoder
 
 _BATCH = 16  # images that a thread computes together; more where a network takes more at a time
 _BATCH_BYTES = 96_000_000  # of pixels, after which a batch is computed before more is decoded
-_THUMBNAILS = 8
+_THUMBNAILS, _THUMBNAIL_SIDE = 8, 96
 
 
 @dataclass
@@ -149,17 +148,8 @@ def _decode_and_compute(decoder: Decoder, computer: FeatureComputer, images: Rea
                 pending = []
     computer.compute(pending, batch)
     if pending and images.number < _THUMBNAILS:  # one of each of the first batches
-        batch.thumbnails = [_thumbnail(pending[0])]
+        batch.thumbnails = [encode_jpeg(scale_to_fit(pending[0].pixels, _THUMBNAIL_SIDE), quality=75)]
     return batch
-
-
-def _thumbnail(picture: DecodedImage, side: int = 96) -> bytes:
-    """A JPEG file of the picture, its longer side so many pixels."""
-    small = Image.fromarray(picture.pixels[..., :3].copy())
-    small.thumbnail((side, side))
-    out = io.BytesIO()
-    small.save(out, "JPEG", quality=75)
-    return out.getvalue()
 
 
 @dataclass(frozen=True)

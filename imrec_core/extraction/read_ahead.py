@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Sequence
@@ -14,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 from imrec_core.errors import ImageError, StorageFault
 from imrec_core.extraction.reader import read_image
 from imrec_core.images.decode import DecodedImage, decode
+from imrec_core.images.hashing import content_hash
 from imrec_core.lake import schemas
 from imrec_core.lake.settings import Source
 from imrec_core.lake.storage import files, object_store
@@ -122,7 +122,7 @@ class Decoder:
         decoding = started
         try:
             data = read()
-            row["content_hash"] = hashlib.blake2b(data, digest_size=16).hexdigest()
+            row["content_hash"] = content_hash(data)
             decoding = time.perf_counter()
             if self.is_known(place["image_id"], row["content_hash"]):
                 return row, None

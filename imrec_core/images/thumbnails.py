@@ -5,7 +5,6 @@ The cache may be deleted at any time, and several processes may share it.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import threading
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from imrec_core.errors import StorageFault, StorageFull, UnreadableImage
+from imrec_core.images import hashing
 from imrec_core.images.decode import WELL_KNOWN, Pixels, decode
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
@@ -42,15 +42,25 @@ def thumbnail(data: bytes, side: int, *, max_pixels: int) -> bytes:
         ImageError: The image cannot be decoded.
     """
     # Decoding shrinks a JPEG to no less than twice the size, so that the last step still averages pixels.
-    return encoded(decode(data, max_pixels=max_pixels, min_side=side, formats=WELL_KNOWN).pixels, side)
+    return jpeg_thumbnail(decode(data, max_pixels=max_pixels, min_side=side, formats=WELL_KNOWN).pixels, side)
 
 
-def encoded(pixels: Pixels, side: int, quality: int = _QUALITY) -> bytes:
-    """Encode pixels `(h, w, 4)` as a JPEG with no side longer than `side`."""
+def jpeg_thumbnail(pixels: Pixels, side: int, quality: int = _QUALITY) -> bytes:
+    """Encode pixels `(h, w, 3 or 4)` as a JPEG with no side longer than `side`."""
+    return encode_jpeg(scale_to_fit(pixels, side, Image.Resampling.LANCZOS), quality)
+
+
+def scale_to_fit(pixels: Pixels, side: int, resampling: Image.Resampling = Image.Resampling.BICUBIC) -> Image.Image:
+    """Scale pixels `(h, w, 3 or 4)` down to an RGB image with no side longer than `side`."""
     image = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
-    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    image.thumbnail((side, side), resampling)
+    return image
+
+
+def encode_jpeg(image: Image.Image, quality: int, *, optimize: bool = False) -> bytes:
+    """Encode an image as the bytes of a JPEG file."""
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality)
+    image.save(file, "JPEG", quality=quality, optimize=optimize)
     return file.getvalue()
 
 
@@ -150,6 +160,6 @@ def contents(path: AnyPath, content_hash: str) -> bytes:
         raise UnreadableImage(
             f"the file cannot be read ({getattr(error, 'strerror', None) or 'storage fault'})"
         ) from error
-    if hashlib.blake2b(data, digest_size=16).hexdigest() != content_hash:
+    if hashing.content_hash(data) != content_hash:
         raise UnreadableImage("the file has changed since the last build; run: imrec build")
     return data

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from PIL import Image
 
 from imrec_core.errors import ImageError, QueryError, UnknownName
 from imrec_core.images.decode import decode_file
+from imrec_core.images.thumbnails import scale_to_fit
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 
@@ -27,6 +27,4 @@ def thumbnail(lake: Lake, generation: Generation, image_id: str, side: int) -> I
         decoded = decode_file(root / location["path"], min_side=side)
     except (ImageError, QueryError, UnknownName):
         return None
-    image = Image.fromarray(np.ascontiguousarray(decoded.pixels[..., :3]))
-    image.thumbnail((side, side))
-    return image
+    return scale_to_fit(decoded.pixels, side)

@@ -6,9 +6,7 @@ A faulty model raises an error here, before any image is read.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imrec_core.errors import BadModel, MissingWeights
+from imrec_core.lake.storage.files import moved_into_place
 from imrec_core.models.model import Model
 from imrec_core.models.torch_module import torch_module
 
@@ -51,12 +50,13 @@ def convert(model: Model, cache: Path, request: int = REQUEST) -> Path:
         return folder
     network = (_from_onnx if model.loader == "onnx" else _from_torch)(model, request)
     cache.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=cache))
-    ov.save_model(network, temporary / "network.xml", compress_to_fp16=False)
     try:
-        temporary.rename(folder)
-    except OSError:  # another process converted it first
-        shutil.rmtree(temporary)
+        with moved_into_place(folder) as temporary:
+            temporary.mkdir()
+            ov.save_model(network, temporary / "network.xml", compress_to_fp16=False)
+    except OSError:
+        if not folder.exists():  # otherwise another process converted it first
+            raise
     return folder
 
 

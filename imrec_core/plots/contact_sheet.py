@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from imrec_core.errors import ImageError
 from imrec_core.images.decode import decode_file
+from imrec_core.images.thumbnails import encode_jpeg, scale_to_fit
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.plots import fonts
 from imrec_core.runtime.text import escaped
@@ -166,21 +167,17 @@ def _hex(colour: tuple[int, int, int]) -> str:
 def load_image(image: AnyPath | Image.Image, side: int) -> Image.Image | None:
     """Load an image as RGB of at most `side` × `side` pixels; None if the file is missing or damaged."""
     if isinstance(image, Image.Image):
-        small = image.convert("RGB")
-    else:
-        try:
-            small = Image.fromarray(decode_file(image, min_side=side).pixels[..., :3].copy())
-        except ImageError:
-            return None
-    small.thumbnail((side, side))
-    return small
+        return scale_to_fit(np.asarray(image.convert("RGB")), side)
+    try:
+        return scale_to_fit(decode_file(image, min_side=side).pixels, side)
+    except ImageError:
+        return None
 
 
 def as_data_uri(image: Image.Image, *, quality: int = 85) -> str:
     """Encode an image as a JPEG data URI, for self-contained SVG and HTML."""
-    jpeg = io.BytesIO()
-    image.save(jpeg, "JPEG", quality=quality, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
+    jpeg = encode_jpeg(image, quality, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 # -- text ---------------------------------------------------------------------------------------------------

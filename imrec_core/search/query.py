@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import threading
@@ -16,6 +15,7 @@ from PIL import Image
 
 from imrec_core.errors import BadWeights
 from imrec_core.extraction.embed import Vectors
+from imrec_core.images.hashing import content_hash
 from imrec_core.index.generation import Generation
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class UploadedImage:
 
     def __init__(self, data: bytes, name: str = "", *, max_pixels: int) -> None:
         self.data, self.name, self.max_pixels = data, name, max_pixels
-        self.content_hash = hashlib.blake2b(data, digest_size=16).hexdigest()
+        self.content_hash = content_hash(data)
         self.size: tuple[int, int] | None = None
         self.described_for = ""
         self.vectors: Vectors = {}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,19 +49,20 @@ def write_parquet(file: Path, results: "Iterable[NamedResult]") -> None:
     """Write a row per hit, and a row of nulls for a query without hits; replace the file once it is complete."""
     import pyarrow.parquet as pq
 
-    unfinished = file.with_name(f".{file.name}.writing")
+    from imrec_core.lake.storage.files import moved_into_place
+
     try:
-        with unfinished.open("wb") as sink, ExitStack() as stack:  # before the first search, as it may not be writable
+        with (
+            moved_into_place(file) as unfinished,
+            unfinished.open("wb") as sink,  # before anything is searched for
+            ExitStack() as stack,
+        ):
             writer = None
             for table in _tables(results):
                 writer = writer or stack.enter_context(pq.ParquetWriter(sink, table.schema, compression="zstd"))
                 writer.write_table(table)
-        unfinished.replace(file)
     except OSError as error:
         raise click.BadParameter(f"cannot write {file}: {error.strerror or error}", param_hint="--parquet") from error
-    finally:
-        with suppress(OSError):  # it may not exist
-            unfinished.unlink()
 
 
 _GROUP_QUERIES = 1000  # queries in a row group

@@ -859,7 +859,8 @@ def test_old_name_of_a_setting_is_one_line_that_names_the_new_one(tmp_path):
     lake.settings_path.write_text('nightly_scan = "5 22 * * 1"\nfeatures = ["phash"]\n')
     looked = outside("features", "--lake", lake.root)
     assert looked.returncode == 0
-    assert looked.stderr == "lake.toml: nightly_scan: deprecated; use scan_schedule under [dagster]\n"
+    expected = "lake.toml: deprecated names of settings; use dagster.scan_schedule instead of nightly_scan\n"
+    assert looked.stderr == expected
 
 
 def test_old_name_of_a_measure_is_one_line_that_names_the_new_one(imrec, gallery):

@@ -649,7 +649,7 @@ def test_full_disk_and_one_that_may_not_be_written_are_reported(lake, tmp_path, 
     def failing(*_):
         raise OSError(number, "why")
 
-    monkeypatch.setattr(folder_module.os, "replace", failing)
+    monkeypatch.setattr("os.replace", failing)
     full = number == errno.ENOSPC
     message = "run the command again" if full else "cannot write to .*: why"
     with pytest.raises(StorageFull if full else BadExport, match=message):

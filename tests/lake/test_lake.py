@@ -203,14 +203,14 @@ def test_leftovers_of_dead_processes_are_swept_and_those_of_running_ones_stay(la
     folder = lake.root / "generations"
     here = storage._HERE
     names = (f"{dead_pid}-{here}-0-g", f"{os.getpid()}-{here}-0-g", f"{dead_pid}-elsewhere-0-g", f"{dead_pid}-old-0-g")
-    dead, alive, elsewhere, old = (folder / f"{storage._TEMPORARY}{name}" for name in names)
+    dead, alive, elsewhere, old = (folder / f"{storage.TEMPORARY}{name}" for name in names)
     for path in (dead, alive, elsewhere, old):
         path.mkdir(parents=True)
         (path / "rows.parquet").write_text("half")
         (path / f"{path.name}.parquet").write_text("half")
     os.utime(old, (0, 0))
-    (lake.root / f"{storage._TEMPORARY}{dead_pid}-{here}-0a1b2c3d-lake.toml").write_text("half")
-    (folder / f"{storage._TEMPORARY}somebody").write_text("not ours")
+    (lake.root / f"{storage.TEMPORARY}{dead_pid}-{here}-0a1b2c3d-lake.toml").write_text("half")
+    (folder / f"{storage.TEMPORARY}somebody").write_text("not ours")
     lake.open_for_writing()
     assert files(lake) == {
         "version.json",
@@ -218,7 +218,7 @@ def test_leftovers_of_dead_processes_are_swept_and_those_of_running_ones_stay(la
         f"generations/{alive.name}/{alive.name}.parquet",
         f"generations/{elsewhere.name}/rows.parquet",
         f"generations/{elsewhere.name}/{elsewhere.name}.parquet",
-        f"generations/{storage._TEMPORARY}somebody",
+        f"generations/{storage.TEMPORARY}somebody",
     }
     assert not dead.exists()
     assert not old.exists()
@@ -229,7 +229,7 @@ def test_leftovers_carry_the_process_that_writes_them(lake, monkeypatch):
     monkeypatch.setattr(pq, "write_table", lambda table, where, **_: (seen.append(where), Path(where).write_text("")))
     lake.write_table(lake.catalog_path("s-0000"), TABLE, MADE_FROM)
     assert seen[0].parent == lake.catalog_path("s-0000").parent
-    assert seen[0].name.startswith(f"{storage._TEMPORARY}{os.getpid()}-")
+    assert seen[0].name.startswith(f"{storage.TEMPORARY}{os.getpid()}-")
 
 
 # -- lake.toml ----------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 AnyPath: TypeAlias = "Path | UPath"
 
-_TEMPORARY = ".writing-"
+TEMPORARY = ".writing-"
 _HERE = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()  # machines may share a disk
 _OLD = 86400.0  # seconds after which nobody is still writing
 _PASSING = {
@@ -216,17 +216,28 @@ def replacing(path: AnyPath) -> Iterator[Path]:
         StorageFault: The disk or the object store failed.
     """
     if not isinstance(path, Path):
-        with _told(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="imrec-") as folder:
+        with _translate_os_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="imrec-") as folder:
             temporary = Path(folder) / path.name
             yield temporary
             object_store.upload(temporary, path)
         return
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{_HERE}-{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        with _told(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with _translate_os_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with moved_into_place(path) as temporary:
             yield temporary
-            os.replace(temporary, path)
+
+
+@contextmanager
+def moved_into_place(path: Path) -> Iterator[Path]:
+    """Yield a temporary path for a file or folder that replaces `path` when the block ends without an error.
+
+    Raises:
+        OSError: As the disk raises it; `replacing` translates it.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{_HERE}-{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
@@ -235,7 +246,7 @@ def replacing(path: AnyPath) -> Iterator[Path]:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _translate_os_errors(folder: Path) -> Iterator[None]:
     """What a disk refuses to write, as errors that say what to do."""
     try:
         yield
@@ -262,8 +273,8 @@ def write_text(path: AnyPath, text: str) -> None:
 
 def sweep(root: Path) -> None:
     """Remove what processes of this machine that no longer run left half written, and what is old from any."""
-    for left in root.rglob(f"{_TEMPORARY}*"):
-        pid, _, rest = left.name.removeprefix(_TEMPORARY).partition("-")
+    for left in root.rglob(f"{TEMPORARY}*"):
+        pid, _, rest = left.name.removeprefix(TEMPORARY).partition("-")
         if not pid.isdecimal():
             continue
         with suppress(FileNotFoundError):  # it is written by now
@@ -274,7 +285,7 @@ def sweep(root: Path) -> None:
 
 def is_temporary(name: str) -> bool:
     """Whether it is the name of a file that is being written."""
-    return name.startswith(_TEMPORARY)
+    return name.startswith(TEMPORARY)
 
 
 def is_running(pid: int) -> bool:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from imrec_core.errors import ImageError
 from imrec_core.images.decode import WELL_KNOWN, decode
-from imrec_core.images.thumbnails import SIDES, contents, encoded, thumbnail
+from imrec_core.images.thumbnails import SIDES, contents, jpeg_thumbnail, thumbnail
 from imrec_core.lake.storage.files import fingerprint
 from imrec_core.web.image_files import facts_of, place_of
 from imrec_core.web.responses import ApiError
@@ -94,7 +94,7 @@ def _image(request: Request, serving: AppState, image_id: str) -> Response:
         if kind is None:
             max_pixels = serving.lake.settings().max_pixels
             picture = decode(data, max_pixels=max_pixels, min_side=_LONGEST // 2, formats=WELL_KNOWN)
-            data, kind = encoded(picture.pixels, _LONGEST, quality=90), "image/jpeg"
+            data, kind = jpeg_thumbnail(picture.pixels, _LONGEST, quality=90), "image/jpeg"
     except ImageError as error:
         raise _missing(error) from error
     tag = facts["content_hash"]

@@ -1,35 +1,35 @@
-"""Every error that imrec raises on purpose.
+"""All errors that imrec raises on purpose.
 
     ImrecError
-    ├── ImageError            one image is at fault; bulk runs record it and go on
-    │   ├── UnreadableImage   the file cannot be read, or its bytes are no picture
-    │   ├── TruncatedImage    the picture breaks off or its data is damaged
-    │   ├── ImageTooLarge     more pixels than `max_pixels`
-    │   └── UnsupportedFormat a picture of a kind that is not decoded here
+    ├── ImageError            one image failed; bulk runs record it and continue
+    │   ├── UnreadableImage   the file cannot be read, or is not an image
+    │   ├── TruncatedImage    the image data is truncated or damaged
+    │   ├── ImageTooLarge     the image has more than `max_pixels` pixels
+    │   └── UnsupportedFormat imrec does not decode this image format
     ├── DeclarationError      a feature, metric or model is declared or used wrongly
-    │   ├── UnknownName       no such feature, metric, column; carries the nearest names
-    │   ├── BadOutput         a feature broke its declaration
-    │   ├── BadModel          a network's file is damaged, or it is not what was declared
+    │   ├── UnknownName       no such feature, metric or column; carries the nearest names
+    │   ├── BadOutput         the output of a feature contradicts its declaration
+    │   ├── BadModel          the file of a network is damaged or contradicts its declaration
     │   ├── MissingDependency an optional library is not installed
-    │   └── MissingWeights    a network's weights are not here and could not be fetched
-    ├── LakeError             what is on disk is missing, stale or of another shape
-    │   ├── MissingTable      not made yet
-    │   ├── SchemaMismatch    a file that was made by something else
-    │   ├── StaleIndex        a generation is damaged or older than what it is asked for
-    │   ├── BadSettings       lake.toml says something that cannot be
+    │   └── MissingWeights    the weights of a network are not on this machine, and the download failed
+    ├── LakeError             a file or folder of the lake is missing, stale or invalid
+    │   ├── MissingTable      a table or generation does not exist yet
+    │   ├── SchemaMismatch    a file is damaged, or another program or version of imrec wrote it
+    │   ├── StaleIndex        a generation is damaged or too old for the request
+    │   ├── BadSettings       lake.toml is invalid
     │   ├── BadSource         a source folder is missing, empty or holds no image
-    │   ├── BadColumns        a file of your own columns cannot be joined to the images
-    │   ├── StorageFull       the disk took no more
-    │   └── StorageFault      a disk or an object store failed in a way that may pass
-    ├── ClusterError          the Dask cluster cannot be reached, or lost the workers that it had
-    └── QueryError            the request cannot be answered
-        ├── EmptyQuery        nothing was asked
-        ├── BadExport         a generation cannot be written for another tool as asked
+    │   ├── BadColumns        a file of user columns cannot be joined to the images
+    │   ├── StorageFull       the disk is full
+    │   └── StorageFault      a disk or an object store failed, perhaps temporarily
+    ├── ClusterError          the Dask cluster cannot be reached, or lost its workers
+    └── QueryError            a request is invalid
+        ├── EmptyQuery        the query is empty
+        ├── BadExport         a generation cannot be exported as requested
         ├── BadPlan           files cannot be moved as a plan says
-        ├── BadWeights        weights that are negative, all zero or not finite
-        └── BadFilter         `where` is no condition, or `order_by` no order, over the rows
+        ├── BadWeights        weights are negative, all zero or not finite
+        └── BadFilter         `where` or `order_by` is not a valid expression over the rows
 
-Callers catch a branch. A message names the thing, what was found, what was expected and what to do.
+Callers catch a branch. A message says where, what was found, what was expected and what to do.
 """
 
 from __future__ import annotations
@@ -42,37 +42,37 @@ from typing import Any
 class ImrecError(Exception):
     """Root of all errors that imrec raises on purpose.
 
-    They travel between processes as they are, whatever their class wants to be made from.
+    They can be pickled, whatever the arguments of their class.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _as_it_was, (type(self), self.args, self.__dict__)
+        return _restore, (type(self), self.args, self.__dict__)
 
 
-def _as_it_was(kind: type[ImrecError], args: tuple[object, ...], attributes: dict[str, Any]) -> ImrecError:
+def _restore(kind: type[ImrecError], args: tuple[object, ...], attributes: dict[str, Any]) -> ImrecError:
     error = kind.__new__(kind, *args)
     error.__dict__ |= attributes
     return error
 
 
 class ImageError(ImrecError):
-    """One image is at fault; the others are not touched by it."""
+    """One image failed; others are not affected."""
 
 
 class UnreadableImage(ImageError):
-    """The file cannot be read, or its bytes are no picture."""
+    """The file cannot be read, or is not an image."""
 
 
 class TruncatedImage(ImageError):
-    """The picture breaks off, or its data is damaged."""
+    """The image data is truncated or damaged."""
 
 
 class ImageTooLarge(ImageError):
-    """The header promises more pixels than `max_pixels`."""
+    """The image has more than `max_pixels` pixels by its header."""
 
 
 class UnsupportedFormat(ImageError):
-    """A picture of a kind that is not decoded here."""
+    """imrec does not decode this image format."""
 
 
 class DeclarationError(ImrecError):
@@ -80,7 +80,7 @@ class DeclarationError(ImrecError):
 
 
 class UnknownName(DeclarationError):
-    """A name that nothing has; says which known one is nearest."""
+    """There is nothing of this name. The message suggests the nearest known name."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
@@ -90,11 +90,11 @@ class UnknownName(DeclarationError):
 
 
 class BadOutput(DeclarationError):
-    """A feature returned something else than it declares."""
+    """The output of a feature contradicts its declaration."""
 
 
 class BadModel(DeclarationError):
-    """A network whose file is damaged, or which is not what was declared."""
+    """The file of a network is damaged or contradicts its declaration."""
 
     def __init__(self, name: str, what: str) -> None:
         self.name = name
@@ -102,7 +102,7 @@ class BadModel(DeclarationError):
 
 
 class MissingWeights(DeclarationError):
-    """The weights of a network are not on this machine and could not be fetched."""
+    """The weights of a network are not on this machine, and the download failed."""
 
     def __init__(self, name: str, reason: str, *, hint: str | None = None) -> None:
         self.name, self.reason = name, reason
@@ -120,23 +120,23 @@ class MissingDependency(DeclarationError):
 
 
 class LakeError(ImrecError):
-    """What is on disk is missing, stale or of another shape."""
+    """A file or folder of the lake is missing, stale or invalid."""
 
 
 class MissingTable(LakeError):
-    """A table or generation that was not made yet."""
+    """A table or generation does not exist yet."""
 
 
 class SchemaMismatch(LakeError):
-    """A file that something else made, or another version of imrec."""
+    """A file is damaged, or another program or version of imrec wrote it."""
 
 
 class StaleIndex(LakeError):
-    """A generation that is damaged, or too old for what is asked of it."""
+    """A generation is damaged or too old for the request."""
 
 
 class BadSettings(LakeError):
-    """lake.toml says something that cannot be."""
+    """lake.toml is invalid."""
 
 
 class BadSource(LakeError):
@@ -144,7 +144,7 @@ class BadSource(LakeError):
 
 
 class BadColumns(LakeError):
-    """A file of a person's own columns cannot be joined to the images."""
+    """A file of user columns cannot be joined to the images."""
 
     def __init__(self, file: object, what: str) -> None:
         self.file = str(file)
@@ -152,36 +152,36 @@ class BadColumns(LakeError):
 
 
 class StorageFull(LakeError):
-    """The disk took no more; what was finished is kept."""
+    """The disk is full. Completed files are kept."""
 
 
 class StorageFault(LakeError):
-    """A disk or an object store failed, again after some tries; later it may answer. What is finished is kept."""
+    """A disk or an object store failed in all tries, perhaps temporarily. Completed files are kept."""
 
 
 class ClusterError(ImrecError):
-    """The Dask cluster cannot be reached, has no worker, or lost those that it had; what is finished is kept."""
+    """The Dask cluster cannot be reached, has no worker, or lost its workers. Completed files are kept."""
 
 
 class QueryError(ImrecError):
-    """The request cannot be answered as it stands."""
+    """A request is invalid."""
 
 
 class EmptyQuery(QueryError):
-    """Nothing was asked."""
+    """The query is empty."""
 
 
 class BadExport(QueryError):
-    """A generation cannot be written as asked: by a distance that is not there, or into a place that is taken."""
+    """A generation cannot be exported as requested, for example by an unknown metric or into a folder in use."""
 
 
 class BadPlan(QueryError):
-    """Files cannot be moved, or moved back, as a plan says; none was touched."""
+    """Files cannot be moved, or moved back, as a plan says. None was changed."""
 
 
 class BadWeights(QueryError):
-    """Weights that are negative, all zero or not finite."""
+    """Weights are negative, all zero or not finite."""
 
 
 class BadFilter(QueryError):
-    """`where` is no condition over the rows, or `order_by` no order."""
+    """`where` or `order_by` is not a valid expression over the rows."""

@@ -138,7 +138,7 @@ def of_generation(lake: Lake, report: GenerationReport) -> Shown:
         "recall@10": dg.MetadataValue.md(_table(("feature", "recall@10"), report.recall.items())),
     }
     if report.columns:
-        shown["joined"] = dg.MetadataValue.md("\n".join(f"- {joined.in_words()}" for joined in report.columns))
+        shown["joined"] = dg.MetadataValue.md("\n".join(f"- {joined.summary()}" for joined in report.columns))
         shown["unmatched"] = sum(joined.unmatched for joined in report.columns)
     if report.copies_kept:
         heading = ("feature", *(f"copies kept at {rate:g}" for rate in SHOWN_RATES))

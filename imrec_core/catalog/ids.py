@@ -1,24 +1,21 @@
-"""Image ids, and how paths that are not UTF-8 are written."""
+"""Image ids, and detection of escaped paths that were not UTF-8."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 def image_id(source: str, path: str) -> str:
-    """Identity of a place: the first 64 bits of BLAKE2b over source name, NUL and relative POSIX path, in hex.
+    """Compute the id of an image: the first 64 bits of BLAKE2b over source name, NUL and relative POSIX path, in hex.
 
-    `path` may hold surrogate escapes for bytes that are no UTF-8, as the `os` module gives them.
+    Args:
+        path: May contain surrogate escapes for bytes that are not UTF-8, as from the `os` module.
     """
     key = source.encode() + b"\0" + os.fsencode(path)
     return hashlib.blake2b(key, digest_size=64).hexdigest()[:16]
 
 
 def is_escaped(source: str, path: str, identity: str) -> bool:
-    """Whether a stored path is an escaped one, under which no file can be opened."""
+    """Return whether a stored path is escaped, so that no file can be opened by it."""
     return image_id(source, path) != identity

@@ -1,14 +1,13 @@
-"""Scan the sources; say what is new, changed and gone, and which shard each image belongs to.
+"""Shard manifests: comparison with a scan of the sources, and assignment of new images to shards.
 
-Stat only: no file is opened here. An image keeps its shard for life; new ones fill the last shard of their
-source and then open another, so a new folder leaves the old shards alone.
+No file is opened here. An image keeps its shard; new images fill the last shard of their source and then new shards,
+so that other shards stay as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
@@ -18,13 +17,10 @@ from imrec_core.errors import BadSource, LakeError
 from imrec_core.lake.lake import Lake, number_of, source_of
 from imrec_core.lake.schemas import CATALOG
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class ShardManifest:
-    """The images of one shard as a scan found them."""
+    """The images of one shard by a scan."""
 
     shard: str
     table: pa.Table
@@ -33,12 +29,12 @@ class ShardManifest:
 
 @dataclass(frozen=True)
 class CatalogDiff:
-    """What a scan found against what the manifests in the lake say.
+    """Difference between a scan and the manifests in the lake.
 
     Attributes:
-        manifests: The shards whose manifest changes, in the order in which they are to be made.
-        new, changed, removed, unchanged: Counts of images.
-        unavailable: Source name to reason, for sources that could not be listed; nothing of theirs changes.
+        manifests: New manifests of the shards that change, sorted by shard.
+        new, changed, removed, unchanged: Numbers of images.
+        unavailable: Names of the sources that could not be listed, with the reason. Their manifests do not change.
     """
 
     manifests: tuple[ShardManifest, ...] = ()
@@ -49,7 +45,7 @@ class CatalogDiff:
     unavailable: tuple[tuple[str, str], ...] = ()
 
     def apply(self, lake: Lake) -> None:
-        """Write the changed manifests. Whoever must hear of them is told first: then a crash loses no change."""
+        """Write the changed manifests. Report them to others before, so that a crash loses no change."""
         for manifest in self.manifests:
             lake.write_table(
                 lake.catalog_path(manifest.shard),
@@ -59,7 +55,7 @@ class CatalogDiff:
 
 
 def shard_version(table: pa.Table) -> str:
-    """Hash of the manifest's ids, sizes and times: what decides whether a shard's tables are stale."""
+    """Hash the ids, sizes and times of a manifest. A new hash makes the tables of the shard stale."""
     digest = hashlib.blake2b(digest_size=8)
     for name in ("image_id", "byte_size", "mtime_ns"):
         digest.update("\n".join(map(str, table.column(name).to_pylist())).encode() + b"\0")
@@ -67,10 +63,13 @@ def shard_version(table: pa.Table) -> str:
 
 
 def diff(lake: Lake, sources: tuple[str, ...] | None = None) -> CatalogDiff:
-    """Scan the sources (default: all of `lake.toml`) and compare them with the manifests.
+    """Scan sources and compare them with the manifests.
 
-    A source that cannot be listed, or that held images and now holds none, is reported as unavailable and keeps
-    its manifests: a disk that is not mounted must not look like a folder that was emptied.
+    A source that cannot be listed, or that held images and now holds none, is unavailable and keeps its manifests: a
+    disk that is not mounted must not look like an emptied folder.
+
+    Args:
+        sources: Names of sources; default: all in `lake.toml`.
 
     Raises:
         LakeError: Two files have the same `image_id`.
@@ -78,7 +77,7 @@ def diff(lake: Lake, sources: tuple[str, ...] | None = None) -> CatalogDiff:
     settings = lake.settings()
     total = CatalogDiff()
     for name in sources if sources is not None else tuple(settings.sources):
-        known = _known(lake, name)
+        known = _read_manifests(lake, name)
         try:
             found = scan_source(settings.source(name), settings, leave_out=lake.root)
             if found.is_empty() and not known.is_empty():
@@ -87,15 +86,15 @@ def diff(lake: Lake, sources: tuple[str, ...] | None = None) -> CatalogDiff:
                     "if that is meant, remove the source from lake.toml"
                 )
         except BadSource as error:
-            total = _joined(total, CatalogDiff(unavailable=((name, str(error)),)))
+            total = _merge(total, CatalogDiff(unavailable=((name, str(error)),)))
             continue
         last = max((number_of(s) for s in lake.shards() if source_of(s) == name), default=0)
-        total = _joined(total, _compare(name, found, known, last, settings.shard_size))
+        total = _merge(total, _compare(name, found, known, last, settings.shard_size))
     return total
 
 
-def _known(lake: Lake, source: str) -> pl.DataFrame:
-    """The source's images as its manifests have them, with their `shard`; not where they are, which `image_id` says."""
+def _read_manifests(lake: Lake, source: str) -> pl.DataFrame:
+    """Read the images of a source from its manifests, with their `shard` and without paths."""
     shards = [shard for shard in lake.shards() if source_of(shard) == source]
     columns = ["image_id", "byte_size", "mtime_ns"]
     frames = [
@@ -114,9 +113,9 @@ def _compare(source: str, found: pl.DataFrame, known: pl.DataFrame, last: int, s
     is_same = (pl.col("byte_size") == pl.col("size_was")) & (pl.col("mtime_ns") == pl.col("time_was"))
     changed = joined.filter(~is_new & ~is_same)["shard"]
     kept = joined["shard"].drop_nulls()
-    gone = known if len(kept) < len(known) else known.clear()  # else each of them was found
+    gone = known if len(kept) < len(known) else known.clear()  # otherwise the scan found all of them
     removed = gone.join(found.select("image_id"), on="image_id", how="anti")["shard"]
-    new = _assign(source, joined.filter(is_new).select(found.columns), kept, last, shard_size)
+    new = _assign_shards(source, joined.filter(is_new).select(found.columns), kept, last, shard_size)
     manifests = []
     for shard in sorted({*changed, *removed, *new["shard"]}):
         old = joined.filter(pl.col("shard") == shard).select(found.columns)
@@ -126,11 +125,12 @@ def _compare(source: str, found: pl.DataFrame, known: pl.DataFrame, last: int, s
     return CatalogDiff(tuple(manifests), len(new), len(changed), len(removed), len(kept) - len(changed))
 
 
-def _assign(source: str, new: pl.DataFrame, kept: pl.Series, last: int, shard_size: int) -> pl.DataFrame:
-    """New images with the shard each of them goes to: first the room in the last one, then new ones.
+def _assign_shards(source: str, new: pl.DataFrame, kept: pl.Series, last: int, shard_size: int) -> pl.DataFrame:
+    """Append the column `shard` to new images: they fill the last shard, then new ones.
 
     Args:
-        kept: The shards of the others.
+        kept: Shards of the images that stay.
+        last: Number of the last shard.
     """
     used = int((kept == f"{source}-{last:04d}").sum())
     room = max(shard_size - used, 0)
@@ -146,7 +146,7 @@ def _refuse_collisions(found: pl.DataFrame) -> None:
         raise LakeError(f"two files have the same image_id {twice['image_id'][0]}: {paths}; rename one of them")
 
 
-def _joined(a: CatalogDiff, b: CatalogDiff) -> CatalogDiff:
+def _merge(a: CatalogDiff, b: CatalogDiff) -> CatalogDiff:
     return CatalogDiff(
         a.manifests + b.manifests,
         a.new + b.new,
@@ -159,7 +159,7 @@ def _joined(a: CatalogDiff, b: CatalogDiff) -> CatalogDiff:
 
 def update(lake: Lake) -> CatalogDiff:
     """Scan all sources and write the manifests that changed."""
-    with lake.alone("catalog"):
+    with lake.exclusive_lock("catalog"):
         found = diff(lake)
         found.apply(lake)
     return found

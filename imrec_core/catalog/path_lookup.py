@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imrec_core.lake.storage.files import AnyPath
 
-STRANGER, AMBIGUOUS = -1, -2
+NOT_FOUND, AMBIGUOUS = -1, -2
 
 
 def find_rows(paths: pa.Array, images: pa.Table, sources: Mapping[str, AnyPath]) -> NDArray[np.int64]:
@@ -25,13 +25,13 @@ def find_rows(paths: pa.Array, images: pa.Table, sources: Mapping[str, AnyPath])
         sources: Root folders by name, for absolute paths.
 
     Returns:
-        Row numbers in `images` `(n,)`; `STRANGER` if there is no such image, `AMBIGUOUS` if several sources have one.
+        Row numbers in `images` `(n,)`; `NOT_FOUND` if there is no such image, `AMBIGUOUS` if several sources have one.
     """
     queries = pl.DataFrame({"name": pl.Series(paths, dtype=pl.String)})
     known = pl.DataFrame(images.select(["source", "path"])).with_row_index("row")
     names = pl.concat([names.join(queries, on="name", how="semi") for names in _names(known, sources)])
     matches = names.group_by("name").agg(pl.col("row").first().cast(pl.Int64), several=pl.len() > 1)
-    row = pl.when("several").then(AMBIGUOUS).otherwise("row").fill_null(STRANGER)
+    row = pl.when("several").then(AMBIGUOUS).otherwise("row").fill_null(NOT_FOUND)
     return queries.join(matches, on="name", how="left", maintain_order="left").select(row).to_series().to_numpy()
 
 

@@ -1,4 +1,4 @@
-"""Scan a source: walk its folder or bucket and list the image files with size and modification time."""
+"""Scans of sources: the image files of a folder or bucket, with size and modification time. Opens no file."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ if TYPE_CHECKING:
 
 
 _HEIC = {"heic", "heif"}
-
-
-_TOGETHER = 10_000  # files of a scan that are held as Python objects
+_CHUNK = 10_000  # files held as Python tuples at a time, which take five times the memory of a frame
 
 
 def scan_source(source: Source, settings: Settings, *, leave_out: AnyPath | None = None) -> pl.DataFrame:
-    """All image files below a source's root, sorted by path; the columns of `tables.CATALOG`.
+    """List all image files below the root of a source, sorted by path.
 
-    Links to folders are followed until they lead back to a folder they came from. `leave_out` is a folder that
-    is not entered (the lake itself, where it lies among the pictures).
+    Links to folders are followed, except back to a folder that contains them.
+
+    Args:
+        leave_out: Folder to skip: the lake itself, if it is inside the source.
+
+    Returns:
+        The columns of `schemas.CATALOG`.
 
     Raises:
-        BadSource: The root is missing, no folder, or cannot be listed.
+        BadSource: The root is missing, is not a folder, or cannot be listed.
     """
     found = (
         (image_id(source.name, path), source.name, escaped(path), size, mtime_ns)
@@ -44,40 +47,40 @@ def scan_source(source: Source, settings: Settings, *, leave_out: AnyPath | None
     )
     schema = pl.DataFrame(CATALOG.empty_table()).schema
     frames = [pl.DataFrame(schema=schema)]
-    while some := list(itertools.islice(found, _TOGETHER)):  # as Python tuples they take five times the room
-        frames.append(pl.DataFrame(some, schema=schema, orient="row"))
+    while chunk := list(itertools.islice(found, _CHUNK)):
+        frames.append(pl.DataFrame(chunk, schema=schema, orient="row"))
     return pl.concat(frames).sort("path", "image_id")
 
 
 def require_image(source: Source, settings: Settings, *, leave_out: AnyPath | None = None) -> None:
-    """Refuse a source without a single image file; looks no further than the first.
+    """Require that a source has an image file; stop at the first.
 
     Raises:
-        BadSource: As `scan_source`, or there is no image.
+        BadSource: As for `scan_source`, or there is no image.
     """
     if next(_image_files(source, settings, leave_out), None) is None:
-        endings = ", ".join(sorted(_wanted_extensions(settings)))
+        endings = ", ".join(sorted(_extensions(settings)))
         raise BadSource(f"source {source.name!r}: {source.root} holds no image (looked for {endings})")
 
 
 def find_images(folder: Path, settings: Settings) -> list[Path]:
-    """All image files below a folder that is no source, as a scan takes them; sorted.
+    """List the image files below a folder that is not a source, sorted, as a scan does.
 
     Raises:
-        BadSource: It is missing, no folder, or cannot be listed.
+        BadSource: The folder is missing, is not a folder, or cannot be listed.
     """
     return sorted(folder / path for path, _, _ in _image_files(Source("", folder), settings, None))
 
 
 def _image_files(source: Source, settings: Settings, leave_out: AnyPath | None) -> Iterator[tuple[str, int, int]]:
-    """Relative path, size and mtime of each file that is to be taken."""
+    """Yield relative path, size and modification time of each image file."""
     if isinstance(source.root, Path) and not source.root.is_dir():
         found = "is a file" if source.root.exists() else "does not exist"
-        raise BadSource(f"source {source.name!r}: {source.root} {found}; give a folder with pictures")
-    wanted = _wanted_extensions(settings)
+        raise BadSource(f"source {source.name!r}: {source.root} {found}; give a folder with images")
+    extensions = _extensions(settings)
     try:
         for path, size, mtime_ns in _walk(source.root, settings, leave_out):
-            if "*" in wanted or os.path.splitext(path)[1][1:].lower() in wanted:
+            if "*" in extensions or os.path.splitext(path)[1][1:].lower() in extensions:
                 yield path, size, mtime_ns
     except OSError as error:
         raise BadSource(f"source {source.name!r}: cannot list {error.filename}: {error.strerror}") from error
@@ -85,13 +88,13 @@ def _image_files(source: Source, settings: Settings, leave_out: AnyPath | None) 
         raise BadSource(f"source {source.name!r}: cannot be listed: {error}") from error
 
 
-def _wanted_extensions(settings: Settings) -> set[str]:
-    wanted = {e.lower().lstrip(".") for e in settings.extensions}
-    return wanted if importlib.util.find_spec("pillow_heif") else wanted - _HEIC
+def _extensions(settings: Settings) -> set[str]:
+    extensions = {e.lower().lstrip(".") for e in settings.extensions}
+    return extensions if importlib.util.find_spec("pillow_heif") else extensions - _HEIC
 
 
 def _walk(root: AnyPath, settings: Settings, leave_out: AnyPath | None) -> Iterator[tuple[str, int, int]]:
-    """Relative POSIX path, size and mtime of every file below `root`."""
+    """Yield relative POSIX path, size and modification time of every file below `root`."""
     return _walk_disk(root, settings, leave_out) if isinstance(root, Path) else _walk_objects(root, settings, leave_out)
 
 
@@ -112,15 +115,15 @@ def _walk_disk(root: Path, settings: Settings, leave_out: AnyPath | None) -> Ite
                     elif entry.is_file():
                         status = entry.stat()
                         yield prefix + entry.name, status.st_size, status.st_mtime_ns
-                    elif entry.is_symlink():  # a link to nothing is listed, and fails when it is read
+                    elif entry.is_symlink():  # a broken link is listed, and fails when it is read
                         status = entry.stat(follow_symlinks=False)
                         yield prefix + entry.name, status.st_size, status.st_mtime_ns
                 except FileNotFoundError:
-                    continue  # gone since the folder was listed
+                    continue  # removed since the folder was listed
 
 
 def _walk_objects(root: UPath, settings: Settings, leave_out: AnyPath | None) -> Iterator[tuple[str, int, int]]:
-    """As `_walk` of a prefix of an object store. fsspec's own walk passes over folders that it fails to list."""
+    """Walk a prefix of an object store. The walk of fsspec skips folders that it cannot list."""
     stack = [(root, "")]
     while stack:
         folder, prefix = stack.pop()

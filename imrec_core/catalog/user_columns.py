@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imrec_core.catalog.column_files import read
-from imrec_core.catalog.path_lookup import AMBIGUOUS, STRANGER, find_rows
+from imrec_core.catalog.path_lookup import AMBIGUOUS, NOT_FOUND, find_rows
 from imrec_core.catalog.scan import scan_source
 from imrec_core.errors import BadColumns, BadSource
 from imrec_core.lake import schemas
@@ -44,13 +44,13 @@ class Joined:
     unmatched: int = 0
     first: Sequence[str] = ()
 
-    def in_words(self) -> str:
+    def summary(self) -> str:
         """Format the result as text."""
-        summary = f"{', '.join(self.columns)} of {self.images} images from {self.file}"
+        text = f"{', '.join(self.columns)} of {self.images} images from {self.file}"
         if not self.unmatched:
-            return summary
+            return text
         which = ", the first five" if self.unmatched > len(self.first) else ""
-        return f"{summary}; {self.unmatched} of its rows match no image{which}: {', '.join(self.first)}"
+        return f"{text}; {self.unmatched} of its rows match no image{which}: {', '.join(self.first)}"
 
 
 def made_from(settings: Settings) -> list[Any]:
@@ -117,7 +117,7 @@ def join(images: pa.Table, settings: Settings) -> tuple[pa.Table, list[Joined]]:
         key, keys, values = read(file)
         _refuse_names(file, values.column_names, taken)
         rows = _rows_of(file, key, keys, images, settings)
-        unmatched = keys.filter(pa.array(rows == STRANGER))
+        unmatched = keys.filter(pa.array(rows == NOT_FOUND))
         at, place = _drop_repeats(file, keys, values, rows)
         file_rows = np.full(len(images), -1)
         file_rows[at] = place
@@ -141,10 +141,10 @@ def _refuse_names(file: AnyPath, names: Sequence[str], taken: dict[str, str]) ->
 
 
 def _rows_of(file: AnyPath, key: str, keys: pa.Array, images: pa.Table, settings: Settings) -> NDArray[np.int64]:
-    """Find the image of each row of the file; `STRANGER` for rows that match none."""
+    """Find the image of each row of the file; `NOT_FOUND` for rows that match none."""
     if key == "image_id":
         found = pc.index_in(pc.utf8_lower(keys), value_set=images["image_id"])
-        rows = np.asarray(pc.fill_null(found, STRANGER), np.int64)
+        rows = np.asarray(pc.fill_null(found, NOT_FOUND), np.int64)
     else:
         rows = find_rows(keys, images, settings.sources)
     several = np.flatnonzero(rows == AMBIGUOUS)

@@ -110,7 +110,7 @@ def _lock(lake: Lake) -> Iterator[None]:
     """Allow one change at a time, so that none is lost."""
     lake.check_version()
     try:
-        with lake.alone("decisions"):
+        with lake.exclusive_lock("decisions"):
             yield
     except OSError as error:
         raise LakeError(f"cannot write {lake.decisions_path}: {error.strerror or error}") from error

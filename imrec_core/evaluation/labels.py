@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core.catalog.path_lookup import AMBIGUOUS, STRANGER
+from imrec_core.catalog.path_lookup import AMBIGUOUS, NOT_FOUND
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath
@@ -69,7 +69,7 @@ def csv_labels(generation: Generation, file: Path, sources: Mapping[str, AnyPath
     for (path, label), row in zip(given, rows.tolist(), strict=True):
         if row == AMBIGUOUS:
             raise QueryError(f"{file}: {path} is in several sources; write it as SOURCE/{path}")
-        if row == STRANGER:
+        if row == NOT_FOUND:
             strangers.append(path)
         elif labels[row] not in (None, label):
             raise QueryError(f"{file}: {path} is labelled {labels[row]!r} and {label!r}; keep one")

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core.catalog.path_lookup import AMBIGUOUS, STRANGER
+from imrec_core.catalog.path_lookup import AMBIGUOUS, NOT_FOUND
 from imrec_core.errors import QueryError
 from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath
@@ -92,7 +92,7 @@ def _find_rows(generation: Generation, file: Path, paths: Sequence[str], sources
         QueryError: A path matches no image, or several sources.
     """
     rows = generation.find_rows(pa.array(paths, pa.string()), sources)
-    unknown = list(dict.fromkeys(path for path, row in zip(paths, rows, strict=True) if row == STRANGER))
+    unknown = list(dict.fromkeys(path for path, row in zip(paths, rows, strict=True) if row == NOT_FOUND))
     if unknown:
         raise QueryError(
             f"{file} names {len(unknown)} files that are not in the lake"

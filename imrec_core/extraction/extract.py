@@ -80,7 +80,11 @@ def extract_shards(
             again = retry and report is None
             if next_features(lake, shard, features, settings, device, retry=again) is None:
                 break
-            with lake.alone(f"extract-{shard}"), threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+            with (
+                lake.exclusive_lock(f"extract-{shard}"),
+                threadpool_limits(1, user_api="blas"),
+                warnings.catch_warnings(),
+            ):
                 warnings.simplefilter("ignore")  # Pillow warns of odd files; the images table has the verdict
                 work = next_features(
                     lake, shard, features, settings, device, retry=again

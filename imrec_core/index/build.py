@@ -104,7 +104,7 @@ def build_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> Genera
         StaleIndex: The image tables are not up to date, or tables changed during the build.
         StorageFull: The disk is full; the current generation stays in use.
     """
-    with lake.alone("generation"):
+    with lake.exclusive_lock("generation"):
         return _build_and_publish(lake, params)
 
 

@@ -1,4 +1,4 @@
-"""What was learnt from a sample, such as a codebook or a projection: stored by name and version, one version in use."""
+"""Storage of fits, such as codebooks and projections, by name and version. One version is in use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FitStore:
         self._layout = layout
 
     def save(self, name: str, version: str, arrays: Mapping[str, NDArray[np.generic]], facts: object) -> None:
-        """Store the arrays of a fit and make it the one in use."""
+        """Store a fit and make it the version in use."""
         path = self._layout.fitted_path(name, version)
         with files.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **dict(arrays))  # type: ignore[arg-type]  # stubs take the arrays for the flag
@@ -29,19 +29,19 @@ class FitStore:
         files.write_text(self._layout.fitted_current_path(name), version)
 
     def current_version(self, name: str) -> str | None:
-        """The version in use; None where nothing was fitted yet or its file is gone."""
+        """Return the version in use; None if there is no fit or its file is missing."""
         version = (files.read_text(self._layout.fitted_current_path(name)) or "").strip()
         return version if version and files.exists(self._layout.fitted_path(name, version)) else None
 
     def facts(self, name: str, version: str) -> dict[str, object]:
-        """What was noted about a fit when it was stored."""
+        """Read the facts that were stored with a fit."""
         return dict(json.loads(files.read_bytes(self._layout.fitted_path(name, version).with_suffix(".json"))))
 
     def load(self, name: str, version: str) -> dict[str, NDArray[np.generic]]:
-        """The arrays stored under that version.
+        """Read the arrays of a fit.
 
         Raises:
-            MissingTable: It is not there.
+            MissingTable: There is no such version.
         """
         path = self._layout.fitted_path(name, version)
         try:

@@ -1,4 +1,7 @@
-"""The generations of a lake as folders: written whole, published, fetched from an object store, removed when old."""
+"""The folders of generations: atomic creation, publication, fetching from an object store, and removal of old ones.
+
+`index` knows the files inside a generation.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +26,22 @@ class GenerationStore:
         self._layout = layout
 
     def ids(self) -> list[str]:
-        """Ids of the complete generations, oldest first."""
-        found = (name for name in files.names(self._layout.generations_folder) if not files.is_temporary(name))
-        return [name for name in found if files.exists(self._layout.generation_path(name) / GENERATION_FACTS)]
+        """List the ids of the complete generations, oldest first."""
+        names = files.list_names(self._layout.generations_folder)
+        names = [name for name in names if not files.is_temporary(name)]
+        return [name for name in names if files.exists(self._layout.generation_path(name) / GENERATION_FACTS)]
 
     def current(self) -> str | None:
-        """The id of the generation in use; None before the first. Every search asks, so it is read when it changes."""
+        """Return the id of the generation in use; None before the first build.
+
+        Every search calls this, so the file is read only after a change.
+        """
         status = files.status(self._layout.current_path)
         return None if status is None else _read_id(self._layout.current_path, status)
 
     @contextmanager
     def create(self, generation: str) -> Iterator[Path]:
-        """A local folder to write a generation into; it appears under its name when the block ends well."""
+        """Yield a temporary local folder that becomes the generation when the block ends without an error."""
         with self._empty_folder(generation) as temporary:
             yield temporary
             if self._layout.is_remote:
@@ -42,7 +49,7 @@ class GenerationStore:
 
     @contextmanager
     def _empty_folder(self, generation: str) -> Iterator[Path]:
-        """A local folder that takes the generation's place; one fetched from a lake that stood here before goes."""
+        """Yield an empty local folder that replaces a cached generation, such as one of an earlier lake at this URL."""
         folder = self._layout.local_generation_path(generation)
         with files.replacing(folder) as temporary:
             temporary.mkdir()
@@ -51,16 +58,16 @@ class GenerationStore:
                 file_locks.remove_unless_held(folder, GENERATION_FACTS)
 
     def fetch(self, generation: str) -> Path:
-        """The local folder of a generation; from an object store it is fetched if it is not there yet.
+        """Return the local folder of a generation; download it first if the lake is in an object store.
 
         Raises:
-            StaleIndex: It is not in the object store, or not as it was put there.
+            StaleIndex: The object store lacks the generation, or a file differs from its checksum.
             StorageFault: The object store failed.
         """
         folder = self._layout.local_generation_path(generation)
         if self._layout.is_remote:
             at = self._remote_path(generation)
-            checksums = transfers.checksums_of(at)
+            checksums = transfers.read_checksums(at)
             with file_locks.exclusive_lock(self._layout.fetch_lock_path):
                 if not transfers.is_fetched(folder, checksums):
                     with self._empty_folder(generation) as empty:
@@ -73,12 +80,12 @@ class GenerationStore:
         return path
 
     def publish(self, generation: str, *, keep: int = 2) -> None:
-        """Make a generation the one in use; remove all but the newest `keep` complete ones, and those that are read."""
+        """Make a generation the one in use; remove all but the newest `keep` complete ones, and those being read."""
         layout = self._layout
         files.write_text(layout.current_path, generation)
         kept = {layout.current_path.name, generation, *self.ids()[-keep:]}
         for folder in {layout.generations_folder, layout.local_generations_folder}:
-            for name in files.names(folder):
+            for name in files.list_names(folder):
                 if name not in kept and not files.is_temporary(name):
                     _remove(folder / name)
 
@@ -87,10 +94,10 @@ def _remove(path: AnyPath) -> None:
     if isinstance(path, Path):
         file_locks.remove_unless_held(path, GENERATION_FACTS)
     else:
-        object_store.remove(path)  # readers have it on their own machines
+        object_store.remove(path)  # readers use a copy on their own machine
 
 
 @functools.lru_cache(maxsize=64)
 def _read_id(path: AnyPath, status: files.Status) -> str:
-    """Read once for each state of a file that is always replaced whole."""
+    """Read the file once per status. It is always replaced as a whole."""
     return files.read_bytes(path).decode().strip()

@@ -1,4 +1,4 @@
-"""A lake: settings, tables, fits, decisions and generations in one folder, read and written through one object."""
+"""A lake: one object that reads and writes its settings, tables, fits, decisions and generations."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ __all__ = ["GENERATION_FACTS", "LAKE_VERSION", "ROWS_FILE", "Lake", "made_from_o
 class Lake:
     """A folder with the layout of `data_lake/README.md`, on a disk or in an object store such as `s3://bucket/lake`.
 
-    From an object store a generation is fetched before it is opened, into a cache on this machine.
+    Generations in an object store are downloaded to a cache on this machine before they are opened.
 
     Attributes:
-        layout: Paths of all that is in the lake.
+        layout: Paths of all files in the lake.
     """
 
     def __init__(self, root: str | os.PathLike[str] | AnyPath) -> None:
@@ -52,24 +52,24 @@ class Lake:
         return self.layout.settings_path
 
     def settings(self) -> Settings:
-        """The settings in `lake.toml`; the defaults where there is none yet.
+        """Read the settings from `lake.toml`; return the defaults if there is no such file.
 
         Raises:
             BadSettings: `lake.toml` is not valid.
         """
         path = self.settings_path
         status = files.status(path)
-        return Settings() if status is None else _parsed(path, status, self.root)
+        return Settings() if status is None else _parse_settings(path, status, self.root)
 
     def save_settings(self, settings: Settings) -> None:
-        """Write `lake.toml`, keeping the comments that are in it."""
+        """Write `lake.toml` and keep its comments."""
         previous = files.read_text(self.settings_path) or ""
         text = settings_file.render(settings, previous, self.root)
         if text != previous:
             files.write_text(self.settings_path, text)
 
     def live_shards(self) -> list[str]:
-        """Keys of the shards whose source is in `lake.toml`, sorted."""
+        """List the keys of the shards whose source is in `lake.toml`, sorted."""
         sources = self.settings().sources
         return [shard for shard in self.shards() if source_of(shard) in sources]
 
@@ -88,7 +88,7 @@ class Lake:
         return self.layout.fitted_path(name, version)
 
     def study_path(self, name: str) -> Path:
-        """A local folder for what a fit keeps between tries."""
+        """Return a local folder for files that a fit keeps between runs."""
         return self.layout.study_path(name)
 
     def generation_path(self, generation: str) -> AnyPath:
@@ -99,46 +99,46 @@ class Lake:
         return self.layout.current_path
 
     def runs_path(self, month: str, writer: str) -> AnyPath:
-        """The run log of a month, such as `2026-11`."""
+        """Return the run log of a month, such as `2026-11`."""
         return self.layout.runs_path(month, writer)
 
     def run_logs(self) -> list[AnyPath]:
-        """The run logs of all months, oldest first."""
+        """List the run logs of all months, oldest first."""
         return self.layout.run_logs()
 
     def thumbnail_path(self, content_hash: str, side: int) -> Path:
-        """A thumbnail of some content, on this machine; `side` pixels at most."""
+        """Return the local path of a thumbnail with no side longer than `side` pixels."""
         return self.layout.thumbnail_path(content_hash, side)
 
     def thumbnail_folder(self, digits: str) -> Path:
-        """The local folder of the thumbnails of contents whose hash begins with two digits."""
+        """Return the local folder of the thumbnails whose content hash begins with two hex digits."""
         return self.layout.thumbnail_folder(digits)
 
     @property
     def decisions_path(self) -> AnyPath:
-        """What a user decided about duplicates: the one file here that a build cannot make again."""
+        """Decisions of a user about duplicates."""
         return self.layout.decisions_path
 
     def map_path(self, name: str) -> AnyPath:
         return self.layout.map_path(name)
 
     def map_names(self) -> list[str]:
-        """Names of all maps, sorted."""
+        """List the names of all maps, sorted."""
         return self.layout.map_names()
 
     @property
     def dagster_home(self) -> Path:
-        """Dagster's own files, on this machine."""
+        """Local folder for the files of Dagster."""
         return self.layout.dagster_home
 
     def shards(self) -> list[str]:
-        """Keys of all shards that have a manifest, sorted."""
+        """List the keys of all shards with a manifest, sorted."""
         return self.layout.shards()
 
-    # -- tables, see `lake_parquet` ---------------------------------------------------------------------
+    # -- tables, see `parquet` --------------------------------------------------------------------------
 
     def write_table(self, path: AnyPath, table: pa.Table, made_from: Mapping[str, str]) -> int:
-        """Write a Parquet file whose metadata says what it was `made_from`; returns its size in bytes."""
+        """Write a Parquet file with `made_from` in its metadata; return its size in bytes."""
         return parquet.write_table(path, table, made_from)
 
     def read_table(self, path: AnyPath, columns: list[str] | None = None) -> pa.Table:
@@ -146,39 +146,39 @@ class Lake:
         return parquet.read_table(path, columns)
 
     def made_from(self, path: AnyPath) -> dict[str, str] | None:
-        """What a Parquet file says it was made from; None where it is missing, damaged or not ours."""
+        """Read what a Parquet file was made from; None if it is missing, damaged or not written by imrec."""
         return parquet.made_from(path)
 
     def row_count(self, path: AnyPath) -> int:
-        """Rows of a Parquet file, from its footer; 0 where there is no such file."""
+        """Read the number of rows from the footer of a Parquet file; 0 if there is no such file."""
         return parquet.row_count(path)
 
     # -- fits, see `FitStore` ---------------------------------------------------------------------------
 
     def save_fitted(self, name: str, version: str, arrays: Mapping[str, NDArray[np.generic]], facts: object) -> None:
-        """Store what was learnt from a sample and make it the one in use."""
+        """Store a fit and make it the version in use."""
         self._fits.save(name, version, arrays, facts)
 
     def fitted_version(self, name: str) -> str | None:
-        """The version in use; None where nothing was fitted yet or its file is gone."""
+        """Return the version in use; None if there is no fit or its file is missing."""
         return self._fits.current_version(name)
 
     def fitted_facts(self, name: str, version: str) -> dict[str, object]:
-        """What was noted about a fit when it was stored."""
+        """Read the facts that were stored with a fit."""
         return self._fits.facts(name, version)
 
     def load_fitted(self, name: str, version: str) -> dict[str, NDArray[np.generic]]:
-        """The arrays stored under that version."""
+        """Read the arrays of a fit."""
         return self._fits.load(name, version)
 
     # -- decisions --------------------------------------------------------------------------------------
 
     def save_decisions(self, decisions: object) -> None:
-        """Store what a person decided."""
+        """Store the decisions of a user."""
         files.write_text(self.decisions_path, json.dumps(decisions, indent=1))
 
     def load_decisions(self) -> object:
-        """What was stored; None where nothing was decided yet.
+        """Read the decisions of a user; None if there are none.
 
         Raises:
             SchemaMismatch: The file is damaged.
@@ -188,51 +188,53 @@ class Lake:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise SchemaMismatch(f"{self.decisions_path} cannot be read ({error}); mend it, or move it away") from error
+            raise SchemaMismatch(
+                f"{self.decisions_path} cannot be read ({error}); correct it, or move it away"
+            ) from error
 
     # -- generations, see `GenerationStore` -------------------------------------------------------------
 
     def generations(self) -> list[str]:
-        """Ids of the complete generations, oldest first."""
+        """List the ids of the complete generations, oldest first."""
         return self._generations.ids()
 
     def current_generation(self) -> str | None:
-        """The id of the generation in use; None before the first."""
+        """Return the id of the generation in use; None before the first build."""
         return self._generations.current()
 
     def new_generation(self, generation: str) -> AbstractContextManager[Path]:
-        """A local folder to write a generation into; it appears under its name when the block ends well."""
+        """Yield a temporary local folder that becomes the generation when the block ends without an error."""
         return self._generations.create(generation)
 
     def local_generation(self, generation: str) -> Path:
-        """The folder in which a generation can be opened; fetched from an object store if it is not there yet."""
+        """Return the local folder of a generation; download it first if the lake is in an object store."""
         return self._generations.fetch(generation)
 
     def publish(self, generation: str, *, keep: int = 2) -> None:
-        """Make a generation the one in use; remove all but the newest `keep` complete ones, and those that are read."""
+        """Make a generation the one in use; remove all but the newest `keep` complete ones, and those being read."""
         self._generations.publish(generation, keep=keep)
 
-    # -- one at a time ----------------------------------------------------------------------------------
+    # -- locks ------------------------------------------------------------------------------------------
 
-    def alone(self, work: str) -> AbstractContextManager[None]:
-        """Do some work that no other process does in this lake meanwhile; see `locks.alone` and `leases.alone`."""
+    def exclusive_lock(self, work: str) -> AbstractContextManager[None]:
+        """Hold the lock for a kind of work in this lake between processes, of all machines if it is remote."""
         path = self.layout.lock_path(work)
         return file_locks.exclusive_lock(path) if isinstance(path, Path) else leases.exclusive_lease(path)
 
     # -- upkeep -----------------------------------------------------------------------------------------
 
     def open_for_writing(self) -> Lake:
-        """Make the folder where it is missing, check its version, sweep what a killed run left.
+        """Create the lake if it is missing, check its version, and remove temporary files of killed runs.
 
         Raises:
-            LakeError: The folder cannot be made, or a newer imrec wrote the lake.
+            LakeError: The folder cannot be created, or a newer imrec wrote the lake.
         """
         folder = self.layout.cache_folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LakeError(f"cannot make the lake {folder}: {error.strerror}") from error
-        files.forget_listings(self.root)
+        files.invalidate_listings(self.root)
         if self._version() is None:
             files.write_text(self.layout.version_path, json.dumps({"lake": LAKE_VERSION}))
         self.check_version()
@@ -240,11 +242,11 @@ class Lake:
         return self
 
     def check_version(self) -> None:
-        """Refuse a folder that is no lake, or one of a newer imrec.
+        """Require a lake that this version of imrec can read.
 
         Raises:
-            MissingTable: The lake was never built.
-            LakeError: A newer imrec wrote it.
+            MissingTable: The folder is not a lake.
+            LakeError: A newer imrec wrote the lake.
         """
         found = self._version()
         if found is None:
@@ -260,6 +262,6 @@ class Lake:
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(path: AnyPath, status: files.Status, root: AnyPath) -> Settings:
-    """Read once for each state of the file: every table that is looked at asks for the settings."""
+def _parse_settings(path: AnyPath, status: files.Status, root: AnyPath) -> Settings:
+    """Parse the file once per status, because every access to a table needs the settings."""
     return settings_file.parse(files.read_bytes(path, status.byte_size).decode(), root)

@@ -1,6 +1,6 @@
-"""Where everything in a lake lies. No other module names a folder or a file below a lake's root.
+"""Paths of all files and folders in a lake. No other module joins a path below the root.
 
-What lies inside the folder of a generation, `generation` knows.
+`index` names the files inside the folder of a generation.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import platformdirs
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
 
-LAKE_VERSION = 1  # goes up when an older imrec could no longer read the lake
+LAKE_VERSION = 1  # increment it when older versions of imrec cannot read the lake
 
-GENERATION_FACTS = "generation.json"  # the file that makes a folder a generation
+GENERATION_FACTS = "generation.json"  # written last: a folder with it is a complete generation
 ROWS_FILE = "rows.parquet"  # of a generation
 
 _TABLE = ".parquet"
@@ -27,18 +27,17 @@ _LOG = ".jsonl"
 
 @dataclass(frozen=True)
 class LakeLayout:
-    """The paths of one lake, and the names that its folders list. No file is read or written.
+    """The paths of one lake, and listings of its folders. Reads and writes no file.
 
     Attributes:
-        root: A local folder, or a prefix in an object store. From a store, generations are fetched into a cache on
-            this machine.
+        root: A local folder, or a prefix in an object store, whose generations are cached on this machine.
     """
 
     root: AnyPath
 
     @classmethod
     def at(cls, root: str | os.PathLike[str] | AnyPath) -> LakeLayout:
-        """The layout of the lake at a path or URL; a relative local path is made absolute.
+        """Make the layout of the lake at a path or URL; relative local paths become absolute.
 
         Raises:
             LakeError: No library is known for this kind of URL.
@@ -52,12 +51,12 @@ class LakeLayout:
 
     @property
     def cache_folder(self) -> Path:
-        """The local folder for what can be fetched or made again; the root itself of a local lake."""
+        """Local folder for files that can be downloaded or computed again; the root of a local lake."""
         return self._local(platformdirs.user_cache_dir)
 
     @property
     def data_folder(self) -> Path:
-        """The local folder for what an object store cannot hold; the root itself of a local lake."""
+        """Local folder for files that an object store cannot hold; the root of a local lake."""
         return self._local(platformdirs.user_data_dir)
 
     def _local(self, base: Callable[[str], str]) -> Path:
@@ -83,8 +82,8 @@ class LakeLayout:
         return self.catalog_folder / f"{shard}{_TABLE}"
 
     def shards(self) -> list[str]:
-        """Keys of all shards that have a manifest, sorted."""
-        return [name.removesuffix(_TABLE) for name in _tables(self.catalog_folder) if name[0] != "."]
+        """List the keys of all shards with a manifest, sorted."""
+        return [name.removesuffix(_TABLE) for name in _table_names(self.catalog_folder) if name[0] != "."]
 
     def images_path(self, shard: str) -> AnyPath:
         return self.root / "images" / f"{shard}{_TABLE}"
@@ -103,25 +102,25 @@ class LakeLayout:
         return self.maps_folder / f"{name}{_TABLE}"
 
     def map_names(self) -> list[str]:
-        """Names of all maps, sorted."""
-        names = _tables(self.maps_folder)
+        """List the names of all maps, sorted."""
+        names = _table_names(self.maps_folder)
         return sorted(name.removesuffix(_TABLE) for name in names if not files.is_temporary(name))
 
     # -- fits -------------------------------------------------------------------------------------------
 
     def fitted_path(self, name: str, version: str) -> AnyPath:
-        """The arrays of a fit; what was noted about them lies beside, with the suffix `.json`."""
+        """Return the path of the arrays of a fit; its facts are beside it, with the suffix `.json`."""
         return self._fitted_folder(name) / f"{version}.npz"
 
     def fitted_current_path(self, name: str) -> AnyPath:
-        """The file that holds the version in use."""
+        """Return the path of the file with the version in use."""
         return self._fitted_folder(name) / "CURRENT"
 
     def _fitted_folder(self, name: str) -> AnyPath:
         return self.root / "fitted" / name
 
     def study_path(self, name: str) -> Path:
-        """A local folder for what a fit keeps between tries, such as the trials of a search for parameters."""
+        """Return a local folder for files that a fit keeps between runs, such as the trials of a parameter search."""
         return self.data_folder / "fitted" / name / "study"
 
     # -- generations ------------------------------------------------------------------------------------
@@ -135,12 +134,12 @@ class LakeLayout:
 
     @functools.cached_property
     def current_path(self) -> AnyPath:
-        """The file that holds the id of the generation in use. Joined once: every search asks for it."""
+        """File with the id of the generation in use. Cached, because every search needs it."""
         return self.generations_folder / "CURRENT"
 
     @property
     def local_generations_folder(self) -> Path:
-        """Where generations are written and opened: that of the lake, or a cache of an object store."""
+        """Folder in which generations are written and opened: in the lake, or the cache of a remote lake."""
         return self.cache_folder / "generations"
 
     def local_generation_path(self, generation: str) -> Path:
@@ -149,12 +148,12 @@ class LakeLayout:
     # -- locks ------------------------------------------------------------------------------------------
 
     def lock_path(self, work: str) -> AnyPath:
-        """The lock of some work in the lake, without a suffix."""
+        """Return the path of the lock for a kind of work, without a suffix."""
         return self.root / "locks" / work
 
     @property
     def fetch_lock_path(self) -> Path:
-        """The lock of those on this machine that fetch a generation."""
+        """Lock of the processes of this machine that download a generation."""
         return self.cache_folder / "locks" / "fetching"
 
     # -- run log, decisions, thumbnails -----------------------------------------------------------------
@@ -164,42 +163,42 @@ class LakeLayout:
         return self.root / "runs"
 
     def runs_path(self, month: str, writer: str) -> AnyPath:
-        """The run log of a month, such as `2026-11`; objects cannot be appended to, so each writer has its own."""
+        """Return the run log of a month, such as `2026-11`; one per writer in object stores, which cannot append."""
         return self.runs_folder / (f"{month}-{writer}{_LOG}" if self.is_remote else f"{month}{_LOG}")
 
     def run_logs(self) -> list[AnyPath]:
-        """The logs of all months, oldest first."""
+        """List the logs of all months, oldest first."""
         folder = self.runs_folder
-        return [folder / name for name in files.names(folder) if name.endswith(_LOG)]
+        return [folder / name for name in files.list_names(folder) if name.endswith(_LOG)]
 
     @property
     def decisions_path(self) -> AnyPath:
-        """What a user decided about duplicates: the one file here that a build cannot make again."""
+        """Decisions of a user about duplicates: with `lake.toml` the only file that a build cannot make again."""
         return self.root / "decisions" / "duplicates.json"
 
     def thumbnail_folder(self, digits: str) -> Path:
-        """The local folder of the thumbnails of contents whose hash begins with two digits."""
+        """Return the local folder of the thumbnails whose content hash begins with two hex digits."""
         return self.cache_folder / "thumbnails" / digits
 
     def thumbnail_path(self, content_hash: str, side: int) -> Path:
-        """A thumbnail of some content, on this machine; `side` pixels at most."""
+        """Return the local path of a thumbnail with no side longer than `side` pixels."""
         return self.thumbnail_folder(content_hash[:2]) / f"{content_hash}-{side}.jpg"
 
     @property
     def dagster_home(self) -> Path:
-        """Dagster's own files, on this machine."""
+        """Local folder for the files of Dagster."""
         return self.data_folder / "dagster"
 
 
-def _tables(folder: AnyPath) -> list[str]:
-    return [name for name in files.names(folder) if name.endswith(_TABLE)]
+def _table_names(folder: AnyPath) -> list[str]:
+    return [name for name in files.list_names(folder) if name.endswith(_TABLE)]
 
 
 def source_of(shard: str) -> str:
-    """`holiday-0003` belongs to `holiday`."""
+    """Return the source of a shard: `holiday` for `holiday-0003`."""
     return shard.rpartition("-")[0]
 
 
 def number_of(shard: str) -> int:
-    """`holiday-0003` is number 3 of its source."""
+    """Return the number of a shard within its source: 3 for `holiday-0003`."""
     return int(shard.rpartition("-")[2])

@@ -1,4 +1,4 @@
-"""Parquet files of a lake, written whole or not at all, with what they were made from in their footers."""
+"""Parquet files of a lake: atomic writes, and metadata in the footer of what a table was made from."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from imrec_core.errors import MissingTable, SchemaMismatch
 from imrec_core.lake.storage import files, object_store
 from imrec_core.lake.storage.files import AnyPath
 
-_FOOTER = 1 << 16  # bytes in which the end of a Parquet file is looked for first
+_FOOTER = 1 << 16  # bytes of the first request for the footer of a Parquet file
 
 
 def write_table(path: AnyPath, table: pa.Table, made_from: Mapping[str, str]) -> int:
-    """Write a Parquet file whose metadata says what it was `made_from`; returns its size in bytes.
+    """Write a Parquet file with `made_from` in its metadata; return its size in bytes.
 
     Raises:
-        StorageFull: The disk took no more; the file that stood there before is untouched.
+        StorageFull: The disk is full. An earlier file is unchanged.
     """
     metadata = {**(table.schema.metadata or {}), b"imrec": json.dumps(dict(made_from)).encode()}
-    # No dictionary and no statistics of vectors: they say nothing, and took half of the time to write and read.
+    # Dictionaries and statistics of vectors are useless, and took half of the time to write and read.
     words = [column.name for column in table.schema if not pa.types.is_fixed_size_list(column.type)]
     with files.replacing(path) as temporary:
         pq.write_table(
@@ -42,11 +42,11 @@ def read_table(path: AnyPath, columns: list[str] | None = None) -> pa.Table:
 
     Raises:
         MissingTable: There is no such file.
-        SchemaMismatch: It is damaged, or lacks a column.
+        SchemaMismatch: The file is damaged or lacks a column.
         StorageFault: The object store failed.
     """
     try:
-        # Opened once: given a path, Arrow opens it twice, and another process may replace the file in between.
+        # Given a path, Arrow opens it twice, and another process may replace the file in between.
         file = pa.OSFile(str(path)) if isinstance(path, Path) else pa.BufferReader(files.read_listed(path))
         return pq.read_table(file, columns=columns, partitioning=None)
     except FileNotFoundError as error:
@@ -56,36 +56,36 @@ def read_table(path: AnyPath, columns: list[str] | None = None) -> pa.Table:
 
 
 def made_from(path: AnyPath) -> dict[str, str] | None:
-    """What a Parquet file says it was made from; None where it is missing, damaged or not ours."""
+    """Read what a Parquet file was made from; None if it is missing, damaged or not written by imrec."""
     status = files.status(path)
     footer = None if status is None else _read_footer(path, status)
     return None if footer is None or footer[1] is None else dict(footer[1])
 
 
 def row_count(path: AnyPath) -> int:
-    """Rows of a Parquet file, from its footer; 0 where there is no such file.
+    """Read the number of rows from the footer of a Parquet file; 0 if there is no such file.
 
     Raises:
-        SchemaMismatch: It is damaged.
+        SchemaMismatch: The file is damaged.
     """
     status = files.status(path)
     footer = None if status is None else _read_footer(path, status)
     if status is not None and footer is None:
-        raise _damaged(path, ValueError("it is no Parquet file"))
+        raise _damaged(path, ValueError("it is not a Parquet file"))
     return footer[0] if footer else 0
 
 
 def made_from_of(table: pa.Table | pa.Schema) -> dict[str, str] | None:
-    """What a table that was read, or its schema, says it was made from; None where it is not ours."""
+    """Return what a table was made from, by its metadata; None if imrec did not write it."""
     schema = table.schema if isinstance(table, pa.Table) else table
     return _parse_metadata(schema.metadata)
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def _read_footer(path: AnyPath, status: files.Status) -> tuple[int, dict[str, str] | None] | None:
-    """Rows of a Parquet file and what it was made from; None where it is none.
+    """Read the number of rows and what the table was made from; None if it is not a Parquet file.
 
-    Read once for each state of the file: with derived features a plan asks for the same footers many times.
+    Cached per status of the file: with derived features a plan reads the same footers many times.
     """
     try:
         footer = _file_metadata(path, status.byte_size)
@@ -99,7 +99,7 @@ def _file_metadata(path: AnyPath, byte_size: int) -> pq.FileMetaData:
         return pq.read_metadata(path)
     try:
         return pq.read_metadata(pa.BufferReader(object_store.read_part(path, max(byte_size - _FOOTER, 0), byte_size)))
-    except pa.ArrowInvalid:  # a longer one
+    except pa.ArrowInvalid:  # the footer is longer
         if byte_size <= _FOOTER:
             raise
         return pq.read_metadata(pa.BufferReader(files.read_bytes(path)))
@@ -113,5 +113,5 @@ def _parse_metadata(metadata: Mapping[bytes, bytes] | None) -> dict[str, str] | 
 
 
 def _damaged(path: AnyPath, error: Exception) -> SchemaMismatch:
-    reason = " ".join(str(error).split())  # Arrow's complaints have several lines
+    reason = " ".join(str(error).split())  # Arrow's messages have several lines
     return SchemaMismatch(f"{path} cannot be read ({reason}); delete it and run: imrec build")

@@ -1,4 +1,4 @@
-"""What was done in a lake, when, where and how long it took: a line of JSON each, which SQL sees as the view `runs`."""
+"""Run log of a lake: one line of JSON per run, in a file per month. SQL reads it as the view `runs`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COLUMNS: Mapping[str, str] = {
     "machine": "VARCHAR",
     "cores": "INTEGER",
 }
-"""Name to type in SQL."""
+"""Column name → SQL type."""
 
 
 def note(
@@ -48,9 +48,16 @@ def note(
     stages: Mapping[str, float] | None = None,
     error: str | None = None,
 ) -> None:
-    """Add a line for something that was done; those of a month share a file.
+    """Append a line to the run log of this month.
 
-    Nothing is lost where it cannot be written: a lake may be read by those who may not write to it.
+    Ignores a log that cannot be written, because a user may have no write access to the lake.
+
+    Args:
+        what: Kind of run, as in `COLUMNS`.
+        name: Shard, feature, generation, query or target.
+        rows: Number of images or hits.
+        byte_size: Bytes written.
+        stages: Seconds per stage, summed over threads.
     """
     ended = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
     line = {
@@ -84,7 +91,7 @@ def _append(path: AnyPath, line: str) -> None:
             files.write_bytes(path, before + line.encode())
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In one piece: what several processes append is not mixed up.
+    # A single write: lines of several processes do not mix.
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(file, line.encode())

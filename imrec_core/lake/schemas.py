@@ -1,4 +1,4 @@
-"""The Arrow schema of every table in the lake.
+"""Arrow schemas of all tables of a lake, and conversion of vector columns from and to NumPy.
 
 A vector column is `fixed_size_list<float>[dims]`; a 64-bit hash is one `uint64`, so that
 `bit_count(xor(a, b))` works in SQL; longer hashes are lists of them.
@@ -23,28 +23,28 @@ CATALOG = pa.schema(
     ]
 )
 
-IMAGES_VERSION = 3  # goes up when columns come in or numbers change; older tables are stale
+IMAGES_VERSION = 3  # increment it when columns are added or values change; older tables become stale
 IMAGES = pa.schema(
     [
         ("image_id", pa.string()),
-        ("byte_size", pa.int64()),  # this and the next as the scan before found them: what is described here
+        ("byte_size", pa.int64()),  # this and the next as in the manifest when the image was extracted
         ("mtime_ns", pa.int64()),
-        ("content_hash", pa.string()),  # BLAKE2b-128 of the file's bytes; null where they could not be read
+        ("content_hash", pa.string()),  # see images.hashing; null if the file could not be read
         ("format", pa.string()),  # as Pillow names it: JPEG, PNG, …
         ("width", pa.int32()),  # upright, at full size
         ("height", pa.int32()),
-        ("orientation", pa.int8()),  # the EXIF tag as found; 1 where there is none
+        ("orientation", pa.int8()),  # EXIF tag; 1 if missing
         ("aspect", pa.float32()),  # width by height
-        ("has_alpha", pa.bool_()),  # an alpha channel, or a colour that stands for clear
-        ("camera", pa.string()),  # maker and model by EXIF; null where it does not say
-        ("taken", pa.timestamp("us")),  # by EXIF, the camera's own clock, whose zone is not known
-        ("brightness", pa.float32()),  # this and what follows: see facts.measure
+        ("has_alpha", pa.bool_()),  # an alpha channel or a transparent colour
+        ("camera", pa.string()),  # EXIF maker and model; null if missing
+        ("taken", pa.timestamp("us")),  # EXIF, by the clock of the camera, in an unknown time zone
+        ("brightness", pa.float32()),  # this and the next four: see images.properties
         ("contrast", pa.float32()),
         ("entropy", pa.float32()),
         ("sharpness", pa.float32()),
         ("is_grey", pa.bool_()),
         ("status", pa.string()),  # ok or failed
-        ("error", pa.string()),  # why it failed, beginning with the error's name
+        ("error", pa.string()),  # reason of a failure, beginning with the name of the error class
     ]
 )
 
@@ -62,19 +62,23 @@ ROWS = pa.schema(
 
 
 def vector_type(dtype: str, width: int) -> pa.DataType:
-    """Arrow type of a row of `width` numbers; a single `uint64` stands by itself."""
+    """Return the Arrow type of a vector of `width` numbers; a single `uint64` is a scalar."""
     item = pa.from_numpy_dtype(np.dtype(dtype))
     return item if dtype == "uint64" and width == 1 else pa.list_(item, width)
 
 
 def feature_schema(dtype: str, width: int, columns: Mapping[str, str]) -> pa.Schema:
-    """Schema of a feature's table; `columns` are those beside the vector, name to dtype."""
+    """Make the schema of a feature table.
+
+    Args:
+        columns: Dtypes of the columns beside the vector, by name.
+    """
     beside = [(name, pa.from_numpy_dtype(np.dtype(kind))) for name, kind in columns.items()]
     return pa.schema([("image_id", pa.string()), ("vector", vector_type(dtype, width)), *beside])
 
 
 def to_vectors(matrix: NDArray[Any]) -> pa.Array:
-    """Rows of a `(n, width)` matrix as an Arrow column."""
+    """Convert a matrix `(n, width)` to an Arrow column of vectors."""
     flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
     width = matrix.shape[1]
     if matrix.dtype == np.uint64 and width == 1:
@@ -83,9 +87,9 @@ def to_vectors(matrix: NDArray[Any]) -> pa.Array:
 
 
 def to_matrix(column: pa.ChunkedArray) -> NDArray[Any]:
-    """The `(n, width)` matrix of a vector column; shares memory where Arrow can."""
+    """Convert a column of vectors to a matrix `(n, width)`, without a copy where possible."""
     array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # more than one chunk stays chunked when it is empty
+    if isinstance(array, pa.ChunkedArray):  # several empty chunks stay chunked
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if not pa.types.is_fixed_size_list(array.type):
         return np.asarray(array.to_numpy(zero_copy_only=False)).reshape(-1, 1)

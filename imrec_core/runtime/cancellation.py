@@ -13,11 +13,11 @@ from contextvars import ContextVar
 
 
 class Cancelled(Exception):
-    """The work was cancelled. No `ImrecError`: nothing is wrong, and nobody waits for a message."""
+    """The work was cancelled. Not an `ImrecError`, because it is no fault and no client waits for a message."""
 
 
 class CancellationToken:
-    """Cancels the work that runs within `cancellable_by`, from another thread."""
+    """Cancels, from another thread, the work inside `cancellable_by`."""
 
     def __init__(self) -> None:
         self._changing = threading.Lock()
@@ -25,7 +25,7 @@ class CancellationToken:
         self.is_cancelled = False
 
     def cancel(self) -> None:
-        """Cancel the work, once or more often, and interrupt what can be interrupted."""
+        """Cancel the work, and call the registered interrupts. Idempotent."""
         with self._changing:
             self.is_cancelled = True
             for interrupt in self._interrupts:
@@ -33,7 +33,7 @@ class CancellationToken:
 
     @contextmanager
     def interrupting(self, interrupt: Callable[[], None]) -> Iterator[None]:
-        """Call `interrupt` if the token is cancelled within."""
+        """Call `interrupt` if the token is cancelled inside the block."""
         with self._changing:
             self._interrupts.append(interrupt)
         try:
@@ -48,7 +48,7 @@ _token: ContextVar[CancellationToken | None] = ContextVar("token", default=None)
 
 @contextmanager
 def cancellable_by(token: CancellationToken) -> Iterator[None]:
-    """Let a token cancel what this thread does within."""
+    """Let a token cancel the work of this thread inside the block."""
     before = _token.set(token)
     try:
         yield
@@ -57,10 +57,10 @@ def cancellable_by(token: CancellationToken) -> Iterator[None]:
 
 
 def raise_if_cancelled() -> None:
-    """Return, unless this thread works for a token that was cancelled.
+    """Stop if the token of this thread was cancelled.
 
     Raises:
-        Cancelled: It was.
+        Cancelled: The token was cancelled.
     """
     token = _token.get()
     if token is not None and token.is_cancelled:
@@ -69,7 +69,7 @@ def raise_if_cancelled() -> None:
 
 @contextmanager
 def interrupt_on_cancel(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Call `interrupt` if this thread's token is cancelled within; what that raises is `Cancelled` outside.
+    """Call `interrupt` if the token of this thread is cancelled inside the block, and raise `Cancelled` after it.
 
     Raises:
         Cancelled: The token was cancelled.

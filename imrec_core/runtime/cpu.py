@@ -13,7 +13,7 @@ CORES = "IMREC_CORES"
 def cpu_count() -> int:
     """Count the CPU cores that this process may use.
 
-    The least of its affinity mask, its cgroup quota and the environment variable `IMREC_CORES`; at least 1.
+    The minimum of its affinity mask, its cgroup quota and the environment variable `IMREC_CORES`; at least 1.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = min(cores, _quota() or cores)
@@ -21,7 +21,7 @@ def cpu_count() -> int:
     return min(cores, max(int(limit), 1)) if limit.isdecimal() else cores
 
 
-@functools.cache  # reading the files takes 0.2 ms, and every large distance computation asks (2026-11)
+@functools.cache  # reading the files takes 0.2 ms, and every large distance computation needs it (2026-11)
 def _quota() -> int | None:
     return cgroup_quota(Path("/"))
 
@@ -35,7 +35,7 @@ def cgroup_quota(root: Path) -> int | None:
         root: Directory that holds `proc` and `sys`.
 
     Returns:
-        The least quota, rounded up; None where there is none, or no cgroups.
+        The smallest quota, rounded up; None without a quota or cgroups.
     """
     try:
         quotas = [quota for folder in _cgroups(root) for quota in _quotas(folder)]

@@ -9,7 +9,7 @@ from typing import Any
 def lazy_names(
     package: str, homes: Mapping[str, str], deprecated: Mapping[str, str] | None = None
 ) -> Callable[[str], Any]:
-    """Make the `__getattr__` of a package from its public names.
+    """Make the `__getattr__` of a package that imports public names on first use.
 
     Args:
         package: Dotted name of the package.

@@ -1,7 +1,7 @@
 """Import paths of version 0.1 as deprecated aliases, to be removed after the next version.
 
-`imrec_core/__init__.py` installs the finder. Python asks it only for modules that do not exist, so other imports cost
-the same. Here are the modules that the documentation of 0.1 named and those of its public names.
+`imrec_core/__init__.py` installs the finder, which Python calls only for modules that do not exist. The tables hold the
+modules that the documentation of 0.1 names, and those of its public names.
 """
 
 import sys
@@ -31,7 +31,7 @@ MODULES = {
     "tuning": ["evaluation.weight_tuning", "evaluation.tuning_tasks"],
     "views": ["sql.views", "sql.row_filter"],
 }
-"""Old module → those that hold its names now, all below `imrec_core`."""
+"""Old module → modules that hold its names now, all below `imrec_core`."""
 
 NAMES = {
     "explore.make_map": "build_map",
@@ -40,7 +40,7 @@ NAMES = {
     "stages.noting": "record_timings",
     "stages.stage": "timed",
 }
-"""Old name → what it is called now, where it is not the same."""
+"""Old name → new name, where they differ."""
 
 
 class _MovedModules(MetaPathFinder, Loader):
@@ -65,6 +65,6 @@ class _MovedModules(MetaPathFinder, Loader):
 
 
 def install() -> None:
-    """Let the old import paths be found."""
+    """Install the finder of old import paths, once."""
     if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
         sys.meta_path.append(_MovedModules())

@@ -1,4 +1,4 @@
-"""Timing of the stages of a search; no stage begins once the search is cancelled."""
+"""Timing of the stages of a search. A cancelled search starts no further stage."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextvars import ContextVar
 from imrec_core.runtime.cancellation import raise_if_cancelled
 
 STAGES = ("decode", "encode", "candidates", "re-rank", "fetch")
-"""Of a search, in their order: pixels of the query, its vectors, rows that may be hits, their order, what is told."""
+"""Stages of a search in order: query pixels, query vectors, candidate rows, their exact order, columns of the hits."""
 
 _timings: ContextVar[dict[str, float] | None] = ContextVar("timings", default=None)
 
 
 @contextmanager
 def record_timings() -> Iterator[dict[str, float]]:
-    """Record the seconds of each stage that this thread passes within, summed up while it goes on."""
+    """Yield the seconds per stage of this thread, which accumulate inside the block."""
     seconds: dict[str, float] = {}
     token = _timings.set(seconds)
     try:
@@ -27,7 +27,7 @@ def record_timings() -> Iterator[dict[str, float]]:
 
 
 class timed:
-    """Time one stage. Of stages within each other the outer one includes the inner one.
+    """Time one stage. The time of an outer stage includes the stages inside it.
 
     Raises:
         Cancelled: The search was cancelled before the stage began.

@@ -42,7 +42,7 @@ def _scan(context: dg.AssetExecutionContext, opened: Lake) -> core_catalog.Catal
         BadSettings: The table `[dagster]` is wrong; the schedules then have the default times.
     """
     DagsterSettings.of(opened.settings())
-    with opened.alone("catalog"):
+    with opened.exclusive_lock("catalog"):
         diff = core_catalog.diff(opened)
         _report_changes(context, opened, diff)  # before they are written: after a crash, the next scan finds them again
         diff.apply(opened)

@@ -134,7 +134,7 @@ def _summary(lake: Lake, progress: "BuildProgress", seconds: float) -> str:
     if generation is not None and generation.built:
         details = f"{generation.byte_size / 1e6:.0f} MB, {generation.seconds:.1f} s; {generation.why}"
         lines.append(f"generation {generation.id}: {generation.rows} images, {details}")
-        lines.extend(f"joined {joined.in_words()}" for joined in generation.columns)
+        lines.extend(f"joined {joined.summary()}" for joined in generation.columns)
     else:
         lines.append(f"nothing to do: generation {lake.current_generation()} is up to date")
     return "\n".join([*lines, f"{seconds:.1f} s in all"])

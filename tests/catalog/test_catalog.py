@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from imrec_core.catalog import ids as ids_module
 from imrec_core.catalog import manifests as catalog
+from imrec_core.catalog import scan
 from imrec_core.catalog.ids import image_id, is_escaped
 from imrec_core.catalog.manifests import CatalogDiff, diff, shard_version, update
 from imrec_core.catalog.scan import require_image, scan_source
@@ -86,7 +86,7 @@ def test_ids_of_a_scan_are_those_of_source_and_path(photos):
 
 
 def test_two_files_with_one_id_are_an_error_and_nothing_is_written(lake, monkeypatch):
-    monkeypatch.setattr(ids_module, "image_id", lambda source, path: "0" * 16)
+    monkeypatch.setattr(scan, "image_id", lambda source, path: "0" * 16)
     with pytest.raises(LakeError, match=r"same image_id 0{16}: 0\.jpg, 1\.jpg"):
         update(lake)
     assert lake.shards() == []

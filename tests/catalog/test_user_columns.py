@@ -15,7 +15,7 @@ import pytest
 
 from imrec_core import ImageId, Lake, Recommender
 from imrec_core.catalog import ids, user_columns
-from imrec_core.catalog.path_lookup import AMBIGUOUS, STRANGER, find_rows
+from imrec_core.catalog.path_lookup import AMBIGUOUS, NOT_FOUND, find_rows
 from imrec_core.catalog.user_columns import Joined
 from imrec_core.errors import BadColumns, BadFilter
 from imrec_core.index.build import build_generation
@@ -97,14 +97,14 @@ def test_root_with_dots_or_by_a_link_is_the_same_root(tmp_path):
     sources = {"a": tmp_path / "lake" / ".." / "photos", "b": tmp_path / "lake" / ".." / "link"}
     names = ["photos/x.jpg", "lake/../photos/x.jpg", "link/y.jpg", "disk/y.jpg", "photos/y.jpg", "link/x.jpg"]
     asked = pa.array([f"{tmp_path}/{name}" for name in names])
-    assert find_rows(asked, images, sources).tolist() == [0, 0, 1, 1, STRANGER, STRANGER]
+    assert find_rows(asked, images, sources).tolist() == [0, 0, 1, 1, NOT_FOUND, NOT_FOUND]
     assert find_rows(pa.array(["/x.jpg"]), images, {"a": Path("/"), "b": Path("/b")}).tolist() == [0]
 
 
 def test_paths_that_nothing_or_several_sources_have_are_told_apart():
     images = pa.table({"source": ["a", "b", "a"], "path": ["x.jpg", "x.jpg", "b/x.jpg"]})
     asked = pa.array(["x.jpg", "a/x.jpg", "b/x.jpg", "a/b/x.jpg", "c/x.jpg", "", "a"])
-    assert find_rows(asked, images, {}).tolist() == [AMBIGUOUS, 0, AMBIGUOUS, 2, STRANGER, STRANGER, STRANGER]
+    assert find_rows(asked, images, {}).tolist() == [AMBIGUOUS, 0, AMBIGUOUS, 2, NOT_FOUND, NOT_FOUND, NOT_FOUND]
     assert find_rows(pa.array([], pa.string()), images, {}).tolist() == []
 
 
@@ -318,7 +318,7 @@ def test_rows_for_files_that_are_not_there_are_counted_and_five_are_named(lake, 
     joined(lake, file)
     (of_file,) = build_generation(lake).columns
     assert of_file == Joined(str(file), ["n", "m"], 1, 7, [f"no/{i}.jpg" for i in range(5)])
-    assert of_file.in_words() == (
+    assert of_file.summary() == (
         f"n, m of 1 images from {file}; 7 of its rows match no image, the first five: "
         "no/0.jpg, no/1.jpg, no/2.jpg, no/3.jpg, no/4.jpg"
     )

@@ -53,7 +53,7 @@ from imrec_core.catalog import manifests
 from imrec_core.index import build
 
 lake, work = Lake(sys.argv[1]), sys.argv[2]
-with lake.alone(work):
+with lake.exclusive_lock(work):
     print("held", flush=True)
     sys.stdin.readline()
     if work == "catalog":
@@ -157,7 +157,7 @@ def test_disk_without_locks_is_read_and_swept_all_the_same(new_lake, monkeypatch
 
     monkeypatch.setattr(file_locks.fcntl, "flock", refuse)
     with monkeypatch.context() as patch:
-        patch.setattr(lake, "alone", lambda work: nullcontext())
+        patch.setattr(lake, "exclusive_lock", lambda work: nullcontext())
         for m in (5, 6):
             build_generation(lake, IndexParams(m=m))
     assert lake.generations() == ["000002", "000003"] and len(open_generation(lake)) == 3
@@ -271,7 +271,7 @@ def test_two_builds_at_once_read_every_picture_once(new_lake):
 
 def test_other_work_and_other_lakes_do_not_wait(new_lake, tmp_path, caplog):
     lake = new_lake(3, TWO)
-    with lake.alone("catalog"), Lake(tmp_path / "other").open_for_writing().alone("catalog"):
+    with lake.exclusive_lock("catalog"), Lake(tmp_path / "other").open_for_writing().exclusive_lock("catalog"):
         assert not build_generation(lake).built
     assert not caplog.records
 

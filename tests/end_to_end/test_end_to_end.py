@@ -153,4 +153,4 @@ def test_lake_that_cannot_be_reached_is_one_line(store, imrec, monkeypatch):
     monkeypatch.setattr(S3FileSystem, "retries", 1)
     store.share, store.kinds = 1.0, ("slow down",)
     assert "s3://pictures/lake" in imrec("status", "--lake", "s3://pictures/lake").complaint
-    assert "try again later" in imrec("search", "x.jpg", "--lake", "s3://pictures/lake").complaint
+    assert "run the command again" in imrec("search", "x.jpg", "--lake", "s3://pictures/lake").complaint

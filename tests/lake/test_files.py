@@ -88,7 +88,7 @@ def test_file_that_cannot_be_written_leaves_what_was_there(tmp_path, number, tol
         temporary.write_text("half")
         raise OSError(number, "trouble")
     assert files.read_bytes(tmp_path / "file") == b"before"
-    assert files.names(tmp_path) == ["file"]
+    assert files.list_names(tmp_path) == ["file"]
 
 
 def test_folder_is_away_where_it_is_missing_empty_or_no_folder(tmp_path):

@@ -20,7 +20,7 @@ DEAD = f"{socket.gethostname()}:{2**22 + 1}:0a1b2c3d"  # a process id that Linux
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(leases, "_LOOK", 0.02)
+    monkeypatch.setattr(leases, "_POLL", 0.02)
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(S3FileSystem, "retries", 1)  # it waits for seconds
 
@@ -76,7 +76,7 @@ def test_lease_of_a_dead_process_of_this_machine_is_taken_at_once(store):
 
 
 def test_lease_of_another_machine_is_taken_when_it_is_no_longer_renewed(store, monkeypatch):
-    monkeypatch.setattr(leases, "_DEAD", 0.5)
+    monkeypatch.setattr(leases, "_EXPIRY", 0.5)
     path = s3.put("lake/locks/scan.json", lease("elsewhere:17:0a1b2c3d"))
     ended = threading.Event()
 
@@ -92,7 +92,7 @@ def test_lease_of_another_machine_is_taken_when_it_is_no_longer_renewed(store, m
 
 
 def test_lease_is_renewed_while_work_goes_on(store, monkeypatch):
-    monkeypatch.setattr(leases, "_RENEWED", 0.05)
+    monkeypatch.setattr(leases, "_RENEWAL", 0.05)
     with leases.exclusive_lease(s3.path("lake/locks/scan")):
         first = object_store.read(s3.path("lake/locks/scan.json"))
         time.sleep(0.5)

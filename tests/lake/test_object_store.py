@@ -35,7 +35,9 @@ def test_store_that_is_down_is_told_with_the_file_and_what_to_do(store):
     path = s3.put("folder/file")
     store.share, store.kinds = 1.0, ("slow down",)
     for request in (object_store.read, object_store.listing, object_store.entry, object_store.remove):
-        with pytest.raises(StorageFault, match=r"s3://pictures/folder.*; what is finished is kept, try again later"):
+        with pytest.raises(
+            StorageFault, match=r"s3://pictures/folder.*; completed shards are kept, run the command again"
+        ):
             request(path)
     with pytest.raises(StorageFault):
         files.write_bytes(path, b"other")
@@ -53,11 +55,11 @@ def test_request_is_given_up_after_so_many_tries(store, monkeypatch):
         raise RuntimeError("a fault")
 
     with pytest.raises(StorageFault, match="a fault"):
-        object_store.ask(path, fails)
+        object_store.send(path, fails)
     assert len(tries) == retry.TRIES
     monkeypatch.setattr(object_store, "_PATIENCE", -1.0)  # as if each had taken long, the library having tried again
     with pytest.raises(StorageFault):
-        object_store.ask(path, fails)
+        object_store.send(path, fails)
     assert len(tries) == retry.TRIES + 1
 
 
@@ -78,35 +80,35 @@ def test_missing_object_is_missing_at_once(store):
         files.read_bytes(s3.path().with_segments("s3://no-such-bucket/file"))
     assert files.status(path) is None
     assert files.fingerprint(path) is None
-    assert files.names(path.parent) == []
+    assert files.list_names(path.parent) == []
     object_store.remove(path)
 
 
 def test_folders_are_listed_by_name_and_seen_anew_after_writing(store):
     folder = s3.path("folder")
-    assert files.names(folder) == []
+    assert files.list_names(folder) == []
     files.write_bytes(folder / "b.txt", b"12")
     s3.put("folder/below/c.txt")
-    assert files.names(folder) == ["b.txt", "below"]
+    assert files.list_names(folder) == ["b.txt", "below"]
     assert files.status(folder / "b.txt").byte_size == 2
     assert files.exists(folder / "below")
     s3.put("folder/a.txt")  # by somebody else
-    assert files.names(folder) == ["b.txt", "below"]
-    files.forget_listings(folder)
-    assert files.names(folder) == ["a.txt", "b.txt", "below"]
+    assert files.list_names(folder) == ["b.txt", "below"]
+    files.invalidate_listings(folder)
+    assert files.list_names(folder) == ["a.txt", "b.txt", "below"]
     object_store.remove(folder / "below")
-    assert files.names(folder) == ["a.txt", "b.txt"]
+    assert files.list_names(folder) == ["a.txt", "b.txt"]
 
 
 def test_listing_is_kept_for_two_seconds(store, monkeypatch):
     s3.put("folder/a")
     folder = s3.path("folder")
-    assert files.names(folder) == ["a"]
+    assert files.list_names(folder) == ["a"]
     before = store.requests.total()
     assert all(files.exists(folder / "a") and not files.exists(folder / "b") for _ in range(50))
     assert store.requests.total() == before
     s3.put("folder/b")
-    monkeypatch.setattr(object_store, "_LISTED", 0.0)
+    monkeypatch.setattr(object_store, "_MAX_AGE", 0.0)
     assert files.exists(folder / "b")
 
 
@@ -137,7 +139,7 @@ def test_s3_without_its_library_names_the_extra(store):
         raise ImportError("Install s3fs to access S3")
 
     with pytest.raises(MissingDependency, match=r"pip install 'imrec\[s3\]'"):
-        object_store.ask(s3.path("x"), request)
+        object_store.send(s3.path("x"), request)
 
 
 def test_credentials_that_are_missing_are_told_at_once(store):
@@ -150,7 +152,7 @@ def test_credentials_that_are_missing_are_told_at_once(store):
         raise NoCredentialsError
 
     with pytest.raises(LakeError, match="give credentials in the environment"):
-        object_store.ask(s3.path("x"), request)
+        object_store.send(s3.path("x"), request)
     assert len(tries) == 1
 
 

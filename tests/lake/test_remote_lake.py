@@ -50,7 +50,7 @@ def remote_lake(store, tmp_path) -> Callable[..., Lake]:
 
 def cached(lake: Lake) -> set[str]:
     """The generations that are on this machine."""
-    return set(files.names(lake.local_generation(lake.current_generation()).parent))
+    return set(files.list_names(lake.local_generation(lake.current_generation()).parent))
 
 
 def rows(lake: Lake) -> dict[str, int]:
@@ -97,7 +97,7 @@ def test_build_with_nothing_new_writes_nothing(remote_lake, store):
 
 def test_plan_asks_for_folders_not_for_every_table(remote_lake, store):
     lake = remote_lake()
-    object_store.forget(lake.root)
+    object_store.invalidate(lake.root)
     store.requests.clear()
     for _ in range(20):
         lake_status(lake)
@@ -178,7 +178,7 @@ def test_generation_that_is_damaged_in_the_store_gives_way_to_the_one_before(rem
     folder.rmdir()
     with caplog.at_level(logging.WARNING):
         assert open_generation(lake).id == "000001"
-    assert "phash.npy is not what was put there" in caplog.text
+    assert "phash.npy differs from its checksum" in caplog.text
     assert toy.build(lake).built  # and the next build makes a whole one
     assert len(open_generation(lake)) == 13
 
@@ -229,12 +229,12 @@ def test_old_generations_go_from_the_store_and_from_this_machine(remote_lake):
         toy.build(lake)
     assert lake.generations() == ["000003", "000004"]
     assert cached(lake) == {"000003", "000004"}
-    assert files.names(lake.root / "generations") == ["000003", "000004", "CURRENT"]
+    assert files.list_names(lake.root / "generations") == ["000003", "000004", "CURRENT"]
 
 
 def test_open_recommender_goes_over_to_the_new_generation(remote_lake, monkeypatch):
     lake = remote_lake()
-    monkeypatch.setattr(object_store, "_LISTED", 0.0)
+    monkeypatch.setattr(object_store, "_MAX_AGE", 0.0)
     rec = Recommender.open("s3://pictures/lake")
     assert rec.search("s3://pictures/photos/photo_001.jpg", k=1).generation == "000001"
     s3.put("photos/new.jpg", encode(toy.photo(77), "JPEG"))
@@ -246,11 +246,11 @@ def test_open_recommender_goes_over_to_the_new_generation(remote_lake, monkeypat
 def test_generation_without_its_last_object_is_none(remote_lake):
     lake = remote_lake()
     s3.put("lake/generations/000009/rows.parquet")
-    object_store.forget(lake.root)
+    object_store.invalidate(lake.root)
     assert lake.generations() == ["000001"]
     s3.put("photos/new.jpg", encode(toy.photo(77), "JPEG"))
     assert toy.build(lake).id == "000002"
-    assert "000009" not in files.names(lake.root / "generations")
+    assert "000009" not in files.list_names(lake.root / "generations")
 
 
 def test_generation_that_is_gone_is_told(remote_lake):

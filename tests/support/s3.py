@@ -94,8 +94,8 @@ def serving(seed: int = 0) -> Iterator[Faulty]:
         for name, value in environment(server.port).items():
             patch.setenv(name, value)
         S3FileSystem.clear_instance_cache()  # cached instances have the address of an earlier store
-        object_store._known.clear()
-        lake._parsed.cache_clear()
+        object_store._listings.clear()
+        lake._parse_settings.cache_clear()
         _empty(server.port)
         S3FileSystem().mkdir(BUCKET)
         try:

@@ -1,4 +1,4 @@
-"""Objects as files that SQL reads by parts: only the columns and row groups that a query asks for are fetched."""
+"""Parquet files in an object store as an Arrow dataset, of which SQL downloads only what it needs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from upath import UPath
 
 from imrec_core.lake.storage import object_store
 
-_AHEAD = 1 << 18  # bytes that are read at a time, at least
+_READ_AHEAD = 1 << 18  # minimum bytes per request
 
 
 def dataset(paths: Sequence[UPath], schema: pa.Schema) -> pyarrow.dataset.FileSystemDataset:
-    """Parquet files as one table that DuckDB can scan; columns that a file lacks are null there."""
+    """Open Parquet files as one table for DuckDB. Columns that a file lacks are null."""
     files = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(ObjectFiles(paths[0])))
-    return pyarrow.dataset.dataset([str(path) for path in paths], _as_sql_has_it(schema), "parquet", files)
+    return pyarrow.dataset.dataset([str(path) for path in paths], _with_float32(schema), "parquet", files)
 
 
-def _as_sql_has_it(schema: pa.Schema) -> pa.Schema:
-    """The schema with float32 for float16, which DuckDB takes from Parquet but not from Arrow."""
+def _with_float32(schema: pa.Schema) -> pa.Schema:
+    """Replace float16, which DuckDB reads from Parquet but not from Arrow, by float32."""
     vectors = [field for field in schema if pa.types.is_fixed_size_list(field.type)]
     for field in vectors:
         if pa.types.is_float16(field.type.value_type):
@@ -34,7 +34,7 @@ def _as_sql_has_it(schema: pa.Schema) -> pa.Schema:
 
 
 class ObjectFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]  # has no types
-    """The store of a path, for reading; its requests are tried again as `objects.ask` does."""
+    """Read-only fsspec file system of one object store, with the retries of `object_store.send`."""
 
     cachable = False
 
@@ -46,27 +46,27 @@ class ObjectFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]  # has no ty
         return self._root.with_segments(name if "://" in name else f"{self._root.protocol}://{name}")
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """What fsspec tells of an object."""
-        found = object_store.listed(self._path(path).parent).get(self._path(path).name)
+        """Return the fsspec entry of an object."""
+        found = object_store.cached_listing(self._path(path).parent).get(self._path(path).name)
         if found is None:
             raise FileNotFoundError(path)
         return found
 
     def modified(self, path: str) -> Any:
-        """When it was last written."""
+        """Return the time of the last write."""
         return next((value for key, value in self.info(path).items() if key in ("LastModified", "created")), None)
 
     def glob(self, path: str, *_: Any, **__: Any) -> list[str]:
-        """The path itself: files are named one by one."""
+        """Return the path itself, because all files are given by name."""
         return [path]
 
     def open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> io.BufferedReader:
-        """An object as a file."""
-        return io.BufferedReader(_Parts(self._path(path), object_store.size_of(self.info(path))), _AHEAD)
+        """Open an object as a file."""
+        return io.BufferedReader(_RangeReader(self._path(path), object_store.size_of(self.info(path))), _READ_AHEAD)
 
 
-class _Parts(io.RawIOBase):
-    """Reads an object by requests for parts of it."""
+class _RangeReader(io.RawIOBase):
+    """File whose reads are range requests to an object."""
 
     def __init__(self, path: UPath, byte_size: int) -> None:
         self._path, self._size, self._at = path, byte_size, 0

@@ -1,4 +1,4 @@
-"""What processes of one machine keep from each other: the same work at the same time, folders that are being read."""
+"""Locks between the processes of one machine: exclusive locks for work, shared locks for folders being read."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """Do some work that no other process does meanwhile; waits for one that does, and says so.
+    """Hold an exclusive lock between processes of this machine.
 
-    What has been done by then is seen by whoever waited. The lock of a process that is killed goes with it.
+    If another process holds it, log a warning and wait. The operating system releases the lock when its holder dies.
 
     Args:
-        path: Of the lock, without an ending; its name says what is done, its folder's folder where.
+        path: Path of the lock without a suffix: `<lake>/<folder>/<work>`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_suffix(".lock"))
@@ -40,7 +40,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         log.warning("%s: waiting for %s, which is at work on: %s", where, _holder(path), work)
         lock.acquire()
     try:
-        with suppress(OSError):  # only for those who wait to say it
+        with suppress(OSError):  # only the warning of a waiting process needs it
             path.with_suffix(".holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
     finally:
@@ -55,19 +55,23 @@ def _holder(path: Path) -> str:
 
 
 def hold(path: Path) -> IO[bytes]:
-    """Open a file, so that whoever would remove its folder sees that it is read; until the file is closed.
+    """Open a file with a shared lock, so that `remove_unless_held` keeps its folder until the file is closed.
 
-    Across the processes of one machine. Without `flock` nobody sees it, but what is open or mapped can still be read.
+    The lock works between processes of one machine. Without `flock`, the folder may be removed, but open and mapped
+    files stay readable.
     """
     file = path.open("rb")
     if fcntl is not None:
-        with suppress(OSError):  # some network disks know no locks
+        with suppress(OSError):  # some network disks have no locks
             fcntl.flock(file, fcntl.LOCK_SH)
     return file
 
 
 def remove_unless_held(folder: Path, name: str) -> None:
-    """Remove a folder unless its file of that name is held; who opens that meanwhile waits, and finds it gone."""
+    """Remove a folder unless a process holds its file of that name.
+
+    A process that calls `hold` during the removal waits, and then finds no file.
+    """
     with ExitStack() as held:
         if fcntl is not None and (folder / name).exists():
             file = held.enter_context((folder / name).open("rb"))

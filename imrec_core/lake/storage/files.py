@@ -1,8 +1,8 @@
-"""Files of a lake and of sources, on a disk or in an object store, by paths that look alike.
+"""Reading and atomic writing of files, on local disks and in object stores.
 
-A local path is a `pathlib.Path`, all others are `UPath`s of fsspec. A file appears whole or not at all: on a disk it
-is moved into place, an object is put in one piece. Faults that may pass are tried again, and then told as
-`StorageFault`; a file that is missing or refused is an `OSError` at once.
+A local path is a `pathlib.Path`; all others are `UPath`s of fsspec. Writes are atomic: a local file is moved into
+place, an object is uploaded in one request. Transient faults are retried and then raised as `StorageFault`. A missing
+file or missing permission raises an `OSError` at once.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 AnyPath: TypeAlias = "Path | UPath"
 
 TEMPORARY = ".writing-"
-_HERE = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()  # machines may share a disk
-_OLD = 86400.0  # seconds after which nobody is still writing
-_PASSING = {
+"""Prefix of the names of temporary files."""
+
+_HERE = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()  # several machines may share a disk
+_MAX_AGE = 86400.0  # seconds after which no process is still writing
+_TRANSIENT = {
     errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH,
     errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET, errno.ENOTCONN,
 }  # fmt: skip
@@ -41,10 +43,10 @@ _PASSING = {
 
 @dataclass(frozen=True)
 class Status:
-    """What tells whether a file is as it was.
+    """Size and version of a file. Equal statuses mean equal content.
 
     Attributes:
-        version: Inode and time on a disk, the entity tag of an object.
+        version: Inode and modification time on a disk; entity tag in an object store.
     """
 
     byte_size: int
@@ -55,38 +57,38 @@ class Status:
 
 
 def is_url(text: str) -> bool:
-    """Whether a person wrote a URL, not a local path."""
+    """Return whether text is a URL, not a local path."""
     return "://" in text
 
 
 def is_remote(path: object) -> bool:
-    """Whether a path is one of an object store."""
+    """Return whether a path is in an object store."""
     return hasattr(path, "protocol") and not isinstance(path, Path)
 
 
 def place(text: str | os.PathLike[str] | AnyPath) -> AnyPath:
-    """The path that a person wrote: a local one, or a URL such as `s3://bucket/prefix`.
+    """Convert text to a path: a local path, or a URL such as `s3://bucket/prefix`.
 
     Raises:
-        LakeError: Nothing is known of such URLs.
+        LakeError: fsspec does not know the protocol of the URL.
     """
     if not isinstance(text, str):
         return text if is_remote(text) else Path(text)  # type: ignore[return-value, arg-type]
     if not is_url(text):
         return Path(text)
-    from upath import UPath  # here: it is slow to import, and most lakes are local
+    from upath import UPath  # imported here, because it is slow and most lakes are local
 
     protocol, _, rest = text.partition("://")
     if protocol == "file":
         return Path(rest)
     try:
-        return UPath(text.rstrip("/"), use_listings_cache=False)  # which nobody tells what others write
+        return UPath(text.rstrip("/"), use_listings_cache=False)  # that cache misses writes of other processes
     except ValueError as error:
         raise LakeError(f"{text}: {error}; give a folder or a URL such as s3://bucket/prefix") from error
 
 
 def below(base: AnyPath, text: str) -> AnyPath:
-    """The path that a person wrote in a file of the folder `base`: a URL, or a path that may be relative to it."""
+    """Convert text to a path: a URL, or a local path, relative to the folder `base`."""
     if is_url(text):
         return place(text)
     local = Path(text).expanduser()
@@ -94,7 +96,7 @@ def below(base: AnyPath, text: str) -> AnyPath:
 
 
 def cache_folder(root: AnyPath, base: str) -> Path:
-    """A local folder for what belongs to a remote lake, below `base`."""
+    """Return the local folder for files of a remote lake, below `base`."""
     return Path(base) / "lakes" / hashlib.blake2b(str(root).encode(), digest_size=8).hexdigest()
 
 
@@ -102,22 +104,22 @@ def cache_folder(root: AnyPath, base: str) -> Path:
 
 
 def read_bytes(path: AnyPath, byte_size: int | None = None) -> bytes:
-    """All bytes of a file.
+    """Read all bytes of a file.
 
     Args:
-        byte_size: What a listing said of an object, which saves a request.
+        byte_size: Size of an object by a listing, which saves a request.
 
     Raises:
-        OSError: It is not there, is refused, or a disk cannot read it.
-        StorageFault: The object store failed, or what came is not all of it.
+        OSError: The file is missing or cannot be read.
+        StorageFault: The object store failed, or returned only a part.
     """
     if not isinstance(path, Path):
         return object_store.read(path, byte_size)
-    return retry(path.read_bytes, _may_pass)
+    return retry(path.read_bytes, _is_transient)
 
 
 def read_listed(path: AnyPath) -> bytes:
-    """All bytes of a file, as `read_bytes`; the size of an object is taken from a listing, which saves a request."""
+    """Read all bytes of a file. The size of an object comes from a listing, which saves a request."""
     if isinstance(path, Path):
         return read_bytes(path)
     found = status(path)
@@ -125,26 +127,26 @@ def read_listed(path: AnyPath) -> bytes:
 
 
 def read_text(path: AnyPath) -> str | None:
-    """The text of a file in UTF-8; None where there is none."""
+    """Read a file as UTF-8; return None if it is missing."""
     try:
         return read_listed(path).decode()
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether it is a fault of a network disk that may be back in a moment."""
-    return isinstance(error, OSError) and error.errno in _PASSING
+def _is_transient(error: Exception) -> bool:
+    """Return whether an error may be a transient fault of a network disk."""
+    return isinstance(error, OSError) and error.errno in _TRANSIENT
 
 
 def status(path: AnyPath) -> Status | None:
-    """Size and version of a file; None where it is not there. Of an object they may be two seconds old.
+    """Return size and version of a file, of an object up to two seconds old; None if it is missing.
 
     Raises:
         StorageFault: The object store failed.
     """
     if not isinstance(path, Path):
-        entry = object_store.listed(path.parent).get(path.name)
+        entry = object_store.cached_listing(path.parent).get(path.name)
         return None if entry is None else Status(object_store.size_of(entry), object_store.version_of(entry))
     try:
         found = os.stat(path)
@@ -154,18 +156,18 @@ def status(path: AnyPath) -> Status | None:
 
 
 def exists(path: AnyPath) -> bool:
-    """Whether there is a file, or a folder that holds something; see `status`."""
+    """Return whether there is a file or a non-empty folder; see `status`."""
     return status(path) is not None
 
 
-def names(folder: AnyPath) -> list[str]:
-    """What lies in a folder, sorted; nothing where there is none. In an object store it may be two seconds old.
+def list_names(folder: AnyPath) -> list[str]:
+    """List the names in a folder, sorted, in an object store up to two seconds old; empty if it is missing.
 
     Raises:
         StorageFault: The object store failed.
     """
     if not isinstance(folder, Path):
-        return sorted(object_store.listed(folder))
+        return sorted(object_store.cached_listing(folder))
     try:
         return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -173,7 +175,7 @@ def names(folder: AnyPath) -> list[str]:
 
 
 def fingerprint(path: AnyPath) -> tuple[int, int] | None:
-    """Size and time of a file now, as a scan notes them; None where it is not there.
+    """Return the current size and modification time of a file, as a scan records them; None if it is missing.
 
     Raises:
         StorageFault: The object store failed.
@@ -189,7 +191,7 @@ def fingerprint(path: AnyPath) -> tuple[int, int] | None:
 
 
 def is_away(folder: AnyPath) -> bool:
-    """Whether a folder is missing or empty, as where a disk is not mounted or an object store cannot be reached."""
+    """Return whether a folder is missing or empty, for example because a disk is not mounted."""
     try:
         if not isinstance(folder, Path):
             return object_store.entry(folder) is None  # there are no empty folders in an object store
@@ -198,10 +200,10 @@ def is_away(folder: AnyPath) -> bool:
         return True
 
 
-def forget_listings(path: AnyPath) -> None:
-    """Have the next look see what others have written since, to an object or below a folder."""
+def invalidate_listings(path: AnyPath) -> None:
+    """Drop cached listings of an object store, so that writes of other processes become visible."""
     if not isinstance(path, Path):
-        object_store.forget(path)
+        object_store.invalidate(path)
 
 
 # -- writing ------------------------------------------------------------------------------------------------
@@ -209,10 +211,12 @@ def forget_listings(path: AnyPath) -> None:
 
 @contextmanager
 def replacing(path: AnyPath) -> Iterator[Path]:
-    """A local file to write, which takes the place of `path` when the block ends well; on a disk also a folder.
+    """Yield a temporary local path that replaces `path` when the block ends without an error.
+
+    On a disk it may also become a folder.
 
     Raises:
-        StorageFull: The disk took no more; what stood there before is untouched.
+        StorageFull: The disk is full. An earlier file is unchanged.
         StorageFault: The disk or the object store failed.
     """
     if not isinstance(path, Path):
@@ -247,49 +251,51 @@ def moved_into_place(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _translate_os_errors(folder: Path) -> Iterator[None]:
-    """What a disk refuses to write, as errors that say what to do."""
+    """Raise `StorageFull` or `StorageFault`, with advice, for an `OSError` that a later write may not meet."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(
-                f"no space left on the disk of {folder}; free some and run: imrec build (what is done is kept)"
+                f"no space left on the disk of {folder}; free some and run: imrec build (completed shards are kept)"
             ) from error
-        if error.errno in _PASSING:
-            raise StorageFault(f"{folder}: {error.strerror}; what is finished is kept, try again later") from error
+        if error.errno in _TRANSIENT:
+            raise StorageFault(
+                f"{folder}: {error.strerror}; completed shards are kept, run the command again"
+            ) from error
         raise
 
 
 def write_bytes(path: AnyPath, data: bytes) -> None:
-    """Write a file whole; see `replacing`."""
+    """Write a file atomically; see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: AnyPath, text: str) -> None:
-    """Write a file whole, in UTF-8; see `replacing`."""
+    """Write a file atomically as UTF-8; see `replacing`."""
     write_bytes(path, text.encode())
 
 
 def sweep(root: Path) -> None:
-    """Remove what processes of this machine that no longer run left half written, and what is old from any."""
-    for left in root.rglob(f"{TEMPORARY}*"):
-        pid, _, rest = left.name.removeprefix(TEMPORARY).partition("-")
+    """Remove temporary files of dead processes of this machine, and those of any machine that are a day old."""
+    for path in root.rglob(f"{TEMPORARY}*"):
+        pid, _, rest = path.name.removeprefix(TEMPORARY).partition("-")
         if not pid.isdecimal():
             continue
-        with suppress(FileNotFoundError):  # it is written by now
+        with suppress(FileNotFoundError):  # its process has finished it
             is_dead = rest.startswith(f"{_HERE}-") and not is_running(int(pid))
-            if is_dead or time.time() - left.stat().st_mtime > _OLD:
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            if is_dead or time.time() - path.stat().st_mtime > _MAX_AGE:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def is_temporary(name: str) -> bool:
-    """Whether it is the name of a file that is being written."""
+    """Return whether a name is that of a temporary file of a write."""
     return name.startswith(TEMPORARY)
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is a process of that number on this machine."""
+    """Return whether a process of this machine has that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

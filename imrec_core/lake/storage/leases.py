@@ -1,7 +1,7 @@
-"""What processes of several machines keep from each other, by an object in the store that they share.
+"""Leases: exclusive locks between processes of several machines, each an object in their object store.
 
-Who works puts the object, which the store lets only one do, and writes it anew now and then. One that stays as it is
-for longer is that of a process that died, by the clock of whoever waits: clocks of machines are never compared.
+The holder creates the object, which the store allows once, and renews it regularly. A waiting process removes a lease
+that has not changed for `_EXPIRY` seconds of its own clock; clocks of different machines are never compared.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RENEWED = 15.0  # seconds after which a lease is written anew
-_DEAD = 90.0  # seconds without that, after which its process is taken for dead
-_LOOK = 1.0  # seconds between looks while waiting
+_RENEWAL = 15.0  # seconds between renewals
+_EXPIRY = 90.0  # seconds without a renewal after which the holder counts as dead
+_POLL = 1.0  # seconds between reads while waiting
 
 
 @contextmanager
 def exclusive_lease(path: UPath) -> Iterator[None]:
-    """Do some work that no other process does meanwhile, on whatever machine; waits for one that does, and says so.
+    """Hold an exclusive lease between processes of all machines.
+
+    If another process holds it, log a warning and wait.
 
     Args:
-        path: Of the lease, without an ending; its name says what is done, its folder's folder where.
+        path: Path of the lease without a suffix: `<lake>/<folder>/<work>`.
 
     Raises:
         StorageFault: The object store failed.
@@ -43,7 +45,7 @@ def exclusive_lease(path: UPath) -> Iterator[None]:
     lease = path.with_name(f"{path.name}.json")
     me = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     _acquire(lease, me)
-    object_store.forget(path.parent.parent)
+    object_store.invalidate(path.parent.parent)
     ended = threading.Event()
     renewing = threading.Thread(target=_renew, args=(lease, me, ended), name=f"imrec-lease-{path.name}", daemon=True)
     renewing.start()
@@ -52,49 +54,49 @@ def exclusive_lease(path: UPath) -> Iterator[None]:
     finally:
         ended.set()
         renewing.join()
-        with suppress(StorageFault):  # then the others wait until it is taken for dead
+        with suppress(StorageFault):  # others then wait until it expires
             if _holder(lease) == me:
                 object_store.remove(lease)
 
 
 def _acquire(lease: UPath, me: str) -> None:
-    seen, since, said = b"", time.monotonic(), False
+    seen, since, has_warned = b"", time.monotonic(), False
     while not object_store.create(lease, _text(me, 0)):
         found = _read(lease)
         if found is None:
-            continue  # given back meanwhile
+            continue  # released since
         holder = json.loads(found)["holder"]
         if holder == me:
-            return  # it was put, and only the answer was lost
+            return  # it was created, but the response was lost
         if found != seen:
             seen, since = found, time.monotonic()
-        if _is_dead(holder) or time.monotonic() - since > _DEAD:
-            _take_away(lease, found)
+        if _is_dead(holder) or time.monotonic() - since > _EXPIRY:
+            _remove_expired(lease, found)
             continue
-        if not said:
+        if not has_warned:
             where, work = lease.parent.parent, lease.stem
             log.warning("%s: waiting for process %s, which is at work on: %s", where, holder, work)
-            said = True
-        time.sleep(_LOOK)
+            has_warned = True
+        time.sleep(_POLL)
 
 
-def _take_away(lease: UPath, found: bytes) -> None:
-    """Remove a dead process's lease, unless another did, and has its own there by now."""
+def _remove_expired(lease: UPath, found: bytes) -> None:
+    """Remove the lease of a dead process, unless another process has replaced it."""
     if _read(lease) == found:
         object_store.remove(lease)
 
 
 def _renew(lease: UPath, me: str, ended: threading.Event) -> None:
     beat = 0
-    while not ended.wait(_RENEWED):
+    while not ended.wait(_RENEWAL):
         beat += 1
-        with suppress(StorageFault):  # the next time, perhaps
+        with suppress(StorageFault):  # the next renewal may succeed
             if _holder(lease) == me:
                 files.write_bytes(lease, _text(me, beat))
 
 
 def _is_dead(holder: str) -> bool:
-    """Whether it is a process of this machine that no longer runs; of others only time can tell."""
+    """Return whether the holder is a process of this machine that no longer runs. Unknown for other machines."""
     host, pid, _ = holder.rsplit(":", 2)
     return host == socket.gethostname() and not files.is_running(int(pid))
 

@@ -1,6 +1,6 @@
-"""Requests to an object store, through fsspec: tried again while they fail in a way that may pass.
+"""Requests to object stores through fsspec, with retries of transient faults.
 
-Credentials, endpoint and the like come from the environment, as fsspec and the library of the store expect them.
+Credentials and endpoints come from the environment, as fsspec and the library of the store expect them.
 """
 
 from __future__ import annotations
@@ -20,167 +20,167 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CONNECTIONS = 16  # requests at the same time
+CONNECTIONS = 16  # concurrent requests
 
-_PATIENCE = 5.0  # seconds; where a request took longer, the library of the store has tried again itself
-_LISTED = 2.0  # seconds for which the listing of a folder is taken to be true
+_PATIENCE = 5.0  # seconds; in a longer request the library of the store has already retried
+_MAX_AGE = 2.0  # seconds for which a listing of a folder is cached
 _FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError, LakeError)
-_AT_ONCE = {"s3": {"max_concurrency": 1}}  # else s3fs first asks for the size, to get large objects by parts
+_SINGLE_REQUEST = {"s3": {"max_concurrency": 1}}  # otherwise s3fs first requests the size, to read in parts
 _EXTRAS = {"s3fs": "s3"}
-_TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")  # of an entry, by the names of the stores
+_TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")  # of an entry, by store
 _VERSIONS = ("ETag", "etag", "md5Hash", *_TIMES)
 
 
-def ask(path: UPath, request: Callable[[], T]) -> T:
-    """What a request gives.
+def send(path: UPath, request: Callable[[], T]) -> T:
+    """Call a request with retries, and translate the errors of the store.
 
     Raises:
-        OSError: What is asked for is not there, or refused.
-        StorageFault: The store failed, again and again.
-        LakeError: There are no credentials.
+        OSError: The object is missing, or access is denied.
+        StorageFault: The store failed in all tries.
+        LakeError: Credentials are missing.
         MissingDependency: The library of the store is not installed.
     """
     try:
-        return retry(request, _may_pass, patience=_PATIENCE)
+        return retry(request, _is_transient, patience=_PATIENCE)
     except _FINAL:
         raise
     except ImportError as error:
-        wanted = str(error).partition("nstall ")[2].split() or [str(error.name)]  # fsspec says what it wants
+        wanted = str(error).partition("nstall ")[2].split() or [str(error.name)]  # fsspec names the package
         raise MissingDependency(wanted[0].strip(",."), extra=_EXTRAS.get(wanted[0].strip(",."))) from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if _lacks_credentials(error):
             raise LakeError(f"{path}: {reason}; give credentials in the environment") from error
-        raise StorageFault(f"{path}: {reason}; what is finished is kept, try again later") from error
+        raise StorageFault(f"{path}: {reason}; completed shards are kept, run the command again") from error
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     return not isinstance(error, (*_FINAL, ImportError)) and not _lacks_credentials(error)
 
 
 def _lacks_credentials(error: Exception) -> bool:
-    return "redential" in type(error).__name__  # each store has a class of its own
+    return "redential" in type(error).__name__  # each library has its own class
 
 
-class _Short(Exception):
-    """Less came than there is."""
+class _IncompleteRead(Exception):
+    """The store returned fewer bytes than expected."""
 
 
 # -- reading ------------------------------------------------------------------------------------------------
 
 
 def read(path: UPath, byte_size: int | None = None) -> bytes:
-    """All bytes of an object; one that comes shorter than it is now is read again.
+    """Read all bytes of an object; retry incomplete reads.
 
     Args:
-        byte_size: What a listing said, which saves a request.
+        byte_size: Size by a listing, which saves a request.
 
     Raises:
-        OSError, LakeError: As `ask`.
+        OSError, LakeError: As for `send`.
     """
 
     def request() -> bytes:
-        data: bytes = path.fs.cat_file(path.path, **_AT_ONCE.get(path.protocol, {}))
+        data: bytes = path.fs.cat_file(path.path, **_SINGLE_REQUEST.get(path.protocol, {}))
         if len(data) != byte_size:
-            size = path.fs.size(path.path)  # it may be another one by now
+            size = path.fs.size(path.path)  # the object may have been replaced
             if len(data) != size:
-                raise _Short(f"{len(data)} bytes came of {size}")
+                raise _IncompleteRead(f"{len(data)} bytes came of {size}")
         return data
 
-    return ask(path, request)
+    return send(path, request)
 
 
 def read_part(path: UPath, start: int, end: int) -> bytes:
-    """The bytes of an object from `start` up to `end`, which must be in it.
+    """Read the bytes of an object from `start` up to `end`, which must not exceed its size.
 
     Raises:
-        OSError, LakeError: As `ask`.
+        OSError, LakeError: As for `send`.
     """
 
     def request() -> bytes:
         data: bytes = path.fs.cat_file(path.path, start=start, end=end)
         if len(data) != end - start:
-            raise _Short(f"{len(data)} bytes came of {end - start}")
+            raise _IncompleteRead(f"{len(data)} bytes came of {end - start}")
         return data
 
-    return ask(path, request)
+    return send(path, request)
 
 
 def download(path: UPath, file: Path) -> None:
-    """Get an object as a local file."""
-    ask(path, lambda: path.fs.get_file(path.path, str(file)))
+    """Download an object to a local file."""
+    send(path, lambda: path.fs.get_file(path.path, str(file)))
 
 
 # -- listing ------------------------------------------------------------------------------------------------
 
 Entry: TypeAlias = dict[str, Any]
-"""What fsspec tells of an object or a folder."""
+"""Description of an object or a folder by fsspec."""
 
 
 def entry(path: UPath) -> Entry | None:
-    """What is there now under a name; None where nothing is."""
+    """Return the current entry of an object or a folder; None if it is missing."""
     try:
-        return dict(ask(path, lambda: path.fs.info(path.path)))
+        return dict(send(path, lambda: path.fs.info(path.path)))
     except FileNotFoundError:
         return None
 
 
 def listing(folder: UPath) -> list[Entry]:
-    """All that lies in a folder now; nothing where there is none.
+    """List the current entries of a folder; empty if it is missing.
 
     Raises:
-        StorageFault: The store failed: nothing is ever taken for empty because of that.
+        StorageFault: The store failed. A fault never yields an empty listing.
     """
     try:
-        found: list[Entry] = ask(folder, lambda: folder.fs.ls(folder.path, detail=True))
+        found: list[Entry] = send(folder, lambda: folder.fs.ls(folder.path, detail=True))
     except FileNotFoundError:
         return []
     return [entry for entry in found if entry["name"].strip("/") != folder.path.strip("/")]
 
 
-_known: dict[str, tuple[float, dict[str, Entry]]] = {}  # by folder: when it was listed, and what lay there
+_listings: dict[str, tuple[float, dict[str, Entry]]] = {}  # by folder: time of the listing, and its entries
 
 
-def listed(folder: UPath) -> dict[str, Entry]:
-    """As `listing`, by name, and up to two seconds old.
+def cached_listing(folder: UPath) -> dict[str, Entry]:
+    """List the entries of a folder by name, up to two seconds old.
 
-    A plan asks for every table of every shard, each of which would be a request.
+    A plan needs the status of every table of every shard, each of which would be a request.
     """
     now = time.monotonic()
-    then, found = _known.get(str(folder), (now - _LISTED, {}))
-    if now - then >= _LISTED:
-        found = {name_of(entry): entry for entry in listing(folder)}
-        _known[str(folder)] = now, found
-    return found
+    then, entries = _listings.get(str(folder), (now - _MAX_AGE, {}))
+    if now - then >= _MAX_AGE:
+        entries = {name_of(entry): entry for entry in listing(folder)}
+        _listings[str(folder)] = now, entries
+    return entries
 
 
-def forget(path: UPath) -> None:
-    """Have the next look see what was written since, by others too, to an object or below a folder."""
+def invalidate(path: UPath) -> None:
+    """Drop the cached listings of a folder, of those below it and of those that contain it."""
     around = {str(path), *map(str, path.parents)}
-    for folder in list(_known):
+    for folder in list(_listings):
         if folder in around or folder.startswith(f"{path}/"):
-            _known.pop(folder, None)
+            _listings.pop(folder, None)
 
 
 def name_of(entry: Entry) -> str:
-    """The last part of its name."""
+    """Return the last part of the path of an entry."""
     return str(entry["name"]).rstrip("/").rpartition("/")[2]
 
 
 def size_of(entry: Entry) -> int:
-    """In bytes; 0 of a folder."""
+    """Return the size of an entry in bytes; 0 for a folder."""
     return int(entry.get("size") or 0)
 
 
 def version_of(entry: Entry) -> str:
-    """The entity tag, by whatever name its store has for it."""
+    """Return the entity tag of an entry, or another version that its store has."""
     return next((str(entry[key]) for key in _VERSIONS if entry.get(key) is not None), "")
 
 
 def time_of(entry: Entry) -> int:
-    """When an object was last written, in nanoseconds, the digits below a second being of its version.
+    """Return the modification time of an object in nanoseconds; the digits below a second come from its version.
 
-    Stores tell whole seconds, in which an object may be written twice.
+    Stores give whole seconds, in which an object may be written twice.
     """
     stamp = next((entry[key] for key in _TIMES if entry.get(key) is not None), 0)
     seconds = int(stamp.timestamp() if isinstance(stamp, datetime) else stamp)
@@ -192,27 +192,27 @@ def time_of(entry: Entry) -> int:
 
 
 def upload(file: Path, path: UPath) -> None:
-    """Put a local file as an object: it is there whole, or as it was before."""
-    ask(path, lambda: path.fs.put_file(str(file), path.path))
-    forget(path)
+    """Upload a local file as an object, atomically."""
+    send(path, lambda: path.fs.put_file(str(file), path.path))
+    invalidate(path)
 
 
 def create(path: UPath, data: bytes) -> bool:
-    """Put an object unless there is one of that name; whether it was put."""
+    """Create an object unless it exists; return whether it was created."""
     try:
-        ask(path, lambda: path.fs.pipe_file(path.path, data, mode="create"))
+        send(path, lambda: path.fs.pipe_file(path.path, data, mode="create"))
     except FileExistsError:
         return False
     finally:
-        forget(path)
+        invalidate(path)
     return True
 
 
 def remove(path: UPath) -> None:
-    """Remove an object, or a folder with all that is in it; nothing where it is gone."""
+    """Remove an object, or a folder with its contents, if it exists."""
     try:
-        ask(path, lambda: path.fs.rm(path.path, recursive=True))
+        send(path, lambda: path.fs.rm(path.path, recursive=True))
     except FileNotFoundError:
         pass
     finally:
-        forget(path)
+        invalidate(path)

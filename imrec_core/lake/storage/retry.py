@@ -1,4 +1,4 @@
-"""Repetition of requests to a disk or an object store that fail in a way that may pass."""
+"""Retries of requests to disks and object stores after transient faults."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ TRIES = 6
 FIRST_WAIT = 0.2  # seconds; each further wait is twice as long
 
 
-def retry(request: Callable[[], T], may_pass: Callable[[Exception], bool], *, patience: float = math.inf) -> T:
+def retry(request: Callable[[], T], is_transient: Callable[[Exception], bool], *, patience: float = math.inf) -> T:
     """Call `request` until it succeeds, at most `TRIES` times.
 
     Args:
-        may_pass: Whether the next call may succeed after this error.
+        is_transient: Whether another call may succeed after this error.
         patience: Seconds; a call that took longer before it failed is not repeated.
 
     Raises:
@@ -27,8 +27,8 @@ def retry(request: Callable[[], T], may_pass: Callable[[Exception], bool], *, pa
         started = time.monotonic()
         try:
             return request()
-        except Exception as error:  # every store has errors of its own
-            if not may_pass(error) or time.monotonic() - started > patience:
+        except Exception as error:  # every store has its own classes
+            if not is_transient(error) or time.monotonic() - started > patience:
                 raise
         time.sleep(FIRST_WAIT * 2 ** (tries - 1))
     return request()

@@ -1,4 +1,4 @@
-"""A generation on its way to an object store and back: what arrives is what was put, or is not taken."""
+"""Upload and download of generations, verified by checksums."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from imrec_core.lake.storage import files, object_store
 if TYPE_CHECKING:
     from upath import UPath
 
-CHECKSUMS = "checksums.json"  # beside the other files in the store
+CHECKSUMS = "checksums.json"  # beside the other files of the generation
 
-_FETCHES = 3  # of a file whose checksum is wrong
+_TRIES = 3  # downloads of a file whose checksum is wrong
 
 
 def put(folder: Path, to: UPath, *, last: str) -> None:
-    """Put all files of a folder, and their checksums; the file named `last`, which makes it complete, at the end."""
+    """Upload the files of a folder and their checksums; upload the file `last`, which completes it, at the end."""
     files = [path for path in sorted(folder.iterdir()) if path.name != last]
     checksums = {path.name: [path.stat().st_size, _checksum(path)] for path in (*files, folder / last)}
     (folder / CHECKSUMS).write_text(json.dumps(checksums, indent=1))
@@ -29,11 +29,11 @@ def put(folder: Path, to: UPath, *, last: str) -> None:
     object_store.upload(folder / last, to / last)
 
 
-def checksums_of(at: UPath) -> bytes:
-    """The checksums of what was put there.
+def read_checksums(at: UPath) -> bytes:
+    """Read the checksums of a generation in an object store.
 
     Raises:
-        StaleIndex: Nothing is there any more.
+        StaleIndex: The generation is missing.
     """
     try:
         return files.read_listed(at / CHECKSUMS)
@@ -42,37 +42,37 @@ def checksums_of(at: UPath) -> bytes:
 
 
 def fetch(at: UPath, folder: Path, checksums: bytes) -> None:
-    """Get all files, each as it was put, into an empty folder.
+    """Download all files into an empty folder.
 
     Raises:
-        StaleIndex: One is gone, or is another than was put.
+        StaleIndex: A file is missing or differs from its checksum.
         StorageFault: The object store failed.
     """
     expected: dict[str, list[Any]] = json.loads(checksums)
     with ThreadPoolExecutor(object_store.CONNECTIONS) as pool:
-        list(pool.map(lambda name: _get(at, name, expected[name][1], folder), expected))
+        list(pool.map(lambda name: _download(at, name, expected[name][1], folder), expected))
     (folder / CHECKSUMS).write_bytes(checksums)
 
 
-def _get(at: UPath, name: str, checksum: str, folder: Path) -> None:
-    for _ in range(_FETCHES):
+def _download(at: UPath, name: str, checksum: str, folder: Path) -> None:
+    for _ in range(_TRIES):
         try:
             object_store.download(at / name, folder / name)
         except FileNotFoundError as error:
             raise StaleIndex(f"generation {at.name}: {at / name} is gone") from error
         if _checksum(folder / name) == checksum:
             return
-    raise StaleIndex(f"generation {at.name}: {at / name} is not what was put there; run: imrec build")
+    raise StaleIndex(f"generation {at.name}: {at / name} differs from its checksum; run: imrec build")
 
 
 def is_fetched(folder: Path, checksums: bytes) -> bool:
-    """Whether a folder that was fetched holds what these checksums are of, and all of it."""
+    """Return whether a downloaded folder has these checksums and all their files."""
     try:
         if (folder / CHECKSUMS).read_bytes() != checksums:
             return False
         sizes = {name: size for name, (size, _) in json.loads(checksums).items()}
         found = {name: (folder / name).stat().st_size for name in sizes}
-        # Vectors of generations made here since then may follow, see `matrices`.
+        # Generations built here since may have appended vectors to the files, see `index.vector_file`.
         return all(found[n] == size or (n.endswith(".npy") and found[n] > size) for n, size in sizes.items())
     except OSError:
         return False

@@ -29,7 +29,7 @@ from imrec_core.plots.confusion import draw_confusion
 from imrec_core.plots.contact_sheet import load_image
 from imrec_core.plots.curves import Times, draw_stages
 from imrec_core.plots.distributions import Distances, Threshold, Values, draw_distances, draw_values
-from imrec_core.search.hits import Hit, Hits, Part
+from imrec_core.search.hits import FeatureScore, Hit, Hits
 from imrec_core.search.query import Query, Text
 from imrec_core.search.recommender import Recommender
 from imrec_core.sql import views
@@ -145,7 +145,7 @@ def plot_distances(
         ImageError, UnknownName: As `search`.
     """
     if isinstance(image, Text):
-        raise QueryError("give an image: how near words are to images by chance is not measured")
+        raise QueryError("expected an image: text queries have no calibrated false match rate")
     if not 0 < rate <= 1:
         raise QueryError(f"the false match rate is {rate}; it must be above 0, and 1 at most")
     generation = recommender.generation
@@ -221,7 +221,7 @@ def _name(hit: Hit) -> str:
     return hit.path.rpartition("/")[2]
 
 
-def _part(hit: Hit) -> Part:
+def _part(hit: Hit) -> FeatureScore:
     (part,) = hit.parts.values()
     return part
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.index import exact_search
 from imrec_core.index.generation import Generation
-from imrec_core.search.fusion import FUSIONS, checked_weights
+from imrec_core.search.fusion import FUSIONS, check_weights
 
 Rows = NDArray[np.int64]
 Matrix = NDArray[Any]
@@ -57,7 +57,7 @@ class RankerSet:
             alike = default_mix(resolve_rankers(generation, by))
             mixes = {MIX: alike} if len(alike) > 1 else {}
         for weights in mixes.values():
-            checked_weights(list(weights.values()))
+            check_weights(list(weights.values()))
         alone = list(dict.fromkeys(by or generation.features))
         shares = {
             name: {part: weight / sum(weights.values()) for part, weight in weights.items() if weight}

@@ -36,9 +36,13 @@ MODULES = {
 NAMES = {
     "explore.make_map": "build_map",
     "explore.open_map": "load_map",
+    "hits.Part": "FeatureScore",
+    "judging.Judged": "RetrievalScores",
     "judging.judge": "evaluate_retrieval",
     "stages.noting": "record_timings",
     "stages.stage": "timed",
+    "tuning.Task": "TuningTask",
+    "tuning.Tuned": "TunedWeights",
 }
 """Old name → new name, where they differ."""
 

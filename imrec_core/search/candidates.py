@@ -13,88 +13,90 @@ from imrec_core.index.generation import Generation, Rows
 from imrec_core.search.pooling import has_mean, mean_vector, query_distances
 from imrec_core.search.request import SearchRequest
 
-_OVERFETCH = 1.5  # times as many as would be left on average, since conditions and likeness go together
+_OVERFETCH = 1.5  # factor over the average number of matching rows: a condition and similarity correlate
+_ROWS_PER_FETCHED = 12  # rows of an exact search that take as long as one row of a graph
+_FETCH_FACTOR = 2  # candidates per hit
+_REORDER_FACTOR = 4  # candidates per hit, if they come by one distance and are ranked by another
+_UNLIKE_FACTOR = 4  # as unlikes lower the scores of the nearest candidates
 
 
-_ROWS_PER_FETCHED = 12  # rows that are scanned in the time that a graph takes for one
+def collect_candidates(generation: Generation, request: SearchRequest, count: int) -> tuple[Rows, str]:
+    """Collect rows to rank by exact distances.
 
+    Args:
+        count: Number of rows needed after ranking.
 
-_OF_ANOTHER_ORDER = 4  # times as many as wanted, where candidates come by one distance and are ranked by another
-
-
-_WITH_UNLIKES = 4  # times as many candidates, as unlikes push the nearest of them down
-
-
-def _candidates(generation: Generation, asked: SearchRequest, wanted: int) -> tuple[Rows, str]:
-    """Rows to rank exactly, ascending, and how they were found."""
-    kept = asked.kept
-    left = len(generation.live if kept is None else kept)
-    spare = 2 if _is_in_order(generation, asked) else _OF_ANOTHER_ORDER
-    fetched = max(spare * wanted, *(_at_least(generation, c) for c in asked.chosen))
-    if asked.unlikes:
-        fetched *= _WITH_UNLIKES
-    if asked.exact or left <= 2 * fetched:
-        return np.arange(len(generation)) if kept is None else kept, f"exact scan of {left} rows"
-    found, finders = [], []
-    for chosen in asked.chosen:
-        nearest, finder = _nearest(generation, chosen, asked, fetched)
+    Returns:
+        The rows, ascending, and how they were found.
+    """
+    allowed = request.allowed_rows
+    total = len(generation.live if allowed is None else allowed)
+    factor = _FETCH_FACTOR if _keeps_order(generation, request) else _REORDER_FACTOR
+    num_candidates = max(factor * count, *(_min_candidates(generation, feature) for feature in request.features))
+    if request.unlikes:
+        num_candidates *= _UNLIKE_FACTOR
+    if request.options.exact or total <= 2 * num_candidates:
+        return np.arange(len(generation)) if allowed is None else allowed, f"exact scan of {total} rows"
+    found, methods = [], []
+    for feature in request.features:
+        nearest, method = _nearest_rows(generation, feature, request, num_candidates)
         found += nearest
-        finders.append(finder)
+        methods.append(method)
     rows = np.unique(np.concatenate(found))
-    return rows, f"{len(rows)} candidates from {', '.join(finders)}, ranked exactly"
+    return rows, f"{len(rows)} candidates from {', '.join(methods)}, ranked exactly"
 
 
-def _is_in_order(generation: Generation, asked: SearchRequest) -> bool:
-    """Whether candidates come by the same distance as they are ranked by."""
-    (first, *others) = asked.chosen
+def _keeps_order(generation: Generation, request: SearchRequest) -> bool:
+    """Return whether candidates come in the order of their ranking distance."""
+    (first, *others) = request.features
     graph = generation.graph_of(first.feature, first.metric)
     return not others and graph in (None, str(first))
 
 
-def _at_least(generation: Generation, chosen: FeatureMetric) -> int:
-    graph = generation.graph_of(chosen.feature, chosen.metric)
+def _min_candidates(generation: Generation, feature: FeatureMetric) -> int:
+    graph = generation.graph_of(feature.feature, feature.metric)
     return generation.graphs[graph].candidates if graph else 100
 
 
-def _nearest(
-    generation: Generation, chosen: WeightedFeature, asked: SearchRequest, count: int
+def _nearest_rows(
+    generation: Generation, weighted: WeightedFeature, request: SearchRequest, count: int
 ) -> tuple[list[Rows], str]:
-    """Rows near to any like, and where there is one to their mean, which may be far from each of them.
+    """Find rows near each like and near their mean, which may be far from each of them.
 
-    A graph knows no conditions: of the rows that it gives only those that are kept count, and so the fewer are kept the
-    more must be fetched. From some point on it is faster to look at each that is kept, in the vectors of the graph.
+    A graph does not filter: the fewer rows are allowed, the more must be fetched. Below some share, an exact search
+    among the allowed rows in the vectors of the graph is faster.
     """
-    total, kept = len(generation.live), asked.kept
-    left = total if kept is None else len(kept)
-    graph = generation.graph_of(chosen.feature, chosen.metric)
+    total, allowed = len(generation.live), request.allowed_rows
+    remaining = total if allowed is None else len(allowed)
+    graph = generation.graph_of(weighted.feature, weighted.metric)
     if graph is None:
-        return [_scanned(generation, chosen, asked, count)], f"a scan of {left} rows by {chosen.name}"
+        rows = _search_exactly(generation, weighted, request, count)
+        return [rows], f"a scan of {remaining} rows by {weighted.name}"
     facts = generation.graphs[graph]
     feature, metric = generation.feature(facts.feature), METRICS[facts.metric]
-    vectors = [like.vectors[feature.name] for like in asked.likes]
-    if len(vectors) > 1 and asked.pool != "best" and has_mean(feature):
-        vectors.append(mean_vector(feature, metric, asked.likes))
-    fetched = count if kept is None else math.ceil(_OVERFETCH * count * total / left)
-    if fetched * _ROWS_PER_FETCHED < left:
+    vectors = [like.vectors[feature.name] for like in request.likes]
+    if len(vectors) > 1 and request.options.pool != "best" and has_mean(feature):
+        vectors.append(mean_vector(feature, metric, request.likes))
+    fetched = count if allowed is None else math.ceil(_OVERFETCH * count * total / remaining)
+    if fetched * _ROWS_PER_FETCHED < remaining:
         found = [generation.graph_nearest(graph, vector, fetched) for vector in vectors]
-        if kept is not None:
-            found = [_both(rows, kept) for rows in found]
+        if allowed is not None:
+            found = [_intersect(rows, allowed) for rows in found]
         if min(map(len, found)) >= count:
             return found, f"the graph of {graph}"
-    return list(
-        generation.exact_nearest(feature.name, metric, vectors, count, kept)
-    ), f"a scan of {left} rows by {feature.name}"
+    nearest = list(generation.exact_nearest(feature.name, metric, vectors, count, allowed))
+    return nearest, f"a scan of {remaining} rows by {feature.name}"
 
 
-def _both(rows: Rows, kept: Rows) -> Rows:
-    """Those of the rows that are kept; `kept` is ascending."""
-    at = np.minimum(np.searchsorted(kept, rows), len(kept) - 1)
-    return np.asarray(rows[kept[at] == rows])
+def _intersect(rows: Rows, allowed: Rows) -> Rows:
+    """Select the rows that are in `allowed`, which is ascending, in their order."""
+    at = np.minimum(np.searchsorted(allowed, rows), len(allowed) - 1)
+    return np.asarray(rows[allowed[at] == rows])
 
 
-def _scanned(generation: Generation, chosen: FeatureMetric, asked: SearchRequest, count: int) -> Rows:
-    rows = np.arange(len(generation)) if asked.kept is None else asked.kept
-    found = query_distances(generation, chosen, asked.likes, asked.pool, rows)
+def _search_exactly(generation: Generation, feature: FeatureMetric, request: SearchRequest, count: int) -> Rows:
+    rows = np.arange(len(generation)) if request.allowed_rows is None else request.allowed_rows
+    distances = query_distances(generation, feature, request.likes, request.options.pool, rows)
     if generation.removed:
-        found = np.where(generation.is_live[rows], found, np.inf)
-    return rows[smallest(count, found)]
+        distances = np.where(generation.is_live[rows], distances, np.inf)
+    return rows[smallest(count, distances)]

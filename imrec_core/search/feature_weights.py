@@ -1,4 +1,4 @@
-"""Which features a search uses and how much each weighs, with stored mixes resolved."""
+"""The features of a search and their weights, with mixes expanded."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from imrec_core.search.query import By, Query, Text
 
 
 def resolve_features(
-    generation: Generation, settings: Settings, by: By | None, asked: Sequence[Query]
+    generation: Generation, settings: Settings, by: By | None, queries: Sequence[Query]
 ) -> list[WeightedFeature]:
-    """The features, metrics and weights that `by` names; without it the first that suits the queries.
+    """Resolve names to features, metrics and weights.
+
+    Args:
+        by: As for `Recommender.search`; None for the default feature, or with a `Text` the first that supports text.
 
     Raises:
-        UnknownName: No such feature, metric or mix.
-        BadWeights: A weight is no number, negative or not finite, or all are zero.
+        UnknownName: There is no such feature, metric or mix.
+        BadWeights: A weight is not a number, negative or not finite, or all are zero.
+        QueryError: `by` is invalid or empty, or no feature supports text.
     """
     if by is None:
-        in_words = any(isinstance(query, Text) for query in asked)
-        by = _understanding(generation) if in_words else generation.default_feature
+        has_text = any(isinstance(query, Text) for query in queries)
+        by = _first_text_feature(generation) if has_text else generation.default_feature
     try:
         weights = {by: 1.0} if isinstance(by, str) else by if isinstance(by, Mapping) else dict.fromkeys(by, 1.0)
     except TypeError as error:
@@ -37,30 +41,28 @@ def resolve_features(
         numbers = [float(weight) for weight in weights.values()]
     except (TypeError, ValueError) as error:
         raise BadWeights(f"weights are {list(weights.values())}; expected numbers") from error
-    fusion.checked_weights(numbers)
-    parts = _without_mixes(generation, settings, zip(weights, numbers, strict=True))
+    fusion.check_weights(numbers)
+    parts = _expand_mixes(generation, settings, zip(weights, numbers, strict=True))
     return [FeatureMetric.parse(name, generation.feature).weighted(name, weight) for name, weight in parts.items()]
 
 
-def _without_mixes(
-    generation: Generation, settings: Settings, weights: Iterable[tuple[str, float]]
-) -> dict[str, float]:
-    """Weights by feature, where `mix:NAME` is what it consists of; its parts share its weight."""
-    parts: dict[str, float] = {}
+def _expand_mixes(generation: Generation, settings: Settings, weights: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Replace each `mix:NAME` by its features, which divide its weight."""
+    expanded: dict[str, float] = {}
     for name, weight in weights:
         kind, _, mix = name.partition(":")
         inside = {name: 1.0}
         if kind == "mix" and kind not in generation.features:  # a lake may have a feature of that name
             inside = mix_weights(settings, mix, generation.features)
-            fusion.checked_weights(list(inside.values()))
+            fusion.check_weights(list(inside.values()))
         total = sum(inside.values())
         for part, share in inside.items():
-            parts[part] = parts.get(part, 0.0) + weight * share / total
-    return parts
+            expanded[part] = expanded.get(part, 0.0) + weight * share / total
+    return expanded
 
 
-def _understanding(generation: Generation) -> str:
-    """The first feature that understands text.
+def _first_text_feature(generation: Generation) -> str:
+    """Return the first feature that supports text.
 
     Raises:
         QueryError: There is none.
@@ -69,17 +71,17 @@ def _understanding(generation: Generation) -> str:
         model = generation.feature(name).model
         if model is not None and model.text:
             return name
-    able = ", ".join(name for name, model in MODELS.items() if model.text)
-    raise QueryError(f"no feature of this lake understands text; add one: imrec build --features +NAME, of {able}")
+    models = ", ".join(name for name, model in MODELS.items() if model.text)
+    raise QueryError(f"no feature of this lake supports text; add one: imrec build --features +NAME, of {models}")
 
 
 DEFAULT = "default"
 
 
 MIXES: Mapping[str, Mapping[str, float]] = {
-    # By `imrec tune --copies`, rounded. Of 18 edited copies of each of 200 photos that it was not tuned on it finds the
-    # original first in 0.996, the best feature alone (`sift_vlad`) in 0.948; of the parts that a lake has by default,
-    # without `sift_vlad` and `pdq`, in 0.986 (gallery of 1,066 photos, 2026-11). By class the network alone is better.
+    # Weights of `imrec tune --copies`, rounded. Recall@1 of the originals of 18 edited copies of each of 200 other
+    # photos: 0.996; of the best single feature (`sift_vlad`) 0.948; without `sift_vlad` and `pdq`, which a lake does
+    # not have by default, 0.986 (1,066 photos, 2026-11). By class the network alone is better.
     DEFAULT: {
         "efficientnet_lite0": 0.4,
         "hsv_histogram": 0.2,
@@ -88,34 +90,36 @@ MIXES: Mapping[str, Mapping[str, float]] = {
         "pdq:hamming_dihedral": 0.1,
     }
 }
-"""By name, as in `lake.toml`, where a mix of the same name goes first."""
+"""Built-in mixes by name; a mix of the same name in `lake.toml` takes precedence."""
 
 
 def mix_weights(settings: Settings, name: str, features: Collection[str]) -> dict[str, float]:
-    """The weights of a mix, by `feature` or `feature:metric`.
+    """Return the weights of a mix, by `feature` or `feature:metric`.
 
     Args:
-        features: Those that can be searched by. Of a mix that comes with imrec the others are left out.
+        features: Features of the lake. Others are omitted from a built-in mix.
 
     Raises:
-        UnknownName: There is none of that name.
-        QueryError: It comes with imrec, and none of its features is there.
+        UnknownName: There is no such mix.
+        QueryError: The mix is built in, and the lake has none of its features.
     """
     if name in settings.mixes:
         return {part: float(weight) for part, weight in settings.mixes[name].items()}
     if name not in MIXES:
         raise UnknownName("mix", name, {**MIXES, **settings.mixes})
-    there = {part: weight for part, weight in MIXES[name].items() if split_name(part)[0] in features}
-    if not there:
+    present = {part: weight for part, weight in MIXES[name].items() if split_name(part)[0] in features}
+    if not present:
         raise QueryError(f"mix:{name} is of {', '.join(MIXES[name])}; this lake has none of them")
-    return there
+    return present
 
 
 def parse_weights(texts: Sequence[str]) -> dict[str, float] | None:
-    """Weights by name from `FEATURE[:METRIC][=WEIGHT]`, 1 where none is said; None where nothing is.
+    """Parse `FEATURE[:METRIC][=WEIGHT]` into weights by name; None if there are no texts.
+
+    The default weight is 1.
 
     Raises:
-        BadWeights: A weight is no number.
+        BadWeights: A weight is not a number.
     """
     weights = {}
     for text in texts:

@@ -1,4 +1,4 @@
-"""The results of a search, and the forms that they can be had in."""
+"""The results of a search, and their conversion to tables, JSON, contact sheets and plots."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from imrec_core.plots import explanation_sheet
 from imrec_core.plots.contact_sheet import Cell, save
 from imrec_core.plots.html_grid import grid
 
-_IN_NOTEBOOK = 30  # hits that are shown: 150 kB
+_IN_NOTEBOOK = 30  # hits shown in a notebook, about 150 kB
 
-Shown: TypeAlias = "AnyPath | Image.Image"
-"""A query as a contact sheet shows it."""
+DisplayImage: TypeAlias = "AnyPath | Image.Image"
+"""A query as a contact sheet shows it: a file or an image in memory."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one feature says of a hit.
+class FeatureScore:
+    """Distance and score of a hit by one feature.
 
     Attributes:
-        distance: To the likes, pooled.
-        score: What that distance means in this gallery, 0 to 1; see `Calibration.score`.
-        false_match_rate: Share of random pairs of the gallery that are as near by this feature.
-        rank: By that distance among the images that were ranked, from 1; equal ones share theirs.
-        unlike: Score of its distance to the nearest unlike, times the weight of that; 0 without unlikes.
+        distance: Distance to the likes in the unit of the metric, pooled.
+        score: Calibrated score of the distance, 0 to 1: 1 for identical images, 0 for the distance of random images.
+        false_match_rate: Share of random pairs of images of the lake that are as near by this feature, 0 to 1.
+        rank: Rank by that distance among the ranked images, from 1; equal distances have the same rank.
+        unlike: Score of the distance to the nearest unlike, times its weight; 0 without unlikes.
     """
 
     distance: float
@@ -46,13 +46,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Hit:
-    """One result.
+    """An image found by a search.
 
     Attributes:
-        rank: From 1, the best; `order_by` changes the order of the hits, not this.
-        path: Of the file, to be opened.
-        score: 1 for identical, 0 for as far as random images are, or as near to an unlike as to the likes.
-        parts: By feature as it was asked for.
+        rank: From 1, the best. `order_by` changes the order of the hits, not their ranks.
+        image_id: Id of the image, 16 hexadecimal digits.
+        source: Name of the source in `lake.toml` that the image belongs to.
+        path: Full path or URL of the file.
+        score: 0 to 1: 1 for an image identical to the query, 0 for one as far as random images, or as near to an unlike
+            as to the likes.
+        parts: Distance and score by each feature, by name as given in `by`.
     """
 
     rank: int
@@ -60,35 +63,36 @@ class Hit:
     source: str
     path: str
     score: float
-    parts: Mapping[str, Part]
+    parts: Mapping[str, FeatureScore]
 
 
 @dataclass(frozen=True)
 class Hits(Sequence[Hit]):
-    """The results of a search, best first or as `order_by` says.
+    """The hits of a search, best first or in the order of `order_by`: an immutable sequence of `Hit`.
 
     Attributes:
-        plan: How they were found: scan or graph, how many candidates, how many of them a cut left.
-        generation: Id of the generation that answered.
-        cut: Images that were ranked and are farther than `max_false_match_rate` allows. Without hits, and with more
-            than 0 here, there is no good match.
-        likes, unlikes: The queries as a contact sheet shows them; words and vectors are left out.
-        features: What the hits have parts of, as it was asked for.
-        more: Whether a search for more would find more.
+        hits: The hits.
+        plan: How they were found: exact search or HNSW graph, and the numbers of candidates and of matches.
+        generation: Id of the generation that was searched.
+        cut: Number of ranked images that `max_false_match_rate` excludes. If there are no hits and this is above 0,
+            there is no good match.
+        likes, unlikes: The queries as a contact sheet shows them, without texts and vectors.
+        features: Names of the features of the search, as given in `by`.
+        more: Whether a larger k would return more hits.
     """
 
     hits: tuple[Hit, ...]
     plan: str
     generation: str
     cut: int = 0
-    likes: tuple[Shown, ...] = ()
-    unlikes: tuple[Shown, ...] = ()
+    likes: tuple[DisplayImage, ...] = ()
+    unlikes: tuple[DisplayImage, ...] = ()
     features: tuple[str, ...] = ()
     more: bool = False
 
     @property
-    def query(self) -> Shown | None:
-        """The first of the likes that can be shown."""
+    def query(self) -> DisplayImage | None:
+        """The first like that has an image; None if there is none."""
         return self.likes[0] if self.likes else None
 
     @overload
@@ -105,15 +109,19 @@ class Hits(Sequence[Hit]):
         return iter(self.hits)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """The hits as plain data; what `imrec search --json` prints."""
+        """Return the hits as dictionaries, as `imrec search --json` prints them."""
         return [asdict(hit) for hit in self.hits]
 
     def to_polars(self) -> pl.DataFrame:
-        """A row per hit: rank, image_id, source, path, score, then `<feature>_distance` and so on for each `Part`."""
+        """Return a table of one row per hit; see `to_arrow`."""
         return pl.DataFrame(self.to_arrow())
 
     def to_arrow(self) -> pa.Table:
-        """The same as an Arrow table."""
+        """Return an Arrow table of one row per hit.
+
+        The columns are rank, image_id, source, path and score, and for each feature `<feature>_distance`, `_score`,
+        `_false_match_rate`, `_rank` and `_unlike`.
+        """
         columns: dict[str, Any] = {
             "rank": pa.array([h.rank for h in self], pa.int64()),
             **{
@@ -122,77 +130,83 @@ class Hits(Sequence[Hit]):
             "score": pa.array([h.score for h in self], pa.float64()),
         }
         for name in self.features:
-            for field in fields(Part):
+            for field in fields(FeatureScore):
                 kind = pa.int64() if field.name == "rank" else pa.float64()
                 columns[f"{name}_{field.name}"] = pa.array([getattr(h.parts[name], field.name) for h in self], kind)
         return pa.table(columns)
 
     def to_json(self) -> str:
-        """The hits as one JSON document, with the generation that answered, the plan and what was cut."""
+        """Return `to_dict` as a JSON document."""
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return a dictionary with the generation, the plan, the number of excluded images (`cut`) and the hits."""
         return {"generation": self.generation, "plan": self.plan, "cut": self.cut, "hits": self.to_dicts()}
 
     def contact_sheet(self, path: str | os.PathLike[str], *, title: str = "") -> None:
-        """Write a picture of the queries and the hits, with the scores; `.svg`, or a format of Pillow's such as `.png`.
+        """Write an image of the queries and the hits with their scores.
+
+        Args:
+            path: File to write; its suffix is `.svg`, or that of a format of Pillow such as `.png`.
+            title: Heading above the images; none if empty.
 
         Raises:
-            OSError, ValueError: It cannot be written, or no format has that ending.
+            OSError: The file cannot be written.
+            ValueError: No format has that suffix.
         """
         save([(title, self.cells())], path)
 
     def cells(self) -> list[Cell]:
-        """The queries and the hits as cells of a contact sheet."""
-        asked = [Cell(like, ("query",), framed=True) for like in self.likes]
-        asked += [Cell(unlike, ("unlike",), framed=True) for unlike in self.unlikes]
-        return asked + [Cell(place(h.path), (f"{h.score:.3f}", h.path.rpartition("/")[2])) for h in self]
+        """Return the queries and the hits as cells of a contact sheet."""
+        queries = [Cell(like, ("query",), framed=True) for like in self.likes]
+        queries += [Cell(unlike, ("unlike",), framed=True) for unlike in self.unlikes]
+        return queries + [Cell(place(h.path), (f"{h.score:.3f}", h.path.rpartition("/")[2])) for h in self]
 
     def _repr_html_(self) -> str:
-        """How a notebook shows them: small pictures of the queries and of the first hits, with the scores."""
-        found = "hit" if len(self) == 1 else "hits"
-        said = f"{len(self)} {found}"
+        """Return HTML for a notebook: small images of the queries and the first hits, with the scores."""
+        count = f"{len(self)} {'hit' if len(self) == 1 else 'hits'}"
         if not self:
-            said = "no good match" if self.cut else "no image left to compare with"
-        asked = len(self.likes) + len(self.unlikes)
-        headings = (f"{said} by {', '.join(self.features)}", f"generation {self.generation}: {self.plan}")
-        return grid(headings, self.cells(), most=asked + _IN_NOTEBOOK)
+            count = "no good match" if self.cut else "no image left to compare with"
+        headings = (f"{count} by {', '.join(self.features)}", f"generation {self.generation}: {self.plan}")
+        return grid(headings, self.cells(), most=len(self.likes) + len(self.unlikes) + _IN_NOTEBOOK)
 
     def explain(self, index: int, *, like: int | None = None) -> Image.Image:
-        """A picture of why a hit is one: the keypoints and colours that it shares with the query, and its parts.
+        """Draw why an image is a hit: keypoints and colours it shares with the query, and its scores.
 
         Args:
-            index: As of a sequence.
-            like: Which of `likes` is shown; by default that with most matched keypoints.
+            index: Position of the hit, from 0; negative from the end.
+            like: Position in `likes` of the query to compare with. Default: the one with most matching keypoints.
+
+        Returns:
+            An RGB image; without likes that have an image, it shows only the hit and the scores.
 
         Raises:
-            IndexError: There is no such hit, or no such like.
-            ImageError: The file of the hit or of a like is gone or broken by now; the message names it.
+            IndexError: There is no such hit or like.
+            ImageError: The file of the hit or of the like cannot be read any more.
         """
-        hit, which = self.hits[_place(index, len(self), "hit")], 0
+        hit, position = self.hits[_from_front(index, len(self), "hit")], 0
         if like is not None:
-            which = _place(like, len(self.likes), "like that can be shown")
-            why = explain(self.likes[which], place(hit.path))
+            position = _from_front(like, len(self.likes), "like that can be shown")
+            why = explain(self.likes[position], place(hit.path))
         elif self.likes:
-            which, why = explain_best(self.likes, place(hit.path))
+            position, why = explain_best(self.likes, place(hit.path))
         else:
             why = explain(None, place(hit.path))
-        asked = f"query {which + 1} of {len(self.likes)}" if len(self.likes) > 1 else "query"
+        query = f"query {position + 1} of {len(self.likes)}" if len(self.likes) > 1 else "query"
         bars = [
             explanation_sheet.Bar(name, part.score, f"distance {part.distance:.4g}   rank {part.rank}", part.unlike)
             for name, part in hit.parts.items()
         ]
-        return explanation_sheet.draw(why, titles=(asked, f"hit {hit.rank}   score {hit.score:.3f}"), bars=bars)
+        return explanation_sheet.draw(why, titles=(query, f"hit {hit.rank}   score {hit.score:.3f}"), bars=bars)
 
 
-def _place(index: int, count: int, what: str) -> int:
-    """The index from the front.
+def _from_front(index: int, count: int, kind: str) -> int:
+    """Return the index of an item counted from the front.
 
     Raises:
-        IndexError: There is nothing at it.
+        IndexError: There is no such item.
     """
-    place = operator.index(index)
-    if not -count <= place < count:
-        raise IndexError(f"no {what} at {place}; there are {count}, counted from 0")
-    return place % count
+    position = operator.index(index)
+    if not -count <= position < count:
+        raise IndexError(f"no {kind} at {position}; there are {count}, counted from 0")
+    return position % count

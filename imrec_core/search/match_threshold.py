@@ -1,4 +1,4 @@
-"""Which rows are matches: how often random pairs of the gallery are as near."""
+"""Match threshold: false match rates of distances, from random pairs of images of a lake."""
 
 from __future__ import annotations
 
@@ -19,95 +19,101 @@ from imrec_core.index.generation import Generation, Rows
 from imrec_core.search.fusion import Numbers, fuse
 from imrec_core.search.pooling import query_distances
 
-_KEPT = 256  # joint calibrations of a generation
+_MAX_CALIBRATIONS = 256  # in the cache of a generation
 
 
 class JointCalibrations:
-    """Joint calibrations of one generation; those used last are kept. Safe to use from several threads.
+    """Cache of the joint calibrations of a generation, safe to use from several threads.
 
-    Two threads that need the same new one at once may both compute it.
+    The least recently used ones are dropped. Two threads may compute the same new calibration at once.
 
     Args:
-        most: Kept at a time; one takes about 4 kB.
+        generation: The generation to calibrate on.
+        most: Maximum number of calibrations in the cache; one takes about 4 kB.
     """
 
-    def __init__(self, generation: Generation, most: int = _KEPT) -> None:
+    def __init__(self, generation: Generation, most: int = _MAX_CALIBRATIONS) -> None:
         self.generation, self._most = generation, most
         self._changing = threading.Lock()
-        self._kept: OrderedDict[tuple[tuple[str, str, float], ...], Calibration] = OrderedDict()
+        self._cache: OrderedDict[tuple[tuple[str, str, float], ...], Calibration] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._cache)
 
-    def of(self, chosen: Sequence[WeightedFeature]) -> Calibration:
-        """What `joint_calibration` gives for features and their weights."""
-        key = tuple((c.feature.name, c.metric.name, c.weight) for c in chosen)
+    def of(self, features: Sequence[WeightedFeature]) -> Calibration:
+        """Return the joint calibration of weighted features; see `joint_calibration`."""
+        key = tuple((f.feature.name, f.metric.name, f.weight) for f in features)
         with self._changing:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = joint_calibration(self.generation, chosen)
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        calibration = joint_calibration(self.generation, features)
         with self._changing:
-            self._kept[key] = made
-            self._kept.move_to_end(key)
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-        return made
+            self._cache[key] = calibration
+            self._cache.move_to_end(key)
+            if len(self._cache) > self._most:
+                self._cache.popitem(last=False)
+        return calibration
 
 
 def passes_match_threshold(
     joint: JointCalibrations,
-    chosen: Sequence[WeightedFeature],
+    features: Sequence[WeightedFeature],
     likes: Sequence[EncodedQuery],
     pool: str,
     rate: float,
     rows: Rows,
     known: Sequence[Distances] | None = None,
 ) -> NDArray[np.bool_]:
-    """Which rows are near enough to a like, with `pool="all"` to every like.
+    """Return whether each row is near enough to any like, or with `pool="all"` to every like `(n,)`.
 
-    What a search may let through is shared among the likes, for a row has as many chances as there are likes; so
-    the rate holds for the answer, not for each of them. Weights of likes do not make anything nearer.
+    The rate is divided by the number of likes, since a row has as many chances: it holds for the whole result. The
+    weights of likes do not change it.
 
     Args:
-        joint: Of the generation that the rows are of.
-        known: The distances to a single like by each feature, where they were computed before.
+        joint: Calibrations of the generation that the rows belong to.
+        rate: Maximum false match rate, above 0 and at most 1.
+        known: Distances of the rows to a single like by each feature, if already computed.
     """
-    plain = [EncodedQuery(1.0, like.vectors) for like in likes]
+    unweighted = [EncodedQuery(1.0, like.vectors) for like in likes]
     nearest = "all" if pool == "all" else "best"
-    each = known or [query_distances(joint.generation, c, plain, nearest, rows) for c in chosen]
+    distances = known or [query_distances(joint.generation, f, unweighted, nearest, rows) for f in features]
     chances = 1 if pool == "all" else len(likes)
-    return np.asarray(false_match_rates(joint, chosen, each) <= rate / chances)
+    return np.asarray(false_match_rates(joint, features, distances) <= rate / chances)
 
 
 def false_match_rates(
-    joint: JointCalibrations, chosen: Sequence[WeightedFeature], distances: Sequence[Distances]
+    joint: JointCalibrations, features: Sequence[WeightedFeature], distances: Sequence[Distances]
 ) -> Numbers:
-    """Share of random pairs as near as each row, by all features together; from the distances by each `(rows,)`."""
-    calibrations = [joint.generation.calibration(c.feature.name, c.metric.name) for c in chosen]
-    if len(chosen) == 1:
+    """Compute the share of random pairs that are as near as each row by all features together `(n,)`.
+
+    Args:
+        distances: Distances of the rows by each feature `(n,)`.
+    """
+    calibrations = [joint.generation.calibration(f.feature.name, f.metric.name) for f in features]
+    if len(features) == 1:
         return calibrations[0].false_match_rate(distances[0])
     scores = [calibration.score(d) for calibration, d in zip(calibrations, distances, strict=True)]
-    far = 1 - fuse(scores, [c.weight for c in chosen])
-    return joint.of(chosen).false_match_rate(far.astype(np.float32))
+    fused_distance = 1 - fuse(scores, [f.weight for f in features])
+    return joint.of(features).false_match_rate(fused_distance.astype(np.float32))
 
 
-def joint_calibration(generation: Generation, chosen: Sequence[WeightedFeature]) -> Calibration:
+def joint_calibration(generation: Generation, features: Sequence[WeightedFeature]) -> Calibration:
     """Calibrate one minus the fused score of several features on random pairs.
 
-    A mean of several scores is seldom high by chance, the less so the less the features have to do with one another:
-    the false match rate cannot be told from the score alone, and is counted on pairs.
+    A mean of several scores is rarely high by chance, the more rarely the less the features correlate. Its false match
+    rate does not follow from the score alone, so it is counted on pairs.
     """
     queries, others = random_pair_rows(generation)
-    scores = [_pair_scores(generation, c, queries, others) for c in chosen]
-    far = 1 - fuse(scores, [c.weight for c in chosen])
-    return Calibration.of(far.astype(np.float32) if len(far) else np.ones(1, np.float32))
+    scores = [_pair_scores(generation, f, queries, others) for f in features]
+    fused_distance = 1 - fuse(scores, [f.weight for f in features])
+    return Calibration.of(fused_distance.astype(np.float32) if len(fused_distance) else np.ones(1, np.float32))
 
 
-def _pair_scores(generation: Generation, chosen: FeatureMetric, queries: Rows, others: Rows) -> Numbers:
-    matrix: NDArray[Any] = generation.matrix(chosen.feature.name)
+def _pair_scores(generation: Generation, pair: FeatureMetric, queries: Rows, others: Rows) -> Numbers:
+    matrix: NDArray[Any] = generation.matrix(pair.feature.name)
     gallery = matrix[others] if matrix.dtype == np.uint64 else np.asarray(matrix[others], np.float32)
-    asked = [chosen.feature.as_query(vector, chosen.metric) for vector in matrix[queries]]
-    distances = [chosen.metric(vector, gallery) for vector in asked]
-    calibration = generation.calibration(chosen.feature.name, chosen.metric.name)
+    vectors = [pair.feature.as_query(vector, pair.metric) for vector in matrix[queries]]
+    distances = [pair.metric(vector, gallery) for vector in vectors]
+    calibration = generation.calibration(pair.feature.name, pair.metric.name)
     return calibration.score(np.concatenate(distances) if distances else np.empty(0, np.float32))

@@ -1,4 +1,4 @@
-"""What is asked for: images, words or vectors with their weights, and the features that count."""
+"""Types of queries, with their weights. `query_encoder.py` encodes them, `feature_weights.py` resolves features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,43 +18,55 @@ from imrec_core.extraction.embed import Vectors
 from imrec_core.images.hashing import content_hash
 from imrec_core.index.generation import Generation
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class Text:
-    """A text query, for example `Text("a red car")`."""
+    """A text query, for example `Text("a red car")`.
+
+    It needs a feature whose model has a text tower; see `imrec models`.
+
+    Attributes:
+        value: The text.
+    """
 
     value: str
 
 
 @dataclass(frozen=True)
 class ImageId:
-    """An image of the gallery as a query: nothing is decoded, no network runs."""
+    """An image of the lake as a query, for example `ImageId("00c5a1f09b3d7e42")`.
+
+    Its stored vectors are used: no file is decoded, and no model runs. The image is not a hit of itself.
+
+    Attributes:
+        value: `image_id` of the image, 16 hexadecimal digits.
+    """
 
     value: str
 
 
 class UploadedImage:
-    """The bytes of a picture as a query that may be asked again: it is described once.
+    """The bytes of an image as a query that may be repeated: it is decoded and encoded once per generation.
+
+    Args:
+        data: The whole file, in a format of `decode.WELL_KNOWN`.
+        name: File name for messages.
+        max_pixels: Maximum number of pixels; a larger image is refused.
 
     Attributes:
-        data: The whole file, of a `decode.WELL_KNOWN` format.
-        name: As the file was called, to be shown.
-        content_hash: BLAKE2b-128 of the bytes.
-        max_pixels: A picture of more is refused.
-        size: Width and height, upright, at full size; None until it was described.
-        vectors: By name, as the generation `described_for` has them.
+        content_hash: BLAKE2b-128 of the bytes, in hexadecimal.
+        size: Width and height in pixels, upright, at full size; None until the image is decoded.
+        vectors: Vectors by feature name in the generation `encoded_for`.
+        lock: Held while `vectors` are computed.
     """
 
     def __init__(self, data: bytes, name: str = "", *, max_pixels: int) -> None:
         self.data, self.name, self.max_pixels = data, name, max_pixels
         self.content_hash = content_hash(data)
         self.size: tuple[int, int] | None = None
-        self.described_for = ""
+        self.encoded_for = ""
         self.vectors: Vectors = {}
-        self.describing = threading.Lock()
+        self.lock = threading.Lock()
 
 
 Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text | UploadedImage
@@ -62,8 +74,8 @@ Queries = Query | tuple[Query, float] | Sequence[Query | tuple[Query, float]]
 By = str | Sequence[str] | Mapping[str, float]
 
 
-def weighted(queries: Queries | None) -> list[tuple[Query, float]]:
-    """One query, or several, each alone or as a pair with its weight.
+def weighted_queries(queries: Queries | None) -> list[tuple[Query, float]]:
+    """List queries with their weights, 1 by default.
 
     Raises:
         BadWeights: A weight is negative or not finite.
@@ -83,6 +95,10 @@ def _is_pair(query: object) -> bool:
     return isinstance(query, tuple) and len(query) == 2 and isinstance(query[1], int | float | np.number)
 
 
-def own_rows(generation: Generation, asked: Sequence[Query]) -> tuple[int, ...]:
-    """The rows of those queries that are images of the gallery."""
-    return tuple(generation.row_of(query.value) for query in asked if isinstance(query, ImageId))
+def query_rows(generation: Generation, queries: Sequence[Query]) -> tuple[int, ...]:
+    """Return the rows of the queries that are images of the lake.
+
+    Raises:
+        QueryError: The generation has no such image.
+    """
+    return tuple(generation.row_of(query.value) for query in queries if isinstance(query, ImageId))

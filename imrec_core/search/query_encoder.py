@@ -1,4 +1,4 @@
-"""Encoding of queries: images, texts and vectors as search compares them."""
+"""Encoding of queries: the vectors of images, texts and stored rows by the features of a search."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
 from imrec_core.models.text_encoder import encode_text
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import timed
-from imrec_core.search.hits import Shown
+from imrec_core.search.hits import DisplayImage
 from imrec_core.search.query import ImageId, Query, Text, UploadedImage
 
-_DECODED = 8  # pictures that are held at a time
-_NO_WEIGHT = 1e-6  # of the heaviest; what weighs less does not count
+_DECODED = 8  # decoded images in memory
+_MIN_WEIGHT = 1e-6  # relative to the heaviest like; queries with less are ignored
 
 
 class QueryEncoder:
     """Encodes queries as the images of one lake were encoded.
 
-    Keeps what an `ImageEncoder` keeps. Make a new one when the settings of the lake have changed.
+    It caches the models and settings of its `ImageEncoder`. After a change of the settings, create a new one.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -51,49 +51,51 @@ class QueryEncoder:
         generation: Generation,
         likes: Sequence[tuple[Query, float]],
         unlikes: Sequence[tuple[Query, float]],
-        chosen: Sequence[WeightedFeature],
+        weighted: Sequence[WeightedFeature],
     ) -> tuple[list[EncodedQuery], list[EncodedQuery]]:
         """Encode likes and unlikes, with weights relative to the heaviest like.
 
-        Those of weight 0 are checked and left out.
+        Queries of weight 0 are checked and left out.
 
         Raises:
             EmptyQuery: There is no like.
-            BadWeights: All likes weigh 0.
-            QueryError: An image is given twice, or both as a like and as an unlike.
+            BadWeights: The weights of all likes are 0.
+            QueryError: A query is invalid, given twice, or both a like and an unlike.
             ImageError: An image cannot be decoded.
         """
         if not likes:
-            raise EmptyQuery("give an image to search for: a path, bytes, a picture, an array or an ImageId")
+            raise EmptyQuery("give an image to search for: a path, bytes, a Pillow image, an array or an ImageId")
         heaviest = max(weight for _, weight in likes)
         if not heaviest:
             raise BadWeights("all likes weigh 0; at least one must weigh more")
         if len(likes) + len(unlikes) > 1:
-            self._refuse_repeats(generation, [query for query, _ in likes], [query for query, _ in unlikes])
-        wanted = _wanted(generation, chosen)
+            self._check_repeats(generation, [query for query, _ in likes], [query for query, _ in unlikes])
+        features = _needed_features(generation, weighted)
 
-        def described(queries: Sequence[tuple[Query, float]]) -> list[EncodedQuery]:
-            every = [  # what does not count must be sound too
-                EncodedQuery(min(weight / heaviest, 1 / _NO_WEIGHT), self._vectors(generation, query, chosen, wanted))
+        def encode(queries: Sequence[tuple[Query, float]]) -> list[EncodedQuery]:
+            encoded = [  # a query of weight 0 must be valid too
+                EncodedQuery(
+                    min(weight / heaviest, 1 / _MIN_WEIGHT), self._vectors(generation, query, weighted, features)
+                )
                 for query, weight in queries
             ]
-            return [query for query in every if query.weight >= _NO_WEIGHT]
+            return [query for query in encoded if query.weight >= _MIN_WEIGHT]
 
-        return described(likes), described(unlikes)
+        return encode(likes), encode(unlikes)
 
-    def _refuse_repeats(self, generation: Generation, likes: Sequence[Query], unlikes: Sequence[Query]) -> None:
+    def _check_repeats(self, generation: Generation, likes: Sequence[Query], unlikes: Sequence[Query]) -> None:
         seen: dict[object, bool] = {}
         for query, is_like in [(q, True) for q in likes] + [(q, False) for q in unlikes]:
             identity = self._identity(generation, query)
             if identity not in seen:
                 seen[identity] = is_like
             elif seen[identity] != is_like:
-                raise QueryError(f"{_named(query)} is both a like and an unlike; it can be one of them")
+                raise QueryError(f"{_query_name(query)} is both a like and an unlike; it can be one of them")
             else:
-                raise QueryError(f"{_named(query)} is given twice; give it once, with a weight where it counts more")
+                raise QueryError(f"{_query_name(query)} is given twice; give it once, with a larger weight if needed")
 
     def _identity(self, generation: Generation, query: Query) -> object:
-        """Equal for queries that are the same image: by id, by file, by content of what lies in memory."""
+        """Return a key that is equal for queries of the same image: by row, by file, or by the content in memory."""
         if isinstance(query, ImageId):
             return "row", generation.row_of(query.value)
         if isinstance(query, np.ndarray):
@@ -106,76 +108,83 @@ class QueryEncoder:
         if isinstance(query, UploadedImage):
             return "content", query.content_hash
         try:
-            file, full = _spelled_out(query)
+            file, full = _full_paths(query)
         except (TypeError, ValueError):
-            return id(query)  # of no known kind: refused where it is read
+            return id(query)  # of an unknown type: refused when it is decoded
         for name, root in self.settings.sources.items():
-            above = _spelled_out(root)[1].rstrip("/") + "/"
-            if full.startswith(above):
+            folder = _full_paths(root)[1].rstrip("/") + "/"
+            if full.startswith(folder):
                 try:
-                    return "row", generation.row_of(image_id(name, full.removeprefix(above)))
-                except QueryError:  # a file that is not in this generation
+                    return "row", generation.row_of(image_id(name, full.removeprefix(folder)))
+                except QueryError:  # the file is not in this generation
                     continue
         return file
 
     def encode_each(
-        self, generation: Generation, queries: Sequence[Query], chosen: Sequence[WeightedFeature]
+        self, generation: Generation, queries: Sequence[Query], weighted: Sequence[WeightedFeature]
     ) -> list[EncodedQuery | ImageError]:
-        """Encode each query by itself, images several at a time.
+        """Encode each query by itself, several images at a time.
 
         Returns:
-            For each query, the encoded query, or why its image cannot be decoded.
+            For each query, the encoded query, or the error if its image cannot be decoded.
+
+        Raises:
+            QueryError: A query is invalid.
         """
-        wanted = _wanted(generation, chosen)
-        found: dict[int, EncodedQuery | ImageError] = {}
-        pictures = [i for i, query in enumerate(queries) if _is_picture(query)]
+        features = _needed_features(generation, weighted)
+        encoded: dict[int, EncodedQuery | ImageError] = {}
+        images = [i for i, query in enumerate(queries) if _is_image(query)]
         with ThreadPoolExecutor(cpu_count()) as pool:
-            for some in (pictures[i : i + _DECODED] for i in range(0, len(pictures), _DECODED)):
+            for some in (images[i : i + _DECODED] for i in range(0, len(images), _DECODED)):
                 decoded = dict(zip(some, pool.map(lambda i: self._pixels_or_error(queries[i]), some), strict=True))
-                found |= {i: error for i, error in decoded.items() if isinstance(error, ImageError)}
+                encoded |= {i: error for i, error in decoded.items() if isinstance(error, ImageError)}
                 readable = {i: pixels for i, pixels in decoded.items() if isinstance(pixels, np.ndarray)}
                 vectors = self._images.encode(
-                    list(readable.values()), wanted, generation.fit_versions, oriented=_oriented(chosen)
+                    list(readable.values()), features, generation.fit_versions, oriented=oriented_features(weighted)
                 )
-                found |= {i: EncodedQuery(1.0, of_one) for i, of_one in zip(readable, vectors, strict=True)}
+                encoded |= {i: EncodedQuery(1.0, of_one) for i, of_one in zip(readable, vectors, strict=True)}
         for i, query in enumerate(queries):
-            if i not in found:
-                found[i] = EncodedQuery(1.0, self._vectors(generation, query, chosen, wanted))
-        return [found[i] for i in range(len(queries))]
+            if i not in encoded:
+                encoded[i] = EncodedQuery(1.0, self._vectors(generation, query, weighted, features))
+        return [encoded[i] for i in range(len(queries))]
 
     # -- vectors ----------------------------------------------------------------------------------------
 
     def _vectors(
-        self, generation: Generation, query: Query, chosen: Sequence[WeightedFeature], wanted: Sequence[Feature]
+        self, generation: Generation, query: Query, weighted: Sequence[WeightedFeature], features: Sequence[Feature]
     ) -> Vectors:
         if isinstance(query, ImageId):
             row = generation.row_of(query.value)
-            return {feature.name: np.array(generation.matrix(feature.name)[row]) for feature in wanted}
+            return {feature.name: np.array(generation.matrix(feature.name)[row]) for feature in features}
         if isinstance(query, UploadedImage):
-            return self._of_kept(generation, query, chosen, wanted)
-        if _is_picture(query):
-            pixels = self._decoded(query)
-            return self._images.encode([pixels], wanted, generation.fit_versions, oriented=_oriented(chosen))[0]
+            return self._uploaded_vectors(generation, query, weighted, features)
+        if _is_image(query):
+            pixels, oriented = self._decode(query), oriented_features(weighted)
+            return self._images.encode([pixels], features, generation.fit_versions, oriented=oriented)[0]
         if isinstance(query, Text):
             with timed("encode"):
-                given = {f.name: _in_words(f, query) for feature in wanted for f in _origins(feature)}
+                vectors = {f.name: _text_vector(f, query) for feature in features for f in _extracted_bases(feature)}
         else:
-            given = _given(query, chosen)  # type: ignore[arg-type]  # a vector, as nothing else is left
-        return self._images.project(given, wanted, generation.fit_versions)
+            vectors = _check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
+        return self._images.project(vectors, features, generation.fit_versions)
 
-    def _of_kept(
-        self, generation: Generation, kept: UploadedImage, chosen: Sequence[WeightedFeature], wanted: Sequence[Feature]
+    def _uploaded_vectors(
+        self,
+        generation: Generation,
+        upload: UploadedImage,
+        weighted: Sequence[WeightedFeature],
+        features: Sequence[Feature],
     ) -> Vectors:
-        """The vectors of a picture that may be asked again; only those that it lacks are computed."""
-        with kept.describing:
-            if kept.described_for != generation.id:
-                kept.vectors, kept.described_for = {}, generation.id
-            oriented = _oriented(chosen)
-            lacking = [feature for feature in wanted if feature.name not in kept.vectors]
-            if lacking or any(orientations_key(feature) not in kept.vectors for feature in oriented):
-                pixels = self._decoded(kept)
-                kept.vectors |= self._images.encode([pixels], lacking, generation.fit_versions, oriented=oriented)[0]
-            return dict(kept.vectors)
+        """Return the vectors of an uploaded image; only missing ones are computed."""
+        with upload.lock:
+            if upload.encoded_for != generation.id:
+                upload.vectors, upload.encoded_for = {}, generation.id
+            oriented = oriented_features(weighted)
+            missing = [feature for feature in features if feature.name not in upload.vectors]
+            if missing or any(orientations_key(feature) not in upload.vectors for feature in oriented):
+                pixels = self._decode(upload)
+                upload.vectors |= self._images.encode([pixels], missing, generation.fit_versions, oriented=oriented)[0]
+            return dict(upload.vectors)
 
     def _pixels_or_error(self, query: Query) -> NDArray[np.uint8] | ImageError:
         try:
@@ -183,7 +192,7 @@ class QueryEncoder:
         except ImageError as error:
             return error
 
-    def _decoded(self, query: Query) -> NDArray[np.uint8]:
+    def _decode(self, query: Query) -> NDArray[np.uint8]:
         with timed("decode"):
             return self._pixels(query)
 
@@ -192,36 +201,38 @@ class QueryEncoder:
             return query
         if isinstance(query, Image.Image):
             try:
-                with self._loading:  # Pillow reads a file when it is needed, and one picture may be asked for twice
+                with self._loading:  # Pillow reads the file lazily, and two threads may search for the same image
                     return from_pillow(query)
             except OSError as error:
                 raise UnreadableImage(f"the Pillow image: {error}") from error
         min_side = self._min_side
         if isinstance(query, UploadedImage):
-            return self._pixels_of_kept(query)
+            return self._uploaded_pixels(query)
         if isinstance(query, bytes):
             return decode(query, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
         try:
             return decode_file(query, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
         except TypeError as error:
-            raise QueryError(f"a query of type {type(query).__name__} is not understood") from error
+            raise QueryError(
+                f"unsupported query type {type(query).__name__}; expected a path, bytes, image, array, ImageId or Text"
+            ) from error
 
-    def _pixels_of_kept(self, kept: UploadedImage) -> NDArray[np.uint8]:
+    def _uploaded_pixels(self, upload: UploadedImage) -> NDArray[np.uint8]:
         try:
-            picture = decode(kept.data, max_pixels=kept.max_pixels, min_side=self._min_side, formats=WELL_KNOWN)
+            image = decode(upload.data, max_pixels=upload.max_pixels, min_side=self._min_side, formats=WELL_KNOWN)
         except ImageError as error:
-            raise type(error)(f"{kept.name}: {error}") from error
-        kept.size = picture.width, picture.height
-        return picture.pixels
+            raise type(error)(f"{upload.name}: {error}") from error
+        upload.size = image.width, image.height
+        return image.pixels
 
-    # -- pictures ---------------------------------------------------------------------------------------
+    # -- display ----------------------------------------------------------------------------------------
 
     def path(self, source: str, path: str) -> str:
-        """The file of an image of the gallery."""
-        return self._roots.get(source, "") + path  # a `Path` for each hit would cost as much as ranking them
+        """Return the full path of an image, from its source and its path in it."""
+        return self._roots.get(source, "") + path  # a `Path` per hit takes as long as ranking the hits
 
-    def shown(self, generation: Generation, query: Query) -> Shown | None:
-        """The query as a contact sheet shows it; None for words, vectors and pictures that are kept by others."""
+    def display_image(self, generation: Generation, query: Query) -> DisplayImage | None:
+        """Return the query as a contact sheet shows it; None for texts, vectors and uploads."""
         if isinstance(query, ImageId):
             row = generation.row_of(query.value)
             source, path = (generation.columns(name)[name][row].as_py() for name in ("source", "path"))
@@ -235,70 +246,65 @@ class QueryEncoder:
         return query if isinstance(query, Image.Image) else place(query)
 
 
-def _spelled_out(file: str | os.PathLike[str] | AnyPath) -> tuple[str, str]:
-    """A file without links, and as it is written but in full; equal where two spellings mean the same file."""
+def _full_paths(file: str | os.PathLike[str] | AnyPath) -> tuple[str, str]:
+    """Return the real path of a file and its absolute path; the first is equal for two spellings of one file."""
     if is_remote(file) or (isinstance(file, str) and is_url(file)):
         return str(file), str(file)
     return os.path.realpath(file), Path(os.path.abspath(file)).as_posix()  # type: ignore[arg-type]
 
 
-def _is_picture(query: Query) -> bool:
-    """Whether a query is described from pixels; what is of no known kind is refused where it is read."""
+def _is_image(query: Query) -> bool:
+    """Return whether a query is encoded from pixels; queries of unknown types are refused when they are decoded."""
     return not (isinstance(query, ImageId | Text) or (isinstance(query, np.ndarray) and query.ndim == 1))
 
 
-def _named(query: Query) -> str:
-    """A query in a message."""
+def _query_name(query: Query) -> str:
     if isinstance(query, ImageId):
         return f"image {query.value!r}"
     if isinstance(query, Text):
         return f"text {query.value!r}"
     if isinstance(query, np.ndarray):
-        return "the same vector" if query.ndim == 1 else "the same picture"
-    return "the same picture" if isinstance(query, bytes | Image.Image | UploadedImage) else str(query)
+        return "the same vector" if query.ndim == 1 else "the same image"
+    return "the same image" if isinstance(query, bytes | Image.Image | UploadedImage) else str(query)
 
 
-def _oriented(chosen: Sequence[WeightedFeature]) -> list[Feature]:
-    return oriented_features(chosen)
-
-
-def _wanted(generation: Generation, chosen: Sequence[WeightedFeature]) -> list[Feature]:
-    """The features that a query must have vectors of."""
-    wanted = {c.feature.name: c.feature for c in chosen}
-    for graph in (generation.graph_of(c.feature, c.metric) for c in chosen):
+def _needed_features(generation: Generation, weighted: Sequence[WeightedFeature]) -> list[Feature]:
+    """Return the features that a query needs vectors of: those of the search and of their graphs."""
+    features = {w.feature.name: w.feature for w in weighted}
+    for graph in (generation.graph_of(w.feature, w.metric) for w in weighted):
         if graph is not None:
             feature = generation.feature(generation.graphs[graph].feature)
-            wanted[feature.name] = feature
-    return list(wanted.values())
+            features[feature.name] = feature
+    return list(features.values())
 
 
-def _given(vector: NDArray[Any], chosen: Sequence[WeightedFeature]) -> Vectors:
-    feature = chosen[0].feature
-    if len(chosen) > 1 or vector.shape != (feature.width,):
+def _check_vector(vector: NDArray[Any], weighted: Sequence[WeightedFeature]) -> Vectors:
+    feature, metric = weighted[0].feature, weighted[0].metric
+    if len(weighted) > 1 or vector.shape != (feature.width,):
         raise QueryError(
-            f"a vector of {vector.shape[0]} numbers was given for {', '.join(c.name for c in chosen)}; "
+            f"a vector of {vector.shape[0]} numbers was given for {', '.join(w.name for w in weighted)}; "
             f"expected one feature, and {feature.width} numbers for {feature.name}"
         )
     allowed = "u" if feature.dtype == "uint64" else "fiu"
     if vector.dtype.kind not in allowed or not np.isfinite(vector).all():
         raise QueryError(f"the vector is {vector.dtype}; {feature.name} has finite numbers of type {feature.dtype}")
     with np.errstate(invalid="ignore"):
-        if not np.isfinite(chosen[0].metric(vector, vector[None])).all():
-            raise QueryError(f"{chosen[0].metric.name} is not defined for that vector; is a number in it negative?")
+        if not np.isfinite(metric(vector, vector[None])).all():
+            raise QueryError(f"{metric.name} is not defined for that vector; is a number in it negative?")
     return {feature.name: vector}
 
 
-def _origins(feature: Feature) -> list[Feature]:
-    """Those that a feature comes from and that are described by themselves; it alone where it is one."""
-    return [origin for base in feature.bases for origin in _origins(base)] or [feature]
+def _extracted_bases(feature: Feature) -> list[Feature]:
+    """Return the features that a feature is computed from; the feature itself if it is extracted from images."""
+    return [base for direct in feature.bases for base in _extracted_bases(direct)] or [feature]
 
 
-def _in_words(feature: Feature, text: Text) -> NDArray[Any]:
-    """The vector of a text in a feature's space.
+def _text_vector(feature: Feature, text: Text) -> NDArray[Any]:
+    """Encode a text in the space of a feature.
 
     Raises:
-        QueryError: The feature does not understand text.
+        QueryError: The feature does not support text.
     """
     if feature.model is None or not feature.model.text:
-        raise QueryError(f"{feature.name} does not understand text; search by a feature with a text tower")
+        raise QueryError(f"{feature.name} does not support text; search by a feature with a text tower")
     return np.asarray(feature.checked(encode_text(feature.model, [text.value]), 1)[0])

@@ -1,7 +1,7 @@
-"""Answer: which images are most like these?
+"""Recommender: searches over the generation in use of a lake.
 
-Candidates come from the graph of each chosen feature; their union is re-ranked by the exact distance in every
-chosen feature, and the calibrated scores are fused.
+The HNSW graph of each feature proposes candidates. Their union is ranked by exact distances in every feature, and the
+calibrated scores are fused.
 """
 
 from __future__ import annotations
@@ -21,73 +21,87 @@ from imrec_core.errors import ImageError, QueryError
 from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.features.spaces import space_of
-from imrec_core.index.generation import Generation
+from imrec_core.index.generation import Generation, Rows
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import place
 from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
-from imrec_core.search import ranking, request
-from imrec_core.search.answer import _answer, _Opened
+from imrec_core.search import ranking
+from imrec_core.search.context import SearchContext
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.hits import Hits
-from imrec_core.search.query import By, Queries, Query, Text, own_rows, weighted
-from imrec_core.search.request import SearchRequest, kept_rows
+from imrec_core.search.query import By, Queries, Query, Text, query_rows, weighted_queries
+from imrec_core.search.request import SearchOptions, SearchRequest, build_request, filter_rows
+from imrec_core.search.result import find_hits
 from imrec_core.sql.policy import SqlPolicy
 
-_SHOWN = 6  # pictures in a notebook
-_BATCH = 64  # queries of `search_each` that are handled together
-_BATCH_BYTES = 48_000_000  # of their distances
+_SHOWN = 6  # images in a notebook
+_BATCH = 64  # queries of a batch of `search_each`
+_BATCH_BYTES = 48_000_000  # of the distances of a batch
 
 
 class Recommender:
-    """Search over the generation in use; a newer one is picked up between searches.
+    """Search engine over the generation in use of a lake.
 
-    Safe to use from several threads.
+    A new generation is opened between searches. Methods can be called from several threads.
+
+    Example:
+        >>> recommender = Recommender.open("data_lake")
+        >>> recommender.search("query.jpg", k=10).to_polars()
 
     Args:
-        sql_policy: What `where` and `order_by` may hold; a server that hands on those of its clients trusts none.
+        lake: The lake to search.
+        sql_policy: What `where` and `order_by` may contain. `SqlPolicy.TRUSTED` allows every condition; a server that
+            accepts conditions from its clients passes a stricter policy.
+
+    Raises:
+        MissingTable: The lake was never built.
+        StaleIndex: No generation can be read.
     """
 
     def __init__(self, lake: Lake, *, sql_policy: SqlPolicy = SqlPolicy.TRUSTED) -> None:
         self.lake, self.sql_policy = lake, sql_policy
-        self._opened = _Opened.of(lake)
+        self._context = SearchContext.open(lake)
         self._reopening = threading.Lock()
 
     @classmethod
     def open(cls, lake: str | os.PathLike[str] | Lake = "data_lake") -> Recommender:
         """Open a lake for searching.
 
+        Args:
+            lake: The folder or URL of a lake, or the lake itself.
+
         Raises:
-            MissingTable: It was never built.
+            MissingTable: The lake was never built.
             StaleIndex: No generation can be read.
         """
         return cls(lake if isinstance(lake, Lake) else Lake(lake))
 
     @property
     def generation(self) -> Generation:
-        """The generation in use, opened anew where another was published."""
-        return self._newest().generation
+        """The generation in use; reopened if a newer one was published."""
+        return self._current_context().generation
 
-    def _newest(self) -> _Opened:
+    def _current_context(self) -> SearchContext:
         published = self.lake.current_generation()
-        if published != self._opened.published:
+        if published != self._context.published:
             with self._reopening:
-                if published != self._opened.published:
-                    self._opened = _Opened.of(self.lake)
-        return self._opened
+                if published != self._context.published:
+                    self._context = SearchContext.open(self.lake)
+        return self._context
 
     def __len__(self) -> int:
-        """Images that can be found."""
+        """Return the number of images that can be found."""
         return len(self.generation.live)
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: how many images, by what they can be searched, and some of them."""
-        opened = self._newest()
-        generation, encoder = opened.generation, opened.encoder
+        """Return HTML for a notebook: the number of images, the features, and some of the images."""
+        context = self._current_context()
+        generation, encoder = context.generation, context.encoder
         some = generation.live[np.linspace(0, len(generation.live) - 1, min(_SHOWN, len(generation.live))).astype(int)]
-        places = generation.columns("source", "path").take(some).to_pylist()
-        cells = [Cell(place(encoder.path(p["source"], p["path"])), (p["path"].rpartition("/")[2],)) for p in places]
+        files = generation.columns("source", "path").take(some).to_pylist()
+        cells = [Cell(place(encoder.path(f["source"], f["path"])), (f["path"].rpartition("/")[2],)) for f in files]
         headings = (
             f"{len(generation.live):,} images of {self.lake.root.name}, generation {generation.id}",
             f"search by {', '.join(generation.features)}",
@@ -97,34 +111,38 @@ class Recommender:
     def duplicates(
         self, *, tier: str = "near", keep: str | None = None, between: tuple[str, str] | None = None
     ) -> Duplicates:
-        """Groups of images that are copies of each other; see `duplicates.find_duplicates`."""
+        """Find groups of duplicate images; see `imrec_core.duplicates.find_duplicates`."""
         return find_duplicates(self.lake, tier=tier, keep=keep, between=between)
 
     def vector(self, query: Query, feature: str | None = None, *, to: str | None = None) -> NDArray[Any]:
-        """The vector of an image, or of words, as the lake stores those of its own: to search elsewhere by it.
+        """Return the vector of an image or text, as the lake stores those of its images.
+
+        Use it to query an exported index.
 
         Args:
             query: As for `search`.
-            feature: `feature`, or `feature:metric` where it was exported so. Default: the first of the lake, for
-                `Text` the first that understands it.
-            to: As this target of `export` holds it; None as stored.
+            feature: `"feature"`, or `"feature:metric"` if it was exported with a metric. Default: the first feature of
+                the lake; for `Text` the first that supports text.
+            to: Target of `imrec export` whose form the vector gets; None for the stored form.
 
         Returns:
-            `(width,)`, in the stored dtype unless a target has another; a hash is packed, 64 bits in a number.
+            `(width,)`, in the stored dtype unless the target has another. A binary hash is packed into uint64 words.
 
         Raises:
-            QueryError, ImageError, UnknownName: As `search`.
+            QueryError: The query is invalid, or `feature` is a mix of several features.
+            ImageError: The image cannot be decoded.
+            UnknownName: There is no such feature, metric or image.
         """
-        opened = self._newest()
-        generation, encoder = opened.generation, opened.encoder
-        chosen = resolve_features(generation, encoder.settings, feature, [query])
-        if len(chosen) > 1:
+        context = self._current_context()
+        generation, encoder = context.generation, context.encoder
+        features = resolve_features(generation, encoder.settings, feature, [query])
+        if len(features) > 1:
             raise QueryError(f"{feature} is several features; ask for the vector of one")
-        wanted = chosen[0].feature
-        metric = chosen[0].metric if ":" in chosen[0].name else None
-        held = space_of(to, wanted, metric).map if to else np.asarray
-        liked, _ = encoder.encode_all(generation, [(query, 1.0)], [], chosen)
-        return np.asarray(held(liked[0].vectors[wanted.name][None].astype(wanted.dtype, copy=False))[0])
+        chosen = features[0].feature
+        metric = features[0].metric if ":" in features[0].name else None
+        convert = space_of(to, chosen, metric).map if to else np.asarray
+        likes, _ = encoder.encode_all(generation, [(query, 1.0)], [], features)
+        return np.asarray(convert(likes[0].vectors[chosen.name][None].astype(chosen.dtype, copy=False))[0])
 
     def search(
         self,
@@ -144,70 +162,63 @@ class Recommender:
         exact: bool = False,
         among: Sequence[str] | NDArray[np.uint64] | None = None,
     ) -> Hits:
-        """The images most like one image, or several.
+        """Find the images most similar to one or several queries.
 
         Args:
-            query: A path, bytes, Pillow image, RGB array `(h, w, 3)`, `ImageId` of the gallery, the vector of the one
-                feature in `by`, or `Text` for features that understand it.
-            like: The same by its other name, or a list of them; each alone or as a pair `(query, weight)`. Their
-                order changes nothing.
-            unlike: What hits are not to be like, given in the same way. Of the score is taken that of the nearest
-                unlike times its weight, relative to the heaviest like: what is as near to an unlike as to the likes
-                scores 0.
-            k: Hits wanted; fewer come where the gallery has no more.
-            by: `"feature"`, `"feature:metric"` or `"mix:NAME"` of `lake.toml`, several of them, or a mapping of them
-                to weights. Default: the first feature of the lake, for `Text` the first that understands it.
-            pool: What counts of several likes, by each feature: `mean`, the distance to the mean of their vectors
-                (of hashes, the mean of the distances); `best`, the least distance to any; `all`, the largest.
-            fuse: How several features become one score: `score`, the weighted mean of calibrated scores; `rrf`, of
-                reciprocal ranks; `dbsf`, of distances relative to their mean and spread. The last two depend on
-                which images were ranked; with one feature all are the same.
-            max_false_match_rate: Only hits that are as near as this share of random pairs of the gallery at most.
-                Fewer than k may come, or none. It is shared among several likes, unless `pool` is `all`.
-            where: SQL condition over the rows, for example `width >= 800 AND source = 'holiday'`.
-            order_by: SQL order of the hits, for example `taken DESC, width`; equal ones by rank.
-            distinct: `content`: of images whose bytes are the same only the best is a hit.
-            diversify: From 0, off, to 1: how much hits should differ from one another by the first feature. They are
-                chosen from the best 5k.
-            exact: Look at every row instead of asking the graphs.
-            among: Only these images may be hits, by `image_id` or by the numbers that those spell, such as what lies in
-                a part of a map. They hold for any generation; one that is gone is passed over.
+            query: Path, URL, bytes, Pillow image, RGB array `(h, w, 3)` of uint8, `ImageId`, `Text`, or the vector
+                `(width,)` of the only feature in `by`.
+            like: One or several queries instead of `query`, each alone or as `(query, weight)`; the order is ignored.
+            unlike: Negative examples, given like `like`. The score of the nearest one, times its weight relative to the
+                heaviest like, is subtracted: a row as near to it as to the likes scores 0.
+            k: Maximum number of hits, at least 1.
+            by: `"feature"`, `"feature:metric"` or `"mix:NAME"`, a sequence of them, or a mapping of them to weights.
+                Default: the first feature of the lake; for `Text` the first that supports text.
+            pool: Distance to several likes: to their weighted `mean` vector (binary hashes: mean distance), to the
+                `best`, the nearest like, or to `all`, the farthest.
+            fuse: Fusion of several features: weighted mean of calibrated scores (`score`), reciprocal rank fusion
+                (`rrf`) or distribution-based score fusion (`dbsf`); the last two depend on the candidates.
+            max_false_match_rate: Match threshold above 0, at most 1: share of random pairs that may be as near as a
+                hit. It is divided among several likes unless `pool` is `all`. Fewer than k hits may remain.
+            where: SQL condition, for example `width >= 800 AND source = 'holiday'`.
+            order_by: SQL order of the hits, for example `taken DESC, width`; ties by rank.
+            distinct: `content` returns the best of images with identical bytes.
+            diversify: Diversity by the first feature, from 0 (off) to 1; selects from the best 5k.
+            exact: Exhaustive search instead of the HNSW graphs.
+            among: `image_id`s of the allowed hits, or the integers that they spell; unknown ones are ignored.
 
         Returns:
-            Best first; equal ones in the order of the rows. An `ImageId` is not a hit for itself.
+            Best first, ties by row. An `ImageId` is not a hit of itself.
 
         Raises:
-            QueryError: The request cannot be answered; the subclass and the message say why.
+            QueryError: The request is invalid.
             ImageError: A query image cannot be decoded.
-            UnknownName: No such feature, metric, pool, fusion or image.
+            UnknownName: There is no such feature, metric, mix, pool or fusion.
         """
+        options = SearchOptions(k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact)
+        return self._search(query, like, unlike, options, where, order_by, among)
+
+    def _search(
+        self,
+        query: Query | None,
+        like: Queries | None,
+        unlike: Queries | None,
+        options: SearchOptions,
+        where: str | None,
+        order_by: str | None,
+        among: Sequence[str] | NDArray[np.uint64] | None,
+    ) -> Hits:
         if query is not None and like is not None:
             raise QueryError("give the image as `query` or as `like`, not as both")
-        request.check(k=k, pool=pool, fusion=fuse, rate=max_false_match_rate, distinct=distinct, diversity=diversify)
-        likes = weighted(like) if query is None else [(query, 1.0)]
-        unlikes = weighted(unlike)
-        _refuse_words([q for q, _ in likes], max_false_match_rate)
-        opened = self._newest()
-        generation, encoder = opened.generation, opened.encoder
-        queries = [q for q, _ in (*likes, *unlikes)]
-        chosen = resolve_features(generation, encoder.settings, by, queries)
-        liked, unliked = encoder.encode_all(generation, likes, unlikes, chosen)
-        asked = SearchRequest(
-            chosen,
-            liked,
-            unliked,
-            own_rows(generation, queries),
-            k,
-            pool,
-            fuse,
-            max_false_match_rate,
-            distinct,
-            float(diversify),
-            kept_rows(generation, where, among, self.sql_policy),
-            exact,
+        options.check()
+        likes = weighted_queries(like) if query is None else [(query, 1.0)]
+        unlikes = weighted_queries(unlike)
+        options.check_queries(q for q, _ in likes)
+        context, policy = self._current_context(), self.sql_policy
+        request = build_request(context, options, likes, unlikes, where=where, among=among, policy=policy)
+        images, unlike_images = (
+            [context.encoder.display_image(context.generation, q) for q, _ in some] for some in (likes, unlikes)
         )
-        shown = [[encoder.shown(generation, q) for q, _ in some] for some in (likes, unlikes)]
-        return _answer(opened, asked, shown, order_by, self.sql_policy)
+        return find_hits(context, request, images, unlike_images, order_by, policy)
 
     def search_each(
         self,
@@ -223,66 +234,64 @@ class Recommender:
         diversify: float = 0.0,
         exact: bool = False,
     ) -> Iterator[Hits | ImageError]:
-        """What `search` gives for each query by itself, in their order; sooner, as they are handled in batches.
+        """Search for each query by itself, in batches.
 
-        Files of a batch are described together, and with `exact` they share one scan of the vectors. All are answered
-        by one generation.
+        The result for each query is that of `search`, sooner: the images of a batch are encoded together, and with
+        `exact` they share one pass over the vectors. All searches use the same generation.
 
         Args:
-            queries: Read as they are needed. The other arguments are those of `search`.
+            queries: Iterable of queries as for `search`, read as needed. The other arguments are those of `search`.
 
         Yields:
-            Its hits, or why an image cannot be decoded; the others are answered all the same.
+            For each query in order its hits, or the error if its image cannot be decoded.
 
         Raises:
-            QueryError, UnknownName: As `search`.
+            QueryError: The request is invalid.
+            UnknownName: There is no such feature, metric, mix or fusion.
         """
         if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
             raise QueryError("give `search_each` several queries, such as a list of paths")
-        request.check(k=k, pool="mean", fusion=fuse, rate=max_false_match_rate, distinct=distinct, diversity=diversify)
-        opened = self._newest()
-        generation, encoder = opened.generation, opened.encoder
-        kept = generation.filter.rows(where, self.sql_policy) if where else None
-        for chosen, batch in _batches(generation, encoder.settings, by, queries):
-            _refuse_words(batch, max_false_match_rate)
-            encoded = encoder.encode_each(generation, batch, chosen)
-            asked = [
-                SearchRequest(
-                    chosen,
-                    [found],
-                    own=own_rows(generation, [query]),
-                    k=k,
-                    fusion=fuse,
-                    rate=max_false_match_rate,
-                    distinct=distinct,
-                    diversity=float(diversify),
-                    kept=kept,
-                    exact=exact,
-                )
-                for query, found in zip(batch, encoded, strict=True)
-                if isinstance(found, EncodedQuery)
-            ]
-            # Taken out one by one, so that their distances are gone before those of the next batch are computed.
-            waiting = deque(ranking.with_shared_scan(generation, asked) if exact else asked)
-            for query, found in zip(batch, encoded, strict=True):
-                if isinstance(found, EncodedQuery):
-                    shown = [[encoder.shown(generation, query)], []]
-                    yield _answer(opened, waiting.popleft(), shown, order_by, self.sql_policy)
-                else:
-                    yield found
+        options = SearchOptions(k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact)
+        options.check()
+        context = self._current_context()
+        rows = filter_rows(context.generation, where, None, self.sql_policy)
+        for features, batch in _batches(context.generation, context.encoder.settings, by, queries):
+            options.check_queries(batch)
+            yield from self._search_batch(context, options, features, batch, rows, order_by)
+
+    def _search_batch(
+        self,
+        context: SearchContext,
+        options: SearchOptions,
+        features: Sequence[WeightedFeature],
+        batch: Sequence[Query],
+        rows: Rows | None,
+        order_by: str | None,
+    ) -> Iterator[Hits | ImageError]:
+        generation, encoder = context.generation, context.encoder
+        encoded = encoder.encode_each(generation, batch, features)
+        requests = [
+            SearchRequest(options, features, [one], (), query_rows(generation, [query]), rows)
+            for query, one in zip(batch, encoded, strict=True)
+            if isinstance(one, EncodedQuery)
+        ]
+        # Removed one by one, so that their distances are freed before those of the next batch are computed.
+        waiting = deque(ranking.share_exact_search(generation, requests) if options.exact else requests)
+        del requests
+        for query, one in zip(batch, encoded, strict=True):
+            if isinstance(one, EncodedQuery):
+                image = encoder.display_image(generation, query)
+                yield find_hits(context, waiting.popleft(), [image], [], order_by, self.sql_policy)
+            else:
+                yield one
 
 
 def _batches(
     generation: Generation, settings: Settings, by: By | None, queries: Iterable[Query]
 ) -> Iterator[tuple[list[WeightedFeature], list[Query]]]:
-    """Queries that are handled together: as many as have room for their distances to all rows by each feature."""
-    for _, alike in itertools.groupby(queries, lambda query: isinstance(query, Text)):  # words have another default
-        for first in alike:
-            chosen = resolve_features(generation, settings, by, [first])
-            size = max(1, min(_BATCH, _BATCH_BYTES // (4 * len(chosen) * len(generation))))
-            yield chosen, [first, *itertools.islice(alike, size - 1)]  # noqa: B031  # the loop goes on after them
-
-
-def _refuse_words(queries: Iterable[Query], rate: float | None) -> None:
-    if rate is not None and any(isinstance(query, Text) for query in queries):
-        raise QueryError("max_false_match_rate is for images: how near words are to images by chance is not measured")
+    """Split queries into batches, so that the distances of a batch to all rows by each feature fit into memory."""
+    for _, group in itertools.groupby(queries, lambda query: isinstance(query, Text)):  # texts have another default
+        for first in group:
+            features = resolve_features(generation, settings, by, [first])
+            size = max(1, min(_BATCH, _BATCH_BYTES // (4 * len(features) * len(generation))))
+            yield features, [first, *itertools.islice(group, size - 1)]  # noqa: B031  # the loop continues after them

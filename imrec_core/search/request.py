@@ -1,9 +1,9 @@
-"""SearchRequest: the validated arguments of one search."""
+"""SearchRequest: a validated search of one generation, built from options and encoded queries."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
@@ -15,90 +15,139 @@ from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation, Rows
+from imrec_core.search.context import SearchContext
+from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.fusion import FUSIONS
 from imrec_core.search.pooling import POOLS
+from imrec_core.search.query import By, Query, Text, query_rows
 from imrec_core.sql.policy import SqlPolicy
 
 MOST_DIVERSE = 1000
-"""Hits that `diversify` chooses at most: one by one, each compared with all others in the pool."""
+"""Maximum number of diversified hits: each is compared with all others in the pool."""
 
 
 @dataclass(frozen=True)
-class SearchRequest:
-    """A search as it is carried out.
+class SearchOptions:
+    """The options of `Recommender.search` that depend neither on the queries nor on the generation."""
 
-    Attributes:
-        own: Rows that are part of the query, and so no hits.
-        rate: `max_false_match_rate`; None for no cut.
-        diversity: `diversify`; 0 for none.
-        kept: The rows that may be hits, ascending; None for all.
-        known: Distances of those rows by each of `chosen`, where they were computed for several searches at once.
-    """
-
-    chosen: Sequence[WeightedFeature]
-    likes: Sequence[EncodedQuery]
-    unlikes: Sequence[EncodedQuery] = ()
-    own: tuple[int, ...] = ()
     k: int = 5
+    by: By | None = None
     pool: str = "mean"
-    fusion: str = "score"
-    rate: float | None = None
+    fuse: str = "score"
+    max_false_match_rate: float | None = None
     distinct: str | None = None
-    diversity: float = 0.0
-    kept: Rows | None = None
+    diversify: float = 0.0
     exact: bool = False
-    known: Sequence[Distances] | None = None
 
-    @property
-    def counted(self) -> list[int]:
-        """Positions of the features that count, in an order that does not depend on how they were given."""
-        weighing = [i for i, c in enumerate(self.chosen) if c.weight > 0]
-        return sorted(weighing, key=lambda i: self.chosen[i].name) if len(weighing) > 1 else weighing
+    def check(self) -> None:
+        """Check the values.
 
+        Raises:
+            QueryError: A number is out of its range.
+            UnknownName: There is no such pool, fusion or kind of distinct hits.
+        """
+        if not isinstance(self.k, int) or self.k < 1:
+            raise QueryError(f"k is {self.k!r}; it must be a whole number of 1 or more")
+        names = [("pool", self.pool, POOLS), ("fusion", self.fuse, FUSIONS)]
+        if self.distinct is not None:
+            names.append(("distinct", self.distinct, ("content",)))
+        for kind, name, known in names:
+            if str(name) not in known:
+                raise UnknownName(kind, str(name), known)
+        rate = self.max_false_match_rate
+        if rate is not None and (not _is_number(rate) or not 0 < rate <= 1):
+            raise QueryError(f"max_false_match_rate is {rate!r}; it must be a number above 0, at most 1")
+        if not _is_number(self.diversify) or not 0 <= self.diversify <= 1:
+            raise QueryError(f"diversify is {self.diversify!r}; it must be a number from 0 (off) to 1")
+        if self.diversify and self.k > MOST_DIVERSE:
+            raise QueryError(f"k is {self.k}; with diversify it must be at most {MOST_DIVERSE}")
 
-def check(
-    *,
-    k: object,
-    pool: object,
-    fusion: object,
-    rate: object,
-    distinct: object,
-    diversity: object,
-) -> None:
-    """Refuse what cannot be asked.
+    def check_queries(self, queries: Iterable[Query]) -> None:
+        """Check that the match threshold, if there is one, applies to the queries.
 
-    Raises:
-        QueryError: A number is out of its range.
-        UnknownName: No such pool, fusion or kind of copies; says the nearest.
-    """
-    if not isinstance(k, int) or k < 1:
-        raise QueryError(f"k is {k!r}; it must be a whole number of 1 or more")
-    for kind, name, known in (("pool", pool, POOLS), ("fusion", fusion, FUSIONS), ("distinct", distinct, ("content",))):
-        if str(name) not in known and not (kind == "distinct" and name is None):
-            raise UnknownName(kind, str(name), known)
-    if rate is not None and (not _is_number(rate) or not 0 < rate <= 1):  # type: ignore[operator]
-        raise QueryError(f"max_false_match_rate is {rate!r}; it must be a number above 0, at most 1")
-    if not _is_number(diversity) or not 0 <= diversity <= 1:  # type: ignore[operator]
-        raise QueryError(f"diversify is {diversity!r}; it must be a number from 0 (off) to 1")
-    if diversity and k > MOST_DIVERSE:
-        raise QueryError(f"k is {k}; with diversify it must be at most {MOST_DIVERSE}")
+        Raises:
+            QueryError: A query is text, for which false match rates are not calibrated.
+        """
+        if self.max_false_match_rate is not None and any(isinstance(query, Text) for query in queries):
+            raise QueryError(
+                "max_false_match_rate is for image queries; text queries have no calibrated false match rate"
+            )
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, Real) and math.isfinite(value)
 
 
-def kept_rows(
-    generation: Generation, where: str | None, among: Sequence[str] | NDArray[np.uint64] | None, policy: SqlPolicy
-) -> Rows | None:
-    """The rows for which a condition holds, among some images, ascending; None for all.
+@dataclass(frozen=True)
+class SearchRequest:
+    """A search of one generation, with encoded queries.
+
+    Attributes:
+        features: Features with metrics and weights.
+        own_rows: Rows that are queries, and so not hits.
+        allowed_rows: Rows that can be hits, ascending; None for all.
+        distances: Distances of `allowed_rows` to the like by each feature, if computed for several searches at once.
+    """
+
+    options: SearchOptions
+    features: Sequence[WeightedFeature]
+    likes: Sequence[EncodedQuery]
+    unlikes: Sequence[EncodedQuery] = ()
+    own_rows: tuple[int, ...] = ()
+    allowed_rows: Rows | None = None
+    distances: Sequence[Distances] | None = None
+
+    @property
+    def weighted_positions(self) -> list[int]:
+        """Positions of the features with a weight above 0, in an order independent of that of `features`."""
+        positions = [i for i, feature in enumerate(self.features) if feature.weight > 0]
+        return sorted(positions, key=lambda i: self.features[i].name) if len(positions) > 1 else positions
+
+
+def build_request(
+    context: SearchContext,
+    options: SearchOptions,
+    likes: Sequence[tuple[Query, float]],
+    unlikes: Sequence[tuple[Query, float]],
+    *,
+    where: str | None,
+    among: Sequence[str] | NDArray[np.uint64] | None,
+    policy: SqlPolicy,
+) -> SearchRequest:
+    """Encode queries and resolve features and rows in the generation.
+
+    Args:
+        likes, unlikes: Queries with their weights.
+        where, among: As for `Recommender.search`.
+        policy: Limits on `where`.
 
     Raises:
-        BadFilter: `where` is no condition over the rows.
+        QueryError, ImageError, UnknownName: As `Recommender.search`.
     """
-    kept = generation.filter.rows(where, policy) if where else None
+    generation, encoder = context.generation, context.encoder
+    queries = [query for query, _ in (*likes, *unlikes)]
+    features = resolve_features(generation, encoder.settings, options.by, queries)
+    encoded_likes, encoded_unlikes = encoder.encode_all(generation, likes, unlikes, features)
+    own_rows, allowed_rows = query_rows(generation, queries), filter_rows(generation, where, among, policy)
+    return SearchRequest(options, features, encoded_likes, encoded_unlikes, own_rows, allowed_rows)
+
+
+def filter_rows(
+    generation: Generation, where: str | None, among: Sequence[str] | NDArray[np.uint64] | None, policy: SqlPolicy
+) -> Rows | None:
+    """Return the rows for which a condition holds, ascending; None for all rows.
+
+    Args:
+        where: SQL condition over the rows; None for none.
+        among: Image ids, or the integers that they spell in hexadecimal; None for all images.
+        policy: Limits on `where`.
+
+    Raises:
+        BadFilter: `where` is not a valid condition over the rows.
+    """
+    matching = generation.filter.rows(where, policy) if where else None
     if among is None:
-        return kept
+        return matching
     rows = np.unique(generation.rows_of(among))
     rows = rows[rows >= 0]
-    return rows if kept is None else np.intersect1d(kept, rows, assume_unique=True)
+    return rows if matching is None else np.intersect1d(matching, rows, assume_unique=True)

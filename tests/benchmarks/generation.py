@@ -221,7 +221,7 @@ def imrec_asked(folder: str) -> dict[str, Any]:
 
     def set_to(ef: int, candidates: int) -> None:
         other = generation.with_graphs({**generation.graphs, _GRAPH: replace(published, ef=ef, candidates=candidates)})
-        rec._opened = replace(rec._opened, generation=other)
+        rec._context = replace(rec._context, generation=other)
 
     breadths = ((ef, share * ef // 4) for ef in _EFS for share in (2, 4))
     ef, candidates = next((of for of in breadths if set_to(*of) or asked.recall(found) >= _RECALL), (_EFS[-1],) * 2)

@@ -27,7 +27,7 @@ from imrec_core.extraction import read_ahead
 from imrec_core.extraction.pipeline import ShardExtractor
 from imrec_core.features import FEATURES
 from imrec_core.runtime.timing import STAGES
-from imrec_core.search.hits import Part
+from imrec_core.search.hits import FeatureScore
 from imrec_dagster.cli import progress as progress_module
 from imrec_dagster.cli import search_each as each
 from imrec_dagster.cli.build import run_build
@@ -245,7 +245,7 @@ def test_each_as_a_table_says_what_the_lines_say(imrec, gallery, tmp_path, monke
     table = imrec(*asked, "--parquet", "hits.parquet")
     assert table.status == 0 and table.out == "" and "3 images could not be read" in table.err
     read = pq.read_table(tmp_path / "hits.parquet")
-    parts = [f"{by}_{fact.name}" for by in ("phash", "rgb_histogram:manhattan") for fact in fields(Part)]
+    parts = [f"{by}_{fact.name}" for by in ("phash", "rgb_histogram:manhattan") for fact in fields(FeatureScore)]
     assert read.column_names == ["query", "rank", "image_id", "source", "path", "score", *parts, "error"]
     expected = [row for line in lines for row in flat(line)]
     assert read.to_pylist() == [{name: row.get(name) for name in read.column_names} for row in expected]

@@ -135,9 +135,9 @@ def test_words_among_images_are_answered_by_the_feature_that_understands_them(tm
     assert [answer.features for answer in answers] == [
         ("phash",), ("clip_vit_b32",), ("phash",), ("phash",), ("clip_vit_b32",), ("clip_vit_b32",)]  # fmt: skip
     assert answers == [recommender.search(query) for query in queries]
-    with pytest.raises(QueryError, match="phash does not understand text"):
+    with pytest.raises(QueryError, match="phash does not support text"):
         list(recommender.search_each(queries, by="phash"))
-    with pytest.raises(QueryError, match="how near words are to images"):
+    with pytest.raises(QueryError, match="text queries have no calibrated false match rate"):
         list(recommender.search_each(queries, max_false_match_rate=0.1))
 
 
@@ -290,7 +290,7 @@ def test_one_generation_answers_all(new_lake, monkeypatch):
 
 
 def test_shared_scan_of_no_search_is_none(large):
-    assert ranking.with_shared_scan(large.generation, []) == []
+    assert ranking.share_exact_search(large.generation, []) == []
 
 
 def test_errors_are_given_and_not_raised(recommender):

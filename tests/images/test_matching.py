@@ -17,7 +17,7 @@ from imrec_core.images.match_input import MatchInput
 from imrec_core.images.matching import explain, explain_best, shared_colours
 from imrec_core.plots import explanation_sheet
 from imrec_core.plots.explanation_sheet import Bar, draw
-from imrec_core.search.hits import Part
+from imrec_core.search.hits import FeatureScore
 from imrec_core.search.recommender import Recommender
 from tests.support import toy
 from tests.support.pictures import BROKEN, encode, exif
@@ -26,8 +26,8 @@ WIDTH, HEIGHT = 960, 720
 TITLES = ("query", "hit 1   score 1.000")
 RED, GREEN, BLUE, WHITE = (200, 20, 20), (20, 160, 40), (20, 40, 200), (250, 250, 250)
 PARTS = {
-    "phash": Part(distance=12, score=0.5, false_match_rate=0.1, rank=3, unlike=0.2),
-    "hsv_histogram": Part(distance=0.25, score=1.0, false_match_rate=0.0, rank=1),
+    "phash": FeatureScore(distance=12, score=0.5, false_match_rate=0.1, rank=3, unlike=0.2),
+    "hsv_histogram": FeatureScore(distance=0.25, score=1.0, false_match_rate=0.0, rank=1),
 }
 
 
@@ -71,7 +71,7 @@ def words(monkeypatch) -> list[tuple[int, str, tuple[float, float, float, float]
     return written
 
 
-def found(path: Path, *likes: Path | Image.Image, **part: Part) -> Hits:
+def found(path: Path, *likes: Path | Image.Image, **part: FeatureScore) -> Hits:
     """Two hits of a search that never was."""
     hits = tuple(Hit(rank, f"{rank:016x}", "photos", str(path), 1 / rank, part or PARTS) for rank in (1, 2))
     return Hits(hits, "", "000001", likes=likes)

@@ -430,7 +430,7 @@ WRONG = {
     "a column of text": (("values", "format"), "no feature or column of numbers named 'format'"),
     "an empty column": (("values", "taken_by"), "no feature or column"),
     "labels": (("confusion",), "2 different labels|1 different labels"),
-    "words": (("distances", "text:a red car"), "give an image: how near words are"),
+    "words": (("distances", "text:a red car"), "expected an image: text queries have no"),
     "a rate": (("distances", "--max-false-match-rate", 0), "it must be above 0"),
     "a suffix": (("values", "-o", "a.pdf"), r"plots are written as \.png or \.svg"),
     "a picture that is not there": (("hashes", "none.jpg"), "none.jpg"),

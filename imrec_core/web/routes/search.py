@@ -19,7 +19,7 @@ from imrec_core.search.feature_weights import parse_weights
 from imrec_core.search.hits import Hit
 from imrec_core.search.query import ImageId, Text, UploadedImage
 from imrec_core.search.query import Query as Asking
-from imrec_core.search.request import MOST_DIVERSE, kept_rows
+from imrec_core.search.request import MOST_DIVERSE, filter_rows
 from imrec_core.web.limits import MOST_FILES, MOST_HITS, MOST_REACH
 from imrec_core.web.responses import ApiError, answer
 from imrec_core.web.schemas.search import SearchAnswer
@@ -198,7 +198,7 @@ def _searched(
 
 def _browsed(serving: AppState, asked: SearchRequestBody) -> dict[str, Any]:
     generation = serving.generation
-    kept = kept_rows(generation, asked.where, serving.layouts.inside(asked.within), serving.sql_policy)
+    kept = filter_rows(generation, asked.where, serving.layouts.inside(asked.within), serving.sql_policy)
     if asked.order_by is None:
         rows = generation.live if kept is None else kept
     else:

@@ -1,0 +1,91 @@
+"""Hits of a search from its ranked rows: ids, paths and the scores by each feature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from imrec_core.index.calibration import rate_of
+from imrec_core.index.generation import Generation, Rows
+from imrec_core.runtime.timing import timed
+from imrec_core.search import ranking
+from imrec_core.search.context import SearchContext
+from imrec_core.search.hits import DisplayImage, FeatureScore, Hit, Hits
+from imrec_core.search.query_encoder import QueryEncoder
+from imrec_core.search.ranking import RankedRows
+from imrec_core.search.request import SearchRequest
+from imrec_core.sql.policy import SqlPolicy
+
+
+def find_hits(
+    context: SearchContext,
+    request: SearchRequest,
+    likes: Sequence[DisplayImage | None],
+    unlikes: Sequence[DisplayImage | None],
+    order_by: str | None,
+    policy: SqlPolicy,
+) -> Hits:
+    """Rank the rows of a generation and return the hits.
+
+    Args:
+        likes, unlikes: The queries for display; None for those without an image.
+        order_by: SQL order of the hits; None for the order by rank.
+        policy: Limits on `order_by`.
+
+    Raises:
+        BadFilter: `order_by` is not a valid order.
+    """
+    generation = context.generation
+    ranked = ranking.rank(generation, request, context.calibrations)
+    with timed("fetch"):
+        hits = _build_hits(generation, context.encoder, request, ranked)
+    if order_by is not None:
+        places = generation.filter.ranks(ranked.rows, order_by, policy)
+        hits = [hits[i] for i in np.argsort(places, kind="stable")]
+    return Hits(
+        tuple(hits),
+        ranked.plan,
+        generation.id,
+        ranked.excluded,
+        tuple(image for image in likes if image is not None),
+        tuple(image for image in unlikes if image is not None),
+        tuple(feature.name for feature in request.features),
+        ranked.has_more,
+    )
+
+
+def _build_hits(generation: Generation, encoder: QueryEncoder, request: SearchRequest, ranked: RankedRows) -> list[Hit]:
+    columns = generation.columns("image_id", "source", "path").take(_to_arrow(ranked.rows)).to_pydict()
+    # Converted to plain numbers as whole arrays: element by element costs more than the ranking.
+    arrays = (
+        ranked.distances,
+        ranked.feature_scores,
+        rate_of(ranked.feature_scores),
+        ranked.feature_ranks,
+        ranked.unlike_scores,
+    )
+    scores = {
+        feature.name: [FeatureScore(*values) for values in zip(*(array[i].tolist() for array in arrays))]
+        for i, feature in enumerate(request.features)
+    }
+    return [
+        Hit(
+            i + 1,
+            image_id,
+            source,
+            encoder.path(source, path),
+            score,
+            {name: of_feature[i] for name, of_feature in scores.items()},
+        )
+        for i, (image_id, source, path, score) in enumerate(zip(*columns.values(), ranked.scores.tolist(), strict=True))
+    ]
+
+
+def _to_arrow(rows: Rows) -> pa.Array:
+    """Convert rows to an Arrow array.
+
+    Given a NumPy array, Arrow imports pandas if it is installed, which takes 0.2 s (pyarrow 26).
+    """
+    return pa.Int64Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows, np.int64))])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.evaluation.labels import Labels
-from imrec_core.evaluation.rankers import RankerSet, as_queries, query_blocks, sample
+from imrec_core.evaluation.rankers import RankerSet, sample
 from imrec_core.evaluation.retrieval import MAX_QUERIES
 from imrec_core.index.exact_search import smallest
 from imrec_core.index.generation import Generation
@@ -43,25 +43,24 @@ def confusion(
         by: `feature` or `feature:metric`; None for the generation's default feature.
         k: Number of nearest images.
         classes: Maximum number of labels: those with most queries.
-        queries: Maximum number of queries, as for `judge`.
+        queries: Maximum number of queries, as for `evaluate_retrieval`.
 
     Raises:
         UnknownName: There is no such feature or metric.
     """
     query_rows = sample(labels.queries, queries)
     groups, counts = np.unique(labels.groups[query_rows], return_counts=True)
-    most = groups[np.argsort(-counts, kind="stable")][:classes]
-    shown = np.array(sorted(most.tolist(), key=lambda group: labels.names[group]))
-    place = np.full(len(labels.names) + 1, len(shown))
-    place[shown] = np.arange(len(shown))
+    largest = groups[np.argsort(-counts, kind="stable")][:classes]
+    shown = np.array(sorted(largest.tolist(), key=lambda group: labels.names[group]))
+    position = np.full(len(labels.names) + 1, len(shown))
+    position[shown] = np.arange(len(shown))
     gallery = np.flatnonzero(labels.groups >= 0)
-    found = np.zeros((len(shown) + 1, len(shown) + 1), np.int64)
-    plan = RankerSet.of(generation, [by or generation.default_feature], {})
-    for some in query_blocks(query_rows, len(gallery) * plan.held):
-        vectors = {name: as_queries(generation, way, some) for name, way in plan.ways.items()}
-        for _, distances in plan.distances(generation, vectors, gallery, some):
-            for row, of_query in zip(some, distances, strict=True):
+    matrix = np.zeros((len(shown) + 1, len(shown) + 1), np.int64)
+    rankers = RankerSet.of(generation, [by or generation.default_feature], {})
+    for block in rankers.query_blocks(query_rows, len(gallery)):
+        for _, distances in rankers.distances(generation, rankers.query_vectors(generation, block), gallery, block):
+            for row, of_query in zip(block, distances, strict=True):
                 order = gallery[smallest(k + 1, of_query)]  # may lack the query itself if it has copies
                 nearest = order[order != row][:k]
-                np.add.at(found, (place[labels.groups[row]], place[labels.groups[nearest]]), 1)
-    return Confusion(tuple(labels.names[group] for group in shown), found[:-1])
+                np.add.at(matrix, (position[labels.groups[row]], position[labels.groups[nearest]]), 1)
+    return Confusion(tuple(labels.names[group] for group in shown), matrix[:-1])

@@ -1,4 +1,4 @@
-"""Recall@10 and queries per second of each HNSW graph over `ef`, and the least ef that reaches a wanted recall."""
+"""Recall@10 and queries per second of each HNSW graph by ef, and the smallest ef that reaches a target recall."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ EFS = (128, 192, 256, 384, 512, 768, 1024)
 MAX_QUERIES = 200
 
 _NEAREST = 10
-_TIMES = 3
+_REPEATS = 3  # measurements of each ef; the fastest counts
 
 
 @dataclass(frozen=True)
 class EfPoint:
-    """A graph queried with one ef.
+    """Recall and speed of an HNSW graph with one ef.
 
     Attributes:
         graph: `feature:metric`.
-        recall: Recall@10 after exact re-ranking, the least of those of all features that take candidates from it.
-        queries_per_second: Of one thread, graph and exact re-ranking; not decoding and embedding a query.
-        in_use: Searches query it with this ef.
+        recall: Recall@10 after exact re-ranking; the minimum over the features that take candidates from the graph.
+        queries_per_second: In one thread, with exact re-ranking, without decoding and encoding of queries.
+        in_use: Whether searches use this ef.
     """
 
     graph: str
@@ -48,18 +48,17 @@ def sweep_ef(
     queries: int = MAX_QUERIES,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[EfPoint]:
-    """Measure every graph at one ef after another, from the number of its candidates to 1024.
+    """Measure every graph with increasing ef, from its number of candidates to 1024.
 
-    An ef below the number of candidates would change nothing: hnswlib takes at least the number of rows that it is to
-    return.
+    A smaller ef would have no effect: hnswlib uses at least the number of rows to return.
 
     Args:
-        settings: Of the lake; they say how many candidates a graph gives at least.
-        queries: Rows that are queried with, at most; always the same.
-        progress: Told which graph is measured.
+        settings: Settings of the lake, with the minimum number of candidates of a graph.
+        queries: Maximum number of query rows; a fixed random sample.
+        progress: Called with a line for each graph.
     """
     rows = sample(generation.live, queries)
-    found = []
+    points = []
     for name, graph in generation.graphs.items():
         progress(f"{name}: {len(rows)} queries over {len(generation.live)} images")
         users = graph_users(generation, name).values()
@@ -67,7 +66,7 @@ def sweep_ef(
         least = _params(generation, settings, name)[1].candidates
         for ef in sorted({least, graph.ef, *EFS} - set(range(least))):
             recalls, seconds = [], np.inf
-            for _ in range(_TIMES):
+            for _ in range(_REPEATS):
                 started = time.perf_counter()
                 recalls = [
                     recall_at_10(generation, feature, metric, rows, nearest, ef=ef, candidates=max(least, ef // 2))
@@ -75,8 +74,8 @@ def sweep_ef(
                 ]
                 seconds = min(seconds, time.perf_counter() - started)
             rate = len(rows) * len(recalls) / seconds
-            found.append(EfPoint(name, ef, min(recalls), rate, ef == max(graph.ef, least)))
-    return found
+            points.append(EfPoint(name, ef, min(recalls), rate, ef == max(graph.ef, least)))
+    return points
 
 
 def tune_ef(
@@ -87,32 +86,36 @@ def tune_ef(
     queries: int = MAX_QUERIES,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[EfPoint]:
-    """Set in `lake.toml` the least ef at which each graph reaches a recall@10; the next build uses it.
+    """Save in `lake.toml` the smallest ef with which each graph reaches a recall@10; the next build uses it.
+
+    Args:
+        recall: Target recall@10, 0 to 1.
+        queries, progress: As for `sweep_ef`.
 
     Raises:
-        LakeError: A graph does not reach it at any ef; then nothing is written.
+        LakeError: A graph reaches it with no ef; `lake.toml` is unchanged.
     """
     settings = lake.settings()
     measured = sweep_ef(generation, settings, queries=queries, progress=progress)
     chosen, indexes = [], {name: dict(table) for name, table in settings.indexes.items()}
     for name in generation.graphs:
-        of_graph = [row for row in measured if row.graph == name]
-        enough = next((row for row in of_graph if row.recall >= recall), None)
+        points = [point for point in measured if point.graph == name]
+        smallest = next((point for point in points if point.recall >= recall), None)
         key = _params(generation, settings, name)[0]
-        if enough is None:
-            best = max(of_graph, key=lambda row: row.recall)
+        if smallest is None:
+            best = max(points, key=lambda point: point.recall)
             raise LakeError(
                 f"the graph of {name} reaches recall@10 {best.recall:.4f} at most (at ef {best.ef}), not {recall}; "
                 f'raise m or ef_construction under [indexes."{key}"] in lake.toml and run: imrec build'
             )
-        chosen.append(enough)
-        indexes.setdefault(key, {})["ef"] = enough.ef
+        chosen.append(smallest)
+        indexes.setdefault(key, {})["ef"] = smallest.ef
     lake.save_settings(replace(settings, indexes=indexes))
     return chosen
 
 
 def _params(generation: Generation, settings: Settings, graph: str) -> tuple[str, IndexParams]:
-    """What `lake.toml` calls a graph, and how it is to be built."""
+    """Return the name of a graph in `[indexes]` of `lake.toml`, and its build parameters."""
     facts = generation.graphs[graph]
     feature = generation.feature(facts.feature)
     names = [graph]

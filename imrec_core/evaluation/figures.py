@@ -1,4 +1,4 @@
-"""Plots of a lake: what `imrec plot` draws, each from what is asked and as the bytes of a file."""
+"""Plots of `imrec plot`, each returned as the bytes of a PNG or SVG file. `plots/` draws them from plain data."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from imrec_core.search.recommender import Recommender
 from imrec_core.sql import views
 
 CUT = 0.001
-"""The false match rate at which is cut where none is given."""
+"""Default false match rate of the threshold."""
 
-_SIDE = 240  # pixels of a picture
-_ROWS = 5000  # whose vectors are looked at: 25 MB of 1,280 numbers
+_SIDE = 240  # pixels of an image
+_ROWS = 5000  # maximum number of vectors: 25 MB with 1,280 dims
 
 
 # -- a query and its hits -----------------------------------------------------------------------------------
@@ -53,19 +53,20 @@ def plot_histograms(
     where: str | None = None,
     format: str = "png",
 ) -> bytes:
-    """Query and hits with their histograms, that of the query as a line over each.
+    """Plot the query and its hits with their histograms, the query's as a line over each.
 
     Args:
-        image: As for `search`, a picture.
-        by: A histogram, `feature` or `feature:metric`; None for the first that the lake has.
-        k, where: As for `search`.
+        image: Query as for `Recommender.search`, not a text.
+        by: A histogram, `feature` or `feature:metric`. Default: the first histogram of the lake.
+        k, where: As for `Recommender.search`.
+        format: `png` or `svg`.
 
     Raises:
-        QueryError: The feature is no histogram, or the lake has none.
-        ImageError, UnknownName: As `search`.
+        QueryError: The feature is not a histogram, or the lake has none.
+        ImageError, UnknownName: As `Recommender.search`.
     """
     generation = recommender.generation
-    feature = _of_kind(generation, by, _is_histogram, "histogram")
+    feature = _resolve_feature(generation, by, _is_histogram, "histogram")
     layout = layout_of(feature)
     bins = Bins()
     if layout:
@@ -73,9 +74,11 @@ def plot_histograms(
         channels = () if layout.joint else tuple(zip(_CHANNELS[layout.space], starts, strict=True))
         bins = Bins(bin_colours(layout), channels, layout.joint)
     hits = recommender.search(image, by=by or feature.name, k=k, where=where)
-    query = ImageWithVector(_seen(hits), ("query",), np.asarray(recommender.vector(image, feature.name)))
+    query = ImageWithVector(_query_image(hits), ("query",), np.asarray(recommender.vector(image, feature.name)))
     found = [
-        ImageWithVector(_picture(hit), (f"{hit.score:.3f}   distance {_part(hit).distance:.4g}", _name(hit)), vector)
+        ImageWithVector(
+            _hit_image(hit), (f"{hit.score:.3f}   distance {_feature_score(hit).distance:.4g}", _name(hit)), vector
+        )
         for hit, vector in zip(hits, _vectors(generation, feature, hits), strict=True)
     ]
     return draw_histograms(query, found, bins, format=format)
@@ -97,26 +100,28 @@ def plot_hashes(
     where: str | None = None,
     format: str = "png",
 ) -> bytes:
-    """Query and hits over their hashes as grids of bits, with those marked that differ.
+    """Plot the query and its hits over grids of their hash bits; bits that differ are marked.
 
     Args:
-        by: A hash; None for the first that the lake has. The other arguments are those of `plot_histograms`.
+        by: A binary hash. Default: the first of the lake. The other arguments are those of `plot_histograms`.
 
     Raises:
-        QueryError: The feature is no hash, its metric turns pictures, or the lake has none.
-        ImageError, UnknownName: As `search`.
+        QueryError: The feature is not a hash, its metric compares rotated images, or the lake has none.
+        ImageError, UnknownName: As `Recommender.search`.
     """
     generation = recommender.generation
-    feature = _of_kind(generation, by, _is_hash, "hash")
+    feature = _resolve_feature(generation, by, _is_hash, "hash")
     metric = FeatureMetric.parse(by or feature.name, generation.feature).metric
     if metric.takes_several:
         raise QueryError(
-            f"{metric.name} turns the query for each hit; bits are compared as they stand by {feature.name}"
+            f"{metric.name} rotates the query for each hit; to compare bits, use {feature.name} without it"
         )
     hits = recommender.search(image, by=by or feature.name, k=k, where=where)
-    query = ImageWithVector(_seen(hits), ("query", feature.name), _bits(recommender.vector(image, feature.name)))
+    query = ImageWithVector(_query_image(hits), ("query", feature.name), _bits(recommender.vector(image, feature.name)))
     found = [
-        ImageWithVector(_picture(hit), (_name(hit), f"{_part(hit).distance:.0f} of {feature.dims} bits differ"), vector)
+        ImageWithVector(
+            _hit_image(hit), (_name(hit), f"{_feature_score(hit).distance:.0f} of {feature.dims} bits differ"), vector
+        )
         for hit, vector in zip(hits, _vectors(generation, feature, hits), strict=True)
     ]
     return draw_hashes(query, found, format=format)
@@ -132,35 +137,36 @@ def plot_distances(
     where: str | None = None,
     format: str = "png",
 ) -> bytes:
-    """How far random pairs of images are apart by each feature, where a cut is, and how far the hits of an image are.
+    """Plot the distances of random pairs by each feature, with a match threshold and the distances of hits.
 
     Args:
-        image: What is searched for, by all features in `by` together; None for no hits.
-        by: `feature` or `feature:metric`. None given: all features of the lake, with an image its first.
-        k, where: As for `search`.
-        rate: A `max_false_match_rate`. Hits beyond the cut are shown too.
+        image: Query as for `Recommender.search`, by all features in `by` together; None for no hits.
+        by: `feature` or `feature:metric`. Default: all features of the lake; with an image, the first one.
+        k, where: As for `Recommender.search`.
+        rate: False match rate of the threshold, above 0 and at most 1. Hits beyond it are shown too.
+        format: `png` or `svg`.
 
     Raises:
-        QueryError: The rate is not between 0 and 1, words are given, or the request cannot be answered.
-        ImageError, UnknownName: As `search`.
+        QueryError: The rate is out of range, the image is a text, or the request is invalid.
+        ImageError, UnknownName: As `Recommender.search`.
     """
     if isinstance(image, Text):
         raise QueryError("expected an image: text queries have no calibrated false match rate")
     if not 0 < rate <= 1:
-        raise QueryError(f"the false match rate is {rate}; it must be above 0, and 1 at most")
+        raise QueryError(f"the false match rate is {rate}; it must be above 0 and at most 1")
     generation = recommender.generation
     first = generation.default_feature
     names = list(by) or (list(generation.features) if image is None else [first])
     hits = [] if image is None else recommender.search(image, by=names, k=k, where=where)
     panels = [
         distances_panel(
-            str(way),
-            random_pair_distances(generation, way.feature, way.metric),
-            generation.calibration(way.feature.name, way.metric.name),
+            str(pair),
+            random_pair_distances(generation, pair.feature, pair.metric),
+            generation.calibration(pair.feature.name, pair.metric.name),
             rate,
             [hit.parts[name].distance for hit in hits],
         )
-        for name, way in resolve_rankers(generation, names).items()
+        for name, pair in resolve_rankers(generation, names).items()
     ]
     return draw_distances(panels, format=format)
 
@@ -172,12 +178,12 @@ def distances_panel(
     rate: float | None = None,
     hits: Sequence[float] = (),
 ) -> Distances:
-    """Prepare the panel of one feature.
+    """Prepare the panel of one feature for `draw_distances`.
 
     Args:
         name: `feature:metric`.
-        pairs: Distances of random pairs.
-        rate: The false match rate at which is cut; None for no cut.
+        pairs: Distances of random pairs `(n,)`.
+        rate: False match rate of the threshold; None for no threshold.
         hits: Distances of hits.
     """
     copies = calibration.positive_pairs
@@ -198,22 +204,22 @@ def _is_hash(feature: Feature) -> bool:
     return feature.dtype == "uint64"
 
 
-def _of_kind(generation: Generation, by: str | None, is_one: Callable[[Feature], bool], kind: str) -> Feature:
-    """The feature that was asked for, or the first of the kind."""
-    able = [name for name in generation.features if is_one(generation.feature(name))]
-    if by is None and not able:
+def _resolve_feature(generation: Generation, by: str | None, is_one: Callable[[Feature], bool], kind: str) -> Feature:
+    """Resolve a feature of a kind; without a name, the first of the lake."""
+    names = [name for name in generation.features if is_one(generation.feature(name))]
+    if by is None and not names:
         raise QueryError(f"the lake has no {kind}; add one: imrec build --features +NAME (see: imrec features)")
-    feature = generation.feature(split_name(by or able[0])[0])
+    feature = generation.feature(split_name(by or names[0])[0])
     if not is_one(feature):
-        raise QueryError(f"{feature.name} is no {kind}; of this lake it can be {' or '.join(able) or 'none'}")
+        raise QueryError(f"{feature.name} is no {kind}; of this lake it can be {' or '.join(names) or 'none'}")
     return feature
 
 
-def _seen(hits: Hits) -> Image.Image | None:
+def _query_image(hits: Hits) -> Image.Image | None:
     return None if hits.query is None else load_image(hits.query, _SIDE)
 
 
-def _picture(hit: Hit) -> Image.Image | None:
+def _hit_image(hit: Hit) -> Image.Image | None:
     return load_image(place(hit.path), _SIDE)
 
 
@@ -221,7 +227,7 @@ def _name(hit: Hit) -> str:
     return hit.path.rpartition("/")[2]
 
 
-def _part(hit: Hit) -> FeatureScore:
+def _feature_score(hit: Hit) -> FeatureScore:
     (part,) = hit.parts.values()
     return part
 
@@ -233,7 +239,7 @@ def _vectors(generation: Generation, feature: Feature, hits: Hits) -> list[NDArr
 
 
 def _bits(packed: NDArray[Any]) -> NDArray[np.bool_]:
-    """The bits of a hash `(64 · width,)`, the most significant first."""
+    """Unpack a hash into bits `(64 · width,)`, most significant first."""
     return np.unpackbits(np.asarray(packed, ">u8").view(np.uint8)).astype(np.bool_)
 
 
@@ -241,13 +247,15 @@ def _bits(packed: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def plot_values(generation: Generation, names: Sequence[str] = (), *, format: str = "png") -> bytes:
-    """How the values of features, and of columns of numbers, are distributed.
+    """Plot the distributions of values of features and of numeric columns.
 
     Args:
-        names: Features and columns; none for all features. Of many images 5,000 are looked at, always the same.
+        names: Features and columns. Default: all features. A fixed random sample of 5,000 vectors is used if there are
+            more.
+        format: `png` or `svg`.
 
     Raises:
-        UnknownName: Neither a feature nor a column of numbers.
+        UnknownName: A name is neither a feature nor a numeric column.
         QueryError: A column has no values.
     """
     rows = sample(generation.live, _ROWS)
@@ -262,7 +270,7 @@ def _values(generation: Generation, name: str, rows: NDArray[np.int64]) -> Value
     numeric = [n for n, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
     if name not in numeric:
         if name in generation.facts["features"] or name in generation.facts["missing"]:
-            generation.feature(name)  # which says why it cannot be had
+            generation.feature(name)  # raises an error with the reason why it cannot be used
         raise UnknownName("feature or column of numbers", name, [*generation.features, *numeric])
     values = generation.live_table([name])[name].drop_null().to_numpy().astype(np.float64)
     values = values[np.isfinite(values)]
@@ -280,20 +288,21 @@ def plot_confusion(
     queries: int = MAX_QUERIES,
     format: str = "png",
 ) -> bytes:
-    """Of which label the nearest images of each label are; arguments are those of `confusion.confusion`."""
+    """Plot the confusion matrix of labels; arguments are those of `confusion.confusion`."""
     by = by or generation.default_feature
     found = confusion(generation, labels, by, k=k, queries=queries)
     return draw_confusion(found.names, found.counts, title=f"the {k} nearest by {by}, in % of a row", format=format)
 
 
 def plot_stages(lake: Lake, *, last: int = 12, format: str = "png") -> bytes:
-    """How long the last passes over shards, steps of builds and searches took, stage by stage.
+    """Plot the run times of the last shards, build steps and searches, stage by stage.
 
     Args:
-        last: Of each kind, at most.
+        last: Maximum number of runs of each kind.
+        format: `png` or `svg`.
 
     Raises:
-        QueryError: Nothing was noted in this lake yet.
+        QueryError: No run is recorded in this lake.
     """
     connection = views.connect(lake)
     panels = []
@@ -302,14 +311,14 @@ def plot_stages(lake: Lake, *, last: int = 12, format: str = "png") -> bytes:
         if found:
             panels.append(Times(title, unit, [(name, parts) for _, name, parts in reversed(found)]))
     if not panels:
-        raise QueryError(f"nothing was noted in {lake.root} yet; run: imrec build")
+        raise QueryError(f"no run is recorded in {lake.root}; run: imrec build")
     return draw_stages(panels, format=format)
 
 
 _STAGES = (
     (
-        "describing shards",
-        "milliseconds an image, all threads together",
+        "feature extraction by shard",
+        "milliseconds per image, sum over threads",
         """SELECT ended, name || ', ' || (rows + failed) || ' images' AS name,
                   map_from_entries([(s.key, s.value * 1000 / (rows + failed)) FOR s IN map_entries(stages)])
            FROM runs WHERE what = 'extract' AND rows + failed > 0""",

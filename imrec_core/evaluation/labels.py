@@ -1,21 +1,19 @@
-"""Labels of images: from folders, CSV files or columns."""
+"""Labels of images: from folders, CSV files, or the file names of a benchmark."""
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core.catalog.path_lookup import AMBIGUOUS, NOT_FOUND
 from imrec_core.errors import QueryError, UnknownName
+from imrec_core.evaluation.csv_rows import find_listed_rows, read_csv_rows
 from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath
 
@@ -24,13 +22,13 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Labels:
-    """What belongs together in a generation.
+    """Labels of the images of a generation, as groups of rows that are relevant to each other.
 
     Attributes:
-        groups: A number for each row, equal for rows that belong together; -1 for one without a label.
-        queries: Rows that ask, ascending; each has another one of its group.
-        group_of_four: The groups are UKBench's, for which N-S is defined.
-        names: Of the groups, by number.
+        groups: Group of each row `(rows,)`; -1 for a row without a label.
+        queries: Rows to query with, ascending; each has another row in its group.
+        group_of_four: Whether the groups are those of UKBench, for which N-S is defined.
+        names: Labels by group.
     """
 
     groups: Rows
@@ -40,92 +38,68 @@ class Labels:
 
 
 def folder_labels(generation: Generation) -> Labels:
-    """The folder of an image below its source is its label; the source's name where it lies in none.
+    """Label each image by its folder in its source, or by the source if it is in no folder.
 
     Raises:
-        QueryError: There are fewer than two folders, or none of them has two images.
+        QueryError: There are fewer than two folders, or no folder has two images.
     """
     labels: list[str | None] = [None] * len(generation)
-    places = generation.live_table(["source", "path"]).to_pylist()
-    for row, place in zip(generation.live.tolist(), places, strict=True):
-        labels[row] = os.path.dirname(place["path"]) or place["source"]
-    return _labels(labels, "folders")
+    files = generation.live_table(["source", "path"]).to_pylist()
+    for row, file in zip(generation.live.tolist(), files, strict=True):
+        labels[row] = os.path.dirname(file["path"]) or file["source"]
+    return _group(labels, "folders")
 
 
 def csv_labels(generation: Generation, file: Path, sources: Mapping[str, AnyPath]) -> Labels:
-    """Labels from a CSV file with the columns `path` and `label`; others are ignored.
+    """Read labels from a CSV file with the columns `path` and `label`; other columns are ignored.
 
     Args:
-        file: A path in it is below its source, begins with the source's name, or is absolute.
+        file: Paths in it are relative to a source, `SOURCE/path`, or absolute.
         sources: Root folders by name, for absolute paths.
 
     Raises:
-        QueryError: The file cannot be read, names files that are not in the lake, or labels one twice.
+        QueryError: The file cannot be read, has a path that matches no image or several sources, labels an image twice,
+            or has too few labels.
     """
-    given = list(_read_labels(file))
-    rows = generation.find_rows(pa.array([path for path, _ in given], pa.string()), sources)
+    listed = [(str(row["path"]), str(row["label"])) for _, row in read_csv_rows(file, ("path", "label"))]
+    rows = find_listed_rows(generation, file, [path for path, _ in listed], sources)
     labels: list[str | None] = [None] * len(generation)
-    strangers: list[str] = []
-    for (path, label), row in zip(given, rows.tolist(), strict=True):
-        if row == AMBIGUOUS:
-            raise QueryError(f"{file}: {path} is in several sources; write it as SOURCE/{path}")
-        if row == NOT_FOUND:
-            strangers.append(path)
-        elif labels[row] not in (None, label):
+    for (path, label), row in zip(listed, rows.tolist(), strict=True):
+        if labels[row] not in (None, label):
             raise QueryError(f"{file}: {path} is labelled {labels[row]!r} and {label!r}; keep one")
-        else:
-            labels[row] = label
-    if strangers:
-        raise QueryError(
-            f"{file} names {len(strangers)} files that are not in the lake"
-            f"{', the first five' if len(strangers) > 5 else ''}: {', '.join(strangers[:5])}"
-        )
-    return _labels(labels, str(file))
-
-
-def _read_labels(file: Path) -> Iterator[tuple[str, str]]:
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            table = csv.DictReader(lines, strict=True)
-            missing = {"path", "label"} - set(table.fieldnames or ())
-            if missing:
-                raise QueryError(
-                    f"{file} has no column {' and '.join(sorted(missing))}; found are {table.fieldnames or 'none'}"
-                )
-            for row in table:
-                if not row["path"] or not row["label"]:
-                    raise QueryError(f"{file}, line {table.line_num}: a path or a label is empty")
-                yield row["path"], row["label"]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise QueryError(f"{file} cannot be read as CSV: {error}") from error
+        labels[row] = label
+    return _group(labels, str(file))
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How a benchmark says by the number in a file's name what belongs together.
+    """File names of a benchmark: the number in a name determines the group.
 
     Attributes:
-        size: Numbers of a group.
-        first_asks: Only the first of a group is a query.
+        pattern: Regular expression of the stem; its only group is the number.
+        size: How many numbers a group has.
+        first_only: Whether only the first image of a group is a query.
     """
 
     pattern: str
     size: int
-    first_asks: bool
+    first_only: bool
 
 
 NAMINGS = {
-    "holidays": Naming(r"(\d{6})", 100, True),  # 100000.jpg asks for 100001.jpg, …
+    "holidays": Naming(r"(\d{6})", 100, True),  # 100001.jpg is relevant to the query 100000.jpg
     "ukbench": Naming(r"ukbench(\d{5})", 4, False),
 }
 
 
 def named_labels(generation: Generation, naming: str) -> Labels:
-    """Groups as INRIA Holidays (`holidays`) or UKBench (`ukbench`) name their files; other files have no label.
+    """Label images by the file names of INRIA Holidays (`holidays`) or UKBench (`ukbench`).
+
+    Files with other names have no label.
 
     Raises:
-        QueryError: No two files are named so.
-        UnknownName: No such naming.
+        QueryError: There are fewer than two groups, or no group with a query and another image.
+        UnknownName: There is no such naming.
     """
     if naming not in NAMINGS:
         raise UnknownName("naming", naming, NAMINGS)
@@ -133,20 +107,20 @@ def named_labels(generation: Generation, naming: str) -> Labels:
     stems = [Path(path).stem for path in generation.columns("path")["path"].to_pylist()]
     matches = [re.fullmatch(rule.pattern, stem) for stem in stems]
     numbers = [int(m[1]) if m and live else -1 for m, live in zip(matches, generation.is_live.tolist(), strict=True)]
-    labels = _labels([None if n < 0 else str(n // rule.size) for n in numbers], f"names as in {naming}")
-    if not rule.first_asks:
+    labels = _group([None if n < 0 else str(n // rule.size) for n in numbers], f"names as in {naming}")
+    if not rule.first_only:
         return replace(labels, group_of_four=True)
     first = labels.queries[[numbers[row] % rule.size == 0 for row in labels.queries]]
     if not len(first):
-        raise QueryError(f"no file is a query of {naming}: the number of one ends in 00")
+        raise QueryError(f"no file is a query of {naming}; expected a number that ends in 00")
     return replace(labels, queries=first)
 
 
-def _labels(labels: Sequence[str | None], origin: str) -> Labels:
-    """Groups of equal labels.
+def _group(labels: Sequence[str | None], origin: str) -> Labels:
+    """Group the rows with equal labels.
 
     Raises:
-        QueryError: Nothing can be judged by them.
+        QueryError: There are fewer than two labels, or no two rows with the same label.
     """
     counts = Counter(label for label in labels if label is not None)
     if len(counts) < 2:
@@ -158,5 +132,5 @@ def _labels(labels: Sequence[str | None], origin: str) -> Labels:
     groups = np.array([-1 if label is None else number[label] for label in labels], dtype=np.int64)
     queries = np.flatnonzero([label is not None and counts[label] > 1 for label in labels])
     if not len(queries):
-        raise QueryError(f"{origin}: no two images have the same label, so there is nothing to be found")
+        raise QueryError(f"{origin}: no two images have the same label; give one label to two or more")
     return Labels(groups, queries, names=tuple(counts))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core.catalog.path_lookup import AMBIGUOUS, NOT_FOUND
 from imrec_core.errors import QueryError
+from imrec_core.evaluation.csv_rows import find_listed_rows, read_csv_rows
 from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath
 
@@ -48,10 +46,11 @@ def csv_pairs(generation: Generation, file: Path, sources: Mapping[str, AnyPath]
         QueryError: The file cannot be read, has a path that matches no image or several sources, pairs an image with
             itself, labels a pair both same and different, or has no pair labelled same.
     """
-    listed = list(_read(file))
+    listed = list(_read_pairs(file))
     if not listed:
         raise QueryError(f"{file} lists no pairs; expected rows below the header a,b or a,b,same")
-    rows = _find_rows(generation, file, [path for a, b, _ in listed for path in (a, b)], sources).reshape(-1, 2)
+    paths = [path for a, b, _ in listed for path in (a, b)]
+    rows = find_listed_rows(generation, file, paths, sources).reshape(-1, 2)
     labels: dict[tuple[int, int], bool] = {}
     for (a, b, same), pair in zip(listed, rows, strict=True):
         low, high = sorted(pair.tolist())
@@ -66,39 +65,9 @@ def csv_pairs(generation: Generation, file: Path, sources: Mapping[str, AnyPath]
     return Pairs(np.array(same_pairs, np.int64), np.array(different_pairs, np.int64).reshape(-1, 2))
 
 
-def _read(file: Path) -> Iterator[tuple[str, str, bool]]:
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            table = csv.DictReader(lines, strict=True)
-            columns = table.fieldnames or ()
-            if missing := {"a", "b"} - set(columns):
-                names = ", ".join(columns) or "none"
-                raise QueryError(f"{file} has no column {' and '.join(sorted(missing))}; its columns are {names}")
-            for row in table:
-                if not row["a"] or not row["b"]:
-                    raise QueryError(f"{file}, line {table.line_num}: a or b is empty; expected two paths")
-                label = (row["same"] or "") if "same" in columns else "1"
-                if label.strip().lower() not in _LABELS:
-                    raise QueryError(f"{file}, line {table.line_num}: same is {label!r}; expected 1, 0, true or false")
-                yield row["a"], row["b"], _LABELS[label.strip().lower()]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise QueryError(f"{file} cannot be read as CSV: {error}") from error
-
-
-def _find_rows(generation: Generation, file: Path, paths: Sequence[str], sources: Mapping[str, AnyPath]) -> Rows:
-    """Find the row of each path.
-
-    Raises:
-        QueryError: A path matches no image, or several sources.
-    """
-    rows = generation.find_rows(pa.array(paths, pa.string()), sources)
-    unknown = list(dict.fromkeys(path for path, row in zip(paths, rows, strict=True) if row == NOT_FOUND))
-    if unknown:
-        raise QueryError(
-            f"{file} names {len(unknown)} files that are not in the lake"
-            f"{', the first five' if len(unknown) > 5 else ''}: {', '.join(unknown[:5])}"
-        )
-    for path, row in zip(paths, rows, strict=True):
-        if row == AMBIGUOUS:
-            raise QueryError(f"{file}: {path} is in several sources; write it as SOURCE/{path}")
-    return rows
+def _read_pairs(file: Path) -> Iterator[tuple[str, str, bool]]:
+    for line, row in read_csv_rows(file, ("a", "b")):
+        label = (row["same"] or "") if "same" in row else "1"
+        if label.strip().lower() not in _LABELS:
+            raise QueryError(f"{file}, line {line}: same is {label!r}; expected 1, 0, true or false")
+        yield str(row["a"]), str(row["b"]), _LABELS[label.strip().lower()]

@@ -1,4 +1,4 @@
-"""What is judged, features in a metric and mixes of them, and its exact distances between a lake's own images."""
+"""Rankers to evaluate, features in a metric and mixes of them, and their exact distances between images of a lake."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Matrix = NDArray[Any]
 MIX = "mix"
 
 _SEED = 20_26
-_DISTANCES = 16_000_000  # held at a time: 64 MB
+_DISTANCES = 16_000_000  # in memory at a time: 64 MB
 
 
 @dataclass(frozen=True)
 class RankerSet:
-    """What is judged, and what must be computed for it.
+    """Rankers to evaluate, with the features that they need.
 
     Attributes:
-        judged: Names, features first.
-        ways: By name, those that are judged themselves and those that are only part of a mix.
+        names: Names of the rankers, features first.
+        features: Feature and metric by name, of rankers and of parts of mixes.
         mixes: Weights above 0 by name, which sum to 1.
-        fusions: Of the mixes that are not fused by their scores: a name in `fusion.FUSIONS`.
+        fusions: Fusion of the mixes that do not fuse scores: a name in `fusion.FUSIONS`.
     """
 
-    judged: tuple[str, ...]
-    ways: Mapping[str, FeatureMetric]
+    names: tuple[str, ...]
+    features: Mapping[str, FeatureMetric]
     mixes: Mapping[str, Mapping[str, float]]
     fusions: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,70 +47,76 @@ class RankerSet:
         mixes: Mapping[str, Mapping[str, float]] | None = None,
         fusions: Mapping[str, str] | None = None,
     ) -> RankerSet:
-        """Of features and mixes as `judging.judge` takes them.
+        """Resolve features and mixes as `evaluate_retrieval` takes them.
 
         Raises:
-            UnknownName: No such feature or metric.
-            BadWeights: Those of a mix will not do.
+            UnknownName: There is no such feature or metric.
+            BadWeights: The weights of a mix are invalid.
         """
         if mixes is None:
-            alike = default_mix(resolve_rankers(generation, by))
-            mixes = {MIX: alike} if len(alike) > 1 else {}
+            equal = default_mix(resolve_rankers(generation, by))
+            mixes = {MIX: equal} if len(equal) > 1 else {}
         for weights in mixes.values():
             check_weights(list(weights.values()))
-        alone = list(dict.fromkeys(by or generation.features))
+        single = list(dict.fromkeys(by or generation.features))
         shares = {
             name: {part: weight / sum(weights.values()) for part, weight in weights.items() if weight}
             for name, weights in mixes.items()
         }
-        needed = dict.fromkeys([*alone, *(part for weights in shares.values() for part in weights)])
-        return cls((*alone, *mixes), resolve_rankers(generation, list(needed)), shares, fusions or {})
+        needed = dict.fromkeys([*single, *(part for weights in shares.values() for part in weights)])
+        return cls((*single, *mixes), resolve_rankers(generation, list(needed)), shares, fusions or {})
 
-    @property
-    def held(self) -> int:
-        """How many times the distances of one feature are held at once."""
-        return max(1, len(self.mixes))
+    def weighted_features(self, weights: Mapping[str, float]) -> list[WeightedFeature]:
+        """Return the features of a mix with their weights, as a search takes them."""
+        return [self.features[name].weighted(name, weight) for name, weight in weights.items()]
 
-    def weighted(self, weights: Mapping[str, float]) -> list[WeightedFeature]:
-        """Return the parts of a mix, by the names of `ways`, as a search takes them."""
-        return [self.ways[name].weighted(name, weight) for name, weight in weights.items()]
+    def query_vectors(self, generation: Generation, rows: Rows) -> dict[str, list[Matrix]]:
+        """Return the vectors of rows by feature, as the metrics take queries."""
+        return {name: query_vectors(generation, pair, rows) for name, pair in self.features.items()}
+
+    def query_blocks(self, queries: Rows, num_rows: int) -> Iterator[Rows]:
+        """Split queries into blocks whose distances to `num_rows` rows fit into memory."""
+        return query_blocks(queries, num_rows * max(1, len(self.mixes)))
 
     def distances(
         self, generation: Generation, queries: Mapping[str, Sequence[Matrix]], rows: Rows, own: Rows | None = None
     ) -> Iterator[tuple[str, NDArray[Any]]]:
-        """What is judged and its distances `(queries, rows)`; of a mix the places of the rows in a search's order.
+        """Compute distances by each ranker; for a mix, the ranks of the rows in a search.
 
         Args:
-            queries: By the names of `ways`, as the metric takes them.
-            rows: Of the matrices, ascending.
-            own: The row of each query, where it is one of the rows: a mix is fused without it, as in a search, and what
-                stands in its place means nothing.
+            queries: Query vectors by feature, as the metric takes them.
+            rows: Rows to compare with, ascending.
+            own: Row of each query if it is one of `rows`. A mix is fused without it, as in a search, and its entry in
+                the result is undefined.
+
+        Yields:
+            The name of a ranker and its distances `(queries, rows)`.
         """
-        leads: dict[str, NDArray[Any]] = {}
+        by_heaviest: dict[str, NDArray[Any]] = {}
         heaviest = {mix: max(sorted(weights), key=weights.__getitem__) for mix, weights in self.mixes.items()}
-        for name, distances in self.values(generation, queries, rows, own):
+        for name, distances in self.all_distances(generation, queries, rows, own):
             if name in self.mixes:
-                lead = leads[heaviest[name]]
-                yield name, np.array([_ranks(*of_query) for of_query in zip(distances, lead, strict=True)])
+                ties = by_heaviest[heaviest[name]]
+                yield name, np.array([_ranks(*of_query) for of_query in zip(distances, ties, strict=True)])
                 continue
             if name in heaviest.values():
-                leads[name] = distances
-            if name in self.judged:
+                by_heaviest[name] = distances
+            if name in self.names:
                 yield name, distances
 
-    def values(
+    def all_distances(
         self, generation: Generation, queries: Mapping[str, Sequence[Matrix]], rows: Rows, own: Rows | None = None
     ) -> Iterator[tuple[str, NDArray[Any]]]:
-        """Distances `(queries, rows)` of all ways, then of the mixes: 1 minus what their fusion gives.
+        """Compute distances `(queries, rows)` by all features, then by the mixes: 1 minus the fused score.
 
-        Arguments are those of `distances`. Every fusion is a weighted mean of what it makes of one feature, so one
-        feature is added after another; `rrf` and `dbsf` look at all the rows given.
+        Arguments are those of `distances`. Every fusion is a weighted mean of values by single features, so features
+        are added one after another. `rrf` and `dbsf` depend on all given rows.
         """
         count = len(next(iter(queries.values())))
         fused = {mix: np.zeros((count, len(rows))) for mix in self.mixes}
-        for name, way in sorted(self.ways.items()):  # the order in which a search adds them
-            distances = exact_search.distances(way.metric, queries[name], generation.matrix(way.feature.name), rows)
-            calibration = generation.calibration(way.feature.name, way.metric.name)
+        for name, pair in sorted(self.features.items()):  # the order in which a search adds them
+            distances = exact_search.distances(pair.metric, queries[name], generation.matrix(pair.feature.name), rows)
+            calibration = generation.calibration(pair.feature.name, pair.metric.name)
             for mix, weights in self.mixes.items():
                 if name not in weights:
                     continue
@@ -125,45 +131,46 @@ class RankerSet:
             yield mix, np.subtract(1, sums, out=sums)
 
 
-def _ranks(distances: NDArray[Any], lead: NDArray[Any]) -> NDArray[np.int32]:
-    """The place of each row `(n,)` by a mix's distance; between equals that by its heaviest feature decides.
+def _ranks(distances: NDArray[Any], ties: NDArray[Any]) -> NDArray[np.int32]:
+    """Compute the rank of each row `(n,)` by the distances of a mix; `ties`, those of its heaviest feature, break ties.
 
-    As a search has it: far away scores are flat. Those that are equal in both share a place.
+    A search ranks in the same way, since scores of distant rows are flat. Rows that are equal in both have the same
+    rank.
     """
-    order = np.lexsort((lead, distances))
-    rises = (np.diff(distances[order]) > 0) | (np.diff(lead[order]) > 0)
+    order = np.lexsort((ties, distances))
+    rises = (np.diff(distances[order]) > 0) | (np.diff(ties[order]) > 0)
     ranks = np.zeros(len(order), np.int32)
     ranks[order[1:]] = np.cumsum(rises)
     return ranks
 
 
-def default_mix(ways: Mapping[str, FeatureMetric]) -> dict[str, float]:
-    """All alike, but those that are computed from another one among them: they would count it twice."""
-    among = {way.feature.name for way in ways.values()}
-    return {name: 1.0 for name, way in ways.items() if not among & {base.name for base in way.feature.bases}}
+def default_mix(features: Mapping[str, FeatureMetric]) -> dict[str, float]:
+    """Return equal weights, without features that are computed from others of them and would count them twice."""
+    names = {pair.feature.name for pair in features.values()}
+    return {name: 1.0 for name, pair in features.items() if not names & {base.name for base in pair.feature.bases}}
 
 
 def resolve_rankers(generation: Generation, by: Sequence[str]) -> dict[str, FeatureMetric]:
-    """Features and metrics by the names that were given for them; every feature in its default where none was.
+    """Resolve `feature` or `feature:metric`; without names, every feature in its default metric.
 
     Raises:
-        UnknownName: No such feature or metric.
+        UnknownName: There is no such feature or metric.
     """
     return {name: FeatureMetric.parse(name, generation.feature) for name in by or generation.features}
 
 
 def sample(rows: Rows, count: int) -> Rows:
-    """Up to `count` of the rows, ascending; the same for the same rows."""
+    """Select up to `count` random rows, ascending; the same for the same rows."""
     return np.sort(np.random.default_rng(_SEED).permutation(rows)[:count])
 
 
-def as_queries(generation: Generation, way: FeatureMetric, rows: Rows) -> list[Matrix]:
-    """The vectors of rows as a metric takes queries."""
-    vectors = np.asarray(generation.matrix(way.feature.name)[rows])
-    return [way.feature.as_query(vector, way.metric) for vector in vectors]
+def query_vectors(generation: Generation, pair: FeatureMetric, rows: Rows) -> list[Matrix]:
+    """Return the vectors of rows, as the metric takes queries."""
+    vectors = np.asarray(generation.matrix(pair.feature.name)[rows])
+    return [pair.feature.as_query(vector, pair.metric) for vector in vectors]
 
 
-def query_blocks(queries: Rows, rows: int) -> Iterator[Rows]:
-    """Queries in parts whose distances to so many rows fit into memory together."""
-    step = max(1, _DISTANCES // max(rows, 1))
+def query_blocks(queries: Rows, num_rows: int) -> Iterator[Rows]:
+    """Split queries into blocks whose distances to `num_rows` rows fit into memory."""
+    step = max(1, _DISTANCES // max(num_rows, 1))
     yield from (queries[first : first + step] for first in range(0, len(queries), step))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.evaluation.copy_detection import edited
+from imrec_core.evaluation.copy_detection import make_sample_copies
 from imrec_core.evaluation.labels import Labels
-from imrec_core.evaluation.rankers import as_queries, resolve_rankers, sample
+from imrec_core.evaluation.rankers import query_vectors, resolve_rankers, sample
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.images.edits import COPY_PROTOCOL, Edit
 from imrec_core.index import exact_search
@@ -19,27 +19,24 @@ from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 
 MAX_QUERIES = 400
-
-
 MAX_PHOTOS = 60
 
-
-_SCORES = 64_000_000  # held at most: 256 MB
+_SCORES = 64_000_000  # maximum number in memory: 256 MB
 
 
 @dataclass(frozen=True)
-class Task:
-    """Queries with the scores of every row, from which any mix can be judged.
+class TuningTask:
+    """Queries with the scores of every row by each feature, from which any mix can be evaluated.
 
     Attributes:
-        ways: What can be mixed, `F` of them, by name.
-        scores: Calibrated, `(F, queries, rows)`; -1 for the query itself, which is to be found last.
-        relevant: For each query the columns that are to be found, one or more.
-        units: For each query what it comes from: itself, or the image of which it is a copy. Queries of one unit are
-            alike, and so never on both sides of a fold.
+        features: Names of the F features to mix.
+        scores: Calibrated scores `(F, queries, rows)`; -1 for the query itself, which ranks last.
+        relevant: Relevant columns of each query, one or more.
+        units: Unit of each query `(queries,)`: the query itself, or the image that it is a copy of. Queries of one unit
+            are alike, and so always in the same fold.
     """
 
-    ways: tuple[str, ...]
+    features: tuple[str, ...]
     scores: NDArray[np.float32]
     relevant: Sequence[NDArray[np.int64]]
     units: NDArray[np.int64]
@@ -47,19 +44,29 @@ class Task:
 
 def labelled_task(
     generation: Generation, labels: Labels, *, by: Sequence[str] = (), queries: int = MAX_QUERIES
-) -> Task:
-    """Each labelled image asks for those of its label; of a large lake a random sample of the gallery is searched."""
-    ways = resolve_rankers(generation, by)
-    asked = sample(labels.queries, queries)
-    rows = _gallery(np.flatnonzero(labels.groups >= 0), asked, len(ways) * len(asked))
-    scores = np.empty((len(ways), len(asked), len(rows)), np.float32)
-    for i, way in enumerate(ways.values()):
-        scores[i] = _scores(generation, way, as_queries(generation, way, asked), rows)
-    scores[:, np.arange(len(asked)), np.searchsorted(rows, asked)] = -1
-    relevant = [np.flatnonzero((labels.groups[rows] == labels.groups[row]) & (rows != row)) for row in asked]
-    has = np.array([len(columns) > 0 for columns in relevant])  # the sample may have left a query without
+) -> TuningTask:
+    """Create a task of labelled images as queries; images of the same label are relevant.
+
+    The gallery is a random sample if the lake is large.
+
+    Args:
+        by: `feature` or `feature:metric`. Default: every feature in its default metric.
+        queries: Maximum number of queries.
+
+    Raises:
+        UnknownName: There is no such feature or metric.
+    """
+    features = resolve_rankers(generation, by)
+    query_rows = sample(labels.queries, queries)
+    rows = _sample_gallery(np.flatnonzero(labels.groups >= 0), query_rows, len(features) * len(query_rows))
+    scores = np.empty((len(features), len(query_rows), len(rows)), np.float32)
+    for i, pair in enumerate(features.values()):
+        scores[i] = _scores(generation, pair, query_vectors(generation, pair, query_rows), rows)
+    scores[:, np.arange(len(query_rows)), np.searchsorted(rows, query_rows)] = -1
+    relevant = [np.flatnonzero((labels.groups[rows] == labels.groups[row]) & (rows != row)) for row in query_rows]
+    has_relevant = np.array([len(columns) > 0 for columns in relevant])  # the sample may contain none
     kept = [columns for columns in relevant if len(columns)]
-    return Task(tuple(ways), scores[:, has], kept, asked[has])
+    return TuningTask(tuple(features), scores[:, has_relevant], kept, query_rows[has_relevant])
 
 
 def copies_task(
@@ -70,38 +77,47 @@ def copies_task(
     photos: int = MAX_PHOTOS,
     edits: Mapping[str, Edit] = COPY_PROTOCOL,
     progress: Callable[[str], None] = lambda line: None,
-) -> Task:
-    """Each edited copy asks for its original; of a large lake a random sample of the gallery is searched.
+) -> TuningTask:
+    """Create a task of edited copies as queries; the original is relevant.
+
+    The gallery is a random sample if the lake is large.
+
+    Args:
+        by: `feature` or `feature:metric`. Default: every feature in its default metric.
+        photos: Maximum number of images to edit.
+        edits: Edits by name.
+        progress: Called with a line for each image.
 
     Raises:
         QueryError: No image can be read.
+        UnknownName: There is no such feature or metric.
     """
-    ways = resolve_rankers(generation, by)
-    every = generation.live
-    rows = _gallery(every, sample(every, photos), len(ways) * photos * len(edits))
-    scores = np.empty((len(ways), min(photos, len(every)) * len(edits), len(rows)), np.float32)
+    features = resolve_rankers(generation, by)
+    all_rows = generation.live
+    rows = _sample_gallery(all_rows, sample(all_rows, photos), len(features) * photos * len(edits))
+    scores = np.empty((len(features), min(photos, len(all_rows)) * len(edits), len(rows)), np.float32)
     relevant: list[NDArray[np.int64]] = []
     units: list[int] = []
-    for made in edited(lake, generation, ways, photos=photos, edits=edits, progress=progress):
+    for made in make_sample_copies(lake, generation, features, photos=photos, edits=edits, progress=progress):
         copies = slice(len(units), len(units) + len(edits))
-        for i, (name, way) in enumerate(ways.items()):
-            scores[i, copies] = _scores(generation, way, made.vectors[name], rows)
+        for i, (name, pair) in enumerate(features.items()):
+            scores[i, copies] = _scores(generation, pair, made.vectors[name], rows)
         columns = np.flatnonzero(np.isin(rows, made.originals))
         relevant += [columns] * len(edits)
         units += [made.row] * len(edits)
-    return Task(tuple(ways), scores[:, : len(units)], relevant, np.array(units))
+    return TuningTask(tuple(features), scores[:, : len(units)], relevant, np.array(units))
 
 
 def _scores(
-    generation: Generation, way: FeatureMetric, queries: Sequence[Any], rows: NDArray[np.int64]
+    generation: Generation, pair: FeatureMetric, queries: Sequence[Any], rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    scores = exact_search.distances(way.metric, queries, generation.matrix(way.feature.name), rows)
-    calibration = generation.calibration(way.feature.name, way.metric.name)
+    scores = exact_search.distances(pair.metric, queries, generation.matrix(pair.feature.name), rows)
+    calibration = generation.calibration(pair.feature.name, pair.metric.name)
     for of_query in scores:
         of_query[:] = calibration.score(of_query)
     return scores
 
 
-def _gallery(rows: NDArray[np.int64], needed: NDArray[np.int64], per_row: int) -> NDArray[np.int64]:
-    """As many of the rows as fit into memory with so many scores each, those that are needed among them."""
+def _sample_gallery(rows: NDArray[np.int64], needed: NDArray[np.int64], per_row: int) -> NDArray[np.int64]:
+    """Select as many rows as fit into memory with `per_row` scores each, including the needed ones."""
     return np.union1d(sample(rows, max(1, _SCORES // max(per_row, 1))), needed)

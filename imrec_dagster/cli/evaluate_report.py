@@ -14,7 +14,7 @@ from imrec_dagster.cli.label_options import find_mixes, progress
 from imrec_dagster.cli.output import show, write_plot
 
 if TYPE_CHECKING:
-    from imrec_core.evaluation.fusion_comparison import FusionsJudged
+    from imrec_core.evaluation.fusion_comparison import FusionScores
     from imrec_core.evaluation.labels import Labels
     from imrec_core.evaluation.measures import Estimate
     from imrec_core.evaluation.pair_verification import PairVerificationScores
@@ -179,7 +179,7 @@ def show_fusions(
 ) -> None:
     """Print the comparison of fusions, by labels, or by edited copies without labels."""
     from imrec_core.evaluation import copy_detection, retrieval
-    from imrec_core.evaluation.fusion_comparison import called, judge_fusions, judge_fusions_by_copies
+    from imrec_core.evaluation.fusion_comparison import evaluate_fusions, evaluate_fusions_by_copies, fused_name
 
     alone, mixes = find_mixes(lake, generation, by)
     if mixes and len(mixes) > 1:
@@ -187,16 +187,16 @@ def show_fusions(
     mix = next(iter(mixes.items())) if mixes else None
     if labels is None:
         photos = queries or copy_detection.MAX_PHOTOS
-        found = judge_fusions_by_copies(lake, generation, by=alone, mix=mix, photos=photos, progress=progress)
+        found = evaluate_fusions_by_copies(lake, generation, by=alone, mix=mix, photos=photos, progress=progress)
     else:
         queries = queries or retrieval.MAX_QUERIES
-        found = judge_fusions(generation, labels, by=alone, mix=mix, k=k, queries=queries, progress=progress)
+        found = evaluate_fusions(generation, labels, by=alone, mix=mix, k=k, queries=queries, progress=progress)
     if plot:
         _plot_retrieval(plot, found.judged)
     if as_json:
         click.echo(json.dumps(asdict(found), ensure_ascii=False))
         return
-    gains = {called(found.mix, fusion): _format_gain(gain) for fusion, gain in found.gains.items()}
+    gains = {fused_name(found.mix, fusion): _format_gain(gain) for fusion, gain in found.gains.items()}
     gains[found.best] = "(the best alone)"
     rows = [{"": row.by, **_format(row.measures), "mAP over the best alone": gains.get(row.by)} for row in found.judged]
     show(False, rows, list(rows[0]))
@@ -207,7 +207,7 @@ def _format_gain(gain: "Estimate") -> str:
     return f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
 
 
-def _verdict(found: "FusionsJudged", units: str) -> str:
+def _verdict(found: "FusionScores", units: str) -> str:
     """Format the gain of the best fusion over the best feature alone."""
     from imrec_core.evaluation.measures import Estimate
 

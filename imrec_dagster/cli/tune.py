@@ -14,7 +14,7 @@ from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
-    from imrec_core.evaluation.tuning_tasks import Task
+    from imrec_core.evaluation.tuning_tasks import TuningTask
     from imrec_core.index.generation import Generation
 
 
@@ -71,7 +71,7 @@ def tune(
 
     --recall tunes ef, the candidate list size of each HNSW graph; --measure tunes the weights of a mix of features.
     """
-    from imrec_core.evaluation.weight_tuning import check_name
+    from imrec_core.evaluation.weight_tuning import check_mix_name
     from imrec_core.index.generation import open_generation
 
     if (recall is None) == (measure is None):
@@ -83,7 +83,7 @@ def tune(
     if recall is not None:
         _tune_ef(Lake(lake), generation, recall, queries, as_json)
         return
-    check_name(Lake(lake), name, generation.default_feature)
+    check_mix_name(Lake(lake), name, generation.default_feature)
     task = _task(Lake(lake), generation, copies, labels, naming, by, queries)
     _tune_weights(Lake(lake), task, _CORE_MEASURES.get(measure or "", measure or ""), name, folds, as_json)
 
@@ -116,7 +116,7 @@ def _task(
     naming: str | None,
     by: Sequence[str],
     queries: int | None,
-) -> "Task":
+) -> "TuningTask":
     from imrec_core.evaluation.tuning_tasks import MAX_PHOTOS, MAX_QUERIES, copies_task, labelled_task
 
     if copies:
@@ -126,7 +126,7 @@ def _task(
     )
 
 
-def _tune_weights(lake: Lake, task: "Task", measure: str, name: str, folds: int, as_json: bool) -> None:
+def _tune_weights(lake: Lake, task: "TuningTask", measure: str, name: str, folds: int, as_json: bool) -> None:
     from imrec_core.evaluation.weight_tuning import MEASURES, save_mix, tune_weights
 
     found = tune_weights(task, measure, folds=folds, progress=progress)

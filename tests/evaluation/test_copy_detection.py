@@ -1,4 +1,4 @@
-"""Edited copies looked for among all images: the figures are those of plain loops over the same files."""
+"""Copy detection: scores are those of plain loops over the same files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def lake(tmp_path_factory):
 
 
 def described(lake, name):
-    """The vectors of the lake's pictures, and of their copies by edit, without any of the lake's files."""
+    """Vectors of the images of the lake and of their copies by edit, computed without files of the lake."""
     paths = [lake.root.parent / "photos" / path for path in open_generation(lake).rows["path"].to_pylist()]
     pictures = [Image.open(path).convert("RGB") for path in paths]
     feature = FEATURES[name]
@@ -50,7 +50,7 @@ def described(lake, name):
 
 
 def plain(lake, distances_of, paths):
-    """Recall@1 by edit, from distances `(copies, rows)`; of equally near ones each would come first as often."""
+    """Recall@1 by edit from distances `(copies, rows)`; ties are equally likely to be first."""
     found = {}
     twins = {"photo_003.jpg", "photo_003_again.jpg"}
     for edit in FEW:
@@ -63,7 +63,7 @@ def plain(lake, distances_of, paths):
     return found
 
 
-def test_figures_are_those_of_plain_loops(lake, monkeypatch):
+def test_scores_are_those_of_plain_loops(lake, monkeypatch):
     monkeypatch.setattr("imrec_core.evaluation.rankers._DISTANCES", 60)  # two copies at a time
     generation = open_generation(lake)
     found = evaluate_copy_detection(lake, generation, edits=FEW)
@@ -85,7 +85,7 @@ def test_figures_are_those_of_plain_loops(lake, monkeypatch):
     assert min(values) < 0.5 and max(values) == 1
 
 
-def test_what_a_cut_keeps_is_what_a_search_with_that_cut_finds(lake):
+def test_copies_within_a_threshold_are_those_that_a_search_finds(lake):
     recommender = Recommender.open(lake)
     generation = recommender.generation
     mix = {"phash": 3.0, "rgb_histogram": 1.0}
@@ -107,18 +107,18 @@ def test_what_a_cut_keeps_is_what_a_search_with_that_cut_finds(lake):
     assert {0, 1} < set(expected.values())
 
 
-def test_all_together_is_the_mean_and_counts_images_not_copies(lake):
+def test_all_edits_together_are_averaged_per_image(lake):
     found = {
         f.edit: f for f in evaluate_copy_detection(lake, open_generation(lake), by=["phash"], edits=FEW, photos=10)
     }
-    assert set(found) == {*FEW, ALL}  # one feature is no mix
+    assert set(found) == {*FEW, ALL}  # one feature makes no mix
     mean = np.mean([found[edit].mean_average_precision.value for edit in FEW])
     assert found[ALL].mean_average_precision.value == pytest.approx(mean)
     assert {f.recall_at_1.n for f in found.values()} == {10}
     assert found["jpeg10"].mean_average_precision.value >= found["jpeg10"].recall_at_1.value
 
 
-def test_a_metric_that_sees_turned_copies_is_given_turned_queries(lake):
+def test_rotation_invariant_metric_gets_rotated_queries(lake):
     both = evaluate_copy_detection(
         lake, open_generation(lake), by=["phash", "phash:hamming_dihedral"], edits=FEW, mixes={}
     )
@@ -126,11 +126,11 @@ def test_a_metric_that_sees_turned_copies_is_given_turned_queries(lake):
     assert mirrored["phash"] < 0.3 and mirrored["phash:hamming_dihedral"] > 0.8
 
 
-def test_turned_queries_come_from_the_picture_not_from_its_hash(lake):
-    """As in a search: the hash of a turned picture is only nearly the turned hash of the picture."""
+def test_rotated_queries_come_from_the_image_not_from_its_hash(lake):
+    """The hash of a rotated image only nearly equals the rotated hash of the image."""
     generation = open_generation(lake)
     ways = resolve_rankers(generation, ["phash:hamming_dihedral"])
-    (made,) = copy_detection.edited(lake, generation, ways, photos=1, edits={"png": EDITS["png"]})
+    (made,) = copy_detection.make_sample_copies(lake, generation, ways, photos=1, edits={"png": EDITS["png"]})
     path = lake.root.parent / "photos" / generation.rows["path"][made.row].as_py()
     pixels = np.asarray(Image.open(BytesIO(EDITS["png"](Image.open(path)))))
     expected = FEATURES["phash"].orientations(ImageBatch([pixels]))[0]
@@ -139,7 +139,7 @@ def test_turned_queries_come_from_the_picture_not_from_its_hash(lake):
     assert expected.tolist() != FEATURES["phash"].as_query(stored, METRICS["hamming_dihedral"]).tolist()
 
 
-def test_weights_of_the_mix_count(lake):
+def test_weights_of_the_mix_are_used(lake):
     generation = open_generation(lake)
 
     def recall(mix):
@@ -164,12 +164,12 @@ def test_a_projection_counts_once_in_the_mix(toy_lake):
     assert alone == {"efficientnet_lite0_pca": 1.0, "phash": 1.0}
 
 
-def test_every_kind_of_feature_is_described_as_the_lake_has_it(toy_lake):
-    """A copy without any edit has the vector that is stored: of networks, projections, and what pictures taught."""
+def test_copy_without_edits_has_the_stored_vector(toy_lake):
+    """For networks, projections and fitted features."""
     generation = open_generation(toy_lake)
     ways = resolve_rankers(generation, ["efficientnet_lite0", "efficientnet_lite0_pca", "sift_vlad", "rgb_histogram"])
     photos = 0
-    for made in copy_detection.edited(toy_lake, generation, ways, photos=12, edits={"png": EDITS["png"]}):
+    for made in copy_detection.make_sample_copies(toy_lake, generation, ways, photos=12, edits={"png": EDITS["png"]}):
         photos += generation.rows["path"][made.row].as_py().startswith("photo_")
         for name, vectors in made.vectors.items():
             stored = np.asarray(generation.matrix(name)[made.row], np.float64)
@@ -178,7 +178,7 @@ def test_every_kind_of_feature_is_described_as_the_lake_has_it(toy_lake):
     assert photos > 3
 
 
-def test_images_that_are_gone_are_left_out_and_none_left_is_told(new_lake, caplog):
+def test_missing_images_are_skipped_and_no_image_left_is_an_error(new_lake, caplog):
     lake = new_lake(4, ("phash",))
     photos = lake.settings().sources["photos"]
     (photos / "photo_002.jpg").unlink()

@@ -1,4 +1,4 @@
-"""Sweeps of ef: recall is that of a plain count, the least ef that suffices is noted and built with."""
+"""Ef sweeps: recall is that of a plain count, and the smallest sufficient ef is saved and used by builds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GRAPH = "rgb_histogram:hellinger"
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    """A graph with few links and few candidates, so that breadth matters."""
+    """A graph with few links and few candidates, so that ef matters."""
     histograms = np.random.default_rng(5).dirichlet(np.full(512, 0.05), size=900)
     lake = toy.vector_lake(tmp_path_factory.mktemp("breadth") / "lake", {"rgb_histogram": histograms})
     toy.set_to(lake, indexes={"rgb_histogram": {"m": 6, "ef_construction": 40, "candidates": 10}})
@@ -44,7 +44,7 @@ def restored(lake):
 
 
 def plain_recall(generation, queries):
-    """Share of the ten nearest rows of a scan that the graph's candidates hold."""
+    """Share of the ten nearest rows by exact search that are candidates of the graph."""
     feature, matrix = FEATURES["rgb_histogram"], np.asarray(generation.matrix("rgb_histogram"))
     shares = []
     for row in queries:
@@ -54,7 +54,7 @@ def plain_recall(generation, queries):
     return np.mean(shares)
 
 
-def test_recall_is_that_of_a_plain_count_and_grows_with_the_breadth(lake):
+def test_recall_is_that_of_a_plain_count_and_grows_with_ef(lake):
     generation = open_generation(lake)
     built = dict(generation.graphs)
     found = sweep_ef(generation, lake.settings(), queries=60)
@@ -74,7 +74,7 @@ def _searched(recommender, queries):
     return [recommender.search(query, k=20).hits for query in queries]
 
 
-def test_measuring_at_another_ef_changes_nothing_for_searches_in_other_threads(lake, monkeypatch):
+def test_measuring_another_ef_does_not_affect_searches_in_other_threads(lake, monkeypatch):
     monkeypatch.setattr(candidates, "_ROWS_PER_FETCHED", 0)
     recommender, settings = Recommender.open(lake), lake.settings()
     generation = recommender.generation
@@ -108,7 +108,7 @@ def test_measuring_at_another_ef_changes_nothing_for_searches_in_other_threads(l
     assert generation.graphs == built and _searched(recommender, queries) == expected
 
 
-def test_least_breadth_is_noted_and_the_next_build_uses_it(restored):
+def test_smallest_ef_is_saved_and_the_next_build_uses_it(restored):
     generation = open_generation(restored)
     measured = sweep_ef(generation, restored.settings())
     (chosen,) = tune_ef(restored, generation, 0.97)
@@ -126,7 +126,7 @@ def test_a_graph_without_a_table_gets_one(large_lake, tmp_path, monkeypatch):
     assert noted == [{"rgb_histogram": {"ef": 100}}]
 
 
-def test_recall_that_no_breadth_reaches_is_told_and_nothing_noted(restored, monkeypatch):
+def test_unreachable_recall_is_an_error_and_nothing_is_saved(restored, monkeypatch):
     monkeypatch.setattr(ef_sweep, "EFS", (12,))
     generation, before = open_generation(restored), restored.settings_path.read_text()
     generation = generation.with_graphs({GRAPH: replace(generation.graphs[GRAPH], ef=10)})
@@ -135,7 +135,7 @@ def test_recall_that_no_breadth_reaches_is_told_and_nothing_noted(restored, monk
     assert restored.settings_path.read_text() == before
 
 
-def test_commands_show_and_note(imrec, restored):
+def test_commands_print_and_save(imrec, restored):
     said = imrec("evaluate", "--index", "--queries", 20, "--lake", restored.root)
     assert said.out.splitlines()[0].split() == ["graph", "ef", "recall@10", "queries/s", "in", "use"]
     assert said.out.count("yes") == 1

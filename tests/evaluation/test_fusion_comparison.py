@@ -1,4 +1,4 @@
-"""Fusions beside single features: what is judged is the order of a real, exact search."""
+"""Comparison of fusions: the evaluated order is that of an exact search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imrec_core import Recommender
 from imrec_core.errors import BadWeights, QueryError, UnknownName
 from imrec_core.evaluation import measures, rankers
 from imrec_core.evaluation.copy_detection import evaluate_copy_detection
-from imrec_core.evaluation.fusion_comparison import FusionsJudged, judge_fusions, judge_fusions_by_copies
+from imrec_core.evaluation.fusion_comparison import FusionScores, evaluate_fusions, evaluate_fusions_by_copies
 from imrec_core.evaluation.labels import folder_labels
 from imrec_core.evaluation.measures import Estimate
 from imrec_core.evaluation.retrieval import evaluate_retrieval
@@ -35,7 +35,7 @@ SKEWED = {"rgb_histogram": 3.0, "phash": 1.0, "phash:hamming_dihedral": 0.5}
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    """Two folders by two features that are a little right, and in different images; hashes have many ties."""
+    """Two folders and two weak features that are right for different images; hashes have many ties."""
     rng = np.random.default_rng(5)
     centres = {name: rng.dirichlet(np.full(512, 0.5)) for name in FOLDERS}
     histograms = np.array([0.15 * centres[f] + 0.85 * rng.dirichlet(np.full(512, 0.5)) for f in FOLDERS])
@@ -64,7 +64,7 @@ def photo_lake(tmp_path_factory):
 
 
 def searched(lake, by, fuse) -> list[np.ndarray]:
-    """For each image that asks, whether its hits are of its folder, best first, by a real search of all images."""
+    """For each query image, whether its hits are in its folder, best first, by a search of all images."""
     rec = Recommender.open(lake)
     ids = rec.generation.rows["image_id"].to_pylist()
     folder = dict(zip(ids, FOLDERS))
@@ -79,7 +79,7 @@ def searched(lake, by, fuse) -> list[np.ndarray]:
 def test_order_is_that_of_an_exact_search_by_each_fusion(lake, generation, weights, monkeypatch):
     monkeypatch.setattr(rankers, "_DISTANCES", 16 * 6)  # two queries at a time
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 512 * 5)
-    found = judge_fusions(generation, folder_labels(generation), mix=("own", weights), k=3)
+    found = evaluate_fusions(generation, folder_labels(generation), mix=("own", weights), k=3)
     assert [j.by for j in found.judged] == [*weights, "own by score", "own by rrf", "own by dbsf"]
     of = {j.by: j for j in found.judged}
     for fusion in FUSIONS:
@@ -98,25 +98,25 @@ def test_order_is_that_of_an_exact_search_by_each_fusion(lake, generation, weigh
 
 
 @pytest.mark.parametrize("heavy", ["phash", "rgb_histogram"])
-def test_of_far_rows_whose_scores_are_flat_the_heaviest_feature_decides(generation, heavy):
+def test_heaviest_feature_breaks_ties_of_distant_rows(generation, heavy):
     weights = {name: 2.0 if name == heavy else 1.0 for name in ("rgb_histogram", "phash")}
-    plan = rankers.RankerSet.of(generation, mixes={"own": weights})
+    ranker_set = rankers.RankerSet.of(generation, mixes={"own": weights})
     far = np.zeros(512, np.float32)
     far[np.asarray(generation.matrix("rgb_histogram")).sum(axis=0).argmin()] = 1
     queries = {"rgb_histogram": [far], "phash": [~np.asarray(generation.matrix("phash"))[0]]}
     rows = np.arange(16)
-    values = dict(plan.values(generation, queries, rows))
+    values = dict(ranker_set.all_distances(generation, queries, rows))
     flat = np.flatnonzero(values["own"][0] == 1)
     assert len(flat) > 5
-    places = dict(plan.distances(generation, queries, rows))["own"][0][flat]
+    places = dict(ranker_set.distances(generation, queries, rows))["own"][0][flat]
     assert len(set(places.tolist())) > 3
     assert np.unique(places, return_inverse=True)[1].tolist() == (
         np.unique(values[heavy][0][flat], return_inverse=True)[1].tolist()
     )
 
 
-def test_gain_is_that_of_each_query_over_the_best_feature(lake, generation):
-    found = judge_fusions(generation, folder_labels(generation))
+def test_gain_is_the_mean_difference_to_the_best_feature(lake, generation):
+    found = evaluate_fusions(generation, folder_labels(generation))
     of = {j.by: j.measures["mAP"].value for j in found.judged}
     assert list(of) == ["rgb_histogram", "phash", "mix by score", "mix by rrf", "mix by dbsf"]
     assert found.best == max(("rgb_histogram", "phash"), key=of.__getitem__)
@@ -133,40 +133,40 @@ def test_gain_is_that_of_each_query_over_the_best_feature(lake, generation):
         assert gain.n == 15 and gain.value == pytest.approx(of[f"mix by {fusion}"] - of[found.best])
 
 
-def test_single_features_and_the_fusion_by_score_are_as_without_comparing(generation):
+def test_single_features_and_score_fusion_match_evaluate_retrieval(generation):
     labels = folder_labels(generation)
     plain = evaluate_retrieval(generation, labels)
-    found = judge_fusions(generation, labels)
+    found = evaluate_fusions(generation, labels)
     assert [j.measures for j in found.judged[:3]] == [j.measures for j in plain]
     assert [j.precision for j in found.judged[:3]] == [j.precision for j in plain]
 
 
-def test_parts_of_a_mix_are_the_single_features_and_others_may_be_named_beside_them(generation):
+def test_single_features_are_those_of_the_mix_and_of_by(generation):
     labels = folder_labels(generation)
     mix = ("own", {"phash": 1.0, "phash:hamming_dihedral": 2.0, "rgb_histogram": 0.0})
-    alone = [j.by for j in judge_fusions(generation, labels, mix=mix).judged[:-3]]
+    alone = [j.by for j in evaluate_fusions(generation, labels, mix=mix).judged[:-3]]
     assert alone == ["phash", "phash:hamming_dihedral"]
-    beside = judge_fusions(generation, labels, by=["rgb_histogram", "phash"], mix=mix)
+    beside = evaluate_fusions(generation, labels, by=["rgb_histogram", "phash"], mix=mix)
     assert [j.by for j in beside.judged[:-3]] == ["rgb_histogram", "phash", "phash:hamming_dihedral"]
     assert beside.weights == pytest.approx({"phash": 1 / 3, "phash:hamming_dihedral": 2 / 3})
 
 
-def test_what_cannot_be_compared_is_told(generation):
+def test_invalid_comparison_is_refused(generation):
     labels = folder_labels(generation)
     with pytest.raises(QueryError, match="phash alone has nothing to be fused with; name two features or more"):
-        judge_fusions(generation, labels, by=["phash"])
+        evaluate_fusions(generation, labels, by=["phash"])
     with pytest.raises(QueryError, match="phash alone"):
-        judge_fusions(generation, labels, mix=("own", {"phash": 1.0, "rgb_histogram": 0.0}))
+        evaluate_fusions(generation, labels, mix=("own", {"phash": 1.0, "rgb_histogram": 0.0}))
     for weights, error in (
         ({"phash": -1.0, "rgb_histogram": 1.0}, BadWeights),
         ({"phish": 1.0, "phash": 1}, UnknownName),
     ):
         with pytest.raises(error):
-            judge_fusions(generation, labels, mix=("own", weights))
+            evaluate_fusions(generation, labels, mix=("own", weights))
 
 
-def test_only_so_many_queries_are_asked(generation):
-    found = judge_fusions(generation, folder_labels(generation), queries=4)
+def test_number_of_queries_is_limited(generation):
+    found = evaluate_fusions(generation, folder_labels(generation), queries=4)
     assert {gain.n for gain in found.gains.values()} == {4}
     assert {j.measures["mAP"].n for j in found.judged} == {4}
 
@@ -174,9 +174,9 @@ def test_only_so_many_queries_are_asked(generation):
 # -- by copies ----------------------------------------------------------------------------------------------
 
 
-def test_copies_have_the_places_that_a_search_gives_their_originals(photo_lake):
+def test_originals_have_their_ranks_in_a_search(photo_lake):
     weights = {"rgb_histogram": 0.95, "phash": 0.05}
-    found = judge_fusions_by_copies(photo_lake, open_generation(photo_lake), mix=("m", weights), photos=8, edits=FEW)
+    found = evaluate_fusions_by_copies(photo_lake, open_generation(photo_lake), mix=("m", weights), photos=8, edits=FEW)
     rec = Recommender.open(photo_lake)
     rows = rankers.sample(np.arange(14), 8)
     paths = rec.generation.rows["path"].to_pylist()
@@ -195,16 +195,16 @@ def test_copies_have_the_places_that_a_search_gives_their_originals(photo_lake):
         assert ranks.max() > 1, fusion
 
 
-def test_single_features_are_as_the_copy_protocol_has_them_and_gains_are_over_images(photo_lake):
+def test_single_features_match_copy_detection_and_gains_are_over_images(photo_lake):
     generation = open_generation(photo_lake)
-    found = judge_fusions_by_copies(photo_lake, generation, edits=FEW)
+    found = evaluate_fusions_by_copies(photo_lake, generation, edits=FEW)
     plain = {f.by: f for f in evaluate_copy_detection(photo_lake, generation, edits=FEW) if f.edit == "all"}
     for single, same in (("rgb_histogram",) * 2, ("phash",) * 2, ("mix by score", "mix")):
         (of,) = [j for j in found.judged if j.by == single]
         assert of.measures == {"R@1": plain[same].recall_at_1, "mAP": plain[same].mean_average_precision}
     assert {gain.n for gain in found.gains.values()} == {14}
     with pytest.raises(QueryError, match="alone has nothing"):
-        judge_fusions_by_copies(photo_lake, generation, by=["phash"])
+        evaluate_fusions_by_copies(photo_lake, generation, by=["phash"])
 
 
 # -- the command --------------------------------------------------------------------------------------------
@@ -238,9 +238,9 @@ def test_command_prints_json_and_takes_labels_and_a_mix(imrec, lake, tmp_path):
     assert several.status == 2 and "name one" in several.err
 
 
-def test_command_goes_by_copies(imrec, photo_lake, monkeypatch):
-    defaults = judge_fusions_by_copies.__kwdefaults__
-    monkeypatch.setattr(judge_fusions_by_copies, "__kwdefaults__", {**defaults, "edits": FEW})
+def test_command_evaluates_copies(imrec, photo_lake, monkeypatch):
+    defaults = evaluate_fusions_by_copies.__kwdefaults__
+    monkeypatch.setattr(evaluate_fusions_by_copies, "__kwdefaults__", {**defaults, "edits": FEW})
     said = imrec("evaluate", "--fusion", "--copies", "--queries", 6, "--lake", photo_lake.root)
     heading, *rows, last = said.out.splitlines()
     assert heading.split()[:2] == ["R@1", "mAP"] and len(rows) == 5
@@ -250,7 +250,7 @@ def test_command_goes_by_copies(imrec, photo_lake, monkeypatch):
 @pytest.mark.parametrize(
     "wrong", [("--index",), ("--projections",), ("--pairs", "a.csv"), ("--copies", "--plot", "a.png")]
 )
-def test_wrong_usage_is_told(imrec, lake, wrong):
+def test_wrong_usage_is_refused(imrec, lake, wrong):
     assert imrec("evaluate", "--fusion", *wrong, "--lake", lake.root).status == 2
 
 
@@ -272,7 +272,7 @@ def test_wrong_usage_is_told(imrec, lake, wrong):
         ),
     ],
 )
-def test_verdict_is_of_the_best_fusion_and_says_what_may_be_chance(gain, words):
+def test_verdict_names_the_best_fusion_and_possible_chance(gain, words):
     gains = {"score": Estimate(-0.5, -0.6, -0.4, 9), "rrf": gain, "dbsf": Estimate(-0.9, -1, -0.8, 9)}
-    said = evaluate_report._verdict(FusionsJudged((), "mix", {}, "a", gains), "queries")
+    said = evaluate_report._verdict(FusionScores((), "mix", {}, "a", gains), "queries")
     assert said == words + ", 9 queries" + ("; not significant" if gain.low < 0 < gain.high else "")

@@ -16,7 +16,7 @@ RANKINGS = [ranking for ranking in RANKINGS if ranking.any()]
 
 
 def scores(relevant):
-    """Falling from the first to the last, so that scikit-learn sees the same ranking."""
+    """Scores that fall from first to last, so that scikit-learn sees the same ranking."""
     return -np.arange(len(relevant), dtype=float)
 
 
@@ -41,7 +41,7 @@ def test_average_precision_is_that_of_a_plain_loop():
     assert measures.average_precision(relevant) == pytest.approx((1 / 1 + 2 / 3 + 3 / 6) / 3)
 
 
-def test_tied_average_precision_is_that_of_scikit_learn_whatever_the_order():
+def test_tied_average_precision_is_that_of_scikit_learn_in_any_order():
     rng = np.random.default_rng(0)
     for _ in range(40):
         distances, relevant = rng.integers(0, 6, 30), rng.random(30) < 0.2
@@ -50,7 +50,7 @@ def test_tied_average_precision_is_that_of_scikit_learn_whatever_the_order():
         assert measures.tied_average_precision(distances, np.flatnonzero(relevant)) == pytest.approx(expected)
 
 
-def test_tied_recall_is_the_mean_over_orders_of_equal_ones():
+def test_tied_recall_is_the_mean_over_orders_of_ties():
     rng = np.random.default_rng(1)
     distances, relevant = np.array([2, 1, 1, 5, 1, 1]), np.array([1, 3])
     first = [np.lexsort((rng.random(6), distances))[0] for _ in range(4000)]
@@ -72,7 +72,7 @@ def test_ndcg_is_that_of_a_plain_loop():
     assert measures.ndcg(relevant) == pytest.approx(gained / (1 / math.log2(2) + 1 / math.log2(3)))
 
 
-def test_ns_score_counts_four_at_most():
+def test_ns_score_is_at_most_four():
     assert measures.ns_score(np.array([True, True, False, True, True])) == 3
     assert measures.ns_score(np.array([True, True, True, True, False])) == 4
 
@@ -85,7 +85,7 @@ def test_curve_is_the_best_precision_of_scikit_learns_curve_from_each_recall_on(
         assert measures.interpolated_precision(relevant) == pytest.approx(expected)
 
 
-def test_nothing_relevant_is_zero():
+def test_measures_without_relevant_rows_are_0():
     nothing = np.zeros(5, bool)
     assert measures.average_precision(nothing) == measures.ndcg(nothing) == measures.recall_at_k(nothing, 3) == 0
     assert not measures.interpolated_precision(nothing).any()

@@ -1,4 +1,4 @@
-"""Features judged by listed pairs: the figures are scikit-learn's over all pairs, the cut is that of a search."""
+"""Pair verification: scores are those of scikit-learn over all pairs, the threshold is that of a search."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NOTHING = np.empty((0, 2), np.int64)
 
 
 def alike(rows, rng):
-    """Hashes of a few bits, so that many distances are equal; those of pairs share more of them."""
+    """Hashes with few bits, so that many distances are equal; those of pairs have more bits in common."""
     hashes = rng.integers(0, 2**12, rows, dtype=np.uint64)
     for a, b in SAME:
         hashes[b] = hashes[a] ^ np.uint64(sum(1 << int(bit) for bit in rng.permutation(12)[:3]))
@@ -63,7 +63,7 @@ def pairs(different=()) -> Pairs:
 
 
 def all_distances(generation, name):
-    """Of each image to each `(n, n)`, of a mix 1 minus the fused score."""
+    """Distances of all images to all `(n, n)`; of a mix, 1 - fused score."""
     if name == "mix":
         scores = []
         for part in ("rgb_histogram", "phash"):
@@ -75,7 +75,7 @@ def all_distances(generation, name):
 
 
 def check_curve(found, listed, distances):
-    """All of scikit-learn's points where the recall rises, its average precision, the best of its F1."""
+    """Points of scikit-learn where the recall rises, its average precision, and its best F1."""
     away = np.array([distances[a, b] for a, b in listed])
     same = np.isin([a * COUNT + b for a, b in listed], [a * COUNT + b for a, b in SAME])
     precision, recall, limits = precision_recall_curve(same, -away)
@@ -98,7 +98,7 @@ def check_curve(found, listed, distances):
 
 
 @pytest.mark.parametrize("held", [16_000_000, 2 * COUNT])
-def test_without_different_ones_every_pair_with_these_images_counts_once(generation, monkeypatch, held):
+def test_without_different_pairs_all_pairs_with_these_images_count_once(generation, monkeypatch, held):
     monkeypatch.setattr(rankers, "_DISTANCES", held)
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 512 * (7 if held < 100 else 16_384))
     of = {f.by: f for f in evaluate_pairs(generation, pairs())}
@@ -111,14 +111,14 @@ def test_without_different_ones_every_pair_with_these_images_counts_once(generat
     assert len({f.best.f1 for f in of.values()}) > 1
 
 
-def test_with_different_ones_only_listed_pairs_count(generation):
+def test_with_different_pairs_only_listed_pairs_count(generation):
     for found in evaluate_pairs(generation, pairs(DIFFERENT)):
         check_curve(found, SAME + DIFFERENT, all_distances(generation, found.by))
         assert (found.same, found.different) == (5, 6)
 
 
 @pytest.mark.parametrize("different", [(), DIFFERENT])
-def test_each_image_asks_for_its_partners_among_all_images(generation, different):
+def test_partners_are_ranked_among_all_images(generation, different):
     partners = {0: [1], 1: [0, 2], 2: [1], 3: [4], 4: [3], 5: [9], 7: [20], 9: [5], 20: [7]}
     for found in evaluate_pairs(generation, pairs(different)):
         distances = all_distances(generation, found.by)
@@ -132,7 +132,7 @@ def test_each_image_asks_for_its_partners_among_all_images(generation, different
         assert found.mean_average_precision.n == 9
 
 
-def test_of_many_images_a_sample_asks_and_pairs_with_it_count(generation):
+def test_queries_are_sampled_and_their_pairs_count(generation):
     found = evaluate_pairs(generation, pairs(), by=["phash"], queries=4)
     assert evaluate_pairs(generation, pairs(), by=["phash"], queries=4) == found
     asked = set(rankers.sample(np.unique(SAME), 4).tolist())
@@ -143,8 +143,8 @@ def test_of_many_images_a_sample_asks_and_pairs_with_it_count(generation):
     check_curve(all_listed, SAME + DIFFERENT, all_distances(generation, "phash"))
 
 
-def test_a_curve_by_hand(tmp_path):
-    """The hashes have 0, 1, 2, 3 and 7 bits, each those of the one before: 01 is 1 apart, 24 is 5."""
+def test_curve_computed_by_hand(tmp_path):
+    """The hashes have 0, 1, 2, 3 and 7 bits set, each including those before: 01 has distance 1, 24 has 5."""
     hashes = np.array([[0b0], [0b1], [0b11], [0b111], [0b1111111]], np.uint64)
     made = toy.vector_lake(tmp_path / "lake", {"phash": hashes})
     build_generation(made)
@@ -155,13 +155,13 @@ def test_a_curve_by_hand(tmp_path):
     assert found.curve.precision == pytest.approx((1 / 2, 2 / 3))  # 12 is as near as 01; nothing more up to 3
     assert found.average_precision == pytest.approx(0.5 * 1 / 2 + 0.5 * 2 / 3)
     assert (found.best.distance, found.best.f1) == (3, pytest.approx(0.8))
-    # 0 has 1, then 2, then 3: 1/1 and 2/3; 1 has 0 and 2 equally near: 1/2; 3 has 2, 1, then 0: 1/3.
+    # 0 ranks 1, 2, 3: 1/1 and 2/3; 1 ranks 0 and 2 equally: 1/2; 3 ranks 2, 1, 0: 1/3.
     expected = np.mean([(1 + 2 / 3) / 2, 1 / 2, 1 / 3])
     assert found.mean_average_precision.value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("by", [["rgb_histogram"], ["phash"], ["rgb_histogram", "phash"]])
-def test_search_cut_at_the_rate_of_the_best_cut_gives_the_same_pairs(lake, generation, by):
+def test_search_with_the_best_threshold_finds_the_same_pairs(lake, generation, by):
     found = evaluate_pairs(generation, pairs(DIFFERENT), by=by)[-1]
     rec = Recommender.open(lake)
     ids = rec.generation.rows["image_id"].to_pylist()
@@ -173,7 +173,7 @@ def test_search_cut_at_the_rate_of_the_best_cut_gives_the_same_pairs(lake, gener
         assert {ids.index(hit.image_id) for hit in hits} == set(np.flatnonzero(near[row]).tolist()) - {row}
 
 
-def test_rate_of_pairs_without_any_distance_is_one_that_a_search_takes(tmp_path):
+def test_rate_of_distance_0_is_valid_for_a_search(tmp_path):
     hashes = np.array([[5], [5], [700], [2**40 - 1]], np.uint64)
     made = toy.vector_lake(tmp_path / "lake", {"phash": hashes})
     build_generation(made)
@@ -203,7 +203,7 @@ def written(path: Path, *lines: str) -> Path:
     return path
 
 
-def test_list_takes_every_way_to_name_a_file_and_each_pair_once(lake, generation, tmp_path):
+def test_pairs_accept_all_forms_of_paths_and_count_once(lake, generation, tmp_path):
     sources = lake.settings().sources
     absolute = sources["photos"] / "07.jpg"
     file = written(
@@ -214,7 +214,7 @@ def test_list_takes_every_way_to_name_a_file_and_each_pair_once(lake, generation
     assert found.same.tolist() == [[0, 1], [6, 7]] and found.different.tolist() == [[2, 5], [3, 4]]
 
 
-def test_without_the_column_all_are_the_same_and_nothing_follows_from_two(generation, tmp_path):
+def test_pairs_without_the_column_same_are_the_same_and_not_transitive(generation, tmp_path):
     found = csv_pairs(generation, written(tmp_path / "a.csv", "a,b", "02.jpg,01.jpg", "00.jpg,01.jpg"), {})
     assert found.same.tolist() == [[0, 1], [1, 2]] and found.different.shape == (0, 2)
 
@@ -226,7 +226,7 @@ def test_without_the_column_all_are_the_same_and_nothing_follows_from_two(genera
         (("path;label",), "has no column a and b; its columns are path;label$"),
         (("",), "has no column a and b; its columns are none"),
         (("a,b",), r"a.csv lists no pairs; expected rows below the header a,b or a,b,same"),
-        (("a,b", "00.jpg,01.jpg", "02.jpg,"), "line 3: a or b is empty; expected two paths"),
+        (("a,b", "00.jpg,01.jpg", "02.jpg,"), "line 3: a or b is empty"),
         (("a,b", "00.jpg"), "line 2: a or b is empty"),
         (("a,b", "00.jpg,photos/00.jpg"), r"pairs 00.jpg with itself \(photos/00.jpg\); expected two different"),
         (("a,b,same", "00.jpg,01.jpg,1", "01.jpg,00.jpg,0"), "lists 01.jpg and 00.jpg both as same and as different"),
@@ -237,18 +237,18 @@ def test_without_the_column_all_are_the_same_and_nothing_follows_from_two(genera
         (("a,b", "x.jpg,01.jpg", "x.jpg,02.jpg"), "names 1 files that are not in the lake: x.jpg$"),
     ],
 )
-def test_list_that_will_not_do_is_told(generation, tmp_path, lines, complaint):
+def test_invalid_pairs_are_refused(generation, tmp_path, lines, complaint):
     with pytest.raises(QueryError, match=complaint):
         csv_pairs(generation, written(tmp_path / "a.csv", *lines), {})
 
 
-def test_strangers_are_counted_and_five_are_named(generation, tmp_path):
+def test_unknown_files_are_counted_and_five_are_named(generation, tmp_path):
     file = written(tmp_path / "a.csv", "a,b", *[f"no/{i}.jpg,no/{i + 1}.jpg" for i in range(7)], "00.jpg,01.jpg")
     with pytest.raises(QueryError, match=r"names 8 files that are not in the lake, the first five: no/0.*no/4.jpg$"):
         csv_pairs(generation, file, {})
 
 
-def test_file_that_cannot_be_read_is_told(generation, tmp_path):
+def test_unreadable_file_is_refused(generation, tmp_path):
     with pytest.raises(QueryError, match="cannot be read as CSV"):
         csv_pairs(generation, tmp_path / "none.csv", {})
     (tmp_path / "b.csv").write_bytes(b"a,b\n\xff\xfe,a\n")
@@ -312,10 +312,10 @@ def test_command_prints_json_with_the_curve(imrec, lake, tmp_path):
 @pytest.mark.parametrize(
     "other", [("--labels", "b.csv"), ("--copies",), ("--index",), ("--fusion",), ("--naming", "ukbench")]
 )
-def test_wrong_usage_is_told(imrec, lake, other):
+def test_wrong_usage_is_refused(imrec, lake, other):
     assert imrec("evaluate", "--pairs", "a.csv", *other, "--lake", lake.root).status == 2
 
 
-def test_shown_rates_are_rounded_up_so_that_what_lies_at_the_limit_passes():
+def test_printed_rates_are_rounded_up_so_that_pairs_at_the_limit_pass():
     shown = {0.0: "0", 1.0: "1", 0.29: "0.29", 0.2901: "0.3", 1.21e-5: "1.3e-05", 0.00101: "0.0011"}
     assert {rate: evaluate_report._rounded_up(rate) for rate in shown} == shown

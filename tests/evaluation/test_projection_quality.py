@@ -1,4 +1,4 @@
-"""Projections compared: the shares are those of a plain scan, the table is that of the lake."""
+"""Comparison of projections: shares are those of an exact search."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_shares_are_those_of_a_plain_scan():
     assert (found.method, found.dims, found.bytes_per_image) == ("pca", 2, 8) and found.seconds > 0
 
 
-def test_what_was_learnt_by_heart_is_seen():
+def test_overfitting_shows_in_the_scores():
     noise = np.random.default_rng(0).normal(size=(300, 40)).astype(np.float32)
     params = {"autoencoder": {"trials": 0, "epochs": 30}}
     (found,) = compare_projections(noise, dims=(8,), methods=("autoencoder",), params=params)
@@ -61,24 +61,24 @@ def test_few_rows_are_enough(count):
     assert 0 < found.kept_of_new <= 1 and 0 < found.kept <= 1
 
 
-def test_all_the_numbers_keep_all_the_neighbours():
+def test_full_dimensions_keep_all_neighbours():
     (found,) = compare_projections(rows(), dims=(32,), methods=("pca",))
     assert min(found.kept, found.kept_of_new) > 0.999 and found.found == found.found_of_new == 1
 
 
-def test_more_dimensions_keep_more_and_every_pair_is_there():
+def test_more_dimensions_keep_more_neighbours():
     found = compare_projections(rows(), dims=(4, 16), methods=FAST)
     assert [(f.method, f.dims) for f in found] == [(name, dims) for name in FAST for dims in (4, 16)]
     kept = [f.kept for f in found if f.method == "pca"]
     assert kept[0] < kept[1]
 
 
-def test_autoencoder_takes_its_settings():
+def test_autoencoder_uses_its_settings():
     found = compare_projections(rows(), dims=(4,), params={"autoencoder": {"trials": 0, "epochs": 2}})
     assert [f.method for f in found] == list(METHODS)
 
 
-def test_method_without_its_library_is_left_out_with_a_warning(monkeypatch, caplog):
+def test_method_without_its_library_is_skipped_with_a_warning(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "optuna", None)
     found = compare_projections(rows(60), dims=(4, 8), methods=("autoencoder", "pca"))
     assert [(f.method, f.dims) for f in found] == [("pca", 4), ("pca", 8)]
@@ -87,7 +87,7 @@ def test_method_without_its_library_is_left_out_with_a_warning(monkeypatch, capl
     ]
 
 
-def test_what_cannot_be_compared_is_told():
+def test_invalid_comparison_is_refused():
     with pytest.raises(QueryError, match="11 images are too few"):
         compare_projections(rows(11))
     with pytest.raises(DeclarationError, match="pca cannot reduce vectors of 32 dims to 33"):
@@ -112,7 +112,7 @@ def short_training(monkeypatch):
     monkeypatch.setattr(autoencoder_training, "_MIN_STEPS", 1)
 
 
-def test_first_feature_is_taken_and_bits_are_not(large_lake, short_training):
+def test_default_is_the_first_feature_and_hashes_are_refused(large_lake, short_training):
     generation = open_generation(large_lake)
     quick = compare_in(generation, dims=(8,), trials=0)
     assert [f.method for f in quick] == list(METHODS)
@@ -169,7 +169,7 @@ def test_command_prints_json(large_lake, short_training):
         ("--copies", "--trials", "0"),
     ],
 )
-def test_wrong_usage_is_told(arguments, large_lake):
+def test_wrong_usage_is_refused(arguments, large_lake):
     assert run(*arguments, "--lake", str(large_lake.root)).exit_code == 2
 
 

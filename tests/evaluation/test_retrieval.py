@@ -1,4 +1,4 @@
-"""Features judged by labels: the figures are those of plain loops, the labels those of folders, files and names."""
+"""Retrieval scores are those of plain loops; labels come from folders, CSV files and file names."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from tests.support import toy
 
-FOLDERS = ["beach"] * 9 + ["city"] * 5 + ["odd"]  # one alone has nothing to find
+FOLDERS = ["beach"] * 9 + ["city"] * 5 + ["odd"]  # a single image has no relevant images
 
 
 def made(root: Path, names: list[str], seed: int = 0):
-    """A lake of files that never were, those of one folder (or number) a little alike."""
+    """A lake without files; vectors of one folder (or number) are similar."""
     rng = np.random.default_rng(seed)
     centres = {name.partition("/")[0]: rng.dirichlet(np.full(512, 0.5)) for name in names}
     histograms = np.array(
@@ -51,7 +51,7 @@ def generation(lake):
 # -- measuring ----------------------------------------------------------------------------------------------
 
 
-def test_figures_are_those_of_plain_loops(generation, monkeypatch):
+def test_scores_are_those_of_plain_loops(generation, monkeypatch):
     monkeypatch.setattr(rankers, "_DISTANCES", 40)  # two queries at a time
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", 4 * 512 * 4)
     (found,) = evaluate_retrieval(generation, folder_labels(generation), by=["rgb_histogram"], k=3)
@@ -79,7 +79,7 @@ def test_curve_falls_from_the_best_precision_to_the_share_of_the_class(generatio
     assert list(found.precision) == sorted(found.precision, reverse=True)
 
 
-def test_every_feature_is_judged_in_its_default_metric_unless_some_are_named(generation):
+def test_default_is_every_feature_in_its_default_metric(generation):
     labels = folder_labels(generation)
     assert [j.by for j in evaluate_retrieval(generation, labels)] == ["rgb_histogram", "phash", MIX]
     both = evaluate_retrieval(generation, labels, by=["phash:hamming_dihedral", "phash"], mixes={})
@@ -111,7 +111,7 @@ def test_mix_ranks_by_the_fused_scores(generation):
             evaluate_retrieval(generation, labels, mixes={"a": weights})
 
 
-def test_only_so_many_queries_are_asked_and_always_the_same(generation):
+def test_number_of_queries_is_limited_with_a_fixed_sample(generation):
     labels = folder_labels(generation)
     few = evaluate_retrieval(generation, labels, queries=6)
     assert few[0].measures["mAP"].n == 6
@@ -122,13 +122,13 @@ def test_only_so_many_queries_are_asked_and_always_the_same(generation):
 # -- labels -------------------------------------------------------------------------------------------------
 
 
-def test_folders_are_labels_and_one_alone_does_not_ask(generation):
+def test_folders_are_labels_and_a_single_image_is_not_a_query(generation):
     labels = folder_labels(generation)
     assert labels.groups.tolist() == [0] * 9 + [1] * 5 + [2]
     assert labels.queries.tolist() == list(range(14))
 
 
-def test_one_folder_is_no_labels(large_lake):
+def test_a_single_folder_is_refused(large_lake):
     with pytest.raises(QueryError, match=r"1 different labels; two or more .* --labels .* --copies"):
         folder_labels(open_generation(large_lake))
 
@@ -138,7 +138,7 @@ def written(path: Path, *lines: str) -> Path:
     return path
 
 
-def test_file_of_labels_takes_every_way_to_name_a_file_and_leaves_out_the_rest(lake, generation, tmp_path):
+def test_labels_accept_all_forms_of_paths_and_omit_unlisted_images(lake, generation, tmp_path):
     sources = lake.settings().sources
     absolute = sources["photos"] / "city/10.jpg"
     file = written(
@@ -155,7 +155,7 @@ def test_file_of_labels_takes_every_way_to_name_a_file_and_leaves_out_the_rest(l
     assert found.measures["P@1"].value == np.mean(distances.argmin(axis=1) == partner)
 
 
-def test_files_that_are_not_in_the_lake_are_counted_and_five_are_named(generation, tmp_path):
+def test_unknown_files_are_counted_and_five_are_named(generation, tmp_path):
     file = written(tmp_path / "a.csv", "path,label", "beach/00.jpg,a", *[f"no/{i}.jpg,b" for i in range(7)])
     with pytest.raises(QueryError, match=r"names 7 files that are not in the lake, the first five: no/0.*no/4.jpg$"):
         csv_labels(generation, file, {})
@@ -164,21 +164,21 @@ def test_files_that_are_not_in_the_lake_are_counted_and_five_are_named(generatio
 @pytest.mark.parametrize(
     ("lines", "complaint"),
     [
-        (("file,label", "a,b"), "has no column path; found are"),
-        ((), "has no column label and path; found are none"),
-        (("path,label", "beach/00.jpg,"), "line 2: a path or a label is empty"),
-        (("path,label", "beach/00.jpg"), "line 2: a path or a label is empty"),
+        (("file,label", "a,b"), "has no column path; its columns are file, label"),
+        ((), "has no column label and path; its columns are none"),
+        (("path,label", "beach/00.jpg,"), "line 2: path or label is empty"),
+        (("path,label", "beach/00.jpg"), "line 2: path or label is empty"),
         (("path,label", "beach/00.jpg,a", "beach/00.jpg,b"), "beach/00.jpg is labelled 'a' and 'b'; keep one"),
         (("path,label", "beach/00.jpg,a", "beach/01.jpg,a"), "1 different labels"),
         (("path,label", "beach/00.jpg,a", "beach/01.jpg,b"), "no two images have the same label"),
     ],
 )
-def test_file_of_labels_that_will_not_do_is_told(generation, tmp_path, lines, complaint):
+def test_invalid_labels_are_refused(generation, tmp_path, lines, complaint):
     with pytest.raises(QueryError, match=complaint):
         csv_labels(generation, written(tmp_path / "a.csv", *lines), {})
 
 
-def test_file_that_cannot_be_read_is_told(generation, tmp_path):
+def test_unreadable_file_is_refused(generation, tmp_path):
     with pytest.raises(QueryError, match="cannot be read as CSV"):
         csv_labels(generation, tmp_path / "none.csv", {})
     (tmp_path / "b.csv").write_bytes(b"path,label\n\xff\xfe,a\n")
@@ -197,14 +197,14 @@ def test_path_of_two_sources_is_ambiguous(new_lake, tmp_path):
     assert folder_labels(generation).groups.tolist() == [0, 0, 1, 1]  # no folder: the source
 
 
-def test_holidays_are_hundreds_whose_first_asks(tmp_path):
+def test_holidays_are_groups_of_100_with_the_first_as_query(tmp_path):
     names = ["100000.jpg", "100001.jpg", "100002.jpg", "100100.jpg", "100101.jpg", "100200.jpg", "notes.jpg"]
     labels = named_labels(open_generation(made(tmp_path, names)), "holidays")
     assert labels.groups.tolist() == [0, 0, 0, 1, 1, 2, -1]
     assert labels.queries.tolist() == [0, 3]
 
 
-def test_ukbench_is_fours_that_all_ask_and_count_themselves(tmp_path):
+def test_ukbench_is_groups_of_four_with_all_as_queries(tmp_path):
     names = [f"ukbench{i:05d}.jpg" for i in range(12)]
     generation = open_generation(made(tmp_path, names))
     labels = named_labels(generation, "ukbench")
@@ -217,7 +217,7 @@ def test_ukbench_is_fours_that_all_ask_and_count_themselves(tmp_path):
     assert 1 < expected < 4
 
 
-def test_other_names_are_told(generation):
+def test_other_file_names_are_refused(generation):
     with pytest.raises(QueryError, match="names as in holidays: 0 different labels"):
         named_labels(generation, "holidays")
     with pytest.raises(UnknownName, match="no naming named 'hollidays'; did you mean 'holidays'"):
@@ -250,7 +250,7 @@ def test_command_prints_a_table_and_json_and_draws(imrec, lake, tmp_path):
     assert set(told[0]["measures"]["mAP"]) == {"value", "low", "high", "n"} and told[0]["measures"]["mAP"]["n"] == 5
 
 
-def test_command_takes_labels_and_tells_what_is_wrong(imrec, lake, tmp_path):
+def test_command_accepts_labels_and_refuses_invalid_ones(imrec, lake, tmp_path):
     written(tmp_path / "a.csv", "path,label", *[f"beach/0{i}.jpg,{i % 2}" for i in range(6)])
     assert "means over 6 queries" in imrec("evaluate", "--labels", "a.csv", "--lake", lake.root).out
     assert imrec("evaluate", "--labels", "b.csv", "--lake", lake.root).status == 1

@@ -24,7 +24,7 @@ from imrec_core.errors import LakeError, QueryError, SchemaMismatch, StaleIndex,
 from imrec_core.evaluation import ef_sweep, pair_verification, projection_quality
 from imrec_core.evaluation.copy_detection import evaluate_copy_detection
 from imrec_core.evaluation.ef_sweep import sweep_ef
-from imrec_core.evaluation.fusion_comparison import judge_fusions
+from imrec_core.evaluation.fusion_comparison import evaluate_fusions
 from imrec_core.evaluation.labels import csv_labels, folder_labels, named_labels
 from imrec_core.evaluation.pair_labels import csv_pairs
 from imrec_core.evaluation.pair_verification import evaluate_pairs
@@ -393,7 +393,7 @@ def test_measures_are_those_of_a_whole_build(tmp_path, joint_calibrations_of):
             }
             assert a.precision == pytest.approx(b.precision)
         fused, expected = (
-            judge_fusions(g, found(g), by=[NETWORK, "rgb_histogram"]).judged for g in (generation, whole)
+            evaluate_fusions(g, found(g), by=[NETWORK, "rgb_histogram"]).judged for g in (generation, whole)
         )
         for a, b in zip(fused, expected, strict=True):
             assert a.by == b.by and a.measures["mAP"].value == pytest.approx(b.measures["mAP"].value)

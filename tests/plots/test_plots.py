@@ -383,7 +383,7 @@ def test_command_draws_each_kind(kind, suffix, imrec, toy_lake, photos, tmp_path
 def test_stages_of_the_last_runs_are_drawn_and_their_absence_is_reported(imrec, new_lake, tmp_path, monkeypatch):
     lake = new_lake(4)
     out = ("-o", "a.svg", "--lake", lake.root)
-    assert "nothing was noted" in imrec("plot", "stages", *out).complaint
+    assert "no run is recorded in" in imrec("plot", "stages", *out).complaint
     for i in range(4):
         monkeypatch.setattr(run_log, "datetime", SimpleNamespace(now=lambda zone, i=i: datetime(2026, 1, 1 + i)))
         run_log.note(lake, "extract", f"photos-000{i}", 1.0, rows=9, failed=1, stages={"read": 0.5, "decode": 1.283})
@@ -425,7 +425,7 @@ WRONG = {
         ("histograms", "IMAGE", "--by", "phash"),
         "phash is no histogram; of this lake it can be rgb",
     ),
-    "turned": (("hashes", "IMAGE", "--by", "phash:hamming_dihedral"), "turns the query for each hit"),
+    "turned": (("hashes", "IMAGE", "--by", "phash:hamming_dihedral"), "rotates the query for each hit"),
     "a wrong name": (("values", "brigtness"), "did you mean 'brightness'"),
     "a column of text": (("values", "format"), "no feature or column of numbers named 'format'"),
     "an empty column": (("values", "taken_by"), "no feature or column"),

@@ -1,4 +1,4 @@
-"""Searches of a lake with many rows: how they are planned, how much they hold in memory, a great many hits."""
+"""Searches of a lake with many rows: search methods, memory, and large k."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from tests.support.toy import ids
 
 ROWS = 30_000
 ALL = ["hsv_histogram", "phash", "dhash"]
-SMALLER = 8  # blocks than those that searches take, so that a matrix of this lake is large beside one
+SMALLER = 8  # factor by which blocks are smaller, so that a matrix of this lake has many
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory) -> Recommender:
     rng = np.random.default_rng(0)
-    few = rng.dirichlet(np.full(256, 0.05), size=10)  # of which all are mixed, so that a small graph is a good one
+    few = rng.dirichlet(
+        np.full(256, 0.05), size=10
+    )  # all vectors are mixtures of these, so that a small graph has a high recall
     histograms = rng.dirichlet(np.full(10, 0.5), size=ROWS) @ few
     hashes = {name: rng.integers(0, 2**64, (ROWS, 1), dtype=np.uint64) for name in ("phash", "dhash")}
     lake = toy.vector_lake(
@@ -42,8 +44,8 @@ def at(recommender: Recommender, *rows: int) -> list[ImageId]:
 
 
 def most_held(work: Callable[[], object]) -> int:
-    """Bytes at the peak of some work, beyond those before it."""
-    work()  # what is read once is kept
+    """Measure the peak memory of a call in bytes, above that before it."""
+    work()  # fills the caches
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -72,15 +74,15 @@ SEARCHES = {
 
 
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
-def test_search_holds_a_few_blocks_and_100_bytes_for_each_row_and_feature(many, monkeypatch, search):
-    """The 96 MB that the README says are those of blocks of full size."""
+def test_search_memory_is_a_few_blocks_and_100_bytes_per_row_and_feature(many, monkeypatch, search):
+    """The README says 96 MB, with blocks of full size."""
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", exact_search.BLOCK_BYTES // SMALLER)
     monkeypatch.setattr(search_module, "_BATCH_BYTES", search_module._BATCH_BYTES // SMALLER)
     (query,) = at(many, 7)
     assert most_held(lambda: search(many, query)) <= 96e6 / SMALLER + 100 * ROWS * len(ALL)
 
 
-def test_distances_of_one_batch_are_gone_before_the_next(many, monkeypatch):
+def test_distances_of_a_batch_are_freed_before_the_next(many, monkeypatch):
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", exact_search.BLOCK_BYTES // SMALLER)
     (query,) = at(many, 7)
     monkeypatch.setattr(search_module, "_BATCH", 16)
@@ -88,8 +90,8 @@ def test_distances_of_one_batch_are_gone_before_the_next(many, monkeypatch):
     assert three <= 1.2 * one
 
 
-def test_block_and_batch_of_full_size_have_room_in_what_the_readme_says():
-    widest = 4 * exact_search.BLOCK_BYTES  # what the hungriest metric makes of a block
+def test_full_blocks_and_batches_fit_into_the_memory_in_the_readme():
+    widest = 4 * exact_search.BLOCK_BYTES  # the metric with the largest temporary arrays
     assert widest <= 96e6 and search_module._BATCH_BYTES + 2 * exact_search.BLOCK_BYTES <= 96e6
 
 
@@ -97,7 +99,7 @@ def test_block_and_batch_of_full_size_have_room_in_what_the_readme_says():
 
 
 @pytest.mark.parametrize("by", ["hsv_histogram", "phash", "hsv_histogram:manhattan", ALL], ids=str)
-def test_as_many_as_10_000_hits_are_those_of_an_exact_search(many, by):
+def test_10_000_hits_are_those_of_an_exact_search(many, by):
     (query,) = at(many, 12)
     hits, exact = (many.search(query, by=by, k=10_000, exact=exact) for exact in (False, True))
     assert len(hits) == len(exact) == 10_000
@@ -122,7 +124,7 @@ def test_as_many_as_10_000_hits_are_those_of_an_exact_search(many, by):
     ],
 )
 @pytest.mark.parametrize("by", ["hsv_histogram", "hsv_histogram:manhattan"])
-def test_rows_are_found_in_the_way_that_is_fastest_for_so_many(many, where, plan, by):
+def test_fastest_search_method_is_chosen(many, where, plan, by):
     (query,) = at(many, 7)
     hits, exact = (many.search(query, by=by, where=where, exact=exact) for exact in (False, True))
     assert plan in hits.plan
@@ -136,7 +138,7 @@ def test_rows_are_found_in_the_way_that_is_fastest_for_so_many(many, where, plan
         assert hits.hits == exact.hits
 
 
-def test_graph_gives_so_many_more_as_a_condition_takes_away(many, monkeypatch):
+def test_graph_returns_more_candidates_for_a_selective_condition(many, monkeypatch):
     asked = []
     graph_nearest = type(many.generation).graph_nearest
     monkeypatch.setattr(
@@ -147,11 +149,11 @@ def test_graph_gives_so_many_more_as_a_condition_takes_away(many, monkeypatch):
     (query,) = at(many, 7)
     many.search(query, by="hsv_histogram")
     hits = many.search(query, by="hsv_histogram", where="row % 2 = 0")
-    assert asked[1] == 3 * asked[0]  # twice as many have half left; half as many again, as likeness is no accident
+    assert asked[1] == 3 * asked[0]  # twice as many, as half match; 1.5 times, as similarity correlates
     assert int(hits.plan.split()[0]) >= asked[0]
 
 
-def test_each_feature_is_looked_for_in_its_own_way(many):
+def test_each_feature_has_its_own_search_method(many):
     hits = many.search(at(many, 7)[0], by=["hsv_histogram", "phash"])
     assert hits.plan.endswith(
         "candidates from the graph of hsv_histogram:hellinger, a scan of 30000 rows by phash, ranked exactly"

@@ -1,4 +1,4 @@
-"""Several likes and unlikes: what they pool to, what falls, and what is refused."""
+"""Several likes and unlikes: pooling, weights, and invalid queries."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def distances(recommender: Recommender, name: str, row: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_list_of_one_is_the_one(recommender, photos, pool):
+def test_list_of_one_query_is_that_query(recommender, photos, pool):
     path = photos / "photo_007.jpg"
     one = recommender.search(path, by=SEVERAL)
     assert recommender.search(like=[path], by=SEVERAL, pool=pool) == one
@@ -45,7 +45,7 @@ def test_list_of_one_is_the_one(recommender, photos, pool):
 
 @pytest.mark.parametrize(("pool", "plain"), [("mean", np.mean), ("best", np.min), ("all", np.max)])
 @pytest.mark.parametrize("exact", [True, False])
-def test_hashes_pool_their_distances(large, pool, plain, exact):
+def test_distances_of_hashes_are_pooled(large, pool, plain, exact):
     hits = large.search(like=at(large, 3, 40, 99), by="phash", pool=pool, k=20, exact=exact)
     expected = plain([distances(large, "phash", row) for row in (3, 40, 99)], axis=0)
     expected[[3, 40, 99]] = np.inf
@@ -54,7 +54,7 @@ def test_hashes_pool_their_distances(large, pool, plain, exact):
     np.testing.assert_allclose(expected[found], np.sort(expected)[:20], rtol=1e-6)
 
 
-def test_mean_of_vectors_is_what_is_searched_for(large):
+def test_mean_vector_is_the_query(large):
     matrix = np.asarray(large.generation.matrix("rgb_histogram"), np.float64)
     mean = np.average(matrix[[5, 9]], axis=0, weights=[1, 3]).astype(np.float32)
     (a, b) = at(large, 5, 9)
@@ -95,7 +95,7 @@ def test_lighter_query_is_farther_for_best_and_nearer_for_all(large):
 
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("exact", [True, False])
-def test_order_of_likes_and_unlikes_changes_nothing(large, pool, exact):
+def test_order_of_likes_and_unlikes_does_not_matter(large, pool, exact):
     likes = [(query, weight) for query, weight in zip(at(large, 1, 2, 3, 4), (1, 0.3, 0.7, 1), strict=True)]
     unlikes = at(large, 30, 31, 32)
     asked = {"by": {"rgb_histogram": 0.3, "phash": 0.7}, "pool": pool, "k": 30, "exact": exact}
@@ -105,7 +105,7 @@ def test_order_of_likes_and_unlikes_changes_nothing(large, pool, exact):
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_scale_of_the_weights_of_queries_changes_nothing(large, pool):
+def test_scale_of_query_weights_does_not_matter(large, pool):
     a, b, c = at(large, 1, 2, 3)
     answers = [
         large.search(like=[(a, s), (b, 0.5 * s)], unlike=(c, 0.25 * s), pool=pool, by=["rgb_histogram", "phash"])
@@ -115,7 +115,7 @@ def test_scale_of_the_weights_of_queries_changes_nothing(large, pool):
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_weight_0_does_not_count_but_is_no_hit_either(large, pool):
+def test_query_of_weight_0_is_ignored_and_not_a_hit(large, pool):
     a, b = at(large, 1, 2)
     hits = large.search(like=[a, (b, 0)], pool=pool, k=700, exact=True)
     alone = large.search(a, k=700, exact=True)
@@ -134,13 +134,13 @@ def test_graph_finds_for_several_what_the_exact_scan_finds(large, pool):
     assert shared >= 0.95 * 200
 
 
-def test_images_of_the_query_are_no_hits(large):
+def test_query_images_are_not_hits(large):
     likes, unlikes = at(large, 1, 2, 3), at(large, 4, 5)
     hits = large.search(like=likes, unlike=unlikes, k=1000)
     assert len(hits) == 695 and not {query.value for query in (*likes, *unlikes)} & set(ids(hits))
 
 
-def test_all_kinds_of_queries_go_together(recommender, photos):
+def test_types_of_queries_can_be_mixed(recommender, photos):
     path = photos / "photo_001.jpg"
     mixed = [path, (photos / "photo_002.jpg").read_bytes(), noise(90, 60, seed=5), (*at(recommender, 30), 0.5)]
     hits = recommender.search(like=mixed, unlike=[photos / "photo_009.jpg"], by=SEVERAL, k=9)
@@ -153,7 +153,7 @@ def test_all_kinds_of_queries_go_together(recommender, photos):
 # -- mixes --------------------------------------------------------------------------------------------------
 
 
-def test_mix_of_the_lake_is_its_parts(new_lake):
+def test_mix_equals_its_features(new_lake):
     lake = new_lake(8, ("rgb_histogram", "phash"), mixes={"look": {"rgb_histogram:manhattan": 3, "phash": 1}})
     opened = Recommender.open(lake)
     (query, *_) = at(opened, 2)
@@ -168,7 +168,7 @@ def test_mix_of_the_lake_is_its_parts(new_lake):
 # -- unlikes ------------------------------------------------------------------------------------------------
 
 
-def test_what_is_nearer_to_an_unlike_than_to_the_likes_scores_nothing(large):
+def test_row_nearer_to_an_unlike_than_to_the_likes_scores_0(large):
     like, unlike = at(large, 10, 11)
     by = "rgb_histogram"
     to_like, to_unlike = distances(large, by, 10), distances(large, by, 11)
@@ -196,7 +196,7 @@ def test_copy_of_an_unlike_comes_last(new_lake):
     assert {Path(hit.path).name for hit in hits[-2:]} == {"copy.jpg", "photo_003.jpg"} and hits[-1].score == 0
 
 
-def test_heavier_unlike_takes_more(large):
+def test_heavier_unlike_lowers_scores_more(large):
     like, unlike = at(large, 10, 11)
     scores = []
     for weight in (0, 0.25, 0.5, 1, 2):
@@ -208,7 +208,7 @@ def test_heavier_unlike_takes_more(large):
 # -- what is refused ----------------------------------------------------------------------------------------
 
 
-def test_image_twice_and_on_both_sides_is_refused_however_it_is_given(recommender, photos):
+def test_repeated_image_is_refused_in_every_form(recommender, photos):
     path = photos / "photo_003.jpg"
     identity = ImageId(image_id("photos", "photo_003.jpg"))
     array = noise(40, 30, seed=1)
@@ -220,24 +220,24 @@ def test_image_twice_and_on_both_sides_is_refused_however_it_is_given(recommende
 
 
 @pytest.mark.parametrize("weight", [-1, math.nan, math.inf, -math.inf])
-def test_weights_of_queries_that_cannot_be_are_refused(recommender, photos, weight):
+def test_invalid_query_weights_are_refused(recommender, photos, weight):
     for asked in ({"like": (photos / "photo_003.jpg", weight)}, {"like": "x", "unlike": [("y", weight)]}):
         with pytest.raises(BadWeights, match="0 or more, and finite"):
             recommender.search(**asked)
 
 
-def test_likes_that_all_weigh_nothing_are_refused(recommender, photos):
+def test_likes_of_weight_0_only_are_refused(recommender, photos):
     with pytest.raises(BadWeights, match="all likes weigh 0"):
         recommender.search(like=[(photos / "photo_003.jpg", 0), (photos / "photo_004.jpg", 0)])
 
 
 @pytest.mark.parametrize("asked", [{}, {"like": []}, {"unlike": "a.jpg"}, {"like": (), "unlike": "a.jpg"}])
-def test_no_like_is_refused(recommender, asked):
+def test_search_without_a_like_is_refused(recommender, asked):
     with pytest.raises(EmptyQuery, match="give an image to search for"):
         recommender.search(**asked)
 
 
-def test_bad_vector_and_unknown_id_among_others_are_refused(recommender):
+def test_invalid_vector_and_unknown_id_among_queries_are_refused(recommender):
     with pytest.raises(QueryError, match="has finite numbers"):
         recommender.search(like=[*at(recommender, 3), np.full(512, np.nan)], by="rgb_histogram")
     with pytest.raises(QueryError, match="no image '0000000000000000'"):
@@ -246,23 +246,23 @@ def test_bad_vector_and_unknown_id_among_others_are_refused(recommender):
         recommender.search(ImageId(7))
 
 
-def test_text_with_a_model_that_has_none_is_refused(recommender):
+def test_text_with_a_feature_without_text_support_is_refused(recommender):
     with pytest.raises(QueryError, match="phash does not support text"):
         recommender.search(like=[*at(recommender, 3), Text("a red car")], by="phash")
 
 
 @pytest.mark.parametrize("pool", ["bets", "", None, 3, ["best"]])
-def test_pool_that_there_is_not_is_refused(recommender, pool):
+def test_unknown_pool_is_refused(recommender, pool):
     with pytest.raises(UnknownName, match=r"no pool named .*(did you mean 'best'|known: mean, best, all)"):
         recommender.search(*at(recommender, 3), pool=pool)
 
 
 @pytest.mark.parametrize("by", [3, [3], [["phash"]], {None: 1}])
-def test_choice_that_names_nothing_is_refused(recommender, by):
+def test_invalid_by_is_refused(recommender, by):
     with pytest.raises(QueryError, match="expected names of features"):
         recommender.search(*at(recommender, 3), by=by)
 
 
-def test_rate_of_words_is_refused(recommender):
+def test_match_threshold_with_text_is_refused(recommender):
     with pytest.raises(QueryError, match="text queries have no calibrated false match rate"):
         recommender.search(Text("a red car"), by="phash", max_false_match_rate=0.1)

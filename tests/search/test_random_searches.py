@@ -1,4 +1,4 @@
-"""Whatever is asked, in whatever mixture: an answer that keeps its promises, or an `ImrecError`."""
+"""Random combinations of arguments give consistent hits or an `ImrecError`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ numbers = st.sampled_from([0, 0.0, 0.3, 1, 1.0, 1e-3, 1e-12, 2, -1, math.nan, ma
 
 
 def queries(recommender: Recommender) -> st.SearchStrategy[Any]:
-    """Images of the gallery, files, pictures, vectors and words, some of them none."""
+    """Ids, files, images, vectors and texts, some of them invalid."""
     generation = recommender.generation
     gallery = [ImageId(i) for i in generation.rows["image_id"].to_pylist()]
     folder = recommender.lake.root.parent / "photos"
@@ -54,7 +54,7 @@ def queries(recommender: Recommender) -> st.SearchStrategy[Any]:
 
 
 def searches(recommender: Recommender) -> st.SearchStrategy[dict[str, Any]]:
-    """Arguments of a search; most are left out of most."""
+    """Arguments of a search; most are omitted."""
     one = queries(recommender)
     several = st.lists(one | st.tuples(one, weights), min_size=1, max_size=4)
     sound = st.lists(st.sampled_from(NAMES[:7]), min_size=1, max_size=3)
@@ -78,7 +78,7 @@ def searches(recommender: Recommender) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def check_many(recommender: Recommender, large: Recommender, count: int) -> None:
-    """Half of a lake of pictures, half of one whose graphs are used."""
+    """Run half of the searches on a lake of images, half on one that uses graphs."""
     answered = 0
 
     @settings(max_examples=count // 2, deadline=None, database=None, suppress_health_check=list(HealthCheck))

@@ -1,4 +1,4 @@
-"""What is cut, how features are fused, in which order hits come, how they are made to differ."""
+"""Ranking: match thresholds, fusion, order, and distinct and diverse hits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIX = {"rgb_histogram": 0.7, "phash": 0.3}
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory) -> Recommender:
-    """2,500 vectors as networks and histograms give them: in classes, some features of them in common."""
+    """2,500 vectors like those of networks and histograms: in classes, with correlated features."""
     rng = np.random.default_rng(7)
     count, classes = 2500, 40
     of = rng.integers(0, classes, count)
@@ -50,8 +50,8 @@ def at(recommender: Recommender, row: int) -> ImageId:
 
 @pytest.mark.parametrize("rate", [0.1, 0.01, 0.001])
 @pytest.mark.parametrize("by", ["mobilenet_v2", "rgb_histogram:manhattan", ["mobilenet_v2", "rgb_histogram", "phash"]])
-def test_cut_lets_through_the_share_of_held_out_pairs_that_it_says(crowd, rate, by):
-    sample = set(np.random.default_rng(20_26).permutation(len(crowd))[:712].tolist())  # what was calibrated on
+def test_match_threshold_passes_its_share_of_held_out_pairs(crowd, rate, by):
+    sample = set(np.random.default_rng(20_26).permutation(len(crowd))[:712].tolist())  # rows used by the calibration
     held_out = [row for row in range(len(crowd)) if row not in sample][::40]
     passed = [len(crowd.search(at(crowd, row), by=by, k=2500, max_false_match_rate=rate, exact=True))
               for row in held_out]  # fmt: skip
@@ -74,12 +74,12 @@ def test_joint_calibrations_are_bounded_and_the_same_each_time(crowd):
             assert len(joint) <= 3
     kept = joint.of(mixed(0.5))
     assert joint.of(mixed(0.5)) is kept
-    for weight in (0.6, 0.7, 0.5, 0.8, 0.9):  # the one that is used stays
+    for weight in (0.6, 0.7, 0.5, 0.8, 0.9):  # the last used one stays in the cache
         joint.of(mixed(weight))
     assert joint.of(mixed(0.5)) is kept and len(joint) == 3
 
 
-def test_joint_calibrations_are_kept_while_their_generation_is_in_use(new_lake, monkeypatch):
+def test_joint_calibrations_are_cached_while_their_generation_is_in_use(new_lake, monkeypatch):
     made = []
     monkeypatch.setattr(match_threshold, "joint_calibration", lambda g, c: made.append(g.id) or joint_calibration(g, c))
     lake = new_lake(20, tuple(MIX))
@@ -96,7 +96,7 @@ def test_joint_calibrations_are_kept_while_their_generation_is_in_use(new_lake, 
 
 
 @pytest.mark.parametrize("pool", ["mean", "best", "all"])
-def test_several_likes_share_what_may_be_let_through(crowd, pool):
+def test_several_likes_share_the_false_match_rate(crowd, pool):
     passed = []
     for row in range(0, 2000, 100):
         likes = [at(crowd, row + i) for i in range(4)]
@@ -104,7 +104,7 @@ def test_several_likes_share_what_may_be_let_through(crowd, pool):
     assert sum(passed) / len(passed) / len(crowd) <= 0.1
 
 
-def test_cut_is_of_the_same_hits_and_says_how_many_it_left(large):
+def test_match_threshold_keeps_the_first_hits_and_counts_them(large):
     query = at(large, 12)
     every = large.search(query, k=700, exact=True)
     some = large.search(query, k=700, exact=True, max_false_match_rate=0.2)
@@ -116,13 +116,13 @@ def test_cut_is_of_the_same_hits_and_says_how_many_it_left(large):
     assert len(none) == 0 and none.cut > 0 and "0 of them within" in none.plan
 
 
-def test_copy_passes_every_cut(recommender, photos):
+def test_copy_passes_every_match_threshold(recommender, photos):
     hits = recommender.search(photos / "photo_003.jpg", by="phash", max_false_match_rate=1e-12)
     assert hits[0].path == str(photos / "photo_003.jpg")
 
 
 @pytest.mark.parametrize("rate", [0, -0.1, 1.5, math.nan, math.inf, "0.1"])
-def test_rate_that_is_none_is_refused(recommender, photos, rate):
+def test_invalid_rate_is_refused(recommender, photos, rate):
     with pytest.raises(QueryError, match=r"max_false_match_rate is .*; it must be a number above 0, at most 1"):
         recommender.search(photos / "photo_003.jpg", max_false_match_rate=rate)
 
@@ -132,7 +132,7 @@ def test_rate_that_is_none_is_refused(recommender, photos, rate):
 
 @pytest.mark.parametrize("fuse", FUSIONS)
 @pytest.mark.parametrize("exact", [True, False])
-def test_fusing_one_feature_changes_nothing(large, fuse, exact):
+def test_fusion_of_one_feature_does_not_matter(large, fuse, exact):
     plain = large.search(at(large, 3), by="rgb_histogram", k=30, exact=exact)
     assert large.search(at(large, 3), by="rgb_histogram", k=30, exact=exact, fuse=fuse) == plain
     shown = large.search(at(large, 3), by={"phash": 0, "rgb_histogram": 2}, k=30, exact=True, fuse=fuse)
@@ -141,7 +141,7 @@ def test_fusing_one_feature_changes_nothing(large, fuse, exact):
 
 
 @pytest.mark.parametrize("fuse", FUSIONS)
-def test_scale_of_weights_order_of_features_and_true_conditions_change_nothing(large, fuse):
+def test_scale_of_weights_order_of_features_and_true_conditions_do_not_matter(large, fuse):
     first = large.search(at(large, 8), by=MIX, k=40, fuse=fuse)
     scaled = large.search(at(large, 8), by={name: 8 * weight for name, weight in MIX.items()}, k=40, fuse=fuse)
     turned = large.search(at(large, 8), by=dict(reversed(MIX.items())), k=40, fuse=fuse)
@@ -151,7 +151,7 @@ def test_scale_of_weights_order_of_features_and_true_conditions_change_nothing(l
 
 
 @pytest.mark.parametrize("fuse", FUSIONS)
-def test_scores_fall_along_the_hits_and_never_rise_with_all_distances(large, fuse):
+def test_scores_fall_along_the_hits_and_are_monotonic(large, fuse):
     hits = large.search(at(large, 8), by=MIX, k=700, fuse=fuse, exact=True)
     scores = np.array([hit.score for hit in hits])
     assert scores.min() >= 0 and scores.max() <= 1 and (np.diff(scores) <= 1e-12).all()
@@ -170,7 +170,7 @@ def test_graph_and_exact_agree_on_fused_features(crowd):
     assert shared >= 0.95 * 250
 
 
-def test_reciprocal_ranks_and_distributions_are_what_they_say(large):
+def test_rank_and_distribution_fusions_match_their_definitions(large):
     asked = {"by": MIX, "k": 700, "exact": True}
     every = large.search(at(large, 8), **asked)
     far = {name: np.array([hit.parts[name].distance for hit in every], np.float64) for name in MIX}
@@ -187,7 +187,7 @@ def test_reciprocal_ranks_and_distributions_are_what_they_say(large):
         np.testing.assert_allclose([scores[hit.image_id] for hit in every], expected, atol=1e-6)
 
 
-def test_place_by_a_feature_is_that_among_all_that_were_ranked(large):
+def test_rank_by_a_feature_is_that_among_all_ranked_images(large):
     every = large.search(at(large, 8), by=MIX, k=700, exact=True)
     few = large.search(at(large, 8), by=MIX, k=5, exact=True)
     assert few.hits == every.hits[:5] and max(hit.parts["phash"].rank for hit in few) > 5
@@ -205,12 +205,12 @@ def test_unlikes_lower_every_fusion(large, fuse):
 @pytest.mark.parametrize(
     ("fuse", "said"), [("rff", "did you mean 'rrf'"), ("mean", "known: score, rrf, dbsf"), (None, "known: ")]
 )
-def test_fusion_that_there_is_not_is_refused(large, fuse, said):
+def test_unknown_fusion_is_refused(large, fuse, said):
     with pytest.raises(UnknownName, match=f"no fusion named .*{said}"):
         large.search(at(large, 8), fuse=fuse)
 
 
-def test_stand_in_gives_the_candidates_among_the_rows_that_a_condition_keeps(tmp_path, monkeypatch):
+def test_projection_proposes_candidates_among_matching_rows(tmp_path, monkeypatch):
     rng = np.random.default_rng(7)
     vectors = rng.normal(size=(900, 30)) @ rng.normal(size=(30, 1280))  # few directions, so that PCA keeps the order
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -229,7 +229,7 @@ def test_stand_in_gives_the_candidates_among_the_rows_that_a_condition_keeps(tmp
 
 
 @pytest.mark.parametrize("by", ["mobilenet_v2", "rgb_histogram:manhattan", ["mobilenet_v2", "rgb_histogram"]], ids=str)
-def test_many_hits_are_the_exact_ones_although_candidates_come_in_another_order(crowd, monkeypatch, by):
+def test_many_hits_are_exact_with_candidates_in_another_order(crowd, monkeypatch, by):
     monkeypatch.setattr(candidates, "_ROWS_PER_FETCHED", 0)
     shared = 0
     for row in range(0, 2500, 250):
@@ -254,7 +254,7 @@ def test_order_by_sorts_the_same_hits_and_keeps_their_ranks(recommender, photos)
 
 
 @pytest.mark.parametrize("order_by", ["widht", "width >", "width; DROP TABLE rows", "", "(SELECT 1 FROM 'x.csv')", 3])
-def test_order_that_is_none_is_refused_also_without_hits(recommender, photos, order_by):
+def test_invalid_order_is_refused_also_without_hits(recommender, photos, order_by):
     for where in ("true", "false"):
         with pytest.raises(BadFilter, match="order_by"):
             recommender.search(photos / "photo_003.jpg", order_by=order_by, where=where)
@@ -278,7 +278,7 @@ def test_exact_copies_collapse_to_the_best(new_lake):
 
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory) -> Recommender:
-    """1,200 histograms, of which the first 400 are of files with the same bytes."""
+    """1,200 histograms; the first 400 belong to files with identical bytes."""
     rng = np.random.default_rng(0)
     histograms = rng.dirichlet(np.full(512, 0.05), size=1200)
     histograms[:400] = histograms[0]
@@ -294,7 +294,7 @@ def copied(tmp_path_factory) -> Recommender:
     return Recommender.open(lake)
 
 
-def test_so_many_copies_that_a_graph_gives_nothing_else_are_seen_through(copied):
+def test_distinct_hits_are_found_behind_many_copies(copied):
     assert len(copied.search(at(copied, 3), k=10, distinct="content")) == 10
 
 
@@ -309,7 +309,7 @@ def test_so_many_copies_that_a_graph_gives_nothing_else_are_seen_through(copied)
         {"max_false_match_rate": 0.1, "where": "row < 400", "by": MIX, "unlike": 5},
     ],
 )
-def test_answer_says_whether_there_is_more(crowd, asked):
+def test_more_tells_whether_a_larger_k_finds_more(crowd, asked):
     if "unlike" in asked:
         asked = {**asked, "unlike": at(crowd, asked["unlike"])}
     asked = {"by": "rgb_histogram", **asked}
@@ -320,13 +320,13 @@ def test_answer_says_whether_there_is_more(crowd, asked):
         assert (len(hits), hits.more) == (min(k, every), k < every or every == 1000)
 
 
-def test_answer_says_whether_there_is_more_than_copies(copied):
+def test_more_with_many_copies(copied):
     query = at(copied, 3)
     for k in (1, 49, 50, 51, 52):
         assert copied.search(query, k=k, distinct="content", where="row < 450").more == (k < 51)
     assert not copied.search(query, k=1, distinct="content", where="row < 400").more
     hits = copied.search(query, k=1, distinct="content")
-    assert hits.more and hits.plan.startswith("256 candidates")  # all of them copies; others are looked for besides
+    assert hits.more and hits.plan.startswith("256 candidates")  # all of them copies; more candidates follow
     assert not copied.search(query, k=801, distinct="content").more
 
 
@@ -351,13 +351,13 @@ def test_diversity_follows_maximal_marginal_relevance(large):
 
 
 @pytest.mark.parametrize("diversify", [-0.1, 1.1, math.nan, "much", None])
-def test_diversity_that_is_none_is_refused(large, diversify):
+def test_invalid_diversity_is_refused(large, diversify):
     with pytest.raises(QueryError, match=r"diversify is .*; it must be a number from 0 \(off\) to 1"):
         large.search(at(large, 3), diversify=diversify)
     with pytest.raises(QueryError, match="with diversify it must be at most 1000"):
         large.search(at(large, 3), diversify=0.5, k=1001)
 
 
-def test_kind_of_copies_that_there_is_not_is_refused(large):
+def test_unknown_distinct_is_refused(large):
     with pytest.raises(UnknownName, match="no distinct named 'contents'; did you mean 'content'"):
         large.search(at(large, 3), distinct="contents")

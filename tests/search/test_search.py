@@ -1,4 +1,4 @@
-"""Searching: every kind of query, the ways to ask, what comes back, and what is refused."""
+"""Searches: types of queries, options, hits, and invalid requests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def identity(name: str) -> ImageId:
 
 
 @pytest.mark.parametrize("name", ["photo_007.jpg", "drawn/stripes.png", "drawn/exif_6.jpg", "drawn/alpha.png"])
-def test_all_ways_to_give_a_picture_agree(recommender, photos, name):
+def test_all_forms_of_an_image_give_the_same_hits(recommender, photos, name):
     path = photos / name
     with Image.open(path) as image:
         queries = {
@@ -66,7 +66,7 @@ def test_all_ways_to_give_a_picture_agree(recommender, photos, name):
     assert ids(found) == ids(answers["path"])[1:]
 
 
-def test_vector_finds_what_its_picture_finds(recommender, photos):
+def test_vector_finds_what_its_image_finds(recommender, photos):
     path = photos / "photo_010.jpg"
     batch = ImageBatch([decode(path.read_bytes()).pixels])
     for name in SEVERAL:
@@ -76,7 +76,7 @@ def test_vector_finds_what_its_picture_finds(recommender, photos):
     assert recommender.search(stored, by="efficientnet_lite0_pca")[0].parts["efficientnet_lite0_pca"].distance == 0
 
 
-def test_image_of_the_gallery_is_not_a_hit_for_itself_but_its_copy_is(new_lake):
+def test_image_of_the_lake_is_not_its_own_hit_but_its_copy_is(new_lake):
     lake = new_lake(4, ("phash",), built=False)
     folder = lake.root.parent / "photos"
     (folder / "copy.jpg").write_bytes((folder / "photo_001.jpg").read_bytes())
@@ -86,18 +86,18 @@ def test_image_of_the_gallery_is_not_a_hit_for_itself_but_its_copy_is(new_lake):
     assert hits[0].image_id == identity("copy.jpg").value and hits[0].score == 1
 
 
-def test_image_id_needs_neither_file_nor_network(recommender, monkeypatch):
+def test_image_id_needs_neither_file_nor_model(recommender, monkeypatch):
     monkeypatch.setattr(describe_module, "decode", lambda *a, **k: pytest.fail("decoded"))
     monkeypatch.setattr(embed, "encoder_of", lambda *a, **k: pytest.fail("loaded a network"))
     assert len(recommender.search(identity("photo_001.jpg"), by=SEVERAL)) == 5
 
 
-def test_like_is_the_query_by_its_other_name(recommender, photos):
+def test_like_equals_query(recommender, photos):
     path = photos / "photo_002.jpg"
     assert recommender.search(like=path).hits == recommender.search(path).hits
 
 
-def test_turned_photo_finds_itself(recommender, photos):
+def test_rotated_photo_finds_itself(recommender, photos):
     with Image.open(photos / "drawn" / "exif_6.jpg") as image:
         assert image.getexif()[0x0112] == 6
         assert recommender.search(image, k=1)[0].path == str(photos / "drawn" / "exif_6.jpg")
@@ -111,7 +111,7 @@ def test_smaller_copy_in_another_format_finds_the_original(recommender, photos):
     assert recommender.search(file.getvalue(), k=1, by=SEVERAL)[0].path == str(photos / "photo_012.jpg")
 
 
-def test_words_find_what_is_near_to_them_also_in_a_projection(tmp_path, monkeypatch):
+def test_text_finds_the_nearest_images_also_in_a_projection(tmp_path, monkeypatch):
     vectors = np.random.default_rng(0).normal(size=(40, 512)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     lake = toy.vector_lake(tmp_path / "lake", {"clip_vit_b32": vectors, "phash": np.zeros((40, 1), np.uint64)})
@@ -136,7 +136,7 @@ def test_words_find_what_is_near_to_them_also_in_a_projection(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("k", [1, 5, 56, 57, 10_000])
-def test_there_are_k_hits_or_as_many_as_the_gallery_has(recommender, photos, k):
+def test_there_are_k_hits_or_all_images(recommender, photos, k):
     hits = recommender.search(photos / "photo_000.jpg", k=k, by=SEVERAL)
     assert len(hits) == min(k, len(recommender))
     assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
@@ -144,7 +144,7 @@ def test_there_are_k_hits_or_as_many_as_the_gallery_has(recommender, photos, k):
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, "3", None])
-def test_k_that_is_no_number_of_hits_is_refused(recommender, photos, k):
+def test_invalid_k_is_refused(recommender, photos, k):
     with pytest.raises(QueryError, match=r"k is .*; it must be a whole number of 1 or more"):
         recommender.search(photos / "photo_000.jpg", k=k)
 
@@ -188,7 +188,7 @@ def test_fused_score_is_the_weighted_mean_of_the_parts(recommender, photos):
     assert (np.diff([hit.score for hit in hits]) <= 0).all()
 
 
-def test_scale_of_the_weights_changes_nothing(recommender, photos):
+def test_scale_of_the_weights_does_not_matter(recommender, photos):
     asked = [{"rgb_histogram": 1 * s, "phash": 0.25 * s} for s in (1, 4, 1024)]
     answers = [recommender.search(photos / "photo_006.jpg", k=30, by=by) for by in asked]
     assert answers[0].hits == answers[1].hits == answers[2].hits
@@ -201,7 +201,7 @@ def test_one_feature_is_the_same_as_a_string_a_list_and_a_mapping(recommender, p
     assert recommender.search(path).hits == recommender.search(path, by="efficientnet_lite0").hits
 
 
-def test_weight_0_shows_the_feature_without_counting_it(recommender, photos):
+def test_feature_of_weight_0_is_returned_but_not_fused(recommender, photos):
     path = photos / "photo_006.jpg"
     shown = recommender.search(path, k=10, by={"rgb_histogram": 1, "hsv_histogram": 0})
     assert ids(shown) == ids(recommender.search(path, k=10, by="rgb_histogram"))
@@ -211,12 +211,12 @@ def test_weight_0_shows_the_feature_without_counting_it(recommender, photos):
 # -- where --------------------------------------------------------------------------------------------------
 
 
-def test_where_that_is_always_true_changes_nothing(recommender, photos):
+def test_condition_that_is_always_true_does_not_matter(recommender, photos):
     path = photos / "photo_008.jpg"
     assert recommender.search(path, k=20, where="true").hits == recommender.search(path, k=20).hits
 
 
-def test_where_keeps_only_what_it_says_in_the_same_order(recommender, photos):
+def test_condition_selects_hits_in_the_same_order(recommender, photos):
     path = photos / "photo_008.jpg"
     every = recommender.search(path, k=100)
     some = recommender.search(path, k=100, where="path LIKE 'drawn/%'")
@@ -224,18 +224,18 @@ def test_where_keeps_only_what_it_says_in_the_same_order(recommender, photos):
     assert "exact scan of 16 rows" in some.plan
 
 
-def test_where_that_excludes_everything_gives_no_hits(recommender, photos):
+def test_condition_without_matches_gives_no_hits(recommender, photos):
     hits = recommender.search(photos / "photo_008.jpg", where="width > 100000", by=SEVERAL)
     assert len(hits) == 0 and list(hits) == [] and hits.to_dicts() == []
     assert hits.to_polars().columns[:5] == ["rank", "image_id", "source", "path", "score"]
 
 
-def test_where_that_is_wrong_is_refused_with_the_columns(recommender, photos):
+def test_invalid_condition_is_refused_with_the_columns(recommender, photos):
     with pytest.raises(BadFilter, match=r"columns: row, image_id, source, path, .*width"):
         recommender.search(photos / "photo_008.jpg", where="widht > 3")
 
 
-def test_where_of_the_query_itself_leaves_nothing(recommender):
+def test_condition_that_only_the_query_meets_gives_no_hits(recommender):
     query = identity("photo_001.jpg")
     assert len(recommender.search(query, where=f"image_id = '{query.value}'")) == 0
 
@@ -271,13 +271,13 @@ def test_several_features_pool_their_candidates(large):
 
 
 @pytest.mark.usefixtures("graphs_asked")
-def test_image_of_the_gallery_gets_as_many_hits_from_a_graph_as_it_asks_for(large):
+def test_image_of_the_lake_gets_k_hits_from_a_graph(large):
     hits = large.search(gallery_query(large, 30), k=150)
     assert "candidates from the graph" in hits.plan and len(hits) == 150
 
 
 @pytest.mark.usefixtures("graphs_asked")
-def test_where_over_a_graph_gives_what_the_exact_scan_gives(large):
+def test_condition_over_a_graph_gives_the_hits_of_an_exact_search(large):
     shared = 0
     for row in range(0, 700, 25):
         asked = {"k": 5, "where": "row % 10 <> 3", "by": "rgb_histogram"}
@@ -289,7 +289,7 @@ def test_where_over_a_graph_gives_what_the_exact_scan_gives(large):
 
 
 @pytest.mark.usefixtures("graphs_asked")
-def test_where_that_a_graph_cannot_satisfy_is_scanned(large):
+def test_selective_condition_uses_an_exact_search(large):
     query = gallery_query(large, 4)
     far = ids(large.search(query, k=700, exact=True, by="rgb_histogram"))[-300:]
     hits = large.search(query, k=3, where=f"image_id IN ({', '.join(map(repr, far))})", by="rgb_histogram")
@@ -297,20 +297,20 @@ def test_where_that_a_graph_cannot_satisfy_is_scanned(large):
     assert ids(hits) == far[:3]
 
 
-def test_few_rows_left_by_where_are_all_ranked_exactly(large):
+def test_few_matching_rows_are_all_ranked_exactly(large):
     farthest = ids(large.search(gallery_query(large, 4), k=700, exact=True))[-1]
     hits = large.search(gallery_query(large, 4), k=3, where=f"image_id = '{farthest}'")
     assert ids(hits) == [farthest] and hits.plan == "exact scan of 1 rows"
 
 
-def test_lake_in_which_a_graph_is_slower_is_scanned_by_what_stands_in(large):
+def test_projection_is_searched_exactly_if_its_graph_is_slower(large):
     hits = large.search(gallery_query(large, 4), k=3, by="rgb_histogram:manhattan")
     assert hits.plan == "100 candidates from a scan of 700 rows by rgb_histogram, ranked exactly"
     exactly = large.search(gallery_query(large, 4), k=3, by="rgb_histogram:manhattan", exact=True)
     assert hits.hits[0] == exactly.hits[0]
 
 
-def test_asking_for_more_than_a_graph_is_good_for_is_scanned(large):
+def test_large_k_uses_an_exact_search(large):
     hits = large.search(gallery_query(large, 4), k=600)
     assert len(hits) == 600 and hits.plan == "exact scan of 700 rows"
 
@@ -329,7 +329,7 @@ def test_other_metric_ranks_the_candidates_of_the_graph_exactly(large):
 # -- what is refused ----------------------------------------------------------------------------------------
 
 
-def test_nothing_asked_and_asked_twice_are_refused(recommender, photos):
+def test_no_query_and_query_with_like_are_refused(recommender, photos):
     with pytest.raises(EmptyQuery, match="give an image"):
         recommender.search()
     with pytest.raises(QueryError, match="not as both"):
@@ -369,7 +369,7 @@ def test_bad_weights_are_refused(recommender, photos, weights):
     [("text.jpg", UnreadableImage), ("empty.jpg", UnreadableImage), ("truncated.jpg", TruncatedImage),
      ("huge_header.png", ImageTooLarge)],
 )  # fmt: skip
-def test_query_that_is_no_picture_says_why_and_which(recommender, photos, name, error):
+def test_unreadable_query_is_named_with_the_reason(recommender, photos, name, error):
     with pytest.raises(error, match=name):
         recommender.search(photos / "drawn" / name)
     with pytest.raises(error):
@@ -383,7 +383,7 @@ def test_query_file_that_cannot_be_read_is_an_image_error(recommender, photos, q
 
 
 @pytest.mark.parametrize("query", [3.5, ["a.jpg"], object(), {"a": 1}])
-def test_query_of_another_kind_is_refused(recommender, query):
+def test_query_of_another_type_is_refused(recommender, query):
     with pytest.raises(QueryError, match=f"unsupported query type {type(query).__name__}; expected a path"):
         recommender.search(query)
 
@@ -391,7 +391,7 @@ def test_query_of_another_kind_is_refused(recommender, query):
 @pytest.mark.parametrize(
     "array", [np.zeros((5, 5)), np.zeros((5, 5, 3)), np.zeros((0, 5, 3), np.uint8), np.zeros((5, 5, 2), np.uint8)]
 )
-def test_array_that_is_no_rgb_picture_is_refused(recommender, array):
+def test_array_that_is_not_an_rgb_image_is_refused(recommender, array):
     with pytest.raises(DeclarationError, match=r"expected uint8 \(height, width, 3\)"):
         recommender.search(array)
 
@@ -409,13 +409,13 @@ def test_array_that_is_no_rgb_picture_is_refused(recommender, array):
         (np.array([-1]), "phash"),
     ],
 )
-def test_vector_that_the_feature_cannot_have_is_refused(recommender, vector, by):
+def test_invalid_vector_is_refused(recommender, vector, by):
     with pytest.raises(QueryError):
         recommender.search(vector, by=by)
 
 
 @pytest.mark.parametrize("value", ["0" * 16, "nonsense"])
-def test_image_that_the_gallery_lacks_is_refused(recommender, value):
+def test_unknown_image_id_is_refused(recommender, value):
     with pytest.raises(QueryError, match=value):
         recommender.search(ImageId(value))
 
@@ -423,7 +423,7 @@ def test_image_that_the_gallery_lacks_is_refused(recommender, value):
 # -- generations --------------------------------------------------------------------------------------------
 
 
-def test_new_generation_is_picked_up_between_searches(new_lake):
+def test_new_generation_is_opened_between_searches(new_lake):
     lake = new_lake(4, ("phash",))
     recommender = Recommender.open(lake)
     first = recommender.search(PICTURES["stripes.png"](), k=9)
@@ -435,7 +435,7 @@ def test_new_generation_is_picked_up_between_searches(new_lake):
     assert second[0].path.endswith("new.png") and len(recommender) == 5
 
 
-def test_open_generation_answers_while_newer_ones_replace_it(new_lake):
+def test_open_generation_can_be_searched_after_newer_ones_replace_it(new_lake):
     from imrec_core.index.build import IndexParams
 
     lake = new_lake(5, ("rgb_histogram",))
@@ -450,7 +450,7 @@ def test_open_generation_answers_while_newer_ones_replace_it(new_lake):
     assert (after.generation, ids(after)) == ("000004", ids(before))
 
 
-def test_threads_get_the_answers_that_one_gets(recommender, photos, large):
+def test_threads_get_the_hits_of_a_single_thread(recommender, photos, large):
     names = [f"photo_{i:03d}.jpg" for i in range(12)]
     alone = {name: recommender.search(photos / name, by=SEVERAL, where="row >= 0") for name in names}
     graphs = {row: large.search(gallery_query(large, row)) for row in range(12)}
@@ -485,7 +485,7 @@ def test_hit_has_the_path_of_its_file(recommender, photos):
         assert hit.image_id == image_id("photos", Path(hit.path).relative_to(photos).as_posix())
 
 
-def test_tables_have_a_row_per_hit_and_a_column_per_fact_of_a_feature(recommender, photos):
+def test_tables_have_a_row_per_hit_and_columns_per_feature(recommender, photos):
     hits = recommender.search(photos / "photo_003.jpg", k=7, by=["phash", "rgb_histogram:manhattan"])
     parts = [f"{by}_{fact}" for by in ("phash", "rgb_histogram:manhattan")
              for fact in ("distance", "score", "false_match_rate", "rank", "unlike")]  # fmt: skip
@@ -524,7 +524,7 @@ def test_false_match_rate_of_a_hit_is_that_of_its_distance(recommender, photos):
         assert [part.score for part in parts] == pytest.approx([1 - part.false_match_rate**0.2 for part in parts])
 
 
-def test_query_is_shown_whatever_it_was(recommender, photos, tmp_path):
+def test_contact_sheet_shows_every_type_of_query(recommender, photos, tmp_path):
     path = photos / "photo_003.jpg"
     assert recommender.search(path).query == path
     assert recommender.search(identity("photo_003.jpg")).query == path
@@ -533,7 +533,7 @@ def test_query_is_shown_whatever_it_was(recommender, photos, tmp_path):
     assert recommender.search(np.array(recommender.generation.matrix("phash")[0]), by="phash").query is None
 
 
-def test_search_leaves_the_query_alone(recommender):
+def test_search_does_not_change_the_query(recommender):
     array = noise(90, 60, seed=2)
     image = Image.fromarray(array)
     before = array.copy()

@@ -127,5 +127,5 @@ def parse_weights(texts: Sequence[str]) -> dict[str, float] | None:
         try:
             weights[name] = float(weight) if equals else 1.0
         except ValueError:
-            raise BadWeights(f"the weight in {text!r} is no number") from None
+            raise BadWeights(f"the weight in {text!r} is not a number") from None
     return weights or None

@@ -90,7 +90,7 @@ class QueryEncoder:
             if identity not in seen:
                 seen[identity] = is_like
             elif seen[identity] != is_like:
-                raise QueryError(f"{_query_name(query)} is both a like and an unlike; it can be one of them")
+                raise QueryError(f"{_query_name(query)} is both a like and an unlike; remove one of them")
             else:
                 raise QueryError(f"{_query_name(query)} is given twice; give it once, with a larger weight if needed")
 

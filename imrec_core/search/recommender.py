@@ -137,7 +137,7 @@ class Recommender:
         generation, encoder = context.generation, context.encoder
         features = resolve_features(generation, encoder.settings, feature, [query])
         if len(features) > 1:
-            raise QueryError(f"{feature} is several features; ask for the vector of one")
+            raise QueryError(f"{feature} names several features; expected one")
         chosen = features[0].feature
         metric = features[0].metric if ":" in features[0].name else None
         convert = space_of(to, chosen, metric).map if to else np.asarray

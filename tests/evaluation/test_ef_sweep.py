@@ -82,7 +82,7 @@ def test_measuring_another_ef_does_not_affect_searches_in_other_threads(lake, mo
     expected, built = _searched(recommender, queries), dict(generation.graphs)
     narrow = Recommender.open(lake)
     other = narrow.generation.with_graphs({GRAPH: replace(built[GRAPH], ef=10)})
-    narrow._opened = replace(narrow._opened, generation=other)
+    narrow._context = replace(narrow._context, generation=other)
     assert _searched(narrow, queries) != expected, "ef makes no difference, and nothing is tested"
     alone = [(row.ef, row.recall) for row in sweep_ef(open_generation(lake), settings, queries=60)]
     curve = recall_at_ef(open_generation(lake))

@@ -1,4 +1,7 @@
-"""The HTTP API and the page over one lake; `app.py` puts it together. Needs the extra `web`."""
+"""FastAPI application: routes/ (one router a subject), schemas/ (models of responses), static/ (the page).
+
+Needs the extra `web`.
+"""
 
 from imrec_core.web.app import create_app
 

@@ -1,4 +1,4 @@
-"""A bounded queue: so many requests are computed at a time, so many wait, more are sent away at once."""
+"""AdmissionQueue: a thread pool behind a queue of limited length."""
 
 from __future__ import annotations
 
@@ -17,96 +17,96 @@ T = TypeVar("T")
 _RETRY_AFTER = 2  # seconds
 
 
-class Gone(Exception):
-    """The client hung up before it was answered."""
+class ClientDisconnected(Exception):
+    """The client closed the connection before it got a response."""
 
 
 class AdmissionQueue:
-    """Threads that compute, and a queue before them that cannot grow without bound.
+    """Threads that handle requests, and a queue of limited length before them.
 
     Args:
-        name: Of its threads.
-        at_work: Requests that are computed at a time.
-        waiting: Requests that may wait for them.
+        name: Prefix of the names of the threads.
+        workers: Number of requests that are handled at the same time.
+        max_waiting: Maximum number of requests that wait for a thread.
     """
 
-    def __init__(self, name: str, at_work: int, waiting: int) -> None:
-        self._pool = ThreadPoolExecutor(at_work, thread_name_prefix=name)
-        self._free = asyncio.Semaphore(at_work)
-        self._most_waiting = waiting
+    def __init__(self, name: str, workers: int, max_waiting: int) -> None:
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._free = asyncio.Semaphore(workers)
+        self._max_waiting = max_waiting
         self.waiting = 0
 
     async def run(self, request: Request, work: Callable[[], T]) -> T:
-        """What `work` returns, done in a thread once there is room.
+        """Run `work` in a thread, as soon as one is free, and return its result.
 
-        A client that hangs up while it waits frees its place. What has begun for one that hangs up ends where it next
-        looks, `raise_if_cancelled`; until then its place is taken, as its thread is.
+        If the client disconnects while its request waits, the request leaves the queue. If it disconnects later, `work`
+        is cancelled and stops at its next `raise_if_cancelled()`; its thread is busy until then.
 
         Raises:
-            Refused: 503, the queue is full.
-            Gone: The client hung up.
+            ApiError: 503, the queue is full.
+            ClientDisconnected: The client disconnected.
         """
-        gone = asyncio.ensure_future(_hung_up(request))
+        disconnect = asyncio.ensure_future(_wait_for_disconnect(request))
         token = CancellationToken()
         try:
-            await self._enter(gone)
-            done = asyncio.get_running_loop().run_in_executor(self._pool, _run, token, work)
-            done.add_done_callback(self._leave)
-            await _either(done, gone)
-            if done.done():
-                return done.result()
-            gone.result()
-            raise Gone
+            await self._acquire(disconnect)
+            result = asyncio.get_running_loop().run_in_executor(self._pool, _run_cancellable, token, work)
+            result.add_done_callback(self._release)
+            await _wait_for_either(result, disconnect)
+            if result.done():
+                return result.result()
+            disconnect.result()
+            raise ClientDisconnected
         finally:
             token.cancel()
-            gone.cancel()
+            disconnect.cancel()
 
-    async def _enter(self, gone: asyncio.Future[None]) -> None:
-        """Take a place, at once or when it is the turn."""
+    async def _acquire(self, disconnect: asyncio.Future[None]) -> None:
+        """Take a thread at once if one is free; else wait for one."""
         if not self._free.locked():
             await self._free.acquire()
             return
-        if self.waiting >= self._most_waiting:
-            words = f"{self.waiting} requests are waiting, which is all that there is room for; try again in a moment"
-            raise ApiError(503, "Overloaded", words, {"Retry-After": str(_RETRY_AFTER)})
+        if self.waiting >= self._max_waiting:
+            message = f"the queue is full: {self.waiting} requests are waiting; try again in {_RETRY_AFTER} seconds"
+            raise ApiError(503, "Overloaded", message, {"Retry-After": str(_RETRY_AFTER)})
         self.waiting += 1
-        place = asyncio.ensure_future(self._free.acquire())
-        is_taken = False
+        acquiring = asyncio.ensure_future(self._free.acquire())
+        is_acquired = False
         try:
-            await _either(place, gone)
-            is_taken = place.done() and not gone.done()
+            await _wait_for_either(acquiring, disconnect)
+            is_acquired = acquiring.done() and not disconnect.done()
         finally:
             self.waiting -= 1
-            if not is_taken and not place.cancel():  # it came at the moment when the client hung up
+            if not is_acquired and not acquiring.cancel():  # acquired at the moment of the disconnect
                 self._free.release()
-        if not is_taken:
-            gone.result()
-            raise Gone
+        if not is_acquired:
+            disconnect.result()
+            raise ClientDisconnected
 
-    def _leave(self, done: asyncio.Future[Any]) -> None:
+    def _release(self, result: asyncio.Future[Any]) -> None:
         self._free.release()
-        if not done.cancelled():
-            done.exception()  # of a client that is gone nobody else takes it
+        if not result.cancelled():
+            result.exception()  # else asyncio logs the error as never retrieved, if the client has disconnected
 
     def close(self) -> None:
-        """Let threads end."""
+        """Shut down the threads, without waiting for them."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-async def _either(one: asyncio.Future[Any], other: asyncio.Future[Any]) -> None:
+async def _wait_for_either(one: asyncio.Future[Any], other: asyncio.Future[Any]) -> None:
     await asyncio.wait({one, other}, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _run(token: CancellationToken, work: Callable[[], T]) -> T:
+def _run_cancellable(token: CancellationToken, work: Callable[[], T]) -> T:
     with cancellable_by(token):
         return work()
 
 
-async def _hung_up(request: Request) -> None:
-    """Returns when the client has hung up; a body that was not read before is passed over.
+async def _wait_for_disconnect(request: Request) -> None:
+    """Return when the client disconnects; skip what is left of the body.
 
     Raises:
-        Refused: 413, that is too large.
+        ApiError: 413, the rest of the body is too large.
     """
     while (await request.receive())["type"] != "http.disconnect":
         pass

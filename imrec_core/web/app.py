@@ -1,4 +1,4 @@
-"""The app: routes, guard, errors and files put together."""
+"""create_app: the ASGI application, from routers, middleware, error handlers and static files."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 
 from imrec_core.errors import ImrecError, MissingDependency
 from imrec_core.lake.lake import Lake
-from imrec_core.web import api_docs, metrics
-from imrec_core.web.admission import Gone
+from imrec_core.web import metrics
+from imrec_core.web.admission import ClientDisconnected
+from imrec_core.web.api_docs import render_api_docs
 from imrec_core.web.limits import Limits
-from imrec_core.web.metrics import Counting
-from imrec_core.web.responses import ApiError, refused
+from imrec_core.web.metrics import MetricsMiddleware
+from imrec_core.web.responses import ApiError, to_api_error
 from imrec_core.web.routes import duplicates, explain, images, lake, maps, search, status
 from imrec_core.web.routes.duplicates import Decision
-from imrec_core.web.search_request import Explained, SearchRequestBody, in_words
+from imrec_core.web.search_request import ExplainRequestBody, SearchRequestBody, format_validation_errors
 from imrec_core.web.security import HEADERS, SecurityMiddleware
 from imrec_core.web.state import AppState
 
 log = logging.getLogger(__name__)
 
-_ROUTES = (search, explain, lake, images, duplicates, status, maps)
+_ROUTERS = (search, explain, lake, images, duplicates, status, maps)
 _STATIC = Path(__file__).parent / "static"
-_PAGES = ("/", "/duplicates", "/status", "/map")
-_REVALIDATED = {"Cache-Control": "no-cache"}
+_VIEWS = ("/", "/duplicates", "/status", "/map")
+_REVALIDATE = {"Cache-Control": "no-cache"}
 
 
 def create_app(
@@ -47,27 +48,27 @@ def create_app(
     limits: Limits | None = None,
     warm_up: bool = False,
 ) -> FastAPI:
-    """The HTTP API and the page over a lake, as an ASGI application.
+    """Create the HTTP API and the page over a lake, as an ASGI application.
 
     Args:
-        token: What every request must show; None where all who can reach the server may ask.
-        hosts: Names by which it may be called; None for any, which is safe with a token alone.
-        limits: What is refused, and what waits.
-        warm_up: Load networks at once, not when they are first needed.
+        token: Token that every request must have. Default: None, requests need no token.
+        hosts: Accepted values of the `Host` header, without ports. Default: None, any; safe only with a token.
+        limits: Limits of requests, uploads and queues.
+        warm_up: Load the models at startup, in the background, instead of at the first search.
 
     Raises:
         MissingTable: The lake was never built.
         StaleIndex: No generation can be read.
     """
     limits = limits or Limits()
-    serving = AppState(lake, limits)
+    state = AppState(lake, limits)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if warm_up:
-            threading.Thread(target=serving.warm_up, daemon=True).start()
+            threading.Thread(target=state.warm_up, daemon=True).start()
         yield
-        serving.close()
+        state.close()
 
     app = FastAPI(
         title="imrec",
@@ -78,81 +79,83 @@ def create_app(
         redoc_url=None,
     )
     app.add_middleware(SecurityMiddleware, token=token, hosts=hosts, limits=limits)
-    app.add_middleware(Counting, metrics=serving.metrics)
-    for module in _ROUTES:
-        app.include_router(module.routes(serving))
-    app.include_router(metrics.routes(serving.metrics))
-    _add_errors(app, serving)
-    _add_files(app)
-    _describe(app)
+    app.add_middleware(MetricsMiddleware, metrics=state.metrics)
+    for module in _ROUTERS:
+        app.include_router(module.create_router(state))
+    app.include_router(metrics.create_router(state.metrics))
+    _add_error_handlers(app, state)
+    _add_static_files(app)
+    _complete_openapi(app)
     return app
 
 
-def _add_errors(app: FastAPI, serving: AppState) -> None:
-    """Every refusal has the same shape, and names no place on this machine."""
+def _add_error_handlers(app: FastAPI, state: AppState) -> None:
+    """Return all errors as `ErrorResponse`, without paths of the server."""
 
-    def of_refused(request: Request, error: Any) -> Response:
-        return error.response()  # type: ignore[no-any-return]
+    def on_api_error(request: Request, error: Any) -> Response:
+        return error.to_response()  # type: ignore[no-any-return]
 
-    def of_core(request: Request, error: Any) -> Response:
-        return refused(error, serving.without_paths(" ".join(str(error).split()))).response()
+    def on_imrec_error(request: Request, error: Any) -> Response:
+        return to_api_error(error, state.redact_paths(" ".join(str(error).split()))).to_response()
 
-    def of_parameters(request: Request, error: Any) -> Response:
-        return ApiError(422, "BadRequest", in_words(error.errors())).response()
+    def on_validation_error(request: Request, error: Any) -> Response:
+        return ApiError(422, "BadRequest", format_validation_errors(error.errors())).to_response()
 
-    def of_http(request: Request, error: Any) -> Response:
-        return ApiError(error.status_code, "HTTP", f"{request.url.path}: {error.detail}", error.headers).response()
+    def on_http_error(request: Request, error: Any) -> Response:
+        message = f"{request.url.path}: {error.detail}"
+        return ApiError(error.status_code, "HTTP", message, error.headers).to_response()
 
-    def of_gone(request: Request, error: Any) -> Response:
+    def on_disconnect(request: Request, error: Any) -> Response:
         return Response(status_code=499)
 
-    def of_anything(request: Request, error: Exception) -> Response:
+    def on_other_error(request: Request, error: Exception) -> Response:
         log.error("%s %s", request.method, request.url.path, exc_info=error)
-        return ApiError(500, type(error).__name__, "the server failed; its log says why", HEADERS).response()
+        message = "internal server error; see the log of the server for the cause"
+        return ApiError(500, type(error).__name__, message, HEADERS).to_response()
 
     for kind, handler in (
-        (ApiError, of_refused),
-        (ImrecError, of_core),
-        (RequestValidationError, of_parameters),
-        (HTTPException, of_http),
-        (Gone, of_gone),
-        (ClientDisconnect, of_gone),
-        (Exception, of_anything),
+        (ApiError, on_api_error),
+        (ImrecError, on_imrec_error),
+        (RequestValidationError, on_validation_error),
+        (HTTPException, on_http_error),
+        (ClientDisconnected, on_disconnect),
+        (ClientDisconnect, on_disconnect),
+        (Exception, on_other_error),
     ):
         app.add_exception_handler(kind, handler)
 
 
-def _add_files(app: FastAPI) -> None:
-    """The page, which is one file, and what it is made of."""
+def _add_static_files(app: FastAPI) -> None:
+    """Add the page, which is one HTML file for all views, and the files that it loads."""
 
     def page() -> Response:
-        return FileResponse(_STATIC / "index.html", headers=_REVALIDATED)
+        return FileResponse(_STATIC / "index.html", headers=_REVALIDATE)
 
-    for path in _PAGES:
+    for path in _VIEWS:
         app.get(path, include_in_schema=False)(page)
 
     @app.get("/static/vendor/deck.js", include_in_schema=False)
     def deck() -> Response:
-        """deck.gl, as pydeck brings it."""
-        return FileResponse(_deck(), media_type="text/javascript", headers=_REVALIDATED)
+        """Return deck.gl, as packaged by pydeck."""
+        return FileResponse(_find_deck(), media_type="text/javascript", headers=_REVALIDATE)
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> Response:
-        """The API to read."""
-        return HTMLResponse(api_docs.page(app.openapi()))
+        """Return the documentation of the API."""
+        return HTMLResponse(render_api_docs(app.openapi()))
 
-    app.mount("/static", _Static(directory=_STATIC))
+    app.mount("/static", _RevalidatedFiles(directory=_STATIC))
 
 
-def _deck() -> Path:
+def _find_deck() -> Path:
     spec = importlib.util.find_spec("pydeck")
     if spec is None or spec.origin is None:
         raise MissingDependency("pydeck", extra="web")
     return Path(spec.origin).parent / "nbextension" / "static" / "index.js"
 
 
-class _Static(StaticFiles):
-    """Files that a browser asks for again each time, and mostly has."""
+class _RevalidatedFiles(StaticFiles):
+    """Static files that a browser revalidates each time, mostly with a 304."""
 
     def file_response(self, *args: Any, **named: Any) -> Response:
         response = super().file_response(*args, **named)
@@ -160,15 +163,15 @@ class _Static(StaticFiles):
         return response
 
 
-def _describe(app: FastAPI) -> None:
-    """Add to the OpenAPI description what requests hold that routes read by themselves."""
-    made = app.openapi
+def _complete_openapi(app: FastAPI) -> None:
+    """Add the schemas of bodies that routes parse themselves to the OpenAPI document."""
+    generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            description = made()
-            schemas = description.setdefault("components", {}).setdefault("schemas", {})
-            for kind in (SearchRequestBody, Explained, Decision):
+            document = generate()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            for kind in (SearchRequestBody, ExplainRequestBody, Decision):
                 schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update(schema.pop("$defs", {}))
                 schemas[kind.__name__] = schema

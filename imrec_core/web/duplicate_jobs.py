@@ -1,4 +1,4 @@
-"""Duplicates found in the background, two searches at a time; of each tier what was asked for last is kept."""
+"""DuplicateJobs: searches for duplicates in the background, with the latest result of each tier."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from imrec_core.duplicates.decisions import Decisions, Pair
 from imrec_core.duplicates.groups import resolve_rule
 from imrec_core.lake.lake import Lake
 
-_AT_ONCE = 2  # searches: `edited` takes minutes, which a quicker tier shall not wait for
-_RULES = 4  # by which what was found is kept in order
-_PATIENCE = 0.5  # seconds that a request waits for a job: of a small lake it is done by then
-_REMEMBERED = 300_000  # pairs that were compared
+_WORKERS = 2  # tier `edited` takes minutes; a quicker tier runs beside it
+_CACHED_RULES = 4  # results of a job, sorted by different rules
+_WAIT = 0.5  # seconds that a request waits for a job: enough for a small lake
+_MAX_COMPARISONS = 300_000  # cached pairs per tier
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What groups depend on: a generation that is searched, a tier, and pairs that are none. What stays does not."""
+class _JobKey:
+    """Inputs of the groups. Rules and files to keep are not among them: they only sort the copies of a group."""
 
     generation: str
     tier: str
@@ -30,67 +30,70 @@ class Wanted:
 
 
 class _Job:
-    done: Future[Duplicates]
+    future: Future[Duplicates]
 
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
+    def __init__(self, key: _JobKey) -> None:
+        self.key = key
         self.progress = "waiting for other searches for duplicates"
-        self.keeping = lru_cache(_RULES)(self._keeping)
+        self.result = lru_cache(_CACHED_RULES)(self._apply_rule)
 
     @property
     def has_failed(self) -> bool:
-        return self.done.done() and self.done.exception() is not None
+        return self.future.done() and self.future.exception() is not None
 
-    def _keeping(self, keep: str, decided: Decisions) -> Duplicates:
-        return self.done.result().with_rule(keep, decided)
+    def _apply_rule(self, keep: str, decided: Decisions) -> Duplicates:
+        return self.future.result().with_rule(keep, decided)
 
 
-class Finding:
-    """Looks for duplicates. Of each tier the newest build and decisions count: a search for others ends."""
+class DuplicateJobs:
+    """Background searches for duplicates, at most one a tier.
+
+    A newer generation or newer decisions replace the job of a tier; a job that was replaced stops.
+    """
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="duplicates")
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="duplicates")
         self._jobs: dict[str, _Job] = {}  # by tier
-        self._known: dict[str, dict[tuple[str, str], Comparison]] = {}
+        self._comparisons: dict[str, dict[tuple[str, str], Comparison]] = {}  # by tier
         self._changing = threading.Lock()
 
-    def found(self, generation: str, tier: str, keep: str, decided: Decisions) -> Duplicates | str:
-        """What was found, or what is being done to find it.
+    def result(self, generation: str, tier: str, keep: str, decided: Decisions) -> Duplicates | str:
+        """Return the duplicates, or the progress of their search while it runs.
 
         Raises:
-            ImrecError: As `find_duplicates`; for its rule before anything is looked for.
+            ImrecError: As `find_duplicates`. An unknown rule raises before a search starts.
         """
         resolve_rule(keep, None, self._lake.settings().sources)
-        job = self._job(Wanted(generation, tier, decided.not_duplicate))
+        job = self._get_job(_JobKey(generation, tier, decided.not_duplicate))
         try:
-            job.done.result(_PATIENCE)
+            job.future.result(_WAIT)
         except (StillRunning, CancelledError):
             return job.progress
-        return job.keeping(keep, decided)
+        return job.result(keep, decided)
 
-    def _job(self, wanted: Wanted) -> _Job:
+    def _get_job(self, key: _JobKey) -> _Job:
         with self._changing:
-            job = self._jobs.get(wanted.tier)
-            if job is None or job.wanted != wanted or job.has_failed:
-                job = self._jobs[wanted.tier] = _Job(wanted)
-                job.done = self._pool.submit(self._find, job)
+            job = self._jobs.get(key.tier)
+            if job is None or job.key != key or job.has_failed:
+                job = self._jobs[key.tier] = _Job(key)
+                job.future = self._pool.submit(self._find, job)
             return job
 
     def _find(self, job: _Job) -> Duplicates:
-        tier = job.wanted.tier
+        tier = job.key.tier
 
-        def progress(words: str) -> None:
+        def progress(line: str) -> None:
             if self._jobs.get(tier) is not job:
-                raise CancelledError  # nobody asks for it any more; what was compared is remembered
-            job.progress = words
+                raise CancelledError  # replaced by a newer job, which reuses the comparisons
+            job.progress = line
 
-        known = self._known.setdefault(tier, {})
-        if len(known) > _REMEMBERED:
+        known = self._comparisons.setdefault(tier, {})
+        if len(known) > _MAX_COMPARISONS:
             known.clear()
         progress("looking for candidates")
         return find_duplicates(self._lake, tier=tier, progress=progress, known=known)
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Cancel waiting jobs; do not wait for running ones."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The file of an image: found by its id alone, in the generation, and only inside of a source."""
+"""Files of images, found by image id and only within the sources of the lake."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from imrec_core.web.state import AppState
 _COLUMNS = ("source", "path", "content_hash", "byte_size", "mtime_ns")
 
 
-def facts_of(serving: AppState, image_id: str) -> dict[str, Any]:
-    """What is known of the file of an image.
+def file_info(state: AppState, image_id: str) -> dict[str, Any]:
+    """Return source, path, content hash, size and modification time of an image's file.
 
     Raises:
-        Refused: 404, there is no such image.
+        ApiError: 404, there is no such image.
     """
-    generation = serving.generation
-    row = serving.row_of(generation, image_id)
+    generation = state.generation
+    row = state.row_of(generation, image_id)
     return {name: column[row].as_py() for name, column in _columns(generation).items()}
 
 
@@ -30,21 +30,21 @@ def _columns(generation: Generation) -> dict[str, Any]:
     return {name: table[name] for name in _COLUMNS}
 
 
-def place_of(serving: AppState, facts: dict[str, Any]) -> AnyPath:
-    """Where the file of an image lies.
+def resolve_path(state: AppState, info: dict[str, Any]) -> AnyPath:
+    """Return the path of an image's file, with symbolic links resolved.
 
     Raises:
-        Refused: 404, in no source once links are followed.
+        ApiError: 404, the path is not within a source of the lake.
     """
-    roots = serving.lake.settings().sources
-    root = roots.get(facts["source"])
+    roots = state.lake.settings().sources
+    root = roots.get(info["source"])
     if root is None:
-        raise ApiError(404, "UnknownImage", f"source {facts['source']} is not in this lake any more")
-    path: AnyPath = root / facts["path"]
+        raise ApiError(404, "UnknownImage", f"source {info['source']!r} is no longer in this lake")
+    path: AnyPath = root / info["path"]
     if isinstance(path, Path):
         real = os.path.realpath(path)
-        inside = (os.path.realpath(of) for of in roots.values() if isinstance(of, Path))
-        if not any(os.path.commonpath([real, folder]) == folder for folder in inside):
-            raise ApiError(404, "UnknownImage", "the file is a link that leads out of the sources of this lake")
+        folders = (os.path.realpath(root) for root in roots.values() if isinstance(root, Path))
+        if not any(os.path.commonpath([real, folder]) == folder for folder in folders):
+            raise ApiError(404, "UnknownImage", "the file is a symbolic link to outside the sources of this lake")
         return Path(real)
     return path

@@ -1,4 +1,4 @@
-"""What a server takes, and how much of it at a time."""
+"""Limits of requests, uploads and queues."""
 
 from __future__ import annotations
 
@@ -6,31 +6,36 @@ from dataclasses import dataclass, field
 
 from imrec_core.runtime.cpu import cpu_count
 
-MOST_HITS = 1000
-MOST_REACH = 10_000
-MOST_FILES = 16
+MAX_HITS = 1000
+"""Hits in one response."""
+
+MAX_REACH = 10_000
+"""`offset + k` of a search."""
+
+MAX_FILES = 16
+"""Files in one request."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused, and what waits.
+    """Limits of a server.
 
     Attributes:
-        upload_bytes: Of a request with pictures.
-        json_bytes: Of any other.
-        pixels: Of a picture that is sent.
-        kept_bytes, kept_seconds: Of pictures that were sent, for searches to come.
-        filter_seconds: That a condition or an order may take.
-        at_work: Requests that are computed at a time; pictures and searches each.
-        searches_waiting, pictures_waiting: Requests that wait for them; more are sent away.
+        upload_bytes: Size of a request with files.
+        json_bytes: Size of any other request.
+        max_pixels: Pixels of an uploaded image.
+        cache_bytes, cache_seconds: Total size and age of uploads that are kept for further searches.
+        filter_seconds: Time that a filter or an order may take.
+        workers: Searches that run at the same time, and as many requests for images.
+        max_waiting_searches, max_waiting_images: Requests that wait for a worker; further ones get a 503.
     """
 
     upload_bytes: int = 64_000_000
     json_bytes: int = 1_000_000
-    pixels: int = 100_000_000
-    kept_bytes: int = 256_000_000
-    kept_seconds: float = 3600.0
+    max_pixels: int = 100_000_000
+    cache_bytes: int = 256_000_000
+    cache_seconds: float = 3600.0
     filter_seconds: float = 5.0
-    at_work: int = field(default_factory=cpu_count)
-    searches_waiting: int = 64
-    pictures_waiting: int = 512
+    workers: int = field(default_factory=cpu_count)
+    max_waiting_searches: int = 64
+    max_waiting_images: int = 512

@@ -1,4 +1,4 @@
-"""Maps as they are served: opened once, without images that are gone."""
+"""MapCache: the maps of a lake, loaded once, and the images inside a polygon on a map."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
 from imrec_core.maps import Map, load_map
 from imrec_core.web.responses import ApiError
-from imrec_core.web.search_request import Within
+from imrec_core.web.search_request import MapArea
 
 _COLUMNS = ("row", "image_id", "x", "y", "cluster")
-_KEPT = 2  # maps, of 20 bytes per image
+_CACHED = 2  # maps, of 20 bytes per image
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
-    """A map opened.
+class LoadedMap:
+    """A map with its columns as arrays.
 
     Attributes:
-        ids: The images as numbers that their ids spell, `(n,)` uint64.
+        ids: Image ids, read as hexadecimal numbers, `(n,)` uint64.
         x, y: `(n,)` float32.
         cluster: `(n,)` int32, -1 for none.
     """
@@ -39,57 +39,59 @@ class Layout:
     cluster: NDArray[np.int32]
 
 
-class Layouts:
-    """The maps of a lake; one that was made anew is opened anew."""
+class MapCache:
+    """The maps of a lake. A map that has changed on disk is loaded again."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._opened = functools.lru_cache(_KEPT)(self._open)
+        self._load_cached = functools.lru_cache(_CACHED)(self._load)
 
-    def find(self, name: str) -> Layout:
-        """The map of that name.
+    def get(self, name: str) -> LoadedMap:
+        """Return the map with that name.
 
         Raises:
-            Refused: 404, there is none.
+            ApiError: 404, there is no such map.
         """
         if name not in self._lake.map_names():
             raise ApiError(404, "UnknownName", f"there is no map {name!r}; make one with: imrec map")
-        return self._opened(name, files.status(self._lake.map_path(name)))
+        return self._load_cached(name, files.status(self._lake.map_path(name)))
 
-    def _open(self, name: str, status: object) -> Layout:
+    def _load(self, name: str, status: object) -> LoadedMap:
         try:
-            found = load_map(self._lake, name, _COLUMNS)
+            loaded = load_map(self._lake, name, _COLUMNS)
         except (MissingTable, UnknownName) as error:
-            raise ApiError(404, "UnknownName", f"the map {name!r} is gone; make it with: imrec map") from error
-        ids = pl.Series(found.table["image_id"], dtype=pl.String).str.to_integer(base=16, dtype=pl.UInt64)
-        x, y, cluster = (found.table[column].to_numpy() for column in ("x", "y", "cluster"))
-        return Layout(found, ids.to_numpy(), x, y, cluster)
+            raise ApiError(404, "UnknownName", f"the map {name!r} was removed; make it with: imrec map") from error
+        ids = pl.Series(loaded.table["image_id"], dtype=pl.String).str.to_integer(base=16, dtype=pl.UInt64)
+        x, y, cluster = (loaded.table[column].to_numpy() for column in ("x", "y", "cluster"))
+        return LoadedMap(loaded, ids.to_numpy(), x, y, cluster)
 
-    def inside(self, within: Within | None) -> NDArray[np.uint64] | None:
-        """The images in a part of a map, as the numbers that their ids spell; None for all.
+    def ids_inside(self, area: MapArea | None) -> NDArray[np.uint64] | None:
+        """Return the ids of the images in an area of a map, as numbers `(n,)`; None for all images.
 
         Raises:
-            Refused: 404, there is no such map.
+            ApiError: 404, there is no such map.
         """
-        if within is None:
+        if area is None:
             return None
-        layout = self.find(within.map)
-        return layout.ids[are_inside(within.polygon, layout.x, layout.y)]
+        loaded = self.get(area.map)
+        return loaded.ids[contains_points(area.polygon, loaded.x, loaded.y)]
 
 
-def are_inside(polygon: Sequence[tuple[float, float]], x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which points lie inside of a polygon, `(n,)`; what it surrounds twice, as its sides cross, does not.
+def contains_points(polygon: Sequence[tuple[float, float]], x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Test which points lie inside a polygon, `(n,)`.
+
+    By the even-odd rule: a part that a self-intersecting polygon encloses twice is outside.
 
     Args:
-        polygon: Its corners in turn, three or more; the last is joined to the first.
+        polygon: Three or more corners in order; the last is joined to the first.
     """
-    from matplotlib.path import Path  # here: it takes a third of a second
+    from matplotlib.path import Path  # the import takes a third of a second
 
     corners = np.asarray(polygon, np.float64)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    found = (x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1])
-    near = np.flatnonzero(found)  # the others need not be asked
-    found[near] = Path(np.vstack([corners, corners[:1]]), closed=True).contains_points(
-        np.stack([x[near], y[near]], axis=1)
+    inside = (x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1])
+    in_box = np.flatnonzero(inside)  # the exact test is slower and runs only for these
+    inside[in_box] = Path(np.vstack([corners, corners[:1]]), closed=True).contains_points(
+        np.stack([x[in_box], y[in_box]], axis=1)
     )
-    return np.asarray(found, np.bool_)
+    return np.asarray(inside, np.bool_)

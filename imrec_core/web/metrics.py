@@ -1,4 +1,4 @@
-"""What a server counts and measures, for Prometheus."""
+"""Metrics of a server for Prometheus, and the middleware that counts requests."""
 
 from __future__ import annotations
 
@@ -15,41 +15,45 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class Metrics:
-    """The figures of one server; several in a process do not mix theirs."""
+    """Metrics of one server. Each instance has its own registry, so that several can share a process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
-            "imrec_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
+            "imrec_requests", "Completed requests.", ["method", "route", "status"], registry=self.registry
         )
-        self._seconds = Histogram(
-            "imrec_request_seconds", "From request to answer.", ["route"], buckets=_SECONDS, registry=self.registry
+        self._request_seconds = Histogram(
+            "imrec_request_seconds",
+            "Seconds from request to response.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
         )
-        self._stages = Histogram(
-            "imrec_stage_seconds", "Stages of a search.", ["stage"], buckets=_SECONDS, registry=self.registry
+        self._stage_seconds = Histogram(
+            "imrec_stage_seconds", "Seconds of a search by stage.", ["stage"], buckets=_SECONDS, registry=self.registry
         )
         self._waiting = Gauge("imrec_requests_waiting", "Requests in a queue.", ["queue"], registry=self.registry)
 
-    def watch(self, queue: str, waiting: Callable[[], int]) -> None:
-        """Say of a queue how long it is, whenever somebody asks."""
+    def add_queue(self, queue: str, waiting: Callable[[], int]) -> None:
+        """Report the length of a queue, which `waiting` returns."""
         self._waiting.labels(queue).set_function(waiting)
 
-    def stages(self, seconds: Mapping[str, float]) -> None:
-        """Note how long the stages of a search took."""
-        for name, of_stage in seconds.items():
-            self._stages.labels(name).observe(of_stage)
+    def observe_stages(self, seconds: Mapping[str, float]) -> None:
+        """Record the seconds of each stage of a search."""
+        for stage, duration in seconds.items():
+            self._stage_seconds.labels(stage).observe(duration)
 
-    def request(self, scope: Scope, status: int, seconds: float) -> None:
-        """Note a request that was answered."""
-        # Not the path as it was asked for, of which there are as many as anybody likes.
+    def observe_request(self, scope: Scope, status: int, seconds: float) -> None:
+        """Record a completed request."""
+        # The route, not the path: clients may send any number of different paths.
         route = getattr(scope.get("route"), "path", "other") or "other"
         method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
         self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._request_seconds.labels(route).observe(seconds)
 
 
-class Counting:
-    """Middleware that counts every request, those that are refused, too."""
+class MetricsMiddleware:
+    """Middleware that records every request, including refused ones."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -60,24 +64,24 @@ class Counting:
             return
         status, started = 500, time.perf_counter()
 
-        async def sending(message: Message) -> None:
+        async def send_and_read_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receive, send_and_read_status)
         finally:
-            self._metrics.request(scope, status, time.perf_counter() - started)
+            self._metrics.observe_request(scope, status, time.perf_counter() - started)
 
 
-def routes(metrics: Metrics) -> APIRouter:
-    """The figures as Prometheus reads them."""
+def create_router(metrics: Metrics) -> APIRouter:
+    """Create the route of the metrics in the text format of Prometheus."""
     router = APIRouter()
 
     @router.get("/metrics", include_in_schema=False)
-    def figures() -> Response:
+    def prometheus() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -1,4 +1,4 @@
-"""How a server says what it found, and what it refuses."""
+"""JSON responses, and errors with an HTTP status."""
 
 from __future__ import annotations
 
@@ -21,46 +21,47 @@ from imrec_core.errors import (
 
 
 class ApiError(Exception):
-    """A request that is not answered.
+    """An error response.
 
     Args:
-        status: Of HTTP.
-        kind: Name of the error.
-        words: What was found, what was expected, what to do.
+        status: HTTP status.
+        kind: Name of the error, for programs.
+        message: What was found, what was expected, what to do.
     """
 
-    def __init__(self, status: int, kind: str, words: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(words)
-        self.status, self.kind, self.words, self.headers = status, kind, words, dict(headers or {})
+    def __init__(self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.message, self.headers = status, kind, message, dict(headers or {})
 
-    def response(self) -> Response:
-        return answer({"error": self.words, "kind": self.kind}, status=self.status, headers=self.headers)
+    def to_response(self) -> Response:
+        """Convert to a response with an `ErrorResponse` as its body."""
+        return json_response({"error": self.message, "kind": self.kind}, status=self.status, headers=self.headers)
 
 
-def refused(error: ImrecError, words: str) -> ApiError:
-    """An error of the core as a server says it, in words without paths of the server."""
+def to_api_error(error: ImrecError, message: str) -> ApiError:
+    """Convert an error of the core, with a message that has no paths of the server."""
     kind = type(error).__name__
     if isinstance(error, StaleIndex):
-        return ApiError(409, kind, words)
+        return ApiError(409, kind, message)
     if isinstance(error, QueryError | DeclarationError | ImageError):
-        return ApiError(400, kind, words)
-    return ApiError(503, kind, words, {"Retry-After": "10"} if isinstance(error, LakeError) else {})
+        return ApiError(400, kind, message)
+    return ApiError(503, kind, message, {"Retry-After": "10"} if isinstance(error, LakeError) else {})
 
 
-def answer(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Plain data as JSON; numbers that JSON lacks are null."""
+def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Create a JSON response; NaN and infinities become null."""
     try:
         text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     except (ValueError, TypeError):
-        text = json.dumps(_plain(content), allow_nan=False, separators=(",", ":"))
+        text = json.dumps(_to_json(content), allow_nan=False, separators=(",", ":"))
     return Response(text.encode(), status, dict(headers or {}), "application/json")
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(name): _plain(of) for name, of in value.items()}
+        return {str(name): _to_json(of) for name, of in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(of) for of in value]
+        return [_to_json(of) for of in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):

@@ -1,4 +1,4 @@
-"""What a search may be asked with, as JSON; the same words as in Python."""
+"""Bodies of search requests; the fields are named as the arguments of `Recommender.search`."""
 
 from __future__ import annotations
 
@@ -6,103 +6,105 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from imrec_core.web.limits import MOST_FILES, MOST_HITS, MOST_REACH
+from imrec_core.web.limits import MAX_FILES, MAX_HITS, MAX_REACH
 from imrec_core.web.responses import ApiError
 
 T = TypeVar("T", bound=BaseModel)
 
-_MOST_ENTRIES = 100
+_MAX_ENTRIES = 100
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 Sql = Annotated[str, Field(max_length=4000)]
 Name = Annotated[str, Field(max_length=200)]
 By = Name | Annotated[list[Name], Field(max_length=50)] | Annotated[dict[Name, _Finite], Field(max_length=50)]
 
 
-class _Strict(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Entry(_Strict):
-    """One query: exactly one of the first four."""
+class QueryEntry(_StrictModel):
+    """One query: exactly one of image_id, upload, text and file, with a weight."""
 
     image_id: str | None = Field(default=None, pattern="^[0-9a-f]{16}$")
-    upload: str | None = Field(default=None, pattern="^[0-9a-f]{32}$", description="Handle of a picture that was sent.")
+    upload: str | None = Field(default=None, pattern="^[0-9a-f]{32}$", description="Handle of an uploaded image.")
     text: str | None = Field(default=None, min_length=1, max_length=1000)
-    file: int | None = Field(default=None, ge=0, lt=MOST_FILES, description="Which of `images` sent along, from 0.")
+    file: int | None = Field(default=None, ge=0, lt=MAX_FILES, description="Index of a file in `images`, from 0.")
     weight: _Finite = Field(default=1.0, ge=0, le=1e6)
 
     @model_validator(mode="after")
-    def _is_one(self) -> Entry:
+    def _require_one_query(self) -> QueryEntry:
         given = [name for name in ("image_id", "upload", "text", "file") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"an entry has {' and '.join(given) or 'none'} of image_id, upload, text, file; give one")
+            raise ValueError(
+                f"an entry has {' and '.join(given) or 'none'} of image_id, upload, text, file; expected exactly one"
+            )
         return self
 
 
-class Within(_Strict):
-    """A part of a map: the images inside of a polygon, whose corners are given in turn."""
+class MapArea(_StrictModel):
+    """An area of a map: the inside of a polygon, given by its corners in order."""
 
     map: Name
     polygon: list[tuple[_Finite, _Finite]] = Field(min_length=3, max_length=2000)
 
 
-class SearchRequestBody(_Strict):
-    """A search; without like and unlike the rows in their order."""
+class SearchRequestBody(_StrictModel):
+    """A search. Without `like` and `unlike` it returns all images, in the order of `order_by`."""
 
-    like: list[Entry] = Field(default=[], max_length=_MOST_ENTRIES)
-    unlike: list[Entry] = Field(default=[], max_length=_MOST_ENTRIES)
-    k: int = Field(default=60, ge=1, le=MOST_HITS)
-    offset: int = Field(default=0, ge=0, le=MOST_REACH)
+    like: list[QueryEntry] = Field(default=[], max_length=_MAX_ENTRIES)
+    unlike: list[QueryEntry] = Field(default=[], max_length=_MAX_ENTRIES)
+    k: int = Field(default=60, ge=1, le=MAX_HITS)
+    offset: int = Field(default=0, ge=0, le=MAX_REACH)
     by: By | None = None
     pool: Name = "mean"
     fuse: Name = "score"
     max_false_match_rate: _Finite | None = None
     where: Sql | None = None
     order_by: Sql | None = Field(
-        default=None, description="The best hits in another order, see `reach`; without a query all rows."
+        default=None, description="Sorts the best hits, see `reach`; without a query, all images."
     )
     distinct: Name | None = None
     diversify: _Finite = 0.0
     exact: bool = False
-    within: Within | None = None
+    within: MapArea | None = None
     reach: int | None = Field(
         default=None,
         ge=1,
-        le=MOST_HITS,
-        description="How many of the best hits are ordered, or chosen to differ, as a whole: pages are cut from them, "
-        "and fit together where each is asked for with the same. Needed for a page of ordered hits beyond the first. "
-        "Default: offset + k.",
+        le=MAX_HITS,
+        description="Number of best hits that `order_by` and `diversify` apply to, and from which pages are taken. "
+        "Use the same number for all pages. Required for further pages of sorted hits. Default: offset + k.",
     )
 
     @model_validator(mode="after")
-    def _is_in_reach(self) -> SearchRequestBody:
-        if self.offset + self.k > MOST_REACH:
-            raise ValueError(f"offset + k is {self.offset + self.k}; it must be at most {MOST_REACH}")
+    def _limit_reach(self) -> SearchRequestBody:
+        if self.offset + self.k > MAX_REACH:
+            raise ValueError(f"offset + k is {self.offset + self.k}; it must be at most {MAX_REACH}")
         return self
 
 
-class Explained(SearchRequestBody):
-    """A search, and the hit that is to be explained."""
+class ExplainRequestBody(SearchRequestBody):
+    """A search, and the hit to explain."""
 
     hit: str = Field(pattern="^[0-9a-f]{16}$")
 
 
-def parsed(kind: type[T], text: bytes | str) -> T:
-    """What JSON says.
+def parse_json(kind: type[T], text: bytes | str) -> T:
+    """Parse and validate a JSON text.
 
     Raises:
-        Refused: 422, it is no JSON, or not of that shape.
+        ApiError: 422, the text is not valid JSON, or does not match the schema.
     """
     try:
         return kind.model_validate_json(text or b"{}")
     except ValidationError as error:
-        raise ApiError(422, "BadRequest", in_words(error.errors(include_url=False, include_input=False))) from error
+        message = format_validation_errors(error.errors(include_url=False, include_input=False))
+        raise ApiError(422, "BadRequest", message) from error
 
 
-def in_words(faults: Any) -> str:
-    """What pydantic found, as one sentence."""
-    said = []
-    for fault in list(faults)[:3]:
-        place = ".".join(str(part) for part in fault["loc"])
-        said.append(f"{place}: {fault['msg']}" if place else str(fault["msg"]))
-    return "; ".join(said) or "the request is not understood"
+def format_validation_errors(errors: Any) -> str:
+    """Format the first errors of pydantic as one line."""
+    messages = []
+    for error in list(errors)[:3]:
+        field = ".".join(str(part) for part in error["loc"])
+        messages.append(f"{field}: {error['msg']}" if field else str(error["msg"]))
+    return "; ".join(messages) or "the request is invalid"

@@ -1,7 +1,7 @@
-"""Who gets in, and what a browser may do with the answer. In front of every route, pages and files too.
+"""SecurityMiddleware: checks of host, origin and token, a limit of the body, and security headers; for every route.
 
-A page of another site may make a browser send requests here: such requests are known by `Host` (a name of theirs that
-leads to this machine), `Origin` and `Sec-Fetch-Site`, and refused.
+A page of another site may make a browser send requests to this server. `Host` (another name that resolves to this
+machine), `Origin` and `Sec-Fetch-Site` reveal such requests, and they are refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-PICTURE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+IMAGE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 
 HEADERS = {
     "Content-Security-Policy": PAGE_POLICY,
@@ -38,13 +38,13 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-"""Of every answer that does not say otherwise."""
+"""Headers of every response that does not set them itself."""
 
-_READING = ("GET", "HEAD", "OPTIONS")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what listens there can be reached from this machine alone."""
+    """Test whether a host name or address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -54,11 +54,11 @@ def is_loopback(host: str) -> bool:
 
 
 class SecurityMiddleware:
-    """Middleware: refuses who should not get in, bounds what is read, and adds headers to every answer.
+    """Middleware that refuses untrusted requests, limits bodies, and adds security headers to every response.
 
     Args:
-        token: What a request must show; None where everyone on this machine may ask.
-        hosts: Names by which the server may be called; None for any, which is safe with a token alone.
+        token: Token that a request must have; None for no check, if only this machine can reach the server.
+        hosts: Accepted host names; None for any, which is safe only with a token.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None, hosts: Collection[str] | None, limits: Limits) -> None:
@@ -68,120 +68,123 @@ class SecurityMiddleware:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
-            return  # no WebSocket is served
-        sending = _with_headers(send)
+            return  # there are no WebSockets
+        send_with_headers = _add_headers(send)
         headers = Headers(scope=scope)
         try:
             self._check_host(headers)
-            self._check_site(scope, headers)
-            entered = self._check_token(scope, headers)
-            if entered is not None:
-                await entered(scope, receive, sending)
+            self._check_origin(scope, headers)
+            redirect = self._check_token(scope, headers)
+            if redirect is not None:
+                await redirect(scope, receive, send_with_headers)
                 return
-            most = self._most(headers)
-        except ApiError as refused:
-            await refused.response()(scope, receive, sending)
+            max_bytes = self._max_body_bytes(headers)
+        except ApiError as error:
+            await error.to_response()(scope, receive, send_with_headers)
             return
-        await self._app(scope, _bounded(receive, most), sending)
+        await self._app(scope, _limit_body(receive, max_bytes), send_with_headers)
 
     def _check_host(self, headers: Headers) -> None:
+        # Not starlette's TrustedHostMiddleware: it splits at the first colon, which breaks `[::1]`.
         if self._hosts is None:
             return
         host = headers.get("host", "")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         if name.strip("[]").lower() not in self._hosts:
-            words = f"this server is not called {name!r}; open it as http://{next(iter(self._hosts))}"
-            raise ApiError(403, "WrongHost", words)
+            message = f"unknown host {name!r}; open this server as http://{next(iter(self._hosts))}"
+            raise ApiError(403, "WrongHost", message)
 
-    def _check_site(self, scope: Scope, headers: Headers) -> None:
-        """Refuse what a page of another site asks for; a link to a page may be followed."""
+    def _check_origin(self, scope: Scope, headers: Headers) -> None:
+        """Refuse requests from pages of other sites, except navigation to a page by a link."""
         site = headers.get("sec-fetch-site", "none")
         is_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
         if site not in ("same-origin", "none") and not (is_link and scope["method"] == "GET"):
-            raise ApiError(403, "CrossSite", f"a page of another site asked ({site}); only this server's own page may")
-        if scope["method"] in _READING:
+            raise _cross_site(f"Sec-Fetch-Site is {site!r}")
+        if scope["method"] in _SAFE_METHODS:
             return
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != headers.get("host", ""):
-            raise ApiError(403, "CrossSite", "a page of another site asked; only this server's own page may")
+            raise _cross_site(f"Origin is {origin!r}")
         is_browser = origin is not None or "sec-fetch-site" in headers
         if is_browser and "x-imrec" not in headers:
-            raise ApiError(
-                403, "CrossSite", "the header X-Imrec is missing, by which the page's own requests are known"
-            )
+            raise _cross_site("the header X-Imrec is missing")
 
     def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
-        """None where the request may go on; an answer that sets the cookie where the token is in the address."""
+        """Return None for a valid token, or a redirect that moves the token from the URL into a cookie."""
         if self._token is None:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        shown = [bearer.strip() if scheme.lower() == "bearer" else "", _cookie(headers)]
-        if any(_is_same(token, self._token) for token in shown):
+        tokens = [bearer.strip() if scheme.lower() == "bearer" else "", _read_cookie(headers)]
+        if any(_is_same(token, self._token) for token in tokens):
             return None
         if scope["method"] == "GET" and any(n == "token" and _is_same(v, self._token) for n, v in query):
             rest = urlencode([(n, v) for n, v in query if n != "token"])
-            entered = RedirectResponse(_local(scope["path"]) + (f"?{rest}" if rest else ""), 303)
-            entered.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", max_age=30 * 86400)
-            return entered
-        words = "a token is needed; open the address that `imrec serve` printed, or send Authorization: Bearer TOKEN"
-        raise ApiError(401, "NoToken", words, {"WWW-Authenticate": "Bearer"})
+            redirect = RedirectResponse(_local_path(scope["path"]) + (f"?{rest}" if rest else ""), 303)
+            redirect.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", max_age=30 * 86400)
+            return redirect
+        message = "no valid token; open the URL that `imrec serve` printed, or send 'Authorization: Bearer TOKEN'"
+        raise ApiError(401, "NoToken", message, {"WWW-Authenticate": "Bearer"})
 
-    def _most(self, headers: Headers) -> int:
-        """Bytes that the body may have.
+    def _max_body_bytes(self, headers: Headers) -> int:
+        """Return the maximum size of the body.
 
         Raises:
-            Refused: 413, it says itself that it has more.
+            ApiError: 413, `Content-Length` is larger.
         """
         is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        most = self._limits.upload_bytes if is_form else self._limits.json_bytes
-        said = headers.get("content-length", "")
-        if said.isdecimal() and (len(said) > 18 or int(said) > most):
-            raise _too_large(most)
-        return most
+        max_bytes = self._limits.upload_bytes if is_form else self._limits.json_bytes
+        length = headers.get("content-length", "")
+        if length.isdecimal() and (len(length) > 18 or int(length) > max_bytes):
+            raise _too_large(max_bytes)
+        return max_bytes
 
 
-def _too_large(most: int) -> ApiError:
-    return ApiError(413, "TooLarge", f"the request is larger than {most / 1e6:g} MB, the most that is taken")
+def _cross_site(reason: str) -> ApiError:
+    return ApiError(403, "CrossSite", f"{reason}; expected a request of this server's own page")
 
 
-def _cookie(headers: Headers) -> str:
+def _too_large(max_bytes: int) -> ApiError:
+    return ApiError(413, "TooLarge", f"the request is larger than the limit of {max_bytes / 1e6:g} MB")
+
+
+def _read_cookie(headers: Headers) -> str:
     try:
         return SimpleCookie(headers.get("cookie", ""))[COOKIE].value
     except (KeyError, CookieError):
         return ""
 
 
-def _is_same(shown: str, token: str) -> bool:
-    return hmac.compare_digest(shown.encode("utf-8", "replace"), token.encode())
+def _is_same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
 
 
-def _local(path: str) -> str:
-    """A path that leads to this server and nowhere else."""
+def _local_path(path: str) -> str:
+    """Return the path in a form that cannot lead to another host, as `//host` would."""
     return "/" + quote(path.lstrip("/\\"))
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
-    """A body that is counted while it comes in."""
-    left = most
+def _limit_body(receive: Receive, max_bytes: int) -> Receive:
+    """Count the bytes of the body as they arrive; raise a 413 beyond the limit."""
+    left = max_bytes
 
-    async def receiving() -> Message:
+    async def receive_limited() -> Message:
         nonlocal left
         message = await receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            raise _too_large(most)
+            raise _too_large(max_bytes)
         return message
 
-    return receiving
+    return receive_limited
 
 
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+def _add_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         await send(message)
 
-    return sending
+    return send_with_headers

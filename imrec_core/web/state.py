@@ -1,4 +1,4 @@
-"""What the routes of one server share."""
+"""AppState: the lake, queues and caches that all routes of a server share."""
 
 from __future__ import annotations
 
@@ -18,105 +18,109 @@ from imrec_core.runtime.timing import record_timings
 from imrec_core.search.recommender import Recommender
 from imrec_core.sql.policy import SqlPolicy
 from imrec_core.web.admission import AdmissionQueue
-from imrec_core.web.duplicate_jobs import Finding
+from imrec_core.web.duplicate_jobs import DuplicateJobs
 from imrec_core.web.limits import Limits
-from imrec_core.web.map_cache import Layouts
+from imrec_core.web.map_cache import MapCache
 from imrec_core.web.metrics import Metrics
 from imrec_core.web.responses import ApiError
-from imrec_core.web.schemas.base import Error
-from imrec_core.web.uploads import Uploads
+from imrec_core.web.schemas.base import ErrorResponse
+from imrec_core.web.uploads import UploadCache
 
 T = TypeVar("T")
 
 ImageKey = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="image_id: 16 hex digits.")]
-UploadKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Handle of a picture that was sent.")]
+UploadKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Handle of an uploaded image.")]
 
-_WHY = {
-    400: "The request cannot be answered as it stands.",
-    401: "A token is needed.",
-    403: "A page of another site asked.",
-    404: "There is no such image, or its file is gone or broken.",
-    405: "Not in this way.",
-    409: "Not yet: the generation in use lacks what is asked for, or it is still looked for.",
-    410: "What the request refers to is not kept any more.",
+_DESCRIPTIONS = {
+    400: "The request is invalid.",
+    401: "The token is missing or wrong.",
+    403: "The request comes from a page of another site.",
+    404: "There is no such image, or its file is missing or damaged.",
+    405: "The route does not support this method.",
+    409: "The current generation lacks what the request needs, or a result is not ready.",
+    410: "The request refers to an upload or a page of results that has expired.",
     413: "The request is too large.",
-    422: "A parameter is missing or out of its range.",
+    422: "A parameter is missing or out of range.",
     503: "Too many requests are waiting, or the lake cannot be read.",
 }
+_COMMON_ERRORS = (401, 403, 413, 422, 503)
 
 
-def why_not(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """How a route says that it may refuse, beside what any may: the shape of an error, for the description."""
-    always = (401, 403, 413, 422, 503)
-    return {status: {"model": Error, "description": _WHY[status]} for status in sorted({*statuses, *always})}
+def error_responses(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """Describe the errors of a route for the OpenAPI document, in addition to those of every route."""
+    return {
+        status: {"model": ErrorResponse, "description": _DESCRIPTIONS[status]}
+        for status in sorted({*statuses, *_COMMON_ERRORS})
+    }
 
 
 class AppState:
-    """A lake as it is served: what answers, how many at a time, and what was sent.
+    """Objects that the routes of one server share.
 
     Attributes:
-        sql_policy: For all SQL that clients send; searches of `recommender` follow it, too.
+        sql_policy: Policy for SQL from clients; also that of `recommender`.
     """
 
     def __init__(self, lake: Lake, limits: Limits) -> None:
         self.lake, self.limits = lake, limits
         self.sql_policy = SqlPolicy.untrusted(limits.filter_seconds)
         self.recommender = Recommender(lake, sql_policy=self.sql_policy)
-        self.uploads = Uploads(limits)
+        self.uploads = UploadCache(limits)
         self.thumbnails = Thumbnails(lake)
-        self.finding = Finding(lake)
-        self.layouts = Layouts(lake)
-        self._searches = AdmissionQueue("search", limits.at_work, limits.searches_waiting)
-        self._pictures = AdmissionQueue("picture", limits.at_work, limits.pictures_waiting)
+        self.duplicate_jobs = DuplicateJobs(lake)
+        self.maps = MapCache(lake)
+        self._search_queue = AdmissionQueue("search", limits.workers, limits.max_waiting_searches)
+        self._image_queue = AdmissionQueue("picture", limits.workers, limits.max_waiting_images)
         self.metrics = Metrics()
-        self.metrics.watch("search", lambda: self._searches.waiting)
-        self.metrics.watch("picture", lambda: self._pictures.waiting)
+        self.metrics.add_queue("search", lambda: self._search_queue.waiting)
+        self.metrics.add_queue("picture", lambda: self._image_queue.waiting)  # dashboards know it by this name
 
     @property
     def generation(self) -> Generation:
+        """Current generation of the lake."""
         return self.recommender.generation
 
-    async def searched(self, request: Request, work: Callable[[], T]) -> T:
-        """What `work` returns, computed when it is its turn among the searches."""
+    async def in_search_queue(self, request: Request, work: Callable[[], T]) -> T:
+        """Run `work` in the queue of searches, and record its timings."""
 
-        def with_timings() -> T:
+        def timed_work() -> T:
             with record_timings() as seconds:
                 try:
                     return work()
                 finally:
-                    self.metrics.stages(seconds)
+                    self.metrics.observe_stages(seconds)
 
-        return await self._searches.run(request, with_timings)
+        return await self._search_queue.run(request, timed_work)
 
-    async def pictured(self, request: Request, work: Callable[[], T]) -> T:
-        """The same among the pictures."""
-        return await self._pictures.run(request, work)
+    async def in_image_queue(self, request: Request, work: Callable[[], T]) -> T:
+        """Run `work` in the queue of requests for images."""
+        return await self._image_queue.run(request, work)
 
     def row_of(self, generation: Generation, image_id: str) -> int:
-        """The row of an image.
+        """Return the row of an image.
 
         Raises:
-            Refused: 404, there is none.
+            ApiError: 404, there is no such image.
         """
         row = int(generation.rows_of([image_id])[0])
         if row < 0:
-            raise ApiError(404, "UnknownImage", f"no image {image_id} in generation {generation.id}")
+            raise ApiError(404, "UnknownImage", f"no image {image_id!r} in generation {generation.id}")
         return row
 
-    def without_paths(self, words: str) -> str:
-        """Words of an error in which no place of this machine is named."""
-        known = {str(root): name for name, root in self.lake.settings().sources.items()} | {str(self.lake.root): "lake"}
-        for place in sorted(known, key=len, reverse=True):
-            words = words.replace(place, known[place])
-        return words
+    def redact_paths(self, message: str) -> str:
+        """Replace the paths of sources and lake in a message by their names."""
+        names = {str(root): name for name, root in self.lake.settings().sources.items()} | {str(self.lake.root): "lake"}
+        for path in sorted(names, key=len, reverse=True):
+            message = message.replace(path, names[path])
+        return message
 
     def warm_up(self) -> None:
-        """Load what the first search would wait for: networks take seconds."""
-        with suppress(ImrecError):  # whoever asks is told
+        """Load the models, which takes seconds, before the first search needs them."""
+        with suppress(ImrecError):  # the search that needs the model reports it
             self.recommender.vector(np.zeros((256, 256, 3), np.uint8))
 
     def close(self) -> None:
-        """Let the threads end."""
-        self._searches.close()
-        self._pictures.close()
-        self.finding.close()
+        """Shut down the threads."""
+        self._search_queue.close()
+        self._image_queue.close()
+        self.duplicate_jobs.close()

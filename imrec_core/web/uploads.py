@@ -1,4 +1,4 @@
-"""Pictures that were sent: read from a request within its limits, and kept a while for the requests that follow."""
+"""Uploaded images: reading them from a form, and a cache of them for later requests."""
 
 from __future__ import annotations
 
@@ -10,90 +10,90 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from imrec_core.search.query import UploadedImage
-from imrec_core.web.limits import MOST_FILES, Limits
+from imrec_core.web.limits import MAX_FILES, Limits
 from imrec_core.web.responses import ApiError
 
-_EXPECTED = f"expected 1 to {MOST_FILES} files `images`, and at most one text `request`"
-_MOST_FIELDS = 4
-_LONGEST_NAME = 200
+_EXPECTED = f"expected 1 to {MAX_FILES} files `images`, and at most one text `request`"
+_MAX_FIELDS = 4
+_MAX_NAME = 200
 
 
-class Uploads:
-    """Pictures that were sent, by content hash, while there is room for them; the oldest go first."""
+class UploadCache:
+    """Uploaded images by content hash, up to a total size and an age; the least recently used go first."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._kept: OrderedDict[str, tuple[float, UploadedImage]] = OrderedDict()
+        self._uploads: OrderedDict[str, tuple[float, UploadedImage]] = OrderedDict()
         self._byte_size = 0
         self._changing = threading.Lock()
 
-    def keep(self, data: bytes, name: str) -> UploadedImage:
-        """A picture that was sent, or the one with the same bytes that was sent before."""
-        new = UploadedImage(data, name, max_pixels=self._limits.pixels)
+    def add(self, data: bytes, name: str) -> UploadedImage:
+        """Add an image, or return the cached one with the same bytes under its new name."""
+        upload = UploadedImage(data, name, max_pixels=self._limits.max_pixels)
         with self._changing:
-            if new.content_hash in self._kept:
-                _, new = self._kept.pop(new.content_hash)
-                new.name = name
+            if upload.content_hash in self._uploads:
+                _, upload = self._uploads.pop(upload.content_hash)
+                upload.name = name
             else:
                 self._byte_size += len(data)
-            self._kept[new.content_hash] = time.monotonic(), new
-            self._make_room()
-        return new
+            self._uploads[upload.content_hash] = time.monotonic(), upload
+            self._evict()
+        return upload
 
-    def find(self, upload: str) -> UploadedImage:
-        """The picture of a handle.
+    def get(self, handle: str) -> UploadedImage:
+        """Return the image with that handle.
 
         Raises:
-            Refused: 410, it is not kept any more, or never was.
+            ApiError: 410, it has expired, or was never uploaded.
         """
         with self._changing:
-            self._make_room()
-            if upload not in self._kept:
-                raise ApiError(410, "UploadGone", f"the picture {upload} is not kept any more; send it again")
-            kept = self._kept.pop(upload)[1]
-            self._kept[upload] = time.monotonic(), kept
-        return kept
+            self._evict()
+            if handle not in self._uploads:
+                raise ApiError(410, "UploadGone", f"there is no upload {handle!r}, or it has expired; send it again")
+            upload = self._uploads.pop(handle)[1]
+            self._uploads[handle] = time.monotonic(), upload
+        return upload
 
-    def drop(self, kept: UploadedImage) -> None:
-        """Forget one that turned out to be no picture."""
+    def remove(self, upload: UploadedImage) -> None:
+        """Remove an upload, for example one that cannot be decoded."""
         with self._changing:
-            if self._kept.pop(kept.content_hash, None):
-                self._byte_size -= len(kept.data)
+            if self._uploads.pop(upload.content_hash, None):
+                self._byte_size -= len(upload.data)
 
-    def _make_room(self) -> None:
-        until = time.monotonic() - self._limits.kept_seconds
-        while self._kept:
-            oldest, (since, kept) = next(iter(self._kept.items()))
-            is_last = len(self._kept) == 1
-            if since > until and (self._byte_size <= self._limits.kept_bytes or is_last):
+    def _evict(self) -> None:
+        oldest_time = time.monotonic() - self._limits.cache_seconds
+        while self._uploads:
+            handle, (last_used, upload) = next(iter(self._uploads.items()))
+            is_last = len(self._uploads) == 1
+            if last_used > oldest_time and (self._byte_size <= self._limits.cache_bytes or is_last):
                 return
-            del self._kept[oldest]
-            self._byte_size -= len(kept.data)
+            del self._uploads[handle]
+            self._byte_size -= len(upload.data)
 
 
 async def read_form(request: Request, limits: Limits) -> tuple[list[tuple[str, bytes]], str | None]:
-    """The pictures of a request, each with its name, and the text of its field `request`.
+    """Read the files `images` of a form as pairs of name and content, and its text `request`.
 
     Raises:
-        Refused: 400, it is no form, has too many parts or files, or others than these.
+        ApiError: 400, the body is not a form, or has other or too many parts.
     """
-    pictures, asked = [], None
+    images, text = [], None
     try:
-        async with request.form(max_files=MOST_FILES, max_fields=_MOST_FIELDS, max_part_size=limits.json_bytes) as form:
+        async with request.form(max_files=MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=limits.json_bytes) as form:
             for name, value in form.multi_items():
                 if name == "images" and not isinstance(value, str):
-                    pictures.append((shown_name(value.filename or ""), await value.read()))
+                    images.append((clean_file_name(value.filename or ""), await value.read()))
                 elif name == "request" and isinstance(value, str):
-                    asked = value
+                    text = value
                 else:
                     raise ApiError(400, "BadForm", f"the form has a part {name!r}; {_EXPECTED}")
     except HTTPException as error:
         raise ApiError(400, "BadForm", f"the form cannot be read: {error.detail} {_EXPECTED}") from error
-    if not pictures:
-        raise ApiError(400, "BadForm", f"the form has no picture; {_EXPECTED}")
-    return pictures, asked
+    if not images:
+        raise ApiError(400, "BadForm", f"the form has no image; {_EXPECTED}")
+    return images, text
 
 
-def shown_name(name: str) -> str:
-    """A file's name as text that can be stored and shown, whatever it holds."""
-    return name.encode("utf-8", "replace").decode().rpartition("/")[2].rpartition("\\")[2][:_LONGEST_NAME]
+def clean_file_name(name: str) -> str:
+    """Return the last part of a file name, shortened, as valid Unicode."""
+    return name.encode("utf-8", "replace").decode().rpartition("/")[2].rpartition("\\")[2][:_MAX_NAME]

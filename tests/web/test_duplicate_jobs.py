@@ -11,7 +11,7 @@ from imrec_core.duplicates import Duplicates
 from imrec_core.duplicates.decisions import Decisions
 from imrec_core.errors import LakeError, QueryError, UnknownName
 from imrec_core.web import duplicate_jobs
-from imrec_core.web.duplicate_jobs import Finding
+from imrec_core.web.duplicate_jobs import DuplicateJobs
 from tests.support import toy
 
 NOTHING = Decisions()
@@ -53,15 +53,15 @@ class Searches:
 def searches(monkeypatch):
     made = Searches()
     monkeypatch.setattr(duplicate_jobs, "find_duplicates", made)
-    monkeypatch.setattr(duplicate_jobs, "_PATIENCE", 0.01)
+    monkeypatch.setattr(duplicate_jobs, "_WAIT", 0.01)
     yield made
     made.go_on(100)
 
 
 @pytest.fixture
 def found(tmp_path, searches):
-    made = Finding(toy.new_lake(tmp_path / "lake"))
-    yield made.found
+    made = DuplicateJobs(toy.new_lake(tmp_path / "lake"))
+    yield made.result
     searches.go_on(100)
     made.close()
 
@@ -80,7 +80,7 @@ def apart(*names: str) -> Decisions:
 
 def test_one_search_answers_all_rules_and_what_is_decided_to_be_kept(found, searches):
     assert found("1", "near", "largest", NOTHING) in (
-        "waiting for another search for duplicates",
+        "waiting for other searches for duplicates",
         "looking for candidates",
     )
     searches.go_on()

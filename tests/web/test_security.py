@@ -25,8 +25,8 @@ from imrec_core.runtime.timing import timed
 from imrec_core.search import ranking
 from imrec_core.sql.policy import SqlPolicy
 from imrec_core.web.limits import Limits
-from imrec_core.web.routes import search as searching
-from imrec_core.web.routes.images import disposition
+from imrec_core.web.routes import search as search_routes
+from imrec_core.web.routes.images import content_disposition
 from imrec_core.web.state import AppState
 from tests.support import toy
 from tests.support.pictures import BROKEN, PICTURES, encode
@@ -219,7 +219,7 @@ def test_what_was_refused_is_not_kept(client, served):
 
 def test_pictures_are_kept_while_there_is_room(lake):
     pictures = [encode(np.random.default_rng(i).integers(0, 256, (200, 200, 3), np.uint8), "PNG") for i in range(3)]
-    with serving(lake, limits=Limits(kept_bytes=250_000)) as found, httpx.Client(base_url=found.url) as client:
+    with serving(lake, limits=Limits(cache_bytes=250_000)) as found, httpx.Client(base_url=found.url) as client:
         handles = [_send(client, data).json()["uploads"][0]["upload"] for data in pictures]
         asked = [client.post("/api/search", json={"like": [{"upload": handle}]}).status_code for handle in handles]
     assert asked == [410, 200, 200]
@@ -374,7 +374,7 @@ def test_pictures_may_do_nothing_in_a_browser(changing):
 
 @pytest.mark.parametrize("name", ['a"; x="b', "new\r\nSet-Cookie: a=b", "ü\u202e\udcff.jpg", "雪.png", ""])
 def test_names_in_headers_are_harmless(name):
-    header = disposition(name)
+    header = content_disposition(name)
     assert header.encode("latin-1").isascii()
     assert "\n" not in header and "\r" not in header and header.count('"') == 2
 
@@ -412,18 +412,18 @@ def until_wait(url: str, count: int) -> None:
 @pytest.fixture
 def held(lake, monkeypatch) -> Iterator[Held]:
     go = threading.Event()
-    search = searching.found
+    run_search = search_routes.run_search
     first_begun, begun = threading.Event(), []
 
     def held_up(*asked):
         begun.append(1)
         first_begun.set()
         go.wait(60)
-        return search(*asked)
+        return run_search(*asked)
 
-    monkeypatch.setattr(searching, "found", held_up)
+    monkeypatch.setattr(search_routes, "run_search", held_up)
     with ExitStack() as opened:
-        served = opened.enter_context(serving(lake, limits=Limits(at_work=1, searches_waiting=2)))
+        served = opened.enter_context(serving(lake, limits=Limits(workers=1, max_waiting_searches=2)))
         opened.callback(go.set)
 
         def ask() -> http.client.HTTPConnection:
@@ -474,7 +474,7 @@ def test_fifty_clients_that_hang_up_do_not_delay_the_next(lake, monkeypatch):
         return rank(generation, asked, joint)
 
     monkeypatch.setattr(ranking, "rank", endless_for_some)
-    with serving(lake, limits=Limits(at_work=1)) as served, ExitStack() as opened:
+    with serving(lake, limits=Limits(workers=1)) as served, ExitStack() as opened:
         some = httpx.post(f"{served.url}/api/search", json={"k": 1}).json()["hits"][0]["image_id"]
         asked = {"like": [{"image_id": some}], "k": 7}
         connections = [http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=60) for _ in range(50)]

@@ -89,7 +89,7 @@ def test_more_is_promised_where_the_next_page_has_hits_and_only_there(client, so
 
 
 def test_more_is_not_promised_beyond_what_is_in_reach(client, some_id, monkeypatch):
-    monkeypatch.setattr(search, "MOST_REACH", 30)
+    monkeypatch.setattr(search, "MAX_REACH", 30)
     for asked in ({"like": [{"image_id": some_id}]}, {}):
         pages = [client.post("/api/search", json={**asked, "k": 10, "offset": offset}).json() for offset in (10, 20)]
         assert [(len(page["hits"]), page["more"]) for page in pages] == [(10, True), (10, False)]
@@ -117,7 +117,7 @@ def test_ordered_hits_beyond_the_first_page_need_a_reach(client, some_id):
     asked = {"like": [{"image_id": some_id}], "order_by": "path", "k": 5, "offset": 5}
     refused = client.post("/api/search", json=asked)
     assert (refused.status_code, refused.json()["kind"]) == (422, "BadRequest")
-    assert "say in `reach` how many" in refused.json()["error"]
+    assert "set `reach` to their number" in refused.json()["error"]
     rows = client.post("/api/search", json={**asked, "like": []}).json()  # are ordered all
     assert [hit["rank"] for hit in rows["hits"]] == [6, 7, 8, 9, 10]
     assert rows["reached"] == 69
@@ -176,7 +176,7 @@ def test_pages_and_files_are_served(client):
 
 
 def test_scripts_are_no_wider_than_other_code():
-    scripts = sorted((Path(search.__file__).parent / "static").glob("*.js"))
+    scripts = sorted((Path(search.__file__).parents[1] / "static").glob("*.js"))
     lines = [(script.name, line) for script in scripts for line in script.read_text("utf-8").splitlines()]
     assert [(name, line) for name, line in lines if len(line) > 120] == []
     assert len(scripts) > 20

@@ -1,1 +1,1 @@
-"""Routes of the HTTP API, one router a subject. What they answer with is in schemas/."""
+"""Routers of the HTTP API, one module a subject. Each has `create_router(state)`."""

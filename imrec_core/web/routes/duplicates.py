@@ -1,4 +1,4 @@
-"""Duplicates over HTTP: groups, decisions, and the plan of what to move. Nothing is moved here."""
+"""Routes of duplicates: groups, decisions, and the plan of moves. The server itself moves no files."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from imrec_core.duplicates.decisions import Decisions, decide, load_decisions
 from imrec_core.duplicates.groups import Group
 from imrec_core.duplicates.move_plan import MovePlan
 from imrec_core.index.generation import Generation
-from imrec_core.web.responses import ApiError, answer
-from imrec_core.web.schemas.duplicates import Decided, DuplicateGroups
-from imrec_core.web.search_request import Name, parsed
-from imrec_core.web.state import AppState, why_not
+from imrec_core.web.responses import ApiError, json_response
+from imrec_core.web.schemas.duplicates import DecisionsResponse, DuplicatesResponse
+from imrec_core.web.search_request import Name, parse_json
+from imrec_core.web.state import AppState, error_responses
 
 Tier = Literal["identical", "same_pixels", "near", "edited"]
-Rule = Annotated[Name, Query(description="What stays of a group: largest, oldest or source:NAME.")]
+Rule = Annotated[Name, Query(description="Which file of a group to keep: largest, oldest or source:NAME.")]
 
-_CURSOR = re.compile(r"([\w.+-]{1,100})~([0-9a-f]{16})")  # a generation, and the first file of the last group shown
-_MOST_LEFT_OUT = 100
+_CURSOR = re.compile(r"([\w.+-]{1,100})~([0-9a-f]{16})")  # generation, representative of the last group of the page
+_MAX_LEFT_OUT = 100
 
 
 class Decision(BaseModel):
-    """What a person decided: `keep` of one image, `not_duplicates` of two; `undo_…` takes back that decision alone."""
+    """A decision: `keep` for one image, `not_duplicates` for two; `undo_…` removes this decision only."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,11 +46,11 @@ _BODY = {
 }
 
 
-def routes(serving: AppState) -> APIRouter:
-    """Copies of each other, and what is to be done with them."""
+def create_router(state: AppState) -> APIRouter:
+    """Create the routes of groups, decisions and the plan."""
     router = APIRouter(tags=["duplicates"])
 
-    @router.get("/api/duplicates", response_model=DuplicateGroups, responses=why_not(400, 409, 410))
+    @router.get("/api/duplicates", response_model=DuplicatesResponse, responses=error_responses(400, 409, 410))
     async def duplicates(
         request: Request,
         cursor: Annotated[str | None, Query(max_length=120)] = None,
@@ -58,111 +58,119 @@ def routes(serving: AppState) -> APIRouter:
         tier: Tier = "near",
         keep: Rule = "largest",
     ) -> Response:
-        """Groups of images that are copies of each other; while they are looked for, ask again after a second."""
-        return answer(await serving.searched(request, lambda: _page(serving, cursor, limit, tier, keep)))
+        """Return groups of duplicates. While `state` is `running`, send the request again after a second."""
+        return json_response(await state.in_search_queue(request, lambda: _page(state, cursor, limit, tier, keep)))
 
     @router.get(
         "/api/duplicates/plan",
-        responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **why_not(400, 409)},
+        responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **error_responses(400, 409)},
     )
     async def plan(request: Request, tier: Tier = "near", keep: Rule = "largest") -> Response:
-        """The file that `imrec duplicates --apply` carries out, with the places of the files."""
-        return await serving.searched(request, lambda: _plan(serving, tier, keep))
+        """Return the plan of moves for `imrec duplicates --apply`, with the paths of the files."""
+        return await state.in_search_queue(request, lambda: _plan(state, tier, keep))
 
-    @router.post("/api/decisions", response_model=Decided, responses=why_not(400, 404), openapi_extra=_BODY)
+    @router.post(
+        "/api/decisions", response_model=DecisionsResponse, responses=error_responses(400, 404), openapi_extra=_BODY
+    )
     async def decisions(request: Request) -> Response:
-        """Note a decision, or take one back."""
-        decision = parsed(Decision, await request.body())
-        return answer(await serving.searched(request, lambda: {"decisions": _decide(serving, decision)}))
+        """Save a decision, or remove one."""
+        decision = parse_json(Decision, await request.body())
+        return json_response(await state.in_search_queue(request, lambda: {"decisions": _decide(state, decision)}))
 
     return router
 
 
-def _page(serving: AppState, cursor: str | None, limit: int, tier: str, keep: str) -> dict[str, Any]:
-    generation, decided = serving.generation, load_decisions(serving.lake)
-    shown = _shown_last(generation, cursor)
-    found = serving.finding.found(generation.id, tier, keep, decided)
-    said = {"generation": generation.id, "decisions": _counts(decided)}
-    if isinstance(found, str):
-        nothing = {"total": 0, "groups": [], "next": None, "left_out": []}
-        return {"state": "running", "progress": found, **nothing, **said}
-    first = bisect_right(found.groups, shown, key=lambda group: group.place) if shown else 0
-    groups = found.groups[first : first + limit]
+def _page(state: AppState, cursor: str | None, limit: int, tier: str, keep: str) -> dict[str, Any]:
+    generation, decisions = state.generation, load_decisions(state.lake)
+    last = _parse_cursor(generation, cursor)
+    result = state.duplicate_jobs.result(generation.id, tier, keep, decisions)
+    common = {"generation": generation.id, "decisions": _counts(decisions)}
+    if isinstance(result, str):
+        empty = {"total": 0, "groups": [], "next": None, "left_out": []}
+        return {"state": "running", "progress": result, **empty, **common}
+    first = bisect_right(result.groups, last, key=lambda group: group.place) if last else 0
+    groups = result.groups[first : first + limit]
     return {
         "state": "ready",
         "progress": "",
-        "total": len(found),
-        "groups": _groups(replace(found, groups=groups), decided),
-        "next": f"{generation.id}~{groups[-1].representative.image_id}" if first + limit < len(found) else None,
-        "left_out": [_below(found, path) for path in found.left_out[:_MOST_LEFT_OUT]],
-        **said,
+        "total": len(result),
+        "groups": _group_dicts(replace(result, groups=groups), decisions),
+        "next": f"{generation.id}~{groups[-1].representative.image_id}" if first + limit < len(result) else None,
+        "left_out": [_below_source(result, path) for path in result.left_out[:_MAX_LEFT_OUT]],
+        **common,
     }
 
 
-def _shown_last(generation: Generation, cursor: str | None) -> tuple[str, str] | None:
-    """The place that a page begins behind: a decision takes groups away, and none may be left out by that.
+def _parse_cursor(generation: Generation, cursor: str | None) -> tuple[str, str] | None:
+    """Return source and path of the last group of the page before, after which the next page begins.
+
+    A number of groups would skip some when a decision removes others.
 
     Raises:
-        Refused: It is no cursor, or one of an older generation.
+        ApiError: The cursor is invalid, or of an older generation.
     """
     if cursor is None:
         return None
     parts = _CURSOR.fullmatch(cursor)
     row = -1
     if parts and parts[1] != generation.id:
-        words = f"the cursor is of generation {parts[1]}, and {generation.id} is in use by now; begin again without one"
-        raise ApiError(410, "StaleCursor", words)
+        message = (
+            f"the cursor is of generation {parts[1]}, but {generation.id} is current; start again without a cursor"
+        )
+        raise ApiError(410, "StaleCursor", message)
     if parts:
         row = int(generation.rows_of([parts[2]])[0])
     if row < 0:
-        raise ApiError(400, "BadCursor", f"{cursor!r} is no cursor; take `next` of the page before")
-    (place,) = generation.columns("source", "path").slice(row, 1).to_pylist()
-    return place["source"], place["path"]
+        raise ApiError(400, "BadCursor", f"invalid cursor {cursor!r}; expected `next` of the page before")
+    (columns,) = generation.columns("source", "path").slice(row, 1).to_pylist()
+    return columns["source"], columns["path"]
 
 
-def _groups(found: Duplicates, decided: Decisions) -> list[dict[str, Any]]:
-    by_rule = found.with_rule(found.keep, Decisions())
+def _group_dicts(page: Duplicates, decisions: Decisions) -> list[dict[str, Any]]:
+    by_rule = page.with_rule(page.keep, Decisions())
     ranks = {copy.image_id: rank for group in by_rule for rank, copy in enumerate(group.copies)}
-    return [_group(group, decided, ranks) for group in found]
+    return [_group_dict(group, decisions, ranks) for group in page]
 
 
-def _group(group: Group, decided: Decisions, ranks: dict[str, int]) -> dict[str, Any]:
+def _group_dict(group: Group, decisions: Decisions, ranks: dict[str, int]) -> dict[str, Any]:
     copies = []
     for copy in group.copies:
-        known = asdict(copy) | {"path": copy.below, "rank": ranks[copy.image_id]}
-        del known["below"]
-        copies.append(known | {"decided": copy.content_hash in decided.keep})
+        columns = asdict(copy) | {"path": copy.below, "rank": ranks[copy.image_id]}
+        del columns["below"]
+        copies.append(columns | {"decided": copy.content_hash in decisions.keep})
     return {"tier": group.tier, "copies": copies, "pairs": [asdict(pair) for pair in group.pairs]}
 
 
-def _below(found: Duplicates, path: str) -> str:
-    """A file's place from the name of its source on."""
-    for name, root in found.roots.items():
+def _below_source(result: Duplicates, path: str) -> str:
+    """Return the path of a file, with the name of its source in place of the root."""
+    for name, root in result.roots.items():
         if path.startswith(root):
             return f"{name}/{path.removeprefix(root).lstrip('/')}"
     return path.rpartition("/")[2]
 
 
-def _plan(serving: AppState, tier: str, keep: str) -> Response:
-    found = serving.finding.found(serving.generation.id, tier, keep, load_decisions(serving.lake))
-    if isinstance(found, str):
-        raise ApiError(409, "Running", f"duplicates are still looked for ({found}); ask again", {"Retry-After": "2"})
-    named = {"Content-Disposition": f'attachment; filename="imrec-plan-{tier}.json"'}
-    return Response(MovePlan.of(found).to_json().encode(), media_type="application/json", headers=named)
+def _plan(state: AppState, tier: str, keep: str) -> Response:
+    result = state.duplicate_jobs.result(state.generation.id, tier, keep, load_decisions(state.lake))
+    if isinstance(result, str):
+        message = f"the search for duplicates is still running ({result}); try again in 2 seconds"
+        raise ApiError(409, "Running", message, {"Retry-After": "2"})
+    headers = {"Content-Disposition": f'attachment; filename="imrec-plan-{tier}.json"'}
+    return Response(MovePlan.of(result).to_json().encode(), media_type="application/json", headers=headers)
 
 
-def _decide(serving: AppState, decision: Decision) -> dict[str, int]:
-    generation = serving.generation
-    rows = [serving.row_of(generation, image) for image in decision.images]
+def _decide(state: AppState, decision: Decision) -> dict[str, int]:
+    generation = state.generation
+    rows = [state.row_of(generation, image) for image in decision.images]
     contents = generation.columns("content_hash")["content_hash"].take(rows).to_pylist()
     undo = decision.action.startswith("undo_")
-    wanted = 1 if decision.action.endswith("keep") else 2
-    if len(contents) != wanted:
-        raise ApiError(422, "BadRequest", f"{decision.action} is about {wanted} images; {len(contents)} are given")
-    if wanted == 1:
-        return _counts(decide(serving.lake, keep=contents[0], undo=undo))
-    return _counts(decide(serving.lake, apart=(contents[0], contents[1]), undo=undo))
+    count = 1 if decision.action.endswith("keep") else 2
+    if len(contents) != count:
+        message = f"{decision.action}: expected {count} image{'s' if count > 1 else ''}, got {len(contents)}"
+        raise ApiError(422, "BadRequest", message)
+    if count == 1:
+        return _counts(decide(state.lake, keep=contents[0], undo=undo))
+    return _counts(decide(state.lake, apart=(contents[0], contents[1]), undo=undo))
 
 
-def _counts(decided: Decisions) -> dict[str, int]:
-    return {"keep": len(decided.keep), "apart": len(decided.not_duplicate)}
+def _counts(decisions: Decisions) -> dict[str, int]:
+    return {"keep": len(decisions.keep), "apart": len(decisions.not_duplicate)}

@@ -1,6 +1,7 @@
-"""Pictures over HTTP: small ones, and the files themselves.
+"""Routes of one image: its properties, its thumbnail and its file.
 
-What is sent has the content that the lake knows: what was put in its place since is not shown.
+Files are sent only if they have the content hash that the lake knows. A file that was replaced since the last build is
+an error.
 """
 
 from __future__ import annotations
@@ -13,101 +14,142 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from imrec_core.duplicates.decisions import load_decisions
 from imrec_core.errors import ImageError
 from imrec_core.images.decode import WELL_KNOWN, decode
 from imrec_core.images.thumbnails import SIDES, contents, jpeg_thumbnail, thumbnail
 from imrec_core.lake.storage.files import fingerprint
-from imrec_core.web.image_files import facts_of, place_of
-from imrec_core.web.responses import ApiError
-from imrec_core.web.security import PICTURE_POLICY
-from imrec_core.web.state import AppState, ImageKey, UploadKey, why_not
+from imrec_core.web.image_files import file_info, resolve_path
+from imrec_core.web.responses import ApiError, json_response
+from imrec_core.web.routes.lake import INTERNAL_COLUMNS
+from imrec_core.web.schemas.images import ImageDetail
+from imrec_core.web.security import IMAGE_POLICY
+from imrec_core.web.state import AppState, ImageKey, UploadKey, error_responses
 
-_LONGEST = 4096  # pixels of a picture that is converted for the browser
-_FOR_A_WHILE = "private, max-age=300"
+_MAX_SIDE = 4096  # pixels of an image that is converted for the browser
+_MAX_COPIES = 100
+_CACHE_CONTROL = "private, max-age=300"
 
 Size = IntEnum("Size", {f"SIDE_{side}": side for side in SIDES})  # type: ignore[misc]
-_MIDDLE = Size(320)
+_MEDIUM = Size(320)
 
 
-def _shown_as(*kinds: str) -> dict[int | str, dict[str, Any]]:
-    """How a route says that it answers with a picture, for the description."""
+def _image_responses(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    """Describe the image response of a route for the OpenAPI document."""
     content = {f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
     return {
-        200: {"content": content, "description": "The picture."},
-        304: {"description": "As the browser has it already."},
+        200: {"content": content, "description": "The image."},
+        304: {"description": "Not modified."},
     }
 
 
-def routes(serving: AppState) -> APIRouter:
-    """Small pictures, and whole ones."""
-    router = APIRouter(tags=["pictures"], default_response_class=Response)
+def create_router(state: AppState) -> APIRouter:
+    """Create the routes of image properties, thumbnails and files."""
+    router, files = APIRouter(), APIRouter(tags=["pictures"], default_response_class=Response)
 
-    @router.get("/thumb/upload/{upload}", responses={**_shown_as("jpeg"), **why_not(404, 410)})
-    async def thumb_of_upload(request: Request, upload: UploadKey, size: Size = _MIDDLE) -> Response:
-        """A small picture of one that was sent; `size` is its longer side."""
-        return await serving.pictured(request, lambda: _thumb_of_upload(request, serving, upload, size))
+    @router.get(
+        "/api/images/{image_id}",
+        response_model=ImageDetail,
+        responses=error_responses(404),
+        tags=["lake"],
+        name="image",
+    )
+    async def detail(request: Request, image_id: ImageKey) -> Response:
+        """Return the properties of an image, its exact copies, and decisions about it."""
+        return json_response(await state.in_search_queue(request, lambda: _detail(state, image_id)))
 
-    @router.get("/thumb/{image_id}", responses={**_shown_as("jpeg"), **why_not(404)})
-    async def thumb(request: Request, image_id: ImageKey, size: Size = _MIDDLE) -> Response:
-        """A small picture of an image; `size` is its longer side."""
-        return await serving.pictured(request, lambda: _thumb(request, serving, image_id, size))
+    @files.get("/thumb/upload/{upload}", responses={**_image_responses("jpeg"), **error_responses(404, 410)})
+    async def thumb_of_upload(request: Request, upload: UploadKey, size: Size = _MEDIUM) -> Response:
+        """Return the thumbnail of an upload; `size` is its longer side."""
+        return await state.in_image_queue(request, lambda: _thumb_of_upload(request, state, upload, size))
 
-    @router.get("/image/{image_id}", responses={**_shown_as("jpeg", "png", "webp", "gif"), **why_not(404)})
+    @files.get("/thumb/{image_id}", responses={**_image_responses("jpeg"), **error_responses(404)})
+    async def thumb(request: Request, image_id: ImageKey, size: Size = _MEDIUM) -> Response:
+        """Return the thumbnail of an image; `size` is its longer side."""
+        return await state.in_image_queue(request, lambda: _thumb(request, state, image_id, size))
+
+    @files.get(
+        "/image/{image_id}", responses={**_image_responses("jpeg", "png", "webp", "gif"), **error_responses(404)}
+    )
     async def image(request: Request, image_id: ImageKey) -> Response:
-        """The file itself where a browser can show it, else the picture as a JPEG."""
-        return await serving.pictured(request, lambda: _image(request, serving, image_id))
+        """Return the file of an image, converted to JPEG if browsers cannot show its format."""
+        return await state.in_image_queue(request, lambda: _image(request, state, image_id))
 
+    router.include_router(files)
     return router
 
 
-def _thumb_of_upload(request: Request, serving: AppState, upload: str, size: int) -> Response:
-    kept, tag = serving.uploads.find(upload), f"{upload}-{size}"
-    if _is_known(request, tag):
-        return _picture(tag)
+def _detail(state: AppState, image_id: str) -> dict[str, Any]:
+    generation = state.generation
+    columns = generation.filter.row(state.row_of(generation, image_id))
+    content, decisions = columns["content_hash"], load_decisions(state.lake)
+    apart = {a if b == content else b for a, b in decisions.not_duplicate if content in (a, b)}
+    copies = generation.filter.images_with_content([content], _MAX_COPIES)
+    return {
+        "image_id": image_id,
+        "source": columns["source"],
+        "path": columns["path"],
+        "facts": {name: value for name, value in columns.items() if name not in INTERNAL_COLUMNS},
+        "copies": [
+            {"image_id": other, "source": source, "path": path} for other, source, path in copies if other != image_id
+        ],
+        "decided": {
+            "keep": content in decisions.keep,
+            "apart": [other for other, _, _ in generation.filter.images_with_content(sorted(apart), _MAX_COPIES)],
+        },
+    }
+
+
+def _thumb_of_upload(request: Request, state: AppState, handle: str, size: int) -> Response:
+    upload, tag = state.uploads.get(handle), f"{handle}-{size}"
+    if _is_cached(request, tag):
+        return _image_response(tag)
     try:
-        made = thumbnail(kept.data, size, max_pixels=kept.max_pixels)
+        data = thumbnail(upload.data, size, max_pixels=upload.max_pixels)
     except ImageError as error:
-        raise _missing(error) from error
-    return _picture(tag, made)
+        raise _not_found(error) from error
+    return _image_response(tag, data)
 
 
-def _thumb(request: Request, serving: AppState, image_id: str, size: int) -> Response:
-    facts = facts_of(serving, image_id)
-    path, content = place_of(serving, facts), facts["content_hash"]
+def _thumb(request: Request, state: AppState, image_id: str, size: int) -> Response:
+    info = file_info(state, image_id)
+    path, content = resolve_path(state, info), info["content_hash"]
     tag = f"{content}-{size}"
     try:
-        if fingerprint(path) != (facts["byte_size"], facts["mtime_ns"]):
-            contents(path, content)  # it may be the same for all that
-        if _is_known(request, tag):
-            return _picture(tag)
-        max_pixels = serving.lake.settings().max_pixels
-        return _picture(tag, serving.thumbnails.of(path, content, size, max_pixels=max_pixels))
+        if fingerprint(path) != (info["byte_size"], info["mtime_ns"]):
+            contents(path, content)  # raises if the content has changed, too
+        if _is_cached(request, tag):
+            return _image_response(tag)
+        max_pixels = state.lake.settings().max_pixels
+        return _image_response(tag, state.thumbnails.of(path, content, size, max_pixels=max_pixels))
     except ImageError as error:
-        raise _missing(error) from error
+        raise _not_found(error) from error
 
 
-def _image(request: Request, serving: AppState, image_id: str) -> Response:
-    facts = facts_of(serving, image_id)
+def _image(request: Request, state: AppState, image_id: str) -> Response:
+    info = file_info(state, image_id)
     try:
-        data = contents(place_of(serving, facts), facts["content_hash"])
-        kind = _kind(data)
-        if kind is None:
-            max_pixels = serving.lake.settings().max_pixels
-            picture = decode(data, max_pixels=max_pixels, min_side=_LONGEST // 2, formats=WELL_KNOWN)
-            data, kind = jpeg_thumbnail(picture.pixels, _LONGEST, quality=90), "image/jpeg"
+        data = contents(resolve_path(state, info), info["content_hash"])
+        media_type = _media_type(data)
+        if media_type is None:
+            max_pixels = state.lake.settings().max_pixels
+            decoded = decode(data, max_pixels=max_pixels, min_side=_MAX_SIDE // 2, formats=WELL_KNOWN)
+            data, media_type = jpeg_thumbnail(decoded.pixels, _MAX_SIDE, quality=90), "image/jpeg"
     except ImageError as error:
-        raise _missing(error) from error
-    tag = facts["content_hash"]
-    name = disposition(facts["path"].rpartition("/")[2])
-    return _picture(tag) if _is_known(request, tag) else _picture(tag, data, kind, {"Content-Disposition": name})
+        raise _not_found(error) from error
+    tag = info["content_hash"]
+    if _is_cached(request, tag):
+        return _image_response(tag)
+    disposition = content_disposition(info["path"].rpartition("/")[2])
+    return _image_response(tag, data, media_type, {"Content-Disposition": disposition})
 
 
-def _missing(error: ImageError) -> ApiError:
-    return ApiError(404, type(error).__name__, f"there is no picture to show: {error}")
+def _not_found(error: ImageError) -> ApiError:
+    return ApiError(404, type(error).__name__, f"the image cannot be shown: {error}")
 
 
-def _kind(data: bytes) -> str | None:
-    """The media type of what any browser shows, by its first bytes, whatever the file is called."""
+def _media_type(data: bytes) -> str | None:
+    """Return the media type by the first bytes, whatever the file name; None if not every browser shows it."""
     if data.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -117,22 +159,22 @@ def _kind(data: bytes) -> str | None:
     return "image/webp" if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else None
 
 
-def disposition(name: str) -> str:
-    """The header that names a file (RFC 6266), whatever its name holds: nothing of it is read as a header."""
-    shown = "".join(c if c.isprintable() else "_" for c in name.encode("utf-8", "replace").decode())
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in shown)
-    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(shown, safe='')}"
+def content_disposition(name: str) -> str:
+    """Return the value of `Content-Disposition` (RFC 6266) for any file name; no part of it can end the header."""
+    printable = "".join(c if c.isprintable() else "_" for c in name.encode("utf-8", "replace").decode())
+    ascii_only = "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in printable)
+    return f"inline; filename=\"{ascii_only}\"; filename*=UTF-8''{quote(printable, safe='')}"
 
 
-def _is_known(request: Request, tag: str) -> bool:
+def _is_cached(request: Request, tag: str) -> bool:
     return f'"{tag}"' in request.headers.get("if-none-match", "")
 
 
-def _picture(
-    tag: str, data: bytes | None = None, kind: str = "image/jpeg", headers: dict[str, str] | None = None
+def _image_response(
+    tag: str, data: bytes | None = None, media_type: str = "image/jpeg", headers: dict[str, str] | None = None
 ) -> Response:
-    """A picture, or that the browser has it already."""
-    always = {"ETag": f'"{tag}"', "Cache-Control": _FOR_A_WHILE, "Content-Security-Policy": PICTURE_POLICY}
+    """Return an image, or a 304 without `data`."""
+    common = {"ETag": f'"{tag}"', "Cache-Control": _CACHE_CONTROL, "Content-Security-Policy": IMAGE_POLICY}
     if data is None:
-        return Response(status_code=304, headers=always)
-    return Response(data, media_type=kind, headers={**always, **(headers or {})})
+        return Response(status_code=304, headers=common)
+    return Response(data, media_type=media_type, headers={**common, **(headers or {})})

@@ -1,4 +1,4 @@
-"""What can be asked for, and what is known of an image."""
+"""Routes of the lake: features, columns and health."""
 
 from __future__ import annotations
 
@@ -11,70 +11,67 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imrec_core.duplicates.decisions import load_decisions
 from imrec_core.errors import ImrecError
 from imrec_core.index.generation import Generation
 from imrec_core.search.feature_weights import MIXES, mix_weights
-from imrec_core.web.limits import MOST_FILES, MOST_HITS
-from imrec_core.web.responses import answer
-from imrec_core.web.schemas.lake import Features, Health, ImageDetail
-from imrec_core.web.state import AppState, ImageKey, why_not
+from imrec_core.web.limits import MAX_FILES, MAX_HITS
+from imrec_core.web.responses import json_response
+from imrec_core.web.schemas.lake import FeaturesResponse, HealthResponse
+from imrec_core.web.state import AppState, error_responses
 
-_MOST_VALUES = 20
-_MOST_COPIES = 100
-_INTERNAL = ("row", "shard", "removed")
+_MAX_VALUES = 20
+
+INTERNAL_COLUMNS = ("row", "shard", "removed")
+"""Columns of a generation that clients do not see."""
 
 
-def routes(serving: AppState) -> APIRouter:
-    """What this lake has."""
+def create_router(state: AppState) -> APIRouter:
+    """Create the routes of features and health."""
     router = APIRouter(tags=["lake"])
     columns = functools.lru_cache(2)(_columns)
 
-    @router.get("/api/features", response_model=Features, responses=why_not(409))
+    @router.get("/api/features", response_model=FeaturesResponse, responses=error_responses(409))
     async def features(request: Request) -> Response:
-        """What a search may be asked by: features, mixes, columns, sources."""
-        return answer(await serving.searched(request, lambda: _features(serving, columns)))
+        """Return the features, mixes, columns and sources that a search may name."""
+        return json_response(await state.in_search_queue(request, lambda: _features(state, columns)))
 
-    @router.get("/api/images/{image_id}", response_model=ImageDetail, responses=why_not(404))
-    async def image(request: Request, image_id: ImageKey) -> Response:
-        """All that is known of an image, its exact copies, and what was decided about it."""
-        return answer(await serving.searched(request, lambda: _image(serving, image_id)))
-
-    @router.get("/health", response_model=Health, responses=why_not())
+    @router.get("/health", response_model=HealthResponse, responses=error_responses())
     async def health(request: Request) -> Response:
-        """Which generation answers."""
-        return answer(await serving.pictured(request, lambda: _health(serving)))
+        """Return the current generation and its age."""
+        return json_response(await state.in_image_queue(request, lambda: _health(state)))
 
     return router
 
 
-def _features(serving: AppState, columns: Any) -> dict[str, Any]:
-    generation, settings = serving.generation, serving.lake.settings()
+def _features(state: AppState, columns: Any) -> dict[str, Any]:
+    generation, settings = state.generation, state.lake.settings()
     mixes = []
     for name in dict.fromkeys([*settings.mixes, *MIXES]):
         try:
             mixes.append({"name": name, "weights": mix_weights(settings, name, generation.features)})
-        except ImrecError:  # none of its features is here
+        except ImrecError:  # the generation has none of its features
             continue
     return {
         "generation": generation.id,
         "rows": len(generation.live),
         "default": generation.default_feature,
-        "features": [
-            {
-                "name": name,
-                "kind": (feature := generation.feature(name)).group,
-                "about": feature.summary,
-                "metric": feature.metric.name,
-                "metrics": [metric.name for metric in feature.metrics],
-                "understands_text": feature.model is not None and feature.model.text,
-            }
-            for name in generation.features
-        ],
+        "features": [_feature_info(generation, name) for name in generation.features],
         "mixes": mixes,
         "columns": columns(generation),
         "sources": list(settings.sources),
-        "limits": {"upload_bytes": serving.limits.upload_bytes, "files": MOST_FILES, "k": MOST_HITS},
+        "limits": {"upload_bytes": state.limits.upload_bytes, "files": MAX_FILES, "k": MAX_HITS},
+    }
+
+
+def _feature_info(generation: Generation, name: str) -> dict[str, Any]:
+    feature = generation.feature(name)
+    return {
+        "name": name,
+        "kind": feature.group,
+        "about": feature.summary,
+        "metric": feature.metric.name,
+        "metrics": [metric.name for metric in feature.metrics],
+        "understands_text": feature.model is not None and feature.model.text,
     }
 
 
@@ -83,41 +80,19 @@ def _columns(generation: Generation) -> list[dict[str, Any]]:
         {
             "name": name,
             "type": kind,
-            "values": generation.filter.common_values(name, _MOST_VALUES) if kind == "VARCHAR" else [],
+            "values": generation.filter.common_values(name, _MAX_VALUES) if kind == "VARCHAR" else [],
         }
         for name, kind in generation.filter.columns().items()
-        if name not in _INTERNAL
+        if name not in INTERNAL_COLUMNS
     ]
 
 
-def _image(serving: AppState, image_id: str) -> dict[str, Any]:
-    generation = serving.generation
-    facts = generation.filter.row(serving.row_of(generation, image_id))
-    content, decided = facts["content_hash"], load_decisions(serving.lake)
-    apart = {a if b == content else b for a, b in decided.not_duplicate if content in (a, b)}
-    copies = generation.filter.images_with_content([content], _MOST_COPIES)
-    return {
-        "image_id": image_id,
-        "source": facts["source"],
-        "path": facts["path"],
-        "facts": {name: value for name, value in facts.items() if name not in _INTERNAL},
-        "copies": [
-            {"image_id": other, "source": source, "path": path} for other, source, path in copies if other != image_id
-        ],
-        "decided": {
-            "keep": content in decided.keep,
-            "apart": [other for other, _, _ in generation.filter.images_with_content(sorted(apart), _MOST_COPIES)],
-        },
-    }
+def _health(state: AppState) -> dict[str, Any]:
+    generation = state.generation
+    return {"generation": generation.id, "rows": len(generation.live), "age_seconds": _age_seconds(generation)}
 
 
-def _health(serving: AppState) -> dict[str, Any]:
-    generation = serving.generation
-    return {"generation": generation.id, "rows": len(generation.live), "age_seconds": age_of(generation)}
-
-
-def age_of(generation: Generation) -> float:
-    """Seconds since a generation was made."""
-    made = datetime.fromisoformat(str(generation.facts["created"]))
+def _age_seconds(generation: Generation) -> float:
+    created = datetime.fromisoformat(str(generation.facts["created"]))
     now = datetime.fromtimestamp(time.time(), UTC)
-    return round((now - (made if made.tzinfo else made.replace(tzinfo=UTC))).total_seconds(), 1)
+    return round((now - (created if created.tzinfo else created.replace(tzinfo=UTC))).total_seconds(), 1)

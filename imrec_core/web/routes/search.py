@@ -1,4 +1,4 @@
-"""Searches over HTTP."""
+"""Search routes: by JSON, by uploaded images, and by an image of the lake."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
+from fastapi import Query as QueryParameter
 from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,17 +18,16 @@ from imrec_core.images.decode import WELL_KNOWN, decode
 from imrec_core.index.generation import Generation
 from imrec_core.search.feature_weights import parse_weights
 from imrec_core.search.hits import Hit
-from imrec_core.search.query import ImageId, Text, UploadedImage
-from imrec_core.search.query import Query as Asking
+from imrec_core.search.query import ImageId, Query, Text, UploadedImage
 from imrec_core.search.request import MOST_DIVERSE, filter_rows
-from imrec_core.web.limits import MOST_FILES, MOST_HITS, MOST_REACH
-from imrec_core.web.responses import ApiError, answer
-from imrec_core.web.schemas.search import SearchAnswer
-from imrec_core.web.search_request import Entry, Name, SearchRequestBody, Sql, parsed
-from imrec_core.web.state import AppState, ImageKey, why_not
+from imrec_core.web.limits import MAX_FILES, MAX_HITS, MAX_REACH
+from imrec_core.web.responses import ApiError, json_response
+from imrec_core.web.schemas.search import SearchResponse
+from imrec_core.web.search_request import Name, QueryEntry, SearchRequestBody, Sql, parse_json
+from imrec_core.web.state import AppState, ImageKey, error_responses
 from imrec_core.web.uploads import read_form
 
-_TRIES = 5  # where generations are published while a search runs
+_TRIES = 5  # if generations are published while a search runs
 
 _FORM = {
     "type": "object",
@@ -37,16 +37,19 @@ _FORM = {
         "images": {
             "type": "array",
             "minItems": 1,
-            "maxItems": MOST_FILES,
+            "maxItems": MAX_FILES,
             "items": {"type": "string", "format": "binary"},
         },
-        "request": {"type": "string", "description": "The same as JSON; without `like` each file is one."},
+        "request": {
+            "type": "string",
+            "description": "The JSON body; without `like`, every file is a positive example.",
+        },
     },
 }
 
 
-def body_of(kind: type[SearchRequestBody]) -> dict[str, Any]:
-    """How a route says that it takes JSON, or a form with pictures, for the description."""
+def request_body(kind: type[SearchRequestBody]) -> dict[str, Any]:
+    """Describe a body of JSON, or of a form with images, for the OpenAPI document."""
     schemas = {
         "application/json": {"$ref": f"#/components/schemas/{kind.__name__}"},
         "multipart/form-data": _FORM,
@@ -54,136 +57,147 @@ def body_of(kind: type[SearchRequestBody]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {name: {"schema": of} for name, of in schemas.items()}}}
 
 
-def routes(serving: AppState) -> APIRouter:
-    """Searches by JSON, by pictures that are sent, and by an image of the lake."""
+def create_router(state: AppState) -> APIRouter:
+    """Create the search routes."""
     router = APIRouter(tags=["search"])
 
     @router.post(
         "/api/search",
-        response_model=SearchAnswer,
-        responses=why_not(400, 404, 409, 410),
-        openapi_extra=body_of(SearchRequestBody),
+        response_model=SearchResponse,
+        responses=error_responses(400, 404, 409, 410),
+        openapi_extra=request_body(SearchRequestBody),
     )
     async def search(request: Request) -> Response:
-        """The images most like some and unlike others; see `Recommender.search` for what each field means."""
-        asked, sent = await read_asked(request, serving)
-        return answer(await serving.searched(request, lambda: found(serving, asked, sent)))
+        """Search for images like some and unlike others; see `Recommender.search` for the fields."""
+        body, uploads = await read_search_request(request, state)
+        return json_response(await state.in_search_queue(request, lambda: run_search(state, body, uploads)))
 
-    @router.get("/api/images/{image_id}/similar", response_model=SearchAnswer, responses=why_not(400, 404, 409))
+    @router.get(
+        "/api/images/{image_id}/similar", response_model=SearchResponse, responses=error_responses(400, 404, 409)
+    )
     async def similar(
         request: Request,
         image_id: ImageKey,
-        k: Annotated[int, Query(ge=1, le=MOST_HITS)] = 60,
-        offset: Annotated[int, Query(ge=0, le=MOST_REACH - MOST_HITS)] = 0,
-        by: Annotated[list[Name], Query(max_length=50, description="FEATURE[:METRIC][=WEIGHT]; repeat.")] = [],  # noqa: B006
+        k: Annotated[int, QueryParameter(ge=1, le=MAX_HITS)] = 60,
+        offset: Annotated[int, QueryParameter(ge=0, le=MAX_REACH - MAX_HITS)] = 0,
+        by: Annotated[
+            list[Name], QueryParameter(max_length=50, description="FEATURE[:METRIC][=WEIGHT]; repeat for several.")
+        ] = [],  # noqa: B006
         where: Sql | None = None,
     ) -> Response:
-        """The images most like one of the lake."""
-        serving.row_of(serving.generation, image_id)
-        asked = SearchRequestBody(
-            like=[Entry(image_id=image_id)], k=k, offset=offset, by=parse_weights(by), where=where
+        """Search for images like one of the lake."""
+        state.row_of(state.generation, image_id)
+        body = SearchRequestBody(
+            like=[QueryEntry(image_id=image_id)], k=k, offset=offset, by=parse_weights(by), where=where
         )
-        return answer(await serving.searched(request, lambda: found(serving, asked, [])))
+        return json_response(await state.in_search_queue(request, lambda: run_search(state, body, [])))
 
     return router
 
 
-async def read_asked(
-    request: Request, serving: AppState, kind: type[SearchRequestBody] = SearchRequestBody
+async def read_search_request(
+    request: Request, state: AppState, kind: type[SearchRequestBody] = SearchRequestBody
 ) -> tuple[Any, list[UploadedImage]]:
-    """What a request asks for, and the pictures that it brings.
+    """Read the body of a search request, of type `kind`, and the images that a form contains.
 
     Raises:
-        Refused: It cannot be read.
+        ApiError: The request is invalid.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        return parsed(kind, await request.body()), []
-    pictures, text = await read_form(request, serving.limits)
-    asked = parsed(kind, text or "{}")
-    sent = [serving.uploads.keep(data, name) for name, data in pictures]
-    if not asked.like:
-        unlike = {entry.file for entry in asked.unlike}
-        asked.like = [Entry(file=i) for i in range(len(sent)) if i not in unlike]
-    return asked, sent
+        return parse_json(kind, await request.body()), []
+    images, text = await read_form(request, state.limits)
+    body = parse_json(kind, text or "{}")
+    uploads = [state.uploads.add(data, name) for name, data in images]
+    if not body.like:
+        unlike = {entry.file for entry in body.unlike}
+        body.like = [QueryEntry(file=i) for i in range(len(uploads)) if i not in unlike]
+    return body, uploads
 
 
-def found(serving: AppState, asked: SearchRequestBody, sent: Sequence[UploadedImage]) -> dict[str, Any]:
-    """The answer to a search as plain data.
+def run_search(state: AppState, body: SearchRequestBody, uploads: Sequence[UploadedImage]) -> dict[str, Any]:
+    """Run a search, and return the fields of `SearchResponse`.
+
+    Args:
+        uploads: Images of the request, to which `file` of an entry refers.
 
     Raises:
-        Refused: A picture is not kept any more, or an image is not known.
+        ApiError: An upload has expired, or an image does not exist.
         ImrecError: As `Recommender.search`.
     """
     started = time.perf_counter()
-    used = dict.fromkeys(sent)
+    used = dict.fromkeys(uploads)
     likes, unlikes = (
-        [(_query(serving, entry, sent, used), entry.weight) for entry in some] for some in (asked.like, asked.unlike)
+        [(_to_query(state, entry, uploads, used), entry.weight) for entry in entries]
+        for entries in (body.like, body.unlike)
     )
     try:
-        said = _searched(serving, asked, likes, unlikes) if likes or unlikes else _browsed(serving, asked)
-        said["uploads"] = [_told(kept) for kept in used]
+        response = _search(state, body, likes, unlikes) if likes or unlikes else _browse(state, body)
+        response["uploads"] = [_upload_info(upload) for upload in used]
     except ImageError:
-        for kept in used:
-            if kept.size is None:
-                serving.uploads.drop(kept)
+        for upload in used:
+            if upload.size is None:
+                state.uploads.remove(upload)
         raise
-    return {**said, "offset": asked.offset, "seconds": round(time.perf_counter() - started, 4)}
+    return {**response, "offset": body.offset, "seconds": round(time.perf_counter() - started, 4)}
 
 
-def _query(serving: AppState, entry: Entry, sent: Sequence[UploadedImage], used: dict[UploadedImage, None]) -> Asking:
+def _to_query(
+    state: AppState, entry: QueryEntry, uploads: Sequence[UploadedImage], used: dict[UploadedImage, None]
+) -> Query:
+    """Convert an entry to a query, and add its upload to `used`."""
     if entry.image_id is not None:
-        serving.row_of(serving.generation, entry.image_id)
+        state.row_of(state.generation, entry.image_id)
         return ImageId(entry.image_id)
     if entry.text is not None:
         return Text(entry.text)
     if entry.upload is not None:
-        kept = serving.uploads.find(entry.upload)
-    elif entry.file is not None and entry.file < len(sent):
-        kept = sent[entry.file]
+        upload = state.uploads.get(entry.upload)
+    elif entry.file is not None and entry.file < len(uploads):
+        upload = uploads[entry.file]
     else:
-        raise ApiError(400, "BadForm", f"file {entry.file} is asked for, and {len(sent)} were sent")
-    used[kept] = None
-    return kept
+        raise ApiError(400, "BadForm", f"an entry has file {entry.file}, but the request has {len(uploads)} files")
+    used[upload] = None
+    return upload
 
 
-def _told(kept: UploadedImage) -> dict[str, Any]:
-    if kept.size is None:  # it was sent and not asked for
-        picture = decode(kept.data, max_pixels=kept.max_pixels, min_side=16, formats=WELL_KNOWN)
-        kept.size = picture.width, picture.height
-    return {"upload": kept.content_hash, "name": kept.name, "width": kept.size[0], "height": kept.size[1]}
+def _upload_info(upload: UploadedImage) -> dict[str, Any]:
+    if upload.size is None:  # no entry of the request refers to it
+        decoded = decode(upload.data, max_pixels=upload.max_pixels, min_side=16, formats=WELL_KNOWN)
+        upload.size = decoded.width, decoded.height
+    return {"upload": upload.content_hash, "name": upload.name, "width": upload.size[0], "height": upload.size[1]}
 
 
-def _searched(
-    serving: AppState, asked: SearchRequestBody, likes: list[tuple[Asking, float]], unlikes: list[tuple[Asking, float]]
+def _search(
+    state: AppState, body: SearchRequestBody, likes: list[tuple[Query, float]], unlikes: list[tuple[Query, float]]
 ) -> dict[str, Any]:
-    end = asked.offset + asked.k
-    if asked.order_by is not None and asked.offset and asked.reach is None:
-        words = "order_by orders a number of the best hits: say in `reach` how many, with each page the same"
-        raise ApiError(422, "BadRequest", words)
-    wanted = asked.reach or end
-    among = serving.layouts.inside(asked.within)
+    end = body.offset + body.k
+    if body.order_by is not None and body.offset and body.reach is None:
+        message = "order_by sorts the best hits only; set `reach` to their number, the same for every page"
+        raise ApiError(422, "BadRequest", message)
+    k = body.reach or end
+    among = state.maps.ids_inside(body.within)
     for _ in range(_TRIES):
-        generation = serving.generation
-        hits = serving.recommender.search(
+        generation = state.generation
+        hits = state.recommender.search(
             like=likes,
             unlike=unlikes,
-            k=wanted,
-            by=asked.by,
-            pool=asked.pool,
-            fuse=asked.fuse,
-            max_false_match_rate=asked.max_false_match_rate,
-            where=asked.where,
-            order_by=asked.order_by,
-            distinct=asked.distinct,
-            diversify=asked.diversify,
-            exact=asked.exact,
+            k=k,
+            by=body.by,
+            pool=body.pool,
+            fuse=body.fuse,
+            max_false_match_rate=body.max_false_match_rate,
+            where=body.where,
+            order_by=body.order_by,
+            distinct=body.distinct,
+            diversify=body.diversify,
+            exact=body.exact,
             among=among,
         )
         if hits.generation == generation.id:
             break
-    shown = hits[asked.offset : end]
-    can_be_more = asked.reach is None and end < (MOST_DIVERSE if asked.diversify else MOST_REACH)
-    rows = generation.rows_of([hit.image_id for hit in shown])
+    page = hits[body.offset : end]
+    can_be_more = body.reach is None and end < (MOST_DIVERSE if body.diversify else MAX_REACH)
+    rows = generation.rows_of([hit.image_id for hit in page])
     return {
         "generation": generation.id,
         "plan": hits.plan,
@@ -192,23 +206,24 @@ def _searched(
         "features": list(hits.features),
         "reached": len(hits),
         "more": len(hits) > end or (hits.more and can_be_more),
-        "hits": _hits(generation, rows, shown),
+        "hits": _hit_dicts(generation, rows, page),
     }
 
 
-def _browsed(serving: AppState, asked: SearchRequestBody) -> dict[str, Any]:
-    generation = serving.generation
-    kept = filter_rows(generation, asked.where, serving.layouts.inside(asked.within), serving.sql_policy)
-    if asked.order_by is None:
+def _browse(state: AppState, body: SearchRequestBody) -> dict[str, Any]:
+    """Return the images without a query: all, or those that pass the filter, in order."""
+    generation = state.generation
+    kept = filter_rows(generation, body.where, state.maps.ids_inside(body.within), state.sql_policy)
+    if body.order_by is None:
         rows = generation.live if kept is None else kept
     else:
-        rows = generation.filter.sort(asked.order_by, serving.sql_policy, kept)
-    if asked.distinct == "content":
+        rows = generation.filter.sort(body.order_by, state.sql_policy, kept)
+    if body.distinct == "content":
         content = generation.columns("content_hash")["content_hash"].take(rows).to_numpy()
         rows = rows[np.sort(np.unique(content, return_index=True)[1])]
-    elif asked.distinct is not None:
-        raise ApiError(400, "UnknownName", f"no distinct named {asked.distinct!r}; known: content")
-    end = asked.offset + asked.k
+    elif body.distinct is not None:
+        raise ApiError(400, "UnknownName", f"no distinct named {body.distinct!r}; known: content")
+    end = body.offset + body.k
     return {
         "generation": generation.id,
         "plan": f"{len(rows)} rows in order",
@@ -216,12 +231,12 @@ def _browsed(serving: AppState, asked: SearchRequestBody) -> dict[str, Any]:
         "no_good_match": False,
         "features": [],
         "reached": len(rows),
-        "more": len(rows) > end and end < MOST_REACH,
-        "hits": _hits(generation, rows[asked.offset : end], None, asked.offset),
+        "more": len(rows) > end and end < MAX_REACH,
+        "hits": _hit_dicts(generation, rows[body.offset : end], None, body.offset),
     }
 
 
-def _hits(
+def _hit_dicts(
     generation: Generation, rows: NDArray[np.int64], hits: Sequence[Hit] | None, offset: int = 0
 ) -> list[dict[str, Any]]:
     table = generation.columns("image_id", "source", "path", "width", "height").take(rows).to_pylist()

@@ -1,4 +1,4 @@
-"""The state of the lake over HTTP: what is fresh and stale, what failed, what was done last."""
+"""Route of the state of the lake: fresh and stale shards, failures, and the last runs."""
 
 from __future__ import annotations
 
@@ -14,54 +14,55 @@ from imrec_core.lake.storage.files import is_away
 from imrec_core.maps import map_names
 from imrec_core.sql.views import connect, failures
 from imrec_core.status import LakeStatus, lake_status
-from imrec_core.web.responses import answer
-from imrec_core.web.schemas.status import Status
-from imrec_core.web.state import AppState, why_not
+from imrec_core.web.responses import json_response
+from imrec_core.web.schemas.status import StatusResponse
+from imrec_core.web.state import AppState, error_responses
 
-_RUNS = 20
-_REASONS = 50
-_EXAMPLES = 3
-_NAMED = ("scan", "extract", "fit", "project", "generation", "check", "failure")  # others note what a person typed
+_MAX_RUNS = 20
+_MAX_REASONS = 50
+_MAX_EXAMPLES = 3
+# Entries of other kinds have as their name what a user typed.
+_KINDS_WITH_NAME = ("scan", "extract", "fit", "project", "generation", "check", "failure")
 
 
-def routes(serving: AppState) -> APIRouter:
-    """What is in the lake."""
+def create_router(state: AppState) -> APIRouter:
+    """Create the route of the status."""
     router = APIRouter(tags=["lake"])
 
-    @router.get("/api/status", response_model=Status, responses=why_not())
+    @router.get("/api/status", response_model=StatusResponse, responses=error_responses())
     async def status(request: Request) -> Response:
-        """Sources, features, failures and the last runs."""
-        return answer(await serving.searched(request, lambda: _status(serving)))
+        """Return sources, features, failures and the last runs."""
+        return json_response(await state.in_search_queue(request, lambda: _status(state)))
 
     return router
 
 
-def _status(serving: AppState) -> dict[str, Any]:
-    lake, generation = serving.lake, serving.generation
-    found = lake_status(lake)
+def _status(state: AppState) -> dict[str, Any]:
+    lake, generation = state.lake, state.generation
+    report = lake_status(lake)
     return {
         "generation": generation.id,
         "built": str(generation.facts["created"]),
         "rows": len(generation.live),
-        "sources": _sources(lake, found),
+        "sources": _sources(lake, report),
         "features": [
             {"name": f.name, "fresh": f.fresh_shards, "stale": len(f.stale_shards), "why": "; ".join(f.why)}
-            for f in found.features
+            for f in report.features
         ],
-        "failures": _failures(serving),
-        "runs": _runs(serving),
+        "failures": _failures(state),
+        "runs": _runs(state),
         "maps": map_names(lake),
     }
 
 
-def _sources(lake: Lake, found: LakeStatus) -> list[dict[str, Any]]:
-    stale = set(found.unread_shards).union(*(feature.stale_shards for feature in found.features))
+def _sources(lake: Lake, report: LakeStatus) -> list[dict[str, Any]]:
+    stale = set(report.unread_shards).union(*(feature.stale_shards for feature in report.features))
     shards, roots = lake.live_shards(), lake.settings().sources
-    told = []
-    for source in found.sources:
+    sources = []
+    for source in report.sources:
         name = source["name"]
         own = {shard for shard in shards if source_of(shard) == name}
-        told.append(
+        sources.append(
             {
                 "name": name,
                 "reachable": not is_away(roots[name]),
@@ -71,31 +72,31 @@ def _sources(lake: Lake, found: LakeStatus) -> list[dict[str, Any]]:
                 "stale": len(own & stale),
             }
         )
-    return told
+    return sources
 
 
-def _failures(serving: AppState) -> dict[str, Any]:
-    failed = failures(serving.lake)
+def _failures(state: AppState) -> dict[str, Any]:
+    failed = failures(state.lake)
     counts = Counter(str(one["error"]) for one in failed)
     reasons = []
-    for error, count in counts.most_common(_REASONS):
-        which = [f"{one['source']}/{one['path']}" for one in failed if one["error"] == error]
-        reasons.append({"error": serving.without_paths(error), "count": count, "examples": which[:_EXAMPLES]})
+    for error, count in counts.most_common(_MAX_REASONS):
+        paths = [f"{one['source']}/{one['path']}" for one in failed if one["error"] == error]
+        reasons.append({"error": state.redact_paths(error), "count": count, "examples": paths[:_MAX_EXAMPLES]})
     return {"total": len(failed), "reasons": reasons}
 
 
-def _runs(serving: AppState) -> list[dict[str, Any]]:
-    found = connect(serving.lake).sql(
-        f"SELECT ended, what, name, seconds, rows, stages FROM runs ORDER BY ended DESC LIMIT {_RUNS}"
+def _runs(state: AppState) -> list[dict[str, Any]]:
+    runs = connect(state.lake).sql(
+        f"SELECT ended, what, name, seconds, rows, stages FROM runs ORDER BY ended DESC LIMIT {_MAX_RUNS}"
     )
     return [
         {
             "when": when.isoformat(timespec="seconds") + "Z" if when else None,
             "kind": kind,
-            "what": name if kind in _NAMED else "",
+            "what": name if kind in _KINDS_WITH_NAME else "",
             "seconds": seconds,
             "rows": rows,
             "stages": stages or {},
         }
-        for when, kind, name, seconds, rows, stages in found.fetchall()
+        for when, kind, name, seconds, rows, stages in runs.fetchall()
     ]

@@ -1,1 +1,1 @@
-"""Request and response models of the HTTP API, one module a subject."""
+"""Response models of the HTTP API, one module a subject. Bodies of requests are in `web/search_request.py`."""

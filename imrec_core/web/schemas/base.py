@@ -1,30 +1,12 @@
-"""The shape of every answer, for the description of the API."""
+"""The response model of errors."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel
 
 
-class Error(BaseModel):
-    """Why a request is refused, for a person, and the name of the error, for a program."""
+class ErrorResponse(BaseModel):
+    """An error: a message for people, and the name of the error for programs."""
 
     error: str
     kind: str
-
-
-# -- searching ----------------------------------------------------------------------------------------------
-
-
-# -- looking ------------------------------------------------------------------------------------------------
-
-
-# -- duplicates ---------------------------------------------------------------------------------------------
-
-
-# -- status -------------------------------------------------------------------------------------------------
-
-
-# -- explaining ---------------------------------------------------------------------------------------------
-
-
-# -- maps ---------------------------------------------------------------------------------------------------

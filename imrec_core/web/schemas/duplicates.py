@@ -1,4 +1,4 @@
-"""Responses on duplicates: groups, pairs and decisions."""
+"""Response models of duplicates: groups, pairs and decisions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
-class CopyInGroup(BaseModel):
-    """One file of a group; the first of a group is kept.
+class DuplicateFile(BaseModel):
+    """One file of a group. The first file of a group is kept.
 
-    `rank`: its place by the rule alone, from 0. `decided`: a file of its content is always to stay.
+    `rank` is its position by the rule alone, from 0. `decided` is true if a file with its content is always kept.
     """
 
     image_id: str
@@ -26,8 +26,8 @@ class CopyInGroup(BaseModel):
     decided: bool
 
 
-class PairInGroup(BaseModel):
-    """Two contents of a group, and what verified them."""
+class DuplicatePair(BaseModel):
+    """Two contents of a group, with the result of their comparison."""
 
     contents: tuple[str, str]
     tier: str
@@ -39,25 +39,25 @@ class DuplicateGroup(BaseModel):
     """Files that are copies of each other."""
 
     tier: str
-    copies: list[CopyInGroup]
-    pairs: list[PairInGroup]
+    copies: list[DuplicateFile]
+    pairs: list[DuplicatePair]
 
 
 class DecisionCounts(BaseModel):
-    """How many contents are always kept, and how many pairs are no duplicates."""
+    """Number of contents that are always kept, and of pairs that are no duplicates."""
 
     keep: int
     apart: int
 
 
-class Decided(BaseModel):
-    """What is decided by now."""
+class DecisionsResponse(BaseModel):
+    """The number of decisions after a change."""
 
     decisions: DecisionCounts
 
 
-class DuplicateGroups(BaseModel):
-    """A page of groups, or that they are still looked for."""
+class DuplicatesResponse(BaseModel):
+    """A page of groups, or the progress of the search for them."""
 
     state: Literal["ready", "running"]
     progress: str
@@ -65,5 +65,5 @@ class DuplicateGroups(BaseModel):
     total: int
     groups: list[DuplicateGroup]
     next: str | None = Field(description="Cursor of the next page.")
-    left_out: list[str] = Field(description="Files that are gone, changed or unreadable; a hundred at most.")
+    left_out: list[str] = Field(description="Files that are missing, changed or unreadable; at most 100.")
     decisions: DecisionCounts

@@ -1,14 +1,14 @@
-"""Responses that explain a hit."""
+"""Response models of the explanation of a hit."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from imrec_core.web.schemas.search import PartOfHit
+from imrec_core.web.schemas.search import HitPart
 
 
 class QuerySize(BaseModel):
-    """The picture of a query, at full size; `entry` counts the likes from 0."""
+    """Full size of the query image; `entry` is its index in `like`, from 0."""
 
     width: int
     height: int
@@ -16,32 +16,35 @@ class QuerySize(BaseModel):
 
 
 class HitSize(BaseModel):
-    """The picture of a hit, at full size."""
+    """Full size of the image of the hit."""
 
     width: int
     height: int
 
 
-class ColourShared(BaseModel):
-    """A colour that both pictures have much of, and its share of each."""
+class SharedColour(BaseModel):
+    """A colour that both images share, and the part of each that has it."""
 
     rgb: tuple[int, int, int]
     in_query: float
     in_hit: float
 
 
-class Explanation(BaseModel):
-    """Why a hit is one; rank, score and parts are missing where it is none of the hits asked for."""
+class ExplanationResponse(BaseModel):
+    """Keypoints and colours that a hit shares with the query.
+
+    `rank` and `score` are null and `parts` is empty if the image is not among the hits of the search.
+    """
 
     rank: int | None
     score: float | None
-    parts: dict[str, PartOfHit]
+    parts: dict[str, HitPart]
     query: QuerySize | None
     hit: HitSize
-    alike: int = Field(description="Keypoints that look alike.")
-    agree: int = Field(description="Those of them that are arranged alike.")
+    alike: int = Field(description="Number of matching keypoints.")
+    agree: int = Field(description="Number of matches that agree with one translation, rotation and scale.")
     mirrored: bool
     points: list[tuple[float, float, float, float]] = Field(
-        description="Of those that agree, at most 200: x and y in the query, then in the hit."
+        description="Matches that agree, at most 200: x and y in the query, then in the hit."
     )
-    colours: list[ColourShared]
+    colours: list[SharedColour]

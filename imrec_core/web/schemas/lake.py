@@ -1,14 +1,12 @@
-"""Responses on features, columns, limits and health."""
+"""Response models of features, columns, limits and health."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from pydantic import BaseModel
 
 
 class FeatureInfo(BaseModel):
-    """A feature that can be searched by; the first metric is the default."""
+    """A feature of the generation; `metric` is the default among `metrics`."""
 
     name: str
     kind: str
@@ -19,14 +17,14 @@ class FeatureInfo(BaseModel):
 
 
 class MixInfo(BaseModel):
-    """Features with weights that go by one name."""
+    """Features with weights, under one name."""
 
     name: str
     weights: dict[str, float]
 
 
 class ColumnInfo(BaseModel):
-    """A column that a condition may use; of text the most common values, at most 20."""
+    """A column for filters; `values` are the most common ones of a text column, at most 20."""
 
     name: str
     type: str
@@ -34,15 +32,15 @@ class ColumnInfo(BaseModel):
 
 
 class LimitsInfo(BaseModel):
-    """The most that a request may have."""
+    """Limits of a request."""
 
     upload_bytes: int
     files: int
     k: int
 
 
-class Features(BaseModel):
-    """What can be asked for."""
+class FeaturesResponse(BaseModel):
+    """Features, mixes, columns and sources that a search may name."""
 
     generation: str
     rows: int
@@ -54,34 +52,8 @@ class Features(BaseModel):
     limits: LimitsInfo
 
 
-class CopyOf(BaseModel):
-    """A file with the same bytes."""
-
-    image_id: str
-    source: str
-    path: str
-
-
-class DecidedOf(BaseModel):
-    """What was decided about an image: that it stays, and which images are no duplicates of it."""
-
-    keep: bool
-    apart: list[str]
-
-
-class ImageDetail(BaseModel):
-    """All that is known of an image."""
-
-    image_id: str
-    source: str
-    path: str
-    facts: dict[str, Any]
-    copies: list[CopyOf]
-    decided: DecidedOf
-
-
-class Health(BaseModel):
-    """Which generation answers, how many images it has, and how long ago it was made."""
+class HealthResponse(BaseModel):
+    """The current generation, its number of images, and its age."""
 
     generation: str
     rows: int

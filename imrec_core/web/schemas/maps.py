@@ -1,4 +1,4 @@
-"""Responses on maps: clusters, points and colours."""
+"""Response models of maps: clusters, points and colours."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
-class MapListed(BaseModel):
-    """A map; `is_current` where it is of the generation in use."""
+class MapInfo(BaseModel):
+    """A map; `is_current` is true for a map of the current generation."""
 
     name: str
     feature: str
@@ -19,15 +19,15 @@ class MapListed(BaseModel):
     is_current: bool
 
 
-class Maps(BaseModel):
-    """The maps of a lake, and what they can be coloured by."""
+class MapsResponse(BaseModel):
+    """The maps of a lake, and the columns that can colour them."""
 
-    maps: list[MapListed]
+    maps: list[MapInfo]
     colours: list[str]
 
 
-class ClusterOnMap(BaseModel):
-    """Pictures that lie together; `image_id` is the one in their midst."""
+class ClusterInfo(BaseModel):
+    """A cluster of images; `image_id` is its medoid."""
 
     cluster: int
     size: int
@@ -36,8 +36,8 @@ class ClusterOnMap(BaseModel):
     image_id: str
 
 
-class MapPoints(BaseModel):
-    """Where images lie; arrays are base64 of little-endian numbers."""
+class MapPointsResponse(BaseModel):
+    """Positions of images on a map; arrays are base64 of little-endian numbers."""
 
     name: str
     feature: str
@@ -47,17 +47,17 @@ class MapPoints(BaseModel):
     x: str = Field(description="float32")
     y: str = Field(description="float32")
     cluster: str = Field(description="int32; -1 for none")
-    ids: str = Field(description="uint64, whose 16 hex digits are the image_id")
-    clusters: list[ClusterOnMap]
+    ids: str = Field(description="uint64; its 16 hex digits are the image_id")
+    clusters: list[ClusterInfo]
 
 
-class MapColours(BaseModel):
-    """What the images of a map are coloured by, in its order: `codes` of `labels`, or `values`."""
+class MapColoursResponse(BaseModel):
+    """Values of a column in the order of the map: `codes` into `labels`, or `values`."""
 
     by: str
     kind: Literal["category", "number", "date"]
     labels: list[str]
     codes: str | None = Field(description="uint8")
-    values: str | None = Field(description="float32; NaN where it is not known; dates in days since 1970")
+    values: str | None = Field(description="float32; NaN for unknown; dates in days since 1970")
     low: float | None
     high: float | None

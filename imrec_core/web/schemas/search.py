@@ -1,12 +1,12 @@
-"""Responses of a search and of an upload."""
+"""Response models of searches and uploads."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
 
-class PartOfHit(BaseModel):
-    """What one feature says of a hit."""
+class HitPart(BaseModel):
+    """Distance and score of a hit by one feature."""
 
     distance: float | None
     score: float | None
@@ -16,20 +16,20 @@ class PartOfHit(BaseModel):
 
 
 class HitResponse(BaseModel):
-    """One result; without a query it has neither score nor parts."""
+    """One hit. Without a query it has no score and no parts."""
 
     rank: int
     image_id: str
     source: str
-    path: str = Field(description="Below the root of its source.")
+    path: str = Field(description="Relative to the root of its source.")
     width: int
     height: int
     score: float | None
-    parts: dict[str, PartOfHit]
+    parts: dict[str, HitPart]
 
 
 class UploadResponse(BaseModel):
-    """A picture that was sent, with the handle by which later requests name it."""
+    """An uploaded image, and the handle that names it in later requests."""
 
     upload: str
     name: str
@@ -37,17 +37,17 @@ class UploadResponse(BaseModel):
     height: int
 
 
-class SearchAnswer(BaseModel):
+class SearchResponse(BaseModel):
     """The hits of a search."""
 
     generation: str
-    plan: str = Field(description="How they were found, in words.")
-    cut: int = Field(description="Images that are farther than `max_false_match_rate` allows.")
+    plan: str = Field(description="Description of how the search ran.")
+    cut: int = Field(description="Number of images excluded by the threshold `max_false_match_rate`.")
     no_good_match: bool
     features: list[str]
     offset: int
-    reached: int = Field(description="Hits that pages are cut from: as many as `reach`, or all; without a query rows.")
-    more: bool = Field(description="Whether the next page has hits, too.")
+    reached: int = Field(description="Number of hits from which pages are taken; without a query, of rows.")
+    more: bool = Field(description="Whether the next page has hits.")
     hits: list[HitResponse]
     uploads: list[UploadResponse]
     seconds: float

@@ -1,4 +1,4 @@
-"""Responses on the state of the lake."""
+"""Response models of the state of the lake."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class SourceStatus(BaseModel):
-    """A source, with its shards that are up to date and those that are not."""
+    """A source, and the number of its shards that are up to date (`fresh`) and that are not (`stale`)."""
 
     name: str
     reachable: bool
@@ -16,8 +16,8 @@ class SourceStatus(BaseModel):
     stale: int
 
 
-class FeatureState(BaseModel):
-    """How many shards have a feature, and why others lack it."""
+class FeatureStatus(BaseModel):
+    """The number of shards whose feature is up to date and of those whose is not, with the reasons."""
 
     name: str
     fresh: int
@@ -25,8 +25,8 @@ class FeatureState(BaseModel):
     why: str
 
 
-class Reason(BaseModel):
-    """Why images failed, with some of them."""
+class FailureReason(BaseModel):
+    """An error, the number of images that failed with it, and some of them."""
 
     error: str
     count: int
@@ -37,11 +37,11 @@ class Failures(BaseModel):
     """Images that cannot be read or decoded."""
 
     total: int
-    reasons: list[Reason]
+    reasons: list[FailureReason]
 
 
-class Run(BaseModel):
-    """Something that was done in the lake; `stages` are seconds."""
+class RunInfo(BaseModel):
+    """An entry of the run log; `stages` are in seconds."""
 
     when: str | None
     kind: str | None
@@ -51,14 +51,14 @@ class Run(BaseModel):
     stages: dict[str, float | None]
 
 
-class Status(BaseModel):
+class StatusResponse(BaseModel):
     """The state of the lake."""
 
     generation: str
     built: str
     rows: int
     sources: list[SourceStatus]
-    features: list[FeatureState]
+    features: list[FeatureStatus]
     failures: Failures
-    runs: list[Run]
+    runs: list[RunInfo]
     maps: list[str]

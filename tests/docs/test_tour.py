@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from tests.plots.test_html_grid import Seen
+from tests.support.html import ParsedHtml
 
 ROOT = Path(__file__).parents[2]
 TOUR = ROOT / "docs" / "tour.ipynb"
@@ -26,7 +26,7 @@ def outputs(notebook: NotebookNode) -> list[list[tuple[str, ...]]]:
 def _kinds(output: NotebookNode) -> tuple[str, ...]:
     if output.output_type == "stream":
         return (output.output_type, output.name)
-    pictures = str(len(Seen(output.data["text/html"]).images)) if "text/html" in output.data else ""
+    pictures = str(len(ParsedHtml(output.data["text/html"]).images)) if "text/html" in output.data else ""
     return (output.output_type, *sorted(output.data), pictures)
 
 

@@ -33,6 +33,7 @@ from imrec_core.sql.policy import SqlPolicy
 from imrec_dagster.cli import export as command
 from imrec_dagster.cli.main import imrec as group
 from tests.support import toy
+from tests.support.export_folder import Killed, state
 
 DOC = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
 LIBRARIES = {"faiss": "faiss", "lance": "lance", "qdrant": "qdrant_client"}
@@ -358,10 +359,6 @@ def test_vector_of_a_file_is_near_that_of_the_lake(recommender, photos):
 # -- going on -----------------------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    """As Ctrl-C: never caught."""
-
-
 def kill_after(monkeypatch, blocks: int) -> None:
     read = Reader.blocks
     left = [blocks]
@@ -374,10 +371,6 @@ def kill_after(monkeypatch, blocks: int) -> None:
             yield block
 
     monkeypatch.setattr(Reader, "blocks", dying)
-
-
-def state(out: Path) -> dict[str, int]:
-    return {p.relative_to(out).as_posix(): p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
 
 
 @each()

@@ -18,8 +18,8 @@ from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.maps import build_map, load_map
 from imrec_dagster.cli import export as command
-from tests.export.test_export import Killed, state
 from tests.support import toy
+from tests.support.export_folder import Killed, state
 
 PHOTOS = 24
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
@@ -16,6 +13,7 @@ from imrec_core import Recommender
 from imrec_core.plots.contact_sheet import GONE, Cell
 from imrec_core.plots.html_grid import grid
 from tests.support import toy
+from tests.support.html import ParsedHtml
 
 HOSTILE = [
     "<script>alert(1)</script>.jpg",
@@ -28,41 +26,13 @@ HOSTILE = [
 ]
 
 
-class Seen(HTMLParser):
-    """What a browser would make of it."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text += data
-
-    @property
-    def images(self) -> list[Image.Image]:
-        """Every picture; all of them are inside of the HTML."""
-        found = []
-        for tag, attributes in self.tags:
-            if tag == "img":
-                kind, _, data = attributes["src"].partition(";base64,")
-                assert kind == "data:image/jpeg"
-                found.append(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
-        return found
-
-
 def cell(name: str, **more) -> Cell:
     return Cell(Image.new("RGB", (300, 200), (200, 30, 30)), ("0.500", name), **more)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_text_whatever_they_hold(name):
-    seen = Seen(grid([name], [cell(name)]))
+    seen = ParsedHtml(grid([name], [cell(name)]))
     assert {tag for tag, _ in seen.tags} == {"div", "b", "table", "tr", "td", "img", "br", "small"}
     assert {a for _, attributes in seen.tags for a in attributes} <= {"src", "alt", "title", "style"}
     assert all(c.isprintable() for c in seen.text)
@@ -72,7 +42,7 @@ def test_names_are_text_whatever_they_hold(name):
 
 
 def test_pictures_are_small_and_in_their_colours_and_long_names_are_cut():
-    seen = Seen(grid(["two"], [cell("a" * 300), cell("b.jpg", framed=True)]))
+    seen = ParsedHtml(grid(["two"], [cell("a" * 300), cell("b.jpg", framed=True)]))
     assert [image.size for image in seen.images] == [(128, 85)] * 2
     assert abs(seen.images[0].getpixel((60, 40))[0] - 200) < 10
     assert "b.jpg" in seen.text and "a" * 30 not in seen.text
@@ -80,16 +50,16 @@ def test_pictures_are_small_and_in_their_colours_and_long_names_are_cut():
 
 
 def test_no_more_than_some_are_shown_and_the_others_are_counted():
-    seen = Seen(grid(["many"], [cell("a")] * 20, most=7))
+    seen = ParsedHtml(grid(["many"], [cell("a")] * 20, most=7))
     assert len(seen.images) == 7 and "13 more are not shown" in seen.text
     assert [tag for tag, _ in seen.tags].count("tr") == 2
-    assert "more" not in Seen(grid(["few"], [cell("a")] * 7, most=7)).text
+    assert "more" not in ParsedHtml(grid(["few"], [cell("a")] * 7, most=7)).text
     assert "table" not in grid(["none"], [])
 
 
 def test_hits_show_the_query_and_themselves(recommender, photos):
     hits = recommender.search(photos / "photo_004.jpg", by=["phash", "rgb_histogram"], k=4)
-    seen = Seen(hits._repr_html_())
+    seen = ParsedHtml(hits._repr_html_())
     assert len(seen.images) == 5
     assert "4 hits by phash, rgb_histogram" in seen.text and hits.plan in seen.text
     for hit in hits:
@@ -105,13 +75,13 @@ def test_page_of_a_thousand_hits_stays_small(recommender, photos):
 
 def test_no_hits_are_shown_as_text(recommender, photos):
     none = recommender.search(photos / "photo_004.jpg", by="phash", max_false_match_rate=1e-12, where="width = 1")
-    seen = Seen(replace(none, hits=(), cut=3)._repr_html_())
+    seen = ParsedHtml(replace(none, hits=(), cut=3)._repr_html_())
     assert "no good match by phash" in seen.text and len(seen.images) == 1
     assert "no image left to compare with" in replace(none, hits=(), cut=0)._repr_html_()
 
 
 def test_recommender_shows_what_it_is_and_some_of_its_images(recommender):
-    seen = Seen(recommender._repr_html_())
+    seen = ParsedHtml(recommender._repr_html_())
     assert len(seen.images) == 6
     assert f"{len(recommender)} images of lake, generation {recommender.generation.id}" in seen.text
     assert all(name in seen.text for name in recommender.generation.features)
@@ -123,11 +93,11 @@ def test_groups_of_copies_show_what_stays(new_lake, tmp_path):
         shutil.copy(tmp_path / "photos" / f"photo_{i:03d}.jpg", tmp_path / "photos" / f"copy_{i}.jpg")
     toy.build(lake)
     found = Recommender.open(lake).duplicates(tier="identical")
-    seen = Seen(found[0]._repr_html_())
+    seen = ParsedHtml(found[0]._repr_html_())
     assert len(seen.images) == 2 and "2 files, identical; kept files are framed" in seen.text
     assert ["style" in attributes for tag, attributes in seen.tags if tag == "img"] == [True, False]
     assert "copy_0.jpg" in seen.text and "160×120" in seen.text
-    whole = Seen(found._repr_html_())
+    whole = ParsedHtml(found._repr_html_())
     assert "4 groups, 8 files; the first 3 groups" in whole.text and len(whole.images) == 6
 
 
@@ -137,7 +107,7 @@ def test_file_that_is_gone_leaves_a_placeholder(new_lake, tmp_path):
     for file in (tmp_path / "photos").iterdir():
         file.write_bytes(b"") if "001" in file.name else file.unlink()
     for shown in (hits, rec):
-        seen = Seen(shown._repr_html_())
+        seen = ParsedHtml(shown._repr_html_())
         assert not seen.images and seen.text.count(GONE) == 4
 
 
@@ -145,7 +115,7 @@ def test_lake_of_one_image_shows_it(tmp_path):
     toy.write_photos(tmp_path / "photos", [1])
     lake = toy.new_lake(tmp_path / "lake", ("phash",))
     toy.build(lake)
-    assert len(Seen(Recommender.open(lake)._repr_html_()).images) == 1
+    assert len(ParsedHtml(Recommender.open(lake)._repr_html_()).images) == 1
 
 
 def test_neither_names_the_folders_above(recommender, photos):

@@ -17,10 +17,10 @@ from schemathesis.specs.openapi import checks as openapi
 
 from imrec_core import Lake, Recommender
 from imrec_core.maps.map_table import map_names
+from tests.support.maps import save_line_map
 from tests.support.pictures import PICTURES
 from tests.support.real import copy_of
 from tests.support.serving import serving, web_lake
-from tests.web.test_web_views import save_map
 
 CHECKS = [
     checks.not_a_server_error,
@@ -46,7 +46,7 @@ class Api:
 
 def drawn_lake(folder: Path, request: pytest.FixtureRequest) -> Lake:
     lake = web_lake(folder, photos=10)
-    save_map(lake)
+    save_line_map(lake)
     return lake
 
 

@@ -10,16 +10,15 @@ import httpx
 import numpy as np
 import pytest
 
-from imrec_core import Recommender
 from imrec_core.duplicates.move_plan import MovePlan
-from imrec_core.maps import Map, map_table
+from tests.support.maps import save_line_map
 from tests.support.serving import Served, serving, web_lake
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory) -> Iterator[Served]:
     lake = web_lake(tmp_path_factory.mktemp("views"))
-    save_map(lake)
+    save_line_map(lake)
     with serving(lake) as found:
         yield found
 
@@ -28,30 +27,6 @@ def served(tmp_path_factory) -> Iterator[Served]:
 def client(served) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=served.url, timeout=60) as found:
         yield found
-
-
-def save_map(lake) -> None:
-    """Images on a line: the i-th at (i, 0), the first ten a cluster; one of them is not in the lake."""
-    import pyarrow as pa
-
-    rows = Recommender.open(lake).generation.columns("row", "image_id")
-    count = len(rows)
-    table = pa.table(
-        {
-            "row": pa.array([*range(count), count]),
-            "image_id": [*rows["image_id"].to_pylist(), "0123456789abcdef"],
-            "content": pa.array(np.zeros(count + 1, np.uint64)),
-            "x": pa.array(np.arange(count + 1, dtype=np.float32)),
-            "y": pa.array(np.zeros(count + 1, np.float32)),
-            "cluster": pa.array([0] * 10 + [-1] * (count - 10) + [0], pa.int32()),
-            "neighbours": [[]] * (count + 1),
-            "distances": [[]] * (count + 1),
-        },
-        schema=map_table.SCHEMA,
-    )
-    cluster = map_table.Cluster(0, 11, 5.0, 0.0, "0123456789abcdef", count)
-    facts = ("line", "phash", "hamming", "drawn", "of-before", {}, 1.0, 0.1)
-    map_table.save_map(lake, Map(*facts, table, (cluster,)))
 
 
 def _ready(client, **asked) -> dict:

@@ -1,8 +1,8 @@
-/** Requests to the server. What goes wrong comes out as an `ApiError` in words that can be shown as they are. */
+/** Requests to the server. Errors are thrown as `ApiError`, with a message for the user. */
 
-const TRIES = 5; // of a request that the server is too busy for
+const TRIES = 5; // of a request that gets a 503
 
-/** A refusal: `status` as in HTTP (0: no answer at all), `kind` the class of the error. */
+/** An error response: `status` is that of HTTP (0 without a response), `kind` the name of the error. */
 export class ApiError extends Error {
   constructor(words, status, kind) {
     super(words);
@@ -11,7 +11,7 @@ export class ApiError extends Error {
   }
 }
 
-/** What GET answers, as data. Parameters that are null or empty are left out; a list is given once per value. */
+/** Send a GET request, and return the parsed JSON. Omits null and empty parameters, repeats those with a list. */
 export function get(path, parameters = {}, options = {}) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
@@ -20,7 +20,7 @@ export function get(path, parameters = {}, options = {}) {
   return ask(query.size ? `${path}?${query}` : path, {}, options);
 }
 
-/** What POST answers, as data. The body is data for JSON, or a FormData with files. */
+/** Send a POST request, and return the parsed JSON. The body is data for JSON, or a FormData with files. */
 export function post(path, body, options = {}) {
   const headers = { "X-Imrec": "1" };
   if (body instanceof FormData) return ask(path, { method: "POST", headers, body }, options);
@@ -28,7 +28,7 @@ export function post(path, body, options = {}) {
   return ask(path, { method: "POST", headers, body: JSON.stringify(body) }, options);
 }
 
-/** `signal` aborts it; `onBusy(seconds)` hears that the server is busy and is asked again after that time. */
+/** Send a request; `signal` aborts it. After a 503 call `onBusy(seconds)`, and retry after that time. */
 async function ask(address, request, { signal, onBusy = () => {} } = {}) {
   for (let tried = 1; ; tried++) {
     const answer = await fetched(address, { ...request, signal });
@@ -62,23 +62,23 @@ function pause(milliseconds, signal) {
   });
 }
 
-/** Whether a request only ended because a newer one took its place. */
+/** Test whether a request was aborted because a newer one replaced it. */
 export function isOvertaken(error) {
   return error?.name === "AbortError";
 }
 
 let declared = null;
 
-/** What the lake offers, asked once; `anew` asks again, for after a new generation. */
-export function features({ anew = false } = {}) {
-  if (!declared || anew) {
+/** Return the features, mixes and columns of the lake, cached; `refresh` reloads them, after a new generation. */
+export function features({ refresh = false } = {}) {
+  if (!declared || refresh) {
     declared = get("/api/features");
     declared.catch(() => (declared = null));
   }
   return declared;
 }
 
-/** Where the thumbnail of an image is; 160, 320 or 640 pixels of the longer side. */
+/** Return the URL of the thumbnail of an image; `size` is its longer side, 160, 320 or 640 pixels. */
 export function thumbnail(imageId, size = 320) {
   return `/thumb/${imageId}?size=${size}`;
 }

@@ -1,9 +1,9 @@
 /**
- * The shell: navigation between the views, help, and what is known of the lake.
+ * The shell: navigation between the views, help, and the size of the lake.
  *
- * A view is a module with `mount(root, params)`, which fills the element `root` from the parameters of the address, and
- * `unmount()`, which ends what it started. With `update(params)` it also follows addresses of its own; without, it is
- * mounted anew. Exported `keys`, [keys, meaning] pairs, and `notes`, sentences, stand in the help.
+ * A view is a module with `mount(root, params)`, which fills the element `root` by the parameters of the URL, and
+ * `unmount()`, which stops its timers and requests. If it has `update(params)`, that is called when only the parameters
+ * change; else the view is mounted again. The help shows its `keys`, [keys, meaning] pairs, and `notes`, sentences.
  */
 
 import { features } from "./api.js";
@@ -30,7 +30,7 @@ async function show({ pathname, search }) {
   mark(path);
   if (path === shown.path && shown.view.update) return shown.view.update(params);
   const view = await VIEWS[path].load().catch(() => null);
-  if (mine !== wanted) return; // another was asked for meanwhile
+  if (mine !== wanted) return; // the user has opened another view since
   if (!view) return toast(`${VIEWS[path].title} cannot be loaded. Is “imrec serve” still running?`);
   const moved = shown.path !== null && shown.path !== path;
   shown.view?.unmount();
@@ -49,7 +49,7 @@ function mark(path) {
   }
 }
 
-/** Links within the page change the view without loading the page again; the views come back as they were left. */
+/** Follow a link to a view without reloading the page. Views in the navigation keep their last URL. */
 function follow(event) {
   const link = event.target.closest?.("a[href]");
   if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;

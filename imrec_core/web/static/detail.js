@@ -1,4 +1,4 @@
-/** One picture, large, in a dialog: its facts, why it is a hit, its exact copies, and where to go from it. */
+/** Dialog with one large image: properties, explanation of the hit, exact copies, and actions. */
 
 import { get, isOvertaken, post, thumbnail } from "./api.js";
 import { announce, dialog, element, fileName, fill } from "./dom.js";
@@ -7,13 +7,13 @@ import { partsOf, reasonsOf } from "./reasons.js";
 import { requestOf } from "./state.js";
 import { megabytes } from "./uploads.js";
 
-const FIRST = ["width", "height", "format", "byte_size", "taken"]; // facts that most people look for
+const FIRST = ["width", "height", "format", "byte_size", "taken"]; // the most useful properties
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
-const HIDDEN = ["source", "path"]; // said elsewhere
+const HIDDEN = ["source", "path"]; // shown in the heading
 
 /**
- * Open the dialog; `show` changes the picture. `onAct(action, hit)` hears "like", "unlike" and "more", `onStep(by)`
- * that the next or the previous is wanted, `onClose()` that it was closed.
+ * Open the dialog; `show` changes the image. Calls `onAct(action, hit)` with "like", "unlike" or "more", `onStep(by)`
+ * for the next or the previous image, and `onClose()`.
  */
 export function openDetail({ onAct, onStep, onClose }) {
   const picture = element("img", { class: "large", alt: "" });

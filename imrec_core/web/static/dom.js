@@ -1,18 +1,18 @@
-/** Small ways to make elements. Text is only ever set as text, so that no name of a file can become markup. */
+/** Create elements. Text is set as text nodes only, so that a file name cannot become markup. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An HTML element: `element("button", {class: "quiet", onclick: act, disabled: busy}, "Go")`. */
+/** Create an HTML element: `element("button", {class: "quiet", onclick: act, disabled: busy}, "Go")`. */
 export function element(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);
 }
 
-/** An SVG element, made in the same way. */
+/** Create an SVG element in the same way. */
 export function drawing(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** Attributes are set by name; `on…` listens, `style` and `dataset` take objects, true is one without a value. */
+/** Set attributes by name; `on…` adds a listener, `style` and `dataset` take objects, true sets an empty value. */
 function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
@@ -26,18 +26,18 @@ function filled(node, attributes, children) {
   return node;
 }
 
-/** Put these children in place of those that are there. */
+/** Replace the children of a node. */
 export function fill(node, ...children) {
   node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 
-/** Say it to a screen reader, without moving the focus. */
+/** Announce a text to screen readers, without moving the focus. */
 export function announce(words) {
   document.getElementById("live").textContent = words;
 }
 
-/** Show a short message for a few seconds, with a way to act on it: `toast("Moved", {label: "Undo", act})`. */
+/** Show a short message for a few seconds, with an optional button: `toast("Moved", {label: "Undo", act})`. */
 export function toast(words, action) {
   const shown = element("div", { class: "toast" }, element("span", {}, words));
   if (action) {
@@ -51,7 +51,7 @@ export function toast(words, action) {
   announce(words);
 }
 
-/** Call `act` once it has not been asked for during `wait` milliseconds. */
+/** Debounce a function: call `act` when `wait` milliseconds have passed without another call. */
 export function debounced(act, wait) {
   let timer = 0;
   return (...values) => {
@@ -60,7 +60,7 @@ export function debounced(act, wait) {
   };
 }
 
-/** A modal dialog that closes by Escape, by its button and by a click beside it, and leaves no trace. */
+/** Open a modal dialog. Escape, its button or a click beside it close and remove it. */
 export function dialog(title, attributes, ...children) {
   const close = element(
     "button",
@@ -75,17 +75,17 @@ export function dialog(title, attributes, ...children) {
   return shown;
 }
 
-/** `name` of `holiday/2024/name`. */
+/** Return the last part of a path: `name` of `holiday/2024/name`. */
 export function fileName(path) {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** A number as a person reads it: 12345 as 12,345. */
+/** Format a number with its noun: `12,345 hits`. */
 export function counted(number, one, many = `${one}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 }
 
-/** Whether keys belong to a field that is written in. */
+/** Test whether an element takes text input, so that keys belong to it. */
 export function isTyping(node) {
   return node.matches?.("input:not([type=range], [type=checkbox], [type=radio]), textarea, select");
 }

@@ -1,4 +1,4 @@
-/** The view "Duplicates": groups of copies side by side, which of them stays and why, and what a person says to it. */
+/** The view "Duplicates": groups of copies side by side, which of them is kept and why, and decisions of the user. */
 
 import { features, get, isOvertaken, post } from "./api.js";
 import { announce, counted, element, fill, isTyping, toast } from "./dom.js";
@@ -7,26 +7,26 @@ import { groupCard } from "./duplicates_group.js";
 import { setAddress } from "./router.js";
 import { styles } from "./styles.js";
 
-const PAGE = 20; // groups that are asked for at a time
-const AHEAD = 600; // pixels below the window that are filled already
-const PATIENCE = 1000; // milliseconds between two questions whether all are found
+const PAGE = 20; // groups per request
+const AHEAD = 600; // pixels below the window to load in advance
+const POLL = 1000; // milliseconds between requests while the search runs
 const TIERS = {
   identical: "the same bytes",
   same_pixels: "the same pixels",
   near: "nearly the same",
-  edited: "cropped, turned or mirrored",
+  edited: "cropped, rotated or mirrored",
 };
 const RULES = { largest: "the largest", oldest: "the oldest" };
 
 export const keys = [
   ["↓ ↑", "Next, previous group"],
-  ["1 … 9", "Always keep that file of the group, or no longer"],
-  ["n", "The first two are not duplicates, or are after all"],
-  ["Enter", "Compare them large"],
-  ["u", "Undo what was decided last"],
+  ["1 … 9", "Always keep that file of the group, or undo that"],
+  ["n", "Mark the first two as not duplicates, or undo that"],
+  ["Enter", "Compare the files in large"],
+  ["u", "Undo the last decision"],
 ];
 
-let view = null; // all that belongs to the view while it is mounted
+let view = null; // the state of the view while it is mounted
 
 export async function mount(root, params) {
   const mine = (view = { root, controller: new AbortController(), sent: Promise.resolve() });
@@ -50,7 +50,7 @@ export function unmount() {
   view = null;
 }
 
-/** Follow an address: which tier, and which rule says what stays. */
+/** Set tier and rule by the parameters of the URL. */
 export function update(params) {
   if (!view.rule) return void (view.params = params); // not built yet
   const rules = [...view.rule.options].map((option) => option.value);
@@ -62,7 +62,7 @@ export function update(params) {
 function build() {
   const rules = [
     ...Object.entries(RULES),
-    ...view.offered.sources.map((name) => [`source:${name}`, `that of ${name}`]),
+    ...view.offered.sources.map((name) => [`source:${name}`, `from ${name}`]),
   ];
   const tier = select("tier", Object.entries(TIERS));
   const rule = select("keep", rules);
@@ -78,8 +78,8 @@ function build() {
     element(
       "div",
       { class: "duplicates-bar card" },
-      label("Copies that are at most", tier),
-      label("Of each group stays", rule),
+      label("Tier", tier),
+      label("Keep of each group", rule),
       plan,
       after,
     ),
@@ -108,17 +108,17 @@ function asked() {
   return { tier: view.tier.value, keep: view.rule.value };
 }
 
-/** Show the groups from the first on. */
+/** Load the groups, from the first page. */
 function start() {
   view.controller.abort();
   Object.assign(
     view,
     { controller: new AbortController(), next: null, loading: false, groups: 0, names: new Set(), done: [] },
   );
-  view.plan.removeAttribute("href"); // there is no plan before the copies are found
+  view.plan.removeAttribute("href"); // the plan needs the result of the search
   fill(view.list);
   fill(view.message);
-  fill(view.said, "Looking for copies …");
+  fill(view.said, "Searching for duplicates …");
   load(null);
 }
 
@@ -138,7 +138,7 @@ async function load(cursor) {
   } catch (error) {
     if (isOvertaken(error) || view !== mine) return;
     if (error.kind === "StaleCursor") {
-      toast("The gallery has changed; the groups are shown anew.");
+      toast("The lake has changed; loading the groups again.");
       return void start();
     }
     fill(view.said);
@@ -151,13 +151,13 @@ async function load(cursor) {
     if (view === mine && !signal.aborted) {
       view.loading = false;
       view.list.removeAttribute("aria-busy");
-      view.watch.unobserve(view.end); // looks again whether the end is near: it may have gone and come back unseen
+      view.watch.unobserve(view.end); // makes the observer report again if the end is still near
       view.watch.observe(view.end);
     }
   }
 }
 
-/** A page of groups, once they are found. */
+/** Load a page of groups; wait for the search if it still runs. */
 async function found(cursor, signal) {
   for (;;) {
     const answer = await get("/api/duplicates", { ...asked(), cursor, limit: PAGE }, { signal });
@@ -167,10 +167,10 @@ async function found(cursor, signal) {
       element(
         "p",
         { class: "card busy" },
-        `Looking for copies: ${answer.progress || "it takes a while the first time"} …`,
+        `Searching for duplicates: ${answer.progress || "the first search takes a while"} …`,
       ),
     );
-    await new Promise((resolve) => setTimeout(resolve, PATIENCE));
+    await new Promise((resolve) => setTimeout(resolve, POLL));
     signal.throwIfAborted();
   }
 }
@@ -195,7 +195,7 @@ function show(answer) {
   if (!answer.total) fill(message, nothing());
   fill(
     view.after,
-    "Nothing is moved from here. The plan is carried out, and taken back, by ",
+    "This page moves no files. Apply or undo the plan with ",
     element("code", {}, "imrec duplicates --apply duplicates.json --to FOLDER"),
     " and ",
     element("code", {}, "--undo duplicates.json"),
@@ -204,7 +204,7 @@ function show(answer) {
   announce(words);
 }
 
-/** Whether a group is not shown yet: what is decided to be kept may move its group to a later page. */
+/** Test whether a group is not shown yet: a decision may move a group to a later page. */
 function isNew({ copies }) {
   const name = copies.map((copy) => copy.image_id).sort().join();
   return !view.names.has(name) && view.names.add(name);
@@ -213,7 +213,7 @@ function isNew({ copies }) {
 function decided({ keep = 0, apart = 0 } = {}) {
   const parts = [
     keep && `${counted(keep, "file")} always kept`,
-    apart && `${counted(apart, "pair")} said to be no duplicates`,
+    apart && `${counted(apart, "pair")} marked as no duplicates`,
   ].filter(Boolean);
   return parts.length ? `– ${parts.join(", ")}` : "";
 }
@@ -223,7 +223,7 @@ function leftOut(files) {
   return element(
     "p",
     { class: "soft" },
-    `Left out, as they are gone, changed or unreadable: ${files[0]}${more}. `,
+    `Left out because they are missing, changed or unreadable: ${files[0]}${more}. `,
     element("code", {}, "imrec build"),
     " looks again.",
   );
@@ -236,7 +236,7 @@ function nothing() {
 
 // -- decisions
 
-/** Note a decision; `shown(is)` shows it, or that it was taken back. Undoing is the same with its opposite. */
+/** Save a decision; `shown(is)` shows it, or its undoing. To undo is to save the opposite. */
 async function decide({ action, opposite, images, words, shown }) {
   const mine = view;
   const undo = { action: opposite, opposite: action, images, words: `Undone: ${words}`, shown: (is) => shown(!is) };
@@ -245,7 +245,7 @@ async function decide({ action, opposite, images, words, shown }) {
   const isOther = (one) => one.action !== action || `${one.images}` !== `${images}`;
   mine.done = isUndo ? before.filter(isOther) : [...before, undo];
   shown(true);
-  const sent = mine.sent.then(() => post("/api/decisions", { action, images })); // in the order in which they were made
+  const sent = mine.sent.then(() => post("/api/decisions", { action, images })); // in order
   mine.sent = sent.catch(() => {});
   try {
     const { decisions } = await sent;

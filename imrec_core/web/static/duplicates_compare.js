@@ -1,17 +1,17 @@
-/** Two files of a group, large: side by side, or one in place of the other, where the eye sees any difference. */
+/** Dialog that compares two files of a group: side by side, or alternating in one place to show differences. */
 
 import { dialog, element, fileName, fill } from "./dom.js";
 import { bytes, dated } from "./duplicates_group.js";
 
-/** Open the dialog on two of the copies, by their places `at`; ← → change the right one, the space bar flips. */
+/** Open the dialog with the copies of indices `at`; ← → change the right one, the space bar alternates. */
 export function compareLarge(copies, at) {
   let [left, right] = at;
-  let flipped = null; // the place that is shown where both are in one
+  let flipped = null; // index of the copy that is shown while both alternate
   const stage = element("div", { class: "compare-stage", tabindex: -1 });
   const flip = element(
     "button",
     { type: "button", "aria-pressed": "false", onclick: () => turn(flipped === null ? left : null) },
-    "One in place of the other",
+    "Alternate in one place",
   );
   const other = element(
     "button",
@@ -36,7 +36,7 @@ export function compareLarge(copies, at) {
       ArrowRight: () => step(1),
       " ": () => turn(flipped === left ? right : left),
     }[event.key];
-    if (!act || (event.key === " " && event.target.closest("button"))) return; // a button does what it says
+    if (!act || (event.key === " " && event.target.closest("button"))) return; // the space bar presses a focused button
     event.preventDefault();
     act();
   });
@@ -46,7 +46,7 @@ export function compareLarge(copies, at) {
     show();
   }
 
-  /** The next of the others on the right. */
+  /** Show the next of the other copies on the right. */
   function step(by) {
     do right = (right + by + copies.length) % copies.length;
     while (right === left && copies.length > 1);
@@ -63,7 +63,7 @@ export function compareLarge(copies, at) {
   }
 
   show();
-  stage.focus(); // and not the button that closes
+  stage.focus(); // instead of the close button
 }
 
 function figure(copy, isBehind) {

@@ -1,4 +1,4 @@
-/** One group of copies: the files side by side, what makes one of them stay, and what verified each pair. */
+/** One group of copies: the files side by side, which of them are kept, and the comparison of each pair. */
 
 import { thumbnail } from "./api.js";
 import { counted, element, fileName } from "./dom.js";
@@ -7,15 +7,15 @@ const TIERS = {
   identical: "the same bytes",
   same_pixels: "the same pixels",
   near: "nearly the same",
-  edited: "cropped, turned or mirrored",
+  edited: "cropped, rotated or mirrored",
 };
 
-/** The card of a group, the `number`-th; `decide(decision)` notes one, `compare(copies, at)` shows two files large. */
+/** Create the card of group `number`; `decide(decision)` saves a decision, `compare(copies, at)` opens two files. */
 export function groupCard(group, number, { decide, compare }) {
   const { copies, pairs, tier } = group;
   const heading = `Group ${number}: ${counted(copies.length, "file")}, ${TIERS[tier] ?? tier}`;
   const kept = new Set(copies.filter((copy) => copy.decided).map((copy) => copy.content_hash));
-  const apart = new Set(); // pairs that are said to be no duplicates
+  const apart = new Set(); // pairs marked as no duplicates
   const large = (at) => compare(
     copies.map((copy) => ({ ...copy, is_kept: staying(group, kept, apart).has(copy) })),
     at,
@@ -55,8 +55,8 @@ export function groupCard(group, number, { decide, compare }) {
 }
 
 /**
- * The files that stay: of contents that are always kept one each, else the first by the rule. Two contents that are no
- * duplicates are two groups; how a larger group falls apart is known when the server is asked anew.
+ * Return the files to keep: one of each content that is always kept, else the first by the rule. Two contents that are
+ * no duplicates are two groups; only the server knows how a larger group splits.
  */
 function staying({ copies, pairs }, kept, apart) {
   const contents = [...new Set(copies.map((copy) => copy.content_hash))];
@@ -70,7 +70,7 @@ function staying({ copies, pairs }, kept, apart) {
   return new Set(parts.flatMap(ofPart));
 }
 
-/** The decision that puts one into a set, or takes it out again; `show` shows what is in it then. */
+/** Create a decision that adds an item to a set or removes it; `show` then updates the card. */
 function toggled(set, one, action, show) {
   const [wanted, undo] = [!set.has(one), `undo_${action}`];
   const shown = (is) => (set[is === wanted ? "add" : "delete"](one), show());
@@ -86,7 +86,7 @@ function copyItem(copy, place, copies, { large, keep }) {
     {
       type: "button",
       class: "picture",
-      title: "Compare large",
+      title: "Compare in large",
       "aria-label": `Compare ${fileName(copy.path)} large`,
       onclick: () => large([Math.min(place, other), Math.max(place, other)]),
     },
@@ -111,7 +111,7 @@ function copyItem(copy, place, copies, { large, keep }) {
   return item;
 }
 
-/** Keeps a file of these bytes, and takes that back. */
+/** Create the button that always keeps a file with these bytes, or undoes that. */
 function keepButton(copy, place, copies, keep) {
   const name = fileName(copy.path);
   const isOneOf = copies.filter((other) => other.content_hash === copy.content_hash).length > 1;
@@ -133,7 +133,7 @@ function keepButton(copy, place, copies, keep) {
   return button;
 }
 
-/** What differs between the files is what matters. */
+/** List properties of a file, with the largest values of the group marked. */
 function facts(copy, copies) {
   const differs = (name) => copies.some((other) => other[name] !== copy[name]);
   const most = (name) => differs(name) && copies.every((other) => other[name] <= copy[name]);
@@ -188,7 +188,7 @@ function pairRow({ contents, tier, agreement, how }, place, copies, decide) {
   row.show = (isApart) => {
     row.classList.toggle("apart", isApart);
     const agreed = `agreement ${(100 * agreement).toFixed(agreement > 0.995 ? 1 : 0)} %`;
-    said.textContent = isApart ? "no duplicates, you said" : `${TIERS[tier] ?? tier}: ${how}, ${agreed}`;
+    said.textContent = isApart ? "marked as no duplicates" : `${TIERS[tier] ?? tier}: ${how}, ${agreed}`;
     button.textContent = isApart ? "Undo" : "Not duplicates";
     button.setAttribute("aria-label", `${button.textContent}: ${a} and ${b}`);
   };

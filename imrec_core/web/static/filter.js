@@ -1,11 +1,11 @@
-/** The filter box, with the columns that it may name, and the other ways to choose among hits. */
+/** The filter box with its list of columns, and the further options of a search. */
 
 import { element, fill } from "./dom.js";
 
 const NUMBERS = /INT|DOUBLE|FLOAT|DECIMAL|REAL/i;
 const TIMES = /DATE|TIME/i;
 
-/** Make the box; `onChange(where)` hears a filter when it is entered. */
+/** Create the box; calls `onChange(where)` when the user enters a filter. */
 export function makeFilter(columns, onChange) {
   const box = element("input", {
     id: "where", type: "text", list: "where-examples", placeholder: exampleOf(columns),
@@ -22,7 +22,7 @@ export function makeFilter(columns, onChange) {
     box.focus();
     box.setSelectionRange(joined.length, joined.length);
   };
-  const listed = columns.map((column) => described(column, put, () => onChange(box.value.trim())));
+  const listed = columns.map((column) => columnEntry(column, put, () => onChange(box.value.trim())));
   const root = element(
     "section",
     { class: "filter", "aria-label": "Filter" },
@@ -47,7 +47,7 @@ export function makeFilter(columns, onChange) {
     show(where) {
       if (document.activeElement !== box || !where) box.value = where;
     },
-    /** Say beside the box what is wrong with the filter; nothing where nothing is. */
+    /** Show an error of the filter beside the box; an empty text removes it. */
     fail(words) {
       error.hidden = !words;
       fill(error, words);
@@ -57,14 +57,14 @@ export function makeFilter(columns, onChange) {
   };
 }
 
-/** A column by name and type, to be put into the box; its common values as whole conditions. */
-function described({ name, type, values = [] }, put, apply) {
+/** Create the entry of a column: a button that inserts its name, and buttons that add conditions on common values. */
+function columnEntry({ name, type, values = [] }, put, apply) {
   const column = element(
     "button",
     {
       type: "button",
       class: "quiet small column",
-      title: `Put ${name} into the filter`,
+      title: `Insert ${name} into the filter`,
       onclick: () => put(`${quoted(name)} `),
     },
     name,
@@ -96,7 +96,7 @@ function exampleOf(columns) {
   return columns.some(({ name }) => name === "width") ? "such as width >= 800" : "SQL over the columns";
 }
 
-/** A name as SQL takes it. */
+/** Quote a column name for SQL if it needs quotes. */
 function quoted(name) {
   return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
 }
@@ -105,13 +105,13 @@ function literal(value) {
   return typeof value === "number" ? String(value) : `'${String(value).replaceAll("'", "''")}'`;
 }
 
-const RATES = [0.1, 0.03, 0.01, 0.001, 0.0001]; // of false matches, to choose from
+const RATES = [0.1, 0.03, 0.01, 0.001, 0.0001]; // false match rates to choose from
 const CHOICES = {
-  pool: ["Near to, of likes", { mean: "their mean", best: "any of them", all: "each of them" }],
+  pool: ["Near to which likes", { mean: "their mean", best: "any of them", all: "each of them" }],
   fuse: ["Several features", { score: "mean of scores", rrf: "by ranks", dbsf: "by mean ± 3σ" }],
 };
 
-/** Make the options that are seldom needed; `onChange({name: value})` hears of each. */
+/** Create the further options; calls `onChange({name: value})` for each change. */
 export function makeOptions(columns, onChange) {
   const selects = Object.entries(CHOICES).map(([name, [label, values]]) => {
     const options = Object.entries(values).map(([value, words]) => element("option", { value }, words));
@@ -136,7 +136,7 @@ export function makeOptions(columns, onChange) {
       id: "rate",
       onchange: (event) => onChange({ max_false_match_rate: event.target.value ? Number(event.target.value) : null }),
     },
-    element("option", { value: "" }, "not cut off"),
+    element("option", { value: "" }, "no limit"),
     ...RATES.map((value) => element("option", { value }, `at most 1 in ${Math.round(1 / value).toLocaleString("en")}`)),
   );
   const distinct = element(
@@ -151,7 +151,7 @@ export function makeOptions(columns, onChange) {
     "details",
     { class: "more options" },
     element("summary", {}, "More options"),
-    element("label", { class: "check", for: "distinct" }, distinct, "Each picture once, copies left out"),
+    element("label", { class: "check", for: "distinct" }, distinct, "Each picture once, without copies"),
     field("rate", "False matches", rate),
     field("diversify", "Differ from one another", diversify),
     ...selects,

@@ -1,14 +1,14 @@
-/** The hits as rows of pictures of one height each, which fill the width; keys move among them. */
+/** Grid of hits: rows of equal height that fill the width, with keyboard navigation. */
 
 import { thumbnail } from "./api.js";
 import { element, fileName } from "./dom.js";
 import { digits } from "./reasons.js";
 import { dragImage } from "./tray.js";
 
-const EAGER = 12; // pictures that are loaded at once; the others when they come near
-const [NARROWEST, WIDEST] = [0.6, 2.2]; // of the shapes that are shown whole
+const EAGER = 12; // thumbnails to load at once; the browser loads others lazily
+const [NARROWEST, WIDEST] = [0.6, 2.2]; // aspect ratios of tiles; others are cropped
 
-/** Make the grid; `onAct(action, hit)` hears "open", "like", "unlike" and "more". */
+/** Create the grid; calls `onAct(action, hit)` with "open", "like", "unlike" or "more". */
 export function makeGrid(addressOfHit, onAct) {
   const root = element("ul", { class: "grid", "aria-label": "Pictures" });
   const hits = new Map(); // image_id → hit, in the order of the grid
@@ -32,7 +32,7 @@ export function makeGrid(addressOfHit, onAct) {
       hits.clear();
       root.replaceChildren();
     },
-    /** Append hits; those that are there already are left out, as they come twice where the lake has changed. */
+    /** Append hits; skip those that are already shown, which repeat if the lake has changed between pages. */
     append(found, features) {
       const fresh = found.filter((hit) => !hits.has(hit.image_id));
       for (const hit of fresh) hits.set(hit.image_id, hit);
@@ -41,7 +41,7 @@ export function makeGrid(addressOfHit, onAct) {
       if (!root.querySelector("a.tile[tabindex='0']")) rove(root, root.querySelector("a.tile"));
       return fresh.length;
     },
-    /** Put the focus on a hit, or on the first. */
+    /** Focus a hit, by default the first. */
     focus(imageId) {
       const tile = imageId ? root.querySelector(`a.tile[data-id="${imageId}"]`) : root.querySelector("a.tile");
       tile?.focus();
@@ -82,7 +82,7 @@ function captionOf(hit, features) {
   );
 }
 
-/** A bar for the score of each feature, in the colours of the sliders. */
+/** Create a bar for the score of each feature, in the colours of the sliders. */
 export function partBars(hit, features) {
   const bars = features.filter((name) => hit.parts[name]).map((name, at) => {
     const { score, distance } = hit.parts[name];
@@ -97,14 +97,14 @@ export function partBars(hit, features) {
   return element("span", { class: "bars" }, ...bars);
 }
 
-/** One tile can be tabbed to; from it the arrows lead to the others. */
+/** Make one tile reachable by Tab (roving tabindex); arrow keys lead to the others. */
 function rove(root, tile) {
   if (!tile) return;
   for (const other of root.querySelectorAll("a.tile[tabindex='0']")) other.tabIndex = -1;
   tile.tabIndex = 0;
 }
 
-/** What keys do with a picture. */
+/** Actions of keys on a hit. */
 export const ACTIONS = { "+": "like", "=": "like", "-": "unlike", m: "more", Enter: "open" };
 
 function keyed(event, root, act) {
@@ -118,7 +118,7 @@ function keyed(event, root, act) {
   event.stopPropagation();
 }
 
-/** The item that a key leads to from another; up and down to the one whose middle is nearest in the next row. */
+/** Return the tile that a key leads to; up and down choose the nearest centre in the adjacent row. */
 function neighbour(item, key, root) {
   if (key === "ArrowRight") return item.nextElementSibling;
   if (key === "ArrowLeft") return item.previousElementSibling;

@@ -1,13 +1,13 @@
-/** The dialog that says what the keys do, and what else is worth knowing. */
+/** The help dialog: keyboard shortcuts and notes. */
 
 import { dialog, element } from "./dom.js";
 
 const EVERYWHERE = [
   ["?", "This help"],
-  ["Esc", "Close what is open"],
+  ["Esc", "Close the dialog"],
 ];
 
-/** Show it, with the `keys` of the view that is open, [keys separated by spaces, what they do], and its `notes`. */
+/** Show the dialog with `keys` of the current view, [keys separated by spaces, meaning] pairs, and its `notes`. */
 export function showHelp({ keys = [], notes = [] } = {}) {
   const rows = [...keys, ...EVERYWHERE].map(([pressed, meaning]) =>
     element(

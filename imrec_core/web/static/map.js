@@ -1,4 +1,4 @@
-/** The view "Map": every picture as a point, alike ones near each other; to wander through and to choose from. */
+/** The view "Map": every image as a point, similar images near each other; select points and search with them. */
 
 import { get, isOvertaken } from "./api.js";
 import { counted, element, fill, isTyping } from "./dom.js";
@@ -14,21 +14,21 @@ import { navigate, setAddress } from "./router.js";
 import { addressOf, BLANK, currentSearch } from "./state.js";
 import { styles } from "./styles.js";
 
-const REACH = 9; // pixels from a point that still mean it
+const REACH = 9; // pixels from a point that still hit it
 const STEP = 90; // pixels that an arrow key moves the map
 const CLICK = 5; // pixels that a pointer may move in a click
 
 export const keys = [
   ["← → ↑ ↓", "Move the map"],
-  ["+ -", "Come nearer, go away"],
+  ["+ -", "Zoom in, zoom out"],
   ["0", "Show the whole map"],
   ["l", "Draw a line around pictures"],
-  ["p", "Hide the pictures, show them"],
-  ["Shift", "Held down while dragging: the same"],
-  ["Esc", "Choose nothing"],
+  ["p", "Show or hide the pictures"],
+  ["Shift", "Hold while dragging to draw a line"],
+  ["Esc", "Clear the selection"],
 ];
 
-let view = null; // all that belongs to the view while it is mounted
+let view = null; // the state of the view while it is mounted
 
 export async function mount(root, params) {
   const mine = (view = { root, stop: [], controller: new AbortController() });
@@ -50,7 +50,7 @@ export function unmount() {
   view = null;
 }
 
-/** Follow an address: the map, its colours, the picture that it points at. */
+/** Set map, colours and marked image by the parameters of the URL. */
 export function update(params) {
   if (!view.shown || nameOf(params) !== view.map.name) {
     close();
@@ -70,7 +70,7 @@ function noMap() {
     "div",
     { class: "empty" },
     element("h2", {}, "There is no map yet"),
-    element("p", {}, "A map lays out every picture so that alike ones are near each other. Make one with:"),
+    element("p", {}, "A map places similar pictures near each other. Make one with:"),
     element("p", {}, element("code", {}, "imrec map")),
   );
 }
@@ -139,7 +139,7 @@ function build() {
   Object.assign(view, { lassoTool: bar.lasso, pictureRoot: pictures, bySelect: bar.by });
 }
 
-/** Draw the points; what cannot be drawn is still listed. */
+/** Draw the points. Without WebGL the clusters are still listed. */
 async function draw() {
   const mine = view;
   const { canvas, points, map, stage } = view;
@@ -148,7 +148,7 @@ async function draw() {
     element(
       "p",
       { class: "error" },
-      `This browser cannot draw the map: ${error?.message ?? error}. The clusters are listed all the same.`,
+      `This browser cannot draw the map: ${error?.message ?? error}. The clusters are listed beside it.`,
     ),
   );
   canvas.addEventListener("undrawn", (event) => undrawn(event.detail));
@@ -205,7 +205,7 @@ function paint() {
   view.drawn?.paint(view.rgba);
 }
 
-/** The address of what is shown, changed. */
+/** Return the URL of the view, with changes. */
 function here({ by = view.by, at = null }) {
   const params = new URLSearchParams();
   if (view.offered.maps.length > 1) params.set("name", view.map.name);
@@ -241,7 +241,7 @@ function arm(does) {
   view.lassoTool.setAttribute("aria-pressed", String(view.armed));
 }
 
-/** Without the pictures the colours under them are seen. */
+/** Show or hide the thumbnails, which cover the colours of points. */
 function togglePictures() {
   const isShown = view.pictureRoot.hidden;
   view.pictureRoot.hidden = !isShown;
@@ -267,7 +267,7 @@ function searchWithin() {
 
 // -- single pictures
 
-/** Let the pictures of these ids, separated by commas, stand out, and bring them into sight. */
+/** Mark the images with these ids, separated by commas, and move the map to them. */
 function pointAt(ids) {
   if (!view.pictures) return;
   const indices = (ids ?? "").split(",").map(view.points.indexOf).filter((i) => i >= 0);
@@ -307,7 +307,7 @@ async function openPicture(index, among = [index]) {
   }
 }
 
-/** What is under a place of the stage: {point} or {cluster}; null for neither. */
+/** Find what is at a position of the stage: {point} or {cluster}; null for neither. */
 function under(left, top) {
   const picture = view.pictures.at(left, top);
   if (picture) return picture;
@@ -357,7 +357,7 @@ function hover(left, top) {
   view.card.show(left, top, found && !found.cluster ? view.points.idOf(found.point) : "");
 }
 
-/** Arrows move the map while it has the focus; the other keys act wherever the focus is. */
+/** Handle keys: arrows move the map while it has the focus, other keys act wherever the focus is. */
 function keyed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (isTyping(event.target) || document.querySelector("dialog[open]")) return;

@@ -1,9 +1,9 @@
-/** The bar over the map: which map, what colours it, and the tools. */
+/** The toolbar of the map: choice of map and colours, lasso, thumbnails and zoom. */
 
 import { counted, element } from "./dom.js";
 
 /**
- * Make the bar. `acts` are `onColour(by)`, `onMap(name)`, `onLasso()`, `onPictures()`, `onZoom(steps)` and `onFit()`.
+ * Create the bar. `acts` are `onColour(by)`, `onMap(name)`, `onLasso()`, `onPictures()`, `onZoom(steps)` and `onFit()`.
  *
  * Returns its `root`, the select `by` and the button `lasso`.
  */
@@ -22,8 +22,8 @@ export function makeBar(map, count, { maps, colours }, acts) {
   const zoom = element(
     "div",
     { class: "zoom" },
-    tool("zoom-in", "+", "Nearer (+)", () => acts.onZoom(1)),
-    tool("zoom-out", "−", "Farther (-)", () => acts.onZoom(-1)),
+    tool("zoom-in", "+", "Zoom in (+)", () => acts.onZoom(1)),
+    tool("zoom-out", "−", "Zoom out (-)", () => acts.onZoom(-1)),
     tool("fit", "Fit", "Show the whole map (0)", acts.onFit),
   );
   const about = `${counted(count, "picture")} by ${map.feature} (${map.method})`;

@@ -1,12 +1,12 @@
-/** The card beside the pointer: which picture a point is. */
+/** The card beside the pointer, with the image of a point. */
 
 import { thumbnail } from "./api.js";
 import { element, fileName, fill } from "./dom.js";
 import { imageName } from "./uploads.js";
 
-const STAY = 80; // milliseconds over a point: thumbnails are made when they are first asked for
+const STAY = 80; // milliseconds over a point before the card loads: the server makes thumbnails on demand
 
-/** Make the card on a stage. Returns {show, hide}; `show(left, top, id)` with no id hides it. */
+/** Create the card on a stage. Returns {show, hide}; `show(left, top, id)` without an id hides it. */
 export function makeCard(stage) {
   const card = element("div", { class: "hover-card", "aria-hidden": "true", hidden: true });
   let shown = "";

@@ -1,23 +1,23 @@
-/** Colours of the points: by cluster, or by a column of the lake; and the legend that says what they mean. */
+/** Colours of the points, by cluster or by a column of the lake, and their legend. */
 
 import { get } from "./api.js";
 import { element, fill } from "./dom.js";
 import { unpacked } from "./map_points.js";
 
-// Told apart with any colour vision (Okabe & Ito; the last four by Tol, muted), and on light and dark paper alike.
+// Distinct for any colour vision (Okabe & Ito; the last four by Tol, muted), on light and dark backgrounds.
 const HUES = [
   [0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233], [213, 94, 0],
   [200, 190, 40], [136, 34, 85], [68, 170, 153], [153, 153, 51], [136, 120, 220], [170, 68, 85],
 ];
 const GREY = [140, 142, 152]; // no cluster, other values, unknown
-// From low to high: cividis from its dark blue on (Nuñez et al. 2018), which dark paper shows as well.
+// From low to high: cividis from its dark blue on (Nuñez et al. 2018), visible on dark backgrounds, too.
 const RAMP = [[30, 72, 140], [87, 93, 109], [125, 124, 120], [166, 157, 117], [210, 193, 95], [254, 232, 56]];
-const OTHERS = ["other", "none"]; // the last of the labels, where there are such values
+const OTHERS = ["other", "none"]; // the last labels, if there are such values
 const DAY = 86_400_000; // milliseconds; dates come as days since 1970
 const STRONG = 215; // alpha
 const FAINT = 36;
 
-/** RGBA of every point, `(count, 4)`, and what the legend shows of them. */
+/** Return RGBA of every point, `(count, 4)`, and the entries of the legend. */
 export async function coloursOf(map, points, by, signal) {
   if (by === "cluster") return ofClusters(points, map.clusters);
   const answer = await get(`/api/map/${encodeURIComponent(map.name)}/colours`, { by }, { signal });
@@ -36,7 +36,7 @@ function ofClusters(points, clusters) {
   return { rgba: painted(points.count, colour), entries };
 }
 
-/** The colour of a cluster; colours repeat. */
+/** Return the colour of a cluster; colours repeat. */
 export function hueOf(cluster) {
   return HUES[cluster % HUES.length];
 }
@@ -94,13 +94,13 @@ function painted(count, colour) {
   return rgba;
 }
 
-/** Let the chosen points stand out; with null all are alike. */
+/** Fade all points except the selected ones; null fades none. */
 export function standOut(rgba, chosen) {
   for (let at = 3; at < rgba.length; at += 4) rgba[at] = chosen ? FAINT : STRONG;
   for (const i of chosen ?? []) rgba[4 * i + 3] = 255;
 }
 
-/** Show what the colours mean; `onChoose(has, label)` hears that the points of one are wanted. */
+/** Show the legend; calls `onChoose(has, label)` when the user selects the points of one entry. */
 export function showLegend(root, { entries, ramp }, onChoose) {
   const items = entries.map(({ rgb, label, has }) => {
     const hue = rgb && element("span", { class: "hue", style: { background: `rgb(${rgb})` } });
@@ -110,7 +110,7 @@ export function showLegend(root, { entries, ramp }, onChoose) {
       {},
       has ? element(
         "button",
-        { type: "button", class: "quiet", onclick: choose, title: "Choose these" },
+        { type: "button", class: "quiet", onclick: choose, title: "Select these" },
         hue,
         label,
       ) : element("span", {}, label),

@@ -1,10 +1,9 @@
 /**
- * Drawing of the points with deck.gl, and the camera: what of the plane is seen, and where a place is on the screen.
+ * Drawing of the points with deck.gl, and the camera, which maps positions of the plane to the screen.
  *
- * The points have a layer of their own. deck's ScatterplotLayer draws a square of two triangles for each and takes 12 s
- * for a frame of 500,000 without a graphics card (2 busy cores, SwiftShader), 1.1 s of 100,000; points that WebGL
- * itself knows take 0.47 s and 0.17 s (2026-11). What is still too slow to follow the hand is thinned while the map
- * moves.
+ * The points have their own layer. deck's ScatterplotLayer draws two triangles for each point. Without a graphics card
+ * (2 busy cores, SwiftShader), a frame of 500,000 points takes 12 s, of 100,000 1.1 s. With WebGL's point primitive it
+ * takes 0.47 s and 0.17 s (2026-11). While the map moves, only as many points are drawn as keep it smooth.
  */
 
 const VERTICES = `#version 300 es
@@ -38,15 +37,15 @@ const MODULE = {
   uniformTypes: { center: "vec2<f32>", scale: "vec2<f32>", size: "f32" },
 };
 
-const DEEPEST = 14; // doublings beyond the whole map
+const DEEPEST = 14; // maximum zoom, in doublings from the whole map
 const SLOW = 45; // milliseconds of a frame; above it fewer points are drawn while the map moves
-const FAST = 24; // below it more are
+const FAST = 24; // below it more points are drawn
 const FEWEST = 40_000;
 const REST = 180; // milliseconds without a move
 
 let library = null;
 
-/** deck.gl, which is large, and loaded when a map is opened. */
+/** Load deck.gl, which is large, when a map is opened. */
 function loadDeck() {
   library ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
@@ -66,12 +65,12 @@ function pointsLayer(deck) {
   Points ??= class extends deck.Layer {
     static layerName = "Points";
 
-    // A buffer per drawing; the layer only hands them on.
+    // A buffer per drawing; the layer only passes them on.
     initializeState() {
       const { device } = this.context;
       const { positions, rgba } = this.props;
       const [places, colors] = [device.createBuffer({ data: positions }), device.createBuffer({ data: rgba })];
-      this.getAttributeManager().remove("instancePickingColors"); // the grid finds points faster
+      this.getAttributeManager().remove("instancePickingColors"); // unused: the grid finds points faster
       const model = new globalThis.luma.Model(device, {
         id: this.props.id, vs: VERTICES, fs: FRAGMENTS, modules: [MODULE], topology: "point-list",
         bufferLayout: [{ name: "positions", format: "float32x2" }, { name: "colors", format: "unorm8x4" }],
@@ -87,7 +86,7 @@ function pointsLayer(deck) {
     }
 
     getModels() {
-      return []; // else deck gives the model settings of shaders that it does not have
+      return []; // else deck sets uniforms that these shaders lack
     }
 
     draw() {
@@ -115,9 +114,9 @@ function pointsLayer(deck) {
 }
 
 /**
- * Draw points in an element. `onCamera()` hears of every move, `onRest()` when one has ended.
+ * Draw points in an element. Calls `onCamera()` for every move, and `onRest()` when it ends.
  *
- * Returns {camera, paint, look, fit, zoomBy, panBy, grab, destroy}; `camera` tells where things are.
+ * Returns {camera, paint, look, fit, zoomBy, panBy, grab, destroy}; `camera` converts positions.
  */
 export async function drawMap(parent, points, { onCamera, onRest }) {
   const deck = await loadDeck();
@@ -129,7 +128,7 @@ export async function drawMap(parent, points, { onCamera, onRest }) {
   ];
   let rgba = new Uint8Array(4 * points.count);
   const camera = cameraOn(parent, points.bounds);
-  let share = 1; // of the points that are drawn while the map moves
+  let share = 1; // of the points to draw while the map moves
   let pace = SLOW; // milliseconds of a frame, smoothed
   let moving = 0;
   let grabs = true;
@@ -174,13 +173,13 @@ export async function drawMap(parent, points, { onCamera, onRest }) {
     camera.set(target, zoom);
     if (!moving) follow();
     clearTimeout(moving);
-    const rest = Math.max(REST, 4 * pace); // not in the midst of slow frames
+    const rest = Math.max(REST, 4 * pace); // longer than slow frames take
     moving = setTimeout(() => ((moving = 0), redraw(), onRest()), rest);
     redraw();
     onCamera();
   }
 
-  /** Adapt the share to how long frames take while the map moves, smoothed: every other one waits for the screen. */
+  /** Adapt the share to the smoothed time of frames; every other frame waits for the screen. */
   function follow() {
     let before = 0;
     const step = (now) => {
@@ -195,7 +194,7 @@ export async function drawMap(parent, points, { onCamera, onRest }) {
 
   return {
     camera,
-    /** Give the points colours `(count, 4)`, in the order of the points. */
+    /** Set the colours `(count, 4)`, in the order of the points. */
     paint(colours) {
       rgba = new Uint8Array(4 * points.count);
       const [from, to] = [new Uint32Array(colours.buffer), new Uint32Array(rgba.buffer)];
@@ -203,14 +202,14 @@ export async function drawMap(parent, points, { onCamera, onRest }) {
       redraw();
     },
     look,
-    /** Show a box of the plane, whole. */
+    /** Zoom to a box of the plane, by default the whole map. */
     fit: (box = points.bounds) => look(...camera.framing(box)),
     zoomBy: (doublings) => look(camera.target, camera.zoom + doublings),
     panBy: (right, down) => look(
       [camera.target[0] + right / camera.scale(), camera.target[1] - down / camera.scale()],
       camera.zoom,
     ),
-    /** Whether a drag moves the map. */
+    /** Set whether dragging moves the map. */
     grab(does) {
       if (does !== grabs) drawn.setProps({ controller: controls((grabs = does)) });
     },
@@ -221,7 +220,7 @@ export async function drawMap(parent, points, { onCamera, onRest }) {
   };
 }
 
-/** A fixed order in which any beginning is spread over all of the points. */
+/** Return a fixed random order, whose every prefix is spread over all points. */
 function scattered(count) {
   const order = Uint32Array.from({ length: count }, (_, i) => i);
   let random = 1;
@@ -237,7 +236,7 @@ function cameraOn(parent, bounds) {
   const size = () => [parent.clientWidth || 1, parent.clientHeight || 1];
   const framing = ({ left, right, bottom, top }) => {
     const [width, height] = size();
-    const free = Math.max(40, Math.min(width, height) - 90); // a margin for pictures at the edge
+    const free = Math.max(40, Math.min(width, height) - 90); // a margin for thumbnails at the edge
     const scale = Math.min(
       (width / Math.min(width, height)) * (free / (right - left || 1e-3)),
       (height / Math.min(width, height)) * (free / (top - bottom || 1e-3)),
@@ -250,13 +249,13 @@ function cameraOn(parent, bounds) {
     framing,
     scale: () => 2 ** camera.zoom,
     state: () => ({ target: [...camera.target, 0], zoom: camera.zoom }),
-    /** Look at a place; not so far away that the map is lost, nor so near that nothing is between the points. */
+    /** Set centre and zoom, within limits. */
     set(target, zoom) {
       const [, whole] = framing(bounds);
       camera.zoom = Math.max(whole - 1.5, Math.min(whole + DEEPEST, Array.isArray(zoom) ? zoom[0] : zoom));
       camera.target = [clamp(target[0], bounds.left, bounds.right), clamp(target[1], bounds.bottom, bounds.top)];
     },
-    /** Pixels from the left and the top of a place of the plane. */
+    /** Convert a position of the plane to pixels from left and top. */
     toScreen(x, y) {
       const [width, height] = size();
       return [
@@ -271,7 +270,7 @@ function cameraOn(parent, bounds) {
         camera.target[1] - (top - height / 2) / camera.scale(),
       ];
     },
-    /** The box that is seen, or a wider one by so many pixels. */
+    /** Return the visible box of the plane, with a margin in pixels. */
     box(margin = 0) {
       const [width, height] = size();
       const [[left, top], [right, bottom]] = [
@@ -280,7 +279,7 @@ function cameraOn(parent, bounds) {
       ];
       return { left, right, bottom, top };
     },
-    /** Pixels across a point: larger where they are few, and growing a little as one comes near. */
+    /** Return the diameter of a point in pixels: larger for few points, and slightly larger at higher zoom. */
     pointSize(count) {
       const [width, height] = size();
       const [, whole] = framing(bounds);

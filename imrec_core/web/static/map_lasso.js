@@ -1,15 +1,15 @@
-/** A line drawn around points by dragging: with the tool, or with Shift held down. */
+/** Lasso: a line drawn around points by dragging, with the tool or with Shift. */
 
 import { drawing } from "./dom.js";
 
 const STEP = 4; // pixels between two corners
-const MOST = 64; // corners of what is kept: it stands in addresses
-const DIGITS = 6; // as addresses write them, so that the server sees the same polygon
+const MOST = 64; // corners of the polygon, as it is part of the URL
+const DIGITS = 6; // as in URLs, so that the server gets the same polygon
 
 /**
- * Let a person draw around points on an element. `onDone(polygon)` gets corners [[x, y], …] of the plane.
+ * Let the user draw around points on an element. Calls `onDone(polygon)` with corners [[x, y], …] of the plane.
  *
- * Returns {show, place, arm}: `show` draws a polygon or, with null, none; `arm` is whether a plain drag draws.
+ * Returns {show, place, arm}: `show` draws a polygon, or none for null; `arm` sets whether a drag without Shift draws.
  */
 export function makeLasso(stage, camera, { onDone }) {
   const line = drawing("polygon", { class: "lasso" });
@@ -17,7 +17,7 @@ export function makeLasso(stage, camera, { onDone }) {
   stage.append(sheet);
   let polygon = null;
   let armed = false;
-  let path = null; // corners in pixels while it is drawn
+  let path = null; // corners in pixels, while drawing
 
   function place() {
     const corners = path ?? polygon?.map(([x, y]) => camera.toScreen(x, y)) ?? [];
@@ -32,7 +32,7 @@ export function makeLasso(stage, camera, { onDone }) {
   function start(event) {
     if (event.button || !(armed || event.shiftKey) || event.target.closest("button")) return;
     event.preventDefault();
-    event.stopPropagation(); // the map stays where it is
+    event.stopPropagation(); // else the map moves
     path = [at(event)];
     stage.setPointerCapture(event.pointerId);
   }
@@ -78,7 +78,7 @@ export function makeLasso(stage, camera, { onDone }) {
   };
 }
 
-/** At most so many corners of a line, those that matter most to its form (Douglas & Peucker, with a growing limit). */
+/** Simplify a polygon to at most so many corners (Douglas & Peucker, with a growing tolerance). */
 function simplified(corners, most) {
   for (let off = 1; ; off *= 1.5) {
     const kept = peucker(corners, off);

@@ -1,19 +1,18 @@
 /**
- * What stands beside the map: the points that were chosen and what to do with them, the legend, and the clusters as a
- * list.
+ * The panel beside the map: selected points with actions, legend, and list of clusters.
  */
 
 import { thumbnail } from "./api.js";
 import { announce, counted, element, fill } from "./dom.js";
 import { middlemost } from "./map_points.js";
 
-export const LIKES = 16; // that a choice adds at most
+export const LIKES = 16; // maximum number of likes that a selection adds
 const STRIP = 48; // thumbnails at first
 const LISTED = 30; // clusters at first
 
 /**
- * Make the panel. `onLike(indices)`, `onWithin()`, `onClear()`, `onOpen(index, among)` and `onCluster(cluster)` hear of
- * what a person wants.
+ * Create the panel. The callbacks are `onLike(indices)`, `onWithin()`, `onClear()`, `onOpen(index, among)` and
+ * `onCluster(cluster)`.
  */
 export function makePanel(map, points, legend, { onLike, onWithin, onClear, onOpen, onCluster }) {
   const choice = element("section", { class: "choice", "aria-label": "Chosen pictures" });
@@ -33,7 +32,7 @@ export function makePanel(map, points, legend, { onLike, onWithin, onClear, onOp
       "section",
       {},
       heading,
-      element("p", { class: "soft" }, "No group of pictures is dense enough to be one."),
+      element("p", { class: "soft" }, "The map has no dense groups of pictures."),
     );
     const more = element(
       "button",
@@ -68,7 +67,7 @@ export function makePanel(map, points, legend, { onLike, onWithin, onClear, onOp
     return element("li", {}, choose);
   }
 
-  /** Show a choice {indices, label, polygon, cluster}; null: how to make one. */
+  /** Show a selection {indices, label, polygon, cluster}; for null, how to make one. */
   function show(chosen) {
     for (const button of list.querySelectorAll("button")) button.setAttribute(
       "aria-pressed",
@@ -92,7 +91,7 @@ export function makePanel(map, points, legend, { onLike, onWithin, onClear, onOp
             class: "primary",
             id: "like-chosen",
             disabled: !likes,
-            title: "Those nearest to the middle",
+            title: "The ones nearest to the centre",
             onclick: () => onLike(representatives(chosen)),
           },
           likes === 1 ? "Add to likes" : `Add ${likes === indices.length ? "them" : likes} to likes`,

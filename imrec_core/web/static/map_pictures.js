@@ -1,17 +1,17 @@
-/** Pictures over the points: those in sight when near, one of each cluster when far, and none over another. */
+/** Thumbnails over the points: of visible points at high zoom, else of cluster medoids; none overlap. */
 
 import { thumbnail } from "./api.js";
 import { element } from "./dom.js";
 
-const NEAR = 150; // points in sight
-const SIDE = 68; // pixels of a picture
+const NEAR = 150; // visible points, below which each may have a thumbnail
+const SIDE = 68; // pixels of a thumbnail
 const GAP = 6;
 
 /**
- * Make the pictures over a map. They take no events, so that the map is moved and zoomed under them as elsewhere.
+ * Create the thumbnails of a map. They take no events, so that dragging and zooming work over them.
  *
- * Returns {place, settle, mark, at}: `place` moves what is shown with the camera, `settle` chooses what is shown, `at`
- * tells which is under a place of the screen.
+ * Returns {place, settle, mark, at}: `place` moves the thumbnails with the camera, `settle` chooses which to show,
+ * `at` finds the one at a position of the screen.
  */
 export function makePictures(root, camera, points, clusters) {
   const shown = new Map(); // key → {node, x, y, side, point or cluster}
@@ -38,7 +38,7 @@ export function makePictures(root, camera, points, clusters) {
     place();
   }
 
-  /** Those that are shown come first, so that none gives way to another while one looks at it. */
+  /** Return the candidates; visible thumbnails come first, so that they stay. */
   function ofPoints(indices) {
     const all = indices.map((i) => ({
       key: `point-${i}`,
@@ -68,7 +68,7 @@ export function makePictures(root, camera, points, clusters) {
     });
   }
 
-  /** Of several that would lie over each other the first; no more than a screen can hold. */
+  /** Select thumbnails that do not overlap, the first of several, as many as fit the screen. */
   function withRoom(wanted) {
     const kept = [];
     for (const one of wanted) {
@@ -82,7 +82,7 @@ export function makePictures(root, camera, points, clusters) {
     return kept;
   }
 
-  /** The picture under a place of the screen: {point: index} or {cluster}; null where there is none. */
+  /** Find the thumbnail at a position of the screen: {point: index} or {cluster}; null for none. */
   function at(left, top) {
     const isThere = ({ x, y, side }) => {
       const [across, down] = camera.toScreen(x, y);
@@ -91,7 +91,7 @@ export function makePictures(root, camera, points, clusters) {
     return root.hidden ? null : ([...shown.values()].find(isThere) ?? null);
   }
 
-  /** Let these points stand out by a ring. */
+  /** Mark these points with a ring. */
   function mark(indices) {
     for (const { node } of marked) node.remove();
     marked = indices.map((i) => ({

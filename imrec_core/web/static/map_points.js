@@ -1,13 +1,13 @@
 /**
- * The points of a map in typed arrays, and a grid that finds those of a place without looking at all of them.
+ * The points of a map in typed arrays, with a grid index for spatial queries.
  *
- * Half a million points are 500,000 numbers in each of a few arrays, and no object per point.
+ * There is no object per point, so that half a million points take little memory.
  */
 
-const PER_CELL = 8; // points, where they are spread evenly
+const PER_CELL = 8; // points, if evenly spread
 const FINEST = 512; // cells along a side
 
-/** Numbers that the server sent as base64 of their little-endian bytes: `unpacked(text, Float32Array)`. */
+/** Decode an array from base64 of little-endian numbers: `unpacked(text, Float32Array)`. */
 export function unpacked(text, Kind) {
   const letters = atob(text);
   const bytes = new Uint8Array(letters.length);
@@ -16,8 +16,8 @@ export function unpacked(text, Kind) {
 }
 
 /**
- * What `GET /api/map/NAME` answers, as {count, x, y, cluster, idOf, indexOf, those, bounds, inBox, nearest, inside}.
- * Points are known by their index; `bounds` is {left, right, bottom, top}, `those(is)` the points for which it holds.
+ * Convert a response of `GET /api/map/NAME` to {count, x, y, cluster, idOf, indexOf, those, bounds, inBox, nearest,
+ * inside}. Points are identified by index; `bounds` is {left, right, bottom, top}, `those(is)` filters points.
  */
 export function pointsOf(answer) {
   const x = unpacked(answer.x, Float32Array);
@@ -38,7 +38,7 @@ export function pointsOf(answer) {
   };
 }
 
-/** The least box around all points, or around those with these indices. */
+/** Return the bounding box of all points, or of those with these indices. */
 export function boundsOf(x, y, indices = null) {
   const box = { left: Infinity, right: -Infinity, bottom: Infinity, top: -Infinity };
   const count = indices ? indices.length : x.length;
@@ -74,7 +74,7 @@ function gridOf(x, y, bounds) {
     }
   }
 
-  /** Indices of the points in a box; null where there are more than `most`. */
+  /** Return the indices of the points in a box; null for more than `most`. */
   function inBox(box, most = Infinity) {
     const found = [];
     visitBox(box, (i) => {
@@ -84,7 +84,7 @@ function gridOf(x, y, bounds) {
     return found.length > most ? null : found;
   }
 
-  /** Index of the point nearest to a place and at most `radius` away; -1 where there is none. */
+  /** Return the index of the nearest point within `radius` of a position; -1 for none. */
   function nearest(px, py, radius) {
     let [best, least] = [-1, radius * radius];
     visitBox({ left: px - radius, right: px + radius, bottom: py - radius, top: py + radius }, (i) => {
@@ -94,7 +94,7 @@ function gridOf(x, y, bounds) {
     return best;
   }
 
-  /** Indices of the points inside a polygon [[x, y], …], by the even-odd rule. */
+  /** Return the indices of the points inside a polygon [[x, y], …], by the even-odd rule. */
   function inside(polygon) {
     const box = boundsOf(polygon.map((p) => p[0]), polygon.map((p) => p[1]));
     return Uint32Array.from((inBox(box) ?? []).filter((i) => isInside(x[i], y[i], polygon)));
@@ -113,7 +113,7 @@ function isInside(px, py, polygon) {
   return odd;
 }
 
-/** Indices in the order of their distance from their middle (the median of each coordinate), the first `most`. */
+/** Return the `most` indices nearest to the centre of all (the median of each coordinate), nearest first. */
 export function middlemost({ x, y }, indices, most) {
   const middle = (values) => Float64Array.from(indices, (i) => values[i]).sort()[indices.length >> 1];
   const [mx, my] = [middle(x), middle(y)];
@@ -124,7 +124,7 @@ export function middlemost({ x, y }, indices, most) {
     .map((pair) => pair[1]);
 }
 
-/** The corners of the least convex polygon around points (Andrew's monotone chain). */
+/** Return the corners of the convex hull of points (Andrew's monotone chain). */
 export function outline({ x, y }, indices) {
   const sorted = Array.from(indices).sort((a, b) => x[a] - x[b] || y[a] - y[b]);
   const turn = (a, b, c) => (x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a]);

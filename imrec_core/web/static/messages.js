@@ -1,8 +1,8 @@
-/** What stands in the place of pictures: that there are none, or what went wrong. */
+/** Messages in place of hits: empty results and errors. */
 
 import { counted, element } from "./dom.js";
 
-/** Why an answer has no hits, and a way on; `change` is called with what the search is to have instead. */
+/** Explain why there are no hits, with a button that calls `change` with changes of the search. */
 export function nothing({ no_good_match: isNone, cut }, { max_false_match_rate: rate, where, within }, change) {
   const button = (label, changed) => element("button", { type: "button", onclick: () => change(changed) }, label);
   if (isNone) {
@@ -10,13 +10,13 @@ export function nothing({ no_good_match: isNone, cut }, { max_false_match_rate: 
     return empty(
       "No good match",
       `${compared}; none is near enough for a false match rate of ${rate}.`,
-      button("Show the nearest all the same", { max_false_match_rate: null }),
+      button("Show the nearest anyway", { max_false_match_rate: null }),
     );
   }
-  if (!where && !within) return empty("No pictures", "There is nothing in the lake that this could find.");
+  if (!where && !within) return empty("No pictures", "The lake has no pictures for this search.");
   return empty(
     "No picture passes the filter",
-    where || "None lies in this area of the map.",
+    where || "There are none in this area of the map.",
     button("Remove the filter", { where: "", within: null }),
   );
 }
@@ -25,7 +25,7 @@ function empty(title, words, ...more) {
   return element("div", { class: "empty" }, element("h2", {}, title), element("p", {}, words), ...more);
 }
 
-/** What went wrong, in the words of the error, and a button that tries again. */
+/** Show the message of an error, with a button that retries. */
 export function problem(words, again) {
   return element(
     "div",

@@ -1,14 +1,14 @@
-/** Why a picture is a hit: lines between what both show, the colours of both, and the same in words. */
+/** Explanation of a hit: lines between matching keypoints, shared colours, and a summary in words. */
 
 import { thumbnail } from "./api.js";
 import { counted, drawing, element } from "./dom.js";
 import { pictureOf } from "./tray.js";
 
-const HEIGHT = 300; // of both pictures in the drawing
+const HEIGHT = 300; // of both images in the drawing
 const GAP = 12;
-const LINES = 60; // more cannot be told apart
+const LINES = 60; // more are not distinguishable
 
-/** The reasons for a hit, from the answer of `/api/explain`; `entries` are the likes that were sent. */
+/** Create the explanation from a response of `/api/explain`; `entries` are the likes of the request. */
 export function reasonsOf(why, entries, imageId) {
   const entry = why.query ? entries[why.query.entry] : null;
   const words = wordsOf(why, entry);
@@ -19,15 +19,15 @@ export function reasonsOf(why, entries, imageId) {
 }
 
 function wordsOf(why, entry) {
-  if (!entry) return "There is no picture of the query to compare with.";
+  if (!entry) return "The query has no picture to compare with.";
   const turned = why.mirrored ? " with the mirrored query" : "";
   const shared = why.colours.length;
   const colours = shared ? ` They share ${counted(shared, "colour")}.` : " They share no colour.";
-  if (!why.points.length) return `No details are arranged alike.${colours}`;
-  return `${counted(why.agree, "detail")} of ${why.alike} that look alike are arranged alike${turned}.${colours}`;
+  if (!why.points.length) return `No matching details.${colours}`;
+  return `${why.agree} of ${counted(why.alike, "matching detail")} agree in position${turned}.${colours}`;
 }
 
-/** The query on the left, the hit on the right, and a line for each detail that both have. */
+/** Draw the query on the left, the hit on the right, and a line for each matching keypoint. */
 function linesOf({ query, hit, points }, entry, imageId, words) {
   const left = { width: (query.width / query.height) * HEIGHT, scale: HEIGHT / query.height };
   const right = {
@@ -77,7 +77,7 @@ function swatches(colours) {
     );
   });
   return [
-    element("p", { class: "soft small", id: "swatches" }, "Shared colours: of the query · of the hit"),
+    element("p", { class: "soft small", id: "swatches" }, "Shared colours: share of the query · of the hit"),
     element("ul", { class: "swatches", "aria-labelledby": "swatches" }, ...items),
   ];
 }
@@ -86,7 +86,7 @@ function percent(share) {
   return `${Math.round(share * 100)} %`;
 }
 
-/** What each feature says of a hit, as a table. */
+/** Create a table of score, distance and rank of a hit by each feature. */
 export function partsOf(hit, features) {
   const rows = features.filter((name) => hit.parts[name]).map((name, at) => {
     const { score, distance, rank, false_match_rate: rate, unlike } = hit.parts[name];
@@ -103,7 +103,7 @@ export function partsOf(hit, features) {
         "td",
         { class: "number" },
         digits(score),
-        unlike ? element("span", { class: "soft", title: "for being like an unlike" }, ` − ${digits(unlike)}`) : null,
+        unlike ? element("span", { class: "soft", title: "as a negative example" }, ` − ${digits(unlike)}`) : null,
       ),
       element("td", { class: "number" }, distance === null ? "–" : distance.toPrecision(4)),
       element("td", { class: "number" }, rank.toLocaleString("en")),
@@ -121,7 +121,7 @@ export function partsOf(hit, features) {
   return element("table", { class: "parts small" }, element("thead", {}, head), element("tbody", {}, ...rows));
 }
 
-/** A score as it is shown everywhere. */
+/** Format a score. */
 export function digits(score) {
   return score === null || score === undefined ? "–" : score.toFixed(3);
 }

@@ -1,33 +1,33 @@
-/** Which view an address means, and how to get there. Views import this; it imports none of them. */
+/** Navigation between URLs of the page. Views import this module; it imports none of them. */
 
 let show = () => {};
-const last = new Map(); // path → the address that the view was left at
+const last = new Map(); // path → last URL of the view
 
-/** Told once by app.js how to show an address. */
+/** Set the function that shows a URL; app.js calls this once. */
 export function onNavigate(shown) {
   show = shown;
   window.addEventListener("popstate", () => show(location));
 }
 
-/** Go to an address of this page, `/map?name=look`. With `replace` the address before is not gone back to. */
+/** Go to a URL of this page, such as `/map?name=look`. With `replace`, it replaces the current history entry. */
 export function navigate(address, { replace = false } = {}) {
   setAddress(address, { replace });
   show(location);
 }
 
-/** Let the address bar say what is shown already. */
+/** Update the address bar to what is already shown. */
 export function setAddress(address, { replace = false } = {}) {
   const to = new URL(address, location.href);
   if (to.href !== location.href) history[replace ? "replaceState" : "pushState"](null, "", to);
   remember();
 }
 
-/** Keep where a view is, for the way back to it by the navigation. */
+/** Remember the current URL of a view, for the links of the navigation. */
 export function remember() {
   last.set(location.pathname, location.pathname + location.search);
 }
 
-/** Where a view was left, or its plain address. */
+/** Return the last URL of a view, by default its path. */
 export function lastAddress(path) {
   return last.get(path) ?? path;
 }

@@ -1,4 +1,4 @@
-/** The view "Search": what is asked for on the left, the pictures that answer it on the right. */
+/** The view "Search": the query on the left, the hits on the right. */
 
 import { ApiError, features, isOvertaken } from "./api.js";
 import { openDetail } from "./detail.js";
@@ -12,8 +12,8 @@ import { added, makeTray, makeWords, takeFiles } from "./tray.js";
 import { ask, fileEntry, filesOf, keepNames, tooMuch, withoutBadFiles } from "./uploads.js";
 import { makeWeights } from "./weights.js";
 
-const PAGE = 60; // hits that are asked for at a time
-const DEEPEST = 10_000; // what the server looks at
+const PAGE = 60; // hits per request
+const DEEPEST = 10_000; // maximum of offset + k on the server
 
 export const keys = [
   ["← → ↑ ↓", "Move among the pictures"],
@@ -22,10 +22,10 @@ export const keys = [
   ["+", "Add to likes"],
   ["-", "Less like this"],
   ["/", "Go to the filter"],
-  ["← →", "In an open picture: previous, next"],
+  ["← →", "Previous, next picture in the dialog"],
 ];
 
-let view = null; // all that belongs to the view while it is mounted
+let view = null; // the state of the view while it is mounted
 
 export const notes = [
   `With a query, “Order by” and “Differ from one another” take the ${REACH} best hits as a whole, and show no others.`,
@@ -53,9 +53,9 @@ export function unmount() {
   view = null;
 }
 
-/** Follow an address: its search, and the picture that it has open. */
+/** Show the search of a URL, and the image that it has open. */
 export function update(params) {
-  if (!view.grid) return; // nothing is known of the lake yet; the address says what to show then
+  if (!view.grid) return; // the features are still loading; `mount` reads the URL afterwards
   const search = searchOf(params);
   view.pushed = false;
   const same = view.answer && addressOf({ ...search, open: null }) === addressOf({ ...currentSearch(), open: null });
@@ -82,7 +82,7 @@ function build(root, offered) {
   );
   const panel = element(
     "aside",
-    { class: "panel", "aria-label": "What is asked for" },
+    { class: "panel", "aria-label": "Query" },
     makeWords(offered, (text) => change(added(currentSearch(), "like", { text }))),
     tray.root,
     settings,
@@ -106,14 +106,14 @@ function build(root, offered) {
   Object.assign(view, { tray, weights, filter, options, grid, said, within, message, end, results });
 }
 
-/** Search by what has changed; a step back leads to the search before, unless a slider is being moved. */
+/** Search with changes; add a history entry, except while a slider moves. */
 function change(changed, { replace = false } = {}) {
   const search = { ...currentSearch(), ...changed, open: null };
   if (!filesOf(search).length) setAddress(addressOf(search), { replace });
   take(search);
 }
 
-/** Show a search as the one that is asked, and ask it. */
+/** Show a search in the controls, and run it. */
 function take(search) {
   keepSearch(search);
   view.tray.show(search);
@@ -145,7 +145,7 @@ async function run(search) {
   }
 }
 
-/** Pictures have been sent: the address can name them from now on. */
+/** Put the handles of uploads into the URL. */
 function arrived(search) {
   keepSearch(search);
   setAddress(addressOf(search));
@@ -172,7 +172,7 @@ function answered(answer) {
 
 function summarise() {
   const { answer, grid, said } = view;
-  const count = told(answer, currentSearch(), grid.hits.size);
+  const count = summaryOf(answer, currentSearch(), grid.hits.size);
   const cut = answer.cut ? `, ${answer.cut.toLocaleString("en")} too far` : "";
   const took = `${Math.max(1, Math.round(answer.seconds * 1000))} ms`;
   const how = element("span", { class: "soft small plan", title: answer.plan }, took);
@@ -180,8 +180,8 @@ function summarise() {
   announce(answer.no_good_match ? "No good match" : count + cut);
 }
 
-/** How many pictures there are, as far as it is known; of the best as a whole, what was done with them. */
-function told({ features, reached, more }, search, size) {
+/** Summarise the number of hits, as far as known, and how they are ordered. */
+function summaryOf({ features, reached, more }, search, size) {
   if (!isOfBest(search)) {
     const one = features.length ? "hit" : "picture";
     return `${size.toLocaleString("en")}${more ? "+" : ""} ${size === 1 ? one : `${one}s`}`;
@@ -197,7 +197,7 @@ async function failed(error, search) {
     mine.filter.fail(error.message);
     fill(mine.said, "The filter cannot be used.");
     announce(`The filter cannot be used: ${error.message}`);
-    if (mine.answer) mine.answer = { ...mine.answer, more: false }; // what is shown is of the search before
+    if (mine.answer) mine.answer = { ...mine.answer, more: false }; // the hits are of the search before
     return;
   }
   if (filesOf(search).length && error.status >= 400 && error.status < 500) {
@@ -220,23 +220,23 @@ function onBusy(seconds) {
   announce("The server is busy; trying again");
 }
 
-/** A generation that was published meanwhile answers from now on: what the lake offers may have changed. */
+/** Reload the features after a new generation was published. */
 async function noticeGeneration(generation) {
   if (generation === view.offered.generation) return;
   view.offered = { ...view.offered, generation };
-  toast("The lake has changed; this is the new one.");
-  await features({ anew: true });
+  toast("The lake has changed; showing the new generation.");
+  await features({ refresh: true });
   document.dispatchEvent(new CustomEvent("imrec:generation"));
 }
 
-/** Load more hits before the end of the grid comes into sight. */
+/** Load more hits before the end of the grid becomes visible. */
 function watchEnd() {
   const seen = new IntersectionObserver(
     (entries) => entries.some((one) => one.isIntersecting) && loadMore(),
     { rootMargin: "1200px" },
   );
   seen.observe(view.end);
-  view.reach = () => (seen.unobserve(view.end), seen.observe(view.end)); // looks again whether the end is near
+  view.reach = () => (seen.unobserve(view.end), seen.observe(view.end)); // makes the observer report again
   return () => seen.disconnect();
 }
 
@@ -284,7 +284,7 @@ function showWithin(within) {
   fill(view.within, chip);
 }
 
-/** What a key or a button does with a picture. */
+/** Run the action of a key or button on a hit. */
 function act(action, hit) {
   if (action === "open") return open(hit.image_id);
   const search = { ...currentSearch(), open: null };
@@ -299,7 +299,7 @@ function open(imageId, { replace = false } = {}) {
   showOpened();
 }
 
-/** Let the dialog show what the search has open: a picture, or nothing. */
+/** Open, update or close the dialog, as the search says. */
 function showOpened() {
   const { open: imageId } = currentSearch();
   if (!imageId) {
@@ -325,7 +325,7 @@ async function step(by) {
   if (ids()[at]) open(ids()[at], { replace: true });
 }
 
-/** The dialog is gone: the address says so, by a step back where one leads to the same search. */
+/** Remove the image from the URL after the dialog has closed, by a step back if that leads to the same search. */
 function closed() {
   const search = currentSearch();
   if (!view || !search.open) return;

@@ -1,8 +1,8 @@
 /**
- * The search as the page holds it, and as the address bar says it.
+ * The state of the search, and its form as a URL.
  *
- * An entry of the tray is {image_id} | {upload} | {text}, with `weight` (1 where it is missing). `by` is null (what the
- * lake searches by), "mix:NAME" or {"feature" or "feature:metric": weight}. `within` is null or {map, polygon}.
+ * An entry of the tray is {image_id} | {upload} | {text}, with an optional `weight` (default 1). `by` is null (the
+ * default feature), "mix:NAME" or {"feature" or "feature:metric": weight}. `within` is null or {map, polygon}.
  */
 
 export const BLANK = Object.freeze({
@@ -25,17 +25,17 @@ const WORDS = ["where", "order_by", "pool", "fuse", "distinct", "open"];
 
 let current = { ...BLANK };
 
-/** The search that is shown, or was when the view was left. Not to be changed: make another from it. */
+/** Return the current search, or that of the last visit of the view. Do not modify it; create a copy. */
 export function currentSearch() {
   return current;
 }
 
-/** Keep it as the one that is shown. */
+/** Set the current search. */
 export function keepSearch(search) {
   current = search;
 }
 
-/** Its address, as short as it can be: `/?like=image:0123…&where=width > 800`. */
+/** Convert a search to a short URL: `/?like=image:0123…&where=width > 800`. */
 export function addressOf(search) {
   const params = new URLSearchParams();
   for (const side of ["like", "unlike"]) {
@@ -53,7 +53,7 @@ export function addressOf(search) {
   return params.size ? `/?${String(params).replaceAll("%3A", ":")}` : "/";
 }
 
-/** The search of an address; what it does not say or says wrongly is as in `BLANK`. */
+/** Parse the search of a URL; missing and invalid parameters have the values of `BLANK`. */
 export function searchOf(params) {
   const search = { ...BLANK, like: [], unlike: [] };
   for (const side of ["like", "unlike"]) search[side] = params.getAll(side).map(read).filter(Boolean);
@@ -65,7 +65,7 @@ export function searchOf(params) {
   return search;
 }
 
-/** `image:ID`, `upload:HANDLE` or `text:WORDS`, after `WEIGHT*` where that is not 1. */
+/** Format an entry: `image:ID`, `upload:HANDLE` or `text:WORDS`, after `WEIGHT*` unless that is 1. */
 function written(entry) {
   const kind = Object.keys(KINDS).find((name) => KINDS[name] in entry);
   const weight = entry.weight ?? 1;
@@ -98,15 +98,15 @@ function readNumber(text) {
   return Number.isFinite(number) ? number : null;
 }
 
-/** How many of the best hits are ordered, or chosen to differ from one another; pages are cut from them. */
+/** Number of best hits that `order_by` and `diversify` apply to, and from which pages are taken. */
 export const REACH = 200;
 
-/** Whether a search is for so many of the best as a whole. */
+/** Test whether a search orders or diversifies the best hits as a whole. */
 export function isOfBest({ like, unlike, order_by, diversify }) {
   return like.length + unlike.length > 0 && Boolean(order_by || diversify);
 }
 
-/** What the server is asked for: the search without what only the page knows. */
+/** Convert a search to the body of a request. */
 export function requestOf(search, more = {}) {
   const { like, unlike, by, pool, fuse, diversify, max_false_match_rate, within } = search;
   const plain = (entries) => entries.map(({ image_id, upload, text, file, weight }) => ({

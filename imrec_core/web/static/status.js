@@ -1,17 +1,17 @@
-/** The view "Status": what is in the lake, what is up to date and what is not and why, what failed, what ran last. */
+/** The view "Status": sources, features, failures and the last runs. */
 
 import { get, isOvertaken } from "./api.js";
 import { counted, element, fill } from "./dom.js";
 import { runsTable, duration } from "./status_runs.js";
 import { styles } from "./styles.js";
 
-const EVERY = 5000; // milliseconds between two looks
+const EVERY = 5000; // milliseconds between two requests
 
 let view = null;
 
 export async function mount(root) {
   const mine = (view = { root, controller: new AbortController(), timer: 0, said: "" });
-  fill(root, element("h1", {}, "Status"), element("p", { class: "soft busy" }, "Looking …"));
+  fill(root, element("h1", {}, "Status"), element("p", { class: "soft busy" }, "Loading …"));
   await styles("/static/status.css");
   if (view !== mine) return;
   document.addEventListener("visibilitychange", look);
@@ -25,7 +25,7 @@ export function unmount() {
   view = null;
 }
 
-/** Look, and again after a while; not where nobody sees it. */
+/** Load the status now and at intervals, unless the page is hidden. */
 async function look() {
   const mine = view;
   clearTimeout(view.timer);
@@ -49,7 +49,7 @@ function fault(words) {
   view.root.querySelector("h1").after(element("p", { class: "error status-fault" }, words));
 }
 
-/** What is the same is not written again, so that what is read, chosen or unfolded stays. */
+/** Render the status if it has changed; this keeps selections and open details in place. */
 function show(status) {
   view.root.querySelector(".status-fault")?.remove();
   const said = JSON.stringify(status);
@@ -68,23 +68,23 @@ function show(status) {
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
 }
 
-/** The one thing that is to be done next. */
+/** Suggest the next step. */
 function todo(status) {
   const stale = status.features.filter((feature) => feature.stale);
   const shards = status.sources.filter((source) => source.stale);
   const away = status.sources.filter((source) => !source.reachable);
   if (!status.sources.length) return step("bad", "There is no image folder yet. Add one with ", "imrec build FOLDER");
   if (away.length) {
-    const words = "cannot be reached; what is in there stays searchable. When it is back: ";
+    const words = "cannot be reached; its pictures stay searchable. When it is reachable again, run ";
     return step("bad", `${namesOf(away)} ${words}`, "imrec build");
   }
-  if (!status.generation) return step("bad", "Nothing can be searched yet. Build a generation with ", "imrec build");
+  if (!status.generation) return step("bad", "There is no generation yet. Build one with ", "imrec build");
   if (shards.length) return step("warn", `Pictures of ${namesOf(shards)} have changed. Read them with `, "imrec build");
   if (stale.length) {
     const are = stale.length === 1 ? "is" : "are";
     return step("warn", `${namesOf(stale)} ${are} not up to date. Compute with `, "imrec build");
   }
-  return step("good", "All that the last scan found is searchable. Changes are looked for by ", "imrec build");
+  return step("good", "Everything up to the last scan is searchable. Scan for changes with ", "imrec build");
 }
 
 function step(kind, words, command) {
@@ -126,7 +126,7 @@ function generation({ generation: id, built, rows, maps }) {
   );
 }
 
-/** How long ago a time of the server was. */
+/** Format the age of a time of the server. */
 function ago(when) {
   if (!when) return "never";
   const seconds = Math.max(0, (Date.now() - new Date(when)) / 1000);
@@ -164,7 +164,7 @@ function featureTable({ features: rows }) {
   return section("Features", "features", table(["Name", "Shards", "Why not up to date"], items));
 }
 
-/** `fresh` of `all`, as a bar and in words. */
+/** Show `fresh` of `all` as a bar and in words. */
 function share(fresh, stale, all) {
   const part = all ? (100 * fresh) / all : 0;
   return element(

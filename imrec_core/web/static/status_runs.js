@@ -1,10 +1,10 @@
-/** What ran last, and how long each stage of it took, as bars. */
+/** Table of the last runs, with the time of each stage as bars. */
 
 import { element } from "./dom.js";
 
 const COLOURS = 8; // of parts, in style.css
 
-/** The section of the last runs, newest first. */
+/** Create the section of the last runs, newest first. */
 export function runsTable(runs) {
   const names = [...new Set(runs.flatMap((run) => Object.keys(run.stages ?? {})))];
   const colour = (name) => `var(--part-${names.indexOf(name) % COLOURS})`;
@@ -30,7 +30,7 @@ export function runsTable(runs) {
     "section",
     { class: "card", id: "runs", "aria-labelledby": "runs-title" },
     element("h2", { id: "runs-title" }, "Last runs"),
-    runs.length ? scrolled(table) : element("p", { class: "soft" }, "Nothing ran yet."),
+    runs.length ? scrolled(table) : element("p", { class: "soft" }, "There are no runs yet."),
     names.length ? legend : null,
   );
 }
@@ -51,7 +51,7 @@ function row(run, longest, colour) {
   );
 }
 
-/** The stages of a run in proportion to the longest of all runs; in words for those who do not see it. */
+/** Draw the stages of a run in proportion to the longest run, with a text for screen readers. */
 function bar(run, longest, colour) {
   const stages = Object.entries(run.stages ?? {}).filter(([, seconds]) => seconds > 0);
   const words = stages.map(([name, seconds]) => `${name} ${duration(seconds)}`).join(", ");
@@ -66,7 +66,7 @@ function total(run) {
   return Object.values(run.stages ?? {}).reduce((sum, seconds) => sum + seconds, 0);
 }
 
-/** Seconds as a person says them. */
+/** Format a number of seconds. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "";
   if (seconds < 1) return `${Math.round(1000 * seconds)} ms`;
@@ -75,7 +75,7 @@ export function duration(seconds) {
   return seconds < 129600 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} days`;
 }
 
-/** The time of day; with the day where it is not today. */
+/** Format a time of day, with the date unless it is today. */
 function timed(when) {
   if (!when) return "";
   const time = new Date(when);

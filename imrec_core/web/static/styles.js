@@ -1,8 +1,8 @@
-/** Style sheets of single views, loaded with the view that needs them. */
+/** Style sheets of views, loaded with their view. */
 
 const loaded = new Map();
 
-/** Resolves once a sheet is in force: `await styles("/static/map.css")`. */
+/** Load a sheet, and resolve when it applies: `await styles("/static/map.css")`. */
 export function styles(address) {
   if (!loaded.has(address)) loaded.set(address, added(address));
   return loaded.get(address);
@@ -14,7 +14,7 @@ function added(address) {
   link.href = address;
   const arrived = new Promise((resolve) => {
     link.onload = resolve;
-    link.onerror = resolve; // plain is better than nothing
+    link.onerror = resolve; // show the view without its styles
   });
   document.head.append(link);
   return arrived;

@@ -1,4 +1,4 @@
-/** The tray: what hits are to be like and what not, with weights; and the ways to put pictures in. */
+/** The tray: positive and negative examples with weights, and the ways to add images. */
 
 import { thumbnail } from "./api.js";
 import { announce, debounced, element, fileName, fill, toast } from "./dom.js";
@@ -8,7 +8,7 @@ const SIDES = { like: "Like", unlike: "Unlike" };
 const OTHER = { like: "unlike", unlike: "like" };
 const DRAGGED = "application/x-imrec-entry";
 
-/** Make the tray; `onChange({like, unlike})` hears of changes, `onFiles(files, side)` of new pictures. */
+/** Create the tray; calls `onChange({like, unlike})` for changes, and `onFiles(files, side)` for new files. */
 export function makeTray({ onChange, onFiles }) {
   const chooser = element("input", { type: "file", accept: "image/*", multiple: true, hidden: true, id: "chooser" });
   chooser.addEventListener("change", () => {
@@ -42,7 +42,7 @@ export function makeTray({ onChange, onFiles }) {
       { class: `side ${side}`, id: `tray-${side}` },
       element("h3", { id: `${side}-title` }, SIDES[side]),
       list,
-      element("p", { class: "soft small hint" }, side === "like" ? "" : "Drag here what hits are not to be like"),
+      element("p", { class: "soft small hint" }, side === "like" ? "" : "Drag negative examples here"),
     );
     list.setAttribute("aria-labelledby", `${side}-title`);
     box.addEventListener("dragover", (event) => {
@@ -148,7 +148,7 @@ export function makeTray({ onChange, onFiles }) {
   };
 }
 
-/** The box for words, where a feature understands them; `onWords(text)` hears what is entered. */
+/** Create the text box, if a feature understands text; calls `onWords(text)`. */
 export function makeWords(offered, onWords) {
   if (!offered.features.some((feature) => feature.understands_text)) return null;
   const box = element("input", {
@@ -164,7 +164,7 @@ export function makeWords(offered, onWords) {
   return element("div", { class: "words-box" }, box, element("button", { type: "button", onclick: send }, "Add"));
 }
 
-/** A search with one more entry on a side, taken from the other where it was there. */
+/** Return a search with an entry added to one side, and removed from the other. */
 export function added(search, side, entry) {
   const isOther = (one) => !entry.image_id || one.image_id !== entry.image_id;
   const rest = search[OTHER[side]].filter(isOther);
@@ -172,19 +172,19 @@ export function added(search, side, entry) {
   return { ...search, [side]: [...search[side].filter(isOther), entry], [OTHER[side]]: rest };
 }
 
-/** What a drag of an image of the lake carries. */
+/** Media type of a dragged image of the lake. */
 export function dragImage(event, imageId) {
   event.dataTransfer.setData(DRAGGED, JSON.stringify({ image_id: imageId }));
 }
 
-/** What a person calls an entry. */
+/** Return the label of an entry. */
 export function labelOf(entry) {
   if (entry.text) return `“${entry.text}”`;
   if (entry.file) return entry.file.name || "pasted picture";
   return entry.upload ? uploadName(entry.upload) : (knownName(entry.image_id) ?? entry.image_id);
 }
 
-/** Where a picture of an entry is; null for words. */
+/** Return the URL of the thumbnail of an entry; null for text. */
 export function pictureOf(entry, size = 160) {
   if (entry.text) return null;
   if (entry.file) return entry.address;
@@ -197,7 +197,7 @@ function picture(entry) {
   return element("img", { src: address, alt: "", width: 44, height: 44 });
 }
 
-/** Take pictures that are dropped or pasted anywhere; returns how to stop. */
+/** Accept images that are dropped or pasted anywhere; returns a function that stops this. */
 export function takeFiles(onFiles) {
   let depth = 0;
   const brings = ({ dataTransfer }) => dataTransfer?.types.includes("Files") && !dataTransfer.types.includes(DRAGGED);

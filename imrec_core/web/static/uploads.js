@@ -1,29 +1,29 @@
-/** Pictures that a person brought: the files while the page is open, and what the server calls them. */
+/** Images of the user: files while the page is open, and their handles on the server. */
 
 import { ApiError, get, post } from "./api.js";
 import { requestOf } from "./state.js";
 
 const files = new Map(); // handle → {file, address}, as long as the page is open
 
-/** The address of a picture that was brought, to be shown: from the file where the page has it. */
+/** Return a URL of an uploaded image, of the file itself if the page has it. */
 export function uploadPicture(upload, size = 160) {
   return files.get(upload)?.address ?? `/thumb/upload/${upload}?size=${size}`;
 }
 
-/** The name of its file, where the page knows it, also after it was loaded again. */
+/** Return the file name of an upload, if the page knows it; also after a reload. */
 export function uploadName(upload) {
-  return files.get(upload)?.file.name || sessionStorage.getItem(upload) || "a picture that was brought";
+  return files.get(upload)?.file.name || sessionStorage.getItem(upload) || "an uploaded picture";
 }
 
-/** An entry of the tray for a file that the server has not got yet. */
+/** Create an entry of the tray for a file that is not uploaded yet. */
 export function fileEntry(file) {
   return { file, address: URL.createObjectURL(file) };
 }
 
 /**
- * Search, with the files that the search still holds sent along, once; files that the server has forgotten go again.
+ * Search, and upload the new files of the search with it. Sends files again whose uploads have expired.
  *
- * Returns what the server answers, and the search with handles in the place of files.
+ * Returns the response, and the search with handles in place of files.
  */
 export async function ask(search, more, options) {
   try {
@@ -36,7 +36,7 @@ export async function ask(search, more, options) {
     });
     if (!filesOf(again).length) {
       throw new ApiError(
-        "A picture of this search is no longer on the server. Take it out, or drop it again.",
+        "A picture of this search is no longer on the server. Remove it, or upload it again.",
         410,
         error.kind,
       );
@@ -69,7 +69,7 @@ function form(sent, request) {
   return body;
 }
 
-/** Of a search that was refused, without the files that cannot be searched by, and why each cannot. */
+/** Remove unreadable files from a search that was refused, and return their errors. */
 export async function withoutBadFiles(search) {
   const refused = new Map();
   for (const entry of filesOf(search)) {
@@ -86,7 +86,7 @@ export async function withoutBadFiles(search) {
   };
 }
 
-/** The entries of a search that are files still to be sent. */
+/** Return the entries of a search that are files to upload. */
 export function filesOf(search) {
   return [...search.like, ...search.unlike].filter((entry) => entry.file);
 }
@@ -95,7 +95,7 @@ function eachEntry(search, change) {
   return { ...search, like: search.like.map(change), unlike: search.unlike.map(change) };
 }
 
-/** What keeps files from being sent in one request, in words; empty where nothing does. */
+/** Explain why files cannot be sent in one request; empty if they can. */
 export function tooMuch(files, limits) {
   const count = files.length;
   if (count > limits.files) return `${count} pictures are too many at once; at most ${limits.files} can be sent.`;
@@ -105,14 +105,14 @@ export function tooMuch(files, limits) {
   return `${found} ${megabytes(bytes)}; at most ${megabytes(limits.upload_bytes)} can be sent at once.`;
 }
 
-/** A size as a person reads it. */
+/** Format a size in MB. */
 export function megabytes(bytes) {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 const names = new Map(); // image_id → name of its file
 
-/** The name of an image of the lake, remembered from hits or asked for. */
+/** Return the name of an image of the lake, from earlier hits or from the server. */
 export async function imageName(imageId) {
   if (!names.has(imageId)) names.set(imageId, (await get(`/api/images/${imageId}`)).path);
   return names.get(imageId);
@@ -123,7 +123,7 @@ export function keepNames(hits) {
   for (const hit of hits) names.set(hit.image_id, hit.path);
 }
 
-/** The name of an image where it is remembered. */
+/** Return the remembered name of an image. */
 export function knownName(imageId) {
   return names.get(imageId);
 }

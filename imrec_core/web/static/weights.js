@@ -1,10 +1,10 @@
-/** What counts how much: mixes by name, a slider and a metric for each feature. */
+/** Controls of the weights: mixes by name, and a slider and a metric for each feature. */
 
 import { debounced, element, fill, toast } from "./dom.js";
 
 const MAIN = 4; // features that are shown first
 
-/** Make the controls; `onChange(by, {sliding})` hears what was chosen. */
+/** Create the controls; calls `onChange(by, {sliding})`. */
 export function makeWeights(offered, onChange) {
   const features = new Map(offered.features.map((feature) => [feature.name, feature]));
   const mix = element(
@@ -28,7 +28,7 @@ export function makeWeights(offered, onChange) {
     element(
       "div",
       { class: "head" },
-      element("h2", { id: "weights-title" }, "What counts"),
+      element("h2", { id: "weights-title" }, "Weights"),
       element("label", { class: "unseen", for: "mix" }, "Mix"),
       mix,
     ),
@@ -78,7 +78,7 @@ export function makeWeights(offered, onChange) {
     const by = byOf(weights, features);
     mix.value = "own";
     if (Object.keys(by).length) onChange(by, { sliding });
-    else toast("One feature at least has to count.");
+    else toast("At least one feature needs a weight above 0.");
   }
 
   function draw() {
@@ -96,7 +96,7 @@ export function makeWeights(offered, onChange) {
 
   return {
     root,
-    /** Show what a search is by. */
+    /** Show the weights of a search. */
     show(by) {
       weights = weightsOf(by, offered);
       mix.value = by === null ? "" : typeof by === "string" ? by : "own";
@@ -107,7 +107,7 @@ export function makeWeights(offered, onChange) {
   };
 }
 
-/** Names in the order in which they are offered: the default, then of each kind one, rather of a mix; then the rest. */
+/** Return the main features, one of each kind, the default and those of mixes first; and all others. */
 function ranked({ features, mixes, default: first }) {
   const mixed = new Set(mixes.flatMap(({ weights }) => Object.keys(weights).map((name) => name.split(":")[0])));
   const late = ({ name }) => (name === first ? 0 : mixed.has(name) ? 1 : 2);
@@ -120,7 +120,7 @@ function ranked({ features, mixes, default: first }) {
   return [main, features.map(({ name }) => name).filter((name) => !main.includes(name))];
 }
 
-/** Feature → {weight, metric} of what a search is by; weights above 1 are scaled down together. */
+/** Return feature → {weight, metric} of a search; weights above 1 are scaled down together. */
 export function weightsOf(by, { features, mixes, default: first }) {
   const mix = mixes.find(({ name }) => by === `mix:${name}`);
   const given = by === null ? { [first]: 1 } : typeof by === "string" ? (mix?.weights ?? {}) : by;

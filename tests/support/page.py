@@ -20,7 +20,7 @@ def names(page: Any, count: int = 30) -> list[str]:
     return page.eval_on_selector_all("a.tile", "tiles => tiles.map((tile) => tile.title)")[:count]
 
 
-def searched(page: Any, act: Callable[[], object]) -> list[str]:
+def run_search(page: Any, act: Callable[[], object]) -> list[str]:
     """Call `act`, wait for the response to its search, and return the names in the grid."""
 
     def is_first(response: Any) -> bool:  # excludes further hits, loaded while scrolling
@@ -33,21 +33,21 @@ def searched(page: Any, act: Callable[[], object]) -> list[str]:
     return names(page)
 
 
-def give(page: Any, *files: Path) -> list[str]:
-    return searched(page, lambda: page.set_input_files("#chooser", files))
+def upload(page: Any, *files: Path) -> list[str]:
+    return run_search(page, lambda: page.set_input_files("#chooser", files))
 
 
 def tray(page: Any, side: str) -> list[str]:
     return page.locator(f"#tray-{side} .name").all_inner_texts()
 
 
-def said_in_address(page: Any) -> dict[str, list[str]]:
+def address_params(page: Any) -> dict[str, list[str]]:
     return parse_qs(urlsplit(page.url).query)
 
 
-def ids_shown(page: Any, pictures: str) -> list[str]:
+def shown_ids(page: Any, selector: str) -> list[str]:
     """List the ids of the images whose thumbnails a selector matches, such as `a.tile img`, in order."""
-    sources = page.eval_on_selector_all(pictures, "all => all.map((one) => one.getAttribute('src'))")
+    sources = page.eval_on_selector_all(selector, "all => all.map((one) => one.getAttribute('src'))")
     return [re.search(r"/thumb/(\w+)", source)[1] for source in sources]  # type: ignore[index]
 
 
@@ -59,7 +59,7 @@ def at_rest(page: Any) -> None:
     page.wait_for_selector("#map-stage[data-state=rest]")
 
 
-def pictures(page: Any) -> list[tuple[str, float, float]]:
+def thumbnails(page: Any) -> list[tuple[str, float, float]]:
     """List image id and centre of every thumbnail on the map, in window coordinates."""
     return page.eval_on_selector_all(
         ".pinned",
@@ -71,10 +71,10 @@ def pictures(page: Any) -> list[tuple[str, float, float]]:
     )
 
 
-def in_window(page: Any, clusters: Iterable[Cluster], xy: np.ndarray) -> np.ndarray:
+def to_window(page: Any, clusters: Iterable[Cluster], xy: np.ndarray) -> np.ndarray:
     """Convert map positions `(n, 2)` to window coordinates, by the thumbnails of the clusters."""
     known = {cluster.image_id: (cluster.x, cluster.y) for cluster in clusters}
-    shown = [(*known[image], *middle) for image, *middle in pictures(page) if image in known]
+    shown = [(*known[image], *middle) for image, *middle in thumbnails(page) if image in known]
     assert len(shown) > 1, "the whole map must be visible, with thumbnails of its clusters"
     plane, window = np.array(shown)[:, :2], np.array(shown)[:, 2:] * [1, -1]  # y upwards, as on the map
     apart = plane - plane.mean(axis=0)
@@ -92,10 +92,10 @@ def draw_line(page: Any, corners: np.ndarray) -> None:
     page.wait_for_selector("#chosen")
 
 
-def chosen(page: Any) -> int:
+def selected_count(page: Any) -> int:
     return int(re.sub(r"\D", "", page.inner_text("#chosen")))
 
 
-def liked(page: Any) -> list[str]:
+def liked_ids(page: Any) -> list[str]:
     """List the ids of the positive examples in the address."""
-    return [entry.removeprefix("image:") for entry in said_in_address(page).get("like", [])]
+    return [entry.removeprefix("image:") for entry in address_params(page).get("like", [])]

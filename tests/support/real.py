@@ -36,7 +36,7 @@ def real_lake(folder: Path) -> Lake:
     lake = Lake(folder / "lake")
     build = ("build", *(f"{name}={folder / name}" for name in ("photos", "copies")))
     for arguments in (build, ("map",)):
-        with commanded(*arguments, lake=lake) as running:
+        with start_command(*arguments, lake=lake) as running:
             assert running.wait() == 0
     return lake
 
@@ -51,13 +51,13 @@ def _write_copies(photos: Path, folder: Path) -> None:
         photo.resize((photo.width * 2 // 3, photo.height * 2 // 3)).save(folder / smaller, quality=90)
 
 
-def commanded(*arguments: str, lake: Lake) -> subprocess.Popen[bytes]:
+def start_command(*arguments: str, lake: Lake) -> subprocess.Popen[bytes]:
     """Start the command-line tool on a lake, as a process."""
     command = [sys.executable, "-m", "imrec_dagster.cli", *arguments]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(command, cwd=ROOT, env=environment(lake, lake.dagster_home), stdout=quiet, stderr=quiet)
 
 
-def copy_of(lake: Lake, folder: Path) -> Lake:
+def copy_lake(lake: Lake, folder: Path) -> Lake:
     """Copy a lake; the copy uses the same photos."""
     return Lake(shutil.copytree(lake.root, folder / "lake"))

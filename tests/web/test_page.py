@@ -1,4 +1,4 @@
-"""The page's search view, as a person uses it: in Chromium, against a running server."""
+"""The search view of the page: in Chromium, against a running server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import toy
 from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
-from tests.support.page import give, names, said_in_address, searched, tray
+from tests.support.page import address_params, names, run_search, tray, upload
 from tests.support.pictures import encode
 from tests.support.serving import serving
 
@@ -23,7 +23,7 @@ MIX = {"phash": 1.0, "hsv_histogram:manhattan": 0.5}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos, one of them twice, and names that want to be markup."""
+    """Photos, one of them twice, and some with markup as their names."""
     folder = tmp_path_factory.mktemp("page")
     toy.write_photos(folder / "photos", range(PHOTOS), specks=20)
     (folder / "photos" / "copy.jpg").write_bytes((folder / "photos" / "photo_003.jpg").read_bytes())
@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    """Of a server over their lake."""
+    """URL of a server over a lake of these photos."""
     lake = toy.new_lake(folder / "lake", toy.CHEAP, mixes={"shapes": MIX})
     toy.build(lake)
     with serving(lake) as served:
@@ -43,7 +43,7 @@ def address(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser, address: str) -> Any:
-    """A page that shows the pictures of the lake."""
+    """The page with the images of the lake."""
     return opened(browser, address)
 
 
@@ -53,22 +53,22 @@ def opened(browser: Any, address: str, **options: Any) -> Any:
     return page
 
 
-# -- what is asked ------------------------------------------------------------------------------------------
+# -- queries ------------------------------------------------------------------------------------------------
 
 
-def test_without_a_query_the_pictures_of_the_lake_are_shown(page):
+def test_page_without_a_query_shows_the_images_of_the_lake(page):
     assert len(names(page)) == 30
     assert page.locator(".caption .score").count() == 0
     assert "pictures" in page.inner_text("#live")
 
 
-def test_chosen_picture_finds_itself_and_its_copy(page, folder):
-    found = give(page, folder / "photos" / "photo_003.jpg")
+def test_uploaded_image_finds_itself_and_its_copy(page, folder):
+    found = upload(page, folder / "photos" / "photo_003.jpg")
     assert set(found[:2]) == {"copy.jpg", "photo_003.jpg"}
     assert page.locator(".caption .score").first.inner_text() == "1.000"
     assert page.locator(".caption .bars i").first.get_attribute("title").startswith("rgb_histogram: score 1.000")
     assert tray(page, "like") == ["photo_003.jpg"]
-    (said,) = said_in_address(page)["like"]
+    (said,) = address_params(page)["like"]
     assert re.fullmatch("upload:[0-9a-f]{32}", said)
     page.reload()
     page.wait_for_selector(".caption .score")
@@ -76,17 +76,17 @@ def test_chosen_picture_finds_itself_and_its_copy(page, folder):
     assert re.match(r"\d+\+? hits", page.inner_text("#live"))
 
 
-def test_several_pictures_are_sent_in_one_request(page, folder):
+def test_several_images_are_uploaded_in_one_request(page, folder):
     sent = []
     page.on("request", lambda request: sent.append(request.method) if "/api/search" in request.url else None)
-    found = give(page, folder / "photos" / "photo_005.jpg", folder / "photos" / "photo_009.jpg")
+    found = upload(page, folder / "photos" / "photo_005.jpg", folder / "photos" / "photo_009.jpg")
     assert tray(page, "like") == ["photo_005.jpg", "photo_009.jpg"]
     assert {"photo_005.jpg", "photo_009.jpg"} <= set(found[:10])
     assert sent == ["POST"]
 
 
 @pytest.mark.parametrize("event", ["paste", "drop"])
-def test_pictures_are_pasted_and_dropped_anywhere(page, event):
+def test_images_can_be_pasted_and_dropped_anywhere(page, event):
     act = f"""async () => {{
         const bytes = await (await fetch(document.querySelector("a.tile img").src)).blob();
         const carried = new DataTransfer();
@@ -97,11 +97,11 @@ def test_pictures_are_pasted_and_dropped_anywhere(page, event):
         document.querySelector("main").dispatchEvent(made);
     }}"""
     first = names(page)[0]
-    assert searched(page, lambda: page.evaluate(act))[0] == first
+    assert run_search(page, lambda: page.evaluate(act))[0] == first
     assert tray(page, "like") == ["brought.jpg"]
 
 
-def test_file_that_is_no_picture_is_named_and_taken_out(page, browser, folder, tmp_path):
+def test_unreadable_file_is_named_and_removed(page, browser, folder, tmp_path):
     browser.allow("answered 4")
     (tmp_path / "letter.jpg").write_text("Dear reader")
     page.set_input_files("#chooser", [tmp_path / "letter.jpg", folder / "photos" / "photo_004.jpg"])
@@ -110,7 +110,7 @@ def test_file_that_is_no_picture_is_named_and_taken_out(page, browser, folder, t
     assert tray(page, "like") == ["photo_004.jpg"]
 
 
-def test_words_become_an_entry_where_a_feature_understands_them(browser, address):
+def test_text_becomes_an_entry_if_a_feature_understands_text(browser, address):
     asked = []
 
     def offer(route: Any) -> None:
@@ -120,7 +120,7 @@ def test_words_become_an_entry_where_a_feature_understands_them(browser, address
 
     def search(route: Any) -> None:
         asked.append(route.request.post_data_json)
-        route.continue_(post_data={**asked[-1], "like": []})  # no feature of this lake really does
+        route.continue_(post_data={**asked[-1], "like": []})  # no feature of this lake understands text
 
     def before(page: Any) -> None:
         page.route("**/api/features", offer)
@@ -128,73 +128,73 @@ def test_words_become_an_entry_where_a_feature_understands_them(browser, address
 
     page = opened(browser, address, before=before)
     page.fill("#words", "a red car")
-    searched(page, lambda: page.press("#words", "Enter"))
+    run_search(page, lambda: page.press("#words", "Enter"))
     assert asked[-1]["like"] == [{"text": "a red car"}]
-    assert said_in_address(page)["like"] == ["text:a red car"]
+    assert address_params(page)["like"] == ["text:a red car"]
     assert tray(page, "like") == ["“a red car”"]
 
 
-def test_lake_that_understands_no_words_offers_no_box_for_them(page):
+def test_lake_without_a_text_feature_has_no_text_box(page):
     assert page.locator("#words").count() == 0
 
 
-# -- how it is steered --------------------------------------------------------------------------------------
+# -- tray, weights, options ---------------------------------------------------------------------------------
 
 
 def test_tray_changes_the_order(page, folder):
-    one = give(page, folder / "photos" / "photo_003.jpg")
+    one = upload(page, folder / "photos" / "photo_003.jpg")
     page.locator("a.tile").nth(5).focus()
-    two = searched(page, lambda: page.keyboard.press("+"))
+    two = run_search(page, lambda: page.keyboard.press("+"))
     assert two != one
     assert tray(page, "like") == ["photo_003.jpg", one[5]]
-    moved = searched(page, lambda: page.click(f"button[aria-label='Move {one[5]} to Unlike']"))
+    moved = run_search(page, lambda: page.click(f"button[aria-label='Move {one[5]} to Unlike']"))
     assert (tray(page, "like"), tray(page, "unlike")) == (["photo_003.jpg"], [one[5]])
     assert moved != two
     assert moved.index(one[5]) > one.index(one[5]) if one[5] in moved else True
-    weighed = searched(page, lambda: page.fill(f"input[aria-label='Weight of {one[5]}']", "0.2"))
+    weighed = run_search(page, lambda: page.fill(f"input[aria-label='Weight of {one[5]}']", "0.2"))
     assert weighed != moved
-    assert said_in_address(page)["unlike"][0].startswith("0.2*image:")
-    assert searched(page, lambda: page.click(f"button[aria-label='Remove {one[5]}']")) == one
+    assert address_params(page)["unlike"][0].startswith("0.2*image:")
+    assert run_search(page, lambda: page.click(f"button[aria-label='Remove {one[5]}']")) == one
 
 
 def test_entries_are_dragged_between_likes_and_unlikes(page, folder):
-    give(page, folder / "photos" / "photo_003.jpg", folder / "photos" / "photo_005.jpg")
-    searched(page, lambda: page.drag_and_drop("#tray-like .entry:nth-child(2) .name", "#tray-unlike"))
+    upload(page, folder / "photos" / "photo_003.jpg", folder / "photos" / "photo_005.jpg")
+    run_search(page, lambda: page.drag_and_drop("#tray-like .entry:nth-child(2) .name", "#tray-unlike"))
     assert (tray(page, "like"), tray(page, "unlike")) == (["photo_003.jpg"], ["photo_005.jpg"])
     tile = page.locator("a.tile").nth(4)
     name = tile.get_attribute("title")
-    searched(page, lambda: tile.drag_to(page.locator("#tray-like")))
+    run_search(page, lambda: tile.drag_to(page.locator("#tray-like")))
     assert tray(page, "like") == ["photo_003.jpg", name]
 
 
 def test_sliders_and_metrics_change_the_order(page, folder):
-    one = give(page, folder / "photos" / "photo_003.jpg")
+    one = upload(page, folder / "photos" / "photo_003.jpg")
     steps = page.evaluate("history.length")
     page.focus("#weight-phash")
-    two = searched(page, lambda: page.keyboard.press("End"))
+    two = run_search(page, lambda: page.keyboard.press("End"))
     assert two != one
-    assert said_in_address(page)["by"] == ["rgb_histogram=1", "phash=1"]
+    assert address_params(page)["by"] == ["rgb_histogram=1", "phash=1"]
     assert page.locator("a.tile").first.locator(".bars i").count() == 2
     assert page.evaluate("history.length") == steps
     page.focus("#weight-rgb_histogram")
-    searched(page, lambda: page.keyboard.press("Home"))
+    run_search(page, lambda: page.keyboard.press("Home"))
     page.focus("#weight-phash")
     page.keyboard.press("Home")
-    page.wait_for_selector(".toast:has-text('One feature at least has to count')")
+    page.wait_for_selector(".toast:has-text('At least one feature needs a weight')")
     page.focus("#weight-phash")
     page.keyboard.press("End")
     page.focus("#weight-rgb_histogram")
-    assert searched(page, lambda: page.keyboard.press("End")) == two
-    three = searched(page, lambda: page.select_option("[aria-label='Metric of rgb_histogram']", "euclidean"))
+    assert run_search(page, lambda: page.keyboard.press("End")) == two
+    three = run_search(page, lambda: page.select_option("[aria-label='Metric of rgb_histogram']", "euclidean"))
     assert three != two
-    assert set(said_in_address(page)["by"]) == {"rgb_histogram:euclidean=1", "phash=1"}
+    assert set(address_params(page)["by"]) == {"rgb_histogram:euclidean=1", "phash=1"}
     assert page.input_value("#mix") == "own"
 
 
 def test_mix_is_chosen_by_name_and_shows_its_weights(page, folder):
-    give(page, folder / "photos" / "photo_003.jpg")
-    searched(page, lambda: page.select_option("#mix", "mix:shapes"))
-    assert said_in_address(page)["by"] == ["mix:shapes"]
+    upload(page, folder / "photos" / "photo_003.jpg")
+    run_search(page, lambda: page.select_option("#mix", "mix:shapes"))
+    assert address_params(page)["by"] == ["mix:shapes"]
     assert [page.input_value(f"#weight-{name}") for name in ("rgb_histogram", "phash", "hsv_histogram")] == [
         "0",
         "1",
@@ -203,54 +203,54 @@ def test_mix_is_chosen_by_name_and_shows_its_weights(page, folder):
     assert page.input_value("[aria-label='Metric of hsv_histogram']") == "manhattan"
 
 
-def test_each_picture_once_leaves_the_copy_out(page, folder):
-    give(page, folder / "photos" / "photo_003.jpg")
+def test_distinct_option_excludes_the_copy(page, folder):
+    upload(page, folder / "photos" / "photo_003.jpg")
     page.click("summary:has-text('More options')")
-    found = searched(page, lambda: page.check("#distinct"))
+    found = run_search(page, lambda: page.check("#distinct"))
     assert len({"copy.jpg", "photo_003.jpg"} & set(found[:2])) == 1
 
 
-def test_no_good_match_is_said_and_the_nearest_are_a_click_away(page, tmp_path):
+def test_no_good_match_is_shown_with_a_button_for_the_nearest(page, tmp_path):
     (tmp_path / "red.png").write_bytes(encode(np.full((50, 50, 3), (255, 0, 0), np.uint8), "PNG"))
-    give(page, tmp_path / "red.png")
+    upload(page, tmp_path / "red.png")
     page.click("summary:has-text('More options')")
-    assert searched(page, lambda: page.select_option("#rate", "0.0001")) == []
+    assert run_search(page, lambda: page.select_option("#rate", "0.0001")) == []
     assert page.inner_text(".empty h2") == page.inner_text("#live") == "No good match"
-    assert len(searched(page, lambda: page.click("text=Show the nearest"))) == 30
+    assert len(run_search(page, lambda: page.click("text=Show the nearest"))) == 30
 
 
-def test_error_in_the_filter_is_said_in_words_beside_it(page, browser):
+def test_filter_error_is_shown_beside_the_box(page, browser):
     browser.allow("answered 400 : POST")
     before = names(page)
     page.fill("#where", "widht > 3")
-    assert searched(page, lambda: page.press("#where", "Enter")) == before
+    assert run_search(page, lambda: page.press("#where", "Enter")) == before
     assert "widht" in page.inner_text("#where-error")
     assert page.get_attribute("#where", "aria-invalid") == "true"
     page.fill("#where", "path LIKE 'photo_00%'")
-    assert searched(page, lambda: page.press("#where", "Enter")) == [f"photo_00{i}.jpg" for i in range(10)]
+    assert run_search(page, lambda: page.press("#where", "Enter")) == [f"photo_00{i}.jpg" for i in range(10)]
     assert page.locator("#where-error").is_hidden()
-    assert said_in_address(page)["where"] == ["path LIKE 'photo_00%'"]
+    assert address_params(page)["where"] == ["path LIKE 'photo_00%'"]
 
 
-def test_columns_are_offered_for_the_filter(page):
+def test_columns_are_listed_for_the_filter(page):
     page.click("summary:has-text('Columns')")
     assert {"width", "height", "source"} <= set(page.locator(".column").all_inner_texts())
     page.click(".column:text-is('width')")
     assert page.input_value("#where") == "width "
     page.fill("#where", "width > 1")
-    searched(page, lambda: page.click(".chip:text-is('photos')"))
-    assert said_in_address(page)["where"] == ["width > 1 AND source = 'photos'"]
+    run_search(page, lambda: page.click(".chip:text-is('photos')"))
+    assert address_params(page)["where"] == ["width > 1 AND source = 'photos'"]
 
 
-# -- looking ------------------------------------------------------------------------------------------------
+# -- results ------------------------------------------------------------------------------------------------
 
 
-def test_more_hits_come_while_scrolling_and_none_twice(page, folder):
-    def shifted(route: Any) -> None:  # as if pictures had come in before the next page was asked for
+def test_scrolling_loads_more_hits_without_repeats(page, folder):
+    def shifted(route: Any) -> None:  # as if images had been added before the request of the next page
         asked = route.request.post_data_json
         route.continue_(post_data={**asked, "offset": max(0, asked["offset"] - 5)})
 
-    give(page, folder / "photos" / "photo_003.jpg")
+    upload(page, folder / "photos" / "photo_003.jpg")
     page.route("**/api/search", shifted)
     page.reload()
     page.wait_for_selector("a.tile")
@@ -261,26 +261,26 @@ def test_more_hits_come_while_scrolling_and_none_twice(page, folder):
 
 
 @pytest.mark.parametrize("is_query", [True, False])
-def test_page_that_is_the_last_says_so_and_no_other_is_asked_for(page, folder, is_query):
+def test_last_page_is_followed_by_no_further_request(page, folder, is_query):
     if is_query:
-        give(page, folder / "photos" / "photo_003.jpg")
+        upload(page, folder / "photos" / "photo_003.jpg")
     offsets = []
     page.on("request", lambda sent: "/api/search" in sent.url and offsets.append(sent.post_data_json["offset"]))
-    page.fill("#where", "row < 60")  # as many as a page has
-    searched(page, lambda: page.press("#where", "Enter"))
+    page.fill("#where", "row < 60")  # the size of a page
+    run_search(page, lambda: page.press("#where", "Enter"))
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     frame = "new Promise((done) => requestAnimationFrame(done))"
-    for _ in range(5):  # what comes into sight is noticed from one frame to the next
+    for _ in range(5):  # observers report visible elements from one frame to the next
         page.evaluate(frame)
     assert page.inner_text("#said strong") == ("60 hits" if is_query else "60 pictures")
     assert offsets == [0]
 
 
-def test_best_hits_are_in_one_order_over_all_pages(page, folder):
-    best = give(page, folder / "photos" / "photo_003.jpg")
+def test_order_of_the_best_hits_spans_all_pages(page, folder):
+    best = upload(page, folder / "photos" / "photo_003.jpg")
     page.click("summary:has-text('More options')")
     page.fill("#order_by", "path DESC")
-    searched(page, lambda: page.press("#order_by", "Enter"))
+    run_search(page, lambda: page.press("#order_by", "Enter"))
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     every = PHOTOS + 1 + len(HOSTILE)
     until(page, f"document.querySelectorAll('a.tile').length === {every}")
@@ -290,34 +290,34 @@ def test_best_hits_are_in_one_order_over_all_pages(page, folder):
     assert page.inner_text("#live") == f"{every} hits, ordered by path DESC"
 
 
-def test_page_says_that_only_the_best_are_ordered_or_chosen(browser, address):
+def test_page_says_that_only_the_best_are_ordered_or_diversified(browser, address):
     def fewer(route: Any) -> None:
         script = route.fetch().text().replace("REACH = 200", "REACH = 65")
         route.fulfill(body=script, content_type="text/javascript")
 
     page = opened(browser, address, before=lambda page: page.route("**/static/state.js", fewer))
     page.locator("a.tile").first.focus()
-    searched(page, lambda: page.keyboard.press("+"))
+    run_search(page, lambda: page.keyboard.press("+"))
     page.click("summary:has-text('More options')")
     page.focus("#diversify")
-    searched(page, lambda: page.keyboard.press("ArrowRight"))
+    run_search(page, lambda: page.keyboard.press("ArrowRight"))
     assert page.inner_text("#said strong") == "The 65 best hits, chosen to differ"
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     until(page, "document.querySelectorAll('a.tile').length === 65")
     page.fill("#order_by", "path")
-    searched(page, lambda: page.press("#order_by", "Enter"))
+    run_search(page, lambda: page.press("#order_by", "Enter"))
     assert page.inner_text("#said strong") == "The 65 best hits, chosen to differ, ordered by path"
     page.click("#help")
     assert "take the 65 best hits as a whole" in page.inner_text("dialog.help")
 
 
-def test_picture_opens_with_facts_parts_reasons_and_copies(page, folder):
-    found = give(page, folder / "photos" / "photo_003.jpg")
+def test_detail_shows_properties_parts_explanation_and_copies(page, folder):
+    found = upload(page, folder / "photos" / "photo_003.jpg")
     page.click(f"a.tile[title='{found[0]}']")
     detail = page.locator("dialog.detail")
     detail.locator(".lines").wait_for()
     assert detail.get_attribute("aria-label") == found[0]
-    assert "alike are arranged alike" in detail.inner_text()
+    assert "agree in position" in detail.inner_text()
     assert detail.locator(".lines line").count() > 3
     assert detail.locator(".swatch").count() > 0
     assert detail.locator(".parts tbody tr").all_inner_texts()[0].startswith("rgb_histogram")
@@ -328,8 +328,8 @@ def test_picture_opens_with_facts_parts_reasons_and_copies(page, folder):
     assert detail.locator("img.large").evaluate("image => image.naturalWidth") == 160
 
 
-def test_keys_lead_through_it(page, folder):
-    found = give(page, folder / "photos" / "photo_003.jpg")
+def test_keyboard_navigation(page, folder):
+    found = upload(page, folder / "photos" / "photo_003.jpg")
     page.keyboard.press("Escape")
     page.evaluate("document.activeElement.blur()")
     top = "document.activeElement.getBoundingClientRect().top"
@@ -345,13 +345,13 @@ def test_keys_lead_through_it(page, folder):
     assert detail.get_attribute("aria-label") == found[2]
     page.keyboard.press("ArrowRight")
     until(page, f"document.querySelector('dialog.detail').ariaLabel === '{found[3]}'")
-    opened_id = said_in_address(page)["open"]
+    opened_id = address_params(page)["open"]
     page.keyboard.press("Escape")
     until(page, "!location.search.includes('open=')")
     assert page.evaluate("document.activeElement.dataset.id") == opened_id[0]
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "where"
-    page.keyboard.press("?")  # belongs to the text
+    page.keyboard.press("?")  # is text here
     assert page.input_value("#where") == "?"
     page.fill("#where", "")
     page.locator("a.tile").nth(1).focus()
@@ -362,37 +362,37 @@ def test_keys_lead_through_it(page, folder):
 
 
 def test_more_and_less_like_this(page, folder):
-    found = give(page, folder / "photos" / "photo_003.jpg")
+    found = upload(page, folder / "photos" / "photo_003.jpg")
     page.click(f"a.tile[title='{found[4]}']")
-    more = searched(page, lambda: page.click("text=More like this"))
+    more = run_search(page, lambda: page.click("text=More like this"))
     assert more != found and found[4] not in more  # an image of the lake is not its own hit
     assert tray(page, "like") == [found[4]]
     page.click(f"a.tile[title='{more[3]}']")
-    less = searched(page, lambda: page.click("text=Less like this"))
+    less = run_search(page, lambda: page.click("text=Less like this"))
     assert tray(page, "unlike") == [more[3]]
     assert less.index(more[3]) > 3 if more[3] in less else True
     page.wait_for_selector("dialog", state="detached")
 
 
-def test_address_holds_the_search_and_back_leads_to_the_one_before(page, browser, folder):
-    one = give(page, folder / "photos" / "photo_003.jpg")
+def test_url_holds_the_search_and_back_returns_to_the_previous_one(page, browser, folder):
+    one = upload(page, folder / "photos" / "photo_003.jpg")
     first = page.url
     page.focus("a.tile")
-    two = searched(page, lambda: (page.keyboard.press("ArrowRight"), page.keyboard.press("+")))
-    searched(page, lambda: (page.keyboard.press("ArrowRight"), page.keyboard.press("-")))
+    two = run_search(page, lambda: (page.keyboard.press("ArrowRight"), page.keyboard.press("+")))
+    run_search(page, lambda: (page.keyboard.press("ArrowRight"), page.keyboard.press("-")))
     page.fill("#where", "path LIKE 'photo%'")
-    three = searched(page, lambda: page.press("#where", "Enter"))
+    three = run_search(page, lambda: page.press("#where", "Enter"))
     page.click(f"a.tile[title='{three[2]}']")
     page.wait_for_selector("dialog .copies, dialog .facts")
     shared = page.url
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog", state="detached")
     until(page, "!location.search.includes('open=')")
-    searched(page, page.go_back)
-    assert searched(page, page.go_back) == two
-    assert searched(page, page.go_back) == one
+    run_search(page, page.go_back)
+    assert run_search(page, page.go_back) == two
+    assert run_search(page, page.go_back) == one
     assert page.url == first
-    assert searched(page, page.go_forward) == two
+    assert run_search(page, page.go_forward) == two
     other = opened(browser, shared)
     assert names(other) == three
     assert other.locator("dialog.detail").get_attribute("aria-label") == three[2]
@@ -401,9 +401,9 @@ def test_address_holds_the_search_and_back_leads_to_the_one_before(page, browser
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_of_files_are_text_whatever_they_hold(page, folder, name):
+def test_file_names_are_shown_as_text(page, folder, name):
     page.on("dialog", lambda shown: pytest.fail(f"ran: {shown.message}"))
-    give(page, folder / "photos" / name)
+    upload(page, folder / "photos" / name)
     assert names(page)[0] == name
     page.click("a.tile >> nth=0")
     page.wait_for_selector("dialog .facts")
@@ -412,10 +412,10 @@ def test_names_of_files_are_text_whatever_they_hold(page, folder, name):
     assert page.locator("img[src=x], script:not([src^='/static/'])").count() == 0
 
 
-# -- the server: busy, forgetful, renewed, gone -------------------------------------------------------------
+# -- server errors and new generations ----------------------------------------------------------------------
 
 
-def test_busy_server_is_asked_again(page, browser, folder):
+def test_busy_server_is_retried(page, browser, folder):
     browser.allow("answered 503")
     busy = [{"status": 503, "headers": {"Retry-After": "0.3"}, "json": {"error": "busy", "kind": "Overloaded"}}]
     page.route("**/api/search", lambda route: route.fulfill(**busy.pop()) if busy else route.continue_())
@@ -424,25 +424,25 @@ def test_busy_server_is_asked_again(page, browser, folder):
     page.wait_for_selector(".caption .score")
 
 
-def test_overtaken_search_does_not_show_its_answer(page, folder):
+def test_replaced_search_does_not_show_its_response(page, folder):
     held = []
     page.route(
         "**/api/search", lambda route: held.append(route) if "phash" in route.request.post_data else route.continue_()
     )
-    give(page, folder / "photos" / "photo_003.jpg")
+    upload(page, folder / "photos" / "photo_003.jpg")
     page.focus("#weight-phash")
     page.keyboard.press("End")
     until(page, "Boolean(document.querySelector('.results[aria-busy]'))")
-    alone = searched(page, lambda: page.select_option("#mix", ""))
+    alone = run_search(page, lambda: page.select_option("#mix", ""))
     held[0].continue_()
-    page.evaluate("fetch('/api/features').then((answer) => answer.json())")  # time for it to arrive
+    page.evaluate("fetch('/api/features').then((answer) => answer.json())")  # gives the response time to arrive
     assert names(page) == alone
-    assert "by" not in said_in_address(page)
+    assert "by" not in address_params(page)
 
 
-def test_forgotten_picture_is_sent_again_while_the_page_has_it(page, browser, folder):
+def test_expired_upload_is_sent_again_while_the_page_has_the_file(page, browser, folder):
     browser.allow("answered 410")
-    give(page, folder / "photos" / "photo_003.jpg")
+    upload(page, folder / "photos" / "photo_003.jpg")
     gone = [{"status": 410, "json": {"error": "not kept any more", "kind": "UploadGone"}}]
     page.route("**/api/search", lambda route: route.fulfill(**gone.pop()) if gone else route.continue_())
     page.focus("#weight-phash")
@@ -452,24 +452,24 @@ def test_forgotten_picture_is_sent_again_while_the_page_has_it(page, browser, fo
     assert tray(page, "like") == ["photo_003.jpg"]
 
 
-def test_forgotten_picture_of_a_shared_address_is_said(browser, address):
+def test_expired_upload_of_a_shared_url_is_reported(browser, address):
     browser.allow("answered 410")
     browser.allow("answered 404")
     page = browser.open(f"{address}/?like=upload:{'0' * 32}")
     assert "no longer on the server" in page.inner_text(".error[role=alert]")
 
 
-def test_server_that_is_gone_is_said_in_words(page, browser):
+def test_unreachable_server_is_reported(page, browser):
     browser.allow("ERR_FAILED")
     page.route("**/api/search", lambda route: route.abort())
     page.fill("#where", "width > 1")
     page.press("#where", "Enter")
     assert "does not answer" in page.inner_text(".error[role=alert]")
     page.unroute("**/api/search")
-    assert len(searched(page, lambda: page.click("text=Try again"))) == 30
+    assert len(run_search(page, lambda: page.click("text=Try again"))) == 30
 
 
-def test_server_that_is_gone_from_the_start_is_asked_again_by_a_button(browser, address):
+def test_page_without_a_server_has_a_button_to_retry(browser, address):
     browser.allow("ERR_FAILED")
     page = browser.open(address, before=lambda page: page.route("**/api/features", lambda route: route.abort()))
     assert "does not answer" in page.inner_text(".error[role=alert]")
@@ -478,14 +478,14 @@ def test_server_that_is_gone_from_the_start_is_asked_again_by_a_button(browser, 
     page.wait_for_selector("a.tile")
 
 
-def test_view_that_cannot_be_loaded_is_said(page, browser):
+def test_view_that_cannot_be_loaded_is_reported(page, browser):
     browser.allow("ERR_FAILED")
     page.route("**/static/status.js", lambda route: route.abort())
     page.click("#views >> text=Status")
     page.wait_for_selector(".toast:has-text('Status cannot be loaded')")
 
 
-def test_generation_published_meanwhile_answers_the_next_search(browser, new_lake, tmp_path):
+def test_new_generation_serves_the_next_search(browser, new_lake, tmp_path):
     lake = new_lake(20)
     with serving(lake) as served:
         page = opened(browser, served.url)
@@ -493,18 +493,18 @@ def test_generation_published_meanwhile_answers_the_next_search(browser, new_lak
         toy.write_photos(tmp_path / "photos", [77])
         toy.build(lake)
         assert "photo_077.jpg" not in names(page)
-        assert give(page, tmp_path / "photos" / "photo_077.jpg")[0] == "photo_077.jpg"
+        assert upload(page, tmp_path / "photos" / "photo_077.jpg")[0] == "photo_077.jpg"
         page.wait_for_selector(".toast:has-text('The lake has changed')")
         page.wait_for_selector("#lake:has-text('21 pictures')")
 
 
-# -- for everyone -------------------------------------------------------------------------------------------
+# -- accessibility ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_serious_accessibility_fault(browser, address, folder, scheme):
     page = opened(browser, address, color_scheme=scheme, reduced_motion="reduce")
-    give(page, folder / "photos" / "photo_003.jpg")
+    upload(page, folder / "photos" / "photo_003.jpg")
     for summary in page.locator("summary").all():
         if summary.is_visible() and not summary.evaluate("summary => summary.parentElement.open"):
             summary.click()
@@ -521,7 +521,7 @@ def test_no_serious_accessibility_fault(browser, address, folder, scheme):
 
 def test_phone_has_no_sideways_scroll(browser, address, folder):
     page = opened(browser, address, size=PHONE, has_touch=True, is_mobile=True)
-    give(page, folder / "photos" / HOSTILE[0])
+    upload(page, folder / "photos" / HOSTILE[0])
     assert not has_sideways_scroll(page)
     page.click("summary:has-text('Weights and filter')")
     assert page.is_visible("#where")
@@ -532,16 +532,16 @@ def test_phone_has_no_sideways_scroll(browser, address, folder):
     assert page.locator("dialog.detail").bounding_box()["width"] <= PHONE["width"]
 
 
-def test_dark_where_the_system_is_dark(browser, address):
+def test_dark_colours_follow_the_system(browser, address):
     page = opened(browser, address, color_scheme="dark")
     red, green, blue = re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3]
     assert max(int(red), int(green), int(blue)) < 40
 
 
-def test_views_are_reached_and_left_as_they_were(page, folder):
-    found = give(page, folder / "photos" / "photo_003.jpg")
+def test_views_keep_their_state(page, folder):
+    found = upload(page, folder / "photos" / "photo_003.jpg")
     page.click("#views >> text=Status")
     page.wait_for_selector(".view-status h1")
     assert page.title() == "Status – imrec"
-    assert searched(page, lambda: page.click("#views >> text=Search")) == found
+    assert run_search(page, lambda: page.click("#views >> text=Search")) == found
     assert tray(page, "like") == ["photo_003.jpg"]

@@ -1,4 +1,4 @@
-"""Duplicates in the page, as a person uses it: in Chromium, against a running server, decisions written in the lake."""
+"""The duplicates view of the page: in Chromium, against a running server, with decisions saved in the lake."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.support.serving import Served, serving, web_lake
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Four groups of the same bytes, four of a photo and its smaller copy."""
+    """A server with four groups of equal bytes, and four of a photo and its smaller copy."""
     with serving(web_lake(tmp_path_factory.mktemp("duplicates"), photos=16)) as running:
         yield running
 
 
 @pytest.fixture
 def found(served: Served) -> Iterator[Duplicates]:
-    """What the core finds, before anything is decided; nothing stays decided after the test."""
+    """Duplicates without decisions; removes the decisions after the test."""
     yield find_duplicates(served.lake)
     served.lake.save_decisions({"format": 1, "not_duplicate": [], "keep": []})
 
@@ -40,7 +40,7 @@ def opened(browser: Any, served: Served, address: str = "/duplicates", **options
 
 
 def decided(served: Served, claim: Callable[[Decisions], bool], page: Any) -> Decisions:
-    """The decisions of the lake once a claim is true of them."""
+    """Wait until a condition holds for the decisions of the lake, and return them."""
     for _ in range(200):
         if claim(load_decisions(served.lake)):
             break
@@ -49,7 +49,7 @@ def decided(served: Served, claim: Callable[[Decisions], bool], page: Any) -> De
 
 
 def near_group(page: Any, found: Duplicates) -> tuple[Any, Any]:
-    """The first group of different contents: as the page shows it, and as the core found it."""
+    """Return the first group of different contents: in the page, and from the core."""
     place = next(i for i, group in enumerate(found) if group.pairs)
     return page.locator(".group").nth(place), found[place]
 
@@ -71,7 +71,7 @@ def test_groups_show_what_the_core_found(browser, served, found):
     assert "smaller" not in page.inner_text("main")
 
 
-def test_not_duplicates_is_written_and_undone(browser, served, found):
+def test_not_duplicates_is_saved_and_undone(browser, served, found):
     page = opened(browser, served)
     group, known = near_group(page, found)
     group.locator("text=Not duplicates").click()
@@ -79,7 +79,7 @@ def test_not_duplicates_is_written_and_undone(browser, served, found):
     (pair,) = known.pairs
     assert after.not_duplicate == {tuple(sorted(pair.contents))}
     until(page, "document.querySelector('#decided').textContent.includes('1 pair')")
-    assert "no duplicates, you said" in group.inner_text()
+    assert "marked as no duplicates" in group.inner_text()
     again = opened(browser, served)
     assert again.locator(".group").count() == len(found) - 1
     page.locator(".toast >> text=Undo").click()
@@ -87,7 +87,7 @@ def test_not_duplicates_is_written_and_undone(browser, served, found):
     until(page, "!document.querySelector('.pairs .apart')")
 
 
-def test_keep_is_written_and_undone_by_its_own_button(browser, served, found):
+def test_keep_is_saved_and_undone_by_its_own_button(browser, served, found):
     page = opened(browser, served)
     group, known = near_group(page, found)
     second = group.locator(".copy").nth(1)
@@ -104,7 +104,7 @@ def test_keep_is_written_and_undone_by_its_own_button(browser, served, found):
     assert second.locator(".fate").inner_text() == "would be moved"
 
 
-ACTS: dict[str, list[tuple[bool, str]]] = {  # in the first group of different contents, or in one of the same bytes
+ACTS: dict[str, list[tuple[bool, str]]] = {  # True: in the first group of different contents; False: of the same bytes
     "second kept": [(True, "[data-key='2']")],
     "both kept": [(True, "[data-key='1']"), (True, "[data-key='2']")],
     "kept no longer": [(True, "[data-key='2']"), (True, "[data-key='2']")],
@@ -115,7 +115,7 @@ ACTS: dict[str, list[tuple[bool, str]]] = {  # in the first group of different c
 
 
 @pytest.mark.parametrize("acts", ACTS.values(), ids=ACTS)
-def test_what_would_be_moved_is_at_once_what_the_plan_moves(browser, served, found, acts):
+def test_shown_moves_equal_the_moves_of_the_plan(browser, served, found, acts):
     page = opened(browser, served)
     for is_near, button in acts:
         place = next(i for i, group in enumerate(found) if bool(group.pairs) is is_near)
@@ -127,7 +127,7 @@ def test_what_would_be_moved_is_at_once_what_the_plan_moves(browser, served, fou
     assert page.locator(".fate:has-text('would be moved')").count() == len(moved)
 
 
-def test_undo_takes_back_one_decision_alone(browser, served, found):
+def test_undo_removes_one_decision_only(browser, served, found):
     page = opened(browser, served)
     group, known = near_group(page, found)
     group.locator("text=Not duplicates").click()
@@ -142,7 +142,7 @@ def test_undo_takes_back_one_decision_alone(browser, served, found):
     assert decided(served, lambda d: not d.not_duplicate, page) == Decisions()
 
 
-def test_what_the_server_refuses_is_shown_and_nothing_pretended(browser, served, found):
+def test_refused_decision_is_reported_and_not_shown(browser, served, found):
     browser.allow("answered 400")
     page = opened(browser, served)
     answer = {"status": 400, "json": {"error": "the disk is full; make room", "kind": "LakeError"}}
@@ -153,7 +153,7 @@ def test_what_the_server_refuses_is_shown_and_nothing_pretended(browser, served,
     assert page.locator(".pairs .apart").count() == 0
 
 
-def test_keyboard_goes_through_groups_and_decides(browser, served, found):
+def test_keyboard_moves_between_groups_and_decides(browser, served, found):
     page = opened(browser, served)
     place = next(i for i, group in enumerate(found) if group.pairs)
     for _ in range(place + 1):
@@ -173,7 +173,7 @@ def test_keyboard_goes_through_groups_and_decides(browser, served, found):
     until(page, "!document.querySelector('dialog')")
 
 
-def test_plan_is_that_of_the_command(browser, served, found, imrec, tmp_path):
+def test_plan_equals_that_of_the_command(browser, served, found, imrec, tmp_path):
     page = opened(browser, served, "/duplicates?keep=source:scans")
     with page.expect_download() as downloading:
         page.click("#plan")
@@ -185,7 +185,7 @@ def test_plan_is_that_of_the_command(browser, served, found, imrec, tmp_path):
     assert "imrec duplicates --apply" in page.inner_text("main")
 
 
-def test_tier_and_rule_are_chosen_and_stand_in_the_address(browser, served, found):
+def test_tier_and_rule_are_in_the_url(browser, served, found):
     page = opened(browser, served)
     page.select_option("#tier", "identical")
     until(page, "document.querySelectorAll('.group').length === 4")
@@ -200,7 +200,7 @@ def test_tier_and_rule_are_chosen_and_stand_in_the_address(browser, served, foun
     until(page, "document.querySelector('#keep').value === 'largest'")
 
 
-def test_more_groups_come_while_scrolling(browser, served, found):
+def test_scrolling_loads_more_groups(browser, served, found):
     page = browser.open(served.url)
     page.route(
         "**/api/duplicates?*", lambda route: route.continue_(url=route.request.url.replace("limit=20", "limit=3"))
@@ -212,10 +212,10 @@ def test_more_groups_come_while_scrolling(browser, served, found):
     assert len(set(names)) == len(found)
 
 
-def test_cursor_of_an_older_gallery_starts_anew(browser, served, found):
+def test_cursor_of_an_older_generation_restarts(browser, served, found):
     browser.allow("answered 410")
     page = browser.open(served.url)
-    answer = {"status": 410, "json": {"error": "the gallery has changed", "kind": "StaleCursor"}}
+    answer = {"status": 410, "json": {"error": "the lake has changed", "kind": "StaleCursor"}}
     asked: list[str] = []
 
     def limited(route: Any) -> None:
@@ -227,11 +227,11 @@ def test_cursor_of_an_older_gallery_starts_anew(browser, served, found):
 
     page.route("**/api/duplicates?*", limited)
     page.click("#views >> text=Duplicates")
-    page.wait_for_selector(".toast:has-text('gallery has changed')")
+    page.wait_for_selector(".toast:has-text('lake has changed')")
     until(page, f"(scrollTo(0, 1e6), document.querySelectorAll('.group').length === {len(found)})")
 
 
-def test_progress_is_shown_while_copies_are_looked_for(browser, served, found):
+def test_progress_is_shown_while_the_search_runs(browser, served, found):
     page = browser.open(served.url)
     running = {"state": "running", "progress": "comparing 12 pairs", "generation": "000001", "total": 0, "groups": []}
     running |= {"next": None, "left_out": [], "decisions": {"keep": 0, "apart": 0}}
@@ -242,7 +242,7 @@ def test_progress_is_shown_while_copies_are_looked_for(browser, served, found):
     assert page.locator("text=comparing 12 pairs").count() == 0
 
 
-def test_gallery_without_copies_says_so(browser, tmp_path):
+def test_lake_without_duplicates_is_reported(browser, tmp_path):
     toy.write_photos(tmp_path / "photos", range(4))
     lake = toy.new_lake(tmp_path / "lake")
     manifests.update(lake)

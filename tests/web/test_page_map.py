@@ -1,4 +1,4 @@
-"""The map in the page, as a person uses it: in Chromium, against a running server, over points at known places."""
+"""The map view of the page: in Chromium, against a running server, with points at known positions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imrec_core import Lake
 from imrec_core.index.generation import open_generation
 from imrec_core.maps.map_table import SCHEMA, Cluster, Map, load_map, save_map
 from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
-from tests.support.page import at_rest, chosen, draw_line, ids_shown, in_window, liked, pictures
+from tests.support.page import at_rest, draw_line, liked_ids, selected_count, shown_ids, thumbnails, to_window
 from tests.support.serving import Served, serving, web_lake
 
 GROUPS = 3  # of points, in a row, each 2 wide and high, 10 apart
@@ -26,7 +26,7 @@ NOISE = 2  # the last points, above them
 
 
 def places(count: int) -> np.ndarray:
-    """Where each row lies `(count, 2)`."""
+    """Return the position of each row `(count, 2)`."""
     row = np.arange(count)
     within = row // GROUPS
     xy = np.stack([row % GROUPS * 10 + within % 5 * 0.5, within // 5 * 0.5], axis=1)
@@ -56,7 +56,7 @@ def add_map(lake: Lake, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    lake = web_lake(tmp_path_factory.mktemp("map"), photos=160)  # more than are shown as pictures at once
+    lake = web_lake(tmp_path_factory.mktemp("map"), photos=160)  # more than can have thumbnails at once
     add_map(lake, "look")
     add_map(lake, "other")
     with serving(lake) as running:
@@ -65,7 +65,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def ids(served: Served) -> list[str]:
-    """Of every image, in the order of the rows."""
+    """Ids of all images, in the order of the rows."""
     return open_generation(served.lake).columns("image_id")["image_id"].to_pylist()
 
 
@@ -76,12 +76,12 @@ def opened(browser: Any, served: Served, address: str = "/map", **options: Any) 
 
 
 def on_screen(page: Any, served: Served, xy: np.ndarray) -> np.ndarray:
-    """Where places of the plane are in the window."""
-    return in_window(page, load_map(served.lake, "look").clusters, xy)
+    """Convert positions of the map to window coordinates."""
+    return to_window(page, load_map(served.lake, "look").clusters, xy)
 
 
 def draw(page: Any, served: Served, corners: np.ndarray, *, with_tool: bool = True) -> None:
-    """A line around a polygon of the plane, by the lasso or with Shift."""
+    """Draw around a polygon of the map, with the lasso or with Shift."""
     path = on_screen(page, served, corners)
     if with_tool:
         page.click("#lasso")
@@ -92,11 +92,11 @@ def draw(page: Any, served: Served, corners: np.ndarray, *, with_tool: bool = Tr
 
 
 def strip(page: Any) -> set[str]:
-    """The images that are shown as chosen."""
-    return set(ids_shown(page, ".strip img"))
+    """Return the ids of the selected images that are shown."""
+    return set(shown_ids(page, ".strip img"))
 
 
-# Around the foot of the first group, and higher around its first column alone.
+# Around the lower part of the first group, and higher only around its first column.
 LINE = np.array([[-0.75, -0.75], [0.75, -0.75], [0.75, 1.25], [0.25, 1.25], [0.25, 3.75], [-0.75, 3.75]])
 
 
@@ -106,28 +106,28 @@ def inside_line(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("with_tool", [True, False])
-def test_lasso_chooses_exactly_the_points_inside(browser, served, ids, with_tool):
+def test_lasso_selects_exactly_the_points_inside(browser, served, ids, with_tool):
     page = opened(browser, served)
     draw(page, served, LINE, with_tool=with_tool)
     expected = inside_line(len(ids))
     assert len(expected) == 11
     assert strip(page) == {ids[row] for row in expected}
-    assert chosen(page) == len(expected)
+    assert selected_count(page) == len(expected)
 
 
-def test_chosen_pictures_become_likes(browser, served, ids):
+def test_selected_images_become_likes(browser, served, ids):
     page = opened(browser, served)
     draw(page, served, LINE)
     page.click("#like-chosen")
     page.wait_for_url("**/?like=*")
     among = {ids[row] for row in inside_line(len(ids))}
-    assert set(liked(page)) <= among
-    assert len(liked(page)) == min(16, len(among))
+    assert set(liked_ids(page)) <= among
+    assert len(liked_ids(page)) == min(16, len(among))
     page.wait_for_selector("#tray-like li")
-    assert page.locator("#tray-like li").count() == len(liked(page))
+    assert page.locator("#tray-like li").count() == len(liked_ids(page))
 
 
-def test_search_stays_inside_the_line_and_its_address_says_so(browser, served, ids):
+def test_search_within_the_line_is_in_the_url(browser, served, ids):
     page = opened(browser, served)
     draw(page, served, LINE)
     page.click("#search-within")
@@ -136,26 +136,26 @@ def test_search_stays_inside_the_line_and_its_address_says_so(browser, served, i
     until(page, f"document.querySelectorAll('a.tile').length === {len(expected)}")
     again = browser.open(page.url)
     again.wait_for_selector("a.tile")
-    assert set(ids_shown(again, "a.tile img")) == expected
+    assert set(shown_ids(again, "a.tile img")) == expected
 
 
-def test_cluster_is_chosen_from_the_list_by_keyboard(browser, served, ids):
+def test_cluster_is_selected_from_the_list_by_keyboard(browser, served, ids):
     page = opened(browser, served)
     page.focus(".clusters button >> nth=0")
     page.keyboard.press("Enter")
     cluster = int(page.get_attribute(".clusters button >> nth=0", "data-cluster") or -1)
     expected = {image for image, found in zip(ids, clusters(len(ids))) if found == cluster}
-    assert chosen(page) == len(expected)
+    assert selected_count(page) == len(expected)
     page.click("text=Show more")
     assert strip(page) == expected
     assert page.get_attribute(".clusters button >> nth=0", "aria-pressed") == "true"
     page.focus("#like-chosen")
     page.keyboard.press("Enter")
     page.wait_for_url("**/?like=*")
-    assert liked(page)[0] == ids[cluster], "the picture in the middle comes first"
+    assert liked_ids(page)[0] == ids[cluster], "the medoid comes first"
 
 
-def test_keys_move_and_zoom_and_the_whole_map_comes_back(browser, served):
+def test_keys_move_zoom_and_reset_the_map(browser, served):
     page = opened(browser, served)
     home, top = page.evaluate(LEFTMOST), page.evaluate(TOP)
     page.focus("#map-stage")
@@ -168,7 +168,7 @@ def test_keys_move_and_zoom_and_the_whole_map_comes_back(browser, served):
     until(page, f"{LEFTMOST} > {home + 10}")
 
 
-def test_keys_act_wherever_the_focus_is_but_arrows_move_the_map_alone(browser, served):
+def test_keys_act_at_any_focus_but_arrows_only_on_the_map(browser, served):
     page = opened(browser, served)
     home, top = page.evaluate(LEFTMOST), page.evaluate(TOP)
     page.focus(".clusters button >> nth=0")
@@ -180,16 +180,16 @@ def test_keys_act_wherever_the_focus_is_but_arrows_move_the_map_alone(browser, s
     page.keyboard.press("-")
     until(page, f"{LEFTMOST} > {home + 10}")
     page.focus("#by")
-    page.keyboard.press("p")  # a list's own: it goes to what begins with the letter
+    page.keyboard.press("p")  # the list handles it: it selects the entry with that initial
     assert page.get_attribute("#pictures", "aria-pressed") == "true"
 
 
-def test_pictures_are_shown_when_near_and_clusters_when_far(browser, served, ids):
+def test_thumbnails_are_of_points_at_high_zoom_and_else_of_clusters(browser, served, ids):
     page = opened(browser, served)
-    assert {image for image, *_ in pictures(page)} == {ids[c] for c in range(GROUPS)}
+    assert {image for image, *_ in thumbnails(page)} == {ids[c] for c in range(GROUPS)}
     sizes = [int(text) for text in page.locator(".pinned .size").all_inner_texts()]
     assert sorted(sizes) == sorted(np.bincount(clusters(len(ids)) + 1)[1:])
-    x, y = on_screen(page, served, np.array([1.0, 0.0]))  # at the foot of the first group
+    x, y = on_screen(page, served, np.array([1.0, 0.0]))  # in the lower part of the first group
     page.mouse.move(x, y)
     for _ in range(12):
         page.mouse.wheel(0, -200)
@@ -197,20 +197,18 @@ def test_pictures_are_shown_when_near_and_clusters_when_far(browser, served, ids
         at_rest(page)
         if page.locator(".pinned:not(.medoid)").count():
             break
-    near = pictures(page)
+    near = thumbnails(page)
     assert len(near) > 3
     at = places(len(ids))[[ids.index(image) for image, _, _ in near]]
     shown = np.array([place for _, *place in near])
     for axis in (0, 1):
         line = np.polyfit(at[:, axis], shown[:, axis], 1)
-        assert np.abs(np.polyval(line, at[:, axis]) - shown[:, axis]).max() < 1.5, (
-            "each picture lies where its point is"
-        )
+        assert np.abs(np.polyval(line, at[:, axis]) - shown[:, axis]).max() < 1.5, "each thumbnail is at its point"
     apart = np.abs(shown[:, None] - shown).max(axis=2)[np.triu_indices(len(shown), 1)]
-    assert apart.min() >= 68, "no picture lies over another"
+    assert apart.min() >= 68, "thumbnails do not overlap"
 
 
-def test_colours_are_explained_and_choose(browser, served, ids):
+def test_legend_explains_colours_and_selects(browser, served, ids):
     page = opened(browser, served)
     assert page.locator(".legend").inner_text().startswith(f"{GROUPS} clusters")
     page.select_option("#by", "source")
@@ -218,7 +216,7 @@ def test_colours_are_explained_and_choose(browser, served, ids):
     assert "by=source" in page.url
     page.click(".legend button:has-text('scans')")
     sources = open_generation(served.lake).columns("source")["source"].to_pylist()
-    assert chosen(page) == sources.count("scans")
+    assert selected_count(page) == sources.count("scans")
     assert strip(page) == {image for image, source in zip(ids, sources) if source == "scans"}
     page.select_option("#by", "width")
     page.wait_for_selector(".ramp")
@@ -226,11 +224,11 @@ def test_colours_are_explained_and_choose(browser, served, ids):
     assert (low, high) == ("140", "320")
 
 
-def test_points_are_drawn_in_their_colours_and_those_not_chosen_fade(browser, served, ids):
+def test_points_have_their_colours_and_unselected_ones_fade(browser, served, ids):
     page = opened(browser, served)
     alone = on_screen(page, served, places(len(ids))[-1])
     page.mouse.move(1, 1)
-    assert_drawn(page, alone, (158, 160, 168))  # grey, a little of the white paper through it
+    assert_drawn(page, alone, (158, 160, 168))  # grey, blended with the white background
     page.select_option("#by", "source")
     assert_drawn(page, alone, (234, 174, 40))
     draw(page, served, LINE)
@@ -240,7 +238,7 @@ def test_points_are_drawn_in_their_colours_and_those_not_chosen_fade(browser, se
 
 
 def assert_drawn(page: Any, at: np.ndarray, colour: tuple[int, int, int]) -> None:
-    """That a place of the window comes to be of a colour."""
+    """Wait until a pixel of the window has a colour."""
     place = tuple(np.round(at).astype(int).tolist())
     for _ in range(30):
         seen = Image.open(io.BytesIO(page.screenshot())).convert("RGB").getpixel(place)
@@ -249,7 +247,7 @@ def assert_drawn(page: Any, at: np.ndarray, colour: tuple[int, int, int]) -> Non
     assert seen == pytest.approx(colour, abs=6)
 
 
-def test_hover_names_the_picture_and_a_click_opens_it(browser, served, ids):
+def test_hover_names_the_image_and_a_click_opens_it(browser, served, ids):
     page = opened(browser, served)
     row = len(ids) - 1  # stands alone
     paths = open_generation(served.lake).columns("path")["path"].to_pylist()
@@ -261,23 +259,23 @@ def test_hover_names_the_picture_and_a_click_opens_it(browser, served, ids):
     page.wait_for_selector(f"dialog.detail:has-text('{Path(paths[row]).name}')")
 
 
-def test_pictures_are_hidden_and_the_points_under_them_seen(browser, served, ids):
+def test_thumbnails_can_be_hidden_to_reach_the_points_below(browser, served, ids):
     page = opened(browser, served)
-    x, y = next((x, y) for image, x, y in pictures(page) if image == ids[0])
+    x, y = next((x, y) for image, x, y in thumbnails(page) if image == ids[0])
     page.focus("#map-stage")
     page.keyboard.press("p")
     assert page.locator(".pinned >> visible=true").count() == 0
     assert page.get_attribute("#pictures", "aria-pressed") == "false"
     page.mouse.click(x, y)
-    page.wait_for_selector("dialog.detail")  # of the point that lies there
-    assert page.locator("#chosen").count() == 0, "the cluster's picture takes no click while it is hidden"
+    page.wait_for_selector("dialog.detail")  # of the point below
+    assert page.locator("#chosen").count() == 0, "a hidden thumbnail takes no click"
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog", state="detached")
     page.click("#pictures")
     assert page.locator(".pinned >> visible=true").count() == GROUPS
 
 
-def test_address_points_at_a_picture(browser, served, ids):
+def test_url_marks_an_image(browser, served, ids):
     page = opened(browser, served, f"/map?at={ids[4]}")
     page.wait_for_selector(".ring")
     at_rest(page)
@@ -287,7 +285,7 @@ def test_address_points_at_a_picture(browser, served, ids):
     assert box["y"] + box["height"] / 2 == pytest.approx(stage["y"] + stage["height"] / 2, abs=2)
 
 
-def test_picture_that_is_open_leads_to_its_place_on_the_map(browser, served, ids):
+def test_detail_links_to_the_image_on_the_map(browser, served, ids):
     page = browser.open(f"{served.url}/?open={ids[4]}")
     page.click("text=On the map")
     page.wait_for_selector(".ring")
@@ -297,7 +295,7 @@ def test_picture_that_is_open_leads_to_its_place_on_the_map(browser, served, ids
     page.wait_for_selector("dialog")
 
 
-def test_another_map_is_chosen_by_name(browser, served):
+def test_another_map_is_selected_by_name(browser, served):
     page = opened(browser, served)
     page.select_option("#map-name", "other")
     page.wait_for_url("**/map?name=other")
@@ -307,7 +305,7 @@ def test_another_map_is_chosen_by_name(browser, served):
     until(page, "document.querySelector('#map-name')?.value === 'look'")
 
 
-def test_browser_that_cannot_draw_still_lists_the_clusters(browser, served):
+def test_browser_without_webgl_still_lists_the_clusters(browser, served):
     page = browser.open(f"{served.url}/status")
     page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null;")
     page.goto(f"{served.url}/map")
@@ -318,7 +316,7 @@ def test_browser_that_cannot_draw_still_lists_the_clusters(browser, served):
     page.wait_for_selector(".legend button:has-text('scans')")
 
 
-def test_lake_without_a_map_says_how_to_make_one(browser, tmp_path):
+def test_page_without_a_map_says_how_to_make_one(browser, tmp_path):
     with serving(web_lake(tmp_path, photos=10)) as bare:
         page = browser.open(f"{bare.url}/map")
         page.wait_for_selector("text=There is no map yet")

@@ -18,7 +18,7 @@ FINE = [{"name": "photos", "reachable": True, "images": 22, "shards": 2, "fresh"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A lake in which two files cannot be read, and a feature was chosen after the last build."""
+    """A server over a lake with two unreadable files, and a feature added after the last build."""
     folder = tmp_path_factory.mktemp("status")
     toy.write_photos(folder / "photos", range(20))
     (folder / "photos" / "<b>notes.jpg").write_text("not a picture")
@@ -81,7 +81,7 @@ def test_sources_generation_and_runs_are_shown(browser, served):
     assert widths[1] == pytest.approx(4 * widths[0], rel=0.05) and widths[2] == pytest.approx(widths[0], rel=0.05)
 
 
-def test_what_is_new_appears_by_itself_and_what_is_open_stays_open(browser, served):
+def test_status_updates_itself_and_keeps_open_details(browser, served):
     page = browser.open(served.url)
     answers: list[dict[str, Any]] = []
 
@@ -106,16 +106,16 @@ def test_what_is_new_appears_by_itself_and_what_is_open_stays_open(browser, serv
             break
         page.wait_for_timeout(20)
     page.clock.run_for(100)
-    assert page.evaluate("document.querySelector('#sources').isSame"), "what is the same is not written again"
+    assert page.evaluate("document.querySelector('#sources').isSame"), "an unchanged status is not rendered again"
     page.click("#views >> text=Duplicates")
     page.wait_for_selector("h1:has-text('Duplicates')")
     asked = len(answers)
     page.clock.run_for(30_000)
     page.wait_for_timeout(100)
-    assert len(answers) == asked, "a view that is left asks no more"
+    assert len(answers) == asked, "a view that was left sends no requests"
 
 
-def test_server_that_is_gone_is_said_and_what_was_known_stays(browser, served):
+def test_server_error_is_shown_and_the_last_status_stays(browser, served):
     page = opened(browser, served)
     answer = {"status": 500, "json": {"error": "the lake is away; mount it", "kind": "LakeError"}}
     browser.allow("answered 500")
@@ -136,7 +136,7 @@ def test_server_that_is_gone_is_said_and_what_was_known_stays(browser, served):
         ),
     ],
 )
-def test_first_thing_to_do_is_said(browser, served, change, words):
+def test_next_step_is_suggested(browser, served, change, words):
     page = browser.open(served.url)
     page.route("**/api/status", lambda route: route.fulfill(json=route.fetch().json() | {"sources": FINE} | change))
     page.click("#views >> text=Status")

@@ -1,4 +1,4 @@
-"""The page and the API over real photos, as a person uses them: what is shown is what the core finds."""
+"""The page and the API over real photos show what the core finds."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from imrec_core.maps.map_table import Map, load_map
 from tests.support import toy
 from tests.support.browser import accessibility_faults, until
 from tests.support.page import (
+    address_params,
     at_rest,
-    chosen,
     draw_line,
-    give,
-    ids_shown,
-    in_window,
-    liked,
+    liked_ids,
     names,
-    said_in_address,
-    searched,
+    run_search,
+    selected_count,
+    shown_ids,
+    to_window,
     tray,
+    upload,
 )
 from tests.support.pictures import encode, noise
-from tests.support.real import COPIES, commanded, copy_of
+from tests.support.real import COPIES, copy_lake, start_command
 from tests.support.serving import Served, serving
 
 pytestmark = pytest.mark.slow
@@ -47,8 +47,8 @@ BUS, MOUNTAIN, BIRD = "corel_buses/corel_354.jpg", "corel_mountains/corel_867.jp
 
 @pytest.fixture(scope="module")
 def served(real_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server that has described a picture before, over a lake of its own."""
-    with serving(copy_of(real_lake, tmp_path_factory.mktemp("served"))) as running:
+    """A server over a copy of the lake, with its model loaded."""
+    with serving(copy_lake(real_lake, tmp_path_factory.mktemp("served"))) as running:
         answer = httpx.post(f"{running.url}/api/search", files={"images": encode(noise(64, 64), "PNG")}, timeout=60)
         assert answer.status_code == 200
         yield running
@@ -70,19 +70,19 @@ def page(browser: Any, served: Served) -> Any:
 
 
 def opened(browser: Any, served: Served, address: str, what: str, **options: Any) -> Any:
-    """A page, once something that is chosen by CSS is there."""
+    """Open a page, and wait for a CSS selector."""
     page = browser.open(served.url + address, **options)
-    page.set_default_timeout(60_000)  # beside a build, and where copies are looked for
+    page.set_default_timeout(60_000)  # during a build, or a search for duplicates
     page.wait_for_selector(what)
     return page
 
 
 def shown(page: Any) -> list[str]:
-    return ids_shown(page, "a.tile img")[:30]
+    return shown_ids(page, "a.tile img")[:30]
 
 
 def found(recommender: Recommender, **asked: Any) -> list[str]:
-    """The first images that the core finds when it is asked for as many as the page asks for."""
+    """Return the first images that the core finds for the `k` of the page."""
     return toy.ids(recommender.search(k=60, **asked))[:30]
 
 
@@ -93,63 +93,63 @@ def found(recommender: Recommender, **asked: Any) -> list[str]:
     ("photo", "first"), [(BIRD, {BIRD}), (BUS, {BUS, "exact.jpg"}), (MOUNTAIN, {MOUNTAIN, "smaller.jpg"})]
 )
 def test_photo_finds_itself_first_and_its_copy(page, photos, recommender, photo, first):
-    assert set(give(page, photos / photo)[: len(first)]) == first
+    assert set(upload(page, photos / photo)[: len(first)]) == first
     assert page.locator(".caption .score").first.inner_text() == "1.000"
     assert shown(page) == found(recommender, like=photos / photo)
 
 
-def test_sliders_and_tray_order_as_the_core_does(page, photos, recommender):
-    give(page, photos / BUS)
+def test_sliders_and_tray_give_the_order_of_the_core(page, photos, recommender):
+    upload(page, photos / BUS)
     by = {"efficientnet_lite0": 1.0}
     alone = shown(page)
     page.focus("#weight-hsv_histogram")
-    searched(page, lambda: page.keyboard.press("End"))
+    run_search(page, lambda: page.keyboard.press("End"))
     assert shown(page) == found(recommender, like=photos / BUS, by=by | {"hsv_histogram": 1.0}) != alone
     page.focus("#weight-hsv_histogram")
-    searched(page, lambda: page.keyboard.press("Home"))
+    run_search(page, lambda: page.keyboard.press("Home"))
     assert shown(page) == alone
     page.locator("a.tile").nth(5).focus()
-    searched(page, lambda: page.keyboard.press("+"))
+    run_search(page, lambda: page.keyboard.press("+"))
     page.locator("a.tile").nth(8).focus()
     unliked = shown(page)[8]
-    searched(page, lambda: page.keyboard.press("-"))
+    run_search(page, lambda: page.keyboard.press("-"))
     assert [len(tray(page, side)) for side in ("like", "unlike")] == [2, 1]
     asked = {"like": [photos / BUS, ImageId(alone[5])], "unlike": [ImageId(unliked)]}
     assert shown(page) == found(recommender, **asked) != alone
 
 
-def test_more_like_this_has_an_address_of_its_own_and_back_leads_back(page, browser, served, photos, recommender):
-    first = give(page, photos / BIRD)
+def test_more_like_this_has_its_own_url_and_back_returns(page, browser, served, photos, recommender):
+    first = upload(page, photos / BIRD)
     page.click("a.tile >> nth=0")
     page.wait_for_selector("dialog .lines")
-    searched(page, lambda: page.click("text=More like this"))
+    run_search(page, lambda: page.click("text=More like this"))
     bird = ids.image_id("photos", BIRD)
     assert shown(page) == found(recommender, like=ImageId(bird))
     assert names(opened(browser, served, page.url.removeprefix(served.url), ".caption .score")) == names(page)
     page.wait_for_selector("dialog", state="detached")
-    assert searched(page, page.go_back) == first
+    assert run_search(page, page.go_back) == first
 
 
-def test_filter_error_is_said_in_words_and_a_filter_holds(page, browser):
+def test_filter_error_is_shown_and_a_filter_applies(page, browser):
     browser.allow("answered 400 : POST")
     page.fill("#where", "widht > height")
-    searched(page, lambda: page.press("#where", "Enter"))
+    run_search(page, lambda: page.press("#where", "Enter"))
     assert "no column named 'widht'; did you mean 'width'?" in page.inner_text("#where-error")
     page.fill("#where", "path LIKE 'corel_horses/%' AND width > height")
-    searched(page, lambda: page.press("#where", "Enter"))
+    run_search(page, lambda: page.press("#where", "Enter"))
     assert len(names(page)) == 30 and all(name.startswith("corel_horses/") for name in names(page))
 
 
-def test_what_is_no_photo_has_no_good_match_and_an_edited_one_has(page, photos, tmp_path):
+def test_noise_has_no_good_match_and_an_edited_photo_has(page, photos, tmp_path):
     (tmp_path / "drawn.png").write_bytes(encode(noise(320, 240, seed=1), "PNG"))
     with Image.open(photos / BUS) as bus:
         bus.crop((20, 15, 360, 240)).save(tmp_path / "cropped.jpg", quality=80)
     page.click("summary:has-text('More options')")
-    searched(page, lambda: page.select_option("#rate", "0.01"))
-    assert give(page, tmp_path / "drawn.png") == []
+    run_search(page, lambda: page.select_option("#rate", "0.01"))
+    assert upload(page, tmp_path / "drawn.png") == []
     assert page.inner_text(".empty h2") == page.inner_text("#live") == "No good match"
-    searched(page, lambda: page.click("[aria-label='Remove drawn.png']"))
-    assert set(give(page, tmp_path / "cropped.jpg")[:2]) == {BUS, "exact.jpg"}
+    run_search(page, lambda: page.click("[aria-label='Remove drawn.png']"))
+    assert set(upload(page, tmp_path / "cropped.jpg")[:2]) == {BUS, "exact.jpg"}
 
 
 # -- duplicates ---------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_what_is_no_photo_has_no_good_match_and_an_edited_one_has(page, photos, 
 
 @contextmanager
 def copies(browser: Any, served: Served) -> Iterator[Any]:
-    """The duplicates of the lake; nothing stays decided after the block."""
+    """Open the duplicates of the lake; removes decisions after the block."""
     try:
         yield opened(browser, served, "/duplicates", ".group")
     finally:
@@ -165,14 +165,14 @@ def copies(browser: Any, served: Served) -> Iterator[Any]:
 
 
 def planned(page: Any) -> list[str]:
-    """The files that the plan would move, by their names."""
+    """Return the names of the files that the plan moves."""
     with page.expect_download() as downloading:
         page.click("#plan")
     plan = json.loads(Path(downloading.value.path()).read_text())
     return sorted(Path(move["file"]["path"]).name for move in plan["moves"])
 
 
-def test_made_copies_are_the_duplicates_and_the_plan_moves_them(browser, served):
+def test_copies_are_the_duplicates_and_the_plan_moves_them(browser, served):
     with copies(browser, served) as page:
         assert page.locator(".group").count() == len(COPIES)
         text = page.inner_text("main")
@@ -181,7 +181,7 @@ def test_made_copies_are_the_duplicates_and_the_plan_moves_them(browser, served)
         assert planned(page) == sorted(COPIES)
 
 
-def test_kept_copy_stays_in_place_of_its_photo_until_that_is_undone(browser, served):
+def test_kept_copy_replaces_its_photo_until_undone(browser, served):
     with copies(browser, served) as page:
         copy = page.locator(".copy", has_text="copies/smaller.jpg")
         copy.locator("text=Always keep").click()
@@ -193,7 +193,7 @@ def test_kept_copy_stays_in_place_of_its_photo_until_that_is_undone(browser, ser
         assert planned(page) == sorted(COPIES)
 
 
-def test_pair_that_is_no_duplicate_is_no_group_until_that_is_undone(browser, served):
+def test_pair_marked_as_no_duplicates_is_no_group_until_undone(browser, served):
     with copies(browser, served) as page:
         page.locator(".group", has_text="copies/encoded.jpg").locator("text=Not duplicates").click()
         until(page, "document.querySelector('#decided').textContent.includes('1 pair')")
@@ -216,48 +216,48 @@ def made(served: Served) -> Map:
 
 
 def places(made: Map) -> tuple[np.ndarray, np.ndarray]:
-    """The images of a map and where they lie `(n, 2)`."""
+    """Return image ids and positions `(n, 2)` of a map."""
     return made.table["image_id"].to_numpy(), np.stack([made.table["x"], made.table["y"]], axis=1).astype(np.float64)
 
 
 def around(middle: np.ndarray, radius: float) -> np.ndarray:
-    """A polygon of twelve corners `(12, 2)`."""
+    """Return a polygon of twelve corners `(12, 2)`."""
     angles = np.arange(12) / 6 * np.pi
     return middle + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def draw(page: Any, made: Map, corners: np.ndarray) -> np.ndarray:
-    """Draw around places of the plane; returns the corners in the window."""
+    """Draw around positions of the map; return the corners in window coordinates."""
     box = page.locator("#map-stage").bounding_box()
     low, high = (box["x"] + 3, box["y"] + 3), (box["x"] + box["width"] - 3, box["y"] + box["height"] - 3)
-    line = np.clip(in_window(page, made.clusters, corners), low, high)
+    line = np.clip(to_window(page, made.clusters, corners), low, high)
     page.click("#lasso")
     draw_line(page, line)
     return line
 
 
-def test_lasso_takes_exactly_the_points_inside(browser, served, made):
+def test_lasso_selects_exactly_the_points_inside(browser, served, made):
     ids, xy = places(made)
     page = opened(browser, served, "/map", "#map-stage[data-state=rest]")
     middle = np.median(xy, axis=0)
     line = draw(page, made, around(middle, float(np.quantile(np.linalg.norm(xy - middle, axis=1), 0.4))))
-    seen, centre = in_window(page, made.clusters, xy), line.mean(axis=0)
-    count = chosen(page)
+    seen, centre = to_window(page, made.clusters, xy), line.mean(axis=0)
+    count = selected_count(page)
     while page.is_visible("text=Show more"):
         page.click("text=Show more")
-    inside = ids_shown(page, ".strip img")
+    inside = shown_ids(page, ".strip img")
     assert len(inside) == len(set(inside)) == count > 50
     well_inside, about = (Outline(centre + (line - centre) * by).contains_points(seen) for by in (0.98, 1.02))
     assert set(ids[well_inside]) <= set(inside) <= set(ids[about])
     page.click("#search-within")
     page.wait_for_url("**/?*polygon=*")
-    polygon = np.array(said_in_address(page)["polygon"][0].split(), float).reshape(-1, 2)
+    polygon = np.array(address_params(page)["polygon"][0].split(), float).reshape(-1, 2)
     assert set(inside) == set(ids[Outline(polygon).contains_points(xy)])
     until(page, f"(scrollTo(0, 1e6), document.querySelectorAll('a.tile').length === {count})", 60)
-    assert set(ids_shown(page, "a.tile img")) == set(inside)
+    assert set(shown_ids(page, "a.tile img")) == set(inside)
 
 
-def test_cluster_inside_a_lasso_is_liked_and_searched_in(browser, served, made, recommender):
+def test_cluster_inside_a_lasso_becomes_likes_and_a_search_area(browser, served, made, recommender):
     ids, xy = places(made)
     kinds = zip(made.clusters, paths(recommender, [cluster.image_id for cluster in made.clusters]))
     buses = next(cluster for cluster, path in kinds if path.startswith("corel_buses/"))
@@ -266,28 +266,28 @@ def test_cluster_inside_a_lasso_is_liked_and_searched_in(browser, served, made, 
 
     page = opened(browser, served, "/map", "#map-stage[data-state=rest]")
     draw(page, made, corners)
-    searched(page, lambda: page.click("#like-chosen"))
-    assert len(liked(page)) == page.locator("#tray-like li").count() == 16
-    like = [ImageId(image) for image in liked(page)]
+    run_search(page, lambda: page.click("#like-chosen"))
+    assert len(liked_ids(page)) == page.locator("#tray-like li").count() == 16
+    like = [ImageId(image) for image in liked_ids(page)]
     assert shown(page) == found(recommender, like=like)
     assert sum(path.startswith("corel_buses/") for path in paths(recommender, shown(page))) >= 25
 
     page.click("#views >> text=Map")
     at_rest(page)
     draw(page, made, corners)
-    searched(page, lambda: page.click("#search-within"))
-    polygon = np.array(said_in_address(page)["polygon"][0].split(), float).reshape(-1, 2)
+    run_search(page, lambda: page.click("#search-within"))
+    polygon = np.array(address_params(page)["polygon"][0].split(), float).reshape(-1, 2)
     among = ids[Outline(polygon).contains_points(xy)].tolist()
     assert shown(page) == found(recommender, like=like, among=among)
 
 
 def paths(recommender: Recommender, ids: Iterable[str]) -> list[str]:
-    """Below their sources."""
+    """Return paths relative to the sources."""
     generation = recommender.generation
     return generation.columns("path")["path"].take(generation.rows_of(list(ids))).to_pylist()
 
 
-# -- for everyone, and while the lake changes ---------------------------------------------------------------
+# -- accessibility and changes of the lake ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -306,17 +306,18 @@ def test_no_view_has_a_serious_accessibility_fault(browser, served, scheme):
         assert accessibility_faults(page) == [], address
 
 
-def test_generation_published_while_searches_run_answers_the_next_one(
-    browser, real_lake, recommender, photos, tmp_path
-):
+def test_generation_published_during_searches_serves_the_next_one(browser, real_lake, recommender, photos, tmp_path):
     (tmp_path / "new").mkdir()
     with Image.open(photos / BIRD) as bird:
         bird.crop((10, 10, bird.width - 10, bird.height - 10)).save(tmp_path / "new" / "fresh.jpg")
     like = ImageId(ids.image_id("photos", BIRD))
-    with serving(copy_of(real_lake, tmp_path)) as served:
+    with serving(copy_lake(real_lake, tmp_path)) as served:
         page = opened(browser, served, f"/?like=image:{like.value}", ".caption .score")
-        with commanded("build", f"new={tmp_path / 'new'}", lake=served.lake) as build, ThreadPoolExecutor(2) as pool:
-            asked = list(pool.map(lambda _: asked_until(build, served, like), range(2)))
+        with (
+            start_command("build", f"new={tmp_path / 'new'}", lake=served.lake) as build,
+            ThreadPoolExecutor(2) as pool,
+        ):
+            asked = list(pool.map(lambda _: search_until(build, served, like), range(2)))
         assert build.returncode == 0
         old, new = (found(of, like=like) for of in (recommender, Recommender.open(served.lake)))
         fresh = ids.image_id("new", "fresh.jpg")
@@ -326,14 +327,14 @@ def test_generation_published_while_searches_run_answers_the_next_one(
             assert turn > 0 and answers == [old] * turn + [new] * (len(answers) - turn)
         assert shown(page) == old
         page.focus("#weight-phash")
-        searched(page, lambda: page.keyboard.press("End"))
+        run_search(page, lambda: page.keyboard.press("End"))
         assert fresh in shown(page)
         page.wait_for_selector(".toast:has-text('The lake has changed')")
         page.close()
 
 
-def asked_until(build: subprocess.Popen[bytes], served: Served, like: ImageId) -> list[list[str]]:
-    """The images of each answer of the API to one search, asked until a build is over and once more."""
+def search_until(build: subprocess.Popen[bytes], served: Served, like: ImageId) -> list[list[str]]:
+    """Repeat a search until a build has ended, and once more; return the images of each response."""
     answers = []
     with httpx.Client(base_url=served.url, timeout=60) as client:
         for _ in chain(iter(build.poll, 0), [None]):

@@ -1,4 +1,4 @@
-"""People who should not get in, and input that should do no harm: over HTTP."""
+"""Access control, and malicious or invalid input, over HTTP."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def client(served) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def locked(lake) -> Iterator[httpx.Client]:
-    """A server that asks for a token."""
+    """A client of a server that requires a token."""
     with serving(lake, token=TOKEN, hosts=None) as found, httpx.Client(base_url=found.url, timeout=60) as client:
         yield client
 
@@ -70,16 +70,16 @@ def _send(client: httpx.Client, *pictures: bytes, **fields: str) -> httpx.Respon
     return client.post("/api/search", files=[("images", ("p.jpg", data)) for data in pictures], data=fields)
 
 
-# -- who gets in --------------------------------------------------------------------------------------------
+# -- access -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", ""])
-def test_other_names_of_this_machine_are_refused(client, host):
+def test_unknown_hosts_are_refused(client, host):
     _refused(client.get("/health", headers={"Host": host}), 403, "WrongHost")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9", "LOCALHOST:80"])
-def test_its_own_names_are_taken(client, host):
+def test_own_hosts_are_accepted(client, host):
     assert client.get("/health", headers={"Host": host}).status_code == 200
 
 
@@ -91,14 +91,14 @@ def test_its_own_names_are_taken(client, host):
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site", "X-Imrec": "1"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
-        {"Sec-Fetch-Site": "same-origin"},  # a form, which cannot set X-Imrec
+        {"Sec-Fetch-Site": "same-origin"},  # a form cannot set X-Imrec
     ],
 )
 def test_pages_of_other_sites_cannot_post(client, headers):
     _refused(client.post("/api/search", json={}, headers=headers), 403, "CrossSite")
 
 
-def test_pages_of_other_sites_cannot_show_pictures_but_may_link(client):
+def test_pages_of_other_sites_cannot_embed_but_may_link(client):
     cross = {"Sec-Fetch-Site": "cross-site"}
     image = {**cross, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
     _refused(client.get("/api/features", headers=image), 403, "CrossSite")
@@ -112,14 +112,14 @@ def test_its_own_page_may_post(client, served):
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/api/features", "/static/app.js", "/metrics", "/openapi.json"])
-def test_without_the_token_nothing_is_had(locked, path):
+def test_every_route_requires_the_token(locked, path):
     _refused(locked.get(path), 401, "NoToken")
     _refused(locked.get(path, headers={"Authorization": "Bearer wrong"}), 401, "NoToken")
     _refused(locked.get(path, params={"token": "wrong"}), 401, "NoToken")
     _refused(locked.get(path, headers={"Cookie": "imrec_token=ä".encode()}), 401, "NoToken")
 
 
-def test_token_in_the_address_becomes_a_cookie(locked):
+def test_token_in_the_url_becomes_a_cookie(locked):
     entered = locked.get("/map", params={"token": TOKEN, "by": "phash"})
     assert (entered.status_code, entered.headers["location"]) == (303, "/map?by=phash")
     cookie = entered.headers["set-cookie"]
@@ -130,7 +130,7 @@ def test_token_in_the_address_becomes_a_cookie(locked):
 
 
 @pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example", "/%0d%0aX:y"])
-def test_token_leads_to_no_other_site(locked, path):
+def test_redirect_after_the_token_stays_on_this_host(locked, path):
     with closing(http.client.HTTPConnection(locked.base_url.netloc.decode(), timeout=60)) as connection:
         connection.request("GET", f"{path}?token={TOKEN}")
         entered = connection.getresponse()
@@ -140,7 +140,7 @@ def test_token_leads_to_no_other_site(locked, path):
 
 
 @pytest.mark.parametrize("path", ["/", "/api/features", "/static/app.js", "/nothing", "/health"])
-def test_every_answer_has_strict_headers(client, path):
+def test_every_response_has_security_headers(client, path):
     headers = client.get(path).headers
     assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
     assert "unsafe" not in headers["content-security-policy"]
@@ -149,16 +149,16 @@ def test_every_answer_has_strict_headers(client, path):
     assert headers["x-frame-options"] == "DENY"
 
 
-# -- what is sent -------------------------------------------------------------------------------------------
+# -- uploads ------------------------------------------------------------------------------------------------
 
 
-def test_large_body_is_refused_by_what_it_says(client):
+def test_large_body_is_refused_by_its_content_length(client):
     _refused(_send(client, bytes(3_000_000)), 413, "TooLarge")
     _refused(client.post("/api/search", content=b" " * 1_100_000), 413, "TooLarge")
 
 
-def test_body_that_does_not_say_its_length_is_refused_while_it_comes(served):
-    """Two hundred megabytes are offered in pieces: the answer comes long before the last."""
+def test_body_without_a_length_is_refused_while_it_arrives(served):
+    """The client sends 200 MB in chunks; the response arrives long before the last."""
     address = urlsplit(served.url)
     head = "POST /api/search HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n"
     head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
@@ -192,14 +192,14 @@ def test_broken_forms_are_refused(client, body):
 
 
 @pytest.mark.parametrize("data", [SVG, EPS, b"", b"GIF89a", *[make() for make in BROKEN.values()]])
-def test_what_is_no_picture_is_refused(client, data):
+def test_unreadable_images_are_refused(client, data):
     answer = _send(client, data)
     assert answer.status_code == 400
     assert answer.json()["kind"] in ("UnreadableImage", "TruncatedImage", "ImageTooLarge", "UnsupportedFormat")
 
 
-def test_giant_pictures_are_refused_before_they_are_decoded(client):
-    """A file of some kilobytes that would unpack to gigabytes."""
+def test_giant_images_are_refused_before_decoding(client):
+    """A decompression bomb: kilobytes that would decode to gigabytes."""
     import zlib
 
     bomb = BROKEN["huge_header.png"]().replace(b"IDATx", b"IDATx") + zlib.compress(bytes(1_000_000))
@@ -208,7 +208,7 @@ def test_giant_pictures_are_refused_before_they_are_decoded(client):
     assert time.perf_counter() - started < 5
 
 
-def test_what_was_refused_is_not_kept(client, served):
+def test_refused_upload_is_not_cached(client, served):
     import hashlib
 
     data = b"no picture at all"
@@ -217,7 +217,7 @@ def test_what_was_refused_is_not_kept(client, served):
     _refused(gone, 410, "UploadGone")
 
 
-def test_pictures_are_kept_while_there_is_room(lake):
+def test_uploads_are_cached_up_to_a_total_size(lake):
     pictures = [encode(np.random.default_rng(i).integers(0, 256, (200, 200, 3), np.uint8), "PNG") for i in range(3)]
     with serving(lake, limits=Limits(cache_bytes=250_000)) as found, httpx.Client(base_url=found.url) as client:
         handles = [_send(client, data).json()["uploads"][0]["upload"] for data in pictures]
@@ -225,14 +225,14 @@ def test_pictures_are_kept_while_there_is_room(lake):
     assert asked == [410, 200, 200]
 
 
-def test_names_of_files_are_text(client):
+def test_file_names_have_no_path(client):
     evil = '../../etc/<img src=x onerror=alert(1)>\u202egpj.\nexe"'
     files = {"images": (evil, PICTURES["gradient.jpg"]())}
     (upload,) = client.post("/api/search", files=files).json()["uploads"]
     assert "/" not in upload["name"]
 
 
-# -- what is asked ------------------------------------------------------------------------------------------
+# -- queries ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_names_of_files_are_text(client):
         "len(range(1000000000)) > 1",
     ],
 )
-def test_conditions_do_no_harm(client, asked):
+def test_unsafe_sql_is_refused(client, asked):
     started = time.perf_counter()
     _refused(client.post("/api/search", json={"where": asked}), 400, "BadFilter")
     _refused(client.post("/api/search", json={"order_by": asked}), 400, "BadFilter")
@@ -263,7 +263,7 @@ def test_conditions_do_no_harm(client, asked):
         _refused(client.post("/api/search", json={"like": [{"image_id": image}], name: asked}), 400, "BadFilter")
 
 
-def test_whatever_a_route_does_the_recommender_of_a_server_trusts_no_sql(lake):
+def test_recommender_of_a_server_trusts_no_sql(lake):
     state = AppState(lake, Limits(filter_seconds=3))
     query = ImageId(state.generation.rows["image_id"][0].as_py())
     try:
@@ -278,24 +278,24 @@ def test_whatever_a_route_does_the_recommender_of_a_server_trusts_no_sql(lake):
 @pytest.mark.parametrize(
     "body", ["[]", "{", '{"k": 0}', '{"k": 1e99}', '{"kk": 1}', "\ud800", "[" * 5000, '{"offset": 9999}']
 )
-def test_requests_of_another_shape_are_refused(client, body):
+def test_invalid_bodies_are_refused(client, body):
     _refused(client.post("/api/search", content=body.encode("utf-8", "surrogatepass")), 422, "BadRequest")
 
 
 @pytest.mark.parametrize("path", ["/api/images/{}", "/thumb/{}", "/image/{}", "/api/images/{}/similar"])
-def test_ids_that_do_not_exist(client, path):
+def test_unknown_image_ids_are_not_found(client, path):
     _refused(client.get(path.format("0123456789abcdef")), 404, "UnknownImage")
     assert client.get(path.format("..%2f..%2fetc%2fpasswd")).status_code in (404, 422)
     assert client.get(path.format("x" * 16)).status_code == 422
 
 
-def test_entry_that_does_not_exist(client):
+def test_unknown_queries_are_refused(client):
     _refused(client.post("/api/search", json={"like": [{"image_id": "0" * 16}]}), 404, "UnknownImage")
     _refused(client.post("/api/search", json={"like": [{"upload": "0" * 32}]}), 410, "UploadGone")
     _refused(client.post("/api/search", json={"like": [{"file": 0}]}), 400, "BadForm")
 
 
-def test_no_path_and_no_address_can_be_asked_for(client):
+def test_paths_and_urls_are_no_queries(client):
     for query in ("/etc/passwd", "http://127.0.0.1:1/", "file:///etc/passwd"):
         for entry in ({"path": query}, {"image_id": query}, {"upload": query}, query):
             assert client.post("/api/search", json={"like": [entry]}).status_code == 422
@@ -306,7 +306,7 @@ def test_no_path_and_no_address_can_be_asked_for(client):
 
 @pytest.fixture
 def changing(tmp_path) -> Iterator[tuple[httpx.Client, object]]:
-    """A server over a lake whose files may be changed, among them links to a file outside and to one inside."""
+    """A server over a lake whose files a test may change, with symbolic links to files outside and inside."""
     outside = tmp_path / "secret.jpg"
     outside.write_bytes(encode(toy.photo(50), "JPEG"))
     toy.write_photos(tmp_path / "photos", range(3))
@@ -323,7 +323,7 @@ def _id(client: httpx.Client, name: str) -> str:
     return hit["image_id"]
 
 
-def test_links_are_followed_inside_of_a_source_alone(changing):
+def test_links_are_followed_only_within_a_source(changing):
     client, _ = changing
     inside, outside = _id(client, "stays_in.jpg"), _id(client, "leads_out.jpg")
     for path in ("/image/{}", "/thumb/{}"):
@@ -331,7 +331,7 @@ def test_links_are_followed_inside_of_a_source_alone(changing):
         _refused(client.get(path.format(outside)), 404, "UnknownImage")
 
 
-def test_folder_that_was_replaced_by_a_link_is_not_followed(changing):
+def test_link_that_replaced_a_file_is_not_followed(changing):
     client, folder = changing
     image = _id(client, "photo_002.jpg")
     assert client.get(f"/thumb/{image}").status_code == 200
@@ -343,7 +343,7 @@ def test_folder_that_was_replaced_by_a_link_is_not_followed(changing):
 
 
 @pytest.mark.parametrize("new", [None, SVG, b"<html>", encode(toy.photo(9), "JPEG")])
-def test_file_that_is_gone_or_changed_is_not_shown(changing, new):
+def test_missing_or_changed_file_is_not_shown(changing, new):
     client, folder = changing
     image, file = _id(client, "photo_000.jpg"), folder / "photos" / "photo_000.jpg"
     assert client.get(f"/thumb/{image}").status_code == 200
@@ -356,14 +356,14 @@ def test_file_that_is_gone_or_changed_is_not_shown(changing, new):
         assert str(folder) not in answer.text
 
 
-def test_file_that_was_only_touched_is_shown(changing):
+def test_touched_file_is_shown(changing):
     client, folder = changing
     image = _id(client, "photo_000.jpg")
     os.utime(folder / "photos" / "photo_000.jpg", (1, 1))
     assert client.get(f"/thumb/{image}").status_code == 200
 
 
-def test_pictures_may_do_nothing_in_a_browser(changing):
+def test_images_have_a_sandbox_policy(changing):
     client, _ = changing
     headers = client.get(f"/image/{_id(client, 'photo_000.jpg')}").headers
     assert headers["content-type"] == "image/jpeg"
@@ -373,22 +373,22 @@ def test_pictures_may_do_nothing_in_a_browser(changing):
 
 
 @pytest.mark.parametrize("name", ['a"; x="b', "new\r\nSet-Cookie: a=b", "ü\u202e\udcff.jpg", "雪.png", ""])
-def test_names_in_headers_are_harmless(name):
+def test_file_names_cannot_break_headers(name):
     header = content_disposition(name)
     assert header.encode("latin-1").isascii()
     assert "\n" not in header and "\r" not in header and header.count('"') == 2
 
 
-# -- too many -----------------------------------------------------------------------------------------------
+# -- load ---------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Held:
-    """A server with one worker that does nothing until it is let `go`, and room for two that wait.
+    """A server with one worker, blocked until `go` is set, and a queue of two.
 
     Attributes:
-        begun: A mark for each search that was begun.
-        ask: Sends a search and does not wait for the answer.
+        begun: One entry for each search that has started.
+        ask: Sends a search without waiting for the response.
     """
 
     url: str
@@ -401,12 +401,12 @@ class Held:
 
 
 def until_wait(url: str, count: int) -> None:
-    """Until so many searches wait, by what the server says of itself."""
+    """Wait until a number of searches are in the queue, by the metrics of the server."""
     for _ in range(2000):
         if f'imrec_requests_waiting{{queue="search"}} {count}.0' in httpx.get(f"{url}/metrics").text:
             return
         time.sleep(0.005)
-    raise AssertionError(f"there are never {count} that wait")
+    raise AssertionError(f"the queue never had {count} requests")
 
 
 @pytest.fixture
@@ -439,7 +439,7 @@ def held(lake, monkeypatch) -> Iterator[Held]:
         assert first.getresponse().status == 200
 
 
-def test_full_queue_sends_away_and_takes_again(held):
+def test_full_queue_refuses_and_accepts_again(held):
     waiting = [held.ask(), held.ask()]
     held.wait_for(2)
     answer = httpx.post(f"{held.url}/api/search", json={"k": 1})
@@ -450,7 +450,7 @@ def test_full_queue_sends_away_and_takes_again(held):
     assert httpx.post(f"{held.url}/api/search", json={"k": 1}).status_code == 200
 
 
-def test_client_that_hangs_up_frees_its_place(held):
+def test_disconnected_client_leaves_the_queue(held):
     waiting = [held.ask(), held.ask()]
     held.wait_for(2)
     for connection in waiting:
@@ -460,10 +460,10 @@ def test_client_that_hangs_up_frees_its_place(held):
     held.wait_for(1)
     held.go.set()
     assert again.getresponse().status == 200
-    assert len(held.begun) == 2  # nothing was done for those who had gone
+    assert len(held.begun) == 2  # none for the disconnected clients
 
 
-def test_fifty_clients_that_hang_up_do_not_delay_the_next(lake, monkeypatch):
+def test_fifty_disconnected_clients_do_not_delay_the_next(lake, monkeypatch):
     begun, rank = [], ranking.rank
 
     def endless_for_some(generation, asked, joint):
@@ -481,7 +481,7 @@ def test_fifty_clients_that_hang_up_do_not_delay_the_next(lake, monkeypatch):
         for connection in connections:
             opened.callback(connection.close)
             connection.request("POST", "/api/search", json.dumps(asked))
-            while not begun:  # the first one is the one that runs
+            while not begun:  # the first request occupies the worker
                 time.sleep(0.005)
         until_wait(served.url, 49)
         for connection in connections[1:]:
@@ -490,10 +490,10 @@ def test_fifty_clients_that_hang_up_do_not_delay_the_next(lake, monkeypatch):
         connections[0].close()
         answer = httpx.post(f"{served.url}/api/search", json={**asked, "k": 1}, timeout=60)
     assert (answer.status_code, len(answer.json()["hits"])) == (200, 1)
-    assert begun == [7, 1]  # one of the fifty was begun, and given up
+    assert begun == [7, 1]  # one of the fifty started, and was cancelled
 
 
-def test_client_that_hangs_up_while_it_sends_is_no_error(served, caplog):
+def test_disconnect_during_an_upload_is_no_error(served, caplog):
     address = urlsplit(served.url)
     with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
         head = "POST /api/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"

@@ -1,4 +1,4 @@
-"""`imrec serve`, as a process of its own."""
+"""`imrec serve` as a process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def lake(tmp_path_factory) -> Lake:
 
 @contextmanager
 def _running(lake: Lake, *options: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    """The address that the command prints, and its process."""
+    """Run the command; yield the URL that it prints, and its process."""
     command = [sys.executable, "-m", "imrec_dagster.cli", "serve", "--port", "0", "--lake", str(lake.root), *options]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -46,7 +46,7 @@ def test_serves_until_it_is_interrupted(lake):
         assert said.strip() == "stop it with Ctrl-C"
 
 
-def test_beyond_this_machine_a_token_is_made_up(lake):
+def test_public_host_gets_a_random_token(lake):
     with _running(lake, "--host", "0.0.0.0") as (address, _):
         address = address.replace("0.0.0.0", "127.0.0.1")
         bare, _, token = address.partition("?token=")
@@ -56,11 +56,11 @@ def test_beyond_this_machine_a_token_is_made_up(lake):
         assert found.json()["rows"] == 6
 
 
-def test_without_the_extra_it_says_what_to_install(imrec, monkeypatch, lake):
+def test_missing_extra_is_named(imrec, monkeypatch, lake):
     monkeypatch.setitem(sys.modules, "fastapi", None)
     assert "pip install 'imrec[web]'" in imrec("serve", "--lake", lake.root).complaint
 
 
-def test_lake_that_was_never_built_and_short_tokens_are_told(imrec, tmp_path, lake):
+def test_unbuilt_lake_and_short_token_are_refused(imrec, tmp_path, lake):
     assert "imrec build" in imrec("serve", "--lake", tmp_path / "none").complaint
     assert imrec("serve", "--lake", lake.root, "--token", "secret").status == 2

@@ -1,4 +1,4 @@
-"""The HTTP API as a program uses it."""
+"""The HTTP API: searches, uploads, images, metrics."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def some_id(client) -> str:
     return client.post("/api/search", json={"k": 1}).json()["hits"][0]["image_id"]
 
 
-def test_features_say_what_can_be_asked(client):
+def test_features_list_features_mixes_and_columns(client):
     found = client.get("/api/features").json()
     assert [feature["name"] for feature in found["features"]] == list(FEATURES)
     assert found["sources"] == ["photos", "scans"]
@@ -46,7 +46,7 @@ def test_features_say_what_can_be_asked(client):
     assert source == {"name": "source", "type": "VARCHAR", "values": ["photos", "scans"]}
 
 
-def test_search_by_id_gives_what_the_recommender_gives(client, served, some_id):
+def test_search_by_id_equals_that_of_the_recommender(client, served, some_id):
     asked = {"like": [{"image_id": some_id}], "k": 5, "by": {"phash": 1.0, "rgb_histogram:hellinger": 0.5}}
     found = client.post("/api/search", json=asked).json()
     from imrec_core import ImageId, Recommender
@@ -58,7 +58,7 @@ def test_search_by_id_gives_what_the_recommender_gives(client, served, some_id):
     assert not found["hits"][0]["path"].startswith("/")
 
 
-def test_uploaded_picture_is_found_and_kept_for_the_next_request(client):
+def test_uploaded_image_is_found_and_cached_for_the_next_request(client):
     picture = encode(toy.photo(7), "JPEG", quality=90)
     found = client.post("/api/search", files={"images": ("seven.jpg", picture)}, data={"request": '{"k": 3}'}).json()
     assert found["hits"][0]["path"] == "photo_007.jpg"
@@ -80,7 +80,7 @@ def test_pages_of_hits_follow_each_other(client, some_id):
 
 @pytest.mark.parametrize("asked", [{}, {"diversify": 0.3}, {"distinct": "content"}, {"where": "row < 21"}])
 @pytest.mark.parametrize("is_query", [True, False])
-def test_more_is_promised_where_the_next_page_has_hits_and_only_there(client, some_id, asked, is_query):
+def test_more_is_true_if_and_only_if_the_next_page_has_hits(client, some_id, asked, is_query):
     asked = {**asked, "like": [{"image_id": some_id}] if is_query else []}
     count = len(client.post("/api/search", json={**asked, "k": 1000}).json()["hits"])
     for offset, k in ((0, count - 1), (0, count), (0, count + 1), (count - 3, 2), (count - 3, 3), (count, 1)):
@@ -88,7 +88,7 @@ def test_more_is_promised_where_the_next_page_has_hits_and_only_there(client, so
         assert (len(found["hits"]), found["more"]) == (min(k, count - offset), offset + k < count)
 
 
-def test_more_is_not_promised_beyond_what_is_in_reach(client, some_id, monkeypatch):
+def test_more_is_false_at_the_end_of_the_reach(client, some_id, monkeypatch):
     monkeypatch.setattr(search, "MAX_REACH", 30)
     for asked in ({"like": [{"image_id": some_id}]}, {}):
         pages = [client.post("/api/search", json={**asked, "k": 10, "offset": offset}).json() for offset in (10, 20)]
@@ -98,7 +98,7 @@ def test_more_is_not_promised_beyond_what_is_in_reach(client, some_id, monkeypat
 @pytest.mark.parametrize(
     "chosen", [{"order_by": "path DESC"}, {"diversify": 0.5}, {"diversify": 0.5, "order_by": "width, path"}]
 )
-def test_pages_of_the_best_fit_together(client, some_id, chosen):
+def test_pages_with_a_reach_are_parts_of_one_result(client, some_id, chosen):
     asked = {"like": [{"image_id": some_id}], **chosen}
     whole = client.post("/api/search", json={**asked, "k": 25}).json()
     pages = [
@@ -113,12 +113,12 @@ def test_pages_of_the_best_fit_together(client, some_id, chosen):
     assert beyond["reached"] == 68
 
 
-def test_ordered_hits_beyond_the_first_page_need_a_reach(client, some_id):
+def test_ordered_hits_after_the_first_page_need_a_reach(client, some_id):
     asked = {"like": [{"image_id": some_id}], "order_by": "path", "k": 5, "offset": 5}
     refused = client.post("/api/search", json=asked)
     assert (refused.status_code, refused.json()["kind"]) == (422, "BadRequest")
     assert "set `reach` to their number" in refused.json()["error"]
-    rows = client.post("/api/search", json={**asked, "like": []}).json()  # are ordered all
+    rows = client.post("/api/search", json={**asked, "like": []}).json()  # without a query, all rows are ordered
     assert [hit["rank"] for hit in rows["hits"]] == [6, 7, 8, 9, 10]
     assert rows["reached"] == 69
 
@@ -130,19 +130,19 @@ def test_hit_is_explained_as_one_of_the_best(client, some_id):
         assert (why["rank"], why["score"], why["parts"]) == (hit["rank"], hit["score"], hit["parts"])
 
 
-def test_without_a_query_rows_come_in_order(client):
+def test_search_without_a_query_returns_rows_in_order(client):
     found = client.post("/api/search", json={"k": 4, "where": "source = 'scans'", "order_by": "path DESC"}).json()
     assert [hit["path"] for hit in found["hits"]] == ["wide.png", "copy_007.jpg", "copy_006.jpg", "copy_005.jpg"]
     assert found["hits"][0]["score"] is None
 
 
-def test_similar_is_a_search_by_id(client, some_id):
+def test_similar_equals_a_search_by_id(client, some_id):
     found = client.get(f"/api/images/{some_id}/similar", params={"k": 3, "by": "phash"}).json()
     asked = {"like": [{"image_id": some_id}], "k": 3, "by": "phash"}
     assert found["hits"] == client.post("/api/search", json=asked).json()["hits"]
 
 
-def test_image_has_facts_and_exact_copies(client):
+def test_image_has_properties_and_exact_copies(client):
     asked = {"k": 1, "where": "path = 'photo_002.jpg'"}
     image = client.post("/api/search", json=asked).json()["hits"][0]["image_id"]
     found = client.get(f"/api/images/{image}").json()
@@ -151,7 +151,7 @@ def test_image_has_facts_and_exact_copies(client):
     assert found["decided"] == {"keep": False, "apart": []}
 
 
-def test_pictures_are_shown(client, served, some_id):
+def test_thumbnail_and_file_are_returned(client, served, some_id):
     thumb = client.get(f"/thumb/{some_id}", params={"size": 160})
     assert thumb.headers["content-type"] == "image/jpeg"
     again = client.get(f"/thumb/{some_id}", params={"size": 160}, headers={"If-None-Match": thumb.headers["etag"]})
@@ -161,7 +161,7 @@ def test_pictures_are_shown(client, served, some_id):
     assert whole.content == (served.lake.root.parent / "photos" / path).read_bytes()
 
 
-def test_errors_are_words(client):
+def test_query_errors_have_a_kind(client):
     for asked, kind in (({"by": "phsh"}, "UnknownName"), ({"where": "widht > 1"}, "BadFilter")):
         some = client.post("/api/search", json={"like": [{"text": "a"}], **asked}) if "by" in asked else None
         found = some or client.post("/api/search", json=asked)
@@ -188,13 +188,13 @@ def test_health(client):
     assert 0 <= found["age_seconds"] < 3600
 
 
-def test_description_is_whole(client):
+def test_openapi_has_every_referenced_schema(client):
     text = json.dumps(client.get("/openapi.json").json())
     for reference in set(part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]):
         assert f'"{reference}": {{' in text
 
 
-def test_listing_names_every_route(client):
+def test_api_docs_list_the_routes(client):
     text = client.get("/docs").text
     assert "POST /api/search" in text and "max_false_match_rate" in text
     assert "<script" not in text and "style=" not in text
@@ -216,31 +216,31 @@ def test_stages_are_measured(client, some_id):
 
 
 def _counts(client) -> dict[str, float]:
-    """How often each stage was measured."""
+    """Return the number of measurements of each stage."""
     found = re.findall(r'imrec_stage_seconds_count\{stage="(.*)"\} (.*)', client.get("/metrics").text)
     return {name: float(count) for name, count in found}
 
 
-def test_upload_is_described_once(client, monkeypatch):
+def test_upload_is_encoded_once(client, monkeypatch):
     from imrec_core.search import query_encoder
 
-    described = []
+    encoded = []
     decode = query_encoder.decode
     monkeypatch.setattr(
-        query_encoder, "decode", lambda data, **options: (described.append(1), decode(data, **options))[1]
+        query_encoder, "decode", lambda data, **options: (encoded.append(1), decode(data, **options))[1]
     )
     picture = {"images": ("b.png", encode(toy.photo(91), "PNG"))}
     found = [client.post("/api/search", files=picture, data={"request": '{"k": 2}'}).json() for _ in range(3)]
-    assert len(described) == 1
+    assert len(encoded) == 1
     handle = found[0]["uploads"][0]["upload"]
     asked = {"like": [{"upload": handle}], "by": ["rgb_histogram", "phash"]}
     for _ in range(2):
         client.post("/api/search", json=asked)
-    assert len(described) == 2  # for phash, which the default search had no need of
+    assert len(encoded) == 2  # for phash, which the default search did not need
 
 
-def test_new_generation_is_searched_while_the_old_one_ends(tmp_path, monkeypatch):
-    """A request that is under way is answered by the generation that it began with, the next by the new one."""
+def test_new_generation_serves_new_requests(tmp_path, monkeypatch):
+    """A running request uses the generation that it started with, the next request the new one."""
     lake = web_lake(tmp_path, photos=10)
     begun, go = threading.Event(), threading.Event()
     rank = recommender.ranking.rank

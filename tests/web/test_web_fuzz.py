@@ -1,4 +1,4 @@
-"""The HTTP API asked for whatever its own description allows, and for what it does not."""
+"""Generated requests, valid and invalid by the OpenAPI document, get responses that conform to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imrec_core import Lake, Recommender
 from imrec_core.maps.map_table import map_names
 from tests.support.maps import save_line_map
 from tests.support.pictures import PICTURES
-from tests.support.real import copy_of
+from tests.support.real import copy_lake
 from tests.support.serving import serving, web_lake
 
 CHECKS = [
@@ -34,10 +34,10 @@ MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 
 @dataclass
 class Api:
-    """A server, and what its description says of it.
+    """The operations of a server.
 
     Attributes:
-        known: Parameters that name something that is there.
+        known: Valid values of parameters, by name.
     """
 
     operations: list[Any]
@@ -51,7 +51,7 @@ def drawn_lake(folder: Path, request: pytest.FixtureRequest) -> Lake:
 
 
 def real_lake(folder: Path, request: pytest.FixtureRequest) -> Lake:
-    return copy_of(request.getfixturevalue("real_lake"), folder)
+    return copy_lake(request.getfixturevalue("real_lake"), folder)
 
 
 @pytest.fixture(scope="module", params=[drawn_lake, pytest.param(real_lake, marks=pytest.mark.slow)])
@@ -67,13 +67,13 @@ def api(request, tmp_path_factory) -> Iterator[Api]:
         yield Api([found.ok() for found in schema.get_all_operations()], known)
 
 
-def ask(api: Api, mode: GenerationMode, examples: int) -> None:
+def fuzz(api: Api, mode: GenerationMode, examples: int) -> None:
     for operation in api.operations:
         if mode is GenerationMode.POSITIVE or operation.body or list(operation.iter_parameters()):
-            ask_one(operation, mode, examples, api.known if mode is GenerationMode.POSITIVE else {})
+            fuzz_operation(operation, mode, examples, api.known if mode is GenerationMode.POSITIVE else {})
 
 
-def ask_one(operation: Any, mode: GenerationMode, examples: int, known: dict[str, Any]) -> None:
+def fuzz_operation(operation: Any, mode: GenerationMode, examples: int, known: dict[str, Any]) -> None:
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
         max_examples=examples,
@@ -83,34 +83,34 @@ def ask_one(operation: Any, mode: GenerationMode, examples: int, known: dict[str
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    def asked(case: Any) -> None:
-        # Longer addresses uvicorn itself refuses, in plain text.
+    def send(case: Any) -> None:
+        # uvicorn itself refuses longer URLs, in plain text.
         assume(len(quote(f"{case.path_parameters}{case.query}")) < 30_000)
-        # What is made up is hardly ever there: half of the requests name what is.
+        # Random ids hardly ever exist: half of the requests get existing ones.
         if len(str(case.body) + str(case.query)) % 2:
             case.path_parameters, case.body = with_known(case.path_parameters, known), with_known(case.body, known)
             if known and operation.path.endswith("/colours"):
                 case.query = with_known(case.query, {"by": "source"})
         case.call_and_validate(checks=CHECKS)
 
-    asked()
+    send()
 
 
-def with_known(asked: Any, known: dict[str, Any]) -> Any:
-    """The same with what is known in place of what is made up."""
-    if isinstance(asked, dict):
-        return {name: known.get(name, with_known(of, known)) if of else of for name, of in asked.items()}
-    return [with_known(one, known) for one in asked] if isinstance(asked, list) else asked
+def with_known(generated: Any, known: dict[str, Any]) -> Any:
+    """Replace generated values by known ones of the same name."""
+    if isinstance(generated, dict):
+        return {name: known.get(name, with_known(of, known)) if of else of for name, of in generated.items()}
+    return [with_known(one, known) for one in generated] if isinstance(generated, list) else generated
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
-def test_no_answer_departs_from_the_description(api, mode):
+def test_responses_conform_to_the_openapi_document(api, mode):
     assert len(api.operations) >= 16
-    ask(api, mode, 20)
+    fuzz(api, mode, 20)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("api", [drawn_lake], indirect=True)
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
-def test_nor_does_it_when_asked_for_long(api, mode):
-    ask(api, mode, 500)
+def test_many_responses_conform_to_the_openapi_document(api, mode):
+    fuzz(api, mode, 500)

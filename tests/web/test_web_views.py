@@ -1,4 +1,4 @@
-"""What the page's views of duplicates, status and maps ask for."""
+"""The HTTP API of duplicates, status, maps and explanations."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _copies(found: dict) -> list[list[str]]:
     return [[f"{copy['source']}/{copy['path']}" for copy in group["copies"]] for group in found["groups"]]
 
 
-def test_duplicates_come_in_pages(client):
+def test_duplicates_are_paged(client):
     whole = _ready(client, limit=100)
     assert whole["total"] == 8
     assert whole["groups"][0]["copies"][0]["is_kept"]
@@ -51,7 +51,7 @@ def test_duplicates_come_in_pages(client):
     assert second["next"] is None
 
 
-def test_decision_changes_the_groups_and_is_taken_back_alone(client):
+def test_decision_changes_the_groups_and_is_undone_alone(client):
     whole = _ready(client, limit=100)
     (near,) = [group for group in whole["groups"] if "photo_005.jpg" in str(group)]
     pair = [copy["image_id"] for copy in near["copies"]]
@@ -78,7 +78,7 @@ def test_plan_can_be_read_by_the_command(client, tmp_path):
     assert len(MovePlan.load(tmp_path / "plan.json").moves) == 8
 
 
-def test_cursors_that_are_none_or_old_are_refused(client):
+def test_invalid_and_stale_cursors_are_refused(client):
     assert client.get("/api/duplicates", params={"cursor": "x"}).json()["kind"] == "BadCursor"
     image = _ready(client)["groups"][0]["copies"][0]["image_id"]
     old = client.get("/api/duplicates", params={"cursor": f"20200101-000000~{image}"})
@@ -88,7 +88,7 @@ def test_cursors_that_are_none_or_old_are_refused(client):
     assert (unknown.status_code, unknown.json()["kind"]) == (400, "BadCursor")
 
 
-def test_no_group_is_left_out_of_the_next_page_by_a_decision(client):
+def test_decision_between_pages_skips_no_group(client):
     whole = _copies(_ready(client, limit=100))
     first = _ready(client, limit=6)
     near = next(group for group in first["groups"] if group["pairs"])
@@ -118,7 +118,7 @@ def test_status_names_sources_features_and_maps(client):
     assert found["failures"] == {"total": 0, "reasons": []}
 
 
-def test_status_tells_of_a_source_that_is_away_and_what_failed(tmp_path):
+def test_status_reports_unreachable_sources_and_failures(tmp_path):
     lake = web_lake(tmp_path, photos=10)
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"no picture")
     from tests.support import toy
@@ -126,11 +126,11 @@ def test_status_tells_of_a_source_that_is_away_and_what_failed(tmp_path):
     toy.build(lake)
     shutil.rmtree(tmp_path / "scans")
     with serving(lake) as found:
-        said = httpx.get(f"{found.url}/api/status", timeout=60).json()
-    assert [source["reachable"] for source in said["sources"]] == [True, False]
-    assert said["failures"]["total"] == 1
-    assert said["failures"]["reasons"][0]["examples"] == ["photos/bad.jpg"]
-    assert str(tmp_path) not in str(said)
+        status = httpx.get(f"{found.url}/api/status", timeout=60).json()
+    assert [source["reachable"] for source in status["sources"]] == [True, False]
+    assert status["failures"]["total"] == 1
+    assert status["failures"]["reasons"][0]["examples"] == ["photos/bad.jpg"]
+    assert str(tmp_path) not in str(status)
 
 
 # -- maps ---------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def _numbers(text: str, dtype: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype)
 
 
-def test_map_leaves_out_images_that_are_gone(client):
+def test_map_excludes_removed_images(client):
     found = client.get("/api/map/line").json()
     assert found["count"] == 69
     assert _numbers(found["x"], "<f4").tolist() == list(range(69))
@@ -170,7 +170,7 @@ def test_colours_are_categories_and_numbers(client):
     assert client.get("/api/map/line/colours", params={"by": "path"}).status_code == 400
 
 
-def test_search_within_a_part_of_a_map(client):
+def test_search_within_an_area_of_a_map(client):
     polygon = [[4.5, -1], [7.5, -1], [7.5, 1], [4.5, 1]]
     found = client.post("/api/search", json={"within": {"map": "line", "polygon": polygon}, "k": 10}).json()
     ids = _numbers(client.get("/api/map/line").json()["ids"], "<u8")
@@ -180,7 +180,7 @@ def test_search_within_a_part_of_a_map(client):
     assert {hit["image_id"] for hit in near} == {f"{ids[i]:016x}" for i in (6, 7)}
 
 
-def test_map_that_is_not_there(client):
+def test_unknown_map_is_not_found(client):
     found = client.get("/api/map/none")
     assert (found.status_code, "imrec map" in found.json()["error"]) == (404, True)
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.evaluation.figures import plot_distances, plot_stages
+from imrec_core.extraction.failures import count_reasons
 from imrec_core.extraction.fit import FitReport
 from imrec_core.extraction.project import ProjectionReport
 from imrec_core.extraction.report import ShardReport
@@ -153,7 +154,7 @@ def _plots(lake: Lake, is_new: bool) -> Shown:
     A new generation with measured distances gets plots of distances and stage timings too, which take half a second.
     """
     connection = views.connect(lake)
-    speeds, reasons = connection.sql(_SPEEDS).fetchall(), dict(connection.sql(_REASONS).fetchall())
+    speeds, reasons = connection.sql(_SPEEDS).fetchall(), count_reasons(lake)
     recommender = Recommender(lake)
     generation = recommender.generation
     plots: dict[str, Callable[[], bytes]] = {}
@@ -176,7 +177,6 @@ _SPEEDS = """
 SELECT name, arg_max((rows + failed) / seconds, seconds) FROM runs
 WHERE what = 'extract' AND seconds > 0 GROUP BY name ORDER BY name
 """
-_REASONS = "SELECT split_part(error, ':', 1), count(*) FROM images WHERE status = 'failed' GROUP BY ALL"
 
 
 def of_map(lake: Lake, report: MapReport) -> Shown:

@@ -1,16 +1,71 @@
-"""Images that could not be read or decoded, as the images tables list them."""
+"""Images that could not be read or decoded, as the images tables record them: which, how many, and why."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import exists
 
 
 def failed_images(lake: Lake, shard: str) -> list[str]:
-    """Ids of the images of a shard that could not be read or decoded."""
+    """List the ids of the failed images of a shard."""
+    failed = _read_failed(lake, shard, ["image_id"])
+    return [] if failed is None else failed["image_id"].to_pylist()
+
+
+def count_statuses(lake: Lake, shard: str) -> Counter[str]:
+    """Count the images of a shard by status, `ok` or `failed`."""
     path = lake.images_path(shard)
-    found = lake.read_table(path, ["image_id", "status"]) if exists(path) else None
-    if found is None:
+    return Counter(lake.read_table(path, ["status"])["status"].to_pylist() if exists(path) else [])
+
+
+def count_failed(lake: Lake, shards: Iterable[str]) -> int:
+    """Count the failed images of some shards."""
+    return sum(count_statuses(lake, shard)["failed"] for shard in shards)
+
+
+def failure_reason(error: str) -> str:
+    """Return the kind of failure that an `error` in an images table begins with, such as `TruncatedImage`."""
+    return error.partition(":")[0]
+
+
+def count_reasons(lake: Lake) -> Counter[str]:
+    """Count the failed images of a lake by kind of failure."""
+    tables = (_read_failed(lake, shard, ["error"]) for shard in lake.live_shards())
+    return Counter(failure_reason(error) for table in tables if table for error in table["error"].to_pylist())
+
+
+def list_failures(lake: Lake) -> list[dict[str, Any]]:
+    """List the failed images that a manifest lists: source, path, error, byte_size; sorted by source and path.
+
+    An image that a scan no longer found is left out, even while the images table of its shard still records it.
+    """
+    shards = lake.live_shards()
+    tables = (_read_failed(lake, shard, ["image_id", "error"]) for shard in shards)
+    failed = [row for table in tables if table for row in table.to_pylist()]
+    if not failed:
         return []
-    statuses = found["status"].to_pylist()
-    return [name for name, status in zip(found["image_id"].to_pylist(), statuses, strict=True) if status == "failed"]
+    ids = pa.array({row["image_id"] for row in failed}, pa.string())
+    places: dict[str, dict[str, Any]] = {}
+    for shard in shards:
+        manifest = lake.read_table(lake.catalog_path(shard), ["image_id", "source", "path", "byte_size"])
+        found = manifest.filter(pc.is_in(manifest["image_id"], ids)).to_pylist()
+        places |= {place["image_id"]: place for place in found}
+    rows = [(places[row["image_id"]], row["error"]) for row in failed if row["image_id"] in places]
+    keys = [(place["source"], place["path"], error, place["byte_size"]) for place, error in rows]
+    return [dict(zip(("source", "path", "error", "byte_size"), key, strict=True)) for key in sorted(keys)]
+
+
+def _read_failed(lake: Lake, shard: str, columns: list[str]) -> pa.Table | None:
+    """Read columns of the failed rows of an images table; None if there is no table."""
+    path = lake.images_path(shard)
+    if not exists(path):
+        return None
+    table = lake.read_table(path, [*columns, "status"])
+    return table.filter(pc.equal(table["status"], "failed"))

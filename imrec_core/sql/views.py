@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from imrec_core.errors import QueryError
+from imrec_core.extraction.failures import list_failures
 from imrec_core.features import Feature, known_features
 from imrec_core.lake import run_log, schemas
 from imrec_core.lake.lake import ROWS_FILE, Lake
@@ -123,12 +124,10 @@ def query(lake: Lake, sql: str) -> duckdb.DuckDBPyRelation:
 
 
 def failures(lake: Lake) -> list[dict[str, Any]]:
-    """List failed images with source, path, error and byte_size, sorted by source and path."""
-    if not any(exists(lake.images_path(shard)) for shard in lake.live_shards()):
-        lake.check_version()
-        return []
-    result = connect(lake).sql(
-        "SELECT c.source, c.path, i.error, c.byte_size FROM images i JOIN catalog c USING (image_id) "
-        "WHERE i.status = 'failed' ORDER BY ALL"
-    )
-    return [dict(zip(result.columns, row, strict=True)) for row in result.fetchall()]
+    """Every failed image: source, path, error, byte_size; sorted by source and path.
+
+    Raises:
+        MissingTable: There is no lake.
+    """
+    lake.check_version()
+    return list_failures(lake)

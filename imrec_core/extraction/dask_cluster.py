@@ -1,7 +1,7 @@
-"""Extraction on the workers of a Dask cluster: pieces of some shards go out, reports come back.
+"""Extraction on the workers of a Dask cluster: each task extracts some shards and returns their reports.
 
-A worker needs imrec, and the lake and its sources at the same paths. What it finishes is in the lake; what a worker
-that dies had under way is given to another.
+A worker needs imrec, and the lake and its sources at the same paths. Workers write tables to the lake themselves. If a
+worker dies, Dask runs its task on another.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
     from imrec_core.extraction.report import OnImages, ShardReport
 
-_PIECE = 10  # shards at most; each piece reads once what is known of the whole lake
-_PIECES_PER_WORKER = 4  # at least, where there are shards enough: the last ones end at about the same time
-_PATIENCE = 60.0  # seconds without any worker; one that was killed takes some to come back
-_TICK = 1.0  # seconds between looks at how many workers there are
-_CONNECT = 10  # seconds to try
-_SCHEMES = ("tcp://", "tls://")  # with any other Dask 2026.8 may try for minutes
+_MAX_SHARDS = 10  # of a task; each task builds the index of known content once
+_TASKS_PER_WORKER = 4  # at least, if there are enough shards, so that all workers end at about the same time
+_NO_WORKER_TIMEOUT = 60.0  # seconds; a worker that was killed takes some to restart
+_POLL_INTERVAL = 1.0  # seconds between counts of the workers
+_CONNECT_TIMEOUT = 10  # seconds
+_SCHEMES = ("tcp://", "tls://")  # with any other Dask 2026.8 may try to connect for minutes
 _TOPIC = "imrec"
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Order:
-    """What is to be done with each piece."""
+class _Job:
+    """Arguments that all tasks share."""
 
     id: str
     root: str
@@ -64,13 +64,13 @@ def extract_on_dask(
     device: str = "auto",
     retry: bool = False,
 ) -> Iterator[ShardReport]:
-    """As `extract.extract_shards` does it, by all workers of a cluster at once; reports come as pieces are done.
+    """Extract shards like `extract.extract_shards`, on all workers of a cluster; reports come in order of completion.
 
     Args:
-        scheduler: Address of the cluster's scheduler, as in `tcp://10.0.0.1:8786`; empty for this process.
+        scheduler: Address of the cluster's scheduler, such as `tcp://10.0.0.1:8786`; empty for this process.
 
     Raises:
-        ImrecError: What a worker raised; the others finish what they are at.
+        ImrecError: A worker raised it; tasks that run on other workers are completed.
         ClusterError: The cluster cannot be reached, or has no workers any more.
         MissingDependency: Dask is not installed.
     """
@@ -78,127 +78,136 @@ def extract_on_dask(
         yield from extract.extract_shards(lake, shards, features, on_images=on_images, device=device, retry=retry)
         return
     names = tuple(feature.name for feature in features)
-    order = _Order(uuid.uuid4().hex, str(lake.root), lake.settings(), names, device, retry)
-    with _connected(scheduler) as client:
-        for wave in shard_batches(lake, shards):
-            yield from _Wave(client, order, on_images).run(wave)
+    job = _Job(uuid.uuid4().hex, str(lake.root), lake.settings(), names, device, retry)
+    with _connect(scheduler) as client:
+        for batch in shard_batches(lake, shards):
+            yield from _BatchRun(client, job, on_images).run(batch)
 
 
 @contextmanager
-def _connected(scheduler: str) -> Iterator[Client]:
+def _connect(scheduler: str) -> Iterator[Client]:
     try:
         from distributed import Client
     except ImportError:
         raise MissingDependency("distributed", extra="dask") from None
     if not scheduler.startswith(_SCHEMES):
-        raise ClusterError(f"{scheduler} is no address of a Dask scheduler, such as tcp://10.0.0.1:8786")
+        raise ClusterError(
+            f"invalid address of a Dask scheduler {scheduler!r}; expected for example tcp://10.0.0.1:8786"
+        )
     try:
-        client = Client(scheduler, timeout=_CONNECT, set_as_default=False)
+        client = Client(scheduler, timeout=_CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise ClusterError(f"the Dask scheduler at {scheduler} cannot be reached: {_in_a_line(error)}") from error
+        raise ClusterError(f"the Dask scheduler at {scheduler} cannot be reached: {_one_line(error)}") from error
     try:
         yield client
     finally:
         client.close()
 
 
-class _Wave:
-    """Shards that may all be worked on at once, on their way over the workers."""
+class _BatchRun:
+    """Extraction of shards that may be extracted concurrently."""
 
-    def __init__(self, client: Client, order: _Order, on_images: OnImages) -> None:
-        self._client, self._order, self._on_images = client, order, on_images
-        self._news: SimpleQueue[Future[Any] | tuple[str, int, int]] = SimpleQueue()
-        self._under_way: dict[Future[Any], Sequence[str]] = {}
-        self._alone_since: float | None = None
+    def __init__(self, client: Client, job: _Job, on_images: OnImages) -> None:
+        self._client, self._job, self._on_images = client, job, on_images
+        self._events: SimpleQueue[Future[Any] | tuple[str, int, int]] = SimpleQueue()
+        self._running: dict[Future[Any], Sequence[str]] = {}
+        self._no_worker_since: float | None = None
 
     def run(self, shards: Sequence[str]) -> Iterator[ShardReport]:
-        """Hand out one piece per worker, and the next to whoever has done one.
+        """Submit one task per worker, and another for each that completes.
 
-        Dask would take all at once, and could then hand them out unevenly: a worker with eight threads would be given
-        eight pieces, of which it does one after the other.
+        If all tasks were submitted at once, Dask could distribute them unevenly: it gives a worker with eight threads
+        eight tasks, which run one after the other.
         """
-        self._client.subscribe_topic(_TOPIC, lambda event: self._news.put(event[1]))
-        waiting = deque(_pieces(shards, self._workers()))
+        self._client.subscribe_topic(_TOPIC, lambda event: self._events.put(event[1]))
+        waiting = deque(_split(shards, self._count_workers()))
         try:
-            while waiting or self._under_way:
-                while waiting and len(self._under_way) < self._workers():
-                    self._hand_out(waiting.popleft())
-                yield from self._next_news()
+            while waiting or self._running:
+                while waiting and len(self._running) < self._count_workers():
+                    self._submit(waiting.popleft())
+                yield from self._next_reports()
         finally:
-            with suppress(Exception):  # whatever ended this, it is what should be told
-                self._client.cancel(list(self._under_way))
+            with suppress(Exception):  # an error here must not hide the one that ended the run
+                self._client.cancel(list(self._running))
                 self._client.unsubscribe_topic(_TOPIC)
 
-    def _workers(self) -> int:
-        """How many there are; gives up when there were none for long."""
+    def _count_workers(self) -> int:
+        """Count the workers.
+
+        Raises:
+            ClusterError: There has been no worker for a while.
+        """
         count = len(self._client.nthreads())
         if count:
-            self._alone_since = None
+            self._no_worker_since = None
             return count
-        if self._alone_since is None:
-            self._alone_since = time.monotonic()
+        if self._no_worker_since is None:
+            self._no_worker_since = time.monotonic()
             log.warning("the Dask cluster has no worker; waiting for one")
-        if time.monotonic() - self._alone_since > _PATIENCE:
-            raise ClusterError(f"the Dask cluster has had no worker for {_PATIENCE:.0f} s; start some: dask worker …")
+        if time.monotonic() - self._no_worker_since > _NO_WORKER_TIMEOUT:
+            raise ClusterError(
+                f"the Dask cluster has had no worker for {_NO_WORKER_TIMEOUT:.0f} s; start some: dask worker …"
+            )
         return 0
 
-    def _hand_out(self, piece: Sequence[str]) -> None:
-        future = self._client.submit(_extract_piece, self._order, piece, pure=False)
-        self._under_way[future] = piece
-        future.add_done_callback(self._news.put)
+    def _submit(self, shards: Sequence[str]) -> None:
+        future = self._client.submit(_extract_task, self._job, shards, pure=False)
+        self._running[future] = shards
+        future.add_done_callback(self._events.put)
 
-    def _next_news(self) -> Iterator[ShardReport]:
-        """What one piece reported, or how far one has come; nothing where nothing happens for a while."""
+    def _next_reports(self) -> Iterator[ShardReport]:
+        """Wait for an event: yield the reports of a completed task, or pass on the progress of one."""
         try:
-            news = self._news.get(timeout=_TICK)
+            event = self._events.get(timeout=_POLL_INTERVAL)
         except Empty:
-            self._workers()
+            self._count_workers()
             return
-        if not isinstance(news, tuple | list):
-            yield from self._done(news)
-        elif news[0] == self._order.id:
-            self._on_images(*news[1:])
+        if not isinstance(event, tuple | list):
+            yield from self._collect(event)
+        elif event[0] == self._job.id:
+            self._on_images(*event[1:])
 
-    def _done(self, future: Future[Any]) -> Iterator[ShardReport]:
+    def _collect(self, future: Future[Any]) -> Iterator[ShardReport]:
         from distributed import CancelledError, KilledWorker
 
-        piece = self._under_way.pop(future)
+        shards = self._running.pop(future)
         try:
             reports, error = future.result()
         except KilledWorker as lost:
             raise ClusterError(
-                f"{_named(piece)}: the worker died, and so did {lost.allowed_failures} others that tried; "
+                f"{_range_of(shards)}: the worker died, and so did {lost.allowed_failures} others that tried; "
                 "was it out of memory? see the log of the workers"
             ) from lost
         except (CancelledError, OSError) as lost:
-            raise ClusterError(f"{_named(piece)}: the Dask scheduler went away ({_in_a_line(lost)})") from lost
+            raise ClusterError(f"{_range_of(shards)}: the Dask scheduler went away ({_one_line(lost)})") from lost
         yield from reports
         if error is not None:
             raise error
 
 
-def _pieces(shards: Sequence[str], workers: int) -> list[Sequence[str]]:
-    size = min(max(len(shards) // (_PIECES_PER_WORKER * max(workers, 1)), 1), _PIECE)
+def _split(shards: Sequence[str], workers: int) -> list[Sequence[str]]:
+    """Split shards into tasks."""
+    size = min(max(len(shards) // (_TASKS_PER_WORKER * max(workers, 1)), 1), _MAX_SHARDS)
     return [shards[first : first + size] for first in range(0, len(shards), size)]
 
 
-def _named(piece: Sequence[str]) -> str:
-    return piece[0] if len(piece) == 1 else f"{piece[0]} to {piece[-1]}"
+def _range_of(shards: Sequence[str]) -> str:
+    return shards[0] if len(shards) == 1 else f"{shards[0]} to {shards[-1]}"
 
 
-def _in_a_line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
 # -- on a worker ----------------------------------------------------------------------------------------------
 
-_one_at_a_time = threading.Lock()  # extraction uses all cores by itself, Dask starts a piece per thread
+_extraction_lock = threading.Lock()  # extraction uses all cores by itself, and Dask starts a task per thread
 
 
-def _extract_piece(order: _Order, shards: Sequence[str]) -> tuple[list[ShardReport], ImrecError | None]:
-    """What was done, and the error that ended it.
+def _extract_task(job: _Job, shards: Sequence[str]) -> tuple[list[ShardReport], ImrecError | None]:
+    """Extract shards; return the reports, and the error that ended the task, if any.
 
-    A worker has as many threads as it may use cores, unless `IMREC_CORES` says otherwise.
+    A worker uses as many cores as it has threads, unless `IMREC_CORES` is set.
     """
     from distributed import get_worker
 
@@ -206,14 +215,14 @@ def _extract_piece(order: _Order, shards: Sequence[str]) -> tuple[list[ShardRepo
     os.environ.setdefault(CORES, str(worker.state.nthreads))
     reports: list[ShardReport] = []
     try:
-        with _one_at_a_time:
+        with _extraction_lock:
             for report in extract.extract_shards(
-                Lake(order.root),
+                Lake(job.root),
                 shards,
-                _features_here(order, worker.address),
-                on_images=lambda ok, failed: worker.log_event(_TOPIC, (order.id, ok, failed)),
-                device=order.device,
-                retry=order.retry,
+                _resolve_features(job, worker.address),
+                on_images=lambda ok, failed: worker.log_event(_TOPIC, (job.id, ok, failed)),
+                device=job.device,
+                retry=job.retry,
             ):
                 reports.append(report)
     except ImrecError as error:
@@ -221,10 +230,14 @@ def _extract_piece(order: _Order, shards: Sequence[str]) -> tuple[list[ShardRepo
     return reports, None
 
 
-def _features_here(order: _Order, worker: str) -> list[Feature]:
-    """Those of the order, once it is certain that its lake is seen here."""
-    lake = Lake(order.root)
-    if lake.settings() != order.settings:
-        raise ClusterError(f"{worker} finds another lake or none at {order.root}; do all machines share it?")
+def _resolve_features(job: _Job, worker: str) -> list[Feature]:
+    """Return the features of a job, after a check that this machine has the same lake at its path.
+
+    Raises:
+        ClusterError: The lake is missing, or has other settings.
+    """
+    lake = Lake(job.root)
+    if lake.settings() != job.settings:
+        raise ClusterError(f"{worker} has another lake or none at {job.root}; do all machines share it?")
     known = known_features(lake)
-    return [known[name] for name in order.features]
+    return [known[name] for name in job.features]

@@ -27,7 +27,7 @@ class EncodedQuery:
 
     Attributes:
         weight: Above 0, relative to the heaviest of the likes.
-        vectors: Of every chosen feature, and of those whose graphs stand in for them.
+        vectors: Vectors of every chosen feature, and of the features whose graphs find candidates for them.
     """
 
     weight: float
@@ -62,10 +62,10 @@ class ImageEncoder:
         Args:
             images: Decoded, each `(height, width, 3)`.
             fit_versions: Which fit to use, by feature.
-            oriented: Hashes of which all eight orientations are wanted; see `oriented_features`.
+            oriented: Hashes to compute in all eight orientations; see `oriented_features`.
 
         Returns:
-            The vectors of each image, those of base features among them.
+            The vectors of each image, including those of base features.
         """
         if not images:
             return []
@@ -80,7 +80,7 @@ class ImageEncoder:
         return [{name: matrix[i] for name, matrix in vectors.items()} for i in range(len(images))]
 
     def project(self, given: Vectors, features: Iterable[Feature], fit_versions: Mapping[str, str]) -> Vectors:
-        """Add to the vectors of one query those that are projections of them; other features are left out."""
+        """Add the features that are projections of the given vectors of one query; leave out other features."""
         vectors = {name: vector[None] for name, vector in given.items()}
         for feature in features:
             self._add(vectors, feature, fit_versions, None)
@@ -89,7 +89,7 @@ class ImageEncoder:
     def _add(
         self, vectors: Vectors, feature: Feature, fit_versions: Mapping[str, str], batch: ImageBatch | None
     ) -> None:
-        """Add the vectors `(n, width)` of a feature and of its bases, unless they are there."""
+        """Add the vectors `(n, width)` of a feature and of its bases, unless they exist."""
         if feature.name in vectors:
             return
         for base in feature.bases:

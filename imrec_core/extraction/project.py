@@ -1,4 +1,4 @@
-"""Projection: tables of derived features, computed from the tables of the features that they are based on."""
+"""Projection: tables of derived features, computed from the tables of their base features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imrec_core.lake.lake import Lake
 
 @dataclass(frozen=True)
 class ProjectionReport:
-    """What projecting did for one shard; `computed` is False where its table was up to date."""
+    """Result of a projection of one shard; `computed` is False if the table was up to date."""
 
     shard: str
     feature: str
@@ -27,11 +27,12 @@ class ProjectionReport:
 
 
 def project_shard(lake: Lake, shard: str, feature: Feature) -> ProjectionReport:
-    """Make a derived feature of one shard from its bases' vectors, where it is missing or stale.
+    """Compute the table of a derived feature for one shard from its base vectors, if it is missing or stale.
 
     Raises:
-        MissingTable: Nothing is fitted yet, or a base is not there.
-        SchemaMismatch: The bases are of different images.
+        MissingTable: The feature has no fit, or a base table is missing or stale.
+        SchemaMismatch: The base tables are of different images.
+        DeclarationError: The feature is not derived.
     """
     started = time.perf_counter()
     path = lake.feature_path(feature.name, shard)
@@ -45,7 +46,7 @@ def project_shard(lake: Lake, shard: str, feature: Feature) -> ProjectionReport:
     missing = stale_features(lake, shard, feature.bases)
     if missing:
         raise MissingTable(f"{missing[0].name} is not up to date for shard {shard!r}; run: imrec build")
-    # Noted before anything is read: a scan in between then makes this stale.
+    # Before the tables are read: a scan in between then makes this table stale.
     made_from = expected | {"bases": actual_fingerprint(lake, shard, feature)}
     bases = [lake.read_table(lake.feature_path(base.name, shard)) for base in feature.bases]
     ids = bases[0]["image_id"]

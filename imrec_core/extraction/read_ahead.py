@@ -1,4 +1,4 @@
-"""Threads that read and decode images ahead of the consumer: how many there are, and how much may wait."""
+"""Read and decode images in threads, a bounded number of batches ahead of the consumer."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from imrec_core.runtime.cpu import cpu_count
 T = TypeVar("T")
 
 Row: TypeAlias = dict[str, Any]
-"""Of a manifest or an images table, by column name."""
+"""Row of a manifest or an images table, by column name."""
 
 Seconds: TypeAlias = defaultdict[str, float]
-"""Spent in each stage."""
+"""Seconds spent in each stage."""
 
 
 @dataclass(frozen=True)
 class ReadBatch:
-    """A few images that one thread reads.
+    """Images that one thread reads and decodes.
 
     Attributes:
-        number: Of the batch, from 0.
-        places: Their rows of the manifest.
-        reads: For each of them what gives the bytes, or raises as `read_image`.
+        number: Number of the batch, from 0.
+        places: Rows of the manifest.
+        reads: Functions that return the bytes of each image, or raise the errors of `read_image`.
     """
 
     number: int
@@ -45,7 +45,7 @@ class ReadBatch:
 
 def default_workers() -> int:
     """Return the default number of threads that read and decode."""
-    return cpu_count() + 1  # one more, for when one waits for the disk
+    return cpu_count() + 1  # one more, because one may wait for the disk
 
 
 def read_ahead(
@@ -58,7 +58,7 @@ def read_ahead(
 ) -> Generator[T, None, None]:
     """Yield what `work` returns for each batch of images, in order, called in threads ahead of the consumer.
 
-    At most `2 · workers` batches are under way. Objects of a store are requested as soon as their batch is.
+    At most `2 · workers` batches are in progress. Objects of a store are requested as soon as their batch starts.
 
     Args:
         places: Rows of the manifest.
@@ -78,25 +78,25 @@ def read_ahead(
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:  # an error or Ctrl-C starts nothing more
+        finally:  # after an error or Ctrl-C no other batch starts
             if requests:
                 requests.shutdown(wait=False, cancel_futures=True)
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _reads(source: Source, places: Sequence[Row], requests: ThreadPoolExecutor | None) -> Sequence[Callable[[], bytes]]:
-    """What gives the bytes of each image; those of an object store are on their way from now on."""
+    """Return functions that return the bytes of each image; objects of a store are requested now."""
     reads = [partial(read_image, source, place) for place in places]
     return [requests.submit(read).result for read in reads] if requests else reads
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes images one by one and fills their rows of the images table.
+    """Decodes images and makes their rows of the images table.
 
     Attributes:
-        max_pixels, min_side: As for `decode`.
-        is_known: Whether an image, by its id and the hash of its content, need not be decoded.
+        max_pixels, min_side: See `decode`.
+        is_known: Called with an image id and a content hash; tells whether the features of this content are known.
     """
 
     max_pixels: int
@@ -107,14 +107,15 @@ class Decoder:
         """Read and decode one image.
 
         Args:
-            place: Its row of the manifest.
-            seconds: To which the time of reading and of decoding is added.
+            place: Row of the manifest.
+            seconds: Updated with the time of reading and of decoding.
 
         Returns:
-            Its row of the images table, and the picture unless it failed or its content is known.
+            The row of the images table, and the decoded image. None instead of the image if it failed or its content is
+            known.
 
         Raises:
-            StorageFault: The object store failed, or the disk went away.
+            StorageFault: The object store failed, or the source went away.
         """
         row: Row = dict.fromkeys(schemas.IMAGES.names)
         row |= {name: place[name] for name in ("image_id", "byte_size", "mtime_ns")}
@@ -126,31 +127,31 @@ class Decoder:
             decoding = time.perf_counter()
             if self.is_known(place["image_id"], row["content_hash"]):
                 return row, None
-            picture = decode(data, max_pixels=self.max_pixels, min_side=self.min_side)
+            image = decode(data, max_pixels=self.max_pixels, min_side=self.min_side)
         except ImageError as error:
             row |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
             return row, None
-        except StorageFault:  # says nothing of the image: it would be taken for broken
+        except StorageFault:  # says nothing about the image, which must not be recorded as failed
             raise
-        except Exception as error:  # the one place: whatever one image does, the others go on
+        except Exception as error:  # only here: a decoder may raise anything, and one image must not stop the others
             row |= {"status": "failed", "error": f"UnreadableImage: {type(error).__name__}: {error}"}
             return row, None
         finally:
             ended = time.perf_counter()
             seconds["read"] += decoding - started
             seconds["decode"] += ended - decoding
-        return row | _columns_of(picture), picture
+        return row | _columns_of(image), image
 
 
-def _columns_of(picture: DecodedImage) -> Row:
+def _columns_of(image: DecodedImage) -> Row:
     return {
-        "format": picture.format,
-        "width": picture.width,
-        "height": picture.height,
-        "orientation": picture.orientation,
-        "aspect": picture.width / picture.height,
-        "has_alpha": picture.has_alpha,
-        "camera": picture.shot.camera,
-        "taken": picture.shot.taken,
+        "format": image.format,
+        "width": image.width,
+        "height": image.height,
+        "orientation": image.orientation,
+        "aspect": image.width / image.height,
+        "has_alpha": image.has_alpha,
+        "camera": image.shot.camera,
+        "taken": image.shot.taken,
         "status": "ok",
     }

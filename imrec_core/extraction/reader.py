@@ -1,4 +1,4 @@
-"""The bytes of an image that a manifest lists."""
+"""Read the bytes of an image that a manifest lists."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from imrec_core.lake.storage import files
 
 
 def read_image(source: Source, place: Mapping[str, Any]) -> bytes:
-    """The bytes of an image of a manifest.
+    """Read the bytes of an image.
+
+    Args:
+        place: Row of the manifest.
 
     Raises:
-        UnreadableImage: They cannot be had.
-        StorageFault: The object store failed, which says nothing of the image; or the disk went away.
+        UnreadableImage: The file cannot be read.
+        StorageFault: The object store failed, or the source went away; this says nothing about the image.
     """
     if ids.is_escaped(place["source"], place["path"], place["image_id"]):
-        raise UnreadableImage(f"the file's name is no UTF-8: {place['path']}; rename it")
+        raise UnreadableImage(f"the file name is not valid UTF-8: {place['path']}; rename the file")
     try:
         return files.read_bytes(source.root / str(place["path"]), place["byte_size"])
     except OSError as error:

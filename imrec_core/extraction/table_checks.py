@@ -1,4 +1,4 @@
-"""Hold the tables of a shard to what they declare: problems as sentences, none where all is well."""
+"""Checks of the tables of a shard against the manifest and the declarations of the features."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ _NORM_TOLERANCE = 2e-3  # float16 keeps a unit vector's length to this
 
 
 def check_rows(lake: Lake, shard: str, feature: Feature | None = None) -> list[str]:
-    """What is wrong with the rows of a feature's table, or of the images table, against the manifest.
+    """List problems of the rows of a feature's table, or of the images table.
 
-    Images: every image of the manifest, ok or failed. A feature: every image that is ok. None of them twice.
+    The images table has one row for every image of the manifest, ok or failed. A feature's table has one row for every
+    image that is ok.
+
+    Args:
+        feature: None for the images table.
+
+    Returns:
+        One sentence per problem.
     """
     try:
         expected = lake.read_table(lake.catalog_path(shard), ["image_id"])["image_id"]
@@ -25,40 +32,44 @@ def check_rows(lake: Lake, shard: str, feature: Feature | None = None) -> list[s
         if feature is not None:
             expected = images.filter(pc.equal(images["status"], "ok"))["image_id"]
             images = lake.read_table(lake.feature_path(feature.name, shard), ["image_id"])
-    except StorageFault:  # says nothing of the table
+    except StorageFault:  # says nothing about the table
         raise
     except LakeError as error:
         return [f"{shard}: {error}"]
     found = images["image_id"]
     problems = []
     if len(found) != len(expected):
-        problems.append(f"{shard}: {len(found)} rows, expected are {len(expected)}")
+        problems.append(f"{shard}: found {len(found)} rows, expected {len(expected)}")
     elif not found.equals(expected):
-        problems.append(f"{shard}: the rows are of other images than the manifest's, or in another order")
+        problems.append(f"{shard}: the rows are of other images than those of the manifest, or in another order")
     if pc.count_distinct(found).as_py() != len(found):
-        problems.append(f"{shard}: an image_id stands there twice")
+        problems.append(f"{shard}: an image_id occurs twice")
     return problems
 
 
 def check_vectors(lake: Lake, shard: str, feature: Feature) -> list[str]:
-    """What is wrong with a feature's vectors: schema, version, numbers that are not finite, length where declared."""
+    """List problems of the vectors of a feature's table: schema, version, values that are not finite, length.
+
+    Returns:
+        One sentence per problem.
+    """
     path = lake.feature_path(feature.name, shard)
     try:
         table = lake.read_table(path)
-    except StorageFault:  # says nothing of the table
+    except StorageFault:  # says nothing about the table
         raise
     except LakeError as error:
         return [f"{shard}: {error}"]
     if not table.schema.equals(feature.schema):
-        return [f"{shard}: the schema is {table.schema.remove_metadata()}, declared is {feature.schema}"]
+        return [f"{shard}: the schema is {table.schema.remove_metadata()}, expected {feature.schema}"]
     problems = []
     made_from = lake.made_from(path) or {}
     if made_from.get("shard_version") != manifest_version(lake, shard):
-        problems.append(f"{shard}: made from another version of the shard")
+        problems.append(f"{shard}: made from another version of the manifest")
     vectors = schemas.to_matrix(table["vector"])
     if vectors.dtype.kind == "f" and not np.isfinite(vectors).all():
         problems.append(f"{shard}: numbers that are not finite")
     lengths = np.linalg.norm(vectors.astype(np.float32), axis=1) if feature.unit_norm else np.ones(1)
     if len(lengths) and np.abs(lengths - 1).max() > _NORM_TOLERANCE:
-        problems.append(f"{shard}: a vector of length {lengths[np.abs(lengths - 1).argmax()]:.4f}, declared is 1")
+        problems.append(f"{shard}: a vector has length {lengths[np.abs(lengths - 1).argmax()]:.4f}, expected 1")
     return problems

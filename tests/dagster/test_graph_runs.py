@@ -732,8 +732,8 @@ def test_check_finds_an_image_that_stands_twice(built, feature):
     path = built.feature_path(feature, shard(1)) if feature else built.images_path(shard(1))
     rewrite(built, path, doubled(built.read_table(path)))
     found = " ".join(check_rows(built, shard(1), feature and find_feature(feature)))
-    assert "photos-0001: an image_id stands there twice" in found
-    assert "other images than the manifest's" in found
+    assert "photos-0001: an image_id occurs twice" in found
+    assert "other images than those of the manifest" in found
 
 
 def test_check_finds_missing_rows_and_rows_in_another_order(built):
@@ -741,7 +741,7 @@ def test_check_finds_missing_rows_and_rows_in_another_order(built):
     path = built.feature_path("phash", shard(0))
     table = built.read_table(path)
     rewrite(built, path, table.slice(1))
-    assert check_rows(built, shard(0), phash) == ["photos-0000: 7 rows, expected are 8"]
+    assert check_rows(built, shard(0), phash) == ["photos-0000: found 7 rows, expected 8"]
     rewrite(built, path, table.take([1, 0, *range(2, 8)]))
     assert "in another order" in " ".join(check_rows(built, shard(0), phash))
 
@@ -756,7 +756,7 @@ def test_check_finds_a_vector_of_another_length_than_one(built):
     assert check_vectors(built, shard(0), unit) == []
     numbers[7] *= 1.01
     rewrite(built, path, with_vectors(table, numbers))
-    assert check_vectors(built, shard(0), unit) == ["photos-0000: a vector of length 1.0100, declared is 1"]
+    assert check_vectors(built, shard(0), unit) == ["photos-0000: a vector has length 1.0100, expected 1"]
 
 
 def test_check_finds_what_is_not_finite_of_another_schema_or_version_or_not_there(built):
@@ -770,7 +770,7 @@ def test_check_finds_what_is_not_finite_of_another_schema_or_version_or_not_ther
     rewrite(built, path, table.rename_columns(["image_id", "numbers"]))
     assert "schema" in check_vectors(built, shard(0), histogram)[0]
     built.write_table(path, table, {**built.made_from(path), "shard_version": "of yesterday"})
-    assert check_vectors(built, shard(0), histogram) == ["photos-0000: made from another version of the shard"]
+    assert check_vectors(built, shard(0), histogram) == ["photos-0000: made from another version of the manifest"]
     path.unlink()
     assert "missing" in check_vectors(built, shard(0), histogram)[0]
 
@@ -787,11 +787,11 @@ def test_nothing_is_built_upon_a_table_that_fails_its_check(lake, instance):
     assert not result.success
     failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
     assert [(e.asset_key, e.check_name) for e in failed] == [(feature_key("phash"), "rows_match_manifest")]
-    assert "photos-0001: an image_id stands there twice" in failed[0].metadata["problems"].value
+    assert "photos-0001: an image_id occurs twice" in failed[0].metadata["problems"].value
     assert len(events(instance, GENERATION)) == 1
     ((name, error),) = query(lake, "SELECT name, error FROM runs WHERE what = 'check'").fetchall()
     assert name == "features/phash:rows_match_manifest"
-    assert "photos-0001: an image_id stands there twice" in error
+    assert "photos-0001: an image_id occurs twice" in error
     path.unlink()
     assert materialize(lake, instance, *keys, tags=tags, raise_on_error=False).success
     assert len(events(instance, GENERATION)) == 2

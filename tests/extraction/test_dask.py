@@ -198,7 +198,7 @@ def test_error_of_a_worker_is_raised_as_it_is(new_lake, scheduler):
 
 
 def test_shards_that_were_done_before_an_error_are_reported(new_lake, scheduler, monkeypatch):
-    monkeypatch.setattr(dask_cluster, "_pieces", lambda shards, workers: [shards])
+    monkeypatch.setattr(dask_cluster, "_split", lambda shards, workers: [shards])
     lake = scanned(new_lake(16, CHEAP, built=False, shard_size=4))
     shards, reports = [*lake.live_shards()[:2], "photos-0099"], []
     with pytest.raises(MissingTable, match="photos-0099"):
@@ -230,13 +230,13 @@ def test_worker_that_finds_another_lake_says_so(new_lake, scheduler, monkeypatch
     lake = scanned(new_lake(8, CHEAP, built=False))
     other = replace(lake.settings(), shard_size=7)
     monkeypatch.setattr(lake, "settings", lambda: other)
-    with pytest.raises(ClusterError, match=r"tcp://127.0.0.1:\d+ finds another lake or none at .*lake"):
+    with pytest.raises(ClusterError, match=r"tcp://127.0.0.1:\d+ has another lake or none at .*lake"):
         spread_over(scheduler, lake)
 
 
 def test_cluster_that_cannot_be_reached_is_one_line(new_lake, imrec, monkeypatch):
     lake = new_lake(4, CHEAP, built=False)
-    monkeypatch.setattr(dask_cluster, "_CONNECT", 0.2)
+    monkeypatch.setattr(dask_cluster, "_CONNECT_TIMEOUT", 0.2)
     monkeypatch.setenv("IMREC_DASK", "tcp://127.0.0.1:1")
     failed = imrec("build", "--lake", lake.root)
     assert failed.status == 1
@@ -246,8 +246,8 @@ def test_cluster_that_cannot_be_reached_is_one_line(new_lake, imrec, monkeypatch
 
 @pytest.mark.parametrize("address", ["nonsense", "http://127.0.0.1:1", "tcp://127.0.0.1"])
 def test_address_that_is_none_is_told(new_lake, monkeypatch, address):
-    monkeypatch.setattr(dask_cluster, "_CONNECT", 0.2)
-    with pytest.raises(ClusterError, match=f"{address} (is no address of a Dask scheduler|cannot be reached)"):
+    monkeypatch.setattr(dask_cluster, "_CONNECT_TIMEOUT", 0.2)
+    with pytest.raises(ClusterError, match=f"(address of a Dask scheduler '{address}'|{address} cannot be reached)"):
         spread_over(address, scanned(new_lake(4, CHEAP, built=False)))
 
 
@@ -259,8 +259,8 @@ def test_dask_that_is_not_installed_is_named_with_its_extra(new_lake, monkeypatc
 
 
 def test_cluster_without_workers_is_waited_for_not_for_ever(new_lake, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(dask_cluster, "_PATIENCE", 0.5)
-    monkeypatch.setattr(dask_cluster, "_TICK", 0.1)
+    monkeypatch.setattr(dask_cluster, "_NO_WORKER_TIMEOUT", 0.5)
+    monkeypatch.setattr(dask_cluster, "_POLL_INTERVAL", 0.1)
     lake = scanned(new_lake(4, CHEAP, built=False))
     with cluster(tmp_path / "cluster", 0) as address, pytest.raises(ClusterError, match="has had no worker for"):
         spread_over(address, lake)
@@ -284,7 +284,7 @@ def test_shards_that_lose_images_are_extracted_after_those_that_take_them(new_la
     ("shards", "workers", "sizes"), [(2, 2, [1, 1]), (9, 1, [2, 2, 2, 2, 1]), (1000, 2, [10] * 100)]
 )
 def test_pieces_are_small_enough_for_all_workers_to_have_some(shards, workers, sizes):
-    assert list(map(len, dask_cluster._pieces([str(n) for n in range(shards)], workers))) == sizes
+    assert list(map(len, dask_cluster._split([str(n) for n in range(shards)], workers))) == sizes
 
 
 # -- an object store ------------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def test_file_name_that_is_no_utf_8_is_failed_with_that_reason(new_lake):
         pytest.skip("this file system takes only UTF-8")
     manifests.update(lake)
     extract(lake)
-    assert images(lake)[r"caf\xe9.jpg"]["error"].startswith("UnreadableImage: the file's name is no UTF-8")
+    assert images(lake)[r"caf\xe9.jpg"]["error"].startswith("UnreadableImage: the file name is not valid UTF-8")
 
 
 def test_shard_of_broken_pictures_alone_has_empty_feature_tables(new_lake):

@@ -1,4 +1,4 @@
-"""What is in a lake, what is fresh, what is stale, and what a build would do."""
+"""Status of a lake: its images, features and generation, and what a build would do."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from imrec_core.errors import LakeError, StaleIndex
-from imrec_core.extraction.staleness import has_fresh_images, stale_reason
-from imrec_core.features import chosen_features
+from imrec_core.extraction.failures import count_failed
+from imrec_core.extraction.planning import BuildPlan, plan
+from imrec_core.features import Feature
 from imrec_core.images.thumbnails import kept_mb
 from imrec_core.index.generation import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.lake import Lake, source_of
-from imrec_core.lake.storage.files import exists
 
 
 @dataclass(frozen=True)
 class FeatureStatus:
-    """How far a feature is: shards that have it, those that lack it or have it stale, and the latter by reason."""
+    """Status of a feature.
+
+    Attributes:
+        fresh_shards: Number of shards in which the feature is up to date.
+        stale_shards: The other shards.
+        why: The other shards by reason.
+    """
 
     name: str
     fresh_shards: int
@@ -27,15 +33,16 @@ class FeatureStatus:
 
 @dataclass(frozen=True)
 class LakeStatus:
-    """What is in a lake.
+    """Status of a lake.
 
     Attributes:
-        sources: Name, root and images found by the last scan.
-        failed: Images that could not be read or decoded.
-        unread_shards: Shards whose images were not read since they changed.
-        generation: Id, images, features and time of the generation in use; None where there is none.
-        up_to_date: Whether that generation holds all that is in the lake.
-        thumbnail_mb: Millions of bytes that thumbnails take on this machine, about (`kept`), and may take (`most`).
+        sources: Name and root of each source, and the number of images that the last scan found.
+        shards: Number of shards.
+        failed: Number of images that could not be read or decoded.
+        unread_shards: Shards whose images have not been read since they changed.
+        generation: Id, features, number of images and time of the generation in use; None if there is none.
+        up_to_date: Whether that generation contains all tables of the lake.
+        thumbnail_mb: Approximate size of the thumbnails on this machine in MB (`kept`), and its limit (`most`).
     """
 
     root: str
@@ -49,11 +56,11 @@ class LakeStatus:
     thumbnail_mb: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data; what `imrec status --json` prints."""
+        """Return plain data, as `imrec status --json` prints it."""
         return asdict(self)
 
-    def in_words(self) -> str:
-        """As a person reads it."""
+    def summary(self) -> str:
+        """Format the status as text."""
         lines = [f"lake {self.root}"]
         for source in self.sources:
             lines.append(f"  {source['name']}: {source['images']} images in {source['root']}")
@@ -64,7 +71,7 @@ class LakeStatus:
         )
         for feature in self.features:
             lines.append(f"  {feature.name}: fresh for {feature.fresh_shards} of {self.shards} shards")
-            lines.extend(f"    {_listed(shards)}: {reason}" for reason, shards in feature.why.items())
+            lines.extend(f"    {_join(shards)}: {reason}" for reason, shards in feature.why.items())
         if self.generation is None:
             lines.append("no generation yet: nothing can be searched")
         else:
@@ -77,7 +84,7 @@ class LakeStatus:
 
     def _next_step(self) -> str:
         if self.unread_shards:
-            return f"imrec build would read what is new in {_listed(self.unread_shards)}, and publish a generation"
+            return f"imrec build would read what is new in {_join(self.unread_shards)}, and publish a generation"
         stale = [f.name for f in self.features if f.stale_shards]
         if stale:
             return f"imrec build would compute {', '.join(stale)}, and publish a generation"
@@ -87,45 +94,39 @@ class LakeStatus:
 
 
 def lake_status(lake: Lake) -> LakeStatus:
-    """What is in the lake; reads metadata only, and scans nothing.
+    """Return the status of a lake; read metadata only, and scan no source.
 
     Raises:
         MissingTable: There is no lake.
     """
     lake.check_version()
-    settings, shards = lake.settings(), lake.live_shards()
-    counts = {shard: lake.row_count(lake.catalog_path(shard)) for shard in shards}
-    unread = tuple(shard for shard in shards if not has_fresh_images(lake, shard))
-    features = []
-    for feature in chosen_features(lake):
-        whys = {shard: stale_reason(lake, shard, feature, settings) for shard in shards}
-        stale = tuple(shard for shard, why in whys.items() if why)
-        why = {
-            reason: tuple(shard for shard in stale if whys[shard] == reason)
-            for reason in (whys[shard] for shard in stale)
-        }
-        features.append(FeatureStatus(feature.name, len(shards) - len(stale), stale, why))
+    settings, due = lake.settings(), plan(lake)
     return LakeStatus(
         str(lake.root),
         tuple(
-            {"name": name, "root": str(root), "images": sum(n for s, n in counts.items() if source_of(s) == name)}
-            for name, root in settings.sources.items()
+            {"name": name, "root": str(root), "images": _images(due, name)} for name, root in settings.sources.items()
         ),
-        len(shards),
-        _failed(lake, shards),
-        unread,
-        tuple(features),
+        len(due.shards),
+        count_failed(lake, (state.shard for state in due.shards)),
+        tuple(state.shard for state in due.shards if state.has_stale_images),
+        tuple(_feature_status(due, feature) for feature in due.features),
         _generation(lake),
         _is_up_to_date(lake),
         {"kept": kept_mb(lake), "most": settings.thumbnail_mb},
     )
 
 
-def _failed(lake: Lake, shards: list[str]) -> int:
-    tables = (lake.images_path(shard) for shard in shards)
-    return sum(
-        lake.read_table(path, ["status"])["status"].to_pylist().count("failed") for path in tables if exists(path)
-    )
+def _images(due: BuildPlan, source: str) -> int:
+    return sum(state.images for state in due.shards if source_of(state.shard) == source)
+
+
+def _feature_status(due: BuildPlan, feature: Feature) -> FeatureStatus:
+    reasons = {state.shard: state.stale[feature.name] for state in due.shards if feature.name in state.stale}
+    why: dict[str, list[str]] = {}
+    for shard, reason in reasons.items():
+        why.setdefault(reason, []).append(shard)
+    fresh = len(due.shards) - len(reasons)
+    return FeatureStatus(feature.name, fresh, tuple(reasons), {reason: tuple(some) for reason, some in why.items()})
 
 
 def _generation(lake: Lake) -> dict[str, Any] | None:
@@ -145,6 +146,6 @@ def _is_up_to_date(lake: Lake) -> bool:
         return False
 
 
-def _listed(shards: tuple[str, ...]) -> str:
+def _join(shards: tuple[str, ...]) -> str:
     shown = ", ".join(shards[:3])
     return shown if len(shards) <= 3 else f"{shown} and {len(shards) - 3} more shards"

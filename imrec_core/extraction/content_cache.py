@@ -1,4 +1,4 @@
-"""Features of content that was extracted before, under another image id: of copies, and of renamed or moved files."""
+"""Reuse of features by content: of copies, and of renamed or moved files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imrec_core.errors import LakeError
-from imrec_core.extraction.incremental import Expected, can_be_extended, has_current_images, is_reusable
+from imrec_core.extraction.incremental import Expected, has_current_images, is_extendable, is_reusable
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake, made_from_of
 
-_OWN = ("image_id", "byte_size", "mtime_ns")  # what an image has for itself, whatever its content is
+_OWN_COLUMNS = ("image_id", "byte_size", "mtime_ns")  # not determined by the content
 
 
 class ContentIndex:
-    """Where in a lake the content of a file was described already.
+    """Index of the images of a lake by content hash.
 
-    Some 60 bytes per image of the lake are held.
+    Takes about 60 bytes of memory per image.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -35,8 +35,8 @@ class ContentIndex:
             self._append(shard)
         self._sort()
 
-    def renew(self, shard: str) -> None:
-        """Learn what a shard holds now."""
+    def refresh(self, shard: str) -> None:
+        """Read a shard again, after it was extracted."""
         if shard in self._shards:
             others = self._shard_of != self._shards.index(shard)
             self._hashes, self._ids, self._shard_of = (
@@ -64,129 +64,139 @@ class ContentIndex:
         )
 
     def find(self, content_hash: str) -> Iterator[tuple[str, str]]:
-        """Shard and image id of every image with that content."""
-        wanted = content_hash.encode()
-        at = int(np.searchsorted(self._hashes, wanted))
-        while at < len(self._hashes) and self._hashes[at] == wanted:
+        """Yield the shard and the image id of every image with some content."""
+        key = content_hash.encode()
+        at = int(np.searchsorted(self._hashes, key))
+        while at < len(self._hashes) and self._hashes[at] == key:
             yield self._shards[self._shard_of[at]], self._ids[at].decode()
             at += 1
 
 
 @dataclass(frozen=True)
-class _Taken:
-    """Rows of one shard: of its images table by image id, of its features' tables by name."""
+class _Originals:
+    """Rows of the originals in one shard: of its images table by image id, and of the feature tables by name."""
 
     rows: Mapping[str, Mapping[str, Any]]
     vectors: Mapping[str, pa.Table]
 
 
 class ContentMatches:
-    """Images of one run whose content is described already, or is by another image of the run.
+    """Copies among the images of one run: their content was extracted before, or is by another image of the run.
+
+    `add` may be called from several threads.
 
     Args:
-        features, expected: As for `Unchanged`; a shard without one of them is of no use.
+        known: Content of the lake.
+        features: Features to compute. Originals in a shard that lacks one of them are not used.
+        expected: Metadata of up-to-date tables of the features.
     """
 
     def __init__(self, lake: Lake, known: ContentIndex, features: Sequence[Feature], expected: Expected) -> None:
         self._lake, self._known, self._features, self._expected = lake, known, features, expected
         self._usable: dict[str, bool] = {}  # by shard
-        self._first: dict[str, str] = {}  # content to the first image of the run that has it
-        self._of: dict[str, tuple[str, str]] = {}  # image id to shard and id of another; the run has no name
-        self._hashes: dict[str, str] = {}
-        self._taken: dict[str, _Taken] = {}  # by shard
-        self._is_settled = False
+        self._first: dict[str, str] = {}  # content hash to the first image of the run that has it
+        self._original_of: dict[str, tuple[str, str]] = {}  # image id to shard and image id; shard "" is the run itself
+        self._hashes: dict[str, str] = {}  # by image id
+        self._originals: dict[str, _Originals] = {}  # by shard
+        self._is_resolved = False
         self._lock = threading.Lock()
 
     def __contains__(self, image_id: str) -> bool:
-        return image_id in self._of
+        return image_id in self._original_of
 
-    def has(self, image_id: str, content_hash: str) -> bool:
-        """Whether an image is a copy of another; if it is not, it is the first with that content from now on."""
+    def add(self, image_id: str, content_hash: str) -> bool:
+        """Add an image of the run; return whether it is a copy of an image of the lake or of the run."""
         with self._lock:  # two threads may have copies of one file
             self._hashes[image_id] = content_hash
-            for shard, other in self._known.find(content_hash):
-                if not self._is_settled and self._is_usable(shard):
-                    self._of[image_id] = shard, other
+            for shard, original in self._known.find(content_hash):
+                if not self._is_resolved and self._has_tables(shard):
+                    self._original_of[image_id] = shard, original
                     return True
             first = self._first.setdefault(content_hash, image_id)
             if first != image_id:
-                self._of[image_id] = "", first
+                self._original_of[image_id] = "", first
             return first != image_id
 
-    def _is_usable(self, shard: str) -> bool:
+    def _has_tables(self, shard: str) -> bool:
+        """Check whether a shard has the current vectors of all features."""
         if shard not in self._usable:
             self._usable[shard] = all(
-                can_be_extended(self._lake, shard, f, self._expected[f.name]) for f in self._features
+                is_extendable(self._lake, shard, f, self._expected[f.name]) for f in self._features
             )
         return self._usable[shard]
 
-    def settle(self) -> list[str]:
-        """Read what they take from shards; from now on only images of the run itself have copies.
+    def resolve(self) -> list[str]:
+        """Read the rows of the originals from the lake. Images added later match only images of the run.
 
         Returns:
-            The ids of those whose original went meanwhile, by another run. They are no copies, and must be decoded.
+            Ids of the images whose original was changed by another run. They are no copies and must be decoded.
         """
         gone: list[str] = []
-        if self._is_settled:
+        if self._is_resolved:
             return gone
-        for shard, others in self._by_shard().items():
+        for shard, copies in self._copies_by_shard().items():
             if not shard:
                 continue
-            taken = self._take(shard, others)
-            if taken is None:
-                gone += others
+            originals = self._read_originals(shard, copies)
+            if originals is None:
+                gone += copies
             else:
-                self._taken[shard] = taken
-        self._is_settled = True
+                self._originals[shard] = originals
+        self._is_resolved = True
         for image_id in gone:
-            del self._of[image_id]
+            del self._original_of[image_id]
         return gone
 
-    def _take(self, shard: str, others: Mapping[str, str]) -> _Taken | None:
-        """The rows of originals in a shard; None where its tables are others than they were."""
+    def _read_originals(self, shard: str, copies: Mapping[str, str]) -> _Originals | None:
+        """Read the rows of the originals in a shard; None if its tables have changed.
+
+        Args:
+            copies: Id of the original by id of the copy.
+        """
         try:
             images = self._lake.read_table(self._lake.images_path(shard))
             vectors = {f.name: self._lake.read_table(self._lake.feature_path(f.name, shard)) for f in self._features}
         except LakeError:
             return None
-        wanted = pa.array(others.values(), pa.string())
-        rows = {row["image_id"]: row for row in images.filter(pc.is_in(images["image_id"], wanted)).to_pylist()}
-        if any(rows.get(other, {}).get("content_hash") != self._hashes[copy] for copy, other in others.items()):
+        ids = pa.array(copies.values(), pa.string())
+        rows = {row["image_id"]: row for row in images.filter(pc.is_in(images["image_id"], ids)).to_pylist()}
+        if any(rows.get(id_, {}).get("content_hash") != self._hashes[copy] for copy, id_ in copies.items()):
             return None
-        said = made_from_of(images) or {}
-        if not all(is_reusable(said, made_from_of(vectors[name]) or {}, self._expected[name]) for name in vectors):
+        made_from = made_from_of(images) or {}
+        if not all(is_reusable(made_from, made_from_of(vectors[name]) or {}, self._expected[name]) for name in vectors):
             return None
-        return _Taken(rows, {n: table.filter(pc.is_in(table["image_id"], wanted)) for n, table in vectors.items()})
+        return _Originals(rows, {n: table.filter(pc.is_in(table["image_id"], ids)) for n, table in vectors.items()})
 
-    def rows(self, known: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Their rows of the images table, by image id.
+    def rows(self, own_rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Return the rows of the images table of all copies, by image id.
 
         Args:
-            known: The rows of the run, with the places of the copies.
+            own_rows: Rows of all images of the run, by image id; those of copies have only their own columns.
         """
         rows: dict[str, dict[str, Any]] = {}
-        for shard, others in self._by_shard().items():
-            of_shard = self._taken[shard].rows if shard else known
-            for image_id, other in others.items():
-                rows[image_id] = {**of_shard[other], **{name: known[image_id][name] for name in _OWN}}
+        for shard, copies in self._copies_by_shard().items():
+            originals = self._originals[shard].rows if shard else own_rows
+            for image_id, original in copies.items():
+                own = {name: own_rows[image_id][name] for name in _OWN_COLUMNS}
+                rows[image_id] = {**originals[original], **own}
         return rows
 
-    def vectors(self, feature: Feature, described: pa.Table) -> Iterator[pa.Table]:
-        """Their rows of a feature's table; of those without any, copies of what failed, there are none.
+    def vectors(self, feature: Feature, computed: pa.Table) -> Iterator[pa.Table]:
+        """Yield the rows of a feature's table of all copies, except copies of failed images.
 
         Args:
-            described: The rows of the run.
+            computed: Rows that the run computed.
         """
-        for shard, others in self._by_shard().items():
-            found = self._taken[shard].vectors[feature.name] if shard else described
-            at = pc.index_in(pa.array(others.values(), pa.string()), value_set=found["image_id"].combine_chunks())
-            ids = pa.array(others.keys(), pa.string()).filter(at.is_valid())
-            taken = found.take(at.drop_null()).cast(feature.schema)
-            yield taken.set_column(0, feature.schema.field("image_id"), ids)
+        for shard, copies in self._copies_by_shard().items():
+            table = self._originals[shard].vectors[feature.name] if shard else computed
+            at = pc.index_in(pa.array(copies.values(), pa.string()), value_set=table["image_id"].combine_chunks())
+            ids = pa.array(copies.keys(), pa.string()).filter(at.is_valid())
+            rows = table.take(at.drop_null()).cast(feature.schema)
+            yield rows.set_column(0, feature.schema.field("image_id"), ids)
 
-    def _by_shard(self) -> dict[str, dict[str, str]]:
-        """Shard to image id to the id there."""
+    def _copies_by_shard(self) -> dict[str, dict[str, str]]:
+        """Group the copies by the shard of the original: id of the original by id of the copy."""
         by_shard: dict[str, dict[str, str]] = {}
-        for image_id, (shard, other) in self._of.items():
-            by_shard.setdefault(shard, {})[image_id] = other
+        for image_id, (shard, original) in self._original_of.items():
+            by_shard.setdefault(shard, {})[image_id] = original
         return by_shard

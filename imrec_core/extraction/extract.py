@@ -1,7 +1,8 @@
-"""One shard of images → its tables: every new file is read once and decoded once, whatever was chosen.
+"""Extraction of shards: images to the images table and the tables of features that are computed from pixels.
 
-Threads read, decode and describe small batches ahead of the network, a bounded number of them; the calling thread
-feeds the network and collects. Tables are written when the whole shard is done, so a shard is there or it is not.
+Each new file is read once and decoded once for all features. Threads read and decode batches ahead of the encoders,
+which run in the calling thread. The tables are written after the last image of a shard, so a shard is complete or
+unchanged.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from imrec_core.errors import DeclarationError, MissingTable
 from imrec_core.extraction.content_cache import ContentIndex
+from imrec_core.extraction.failures import count_statuses
 from imrec_core.extraction.pipeline import ShardExtractor
 from imrec_core.extraction.planning import next_features
 from imrec_core.extraction.report import OnImages, ShardReport
@@ -21,16 +23,15 @@ from imrec_core.extraction.shard_order import order_shards
 from imrec_core.extraction.staleness import current_fit
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake
-from imrec_core.lake.storage import files
 
-_PASSES = 4  # over a shard whose files come and go while they are read; then the next build goes on
+_PASSES = 4  # over a shard whose files change while they are read; the next build does the rest
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep what was freed instead of returning it to the system, in this process.
+    """Make glibc keep freed memory in this process instead of returning it to the system.
 
-    Each picture is a large block; giving it back and faulting it in anew, in several threads at once, cost 6 % of
-    the whole extraction (2026-11). Other C libraries have no such setting, and need none.
+    Each image is a large block. To return it and to fault in a new one, in several threads, cost 6 % of the whole
+    extraction (2026-11). Other C libraries have no such setting, and need none.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -48,29 +49,29 @@ def extract_shards(
     retry: bool = False,
     workers: int | None = None,
 ) -> Iterator[ShardReport]:
-    """Make the image table and the chosen features of each shard, where they are missing or stale.
+    """Extract the images table and some features of each shard, if they are missing or stale.
 
-    A shard whose tables are all up to date costs a look at their metadata, and its report names no features. In one
-    that has changed only what is new is decoded; a file whose content is known from anywhere in the lake is read, and
-    takes what is known. Shards that lose images come last, so that a renamed one is known while it is looked for.
+    For a shard with up-to-date tables only metadata is read, and its report names no features. In a changed shard only
+    new images are decoded. A new file with the content of another image of the lake is read, and reuses the features
+    of that image. Shards that lose images come last, so that renamed images are still known.
 
     Args:
-        on_images: Told how many images were read; `passes.reads_ahead` says how many there will be.
-        device: Of the networks.
-        retry: Try files again that failed and are as they were; shards without any stay as they are.
-        workers: Threads that read and decode; None for `read_ahead.default_workers()`.
+        on_images: Called with the numbers of images that were read; see `planning.estimate_reads` for their total.
+        device: Device for the models.
+        retry: Whether to try failed images again, even if their files are unchanged.
+        workers: Number of threads that read and decode; None for `read_ahead.default_workers()`.
 
     Raises:
-        MissingTable: A shard has no manifest, or a feature is not fitted yet.
+        MissingTable: A shard has no manifest, or a feature has no fit.
         BadSource: The folder of a shard's source is missing or empty.
-        DeclarationError: A derived feature is among the features; see `project.project_shard`.
-        StorageFull: The disk took no more. The shards reported so far are kept.
+        DeclarationError: One of the features is derived; see `project.project_shard`.
+        StorageFull: The disk is full. The shards reported so far are kept.
     """
     _keep_freed_memory()
     settings = lake.settings()
     for feature in features:
         if feature.projection:
-            raise DeclarationError(f"{feature.name} is not extracted from pictures; use project_shard")
+            raise DeclarationError(f"{feature.name} is not extracted from images; use project_shard")
         if feature.learnt and current_fit(lake, feature) is None:
             raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
     extractor: ShardExtractor | None = None
@@ -85,20 +86,18 @@ def extract_shards(
                 threadpool_limits(1, user_api="blas"),
                 warnings.catch_warnings(),
             ):
-                warnings.simplefilter("ignore")  # Pillow warns of odd files; the images table has the verdict
-                work = next_features(
-                    lake, shard, features, settings, device, retry=again
-                )  # somebody may just have done it
+                warnings.simplefilter("ignore")  # from Pillow, of invalid files; the images table has the errors
+                # Again under the lock: another process may have extracted the shard.
+                work = next_features(lake, shard, features, settings, device, retry=again)
                 if work is None:
                     break
                 extractor = extractor or ShardExtractor(lake, settings, ContentIndex(lake), on_images, device, workers)
                 now = extractor.extract(shard, work, retry=again)
-            extractor.known.renew(shard)
-            report = now if report is None else report.followed_by(now)
-        yield report or _as_it_is(lake, shard)
+            extractor.known.refresh(shard)
+            report = now if report is None else report.combine(now)
+        yield report or _report_unchanged(lake, shard)
 
 
-def _as_it_is(lake: Lake, shard: str) -> ShardReport:
-    path = lake.images_path(shard)
-    status = lake.read_table(path, ["status"])["status"].to_pylist() if files.exists(path) else []
-    return ShardReport(shard, status.count("ok"), status.count("failed"))
+def _report_unchanged(lake: Lake, shard: str) -> ShardReport:
+    counts = count_statuses(lake, shard)
+    return ShardReport(shard, counts["ok"], counts["failed"])

@@ -1,8 +1,7 @@
-"""Fitting: what a feature learns from many images, kept while it still holds.
+"""Fit features to a lake: from base vectors for a derived feature, from a sample of images for a pixel feature.
 
-A derived feature learns from its bases' vectors, in one pass over the shards; a feature of the pixels, such as one
-with a codebook, from a sample of pictures. What is learnt is kept under `fitted/<feature>/<version>`; the version is
-part of what a table was made from.
+A fit is stored under `fitted/<feature>/<version>` and kept while it is valid. Tables record the version they were made
+with.
 """
 
 from __future__ import annotations
@@ -16,25 +15,26 @@ from typing import Any
 from numpy.typing import NDArray
 
 from imrec_core.errors import DeclarationError, LakeError, MissingTable
-from imrec_core.extraction.sampling import sampled_pictures
+from imrec_core.extraction.sampling import sample_images
 from imrec_core.extraction.staleness import current_fit, digest, fit_fingerprint, manifest_version, stale_features
 from imrec_core.features import Feature
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
 
-# A fit stays as it is until this many times the rows it was made from are there: what was learnt from a sample holds
-# for more of the same, and a new fit makes every row that depends on it anew.
+# A fit is kept until the lake has this many times the images it was made from: a fit to a sample is valid for more of
+# the same, and a new fit makes all rows that depend on it stale.
 _GROWTH = 2.0
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fit did.
+    """Result of a fit.
 
     Attributes:
-        version: Of what is in use now.
-        fitted: Whether it was learnt now; otherwise what was there still holds.
-        facts: What there is to show: rows, variance kept, `curves`, ….
+        name: Name of the feature.
+        version: Version in use now.
+        fitted: Whether a new fit was made; False if the existing one was kept.
+        facts: Statistics for display: rows, variance kept, `curves`, ...
     """
 
     name: str
@@ -45,18 +45,18 @@ class FitReport:
 
 
 def fit(lake: Lake, feature: Feature) -> FitReport:
-    """Learn what a feature needs from the whole lake, unless what is there still holds.
+    """Fit a feature to the whole lake, unless the fit in use is still valid.
 
     Raises:
-        MissingTable: A base feature is not there for every shard.
-        LakeError: There are too few images.
-        DeclarationError: The feature needs nothing learnt.
+        MissingTable: A base feature is not up to date in every shard.
+        LakeError: The lake has too few images.
+        DeclarationError: The feature needs no fit.
     """
     started = time.perf_counter()
     if not feature.is_fitted:
-        raise DeclarationError(f"{feature.name} is computed from each picture alone; there is nothing to fit")
-    version = current_fit(lake, feature)
-    if version is not None and holds(lake, feature, version):
+        raise DeclarationError(f"{feature.name} is computed from each image alone; there is nothing to fit")
+    version = valid_fit(lake, feature)
+    if version is not None:
         return FitReport(feature.name, version, False, 0.0, lake.fitted_facts(feature.name, version))
     check_rows_suffice(lake, feature)
     shards = lake.live_shards()
@@ -65,8 +65,8 @@ def fit(lake: Lake, feature: Feature) -> FitReport:
         arrays, facts = feature.projection.fit(blocks, lake.study_path(feature.name))
     else:
         assert feature.learnt is not None
-        arrays, facts = feature.learnt.learn(sampled_pictures(lake, feature.learnt.images))
-    facts = {**facts, "lake_images": _rows(lake)}
+        arrays, facts = feature.learnt.learn(sample_images(lake, feature.learnt.images))
+    facts = {**facts, "lake_images": _count_images(lake)}
     inputs = [manifest_version(lake, shard) for shard in shards]
     version = f"{fit_fingerprint(lake, feature)}-{digest(inputs)}"
     lake.save_fitted(feature.name, version, arrays, facts)
@@ -74,32 +74,60 @@ def fit(lake: Lake, feature: Feature) -> FitReport:
 
 
 def check_rows_suffice(lake: Lake, feature: Feature) -> None:
-    """Refuse a fit for which the lake has too few images.
+    """Check that the lake has enough images to fit a feature.
 
     Raises:
-        LakeError: It has.
+        LakeError: It has too few.
     """
     least = feature.projection.least_rows if feature.projection else feature.learnt.least_images  # type: ignore[union-attr]
-    if _rows(lake) < least:
-        raise LakeError(f"{feature.name} needs at least {least} images to learn from; the lake has {_rows(lake)}")
+    images = _count_images(lake)
+    if images < least:
+        raise LakeError(f"{feature.name} needs at least {least} images to learn from; the lake has {images}")
 
 
-def holds(lake: Lake, feature: Feature, version: str) -> bool:
-    """Whether a fit still stands for the lake: same declarations, same bases, not many more rows than it was made of.
+def valid_fit(lake: Lake, feature: Feature, images: int | None = None) -> str | None:
+    """Return the version of the fit in use; None if a fit is due.
 
-    A sample of pictures that was as large as it is ever taken stands for good.
+    Args:
+        images: Number of images of the lake, if known.
+    """
+    version = current_fit(lake, feature)
+    return version if version is not None and holds(lake, feature, version, images) else None
+
+
+def holds(lake: Lake, feature: Feature, version: str, images: int | None = None) -> bool:
+    """Check whether a fit is valid: same declarations, same fits of the bases, and the lake has not grown much since.
+
+    Growth does not matter to a fit from a sample of the maximum size.
+
+    Args:
+        images: Number of images of the lake, if known.
     """
     if not version.startswith(fit_fingerprint(lake, feature)):
         return False
-    rows = int(lake.fitted_facts(feature.name, version)["lake_images"])  # type: ignore[call-overload]
-    return _rows(lake) < _GROWTH * rows or (feature.learnt is not None and rows >= feature.learnt.images)
+    fitted_images = _fitted_images(lake, feature, version)
+    images = _count_images(lake) if images is None else images
+    return images < _GROWTH * fitted_images or (feature.learnt is not None and fitted_images >= feature.learnt.images)
 
 
-def _rows(lake: Lake) -> int:
+def _fitted_images(lake: Lake, feature: Feature, version: str) -> int:
+    """Return the number of images of the lake at the time of a fit; 0 if its record is missing or damaged."""
+    try:
+        return int(lake.fitted_facts(feature.name, version)["lake_images"])  # type: ignore[call-overload,no-any-return]
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+def _count_images(lake: Lake) -> int:
     return sum(lake.row_count(lake.catalog_path(shard)) for shard in lake.live_shards())
 
 
 def _blocks(lake: Lake, feature: Feature, shards: Sequence[str]) -> list[Callable[[], list[NDArray[Any]]]]:
+    """Return functions that read the base vectors of one shard each.
+
+    Raises:
+        MissingTable: A base feature is not up to date in a shard.
+    """
     for shard in shards:
         missing = stale_features(lake, shard, feature.bases)
         if missing:

@@ -1,4 +1,4 @@
-"""Rows of a shard that need not be computed again: those of images that are as they were when they were extracted."""
+"""Rows of a shard that are kept instead of computed again: those of images that are unchanged since extraction."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 
 Expected = Mapping[str, Mapping[str, str]]
-"""What the tables of features must say that they were made from, by name."""
+"""Metadata of up-to-date tables, by name of the feature."""
 
 
-def contents_of(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A digest of which images have vectors and of what bytes; tables with the same one go together, row by row."""
+def contents_digest(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return a digest of the ids and content hashes of the images with vectors.
+
+    Tables with equal digests match row by row.
+    """
     digest = hashlib.blake2b(digest_size=8)
     for row in rows:
         if row["status"] == "ok":
@@ -29,31 +32,33 @@ def contents_of(rows: Iterable[Mapping[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def can_be_extended(lake: Lake, shard: str, feature: Feature, expected: Mapping[str, str]) -> bool:
-    """Whether vectors in a feature's table of a shard are as they would be computed now.
+def is_extendable(lake: Lake, shard: str, feature: Feature, expected: Mapping[str, str]) -> bool:
+    """Check whether the vectors in a feature's table equal those that would be computed now for the same bytes.
 
-    The images table says what bytes an image had. A feature's table of another run may have seen others: a file that
-    has changed since, whether or not a scan has noticed.
+    The images table records the content hash of each image. A feature's table of another run may be of other bytes,
+    from a file that has changed since, even if no scan has found the change.
     """
     images = lake.made_from(lake.images_path(shard)) or {}
     found = lake.made_from(lake.feature_path(feature.name, shard)) or {}
-    return _are_current(images) and is_reusable(images, found, expected)
+    return _is_current(images) and is_reusable(images, found, expected)
 
 
 def has_current_images(lake: Lake, shard: str) -> bool:
-    """Whether the rows of a shard's images table, whichever they are, are as they would be made now."""
-    return _are_current(lake.made_from(lake.images_path(shard)) or {})
+    """Check whether the images table of a shard, of whichever images, has the current version."""
+    return _is_current(lake.made_from(lake.images_path(shard)) or {})
 
 
-def _are_current(images: Mapping[str, str]) -> bool:
+def _is_current(images: Mapping[str, str]) -> bool:
     return images.get("images_version") == str(schemas.IMAGES_VERSION)
 
 
 def is_reusable(images: Mapping[str, str], found: Mapping[str, str], expected: Mapping[str, str]) -> bool:
-    """Whether a feature's table is of the same bytes as the images table, and made as is expected.
+    """Check whether a feature's table is of the same bytes as the images table, and was made as expected.
 
     Args:
-        images, found: What the images table and the feature's table say that they were made from.
+        images: Metadata of the images table.
+        found: Metadata of the feature's table.
+        expected: Metadata of an up-to-date table of the feature.
     """
     how = {key: value for key, value in expected.items() if key not in WHICH_IMAGES}
     is_same = "contents" in images and found.get("contents") == images["contents"]
@@ -61,15 +66,16 @@ def is_reusable(images: Mapping[str, str], found: Mapping[str, str], expected: M
 
 
 class UnchangedRows:
-    """The rows of a shard whose files are as they were when they were described.
+    """Rows of a shard whose files are unchanged since extraction.
 
     Args:
-        features: That are to be computed. All of them are there for each row, or none is of use.
-        expected: What their tables must say.
-        retry: Files that failed are tried again, even where they are as they were.
+        manifest: The current manifest of the shard.
+        features: Features to compute. A row counts only if the tables of all of them can be extended.
+        expected: Metadata of their up-to-date tables.
+        retry: Whether to try failed images again, even if their files are unchanged.
 
     Attributes:
-        rows: Of the images table, by image id.
+        rows: Rows of the images table, by image id.
     """
 
     def __init__(
@@ -87,33 +93,46 @@ class UnchangedRows:
         self.rows: dict[str, dict[str, Any]] = {}
         if not has_current_images(lake, shard):
             return
-        if not all(can_be_extended(lake, shard, f, expected[f.name]) for f in features):
+        if not all(is_extendable(lake, shard, f, expected[f.name]) for f in features):
             return
         refused_above = (lake.made_from(lake.images_path(shard)) or {}).get("refused_above", settings.max_pixels)
+        limit_was_raised = int(refused_above) < settings.max_pixels
         places = {row["image_id"]: row for row in manifest.to_pylist()}
         for row in lake.read_table(lake.images_path(shard)).to_pylist():
             place = places.get(row["image_id"])
             if place is None or (row["byte_size"], row["mtime_ns"]) != (place["byte_size"], place["mtime_ns"]):
                 continue
-            if row["status"] == "failed":
-                # What could not even be read may be there again; too large is a question of the limit.
-                is_too_large = str(row["error"]).startswith(ImageTooLarge.__name__)
-                if retry or not row["content_hash"] or (is_too_large and int(refused_above) < settings.max_pixels):
-                    continue
+            if row["status"] == "failed" and (retry or _may_succeed(row, limit_was_raised)):
+                continue
             self.rows[row["image_id"]] = row
 
     def vectors(self, feature: Feature) -> pa.Table:
-        """The rows of a feature's table that stay."""
+        """Read the rows of a feature's table that are kept."""
         if not self.rows:
             return feature.schema.empty_table()
         found = self._lake.read_table(self._lake.feature_path(feature.name, self._shard))
         return found.filter(pc.is_in(found["image_id"], pa.array(list(self.rows)))).cast(feature.schema)
 
 
-def in_order(parts: Sequence[pa.Table], ids: pa.Array) -> pa.Table:
-    """The rows of several tables with one schema as one, in the order of the ids."""
+def _may_succeed(row: Mapping[str, Any], limit_was_raised: bool) -> bool:
+    """Check whether a failed image with an unchanged file may be read now.
+
+    A file that could not be read, such as of a share that was offline, has no content hash.
+    """
+    is_too_large = str(row["error"]).startswith(ImageTooLarge.__name__)
+    return not row["content_hash"] or (is_too_large and limit_was_raised)
+
+
+def merge_rows(parts: Sequence[pa.Table], ids: pa.Array) -> pa.Table:
+    """Concatenate tables of one schema, and order the rows by the given image ids.
+
+    Raises:
+        SchemaMismatch: An image has no row.
+    """
     joined = pa.concat_tables(parts)
     at = pc.index_in(ids, value_set=joined["image_id"].combine_chunks())
-    if at.null_count:  # the tables were written by another run while this one read them
-        raise SchemaMismatch(f"{at.null_count} images have no vector; another run was at it; run: imrec build")
+    if at.null_count:  # another run wrote the tables while this one read them
+        raise SchemaMismatch(
+            f"{at.null_count} images have no vector because another run wrote the tables; run: imrec build"
+        )
     return joined.take(at)

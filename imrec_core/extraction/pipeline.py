@@ -1,6 +1,6 @@
-"""One pass over a shard: its images are decoded, their features computed and collected, and its tables written.
+"""One pass over a shard: decode images, compute features, write tables.
 
-Threads decode and compute what needs no network; the calling thread feeds the networks and collects.
+Threads decode and compute all features that need no encoder. The calling thread runs the encoders.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import BadSettings, BadSource
 from imrec_core.extraction.content_cache import ContentIndex, ContentMatches
+from imrec_core.extraction.failures import failure_reason
 from imrec_core.extraction.incremental import UnchangedRows
-from imrec_core.extraction.planning import encoders_of, expected_now
+from imrec_core.extraction.planning import encoders_of, new_table_metadata
 from imrec_core.extraction.read_ahead import Decoder, ReadBatch, Row, Seconds, read_ahead
 from imrec_core.extraction.report import STAGES, OnImages, ShardReport
 from imrec_core.extraction.shard_tables import Computed, Manifest, ShardTables
@@ -33,20 +34,20 @@ from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage import files
 from imrec_core.models.encoders import Encoder
 
-_BATCH = 16  # images that a thread computes together; more where a network takes more at a time
-_BATCH_BYTES = 96_000_000  # of pixels, after which a batch is computed before more is decoded
+_BATCH = 16  # images that a thread computes together; more if an encoder has larger batches
+_BATCH_BYTES = 96_000_000  # of pixels; above this a thread computes features before it decodes more
 _THUMBNAILS, _THUMBNAIL_SIDE = 8, 96
 
 
 @dataclass
 class _Batch:
-    """A few images on their way through, or all of a shard that are through.
+    """Some images in progress, or all finished images of a shard.
 
     Attributes:
-        rows: Of the images table.
-        computed: Images of which the features have been computed that need no network.
-        vectors: Of the images that are ok, in parts, by feature.
-        inputs: Of the networks, in parts, by feature.
+        rows: Rows of the images table.
+        computed: Number of images with all features that need no encoder.
+        vectors: Vectors of the images that are ok, in parts, by feature.
+        inputs: Inputs of the encoders, in parts, by feature.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -57,7 +58,7 @@ class _Batch:
     seconds: Seconds = field(default_factory=lambda: defaultdict(float))
 
     def add(self, other: _Batch) -> None:
-        """Append a batch that is through; its thumbnails only while there are few."""
+        """Append a finished batch, with thumbnails up to the maximum."""
         self.rows += other.rows
         self.thumbnails += other.thumbnails[: _THUMBNAILS - len(self.thumbnails)]
         for stage, spent in other.seconds.items():
@@ -67,14 +68,14 @@ class _Batch:
 
 
 class FeatureComputer:
-    """Computes features of decoded images: some from pixels in any thread, those of networks from one thread.
+    """Computes features of decoded images; `compute` runs in any thread, `encode` in one.
 
     Args:
-        encoders: Of the features that have a network, by feature.
-        fitted: What the features that learn have learnt, by feature.
+        encoders: Encoders of the embeddings, by feature.
+        fitted: Fitted arrays of the features with a fit, by feature.
 
     Attributes:
-        batch_size: Images that are best computed together.
+        batch_size: Number of images to compute together.
     """
 
     def __init__(
@@ -83,40 +84,40 @@ class FeatureComputer:
         self._features, self._encoders, self._fitted = features, encoders, fitted
         self.batch_size = max(_BATCH, *(encoder.batch for encoder in encoders.values()), 0)
 
-    def compute(self, pictures: list[DecodedImage], batch: _Batch) -> None:
-        """Compute the properties and features that need no network, and the inputs of the networks."""
-        if not pictures:
+    def compute(self, images: list[DecodedImage], batch: _Batch) -> None:
+        """Add properties, features that need no encoder, and inputs of the encoders to a batch."""
+        if not images:
             return
         started = time.perf_counter()
-        images = ImageBatch([picture.pixels for picture in pictures])
+        pixels = ImageBatch([image.pixels for image in images])
         rows = [row for row in batch.rows if row["status"] == "ok"][batch.computed :]
-        for name, values in properties.image_properties(images).items():
+        for name, values in properties.image_properties(pixels).items():
             for row, value in zip(rows, values.tolist(), strict=True):
                 row[name] = value
         for feature in self._features:
             if feature.model:
-                batch.inputs[feature.name].append(images.prepared(feature.model.preprocess))
+                batch.inputs[feature.name].append(pixels.prepared(feature.model.preprocess))
             else:
-                batch.vectors[feature.name].append(feature.extract(images, self._fitted.get(feature.name)))
-        batch.computed += len(pictures)
+                batch.vectors[feature.name].append(feature.extract(pixels, self._fitted.get(feature.name)))
+        batch.computed += len(images)
         batch.seconds["describe"] += time.perf_counter() - started
 
     def encode(self, batches: Iterable[_Batch]) -> Iterator[_Batch]:
-        """Yield the batches with the vectors of networks, which get the next batch before they are waited for."""
+        """Yield the batches with the vectors of the encoders; the next batch is submitted before one is awaited."""
         submitted: deque[tuple[_Batch, Callable[[], None]]] = deque()
         for batch in batches:
             submitted.append((batch, self._submit(batch)))
             if len(submitted) == 2:
-                yield _collected(*submitted.popleft())
+                yield _await(*submitted.popleft())
         while submitted:
-            yield _collected(*submitted.popleft())
+            yield _await(*submitted.popleft())
 
     def _submit(self, batch: _Batch) -> Callable[[], None]:
-        """Start the networks on a batch; the result waits for them and stores their vectors."""
+        """Start the encoders on a batch; return a function that waits for their vectors and adds them."""
         pending = []
         for feature in self._features:
             parts = batch.inputs.pop(feature.name, [])
-            if parts:  # of large pictures several, which the network takes together all the same
+            if parts:  # several if the images are large; the encoder takes them together
                 pixels = np.concatenate(parts) if len(parts) > 1 else parts[0]
                 pending.append((feature, len(pixels), self._encoders[feature.name].submit(pixels)))
 
@@ -129,37 +130,37 @@ class FeatureComputer:
         return collect
 
 
-def _collected(batch: _Batch, collect: Callable[[], None]) -> _Batch:
+def _await(batch: _Batch, collect: Callable[[], None]) -> _Batch:
     collect()
     return batch
 
 
-def _decode_and_compute(decoder: Decoder, computer: FeatureComputer, images: ReadBatch) -> _Batch:
-    """Decode images and compute all that needs no network; runs in a thread."""
+def _decode_and_compute(decoder: Decoder, computer: FeatureComputer, reads: ReadBatch) -> _Batch:
+    """Decode images and compute all that needs no encoder; runs in a thread."""
     batch = _Batch()
     pending: list[DecodedImage] = []
-    for place, read in zip(images.places, images.reads, strict=True):
-        row, picture = decoder.decode(place, read, batch.seconds)
+    for place, read in zip(reads.places, reads.reads, strict=True):
+        row, image = decoder.decode(place, read, batch.seconds)
         batch.rows.append(row)
-        if picture is not None:
-            pending.append(picture)
+        if image is not None:
+            pending.append(image)
             if sum(p.pixels.nbytes for p in pending) > _BATCH_BYTES:
                 computer.compute(pending, batch)
                 pending = []
     computer.compute(pending, batch)
-    if pending and images.number < _THUMBNAILS:  # one of each of the first batches
+    if pending and reads.number < _THUMBNAILS:  # one from each of the first batches
         batch.thumbnails = [encode_jpeg(scale_to_fit(pending[0].pixels, _THUMBNAIL_SIDE), quality=75)]
     return batch
 
 
 @dataclass(frozen=True)
 class ShardExtractor:
-    """Brings shards of one lake up to date, by one pass over one shard at a time.
+    """Extracts shards of one lake, one pass over one shard at a time.
 
     Attributes:
-        known: Content that need not be decoded again.
-        on_images: Told after each batch.
-        workers: Threads that read and decode; None for the default.
+        known: Content whose features can be reused.
+        on_images: Called after each batch.
+        workers: Number of threads that read and decode; None for the default.
     """
 
     lake: Lake
@@ -170,21 +171,21 @@ class ShardExtractor:
     workers: int | None = None
 
     def extract(self, shard: str, features: Sequence[Feature], *, retry: bool = False) -> ShardReport:
-        """Compute features of all images of a shard that need it, and write its tables.
+        """Compute features of the new and changed images of a shard, and write its tables.
 
         Args:
-            features: Perhaps none; the images table is written in any case.
-            retry: Files that failed are tried again, even where they are as they were.
+            features: Features to compute, perhaps none; the images table is written in any case.
+            retry: Whether to try failed images again, even if their files are unchanged.
 
         Raises:
             BadSource: The folder of the shard's source is missing or empty.
-            BadSettings: A network has vectors of another length than the lake holds under its name.
+            BadSettings: The vectors of a model have another length than those in the lake.
         """
         lake, settings = self.lake, self.settings
         encoders = encoders_of(features, settings, self.device)
         for feature in features:
-            _refuse_other_dims(lake, shard, feature)
-        expected = {f.name: expected_now(lake, shard, f, settings, self.device) for f in features}
+            _require_same_dims(lake, shard, feature)
+        expected = {f.name: new_table_metadata(lake, shard, f, settings, self.device) for f in features}
         fitted = {f.name: lake.load_fitted(f.name, expected[f.name]["fitted"]) for f in features if f.learnt}
         computer = FeatureComputer(features, encoders, fitted)
         min_side = decoded_side(lake, *features)
@@ -192,7 +193,7 @@ class ShardExtractor:
         manifest = Manifest.read(lake, shard)
         unchanged = UnchangedRows(lake, shard, manifest.table, features, expected, settings, retry=retry)
         copies = ContentMatches(lake, self.known, features, expected)
-        decoder = Decoder(settings.max_pixels, min_side, copies.has)
+        decoder = Decoder(settings.max_pixels, min_side, copies.add)
         started = time.perf_counter()
         places = [place for place in manifest.table.to_pylist() if place["image_id"] not in unchanged.rows]
         made = self._compute(source, places, decoder, computer, copies)
@@ -201,17 +202,17 @@ class ShardExtractor:
     def _compute(
         self, source: Source, places: Sequence[Row], decoder: Decoder, computer: FeatureComputer, copies: ContentMatches
     ) -> _Batch:
-        """Read the images of some places; decode and compute all but copies, again those whose original is gone."""
+        """Read images, and decode and compute all except copies; then those whose original has changed."""
         made = _Batch()
         work = partial(_decode_and_compute, decoder, computer)
         while places:
             ahead = read_ahead(source, places, work, batch_size=computer.batch_size, workers=self.workers)
-            with closing(ahead):  # at once, whatever fails here: no more files are read
+            with closing(ahead):  # after an error here no more files are read
                 for batch in computer.encode(ahead):
                     made.add(batch)
                     failed = sum(row["status"] == "failed" for row in batch.rows)
                     self.on_images(len(batch.rows) - failed, failed)
-            gone = set(copies.settle())
+            gone = set(copies.resolve())
             made.rows = [row for row in made.rows if row["image_id"] not in gone]
             places = [place for place in places if place["image_id"] in gone]
         return made
@@ -221,7 +222,7 @@ class ShardExtractor:
         rows = out.rows(made.rows)
         table_bytes = out.write(rows, made.rows, made.vectors, max_pixels=self.settings.max_pixels)
         made.seconds["write"] = time.perf_counter() - writing
-        reasons = Counter(row["error"].partition(":")[0] for row in rows if row["error"])
+        reasons = Counter(failure_reason(row["error"]) for row in rows if row["error"])
         return ShardReport(
             out.manifest.shard,
             len(rows) - reasons.total(),
@@ -237,26 +238,26 @@ class ShardExtractor:
 
 
 def _require_source(source: Source) -> Source:
-    """Refuse a source that is away: every image would be failed, and lose its vectors.
+    """Return a source that is not away; otherwise every image would fail and lose its vectors.
 
     Raises:
-        BadSource: Its folder is missing or empty.
+        BadSource: The folder is missing or empty.
     """
     if files.is_away(source.root):
-        raise BadSource(f"source {source.name!r}: {source.root} is missing or empty; is a disk away?")
+        raise BadSource(f"source {source.name!r}: {source.root} is missing or empty; is a disk not mounted?")
     return source
 
 
-def _refuse_other_dims(lake: Lake, shard: str, feature: Feature) -> None:
-    """Refuse a network whose vectors have another length than those that the lake holds under its name.
+def _require_same_dims(lake: Lake, shard: str, feature: Feature) -> None:
+    """Check that the vectors of an embedding have the length of those in the lake.
 
     Raises:
-        BadSettings: It has.
+        BadSettings: They have another length.
     """
     old = lake.made_from(lake.feature_path(feature.name, shard)) or {}
     is_same = old.get("feature_version") == str(feature.version)
     if feature.model and is_same and old.get("dims", str(feature.dims)) != str(feature.dims):
         raise BadSettings(
             f"{feature.name} has {old['dims']} numbers per image in this lake, and {feature.dims} as declared now; "
-            f"give the changed network another name, or delete {lake.layout.feature_folder(feature.name)}"
+            f"give the changed model another name, or delete {lake.layout.feature_folder(feature.name)}"
         )

@@ -1,31 +1,139 @@
-"""Which passes over a shard bring its tables up to date, and how many images they will read.
+"""What is due in a lake: shards to extract, fits and projections; and how many images the passes over a shard read.
 
-Tables that can be extended are extended together, so that only what is new is decoded for them; the others need every
-image again.
+`plan` reads metadata only and writes nothing. Whether a generation is due is in `index.plan`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from imrec_core.extraction.failures import failed_images
-from imrec_core.extraction.incremental import UnchangedRows, can_be_extended
-from imrec_core.extraction.staleness import expected_metadata, has_fresh_images, stale_features
-from imrec_core.features import Feature
+from imrec_core.extraction.fit import valid_fit
+from imrec_core.extraction.incremental import UnchangedRows, is_extendable
+from imrec_core.extraction.shard_order import reachable_shards
+from imrec_core.extraction.staleness import (
+    current_fit,
+    expected_metadata,
+    has_fresh_images,
+    stale_features,
+    stale_reasons,
+)
+from imrec_core.features import Feature, chosen_features
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.models.encoders import Encoder, encoder_of
 
+# -- what is due in a lake ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ShardState:
+    """Which tables of a shard are up to date.
+
+    Attributes:
+        images: Number of images in the manifest.
+        has_stale_images: Whether the images table is missing or not up to date.
+        stale: Why tables of features are missing or not up to date, by name of the feature.
+    """
+
+    shard: str
+    images: int
+    has_stale_images: bool
+    stale: Mapping[str, str]
+
+    def has_bases(self, feature: Feature) -> bool:
+        """Whether the tables of all base features are up to date; true for a feature of the pixels."""
+        return not any(base.name in self.stale for base in feature.bases)
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What can be made with the tables and fits that a lake has now.
+
+    Each step changes what is due next: new base vectors make projections stale, and so does a new fit. So a build
+    makes another plan after each step that wrote something.
+
+    Attributes:
+        features: All features that the lake computes, with their bases.
+        shards: All shards, sorted by key.
+        extractions: Features to compute from pixels, by shard; none if only the images table is stale. Shards of a
+            source that is away are left out: every image would fail.
+        unfitted: Features without a fit for their declarations.
+        fits: Features to fit: the fit is missing or no longer valid, and the bases are up to date in every shard.
+        projections: Features to project from their bases, by shard; they have a fit.
+    """
+
+    features: tuple[Feature, ...]
+    shards: tuple[ShardState, ...]
+    extractions: Mapping[str, Sequence[Feature]]
+    unfitted: tuple[Feature, ...]
+    fits: tuple[Feature, ...]
+    projections: Mapping[str, Sequence[Feature]]
+
+    def shards_with_bases(self, feature: Feature) -> list[str]:
+        """List the shards in which all bases of a feature are up to date."""
+        return [state.shard for state in self.shards if state.has_bases(feature)]
+
+    def needs_work(self, state: ShardState) -> bool:
+        """Check whether a table of a shard is missing or stale that needs no other fit than the lake has."""
+        unfitted = {feature.name for feature in self.unfitted}
+        return state.has_stale_images or bool(state.stale.keys() - unfitted)
+
+
+def plan(lake: Lake) -> BuildPlan:
+    """Plan what is due in a lake; read metadata only, and scan no source.
+
+    Raises:
+        BadSettings, UnknownName: A declaration in `lake.toml` is invalid, or a listed feature does not exist.
+    """
+    settings, features = lake.settings(), chosen_features(lake)
+    shards = tuple(_shard_state(lake, shard, features, settings) for shard in lake.live_shards())
+    images = sum(state.images for state in shards)
+    unfitted = [f for f in features if f.is_fitted and current_fit(lake, f) is None]
+    invalid = [f for f in features if f.is_fitted and valid_fit(lake, f, images) is None]
+    fits = [f for f in invalid if all(state.has_bases(f) for state in shards)]
+    return BuildPlan(
+        tuple(features),
+        shards,
+        _due_extractions(lake, shards, features),
+        tuple(unfitted),
+        tuple(fits),
+        _due_projections(shards, [f for f in features if f.projection and f not in unfitted]),
+    )
+
+
+def _shard_state(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings) -> ShardState:
+    images = lake.row_count(lake.catalog_path(shard))
+    stale = stale_reasons(lake, shard, features, settings)
+    return ShardState(shard, images, not has_fresh_images(lake, shard), stale)
+
+
+def _due_extractions(
+    lake: Lake, shards: Sequence[ShardState], features: Sequence[Feature]
+) -> dict[str, Sequence[Feature]]:
+    stale = {s.shard: [f for f in features if f.name in s.stale and not f.projection] for s in shards}
+    due = [s.shard for s in shards if s.has_stale_images or stale[s.shard]]
+    # Only if something is due: for an object store this is a request per source.
+    return {shard: stale[shard] for shard in (reachable_shards(lake, due) if due else [])}
+
+
+def _due_projections(shards: Sequence[ShardState], derived: Sequence[Feature]) -> dict[str, Sequence[Feature]]:
+    due = {s.shard: [f for f in derived if f.name in s.stale and s.has_bases(f)] for s in shards}
+    return {shard: some for shard, some in due.items() if some}
+
+
+# -- passes over a shard --------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class ReadEstimate:
-    """How many images extraction will read in a shard.
+    """Number of images that extraction will read.
 
     Attributes:
-        images: All of them; one that two passes read counts twice.
-        again: Images that are as they were when they were described, and are read for `features` alone.
-        features: Names of those that need every image.
+        images: Images to read; an image that two passes read counts twice.
+        again: Unchanged images among them, which are read for `features` only.
+        features: Names of the features that need every image.
     """
 
     images: int = 0
@@ -34,14 +142,15 @@ class ReadEstimate:
 
 
 def encoders_of(features: Sequence[Feature], settings: Settings, device: str) -> dict[str, Encoder]:
-    """The networks of the features that have one, made to run, by the feature's name."""
+    """Load the encoders of the embeddings among some features, by name of the feature."""
     return {f.name: encoder_of(f.model, settings, device) for f in features if f.model}
 
 
-def expected_now(lake: Lake, shard: str, feature: Feature, settings: Settings, device: str) -> dict[str, str]:
-    """What the feature's table will say when it is made now; empty where it cannot be made yet.
+def new_table_metadata(lake: Lake, shard: str, feature: Feature, settings: Settings, device: str) -> dict[str, str]:
+    """Return the metadata that a new table of a feature would have; empty if the feature needs a fit first.
 
-    More than what freshness asks for: vectors that are made now must not stand beside those of another arithmetic.
+    This is stricter than freshness: vectors of another precision or backend are fresh, but new vectors must not be
+    mixed with them in one table.
     """
     expected = expected_metadata(lake, shard, feature, settings) or {}
     for encoder in encoders_of([feature], settings, device).values():
@@ -52,13 +161,14 @@ def expected_now(lake: Lake, shard: str, feature: Feature, settings: Settings, d
 def next_features(
     lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, device: str, *, retry: bool = False
 ) -> list[Feature] | None:
-    """The features to compute next, perhaps none beside the images table; None where all is up to date.
+    """Return the features to compute in the next pass; None if all tables are up to date.
 
-    An image that comes good, or fails now, is a row more or less in every table: where that may be, those that are
-    up to date are extended too.
+    The list may be empty: then only the images table is due. Tables that can be extended go first and together, so
+    that only new images are decoded for them. The other tables need every image. If an image may start or stop
+    failing, every table gains or loses a row: then up-to-date tables are extended too.
 
     Args:
-        retry: Failed files are to be tried again.
+        retry: Whether to try failed images again.
     """
     stale = stale_features(lake, shard, features, settings)
     same_rows = has_fresh_images(lake, shard) and not (retry and failed_images(lake, shard))
@@ -68,13 +178,13 @@ def next_features(
 
 
 def _extendable(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, device: str) -> list[Feature]:
-    return [f for f in features if can_be_extended(lake, shard, f, expected_now(lake, shard, f, settings, device))]
+    return [f for f in features if is_extendable(lake, shard, f, new_table_metadata(lake, shard, f, settings, device))]
 
 
 def estimate_reads(
     lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, device: str = "auto"
 ) -> ReadEstimate:
-    """How many images extraction will read in a shard, as far as tables and manifest can tell."""
+    """Estimate how many images extraction will read in a shard, from its tables and its manifest."""
     work = next_features(lake, shard, features, settings, device)
     if work is None:
         return ReadEstimate()
@@ -86,3 +196,14 @@ def estimate_reads(
     if not others:
         return ReadEstimate(new)
     return ReadEstimate((new if extended else 0) + rows, unchanged, tuple(f.name for f in others))
+
+
+def estimate_all_reads(lake: Lake, extractions: Mapping[str, Iterable[Feature]], device: str = "auto") -> ReadEstimate:
+    """Estimate how many images the extractions of a plan will read.
+
+    It is no part of `plan`: it loads encoders, because precision and backend decide which tables can be extended.
+    """
+    settings = lake.settings()
+    reads = [estimate_reads(lake, shard, list(some), settings, device) for shard, some in extractions.items()]
+    features = {name for found in reads if found.again for name in found.features}
+    return ReadEstimate(sum(r.images for r in reads), sum(r.again for r in reads), tuple(sorted(features)))

@@ -1,4 +1,4 @@
-"""What extraction tells its caller: images done while a shard is under way, and a report when it is finished."""
+"""Reports of extraction: the images done while a shard is in progress, and the result of a shard."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from dataclasses import dataclass, field, replace
 STAGES = ("read", "decode", "describe", "encode", "write")
 
 OnImages = Callable[[int, int], None]
-"""Told after each batch: how many images were read well, and how many failed; those that are kept are not told."""
+"""Called after each batch with the numbers of images that were read and that failed; reused rows do not count."""
 
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What extraction did for one shard.
+    """Result of the extraction of one shard.
 
     Attributes:
-        rows, failed: Images that have vectors, and those that could not be read or decoded.
-        decoded: Images that were decoded now, or tried to be; of the others what was known was kept.
-        features: Names of the features computed now; the others were up to date.
-        seconds: Of the whole shard, by the clock.
-        stage_seconds: Of each of `STAGES`, summed over threads.
-        table_bytes: Size of each written table.
-        reasons: Kinds of failure, with counts.
-        thumbnails: A few JPEG files, for showing.
+        rows: Images with vectors.
+        failed: Images that could not be read or decoded.
+        decoded: Images that this run decoded or tried to decode; the features of the others were reused.
+        features: Names of the features that this run computed; the others were up to date.
+        seconds: Wall time.
+        stage_seconds: Time of each of `STAGES`, summed over threads.
+        table_bytes: Size of each written table, by feature, and that of `images`.
+        reasons: Number of failed images by kind of failure.
+        thumbnails: Some JPEG files for display.
     """
 
     shard: str
@@ -37,8 +38,8 @@ class ShardReport:
     reasons: dict[str, int] = field(default_factory=dict)
     thumbnails: tuple[bytes, ...] = ()
 
-    def followed_by(self, later: ShardReport) -> ShardReport:
-        """The report of two runs over the shard."""
+    def combine(self, later: ShardReport) -> ShardReport:
+        """Return the combined report of this pass over the shard and a later one."""
         return replace(
             later,
             decoded=self.decoded + later.decoded,
@@ -51,4 +52,5 @@ class ShardReport:
 
     @property
     def images_per_second(self) -> float:
+        """Speed of decoding; 0 if nothing was decoded."""
         return self.decoded / self.seconds if self.seconds else 0.0

@@ -1,4 +1,4 @@
-"""The tables of one shard: rows that stay, rows of copies and rows computed now, written together."""
+"""Write the tables of one shard from kept rows, rows of copies, and rows computed by this run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import ImageTooLarge
 from imrec_core.extraction.content_cache import ContentMatches
-from imrec_core.extraction.incremental import Expected, UnchangedRows, contents_of, in_order
+from imrec_core.extraction.incremental import Expected, UnchangedRows, contents_digest, merge_rows
 from imrec_core.extraction.read_ahead import Row
 from imrec_core.extraction.staleness import images_made_from, manifest_version
 from imrec_core.features import Feature
@@ -22,12 +22,12 @@ from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
 
 Computed: TypeAlias = tuple[NDArray[Any], Columns]
-"""Vectors `(n, width)` of a feature and the columns beside them."""
+"""Vectors `(n, width)` of a feature, and its other columns."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The images of a shard as a scan found them."""
+    """Manifest of a shard, the images that the last scan found."""
 
     shard: str
     version: str
@@ -38,20 +38,20 @@ class Manifest:
         """Read the manifest of a shard.
 
         Raises:
-            MissingTable: There is none.
+            MissingTable: The shard has no manifest.
         """
-        version = manifest_version(lake, shard)  # first: a scan in between then makes the tables stale
+        version = manifest_version(lake, shard)  # before the table: a scan in between then makes the tables stale
         return cls(shard, version, lake.read_table(lake.catalog_path(shard)))
 
 
 @dataclass(frozen=True)
 class ShardTables:
-    """The images table of a shard and the tables of some features.
+    """Images table of a shard and tables of some features.
 
     Attributes:
-        expected: What the table of each feature is to say that it was made from, by feature.
-        unchanged: Images whose rows stay as they are.
-        copies: Images that take over rows of others.
+        expected: Metadata of the table of each feature, by name.
+        unchanged: Rows that are kept.
+        copies: Images whose rows are copied from other images.
     """
 
     lake: Lake
@@ -62,10 +62,10 @@ class ShardTables:
     copies: ContentMatches
 
     def rows(self, made: Sequence[Row]) -> list[Row]:
-        """All rows of the images table, in the order of the manifest.
+        """Return all rows of the images table, in the order of the manifest.
 
         Args:
-            made: Those that were made now, of copies without what they take over.
+            made: Rows that this run made; those of copies have only their own columns.
         """
         rows = self.unchanged.rows | {row["image_id"]: row for row in made}
         rows |= self.copies.rows(rows)
@@ -74,24 +74,25 @@ class ShardTables:
     def write(
         self, rows: Sequence[Row], made: Sequence[Row], vectors: Mapping[str, Sequence[Computed]], *, max_pixels: int
     ) -> dict[str, int]:
-        """Write all tables; the images table last, so that it never vouches for features that are not there.
+        """Write all tables; the images table last, because its metadata covers the tables of the features.
 
         Args:
-            rows, made: All rows of the images table, and those that were made now.
-            vectors: Of the images that were computed now, in the order of `made`, by feature.
-            max_pixels: The limit above which images are failed as too large.
+            rows: All rows of the images table.
+            made: Rows that this run made.
+            vectors: Vectors that this run computed, by feature, in the order of `made`.
+            max_pixels: Limit above which images failed as too large.
 
         Returns:
             The size of each table in bytes, by feature, and that of `images`.
 
         Raises:
-            StorageFull: The disk took no more.
+            StorageFull: The disk is full.
         """
         shard, version = self.manifest.shard, self.manifest.version
         computed = [row["image_id"] for row in made if row["status"] == "ok" and row["image_id"] not in self.copies]
         ids = pa.array([row["image_id"] for row in rows if row["status"] == "ok"], pa.string())
         digest = hashlib.blake2b("".join(ids.to_pylist()).encode(), digest_size=8).hexdigest()
-        which = {"rows": digest, "contents": contents_of(rows)}
+        which = {"rows": digest, "contents": contents_digest(rows)}
         written: dict[str, int] = {}
         for feature in self.features:
             made_from = {**self.expected[feature.name], **images_made_from(shard, version), **which}
@@ -107,16 +108,16 @@ class ShardTables:
     def _feature_table(
         self, feature: Feature, ids: pa.Array, computed: Sequence[str], parts: Sequence[Computed]
     ) -> pa.Table:
-        """The table of a feature: of images computed now, of those as they were, and of copies."""
-        new = _joined(feature, pa.array(computed, pa.string()), parts)
-        return in_order([new, self.unchanged.vectors(feature), *self.copies.vectors(feature, new)], ids)
+        """Build the table of a feature: of images computed by this run, unchanged images, and copies."""
+        new = _computed_table(feature, pa.array(computed, pa.string()), parts)
+        return merge_rows([new, self.unchanged.vectors(feature), *self.copies.vectors(feature, new)], ids)
 
 
-def _joined(feature: Feature, ids: pa.Array, parts: Sequence[Computed]) -> pa.Table:
-    """The table of a feature from what was computed batch by batch."""
+def _computed_table(feature: Feature, ids: pa.Array, parts: Sequence[Computed]) -> pa.Table:
+    """Build the table of a feature from batches."""
     matrix = np.concatenate([np.empty((0, feature.width), feature.dtype), *(vectors for vectors, _ in parts)])
-    beside = [
-        pa.array(np.concatenate([np.empty(0, kind), *(columns[name] for _, columns in parts)]))
+    columns = [
+        pa.array(np.concatenate([np.empty(0, kind), *(others[name] for _, others in parts)]))
         for name, kind in feature.columns.items()
     ]
-    return pa.table([ids, schemas.to_vectors(matrix), *beside], schema=feature.schema)
+    return pa.table([ids, schemas.to_vectors(matrix), *columns], schema=feature.schema)

@@ -1,6 +1,6 @@
-"""Which tables of a shard are up to date: every file says what it was made from, and that is compared.
+"""Which tables of a shard are up to date: each file records what it was made from, and that is compared.
 
-Nothing is computed here, and nothing but file metadata is read.
+Only file metadata is read, and nothing is computed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import AnyPath
 
 WHICH_IMAGES = ("shard", "shard_version", "rows", "contents")
-"""What a table's metadata says of which images it has; the rest says how they were described."""
+"""Metadata keys of a table that identify its images; the other keys identify how its vectors were computed."""
 
 
 def manifest_version(lake: Lake, shard: str) -> str:
-    """The version of the shard's manifest.
+    """Return the version of a shard's manifest.
 
     Raises:
-        MissingTable: There is none.
+        MissingTable: The shard has no manifest.
     """
     made_from = lake.made_from(lake.catalog_path(shard))
     if made_from is None:
@@ -33,16 +33,16 @@ def manifest_version(lake: Lake, shard: str) -> str:
 
 
 def images_made_from(shard: str, shard_version: str) -> dict[str, str]:
-    """What the metadata of an up-to-date images table says."""
-    return {**_made_for(shard, shard_version), "images_version": str(schemas.IMAGES_VERSION)}
+    """Return the metadata of an up-to-date images table."""
+    return {**_shard_metadata(shard, shard_version), "images_version": str(schemas.IMAGES_VERSION)}
 
 
-def _made_for(shard: str, shard_version: str) -> dict[str, str]:
+def _shard_metadata(shard: str, shard_version: str) -> dict[str, str]:
     return {"shard": shard, "shard_version": shard_version}
 
 
 def feature_fingerprint(feature: Feature) -> dict[str, str]:
-    """What a feature is, as far as its numbers depend on it: name, version, dims, weights, parameters."""
+    """Return what the vectors of a feature depend on: name, version, dims, weights, parameters."""
     return {
         "feature": feature.name,
         "feature_version": str(feature.version),
@@ -53,14 +53,14 @@ def feature_fingerprint(feature: Feature) -> dict[str, str]:
 
 
 def feature_made_from(shard: str, shard_version: str, feature: Feature) -> dict[str, str]:
-    """What the metadata of an up-to-date table of the feature says, whatever else it says."""
-    return {**_made_for(shard, shard_version), **feature_fingerprint(feature)}
+    """Return the metadata that every up-to-date table of a feature has; it may have more."""
+    return {**_shard_metadata(shard, shard_version), **feature_fingerprint(feature)}
 
 
 def has_fresh_images(lake: Lake, shard: str) -> bool:
-    """Whether the images table of a shard is up to date.
+    """Check whether the images table of a shard is up to date.
 
-    It is not where images were too large for the limit of then, and the limit has been raised since.
+    A table with images that were too large is stale once the limit has been raised.
     """
     path = lake.images_path(shard)
     found = lake.made_from(path) or {}
@@ -71,15 +71,15 @@ def has_fresh_images(lake: Lake, shard: str) -> bool:
 
 
 def is_fresh(lake: Lake, path: AnyPath, expected: dict[str, str]) -> bool:
-    """Whether a table says that it was made from what is expected; it may say more."""
+    """Check whether the metadata of a table includes what is expected."""
     found = lake.made_from(path)
     return found is not None and expected.items() <= found.items()
 
 
 def fit_fingerprint(lake: Lake, feature: Feature) -> str:
-    """What the version of a fit begins with: a digest of all declarations that it depends on.
+    """Return the prefix of a fit's version: a digest of all declarations that the fit depends on.
 
-    The fits of its bases are part of it: after another one their numbers mean something else.
+    It includes the fits of base features, because a new fit of a base gives its vectors another meaning.
     """
     bases = [
         (fit_fingerprint(lake, base), lake.fitted_version(base.name) if base.is_fitted else "")
@@ -89,21 +89,21 @@ def fit_fingerprint(lake: Lake, feature: Feature) -> str:
 
 
 def current_fit(lake: Lake, feature: Feature) -> str | None:
-    """The version of the fit in use; None where there is none, or it was made for other declarations."""
+    """Return the version of the fit in use; None if there is none, or if it was made for other declarations."""
     version = lake.fitted_version(feature.name)
     return version if version and version.startswith(fit_fingerprint(lake, feature)) else None
 
 
 def digest(facts: object) -> str:
-    """16 hex digits that change when plain data does."""
+    """Return 16 hex digits that change if plain data changes."""
     return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def expected_metadata(lake: Lake, shard: str, feature: Feature, settings: Settings) -> dict[str, str] | None:
-    """What an up-to-date table of the feature says in this lake now; None where it cannot be had yet.
+    """Return the metadata of an up-to-date table of a feature; None if the feature needs a fit first.
 
-    Its tables may come from different runs, between which an image may have become readable, or not: so it names the
-    rows too. What is fitted names the fit, what is derived the tables of its bases.
+    Tables may come from different runs, and an image may start or stop failing between them. So the metadata
+    includes a digest of the rows. Tables of fitted features name the fit, those of derived features the base tables.
     """
     shard_version = manifest_version(lake, shard)
     expected = feature_made_from(shard, shard_version, feature)
@@ -123,21 +123,45 @@ def expected_metadata(lake: Lake, shard: str, feature: Feature, settings: Settin
 
 
 def actual_fingerprint(lake: Lake, shard: str, feature: Feature) -> str:
-    """A digest of what the tables of a derived feature's bases were made from."""
+    """Return a digest of the metadata of a derived feature's base tables."""
     return digest([lake.made_from(lake.feature_path(base.name, shard)) for base in feature.bases])
 
 
 def is_feature_fresh(lake: Lake, shard: str, feature: Feature, settings: Settings | None = None) -> bool:
-    """Whether a feature's table of this shard is up to date, and those that it is derived from."""
+    """Check whether the tables of a feature and of its bases are up to date in a shard."""
     return not stale_reason(lake, shard, feature, settings)
 
 
 def stale_reason(lake: Lake, shard: str, feature: Feature, settings: Settings | None = None) -> str:
-    """Why a feature's table of this shard is not up to date, in words; empty where it is."""
-    settings = settings or lake.settings()
+    """Return why a feature's table of a shard is not up to date, in words; empty if it is."""
+    return _stale_reason(lake, shard, feature, settings or lake.settings(), {})
+
+
+def stale_reasons(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings) -> dict[str, str]:
+    """Return why tables of features are not up to date in a shard, by name; up-to-date features are left out."""
+    known: dict[str, str] = {}
+    reasons = {feature.name: _stale_reason(lake, shard, feature, settings, known) for feature in features}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _stale_reason(lake: Lake, shard: str, feature: Feature, settings: Settings, known: dict[str, str]) -> str:
+    """Return the reason from `known`, or find it out and add it: several features may have the same base."""
+    if feature.name not in known:
+        inherited = _base_reason(lake, shard, feature, settings, known)
+        known[feature.name] = inherited or _own_reason(lake, shard, feature, settings)
+    return known[feature.name]
+
+
+def _base_reason(lake: Lake, shard: str, feature: Feature, settings: Settings, known: dict[str, str]) -> str:
+    """Return why a base of a feature is not up to date, after its name; empty if all bases are."""
     for base in feature.bases:
-        if why := stale_reason(lake, shard, base, settings):
+        if why := _stale_reason(lake, shard, base, settings, known):
             return why if ": " in why else f"{base.name}: {why}"
+    return ""
+
+
+def _own_reason(lake: Lake, shard: str, feature: Feature, settings: Settings) -> str:
+    """Return why a feature's table is not up to date, given that the base tables are."""
     expected = expected_metadata(lake, shard, feature, settings)
     if expected is None:
         return "not fitted yet"
@@ -145,10 +169,11 @@ def stale_reason(lake: Lake, shard: str, feature: Feature, settings: Settings | 
     if found is None:
         return "not computed yet"
     differs = {key for key, value in expected.items() if found.get(key) != value}
-    return next((words for key, words in _WHY.items() if key in differs), "made from something else" if differs else "")
+    default = "made from something else" if differs else ""
+    return next((words for key, words in _REASONS.items() if key in differs), default)
 
 
-_WHY = {  # of several things that differ the first is said
+_REASONS = {  # by metadata key; if several differ, the first counts
     "feature": "declared otherwise since",
     "feature_version": "its version was raised",
     "dims": "declared otherwise since",
@@ -166,18 +191,6 @@ _WHY = {  # of several things that differ the first is said
 def stale_features(
     lake: Lake, shard: str, features: Sequence[Feature], settings: Settings | None = None
 ) -> list[Feature]:
-    """Those of the features whose table of this shard is missing or made from something else."""
+    """Select the features whose table of a shard is missing or not up to date."""
     settings = settings or lake.settings()
     return [feature for feature in features if not is_feature_fresh(lake, shard, feature, settings)]
-
-
-def needs_work(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings | None = None) -> bool:
-    """Whether a table of a shard is missing, damaged or stale that could be made now.
-
-    That of a feature for which nothing is fitted yet could not.
-    """
-    settings = settings or lake.settings()
-    return not has_fresh_images(lake, shard) or any(
-        expected_metadata(lake, shard, feature, settings) is not None
-        for feature in stale_features(lake, shard, features, settings)
-    )

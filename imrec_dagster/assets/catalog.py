@@ -5,8 +5,8 @@ import time
 import dagster as dg
 
 from imrec_core.catalog import manifests as core_catalog
-from imrec_core.extraction.staleness import manifest_version, needs_work
-from imrec_core.features import chosen_features
+from imrec_core.extraction.planning import plan
+from imrec_core.extraction.staleness import manifest_version
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake, source_of
 from imrec_dagster import metadata
@@ -78,11 +78,11 @@ def _incomplete_shards(lake: Lake, diff: core_catalog.CatalogDiff) -> list[str]:
     A table was deleted, a run failed, or the automation was off. A data version with the id of the run requests these
     shards again, once per scan; tables that are up to date are not computed again.
     """
-    features = chosen_features(lake)
+    due = plan(lake)
     unavailable = {name for name, _ in diff.unavailable}
     changed = {manifest.shard for manifest in diff.manifests}
-    unchanged = [s for s in lake.live_shards() if s not in changed and source_of(s) not in unavailable]
-    return [shard for shard in unchanged if needs_work(lake, shard, features)]
+    unchanged = [s for s in due.shards if s.shard not in changed and source_of(s.shard) not in unavailable]
+    return [state.shard for state in unchanged if due.needs_work(state)]
 
 
 def manifest_spec() -> dg.AssetSpec:

@@ -16,4 +16,4 @@ def status(as_json: bool, lake: str) -> None:
     from imrec_core.status import lake_status
 
     found = lake_status(Lake(lake))
-    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.in_words())
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.summary())

@@ -27,7 +27,7 @@ def whys(lake) -> dict[str, dict[str, tuple[str, ...]]]:
 
 def test_fresh_lake_gives_no_reasons(lake):
     assert whys(lake) == {"rgb_histogram": {}, "small": {}}
-    assert "all that the last scan found is searchable" in lake_status(lake).in_words()
+    assert "all that the last scan found is searchable" in lake_status(lake).summary()
 
 
 def test_images_that_were_added_are_the_reason(lake):
@@ -36,7 +36,7 @@ def test_images_that_were_added_are_the_reason(lake):
     reason = "images were added, changed or removed"
     assert whys(lake)["rgb_histogram"] == {reason: ("photos-0001",)}
     assert whys(lake)["small"] == {f"rgb_histogram: {reason}": ("photos-0001",)}
-    said = lake_status(lake).in_words().splitlines()
+    said = lake_status(lake).summary().splitlines()
     assert f"    photos-0001: {reason}" in said
     assert "  rgb_histogram: fresh for 1 of 2 shards" in said
 

@@ -16,7 +16,7 @@ from imrec_core.errors import BadOutput, DeclarationError, LakeError, MissingTab
 from imrec_core.extraction.extract import extract_shards
 from imrec_core.extraction.fit import check_rows_suffice, fit, holds
 from imrec_core.extraction.project import project_shard
-from imrec_core.extraction.sampling import sampled_pictures
+from imrec_core.extraction.sampling import sample_images
 from imrec_core.extraction.staleness import is_feature_fresh, stale_features
 from imrec_core.features import Feature, Fitter
 from imrec_core.features.combined import combination
@@ -165,7 +165,7 @@ def test_fitting_before_extracting_is_an_error(new_lake, small_features):
 def test_feature_of_the_picture_alone_is_neither_fitted_nor_projected(lake):
     with pytest.raises(DeclarationError, match="phash is not computed from other features"):
         project_shard(lake, SHARDS[0], FEATURES["phash"])
-    with pytest.raises(DeclarationError, match="phash is computed from each picture alone; there is nothing to fit"):
+    with pytest.raises(DeclarationError, match="phash is computed from each image alone; there is nothing to fit"):
         fit(lake, FEATURES["phash"])
 
 
@@ -270,12 +270,12 @@ def looks(batches: Iterable[ImageBatch]) -> list[tuple[int, ...]]:
 def test_sample_is_bounded_and_the_same_for_the_same_lake(new_lake):
     lake = new_lake(30, ("phash",), built=False)
     manifests.update(lake)
-    every, some = looks(sampled_pictures(lake, 100)), looks(sampled_pictures(lake, 20))
+    every, some = looks(sample_images(lake, 100)), looks(sample_images(lake, 20))
     assert len(set(every)) == len(every) == 30
     assert len(set(some)) == 20 and set(some) < set(every)
-    assert looks(sampled_pictures(lake, 20)) == some
+    assert looks(sample_images(lake, 20)) == some
     assert not set(some) <= set(every[:20])  # of all shards, not of the first ones
-    assert max(len(batch) for batch in sampled_pictures(lake, 100)) <= 16
+    assert max(len(batch) for batch in sample_images(lake, 100)) <= 16
 
 
 def test_sample_leaves_out_what_cannot_be_read_and_sources_that_are_away(new_lake, tmp_path):
@@ -286,16 +286,16 @@ def test_sample_leaves_out_what_cannot_be_read_and_sources_that_are_away(new_lak
     lake.save_settings(lake.settings().with_folders([f"disk={tmp_path / 'disk'}"]))
     manifests.update(lake)
     (tmp_path / "photos" / "photo_004.jpg").unlink()  # after the scan
-    assert len(looks(sampled_pictures(lake, 100))) == 8 + 4
+    assert len(looks(sample_images(lake, 100))) == 8 + 4
     (tmp_path / "disk").rename(tmp_path / "elsewhere")
-    assert len(looks(sampled_pictures(lake, 100))) == 8
+    assert len(looks(sample_images(lake, 100))) == 8
 
 
 def test_sample_of_pictures_that_all_fail_is_empty(new_lake, tmp_path):
     lake = new_lake(0, ("phash",), built=False)
     (tmp_path / "photos" / "text.jpg").write_bytes(BROKEN["text.jpg"]())
     manifests.update(lake)
-    assert list(sampled_pictures(lake, 5)) == []
+    assert list(sample_images(lake, 5)) == []
 
 
 # -- a feature that learns from pictures --------------------------------------------------------------------

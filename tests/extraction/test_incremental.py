@@ -19,7 +19,7 @@ from imrec_core.errors import SchemaMismatch, UnreadableImage
 from imrec_core.extraction import planning, read_ahead, shard_tables
 from imrec_core.extraction.content_cache import ContentIndex, ContentMatches
 from imrec_core.extraction.extract import extract_shards
-from imrec_core.extraction.incremental import contents_of, in_order
+from imrec_core.extraction.incremental import contents_digest, merge_rows
 from imrec_core.extraction.planning import estimate_reads
 from imrec_core.extraction.staleness import fit_fingerprint, has_fresh_images, stale_features
 from imrec_core.features import Feature, Fitter
@@ -257,7 +257,7 @@ def test_first_build_decodes_copies_of_other_shards_once(new_lake, decoded, tmp_
 
 def change_meanwhile(monkeypatch, then: Callable[[], None]) -> None:
     """Call something once, after the first file was found to be a copy."""
-    has, calls = ContentMatches.has, iter([then])
+    has, calls = ContentMatches.add, iter([then])
 
     def noted(self, image_id, content_hash):
         found = has(self, image_id, content_hash)
@@ -265,7 +265,7 @@ def change_meanwhile(monkeypatch, then: Callable[[], None]) -> None:
             next(calls, lambda: None)()
         return found
 
-    monkeypatch.setattr(ContentMatches, "has", noted)
+    monkeypatch.setattr(ContentMatches, "add", noted)
 
 
 @pytest.mark.parametrize("how", ["changed", "removed", "recomputed"])
@@ -656,12 +656,12 @@ def test_known_content_finds_every_place_and_forgets_what_went(lake):
     wanted = str(row(lake, "other/101.jpg")["content_hash"])
     there = ("other-0000", ids.image_id("other", "101.jpg"))
     assert list(known.find(wanted)) == [there]
-    known.renew("photos-0001")
+    known.refresh("photos-0001")
     assert sorted(known.find(wanted)) == [there, ("photos-0001", ids.image_id("photos", "zz.jpg"))]
     (folder(lake) / "zz.jpg").unlink()
     manifests.update(lake)
     extract(lake)
-    known.renew("photos-0001")
+    known.refresh("photos-0001")
     assert list(known.find(wanted)) == [there]
     assert list(known.find("0" * 32)) == [] == list(known.find("f" * 33))
 
@@ -675,17 +675,17 @@ def test_tables_say_the_same_contents_only_where_bytes_and_images_are_the_same()
     one = {"image_id": "a", "content_hash": "1", "status": "ok"}
     two = {"image_id": "b", "content_hash": "2", "status": "ok"}
     failed = {"image_id": "c", "content_hash": "3", "status": "failed"}
-    assert contents_of([one, two, failed]) == contents_of([one, two])
+    assert contents_digest([one, two, failed]) == contents_digest([one, two])
     swapped = [{**one, "content_hash": "2"}, {**two, "content_hash": "1"}]
     others = [[one], [two], [two, one], swapped, [{**one, "content_hash": "2"}, two], []]
-    assert len({contents_of(rows) for rows in [[one, two], *others]}) == 7
+    assert len({contents_digest(rows) for rows in [[one, two], *others]}) == 7
 
 
 def test_rows_that_are_not_there_are_an_error_and_no_nulls():
     table = pa.table({"image_id": ["a", "b"], "vector": [1, 2]})
-    assert in_order([table.slice(1), table.slice(0, 1)], pa.array(["a", "b"])).equals(table)
+    assert merge_rows([table.slice(1), table.slice(0, 1)], pa.array(["a", "b"])).equals(table)
     with pytest.raises(SchemaMismatch, match="1 images have no vector"):
-        in_order([table], pa.array(["a", "x"]))
+        merge_rows([table], pa.array(["a", "x"]))
 
 
 def test_fresh_shard_has_nothing_to_read(lake):

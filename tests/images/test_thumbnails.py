@@ -134,10 +134,10 @@ def test_limit_without_room_is_refused(lake, megabytes):
 
 
 def test_status_says_what_they_take(lake):
-    assert "thumbnails" not in lake_status(lake).in_words()
+    assert "thumbnails" not in lake_status(lake).summary()
     made = Thumbnails(lake)
     for folder in range(256):
         for number in range(4):
             shown(made, number, f"{folder:02x}")
     assert kept_mb(lake) == round(256 * 4 * SIZE / 1e6)
-    assert f"thumbnails: about {kept_mb(lake)} MB of {LEAST_THUMBNAIL_MB} at most" in lake_status(lake).in_words()
+    assert f"thumbnails: about {kept_mb(lake)} MB of {LEAST_THUMBNAIL_MB} at most" in lake_status(lake).summary()

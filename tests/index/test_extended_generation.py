@@ -566,7 +566,7 @@ def _other_images(lake: Lake, patch: pytest.MonkeyPatch) -> None:
 
 def _other_fit(lake: Lake, patch: pytest.MonkeyPatch) -> None:
     lake.fitted_path(REDUCED, "").parent.joinpath("CURRENT").unlink()
-    patch.setattr("imrec_core.extraction.fit._rows", lambda lake: 99)  # noted with a fit, and so another one
+    patch.setattr("imrec_core.extraction.fit._count_images", lambda lake: 99)  # noted with a fit, and so another one
     patch.setattr("imrec_core.extraction.fit.digest", lambda facts: "another")
 
 

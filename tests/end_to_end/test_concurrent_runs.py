@@ -51,6 +51,7 @@ import sys
 from imrec_core import Lake
 from imrec_core.catalog import manifests
 from imrec_core.index import build
+from imrec_core.lake.settings import IndexParams
 
 lake, work = Lake(sys.argv[1]), sys.argv[2]
 with lake.exclusive_lock(work):
@@ -59,7 +60,7 @@ with lake.exclusive_lock(work):
     if work == "catalog":
         manifests.diff(lake).apply(lake)
     else:
-        build._build(lake, build.IndexParams())
+        build._build_and_publish(lake, IndexParams())
 """
 EXTRACTOR = """
 import json, sys

@@ -75,13 +75,13 @@ def plainly(lake: Lake) -> Lake:
 def test_two_workers_make_the_tables_that_one_process_makes(new_lake, scheduler, on_workers):
     lake = scanned(new_lake(16, (*CHEAP, "efficientnet_lite0"), built=False, shard_size=8))
     before = on_workers(pieces_done)
-    told: list[tuple[int, int]] = []
-    reports = spread_over(scheduler, lake, on_images=lambda ok, failed: told.append((ok, failed)))
+    counts: list[tuple[int, int]] = []
+    reports = spread_over(scheduler, lake, on_images=lambda ok, failed: counts.append((ok, failed)))
     assert [after - b for b, after in zip(before, on_workers(pieces_done), strict=True)] == [1, 1]
     (begun, ended), (other_begun, other_ended) = (found[-1] for found in on_workers(spans))
     assert begun < other_ended and other_begun < ended  # at the same time
     assert sorted(report.shard for report in reports) == ["photos-0000", "photos-0001"]
-    assert [sum(counts) for counts in zip(*told, strict=True)] == [16, 0]
+    assert [sum(column) for column in zip(*counts, strict=True)] == [16, 0]
     ours, theirs = (toy.tables_of(one, "images", "features") for one in (lake, plainly(lake)))
     assert {n: (t, t.schema.metadata) for n, t in ours.items()} == {
         n: (t, t.schema.metadata) for n, t in theirs.items()
@@ -154,11 +154,11 @@ def test_a_run_of_the_ui_extracts_on_the_cluster_that_the_environment_names(
 def test_two_runs_at_a_time_do_not_take_each_others_tasks_or_progress(new_lake, scheduler, tmp_path):
     lakes = [scanned(toy.new_lake(tmp_path / name, CHEAP, shard_size=4)) for name in ("one", "other")]
     toy.write_photos(tmp_path / "photos", range(24))
-    told: dict[Path, int] = {lake.root: 0 for lake in lakes}
+    done: dict[Path, int] = {lake.root: 0 for lake in lakes}
 
     def run(lake: Lake) -> None:
         def count(ok: int, failed: int) -> None:
-            told[lake.root] += ok + failed
+            done[lake.root] += ok + failed
 
         manifests.update(lake)
         spread_over(scheduler, lake, on_images=count)
@@ -168,7 +168,7 @@ def test_two_runs_at_a_time_do_not_take_each_others_tasks_or_progress(new_lake, 
         thread.start()
     for thread in threads:
         thread.join()
-    assert list(told.values()) == [24, 24]
+    assert list(done.values()) == [24, 24]
     one, other = map(contents, lakes)
     assert len(one) == 18
     assert one == other
@@ -283,7 +283,7 @@ def test_shards_that_lose_images_are_extracted_after_those_that_take_them(new_la
 @pytest.mark.parametrize(
     ("shards", "workers", "sizes"), [(2, 2, [1, 1]), (9, 1, [2, 2, 2, 2, 1]), (1000, 2, [10] * 100)]
 )
-def test_pieces_are_small_enough_for_all_workers_to_have_some(shards, workers, sizes):
+def test_tasks_are_small_enough_for_all_workers_to_have_some(shards, workers, sizes):
     assert list(map(len, dask_cluster._split([str(n) for n in range(shards)], workers))) == sizes
 
 

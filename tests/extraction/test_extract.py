@@ -257,7 +257,7 @@ def test_picture_that_can_be_read_later_enters_every_table(new_lake, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(read_ahead, "decode", fails_once)
         assert build(lake).rows == 4
-    set_to(lake, features=(*TWO, "ahash"))  # which makes the pictures be read again
+    set_to(lake, features=(*TWO, "ahash"))  # so that the images are read again
     report = build(lake)
     assert (report.rows, report.missing) == (5, ())
 

@@ -1,4 +1,4 @@
-"""What is learnt from many images: fits that hold or do not, samples of pictures, features derived from others."""
+"""Fits to many images and when they are valid, samples of images, and derived features."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_fitting_before_extracting_is_an_error(new_lake, small_features):
         fit(lake, DERIVED)
 
 
-def test_feature_of_the_picture_alone_is_neither_fitted_nor_projected(lake):
+def test_feature_of_the_image_alone_is_neither_fitted_nor_projected(lake):
     with pytest.raises(DeclarationError, match="phash is not computed from other features"):
         project_shard(lake, SHARDS[0], FEATURES["phash"])
     with pytest.raises(DeclarationError, match="phash is computed from each image alone; there is nothing to fit"):
@@ -259,7 +259,7 @@ def test_vectors_of_another_shape_than_declared_are_refused(lake):
     assert not is_feature_fresh(lake, SHARDS[0], short)
 
 
-# -- a sample of pictures -----------------------------------------------------------------------------------
+# -- a sample of images -------------------------------------------------------------------------------------
 
 
 def looks(batches: Iterable[ImageBatch]) -> list[tuple[int, ...]]:
@@ -291,14 +291,14 @@ def test_sample_leaves_out_what_cannot_be_read_and_sources_that_are_away(new_lak
     assert len(looks(sample_images(lake, 100))) == 8
 
 
-def test_sample_of_pictures_that_all_fail_is_empty(new_lake, tmp_path):
+def test_sample_of_images_that_all_fail_is_empty(new_lake, tmp_path):
     lake = new_lake(0, ("phash",), built=False)
     (tmp_path / "photos" / "text.jpg").write_bytes(BROKEN["text.jpg"]())
     manifests.update(lake)
     assert list(sample_images(lake, 5)) == []
 
 
-# -- a feature that learns from pictures --------------------------------------------------------------------
+# -- a feature with a fit to images -------------------------------------------------------------------------
 
 
 def learn_mean(batches: Iterable[ImageBatch]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What is described once is not decoded again, and what is kept is what a fresh lake would hold, bit for bit."""
+"""Images are decoded once, and the rows that are kept equal those of a fresh lake, bit for bit."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def row(lake: Lake, path: str) -> dict[str, object]:
 
 @pytest.fixture
 def lake(new_lake, tmp_path) -> Lake:
-    """Twenty pictures in two shards of `photos`, three in `other`."""
+    """Twenty images in two shards of `photos`, three in `other`."""
     for seed in range(100, 103):
         put(tmp_path / "other" / f"{seed}.jpg", jpeg(seed))
     sources = {"photos": tmp_path / "photos", "other": tmp_path / "other"}
@@ -186,7 +186,7 @@ def test_two_files_that_change_names_change_vectors(lake, decoded, tmp_path):
     a, b, aside = (folder(lake) / name for name in ("03.jpg", "18.jpg", "aside"))
     a.rename(aside), b.rename(a), aside.rename(b)
     update(lake, decoded)
-    assert len(decoded) <= 1  # the shard of one is renewed before the other is looked at
+    assert len(decoded) <= 1  # the shard of one is refreshed before the other is extracted
     assert_as_if_fresh(lake, tmp_path / "fresh")
 
 

@@ -136,7 +136,7 @@ def test_sql_sees_vectors_of_half_precision(store):
 def test_network_file_in_the_bucket_is_refused_in_words(remote_lake):
     lake = remote_lake(built=False)
     models = {"mine": {"file": "net.onnx", "dims": 8, "crop": 32}}
-    with pytest.raises(BadSettings, match=r"models.mine: s3://pictures/lake/net.onnx is not on this machine"):
+    with pytest.raises(BadSettings, match=r"models.mine: file s3://pictures/lake/net.onnx is not on this machine"):
         toy.set_to(lake, models=models)
         from imrec_core.features import known_features
 

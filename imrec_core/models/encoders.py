@@ -203,7 +203,7 @@ class TorchEncoder:
         import torch
 
         if device == "cuda" and not torch.cuda.is_available():
-            raise DeclarationError("device is 'cuda', but torch finds no CUDA device; use --device cpu")
+            raise DeclarationError("device cuda: torch finds no CUDA device; use --device cpu")
         self.backend = f"torch-{device}"
         self.precision = "bf16" if precision == "auto" else precision
         self.batch = batch or model.batch

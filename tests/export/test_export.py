@@ -488,7 +488,7 @@ def test_kill_while_the_old_export_is_removed_starts_over(lake, tmp_path, monkey
 
 def test_two_exports_at_a_time_into_one_folder_are_refused(lake, tmp_path):
     with (
-        folder_module.opened(tmp_path / "out", {"imrec_export": 1}),
+        folder_module.open_folder(tmp_path / "out", {"imrec_export": 1}),
         pytest.raises(BadExport, match="another export is writing"),
     ):
         export(lake, tmp_path / "out", "csv")

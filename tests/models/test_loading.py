@@ -14,7 +14,7 @@ import pytest
 
 from imrec_core import ImageBatch
 from imrec_core.errors import BadModel, BadSource, MissingDependency, MissingWeights
-from imrec_core.models import encoders, libraries, loading, weights
+from imrec_core.models import encoders, libraries, weights
 from imrec_core.models.encoders import OpenVinoEncoder, TorchEncoder, load_encoder
 from imrec_core.models.libraries import LOADERS
 from imrec_core.models.loading import fetch, load_module, weights_here
@@ -100,7 +100,7 @@ def test_larger_efficientnet_lite_tells_photos_apart(name):
 def test_damaged_package_of_weights_is_reported(tmp_path, monkeypatch):
     bad = tmp_path / "efficientnet-lite1-77cc7160.pth"
     bad.write_bytes(weights.find_lite(MODELS["efficientnet_lite1"]).read_bytes()[:-1] + b"x")
-    monkeypatch.setattr(loading, "find_lite", lambda model: bad)
+    monkeypatch.setattr(libraries, "find_lite", lambda model: bad)
     with pytest.raises(BadModel, match=r"efficientnet_lite1: .* is damaged: its SHA-256 is \w{8}…, expected 77cc7160…"):
         load_module(MODELS["efficientnet_lite1"])
 

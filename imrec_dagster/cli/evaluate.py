@@ -180,7 +180,7 @@ def _show_projections(
     from imrec_core.evaluation.projection_quality import compare_in
 
     if len(by) > 1:
-        raise click.BadParameter("--projections takes one feature; name only one", param_hint="--by")
+        raise click.BadParameter("--projections takes one feature; name one", param_hint="--by")
     found = compare_in(generation, by[0] if by else None, dims=_parse_dims(dims), trials=trials, progress=progress)
     rows = [
         {

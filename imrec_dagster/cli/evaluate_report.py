@@ -183,7 +183,7 @@ def show_fusions(
 
     alone, mixes = find_mixes(lake, generation, by)
     if mixes and len(mixes) > 1:
-        raise click.BadParameter("--fusion takes one mix; name only one", param_hint="--by")
+        raise click.BadParameter("--fusion takes one mix; name one", param_hint="--by")
     mix = next(iter(mixes.items())) if mixes else None
     if labels is None:
         photos = queries or copy_detection.MAX_PHOTOS

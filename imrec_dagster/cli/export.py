@@ -77,7 +77,7 @@ def export(
     is_viewer = to in _VIEWERS
     _refuse(context, to, ("part_rows", "hnsw", "collection") if is_viewer else ("on", "rows", "neighbours"))
     if is_viewer and len(by) > 1:
-        raise click.UsageError(f"--by: {to} shows one feature; name only one")
+        raise click.UsageError(f"--by: {to} shows one feature; name one")
     from imrec_core.export import export as export_to
     from imrec_core.export import export_view
 

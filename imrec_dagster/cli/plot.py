@@ -97,7 +97,7 @@ def distances(
     from imrec_core.search.recommender import Recommender
 
     if image is None and where:
-        raise click.UsageError("--where filters hits; give an IMAGE")
+        raise click.UsageError("--where chooses hits; give an IMAGE")
     query = None if image is None else _query(image)
     how: dict[str, Any] = {"k": k, "rate": max_false_match_rate, "where": where}
     _write(out, lambda f: plot_distances(Recommender.open(lake), query, by, **how, format=f))

@@ -206,7 +206,7 @@ def _queries(words: Sequence[str]) -> "tuple[Weighted, Weighted]":
 def _refuse_folders(queries: "Sequence[Query]") -> None:
     for name in queries:
         if isinstance(name, str) and os.path.isdir(name):
-            raise click.UsageError(f"{name} is a folder; add --each to search for every image in it")
+            raise click.UsageError(f"{name} is a folder; with --each every image in it is a query")
 
 
 def _expand(words: Sequence[str], lake: Lake) -> list[str]:

@@ -292,7 +292,7 @@ def test_folder_is_not_searched_for_as_one_picture(imrec, gallery):
     folder = photo(gallery).parent
     for asked in ((folder,), (photo(gallery), "-", folder), (photo(gallery), "--unlike", folder)):
         refused = imrec("search", *asked, "--lake", gallery.root)
-        assert refused.status == 2 and f"{folder} is a folder; add --each to search for every image" in refused.err
+        assert refused.status == 2 and f"{folder} is a folder; with --each every image" in refused.err
 
 
 def test_table_of_one_search_is_refused(imrec, gallery, tmp_path):

@@ -174,17 +174,17 @@ def _own_reason(lake: Lake, shard: str, feature: Feature, settings: Settings) ->
 
 
 _REASONS = {  # by metadata key; if several differ, the first counts
-    "feature": "declared otherwise since",
+    "feature": "its declaration changed",
     "feature_version": "its version was raised",
-    "dims": "declared otherwise since",
-    "weights": "other weights since",
-    "params": "declared otherwise since",
-    "precision": "another precision is asked for",
+    "dims": "its declaration changed",
+    "weights": "its weights changed",
+    "params": "its declaration changed",
+    "precision": "another precision is set",
     "shard": "made for another shard",
     "shard_version": "images were added, changed or removed",
-    "rows": "images came good or failed since",
-    "fitted": "fitted anew since",
-    "bases": "what it is computed from was made anew",
+    "rows": "images recovered or failed since",
+    "fitted": "its fit changed",
+    "bases": "a base feature changed",
 }
 
 

@@ -52,8 +52,8 @@ def test_feature_that_was_added_and_one_whose_fit_is_gone(lake):
     ("changes", "reason"),
     [
         ({"version": 2}, "its version was raised"),
-        ({"params": {"space": "lab"}}, "declared otherwise since"),
-        ({"dims": 64}, "declared otherwise since"),
+        ({"params": {"space": "lab"}}, "its declaration changed"),
+        ({"dims": 64}, "its declaration changed"),
     ],
 )
 def test_declaration_that_changed_is_the_reason(lake, changes, reason):
@@ -69,7 +69,7 @@ def test_table_made_from_something_that_has_no_words_is_stale_all_the_same(lake,
 def test_fit_that_was_made_anew_and_images_that_failed_since(lake, new_lake):
     version = lake.fitted_version("small")
     lake.save_fitted("small", f"{version}x", lake.load_fitted("small", version), {})
-    assert set(whys(lake)["small"]) == {"fitted anew since"}
+    assert set(whys(lake)["small"]) == {"its fit changed"}
     photo = lake.root.parent / "photos" / "photo_000.jpg"
     photo.write_bytes(BROKEN["truncated.jpg"]())
     manifests.update(lake)
@@ -77,5 +77,5 @@ def test_fit_that_was_made_anew_and_images_that_failed_since(lake, new_lake):
     list(toy.extract_shards(lake, ["photos-0000"], [phash]))
     assert set(whys(lake)["rgb_histogram"]) <= {
         "images were added, changed or removed",
-        "images came good or failed since",
+        "images recovered or failed since",
     }

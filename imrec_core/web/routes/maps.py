@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imrec_core.maps import colour_names, colours_of, load_map, map_names, places_of
+from imrec_core.maps import align_rows, colour_names, colours_of, load_map, map_names
 from imrec_core.web.map_cache import LoadedMap
 from imrec_core.web.responses import json_response
 from imrec_core.web.schemas.maps import MapColoursResponse, MapPointsResponse, MapsResponse
@@ -65,7 +65,7 @@ def _maps(state: AppState) -> dict[str, Any]:
 
 def _points(state: AppState, name: str) -> dict[str, Any]:
     loaded, generation = state.maps.get(name), state.generation
-    live, _ = places_of(loaded.map, generation)
+    live, _ = align_rows(loaded.map, generation)
     ids, cluster = loaded.ids[live], loaded.cluster[live]
     return {
         "name": name,

@@ -803,7 +803,7 @@ def test_graph_that_finds_too_little_fails_its_check_and_is_noted(lake):
     assert not result.passed
     assert [result.metadata[name].value for name in ("phash", "rgb_histogram")] == [0.7, 1.0]
     ((name, error),) = query(lake, "SELECT name, error FROM runs WHERE what = 'check'").fetchall()
-    assert (name, error) == ("generation:recall_at_10", "phash has recall@10 0.7, 0.95 is the floor")
+    assert (name, error) == ("generation:recall_at_10", "phash: recall@10 is 0.7, expected at least 0.95")
     assert recall_result(lake, replace(report, recall={"phash": 0.99})).passed
     assert len(query(lake, "SELECT * FROM runs WHERE what = 'check'").fetchall()) == 1
 

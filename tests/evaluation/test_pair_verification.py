@@ -316,6 +316,6 @@ def test_wrong_usage_is_refused(imrec, lake, other):
     assert imrec("evaluate", "--pairs", "a.csv", *other, "--lake", lake.root).status == 2
 
 
-def test_printed_rates_are_rounded_up_so_that_pairs_at_the_limit_pass():
+def test_printed_rates_are_round_up_so_that_pairs_at_the_limit_pass():
     shown = {0.0: "0", 1.0: "1", 0.29: "0.29", 0.2901: "0.3", 1.21e-5: "1.3e-05", 0.00101: "0.0011"}
-    assert {rate: evaluate_report._rounded_up(rate) for rate in shown} == shown
+    assert {rate: evaluate_report._round_up(rate) for rate in shown} == shown

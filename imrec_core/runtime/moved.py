@@ -7,7 +7,6 @@ modules that the documentation of 0.1 names, and those of its public names.
 import sys
 import warnings
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -47,10 +46,21 @@ NAMES = {
 """Old name → new name, where they differ."""
 
 
-class _MovedModules(MetaPathFinder, Loader):
+class _MovedModules:
+    """Finds and loads the old modules.
+
+    It has no base class: `importlib.abc` would make a process that imports `imrec_core` slower, 44 ms of CPU instead of
+    31 (2026-11).
+    """
+
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         root, _, old = fullname.partition(".")
-        return ModuleSpec(fullname, self, is_package=True) if root == "imrec_core" and old in MODULES else None
+        if root != "imrec_core" or old not in MODULES:
+            return None
+        return ModuleSpec(fullname, self, is_package=True)  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Let Python create the module."""
 
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__.removeprefix("imrec_core.")

@@ -168,7 +168,7 @@ def reading(lake: Lake) -> Iterator[Reader]:
 def test_reader_is_never_disturbed_while_generations_are_published(tmp_path, monkeypatch, how, whys):
     monkeypatch.setattr(hnsw, "_LARGE", 0)
     if how != "extended":
-        monkeypatch.setattr(build, "_REMOVED_AT_MOST", 0.02)
+        monkeypatch.setattr(build, "_MAX_REMOVED", 0.02)
     root = tmp_path / "lake"
     lake = publish(root, 1)
     why = set()

@@ -19,6 +19,7 @@ from imrec_core import Lake
 from imrec_core.catalog import manifests
 from imrec_core.errors import ClusterError, MissingDependency, MissingTable
 from imrec_core.extraction import dask_cluster, shard_order
+from imrec_core.extraction.report import ShardReport
 from imrec_core.features import FEATURES, chosen_features
 from imrec_core.models.encoders import load_encoder
 from imrec_core.runtime.cpu import cpu_count
@@ -53,7 +54,7 @@ def scanned(lake: Lake) -> Lake:
     return lake
 
 
-def spread_over(scheduler: str, lake: Lake, **options) -> list[dask_cluster.ShardReport]:
+def spread_over(scheduler: str, lake: Lake, **options) -> list[ShardReport]:
     return list(
         dask_cluster.extract_on_dask(lake, lake.live_shards(), chosen_features(lake), scheduler=scheduler, **options)
     )

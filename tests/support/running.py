@@ -190,16 +190,20 @@ def serving(lake: Lake, folder: Path, config: str, *, daemon: bool = False) -> I
 
 
 def _start(command: list[str], env: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
-    with (folder / f"{command[0]}.log").open("w") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=ROOT,
-            env=env,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # makes it and its children a process group
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+    # Of a background shell the child would inherit that SIGINT is ignored. `preexec_fn` can deadlock where threads run.
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        with (folder / f"{command[0]}.log").open("w") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=ROOT,
+                env=env,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # makes it and its children a process group
+            )
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

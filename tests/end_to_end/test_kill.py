@@ -23,6 +23,7 @@ from imrec_dagster.asset_keys import IMAGES, feature_key
 from imrec_dagster.builder import open_instance
 from imrec_dagster.cli.failures import run_retry
 from tests.support import toy
+from tests.support.running import interruptible_children
 
 ROOT = Path(imrec_core.__file__).parent.parent
 FEATURES = ("rgb_histogram", "hsv_histogram", "phash")
@@ -47,16 +48,16 @@ def lake_of(photos: Path, root: Path) -> Lake:
 def building(lake: Lake) -> Iterator[subprocess.Popen[str]]:
     """`imrec build` as a process of its own, with Ctrl-C as in a terminal; it does not outlive the block."""
     environment = {k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "IMREC_LAKE")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "imrec_dagster.cli", "build", "--lake", str(lake.root)],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    with interruptible_children():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "imrec_dagster.cli", "build", "--lake", str(lake.root)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
     try:
         yield process
     finally:

@@ -190,18 +190,26 @@ def serving(lake: Lake, folder: Path, config: str, *, daemon: bool = False) -> I
 
 
 def _start(command: list[str], env: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
-    # Of a background shell the child would inherit that SIGINT is ignored. `preexec_fn` can deadlock where threads run.
+    with interruptible_children(), (folder / f"{command[0]}.log").open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            env=env,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # makes it and its children a process group
+        )
+
+
+@contextmanager
+def interruptible_children() -> Iterator[None]:
+    """Let processes that start within react to SIGINT, which a background shell makes its children ignore.
+
+    `preexec_fn` would do so too, but can deadlock in a process with threads.
+    """
     handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        with (folder / f"{command[0]}.log").open("w") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=ROOT,
-                env=env,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # makes it and its children a process group
-            )
+        yield
     finally:
         signal.signal(signal.SIGINT, handler)
 

@@ -21,8 +21,9 @@ import numpy as np
 from imrec_core.duplicates.block_agreement import Floats, block_agreement, mean_levels, split_blocks, whole_blocks
 from imrec_core.errors import ImageError, UnknownName, UnreadableImage
 from imrec_core.images import keypoints
-from imrec_core.images.decode import MAX_PIXELS, Pixels, decode
+from imrec_core.images.decode import MAX_PIXELS, decode
 from imrec_core.images.match_input import MatchInput
+from imrec_core.images.rgb import Pixels
 from imrec_core.lake.storage.files import AnyPath, place, read_bytes
 
 TIERS = ("identical", "same_pixels", "near", "edited")
@@ -68,7 +69,6 @@ class BlockInput(MatchInput):
 
     max_side = 512
     min_side = 256
-    formats = None
 
     @cached_property
     def blocks(self) -> Floats:

@@ -14,7 +14,8 @@ from imrec_core.extraction.reader import read_image
 from imrec_core.extraction.shard_order import reachable_shards
 from imrec_core.features import decoded_side
 from imrec_core.images.batch import ImageBatch
-from imrec_core.images.decode import Pixels, decode
+from imrec_core.images.decode import decode
+from imrec_core.images.rgb import Pixels
 from imrec_core.lake.lake import Lake
 from imrec_core.runtime.cpu import cpu_count
 
@@ -32,7 +33,12 @@ def sample_images(lake: Lake, count: int) -> Iterator[ImageBatch]:
     def decode_pixels(place: dict[str, Any]) -> Pixels | None:
         try:
             data = read_image(settings.source(place["source"]), place)
-            return decode(data, max_pixels=settings.max_pixels, min_side=min_side).pixels
+            return decode(
+                data,
+                max_pixels=settings.max_pixels,
+                min_side=min_side,
+                allow_truncated=settings.allow_truncated,
+            ).pixels
         except ImageError:
             return None
 

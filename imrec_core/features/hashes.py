@@ -16,7 +16,7 @@ from imrec_core.features.hash_orientations import oriented, oriented_bits
 from imrec_core.features.lanczos import Floats, Whole, shrink_to_square, small_images
 from imrec_core.features.metrics import hamming, hamming_dihedral
 from imrec_core.images.batch import ImageBatch
-from imrec_core.images.decode import Pixels
+from imrec_core.images.rgb import Pixels
 
 Hashes = NDArray[np.uint64]
 

@@ -16,7 +16,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from imrec_core.images.batch import ImageBatch
-from imrec_core.images.decode import Pixels
+from imrec_core.images.rgb import Pixels
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int32]

@@ -16,7 +16,7 @@ from imrec_core.errors import LakeError
 from imrec_core.features.feature import Fitter, feature
 from imrec_core.features.metrics import cosine, euclidean, l2_normalise, manhattan
 from imrec_core.images.batch import ImageBatch
-from imrec_core.images.decode import Pixels
+from imrec_core.images.rgb import Pixels
 
 Floats = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from imrec_core.features.feature import feature
 from imrec_core.features.metrics import cosine, euclidean, hellinger, manhattan
 from imrec_core.images.batch import ImageBatch
-from imrec_core.images.decode import Pixels
+from imrec_core.images.rgb import Pixels
 
 Matrix = NDArray[np.float32]
 Bins = NDArray[np.intp]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.errors import DeclarationError
-from imrec_core.images.decode import Pixels
 from imrec_core.images.preprocess import Preprocess
+from imrec_core.images.rgb import Pixels
 
 T = TypeVar("T")
 

@@ -1,8 +1,11 @@
-"""Decoding of image files to upright RGB pixels.
+"""Decoding of image files to upright sRGB pixels.
 
 libjpeg-turbo decodes JPEG: it rejects damaged files and can shrink while decoding. Pillow decodes all other formats,
 and JPEG variants that libjpeg-turbo lacks (CMYK). Pixels have the shape `(height, width, 4)` with an unused fourth
 byte. Pillow stores RGB that way, so Pillow, numpy and OpenCV share the same memory without a copy.
+
+Files whose pixels are all there are decoded although something else is damaged: an end marker that is missing, a
+comment, a colour profile. Files that lost pixels are refused, unless the caller accepts what is left.
 """
 
 from __future__ import annotations
@@ -11,30 +14,31 @@ import io
 import os
 import re
 import threading
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
-import numpy as np
 import simplejpeg
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from imrec_core.errors import ImageError, ImageTooLarge, StorageFault, TruncatedImage, UnreadableImage
 from imrec_core.errors import UnsupportedFormat as Unsupported
 from imrec_core.images import exif
+from imrec_core.images.color_profile import ColorProfile
+from imrec_core.images.file_facts import bit_depth, frame_count, refuse_misread_layout
+from imrec_core.images.jpeg_segments import JpegSegments, read_segments
+from imrec_core.images.repair import lacks_end, repaired
+from imrec_core.images.rgb import LARGE, Pixels, apply_orientation, convert_profile, to_pixels
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
 
-Pixels = NDArray[np.uint8]
-
 MAX_PIXELS = 200_000_000
-WELL_KNOWN = (
+FORMATS = (
     "JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO", "HEIF",
 )  # fmt: skip
-"""Formats that are safe for untrusted input. Pillow reads more, but EPS for example starts Ghostscript."""
+"""Formats that are decoded. Pillow reads more, but EPS for example starts Ghostscript."""
 
-_LARGE = 32_000_000  # pixels; larger images are decoded one at a time and shrunk before conversion
+_JPEG = b"\xff\xd8\xff"
 _large_image_lock = threading.Lock()
 
 try:
@@ -50,11 +54,16 @@ class DecodedImage:
     """A decoded image.
 
     Attributes:
-        pixels: `(h, w, 4)` uint8: red, green, blue, unused. Upright, and possibly smaller than the image in the file.
+        pixels: `(h, w, 4)` uint8: red, green, blue in sRGB, unused. Upright, and possibly smaller than the image in the
+            file.
         format: Pillow's name of the format.
         width, height: Size of the upright image in the file.
         shot: EXIF data, with the orientation as stored.
         has_alpha: Whether pixels may be transparent: an alpha channel, or a colour that marks transparency.
+        frames: Number of pages, frames of an animation, or images in the file.
+        color_profile: Description of the embedded profile, `color_profile.DAMAGED` if it cannot be used; None without.
+        bit_depth: Bits per channel in the file.
+        is_damaged: Whether a part of the file is damaged or missing.
     """
 
     pixels: Pixels
@@ -63,6 +72,10 @@ class DecodedImage:
     height: int
     shot: exif.ExifData = exif.UNKNOWN
     has_alpha: bool = False
+    frames: int = 1
+    color_profile: str | None = None
+    bit_depth: int = 8
+    is_damaged: bool = False
 
     @property
     def orientation(self) -> int:
@@ -70,38 +83,54 @@ class DecodedImage:
         return self.shot.orientation
 
 
+class _ProfileFacts(TypedDict):
+    color_profile: str | None
+    is_damaged: bool
+
+
+@dataclass(frozen=True)
+class _Options:
+    max_pixels: int
+    min_side: int | None
+    allow_truncated: bool
+
+
 def decode(
-    data: bytes,
-    *,
-    max_pixels: int = MAX_PIXELS,
-    min_side: int | None = None,
-    formats: Sequence[str] | None = None,
+    data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = None, allow_truncated: bool = False
 ) -> DecodedImage:
-    """Decode the first frame of an image file to upright RGB.
+    """Decode the first frame of an image file to upright sRGB.
 
     Transparent pixels are blended over white.
 
     Args:
-        data: Content of the whole file.
+        data: Content of the whole file, in one of `FORMATS`.
         max_pixels: Limit on the pixels that the header declares, checked before decoding.
         min_side: Pixels that the shorter side needs. Larger images may be shrunk while decoding, but not below that.
             None: full size.
-        formats: Accepted formats, by Pillow's names; None for all.
+        allow_truncated: Whether to decode what is left of a file with missing or damaged pixels.
 
     Raises:
         ImageTooLarge, TruncatedImage, UnreadableImage, UnsupportedFormat: The image cannot be decoded.
     """
     if not data:
         raise UnreadableImage("the file is empty")
-    if data[:3] == b"\xff\xd8\xff":
-        decoded = _decode_jpeg(data, max_pixels, min_side)
-        if decoded is not None:
-            return decoded
-    return _decode_with_pillow(data, max_pixels, min_side, formats)
+    options = _Options(max_pixels, min_side, allow_truncated=False)
+    try:
+        return _decode(data, options)
+    except (TruncatedImage, UnreadableImage):
+        whole = repaired(data)
+        if whole is None and not allow_truncated:
+            raise
+        options = replace(options, allow_truncated=allow_truncated)
+        return replace(_decode(data if whole is None else whole, options), is_damaged=True)
 
 
 def decode_file(
-    path: str | os.PathLike[str] | AnyPath, *, max_pixels: int = MAX_PIXELS, min_side: int | None = None
+    path: str | os.PathLike[str] | AnyPath,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int | None = None,
+    allow_truncated: bool = False,
 ) -> DecodedImage:
     """Read and decode an image file; errors name the file.
 
@@ -110,7 +139,8 @@ def decode_file(
         TypeError: `path` is not a path.
     """
     try:
-        return decode(files.read_bytes(files.place(path)), max_pixels=max_pixels, min_side=min_side)
+        data = files.read_bytes(files.place(path))
+        return decode(data, max_pixels=max_pixels, min_side=min_side, allow_truncated=allow_truncated)
     except StorageFault as error:
         raise UnreadableImage(str(error)) from error
     except OSError as error:
@@ -121,35 +151,45 @@ def decode_file(
         raise type(error)(f"{path}: {error}") from error
 
 
-def from_pillow(image: Image.Image) -> Pixels:
-    """Convert any Pillow image to upright pixels `(h, w, 4)`."""
-    return _apply_orientation(_to_padded(image), exif.of_image(image).orientation)
+def _decode(data: bytes, options: _Options) -> DecodedImage:
+    if data.startswith(_JPEG):
+        segments = read_segments(data)
+        decoded = _decode_jpeg(data, segments, options)
+        return decoded or replace(_decode_with_pillow(data, options), frames=segments.frames)
+    return _decode_with_pillow(data, options)
 
 
 # -- JPEG ---------------------------------------------------------------------------------------------------
 
 
-def _decode_jpeg(data: bytes, max_pixels: int, min_side: int | None) -> DecodedImage | None:
+def _decode_jpeg(data: bytes, segments: JpegSegments, options: _Options) -> DecodedImage | None:
     """Decode with libjpeg-turbo; return None if Pillow has to try."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
         return None
-    _check_size(width, height, max_pixels)
-    if colours in ("CMYK", "YCCK"):
-        return None
-    scaling = {} if min_side is None else {"min_height": min_side, "min_width": min_side, "min_factor": 2}
+    _check_size(width, height, options.max_pixels)
+    is_cmyk = colours in ("CMYK", "YCCK")
+    side = 1 if is_cmyk else options.min_side  # Pillow decodes CMYK, but fills up what is missing: look for it first
+    scaling = {} if side is None else {"min_height": side, "min_width": side, "min_factor": 2}
+    kind = "GRAY" if is_cmyk else "RGBX"
     try:
         with _limit_large_images(width * height):
-            pixels = simplejpeg.decode_jpeg(data, "RGBX", strict=True, **scaling)
+            pixels = simplejpeg.decode_jpeg(data, kind, strict=not options.allow_truncated, **scaling)
     except ValueError as error:
         if _is_harmless(str(error)):
             return None
         raise TruncatedImage(f"damaged JPEG: {error}") from error
-    shot = exif.of_jpeg(data)
+    if is_cmyk:
+        return None
+    profile = None
+    if segments.icc_profile:
+        pixels, profile = convert_profile(pixels, segments.icc_profile, is_grey=colours == "Gray")
+    shot = exif.of_jpeg(segments)
     if shot.orientation >= 5:
         width, height = height, width
-    return DecodedImage(_apply_orientation(pixels, shot.orientation), "JPEG", width, height, shot)
+    upright = apply_orientation(pixels, shot.orientation)
+    return DecodedImage(upright, "JPEG", width, height, shot, frames=segments.frames, **_profile_facts(profile))
 
 
 def _is_harmless(message: str) -> bool:
@@ -158,42 +198,73 @@ def _is_harmless(message: str) -> bool:
     return any(words in message for words in harmless)
 
 
+def _profile_facts(profile: ColorProfile | None) -> _ProfileFacts:
+    if profile is None:
+        return {"color_profile": None, "is_damaged": False}
+    return {"color_profile": profile.name, "is_damaged": profile.is_damaged}
+
+
 # -- everything else ----------------------------------------------------------------------------------------
 
 
-def _decode_with_pillow(
-    data: bytes, max_pixels: int, min_side: int | None, formats: Sequence[str] | None
-) -> DecodedImage:
+def _decode_with_pillow(data: bytes, options: _Options) -> DecodedImage:
     # Pillow's own limit, one per process, covers images inside others (icons), whose size is known late. It is
     # only raised: a lower limit would reject images that another thread, or other code that uses Pillow, may open.
     if Image.MAX_IMAGE_PIXELS is not None:
-        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, options.max_pixels)
     try:
-        with Image.open(io.BytesIO(data), formats=_available(formats)) as image:
-            _check_size(*image.size, max_pixels)
+        with Image.open(io.BytesIO(data), formats=available_formats()) as image:
+            _check_size(*image.size, options.max_pixels)
             with _limit_large_images(image.width * image.height):
-                stored = exif.of_image(image) if image.format == "TIFF" else None  # Pillow rotates TIFF on load
-                image.load()  # before other tags are read: that would load too, and hide the error
-                _check_size(*image.size, max_pixels)
-                remaining = exif.of_image(image)
-                width, height = image.size
-                has_alpha = image.has_transparency_data
-                pixels = _apply_orientation(_to_padded(_reduce_large(image, min_side)), remaining.orientation)
+                return _convert(image, data, options)
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise errors of any class for damaged data
-        raise _to_image_error(error, max_pixels) from error
-    if remaining.orientation >= 5:
-        width, height = height, width
-    return DecodedImage(pixels, image.format or "unknown", width, height, stored or remaining, has_alpha)
+        raise _to_image_error(error, options.max_pixels) from error
 
 
-def _available(formats: Sequence[str] | None) -> list[str] | None:
-    """Select the formats that the installed Pillow has, as it warns of others."""
-    if formats is None:
-        return None
+def _convert(image: Image.Image, data: bytes, options: _Options) -> DecodedImage:
+    """Load an opened image, and convert its first frame."""
+    refuse_misread_layout(image)
+    frames, depth = frame_count(image), bit_depth(image, data)
+    stored = exif.of_image(image) if image.format == "TIFF" else None  # Pillow rotates TIFF on load
+    is_cut = _load(image, options)  # before other tags are read: that would load too, and hide the error
+    _check_size(*image.size, options.max_pixels)
+    remaining = exif.of_image(image)
+    width, height = image.size if remaining.orientation < 5 else image.size[::-1]
+    has_alpha = image.has_transparency_data
+    pixels, profile = to_pixels(image, options.min_side)
+    facts = _profile_facts(profile)
+    facts["is_damaged"] |= is_cut or lacks_end(data)
+    return DecodedImage(
+        apply_orientation(pixels, remaining.orientation),
+        image.format or "unknown",
+        width,
+        height,
+        stored or remaining,
+        has_alpha,
+        frames,
+        bit_depth=depth,
+        **facts,
+    )
+
+
+def _load(image: Image.Image, options: _Options) -> bool:
+    """Load an image; return whether pixels are missing, which only `allow_truncated` permits."""
+    try:
+        image.load()
+    except Exception:
+        if not options.allow_truncated or getattr(image, "_im", None) is None:
+            raise
+        image.tile = []  # type: ignore[attr-defined]  # nothing is left to load: the rows read so far stay
+        return True
+    return False
+
+
+def available_formats() -> list[str]:
+    """List the formats of `FORMATS` that the installed Pillow has, as it warns of others."""
     Image.init()
-    return [name for name in formats if name in Image.OPEN]
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _to_image_error(error: Exception, max_pixels: int) -> ImageError:
@@ -208,47 +279,6 @@ def _to_image_error(error: Exception, max_pixels: int) -> ImageError:
     if isinstance(error, MemoryError):
         return UnreadableImage("not enough memory to decode the image")
     return TruncatedImage(f"damaged: {text}")  # the format was recognised, so the data is bad
-
-
-def _reduce_large(image: Image.Image, min_side: int | None) -> Image.Image:
-    """Shrink a large image, so that its conversion makes no copy of full size."""
-    if min_side is None or image.width * image.height <= _LARGE:
-        return image
-    factor = min(image.size) // (2 * min_side)
-    if factor < 2:
-        return image
-    if image.mode.startswith("I;16"):  # Pillow cannot reduce this mode
-        image = Image.fromarray(_to_8_bit(np.asarray(image)))
-    if image.mode in ("P", "PA", "1"):  # palette indices have no average
-        return image.resize((image.width // factor, image.height // factor), Image.Resampling.NEAREST)
-    return image.reduce(factor)
-
-
-def _to_padded(image: Image.Image) -> Pixels:
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
-        image = Image.fromarray(_to_8_bit(np.asarray(image)))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, (255, 255, 255))
-        white.paste(image, mask=image.getchannel("A"))
-        image = white
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    return np.asarray(image.convert("RGBX"))
-
-
-def _to_8_bit(values: NDArray[np.generic]) -> Pixels:
-    """Convert grey of more than 8 bits to 8 bits.
-
-    16-bit values keep their high byte; other ranges are scaled from minimum to maximum.
-    """
-    if values.dtype.itemsize == 2 or (values.dtype.kind in "iu" and values.min() >= 0 and 255 < values.max() < 65536):
-        return np.asarray(values.astype(np.uint16) >> 8, dtype=np.uint8)
-    numbers = np.nan_to_num(values.astype(np.float64))
-    low, high = min(numbers.min(), 0.0), max(numbers.max(), 1.0)
-    if low == 0.0 and 1.0 < high <= 255.0:
-        return numbers.astype(np.uint8)
-    return np.asarray((numbers - low) / (high - low) * 255, dtype=np.uint8)
 
 
 # -- shared -------------------------------------------------------------------------------------------------
@@ -266,17 +296,6 @@ def _too_large(subject: str, pixels: int, max_pixels: int) -> ImageTooLarge:
     return ImageTooLarge(f"{subject} is {found} megapixels, the limit is {limit} (max_pixels in lake.toml)")
 
 
-def _apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
-    """Turn pixels upright by their EXIF orientation (tag 0x0112, TIFF 6.0)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
-
-
 def _limit_large_images(pixels: int) -> AbstractContextManager[object]:
     """Return the lock that lets threads decode only one large image at a time."""
-    return _large_image_lock if pixels > _LARGE else nullcontext()
+    return _large_image_lock if pixels > LARGE else nullcontext()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from PIL import Image
+
+from imrec_core.images.jpeg_segments import JpegSegments
 
 T = TypeVar("T")
 
@@ -23,6 +25,7 @@ _EXIF_IFD, _DATE_TIME_ORIGINAL, _DATE_TIME_DIGITIZED = 0x8769, 0x9003, 0x9004
 
 _YEARS = range(1826, 2100)  # from the first photograph
 _MAX_CAMERA_LENGTH = 100  # characters; the rest of a longer name is garbage
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])\b")
 _DATE_TIME_PATTERN = re.compile(r"(\d{4})\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2}))?)?", re.ASCII)
 
 
@@ -49,18 +52,15 @@ def of_image(image: Image.Image) -> ExifData:
     return _value_or(UNKNOWN, lambda: _read(image.getexif()))
 
 
-def of_jpeg(data: bytes) -> ExifData:
-    """Read the EXIF data from the bytes of a JPEG file.
+def of_jpeg(segments: JpegSegments) -> ExifData:
+    """Read the EXIF data from the segments of a JPEG file.
 
-    The function looks for the EXIF segment itself, because opening the image with Pillow takes longer.
+    Opening the image with Pillow takes longer. The XMP packet tells the orientation where EXIF does not.
     """
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1] not in (0xDA, 0xD9):  # start of scan, end of image
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at + 1] == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            return _read_block(data[at + 4 : at + 2 + length])
-        at += 2 + length
-    return UNKNOWN
+    found = _read_block(segments.exif) if segments.exif else UNKNOWN
+    if found.orientation == 1 and (stated := _XMP_ORIENTATION.search(segments.xmp)):
+        return replace(found, orientation=int(stated[1]))
+    return found
 
 
 def _read_block(block: bytes) -> ExifData:

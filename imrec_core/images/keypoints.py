@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.images.decode import Pixels
+from imrec_core.images.rgb import Pixels
 
 Floats = NDArray[np.float32]
 Keypoints = tuple[Floats, Floats]

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Self
@@ -16,8 +15,9 @@ from PIL import Image
 
 from imrec_core.errors import UnreadableImage
 from imrec_core.images import keypoints
-from imrec_core.images.decode import MAX_PIXELS, WELL_KNOWN, Pixels, decode, decode_file, from_pillow
+from imrec_core.images.decode import MAX_PIXELS, decode, decode_file
 from imrec_core.images.keypoints import Keypoints
+from imrec_core.images.rgb import Pixels, from_pillow
 from imrec_core.lake.storage.files import AnyPath
 
 Points = NDArray[np.float64]
@@ -31,19 +31,19 @@ class MatchInput:
         pixels: Upright RGB `(h, w, 3)` uint8, of bounded size.
         width, height: Size of the upright image in the file.
         name: File name; empty for an image in memory.
+        frames: Number of pages, frames or images in the file, of which this is the first.
         max_side: Pixels of the longer side that are kept.
         min_side: Pixels that the shorter side keeps while decoding.
-        formats: Formats that `of_bytes` accepts, by Pillow's names; None for all.
     """
 
     pixels: Pixels
     width: int
     height: int
     name: str = ""
+    frames: int = 1
 
     max_side: ClassVar[int] = 480
     min_side: ClassVar[int] = 480
-    formats: ClassVar[Sequence[str] | None] = WELL_KNOWN
 
     @classmethod
     def of(cls, image: AnyPath | Image.Image) -> Self:
@@ -55,17 +55,17 @@ class MatchInput:
         if isinstance(image, Image.Image):
             return cls.of_pixels(_to_pixels(image))
         decoded = decode_file(image, min_side=cls.min_side)
-        return cls(cls._shrink(decoded.pixels), decoded.width, decoded.height, image.name)
+        return cls(cls._shrink(decoded.pixels), decoded.width, decoded.height, image.name, decoded.frames)
 
     @classmethod
-    def of_bytes(cls, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Self:
-        """Decode the bytes of a file in one of `formats`.
+    def of_bytes(cls, data: bytes, *, max_pixels: int = MAX_PIXELS, allow_truncated: bool = False) -> Self:
+        """Decode the bytes of a file.
 
         Raises:
             ImageError: The image cannot be decoded.
         """
-        decoded = decode(data, max_pixels=max_pixels, min_side=cls.min_side, formats=cls.formats)
-        return cls(cls._shrink(decoded.pixels), decoded.width, decoded.height)
+        decoded = decode(data, max_pixels=max_pixels, min_side=cls.min_side, allow_truncated=allow_truncated)
+        return cls(cls._shrink(decoded.pixels), decoded.width, decoded.height, frames=decoded.frames)
 
     @classmethod
     def of_pixels(cls, pixels: Pixels) -> Self:

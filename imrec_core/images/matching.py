@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.images import keypoints
-from imrec_core.images.decode import Pixels
 from imrec_core.images.match_input import MatchInput, Points
+from imrec_core.images.rgb import Pixels
 from imrec_core.lake.storage.files import AnyPath
 
 _COLOURS = 16  # clusters over both images; with 8, pink boots on a brown sofa had no cluster

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.images.batch import ImageBatch
-from imrec_core.images.decode import Pixels
+from imrec_core.images.rgb import Pixels
 
 MIN_SIDE = 256  # shrunk to this while decoding, 9 of 10 photos keep their sharpness within 30 % (2026-11)
 

@@ -17,7 +17,8 @@ from PIL import Image
 
 from imrec_core.errors import StorageFault, StorageFull, UnreadableImage
 from imrec_core.images import hashing
-from imrec_core.images.decode import WELL_KNOWN, Pixels, decode
+from imrec_core.images.decode import decode
+from imrec_core.images.rgb import Pixels
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
@@ -30,19 +31,21 @@ _FOLDERS, _SAMPLED = 256, 16  # folders named by two hex digits; `kept_mb` reads
 _TENTH, _MINUTE = 10, 60.0
 
 
-def thumbnail(data: bytes, side: int, *, max_pixels: int) -> bytes:
+def thumbnail(data: bytes, side: int, *, max_pixels: int, allow_truncated: bool = False) -> bytes:
     """Make an upright JPEG thumbnail with no side longer than `side`.
 
     A smaller image keeps its size.
 
     Args:
         data: Content of an image file.
+        allow_truncated: Whether to show what is left of an image that lost pixels.
 
     Raises:
         ImageError: The image cannot be decoded.
     """
     # Decoding shrinks a JPEG to no less than twice the size, so that the last step still averages pixels.
-    return jpeg_thumbnail(decode(data, max_pixels=max_pixels, min_side=side, formats=WELL_KNOWN).pixels, side)
+    decoded = decode(data, max_pixels=max_pixels, min_side=side, allow_truncated=allow_truncated)
+    return jpeg_thumbnail(decoded.pixels, side)
 
 
 def jpeg_thumbnail(pixels: Pixels, side: int, quality: int = _QUALITY) -> bytes:
@@ -90,7 +93,7 @@ class Thumbnails:
         cached = self._lake.thumbnail_path(content_hash, side)
         with suppress(OSError):
             return _read_and_touch(cached)
-        made = thumbnail(contents(path, content_hash), side, max_pixels=max_pixels)
+        made = thumbnail(contents(path, content_hash), side, max_pixels=max_pixels, allow_truncated=True)
         limit = _folder_limit(self._lake)
         if limit:
             with suppress(OSError, StorageFull, StorageFault):  # a user may have no write access to the lake

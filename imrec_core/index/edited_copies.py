@@ -101,7 +101,7 @@ def _edit_image(
     max_pixels = settings.max_pixels
     try:
         source = settings.source(file["source"])
-        pixels = decode(read_image(source, file), max_pixels=max_pixels).pixels
+        pixels = decode(read_image(source, file), max_pixels=max_pixels, allow_truncated=True).pixels
         original = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
         encoded = (edit(original) for edit in edits.values())
         return [decode(data, max_pixels=max_pixels, min_side=min_side).pixels for data in encoded]

@@ -11,6 +11,7 @@ from PIL import Image, TiffImagePlugin, features
 
 from imrec_core.images import exif
 from imrec_core.images.decode import decode
+from imrec_core.images.jpeg_segments import read_segments
 from tests.support.pictures import PICTURES, encode, gradient
 
 MAKE, MODEL, ORIENTATION, CHANGED, SUB_BLOCK, TAKEN, DIGITIZED = 0x10F, 0x110, 0x112, 0x132, 0x8769, 0x9003, 0x9004
@@ -85,7 +86,7 @@ def test_missing_maker_or_model_leaves_the_other():
     ],
 )
 def test_names_in_bytes_that_are_no_ascii_are_read_as_far_as_they_go(raw, camera):
-    assert exif.of_jpeg(handmade([(MODEL, 2, len(raw), raw)])).camera == camera
+    assert exif.of_jpeg(read_segments(handmade([(MODEL, 2, len(raw), raw)]))).camera == camera
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_random_damage_never_raises():
         damaged = bytearray(content)
         for at in rng.integers(start, start + 120, 4):
             damaged[at] = rng.integers(256)
-        assert isinstance(exif.of_jpeg(bytes(damaged)), exif.ExifData)
+        assert isinstance(exif.of_jpeg(read_segments(bytes(damaged))), exif.ExifData)
 
 
 # -- alpha --------------------------------------------------------------------------------------------------

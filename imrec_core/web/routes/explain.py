@@ -105,7 +105,7 @@ def _load_like(state: AppState, like: QueryEntry, uploads: Sequence[UploadedImag
 
 def _load_image(state: AppState, info: dict[str, Any]) -> MatchInput:
     data = contents(resolve_path(state, info), info["content_hash"])
-    return MatchInput.of_bytes(data, max_pixels=state.lake.settings().max_pixels)
+    return MatchInput.of_bytes(data, max_pixels=state.lake.settings().max_pixels, allow_truncated=True)
 
 
 def _query_size(explanation: Explanation, entry: int) -> dict[str, int] | None:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from imrec_core.duplicates.decisions import load_decisions
 from imrec_core.errors import ImageError
-from imrec_core.images.decode import WELL_KNOWN, decode
+from imrec_core.images.decode import decode
 from imrec_core.images.thumbnails import SIDES, contents, jpeg_thumbnail, thumbnail
 from imrec_core.lake.storage.files import fingerprint
 from imrec_core.web.image_files import file_info, resolve_path
@@ -133,7 +133,7 @@ def _image(request: Request, state: AppState, image_id: str) -> Response:
         media_type = _media_type(data)
         if media_type is None:
             max_pixels = state.lake.settings().max_pixels
-            decoded = decode(data, max_pixels=max_pixels, min_side=_MAX_SIDE // 2, formats=WELL_KNOWN)
+            decoded = decode(data, max_pixels=max_pixels, min_side=_MAX_SIDE // 2, allow_truncated=True)
             data, media_type = jpeg_thumbnail(decoded.pixels, _MAX_SIDE, quality=90), "image/jpeg"
     except ImageError as error:
         raise _not_found(error) from error

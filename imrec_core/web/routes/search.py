@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imrec_core.errors import ImageError
-from imrec_core.images.decode import WELL_KNOWN, decode
+from imrec_core.images.decode import decode
 from imrec_core.index.generation import Generation
 from imrec_core.search.feature_weights import parse_weights
 from imrec_core.search.hits import Hit
@@ -162,7 +162,7 @@ def _to_query(
 
 def _upload_info(upload: UploadedImage) -> dict[str, Any]:
     if upload.size is None:  # no entry of the request refers to it
-        decoded = decode(upload.data, max_pixels=upload.max_pixels, min_side=16, formats=WELL_KNOWN)
+        decoded = decode(upload.data, max_pixels=upload.max_pixels, min_side=16)
         upload.size = decoded.width, decoded.height
     return {"upload": upload.content_hash, "name": upload.name, "width": upload.size[0], "height": upload.size[1]}
 

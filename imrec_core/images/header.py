@@ -1,0 +1,85 @@
+"""What an image file tells without decoding its pixels."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import simplejpeg
+from PIL import Image
+
+from imrec_core.errors import ImageError, UnreadableImage
+from imrec_core.images import exif
+from imrec_core.images.color_profile import ColorProfile, open_profile
+from imrec_core.images.decode import available_formats
+from imrec_core.images.file_facts import bit_depth, frame_count, refuse_misread_layout
+from imrec_core.images.jpeg_segments import read_segments
+from imrec_core.images.repair import lacks_end
+from imrec_core.images.rgb import is_deep
+
+
+@dataclass(frozen=True)
+class Header:
+    """Facts of an image file; `images.decode.DecodedImage` documents those that it has too.
+
+    Attributes:
+        is_plain: Whether pixels are 8-bit values in sRGB: no profile, no larger range is converted.
+    """
+
+    frames: int
+    color_profile: str | None
+    bit_depth: int
+    is_damaged: bool
+    orientation: int
+    is_plain: bool
+
+
+def read_header(data: bytes) -> Header:
+    """Read the header of a file that could be decoded before.
+
+    Raises:
+        ImageError: The file cannot be opened.
+    """
+    try:
+        return _read_jpeg(data) if data.startswith(b"\xff\xd8\xff") else _read_other(data)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's plugins raise errors of any class for damaged data
+        raise UnreadableImage(f"damaged header: {error}") from error
+
+
+def _read_jpeg(data: bytes) -> Header:
+    segments = read_segments(data)
+    kind = simplejpeg.decode_jpeg_header(data)[2]
+    mode = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}.get(kind, "RGBX")
+    profile = open_profile(segments.icc_profile, mode) if segments.icc_profile else None
+    return _header(profile, segments.frames, 8, exif.of_jpeg(segments).orientation, is_deep=False, is_damaged=False)
+
+
+def _read_other(data: bytes) -> Header:
+    with Image.open(io.BytesIO(data), formats=available_formats()) as image:
+        refuse_misread_layout(image)
+        icc_profile = image.info.get("icc_profile")
+        mode = {"1": "L", "L": "L", "LA": "L", "CMYK": "CMYK"}.get(image.mode, "L" if is_deep(image) else "RGB")
+        profile = open_profile(icc_profile, mode) if icc_profile else None
+        return _header(
+            profile,
+            frame_count(image),
+            bit_depth(image, data),
+            exif.of_image(image).orientation,
+            is_deep=is_deep(image),
+            is_damaged=lacks_end(data),
+        )
+
+
+def _header(
+    profile: ColorProfile | None, frames: int, depth: int, orientation: int, *, is_deep: bool, is_damaged: bool
+) -> Header:
+    return Header(
+        frames,
+        profile.name if profile else None,
+        depth,
+        is_damaged or (profile is not None and profile.is_damaged),
+        orientation,
+        is_plain=not is_deep and (profile is None or profile.transform is None),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import threading
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core.errors import BadWeights
+from imrec_core.errors import BadWeights, QueryError
 from imrec_core.extraction.embed import Vectors
 from imrec_core.images.hashing import content_hash
 from imrec_core.index.generation import Generation
@@ -49,7 +50,7 @@ class UploadedImage:
     """The bytes of an image as a query that may be repeated: it is decoded and encoded once per generation.
 
     Args:
-        data: The whole file, in a format of `decode.WELL_KNOWN`.
+        data: The whole file, in a format of `decode.FORMATS`.
         name: File name for messages.
         max_pixels: Maximum number of pixels; a larger image is refused.
 
@@ -84,11 +85,36 @@ def weighted_queries(queries: Queries | None) -> list[tuple[Query, float]]:
         return []
     several = isinstance(queries, list | tuple) and not _is_pair(queries)
     items: Sequence[Any] = queries if several else [queries]  # type: ignore[assignment]
-    pairs = [(q[0], float(q[1])) if _is_pair(q) else (q, 1.0) for q in items]
+    pairs = [(plain_query(q[0]), float(q[1])) if _is_pair(q) else (plain_query(q), 1.0) for q in items]
     weights = [weight for _, weight in pairs]
     if any(not math.isfinite(w) or w < 0 for w in weights):
         raise BadWeights(f"weights of the queries are {weights}; they must be 0 or more, and finite")
     return pairs
+
+
+def plain_query(query: Any) -> Query:
+    """Convert files in memory and tensors to the bytes and arrays that they hold; other queries stay as they are.
+
+    Raises:
+        QueryError: A tensor has a type that NumPy lacks.
+    """
+    if isinstance(query, io.BytesIO):
+        return query.getvalue()
+    if isinstance(query, bytearray | memoryview):
+        return bytes(query)
+    if hasattr(query, "detach") and hasattr(query, "cpu"):  # of torch, which need not be imported for that
+        return _array_of_tensor(query)
+    return query  # type: ignore[no-any-return]
+
+
+def _array_of_tensor(tensor: Any) -> NDArray[Any]:
+    """Return a tensor as an array; images `(channels, height, width)` become `(height, width, channels)`."""
+    try:
+        array: NDArray[Any] = tensor.detach().cpu().numpy()
+    except TypeError as error:
+        raise QueryError(f"the tensor is {tensor.dtype}; expected uint8 pixels, or a vector of numbers") from error
+    is_channels_first = array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (3, 4)
+    return np.ascontiguousarray(array.transpose(1, 2, 0)) if is_channels_first else array
 
 
 def _is_pair(query: object) -> bool:

@@ -19,7 +19,8 @@ from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, Un
 from imrec_core.extraction.embed import EncodedQuery, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
-from imrec_core.images.decode import WELL_KNOWN, decode, decode_file, from_pillow
+from imrec_core.images.decode import decode, decode_file
+from imrec_core.images.rgb import from_pillow, over_white
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
@@ -198,28 +199,33 @@ class QueryEncoder:
 
     def _pixels(self, query: Any) -> NDArray[np.uint8]:
         if isinstance(query, np.ndarray):
-            return query
+            return over_white(query) if query.shape[2:] == (4,) and query.dtype == np.uint8 else query
         if isinstance(query, Image.Image):
             try:
                 with self._loading:  # Pillow reads the file lazily, and two threads may search for the same image
                     return from_pillow(query)
             except OSError as error:
                 raise UnreadableImage(f"the Pillow image: {error}") from error
-        min_side = self._min_side
         if isinstance(query, UploadedImage):
             return self._uploaded_pixels(query)
-        if isinstance(query, bytes):
-            return decode(query, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
+        read = decode if isinstance(query, bytes) else decode_file
         try:
-            return decode_file(query, max_pixels=self.settings.max_pixels, min_side=min_side).pixels
+            return read(
+                query,
+                max_pixels=self.settings.max_pixels,
+                min_side=self._min_side,
+                allow_truncated=self.settings.allow_truncated,
+            ).pixels
         except TypeError as error:
             raise QueryError(
-                f"unsupported query type {type(query).__name__}; expected a path, bytes, image, array, ImageId or Text"
+                f"unsupported query type {type(query).__name__}; expected a path, the bytes of a file (bytes, "
+                "bytearray, memoryview, BytesIO), a Pillow image, an array or tensor (uint8 pixels or a vector), "
+                "ImageId or Text"
             ) from error
 
     def _uploaded_pixels(self, upload: UploadedImage) -> NDArray[np.uint8]:
         try:
-            image = decode(upload.data, max_pixels=upload.max_pixels, min_side=self._min_side, formats=WELL_KNOWN)
+            image = decode(upload.data, max_pixels=upload.max_pixels, min_side=self._min_side)
         except ImageError as error:
             raise type(error)(f"{upload.name}: {error}") from error
         upload.size = image.width, image.height

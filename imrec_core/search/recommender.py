@@ -31,7 +31,7 @@ from imrec_core.search import ranking
 from imrec_core.search.context import SearchContext
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.hits import Hits
-from imrec_core.search.query import By, Queries, Query, Text, query_rows, weighted_queries
+from imrec_core.search.query import By, Queries, Query, Text, plain_query, query_rows, weighted_queries
 from imrec_core.search.request import SearchOptions, SearchRequest, build_request, filter_rows
 from imrec_core.search.result import find_hits
 from imrec_core.sql.policy import SqlPolicy
@@ -210,7 +210,7 @@ class Recommender:
         if query is not None and like is not None:
             raise QueryError("give the image as `query` or as `like`, not as both")
         options.check()
-        likes = weighted_queries(like) if query is None else [(query, 1.0)]
+        likes = weighted_queries(like) if query is None else [(plain_query(query), 1.0)]
         unlikes = weighted_queries(unlike)
         options.check_queries(q for q, _ in likes)
         context, policy = self._current_context(), self.sql_policy
@@ -256,6 +256,7 @@ class Recommender:
         context = self._current_context()
         rows = filter_rows(context.generation, where, None, self.sql_policy)
         for features, batch in _batches(context.generation, context.encoder.settings, by, queries):
+            batch = [plain_query(query) for query in batch]
             options.check_queries(batch)
             yield from self._search_batch(context, options, features, batch, rows, order_by)
 

@@ -39,6 +39,11 @@ class SearchOptions:
     diversify: float = 0.0
     exact: bool = False
 
+    def __post_init__(self) -> None:
+        k: object = self.k
+        if isinstance(k, np.integer):
+            object.__setattr__(self, "k", int(k))
+
     def check(self) -> None:
         """Check the values.
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageOps
 
 from imrec_core import FEATURES, ImageBatch, ImageId, Recommender, Text
 from imrec_core.catalog.ids import image_id
@@ -37,6 +38,10 @@ from tests.support.toy import ids
 SEVERAL = ["efficientnet_lite0", "rgb_histogram", "phash"]
 
 
+def upright_rgba(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image).convert("RGBA")
+
+
 def identity(name: str) -> ImageId:
     return ImageId(image_id("photos", name))
 
@@ -54,6 +59,12 @@ def test_all_forms_of_an_image_give_the_same_hits(recommender, photos, name):
             "bytes": path.read_bytes(),
             "pillow": image,
             "array": decode(path.read_bytes()).pixels[..., :3],
+            "rgba array": np.asarray(upright_rgba(image)),
+            "file in memory": BytesIO(path.read_bytes()),
+            "bytearray": bytearray(path.read_bytes()),
+            "memoryview": memoryview(path.read_bytes()),
+            "tensor": torch.from_numpy(decode(path.read_bytes()).pixels[..., :3].copy()),
+            "tensor, channels first": torch.from_numpy(decode(path.read_bytes()).pixels[..., :3].copy()).movedim(2, 0),
         }
         answers = {kind: recommender.search(query, k=6, by=SEVERAL) for kind, query in queries.items()}
     for kind, hits in answers.items():
@@ -541,3 +552,14 @@ def test_search_does_not_change_the_query(recommender):
     recommender.search(image, by=SEVERAL)
     np.testing.assert_array_equal(array, before)
     np.testing.assert_array_equal(np.asarray(image), before)
+
+
+def test_k_may_be_a_numpy_integer(recommender):
+    query = identity("photo_007.jpg")
+    assert ids(recommender.search(query, k=np.int64(3))) == ids(recommender.search(query, k=3))
+
+
+@pytest.mark.parametrize("query", [object(), 5, {"a": 1}, torch.zeros(4, 4, 3, dtype=torch.bfloat16)], ids=str)
+def test_other_types_are_refused_with_those_that_are_taken(recommender, query):
+    with pytest.raises(QueryError, match=r"expected .*(path.*bytes.*BytesIO.*Pillow.*array.*ImageId|uint8 pixels)"):
+        recommender.search(query)

@@ -39,6 +39,8 @@ class LakeStatus:
         sources: Name and root of each source, and the number of images that the last scan found.
         shards: Number of shards.
         failed: Number of images that could not be read or decoded.
+        outdated: Number of images in tables of the version before. The next build reads their headers, and decodes
+            again those whose pixels are read otherwise now.
         unread_shards: Shards whose images have not been read since they changed.
         generation: Id, features, number of images and time of the generation in use; None if there is none.
         up_to_date: Whether that generation contains all tables of the lake.
@@ -49,6 +51,7 @@ class LakeStatus:
     sources: tuple[dict[str, Any], ...]
     shards: int
     failed: int
+    outdated: int
     unread_shards: tuple[str, ...]
     features: tuple[FeatureStatus, ...]
     generation: dict[str, Any] | None
@@ -79,6 +82,12 @@ class LakeStatus:
             lines.append(f"generation {self.generation['id']}: {made}")
         if self.thumbnail_mb["kept"]:
             lines.append("thumbnails: about {kept} MB of {most} at most".format_map(self.thumbnail_mb))
+        if self.outdated:
+            lines.append(
+                f"{self.outdated} images are in tables of the version before: imrec build reads their headers, and "
+                "decodes again those with another colour profile than sRGB, with grey of more than 8 bits, and those "
+                "that failed"
+            )
         lines.append(self._next_step())
         return "\n".join(lines)
 
@@ -108,6 +117,7 @@ def lake_status(lake: Lake) -> LakeStatus:
         ),
         len(due.shards),
         count_failed(lake, (state.shard for state in due.shards)),
+        sum(state.images for state in due.shards if state.is_upgradable),
         tuple(state.shard for state in due.shards if state.has_stale_images),
         tuple(_feature_status(due, feature) for feature in due.features),
         _generation(lake),

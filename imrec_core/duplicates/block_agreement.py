@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.images.decode import Pixels
+from imrec_core.images.rgb import Pixels
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]

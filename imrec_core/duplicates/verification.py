@@ -132,7 +132,7 @@ class Verifier:
 
     def _decode(self, i: int) -> BlockInput | None:
         try:
-            return BlockInput.of_bytes(self._contents.read(i), max_pixels=self._max_pixels)
+            return BlockInput.of_bytes(self._contents.read(i), max_pixels=self._max_pixels, allow_truncated=True)
         except (ImageError, OSError, IndexError):  # IndexError: the content has been dropped
             return None
 

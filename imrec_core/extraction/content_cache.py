@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imrec_core.errors import LakeError
+from imrec_core.extraction.images_upgrade import MARKED
 from imrec_core.extraction.incremental import Expected, has_current_images, is_extendable, is_reusable
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake, made_from_of
@@ -50,8 +51,8 @@ class ContentIndex:
             return
         if shard not in self._shards:
             self._shards.append(shard)
-        found = self._lake.read_table(self._lake.images_path(shard), ["image_id", "content_hash", "status"])
-        found = found.filter(pc.equal(found["status"], "ok"))
+        found = self._lake.read_table(self._lake.images_path(shard), ["image_id", "content_hash", "status", "mtime_ns"])
+        found = found.filter(pc.and_(pc.equal(found["status"], "ok"), pc.not_equal(found["mtime_ns"], MARKED)))
         self._hashes = np.concatenate([self._hashes, np.array(found["content_hash"].to_pylist(), "S32")])
         self._ids = np.concatenate([self._ids, np.array(found["image_id"].to_pylist(), "S16")])
         number = np.full(len(found), self._shards.index(shard), np.int32)

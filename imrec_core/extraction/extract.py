@@ -16,13 +16,14 @@ from threadpoolctl import threadpool_limits
 from imrec_core.errors import DeclarationError, MissingTable
 from imrec_core.extraction.content_cache import ContentIndex
 from imrec_core.extraction.failures import count_statuses
-from imrec_core.extraction.pipeline import ShardExtractor
+from imrec_core.extraction.images_upgrade import is_upgradable, upgrade_images
+from imrec_core.extraction.pipeline import ShardExtractor, require_source
 from imrec_core.extraction.planning import next_features
 from imrec_core.extraction.report import OnImages, ShardReport
 from imrec_core.extraction.shard_order import order_shards
 from imrec_core.extraction.staleness import current_fit
 from imrec_core.features import Feature
-from imrec_core.lake.lake import Lake
+from imrec_core.lake.lake import Lake, source_of
 
 _PASSES = 4  # over a shard whose files change while they are read; the next build does the rest
 
@@ -87,6 +88,8 @@ def extract_shards(
                 warnings.catch_warnings(),
             ):
                 warnings.simplefilter("ignore")  # from Pillow, of invalid files; the images table has the errors
+                if is_upgradable(lake, shard):
+                    upgrade_images(lake, shard, require_source(settings.source(source_of(shard))), on_images)
                 # Again under the lock: another process may have extracted the shard.
                 work = next_features(lake, shard, features, settings, device, retry=again)
                 if work is None:

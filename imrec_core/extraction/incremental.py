@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imrec_core.errors import ImageTooLarge, SchemaMismatch
-from imrec_core.extraction.staleness import WHICH_IMAGES
+from imrec_core.errors import SchemaMismatch
+from imrec_core.extraction.failures import failure_reason
+from imrec_core.extraction.staleness import WHICH_IMAGES, newly_accepted
 from imrec_core.features import Feature
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
@@ -95,14 +96,13 @@ class UnchangedRows:
             return
         if not all(is_extendable(lake, shard, f, expected[f.name]) for f in features):
             return
-        refused_above = (lake.made_from(lake.images_path(shard)) or {}).get("refused_above", settings.max_pixels)
-        limit_was_raised = int(refused_above) < settings.max_pixels
+        accepted = newly_accepted(lake.made_from(lake.images_path(shard)) or {}, settings)
         places = {row["image_id"]: row for row in manifest.to_pylist()}
         for row in lake.read_table(lake.images_path(shard)).to_pylist():
             place = places.get(row["image_id"])
             if place is None or (row["byte_size"], row["mtime_ns"]) != (place["byte_size"], place["mtime_ns"]):
                 continue
-            if row["status"] == "failed" and (retry or _may_succeed(row, limit_was_raised)):
+            if row["status"] == "failed" and (retry or _may_succeed(row, accepted)):
                 continue
             self.rows[row["image_id"]] = row
 
@@ -114,13 +114,15 @@ class UnchangedRows:
         return found.filter(pc.is_in(found["image_id"], pa.array(list(self.rows)))).cast(feature.schema)
 
 
-def _may_succeed(row: Mapping[str, Any], limit_was_raised: bool) -> bool:
+def _may_succeed(row: Mapping[str, Any], accepted: Container[str]) -> bool:
     """Check whether a failed image with an unchanged file may be read now.
 
     A file that could not be read, such as of a share that was offline, has no content hash.
+
+    Args:
+        accepted: Reasons of failures that the settings no longer refuse.
     """
-    is_too_large = str(row["error"]).startswith(ImageTooLarge.__name__)
-    return not row["content_hash"] or (is_too_large and limit_was_raised)
+    return not row["content_hash"] or failure_reason(row["error"]) in accepted
 
 
 def merge_rows(parts: Sequence[pa.Table], ids: pa.Array) -> pa.Table:

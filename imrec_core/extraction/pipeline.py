@@ -189,11 +189,11 @@ class ShardExtractor:
         fitted = {f.name: lake.load_fitted(f.name, expected[f.name]["fitted"]) for f in features if f.learnt}
         computer = FeatureComputer(features, encoders, fitted)
         min_side = decoded_side(lake, *features)
-        source = _require_source(settings.source(source_of(shard)))
+        source = require_source(settings.source(source_of(shard)))
         manifest = Manifest.read(lake, shard)
         unchanged = UnchangedRows(lake, shard, manifest.table, features, expected, settings, retry=retry)
         copies = ContentMatches(lake, self.known, features, expected)
-        decoder = Decoder(settings.max_pixels, min_side, copies.add)
+        decoder = Decoder(settings.max_pixels, min_side, copies.add, settings.allow_truncated)
         started = time.perf_counter()
         places = [place for place in manifest.table.to_pylist() if place["image_id"] not in unchanged.rows]
         made = self._compute(source, places, decoder, computer, copies)
@@ -220,7 +220,7 @@ class ShardExtractor:
     def _write(self, out: ShardTables, made: _Batch, started: float) -> ShardReport:
         writing = time.perf_counter()
         rows = out.rows(made.rows)
-        table_bytes = out.write(rows, made.rows, made.vectors, max_pixels=self.settings.max_pixels)
+        table_bytes = out.write(rows, made.rows, made.vectors, self.settings)
         made.seconds["write"] = time.perf_counter() - writing
         reasons = Counter(failure_reason(row["error"]) for row in rows if row["error"])
         return ShardReport(
@@ -237,7 +237,7 @@ class ShardExtractor:
         )
 
 
-def _require_source(source: Source) -> Source:
+def require_source(source: Source) -> Source:
     """Return a source that is not away; otherwise every image would fail and lose its vectors.
 
     Raises:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from imrec_core.extraction.failures import failed_images
 from imrec_core.extraction.fit import valid_fit
+from imrec_core.extraction.images_upgrade import is_upgradable
 from imrec_core.extraction.incremental import UnchangedRows, is_extendable
 from imrec_core.extraction.shard_order import reachable_shards
 from imrec_core.extraction.staleness import (
@@ -34,12 +35,14 @@ class ShardState:
     Attributes:
         images: Number of images in the manifest.
         has_stale_images: Whether the images table is missing or not up to date.
+        is_upgradable: Whether the images table is of the version before; see `images_upgrade`.
         stale: Why tables of features are missing or not up to date, by name of the feature.
     """
 
     shard: str
     images: int
     has_stale_images: bool
+    is_upgradable: bool
     stale: Mapping[str, str]
 
     def has_bases(self, feature: Feature) -> bool:
@@ -106,7 +109,8 @@ def plan(lake: Lake) -> BuildPlan:
 def _shard_state(lake: Lake, shard: str, features: Sequence[Feature], settings: Settings) -> ShardState:
     images = lake.row_count(lake.catalog_path(shard))
     stale = stale_reasons(lake, shard, features, settings)
-    return ShardState(shard, images, not has_fresh_images(lake, shard), stale)
+    has_stale_images = not has_fresh_images(lake, shard)
+    return ShardState(shard, images, has_stale_images, has_stale_images and is_upgradable(lake, shard), stale)
 
 
 def _due_extractions(

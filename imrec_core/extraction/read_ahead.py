@@ -95,13 +95,14 @@ class Decoder:
     """Decodes images and makes their rows of the images table.
 
     Attributes:
-        max_pixels, min_side: See `decode`.
+        max_pixels, min_side, allow_truncated: See `decode`.
         is_known: Called with an image id and a content hash; tells whether the features of this content are known.
     """
 
     max_pixels: int
     min_side: int
     is_known: Callable[[str, str], bool]
+    allow_truncated: bool = False
 
     def decode(self, place: Row, read: Callable[[], bytes], seconds: Seconds) -> tuple[Row, DecodedImage | None]:
         """Read and decode one image.
@@ -127,7 +128,9 @@ class Decoder:
             decoding = time.perf_counter()
             if self.is_known(place["image_id"], row["content_hash"]):
                 return row, None
-            image = decode(data, max_pixels=self.max_pixels, min_side=self.min_side)
+            image = decode(
+                data, max_pixels=self.max_pixels, min_side=self.min_side, allow_truncated=self.allow_truncated
+            )
         except ImageError as error:
             row |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
             return row, None
@@ -151,6 +154,10 @@ def _columns_of(image: DecodedImage) -> Row:
         "orientation": image.orientation,
         "aspect": image.width / image.height,
         "has_alpha": image.has_alpha,
+        "frames": image.frames,
+        "color_profile": image.color_profile,
+        "bit_depth": image.bit_depth,
+        "damaged": image.is_damaged,
         "camera": image.shot.camera,
         "taken": image.shot.taken,
         "status": "ok",

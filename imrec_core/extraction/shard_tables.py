@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core.errors import ImageTooLarge
+from imrec_core.errors import ImageTooLarge, TruncatedImage
 from imrec_core.extraction.content_cache import ContentMatches
+from imrec_core.extraction.failures import failure_reason
 from imrec_core.extraction.incremental import Expected, UnchangedRows, contents_digest, merge_rows
 from imrec_core.extraction.read_ahead import Row
 from imrec_core.extraction.staleness import images_made_from, manifest_version
@@ -20,6 +21,7 @@ from imrec_core.features import Feature
 from imrec_core.features.feature import Columns
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Settings
 
 Computed: TypeAlias = tuple[NDArray[Any], Columns]
 """Vectors `(n, width)` of a feature, and its other columns."""
@@ -72,7 +74,7 @@ class ShardTables:
         return [rows[image_id] for image_id in self.manifest.table["image_id"].to_pylist()]
 
     def write(
-        self, rows: Sequence[Row], made: Sequence[Row], vectors: Mapping[str, Sequence[Computed]], *, max_pixels: int
+        self, rows: Sequence[Row], made: Sequence[Row], vectors: Mapping[str, Sequence[Computed]], settings: Settings
     ) -> dict[str, int]:
         """Write all tables; the images table last, because its metadata covers the tables of the features.
 
@@ -80,7 +82,7 @@ class ShardTables:
             rows: All rows of the images table.
             made: Rows that this run made.
             vectors: Vectors that this run computed, by feature, in the order of `made`.
-            max_pixels: Limit above which images failed as too large.
+            settings: Settings by which images were refused; they are recorded, to try again after a change.
 
         Returns:
             The size of each table in bytes, by feature, and that of `images`.
@@ -100,8 +102,11 @@ class ShardTables:
             written[feature.name] = self.lake.write_table(self.lake.feature_path(feature.name, shard), table, made_from)
         images = pa.Table.from_pylist(rows, schema=schemas.IMAGES)
         made_from = images_made_from(shard, version) | which
-        if any(str(row["error"]).startswith(ImageTooLarge.__name__) for row in rows):
-            made_from["refused_above"] = str(max_pixels)
+        reasons = {failure_reason(row["error"]) for row in rows if row["error"]}
+        if ImageTooLarge.__name__ in reasons:
+            made_from["refused_above"] = str(settings.max_pixels)
+        if TruncatedImage.__name__ in reasons and not settings.allow_truncated:
+            made_from["refused_truncated"] = "true"
         written["images"] = self.lake.write_table(self.lake.images_path(shard), images, made_from)
         return written
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from imrec_core.errors import MissingTable
+from imrec_core.errors import ImageTooLarge, MissingTable, TruncatedImage
 from imrec_core.features import Feature
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
@@ -60,14 +60,25 @@ def feature_made_from(shard: str, shard_version: str, feature: Feature) -> dict[
 def has_fresh_images(lake: Lake, shard: str) -> bool:
     """Check whether the images table of a shard is up to date.
 
-    A table with images that were too large is stale once the limit has been raised.
+    A table with images that were refused is stale once a setting accepts them.
     """
     path = lake.images_path(shard)
-    found = lake.made_from(path) or {}
-    refused_above = int(found.get("refused_above", lake.settings().max_pixels))
-    return refused_above >= lake.settings().max_pixels and is_fresh(
-        lake, path, images_made_from(shard, manifest_version(lake, shard))
-    )
+    accepted = newly_accepted(lake.made_from(path) or {}, lake.settings())
+    return not accepted and is_fresh(lake, path, images_made_from(shard, manifest_version(lake, shard)))
+
+
+def newly_accepted(images: Mapping[str, str], settings: Settings) -> set[str]:
+    """Return the reasons of failures in an images table that the settings no longer refuse.
+
+    Args:
+        images: Metadata of the table.
+    """
+    reasons = set()
+    if int(images.get("refused_above", settings.max_pixels)) < settings.max_pixels:
+        reasons.add(ImageTooLarge.__name__)
+    if settings.allow_truncated and "refused_truncated" in images:
+        reasons.add(TruncatedImage.__name__)
+    return reasons
 
 
 def is_fresh(lake: Lake, path: AnyPath, expected: dict[str, str]) -> bool:

@@ -23,7 +23,7 @@ CATALOG = pa.schema(
     ]
 )
 
-IMAGES_VERSION = 3  # increment it when columns are added or values change; older tables become stale
+IMAGES_VERSION = 4  # increment it when columns are added or values change; older tables become stale
 IMAGES = pa.schema(
     [
         ("image_id", pa.string()),
@@ -36,6 +36,10 @@ IMAGES = pa.schema(
         ("orientation", pa.int8()),  # EXIF tag; 1 if missing
         ("aspect", pa.float32()),  # width by height
         ("has_alpha", pa.bool_()),  # an alpha channel or a transparent colour
+        ("frames", pa.int32()),  # pages, frames of an animation, images of a multi-picture file; the first is described
+        ("color_profile", pa.string()),  # description in the ICC profile, `damaged` if it cannot be used; null without
+        ("bit_depth", pa.int8()),  # bits per channel in the file
+        ("damaged", pa.bool_()),  # part of the file is damaged or missing; see images.decode
         ("camera", pa.string()),  # EXIF maker and model; null if missing
         ("taken", pa.timestamp("us")),  # EXIF, by the clock of the camera, in an unknown time zone
         ("brightness", pa.float32()),  # this and the next four: see images.properties

@@ -102,6 +102,7 @@ class Settings:
         features: Names of the features to extract from every image.
         shard_size: Maximum number of images per shard.
         max_pixels: Maximum number of pixels of an image. Larger images fail before they are decoded.
+        allow_truncated: Whether to extract what is left of images that lost pixels. Such images are marked as damaged.
         calibration_copies: Number of images from which a build makes edited copies, to measure the distances of copies.
             Up to one second per image; 0 for none.
         inference_precision: Precision of the networks: `bf16`, `fp32`, or `auto` for the fastest on this machine.
@@ -127,6 +128,7 @@ class Settings:
     features: tuple[str, ...] = DEFAULT_FEATURES
     shard_size: int = 4096
     max_pixels: int = 200_000_000
+    allow_truncated: bool = False
     calibration_copies: int = 0
     inference_precision: str = "auto"
     extensions: tuple[str, ...] = EXTENSIONS

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from imrec_core.evaluation.labels import folder_labels
 from imrec_core.features.reduction.neighbours import nearest, share_kept
 from imrec_core.images.batch import ImageBatch
-from imrec_core.images.decode import Pixels, decode_file
+from imrec_core.images.decode import decode_file
+from imrec_core.images.rgb import Pixels
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from imrec_core.lake.lake import Lake

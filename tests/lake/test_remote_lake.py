@@ -101,7 +101,7 @@ def test_plan_asks_for_folders_not_for_every_table(remote_lake, store):
     store.requests.clear()
     for _ in range(20):
         lake_status(lake)
-    assert store.requests.total() < 20 * 10  # 2 tables, version, CURRENT, checksums and whether the source is there
+    assert store.requests.total() < 20 * 11  # 2 tables, version, CURRENT, checksums and whether the source is there
     assert store.requests["HEAD"] <= 30
 
 

@@ -1,0 +1,94 @@
+"""Upgrade of images tables of version 3, so that a build decodes only files whose pixels are read otherwise now.
+
+Version 4 applies colour profiles, scales grey of more than 8 bits by another rule, and has columns that stand in the
+headers of the files. So each file is read, but not decoded, and its row is kept with the new columns. Rows of files
+whose pixels changed, and of files that failed, are marked as changed: the next extraction decodes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pyarrow as pa
+
+from imrec_core.errors import ImageError
+from imrec_core.extraction.read_ahead import ReadBatch, Row, read_ahead
+from imrec_core.extraction.report import OnImages
+from imrec_core.images.hashing import content_hash
+from imrec_core.images.header import read_header
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Source
+
+MARKED = -1
+"""Modification time of a row whose image must be decoded again."""
+
+_VERSION = 3
+_BATCH = 64  # files that a thread reads together
+
+
+def is_upgradable(lake: Lake, shard: str) -> bool:
+    """Check whether the images table of a shard is of the version before."""
+    return (lake.made_from(lake.images_path(shard)) or {}).get("images_version") == str(_VERSION)
+
+
+def upgrade_images(lake: Lake, shard: str, source: Source, on_images: OnImages) -> None:
+    """Upgrade the images table of a shard; the caller holds its lock.
+
+    Args:
+        on_images: Called with the numbers of images whose rows are kept.
+
+    Raises:
+        StorageFault: The object store failed, or the source went away.
+    """
+    path = lake.images_path(shard)
+    made_from = dict(lake.made_from(path) or {})
+    rows = {row["image_id"]: row for row in lake.read_table(path).to_pylist()}
+    places = [
+        {**place, **_stamp(rows[place["image_id"]])}
+        for place in lake.read_table(lake.catalog_path(shard)).to_pylist()
+        if place["image_id"] in rows and _stamp(place) == _stamp(rows[place["image_id"]])
+    ]
+    for row in rows.values():
+        row.update(frames=None, color_profile=None, bit_depth=None, damaged=None)
+    for batch in _read_columns(source, places, rows):
+        for columns in batch:
+            rows[columns["image_id"]].update(columns)
+        on_images(sum("mtime_ns" not in columns for columns in batch), 0)
+    made_from["images_version"] = str(schemas.IMAGES_VERSION)
+    if any(row["mtime_ns"] == MARKED for row in rows.values()):
+        made_from["shard_version"] = ""  # so that the table is stale
+    lake.write_table(path, pa.Table.from_pylist(list(rows.values()), schema=schemas.IMAGES), made_from)
+
+
+def _stamp(row: Row) -> Row:
+    return {name: row[name] for name in ("byte_size", "mtime_ns")}
+
+
+def _read_columns(source: Source, places: list[Row], rows: dict[str, Row]) -> Iterable[list[Row]]:
+    """Yield the changed columns of each row, by batch."""
+
+    def work(batch: ReadBatch) -> list[Row]:
+        return [_columns(rows[place["image_id"]], read) for place, read in zip(batch.places, batch.reads, strict=True)]
+
+    return read_ahead(source, places, work, batch_size=_BATCH)
+
+
+def _columns(row: Row, read: Callable[[], bytes]) -> Row:
+    marked = {"image_id": row["image_id"], "mtime_ns": MARKED}
+    if row["status"] != "ok":
+        return marked
+    try:
+        data = read()
+        header = read_header(data)
+    except ImageError:
+        return marked
+    if content_hash(data) != row["content_hash"] or not header.is_plain or header.orientation != row["orientation"]:
+        return marked
+    return {
+        "image_id": row["image_id"],
+        "frames": header.frames,
+        "color_profile": header.color_profile,
+        "bit_depth": header.bit_depth,
+        "damaged": header.is_damaged,
+    }

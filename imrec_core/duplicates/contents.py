@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imrec_core.duplicates.file_identity import FileId, file_id
 from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath, fingerprint, place, read_bytes
 
@@ -100,8 +101,7 @@ class Contents:
                     made.append(Copy(**{**row, "path": str(path), "below": row["path"]}))
                 else:
                     self.left_out.add(str(path))
-            # Links and overlapping sources list one file twice: it is no copy of itself, unless sources are compared.
-            self._copies[i] = made if self._between else _without_links(made)
+            self._copies[i] = _one_path_per_file(made, self._between[0] if self._between else None)
         return self._copies[i]
 
     def drop(self, i: int) -> None:
@@ -114,9 +114,15 @@ class Contents:
         return read_bytes(place(self.copies(i)[0].path))
 
 
-def _without_links(copies: list[Copy]) -> list[Copy]:
-    """Keep one path per file, preferably the file itself over a link to it."""
+def _one_path_per_file(copies: list[Copy], first_source: str | None) -> list[Copy]:
+    """Keep one path per file: links, mounts and overlapping sources list a file several times, but it is no copy.
+
+    Prefers paths in the first of two sources that are compared, whose files stay, and the file itself over a link.
+    """
     if len(copies) < 2:
         return copies
-    links_first = sorted(copies, key=lambda copy: not os.path.islink(copy.path))
-    return list({os.path.realpath(copy.path): copy for copy in links_first}.values())
+    chosen: dict[FileId, Copy] = {}
+    for copy in sorted(copies, key=lambda copy: (copy.source != first_source, os.path.islink(copy.path))):
+        chosen.setdefault(file_id(copy.path), copy)
+    ids = {copy.image_id for copy in chosen.values()}
+    return [copy for copy in copies if copy.image_id in ids]

@@ -1,0 +1,157 @@
+"""One file is one file: by links, mounts, overlapping sources and names that differ in case only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imrec_core.duplicates import file_identity
+from imrec_core.duplicates.file_identity import ContentReader, file_id, is_one_file, open_regular
+from imrec_core.duplicates.move_plan import MovePlan
+from tests.support.identical import find_identical, rows_of
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three files, of which two have equal bytes."""
+    (tmp_path / "photos" / "inner").mkdir(parents=True)
+    for name, data in (("0.jpg", b"zero"), ("inner/1.jpg", b"one"), ("inner/2.jpg", b"one")):
+        (tmp_path / "photos" / name).write_bytes(data)
+    return tmp_path / "photos"
+
+
+def folded_stat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a disk answer for names in any case, as those of Windows and macOS do."""
+
+    def folding(real: Callable[..., Any]) -> Callable[..., Any]:
+        def found(path: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return real(path, *args, **kwargs)
+            except FileNotFoundError:
+                here = Path("/")
+                for part in Path(path).parts[1:]:
+                    names = {name.casefold(): name for name in os.listdir(here)}
+                    here /= names.get(part.casefold(), part)
+                return real(here, *args, **kwargs)
+
+        return found
+
+    for name in ("stat", "lstat", "open"):
+        monkeypatch.setattr(os, name, folding(getattr(os, name)))
+
+
+def reached(kind: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another path by which the folder is reached, or another folder with the same files."""
+    other = photos.parent / "other"
+    if kind == "link":
+        other.symlink_to(photos)
+    elif kind == "hard links":
+        shutil.copytree(photos, other, copy_function=os.link)
+    elif kind == "overlap":
+        return photos / "inner" / ".."
+    elif kind == "case":
+        folded_stat(monkeypatch)
+        return photos.parent / "PHOTOS"
+    return other
+
+
+KINDS = ["link", "hard links", "overlap", "case"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_paths_of_one_file_have_one_identity(photos, kind, monkeypatch):
+    other = reached(kind, photos, monkeypatch)
+    for name in ("0.jpg", "inner/1.jpg", "inner/2.jpg"):
+        assert is_one_file(photos / name, other / name)
+        assert not is_one_file(photos / name, other / "inner")
+    assert not is_one_file(photos / "inner" / "1.jpg", other / "inner" / "2.jpg")
+
+
+def test_without_inodes_the_real_path_counts(photos, monkeypatch):
+    real = os.stat
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        found = real(path, **options)
+        return os.stat_result((found.st_mode, 0, *found[2:]))
+
+    (photos.parent / "other").symlink_to(photos)
+    monkeypatch.setattr(os, "stat", stat)
+    assert file_id(photos / "0.jpg") == os.path.realpath(photos / "0.jpg")
+    assert is_one_file(photos / "0.jpg", photos.parent / "other" / "0.jpg")
+    assert not is_one_file(photos / "inner" / "1.jpg", photos / "inner" / "2.jpg")
+
+
+def test_identity_of_objects_and_of_missing_files(photos):
+    assert file_id("s3://bucket/a.jpg") == "s3://bucket/a.jpg"
+    assert is_one_file(photos / "none.jpg", photos / "inner" / ".." / "none.jpg")
+    assert not is_one_file(photos / "none.jpg", photos / "0.jpg")
+
+
+def listed(photos: Path, other: Path) -> tuple[dict[str, Path], list[dict[str, Any]]]:
+    """Sources that reach the folder by two paths, and their rows."""
+    rows = rows_of({"first": photos})
+    return {"first": photos, "second": other}, rows + [row | {"source": "second"} for row in rows]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("between", [None, ("first", "second"), ("second", "first")])
+def test_file_of_two_sources_is_no_copy_of_itself(photos, kind, between, monkeypatch):
+    sources, rows = listed(photos, reached(kind, photos, monkeypatch))
+    found = find_identical(sources, between, rows)
+    names = [sorted(copy.below for copy in group.copies) for group in found]
+    assert names == ([["inner/1.jpg", "inner/2.jpg"]] if between is None else [])
+    assert len(MovePlan.of(found).moves) == len(names)
+
+
+def test_copy_in_one_of_two_sources_is_found_beside_a_file_of_both(photos):
+    other = photos.parent / "other"
+    shutil.copytree(photos, other, copy_function=os.link)
+    (other / "copy.jpg").write_bytes(b"zero")
+    found = find_identical({"first": photos, "second": other}, ("first", "second"))
+    assert [[(copy.source, copy.below) for copy in group.copies] for group in found] == [
+        [("first", "0.jpg"), ("second", "copy.jpg")]
+    ]
+    assert len(find_identical({"first": photos, "second": other}, ("second", "first"))) == 0
+
+
+# -- reading ------------------------------------------------------------------------------------------------
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for name in ("fifo", "link", ".", "none"):
+        with pytest.raises(OSError), open_regular(tmp_path / name):
+            pass
+
+
+def test_unchanged_file_is_read_once(tmp_path, monkeypatch):
+    path, read = tmp_path / "a.jpg", []
+    real = file_identity.content_hash_of
+    monkeypatch.setattr(file_identity, "content_hash_of", lambda file: (read.append(file), real(file))[1])
+    path.write_bytes(b"one")
+    reader = ContentReader()
+    monkeypatch.setattr(file_identity, "TIME_RESOLUTION", -1)  # as if the file were old
+    digests = [reader.read(path)[1] for _ in range(3)]
+    assert len(read) == 1
+    path.with_name("b").write_bytes(b"two")
+    os.utime(path.with_name("b"), ns=(0, path.stat().st_mtime_ns))
+    os.replace(path.with_name("b"), path)
+    assert reader.read(path)[1] not in digests
+    monkeypatch.undo()
+    assert ContentReader().read(path)[1] == reader.read(path)[1]
+
+
+def test_file_that_was_just_written_is_read_again(tmp_path):
+    path, reader = tmp_path / "a.jpg", ContentReader()
+    digests = set()
+    for number in range(5):  # within one tick of a coarse clock
+        path.write_bytes(b"%d" % number)
+        os.utime(path, ns=(0, 0))
+        digests.add(reader.read(path)[1])
+    assert len(digests) == 5

@@ -1,0 +1,61 @@
+"""Groups of files with equal bytes, found without a lake as `find_duplicates` finds those of the tier `identical`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from imrec_core.duplicates import groups
+from imrec_core.duplicates.contents import Contents
+from imrec_core.duplicates.decisions import Decisions
+from imrec_core.duplicates.groups import Duplicates
+from imrec_core.images.hashing import content_hash
+
+IMAGES = (".jpg", ".png", ".cr2")
+
+
+@dataclass
+class Table:
+    """Stands in for a generation: the images of folders, as a build would list them."""
+
+    rows: list[dict[str, Any]]
+
+    @property
+    def is_live(self) -> np.ndarray:
+        return np.ones(len(self.rows), np.bool_)
+
+    def columns(self, *names: str) -> pa.Table:
+        return pa.table({name: [row.get(name) for row in self.rows] for name in names})
+
+
+def rows_of(sources: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """List the images in the folders of sources, all of one size in pixels."""
+    rows = []
+    for source, folder in sources.items():
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in IMAGES and path.is_file():
+                stat, digest = path.stat(), content_hash(path.read_bytes())
+                row = {"source": source, "path": str(path.relative_to(folder)), "content_hash": digest}
+                rows.append({**row, "byte_size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "width": 1, "height": 1})
+    return rows
+
+
+def find_identical(
+    sources: Mapping[str, Path],
+    between: tuple[str, str] | None = None,
+    rows: Sequence[dict[str, Any]] | None = None,
+) -> Duplicates:
+    """Group the images by content. `rows` are those of `rows_of`, or others that a listing might give."""
+    listed = rows_of(sources) if rows is None else rows
+    generation: Any = Table([{**row, "image_id": f"{number:016x}"} for number, row in enumerate(listed)])
+    contents, verifier = Contents(generation, sources, between), None
+    found = [groups._group(contents, verifier, (i,), between) for i in contents.repeated]  # type: ignore[arg-type]
+    roots = {name: str(folder) for name, folder in sources.items()}
+    keep = f"source:{between[0]}" if between else "largest"
+    made = Duplicates(tuple(filter(None, found)), "identical", keep, between, "1", 0, (), roots)
+    return made.with_rule(keep, Decisions())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imrec_core.duplicates.companions import Folders, without_companions
 from imrec_core.duplicates.file_identity import FileId, file_id
 from imrec_core.index.generation import Generation
 from imrec_core.lake.storage.files import AnyPath, fingerprint, place, read_bytes
@@ -26,6 +27,7 @@ class Copy:
         path: Full path of the file.
         below: Path relative to the root of its source.
         is_kept: The file is not moved away.
+        companions: Names of the files in its folder that belong to it, such as sidecars.
     """
 
     image_id: str
@@ -38,6 +40,7 @@ class Copy:
     byte_size: int
     mtime_ns: int
     is_kept: bool = False
+    companions: tuple[str, ...] = ()
 
 
 class Contents:
@@ -64,6 +67,7 @@ class Contents:
         self._rows = np.split(rows[order], ends[:-1]) if len(self.names) else []
         self._copies: dict[int, list[Copy]] = {}
         self._sides = [np.isin(np.arange(len(self.names)), at[sources[rows] == name]) for name in (between or ())]
+        self._folders = Folders()
         self.left_out: set[str] = set()
 
     def __len__(self) -> int:
@@ -103,6 +107,16 @@ class Contents:
                     self.left_out.add(str(path))
             self._copies[i] = _one_path_per_file(made, self._between[0] if self._between else None)
         return self._copies[i]
+
+    def files(self, members: Iterable[int]) -> list[Copy]:
+        """List the files of several contents with their companions; a companion of another file is left out."""
+        copies = [copy for i in members for copy in self.copies(i)]
+        paths = set(without_companions([copy.path for copy in copies]))
+        return [
+            replace(copy, companions=tuple(map(os.path.basename, self._folders.companions(copy.path))))
+            for copy in copies
+            if copy.path in paths
+        ]
 
     def drop(self, i: int) -> None:
         """Leave out a content whose files cannot be read."""

@@ -204,9 +204,11 @@ def _group(
     contents: Contents, verifier: Verifier, members: tuple[int, ...], between: tuple[str, str] | None
 ) -> Group | None:
     """Make a group of the files of some contents, none marked as kept; None if fewer than two are left."""
-    copies = tuple(copy for i in members for copy in contents.copies(i))
+    copies = contents.files(members)
     if len(copies) < 2 or (between and not {copy.source for copy in copies}.issuperset(between)):
         return None
+    present = {copy.content_hash for copy in copies}
+    members = tuple(i for i in members if contents.names[i] in present)
     pairs = [(i, j) for k, i in enumerate(members) for j in members[k + 1 :]]
     found = [verifier.found[pair] for pair in pairs]
     tiers = [str(comparison.tier) for comparison in found] or [str(IDENTICAL.tier)]
@@ -214,7 +216,7 @@ def _group(
         VerifiedPair((str(contents.names[i]), str(contents.names[j])), str(f.tier), f.agreement, f.how)
         for (i, j), f in zip(pairs, found, strict=True)
     )
-    return Group(max(tiers, key=TIERS.index), copies, tuple(verified))
+    return Group(max(tiers, key=TIERS.index), tuple(copies), tuple(verified))
 
 
 # -- files to keep ------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def _groups_table(found: "Duplicates") -> str:
             f"{copy.width}×{copy.height}",
             str(copy.byte_size),
             copy.image_id,
-            from_here(copy.path),
+            " + ".join([from_here(copy.path), *copy.companions]),
         ]
         for number, group in enumerate(found.groups, start=1)
         for copy in group.copies

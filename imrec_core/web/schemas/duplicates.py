@@ -11,6 +11,7 @@ class DuplicateFile(BaseModel):
     """One file of a group. The first file of a group is kept.
 
     `rank` is its position by the rule alone, from 0. `decided` is true if a file with its content is always kept.
+    `companions` are names of files in its folder that move with it.
     """
 
     image_id: str
@@ -22,6 +23,7 @@ class DuplicateFile(BaseModel):
     byte_size: int
     mtime_ns: int
     is_kept: bool
+    companions: list[str]
     rank: int
     decided: bool
 

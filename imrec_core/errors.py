@@ -176,7 +176,7 @@ class BadExport(QueryError):
 
 
 class BadPlan(QueryError):
-    """Files cannot be moved, or moved back, as a plan says. None was changed."""
+    """Files cannot be moved, or moved back, as a plan says. No file is overwritten or lost."""
 
 
 class BadWeights(QueryError):

@@ -1,7 +1,7 @@
-"""Move plans: move duplicates to a folder by a JSON plan that users can edit, apply and undo.
+"""Move plans: which duplicates to move to a folder, as a JSON file that users can edit; `plan_execution.py` applies it.
 
-Files are moved, never deleted. Nothing moves unless every file matches the plan and every target is free. A journal
-next to the plan records each file before it moves, so that after a crash the plan can be continued or undone.
+Files are moved, never deleted. Companions of an image, such as sidecars, move with it; where they cannot, the image
+stays. A plan holds the state of each file, so that nothing moves on outdated information.
 """
 
 from __future__ import annotations
@@ -9,27 +9,21 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from imrec_core.duplicates.companions import RAW, Folders, extension
 from imrec_core.duplicates.contents import Copy
-from imrec_core.duplicates.decisions import hash_file
-from imrec_core.duplicates.file_moves import (
-    Journal,
-    has_equal_bytes,
-    is_one_file,
-    move_file,
-    remove_empty_folders,
-    unfinished_path,
-)
+from imrec_core.duplicates.file_identity import ContentReader, FileId, file_id
 from imrec_core.duplicates.groups import Duplicates
-from imrec_core.errors import BadPlan, ImageError
+from imrec_core.errors import BadPlan
 from imrec_core.lake.storage.files import is_url
 
-_FORMAT = 1
+_FORMAT = 2
+_READABLE_FORMATS = (1, 2)  # 1, of imrec 0.1, had no companions
 
 
 @dataclass(frozen=True)
@@ -46,13 +40,27 @@ class File:
         """Take the state from a file of a group."""
         return cls(copy.path, copy.byte_size, copy.mtime_ns, copy.content_hash)
 
-    def find_change(self, at: Path | None = None) -> str:
+    @classmethod
+    def at(cls, path: str) -> File:
+        """Read the state of a file, with its content.
+
+        Raises:
+            OSError: The file is missing or cannot be read.
+        """
+        state, digest = ContentReader().read(Path(path))
+        return cls(path, state.byte_size, state.mtime_ns, digest)
+
+    def find_change(self, at: Path | None = None, reader: ContentReader | None = None) -> str:
         """Describe how the file differs from the plan; empty if it does not.
 
-        The file is read and hashed if only its modification time differs.
+        Args:
+            at: Path of the file, if it was moved.
+            reader: Compares the content; without it, only if the modification time differs.
         """
         path = at or Path(self.path)
         try:
+            if is_url(self.path):
+                return f"{self.path} is in an object store; imrec moves local files only"
             if path.is_symlink():
                 return f"{path} is a link; move it by hand"
             stat = path.stat()
@@ -60,27 +68,46 @@ class File:
                 return f"{path} is not a file"
             if stat.st_size != self.byte_size:
                 return f"{path} has changed"
-            is_same = stat.st_mtime_ns == self.mtime_ns or hash_file(path) == self.content_hash
-            return "" if is_same else f"{path} has changed"
+            if reader is None and stat.st_mtime_ns == self.mtime_ns:
+                return ""
+            _, digest = (reader or ContentReader()).read(path)
+            return "" if digest == self.content_hash else f"{path} has changed"
         except FileNotFoundError:
             return f"{path} is missing"
-        except (OSError, ValueError, ImageError) as error:
+        except (OSError, ValueError) as error:
             return f"{path} cannot be read ({error})"
 
 
 @dataclass(frozen=True)
 class Move:
-    """One file to move.
+    """One image to move, with its companions.
 
     Attributes:
         below: Target, relative to the folder of moved files: the source, then the path in it.
         kept: The file of its group that is kept.
+        companions: Files that move to the same folder as the image.
     """
 
     file: File
     below: str
     kept: File
     tier: str
+    companions: tuple[File, ...] = ()
+
+    @property
+    def files(self) -> list[tuple[File, str]]:
+        """The image, then its companions, each with its relative target."""
+        folder = PurePosixPath(self.below).parent
+        names = ((companion, os.path.basename(companion.path)) for companion in self.companions)
+        return [(self.file, self.below), *((companion, str(folder / name)) for companion, name in names)]
+
+
+@dataclass(frozen=True)
+class LeftInPlace:
+    """An image that its group would move, but that stays, and the reason."""
+
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -89,18 +116,21 @@ class MovePlan:
 
     Attributes:
         roots: Root folders of the sources, by name; the target must not be inside one.
+        left: Images that stay because they cannot be moved with their companions.
     """
 
     moves: tuple[Move, ...]
     roots: dict[str, str]
     tier: str
     keep: str
+    left: tuple[LeftInPlace, ...] = ()
 
     @classmethod
     def of(cls, found: Duplicates) -> MovePlan:
         """Plan to move all files of the groups, except those to keep.
 
-        Groups with symbolic links are left out: neither a link nor its target may move.
+        Groups with symbolic links are left out: neither a link nor its target may move. Companions are read, for their
+        content hashes.
         """
         stays = {copy.path for group in found for copy in group.copies if copy.is_kept}
         moves: dict[str, Move] = {}
@@ -112,7 +142,13 @@ class MovePlan:
                     below = f"{copy.source}/{copy.below}"
                     move = Move(File.of(copy), below, File.of(group.representative), group.tier)
                     moves.setdefault(copy.path, move)
-        return cls(tuple(moves.values()), found.roots, found.tier, found.keep)
+        left = _add_companions(moves, stays)
+        return cls(tuple(moves.values()), found.roots, found.tier, found.keep, tuple(left))
+
+    @property
+    def files(self) -> list[tuple[File, str]]:
+        """All files to move, with their relative targets."""
+        return [file for move in self.moves for file in move.files]
 
     def to_json(self) -> str:
         """Convert to a JSON string, the content of a plan file."""
@@ -144,131 +180,107 @@ class MovePlan:
         except (OSError, ValueError) as error:
             raise BadPlan(f"{path} cannot be read as a plan ({error})") from error
         try:
-            if stored["format"] != _FORMAT:
+            if stored["format"] not in _READABLE_FORMATS:
                 raise BadPlan(f"{path}: plan format is {stored['format']!r}, expected {_FORMAT}")
-            moves = tuple(
-                Move(File(**move["file"]), str(move["below"]), File(**move["kept"]), str(move["tier"]))
-                for move in stored["moves"]
-            )
-            plan = cls(moves, dict(stored["roots"]), str(stored["tier"]), str(stored["keep"]))
-        except (KeyError, TypeError, ValueError) as error:
+            moves = tuple(map(_parse_move, stored["moves"]))
+            left = tuple(LeftInPlace(**image) for image in stored.get("left", ()))
+            plan = cls(moves, dict(stored["roots"]), str(stored["tier"]), str(stored["keep"]), left)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BadPlan(f"{path} is not a plan of imrec duplicates ({type(error).__name__}: {error})") from error
-        _refuse(path, _inconsistencies(plan))
+        refuse(f"{path}: nothing was moved", _inconsistencies(plan))
         return plan
 
 
-def _inconsistencies(plan: MovePlan) -> Iterable[str]:
-    moved = Counter(move.file.path for move in plan.moves)
+def refuse(heading: str, objections: Iterable[str]) -> None:
+    """Raise an error with the first five objections, if there are any.
+
+    Raises:
+        BadPlan: There are objections.
+    """
+    found = list(dict.fromkeys(objections))
+    if found:
+        more = f", and {len(found) - 5} more" if len(found) > 5 else ""
+        raise BadPlan(f"{heading}: {'; '.join(found[:5])}{more}")
+
+
+def _parse_move(stored: Any) -> Move:
+    companions = tuple(map(_parse_file, stored.get("companions", ())))
+    file, kept = _parse_file(stored["file"]), _parse_file(stored["kept"])
+    return Move(file, str(stored["below"]), kept, str(stored["tier"]), companions)
+
+
+def _parse_file(stored: Any) -> File:
+    file = File(**stored)
+    return File(str(file.path), int(file.byte_size), int(file.mtime_ns), str(file.content_hash))
+
+
+def _inconsistencies(plan: MovePlan) -> Iterator[str]:
+    moved = Counter(file.path for file, _ in plan.files)
     for path, times in moved.items():
         if times > 1:
             yield f"{path} would be moved {times} times"
-    for place, times in Counter(move.below for move in plan.moves).items():
+        if is_url(path):
+            yield f"{path} is in an object store; imrec moves local files only"
+    for below, times in Counter(below for _, below in plan.files).items():
         if times > 1:
-            yield f"{times} files would be moved to {place}"
+            yield f"{times} files would be moved to {below}"
+        parts = Path(below).parts
+        if not parts or Path(below).is_absolute() or ".." in parts:
+            yield f"{below!r} is not a path inside the target folder"
     for move in plan.moves:
         if move.kept.path in moved:
             yield f"{move.kept.path} would be moved, but must stay in place of {move.file.path}"
-        if is_url(move.file.path):
-            yield f"{move.file.path} is in an object store; imrec moves local files only"
-        parts = Path(move.below).parts
-        if not parts or Path(move.below).is_absolute() or ".." in parts:
-            yield f"{move.below!r} is not a path inside the target folder"
 
 
-def _refuse(path: Path, objections: Iterable[str]) -> None:
-    """Raise an error with the first five objections, if there are any."""
-    found = list(objections)
-    if found:
-        more = f", and {len(found) - 5} more" if len(found) > 5 else ""
-        raise BadPlan(f"{path}: nothing was moved: {'; '.join(found[:5])}{more}")
+# -- companions ---------------------------------------------------------------------------------------------
 
 
-# -- apply and undo -----------------------------------------------------------------------------------------
+def _add_companions(moves: dict[str, Move], stays: set[str]) -> list[LeftInPlace]:
+    """Add the companions to the moves, and remove the moves of images that cannot go with theirs.
 
-
-def apply_plan(path: str | os.PathLike[str], to: str | os.PathLike[str]) -> int:
-    """Move the files of a plan to a folder, or continue an interrupted run.
-
-    Returns:
-        Number of files moved, including those of an interrupted run.
-
-    Raises:
-        BadPlan: A file to move or to keep is changed or missing, a target exists, the folder is inside a source, or
-            the plan was applied to another folder. Nothing was moved.
+    An image that stays may keep others that share its companions, so this is repeated until all moves are possible.
     """
-    path, to = Path(path), Path(to).absolute()
-    plan = MovePlan.load(path)
-    journal = Journal.beside(path)
-    begun = journal.folder()
-    if begun is not None and begun != to:
-        raise BadPlan(f"{path} was applied to {begun}; undo it first, or give the same folder")
-    sources = [root for root in map(Path, plan.roots.values()) if to.resolve().is_relative_to(root.resolve())]
-    if sources:
-        raise BadPlan(f"{to} is inside {sources[0]}, a source of the lake; choose a folder outside all sources")
-    begun_moves = journal.moves()
-    _refuse(path, (t for move in plan.moves for t in _objections(move, to, is_begun=move.below in begun_moves)))
-    journal.begin(to)
-    for move in plan.moves:
-        move_file(Path(move.file.path), to / move.below, partial(journal.append, move.below))
-    return len(plan.moves)
+    folders = Folders({extension(path) for path in (*moves, *stays)})
+    staying = {file_id(path) for path in stays}
+    states = cache(_read_companion)
+    left: list[LeftInPlace] = []
+    while True:
+        reasons = {path: _obstacle(move, folders, moves, staying, states) for path, move in moves.items()}
+        found = [LeftInPlace(path, reason) for path, reason in reasons.items() if reason]
+        if not found:
+            break
+        left += found
+        for image in found:
+            del moves[image.path]
+    taken = set(moves)  # a RAW file may be an image of its own, and two images may share a sidecar
+    for path, move in moves.items():
+        companions = [companion for companion in folders.companions(path) if companion not in taken]
+        taken.update(companions)
+        moves[path] = replace(move, companions=tuple(s for s in map(states, companions) if isinstance(s, File)))
+    return left
 
 
-def _objections(move: Move, to: Path, *, is_begun: bool) -> Iterable[str]:
-    """List the reasons against a move; a move of an interrupted run may be half done."""
-    source, target = Path(move.file.path), to / move.below
-    kept = move.kept.find_change()
-    if kept:
-        yield f"{kept}, but must stay"
-    elif is_one_file(source, Path(move.kept.path)):
-        yield f"{source} and {move.kept.path} are the same file"
-    if not is_begun and os.path.lexists(target):
-        yield f"{target} already exists"
-    if not is_begun or (os.path.lexists(source) and not os.path.lexists(target)):
-        objection = move.file.find_change()
-        if objection:
-            yield objection
-    elif os.path.lexists(source) and os.path.lexists(target) and not has_equal_bytes(source, target):
-        yield f"{target} already exists"
-    elif not os.path.lexists(source) and not os.path.lexists(target):
-        yield f"{source} is missing"
+def _obstacle(
+    move: Move,
+    folders: Folders,
+    moves: Mapping[str, Move],
+    staying: Collection[FileId],
+    states: Callable[[str], File | str],
+) -> str:
+    """Explain why an image cannot be moved with its companions; empty if it can."""
+    path, kept = move.file.path, move.kept.path
+    if extension(path) in RAW and extension(kept) not in RAW:
+        return f"it is a RAW file, and {os.path.basename(kept)} is not"
+    reason = folders.obstacle(path, moves, staying)
+    if reason:
+        return reason
+    others = (companion for companion in folders.companions(path) if companion not in moves)
+    return next((state for state in map(states, others) if isinstance(state, str)), "")
 
 
-def undo_plan(path: str | os.PathLike[str]) -> int:
-    """Move the files of a plan back, and remove the folders that became empty.
-
-    Returns:
-        Number of files moved back.
-
-    Raises:
-        BadPlan: The plan was not applied, a moved file is changed or missing, or another file has its old path.
-    """
-    path = Path(path)
-    plan = MovePlan.load(path)
-    journal = Journal.beside(path)
-    to, begun_moves = journal.folder(), journal.moves()
-    if to is None:
-        raise BadPlan(f"{path} was not applied, or is already undone: there is no {journal.path}")
-    begun = [move for move in plan.moves if move.below in begun_moves]
-    _refuse(path, (objection for move in begun for objection in _undo_objections(move, to)))
-    count = 0
-    for move in reversed(begun):
-        source, target = Path(move.file.path), to / move.below
-        if os.path.lexists(target):
-            count += 1
-            move_file(target, source)
-        unfinished_path(target).unlink(missing_ok=True)
-        remove_empty_folders(target.parent, to)
-    journal.end()
-    return count
-
-
-def _undo_objections(move: Move, to: Path) -> Iterable[str]:
-    source, target = Path(move.file.path), to / move.below
-    if os.path.lexists(target):
-        objection = move.file.find_change(target)
-        if objection:
-            yield objection
-        elif os.path.lexists(source) and not has_equal_bytes(source, target):
-            yield f"{source} already exists, with other content"
-    elif not os.path.lexists(source):
-        yield f"{target} is missing"
+def _read_companion(path: str) -> File | str:
+    """Read the state of a companion; the reason if that fails."""
+    try:
+        return File.at(path)
+    except OSError as error:
+        return f"its companion {os.path.basename(path)} cannot be read ({error.strerror or error})"

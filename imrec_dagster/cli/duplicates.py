@@ -10,7 +10,10 @@ from imrec_dagster.cli.options import TIER, json_option, lake_option
 from imrec_dagster.cli.output import from_here, show, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imrec_core.duplicates import Duplicates
+    from imrec_core.duplicates.move_plan import MovePlan
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -62,7 +65,7 @@ def duplicates(
     if bool(applied) != bool(to):
         raise click.UsageError("--apply PLAN and --to FOLDER need each other")
     if applied or undo:
-        from imrec_core.duplicates.move_plan import apply_plan, undo_plan
+        from imrec_core.duplicates.plan_execution import apply_plan, undo_plan
 
         if applied and to:
             click.echo(f"{apply_plan(applied, to)} files are in {to}; to undo: imrec duplicates --undo {applied}")
@@ -110,10 +113,18 @@ def _find(
     if plan:
         made = MovePlan.of(found)
         made.save(plan)
-        click.echo(
-            f"{plan}: {len(made.moves)} files to move; apply it with: imrec duplicates --apply {plan} --to FOLDER",
-            err=True,
-        )
+        for line in _plan_summary(made, plan):
+            click.echo(line, err=True)
+
+
+def _plan_summary(made: "MovePlan", plan: Path) -> "Iterator[str]":
+    companions = sum(len(move.companions) for move in made.moves)
+    along = f" with {companions} companions" if companions else ""
+    apply = f"imrec duplicates --apply {plan} --to FOLDER"
+    yield f"{plan}: {len(made.moves)} files to move{along}; apply it with: {apply}"
+    if made.left:
+        first = made.left[0]
+        yield f"images left in place: {len(made.left)}, listed in the plan; e.g. {first.path}: {first.reason}"
 
 
 def _groups_table(found: "Duplicates") -> str:

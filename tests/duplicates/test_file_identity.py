@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imrec_core.duplicates import file_identity
+from imrec_core.duplicates import file_identity, plan_execution
 from imrec_core.duplicates.file_identity import ContentReader, file_id, is_one_file, open_regular
-from imrec_core.duplicates.move_plan import MovePlan
+from imrec_core.duplicates.move_plan import File, Move, MovePlan
+from imrec_core.duplicates.plan_execution import apply_plan, undo_plan
+from imrec_core.errors import BadPlan
 from tests.support.identical import find_identical, rows_of
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -117,6 +123,95 @@ def test_copy_in_one_of_two_sources_is_found_beside_a_file_of_both(photos):
         [("first", "0.jpg"), ("second", "copy.jpg")]
     ]
     assert len(find_identical({"first": photos, "second": other}, ("second", "first"))) == 0
+
+
+# -- plans --------------------------------------------------------------------------------------------------
+
+
+def save_plan(moved: Path, kept: Path, source: Path, path: Path) -> Path:
+    move = Move(File.at(str(moved)), f"photos/{moved.name}", File.at(str(kept)), "identical")
+    MovePlan((move,), {"photos": str(source)}, "identical", "largest").save(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_file_is_not_moved_in_favour_of_itself(photos, kind, monkeypatch, tmp_path):
+    plan = save_plan(photos / "0.jpg", photos / "inner" / "1.jpg", photos, tmp_path / "plan.json")
+    other = reached(kind, photos, monkeypatch)
+    text = plan.read_text().replace(str(photos / "inner" / "1.jpg"), str(other / "0.jpg"))
+    digest = File.at(str(photos / "inner" / "1.jpg"))
+    text = text.replace(digest.content_hash, File.at(str(photos / "0.jpg")).content_hash)
+    text = text.replace(f'"byte_size": {digest.byte_size},', f'"byte_size": {len(b"zero")},')
+    plan.write_text(text)
+    with pytest.raises(BadPlan, match=r"nothing was moved.*are the same file"):
+        apply_plan(plan, tmp_path / "moved")
+    assert (photos / "0.jpg").read_bytes() == b"zero"
+    assert not (tmp_path / "moved").exists()
+
+
+def test_file_that_was_the_kept_one_after_all_is_taken_back(photos, monkeypatch, tmp_path):
+    """Two mounts of one network disk have different device numbers, so that only the move itself shows it."""
+    (tmp_path / "other").symlink_to(photos)
+    monkeypatch.setattr(file_identity, "file_id", os.fspath)
+    monkeypatch.setattr(plan_execution, "file_id", os.fspath)
+    monkeypatch.setattr(plan_execution, "is_one_file", lambda a, b: False)
+    plan = save_plan(photos / "0.jpg", tmp_path / "other" / "0.jpg", photos, tmp_path / "plan.json")
+    with pytest.raises(BadPlan, match=r"other/0\.jpg is missing, but must stay.*0 of 1 images are moved"):
+        apply_plan(plan, tmp_path / "moved")
+    assert (photos / "0.jpg").read_bytes() == b"zero"
+    assert undo_plan(plan) == 0
+    assert not (tmp_path / "moved").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folder_inside_a_source_is_refused_by_any_path(photos, kind, monkeypatch, tmp_path):
+    if kind == "hard links":
+        pytest.skip("folders have no hard links")
+    plan = save_plan(photos / "inner" / "1.jpg", photos / "inner" / "2.jpg", photos, tmp_path / "plan.json")
+    other = reached(kind, photos, monkeypatch)
+    with pytest.raises(BadPlan, match="a source of the lake"):
+        apply_plan(plan, other / "moved")
+
+
+IN_MOUNTS = """
+import sys
+from pathlib import Path
+from imrec_core.duplicates import find_duplicates
+from imrec_core.duplicates.move_plan import MovePlan
+from imrec_core.duplicates.plan_execution import apply_plan
+from imrec_core.errors import BadPlan
+from tests.duplicates.test_file_identity import save_plan
+from tests.support import toy
+
+here = Path(sys.argv[1])
+toy.write_photos(here / "first", range(3))
+(here / "first" / "copy.jpg").write_bytes((here / "first" / "photo_000.jpg").read_bytes())
+lake = toy.new_lake(here / "lake", ("phash",), sources={"first": here / "first", "second": here / "second"})
+toy.build(lake)
+(group,) = find_duplicates(lake, tier="identical")
+assert len(group.copies) == 2
+assert len(MovePlan.of(find_duplicates(lake)).moves) == 1
+assert len(find_duplicates(lake, between=("first", "second"))) == 0
+plan = save_plan(here / "second" / "photo_001.jpg", here / "first" / "photo_001.jpg", here / "second", here / "plan")
+for to, words in ((here / "moved", "are the same file"), (here / "first" / "moved", "a source of the lake")):
+    try:
+        apply_plan(plan, to)
+    except BadPlan as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError("moved")
+assert len(list((here / "first").iterdir())) == 4
+"""
+
+
+def test_bind_mount_of_a_source_has_no_copies(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    script = 'mount --bind "$1/first" "$1/second" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path), sys.executable, IN_MOUNTS]
+    if shutil.which("unshare") is None or subprocess.run([*command[:4], f"mount --bind {tmp_path} /mnt"]).returncode:
+        pytest.skip("mounts are not permitted here")
+    subprocess.run(command, cwd=ROOT, check=True)
 
 
 # -- reading ------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ from PIL import Image
 from imrec_core import Lake
 from imrec_core.duplicates import find_duplicates
 from imrec_core.duplicates.decisions import hash_file
-from imrec_core.duplicates.move_plan import File, Move, MovePlan, apply_plan, undo_plan
+from imrec_core.duplicates.move_plan import File, Move, MovePlan
+from imrec_core.duplicates.plan_execution import apply_plan, undo_plan
 from imrec_core.errors import BadPlan
 from tests.support import toy
 from tests.support.pictures import encode

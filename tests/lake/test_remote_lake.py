@@ -385,7 +385,8 @@ def test_images_are_read_side_by_side_but_not_too_many(remote_lake, monkeypatch)
 
 
 def test_duplicates_are_found_and_not_moved(remote_lake, tmp_path):
-    from imrec_core.duplicates.move_plan import MovePlan, apply_plan
+    from imrec_core.duplicates.move_plan import MovePlan
+    from imrec_core.duplicates.plan_execution import apply_plan
 
     lake = remote_lake(4, built=False)
     s3.put("photos/copy.jpg", object_store.read(s3.path("photos/photo_001.jpg")))

@@ -1,16 +1,19 @@
-"""Groups of files with equal bytes, found without a lake as `find_duplicates` finds those of the tier `identical`."""
+"""Groups of files by their bytes, without a lake: as `find_duplicates` finds those of the tier `identical`."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from imrec_core.duplicates import groups
+from imrec_core.duplicates.comparison import SAME_PIXELS
 from imrec_core.duplicates.contents import Contents
 from imrec_core.duplicates.decisions import Decisions
 from imrec_core.duplicates.groups import Duplicates
@@ -49,12 +52,21 @@ def find_identical(
     sources: Mapping[str, Path],
     between: tuple[str, str] | None = None,
     rows: Sequence[dict[str, Any]] | None = None,
+    kinds: Mapping[str, int] | None = None,
 ) -> Duplicates:
-    """Group the images by content. `rows` are those of `rows_of`, or others that a listing might give."""
+    """Group the images by content.
+
+    Args:
+        rows: Those of `rows_of`, or others that a listing might give.
+        kinds: Content hashes that are copies of each other have one number; others have one content.
+    """
     listed = rows_of(sources) if rows is None else rows
     generation: Any = Table([{**row, "image_id": f"{number:016x}"} for number, row in enumerate(listed)])
-    contents, verifier = Contents(generation, sources, between), None
-    found = [groups._group(contents, verifier, (i,), between) for i in contents.repeated]  # type: ignore[arg-type]
+    contents, members = Contents(generation, sources, between), defaultdict(list)
+    for i, name in enumerate(map(str, contents.names)):
+        members[(kinds or {}).get(name, name)].append(i)
+    verifier: Any = SimpleNamespace(found=defaultdict(lambda: SAME_PIXELS))
+    found = [groups._group(contents, verifier, tuple(some), between) for some in members.values()]
     roots = {name: str(folder) for name, folder in sources.items()}
     keep = f"source:{between[0]}" if between else "largest"
     made = Duplicates(tuple(filter(None, found)), "identical", keep, between, "1", 0, (), roots)

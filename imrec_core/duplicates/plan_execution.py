@@ -198,7 +198,7 @@ class _Run:
         """Move those files back that were moved already."""
         begun = set(self.journal.moves())
         for file, below in reversed(move.files):
-            if below in begun and os.path.lexists(self.to / below):
+            if below in begun and os.path.lexists(self.to / below) and not os.path.lexists(file.path):
                 try:
                     move_file(self.to / below, Path(file.path))
                 except BadPlan as second:

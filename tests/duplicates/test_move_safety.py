@@ -277,6 +277,7 @@ class World:
         now = files_of(self.root)
         lost = set(self.held) - set(now) if self.has_copies else self.held - now
         assert not lost, "a file is lost"
+        self.held &= now
 
     def _act_during(self, action: Action) -> None:
         self._require_all_held()

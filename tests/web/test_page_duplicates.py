@@ -21,8 +21,11 @@ from tests.support.serving import Served, serving, web_lake
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server with four groups of equal bytes, and four of a photo and its smaller copy."""
-    with serving(web_lake(tmp_path_factory.mktemp("duplicates"), photos=16)) as running:
+    """A server with four groups of equal bytes, and four of a photo and its smaller copy; one file has a sidecar."""
+    folder = tmp_path_factory.mktemp("duplicates")
+    lake = web_lake(folder, photos=16)
+    (folder / "scans" / "COPY_001.xmp").write_bytes(b"stars")
+    with serving(lake) as running:
         yield running
 
 
@@ -64,11 +67,13 @@ def test_groups_show_what_the_core_found(browser, served, found):
         for copy in group.copies:
             assert f"{copy.source}/{copy.below}" in text
             assert f"{copy.width} × {copy.height}" in text
+            assert all(companion in text for companion in copy.companions)
         assert shown.locator(".copy.stays").count() == sum(copy.is_kept for copy in group.copies)
         assert shown.locator(".copy").nth(0).locator(".fate").inner_text() == "stays"
         for pair in group.pairs:
             assert pair.how in text
     assert "smaller" not in page.inner_text("main")
+    assert page.inner_text("main").count("COPY_001.xmp") == 1
 
 
 def test_not_duplicates_is_saved_and_undone(browser, served, found):

@@ -145,7 +145,7 @@ function facts(copy, copies) {
     ["Bytes", bytes(copy.byte_size), most("byte_size")],
     ["Date", dated(copy.mtime_ns), false],
     ["Place", `${copy.source}/${copy.path}`, false],
-    ...(copy.companions.length ? [["With", copy.companions.join(", "), false]] : []),
+    ...(copy.companions.length ? [["Companions", copy.companions.join(", "), false]] : []),
   ];
   return element(
     "dl",

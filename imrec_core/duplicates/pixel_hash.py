@@ -16,7 +16,7 @@ from PIL import Image
 
 from imrec_core.errors import UnsupportedFormat
 from imrec_core.images import exif
-from imrec_core.images.color_profile import open_profile
+from imrec_core.images.color_profile import open_profile, stated_gamma
 from imrec_core.images.decode import MAX_PIXELS, available_formats
 from imrec_core.images.file_facts import bit_depth, frame_count, refuse_misread_layout
 from imrec_core.images.repair import repaired
@@ -110,7 +110,8 @@ def _profile_key(image: Image.Image) -> str:
     """Return what tells profiles apart; empty for sRGB and for no profile."""
     data = image.info.get("icc_profile")
     if not data:
-        return ""
+        gamma = stated_gamma(image.info)
+        return "" if gamma is None else f"gamma {gamma:.5f}"
     is_grey = image.mode in ("1", "L", "LA") or is_deep(image)
     profile = open_profile(data, "L" if is_grey else image.mode if image.mode == "CMYK" else "RGB")
     is_srgb = profile.transform is None and not profile.is_damaged

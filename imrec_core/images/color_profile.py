@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -16,6 +18,7 @@ _SPACES = {"L": "GRAY", "RGB": "RGB ", "RGBX": "RGB ", "CMYK": "CMYK"}  # Pillow
 _EQUAL = 3  # levels: several profiles of sRGB differ by rounding
 _STEPS = 9  # levels per channel that are converted to find out whether a profile is sRGB
 _MAX_NAME = 100  # characters
+_SRGB_GAMMA, _GAMMA_SLACK = 1 / 2.2, 0.02
 _CACHED = 64  # profiles: a camera writes the same one into every file
 
 
@@ -69,6 +72,26 @@ def open_profile(data: bytes, mode: str) -> ColorProfile:
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return ColorProfile(DAMAGED)
     return ColorProfile(name, None if _is_srgb(transform, mode) else transform)
+
+
+def stated_gamma(info: Mapping[Any, Any]) -> float | None:
+    """Return the gamma of a PNG file (chunk gAMA) if it is not that of sRGB; a profile and the chunk sRGB overrule it.
+
+    Args:
+        info: `Image.info`.
+    """
+    gamma = info.get("gamma")
+    if not isinstance(gamma, float) or "srgb" in info or info.get("icc_profile"):
+        return None
+    return gamma if gamma > 0 and abs(gamma - _SRGB_GAMMA) > _GAMMA_SLACK else None
+
+
+@functools.lru_cache(_CACHED)
+def srgb_levels(gamma: float) -> list[int]:
+    """Return the sRGB level of each of the 256 levels stored with a gamma (PNG, section 11.3.2.2)."""
+    light = (np.arange(256) / 255) ** (1 / gamma)
+    encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return [int(level) for level in np.rint(255 * encoded)]
 
 
 def _srgb() -> ImageCms.ImageCmsProfile:

@@ -1,8 +1,9 @@
 """Conversion of grey of more than 8 bits to 8 bits, by one rule for each kind of values.
 
 - A range that the file declares counts (TIFF: MinSampleValue, MaxSampleValue, SMinSampleValue, SMaxSampleValue).
-- Integers of at most 16 bits: 16 bits of range, or the smallest of 8, 10, 12 and 14 bits that holds all values. Sensors
-  have these depths and write them into 16 bits; masks often need 8. The highest 8 of these bits are kept.
+- Integers of at most 16 bits: 16 bits of range (15 if they are signed), or the smallest of 8, 10, 12 and 14 bits that
+  holds all values. Sensors have these depths and write them into 16 bits; masks often need 8. The highest 8 of these
+  bits are kept.
 - Larger integers: the full range of 32 bits if values above a quarter of it occur, else from the smallest to the
   largest value.
 - Floating-point numbers: 0 to 1 or 0 to 255, the smaller that holds all values, else from the smallest to the largest.
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_DEPTHS = (8, 10, 12, 14, 16)
+_DEPTHS, _SIGNED_DEPTHS = (8, 10, 12, 14, 16), (8, 10, 12, 14, 15)
 _UNSIGNED_32 = 2**32 - 1
 
 
@@ -34,7 +35,8 @@ def to_8_bit(values: NDArray[Any], declared: tuple[float, float] | None = None) 
     if low < 0:
         return _stretch(values, low, high)
     if high < 2**16:
-        depth = next(bits for bits in _DEPTHS if high < 2**bits)
+        depths = _SIGNED_DEPTHS if values.dtype == np.int16 else _DEPTHS
+        depth = next(bits for bits in depths if high < 2**bits)
         return np.asarray(values >> (depth - 8), np.uint8)
     return _stretch(values, *((0, _UNSIGNED_32) if high > _UNSIGNED_32 // 4 else (low, high)))
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from imrec_core.errors import ImageError, UnreadableImage
 from imrec_core.images import exif
-from imrec_core.images.color_profile import ColorProfile, open_profile
+from imrec_core.images.color_profile import ColorProfile, open_profile, stated_gamma
 from imrec_core.images.decode import available_formats
 from imrec_core.images.file_facts import bit_depth, frame_count, refuse_misread_layout
 from imrec_core.images.jpeg_segments import read_segments
@@ -23,7 +23,7 @@ class Header:
     """Facts of an image file; `images.decode.DecodedImage` documents those that it has too.
 
     Attributes:
-        is_plain: Whether pixels are 8-bit values in sRGB: no profile, no larger range is converted.
+        is_plain: Whether pixels are 8-bit values in sRGB: no profile, gamma or larger range is converted.
     """
 
     frames: int
@@ -53,7 +53,7 @@ def _read_jpeg(data: bytes) -> Header:
     kind = simplejpeg.decode_jpeg_header(data)[2]
     mode = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}.get(kind, "RGBX")
     profile = open_profile(segments.icc_profile, mode) if segments.icc_profile else None
-    return _header(profile, segments.frames, 8, exif.of_jpeg(segments).orientation, is_deep=False, is_damaged=False)
+    return _header(profile, segments.frames, 8, exif.of_jpeg(segments).orientation, is_scaled=False, is_damaged=False)
 
 
 def _read_other(data: bytes) -> Header:
@@ -67,13 +67,13 @@ def _read_other(data: bytes) -> Header:
             frame_count(image),
             bit_depth(image, data),
             exif.of_image(image).orientation,
-            is_deep=is_deep(image),
+            is_scaled=is_deep(image) or stated_gamma(image.info) is not None,
             is_damaged=lacks_end(data),
         )
 
 
 def _header(
-    profile: ColorProfile | None, frames: int, depth: int, orientation: int, *, is_deep: bool, is_damaged: bool
+    profile: ColorProfile | None, frames: int, depth: int, orientation: int, *, is_scaled: bool, is_damaged: bool
 ) -> Header:
     return Header(
         frames,
@@ -81,5 +81,5 @@ def _header(
         depth,
         is_damaged or (profile is not None and profile.is_damaged),
         orientation,
-        is_plain=not is_deep and (profile is None or profile.transform is None),
+        is_plain=not is_scaled and (profile is None or profile.transform is None),
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.images import exif
-from imrec_core.images.color_profile import ColorProfile, open_profile
+from imrec_core.images.color_profile import ColorProfile, open_profile, srgb_levels, stated_gamma
 from imrec_core.images.grey_levels import to_8_bit
 
 Pixels = NDArray[np.uint8]
@@ -50,6 +50,8 @@ def to_pixels(image: Image.Image, min_side: int | None = None) -> tuple[Pixels, 
     profile = open_profile(data, image.mode) if isinstance(data, bytes) and data else None
     if profile is not None:
         image = profile.to_srgb(image)
+    elif (gamma := stated_gamma(image.info)) and image.mode != "CMYK":
+        image = image.point(srgb_levels(gamma) * len(image.getbands()))
     if image.mode != "RGB":
         image = image.convert("RGB")
     if alpha is not None:
@@ -91,11 +93,13 @@ def grey_values(image: Image.Image) -> NDArray[Any]:
     """Return the stored values `(h, w)` of an image of grey with more than 8 bits."""
     values: NDArray[Any] = np.asarray(image)
     tags: Any = getattr(image, "tag_v2", {})
-    # Pillow has no mode for unsigned values of 32 bits, and reads them as signed.
-    if values.dtype == np.int32 and _first(tags, _BITS_PER_SAMPLE, 0) == 32:
-        is_unsigned = _first(tags, _SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED
-        return values.view(np.uint32) if is_unsigned else values
-    return values
+    if values.dtype != np.int32 or _BITS_PER_SAMPLE not in tags:
+        return values
+    # Pillow has one mode for signed values of 16 bits and all values of 32 bits.
+    bits, is_unsigned = _first(tags, _BITS_PER_SAMPLE, 0), _first(tags, _SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED
+    if bits == 32 and is_unsigned:
+        return values.view(np.uint32)
+    return values.astype(np.int16) if bits == 16 and not is_unsigned else values
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from imrec_core.images.color_profile import DAMAGED, open_profile
 from imrec_core.images.decode import decode
@@ -138,3 +138,19 @@ def test_pillow_image_is_converted_too():
 
 def test_name_of_a_profile_is_one_printable_line():
     assert open_profile(icc.rgb_profile(icc.ADOBE, name="a\n\x07b  c"), "RGB").name == "a b c"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
+def test_gamma_of_a_png_counts(mode):
+    image = Image.fromarray(noise(64, 48)).convert(mode)
+    found, plain = rgb(encode(image, "PNG", pnginfo=gamma_chunk(100_000))), rgb(encode(image, "PNG"))
+    linear = plain / 255
+    expected = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    assert off(found, expected) < 1
+    assert np.array_equal(rgb(encode(image, "PNG", pnginfo=gamma_chunk(45_455))), plain)
+
+
+def gamma_chunk(gamma: int) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    info.add(b"gAMA", gamma.to_bytes(4, "big"))
+    return info

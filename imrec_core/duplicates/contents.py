@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imrec_core.duplicates.companions import Folders, without_companions
@@ -16,7 +17,8 @@ from imrec_core.lake.storage.files import AnyPath, fingerprint, place, read_byte
 
 Pairs = NDArray[np.int64]
 
-_COLUMNS = ["image_id", "source", "path", "content_hash", "width", "height", "byte_size", "mtime_ns"]
+_COLUMNS = ("image_id", "source", "path", "content_hash", "width", "height", "byte_size", "mtime_ns")
+_FACTS = ("taken", "camera", "color_profile", "bit_depth", "has_alpha", "frames")  # generations of 0.1 lack some
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Copy:
     Attributes:
         path: Full path of the file.
         below: Path relative to the root of its source.
+        taken: Time when the image was taken, in ISO 8601; None if it is not known.
+        frames: Number of pages, frames or images in the file; None as the others if the generation lacks it.
         is_kept: The file is not moved away.
         companions: Names of the files in its folder that belong to it, such as sidecars.
     """
@@ -39,6 +43,12 @@ class Copy:
     height: int
     byte_size: int
     mtime_ns: int
+    taken: str | None = None
+    camera: str | None = None
+    color_profile: str | None = None
+    bit_depth: int | None = None
+    has_alpha: bool | None = None
+    frames: int | None = None
     is_kept: bool = False
     companions: tuple[str, ...] = ()
 
@@ -56,7 +66,8 @@ class Contents:
     """
 
     def __init__(self, generation: Generation, roots: Mapping[str, AnyPath], between: tuple[str, str] | None) -> None:
-        table = generation.columns(*_COLUMNS)
+        names = (*_COLUMNS, *(name for name in pq.read_schema(generation.rows_path).names if name in _FACTS))
+        table = generation.columns(*names)
         sources = table["source"].to_numpy(zero_copy_only=False)
         rows = np.flatnonzero(np.isin(sources, list(between or roots)) & generation.is_live)
         hashes = table["content_hash"].to_numpy(zero_copy_only=False)[rows].astype(str)
@@ -99,7 +110,9 @@ class Contents:
         if i not in self._copies:
             made = []
             for number in self._rows[i].tolist():
-                row = {name: self._table[name][number].as_py() for name in _COLUMNS}
+                row = {name: self._table[name][number].as_py() for name in self._table.column_names}
+                if row["taken"] is not None:
+                    row["taken"] = row["taken"].isoformat()
                 path = self._roots[row["source"]] / row["path"]
                 if fingerprint(path) == (row["byte_size"], row["mtime_ns"]):
                     made.append(Copy(**{**row, "path": str(path), "below": row["path"]}))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,8 +18,8 @@ from imrec_core.duplicates.cliques import cliques
 from imrec_core.duplicates.comparison import IDENTICAL, TIERS, Comparison, require_tier
 from imrec_core.duplicates.contents import Contents, Copy, Pairs
 from imrec_core.duplicates.decisions import Decisions, load_decisions
+from imrec_core.duplicates.keep_rules import reason_to_keep, resolve_rule, sort_key
 from imrec_core.duplicates.verification import Verifier
-from imrec_core.errors import QueryError, UnknownName
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
@@ -47,11 +47,13 @@ class Group:
         tier: Widest tier among the pairs.
         copies: The representative first, then other files to keep, then the rest.
         pairs: All pairs of different contents.
+        why: Why the representative is kept, as a predicate: `has more pixels`.
     """
 
     tier: str
     copies: tuple[Copy, ...]
     pairs: tuple[VerifiedPair, ...]
+    why: str = ""
 
     @property
     def representative(self) -> Copy:
@@ -145,9 +147,10 @@ def find_duplicates(
     Args:
         lake: The lake, as of its last build. Files that have changed since are listed in `left_out`.
         tier: Widest of `TIERS` to search for.
-        keep: Rule that selects the representative of a group. `largest` prefers most pixels, then most bytes, then the
-            oldest file, and is the default. `oldest` prefers the oldest file, then the largest. `source:NAME` prefers
-            files of that source, then the largest. Decisions to keep a content override the rule.
+        keep: Rule that selects the representative of a group; `keep_rules.py` documents them. `original`, the default,
+            prefers metadata of a camera, then most pixels, bits, transparency and bytes, then the oldest. `largest`
+            prefers most pixels, then most bytes. `oldest` prefers the earliest time taken, or else time of the file.
+            `source:NAME` prefers files of that source, then the original. Decisions to keep a content override it.
         between: Two sources: find copies of images of the first in the second. Each group then has the files of one or
             two contents, so that every pair is reported. The files of the first source are kept.
         progress: Called with a line for each step.
@@ -222,54 +225,14 @@ def _group(
 # -- files to keep ------------------------------------------------------------------------------------------
 
 
-def resolve_rule(keep: str | None, between: tuple[str, str] | None, sources: Iterable[str]) -> str:
-    """Resolve the rule of files to keep.
-
-    Raises:
-        UnknownName: There is no such source.
-        QueryError: There is no such rule, or it contradicts `between`.
-    """
-    known = list(sources)
-    for name in between or ():
-        if name not in known:
-            raise UnknownName("source", name, known)
-    if between:
-        if between[0] == between[1]:
-            raise QueryError(f"between needs two different sources; both are {between[0]!r}")
-        rule = f"source:{between[0]}"
-        if keep not in (None, rule):
-            raise QueryError(f"keep is {keep!r}; between two sources it must be {rule!r}")
-        return rule
-    rule = keep or "largest"
-    kind, colon, name = rule.partition(":")
-    if kind == "source" and colon:
-        if name not in known:
-            raise UnknownName("source", name, known)
-    elif rule not in ("largest", "oldest"):
-        raise QueryError(f"keep is {rule!r}; it must be largest, oldest or source:NAME")
-    return rule
-
-
 def _mark_kept(group: Group, rule: str, decided: Decisions, between: tuple[str, str] | None) -> Group:
     """Mark the files to keep and move them to the front, the representative first."""
-    copies = sorted(group.copies, key=_sort_key(rule, decided))
+    copies = sorted(group.copies, key=sort_key(rule, decided))
     kept = {copies[0].image_id}
     firsts = {copy.content_hash: copy for copy in reversed(copies)}
     kept |= {firsts[content].image_id for content in firsts.keys() & decided.keep}
     if between:
         kept |= {copy.image_id for copy in copies if copy.source == between[0]}
     marked = [replace(copy, is_kept=copy.image_id in kept) for copy in copies]
-    return replace(group, copies=tuple(sorted(marked, key=lambda copy: not copy.is_kept)))
-
-
-def _sort_key(rule: str, decided: Decisions) -> Callable[[Copy], tuple[Any, ...]]:
-    """Return a sort key that puts the preferred file first."""
-    kind, _, source = rule.partition(":")
-
-    def key(copy: Copy) -> tuple[Any, ...]:
-        largest = (-copy.width * copy.height, -copy.byte_size)
-        by_rule = (copy.mtime_ns, *largest) if kind == "oldest" else (*largest, copy.mtime_ns)
-        is_elsewhere = kind == "source" and copy.source != source
-        return (copy.content_hash not in decided.keep, is_elsewhere, *by_rule, copy.source, copy.below)
-
-    return key
+    ordered = tuple(sorted(marked, key=lambda copy: not copy.is_kept))
+    return replace(group, copies=ordered, why=reason_to_keep(ordered, rule, decided))

@@ -11,7 +11,7 @@ from functools import lru_cache
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.duplicates.comparison import Comparison
 from imrec_core.duplicates.decisions import Decisions, Pair
-from imrec_core.duplicates.groups import resolve_rule
+from imrec_core.duplicates.keep_rules import resolve_rule
 from imrec_core.lake.lake import Lake
 
 _WORKERS = 2  # tier `edited` takes minutes; a quicker tier runs beside it

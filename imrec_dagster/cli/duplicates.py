@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imrec_core.duplicates import Duplicates
+    from imrec_core.duplicates.contents import Copy
+    from imrec_core.duplicates.groups import Group
     from imrec_core.duplicates.move_plan import MovePlan
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -20,7 +22,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command()
 @click.option("--tier", type=TIER, default="near", show_default=True, help="Widest tier of duplicates to find.")
-@click.option("--keep", metavar="RULE", help="File of a group to keep: largest (the default), oldest or source:NAME.")
+@click.option(
+    "--keep", metavar="RULE", help="File of a group to keep: original (the default), largest, oldest or source:NAME."
+)
 @click.option(
     "--between",
     nargs=2,
@@ -127,20 +131,29 @@ def _plan_summary(made: "MovePlan", plan: Path) -> "Iterator[str]":
         yield f"images left in place: {len(made.left)}, listed in the plan; e.g. {first.path}: {first.reason}"
 
 
+def _decision(group: "Group", copy: "Copy") -> str:
+    if copy is group.representative:
+        return f"keep: {group.why}"
+    return "keep" if copy.is_kept else ""
+
+
 def _groups_table(found: "Duplicates") -> str:
+    from imrec_core.duplicates.keep_rules import date_of
+
     if not found.groups:
         return "no duplicates"
     rows = [
         [
             str(number) if copy is group.representative else "",
             group.tier if copy is group.representative else "",
-            "keep" if copy.is_kept else "",
-            f"{copy.width}×{copy.height}",
+            _decision(group, copy),
+            f"{copy.width}×{copy.height}" + (f", {copy.frames} frames" if (copy.frames or 1) > 1 else ""),
             str(copy.byte_size),
+            "{:%Y-%m-%d} {}".format(*date_of(copy)),
             copy.image_id,
             " + ".join([from_here(copy.path), *copy.companions]),
         ]
         for number, group in enumerate(found.groups, start=1)
         for copy in group.copies
     ]
-    return table(["", "tier", "", "size", "bytes", "image_id", "path"], rows)
+    return table(["", "tier", "", "size", "bytes", "date", "image_id", "path"], rows)

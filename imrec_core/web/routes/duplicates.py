@@ -23,7 +23,7 @@ from imrec_core.web.search_request import Name, parse_json
 from imrec_core.web.state import AppState, error_responses
 
 Tier = Literal["identical", "same_pixels", "near", "edited"]
-Rule = Annotated[Name, Query(description="Which file of a group to keep: largest, oldest or source:NAME.")]
+Rule = Annotated[Name, Query(description="Which file of a group to keep: original, largest, oldest or source:NAME.")]
 
 _CURSOR = re.compile(r"([\w.+-]{1,100})~([0-9a-f]{16})")  # generation, representative of the last group of the page
 _MAX_LEFT_OUT = 100
@@ -56,7 +56,7 @@ def create_router(state: AppState) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=120)] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         tier: Tier = "near",
-        keep: Rule = "largest",
+        keep: Rule = "original",
     ) -> Response:
         """Return groups of duplicates. While `state` is `running`, send the request again after a second."""
         return json_response(await state.in_search_queue(request, lambda: _page(state, cursor, limit, tier, keep)))
@@ -65,7 +65,7 @@ def create_router(state: AppState) -> APIRouter:
         "/api/duplicates/plan",
         responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **error_responses(400, 409)},
     )
-    async def plan(request: Request, tier: Tier = "near", keep: Rule = "largest") -> Response:
+    async def plan(request: Request, tier: Tier = "near", keep: Rule = "original") -> Response:
         """Return the plan of moves for `imrec duplicates --apply`, with the paths of the files."""
         return await state.in_search_queue(request, lambda: _plan(state, tier, keep))
 

@@ -11,7 +11,8 @@ class DuplicateFile(BaseModel):
     """One file of a group. The first file of a group is kept.
 
     `rank` is its position by the rule alone, from 0. `decided` is true if a file with its content is always kept.
-    `companions` are names of files in its folder that move with it.
+    `taken` is the time when the image was taken; `frames` the number of its pages, frames or images. These and the facts
+    between them are null where they are not known. `companions` are names of files in its folder that move with it.
     """
 
     image_id: str
@@ -22,6 +23,12 @@ class DuplicateFile(BaseModel):
     height: int
     byte_size: int
     mtime_ns: int
+    taken: str | None
+    camera: str | None
+    color_profile: str | None
+    bit_depth: int | None
+    has_alpha: bool | None
+    frames: int | None
     is_kept: bool
     companions: list[str]
     rank: int
@@ -38,9 +45,10 @@ class DuplicatePair(BaseModel):
 
 
 class DuplicateGroup(BaseModel):
-    """Files that are copies of each other."""
+    """Files that are copies of each other; `why` says why the first is kept, as a predicate."""
 
     tier: str
+    why: str
     copies: list[DuplicateFile]
     pairs: list[DuplicatePair]
 

@@ -16,7 +16,7 @@ const TIERS = {
   near: "nearly the same",
   edited: "cropped, rotated or mirrored",
 };
-const RULES = { largest: "the largest", oldest: "the oldest" };
+const RULES = { original: "the original", largest: "the largest", oldest: "the oldest" };
 
 export const keys = [
   ["↓ ↑", "Next, previous group"],
@@ -55,7 +55,7 @@ export function update(params) {
   if (!view.rule) return void (view.params = params); // not built yet
   const rules = [...view.rule.options].map((option) => option.value);
   view.tier.value = params.get("tier") in TIERS ? params.get("tier") : "near";
-  view.rule.value = rules.includes(params.get("keep")) ? params.get("keep") : "largest";
+  view.rule.value = rules.includes(params.get("keep")) ? params.get("keep") : "original";
   start();
 }
 

@@ -48,6 +48,7 @@ export function groupCard(group, number, { decide, compare }) {
       element("span", { class: "soft" }, `${number}`),
       ` ${counted(copies.length, "file")} `,
       element("span", { class: "badge" }, TIERS[tier] ?? tier),
+      element("span", { class: "soft small" }, ` The first file ${group.why}.`),
     ),
     element("ul", { class: "pictures" }, ...items),
     pairList(rows),
@@ -141,9 +142,10 @@ function facts(copy, copies) {
   const others = copies.map((other) => other.width * other.height);
   const largest = others.some((other) => other !== pixels) && others.every((other) => other <= pixels);
   const rows = [
-    ["Size", `${copy.width} × ${copy.height}`, largest],
+    ["Size", `${copy.width} × ${copy.height}${copy.frames > 1 ? `, ${copy.frames} frames` : ""}`, largest],
     ["Bytes", bytes(copy.byte_size), most("byte_size")],
-    ["Date", dated(copy.mtime_ns), false],
+    copy.taken ? ["Taken", copy.taken.slice(0, 10), false] : ["File of", dated(copy.mtime_ns), false],
+    ...(copy.camera ? [["Camera", copy.camera, false]] : []),
     ["Place", `${copy.source}/${copy.path}`, false],
     ...(copy.companions.length ? [["Companions", copy.companions.join(", "), false]] : []),
   ];

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,13 +18,30 @@ _BLUR = 2.0  # pixels of the square: finer detail is lost in copies of half the 
 _BANDS = (1, 2)  # blocks along one side that may be a caption; along any side, as the image may be rotated
 _CORRELATION = 0.8, 0.95  # of whole images, of aligned images; two aligned photos of one place reach 0.92
 _TEXTURE = 4.0  # standard deviation in grey levels, below which a block is flat
-_LEAST_TEXTURED = 8  # blocks that must agree in structure, not only in colour
+_LEAST_TEXTURED = 8  # blocks that must agree in structure, not only in colour; with fewer, an image is sparse
 _LEAST_BLOCKS = 32
 _LUMA, _CHROMA = 16.0, 12.0  # maximum differences of the means of a block, in levels
 _GAIN, _OFFSET = 2.0, 64.0  # maximum contrast and brightness change between two copies
 _BLOWN = 250.0  # brighter blocks are clipped, and left out of the fit of brightness and contrast
 _AS_BRIGHT = 0.6  # minimum share of blocks of equal brightness, to compare their structure
-_PLAIN = 3.0  # maximum difference of two images without texture, in levels
+
+
+class BlockAgreement(NamedTuple):
+    """Agreement of two images by blocks.
+
+    Attributes:
+        share: Share of the blocks that agree, 0 to 1.
+        is_sparse: Whether too few blocks have texture; the others agree in colour only, which is no evidence.
+        gain, offset: Contrast and brightness: the luma of the second image is that of the first · gain + offset.
+    """
+
+    share: float
+    is_sparse: bool = False
+    gain: float = 1.0
+    offset: float = 0.0
+
+
+NO_AGREEMENT = BlockAgreement(0.0)
 
 
 def split_blocks(pixels: Pixels) -> Floats:
@@ -48,8 +67,8 @@ def whole_blocks(mask: Pixels) -> Flags:
     return np.asarray(cells.min(axis=(1, 3)).ravel() == 255)
 
 
-def block_agreement(a: Floats, b: Floats, inside: Flags | None = None) -> float:
-    """Compute the share of the blocks that agree; 0 if there are too few blocks or too little texture.
+def block_agreement(a: Floats, b: Floats, inside: Flags | None = None) -> BlockAgreement:
+    """Compute the share of the blocks that agree; 0 if there are too few blocks.
 
     Args:
         a, b: Blocks as returned by `split_blocks`.
@@ -58,15 +77,16 @@ def block_agreement(a: Floats, b: Floats, inside: Flags | None = None) -> float:
     means_a, means_b = a.mean(axis=2), b.mean(axis=2)
     counted = np.ones(_CELLS**2, np.bool_) if inside is None else inside
     if counted.sum() < _LEAST_BLOCKS:
-        return 0.0
+        return NO_AGREEMENT
     gain, offset = _fit_gain_and_offset(means_a[0, counted], means_b[0, counted])
-    if gain < 1:  # the image of higher contrast is the clipped one
+    is_swapped = gain < 1
+    if is_swapped:  # the image of higher contrast is the clipped one
         gain, offset = _fit_gain_and_offset(means_b[0, counted], means_a[0, counted])
         a, b, means_a, means_b = b, a, means_b, means_a
     if gain > _GAIN or abs(offset) > _OFFSET:
-        return 0.0
+        return NO_AGREEMENT
     if (np.abs(means_a[0] * gain + offset - means_b[0])[counted] < 2 * _LUMA * gain).mean() < _AS_BRIGHT:
-        return 0.0
+        return NO_AGREEMENT
     luma = np.clip(a[0] * gain + offset, 0, 255)
     level = luma.mean(axis=1)
     rise_a, rise_b = luma - level[:, None], b[0] - means_b[0][:, None]
@@ -78,9 +98,11 @@ def block_agreement(a: Floats, b: Floats, inside: Flags | None = None) -> float:
     # Colours fade where a channel is clipped.
     is_as_coloured = (chroma < _CHROMA * gain) | (means_a[0] * gain + offset > _BLOWN - 40)
     agrees = is_as_bright & is_as_coloured & (~is_textured | (correlation > _CORRELATION[inside is not None]))
-    if not is_textured[counted].any():
-        return float(np.abs(a - b)[:, counted].max() <= _PLAIN) if inside is None else 0.0
-    return max(_share_that_agrees(agrees, is_textured, part) for part in _block_sets(counted, is_whole=inside is None))
+    levels = (1 / gain, -offset / gain) if is_swapped else (gain, offset)
+    if is_textured[counted].sum() < _LEAST_TEXTURED:
+        return BlockAgreement(float(agrees[counted].mean()), True, *levels)
+    parts = _block_sets(counted, is_whole=inside is None)
+    return BlockAgreement(max(_share_that_agrees(agrees, is_textured, part) for part in parts), False, *levels)
 
 
 def _fit_gain_and_offset(a: Floats, b: Floats) -> tuple[float, float]:

@@ -2,6 +2,10 @@
 
 Both images are resized to one square, slightly blurred and cut into 8×8 blocks. A block agrees if its structure
 correlates and its colour is equal, up to one brightness and contrast for the whole image. Nearly all blocks must agree.
+Then `local_differences.py` compares the images in small windows, at full size where the result is not clear: a pair
+with another number, person or caption in one place is a variant. Where few blocks have texture, these windows alone
+decide; where no window has detail, the pair is not `near`.
+
 Rotated and mirrored copies are compared in all eight orientations. Cropped copies are first aligned by SIFT keypoints,
 then compared by the same blocks: keypoints alone would match two photos of one object.
 
@@ -13,12 +17,14 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from imrec_core.duplicates.block_agreement import Floats, block_agreement, mean_levels, split_blocks, whole_blocks
+from imrec_core.duplicates.local_differences import LocalDifferences, find_local_differences
 from imrec_core.errors import ImageError, UnknownName, UnreadableImage
 from imrec_core.images import keypoints
 from imrec_core.images.decode import MAX_PIXELS, decode
@@ -26,13 +32,21 @@ from imrec_core.images.match_input import MatchInput
 from imrec_core.images.rgb import Pixels
 from imrec_core.lake.storage.files import AnyPath, place, read_bytes
 
-TIERS = ("identical", "same_pixels", "near", "edited")
-"""Tiers from the narrowest to the widest; each includes those before it."""
+TIERS = ("identical", "same_pixels", "near", "edited", "variant")
+"""Tiers from the narrowest to the widest; each includes those before it, but `variant` does not include `edited`."""
 
 _ASPECT = 0.02  # maximum difference of the logarithms of the aspect ratios
 
 _AGREEING = 0.94  # two aligned shots of grazing horses agreed in 0.91 of the blocks, crops in at least 0.97
 _COARSE = 0.2  # minimum correlation of the mean levels of the blocks, to compare an orientation
+
+_FAINT, _CLEAR = 0.6, 1.5  # strengths of local differences between which the images are compared at full size
+_DETAIL = 4  # minimum number of windows with detail, for a claim about an image with few textured blocks
+_FEW_AGREE = 0.5  # share of such windows that agree, below which two images are different
+_FULL_SIDE = 1024  # pixels of the shorter side at "full size", while decoding
+_FULL_AREA = 4 << 20  # pixels; for long strips
+_LARGER = 1.2  # minimum ratio of full size to the pixels compared before
+_BLOCK_LEVELS = 3.0  # mean difference of the blocks of two images that may have equal pixels
 
 _OVERLAP = 0.75  # minimum, as a share of the smaller image
 _SCALES = 0.05, 0.8  # minimum scale; scale below which the image is smoothed before it shrinks
@@ -55,20 +69,57 @@ class Comparison:
     how: str
 
     def holds(self, tier: str) -> bool:
-        """Test whether the pair belongs to a tier, or to a narrower one."""
-        return self.tier is not None and TIERS.index(self.tier) <= TIERS.index(tier)
+        """Test whether the pair belongs to a tier, or to a narrower one; an edited copy is no variant."""
+        if self.tier is None or self.tier == tier:
+            return self.tier is not None
+        return TIERS.index(self.tier) < min(TIERS.index(tier), TIERS.index("edited"))
 
 
 IDENTICAL = Comparison("identical", 1.0, "the same bytes")
 SAME_PIXELS = Comparison("same_pixels", 1.0, "the same pixels")
 DIFFERENT = Comparison(None, 0.0, "different images")
+NO_DETAIL = Comparison(None, 0.0, "too little detail to compare")
 
 
+@dataclass(frozen=True, eq=False)
 class BlockInput(MatchInput):
-    """An image prepared for comparison by blocks too, which are computed on first use."""
+    """An image prepared for comparison by blocks too, which are computed on first use.
+
+    Attributes:
+        read: Reads the bytes of the file again, to compare at full size; None if `pixels` is all there is.
+        max_pixels: Images with more pixels raise `ImageTooLarge`.
+    """
 
     max_side = 512
     min_side = 256
+
+    read: Callable[[], bytes] | None = None
+    max_pixels: int = MAX_PIXELS
+
+    @classmethod
+    def of_source(cls, read: Callable[[], bytes], *, max_pixels: int = MAX_PIXELS) -> BlockInput:
+        """Decode an image that can be read again.
+
+        Raises:
+            ImageError: The image cannot be decoded.
+        """
+        return replace(cls.of_bytes(read(), max_pixels=max_pixels), read=read, max_pixels=max_pixels)
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether the file has more pixels than `pixels`."""
+        sides = min(self.width, self.height), min(self.pixels.shape[:2])
+        return self.read is not None and min(sides[0], _FULL_SIDE) >= _LARGER * sides[1]
+
+    def full_pixels(self) -> Pixels:
+        """Decode the image at full size, bounded; returns `pixels` if the file cannot be read any more."""
+        if self.read is None:
+            return self.pixels
+        try:
+            decoded = decode(self.read(), max_pixels=self.max_pixels, min_side=_FULL_SIDE)
+        except (ImageError, OSError, IndexError):  # IndexError: the content has been dropped
+            return self.pixels
+        return _bound_area(np.ascontiguousarray(decoded.pixels[..., :3]))
 
     @cached_property
     def blocks(self) -> Floats:
@@ -108,22 +159,28 @@ def compare_files(
     found = compare(one, other, tier=tier)
     if may_be_same_pixels(one, other, found) and hash_pixels(first, max_pixels) == hash_pixels(second, max_pixels):
         return SAME_PIXELS
-    return found if found.holds(tier) else Comparison(None, found.agreement, DIFFERENT.how)
+    return found if found.holds(tier) else Comparison(None, found.agreement, _why_different(found))
 
 
 def compare(a: BlockInput, b: BlockInput, *, tier: str = "edited") -> Comparison:
-    """Compare two images of different bytes for the tier `near` and, if requested, `edited`; symmetric."""
-    agreement = block_agreement(a.blocks, b.blocks) if _is_same_shape(a, b) else 0.0
-    if agreement >= _AGREEING:
-        return Comparison("near", agreement, "the same image")
-    if tier != "edited":
-        return Comparison(None, agreement, DIFFERENT.how)
-    return _compare_oriented(a, b) or _compare_aligned(a, b) or Comparison(None, agreement, DIFFERENT.how)
+    """Compare two images of different bytes for the tiers `near` and `variant` and, if requested, `edited`; symmetric.
+
+    A variant is returned whatever the tier: `Comparison.holds` tests for the tier that is asked for.
+    """
+    found = _compare_whole(a, b) if _is_same_shape(a, b) else DIFFERENT
+    if found.agreement >= _AGREEING or tier != "edited":
+        return found
+    return _compare_oriented(a, b) or _compare_aligned(a, b) or found
 
 
 def may_be_same_pixels(a: BlockInput, b: BlockInput, found: Comparison) -> bool:
-    """Test whether two images can have the same pixels, before decoding both at full size."""
-    return found.tier == "near" and (a.width, a.height) == (b.width, b.height)
+    """Test whether two images can have the same pixels, before decoding both at full size.
+
+    Plain images and images with little detail can, though they are not `near`.
+    """
+    if (a.width, a.height) != (b.width, b.height):
+        return False
+    return found.tier == "near" or float(np.abs(a.blocks - b.blocks).mean()) <= _BLOCK_LEVELS
 
 
 def hash_pixels(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
@@ -158,7 +215,7 @@ def _read(path: AnyPath) -> bytes:
 
 def _decode(path: str | os.PathLike[str], data: bytes, max_pixels: int) -> BlockInput:
     try:
-        return BlockInput.of_bytes(data, max_pixels=max_pixels)
+        return BlockInput.of_source(lambda: data, max_pixels=max_pixels)
     except ImageError as error:
         raise type(error)(f"{os.fspath(path)}: {error}") from error
 
@@ -169,6 +226,44 @@ def _is_same_shape(a: BlockInput, b: BlockInput, turns: int = 0) -> bool:
     return abs(math.log(a.width * height / (a.height * width))) <= slack
 
 
+def _bound_area(pixels: Pixels) -> Pixels:
+    """Shrink a long strip, which `_FULL_SIDE` does not bound."""
+    area = pixels.shape[0] * pixels.shape[1]
+    longest = max(pixels.shape[:2])
+    return keypoints.shrink(pixels, round(longest * min((_FULL_AREA / area) ** 0.5, 1.0)))
+
+
+def _compare_whole(a: BlockInput, b: BlockInput) -> Comparison:
+    """Compare two images of one shape for the tiers `near` and `variant`."""
+    blocks = block_agreement(a.blocks, b.blocks)
+    agreement, is_sparse = blocks.share, blocks.is_sparse
+    if agreement < _AGREEING:
+        return Comparison(None, agreement, DIFFERENT.how)
+    found = _compare_windows(a, b, blocks.gain, blocks.offset)
+    if is_sparse and found.losses_of_detail.size < _DETAIL:
+        return NO_DETAIL
+    if is_sparse and (found.fits_at is None or found.agreeing < _FEW_AGREE):
+        return DIFFERENT
+    if found.strength < 1:
+        return Comparison("near", agreement, "the same image")
+    x, y = (f"{share:.0%}" for share in found.place)
+    regions = "one region" if found.count == 1 else f"{found.count} regions"
+    return Comparison("variant", agreement, f"the same image except for {regions}, {x} from the left, {y} from the top")
+
+
+def _compare_windows(a: BlockInput, b: BlockInput, gain: float, offset: float) -> LocalDifferences:
+    """Compare the pixels at hand and, if differences are neither clear nor ruled out, those at full size."""
+    found = find_local_differences(a.pixels, b.pixels, gain, offset)
+    is_clear = found.strength >= _CLEAR or (found.strength < _FAINT and found.fits_at == 0)
+    if is_clear or not (a.is_reduced or b.is_reduced):
+        return found
+    return find_local_differences(a.full_pixels(), b.full_pixels(), gain, offset)
+
+
+def _why_different(found: Comparison) -> str:
+    return found.how if found.tier in (None, "variant") else DIFFERENT.how
+
+
 def _compare_oriented(a: BlockInput, b: BlockInput) -> Comparison | None:
     for is_mirrored in (False, True):
         for turns in range(4):
@@ -176,8 +271,9 @@ def _compare_oriented(a: BlockInput, b: BlockInput) -> Comparison | None:
                 coarse = np.rot90(b.coarse[:, ::-1] if is_mirrored else b.coarse, turns)
                 if (a.coarse * coarse).sum() < _COARSE:
                     continue
-                agreement = block_agreement(a.blocks, split_blocks(b.oriented(turns, is_mirrored=is_mirrored)))
-                if agreement >= _AGREEING:
+                blocks = split_blocks(b.oriented(turns, is_mirrored=is_mirrored))
+                agreement, is_sparse, *_ = block_agreement(a.blocks, blocks)
+                if agreement >= _AGREEING and not is_sparse:
                     edits = " and ".join(filter(None, ("mirrored" if is_mirrored else "", _TURNS[turns])))
                     return Comparison("edited", agreement, edits)
     return None
@@ -216,5 +312,6 @@ def _align(a: BlockInput, b: BlockInput, *, is_mirrored: bool) -> tuple[float, i
         return 0.0, inliers
     left, top, columns, rows = cv2.boundingRect(mask)
     part = slice(top, top + rows), slice(left, left + columns)
-    agreement = block_agreement(split_blocks(under[part]), split_blocks(moved[part]), whole_blocks(mask[part]))
-    return agreement, inliers
+    blocks = split_blocks(under[part]), split_blocks(moved[part])
+    agreement, is_sparse, *_ = block_agreement(*blocks, whole_blocks(mask[part]))
+    return (0.0 if is_sparse else agreement), inliers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import scipy.sparse
@@ -132,7 +133,8 @@ class Verifier:
 
     def _decode(self, i: int) -> BlockInput | None:
         try:
-            return BlockInput.of_bytes(self._contents.read(i), max_pixels=self._max_pixels, allow_truncated=True)
+            read = partial(self._contents.read, i)
+            return BlockInput.of_source(read, max_pixels=self._max_pixels, allow_truncated=True)
         except (ImageError, OSError, IndexError):  # IndexError: the content has been dropped
             return None
 

@@ -61,7 +61,8 @@ def duplicates(
     """Find images that are copies of each other, record decisions about them, move them aside and back.
 
     Tiers: identical (the same bytes), same_pixels, near (re-encoded, resized, lightly edited), edited (cropped,
-    mirrored, rotated). Name an image by its file or by its image_id.
+    mirrored, rotated), variant (near except for a detail, such as another number or an added caption; only a plan of
+    this tier moves variants). Name an image by its file or by its image_id.
     """
     actions = [applied, undo, not_duplicate, always_keep, forget]
     if sum(map(bool, actions)) > 1 or (any(actions) and (plan or between or keep)):

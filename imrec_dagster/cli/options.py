@@ -10,4 +10,4 @@ lake_option = click.option(
     help="Folder or URL of the lake (or IMREC_LAKE).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-TIER = click.Choice(["identical", "same_pixels", "near", "edited"])
+TIER = click.Choice(["identical", "same_pixels", "near", "edited", "variant"])

@@ -22,7 +22,7 @@ from imrec_core.web.schemas.duplicates import DecisionsResponse, DuplicatesRespo
 from imrec_core.web.search_request import Name, parse_json
 from imrec_core.web.state import AppState, error_responses
 
-Tier = Literal["identical", "same_pixels", "near", "edited"]
+Tier = Literal["identical", "same_pixels", "near", "edited", "variant"]
 Rule = Annotated[Name, Query(description="Which file of a group to keep: original, largest, oldest or source:NAME.")]
 
 _CURSOR = re.compile(r"([\w.+-]{1,100})~([0-9a-f]{16})")  # generation, representative of the last group of the page

@@ -15,6 +15,7 @@ const TIERS = {
   same_pixels: "the same pixels",
   near: "nearly the same",
   edited: "cropped, rotated or mirrored",
+  variant: "the same except for a detail",
 };
 const RULES = { original: "the original", largest: "the largest", oldest: "the oldest" };
 
@@ -108,6 +109,10 @@ function asked() {
   return { tier: view.tier.value, keep: view.rule.value };
 }
 
+function isVariant() {
+  return view.tier.value === "variant";
+}
+
 /** Load the groups, from the first page. */
 function start() {
   view.controller.abort();
@@ -178,7 +183,7 @@ async function found(cursor, signal) {
 function show(answer) {
   const { list, message, said } = view;
   view.next = answer.next;
-  view.plan.href = `/api/duplicates/plan?${new URLSearchParams(asked())}`;
+  if (!isVariant()) view.plan.href = `/api/duplicates/plan?${new URLSearchParams(asked())}`;
   fill(message, answer.left_out?.length ? leftOut(answer.left_out) : null);
   for (const group of answer.groups.filter(isNew)) list.append(groupCard(
     group,
@@ -193,7 +198,8 @@ function show(answer) {
     element("span", { class: "soft", id: "decided" }, decided(answer.decisions)),
   );
   if (!answer.total) fill(message, nothing());
-  fill(
+  if (isVariant()) fill(view.after, "Variants have another content in one place, so this page makes no plan for them.");
+  else fill(
     view.after,
     "This page moves no files. Apply or undo the plan with ",
     element("code", {}, "imrec duplicates --apply duplicates.json --to FOLDER"),

@@ -8,6 +8,7 @@ const TIERS = {
   same_pixels: "the same pixels",
   near: "nearly the same",
   edited: "cropped, rotated or mirrored",
+  variant: "the same except for a detail",
 };
 
 /** Create the card of group `number`; `decide(decision)` saves a decision, `compare(copies, at)` opens two files. */

@@ -20,8 +20,8 @@ from imrec_core.duplicates.block_agreement import Flags, Floats
 from imrec_core.images.decode import Pixels
 
 _CELL, _CELLS = 3, 3  # pixels along a side of a cell, cells along a side of a window; windows overlap by two cells
-_SIZES, _COARSER = 5, 2  # sizes that are tried, each half of the one before; coarser sizes that are compared as well
-_LEAST_SIDE = 16  # pixels of the shorter side of the coarsest size
+_SIZES, _COARSER = 6, 2  # sizes that are tried, each half of the one before; coarser sizes that are compared as well
+_LEAST_SIDE = 8  # pixels of the shorter side of the coarsest size
 _FITS = 0.25  # largest median difference of two images that fit, as a share of the contrast of a window
 _FLAT = 4.0  # standard deviation in levels, below which a window has no contrast
 _CONTRASTS = _FLAT * 2.0 ** np.arange(6)  # edges of bins, to predict the loss
@@ -85,7 +85,8 @@ class Windows:
     def _predict(self) -> tuple[Floats, Floats]:
         """Predict the loss and the difference per bin, as the smallest that the other bins allow.
 
-        The loss does not increase with the contrast, and the difference does not decrease.
+        The loss does not increase with the contrast, and the difference does not decrease. Detail that is weaker than
+        that of all bins with enough windows may be lost.
         """
         enough = self.histogram[:, -1] >= _LEAST_IN_BIN
         enough[0] = False
@@ -93,7 +94,8 @@ class Windows:
         most_loss = np.minimum.accumulate(losses)
         differences = losses[1:] * _CONTRASTS * 2**0.5  # at the middle of the bin
         most_difference = np.minimum.accumulate(differences[::-1])[::-1]
-        return np.where(np.isinf(most_loss), losses.min(), most_loss), np.append(np.inf, most_difference)
+        most_loss = np.where(np.isinf(most_loss), 1.0 if enough.any() else _FITS, most_loss)
+        return most_loss, np.append(np.inf, most_difference)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def find_local_differences(a: Pixels, b: Pixels, gain: float = 1.0, offset: floa
     """
     first, second = _match_levels(*_resize_to_smaller(a, b), gain, offset)
     windows, fits_at = _measure_sizes(_luma(first), _luma(second))
-    finest = fits_at if fits_at is not None else 0
+    finest = len(windows) - 1 if fits_at is None else fits_at
     # Clipped channels are predicted the worse, the larger the gain: with its first power, 3 of 58 brighter copies differ.
     least = _DIFFERENCE * max(gain, 1 / gain) ** _PER_GAIN * (1 + _PER_SIZE * finest)
     chroma = _chroma_strength(first, second, max(finest, 1))  # JPEG halves the size of the chroma

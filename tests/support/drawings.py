@@ -134,15 +134,21 @@ def letter(*lines: str) -> Image.Image:
     return image
 
 
+def signed() -> Image.Image:
+    image = letter()
+    ImageDraw.Draw(image).line([(700, 900), (740, 860), (760, 930), (800, 870), (850, 910)], "#8080c0", 3)
+    return image
+
+
 def wallpaper(word: str = "calm") -> Image.Image:
     image, draw = page(1920, 1080, "#203a5c")
     write(draw, 860, 500, word, 60, "white")
     return image
 
 
-def stars(seed: int = 0) -> Image.Image:
+def stars(seed: int = 0, count: int = 25) -> Image.Image:
     image, draw = page(900, 600, "black")
-    for x, y, size in np.random.default_rng(seed).integers((0, 0, 1), (890, 590, 4), (25, 3)).tolist():
+    for x, y, size in np.random.default_rng(seed).integers((0, 0, 2), (890, 590, 5), (25, 3)).tolist()[:count]:
         draw.ellipse((x, y, x + size, y + size), "white")
     return image
 

@@ -43,6 +43,7 @@ _COARSE = 0.2  # minimum correlation of the mean levels of the blocks, to compar
 _FAINT, _CLEAR = 0.6, 1.5  # strengths of local differences between which the images are compared at full size
 _DETAIL = 4  # minimum number of windows with detail, for a claim about an image with few textured blocks
 _FEW_AGREE = 0.5  # share of such windows that agree, below which two images are different
+_CONTRADICTING = 0.6  # share of the strong detail that does not correlate, above which two images are different
 _FULL_SIDE = 1024  # pixels of the shorter side at "full size", while decoding
 _FULL_AREA = 4 << 20  # pixels; for long strips
 _LARGER = 1.2  # minimum ratio of full size to the pixels compared before
@@ -242,19 +243,27 @@ def _compare_whole(a: BlockInput, b: BlockInput) -> Comparison:
     found = _compare_windows(a, b, blocks.gain, blocks.offset)
     if is_sparse and found.losses_of_detail.size < _DETAIL:
         return NO_DETAIL
-    if is_sparse and (found.fits_at is None or found.agreeing < _FEW_AGREE):
+    is_different = found.fits_at is None or found.contradicts or found.agreeing < _FEW_AGREE
+    if (is_sparse and is_different) or found.contradiction > _CONTRADICTING:
         return DIFFERENT
-    if found.strength < 1:
+    if not found.differs:
         return Comparison("near", agreement, "the same image")
+    return Comparison("variant", agreement, _describe(found))
+
+
+def _describe(found: LocalDifferences) -> str:
+    if found.strength < 1:
+        return f"the same layout with another content in {found.contradiction:.0%} of the detail"
     x, y = (f"{share:.0%}" for share in found.place)
     regions = "one region" if found.count == 1 else f"{found.count} regions"
-    return Comparison("variant", agreement, f"the same image except for {regions}, {x} from the left, {y} from the top")
+    return f"the same image except for {regions}, {x} from the left, {y} from the top"
 
 
 def _compare_windows(a: BlockInput, b: BlockInput, gain: float, offset: float) -> LocalDifferences:
     """Compare the pixels at hand and, if differences are neither clear nor ruled out, those at full size."""
     found = find_local_differences(a.pixels, b.pixels, gain, offset)
-    is_clear = found.strength >= _CLEAR or (found.strength < _FAINT and found.fits_at == 0)
+    is_clean = found.strength < _FAINT and found.fits_at == 0 and not found.contradicts
+    is_clear = is_clean or found.strength >= _CLEAR
     if is_clear or not (a.is_reduced or b.is_reduced):
         return found
     return find_local_differences(a.full_pixels(), b.full_pixels(), gain, offset)

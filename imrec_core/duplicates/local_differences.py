@@ -10,12 +10,13 @@ Added, removed and moved content is found; gradual changes of light and lost tex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from imrec_core.duplicates.alignment import align
 from imrec_core.duplicates.block_agreement import Flags, Floats
 from imrec_core.images.decode import Pixels
 
@@ -27,10 +28,14 @@ _FLAT = 4.0  # standard deviation in levels, below which a window has no contras
 _CONTRASTS = _FLAT * 2.0 ** np.arange(6)  # edges of bins, to predict the loss
 _LOSS, _LEAST_IN_BIN = 0.75, 20  # quantile; minimum number of windows
 _STEPS, _MOST_LOSS = 128, 2.0  # resolution and range of the loss in the histogram
-_DIFFERENCE = 7.0  # minimum difference in levels
-_PER_SIZE, _PER_GAIN = 0.25, 3  # its increase with each size that does not fit; exponent of its increase with the gain
+_DIFFERENCE, _PER_SIZE = 7.0, 0.25  # minimum difference in levels; its increase with each size that does not fit
+_ALIGNED, _RESAMPLED = 0.6, 1.3  # largest loss after alignment, as a share of that before; increase of the difference
 _TIMES, _RATIO = 3.0, 0.55  # minimum difference as a multiple of the predicted loss, and as a share of the contrast
 _CHROMA, _CHROMA_TIMES, _TINT = 20.0, 4.0, 0.9  # as above, for the mean colour of a window; quantile
+_STRONG, _AS_STRONG = 32.0, 0.5  # contrast of strong detail in levels; share of it that the other image must have
+_CORRELATION, _CONTRADICTION = 0.6, 0.15  # largest correlation; largest share of such windows below full size, where
+# JPEG of quality 3 leaves none, but up to 0.3 at full size (70 photos, 2026-11)
+_VISIBLE, _FAINTER, _FADED = 2.0, 0.7, 0.85  # contrast in levels, and as a share of the other; minimum correlation
 _DETAIL, _NOISE = 8.0, 4.0  # minimum contrast of a detail in levels, and as a multiple of the median window
 
 
@@ -41,10 +46,12 @@ class Windows:
     Attributes:
         difference: Standard deviation of the difference, in levels.
         contrast: Standard deviation of the luma of the image that has more of it.
+        weaker: Standard deviation of the luma of the other image.
     """
 
     difference: Floats
     contrast: Floats
+    weaker: Floats
 
     @cached_property
     def loss(self) -> Floats:
@@ -71,6 +78,27 @@ class Windows:
         return float(_quantiles(counts[None], 0.5)[0]) if counts[-1] else None
 
     @property
+    def contradiction(self) -> float:
+        """Share of the windows with strong contrast in both images whose contents do not correlate."""
+        is_strong = (self.contrast > _STRONG) & (self.weaker > _AS_STRONG * self.contrast)
+        count = int(is_strong.sum())
+        if count < _LEAST_IN_BIN:
+            return 0.0
+        return float((self.correlation[is_strong] < _CORRELATION).sum()) / count
+
+    @cached_property
+    def correlation(self) -> Floats:
+        """Correlation of the two images."""
+        covariance = (self.contrast**2 + self.weaker**2 - self.difference**2) / 2
+        return covariance / np.maximum(self.contrast * self.weaker, 1e-3)
+
+    @property
+    def is_faded(self) -> Flags:
+        """Windows with the same content in both images, fainter in one of them."""
+        is_fainter = (self.weaker > _VISIBLE) & (self.weaker < _FAINTER * self.contrast)
+        return is_fainter & (self.correlation > _FADED)
+
+    @property
     def has_detail(self) -> Flags:
         """Windows whose contrast is above the noise of the image."""
         return self.contrast > max(_DETAIL, _NOISE * float(np.median(self.contrast)))
@@ -80,7 +108,7 @@ class Windows:
         most_loss, most_difference = self._predict()
         explained = np.minimum(most_loss[self.bins] * self.contrast, most_difference[self.bins])
         needed = np.maximum(np.maximum(_TIMES * explained, _RATIO * self.contrast), least)
-        return np.where(self.bins > 0, self.difference / needed, 0).astype(np.float32)
+        return np.where((self.bins > 0) & ~self.is_faded, self.difference / needed, 0).astype(np.float32)
 
     def _predict(self) -> tuple[Floats, Floats]:
         """Predict the loss and the difference per bin, as the smallest that the other bins allow.
@@ -107,6 +135,7 @@ class LocalDifferences:
         count: Number of regions with another content.
         place: Position of the strongest region, x and y as shares of width and height.
         fits_at: Number of halvings of the size at which the images fit; None if they fit at no size.
+        contradiction: Share of the strong detail that does not correlate, at the size where it is largest.
         windows: Windows at each size that was compared.
     """
 
@@ -114,7 +143,23 @@ class LocalDifferences:
     count: int
     place: tuple[float, float]
     fits_at: int | None
+    contradiction: float
     windows: tuple[Windows, ...]
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether the detail of the images differs all over, not only in regions."""
+        return self.contradiction > _CONTRADICTION
+
+    @property
+    def differs(self) -> bool:
+        """Whether the images differ in regions or all over."""
+        return self.strength >= 1 or self.contradicts
+
+    @property
+    def typical_loss(self) -> float:
+        """Median loss at full size; 0 without contrast."""
+        return self.windows[0].median_loss or 0.0
 
     @cached_property
     def losses_of_detail(self) -> Floats:
@@ -136,13 +181,27 @@ def find_local_differences(a: Pixels, b: Pixels, gain: float = 1.0, offset: floa
         gain, offset: Contrast and brightness: the luma of `b` is that of `a` · gain + offset.
     """
     first, second = _match_levels(*_resize_to_smaller(a, b), gain, offset)
+    # Clipped channels are predicted the worse, the larger the change: untolerated, 3 of 58 brighter copies differ.
+    tolerance = max(gain, 1 / gain) ** 3 * (1 + abs(offset) / 100)
+    found = _compare(first, second, tolerance)
+    if not found.differs:
+        return found
+    aligned = align(first, second)
+    again = _compare(*aligned, tolerance) if aligned else found
+    if again.typical_loss > _ALIGNED * found.typical_loss:
+        return found
+    return replace(again, strength=again.strength / _RESAMPLED)
+
+
+def _compare(first: Pixels, second: Pixels, tolerance: float) -> LocalDifferences:
+    """Compare two images of one size and of the same brightness and contrast."""
     windows, fits_at = _measure_sizes(_luma(first), _luma(second))
     finest = len(windows) - 1 if fits_at is None else fits_at
-    # Clipped channels are predicted the worse, the larger the gain: with its first power, 3 of 58 brighter copies differ.
-    least = _DIFFERENCE * max(gain, 1 / gain) ** _PER_GAIN * (1 + _PER_SIZE * finest)
-    chroma = _chroma_strength(first, second, max(finest, 1))  # JPEG halves the size of the chroma
+    least = _DIFFERENCE * tolerance * (1 + _PER_SIZE * finest)
+    chroma = _chroma_strength(first, second, max(finest, 1)) / tolerance  # JPEG halves the size of the chroma
     strengths = [*(some.strength(least) for some in windows[finest:]), chroma]
-    return LocalDifferences(*max(map(_strongest_region, strengths)), fits_at, tuple(windows))
+    contradiction = max((some.contradiction for some in windows[1:]), default=0.0)
+    return LocalDifferences(*max(map(_strongest_region, strengths)), fits_at, contradiction, tuple(windows))
 
 
 def _measure_sizes(a: Floats, b: Floats) -> tuple[list[Windows], int | None]:
@@ -180,8 +239,8 @@ def _measure_windows(a: Floats, b: Floats) -> Windows:
     variance_a = _window_means(a * a) - mean_a * mean_a
     variance_b = _window_means(b * b) - mean_b * mean_b
     difference = variance_a + variance_b - 2 * (_window_means(a * b) - mean_a * mean_b)
-    contrast = np.maximum(variance_a, variance_b)
-    return Windows(np.sqrt(np.maximum(difference, 0)), np.sqrt(np.maximum(contrast, 0)))
+    squares = difference, np.maximum(variance_a, variance_b), np.minimum(variance_a, variance_b)
+    return Windows(*(np.sqrt(np.maximum(square, 0)) for square in squares))
 
 
 def _window_means(values: Floats) -> Floats:

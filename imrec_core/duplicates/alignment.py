@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,13 +29,13 @@ def align(a: Pixels, b: Pixels) -> tuple[Pixels, Pixels] | None:
     """
     import cv2
 
-    grey = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY).astype(np.float32) for x in (a, b)]
+    grey = [np.asarray(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), np.float32) for x in (a, b)]
     shift: Shift = np.zeros(4)
     side = _SIDES[0]
     while True:
         small = [_shrink(x, side) for x in grey]
         for _ in range(_STEPS):
-            shift = shift + _step(small[0], _warp(small[1], shift))
+            shift += _step(small[0], _warp(small[1], shift))
             if np.abs(shift).max() > _LARGEST:
                 return None
         if side >= min(_SIDES[1], max(a.shape)):
@@ -54,7 +56,7 @@ def _shrink(grey: Floats, longest: int) -> Floats:
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _warp(image: NDArray[np.generic], shift: Shift) -> NDArray[np.generic]:
+def _warp(image: Any, shift: Shift) -> Any:
     """Move an image so that its content lies where `shift` found it in the other image."""
     import cv2
 
@@ -65,7 +67,7 @@ def _warp(image: NDArray[np.generic], shift: Shift) -> NDArray[np.generic]:
     matrix = np.array([[rows[0][0], 0, rows[0][1]], [0, rows[1][0], rows[1][1]]])
     size = image.shape[1], image.shape[0]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+    return cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _step(standing: Floats, moving: Floats) -> Shift:

@@ -43,7 +43,6 @@ _COARSE = 0.2  # minimum correlation of the mean levels of the blocks, to compar
 _FAINT, _CLEAR = 0.6, 1.5  # strengths of local differences between which the images are compared at full size
 _DETAIL = 4  # minimum number of windows with detail, for a claim about an image with few textured blocks
 _FEW_AGREE = 0.5  # share of such windows that agree, below which two images are different
-_CONTRADICTING = 0.6  # share of the strong detail that does not correlate, above which two images are different
 _FULL_SIDE = 1024  # pixels of the shorter side at "full size", while decoding
 _FULL_AREA = 4 << 20  # pixels; for long strips
 _LARGER = 1.2  # minimum ratio of full size to the pixels compared before
@@ -244,7 +243,7 @@ def _compare_whole(a: BlockInput, b: BlockInput) -> Comparison:
     if is_sparse and found.losses_of_detail.size < _DETAIL:
         return NO_DETAIL
     is_different = found.fits_at is None or found.contradicts or found.agreeing < _FEW_AGREE
-    if (is_sparse and is_different) or found.contradiction > _CONTRADICTING:
+    if is_sparse and is_different:
         return DIFFERENT
     if not found.differs:
         return Comparison("near", agreement, "the same image")

@@ -46,7 +46,7 @@ def receipt(date: str = "03.11.2026 17:42") -> Image.Image:
     write(draw, 110, 30, "CORNER SHOP", 28)
     write(draw, 90, 80, date, 22)
     for i in range(18):
-        write(draw, 30, 140 + 36 * i, f"{'bread milk eggs tea rice soap'.split()[i % 6]}", 22)
+        write(draw, 30, 140 + 36 * i, ["bread", "milk", "eggs", "tea", "rice", "soap"][i % 6], 22)
         write(draw, 300, 140 + 36 * i, f"{i % 5 + 1}.{(37 * i) % 100:02d}", 22)
     return image
 
@@ -58,6 +58,14 @@ def table(value: str = "41.7") -> Image.Image:
         for column in range(8):
             text = value if (row, column) == (7, 4) else f"{(row * 7.3 + column * 11.9) % 90:.1f}"
             write(draw, 40 + 120 * column, 48 + 46 * row, text, 26)
+    return image
+
+
+def numbers(seed: int = 0) -> Image.Image:
+    """A table without lines, in which every number depends on the seed."""
+    image, draw = page(1000, 700)
+    for i, number in enumerate(np.random.default_rng(seed).integers(100, 999, 112).tolist()):
+        write(draw, 40 + 120 * (i % 8), 48 + 46 * (i // 8), f"{number / 10:.1f}", 26)
     return image
 
 
@@ -111,6 +119,7 @@ VARIANTS: dict[str, tuple[Callable[[], Image.Image], Callable[[], Image.Image]]]
     "last message": (chat, lambda: chat("at ten, bring the papers")),
     "receipt date": (receipt, lambda: receipt("05.11.2026 17:42")),
     "table cell": (table, lambda: table("47.1")),
+    "all numbers": (numbers, lambda: numbers(1)),
     "chess piece": (chess, lambda: chess((4, 5))),
     "street sign": (street, lambda: street(sign=False)),
     "person": (crowd, lambda: crowd(person=False)),

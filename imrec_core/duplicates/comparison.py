@@ -279,11 +279,14 @@ def _compare_oriented(a: BlockInput, b: BlockInput) -> Comparison | None:
                 coarse = np.rot90(b.coarse[:, ::-1] if is_mirrored else b.coarse, turns)
                 if (a.coarse * coarse).sum() < _COARSE:
                     continue
-                blocks = split_blocks(b.oriented(turns, is_mirrored=is_mirrored))
-                agreement, is_sparse, *_ = block_agreement(a.blocks, blocks)
-                if agreement >= _AGREEING and not is_sparse:
+                oriented = b.oriented(turns, is_mirrored=is_mirrored)
+                blocks = block_agreement(a.blocks, split_blocks(oriented))
+                if blocks.share >= _AGREEING and not blocks.is_sparse:
                     edits = " and ".join(filter(None, ("mirrored" if is_mirrored else "", _TURNS[turns])))
-                    return Comparison("edited", agreement, edits)
+                    found = find_local_differences(a.pixels, oriented, blocks.gain, blocks.offset)
+                    if found.differs:
+                        return Comparison("variant", blocks.share, f"{edits}; {_describe(found)}")
+                    return Comparison("edited", blocks.share, edits)
     return None
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from imrec_core import Lake, Recommender
 from imrec_core.duplicates import find_duplicates, verification
@@ -32,8 +32,15 @@ HASHES = ("phash", "dhash")
 EDITED = {"crop", "mirrored", "turned90"}
 
 
+def with_spot(picture: Image.Image) -> Image.Image:
+    """Add a detail that the hashes do not notice."""
+    picture = picture.copy()
+    ImageDraw.Draw(picture).ellipse((290, 205, 302, 217), "white", "black", 3)
+    return picture
+
+
 def write_copies(folder, seeds=range(6)):
-    """Photos, and of each an identical copy, one with the same pixels, a re-encoded, a smaller, a mirrored one."""
+    """Photos, and of each copies: identical, of equal pixels, re-encoded, smaller, mirrored, and with a spot."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         picture = Image.fromarray(toy.photo(seed, 320, 240))
@@ -44,7 +51,7 @@ def write_copies(folder, seeds=range(6)):
             f"{seed}_near.jpg": encode(picture, "JPEG", quality=70),
             f"{seed}_half.png": EDITS["half_size"](picture),
             f"{seed}_mirrored.jpg": EDITS["mirrored"](picture),
-            f"{seed}_caption.jpg": EDITS["caption"](picture),
+            f"{seed}_spot.jpg": encode(with_spot(picture), "JPEG", quality=85),
         }.items():
             (folder / name).write_bytes(data)
 
@@ -81,7 +88,7 @@ WITHIN = {
     "same_pixels": ("{}.png", "{}_identical.png", "{}_pixels.bmp"),
     "near": ("{}.png", "{}_identical.png", "{}_pixels.bmp", "{}_near.jpg", "{}_half.png"),
     "edited": ("{}.png", "{}_identical.png", "{}_pixels.bmp", "{}_near.jpg", "{}_half.png", "{}_mirrored.jpg"),
-    "variant": ("{}.png", "{}_identical.png", "{}_pixels.bmp", "{}_near.jpg", "{}_half.png", "{}_caption.jpg"),
+    "variant": ("{}.png", "{}_identical.png", "{}_pixels.bmp", "{}_near.jpg", "{}_half.png", "{}_spot.jpg"),
 }
 
 
@@ -380,9 +387,10 @@ def test_demo_photos_have_no_false_pair_and_all_identical_copies(demo_lake):
         {name.removeprefix("again_").partition(".")[0].partition("__") for name in names(group)} for group in found
     ]
     assert all(len({kind[0] for kind in group}) == 1 for group in kinds)
-    assert all({kind[2] for kind in group} & {*EDITED, "caption"} == set() for group in kinds)
+    edits = [{kind[2] for kind in group} for group in kinds]
+    assert not any(EDITED & group or {"", "caption"} <= group for group in edits)
     assert len({next(iter(group))[0] for group in kinds}) == 21
-    assert sum(map(len, kinds)) >= 0.96 * 21 * 8
+    assert sum(len(group - {"caption"}) for group in edits) >= 0.96 * 21 * 8
 
 
 def test_pictures_held_are_few(copies, monkeypatch):

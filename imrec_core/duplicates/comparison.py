@@ -25,9 +25,11 @@ import numpy as np
 
 from imrec_core.duplicates.block_agreement import Floats, block_agreement, mean_levels, split_blocks, whole_blocks
 from imrec_core.duplicates.local_differences import LocalDifferences, find_local_differences
+from imrec_core.duplicates.pixel_hash import pixel_hash
 from imrec_core.errors import ImageError, UnknownName, UnreadableImage
 from imrec_core.images import keypoints
 from imrec_core.images.decode import MAX_PIXELS, decode
+from imrec_core.images.frames import decode_frames
 from imrec_core.images.match_input import MatchInput
 from imrec_core.images.rgb import Pixels
 from imrec_core.lake.storage.files import AnyPath, place, read_bytes
@@ -46,6 +48,7 @@ _FEW_AGREE = 0.5  # share of such windows that agree, below which two images are
 _FULL_SIDE = 1024  # pixels of the shorter side at "full size", while decoding
 _FULL_AREA = 4 << 20  # pixels; for long strips
 _LARGER = 1.2  # minimum ratio of full size to the pixels compared before
+_BLANK_LEVELS = 1.0  # mean difference of the blocks of two frames without detail that agree
 _BLOCK_LEVELS = 3.0  # mean difference of the blocks of two images that may have equal pixels
 
 _OVERLAP = 0.75  # minimum, as a share of the smaller image
@@ -97,13 +100,26 @@ class BlockInput(MatchInput):
     max_pixels: int = MAX_PIXELS
 
     @classmethod
-    def of_source(cls, read: Callable[[], bytes], *, max_pixels: int = MAX_PIXELS) -> BlockInput:
+    def of_source(
+        cls, read: Callable[[], bytes], *, max_pixels: int = MAX_PIXELS, allow_truncated: bool = False
+    ) -> BlockInput:
         """Decode an image that can be read again.
 
         Raises:
             ImageError: The image cannot be decoded.
         """
-        return replace(cls.of_bytes(read(), max_pixels=max_pixels), read=read, max_pixels=max_pixels)
+        image = cls.of_bytes(read(), max_pixels=max_pixels, allow_truncated=allow_truncated)
+        return replace(image, read=read, max_pixels=max_pixels)
+
+    def read_bytes(self) -> bytes:
+        """Read the bytes of the file again.
+
+        Raises:
+            OSError: The file cannot be read any more.
+        """
+        if self.read is None:
+            raise FileNotFoundError("the image is in memory only")
+        return self.read()
 
     @property
     def is_reduced(self) -> bool:
@@ -116,7 +132,7 @@ class BlockInput(MatchInput):
         if self.read is None:
             return self.pixels
         try:
-            decoded = decode(self.read(), max_pixels=self.max_pixels, min_side=_FULL_SIDE)
+            decoded = decode(self.read(), max_pixels=self.max_pixels, min_side=_FULL_SIDE, allow_truncated=True)
         except (ImageError, OSError, IndexError):  # IndexError: the content has been dropped
             return self.pixels
         return _bound_area(np.ascontiguousarray(decoded.pixels[..., :3]))
@@ -156,10 +172,28 @@ def compare_files(
     one, other = (_decode(path, data, max_pixels) for path, data in ((a, first), (b, second)))
     if tier == "identical":
         return DIFFERENT
-    found = compare(one, other, tier=tier)
-    if may_be_same_pixels(one, other, found) and hash_pixels(first, max_pixels) == hash_pixels(second, max_pixels):
-        return SAME_PIXELS
+    found = compare_contents(one, other, tier, lambda image: pixel_hash(image.read_bytes(), max_pixels))
     return found if found.holds(tier) else Comparison(None, found.agreement, _why_different(found))
+
+
+def compare_contents(
+    a: BlockInput, b: BlockInput, tier: str, hash_of: Callable[[BlockInput], bytes | None]
+) -> Comparison:
+    """Compare two files of different bytes: the pixels of all frames, then the first frame, then the others.
+
+    Args:
+        hash_of: Returns the `pixel_hash` of a file.
+    """
+    if a.frames != b.frames:
+        return Comparison(None, 0.0, f"a different number of frames: {a.frames} and {b.frames}")
+    found = compare(a, b, tier=tier)
+    if may_be_same_pixels(a, b, found):
+        first, second = hash_of(a), hash_of(b)
+        if first is not None and first == second:
+            return SAME_PIXELS
+    if a.frames > 1 and found.tier is not None and not _are_frames_near(a, b):
+        return Comparison(None, found.agreement, "a later frame differs")
+    return found
 
 
 def compare(a: BlockInput, b: BlockInput, *, tier: str = "edited") -> Comparison:
@@ -181,16 +215,6 @@ def may_be_same_pixels(a: BlockInput, b: BlockInput, found: Comparison) -> bool:
     if (a.width, a.height) != (b.width, b.height):
         return False
     return found.tier == "near" or float(np.abs(a.blocks - b.blocks).mean()) <= _BLOCK_LEVELS
-
-
-def hash_pixels(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
-    """Hash the size and all RGB values of an image; equal if and only if two images have equal pixels."""
-    from hashlib import blake2b
-
-    pixels = decode(data, max_pixels=max_pixels).pixels
-    digest = blake2b(str(pixels.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels[..., :3]).data)
-    return digest.digest()
 
 
 def require_tier(tier: str) -> str:
@@ -218,6 +242,29 @@ def _decode(path: str | os.PathLike[str], data: bytes, max_pixels: int) -> Block
         return BlockInput.of_source(lambda: data, max_pixels=max_pixels)
     except ImageError as error:
         raise type(error)(f"{os.fspath(path)}: {error}") from error
+
+
+def _are_frames_near(a: BlockInput, b: BlockInput) -> bool:
+    """Compare files with as many frames, frame by frame; false if a frame cannot be read, or there are too many."""
+    try:
+        frames = (decode_frames(f.read_bytes(), max_pixels=f.max_pixels, min_side=f.min_side) for f in (a, b))
+        return all(
+            _is_frame_near(BlockInput.of_pixels(x), BlockInput.of_pixels(y)) for x, y in zip(*frames, strict=True)
+        )
+    except (
+        ImageError,
+        OSError,
+        IndexError,
+        ValueError,
+    ):  # IndexError: the content was dropped; ValueError: other counts
+        return False
+
+
+def _is_frame_near(a: BlockInput, b: BlockInput) -> bool:
+    """Compare two frames; of blank ones, such as empty pages, the levels must agree."""
+    found = compare(a, b, tier="near")
+    is_blank = found == NO_DETAIL and float(np.abs(a.blocks - b.blocks).mean()) <= _BLANK_LEVELS
+    return found.holds("near") or is_blank
 
 
 def _is_same_shape(a: BlockInput, b: BlockInput, turns: int = 0) -> bool:

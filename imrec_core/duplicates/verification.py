@@ -11,18 +11,10 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
 
-from imrec_core.duplicates.comparison import (
-    DIFFERENT,
-    SAME_PIXELS,
-    TIERS,
-    BlockInput,
-    Comparison,
-    compare,
-    hash_pixels,
-    may_be_same_pixels,
-)
+from imrec_core.duplicates.comparison import DIFFERENT, TIERS, BlockInput, Comparison, compare_contents
 from imrec_core.duplicates.contents import Contents, Pairs
 from imrec_core.duplicates.decisions import Decisions
+from imrec_core.duplicates.pixel_hash import pixel_hash
 from imrec_core.errors import ImageError
 from imrec_core.runtime.cpu import cpu_count
 
@@ -47,7 +39,7 @@ class Verifier:
     ) -> None:
         self._contents, self._decided, self._tier, self._max_pixels = contents, decided, tier, max_pixels
         self._inputs: OrderedDict[int, BlockInput | None] = OrderedDict()
-        self._pixel_hashes: dict[int, bytes] = {}
+        self._pixel_hashes: dict[int, bytes | None] = {}
         self._known = known
         self.found: dict[tuple[int, int], Comparison] = {}
 
@@ -142,15 +134,13 @@ class Verifier:
         a, b = (self._inputs[i] for i in pair)
         if a is None or b is None:
             return Comparison(None, 0.0, "a file cannot be read")
-        found = compare(a, b, tier=self._tier)
-        if may_be_same_pixels(a, b, found) and self._pixel_hash(pair[0]) == self._pixel_hash(pair[1]):
-            return SAME_PIXELS
-        return found
+        places = {id(a): pair[0], id(b): pair[1]}
+        return compare_contents(a, b, self._tier, lambda image: self._pixel_hash(places[id(image)]))
 
-    def _pixel_hash(self, i: int) -> bytes:
+    def _pixel_hash(self, i: int) -> bytes | None:
         if i not in self._pixel_hashes:
             try:
-                self._pixel_hashes[i] = hash_pixels(self._contents.read(i), self._max_pixels)
-            except (ImageError, OSError):
-                self._pixel_hashes[i] = str(i).encode()  # differs from all digests
+                self._pixel_hashes[i] = pixel_hash(self._contents.read(i), self._max_pixels)
+            except (OSError, IndexError):  # IndexError: the content has been dropped
+                self._pixel_hashes[i] = None
         return self._pixel_hashes[i]

@@ -29,7 +29,7 @@ def kept(rule: str, *copies: Copy, decided: Decisions = NOTHING) -> tuple[Copy, 
     ("better", "worse", "why"),
     [
         ({"taken": "2020-05-01T10:00:00"}, {"width": 4000, "byte_size": 10**6}, "has the time taken"),
-        ({"camera": "Nikon D90", "taken": "2020-05-01T10:00:00"}, {"camera": "Nikon D90"}, "has the time taken and a camera"),
+        ({"camera": "D90", "taken": "2020-05-01"}, {"camera": "D90"}, "has the time taken and a camera"),
         ({"color_profile": "Display P3"}, {"color_profile": "damaged", "byte_size": 10**6}, "has a colour profile"),
         ({"width": 800}, {"byte_size": 10**6}, "has more pixels"),
         ({"bit_depth": 16}, {"bit_depth": 8, "byte_size": 10**6}, "has 16 bits per channel"),

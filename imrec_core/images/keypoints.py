@@ -22,6 +22,26 @@ _CONTRAST = 0.02
 _RATIO = 0.8  # of the distances to the nearest and the second nearest descriptor
 _MIN_INLIERS = 12
 _MAX_REPROJECTION_ERROR = 3.0  # pixels
+_FEW_ERROR = 2.0  # pixels of the small image of `find_few`
+
+
+@dataclass(frozen=True, eq=False)
+class FewKeypoints:
+    """Few keypoints of a small image, in a form that takes little memory.
+
+    Attributes:
+        width: Pixels of the small image.
+        positions: `(n, 2)`, x then y in pixels of the small image.
+        descriptors: SIFT descriptors `(n, 128)`, which OpenCV rounds to whole numbers up to 255.
+    """
+
+    width: int
+    positions: Floats
+    descriptors: NDArray[np.uint8]
+
+    def to_keypoints(self) -> Keypoints:
+        """Convert to positions and RootSIFT descriptors."""
+        return self.positions, to_root_sift(self.descriptors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,24 +73,47 @@ def find(pixels: Pixels) -> Keypoints:
     points, descriptors = cv2.SIFT.create(_KEYPOINTS, 3, _CONTRAST).detectAndCompute(grey, None)
     if not points:  # then OpenCV returns None for the descriptors
         return np.empty((0, 2), np.float32), np.empty((0, 128), np.float32)
-    roots = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1))
     positions = np.array([point.pt for point in points], np.float32)
-    return (positions + 0.5) * (pixels.shape[1] / grey.shape[1]) - 0.5, roots.astype(np.float32)
+    return (positions + 0.5) * (pixels.shape[1] / grey.shape[1]) - 0.5, to_root_sift(descriptors)
+
+
+def find_few(pixels: Pixels, side: int, count: int) -> FewKeypoints:
+    """Detect the strongest keypoints of an image that is first shrunk to a longer side of `side` pixels."""
+    import cv2
+
+    grey = cv2.cvtColor(shrink(pixels, side), cv2.COLOR_RGB2GRAY)
+    points, descriptors = cv2.SIFT.create(count, 3, _CONTRAST).detectAndCompute(grey, None)
+    if not points:
+        return FewKeypoints(grey.shape[1], np.empty((0, 2), np.float32), np.empty((0, 128), np.uint8))
+    positions = np.array([point.pt for point in points], np.float32)
+    return FewKeypoints(grey.shape[1], positions, descriptors.astype(np.uint8))
+
+
+def to_root_sift(descriptors: NDArray[np.generic]) -> Floats:
+    """Convert raw SIFT descriptors `(n, 128)` to RootSIFT."""
+    values = np.asarray(descriptors, np.float32)
+    return np.asarray(np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), 1)), np.float32)
 
 
 def mirror(keypoints: Keypoints, width: int) -> Keypoints:
     """Compute the keypoints of the mirrored image, as `find` would detect them.
 
-    A descriptor has 4×4 cells with 8 directions in the frame of its keypoint. Mirroring flips that frame along the
-    direction of the keypoint.
-
     Args:
         width: Pixels of the image.
     """
     positions, descriptors = keypoints
-    cells = descriptors.reshape(-1, 4, 4, 8)[:, ::-1, :, (-np.arange(8)) % 8]
     flipped = np.stack([width - 1 - positions[:, 0], positions[:, 1]], axis=1)
-    return flipped, np.ascontiguousarray(cells).reshape(-1, 128)
+    return flipped, mirror_descriptors(descriptors)
+
+
+def mirror_descriptors(descriptors: Floats) -> Floats:
+    """Compute the descriptors of the mirrored image.
+
+    A descriptor has 4×4 cells with 8 directions in the frame of its keypoint. Mirroring flips that frame along the
+    direction of the keypoint.
+    """
+    cells = descriptors.reshape(-1, 4, 4, 8)[:, ::-1, :, (-np.arange(8)) % 8]
+    return np.ascontiguousarray(cells).reshape(-1, 128)
 
 
 def match(moving: Keypoints, standing: Keypoints) -> Match:
@@ -98,12 +141,38 @@ def _match_descriptors(moving: Keypoints, standing: Keypoints) -> tuple[Floats, 
     """
     if min(len(moving[0]), len(standing[0])) < _MIN_INLIERS:
         return np.empty((0, 2), np.float32), np.empty((0, 2), np.float32)
-    cosines = standing[1] @ moving[1].T
+    best, sure = _pass_ratio_test(moving[1], standing[1])
+    return moving[0][best[sure]], standing[0][sure]
+
+
+def count_inliers(moving: FewKeypoints, standing: FewKeypoints) -> int:
+    """Count the matches that agree with one transform, of the first image as it is or of the mirrored one."""
+    found, other = moving.to_keypoints(), standing.to_keypoints()
+    return max(_count_inliers(some, other) for some in (found, mirror(found, moving.width)))
+
+
+def _count_inliers(moving: Keypoints, standing: Keypoints) -> int:
+    import cv2
+
+    if min(len(moving[0]), len(standing[0])) < 2:
+        return 0
+    best, sure = _pass_ratio_test(moving[1], standing[1])
+    if sure.sum() < 3:  # any two matches agree
+        return int(sure.sum())
+    cv2.setRNGSeed(0)  # of RANSAC
+    _, inliers = cv2.estimateAffinePartial2D(
+        moving[0][best[sure]], standing[0][sure], method=cv2.RANSAC, ransacReprojThreshold=_FEW_ERROR, maxIters=500
+    )
+    return int(np.asarray(inliers).sum())
+
+
+def _pass_ratio_test(moving: Floats, standing: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the nearest moving descriptor of each standing one, and whether the second nearest is much farther."""
+    cosines = standing @ moving.T
     rows, best = np.arange(len(cosines)), cosines.argmax(axis=1)
     nearest = 1 - cosines[rows, best]
     cosines[rows, best] = -1
-    sure = nearest < _RATIO**2 * (1 - cosines.max(axis=1))
-    return moving[0][best[sure]], standing[0][sure]
+    return best, nearest < _RATIO**2 * (1 - cosines.max(axis=1))
 
 
 def shrink(pixels: Pixels, longest: int) -> Pixels:

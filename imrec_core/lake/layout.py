@@ -176,6 +176,15 @@ class LakeLayout:
         """Decisions of a user about duplicates: with `lake.toml` the only file that a build cannot make again."""
         return self.root / "decisions" / "duplicates.json"
 
+    @property
+    def verified_pairs_path(self) -> Path:
+        """Local path of the results of comparisons of duplicates, which a search can make again."""
+        return self.cache_folder / "duplicates" / f"pairs{_TABLE}"
+
+    def summaries_folder(self, *, with_keypoints: bool) -> Path:
+        """Return the local folder of summaries of images, which a search for duplicates can make again."""
+        return self.cache_folder / "duplicates" / ("keypoints" if with_keypoints else "levels")
+
     def thumbnail_folder(self, digits: str) -> Path:
         """Return the local folder of the thumbnails whose content hash begins with two hex digits."""
         return self.cache_folder / "thumbnails" / digits

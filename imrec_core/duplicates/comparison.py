@@ -177,16 +177,22 @@ def compare_files(
 
 
 def compare_contents(
-    a: BlockInput, b: BlockInput, tier: str, hash_of: Callable[[BlockInput], bytes | None]
+    a: BlockInput,
+    b: BlockInput,
+    tier: str,
+    hash_of: Callable[[BlockInput], bytes | None],
+    *,
+    may_be_aligned: bool = True,
 ) -> Comparison:
     """Compare two files of different bytes: the pixels of all frames, then the first frame, then the others.
 
     Args:
         hash_of: Returns the `pixel_hash` of a file.
+        may_be_aligned: See `compare`.
     """
     if a.frames != b.frames:
         return Comparison(None, 0.0, f"a different number of frames: {a.frames} and {b.frames}")
-    found = compare(a, b, tier=tier)
+    found = compare(a, b, tier=tier, may_be_aligned=may_be_aligned)
     if may_be_same_pixels(a, b, found):
         first, second = hash_of(a), hash_of(b)
         if first is not None and first == second:
@@ -196,15 +202,18 @@ def compare_contents(
     return found
 
 
-def compare(a: BlockInput, b: BlockInput, *, tier: str = "edited") -> Comparison:
+def compare(a: BlockInput, b: BlockInput, *, tier: str = "edited", may_be_aligned: bool = True) -> Comparison:
     """Compare two images of different bytes for the tiers `near` and `variant` and, if requested, `edited`; symmetric.
 
     A variant is returned whatever the tier: `Comparison.holds` tests for the tier that is asked for.
+
+    Args:
+        may_be_aligned: Whether keypoints are compared, which takes most of the time of the tier `edited`.
     """
     found = _compare_whole(a, b) if _is_same_shape(a, b) else DIFFERENT
     if found.agreement >= _AGREEING or tier != "edited":
         return found
-    return _compare_oriented(a, b) or _compare_aligned(a, b) or found
+    return _compare_oriented(a, b) or (_compare_aligned(a, b) if may_be_aligned else None) or found
 
 
 def may_be_same_pixels(a: BlockInput, b: BlockInput, found: Comparison) -> bool:

@@ -90,6 +90,11 @@ class Contents:
         return np.array([rows[0] for rows in self._rows], np.int64)
 
     @property
+    def sides(self) -> list[NDArray[np.bool_]]:
+        """Masks of the contents with a file in the first and in the second source of `between`; empty without it."""
+        return self._sides
+
+    @property
     def repeated(self) -> Iterator[int]:
         """Contents with several files."""
         return (i for i, rows in enumerate(self._rows) if len(rows) > 1)

@@ -1,25 +1,34 @@
 """Groups of duplicates in a lake: candidates by vectors, verified pair by pair.
 
-In a group every pair is verified. A rule selects the files of each group to keep; `move_plan.py` moves the others.
+In a group of up to `ALL_PAIRS` contents every pair is verified. In a larger group every content is verified with a core
+of `CORE` contents, one of which is kept. A rule selects the files to keep; `move_plan.py` moves the others.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from imrec_core.duplicates.candidates import edited_pairs, near_pairs
 from imrec_core.duplicates.cliques import cliques
-from imrec_core.duplicates.comparison import IDENTICAL, TIERS, Comparison, require_tier
-from imrec_core.duplicates.contents import Contents, Copy, Pairs
+from imrec_core.duplicates.comparison import IDENTICAL, TIERS, require_tier
+from imrec_core.duplicates.contents import Contents, Copy
+from imrec_core.duplicates.crowd import group_crowd, pair_across
 from imrec_core.duplicates.decisions import Decisions, load_decisions
 from imrec_core.duplicates.keep_rules import reason_to_keep, resolve_rule, sort_key
+from imrec_core.duplicates.loaded_images import LoadedImages
+from imrec_core.duplicates.progress import Progress, Report
+from imrec_core.duplicates.stored_summaries import StoredSummaries
 from imrec_core.duplicates.verification import Verifier
+from imrec_core.duplicates.verified_pairs import VerifiedPairs
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
@@ -41,12 +50,13 @@ class VerifiedPair:
 
 @dataclass(frozen=True)
 class Group:
-    """Files that are copies of each other, every pair of them.
+    """Files that are copies of each other.
 
     Attributes:
         tier: Widest tier among the pairs.
         copies: The representative first, then other files to keep, then the rest.
-        pairs: All pairs of different contents.
+        pairs: Verified pairs of different contents: all of them in a group of up to `ALL_PAIRS` contents, else at least
+            those with the representative.
         why: Why the representative is kept, as a predicate: `has more pixels`.
     """
 
@@ -139,10 +149,12 @@ def find_duplicates(
     tier: str = "near",
     keep: str | None = None,
     between: tuple[str, str] | None = None,
-    progress: Callable[[str], None] = lambda _: None,
-    known: dict[tuple[str, str], Comparison] | None = None,
+    progress: Report = lambda _: None,
 ) -> Duplicates:
     """Find groups of images that are copies of each other.
+
+    Results of comparisons are stored in the lake: a later search compares only new pairs, and a search that was
+    interrupted is continued.
 
     Args:
         lake: The lake, as of its last build. Files that have changed since are listed in `left_out`.
@@ -153,9 +165,7 @@ def find_duplicates(
             `source:NAME` prefers files of that source, then the original. Decisions to keep a content override it.
         between: Two sources: find copies of images of the first in the second. Each group then has the files of one or
             two contents, so that every pair is reported. The files of the first source are kept.
-        progress: Called with a line for each step.
-        known: Results of earlier calls with this tier, by two content hashes, the smaller first. These pairs are not
-            compared again; new results are added.
+        progress: Called with the progress, first of all with an estimate. It may raise to stop the search.
 
     Raises:
         UnknownName: There is no such tier or source.
@@ -169,12 +179,21 @@ def find_duplicates(
     keep = resolve_rule(keep, between, roots)
     decided = load_decisions(lake)
     contents = Contents(generation, roots, between)
-    verifier = Verifier(contents, decided, tier, lake.settings().max_pixels, {} if known is None else known)
-    if tier != "identical" and len(contents):
-        progress("looking for candidates")
-        pairs = contents.across(_candidates(generation, contents, tier))
-        verifier.verify(pairs, progress)
-    members = _pairs_between(contents, verifier) if between else _cliques(contents, verifier)
+    results = VerifiedPairs(lake.layout.verified_pairs_path, contents.names, tier)
+    is_edited = tier == "edited"
+    stored = StoredSummaries(lake.layout.summaries_folder(with_keypoints=is_edited))
+    images = LoadedImages(contents, lake.settings().max_pixels, stored, with_keypoints=is_edited)
+    verifier = Verifier(contents, decided, tier, images, results)
+    begun: list[list[int]] = []
+    try:
+        # Products of some hundred descriptors take 10 times the CPU time with two threads of OpenBLAS (2026-11).
+        with threadpool_limits(1, user_api="blas"):
+            if tier != "identical" and len(contents):
+                begun = _verify_candidates(generation, contents, verifier, tier, progress)
+            members = _pairs_between(contents, verifier) if between else _cliques(contents, verifier, begun)
+    finally:
+        results.save()
+        stored.save()
     groups = tuple(filter(None, (_group(contents, verifier, some, between) for some in members)))
     left_out = tuple(sorted(contents.left_out))
     places = {name: str(root) for name, root in roots.items()}
@@ -182,18 +201,33 @@ def find_duplicates(
     return found.with_rule(keep, decided)
 
 
-def _candidates(generation: Generation, contents: Contents, tier: str) -> Pairs:
-    """Find pairs of contents that may be copies."""
-    rows = contents.rows
-    pairs = near_pairs(generation, rows)
+def _verify_candidates(
+    generation: Generation, contents: Contents, verifier: Verifier, tier: str, report: Report
+) -> list[list[int]]:
+    """Compare the candidate pairs; return groups of images that have too many candidates."""
+    report(Progress("looking for candidates"))
+    close = near_pairs(generation, contents.rows)
+    found, begun = [close.pairs], []
     if tier == "edited":
-        pairs = np.unique(np.concatenate([pairs, edited_pairs(generation, rows)]), axis=0)
-    return pairs
+        found.append(edited_pairs(generation, contents.rows))
+    if contents.sides:
+        found.append(pair_across(close, *contents.sides))
+    else:
+        begun = group_crowd(close, _by_size(contents, close.crowd), verifier, report)
+    verifier.verify(contents.across(np.unique(np.concatenate(found), axis=0)), report)
+    return begun
 
 
-def _cliques(contents: Contents, verifier: Verifier) -> list[tuple[int, ...]]:
+def _by_size(contents: Contents, members: NDArray[np.int64]) -> list[int]:
+    """Sort contents whose files exist by size, as the rule `largest` prefers them; ties in order of the hashes."""
+    existing = [i for i in members.tolist() if contents.copies(i)]
+    sizes = {i: (-copy.width * copy.height, -copy.byte_size) for i in existing for copy in contents.copies(i)[:1]}
+    return sorted(existing, key=lambda i: (sizes[i], i))
+
+
+def _cliques(contents: Contents, verifier: Verifier, begun: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     """Group the contents in cliques, and add those with several files that are in none."""
-    found = cliques(verifier.held, verifier.holds)
+    found = cliques(verifier.held, verifier.holds, begun=begun, different=verifier.different)
     taken = {i for group in found for i in group}
     return found + [(i,) for i in contents.repeated if i not in taken]
 
@@ -211,8 +245,7 @@ def _group(
     if len(copies) < 2 or (between and not {copy.source for copy in copies}.issuperset(between)):
         return None
     present = {copy.content_hash for copy in copies}
-    members = tuple(i for i in members if contents.names[i] in present)
-    pairs = [(i, j) for k, i in enumerate(members) for j in members[k + 1 :]]
+    pairs = verifier.pairs_of([i for i in members if contents.names[i] in present])
     found = [verifier.found[pair] for pair in pairs]
     tiers = [str(comparison.tier) for comparison in found] or [str(IDENTICAL.tier)]
     verified = (
@@ -226,8 +259,13 @@ def _group(
 
 
 def _mark_kept(group: Group, rule: str, decided: Decisions, between: tuple[str, str] | None) -> Group:
-    """Mark the files to keep and move them to the front, the representative first."""
-    copies = sorted(group.copies, key=sort_key(rule, decided))
+    """Mark the files to keep and move them to the front, the representative first.
+
+    Only a content that was verified with all others of the group can be the representative.
+    """
+    compared = Counter(content for pair in group.pairs for content in pair.contents)
+    by_rule, most = sort_key(rule, decided), max(compared.values(), default=0)
+    copies = sorted(group.copies, key=lambda copy: (compared[copy.content_hash] < most, *by_rule(copy)))
     kept = {copies[0].image_id}
     firsts = {copy.content_hash: copy for copy in reversed(copies)}
     kept |= {firsts[content].image_id for content in firsts.keys() & decided.keep}

@@ -1,50 +1,53 @@
-"""Verification of candidate pairs by their pixels."""
+"""Verification of candidate pairs: a screening by summaries, then a comparison by pixels."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
 
-from imrec_core.duplicates.comparison import DIFFERENT, TIERS, BlockInput, Comparison, compare_contents
+from imrec_core.duplicates.comparison import DIFFERENT, TIERS, Comparison, compare_contents
 from imrec_core.duplicates.contents import Contents, Pairs
 from imrec_core.duplicates.decisions import Decisions
-from imrec_core.duplicates.pixel_hash import pixel_hash
-from imrec_core.errors import ImageError
+from imrec_core.duplicates.loaded_images import LoadedImages
+from imrec_core.duplicates.progress import Report, Steps
+from imrec_core.duplicates.screening import Screened, distance, screen
+from imrec_core.duplicates.verified_pairs import Pair, VerifiedPairs
 from imrec_core.runtime.cpu import cpu_count
 
-_INPUTS = 256  # decoded images in the cache, of at most 2 MB each
 _AT_ONCE = 128  # pairs compared between two updates of the cache
+_SECONDS = (0.008, 0.0015), (0.03, 0.003)  # CPU time per image and per pair: without and with tier `edited` (2026-11)
+_UNREADABLE = Comparison(None, 0.0, "a file cannot be read")
 
 
 class Verifier:
-    """Compares contents by their pixels, and caches results and some decoded images.
+    """Compares contents by their pixels, and collects the results.
 
     Attributes:
         found: Result of every compared pair, the smaller index first.
+        matching: Contents that each content matches.
+        different: Contents that each content does not match, by the results and by decisions.
     """
 
     def __init__(
-        self,
-        contents: Contents,
-        decided: Decisions,
-        tier: str,
-        max_pixels: int,
-        known: dict[tuple[str, str], Comparison],
+        self, contents: Contents, decided: Decisions, tier: str, images: LoadedImages, results: VerifiedPairs
     ) -> None:
-        self._contents, self._decided, self._tier, self._max_pixels = contents, decided, tier, max_pixels
-        self._inputs: OrderedDict[int, BlockInput | None] = OrderedDict()
-        self._pixel_hashes: dict[int, bytes | None] = {}
-        self._known = known
-        self.found: dict[tuple[int, int], Comparison] = {}
+        self._contents, self._decided, self._tier = contents, decided, tier
+        self._images, self._results = images, results
+        self.found: dict[Pair, Comparison] = {}
+        self.matching: defaultdict[int, set[int]] = defaultdict(set)
+        self.different: defaultdict[int, set[int]] = defaultdict(set)
+        places = {str(name): i for i, name in enumerate(contents.names)} if decided.not_duplicate else {}
+        for pair in decided.not_duplicate:
+            if all(name in places for name in pair):
+                _link(self.different, (places[pair[0]], places[pair[1]]))
 
     @property
-    def held(self) -> dict[tuple[int, int], float]:
+    def held(self) -> dict[Pair, float]:
         """Matching pairs with a quality; higher is better."""
         return {
             pair: found.agreement - TIERS.index(found.tier or "")
@@ -52,95 +55,127 @@ class Verifier:
             if found.holds(self._tier)
         }
 
-    def verify(self, pairs: Pairs, progress: Callable[[str], None]) -> None:
+    def pairs_of(self, members: Collection[int]) -> list[Pair]:
+        """List the matching pairs of a group, sorted."""
+        chosen = set(members)
+        return sorted((i, j) for i in chosen for j in self.matching[i] & chosen if i < j)
+
+    def verify(self, pairs: Pairs, report: Report) -> None:
         """Compare pairs, connected ones in sequence, so that their images are decoded once."""
         pairs = self._drop_known(self._drop_decided(pairs))
         if not len(pairs):
             return
-        size = len(self._contents)
-        graph = scipy.sparse.coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (size, size))
-        _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
-        pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0], component[pairs[:, 0]]))]
+        pairs = _in_order_of_images(pairs, len(self._contents))
+        self._images.restore_summaries(np.unique(pairs).tolist())
+        steps = Steps("comparing pairs of images", len(pairs), report, estimate=self._estimate(pairs))
         with ThreadPoolExecutor(cpu_count()) as pool:
             for first in range(0, len(pairs), _AT_ONCE):
                 some = [(int(i), int(j)) for i, j in pairs[first : first + _AT_ONCE]]
-                self._load(sorted({i for pair in some for i in pair}), pool)
-                for pair, found in zip(some, pool.map(self._compare, some), strict=True):
-                    self._store(pair, found)
-                if first % (32 * _AT_ONCE) == 0:
-                    progress(f"comparing {len(pairs)} pairs of images: {first} done")
+                self._compare_all(some, pool)
+                steps.advance(len(some))
+
+    def holds(self, i: int, j: int) -> bool:
+        """Test whether a pair matches; a pair that was no candidate is compared now."""
+        pair = i, j
+        if pair not in self.found:
+            if j in self.different[i]:
+                return False
+            earlier = self._results.get(pair)
+            if earlier is None:
+                self._compare_all([pair])
+            else:
+                self._add(pair, earlier)
+        return self.found[pair].holds(self._tier)
+
+    def closest(self, i: int, others: Sequence[int], count: int) -> list[int]:
+        """Select the contents that are closest to another one by their summaries."""
+        self._images.summarise([i, *others])
+        distances = {j: self._distance(i, j) for j in others}
+        return sorted(others, key=lambda j: distances[j])[:count]
+
+    def _distance(self, i: int, j: int) -> float:
+        a, b = self._images.summary(i), self._images.summary(j)
+        return float("inf") if a is None or b is None else distance(a, b)
+
+    def prepare(self, members: Sequence[int]) -> list[int]:
+        """Summarise images in parallel; return those that can be read."""
+        self._images.restore_summaries(members)
+        with ThreadPoolExecutor(cpu_count()) as pool:
+            self._images.summarise(members, pool)
+        return [i for i in members if self._images.summary(i) is not None]
+
+    def _compare_all(self, pairs: Sequence[Pair], pool: ThreadPoolExecutor | None = None) -> None:
+        """Screen pairs by the summaries of their images, and compare the rest by their pixels."""
+        apply = pool.map if pool else map
+        self._images.summarise(sorted({i for pair in pairs for i in pair}), pool)
+        plausible: list[tuple[Pair, Screened]] = []
+        for pair, screened in zip(pairs, apply(self._screen, pairs), strict=True):
+            if screened is not None and screened.may_match:
+                plausible.append((pair, screened))
+            else:
+                self._store(pair, DIFFERENT if screened else _UNREADABLE)
+        self._images.load(sorted({i for pair, _ in plausible for i in pair}), pool)
+        for (pair, _), found in zip(plausible, apply(self._compare, plausible), strict=True):
+            self._store(pair, found)
+        self._results.save_sometimes()
+
+    def _screen(self, pair: Pair) -> Screened | None:
+        """Screen a pair; None if a file cannot be read."""
+        a, b = (self._images.summary(i) for i in pair)
+        return None if a is None or b is None else screen(a, b, is_edited=self._tier == "edited")
+
+    def _compare(self, plausible: tuple[Pair, Screened]) -> Comparison:
+        pair, screened = plausible
+        a, b = (self._images.input(i) for i in pair)
+        if a is None or b is None:
+            return _UNREADABLE
+        places = {id(a): pair[0], id(b): pair[1]}
+        return compare_contents(
+            a,
+            b,
+            self._tier,
+            lambda image: self._images.pixel_hash(places[id(image)]),
+            may_be_aligned=screened.may_be_aligned,
+        )
+
+    def _estimate(self, pairs: Pairs) -> float:
+        """Estimate the seconds that comparisons take on this machine, before the first one is measured."""
+        per_image, per_pair = _SECONDS[self._tier == "edited"]
+        return (len(np.unique(pairs)) * per_image + len(pairs) * per_pair) / cpu_count()
 
     def _drop_decided(self, pairs: Pairs) -> Pairs:
         """Drop the pairs that are marked as no duplicates."""
         if not self._decided.not_duplicate:
             return pairs
-        names = self._contents.names
-        apart = [self._decided.are_apart(str(names[i]), str(names[j])) for i, j in pairs]
-        return pairs[~np.array(apart, np.bool_)]
+        return pairs[np.array([j not in self.different[i] for i, j in pairs.tolist()], np.bool_)]
 
     def _drop_known(self, pairs: Pairs) -> Pairs:
         """Drop the pairs with a known result, which is copied to `found`."""
-        if not self._known:
+        if not self._results.members:
             return pairs
-        earlier = [self._known.get(self._names((int(i), int(j)))) for i, j in pairs]
-        self.found |= {
-            (int(i), int(j)): found for (i, j), found in zip(pairs, earlier, strict=True) if found is not None
-        }
+        earlier = [self._results.get((i, j)) for i, j in pairs.tolist()]
+        for (i, j), found in zip(pairs.tolist(), earlier, strict=True):
+            if found is not None:
+                self._add((i, j), found)
         return pairs[np.array([found is None for found in earlier], np.bool_)]
 
-    def _names(self, pair: tuple[int, int]) -> tuple[str, str]:
-        return str(self._contents.names[pair[0]]), str(self._contents.names[pair[1]])
+    def _store(self, pair: Pair, found: Comparison) -> None:
+        self._add(pair, found)
+        if found is not _UNREADABLE:  # the file may be readable in the next search
+            self._results.add(pair, found)
 
-    def _store(self, pair: tuple[int, int], found: Comparison) -> None:
+    def _add(self, pair: Pair, found: Comparison) -> None:
         self.found[pair] = found
-        if all(self._inputs.get(i) is not None for i in pair):  # an unreadable file may be readable in the next call
-            self._known[self._names(pair)] = found if found.holds(self._tier) else DIFFERENT
+        _link(self.matching if found.holds(self._tier) else self.different, pair)
 
-    def holds(self, i: int, j: int) -> bool:
-        """Test whether a pair matches; a pair that was no candidate is compared now."""
-        if (i, j) not in self.found:
-            names = self._contents.names
-            if self._decided.are_apart(str(names[i]), str(names[j])):
-                return False
-            earlier = self._known.get(self._names((i, j)))
-            if earlier is not None:
-                self.found[i, j] = earlier
-            else:
-                self._load([i, j])
-                self._store((i, j), self._compare((i, j)))
-        return self.found[i, j].holds(self._tier)
 
-    def _load(self, members: Sequence[int], pool: ThreadPoolExecutor | None = None) -> None:
-        missing = [i for i in members if i not in self._inputs]
-        decoded = list((pool.map if pool else map)(self._decode, missing))
-        for i in members:
-            if i in self._inputs:
-                self._inputs.move_to_end(i)
-        self._inputs.update(zip(missing, decoded, strict=True))
-        for i, loaded in zip(missing, decoded, strict=True):
-            if loaded is None:
-                self._contents.drop(i)
-        while len(self._inputs) > max(_INPUTS, len(members)):
-            self._inputs.popitem(last=False)
+def _in_order_of_images(pairs: Pairs, size: int) -> Pairs:
+    """Sort pairs so that those of connected images follow each other."""
+    graph = scipy.sparse.coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (size, size))
+    _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0], component[pairs[:, 0]]))]
 
-    def _decode(self, i: int) -> BlockInput | None:
-        try:
-            read = partial(self._contents.read, i)
-            return BlockInput.of_source(read, max_pixels=self._max_pixels, allow_truncated=True)
-        except (ImageError, OSError, IndexError):  # IndexError: the content has been dropped
-            return None
 
-    def _compare(self, pair: tuple[int, int]) -> Comparison:
-        a, b = (self._inputs[i] for i in pair)
-        if a is None or b is None:
-            return Comparison(None, 0.0, "a file cannot be read")
-        places = {id(a): pair[0], id(b): pair[1]}
-        return compare_contents(a, b, self._tier, lambda image: self._pixel_hash(places[id(image)]))
-
-    def _pixel_hash(self, i: int) -> bytes | None:
-        if i not in self._pixel_hashes:
-            try:
-                self._pixel_hashes[i] = pixel_hash(self._contents.read(i), self._max_pixels)
-            except (OSError, IndexError):  # IndexError: the content has been dropped
-                self._pixel_hashes[i] = None
-        return self._pixel_hashes[i]
+def _link(linked: defaultdict[int, set[int]], pair: Pair) -> None:
+    for i, j in (pair, pair[::-1]):
+        linked[i].add(j)

@@ -27,7 +27,7 @@ from imrec_core.web.limits import Limits
 from imrec_core.web.metrics import MetricsMiddleware
 from imrec_core.web.responses import ApiError, to_api_error
 from imrec_core.web.routes import duplicates, explain, images, lake, maps, search, status
-from imrec_core.web.routes.duplicates import Decision
+from imrec_core.web.routes.duplicates import Decision, SearchControl
 from imrec_core.web.search_request import ExplainRequestBody, SearchRequestBody, format_validation_errors
 from imrec_core.web.security import HEADERS, SecurityMiddleware
 from imrec_core.web.state import AppState
@@ -171,7 +171,7 @@ def _complete_openapi(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = generate()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            for kind in (SearchRequestBody, ExplainRequestBody, Decision):
+            for kind in (SearchRequestBody, ExplainRequestBody, Decision, SearchControl):
                 schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update(schema.pop("$defs", {}))
                 schemas[kind.__name__] = schema

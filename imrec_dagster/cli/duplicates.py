@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imrec_core.lake.lake import Lake
+from imrec_dagster.cli.comparison_progress import ProgressLine
 from imrec_dagster.cli.options import TIER, json_option, lake_option
 from imrec_dagster.cli.output import from_here, show, table
 
@@ -63,6 +64,9 @@ def duplicates(
     Tiers: identical (the same bytes), same_pixels, near (re-encoded, resized, lightly edited), edited (cropped,
     mirrored, rotated), variant (near except for a detail, such as another number or an added caption; only a plan of
     this tier moves variants). Name an image by its file or by its image_id.
+
+    Results of comparisons are stored in the lake. After Ctrl-C the next run continues; later runs compare only new
+    pairs.
     """
     actions = [applied, undo, not_duplicate, always_keep, forget]
     if sum(map(bool, actions)) > 1 or (any(actions) and (plan or between or keep)):
@@ -105,9 +109,8 @@ def _find(
     from imrec_core.duplicates import find_duplicates
     from imrec_core.duplicates.move_plan import MovePlan
 
-    found = find_duplicates(
-        lake, tier=tier, keep=keep, between=between, progress=lambda line: click.echo(line, err=True)
-    )
+    with ProgressLine() as progress:
+        found = find_duplicates(lake, tier=tier, keep=keep, between=between, progress=progress)
     if found.left_out:
         click.echo(
             f"{len(found.left_out)} files are missing, changed or unreadable and left out, e.g. {found.left_out[0]}; "

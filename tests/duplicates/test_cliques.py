@@ -2,10 +2,12 @@
 
 from itertools import combinations
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imrec_core.duplicates.cliques import cliques
+from imrec_core.duplicates.cliques import ALL_PAIRS, CORE, cliques
 
 names = st.integers(0, 9)
 graphs = st.dictionaries(
@@ -55,3 +57,41 @@ def test_a_pair_that_was_no_candidate_is_compared():
 
     assert cliques({("a", "b"): 0.9, ("b", "c"): 0.8}, holds) == [("a", "b", "c")]
     assert compared == [("a", "c")]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_large_group_has_members_that_match_all_others(seed):
+    """Numbers match if they differ by at most 1; candidates are some of the matching pairs."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.uniform(0, 4, 150)
+    compared = 0
+
+    def holds(a, b):
+        nonlocal compared
+        compared += 1
+        return bool(abs(numbers[a] - numbers[b]) <= 1)
+
+    drawn = {(min(a, b), max(a, b)) for a, b in rng.integers(0, 150, (1500, 2)).tolist() if a != b}
+    pairs = {pair: float(rng.random()) for pair in sorted(drawn) if holds(*pair)}
+    groups = cliques(pairs, holds)
+    assert max(map(len, groups)) > ALL_PAIRS
+    for group in groups:
+        central = [a for a in group if all(abs(numbers[a] - numbers[b]) <= 1 for b in group)]
+        assert len(central) >= min(CORE, len(group))
+        if len(group) <= ALL_PAIRS:
+            assert len(central) == len(group)
+    assert compared < len(drawn) + 150 * ALL_PAIRS * 4
+    assert cliques(dict(reversed(pairs.items())), holds) == groups
+
+
+def test_large_groups_hold_no_pair_that_is_known_to_differ():
+    pairs = {(a, b): 1.0 for a, b in combinations(range(30), 2) if (a, b) != (28, 29)}
+    different = {28: {29}, 29: {28}}
+    (group,) = cliques(pairs, lambda a, b: True, different=different)
+    assert len(group) == 29
+    assert len(cliques(pairs, lambda a, b: True)[0]) == 30
+
+
+def test_groups_that_were_begun_grow():
+    pairs = {(0, 3): 0.9, (1, 3): 0.9, (4, 5): 0.9}
+    assert cliques(pairs, begun=[[1, 0], [7]]) == [(0, 1, 3), (4, 5)]

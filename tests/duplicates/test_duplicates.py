@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from imrec_core import Lake, Recommender
-from imrec_core.duplicates import find_duplicates, verification
+from imrec_core.duplicates import find_duplicates, loaded_images, verification
 from imrec_core.duplicates.comparison import TIERS
 from imrec_core.duplicates.decisions import (
     Decisions,
@@ -22,6 +22,7 @@ from imrec_core.duplicates.decisions import (
     hash_file,
     load_decisions,
 )
+from imrec_core.duplicates.loaded_images import LoadedImages
 from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName, UnreadableImage
 from imrec_core.images import sample_photos
 from imrec_core.images.edits import EDITS
@@ -296,11 +297,9 @@ def test_what_stays_can_be_chosen_afterwards(two_sources, keep):
 
 
 def test_what_was_compared_before_is_not_read_again(lake, monkeypatch):
-    known = {}
-    first = find_duplicates(lake, known=known)
-    assert known
-    monkeypatch.setattr(verification.Verifier, "_decode", lambda self, i: pytest.fail("a picture was read again"))
-    assert find_duplicates(lake, known=known).groups == first.groups
+    first = find_duplicates(lake)
+    monkeypatch.setattr(LoadedImages, "load", lambda *_: pytest.fail("an image was read again"))
+    assert find_duplicates(lake).groups == first.groups
 
 
 def test_decisions_are_taken_by_image_id_too(lake):
@@ -394,7 +393,7 @@ def test_demo_photos_have_no_false_pair_and_all_identical_copies(demo_lake):
 
 
 def test_pictures_held_are_few(copies, monkeypatch):
-    monkeypatch.setattr(verification, "_INPUTS", 2)
+    monkeypatch.setattr(loaded_images, "_INPUTS", 2)
     monkeypatch.setattr(verification, "_AT_ONCE", 3)
     assert len(find_duplicates(copies)) == 6
 

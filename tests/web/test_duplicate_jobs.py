@@ -9,9 +9,10 @@ import pytest
 
 from imrec_core.duplicates import Duplicates
 from imrec_core.duplicates.decisions import Decisions
+from imrec_core.duplicates.progress import Progress
 from imrec_core.errors import LakeError, QueryError, UnknownName
 from imrec_core.web import duplicate_jobs
-from imrec_core.web.duplicate_jobs import DuplicateJobs
+from imrec_core.web.duplicate_jobs import DuplicateJobs, Unfinished
 from tests.support import toy
 
 NOTHING = Decisions()
@@ -32,11 +33,11 @@ class Searches:
         self.fails = False
         self._begins, self._continue = threading.Semaphore(0), threading.Semaphore(0)
 
-    def __call__(self, lake, *, tier, progress, known) -> Duplicates:
+    def __call__(self, lake, *, tier, progress) -> Duplicates:
         self.begun.append(tier)
         self._begins.release()
         assert self._continue.acquire(timeout=20)
-        progress("comparing")
+        progress(Progress("comparing", 5, 10))
         self.ended.append(tier)
         if self.fails:
             raise LakeError("the disk is gone")
@@ -59,11 +60,16 @@ def searches(monkeypatch):
 
 
 @pytest.fixture
-def found(tmp_path, searches):
+def jobs(tmp_path, searches):
     made = DuplicateJobs(toy.new_lake(tmp_path / "lake"))
-    yield made.result
+    yield made
     searches.let_continue(100)
     made.close()
+
+
+@pytest.fixture
+def found(jobs):
+    return jobs.result
 
 
 def wait_for_result(found, *arguments) -> Duplicates:
@@ -79,10 +85,9 @@ def apart(*names: str) -> Decisions:
 
 
 def test_one_search_serves_all_rules_and_decisions_to_keep(found, searches):
-    assert found("1", "near", "largest", NOTHING) in (
-        "waiting for other searches for duplicates",
-        "looking for candidates",
-    )
+    waiting = found("1", "near", "largest", NOTHING)
+    assert not waiting.is_cancelled
+    assert str(waiting.progress) in ("waiting for other searches for duplicates", "looking for candidates")
     searches.let_continue()
     assert wait_for_result(found, "1", "near", "largest", NOTHING).keep == "largest"
     for rule in ("oldest", "source:photos"):
@@ -123,7 +128,7 @@ def test_running_job_stops_when_a_newer_one_replaces_it(found, searches):
         found("1", "near", "largest", NOTHING)
         searches.wait_for_begin()
         waits = pool.submit(found, "1", "near", "largest", apart("a"))
-        assert isinstance(waits.result(), str)
+        assert isinstance(waits.result(), Unfinished)
         searches.let_continue(2)
     assert wait_for_result(found, "1", "near", "largest", apart("a")).compared == 2
     assert searches.begun == ["near", "near"]
@@ -138,3 +143,45 @@ def test_failed_job_raises_and_is_retried(found, searches):
     searches.fails = False
     searches.let_continue()
     assert wait_for_result(found, "1", "near", "largest", NOTHING).compared == 2
+
+
+def wait_for_cancelled(found, tier: str) -> Unfinished:
+    for _ in range(2000):
+        result = found("1", tier, "largest", NOTHING)
+        if isinstance(result, Unfinished) and result.is_cancelled:
+            return result
+    raise AssertionError(result)
+
+
+def test_cancelled_search_stops_and_starts_again_on_request_only(jobs, searches):
+    jobs.result("1", "edited", "largest", NOTHING)
+    searches.wait_for_begin()
+    jobs.cancel("edited")
+    searches.let_continue()
+    for _ in range(3):
+        assert wait_for_cancelled(jobs.result, "edited").progress.step == "looking for candidates"
+    assert (searches.begun, searches.ended) == (["edited"], [])
+    jobs.resume("edited")
+    searches.let_continue()
+    assert wait_for_result(jobs.result, "1", "edited", "largest", NOTHING).compared == 2
+
+
+def test_waiting_search_can_be_cancelled(jobs, searches):
+    for tier in ("near", "same_pixels"):
+        jobs.result("1", tier, "largest", NOTHING)
+        searches.wait_for_begin()
+    jobs.result("1", "edited", "largest", NOTHING)
+    jobs.cancel("edited")
+    assert wait_for_cancelled(jobs.result, "edited")
+    searches.let_continue(2)
+    assert wait_for_result(jobs.result, "1", "near", "largest", NOTHING).tier == "near"
+    assert "edited" not in searches.begun
+
+
+def test_finished_search_is_not_cancelled(jobs, searches):
+    searches.let_continue()
+    wait_for_result(jobs.result, "1", "near", "largest", NOTHING)
+    jobs.cancel("near")
+    jobs.cancel("edited")
+    jobs.resume("edited")
+    assert isinstance(jobs.result("1", "near", "largest", NOTHING), Duplicates)

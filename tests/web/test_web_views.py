@@ -78,6 +78,22 @@ def test_plan_can_be_read_by_the_command(client, tmp_path):
     assert len(MovePlan.load(tmp_path / "plan.json").moves) == 8
 
 
+def test_search_that_has_ended_is_not_changed_by_cancel(client):
+    whole = _ready(client, tier="same_pixels")
+    for action in ("cancel", "continue"):
+        control = {"tier": "same_pixels", "action": action}
+        assert client.post("/api/duplicates/search", json=control).json() == control
+    assert _ready(client, tier="same_pixels") == whole
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"tier": "near"}, {"tier": "all", "action": "cancel"}, {"tier": "near", "action": "stop"}]
+)
+def test_invalid_control_of_a_search_is_refused(client, body):
+    found = client.post("/api/duplicates/search", json=body)
+    assert (found.status_code, found.json()["kind"]) == (422, "BadRequest")
+
+
 def test_invalid_and_stale_cursors_are_refused(client):
     assert client.get("/api/duplicates", params={"cursor": "x"}).json()["kind"] == "BadCursor"
     image = _ready(client)["groups"][0]["copies"][0]["image_id"]

@@ -17,6 +17,7 @@ from imrec_core.duplicates.decisions import Decisions, decide, load_decisions
 from imrec_core.duplicates.groups import Group
 from imrec_core.duplicates.move_plan import MovePlan
 from imrec_core.index.generation import Generation
+from imrec_core.web.duplicate_jobs import Unfinished
 from imrec_core.web.responses import ApiError, json_response
 from imrec_core.web.schemas.duplicates import DecisionsResponse, DuplicatesResponse
 from imrec_core.web.search_request import Name, parse_json
@@ -38,12 +39,19 @@ class Decision(BaseModel):
     images: list[Annotated[str, Field(pattern="^[0-9a-f]{16}$")]] = Field(min_length=1, max_length=2)
 
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Decision"}}},
-    }
-}
+class SearchControl(BaseModel):
+    """Cancel the running search of a tier, or continue a cancelled one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tier: Tier
+    action: Literal["cancel", "continue"]
+
+
+def _body_of(model: str) -> dict[str, Any]:
+    """Describe the body of a request in the OpenAPI document."""
+    schema = {"$ref": f"#/components/schemas/{model}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def create_router(state: AppState) -> APIRouter:
@@ -61,6 +69,19 @@ def create_router(state: AppState) -> APIRouter:
         """Return groups of duplicates. While `state` is `running`, send the request again after a second."""
         return json_response(await state.in_search_queue(request, lambda: _page(state, cursor, limit, tier, keep)))
 
+    @router.post(
+        "/api/duplicates/search",
+        response_model=SearchControl,
+        responses=error_responses(400),
+        openapi_extra=_body_of("SearchControl"),
+    )
+    async def control(request: Request) -> Response:
+        """Cancel the search of a tier, or continue it at the next request. Results of comparisons are kept."""
+        control = parse_json(SearchControl, await request.body())
+        jobs = state.duplicate_jobs
+        (jobs.cancel if control.action == "cancel" else jobs.resume)(control.tier)
+        return json_response(control.model_dump())
+
     @router.get(
         "/api/duplicates/plan",
         responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **error_responses(400, 409)},
@@ -70,7 +91,10 @@ def create_router(state: AppState) -> APIRouter:
         return await state.in_search_queue(request, lambda: _plan(state, tier, keep))
 
     @router.post(
-        "/api/decisions", response_model=DecisionsResponse, responses=error_responses(400, 404), openapi_extra=_BODY
+        "/api/decisions",
+        response_model=DecisionsResponse,
+        responses=error_responses(400, 404),
+        openapi_extra=_body_of("Decision"),
     )
     async def decisions(request: Request) -> Response:
         """Save a decision, or remove one."""
@@ -85,19 +109,37 @@ def _page(state: AppState, cursor: str | None, limit: int, tier: str, keep: str)
     last = _parse_cursor(generation, cursor)
     result = state.duplicate_jobs.result(generation.id, tier, keep, decisions)
     common = {"generation": generation.id, "decisions": _counts(decisions)}
-    if isinstance(result, str):
-        empty = {"total": 0, "groups": [], "next": None, "left_out": []}
-        return {"state": "running", "progress": result, **empty, **common}
+    if isinstance(result, Unfinished):
+        return {**_unfinished(result), **common}
     first = bisect_right(result.groups, last, key=lambda group: group.place) if last else 0
     groups = result.groups[first : first + limit]
     return {
         "state": "ready",
         "progress": "",
+        "done": 0,
+        "planned": 0,
+        "seconds_left": None,
         "total": len(result),
         "groups": _group_dicts(replace(result, groups=groups), decisions),
         "next": f"{generation.id}~{groups[-1].representative.image_id}" if first + limit < len(result) else None,
         "left_out": [_below_source(result, path) for path in result.left_out[:_MAX_LEFT_OUT]],
         **common,
+    }
+
+
+def _unfinished(result: Unfinished) -> dict[str, Any]:
+    """Return an empty page with the progress of a search."""
+    progress = result.progress
+    return {
+        "state": "cancelled" if result.is_cancelled else "running",
+        "progress": str(progress),
+        "done": progress.done,
+        "planned": progress.total,
+        "seconds_left": progress.seconds_left,
+        "total": 0,
+        "groups": [],
+        "next": None,
+        "left_out": [],
     }
 
 
@@ -151,8 +193,9 @@ def _below_source(result: Duplicates, path: str) -> str:
 
 def _plan(state: AppState, tier: str, keep: str) -> Response:
     result = state.duplicate_jobs.result(state.generation.id, tier, keep, load_decisions(state.lake))
-    if isinstance(result, str):
-        message = f"the search for duplicates is still running ({result}); try again in 2 seconds"
+    if isinstance(result, Unfinished):
+        state_of = "was cancelled" if result.is_cancelled else "is still running"
+        message = f"the search for duplicates {state_of} ({result.progress}); try again in 2 seconds"
         raise ApiError(409, "Running", message, {"Retry-After": "2"})
     headers = {"Content-Disposition": f'attachment; filename="imrec-plan-{tier}.json"'}
     return Response(MovePlan.of(result).to_json().encode(), media_type="application/json", headers=headers)

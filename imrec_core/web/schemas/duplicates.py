@@ -69,8 +69,11 @@ class DecisionsResponse(BaseModel):
 class DuplicatesResponse(BaseModel):
     """A page of groups, or the progress of the search for them."""
 
-    state: Literal["ready", "running"]
+    state: Literal["ready", "running", "cancelled"]
     progress: str
+    done: int = Field(description="Comparisons finished in this step of a running search.")
+    planned: int = Field(description="Comparisons planned in this step.")
+    seconds_left: float | None = Field(description="Estimated time left in this step; null if unknown.")
     generation: str
     total: int
     groups: list[DuplicateGroup]

@@ -247,6 +247,38 @@ def test_progress_is_shown_while_the_search_runs(browser, served, found):
     assert page.locator("text=comparing 12 pairs").count() == 0
 
 
+def test_search_can_be_cancelled_and_continued_on_the_page(browser, served, found):
+    page = browser.open(served.url)
+    common = {"generation": "000001", "total": 0, "groups": [], "next": None, "left_out": []}
+    common |= {"decisions": {"keep": 0, "apart": 0}, "done": 1280, "planned": 13052, "seconds_left": 40.0}
+    state, asked = ["running"], []
+
+    def reply(route: Any) -> None:
+        line = "comparing pairs of images: 1,280 of 13,052, about 40 s left"
+        route.fulfill(json=common | {"state": state[0], "progress": line})
+
+    def control(route: Any) -> None:
+        asked.append(route.request.post_data_json)
+        state[0] = "cancelled"
+        if asked[-1]["action"] == "continue":
+            page.unroute("**/api/duplicates?*")
+        route.fulfill(json=asked[-1])
+
+    page.route("**/api/duplicates?*", reply)
+    page.route("**/api/duplicates/search", control)
+    page.click("#views >> text=Duplicates")
+    page.wait_for_selector("text=1,280 of 13,052, about 40 s left")
+    assert page.locator("progress").evaluate("bar => bar.value / bar.max") == pytest.approx(1280 / 13052)
+    assert accessibility_faults(page) == []
+    page.click(".search-progress button:has-text('Cancel')")
+    page.wait_for_selector("text=The search was cancelled")
+    assert accessibility_faults(page) == []
+    page.click(".search-progress button:has-text('Continue')")
+    page.wait_for_selector(".group")
+    assert [one["action"] for one in asked] == ["cancel", "continue"]
+    assert page.locator(".search-progress").count() == 0
+
+
 def test_lake_without_duplicates_is_reported(browser, tmp_path):
     toy.write_photos(tmp_path / "photos", range(4))
     lake = toy.new_lake(tmp_path / "lake")

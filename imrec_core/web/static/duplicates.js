@@ -118,9 +118,10 @@ function start() {
   view.controller.abort();
   Object.assign(
     view,
-    { controller: new AbortController(), next: null, loading: false, groups: 0, names: new Set(), done: [] },
+    { controller: new AbortController(), next: null, loading: false, groups: 0, names: new Set(), done: [], search: null },
   );
   view.plan.removeAttribute("href"); // the plan needs the result of the search
+  view.plan.setAttribute("aria-disabled", "true");
   fill(view.list);
   fill(view.message);
   fill(view.said, "Searching for duplicates …");
@@ -139,7 +140,7 @@ async function load(cursor) {
   try {
     const answer = await found(cursor, signal);
     if (view !== mine || signal.aborted) return;
-    show(answer);
+    if (answer) show(answer);
   } catch (error) {
     if (isOvertaken(error) || view !== mine) return;
     if (error.kind === "StaleCursor") {
@@ -167,22 +168,48 @@ async function found(cursor, signal) {
   for (;;) {
     const answer = await get("/api/duplicates", { ...asked(), cursor, limit: PAGE }, { signal });
     if (answer.state === "ready") return answer;
-    fill(
-      view.message,
-      element(
-        "p",
-        { class: "card busy" },
-        `Searching for duplicates: ${answer.progress || "the first search takes a while"} …`,
-      ),
-    );
+    showSearch(answer);
+    if (answer.state === "cancelled") return null;
     await new Promise((resolve) => setTimeout(resolve, POLL));
     signal.throwIfAborted();
   }
 }
 
+/** Show the progress of a search, with a button to cancel it or to continue. */
+function showSearch({ state, progress, done, planned }) {
+  const isRunning = state === "running";
+  const words = isRunning ? `Searching for duplicates: ${progress} …` : `The search was cancelled: ${progress}`;
+  if (!view.search) {
+    view.search = {
+      words: element("p", { class: isRunning ? "busy" : "" }),
+      bar: element("progress", { "aria-label": "Comparisons done" }),
+      button: element("button", { type: "button" }),
+    };
+    fill(view.message, element("div", { class: "card search-progress" }, ...Object.values(view.search)));
+  }
+  const { bar, button } = view.search;
+  view.search.words.className = isRunning ? "busy" : "";
+  fill(view.search.words, words);
+  bar.hidden = !planned;
+  Object.assign(bar, { max: planned || 1, value: done || 0 });
+  fill(button, isRunning ? "Cancel" : "Continue");
+  button.disabled = false;
+  button.onclick = () => control(isRunning ? "cancel" : "continue");
+}
+
+/** Cancel the search, or continue it; what was compared is kept. */
+async function control(action) {
+  const mine = view;
+  view.search.button.disabled = true;
+  await post("/api/duplicates/search", { tier: view.tier.value, action }).catch((error) => toast(error.message));
+  if (view === mine && action === "continue") start();
+}
+
 function show(answer) {
   const { list, message, said } = view;
   view.next = answer.next;
+  view.search = null;
+  view.plan.removeAttribute("aria-disabled");
   if (!isVariant()) view.plan.href = `/api/duplicates/plan?${new URLSearchParams(asked())}`;
   fill(message, answer.left_out?.length ? leftOut(answer.left_out) : null);
   for (const group of answer.groups.filter(isNew)) list.append(groupCard(

@@ -65,9 +65,12 @@ function staying({ copies, pairs }, kept, apart) {
   const parts = pairs.length === 1 && apart.size ? contents.map((content) => [content]) : [contents];
   const ranked = [...copies].sort((a, b) => a.rank - b.rank);
   const first = (some) => ranked.find((copy) => some.includes(copy.content_hash));
+  const compared = (content) => pairs.filter((pair) => pair.contents.includes(content)).length;
   const ofPart = (part) => {
     const always = part.filter((content) => kept.has(content));
-    return always.length ? always.map((content) => first([content])) : [first(part)];
+    // In a large group one file stays that was compared with all others, whatever else is kept.
+    const isEnough = always.some((content) => compared(content) >= part.length - 1);
+    return [...(isEnough ? [] : [first(part)]), ...always.map((content) => first([content]))];
   };
   return new Set(parts.flatMap(ofPart));
 }

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from imrec_core.duplicates import find_duplicates, progress, verification, verified_pairs
@@ -131,3 +135,23 @@ def kill_after(save, times):
         save(self)
 
     return saved
+
+
+_KILLED = """
+import os, signal, sys
+from imrec_core.duplicates import find_duplicates, verification, verified_pairs
+verification._AT_ONCE, verified_pairs._SAVE_AFTER = 8, -1
+def kill(state):
+    if state.done >= 24:
+        os.kill(os.getpid(), signal.SIGKILL)
+find_duplicates(sys.argv[1], tier="edited", progress=kill)
+"""
+
+
+def test_killed_process_loses_no_stored_result(lake):
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(lake.root)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    seen: list[Progress] = []
+    found = find_duplicates(lake, tier="edited", progress=seen.append)
+    assert next(state.total for state in seen if state.total) <= found.compared - 24
+    assert find_duplicates(lake, tier="edited").groups == found.groups

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.duplicates.block_agreement import Floats
-from imrec_core.images.decode import Pixels
+from imrec_core.images.rgb import Pixels
 
 Shift = NDArray[np.float64]
 """Displacement of x as `(at the centre, at the right edge beyond that)` in half widths, then of y in half heights."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from imrec_core.duplicates.comparison import BlockInput
+from imrec_core.duplicates.block_input import BlockInput
 from imrec_core.duplicates.contents import Contents
 from imrec_core.duplicates.pixel_hash import pixel_hash
 from imrec_core.duplicates.screening import Summary

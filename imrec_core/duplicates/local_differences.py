@@ -29,7 +29,7 @@ from imrec_core.duplicates.windows import (
     measure_windows,
     shrink,
 )
-from imrec_core.images.decode import Pixels
+from imrec_core.images.rgb import Pixels
 
 _SIZES, _COARSER = 6, 2  # sizes that are tried, each half of the one before; coarser sizes that are compared as well
 _LEAST_SIDE = 8  # pixels of the shorter side of the coarsest size

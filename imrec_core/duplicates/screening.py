@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.images.decode import Pixels
 from imrec_core.images.keypoints import FewKeypoints, count_inliers, find_few
+from imrec_core.images.rgb import Pixels
 
 Floats = NDArray[np.float32]
 

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from imrec_core.duplicates import Duplicates, find_duplicates
-from imrec_core.duplicates.comparison import BlockInput, compare
+from imrec_core.duplicates.block_input import BlockInput
+from imrec_core.duplicates.comparison import compare
 from imrec_core.images.decode import decode
 from imrec_core.images.edits import EDITS
 from imrec_core.index.build import build_generation

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core.duplicates.comparison import DIFFERENT, IDENTICAL, NO_DETAIL, BlockInput, compare, compare_files
+from imrec_core.duplicates.block_input import BlockInput
+from imrec_core.duplicates.comparison import DIFFERENT, IDENTICAL, NO_DETAIL, compare, compare_files
 from imrec_core.errors import ImageError, UnknownName
 from imrec_core.images.edits import EDITS
 from imrec_core.images.sample_photos import PHOTOS, _load

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from imrec_core.duplicates import find_duplicates
-from imrec_core.duplicates.comparison import TIERS, BlockInput, Comparison, compare, compare_files
+from imrec_core.duplicates.block_input import BlockInput
+from imrec_core.duplicates.comparison import TIERS, Comparison, compare, compare_files
 from imrec_core.images.edits import COPY_PROTOCOL, EDITS
 from tests.support import toy
 from tests.support.drawings import SPARSE, VARIANTS, invoice, letter, signed, stars

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from imrec_core.duplicates.comparison import BlockInput, compare
+from imrec_core.duplicates.block_input import BlockInput
+from imrec_core.duplicates.comparison import compare
 from imrec_core.duplicates.screening import Summary, screen
 from imrec_core.images.edits import EDITS
 from tests.support import toy

@@ -12,7 +12,8 @@ class DuplicateFile(BaseModel):
 
     `rank` is its position by the rule alone, from 0. `decided` is true if a file with its content is always kept.
     `taken` is the time when the image was taken, `frames` the number of its pages, frames or images. These and the
-    facts between them are null where they are not known. `companions` are names of files in its folder that move with it.
+    facts between them are null where they are not known. `companions` are names of files in its folder that move with
+    it.
     """
 
     image_id: str

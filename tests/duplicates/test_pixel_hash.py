@@ -70,7 +70,12 @@ def nudged(values: np.ndarray) -> np.ndarray:
         (encode(np.rot90(PHOTO).copy(), "PNG"), encode(PHOTO, "PNG")),
         (encode(PHOTO.reshape(96, 32, 3), "PNG"), encode(PHOTO, "PNG")),
     ],
-)
+    ids=[
+        "a value", "recompressed", "an alpha value", "alpha or none", "depth of a mask", "depth", "a deep value",
+        "heights", "profile", "damaged profile", "number of pages", "a later page", "a later frame", "stereo or one",
+        "second of stereo", "turned", "shape",
+    ],
+)  # fmt: skip
 def test_images_that_differ_have_other_hashes(one, other):
     assert None not in (pixel_hash(one), pixel_hash(other))
     assert pixel_hash(one) != pixel_hash(other)
@@ -88,7 +93,11 @@ def test_low_bytes_of_16_bit_colours_count():
     assert pixel_hash(deep_png(deep)) != pixel_hash(encode((deep[..., ::-1] >> 8).astype(np.uint8), "PNG"))
 
 
-@pytest.mark.parametrize("data", [b"", b"no image", encode(PHOTO, "JPEG")[:-40], encode(PHOTO, "PNG")[:-400]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no image", encode(PHOTO, "JPEG")[:-40], encode(PHOTO, "PNG")[:-400]],
+    ids=["empty", "words", "cut JPEG", "cut PNG"],
+)
 def test_no_claim_of_what_cannot_be_read(data):
     assert pixel_hash(data) is None
 

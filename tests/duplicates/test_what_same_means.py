@@ -84,7 +84,11 @@ def test_12_bits_match_their_8_bit_copy(tmp_path):
         (pages(1, 2), pages(1, 2, file_format="PNG"), "same_pixels"),
         (pages(1, 2), pages(1, 2, file_format="WEBP", quality=90), "near"),
     ],
-)
+    ids=[
+        "another page", "fewer pages", "first page", "stereo", "GIF", "WebP", "APNG", "still", "repacked",
+        "APNG of pages", "recompressed",
+    ],
+)  # fmt: skip
 def test_every_page_and_frame_counts(tmp_path, one, other, expected):
     assert tier(tmp_path, one, other) == expected
 

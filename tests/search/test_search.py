@@ -559,7 +559,11 @@ def test_k_may_be_a_numpy_integer(recommender):
     assert ids(recommender.search(query, k=np.int64(3))) == ids(recommender.search(query, k=3))
 
 
-@pytest.mark.parametrize("query", [object(), 5, {"a": 1}, torch.zeros(4, 4, 3, dtype=torch.bfloat16)], ids=str)
+@pytest.mark.parametrize(
+    "query",
+    [object(), 5, {"a": 1}, torch.zeros(4, 4, 3, dtype=torch.bfloat16)],
+    ids=["object", "number", "dict", "bfloat16"],
+)
 def test_other_types_are_refused_with_those_that_are_taken(recommender, query):
     with pytest.raises(QueryError, match=r"expected .*(path.*bytes.*BytesIO.*Pillow.*array.*ImageId|uint8 pixels)"):
         recommender.search(query)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imrec_core.duplicates.companions import Folders, without_companions
@@ -66,7 +65,7 @@ class Contents:
     """
 
     def __init__(self, generation: Generation, roots: Mapping[str, AnyPath], between: tuple[str, str] | None) -> None:
-        names = (*_COLUMNS, *(name for name in pq.read_schema(generation.rows_path).names if name in _FACTS))
+        names = (*_COLUMNS, *(name for name in _FACTS if name in generation.column_names))
         table = generation.columns(*names)
         sources = table["source"].to_numpy(zero_copy_only=False)
         rows = np.flatnonzero(np.isin(sources, list(between or roots)) & generation.is_live)
@@ -116,7 +115,7 @@ class Contents:
             made = []
             for number in self._rows[i].tolist():
                 row = {name: self._table[name][number].as_py() for name in self._table.column_names}
-                if row["taken"] is not None:
+                if row.get("taken"):
                     row["taken"] = row["taken"].isoformat()
                 path = self._roots[row["source"]] / row["path"]
                 if fingerprint(path) == (row["byte_size"], row["mtime_ns"]):

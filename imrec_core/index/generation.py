@@ -124,6 +124,11 @@ class Generation:
         return self.folder / ROWS_FILE
 
     @functools.cached_property
+    def column_names(self) -> list[str]:
+        """Names of the columns of the rows; a generation of an earlier version has fewer."""
+        return list(pq.read_schema(self.rows_path).names)
+
+    @functools.cached_property
     def rows(self) -> pa.Table:
         """All columns of the rows. Searches read few of them, through `columns`."""
         return pq.read_table(self.rows_path, memory_map=True).combine_chunks()

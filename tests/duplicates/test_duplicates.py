@@ -123,7 +123,7 @@ def test_results_are_plain_data(copies):
     result = json.loads(found.to_json())
     assert len(result["groups"]) == len(found) == 6
     assert set(result["groups"][0]["copies"][0]) >= {"image_id", "source", "path", "content_hash", "is_kept"}
-    assert result["tier"] == "near" and result["keep"] == "largest"
+    assert result["tier"] == "near" and result["keep"] == "original"
 
 
 def test_groups_do_not_depend_on_the_order_of_the_rows(copies, tmp_path):

@@ -32,6 +32,10 @@ class Table:
     def is_live(self) -> np.ndarray:
         return np.ones(len(self.rows), np.bool_)
 
+    @property
+    def column_names(self) -> list[str]:
+        return list(self.rows[0]) if self.rows else []
+
     def columns(self, *names: str) -> pa.Table:
         return pa.table({name: [row.get(name) for row in self.rows] for name in names})
 

@@ -75,7 +75,13 @@ class MatchInput:
 
     @classmethod
     def _shrink(cls, pixels: Pixels) -> Pixels:
-        return np.ascontiguousarray(keypoints.shrink(pixels, cls.max_side)[..., :3])
+        import cv2
+
+        small = keypoints.shrink(pixels, cls.max_side)
+        # A copy of three channels by numpy takes 0.65 ms, by OpenCV 0.05 ms (2026-11).
+        return (
+            np.ascontiguousarray(small) if small.shape[2] == 3 else np.asarray(cv2.cvtColor(small, cv2.COLOR_RGBA2RGB))
+        )
 
     @cached_property
     def keypoints(self) -> Keypoints:

@@ -190,6 +190,7 @@ function showSearch({ state, progress, done, planned }) {
   const { bar, button } = view.search;
   view.search.words.className = isRunning ? "busy" : "";
   fill(view.search.words, words);
+  fill(view.said, isRunning ? "Searching for duplicates …" : " ");
   bar.hidden = !planned;
   Object.assign(bar, { max: planned || 1, value: done || 0 });
   fill(button, isRunning ? "Cancel" : "Continue");

@@ -17,7 +17,16 @@ from imrec_core.lake.storage.files import AnyPath, fingerprint, place, read_byte
 Pairs = NDArray[np.int64]
 
 _COLUMNS = ("image_id", "source", "path", "content_hash", "width", "height", "byte_size", "mtime_ns")
-_FACTS = ("taken", "camera", "color_profile", "bit_depth", "has_alpha", "frames")  # generations of 0.1 lack some
+_FACTS = (
+    "format",
+    "taken",
+    "camera",
+    "color_profile",
+    "bit_depth",
+    "has_alpha",
+    "frames",
+    "damaged",
+)  # generations of 0.1 lack some
 
 
 @dataclass(frozen=True)
@@ -42,12 +51,14 @@ class Copy:
     height: int
     byte_size: int
     mtime_ns: int
+    format: str | None = None
     taken: str | None = None
     camera: str | None = None
     color_profile: str | None = None
     bit_depth: int | None = None
     has_alpha: bool | None = None
     frames: int | None = None
+    damaged: bool | None = None
     is_kept: bool = False
     companions: tuple[str, ...] = ()
 

@@ -1,7 +1,8 @@
 """Rules that select the files of a group to keep, and why.
 
 The rule `original` compares, in this order: metadata of a camera or an editor, which copies lose; pixels; bits per
-channel; transparency; bytes; the date. Decisions of the user come before every rule.
+channel; transparency; storage without loss; bytes; the date. Decisions of the user come before every rule, and whole
+files before damaged ones.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from imrec_core.errors import QueryError, UnknownName
 from imrec_core.images.color_profile import DAMAGED
 
 DEFAULT = "original"
+_LOSSLESS_FORMATS = ("PNG", "TIFF", "BMP", "PPM", "TGA")
+
 RULES = (DEFAULT, "largest", "oldest")
 """Rules without an argument; `source:NAME` is the other one."""
 
@@ -37,11 +40,13 @@ _METADATA = _Criterion(lambda copy: -_metadata_count(copy), lambda copy: f"has {
 _PIXELS = _Criterion(lambda copy: -copy.width * copy.height, lambda copy: "has more pixels")
 _DEPTH = _Criterion(lambda copy: -(copy.bit_depth or 0), lambda copy: f"has {copy.bit_depth} bits per channel")
 _ALPHA = _Criterion(lambda copy: not copy.has_alpha, lambda copy: "has transparency")
+# Near copies of other pixels: a JPEG was made of the PNG, as a PNG made of that JPEG would have the same pixels.
+_LOSSLESS = _Criterion(lambda copy: copy.format not in _LOSSLESS_FORMATS, lambda copy: "is stored without loss")
 _BYTES = _Criterion(lambda copy: -copy.byte_size, lambda copy: "has more bytes")
 _DATE = _Criterion(lambda copy: date_of(copy)[0], lambda copy: f"is older, by the time {date_of(copy)[1]}")
 
 _STEPS = {
-    "original": (_METADATA, _PIXELS, _DEPTH, _ALPHA, _BYTES, _DATE),
+    "original": (_METADATA, _PIXELS, _DEPTH, _ALPHA, _LOSSLESS, _BYTES, _DATE),
     "largest": (_PIXELS, _BYTES, _DATE),
     "oldest": (_DATE, _PIXELS, _BYTES),
 }
@@ -107,10 +112,11 @@ def date_of(copy: Copy) -> tuple[datetime, str]:
 def _steps(rule: str, decided: Decisions) -> tuple[_Criterion, ...]:
     kind, _, source = rule.partition(":")
     decision = _Criterion(lambda copy: copy.content_hash not in decided.keep, lambda copy: "is always kept by decision")
+    whole = _Criterion(lambda copy: bool(copy.damaged), lambda copy: "is not damaged")
     if kind != "source":
-        return decision, *_STEPS[kind]
+        return decision, whole, *_STEPS[kind]
     in_source = _Criterion(lambda copy: copy.source != source, lambda copy: f"is in the source {source}")
-    return decision, in_source, *_STEPS[DEFAULT]
+    return decision, in_source, whole, *_STEPS[DEFAULT]
 
 
 def _metadata(copy: Copy) -> list[str]:

@@ -24,12 +24,14 @@ class DuplicateFile(BaseModel):
     height: int
     byte_size: int
     mtime_ns: int
+    format: str | None
     taken: str | None
     camera: str | None
     color_profile: str | None
     bit_depth: int | None
     has_alpha: bool | None
     frames: int | None
+    damaged: bool | None
     is_kept: bool
     companions: list[str]
     rank: int

@@ -6,9 +6,9 @@ windows of more. A window that differs by a multiple of that and by more than ha
 Images whose fine detail does not agree are compared at half, a quarter ... of their size, until most windows agree. If
 strong detail differs all over, the images are aligned first: one of them may be slightly cropped.
 
-Added, removed and moved content is found; gradual changes of light and lost texture are not. Of 197 photos and the edits
-of `COPY_PROTOCOL`, one of 102 crops of 5 % and one of 197 copies of half the size have a false difference, and no other
-copy whose blocks agree; all 197 captions are found (2026-11).
+Added, removed and moved content is found; gradual changes of light and lost texture are not. Of 197 photos and the
+edits of `COPY_PROTOCOL`, one of 102 crops of 5 % and one of 197 copies of half the size have a false difference, and no
+other copy whose blocks agree; all 197 captions are found (2026-11).
 """
 
 from __future__ import annotations

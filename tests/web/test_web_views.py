@@ -45,6 +45,7 @@ def test_duplicates_are_paged(client):
     whole = _ready(client, limit=100)
     assert whole["total"] == 8
     assert whole["groups"][0]["copies"][0]["is_kept"]
+    assert all(group["why"] for group in whole["groups"])
     first = _ready(client, limit=5)
     second = _ready(client, limit=5, cursor=first["next"])
     assert _copies(first) + _copies(second) == _copies(whole)

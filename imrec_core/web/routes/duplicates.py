@@ -180,7 +180,8 @@ def _group_dict(group: Group, decisions: Decisions, ranks: dict[str, int]) -> di
         columns = asdict(copy) | {"path": copy.below, "rank": ranks[copy.image_id]}
         del columns["below"]
         copies.append(columns | {"decided": copy.content_hash in decisions.keep})
-    return {"tier": group.tier, "copies": copies, "pairs": [asdict(pair) for pair in group.pairs]}
+    pairs = [asdict(pair) for pair in group.pairs]
+    return {"tier": group.tier, "why": group.why, "copies": copies, "pairs": pairs}
 
 
 def _below_source(result: Duplicates, path: str) -> str:

@@ -49,7 +49,7 @@ export function groupCard(group, number, { decide, compare }) {
       element("span", { class: "soft" }, `${number}`),
       ` ${counted(copies.length, "file")} `,
       element("span", { class: "badge" }, TIERS[tier] ?? tier),
-      element("span", { class: "soft small" }, ` The first file ${group.why}.`),
+      element("span", { class: "soft small" }, ` ${fileName(copies[0].path)} stays: it ${group.why}.`),
     ),
     element("ul", { class: "pictures" }, ...items),
     pairList(rows),

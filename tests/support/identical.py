@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -69,7 +70,8 @@ def find_identical(
     contents, members = Contents(generation, sources, between), defaultdict(list)
     for i, name in enumerate(map(str, contents.names)):
         members[(kinds or {}).get(name, name)].append(i)
-    verifier: Any = SimpleNamespace(found=defaultdict(lambda: SAME_PIXELS))
+    found_pairs: Any = defaultdict(lambda: SAME_PIXELS)
+    verifier: Any = SimpleNamespace(found=found_pairs, pairs_of=lambda some: list(combinations(sorted(some), 2)))
     found = [groups._group(contents, verifier, tuple(some), between) for some in members.values()]
     roots = {name: str(folder) for name, folder in sources.items()}
     keep = f"source:{between[0]}" if between else "largest"

@@ -202,7 +202,7 @@ def test_tier_and_rule_are_in_the_url(browser, served, found):
     page.wait_for_selector(".group")
     assert (page.input_value("#tier"), page.input_value("#keep")) == ("identical", "source:scans")
     page.go_back()
-    until(page, "document.querySelector('#keep').value === 'largest'")
+    until(page, "document.querySelector('#keep').value === 'original'")
 
 
 def test_scrolling_loads_more_groups(browser, served, found):

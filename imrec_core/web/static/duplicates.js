@@ -118,7 +118,8 @@ function start() {
   view.controller.abort();
   Object.assign(
     view,
-    { controller: new AbortController(), next: null, loading: false, groups: 0, names: new Set(), done: [], search: null },
+    { controller: new AbortController(), next: null, loading: false },
+    { groups: 0, names: new Set(), done: [], search: null },
   );
   view.plan.removeAttribute("href"); // the plan needs the result of the search
   view.plan.setAttribute("aria-disabled", "true");

@@ -41,9 +41,12 @@ class JpegSegments:
 def read_segments(data: bytes) -> JpegSegments:
     """Read the segments ahead of the first scan; what is damaged counts as missing."""
     exif, xmp, frames, profile = b"", b"", 1, {}
-    for marker, body in _segments(data):
+    for marker, start, end in _segments(data):
         if marker == _START_OF_SCAN:
             break
+        if marker not in (_APP1, _APP2):
+            continue
+        body = data[start:end]
         if marker == _APP1 and body.startswith(_EXIF):
             exif = exif or body[len(_EXIF) :]
         elif marker == _APP1 and body.startswith(_XMP):
@@ -64,7 +67,8 @@ def has_all_scans(data: bytes) -> bool:
     """
     missing: dict[int, set[int]] = {}
     is_progressive = False
-    for marker, body in _segments(data):
+    for marker, start, end in _segments(data):
+        body = data[start:end]
         if marker in _FRAME_HEADERS and len(body) > 6:
             is_progressive = marker in _PROGRESSIVE
             missing = {component: set(range(64)) for component in body[6::3]}
@@ -77,8 +81,8 @@ def has_all_scans(data: bytes) -> bool:
     return bool(missing) and not any(missing.values())
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield each marker and the body of its segment, up to the end of the image or to damage."""
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield each marker with start and end of the body of its segment, up to the end of the image or to damage."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -88,7 +92,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         if marker == _END_OF_IMAGE:
             return
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        yield marker, data[at + 4 : end]
+        yield marker, at + 4, end
         if marker == _START_OF_SCAN:
             found = _NEXT_MARKER.search(data, end)
             if found is None:

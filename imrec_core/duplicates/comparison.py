@@ -43,6 +43,7 @@ _COARSE = 0.2  # minimum correlation of the mean levels of the blocks, to compar
 _FAINT, _CLEAR = 0.6, 1.5  # strengths of local differences between which the images are compared at full size
 _DETAIL = 4  # minimum number of windows with detail, for a claim about an image with few textured blocks
 _FEW_AGREE = 0.5  # share of such windows that agree, below which two images are different
+_HARDLY_AGREE = 0.25  # the same, below which full size is not looked at
 _BLANK_LEVELS = 1.0  # mean difference of the blocks of two frames without detail that agree
 _BLOCK_LEVELS = 3.0  # mean difference of the blocks of two images that may have equal pixels
 
@@ -215,7 +216,7 @@ def _compare_whole(a: BlockInput, b: BlockInput) -> Comparison:
     agreement, is_sparse = blocks.share, blocks.is_sparse
     if agreement < _AGREEING:
         return Comparison(None, agreement, DIFFERENT.how)
-    found = _compare_windows(a, b, blocks.gain, blocks.offset)
+    found = _compare_windows(a, b, blocks.gain, blocks.offset, is_sparse=is_sparse)
     if is_sparse and found.losses_of_detail.size < _DETAIL:
         return NO_DETAIL
     is_different = found.fits_at is None or found.contradicts or found.agreeing < _FEW_AGREE
@@ -234,11 +235,16 @@ def _describe(found: LocalDifferences) -> str:
     return f"the same image except for {regions}, {x} from the left, {y} from the top"
 
 
-def _compare_windows(a: BlockInput, b: BlockInput, gain: float, offset: float) -> LocalDifferences:
-    """Compare the pixels at hand and, if differences are neither clear nor ruled out, those at full size."""
+def _compare_windows(a: BlockInput, b: BlockInput, gain: float, offset: float, *, is_sparse: bool) -> LocalDifferences:
+    """Compare the pixels at hand and, if differences are neither clear nor ruled out, those at full size.
+
+    Of images with few textured blocks, such as thousands of nearly blank pages, nearly all pairs are clear: they have
+    no detail, or hardly any that agrees.
+    """
     found = find_local_differences(a.pixels, b.pixels, gain, offset)
     is_clean = found.strength < _FAINT and found.fits_at == 0 and not found.contradicts
-    is_clear = is_clean or found.strength >= _CLEAR
+    is_apart = is_sparse and (found.losses_of_detail.size == 0 or found.agreeing < _HARDLY_AGREE)
+    is_clear = is_clean or is_apart or found.strength >= _CLEAR
     if is_clear or not (a.is_reduced or b.is_reduced):
         return found
     return find_local_differences(a.full_pixels(), b.full_pixels(), gain, offset)

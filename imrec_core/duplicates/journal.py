@@ -69,7 +69,7 @@ class Journal:
         self._append([below])
 
     def append_folders(self, folders: Iterable[Path]) -> None:
-        """Record folders that are to be created."""
+        """Record folders before they are created."""
         self._append([{"folder": str(folder)} for folder in folders])
 
     def end(self) -> None:

@@ -20,7 +20,7 @@ from imrec_core.images.color_profile import open_profile, stated_gamma
 from imrec_core.images.decode import MAX_PIXELS, available_formats
 from imrec_core.images.file_facts import bit_depth, frame_count, refuse_misread_layout
 from imrec_core.images.repair import repaired
-from imrec_core.images.rgb import apply_orientation, grey_values, is_deep
+from imrec_core.images.rgb import apply_orientation, grey_values, is_deep, profile_mode
 
 Values = NDArray[Any]
 
@@ -112,7 +112,6 @@ def _profile_key(image: Image.Image) -> str:
     if not data:
         gamma = stated_gamma(image.info)
         return "" if gamma is None else f"gamma {gamma:.5f}"
-    is_grey = image.mode in ("1", "L", "LA") or is_deep(image)
-    profile = open_profile(data, "L" if is_grey else image.mode if image.mode == "CMYK" else "RGB")
+    profile = open_profile(data, profile_mode(image))
     is_srgb = profile.transform is None and not profile.is_damaged
     return "" if is_srgb else hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -26,7 +26,7 @@ from imrec_core.errors import UnsupportedFormat as Unsupported
 from imrec_core.images import exif
 from imrec_core.images.color_profile import ColorProfile
 from imrec_core.images.file_facts import bit_depth, frame_count, refuse_misread_layout
-from imrec_core.images.jpeg_segments import JpegSegments, read_segments
+from imrec_core.images.jpeg_segments import JPEG_START, JpegSegments, read_segments
 from imrec_core.images.repair import lacks_end, repaired
 from imrec_core.images.rgb import LARGE, Pixels, apply_orientation, convert_profile, to_pixels
 from imrec_core.lake.storage import files
@@ -38,7 +38,6 @@ FORMATS = (
 )  # fmt: skip
 """Formats that are decoded. Pillow reads more, but EPS for example starts Ghostscript."""
 
-_JPEG = b"\xff\xd8\xff"
 _large_image_lock = threading.Lock()
 
 try:
@@ -152,7 +151,7 @@ def decode_file(
 
 
 def _decode(data: bytes, options: _Options) -> DecodedImage:
-    if data.startswith(_JPEG):
+    if data.startswith(JPEG_START):
         segments = read_segments(data)
         decoded = _decode_jpeg(data, segments, options)
         return decoded or replace(_decode_with_pillow(data, options), frames=segments.frames)

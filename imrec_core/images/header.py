@@ -13,9 +13,9 @@ from imrec_core.images import exif
 from imrec_core.images.color_profile import ColorProfile, open_profile, stated_gamma
 from imrec_core.images.decode import available_formats
 from imrec_core.images.file_facts import bit_depth, frame_count, refuse_misread_layout
-from imrec_core.images.jpeg_segments import read_segments
+from imrec_core.images.jpeg_segments import JPEG_START, read_segments
 from imrec_core.images.repair import lacks_end
-from imrec_core.images.rgb import is_deep
+from imrec_core.images.rgb import is_deep, profile_mode
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def read_header(data: bytes) -> Header:
         ImageError: The file cannot be opened.
     """
     try:
-        return _read_jpeg(data) if data.startswith(b"\xff\xd8\xff") else _read_other(data)
+        return _read_jpeg(data) if data.startswith(JPEG_START) else _read_other(data)
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise errors of any class for damaged data
@@ -60,8 +60,7 @@ def _read_other(data: bytes) -> Header:
     with Image.open(io.BytesIO(data), formats=available_formats()) as image:
         refuse_misread_layout(image)
         icc_profile = image.info.get("icc_profile")
-        mode = {"1": "L", "L": "L", "LA": "L", "CMYK": "CMYK"}.get(image.mode, "L" if is_deep(image) else "RGB")
-        profile = open_profile(icc_profile, mode) if icc_profile else None
+        profile = open_profile(icc_profile, profile_mode(image)) if icc_profile else None
         return _header(
             profile,
             frame_count(image),

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+JPEG_START = b"\xff\xd8\xff"
+
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC_PROFILE, _MULTI_PICTURE = b"ICC_PROFILE\0", b"MPF\0"
 _ENTRIES = 0xB002  # tag of CIPA DC-007: 16 bytes for each image, with its kind in the first four

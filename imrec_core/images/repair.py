@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import simplejpeg
 
-from imrec_core.images.jpeg_segments import has_all_scans
+from imrec_core.images.jpeg_segments import JPEG_START, has_all_scans
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _END_OF_JPEG, _END_OF_GIF = b"\xff\xd9", b";"
@@ -19,7 +19,7 @@ _SHAPING = (b"tRNS", b"acTL", b"fcTL", b"fdAT")  # ancillary, but pixels or fram
 
 def repaired(data: bytes) -> bytes | None:
     """Return a file that decodes to the same pixels; None if there is nothing to repair or pixels were lost."""
-    if data.startswith(b"\xff\xd8\xff"):
+    if data.startswith(JPEG_START):
         ended = data + (_END_OF_JPEG[1:] if data.endswith(b"\xff") else _END_OF_JPEG)
         return ended if has_all_scans(data) and _decodes_strictly(ended) else None
     if data.startswith(_PNG):

@@ -89,6 +89,13 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode in _DEEP
 
 
+def profile_mode(image: Image.Image) -> str:
+    """Return the mode in which the profile of an image is applied: `L`, `RGB` or `CMYK`."""
+    if is_deep(image) or image.mode in ("1", "L", "LA"):
+        return "L"
+    return "CMYK" if image.mode == "CMYK" else "RGB"
+
+
 def grey_values(image: Image.Image) -> NDArray[Any]:
     """Return the stored values `(h, w)` of an image of grey with more than 8 bits."""
     values: NDArray[Any] = np.asarray(image)

@@ -18,16 +18,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from imrec_core.duplicates.block_agreement import block_agreement, split_blocks, whole_blocks
+from imrec_core.duplicates.block_agreement import block_agreement, split_blocks
 from imrec_core.duplicates.block_input import BlockInput
+from imrec_core.duplicates.derivation import Derivation, derive_contained, derive_same_pixels, derive_whole
+from imrec_core.duplicates.keypoint_alignment import align_by_keypoints
 from imrec_core.duplicates.local_differences import LocalDifferences, find_local_differences
 from imrec_core.duplicates.pixel_hash import pixel_hash
 from imrec_core.errors import ImageError, UnknownName, UnreadableImage
-from imrec_core.images import keypoints
 from imrec_core.images.decode import MAX_PIXELS
 from imrec_core.images.frames import decode_frames
 from imrec_core.lake.storage.files import AnyPath, place, read_bytes
@@ -47,9 +48,6 @@ _HARDLY_AGREE = 0.25  # the same, below which full size is not looked at
 _BLANK_LEVELS = 1.0  # mean difference of the blocks of two frames without detail that agree
 _BLOCK_LEVELS = 3.0  # mean difference of the blocks of two images that may have equal pixels
 
-_OVERLAP = 0.75  # minimum, as a share of the smaller image
-_SCALES = 0.05, 0.8  # minimum scale; scale below which the image is smoothed before it shrinks
-
 _TURNS = ("", "rotated 90° counterclockwise", "rotated 180°", "rotated 90° clockwise")
 
 
@@ -61,11 +59,13 @@ class Comparison:
         tier: Narrowest of `TIERS` that the pair belongs to; None for different images.
         agreement: Share of the blocks that agree, 0 to 1.
         how: Explanation, for display.
+        derivation: Which of the two was made from the other; None if their pixels do not tell.
     """
 
     tier: str | None
     agreement: float
     how: str
+    derivation: Derivation | None = None
 
     def holds(self, tier: str) -> bool:
         """Test whether the pair belongs to a tier, or to a narrower one; an edited copy is no variant."""
@@ -124,10 +124,10 @@ def compare_contents(
     if may_be_same_pixels(a, b, found):
         first, second = hash_of(a), hash_of(b)
         if first is not None and first == second:
-            return SAME_PIXELS
+            return replace(SAME_PIXELS, derivation=derive_same_pixels(a, b))
     if a.frames > 1 and found.tier is not None and not _are_frames_near(a, b):
         return Comparison(None, found.agreement, "a later frame differs")
-    return found
+    return replace(found, derivation=derive_whole(a, b)) if found.tier == "near" else found
 
 
 def compare(a: BlockInput, b: BlockInput, *, tier: str = "edited", may_be_aligned: bool = True) -> Comparison:
@@ -274,37 +274,10 @@ def _compare_oriented(a: BlockInput, b: BlockInput) -> Comparison | None:
 
 def _compare_aligned(a: BlockInput, b: BlockInput) -> Comparison | None:
     for is_mirrored in (False, True):
-        agreement, inliers = _align(a, b, is_mirrored=is_mirrored)
-        if agreement >= _AGREEING:
+        found = align_by_keypoints(a, b, is_mirrored=is_mirrored)
+        if found is not None and found.agreement >= _AGREEING:
             edits = "mirrored and cropped" if is_mirrored else "cropped"
-            return Comparison("edited", agreement, f"{edits}, by {inliers} matching keypoints")
+            how = f"{edits}, by {found.inliers} matching keypoints"
+            derivation = None if is_mirrored else derive_contained(a, b, found.transform)
+            return Comparison("edited", found.agreement, how, derivation)
     return None
-
-
-def _align(a: BlockInput, b: BlockInput, *, is_mirrored: bool) -> tuple[float, int]:
-    """Align one image with the other by keypoints; return their agreement, and the number of matching keypoints."""
-    import cv2
-
-    over = np.ascontiguousarray(b.pixels[:, ::-1]) if is_mirrored else b.pixels
-    moving = keypoints.mirror(b.keypoints, over.shape[1]) if is_mirrored else b.keypoints
-    match = keypoints.match(moving, a.keypoints)
-    found, inliers = match.transform, match.count
-    if found is None:
-        return 0.0, inliers
-    under, scale = a.pixels, float(np.hypot(found[0, 0], found[1, 0]))
-    if scale > 1:  # warp the finer image onto the coarser one
-        found, scale, under, over = np.asarray(cv2.invertAffineTransform(found), np.float64), 1 / scale, over, under
-    if scale < _SCALES[0]:
-        return 0.0, inliers
-    height, width = under.shape[:2]
-    fine = cv2.GaussianBlur(over, (0, 0), 0.4 / scale) if scale < _SCALES[1] else over
-    moved = np.asarray(cv2.warpAffine(fine, found, (width, height), flags=cv2.INTER_LINEAR), np.uint8)
-    full = np.full(over.shape[:2], 255, np.uint8)
-    mask = np.asarray(cv2.warpAffine(full, found, (width, height), flags=cv2.INTER_NEAREST), np.uint8)
-    if (mask > 0).sum() < _OVERLAP * min(over.shape[0] * over.shape[1] * scale**2, width * height):
-        return 0.0, inliers
-    left, top, columns, rows = cv2.boundingRect(mask)
-    part = slice(top, top + rows), slice(left, left + columns)
-    blocks = split_blocks(under[part]), split_blocks(moved[part])
-    agreement, is_sparse, *_ = block_agreement(*blocks, whole_blocks(mask[part]))
-    return (0.0 if is_sparse else agreement), inliers

@@ -23,12 +23,12 @@ from imrec_core.duplicates.comparison import IDENTICAL, TIERS, require_tier
 from imrec_core.duplicates.contents import Contents, Copy
 from imrec_core.duplicates.crowd import group_crowd, pair_across
 from imrec_core.duplicates.decisions import Decisions, load_decisions
-from imrec_core.duplicates.keep_rules import reason_to_keep, resolve_rule, sort_key
+from imrec_core.duplicates.keep_rules import changes_of, reason_to_keep, resolve_rule, sort_key
 from imrec_core.duplicates.loaded_images import LoadedImages
 from imrec_core.duplicates.progress import Progress, Report
 from imrec_core.duplicates.stored_summaries import StoredSummaries
 from imrec_core.duplicates.verification import Verifier
-from imrec_core.duplicates.verified_pairs import VerifiedPairs
+from imrec_core.duplicates.verified_pairs import VerifiedPair, VerifiedPairs
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
@@ -36,16 +36,6 @@ from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
 
 _IN_NOTEBOOK, _GROUPS_IN_NOTEBOOK = 12, 3  # maximum number of files per group, and of groups, in a notebook
-
-
-@dataclass(frozen=True)
-class VerifiedPair:
-    """Two contents of a group, with the result of their comparison."""
-
-    contents: tuple[str, str]
-    tier: str
-    agreement: float
-    how: str
 
 
 @dataclass(frozen=True)
@@ -249,8 +239,8 @@ def _group(
     found = [verifier.found[pair] for pair in pairs]
     tiers = [str(comparison.tier) for comparison in found] or [str(IDENTICAL.tier)]
     verified = (
-        VerifiedPair((str(contents.names[i]), str(contents.names[j])), str(f.tier), f.agreement, f.how)
-        for (i, j), f in zip(pairs, found, strict=True)
+        VerifiedPair.of((str(contents.names[i]), str(contents.names[j])), one)
+        for (i, j), one in zip(pairs, found, strict=True)
     )
     return Group(max(tiers, key=TIERS.index), tuple(copies), tuple(verified))
 
@@ -264,7 +254,8 @@ def _mark_kept(group: Group, rule: str, decided: Decisions, between: tuple[str, 
     Only a content that was verified with all others of the group can be the representative.
     """
     compared = Counter(content for pair in group.pairs for content in pair.contents)
-    by_rule, most = sort_key(rule, decided), max(compared.values(), default=0)
+    changes = changes_of(group.pairs, group.copies)
+    by_rule, most = sort_key(rule, decided, changes), max(compared.values(), default=0)
     copies = sorted(group.copies, key=lambda copy: (compared[copy.content_hash] < most, *by_rule(copy)))
     kept = {copies[0].image_id}
     firsts = {copy.content_hash: copy for copy in reversed(copies)}
@@ -273,4 +264,4 @@ def _mark_kept(group: Group, rule: str, decided: Decisions, between: tuple[str, 
         kept |= {copy.image_id for copy in copies if copy.source == between[0]}
     marked = [replace(copy, is_kept=copy.image_id in kept) for copy in copies]
     ordered = tuple(sorted(marked, key=lambda copy: not copy.is_kept))
-    return replace(group, copies=ordered, why=reason_to_keep(ordered, rule, decided))
+    return replace(group, copies=ordered, why=reason_to_keep(ordered, rule, decided, changes))

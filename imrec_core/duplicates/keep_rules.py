@@ -1,24 +1,28 @@
 """Rules that select the files of a group to keep, and why.
 
-The rule `original` compares, in this order: metadata of a camera or an editor, which copies lose; pixels; bits per
-channel; transparency; storage without loss; bytes; the date. Decisions of the user come before every rule, and whole
-files before damaged ones.
+The rule `original` compares, in this order: whether a file was made from another one of the group, by its pixels;
+metadata of a camera or an editor, which copies lose; pixels; bits per channel; transparency; storage without loss;
+bytes; the date. Decisions of the user come before every rule, and whole files before damaged ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from imrec_core.duplicates.contents import Copy
 from imrec_core.duplicates.decisions import Decisions
+from imrec_core.duplicates.derivation import CHANGES
+from imrec_core.duplicates.verified_pairs import VerifiedPair
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.images.color_profile import DAMAGED
 
 DEFAULT = "original"
 _LOSSLESS_FORMATS = ("PNG", "TIFF", "BMP", "PPM", "TGA")
+
+NO_CHANGES: Mapping[str, str] = {}
 
 RULES = (DEFAULT, "largest", "oldest")
 """Rules without an argument; `source:NAME` is the other one."""
@@ -80,9 +84,33 @@ def resolve_rule(keep: str | None, between: tuple[str, str] | None, sources: Ite
     return rule
 
 
-def sort_key(rule: str, decided: Decisions) -> Callable[[Copy], tuple[Any, ...]]:
-    """Return a sort key that puts the preferred file first."""
-    steps = _steps(rule, decided)
+def changes_of(pairs: Iterable[VerifiedPair], copies: Sequence[Copy]) -> dict[str, str]:
+    """Return what was done to an original, by the content that was made from it.
+
+    A file does not count as made from another one that lacks its metadata of a camera: copies lose that.
+    """
+    shots: dict[str, set[str]] = {}
+    for copy in copies:
+        shots.setdefault(copy.content_hash, set()).update(_shot(copy))
+    changes = {}
+    for pair in pairs:
+        if pair.original is None or pair.change is None or not shots.keys() >= set(pair.contents):
+            continue
+        made = pair.contents[pair.contents[0] == pair.original]
+        if shots[made] <= shots[pair.original]:
+            changes[made] = pair.change
+    return changes
+
+
+def sort_key(
+    rule: str, decided: Decisions, changes: Mapping[str, str] = NO_CHANGES
+) -> Callable[[Copy], tuple[Any, ...]]:
+    """Return a sort key that puts the preferred file first.
+
+    Args:
+        changes: See `changes_of`.
+    """
+    steps = _steps(rule, decided, changes)
 
     def key(copy: Copy) -> tuple[Any, ...]:
         return (*(step.value(copy) for step in steps), copy.source, copy.below)
@@ -90,10 +118,12 @@ def sort_key(rule: str, decided: Decisions) -> Callable[[Copy], tuple[Any, ...]]
     return key
 
 
-def reason_to_keep(copies: Sequence[Copy], rule: str, decided: Decisions) -> str:
+def reason_to_keep(
+    copies: Sequence[Copy], rule: str, decided: Decisions, changes: Mapping[str, str] = NO_CHANGES
+) -> str:
     """Say why the first file is kept rather than the others: the first step of the rule in which it is better."""
     first, others = copies[0], copies[1:]
-    for step in _steps(rule, decided):
+    for step in _steps(rule, decided, changes):
         if any(step.value(other) > step.value(first) for other in others):
             return step.why(first)
     return "is first by path, as nothing else differs"
@@ -109,14 +139,25 @@ def date_of(copy: Copy) -> tuple[datetime, str]:
     return datetime.fromtimestamp(copy.mtime_ns / 1e9, UTC), "of the file"
 
 
-def _steps(rule: str, decided: Decisions) -> tuple[_Criterion, ...]:
+def _steps(rule: str, decided: Decisions, changes: Mapping[str, str]) -> tuple[_Criterion, ...]:
     kind, _, source = rule.partition(":")
     decision = _Criterion(lambda copy: copy.content_hash not in decided.keep, lambda copy: "is always kept by decision")
     whole = _Criterion(lambda copy: bool(copy.damaged), lambda copy: "is not damaged")
+    change = next(iter(changes.values()), "")
+    original = _Criterion(
+        lambda copy: copy.content_hash in changes, lambda _: f"is the original: another file {CHANGES[change]}"
+    )
+    if kind == DEFAULT:
+        return decision, whole, original, *_STEPS[kind]
     if kind != "source":
         return decision, whole, *_STEPS[kind]
     in_source = _Criterion(lambda copy: copy.source != source, lambda copy: f"is in the source {source}")
-    return decision, in_source, whole, *_STEPS[DEFAULT]
+    return decision, in_source, whole, original, *_STEPS[DEFAULT]
+
+
+def _shot(copy: Copy) -> set[str]:
+    """List the metadata that only a camera writes."""
+    return {name for name, fact in (("taken", copy.taken), ("camera", copy.camera)) if fact}
 
 
 def _metadata(copy: Copy) -> list[str]:

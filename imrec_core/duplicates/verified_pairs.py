@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imrec_core.duplicates.comparison import DIFFERENT, TIERS, Comparison
+from imrec_core.duplicates.derivation import CHANGES, Derivation
 from imrec_core.errors import LakeError, MissingTable
 from imrec_core.lake import parquet
 from imrec_core.lake.storage.files import AnyPath
 
-VERSION = "1"
+VERSION = "2"
 """Version of the comparison. Increment it when a pair of images may get another result."""
 
 _SCHEMA = pa.schema(
@@ -31,6 +33,8 @@ _SCHEMA = pa.schema(
         ("tier", pa.string()),
         ("agreement", pa.float64()),
         ("how", pa.string()),
+        ("original", pa.int8()),  # of the derivation, as `change`; null if there is none
+        ("change", pa.string()),
     ]
 )
 _SAVE_AFTER = 20.0  # seconds: at most that much work is lost when the process is killed
@@ -39,6 +43,30 @@ _MAX_ROWS = 2_000_000  # stored pairs; above, pairs of contents that are no long
 log = logging.getLogger(__name__)
 
 Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class VerifiedPair:
+    """Two contents of a group, with the result of their comparison.
+
+    Attributes:
+        original: The content that the other one was made from; None if the pixels do not tell.
+        change: What was done to the original: a key of `derivation.CHANGES`.
+    """
+
+    contents: tuple[str, str]
+    tier: str
+    agreement: float
+    how: str
+    original: str | None = None
+    change: str | None = None
+
+    @classmethod
+    def of(cls, contents: tuple[str, str], found: Comparison) -> VerifiedPair:
+        """Name the contents of a result."""
+        made = found.derivation
+        original, change = (contents[made.original], made.change) if made else (None, None)
+        return cls(contents, str(found.tier), found.agreement, found.how, original, change)
 
 
 class VerifiedPairs:
@@ -110,9 +138,9 @@ class VerifiedPairs:
         for side in ("first", "second"):
             table = table.append_column(f"{side}_place", pc.index_in(table[side], names))
         table = table.filter(pc.and_(pc.is_valid(table["first_place"]), pc.is_valid(table["second_place"])))
-        columns = ("first_place", "second_place", "tested", "tier", "agreement", "how")
-        for i, j, tested, tier, agreement, how in zip(*(table[name].to_pylist() for name in columns), strict=True):
-            found = DIFFERENT if tier is None else Comparison(tier, agreement, how)
+        columns = ("first_place", "second_place", "tested", "tier", "agreement", "how", "original", "change")
+        for i, j, tested, *result in zip(*(table[name].to_pylist() for name in columns), strict=True):
+            found = _comparison(*result)
             # All tiers but the widest need the same comparison.
             if tested == "edited" or self._tier != "edited" or found.holds(self._tier):
                 yield (i, j), found
@@ -127,6 +155,15 @@ class VerifiedPairs:
             [one.tier for one in found],
             [one.agreement for one in found],
             [one.how for one in found],
+            [one.derivation and one.derivation.original for one in found],
+            [one.derivation and one.derivation.change for one in found],
         ]
         arrays = [pa.array(values, type=field.type) for values, field in zip(columns, _SCHEMA, strict=True)]
         return pa.table(arrays, schema=_SCHEMA)
+
+
+def _comparison(tier: str | None, agreement: float, how: str, original: int | None, change: str | None) -> Comparison:
+    if tier is None:
+        return DIFFERENT
+    derivation = None if original is None or change not in CHANGES else Derivation(original, change)
+    return Comparison(tier, agreement, how, derivation)

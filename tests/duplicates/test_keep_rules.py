@@ -6,7 +6,9 @@ import pytest
 
 from imrec_core.duplicates.contents import Copy
 from imrec_core.duplicates.decisions import Decisions
-from imrec_core.duplicates.keep_rules import date_of, reason_to_keep, resolve_rule, sort_key
+from imrec_core.duplicates.derivation import ENLARGED, FRAMED
+from imrec_core.duplicates.keep_rules import changes_of, date_of, reason_to_keep, resolve_rule, sort_key
+from imrec_core.duplicates.verified_pairs import VerifiedPair
 from imrec_core.errors import QueryError, UnknownName
 
 NOTHING = Decisions()
@@ -19,10 +21,17 @@ def other(**changes) -> Copy:
     )
 
 
-def kept(rule: str, *copies: Copy, decided: Decisions = NOTHING) -> tuple[Copy, str]:
-    found = [sorted(order, key=sort_key(rule, decided)) for order in (copies, copies[::-1])]
+def kept(
+    rule: str, *copies: Copy, decided: Decisions = NOTHING, pairs: tuple[VerifiedPair, ...] = ()
+) -> tuple[Copy, str]:
+    changes = changes_of(pairs, copies)
+    found = [sorted(order, key=sort_key(rule, decided, changes)) for order in (copies, copies[::-1])]
     assert found[0] == found[1]
-    return found[0][0], reason_to_keep(found[0], rule, decided)
+    return found[0][0], reason_to_keep(found[0], rule, decided, changes)
+
+
+def made(original: str, other: str, change: str = FRAMED) -> VerifiedPair:
+    return VerifiedPair((min(original, other), max(original, other)), "edited", 1.0, "cropped", original, change)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +86,41 @@ def test_rules_are_checked():
         resolve_rule("best", None, ["photos"])
     with pytest.raises(UnknownName):
         resolve_rule("source:gone", None, ["photos"])
+
+
+def test_original_stays_though_what_was_made_of_it_has_more_of_everything():
+    shot = {"taken": "2020-05-01T10:00:00", "camera": "D90"}
+    original, screenshot = replace(PLAIN, **shot), other(width=4000, byte_size=10**6, **shot)
+    assert kept("original", original, screenshot, pairs=(made("b", "a"),)) == (
+        original,
+        "is the original: another file has something around it",
+    )
+    assert kept("source:photos", original, screenshot, pairs=(made("b", "a"),))[0] == original
+    assert kept("largest", original, screenshot, pairs=(made("b", "a"),))[0] == screenshot
+    assert kept("original", original, screenshot)[0] == screenshot
+
+
+def test_metadata_of_a_camera_was_not_made_of_a_file_without():
+    small, shot = PLAIN, other(width=4000, camera="D90")
+    assert kept("original", small, shot, pairs=(made("b", "a", ENLARGED),)) == (shot, "has a camera")
+    with_both = replace(small, camera="D90", taken="2020-05-01T10:00:00")
+    assert kept("original", with_both, shot, pairs=(made("b", "a", ENLARGED),))[0] == with_both
+
+
+def test_decision_and_damage_come_before_the_original():
+    original, framed = replace(PLAIN, damaged=True), other(width=4000)
+    assert kept("original", original, framed, pairs=(made("b", "a"),)) == (framed, "is not damaged")
+    decided = Decisions(keep=frozenset({"a"}))
+    assert kept("original", PLAIN, framed, decided=decided, pairs=(made("b", "a"),))[0] == framed
+
+
+def test_chain_of_changes_leads_to_the_first():
+    files = [
+        replace(PLAIN, image_id=name, content_hash=name, below=name, width=400 + i) for i, name in enumerate("bac")
+    ]
+    assert kept("original", *files, pairs=(made("b", "a"), made("a", "c")))[0].content_hash == "b"
+
+
+def test_file_that_is_gone_changes_nothing():
+    larger = other(width=500)
+    assert kept("original", PLAIN, larger, pairs=(made("z", "a"),))[0] == larger

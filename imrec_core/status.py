@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,6 +42,8 @@ class LakeStatus:
         failed: Number of images that could not be read or decoded.
         outdated: Number of images in tables of the version before. The next build reads their headers, and decodes
             again those whose pixels are read otherwise now.
+        waiting: Number of images in shards that cannot be read because their source is away, by source. Those that were
+            read before stay searchable as they are.
         unread_shards: Shards whose images have not been read since they changed.
         generation: Id, features, number of images and time of the generation in use; None if there is none.
         up_to_date: Whether that generation contains all tables of the lake.
@@ -52,6 +55,7 @@ class LakeStatus:
     shards: int
     failed: int
     outdated: int
+    waiting: dict[str, int]
     unread_shards: tuple[str, ...]
     features: tuple[FeatureStatus, ...]
     generation: dict[str, Any] | None
@@ -88,12 +92,15 @@ class LakeStatus:
                 "decodes again those with another colour profile than sRGB, with grey of more than 8 bits, and those "
                 "that failed"
             )
+        for source, images in self.waiting.items():
+            lines.append(f"{images} images of {source} wait to be read until their folder is back")
         lines.append(self._next_step())
         return "\n".join(lines)
 
     def _next_step(self) -> str:
-        if self.unread_shards:
-            return f"imrec build would read what is new in {_join(self.unread_shards)}, and publish a generation"
+        unread = tuple(shard for shard in self.unread_shards if source_of(shard) not in self.waiting)
+        if unread:
+            return f"imrec build would read what is new in {_join(unread)}, and publish a generation"
         stale = [f.name for f in self.features if f.stale_shards]
         if stale:
             return f"imrec build would compute {', '.join(stale)}, and publish a generation"
@@ -118,6 +125,7 @@ def lake_status(lake: Lake) -> LakeStatus:
         len(due.shards),
         count_failed(lake, (state.shard for state in due.shards)),
         sum(state.images for state in due.shards if state.is_upgradable),
+        _waiting(due),
         tuple(state.shard for state in due.shards if state.has_stale_images),
         tuple(_feature_status(due, feature) for feature in due.features),
         _generation(lake),
@@ -128,6 +136,14 @@ def lake_status(lake: Lake) -> LakeStatus:
 
 def _images(due: BuildPlan, source: str) -> int:
     return sum(state.images for state in due.shards if source_of(state.shard) == source)
+
+
+def _waiting(due: BuildPlan) -> dict[str, int]:
+    waiting: Counter[str] = Counter()
+    for state in due.shards:
+        if state.has_stale_images and state.shard not in due.extractions:
+            waiting[source_of(state.shard)] += state.images
+    return dict(waiting)
 
 
 def _feature_status(due: BuildPlan, feature: Feature) -> FeatureStatus:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from imrec_core.errors import ImageError
 from imrec_core.extraction.read_ahead import ReadBatch, Row, read_ahead
 from imrec_core.extraction.report import OnImages
+from imrec_core.extraction.staleness import HAS_MARKED
 from imrec_core.images.hashing import content_hash
 from imrec_core.images.header import read_header
 from imrec_core.lake import schemas
@@ -23,13 +24,13 @@ from imrec_core.lake.settings import Source
 MARKED = -1
 """Modification time of a row whose image must be decoded again."""
 
-_VERSION = 3
 _BATCH = 64  # files that a thread reads together
 
 
 def is_upgradable(lake: Lake, shard: str) -> bool:
     """Check whether the images table of a shard is of the version before."""
-    return (lake.made_from(lake.images_path(shard)) or {}).get("images_version") == str(_VERSION)
+    version = (lake.made_from(lake.images_path(shard)) or {}).get("images_version")
+    return version in map(str, schemas.UPGRADABLE_VERSIONS)
 
 
 def upgrade_images(lake: Lake, shard: str, source: Source, on_images: OnImages) -> None:
@@ -57,7 +58,7 @@ def upgrade_images(lake: Lake, shard: str, source: Source, on_images: OnImages) 
         on_images(sum("mtime_ns" not in columns for columns in batch), 0)
     made_from["images_version"] = str(schemas.IMAGES_VERSION)
     if any(row["mtime_ns"] == MARKED for row in rows.values()):
-        made_from["shard_version"] = ""  # so that the table is stale
+        made_from[HAS_MARKED] = "true"
     lake.write_table(path, pa.Table.from_pylist(list(rows.values()), schema=schemas.IMAGES), made_from)
 
 

@@ -19,6 +19,9 @@ from imrec_core.lake.storage.files import AnyPath
 WHICH_IMAGES = ("shard", "shard_version", "rows", "contents")
 """Metadata keys of a table that identify its images; the other keys identify how its vectors were computed."""
 
+HAS_MARKED = "marked"
+"""Metadata key of an images table with images that must be decoded again; see `images_upgrade`."""
+
 
 def manifest_version(lake: Lake, shard: str) -> str:
     """Return the version of a shard's manifest.
@@ -60,11 +63,23 @@ def feature_made_from(shard: str, shard_version: str, feature: Feature) -> dict[
 def has_fresh_images(lake: Lake, shard: str) -> bool:
     """Check whether the images table of a shard is up to date.
 
-    A table with images that were refused is stale once a setting accepts them.
+    A table with images that were refused is stale once a setting accepts them, one with marked images until these are
+    decoded again.
     """
     path = lake.images_path(shard)
-    accepted = newly_accepted(lake.made_from(path) or {}, lake.settings())
-    return not accepted and is_fresh(lake, path, images_made_from(shard, manifest_version(lake, shard)))
+    found = lake.made_from(path) or {}
+    due_again = HAS_MARKED in found or newly_accepted(found, lake.settings())
+    return not due_again and is_fresh(lake, path, images_made_from(shard, manifest_version(lake, shard)))
+
+
+def can_wait(lake: Lake, shard: str) -> bool:
+    """Check whether an images table describes the images of the manifest, perhaps as an earlier version read them.
+
+    While its source is away, a generation takes the images as they are.
+    """
+    found = lake.made_from(lake.images_path(shard)) or {}
+    known = {str(version) for version in (*schemas.UPGRADABLE_VERSIONS, schemas.IMAGES_VERSION)}
+    return found.get("images_version") in known and found.get("shard_version") == manifest_version(lake, shard)
 
 
 def newly_accepted(images: Mapping[str, str], settings: Settings) -> set[str]:

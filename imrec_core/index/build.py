@@ -143,7 +143,8 @@ def _prepare(lake: Lake, plan: GenerationPlan, current: Generation | None) -> _B
 def _rebuild_reason(generation: Generation, plan: GenerationPlan) -> str:
     """Return what differs from the plan besides the images; empty if nothing does."""
     facts = generation.facts
-    if facts.get("images_version") != schemas.IMAGES_VERSION:
+    # Images that waited may have got other vectors, though their content is the same.
+    if facts.get("images_version") != schemas.IMAGES_VERSION or facts.get("waiting", []) != list(plan.waiting):
         return "image properties are computed differently"
     stored = {name: entry.get("made") for name, entry in facts["features"].items()}
     changed = sorted(
@@ -232,6 +233,7 @@ def _initial_manifest(build: _BuildInputs) -> dict[str, Any]:
         "images_version": schemas.IMAGES_VERSION,
         "rows": len(rows.table),
         "removed": rows.removed,
+        "waiting": list(plan.waiting),
         "missing": list(plan.missing),
         "features": {f.name: {**feature_record(f), "made": plan.computations[f.name]} for f in plan.features},
         "indexes": _graphs_record(plan),

@@ -10,7 +10,14 @@ from typing import Any
 
 from imrec_core.catalog import user_columns
 from imrec_core.errors import LakeError, StaleIndex
-from imrec_core.extraction.staleness import WHICH_IMAGES, digest, has_fresh_images, is_feature_fresh, manifest_version
+from imrec_core.extraction.staleness import (
+    WHICH_IMAGES,
+    can_wait,
+    digest,
+    has_fresh_images,
+    is_feature_fresh,
+    manifest_version,
+)
 from imrec_core.features import Feature, chosen_features, known_features
 from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.images.edits import COPY_PROTOCOL
@@ -32,6 +39,7 @@ class GenerationPlan:
     """Contents of a generation that would be built now.
 
     Attributes:
+        waiting: Shards whose source is away and whose images table is not up to date; their images stay as they were.
         missing: Chosen features that are not up to date for every shard.
         graphs: HNSW graphs to build.
         copied_images: Maximum number of images of which edited copies are made for the calibration.
@@ -40,6 +48,7 @@ class GenerationPlan:
     """
 
     shards: tuple[str, ...]
+    waiting: tuple[str, ...]
     features: tuple[Feature, ...]
     missing: tuple[str, ...]
     graphs: tuple[GraphRequest, ...]
@@ -51,7 +60,8 @@ class GenerationPlan:
 def plan_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> GenerationPlan:
     """Plan the generation that would be built now.
 
-    Shards of a source that is not mounted are left out if they were never read, so that other sources can be built.
+    Shards of a source that is not mounted are left out if they were never read, and taken as they are if their images
+    table is of an earlier version, so that other sources can be built.
 
     Args:
         params: HNSW parameters of graphs without an entry in `lake.toml`.
@@ -60,41 +70,50 @@ def plan_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> Generat
         StaleIndex: The image tables are not up to date.
     """
     settings = lake.settings()
-    shards = _readable_shards(lake, settings)
+    shards, waiting = _readable_shards(lake, settings)
     chosen = chosen_features(lake)
     fresh = [f for f in chosen if all(is_feature_fresh(lake, shard, f, settings) for shard in shards)]
     names = [feature.name for feature in fresh]
     graphs = _graph_requests(fresh, settings, params)
     return GenerationPlan(
         shards=tuple(shards),
+        waiting=tuple(waiting),
         features=tuple(fresh),
         missing=tuple(feature.name for feature in chosen if feature.name not in names),
         graphs=graphs,
         copied_images=settings.calibration_copies,
         computations={feature.name: _computation_digest(lake, feature, shards) for feature in fresh},
-        fingerprint=_fingerprint(lake, settings, shards, names, graphs),
+        fingerprint=_fingerprint(lake, settings, shards, waiting, names, graphs),
     )
 
 
-def _readable_shards(lake: Lake, settings: Settings) -> list[str]:
+def _readable_shards(lake: Lake, settings: Settings) -> tuple[list[str], list[str]]:
+    """Return the shards of the generation, and those among them that wait for their source."""
     away = {name for name, root in settings.sources.items() if is_away(root)}
     shards = [s for s in lake.live_shards() if source_of(s) not in away or exists(lake.images_path(s))]
-    unread = [shard for shard in shards if not has_fresh_images(lake, shard)]
+    stale = [shard for shard in shards if not has_fresh_images(lake, shard)]
+    waiting = [shard for shard in stale if source_of(shard) in away and can_wait(lake, shard)]
+    unread = [shard for shard in stale if shard not in waiting]
     if unread:
         raise StaleIndex(f"shards not read yet, or changed since: {', '.join(unread)}; run: imrec build")
-    return shards
+    return shards, waiting
 
 
 def _fingerprint(
-    lake: Lake, settings: Settings, shards: Sequence[str], features: Sequence[str], graphs: Sequence[GraphRequest]
+    lake: Lake,
+    settings: Settings,
+    shards: Sequence[str],
+    waiting: Sequence[str],
+    features: Sequence[str],
+    graphs: Sequence[GraphRequest],
 ) -> str:
     tables = [(name, lake.made_from(lake.feature_path(name, shard))) for name in features for shard in shards]
     versions = [(shard, manifest_version(lake, shard)) for shard in shards]
     requests = [(by.feature.name, by.metric.name, asdict(params)) for by, params in graphs]
     columns = user_columns.made_from(settings)
     copies = copies_record(settings.calibration_copies)
-    inputs = json.dumps([FORMAT, schemas.IMAGES_VERSION, requests, versions, tables, *columns, copies], sort_keys=True)
-    return hashlib.blake2b(inputs.encode(), digest_size=8).hexdigest()
+    inputs = [FORMAT, schemas.IMAGES_VERSION, requests, versions, tables, *columns, copies, *waiting]
+    return hashlib.blake2b(json.dumps(inputs, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _computation_digest(lake: Lake, feature: Feature, shards: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from imrec_core.lake.lake import Lake
 
 Rows = NDArray[np.int64]
 
-_IMAGES = ["image_id", "status", *(n for n in schemas.IMAGES.names if n in schemas.ROWS.names and n != "image_id")]
+_IMAGES = [name for name in schemas.IMAGES.names if name in schemas.ROWS.names]
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,19 @@ def assign_rows(lake: Lake, shards: Sequence[str], previous: Generation | None =
 
 
 def _read_shard(lake: Lake, shard: str) -> pa.Table:
-    """Read the rows of a shard's readable images; row numbers are set later."""
+    """Read the rows of a shard's readable images; row numbers are set later.
+
+    Columns that an images table of an earlier version lacks are null.
+    """
     files = lake.read_table(lake.catalog_path(shard))
-    images = lake.read_table(lake.images_path(shard), _IMAGES)
+    images = lake.read_table(lake.images_path(shard))
+    images = pa.concat_tables([schemas.IMAGES.empty_table(), images], promote_options="default")
     if not files["image_id"].equals(images["image_id"]):
         raise SchemaMismatch(f"image table of shard {shard!r} does not match its manifest; run: imrec build")
     ok = pc.equal(images["status"], "ok")
     count = pc.sum(ok).as_py() or 0
     columns = {name: files[name].filter(ok) for name in schemas.CATALOG.names}
-    columns |= {name: images[name].filter(ok) for name in _IMAGES if name in schemas.ROWS.names}
+    columns |= {name: images[name].filter(ok) for name in _IMAGES}
     columns |= {"row": pa.repeat(pa.scalar(0, pa.int64()), count), "shard": pa.repeat(shard, count)}
     columns |= {"removed": pa.repeat(False, count)}
     return pa.table([columns[name] for name in schemas.ROWS.names], schema=schemas.ROWS)

@@ -24,6 +24,7 @@ CATALOG = pa.schema(
 )
 
 IMAGES_VERSION = 4  # increment it when columns are added or values change; older tables become stale
+UPGRADABLE_VERSIONS = (3,)  # of tables that are upgraded, see extraction.images_upgrade; others are made again
 IMAGES = pa.schema(
     [
         ("image_id", pa.string()),

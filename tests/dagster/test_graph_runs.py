@@ -471,6 +471,23 @@ def test_source_that_is_away_keeps_its_tables_when_there_is_more_to_compute(two_
     assert "photo_020.jpg" in findable(two_sources)
 
 
+def test_images_of_the_version_before_wait_for_a_source_that_is_away(two_sources, instance):
+    disk = two_sources.root.parent / "disk"
+    for name in two_sources.live_shards():
+        path = two_sources.images_path(name)
+        table = two_sources.read_table(path)
+        facts = {**(two_sources.made_from(path) or {}), "images_version": "3"}
+        two_sources.write_table(path, table.drop_columns(["frames", "bit_depth"]), facts)
+    take_away(disk, leaving_a_folder=True)
+    toy.write_photos(two_sources.root.parent / "here", [8])
+    Builder(two_sources, instance).build()
+    assert findable(two_sources) == {f"photo_{seed:03d}.jpg" for seed in [*range(9), *range(20, 28)]}
+    disk.rmdir()
+    disk.with_name("elsewhere").rename(disk)
+    Builder(two_sources, instance).build()
+    assert query(two_sources, "SELECT count(*) FROM rows WHERE frames = 1").fetchall() == [(17,)]
+
+
 def test_source_taken_out_of_the_lake_leaves_the_gallery_and_the_partitions(two_sources, instance):
     here, disk = "here-0000", "disk-0000"
     sources = two_sources.settings().sources

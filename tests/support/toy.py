@@ -75,13 +75,13 @@ def set_to(lake: Lake, **changes: Any) -> None:
     lake.save_settings(replace(lake.settings(), **changes))
 
 
-def extract(lake: Lake, **options: Any) -> list[ShardReport]:
-    """Extract the features that the lake is configured for, without a scan."""
+def extract(lake: Lake, shards: Sequence[str] | None = None, **options: Any) -> list[ShardReport]:
+    """Extract the features that the lake is configured for, without a scan; None for all shards."""
     chosen = [feature for feature in chosen_features(lake) if not feature.projection]
     for feature in chosen:
         if feature.learnt:
             fit(lake, feature)
-    return list(extract_shards(lake, lake.live_shards(), chosen, **options))
+    return list(extract_shards(lake, lake.live_shards() if shards is None else shards, chosen, **options))
 
 
 def derive(lake: Lake) -> None:

@@ -1,4 +1,4 @@
-"""EXIF data of an image file (EXIF 2.32, CIPA DC-008): orientation, camera and capture time.
+"""EXIF data of an image file (EXIF 2.32, CIPA DC-008): orientation, camera, capture time and position.
 
 EXIF blocks are often damaged, and fields often invalid. An unusable field counts as missing. It never causes an error
 and never hides the image or another field.
@@ -16,11 +16,14 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from imrec_core.images import gps_position
+from imrec_core.images.gps_position import Position
 from imrec_core.images.jpeg_segments import JpegSegments
 
 T = TypeVar("T")
 
 _MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 0x010F, 0x0110, 0x0112, 0x0132
+_GPS_IFD = 0x8825
 _EXIF_IFD, _DATE_TIME_ORIGINAL, _DATE_TIME_DIGITIZED = 0x8769, 0x9003, 0x9004
 
 _YEARS = range(1826, 2100)  # from the first photograph
@@ -37,11 +40,13 @@ class ExifData:
         orientation: EXIF orientation, 1 to 8; 1 (upright) without a valid tag.
         camera: Make and model.
         taken: Capture time by the camera's clock, whose time zone is unknown.
+        position: Latitude and longitude in degrees.
     """
 
     orientation: int = 1
     camera: str | None = None
     taken: datetime | None = None
+    position: Position | None = None
 
 
 UNKNOWN = ExifData()
@@ -49,17 +54,34 @@ UNKNOWN = ExifData()
 
 def of_image(image: Image.Image) -> ExifData:
     """Read the EXIF data of an open Pillow image."""
-    return _value_or(UNKNOWN, lambda: _read(image.getexif()))
+    return _of_image(image, lambda image: image.getexif())
+
+
+def of_header(image: Image.Image) -> ExifData:
+    """Read the EXIF data ahead of the pixels; `of_image` decodes a PNG file without such data to look behind them."""
+    return _of_image(image, Image.Image.getexif)
 
 
 def of_jpeg(segments: JpegSegments) -> ExifData:
     """Read the EXIF data from the segments of a JPEG file.
 
-    Opening the image with Pillow takes longer. The XMP packet tells the orientation where EXIF does not.
+    Opening the image with Pillow takes longer. The XMP packet tells orientation and position where EXIF does not.
     """
     found = _read_block(segments.exif) if segments.exif else UNKNOWN
+    found = _with_xmp_position(found, segments.xmp)
     if found.orientation == 1 and (stated := _XMP_ORIENTATION.search(segments.xmp)):
         return replace(found, orientation=int(stated[1]))
+    return found
+
+
+def _of_image(image: Image.Image, getexif: Callable[[Image.Image], Image.Exif]) -> ExifData:
+    return _with_xmp_position(_value_or(UNKNOWN, lambda: _read(getexif(image))), image.info.get("xmp"))
+
+
+def _with_xmp_position(found: ExifData, xmp: object) -> ExifData:
+    """Return the data with the position of an XMP packet, if EXIF has none."""
+    if found.position is None and isinstance(xmp, bytes) and (stated := gps_position.of_xmp(xmp)):
+        return replace(found, position=stated)
     return found
 
 
@@ -87,6 +109,7 @@ def _read(exif: Image.Exif) -> ExifData:
         orientation if orientation in range(1, 9) else 1,
         _camera_name(make, model),
         next(filter(None, (_parse_time(_to_text(_value_or(None, time))) for time in times)), None),
+        _value_or(None, lambda: gps_position.of_gps_ifd(exif.get_ifd(_GPS_IFD))),
     )
 
 

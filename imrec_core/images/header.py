@@ -12,7 +12,9 @@ from imrec_core.errors import ImageError, UnreadableImage
 from imrec_core.images import exif
 from imrec_core.images.color_profile import ColorProfile, open_profile, stated_gamma
 from imrec_core.images.decode import available_formats
+from imrec_core.images.exif import ExifData
 from imrec_core.images.file_facts import bit_depth, frame_count, refuse_misread_layout
+from imrec_core.images.gps_position import Position
 from imrec_core.images.jpeg_segments import JPEG_START, read_segments
 from imrec_core.images.repair import lacks_end
 from imrec_core.images.rgb import is_deep, profile_mode
@@ -31,6 +33,7 @@ class Header:
     bit_depth: int
     is_damaged: bool
     orientation: int
+    position: Position | None
     is_plain: bool
 
 
@@ -53,7 +56,7 @@ def _read_jpeg(data: bytes) -> Header:
     kind = simplejpeg.decode_jpeg_header(data)[2]
     mode = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}.get(kind, "RGBX")
     profile = open_profile(segments.icc_profile, mode) if segments.icc_profile else None
-    return _header(profile, segments.frames, 8, exif.of_jpeg(segments).orientation, is_scaled=False, is_damaged=False)
+    return _header(profile, segments.frames, 8, exif.of_jpeg(segments), is_scaled=False, is_damaged=False)
 
 
 def _read_other(data: bytes) -> Header:
@@ -65,20 +68,28 @@ def _read_other(data: bytes) -> Header:
             profile,
             frame_count(image),
             bit_depth(image, data),
-            exif.of_image(image).orientation,
+            exif.of_image(image) if image.format != "PNG" or _has_late_chunks(data) else exif.of_header(image),
             is_scaled=is_deep(image) or stated_gamma(image.info) is not None,
             is_damaged=lacks_end(data),
         )
 
 
+def _has_late_chunks(png: bytes) -> bool:
+    """Check whether a PNG file has metadata behind its pixels."""
+    at = png.rfind(b"IDAT")
+    end = at + 8 + int.from_bytes(png[max(at - 4, 0) : max(at, 0)], "big")
+    return png[end + 4 : end + 8] != b"IEND"
+
+
 def _header(
-    profile: ColorProfile | None, frames: int, depth: int, orientation: int, *, is_scaled: bool, is_damaged: bool
+    profile: ColorProfile | None, frames: int, depth: int, shot: ExifData, *, is_scaled: bool, is_damaged: bool
 ) -> Header:
     return Header(
         frames,
         profile.name if profile else None,
         depth,
         is_damaged or (profile is not None and profile.is_damaged),
-        orientation,
+        shot.orientation,
+        shot.position,
         is_plain=not is_scaled and (profile is None or profile.transform is None),
     )

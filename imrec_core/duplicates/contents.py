@@ -21,6 +21,8 @@ _FACTS = (
     "format",
     "taken",
     "camera",
+    "latitude",
+    "longitude",
     "color_profile",
     "bit_depth",
     "has_alpha",
@@ -54,6 +56,8 @@ class Copy:
     format: str | None = None
     taken: str | None = None
     camera: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
     color_profile: str | None = None
     bit_depth: int | None = None
     has_alpha: bool | None = None

@@ -161,8 +161,14 @@ def _shot(copy: Copy) -> set[str]:
 
 
 def _metadata(copy: Copy) -> list[str]:
+    has_place = None not in (copy.latitude, copy.longitude)
     has_profile = copy.color_profile not in (None, DAMAGED)
-    facts = {"the time taken": copy.taken, "a camera": copy.camera, "a colour profile": has_profile}
+    facts = {
+        "the time taken": copy.taken,
+        "a camera": copy.camera,
+        "the place taken": has_place,
+        "a colour profile": has_profile,
+    }
     return [name for name, fact in facts.items() if fact]
 
 

@@ -1,8 +1,9 @@
-"""Upgrade of images tables of version 3, so that a build decodes only files whose pixels are read otherwise now.
+"""Upgrade of images tables of versions 3 and 4, so that a build decodes only files whose pixels are read otherwise now.
 
 Version 4 applies colour profiles, scales grey of more than 8 bits by another rule, and has columns that stand in the
-headers of the files. So each file is read, but not decoded, and its row is kept with the new columns. Rows of files
-whose pixels changed, and of files that failed, are marked as changed: the next extraction decodes them.
+headers of the files. Version 5 has the position in addition. So each file is read, but not decoded, and its row is kept
+with the new columns. Rows of version 3 of files whose pixels changed, and of files that failed, are marked as changed:
+the next extraction decodes them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 
 from imrec_core.errors import ImageError
-from imrec_core.extraction.read_ahead import ReadBatch, Row, read_ahead
+from imrec_core.extraction.read_ahead import ReadBatch, Row, position_columns, read_ahead
 from imrec_core.extraction.report import OnImages
 from imrec_core.extraction.staleness import HAS_MARKED
 from imrec_core.images.hashing import content_hash
@@ -26,9 +27,12 @@ MARKED = -1
 
 _BATCH = 64  # files that a thread reads together
 
+_ColumnsOf = Callable[[Row, Callable[[], bytes]], Row]
+"""Return the changed columns of a row; the function reads the file."""
+
 
 def is_upgradable(lake: Lake, shard: str) -> bool:
-    """Check whether the images table of a shard is of the version before."""
+    """Check whether the images table of a shard is of a version before."""
     version = (lake.made_from(lake.images_path(shard)) or {}).get("images_version")
     return version in map(str, schemas.UPGRADABLE_VERSIONS)
 
@@ -51,8 +55,9 @@ def upgrade_images(lake: Lake, shard: str, source: Source, on_images: OnImages) 
         if place["image_id"] in rows and _stamp(place) == _stamp(rows[place["image_id"]])
     ]
     for row in rows.values():
-        row.update(frames=None, color_profile=None, bit_depth=None, damaged=None)
-    for batch in _read_columns(source, places, rows):
+        row.update({name: None for name in schemas.IMAGES.names if name not in row})
+    columns_of = _all_columns if made_from["images_version"] == "3" else _columns_of_version_5
+    for batch in _read_columns(source, places, rows, columns_of):
         for columns in batch:
             rows[columns["image_id"]].update(columns)
         on_images(sum("mtime_ns" not in columns for columns in batch), 0)
@@ -66,30 +71,56 @@ def _stamp(row: Row) -> Row:
     return {name: row[name] for name in ("byte_size", "mtime_ns")}
 
 
-def _read_columns(source: Source, places: list[Row], rows: dict[str, Row]) -> Iterable[list[Row]]:
+def _read_columns(
+    source: Source, places: list[Row], rows: dict[str, Row], columns_of: _ColumnsOf
+) -> Iterable[list[Row]]:
     """Yield the changed columns of each row, by batch."""
 
     def work(batch: ReadBatch) -> list[Row]:
-        return [_columns(rows[place["image_id"]], read) for place, read in zip(batch.places, batch.reads, strict=True)]
+        return [
+            columns_of(rows[place["image_id"]], read) for place, read in zip(batch.places, batch.reads, strict=True)
+        ]
 
     return read_ahead(source, places, work, batch_size=_BATCH)
 
 
-def _columns(row: Row, read: Callable[[], bytes]) -> Row:
-    marked = {"image_id": row["image_id"], "mtime_ns": MARKED}
+def _marked(row: Row) -> Row:
+    return {"image_id": row["image_id"], "mtime_ns": MARKED}
+
+
+def _all_columns(row: Row, read: Callable[[], bytes]) -> Row:
+    """Return the columns that version 3 lacks."""
     if row["status"] != "ok":
-        return marked
+        return _marked(row)
     try:
         data = read()
         header = read_header(data)
     except ImageError:
-        return marked
+        return _marked(row)
     if content_hash(data) != row["content_hash"] or not header.is_plain or header.orientation != row["orientation"]:
-        return marked
+        return _marked(row)
     return {
         "image_id": row["image_id"],
         "frames": header.frames,
         "color_profile": header.color_profile,
         "bit_depth": header.bit_depth,
         "damaged": header.is_damaged,
+        **position_columns(header.position),
     }
+
+
+def _columns_of_version_5(row: Row, read: Callable[[], bytes]) -> Row:
+    """Return the columns that version 4 lacks; it decoded and refused files as this version does."""
+    if row["status"] != "ok":
+        return {"image_id": row["image_id"]}
+    try:
+        data = read()
+    except ImageError:
+        return _marked(row)
+    if content_hash(data) != row["content_hash"]:
+        return _marked(row)
+    try:
+        position = read_header(data).position
+    except ImageError:  # decoding repaired the file
+        position = None
+    return {"image_id": row["image_id"], **position_columns(position)}

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 from imrec_core.errors import ImageError, StorageFault
 from imrec_core.extraction.reader import read_image
 from imrec_core.images.decode import DecodedImage, decode
+from imrec_core.images.gps_position import Position
 from imrec_core.images.hashing import content_hash
 from imrec_core.lake import schemas
 from imrec_core.lake.settings import Source
@@ -146,6 +147,12 @@ class Decoder:
         return row | _columns_of(image), image
 
 
+def position_columns(position: Position | None) -> Row:
+    """Return the columns of a position in the images table."""
+    latitude, longitude = position or (None, None)
+    return {"latitude": latitude, "longitude": longitude}
+
+
 def _columns_of(image: DecodedImage) -> Row:
     return {
         "format": image.format,
@@ -160,5 +167,6 @@ def _columns_of(image: DecodedImage) -> Row:
         "damaged": image.is_damaged,
         "camera": image.shot.camera,
         "taken": image.shot.taken,
+        **position_columns(image.shot.position),
         "status": "ok",
     }

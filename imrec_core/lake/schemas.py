@@ -23,8 +23,8 @@ CATALOG = pa.schema(
     ]
 )
 
-IMAGES_VERSION = 4  # increment it when columns are added or values change; older tables become stale
-UPGRADABLE_VERSIONS = (3,)  # of tables that are upgraded, see extraction.images_upgrade; others are made again
+IMAGES_VERSION = 5  # increment it when columns are added or values change; older tables become stale
+UPGRADABLE_VERSIONS = (3, 4)  # of tables that are upgraded, see extraction.images_upgrade; others are made again
 IMAGES = pa.schema(
     [
         ("image_id", pa.string()),
@@ -43,6 +43,8 @@ IMAGES = pa.schema(
         ("damaged", pa.bool_()),  # part of the file is damaged or missing; see images.decode
         ("camera", pa.string()),  # EXIF maker and model; null if missing
         ("taken", pa.timestamp("us")),  # EXIF, by the clock of the camera, in an unknown time zone
+        ("latitude", pa.float64()),  # this and the next: EXIF or XMP, in degrees; south and west are negative
+        ("longitude", pa.float64()),
         ("brightness", pa.float32()),  # this and the next four: see images.properties
         ("contrast", pa.float32()),
         ("entropy", pa.float32()),

@@ -40,6 +40,7 @@ def made(original: str, other: str, change: str = FRAMED) -> VerifiedPair:
         ({"taken": "2020-05-01T10:00:00"}, {"width": 4000, "byte_size": 10**6}, "has the time taken"),
         ({"camera": "D90", "taken": "2020-05-01"}, {"camera": "D90"}, "has the time taken and a camera"),
         ({"color_profile": "Display P3"}, {"color_profile": "damaged", "byte_size": 10**6}, "has a colour profile"),
+        ({"latitude": 0.0, "longitude": 7.5}, {"latitude": 48.9, "byte_size": 10**6}, "has the place taken"),
         ({"width": 800}, {"byte_size": 10**6}, "has more pixels"),
         ({"bit_depth": 16}, {"bit_depth": 8, "byte_size": 10**6}, "has 16 bits per channel"),
         ({"has_alpha": True}, {"has_alpha": False, "byte_size": 10**6}, "has transparency"),

@@ -21,7 +21,7 @@ from imrec_core.status import lake_status
 from tests.support import icc, toy
 from tests.support.pictures import encode, noise
 
-NEW = ("frames", "color_profile", "bit_depth", "damaged")
+NEW = ("frames", "color_profile", "bit_depth", "damaged", "latitude", "longitude")
 WIDE = encode(noise(64, 48, seed=7), "JPEG", icc_profile=icc.rgb_profile(icc.PROPHOTO))
 
 

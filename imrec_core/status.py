@@ -92,8 +92,10 @@ class LakeStatus:
                 "decodes again those with another colour profile than sRGB, with grey of more than 8 bits, and those "
                 "that failed"
             )
-        for source, images in self.waiting.items():
-            lines.append(f"{images} images of {source} wait to be read until their folder is back")
+        lines.extend(
+            f"{images} images of {name} wait to be read until their folder is back"
+            for name, images in self.waiting.items()
+        )
         lines.append(self._next_step())
         return "\n".join(lines)
 

@@ -99,6 +99,8 @@ def check(lake: Lake, settings: Settings) -> None:
 def join(images: pa.Table, settings: Settings) -> tuple[pa.Table, list[Joined]]:
     """Append the columns of the files to a table of images; null for images without a row in a file.
 
+    A column with the name of one of `schemas.LATER_COLUMNS` gets the prefix `own_`.
+
     A file without matching images is no error, because images come and go: the report lists unmatched rows.
 
     Args:
@@ -115,6 +117,7 @@ def join(images: pa.Table, settings: Settings) -> tuple[pa.Table, list[Joined]]:
     joined = []
     for file in map(files.place, settings.columns):
         key, keys, values = read(file)
+        values = values.rename_columns([_free_name(name) for name in values.column_names])
         _refuse_names(file, values.column_names, taken)
         rows = _rows_of(file, key, keys, images, settings)
         unmatched = keys.filter(pa.array(rows == NOT_FOUND))
@@ -126,6 +129,14 @@ def join(images: pa.Table, settings: Settings) -> tuple[pa.Table, list[Joined]]:
         first = unmatched.slice(0, _SHOWN).to_pylist()
         joined.append(Joined(str(file), values.column_names, len(at), len(unmatched), first))
     return images, joined
+
+
+def _free_name(name: str) -> str:
+    """Return the name of a column, or another if rows have had a column of that name since 0.1.
+
+    A lake of 0.1 must still build when one of its files has such a column.
+    """
+    return f"own_{name}" if name.lower() in schemas.LATER_COLUMNS else name
 
 
 def _refuse_names(file: AnyPath, names: Sequence[str], taken: dict[str, str]) -> None:

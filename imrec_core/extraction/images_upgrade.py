@@ -33,8 +33,8 @@ _ColumnsOf = Callable[[Row, Callable[[], bytes]], Row]
 
 def is_upgradable(lake: Lake, shard: str) -> bool:
     """Check whether the images table of a shard is of a version before."""
-    version = (lake.made_from(lake.images_path(shard)) or {}).get("images_version")
-    return version in map(str, schemas.UPGRADABLE_VERSIONS)
+    made_from = lake.made_from(lake.images_path(shard)) or {}
+    return made_from.get("images_version") in {str(version) for version in schemas.UPGRADABLE_VERSIONS}
 
 
 def upgrade_images(lake: Lake, shard: str, source: Source, on_images: OnImages) -> None:

@@ -55,6 +55,9 @@ IMAGES = pa.schema(
     ]
 )
 
+LATER_COLUMNS = ("frames", "color_profile", "bit_depth", "damaged", "latitude", "longitude")
+"""Columns of images that lakes of 0.1 lack, so that files of user columns may have had their names."""
+
 ROWS = pa.schema(
     [
         ("row", pa.int64()),

@@ -21,6 +21,7 @@ from imrec_core.errors import BadColumns, BadFilter
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
+from imrec_core.lake import schemas
 from imrec_core.lake.schemas import ROWS
 from imrec_core.lake.settings import Settings
 from imrec_core.sql.policy import SqlPolicy
@@ -221,6 +222,16 @@ def test_columns_of_parquet_are_plain_and_can_be_asked_for(lake, parquet, column
 def test_key_may_be_text_of_any_kind(lake, parquet, encoded):
     rows = joined(lake, parquet({"image_id": pa.array([image_id("2.jpg")]).cast(encoded), "n": [1]}))
     assert rows["n"].to_pylist() == [None, 1, None, None, None]
+
+
+def test_column_with_the_name_of_one_that_rows_have_since_0_1_gets_another(lake, csv):
+    rows = joined(lake, csv("path,Latitude,n", "1.jpg,48.5,1"))
+    assert rows["own_Latitude"].to_pylist() == [48.5, None, None, None, None]
+    assert rows["latitude"].null_count == 5
+
+
+def test_later_columns_are_columns_of_images():
+    assert set(schemas.LATER_COLUMNS) < set(schemas.IMAGES.names)
 
 
 # -- what is refused ----------------------------------------------------------------------------------------

@@ -12,8 +12,11 @@ from imrec_core.catalog import manifests
 from imrec_core.extraction import images_upgrade, read_ahead
 from imrec_core.extraction.planning import plan
 from imrec_core.images.decode import decode
+from imrec_core.index.build import build_generation
+from imrec_core.index.generation import open_generation
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import made_from_of
+from imrec_core.sql.policy import SqlPolicy
 from imrec_core.status import lake_status
 from tests.support import icc, toy
 from tests.support.pictures import BROKEN, encode, gradient, noise
@@ -171,3 +174,13 @@ def test_copy_of_an_image_that_is_read_otherwise_takes_no_old_vectors(old_lake, 
     extract(old_lake)
     assert decoded.count(CHANGED["wide.jpg"]) == 1
     assert {FEATURES[name].name for name in TWO} == {path.split("/")[1] for path in tables_of(old_lake, "features")}
+
+
+@pytest.mark.parametrize("policy", [SqlPolicy.TRUSTED, SqlPolicy.untrusted(5)], ids=["trusted", "untrusted"])
+def test_positions_can_be_asked_for_like_other_columns(old_lake, policy):
+    extract(old_lake)
+    build_generation(old_lake)
+    rows = open_generation(old_lake)
+    (found,) = rows.filter.rows("latitude < -30 AND longitude BETWEEN 150 AND 160", policy).tolist()
+    assert rows.rows["path"][found].as_py() == "placed.jpg"
+    assert not len(rows.filter.rows("latitude > 48", policy))

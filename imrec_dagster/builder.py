@@ -204,8 +204,8 @@ class Builder:
         return bool(features)
 
     def _keys(self, extractions: Mapping[str, Sequence[Feature]]) -> list[dg.AssetKey]:
-        """Return the keys of the images and of features; all features if only the images table of a shard is stale."""
-        names = {f.name for features in extractions.values() for f in features or self._pixel_features}
+        """Return the keys of the images and of the features of some shards."""
+        names = {f.name for features in extractions.values() for f in features}
         return [IMAGES, *(feature_key(f.name) for f in self._pixel_features if f.name in names)]
 
     def _tail_keys(self) -> list[dg.AssetKey]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from imrec_core.errors import ImageError
 from imrec_core.extraction.read_ahead import ReadBatch, Row, position_columns, read_ahead
 from imrec_core.extraction.report import OnImages
-from imrec_core.extraction.staleness import HAS_MARKED
+from imrec_core.extraction.staleness import HAS_MARKED, PIXELS
 from imrec_core.images.hashing import content_hash
 from imrec_core.images.header import read_header
 from imrec_core.lake import schemas
@@ -25,6 +25,7 @@ from imrec_core.lake.settings import Source
 MARKED = -1
 """Modification time of a row whose image must be decoded again."""
 
+_PIXELS = "4"  # version since which pixels are read otherwise
 _BATCH = 64  # files that a thread reads together
 
 _ColumnsOf = Callable[[Row, Callable[[], bytes]], Row]
@@ -63,7 +64,7 @@ def upgrade_images(lake: Lake, shard: str, source: Source, on_images: OnImages) 
         on_images(sum("mtime_ns" not in columns for columns in batch), 0)
     made_from["images_version"] = str(schemas.IMAGES_VERSION)
     if any(row["mtime_ns"] == MARKED for row in rows.values()):
-        made_from[HAS_MARKED] = "true"
+        made_from |= {HAS_MARKED: "true", PIXELS: _PIXELS}
     lake.write_table(path, pa.Table.from_pylist(list(rows.values()), schema=schemas.IMAGES), made_from)
 
 

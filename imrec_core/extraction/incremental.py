@@ -21,12 +21,15 @@ Expected = Mapping[str, Mapping[str, str]]
 """Metadata of up-to-date tables, by name of the feature."""
 
 
-def contents_digest(rows: Iterable[Mapping[str, Any]]) -> str:
+def contents_digest(rows: Iterable[Mapping[str, Any]], pixels: str = "") -> str:
     """Return a digest of the ids and content hashes of the images with vectors.
 
     Tables with equal digests match row by row.
+
+    Args:
+        pixels: See `staleness.PIXELS`.
     """
-    digest = hashlib.blake2b(digest_size=8)
+    digest = hashlib.blake2b(pixels.encode(), digest_size=8)
     for row in rows:
         if row["status"] == "ok":
             digest.update(f"{row['image_id']} {row['content_hash']}\n".encode())

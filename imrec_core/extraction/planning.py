@@ -60,8 +60,8 @@ class BuildPlan:
     Attributes:
         features: All features that the lake computes, with their bases.
         shards: All shards, sorted by key.
-        extractions: Features to compute from pixels, by shard; none if only the images table is stale. Shards of a
-            source that is away are left out: every image would fail.
+        extractions: Features to compute from pixels, by shard; all if the images table is stale. Shards of a source
+            that is away are left out: every image would fail.
         unfitted: Features without a fit for their declarations.
         fits: Features to fit: the fit is missing or no longer valid, and the bases are up to date in every shard.
         projections: Features to project from their bases, by shard; they have a fit.
@@ -116,7 +116,8 @@ def _shard_state(lake: Lake, shard: str, features: Sequence[Feature], settings: 
 def _due_extractions(
     lake: Lake, shards: Sequence[ShardState], features: Sequence[Feature]
 ) -> dict[str, Sequence[Feature]]:
-    stale = {s.shard: [f for f in features if f.name in s.stale and not f.projection] for s in shards}
+    pixel_features = [f for f in features if not f.projection]
+    stale = {s.shard: [f for f in pixel_features if s.has_stale_images or f.name in s.stale] for s in shards}
     due = [s.shard for s in shards if s.has_stale_images or stale[s.shard]]
     # Only if something is due: for an object store this is a request per source.
     return {shard: stale[shard] for shard in (reachable_shards(lake, due) if due else [])}

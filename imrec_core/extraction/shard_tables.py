@@ -16,7 +16,7 @@ from imrec_core.extraction.content_cache import ContentMatches
 from imrec_core.extraction.failures import failure_reason
 from imrec_core.extraction.incremental import Expected, UnchangedRows, contents_digest, merge_rows
 from imrec_core.extraction.read_ahead import Row
-from imrec_core.extraction.staleness import images_made_from, manifest_version
+from imrec_core.extraction.staleness import PIXELS, images_made_from, manifest_version
 from imrec_core.features import Feature
 from imrec_core.features.feature import Columns
 from imrec_core.lake import schemas
@@ -93,15 +93,16 @@ class ShardTables:
         shard, version = self.manifest.shard, self.manifest.version
         computed = [row["image_id"] for row in made if row["status"] == "ok" and row["image_id"] not in self.copies]
         ids = pa.array([row["image_id"] for row in rows if row["status"] == "ok"], pa.string())
-        digest = hashlib.blake2b("".join(ids.to_pylist()).encode(), digest_size=8).hexdigest()
-        which = {"rows": digest, "contents": contents_digest(rows)}
+        pixels = (self.lake.made_from(self.lake.images_path(shard)) or {}).get(PIXELS, "")
+        digest = hashlib.blake2b("".join([pixels, *ids.to_pylist()]).encode(), digest_size=8).hexdigest()
+        which = {"rows": digest, "contents": contents_digest(rows, pixels)}
         written: dict[str, int] = {}
         for feature in self.features:
             made_from = {**self.expected[feature.name], **images_made_from(shard, version), **which}
             table = self._feature_table(feature, ids, computed, vectors.get(feature.name, []))
             written[feature.name] = self.lake.write_table(self.lake.feature_path(feature.name, shard), table, made_from)
         images = pa.Table.from_pylist(rows, schema=schemas.IMAGES)
-        made_from = images_made_from(shard, version) | which
+        made_from = images_made_from(shard, version) | which | ({PIXELS: pixels} if pixels else {})
         reasons = {failure_reason(row["error"]) for row in rows if row["error"]}
         if ImageTooLarge.__name__ in reasons:
             made_from["refused_above"] = str(settings.max_pixels)

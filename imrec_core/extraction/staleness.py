@@ -22,6 +22,13 @@ WHICH_IMAGES = ("shard", "shard_version", "rows", "contents")
 HAS_MARKED = "marked"
 """Metadata key of an images table with images that must be decoded again; see `images_upgrade`."""
 
+PIXELS = "pixels"
+"""Metadata key of an images table with images whose pixels are read otherwise now, although their content is the same.
+
+It is part of the digests `rows` and `contents`. So tables of features that the first extraction after the upgrade did
+not compute become stale, and are not extended: they have old vectors of these images.
+"""
+
 
 def manifest_version(lake: Lake, shard: str) -> str:
     """Return the version of a shard's manifest.

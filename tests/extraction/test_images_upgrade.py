@@ -10,7 +10,9 @@ from PIL import Image
 from imrec_core import FEATURES, Lake
 from imrec_core.catalog import manifests
 from imrec_core.extraction import images_upgrade, read_ahead
+from imrec_core.extraction.extract import extract_shards
 from imrec_core.extraction.planning import plan
+from imrec_core.extraction.staleness import is_feature_fresh
 from imrec_core.images.decode import decode
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import open_generation
@@ -184,3 +186,25 @@ def test_positions_can_be_asked_for_like_other_columns(old_lake, policy):
     (found,) = rows.filter.rows("latitude < -30 AND longitude BETWEEN 150 AND 160", policy).tolist()
     assert rows.rows["path"][found].as_py() == "placed.jpg"
     assert not len(rows.filter.rows("latitude > 48", policy))
+
+
+def test_features_that_are_not_part_of_the_run_get_new_vectors_of_marked_images_later(old_lake, decoded):
+    (shard,) = old_lake.live_shards()
+    path = old_lake.feature_path("rgb_histogram", shard)
+    right = old_lake.read_table(path)
+    vectors = schemas.to_vectors(schemas.to_matrix(right["vector"])[:, ::-1])  # as if pixels had been read otherwise
+    wrong = right.set_column(1, right.schema.field("vector"), vectors)
+    old_lake.write_table(path, wrong, old_lake.made_from(path))
+    list(extract_shards(old_lake, [shard], [FEATURES["phash"]]))
+    assert not is_feature_fresh(old_lake, shard, FEATURES["rgb_histogram"])
+    extract(old_lake)
+    assert old_lake.read_table(path).equals(right)
+    assert is_feature_fresh(old_lake, shard, FEATURES["phash"])
+    list(extract_shards(old_lake, [shard], [FEATURES["phash"]], retry=True))
+    assert plan(old_lake).extractions == {}
+
+
+def test_build_that_adds_a_feature_extends_the_others_too(old_lake):
+    toy.set_to(old_lake, features=(*TWO, "dhash"))
+    (features,) = plan(old_lake).extractions.values()
+    assert [feature.name for feature in features] == [*TWO, "dhash"]

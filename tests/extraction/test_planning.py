@@ -104,7 +104,7 @@ def test_missing_table_is_due_in_its_shard(lake, name):
     assert (
         due(lake)
         == {
-            "images": ({SECOND: []}, [], {}),
+            "images": ({SECOND: list(PIXEL)}, [], {}),
             "rgb_histogram": ({SECOND: ["rgb_histogram"]}, [], {}),
             "small": ({}, [], {SECOND: ["small"]}),
         }[name]

@@ -36,6 +36,8 @@ def of_gps_ifd(tags: Mapping[int, Any]) -> Position | None:
 
 def of_xmp(packet: bytes) -> Position | None:
     """Return the position in an XMP packet."""
+    if b"exif:GPSLatitude" not in packet:  # 2 µs for a packet of 4 kB, an expression takes 9 (2026-11)
+        return None
     latitude, longitude = _XMP_LATITUDE.search(packet), _XMP_LONGITUDE.search(packet)
     if not latitude or not longitude:
         return None

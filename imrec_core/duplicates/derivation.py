@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.duplicates.alignment import align
+from imrec_core.duplicates.block_agreement import Floats
 from imrec_core.duplicates.block_input import BlockInput
 from imrec_core.duplicates.keypoint_alignment import Transform, inverse, scale_of
 from imrec_core.errors import ImageError
@@ -39,8 +40,8 @@ _LARGER = 1.1  # ratio of the sides of an enlargement
 _NEW_DETAIL = 0.3  # residual of an enlargement of the smaller image, in units of the finest detail of that image
 _NEW_DETAIL_FRAMED = 0.5  # the same where a border was found, and the images are aligned by keypoints
 _LEAST_DETAIL = 1.0  # levels
-# Of enlargements by 1.5 and more, stored at quality 75 and more, nearly all have less than .3; of photos with a copy of
-# half the size, .53 and more, if they are not out of focus (30 photos).
+_DROP = 0.35  # that ratio must be this much smaller than the ratio of detail from octave to octave in the smaller image
+# An original that is out of focus has no more detail than a copy of half its size, but then the copy has little either.
 
 _COARSER = 1.5  # ratio of the mean quantisation steps from which the pixels were compressed more
 _SAME_LEVELS = 12.0  # root mean square difference up to which compression explains it
@@ -76,7 +77,7 @@ def derive_whole(a: BlockInput, b: BlockInput) -> Derivation | None:
         if (a.width, a.height) == (b.width, b.height):
             return _derive_compressed(a.read_bytes(), b.read_bytes())
         small, large, original = (a, b, 0) if ratio > 1 else (b, a, 1)
-        if max(ratio, 1 / ratio) < _LARGER or _adds_detail(_full(small), _full(large), _NEW_DETAIL):
+        if max(ratio, 1 / ratio) < _LARGER or _adds_detail(_full(small), _full(large), is_framed=False):
             return None
     except (ImageError, OSError, IndexError):  # IndexError: the content has been dropped
         return None
@@ -106,7 +107,7 @@ def derive_contained(a: BlockInput, b: BlockInput, transform: Transform) -> Deri
             continue
         finer = inner.width / inner.pixels.shape[1] / scale_of(moved) / (outer.width / outer.pixels.shape[1])
         try:
-            if finer >= _FINER or not _adds_detail(_full(inner), _cut(_full(outer), box, outer), _NEW_DETAIL_FRAMED):
+            if finer >= _FINER or not _adds_detail(_full(inner), _cut(_full(outer), box, outer), is_framed=True):
                 return Derivation(original, FRAMED)
         except (ImageError, OSError, IndexError):
             return None
@@ -168,7 +169,7 @@ def _has_border(outer: Pixels, box: Box) -> bool:
     return across > (_SMOOTH_BREAK if is_smooth else _BREAK) * (beside + 1)
 
 
-def _lines(pixels: Pixels, edge: int) -> list[NDArray[np.float32]]:
+def _lines(pixels: Pixels, edge: int) -> list[Floats]:
     """Return a row above an edge, and two rows below it."""
     return [pixels[min(edge + offset, len(pixels) - 1)].astype(np.float32) for offset in (-_STEP, _STEP, 3 * _STEP)]
 
@@ -176,18 +177,15 @@ def _lines(pixels: Pixels, edge: int) -> list[NDArray[np.float32]]:
 # -- enlargement --------------------------------------------------------------------------------------------
 
 
-def _adds_detail(small: Pixels, large: Pixels, least: float) -> bool:
+def _adds_detail(small: Pixels, large: Pixels, *, is_framed: bool) -> bool:
     """Test whether an image has detail that an enlargement of another one lacks; both show the same area.
 
     True also where there is too little detail to tell.
-
-    Args:
-        least: Residual of an enlargement in units of the finest detail of the smaller image.
     """
     import cv2
 
     seen = _grey(_middle(large))
-    finest = _finest_detail(_grey(small))
+    finest, coarser = _detail(_grey(small))
     if finest < _LEAST_DETAIL:
         return True
     found = []
@@ -198,19 +196,26 @@ def _adds_detail(small: Pixels, large: Pixels, least: float) -> bool:
     aligned = align(_middle(large), _middle(smooth))
     if aligned is not None:
         found.append(_residual(*map(_grey, aligned)))
+    least = _NEW_DETAIL_FRAMED if is_framed else min(_NEW_DETAIL, _DROP * finest / coarser)
     return min(found) >= least * finest
 
 
-def _finest_detail(grey: NDArray[np.float32]) -> float:
-    """Return the root mean square of what is lost when an image is shrunk to half its size, in levels."""
+def _detail(grey: Floats) -> tuple[float, float]:
+    """Return the root mean square of what is lost when an image is shrunk to half its size, and to half of that."""
     import cv2
 
-    height, width = grey.shape
-    half = cv2.resize(grey, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
-    return _residual(grey, np.asarray(cv2.resize(half, (width, height), interpolation=cv2.INTER_CUBIC), np.float32))
+    lost = []
+    for _ in range(2):
+        height, width = grey.shape
+        size = max(width // 2, 1), max(height // 2, 1)
+        half = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
+        back = np.asarray(cv2.resize(half, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+        lost.append(_residual(grey, back))
+        grey = half
+    return lost[0], max(lost[1], _LEAST_DETAIL)
 
 
-def _residual(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def _residual(a: Floats, b: Floats) -> float:
     """Return the root mean square difference of two images up to gain and offset, without their edges."""
     edge = 4 if min(a.shape) > 16 else 0
     x, y = (image[edge : image.shape[0] - edge, edge : image.shape[1] - edge].ravel() for image in (b, a))
@@ -234,7 +239,7 @@ def _middle(pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(pixels[top : top + _WINDOW, left : left + _WINDOW])
 
 
-def _grey(pixels: Pixels) -> NDArray[np.float32]:
+def _grey(pixels: Pixels) -> Floats:
     import cv2
 
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY), np.float32)
@@ -269,7 +274,7 @@ def _luma(data: bytes) -> NDArray[np.uint8]:
     return np.asarray(_grey(decode(data, max_pixels=_MAX_PIXELS).pixels[..., :3]), np.uint8)
 
 
-def _root_mean_square(values: NDArray[np.float32]) -> float:
+def _root_mean_square(values: Floats) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float32))))
 
 

@@ -150,9 +150,10 @@ def find_duplicates(
         lake: The lake, as of its last build. Files that have changed since are listed in `left_out`.
         tier: Widest of `TIERS` to search for.
         keep: Rule that selects the representative of a group; `keep_rules.py` documents them. `original`, the default,
-            prefers metadata of a camera, then most pixels, bits, transparency and bytes, then the oldest. `largest`
-            prefers most pixels, then most bytes. `oldest` prefers the earliest time taken, or else time of the file.
-            `source:NAME` prefers files of that source, then the original. Decisions to keep a content override it.
+            prefers what was not made from another file, then metadata of a camera, then most pixels, bits, transparency
+            and bytes, then the oldest. `largest` prefers most pixels, then most bytes. `oldest` prefers the earliest
+            time taken, or else time of the file. `source:NAME` prefers files of that source, then the original.
+            Decisions to keep a content override it.
         between: Two sources: find copies of images of the first in the second. Each group then has the files of one or
             two contents, so that every pair is reported. The files of the first source are kept.
         progress: Called with the progress, first of all with an estimate. It may raise to stop the search.

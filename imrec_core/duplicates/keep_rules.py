@@ -157,7 +157,11 @@ def _steps(rule: str, decided: Decisions, changes: Mapping[str, str]) -> tuple[_
 
 def _shot(copy: Copy) -> set[str]:
     """List the metadata that only a camera writes."""
-    return {name for name, fact in (("taken", copy.taken), ("camera", copy.camera)) if fact}
+    return {
+        name
+        for name, fact in (("taken", copy.taken), ("camera", copy.camera), ("place", copy.latitude is not None))
+        if fact
+    }
 
 
 def _metadata(copy: Copy) -> list[str]:

@@ -21,15 +21,21 @@ def compare(a: str, b: str, tier: str, as_json: bool) -> None:
     from dataclasses import asdict
 
     from imrec_core.duplicates.comparison import compare_files
+    from imrec_core.duplicates.derivation import CHANGES
 
     try:
         comparison = compare_files(a, b, tier=tier)
     except ImrecError as error:
         click.echo(f"imrec: {' '.join(str(error).split())}", err=True)
         sys.exit(2)
-    result = asdict(comparison) | {"agreement": round(comparison.agreement, 3)}
+    made = comparison.derivation
+    original, other = (None, None) if made is None else (a, b)[:: -1 if made.original else 1]
     if as_json:
-        show(True, [result], [])
+        result = asdict(comparison) | {"agreement": round(comparison.agreement, 3)}
+        del result["derivation"]
+        show(True, [result | {"original": original, "change": made and made.change}], [])
     else:
         click.echo(f"{comparison.tier or 'different'}: {comparison.how}")
+        if made is not None:
+            click.echo(f"{original} is the original: {other} {CHANGES[made.change]}")
     sys.exit(0 if comparison.tier else 1)

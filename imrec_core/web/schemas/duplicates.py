@@ -32,6 +32,8 @@ class DuplicateFile(BaseModel):
     has_alpha: bool | None
     frames: int | None
     damaged: bool | None
+    latitude: float | None
+    longitude: float | None
     is_kept: bool
     companions: list[str]
     rank: int
@@ -39,12 +41,18 @@ class DuplicateFile(BaseModel):
 
 
 class DuplicatePair(BaseModel):
-    """Two contents of a group, with the result of their comparison."""
+    """Two contents of a group, with the result of their comparison.
+
+    `original` is the content that the other one was made from, as far as the pixels tell, and `change` what was done to
+    it: framed, enlarged, compressed or converted. Both are null otherwise.
+    """
 
     contents: tuple[str, str]
     tier: str
     agreement: float
     how: str
+    original: str | None
+    change: str | None
 
 
 class DuplicateGroup(BaseModel):

@@ -51,10 +51,11 @@ class Summary:
         """Summarise an RGB image `(h, w, 3)`."""
         import cv2
 
-        small = cv2.resize(pixels, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
-        levels = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        square = np.asarray(cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+        levels = np.asarray(cv2.resize(square, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA), np.float32)
         found = find_few(pixels, _KEYPOINT_SIDE, _KEYPOINTS) if with_keypoints else None
-        return cls(levels, _find_marks(pixels, float(np.median(levels))) if levels.std() < _FLAT else None, found)
+        return cls(levels, _find_marks(square, float(np.median(levels))) if levels.std() < _FLAT else None, found)
 
     @classmethod
     def of_parts(cls, levels: Floats, marks: NDArray[np.int16] | None, keypoints: FewKeypoints | None) -> Summary:
@@ -63,12 +64,11 @@ class Summary:
         return cls(levels.reshape(_CELLS, _CELLS), cells, keypoints)
 
 
-def _find_marks(pixels: Pixels, ground: float) -> NDArray[np.int16]:
-    """Compute the largest difference from the ground in each cell."""
+def _find_marks(square: Pixels, ground: float) -> NDArray[np.int16]:
+    """Compute the largest difference from the ground in each cell of a grey square."""
     import cv2
 
-    grey = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    smooth = np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.5), np.uint8).reshape(_MARKS, _SIDE // _MARKS, _MARKS, -1)
+    smooth = np.asarray(cv2.GaussianBlur(square, (0, 0), 1.5), np.uint8).reshape(_MARKS, _SIDE // _MARKS, _MARKS, -1)
     low = smooth.min(axis=1).min(axis=2).astype(np.int16) - round(ground)
     high = smooth.max(axis=1).max(axis=2).astype(np.int16) - round(ground)
     return np.asarray(np.where(-low > high, low, high), np.int16)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from imrec_core.duplicates.blank_pages import is_plain, may_have_same_grain
 from imrec_core.duplicates.block_agreement import block_agreement, split_blocks
 from imrec_core.duplicates.block_input import BlockInput
 from imrec_core.duplicates.derivation import Derivation, derive_contained, derive_same_pixels, derive_whole
@@ -46,6 +47,7 @@ _DETAIL = 4  # minimum number of windows with detail, for a claim about an image
 _FEW_AGREE = 0.5  # share of such windows that agree, below which two images are different
 _HARDLY_AGREE = 0.25  # the same, below which full size is not looked at
 _BLANK_LEVELS = 1.0  # mean difference of the blocks of two frames without detail that agree
+_PLAIN_LEVELS = 64.0  # maximum difference of the mean colours of two plain images that are not called different
 _BLOCK_LEVELS = 3.0  # mean difference of the blocks of two images that may have equal pixels
 
 _TURNS = ("", "rotated 90° counterclockwise", "rotated 180°", "rotated 90° clockwise")
@@ -151,7 +153,9 @@ def may_be_same_pixels(a: BlockInput, b: BlockInput, found: Comparison) -> bool:
     """
     if (a.width, a.height) != (b.width, b.height):
         return False
-    return found.tier == "near" or float(np.abs(a.blocks - b.blocks).mean()) <= _BLOCK_LEVELS
+    if found.tier == "near":
+        return True
+    return may_have_same_grain(a.pixels, b.pixels) and float(np.abs(a.blocks - b.blocks).mean()) <= _BLOCK_LEVELS
 
 
 def require_tier(tier: str) -> str:
@@ -212,6 +216,8 @@ def _is_same_shape(a: BlockInput, b: BlockInput, turns: int = 0) -> bool:
 
 def _compare_whole(a: BlockInput, b: BlockInput) -> Comparison:
     """Compare two images of one shape for the tiers `near` and `variant`."""
+    if is_plain(a.pixels) and is_plain(b.pixels):
+        return DIFFERENT if _differ_in_colour(a, b) else NO_DETAIL
     blocks = block_agreement(a.blocks, b.blocks)
     agreement, is_sparse = blocks.share, blocks.is_sparse
     if agreement < _AGREEING:
@@ -225,6 +231,13 @@ def _compare_whole(a: BlockInput, b: BlockInput) -> Comparison:
     if not found.differs:
         return Comparison("near", agreement, "the same image")
     return Comparison("variant", agreement, _describe(found))
+
+
+def _differ_in_colour(a: BlockInput, b: BlockInput) -> bool:
+    import cv2
+
+    means = (np.array(cv2.mean(image.pixels)) for image in (a, b))
+    return float(np.abs(np.subtract(*means)).max()) > _PLAIN_LEVELS
 
 
 def _describe(found: LocalDifferences) -> str:

@@ -1,4 +1,4 @@
-"""Cheap tests of nearly blank images, so that a search among thousands of blank pages compares few of them in detail."""
+"""Cheap tests of nearly blank images, so that few of thousands of blank pages are compared in detail."""
 
 from __future__ import annotations
 

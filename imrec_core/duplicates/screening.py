@@ -22,8 +22,9 @@ _LEVELS, _AGREEING = 20.0, 0.88  # differences of levels in the share of the cel
 _KEPT = 48  # cells of 64 to which gain and offset are fitted
 _BANDS = (1, 2)  # cells along one side that may be a caption
 _FLAT = 16.0  # standard deviation of the levels, below which images are compared by their marks
-_MARK, _FAINT = 12.0, 4.0  # levels by which a mark differs from the ground; by which its copy does at least
-_MARKS_FOUND = 0.5  # minimum share of the marks of one image that the other one has
+_MARK, _FAINT = 12.0, 2.0  # levels by which a mark differs from the ground; by which its copy, perhaps brighter, does
+_MARKS_FOUND = 0.75  # minimum share of the marks of one image that the other one has
+_MARKS_OF_VARIANT = 0.5  # the same for tier `variant`; a page that lacks a clear mark is not `near`
 
 _KEYPOINT_SIDE, _KEYPOINTS = 200, 150  # 12 ms per image; 400 pixels and 600 keypoints take 50 ms
 # Of 4541 candidate pairs of 1066 photos 2 % have 6 inliers or more. Crops to a third of the area, stored as JPEG of
@@ -99,20 +100,19 @@ def distance(a: Summary, b: Summary) -> float:
     return float(np.abs(a.levels - b.levels).mean())
 
 
-def screen(a: Summary, b: Summary, *, is_edited: bool) -> Screened:
-    """Test two images for the tiers up to `near` and, if requested, `edited`."""
-    return Screened(may_be_near(a, b, is_oriented=is_edited), is_edited and may_be_aligned(a, b))
+def screen(a: Summary, b: Summary, tier: str) -> Screened:
+    """Test two images for a tier and the narrower ones."""
+    return Screened(may_be_near(a, b, tier), tier == "edited" and may_be_aligned(a, b))
 
 
-def may_be_near(a: Summary, b: Summary, *, is_oriented: bool) -> bool:
-    """Test whether two images may be equal but for levels and a caption.
-
-    Args:
-        is_oriented: Test all eight orientations of the second image.
-    """
-    if not _have_equal_levels(a.levels, _orientations(b.levels) if is_oriented else b.levels[None]):
+def may_be_near(a: Summary, b: Summary, tier: str) -> bool:
+    """Test whether two images may be equal but for levels and a caption, for `edited` in any of eight orientations."""
+    is_edited = tier == "edited"
+    if not _have_equal_levels(a.levels, _orientations(b.levels) if is_edited else b.levels[None]):
         return False
-    return is_oriented or a.marks is None or b.marks is None or _have_equal_marks(a.marks, b.marks)
+    if is_edited or a.marks is None or b.marks is None:
+        return True
+    return _have_equal_marks(a.marks, b.marks, _MARKS_OF_VARIANT if tier == "variant" else _MARKS_FOUND)
 
 
 def may_be_aligned(a: Summary, b: Summary) -> bool:
@@ -166,8 +166,8 @@ def _parts() -> NDArray[np.bool_]:
 _PARTS = _parts()
 
 
-def _have_equal_marks(a: NDArray[np.int16], b: NDArray[np.int16]) -> bool:
-    """Test whether at least half of the marks of each of two flat images are near a mark of the other one."""
+def _have_equal_marks(a: NDArray[np.int16], b: NDArray[np.int16], share: float) -> bool:
+    """Test whether at least a share of the marks of each of two flat images is near a mark of the other one."""
     import cv2
 
     for one, other in ((a, b), (b, a)):
@@ -177,6 +177,6 @@ def _have_equal_marks(a: NDArray[np.int16], b: NDArray[np.int16]) -> bool:
         around = np.ones((3, 3), np.uint8)
         darkest, brightest = cv2.erode(other, around), cv2.dilate(other, around)
         is_found = np.where(one < 0, -darkest, brightest) >= _FAINT
-        if is_found[is_mark].mean() < _MARKS_FOUND:
+        if is_found[is_mark].mean() < share:
             return False
     return True

@@ -122,7 +122,7 @@ class Verifier:
     def _screen(self, pair: Pair) -> Screened | None:
         """Screen a pair; None if a file cannot be read."""
         a, b = (self._images.summary(i) for i in pair)
-        return None if a is None or b is None else screen(a, b, is_edited=self._tier == "edited")
+        return None if a is None or b is None else screen(a, b, self._tier)
 
     def _compare(self, plausible: tuple[Pair, Screened]) -> Comparison:
         pair, screened = plausible

@@ -33,9 +33,9 @@ def test_no_copy_is_lost(edit):
     for seed in SEEDS:
         original = drawn(seed)
         a, b = summary(original), summary(EDITS[edit](original))
-        assert screen(a, b, is_edited=True).may_match, seed
+        assert screen(a, b, "edited").may_match, seed
         if edit not in TURNED:
-            assert screen(b, a, is_edited=False).may_match, seed
+            assert screen(b, a, "near").may_match, seed
 
 
 @pytest.mark.parametrize("share", [0.6, 0.75, 0.9])
@@ -47,23 +47,21 @@ def test_crops_are_not_lost(share, is_mirrored):
         crop = original.crop((10, 5, 10 + width, 5 + height))
         if is_mirrored:
             crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        assert screen(summary(original), summary(jpeg(crop, 60)), is_edited=True).may_be_aligned, seed
+        assert screen(summary(original), summary(jpeg(crop, 60)), "edited").may_be_aligned, seed
 
 
 def test_most_different_images_are_rejected():
     rng = np.random.default_rng(0)
     scenes = [Image.fromarray(rng.integers(0, 255, (9, 12, 3), np.uint8)).resize((480, 360)) for _ in range(16)]
     summaries = [summary(scene) for scene in scenes]
-    passed = [
-        screen(a, b, is_edited=True).may_match for place, a in enumerate(summaries) for b in summaries[place + 1 :]
-    ]
+    passed = [screen(a, b, "edited").may_match for place, a in enumerate(summaries) for b in summaries[place + 1 :]]
     assert np.mean(passed) < 0.1
 
 
 @pytest.mark.parametrize("marks", [1, 2, 5])
 def test_flat_pages_with_other_marks_are_rejected(marks):
     pages = [summary(blank_page(seed, marks=marks)) for seed in range(10)]
-    passed = [screen(a, b, is_edited=False).may_match for place, a in enumerate(pages) for b in pages[place + 1 :]]
+    passed = [screen(a, b, "near").may_match for place, a in enumerate(pages) for b in pages[place + 1 :]]
     assert np.mean(passed) < 0.2
 
 
@@ -71,19 +69,19 @@ def test_flat_pages_with_other_marks_are_rejected(marks):
 def test_copies_of_flat_pages_are_not_rejected(edit):
     for seed in range(8):
         page = blank_page(seed, marks=3)
-        assert screen(summary(page), summary(EDITS[edit](page)), is_edited=False).may_match, seed
+        assert screen(summary(page), summary(EDITS[edit](page)), "near").may_match, seed
 
 
 @pytest.mark.parametrize("ground", ["white", "black", (30, 60, 200)])
 def test_plain_images_are_left_to_the_comparison(ground):
     plain, dot = Image.new("RGB", (64, 48), ground), Image.new("RGB", (640, 480), ground)
     ImageDraw.Draw(dot).point((5, 5), "red")
-    assert screen(summary(plain), summary(dot), is_edited=True).may_match
+    assert screen(summary(plain), summary(dot), "edited").may_match
 
 
 def test_one_pixel_can_be_summarised():
     data = io.BytesIO()
     Image.new("RGB", (1, 1), "white").save(data, "PNG")
     one = summary(data.getvalue())
-    assert screen(one, one, is_edited=True).may_match
+    assert screen(one, one, "edited").may_match
     assert compare(*(BlockInput.of_bytes(data.getvalue()) for _ in range(2))) is not None

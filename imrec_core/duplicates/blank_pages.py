@@ -11,7 +11,8 @@ from imrec_core.images.rgb import Pixels
 
 _RANGE = 16  # levels: no window has a standard deviation above half of that, the least that `windows.py` calls detail
 _VARIANCE = 2.0  # fewer than 8 of 64 blocks reach the variance of 16 that `block_agreement.py` calls texture
-_GRAIN, _SAME_GRAIN = 0.5, 0.3  # minimum standard deviation in levels; minimum correlation of equal images
+# Images that a tag turns are reduced from another corner: with odd sides that leaves a quarter of the correlation.
+_GRAIN, _SAME_GRAIN = 0.5, 0.1  # minimum standard deviation in levels; minimum correlation of equal images
 
 
 def is_plain(pixels: Pixels) -> bool:
@@ -35,7 +36,7 @@ def may_have_same_grain(a: Pixels, b: Pixels) -> bool:
     variances = float(x @ x) / x.size, float(y @ y) / y.size
     if min(variances) < _GRAIN**2:
         return True
-    return float(x @ y) / x.size >= _SAME_GRAIN * math.sqrt(variances[0] * variances[1])
+    return bool(x @ y >= x.size * _SAME_GRAIN * math.sqrt(variances[0] * variances[1]))
 
 
 def _centred_luma(pixels: Pixels) -> Any:

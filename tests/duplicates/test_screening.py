@@ -67,9 +67,21 @@ def test_flat_pages_with_other_marks_are_rejected(marks):
 
 @pytest.mark.parametrize("edit", ["jpeg20", "brighter", "half_size", "webp", "blur"])
 def test_copies_of_flat_pages_are_not_rejected(edit):
-    for seed in range(8):
+    for seed in range(16):
         page = blank_page(seed, marks=3)
         assert screen(summary(page), summary(EDITS[edit](page)), "near").may_match, seed
+
+
+def test_a_page_that_lacks_a_mark_may_be_a_variant_only():
+    page = blank_page(1, 620, 800, marks=0)
+    more = page.copy()
+    common = [(200, 300), (300, 500)]
+    for image, places in ((page, common), (more, [*common, (400, 600)])):
+        for x, y in places:
+            ImageDraw.Draw(image).ellipse([x, y, x + 10, y + 10], fill=(60, 60, 60))
+    one, other = summary(page), summary(more)
+    assert screen(one, other, "variant").may_match
+    assert not screen(one, other, "near").may_match
 
 
 @pytest.mark.parametrize("ground", ["white", "black", (30, 60, 200)])

@@ -190,7 +190,7 @@ def distances_panel(
     return Distances(
         name,
         pairs,
-        (copies.distances, copies.shares) if copies else None,
+        (copies.distances, copies.shares) if copies and copies.distances else None,
         None if rate is None else Threshold(calibration.threshold(rate), rate),
         hits,
     )

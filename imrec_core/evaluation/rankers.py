@@ -115,8 +115,9 @@ class RankerSet:
         count = len(next(iter(queries.values())))
         fused = {mix: np.zeros((count, len(rows))) for mix in self.mixes}
         for name, pair in sorted(self.features.items()):  # the order in which a search adds them
-            distances = exact_search.distances(pair.metric, queries[name], generation.matrix(pair.feature.name), rows)
+            distances = exact_search.distances(pair, queries[name], generation.matrix(pair.feature.name), rows)
             calibration = generation.calibration(pair.feature.name, pair.metric.name)
+            distances[np.isinf(distances)] = calibration.farthest  # nothing to compare
             for mix, weights in self.mixes.items():
                 if name not in weights:
                     continue

@@ -111,7 +111,7 @@ def copies_task(
 def _scores(
     generation: Generation, pair: FeatureMetric, queries: Sequence[Any], rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    scores = exact_search.distances(pair.metric, queries, generation.matrix(pair.feature.name), rows)
+    scores = exact_search.distances(pair, queries, generation.matrix(pair.feature.name), rows)
     calibration = generation.calibration(pair.feature.name, pair.metric.name)
     for of_query in scores:
         of_query[:] = calibration.score(of_query)

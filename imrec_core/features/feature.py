@@ -58,6 +58,21 @@ class Projection:
 
 
 @dataclass(frozen=True)
+class Blank:
+    """The vectors that a feature gives to images with nothing to compare, such as plain ones.
+
+    They are equal to each other, but say nothing of a likeness.
+
+    Attributes:
+        lacks: What such an image lacks, for messages.
+        find: Returns which vectors `(n, width)` are blank `(n,)`.
+    """
+
+    lacks: str
+    find: Callable[[Matrix], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
 class Feature:
     """Declaration of an image feature.
 
@@ -73,6 +88,7 @@ class Feature:
         min_side: Pixels that the shorter side of an image should have; decoding may shrink larger images to that.
         unit_norm: Whether vectors have length 1.
         columns: Names and dtypes of columns stored beside the vector.
+        blank: Which vectors have nothing to compare; None if all have something.
         compute: Computes vectors `(n, width)` from a batch, and from the fitted arrays if `learnt` is set. With
             `columns` it also returns a dict of them. None for a derived feature.
         model: Model of an embedding.
@@ -97,6 +113,7 @@ class Feature:
     min_side: int = 0
     unit_norm: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
+    blank: Blank | None = None
     compute: Callable[..., Any] | None = None
     model: Model | None = None
     learnt: Fitter | None = None
@@ -218,6 +235,7 @@ def feature(
     min_side: int = 0,
     unit_norm: bool = False,
     columns: Mapping[str, str] | None = None,
+    blank: Blank | None = None,
     learnt: Fitter | None = None,
     orientations: Callable[[ImageBatch], Matrix] | None = None,
     turned: Callable[[Matrix], Matrix] | None = None,
@@ -242,6 +260,7 @@ def feature(
                 min_side=min_side,
                 unit_norm=unit_norm,
                 columns=columns or {},
+                blank=blank,
                 compute=compute,
                 learnt=learnt,
                 orientations=orientations,

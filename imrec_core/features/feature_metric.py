@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imrec_core.features.feature import Feature
-from imrec_core.features.metrics import Metric
+from imrec_core.features.metrics import Matrix, Metric, Vector
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,23 @@ class FeatureMetric:
         """
         feature_name, metric_name = split_name(text)
         return FeatureMetric.of(find_feature(feature_name), metric_name)
+
+    def __call__(self, query: Vector, gallery: Matrix) -> NDArray[np.float32]:
+        """Compute the distances `(n,)` of vectors to a query; infinite if one of the two has nothing to compare."""
+        return np.asarray(self.of_many([query], gallery)[0])
+
+    def of_many(self, queries: Sequence[Vector] | Matrix, gallery: Matrix) -> NDArray[np.float32]:
+        """Compute the distances `(queries, n)` of many queries, as a call does for one."""
+        distances = self.metric.of_many(queries, gallery)
+        if self.feature.blank is not None:
+            distances[:, self.feature.blank.find(gallery)] = np.inf
+            distances[[self.is_blank(query) for query in queries]] = np.inf
+        return distances
+
+    def is_blank(self, query: Vector) -> bool:
+        """Return whether a query, as the metric takes it, has nothing to compare."""
+        blank, upright = self.feature.blank, query[None, : self.feature.width]
+        return blank is not None and bool(blank.find(upright)[0])
 
     def weighted(self, name: str, weight: float) -> WeightedFeature:
         """Return the pair with its name and weight in a search."""

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from imrec_core.features.feature import feature
+from imrec_core.features.feature import Blank, feature
 from imrec_core.features.hash_orientations import oriented, oriented_bits
 from imrec_core.features.lanczos import Floats, Whole, shrink_to_square, small_images
 from imrec_core.features.metrics import hamming, hamming_dihedral
@@ -22,6 +22,9 @@ Hashes = NDArray[np.uint64]
 
 _MIN_SIDE = 256  # shrinking to this while decoding changes the 32×32 image of phash by less than one bit
 
+_MEAN_BIT = np.uint64(1 << 63)  # of phash: the mean of the image, above the median of any image but a black one
+_PLAIN = Blank("contrast", lambda hashes: (hashes == 0).all(axis=1))
+
 
 @feature(
     group="hashes",
@@ -29,6 +32,7 @@ _MIN_SIDE = 256  # shrinking to this while decoding changes the 32×32 image of 
     dtype="uint64",
     metrics=(hamming,),
     min_side=_MIN_SIDE,
+    blank=_PLAIN,
     source="imagehash.average_hash; Krawetz 2011",
 )
 def ahash(batch: ImageBatch) -> Hashes:
@@ -43,6 +47,7 @@ def ahash(batch: ImageBatch) -> Hashes:
     dtype="uint64",
     metrics=(hamming,),
     min_side=_MIN_SIDE,
+    blank=_PLAIN,
     source="imagehash.dhash; Krawetz 2013",
 )
 def dhash(batch: ImageBatch) -> Hashes:
@@ -69,6 +74,7 @@ def phash_turned(hashes: Hashes) -> Hashes:
     dtype="uint64",
     metrics=(hamming, hamming_dihedral),
     min_side=_MIN_SIDE,
+    blank=Blank("contrast", lambda hashes: (hashes | _MEAN_BIT == _MEAN_BIT).all(axis=1)),
     source="imagehash.phash; Zauner 2010",
     orientations=phash_orientations,
     turned=phash_turned,
@@ -87,7 +93,15 @@ def _above_median(low: Floats) -> NDArray[np.bool_]:
     return np.asarray(low > np.median(low, axis=(-2, -1), keepdims=True))
 
 
-@feature(group="hashes", dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.whash")
+@feature(
+    group="hashes",
+    dims=64,
+    dtype="uint64",
+    metrics=(hamming,),
+    min_side=_MIN_SIDE,
+    blank=_PLAIN,
+    source="imagehash.whash",
+)
 def whash(batch: ImageBatch) -> Hashes:
     """Wavelet hash: which of 8×8 cells are brighter than their median (Haar)."""
     return _pack(np.array([_cells_above_median(shrink_to_square(grey)) for grey in batch.grey]))

@@ -20,7 +20,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from imrec_core.features.feature import feature
+from imrec_core.features.feature import Blank, feature
 from imrec_core.features.hash_orientations import oriented, oriented_bits
 from imrec_core.features.metrics import hamming, hamming_dihedral
 from imrec_core.images.batch import ImageBatch
@@ -58,6 +58,7 @@ def pdq_turned(hashes: Hashes) -> Hashes:
     min_side=_MIN_SIDE,
     source="PDQ, github.com/facebook/ThreatExchange; Facebook 2019, The TMK+PDQF and the PDQ hashing algorithms",
     columns={"quality": "uint8"},
+    blank=Blank("contrast", lambda hashes: (hashes == 0).all(axis=1)),
     orientations=pdq_orientations,
     turned=pdq_turned,
 )

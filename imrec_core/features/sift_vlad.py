@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import LakeError
-from imrec_core.features.feature import Fitter, feature
+from imrec_core.features.feature import Blank, Fitter, feature
 from imrec_core.features.metrics import cosine, euclidean, l2_normalise, manhattan
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.rgb import Pixels
@@ -212,6 +212,7 @@ def _fit_axes(vectors: Floats) -> tuple[Floats, Floats, NDArray[np.float64]]:
     min_side=_MIN_SIDE,
     unit_norm=True,
     columns={"keypoints": "uint16"},
+    blank=Blank("keypoints", lambda vectors: vectors[:, -1] != 0),
     learnt=Fitter(learn, images=2048, least_images=_MIN_IMAGES),
     source="VLAD: Jégou et al. 2010, doi:10.1109/CVPR.2010.5540039; RootSIFT: Arandjelović & Zisserman 2012, "
     "doi:10.1109/CVPR.2012.6248018; intra-normalisation: the same 2013, doi:10.1109/CVPR.2013.207",
@@ -220,8 +221,8 @@ def sift_vlad(batch: ImageBatch, fitted: Mapping[str, NDArray[Any]]) -> tuple[Fl
     """Local details, robust to crops and rotation: SIFT keypoints in one VLAD vector.
 
     Returns `(n, 256)` of length 1: 255 principal components, and a last number that is 1 for an image without keypoints
-    and 0 otherwise. So images without keypoints are equal to each other, and orthogonal to all others. Also returns
-    `keypoints`, the number of SIFT descriptors.
+    and 0 otherwise. So images without keypoints are equal to each other, and orthogonal to all others; a search finds
+    nothing to compare in them. Also returns `keypoints`, the number of SIFT descriptors.
     """
     codebook, mean, axes = fitted["codebook"], fitted["mean"], fitted["axes"]
     vectors = np.zeros((len(batch), _DIMS), np.float32)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.features.feature import feature
+from imrec_core.features.feature import Blank, feature
 from imrec_core.features.metrics import cosine, euclidean, hellinger, manhattan
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.rgb import Pixels
@@ -21,6 +21,8 @@ Matrix = NDArray[np.float32]
 Bins = NDArray[np.intp]
 
 _MIN_SIDE = 256  # shrinking to this while decoding hardly changes the 128×128 square
+
+_NO_EDGES = Blank("edges", lambda vectors: (vectors == 0).all(axis=1))
 
 _MIN_EDGE = 11  # grey levels of the filter response from which a block has an edge; the standard leaves it open
 _FILTERS = np.array(
@@ -40,6 +42,7 @@ _FILTERS = np.array(
     dims=80,
     metrics=(manhattan, euclidean, cosine),
     min_side=_MIN_SIDE,
+    blank=_NO_EDGES,
     source="MPEG-7 edge histogram, ISO/IEC 15938-3; Won, Park & Park 2002, ETRI Journal 24(1)",
     is_histogram=True,
 )
@@ -66,6 +69,7 @@ _FAINT = 10.0  # grey levels; 0.36 of the five nearest had the class of the quer
     dims=324,
     metrics=(euclidean, manhattan, cosine),
     min_side=_MIN_SIDE,
+    blank=_NO_EDGES,
     source="Dalal & Triggs 2005, doi:10.1109/CVPR.2005.177",
     is_histogram=True,
 )
@@ -121,6 +125,7 @@ def _directions() -> tuple[NDArray[np.int8], Matrix]:
     dims=90,
     metrics=(hellinger, euclidean, manhattan, cosine),
     min_side=_MIN_SIDE,
+    blank=Blank("texture", lambda vectors: vectors[:, 8::10].sum(axis=1) >= 1 - 1e-6),
     source="Ojala, Pietikäinen & Mäenpää 2002, doi:10.1109/TPAMI.2002.1017623 (riu2, P=8, R=1)",
     is_histogram=True,
 )

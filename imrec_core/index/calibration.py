@@ -33,7 +33,7 @@ class PositivePairs:
     Attributes:
         count: Number of pairs.
         distances: Percentiles, without repetitions, ascending.
-        shares: Share of the pairs up to each distance; ascending, up to 1.
+        shares: Share of the pairs up to each distance; ascending, up to 1, or less if some have nothing to compare.
     """
 
     count: int
@@ -46,6 +46,7 @@ class PositivePairs:
         ordered = np.sort(distances.astype(np.float64))
         at = -(-_PERCENT * len(ordered) // 100)  # rounds up in integers, without floating-point errors
         knots = np.unique(ordered[at.clip(1) - 1])
+        knots = knots[np.isfinite(knots)]
         shares = np.searchsorted(ordered, knots, side="right") / len(ordered)
         return cls(len(ordered), tuple(knots.tolist()), tuple(shares.tolist()))
 
@@ -66,7 +67,12 @@ class Calibration:
 
     @classmethod
     def of(cls, distances: NDArray[np.float32]) -> Calibration:
-        """Compute the distribution from the distances of random pairs, in any order."""
+        """Compute the distribution from the distances of random pairs, in any order.
+
+        Pairs with nothing to compare are infinitely far. They count as the farthest of the others.
+        """
+        is_known = np.isfinite(distances)
+        distances = np.where(is_known, distances, distances[is_known].max() if is_known.any() else np.float32(1))
         ordered = np.sort(distances.astype(np.float64))
         at = np.ceil(_RATES * len(ordered)).astype(int).clip(1, len(ordered)) - 1
         knots = np.unique(ordered[at])
@@ -82,6 +88,11 @@ class Calibration:
         pairs = stored.get("true_pairs")
         positive = PositivePairs(pairs["count"], tuple(pairs["distances"]), tuple(pairs["shares"])) if pairs else None
         return cls(tuple(stored["distances"]), tuple(stored["rates"]), positive)
+
+    @property
+    def farthest(self) -> float:
+        """The largest distance of random pairs, at which the score is 0."""
+        return self.distances[-1]
 
     def score(self, distances: NDArray[np.float32]) -> NDArray[np.float64]:
         """Convert distances to scores: 1 for identical vectors, 0 at the largest distance of random pairs."""

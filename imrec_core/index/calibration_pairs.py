@@ -58,14 +58,15 @@ def random_pair_distances(generation: Generation, feature: Feature, metric: Metr
     queries, others = matrix[query_rows], matrix[other_rows]
     if metric != feature.metric:
         queries = queries[: -(-len(queries) // 4)]
-    return _distances(metric, [feature.as_query(query, metric) for query in queries], others)
+    pair = FeatureMetric(feature, metric)
+    return _distances(pair, [feature.as_query(query, metric) for query in queries], others)
 
 
-def _distances(metric: Metric, queries: Sequence[NDArray[Any]], others: NDArray[Any]) -> NDArray[np.float32]:
+def _distances(pair: FeatureMetric, queries: Sequence[NDArray[Any]], others: NDArray[Any]) -> NDArray[np.float32]:
     if not len(queries):  # a generation of one image has no pairs
         return np.ones(1, np.float32)
     gallery = others if others.dtype == np.uint64 else others.astype(np.float32)
-    return np.concatenate([metric(query, gallery) for query in queries])
+    return np.concatenate([pair(query, gallery) for query in queries])
 
 
 def positive_pair_distances(lake: Lake, generation: Generation, images: int) -> dict[tuple[str, str], PositivePairs]:

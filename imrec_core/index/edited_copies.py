@@ -121,5 +121,5 @@ def distances_to_original(
     for name, by in feature_metrics.items():
         own = generation.matrix(by.feature.name)[copies.row : copies.row + 1]
         own = own if own.dtype == np.uint64 else np.asarray(own, np.float32)
-        distances[name] = np.concatenate([by.metric(vector, own) for vector in copies.vectors[name]])
+        distances[name] = np.concatenate([by(vector, own) for vector in copies.vectors[name]])
     return distances

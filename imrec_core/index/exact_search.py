@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.metrics import Metric
 
 Matrix = NDArray[Any]
@@ -41,10 +42,11 @@ def blocks(matrix: Matrix, rows: Rows | None = None) -> Iterator[tuple[slice, Ma
         yield part, matrix[part] if is_slice else matrix[rows[part]]  # type: ignore[index]
 
 
-def distances(metric: Metric, queries: Queries, matrix: Matrix, rows: Rows | None = None) -> Distances:
+def distances(metric: Metric | FeatureMetric, queries: Queries, matrix: Matrix, rows: Rows | None = None) -> Distances:
     """Compute the distances `(queries, rows)`, reading every block once for all queries.
 
     Args:
+        metric: A metric; with its feature, vectors with nothing to compare are infinitely far.
         queries: Query vectors, in the form that the metric expects.
         matrix: Vectors, as for `blocks`.
         rows: Row numbers, as for `blocks`.
@@ -56,7 +58,7 @@ def distances(metric: Metric, queries: Queries, matrix: Matrix, rows: Rows | Non
 
 
 def nearest(
-    metric: Metric,
+    metric: Metric | FeatureMetric,
     queries: Queries,
     matrix: Matrix,
     count: int,

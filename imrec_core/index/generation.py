@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from imrec_core.catalog.path_lookup import find_rows
 from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
 from imrec_core.features import FEATURES, Feature, known_features
-from imrec_core.features.feature_metric import graph_name
+from imrec_core.features.feature_metric import FeatureMetric, graph_name
 from imrec_core.features.metrics import Metric
 from imrec_core.index import exact_search
 from imrec_core.index.calibration import Calibration
@@ -268,11 +268,12 @@ class Generation:
         return self._hnsw.nearest(name, vector, count, vectors, self.is_live if self.removed else None, ef=ef)
 
     def exact_nearest(
-        self, feature: str, metric: Metric, vectors: Queries, count: int, among: Rows | None = None
+        self, feature: str, metric: Metric | FeatureMetric, vectors: Queries, count: int, among: Rows | None = None
     ) -> Rows:
         """Find the `count` nearest rows of each query by exact search, nearest first, with ties in row order.
 
         Args:
+            metric: A metric; with its feature, rows with nothing to compare come last.
             vectors: `n` query vectors.
             among: Rows to search, ascending; None for all.
 

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
+from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.features.metrics import METRICS
 from imrec_core.index.exact_search import smallest
 from imrec_core.index.generation import Generation, Rows
-from imrec_core.search.pooling import has_mean, mean_vector, query_distances
+from imrec_core.search.pooling import comparable_queries, has_mean, mean_vector, query_distances
 from imrec_core.search.request import SearchRequest
 
 _OVERFETCH = 1.5  # factor over the average number of matching rows: a condition and similarity correlate
@@ -38,10 +39,12 @@ def collect_candidates(generation: Generation, request: SearchRequest, count: in
     if request.options.exact or total <= 2 * num_candidates:
         return np.arange(len(generation)) if allowed is None else allowed, f"exact scan of {total} rows"
     found, methods = [], []
-    for feature in request.features:
+    for feature in filter(request.can_compare, request.features):
         nearest, method = _nearest_rows(generation, feature, request, num_candidates)
         found += nearest
         methods.append(method)
+    if not found:  # nothing to compare: any rows do, the same as in an exact search
+        found, methods = [(generation.live if allowed is None else allowed)[:num_candidates]], ["the first rows"]
     rows = np.unique(np.concatenate(found))
     return rows, f"{len(rows)} candidates from {', '.join(methods)}, ranked exactly"
 
@@ -74,17 +77,19 @@ def _nearest_rows(
         return [rows], f"a scan of {remaining} rows by {weighted.name}"
     facts = generation.graphs[graph]
     feature, metric = generation.feature(facts.feature), METRICS[facts.metric]
-    vectors = [like.vectors[feature.name] for like in request.likes]
+    likes = comparable_queries(weighted, request.likes)
+    vectors = [like.vectors[feature.name] for like in likes]
     if len(vectors) > 1 and request.options.pool != "best" and has_mean(feature):
-        vectors.append(mean_vector(feature, metric, request.likes))
+        vectors.append(mean_vector(feature, metric, likes))
     fetched = count if allowed is None else math.ceil(_OVERFETCH * count * total / remaining)
     if fetched * _ROWS_PER_FETCHED < remaining:
         found = [generation.graph_nearest(graph, vector, fetched) for vector in vectors]
         if allowed is not None:
             found = [_intersect(rows, allowed) for rows in found]
+        found = [_without_blank(generation, weighted.feature, rows) for rows in found]
         if min(map(len, found)) >= count:
             return found, f"the graph of {graph}"
-    nearest = list(generation.exact_nearest(feature.name, metric, vectors, count, allowed))
+    nearest = list(generation.exact_nearest(feature.name, FeatureMetric(feature, metric), vectors, count, allowed))
     return nearest, f"a scan of {remaining} rows by {feature.name}"
 
 
@@ -92,6 +97,11 @@ def _intersect(rows: Rows, allowed: Rows) -> Rows:
     """Select the rows that are in `allowed`, which is ascending, in their order."""
     at = np.minimum(np.searchsorted(allowed, rows), len(allowed) - 1)
     return np.asarray(rows[allowed[at] == rows])
+
+
+def _without_blank(generation: Generation, feature: Feature, rows: Rows) -> Rows:
+    """Remove the rows with nothing to compare, which a graph may hold nearer than those that rank before them."""
+    return rows if feature.blank is None else rows[~feature.blank.find(generation.matrix(feature.name)[rows])]
 
 
 def _search_exactly(generation: Generation, feature: FeatureMetric, request: SearchRequest, count: int) -> Rows:

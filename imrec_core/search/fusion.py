@@ -49,6 +49,8 @@ def distribution_based_score_fusion(scores: Sequence[Numbers], weights: Sequence
 
 
 def _standardise(score: Numbers) -> Numbers:
+    is_known = np.isfinite(score)  # not for rows with nothing to compare, which count as the lowest others
+    score = np.where(is_known, score, score[is_known].min(initial=0))
     spread = 6 * float(score.std()) if len(score) else 0.0
     is_constant = spread <= 1e-9 * float(np.abs(score).max(initial=0))  # up to rounding
     return np.full(len(score), 0.5) if is_constant else (score - score.mean()) / spread + 0.5

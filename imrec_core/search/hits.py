@@ -30,11 +30,13 @@ class FeatureScore:
     """Distance and score of a hit by one feature.
 
     Attributes:
-        distance: Distance to the likes in the unit of the metric, pooled.
+        distance: Distance to the likes in the unit of the metric, pooled. That of unrelated images if there is nothing
+            to compare.
         score: Calibrated score of the distance, 0 to 1: 1 for identical images, 0 for the distance of random images.
         false_match_rate: Share of random pairs of images of the lake that are as near by this feature, 0 to 1.
         rank: Rank by that distance among the ranked images, from 1; equal distances have the same rank.
         unlike: Score of the distance to the nearest unlike, times its weight; 0 without unlikes.
+        note: Why there is nothing to compare, such as `the image has no keypoints`; empty if there is.
     """
 
     distance: float
@@ -42,6 +44,7 @@ class FeatureScore:
     false_match_rate: float
     rank: int
     unlike: float = 0.0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Hits(Sequence[Hit]):
         likes, unlikes: The queries as a contact sheet shows them, without texts and vectors.
         features: Names of the features of the search, as given in `by`.
         more: Whether a larger k would return more hits.
+        notes: Remarks on the query, such as `sift_vlad: the query has no keypoints`.
     """
 
     hits: tuple[Hit, ...]
@@ -89,6 +93,7 @@ class Hits(Sequence[Hit]):
     unlikes: tuple[DisplayImage, ...] = ()
     features: tuple[str, ...] = ()
     more: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def query(self) -> DisplayImage | None:
@@ -120,7 +125,7 @@ class Hits(Sequence[Hit]):
         """Return an Arrow table of one row per hit.
 
         The columns are rank, image_id, source, path and score, and for each feature `<feature>_distance`, `_score`,
-        `_false_match_rate`, `_rank` and `_unlike`.
+        `_false_match_rate`, `_rank`, `_unlike` and `_note`.
         """
         columns: dict[str, Any] = {
             "rank": pa.array([h.rank for h in self], pa.int64()),
@@ -131,7 +136,7 @@ class Hits(Sequence[Hit]):
         }
         for name in self.features:
             for field in fields(FeatureScore):
-                kind = pa.int64() if field.name == "rank" else pa.float64()
+                kind = {"rank": pa.int64(), "note": pa.string()}.get(field.name, pa.float64())
                 columns[f"{name}_{field.name}"] = pa.array([getattr(h.parts[name], field.name) for h in self], kind)
         return pa.table(columns)
 
@@ -140,8 +145,9 @@ class Hits(Sequence[Hit]):
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary with the generation, the plan, the number of excluded images (`cut`) and the hits."""
-        return {"generation": self.generation, "plan": self.plan, "cut": self.cut, "hits": self.to_dicts()}
+        """Return a dictionary: generation, plan, number of excluded images (`cut`), notes on the query, and hits."""
+        about = {"generation": self.generation, "plan": self.plan, "cut": self.cut, "notes": list(self.notes)}
+        return {**about, "hits": self.to_dicts()}
 
     def contact_sheet(self, path: str | os.PathLike[str], *, title: str = "") -> None:
         """Write an image of the queries and the hits with their scores.
@@ -194,7 +200,9 @@ class Hits(Sequence[Hit]):
             why = explain(None, place(hit.path))
         query = f"query {position + 1} of {len(self.likes)}" if len(self.likes) > 1 else "query"
         bars = [
-            explanation_sheet.Bar(name, part.score, f"distance {part.distance:.4g}   rank {part.rank}", part.unlike)
+            explanation_sheet.Bar(
+                name, part.score, part.note or f"distance {part.distance:.4g}   rank {part.rank}", part.unlike
+            )
             for name, part in hit.parts.items()
         ]
         return explanation_sheet.draw(why, titles=(query, f"hit {hit.rank}   score {hit.score:.3f}"), bars=bars)

@@ -114,6 +114,6 @@ def _pair_scores(generation: Generation, pair: FeatureMetric, queries: Rows, oth
     matrix: NDArray[Any] = generation.matrix(pair.feature.name)
     gallery = matrix[others] if matrix.dtype == np.uint64 else np.asarray(matrix[others], np.float32)
     vectors = [pair.feature.as_query(vector, pair.metric) for vector in matrix[queries]]
-    distances = [pair.metric(vector, gallery) for vector in vectors]
+    distances = [pair(vector, gallery) for vector in vectors]
     calibration = generation.calibration(pair.feature.name, pair.metric.name)
     return calibration.score(np.concatenate(distances) if distances else np.empty(0, np.float32))

@@ -32,6 +32,9 @@ def query_distances(
 def pooled_distance(pair: FeatureMetric, queries: Sequence[EncodedQuery], pool: str) -> Callable[[Matrix], Distances]:
     """Return a function from vectors `(n, width)` to their pooled distances to the queries `(n,)`.
 
+    Vectors with nothing to compare are infinitely far; queries with nothing to compare are left out if others have
+    something.
+
     Args:
         pair: Feature and metric of the distance.
         queries: Encoded queries with their weights, at least one.
@@ -40,18 +43,18 @@ def pooled_distance(pair: FeatureMetric, queries: Sequence[EncodedQuery], pool: 
             the L1 distance to the mean of the bits. `best`: smallest distance to any query. `all`: largest distance. A
             query of half the weight counts as twice as far for `best`, and as half as far for `all`.
     """
-    metric = pair.metric
+    queries = comparable_queries(pair, queries) or queries
     if len(queries) == 1:
         only = queries[0].for_metric(pair)
-        return lambda block: metric(only, block)
+        return lambda block: pair(only, block)
     if pool == "mean" and has_mean(pair.feature):
-        mean = mean_vector(pair.feature, metric, queries)
-        return lambda block: metric(mean, block)
+        mean = mean_vector(pair.feature, pair.metric, queries)
+        return lambda block: pair(mean, block)
     vectors = sorted(((q.for_metric(pair), q.weight) for q in queries), key=_sort_key)
     weights = np.array([[weight] for _, weight in vectors])
 
     def distance(block: Matrix) -> Distances:
-        each = np.stack([metric(vector, block) for vector, _ in vectors]).astype(np.float64)
+        each = np.stack([pair(vector, block) for vector, _ in vectors]).astype(np.float64)
         if pool == "mean":
             pooled = (weights * each).sum(axis=0) / weights.sum()
         else:
@@ -59,6 +62,11 @@ def pooled_distance(pair: FeatureMetric, queries: Sequence[EncodedQuery], pool: 
         return np.asarray(pooled, np.float32)
 
     return distance
+
+
+def comparable_queries(pair: FeatureMetric, queries: Sequence[EncodedQuery]) -> list[EncodedQuery]:
+    """Select the queries in which a feature finds something to compare."""
+    return [query for query in queries if not pair.is_blank(query.for_metric(pair))]
 
 
 def has_mean(feature: Feature) -> bool:

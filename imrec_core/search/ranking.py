@@ -31,7 +31,8 @@ class RankedRows:
 
     Attributes:
         rows, scores: `(n,)`.
-        distances: Pooled distances to the likes by each feature `(features, n)`.
+        distances: Pooled distances to the likes by each feature `(features, n)`; infinite if there is nothing to
+            compare.
         feature_scores: Calibrated scores of `distances`.
         unlike_scores: What the unlikes subtract from `feature_scores`.
         feature_ranks: Ranks by `distances` among all ranked rows, from 1.
@@ -101,7 +102,7 @@ def share_exact_search(generation: Generation, requests: Sequence[SearchRequest]
     features, rows = requests[0].features, requests[0].allowed_rows
     by_feature = [
         exact_search.distances(
-            feature.metric,
+            feature,
             [request.likes[0].for_metric(feature) for request in requests],
             generation.matrix(feature.feature.name),
             rows,

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import QueryError, UnknownName
 from imrec_core.extraction.embed import EncodedQuery
-from imrec_core.features.feature_metric import WeightedFeature
+from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.search.context import SearchContext
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.fusion import FUSIONS
-from imrec_core.search.pooling import POOLS
+from imrec_core.search.pooling import POOLS, comparable_queries
 from imrec_core.search.query import By, Query, Text, query_rows
 from imrec_core.sql.policy import SqlPolicy
 
@@ -104,9 +104,17 @@ class SearchRequest:
 
     @property
     def weighted_positions(self) -> list[int]:
-        """Positions of the features with a weight above 0, in an order independent of that of `features`."""
-        positions = [i for i, feature in enumerate(self.features) if feature.weight > 0]
+        """Positions of the features that rank the rows, in an order independent of that of `features`.
+
+        They have a weight above 0. Features by which no like has anything to compare leave the ranking to the others.
+        """
+        weighted = [i for i, feature in enumerate(self.features) if feature.weight > 0]
+        positions = [i for i in weighted if self.can_compare(self.features[i])] or weighted
         return sorted(positions, key=lambda i: self.features[i].name) if len(positions) > 1 else positions
+
+    def can_compare(self, feature: FeatureMetric) -> bool:
+        """Return whether any like has something to compare by a feature."""
+        return bool(comparable_queries(feature, self.likes))
 
 
 def build_request(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.index.calibration import rate_of
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.runtime.timing import timed
@@ -53,21 +54,27 @@ def find_hits(
         tuple(image for image in unlikes if image is not None),
         tuple(feature.name for feature in request.features),
         ranked.has_more,
+        tuple(f"{feature.name}: {note}" for feature in request.features if (note := _query_note(request, feature))),
     )
 
 
 def _build_hits(generation: Generation, encoder: QueryEncoder, request: SearchRequest, ranked: RankedRows) -> list[Hit]:
     columns = generation.columns("image_id", "source", "path").take(_to_arrow(ranked.rows)).to_pydict()
     # Converted to plain numbers as whole arrays: element by element costs more than the ranking.
+    has_distance = np.isfinite(ranked.distances)
+    farthest = [generation.calibration(f.feature.name, f.metric.name).farthest for f in request.features]
     arrays = (
-        ranked.distances,
+        np.where(has_distance, ranked.distances, np.array(farthest, np.float32)[:, None]),
         ranked.feature_scores,
         rate_of(ranked.feature_scores),
         ranked.feature_ranks,
         ranked.unlike_scores,
     )
+    notes = [np.where(has_distance[i], "", _note(request, feature)) for i, feature in enumerate(request.features)]
     scores = {
-        feature.name: [FeatureScore(*values) for values in zip(*(array[i].tolist() for array in arrays))]
+        feature.name: [
+            FeatureScore(*values) for values in zip(*(array[i].tolist() for array in arrays), notes[i].tolist())
+        ]
         for i, feature in enumerate(request.features)
     }
     return [
@@ -81,6 +88,18 @@ def _build_hits(generation: Generation, encoder: QueryEncoder, request: SearchRe
         )
         for i, (image_id, source, path, score) in enumerate(zip(*columns.values(), ranked.scores.tolist(), strict=True))
     ]
+
+
+def _query_note(request: SearchRequest, feature: FeatureMetric) -> str:
+    """Return why a feature has nothing to compare any image with; empty if it has."""
+    blank = feature.feature.blank
+    return "" if blank is None or request.can_compare(feature) else f"the query has no {blank.lacks}"
+
+
+def _note(request: SearchRequest, feature: FeatureMetric) -> str:
+    """Return why an image has no distance to the query by a feature."""
+    blank = feature.feature.blank
+    return _query_note(request, feature) or (f"the image has no {blank.lacks}" if blank else "")
 
 
 def _to_arrow(rows: Rows) -> pa.Array:

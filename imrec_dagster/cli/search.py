@@ -21,7 +21,7 @@ from imrec_dagster.cli.query_argument import exists, parse_query
 from imrec_dagster.cli.search_each import json_lines, search_all, write_parquet
 
 if TYPE_CHECKING:
-    from imrec_core.search.hits import Hits
+    from imrec_core.search.hits import FeatureScore, Hits
     from imrec_core.search.query import Query
     from imrec_core.search.recommender import Recommender
 
@@ -137,6 +137,8 @@ def search(
             raise click.BadParameter(f"cannot write {sheet}: {error}", param_hint="--sheet") from error
     if explain:
         _explain(hits, Path(explain))
+    for remark in hits.notes:
+        click.echo(remark, err=True)
     click.echo(hits.to_json() if as_json else _hits_table(hits))
 
 
@@ -239,7 +241,11 @@ def _hits_table(hits: "Hits") -> str:
         return "no good match" if hits.cut else "no image left to compare with"
     names = list(hits[0].parts)
     rows = [
-        [str(h.rank), f"{h.score:.3f}", *(f"{h.parts[n].distance:.4g}" for n in names), h.image_id, from_here(h.path)]
+        [str(h.rank), f"{h.score:.3f}", *(_distance(h.parts[n]) for n in names), h.image_id, from_here(h.path)]
         for h in hits
     ]
     return table(["", "score", *names, "image_id", "path"], rows)
+
+
+def _distance(part: "FeatureScore") -> str:
+    return part.note.removeprefix("the ") or f"{part.distance:.4g}"

@@ -120,7 +120,7 @@ def test_search_prints_json_for_programs(imrec, gallery):
     assert [hit["rank"] for hit in hits] == [1, 2, 3, 4]
     assert hits[0]["path"] == str(photo(gallery))
     assert set(hits[0]["parts"]) == {"phash", "rgb_histogram:manhattan"}
-    best = {"distance": 0.0, "score": 1.0, "false_match_rate": 0.0, "rank": 1, "unlike": 0.0}
+    best = {"distance": 0.0, "score": 1.0, "false_match_rate": 0.0, "rank": 1, "unlike": 0.0, "note": ""}
     assert hits[0]["parts"]["phash"] == best
 
 

@@ -144,8 +144,8 @@ def test_queries_are_sampled_and_their_pairs_count(generation):
 
 
 def test_curve_computed_by_hand(tmp_path):
-    """The hashes have 0, 1, 2, 3 and 7 bits set, each including those before: 01 has distance 1, 24 has 5."""
-    hashes = np.array([[0b0], [0b1], [0b11], [0b111], [0b1111111]], np.uint64)
+    """Beside a common bit, 0, 1, 2, 3 and 7 are set, each including those before: 01 has distance 1, 24 has 5."""
+    hashes = np.array([[0b0], [0b1], [0b11], [0b111], [0b1111111]], np.uint64) | np.uint64(1 << 32)
     made = toy.vector_lake(tmp_path / "lake", {"phash": hashes})
     build_generation(made)
     (found,) = evaluate_pairs(

@@ -110,7 +110,7 @@ def _answers(recommender: Recommender, asked: dict[str, Any]) -> bool:
     assert len({hit.image_id for hit in hits}) == len(hits)
     assert all(0 <= hit.score <= 1 for hit in hits)
     told = json.loads(hits.to_json())
-    assert told["hits"] == hits.to_dicts() and set(told) == {"generation", "plan", "cut", "hits"}
+    assert told["hits"] == hits.to_dicts() and set(told) == {"generation", "plan", "cut", "notes", "hits"}
     assert len(hits.to_polars()) == len(hits)
     return True
 

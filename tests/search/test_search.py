@@ -172,9 +172,12 @@ def test_every_feature_and_metric_ranks_by_its_exact_distance(recommender, by):
     distances = exact(feature.as_query(matrix[row], exact), matrix)
     found = [generation.row_of(image_id) for image_id in ids(hits)]
     assert sorted([row, *found]) == list(range(len(matrix)))
-    shown = np.array([hit.parts[by].distance for hit in hits])
-    np.testing.assert_allclose(shown, distances[found], rtol=1e-5, atol=1e-5)
+    shown = np.array([hit.parts[by].distance for hit in hits if not hit.parts[by].note])
+    np.testing.assert_allclose(shown, distances[found[: len(shown)]], rtol=1e-5, atol=1e-5)
     assert (np.diff(shown) >= 0).all()
+    blank = feature.blank.find(matrix) if feature.blank else np.zeros(len(matrix), np.bool_)
+    assert blank[row] or blank[found].tolist() == [i >= len(shown) for i in range(len(found))]
+    assert len(shown) == (0 if blank[row] else len(matrix) - 1 - blank.sum())
     scores = np.array([hit.score for hit in hits])
     assert scores.min() >= 0 and scores.max() <= 1 and (np.diff(scores) <= 0).all()
     np.testing.assert_array_equal(scores, [hit.parts[by].score for hit in hits])
@@ -499,7 +502,7 @@ def test_hit_has_the_path_of_its_file(recommender, photos):
 def test_tables_have_a_row_per_hit_and_columns_per_feature(recommender, photos):
     hits = recommender.search(photos / "photo_003.jpg", k=7, by=["phash", "rgb_histogram:manhattan"])
     parts = [f"{by}_{fact}" for by in ("phash", "rgb_histogram:manhattan")
-             for fact in ("distance", "score", "false_match_rate", "rank", "unlike")]  # fmt: skip
+             for fact in ("distance", "score", "false_match_rate", "rank", "unlike", "note")]  # fmt: skip
     names = ["rank", "image_id", "source", "path", "score", *parts]
     table, frame = hits.to_arrow(), hits.to_polars()
     assert table.column_names == frame.columns == names and len(table) == len(frame) == 7
@@ -520,7 +523,7 @@ def test_json_holds_the_hits_and_how_they_were_found(recommender, photos):
     assert document["generation"] == hits.generation and document["plan"] == hits.plan
     assert document["hits"] == hits.to_dicts()
     assert document["cut"] == 0
-    best = {"distance": 0.0, "score": 1.0, "false_match_rate": 0.0, "rank": 1, "unlike": 0.0}
+    best = {"distance": 0.0, "score": 1.0, "false_match_rate": 0.0, "rank": 1, "unlike": 0.0, "note": ""}
     assert document["hits"][0]["parts"]["phash"] == best
 
 

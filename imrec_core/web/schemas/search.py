@@ -13,6 +13,7 @@ class HitPart(BaseModel):
     false_match_rate: float | None
     rank: int
     unlike: float | None
+    note: str = Field("", description="Why there is nothing to compare by the feature; empty if there is.")
 
 
 class HitResponse(BaseModel):
@@ -45,6 +46,7 @@ class SearchResponse(BaseModel):
     cut: int = Field(description="Number of images excluded by the threshold `max_false_match_rate`.")
     no_good_match: bool
     features: list[str]
+    notes: list[str] = Field(description="Remarks on the query.")
     offset: int
     reached: int = Field(description="Number of hits from which pages are taken; without a query, of rows.")
     more: bool = Field(description="Whether the next page has hits.")

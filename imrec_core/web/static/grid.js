@@ -85,11 +85,11 @@ function captionOf(hit, features) {
 /** Create a bar for the score of each feature, in the colours of the sliders. */
 export function partBars(hit, features) {
   const bars = features.filter((name) => hit.parts[name]).map((name, at) => {
-    const { score, distance } = hit.parts[name];
+    const { score, distance, note } = hit.parts[name];
     return element(
       "i",
       {
-        title: `${name}: score ${digits(score)}, distance ${distance?.toPrecision(4)}`,
+        title: `${name}: ${note || `score ${digits(score)}, distance ${distance?.toPrecision(4)}`}`,
         style: { "--part": `var(--part-${at % 8})`, "--score": score ?? 0 },
       },
     );

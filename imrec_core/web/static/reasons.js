@@ -89,7 +89,7 @@ function percent(share) {
 /** Create a table of score, distance and rank of a hit by each feature. */
 export function partsOf(hit, features) {
   const rows = features.filter((name) => hit.parts[name]).map((name, at) => {
-    const { score, distance, rank, false_match_rate: rate, unlike } = hit.parts[name];
+    const { score, distance, rank, false_match_rate: rate, unlike, note } = hit.parts[name];
     const bar = element(
       "span",
       { class: "bars" },
@@ -98,14 +98,14 @@ export function partsOf(hit, features) {
     return element(
       "tr",
       {},
-      element("th", { scope: "row" }, name, bar),
+      element("th", { scope: "row" }, name, bar, note ? element("span", { class: "soft small" }, note) : null),
       element(
         "td",
         { class: "number" },
         digits(score),
         unlike ? element("span", { class: "soft", title: "as a negative example" }, ` − ${digits(unlike)}`) : null,
       ),
-      element("td", { class: "number" }, distance === null ? "–" : distance.toPrecision(4)),
+      element("td", { class: "number" }, distance === null || note ? "–" : distance.toPrecision(4)),
       element("td", { class: "number" }, rank.toLocaleString("en")),
       element("td", { class: "number" }, rate === null ? "–" : rate ? rate.toPrecision(2) : "0"),
     );

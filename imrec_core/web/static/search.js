@@ -176,8 +176,9 @@ function summarise() {
   const cut = answer.cut ? `, ${answer.cut.toLocaleString("en")} too far` : "";
   const took = `${Math.max(1, Math.round(answer.seconds * 1000))} ms`;
   const how = element("span", { class: "soft small plan", title: answer.plan }, took);
-  fill(said, element("strong", {}, count + cut), " ", how);
-  announce(answer.no_good_match ? "No good match" : count + cut);
+  const notes = answer.notes.map((note) => `; ${note}`).join("");
+  fill(said, element("strong", {}, count + cut), notes, " ", how);
+  announce((answer.no_good_match ? "No good match" : count + cut) + notes);
 }
 
 /** Summarise the number of hits, as far as known, and how they are ordered. */

@@ -6,6 +6,7 @@ stays. A plan holds the state of each file, so that nothing moves on outdated in
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import Counter
@@ -49,6 +50,18 @@ class File:
         """
         state, digest = ContentReader().read(Path(path))
         return cls(path, state.byte_size, state.mtime_ns, digest)
+
+    @classmethod
+    def unread(cls, path: str) -> File:
+        """Read the state of a file without its content, and an empty hash.
+
+        Raises:
+            OSError: The file is missing, or may not be read.
+        """
+        stat = os.stat(path)
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return cls(path, stat.st_size, stat.st_mtime_ns, "")
 
     def find_change(self, at: Path | None = None, reader: ContentReader | None = None) -> str:
         """Describe how the file differs from the plan; empty if it does not.
@@ -104,7 +117,7 @@ class Move:
 
 @dataclass(frozen=True)
 class LeftInPlace:
-    """An image that its group would move, but that stays, and the reason."""
+    """An image that its group would move, but that stays, and the reason as a clause: `its companion … is a link`."""
 
     path: str
     reason: str
@@ -116,7 +129,7 @@ class MovePlan:
 
     Attributes:
         roots: Root folders of the sources, by name; the target must not be inside one.
-        left: Images that stay because they cannot be moved with their companions.
+        left: Images that stay because they cannot be moved, or not with their companions.
     """
 
     moves: tuple[Move, ...]
@@ -129,20 +142,34 @@ class MovePlan:
     def of(cls, found: Duplicates) -> MovePlan:
         """Plan to move all files of the groups, except those to keep.
 
-        Groups with symbolic links are left out: neither a link nor its target may move. Companions are read, for their
-        content hashes.
+        Groups with symbolic links are left in place: neither a link nor its target may move. Companions are read, for
+        their content hashes.
         """
+        return cls._of(found, File.at)
+
+    @classmethod
+    def preview(cls, found: Duplicates) -> MovePlan:
+        """Plan as `of` does, but read no file: companions have no content hash. For display, not to be applied."""
+        return cls._of(found, File.unread)
+
+    @classmethod
+    def _of(cls, found: Duplicates, state_of: Callable[[str], File]) -> MovePlan:
         stays = {copy.path for group in found for copy in group.copies if copy.is_kept}
         moves: dict[str, Move] = {}
+        linked: dict[str, LeftInPlace] = {}
         for group in found:
-            if any(os.path.islink(copy.path) for copy in group.copies):
-                continue
+            has_links = any(os.path.islink(copy.path) for copy in group.copies)
             for copy in group.copies:
-                if copy.path not in stays:
+                if copy.path in stays:
+                    continue
+                if has_links:
+                    linked[copy.path] = LeftInPlace(copy.path, "there is a link in its group; move it by hand")
+                else:
                     below = f"{copy.source}/{copy.below}"
                     move = Move(File.of(copy), below, File.of(group.representative), group.tier)
                     moves.setdefault(copy.path, move)
-        left = _add_companions(moves, stays)
+        left = [image for path, image in linked.items() if path not in moves]
+        left += _add_companions(moves, stays, state_of)
         return cls(tuple(moves.values()), found.roots, found.tier, found.keep, tuple(left))
 
     @property
@@ -235,14 +262,14 @@ def _inconsistencies(plan: MovePlan) -> Iterator[str]:
 # -- companions ---------------------------------------------------------------------------------------------
 
 
-def _add_companions(moves: dict[str, Move], stays: set[str]) -> list[LeftInPlace]:
+def _add_companions(moves: dict[str, Move], stays: set[str], state_of: Callable[[str], File]) -> list[LeftInPlace]:
     """Add the companions to the moves, and remove the moves of images that cannot go with theirs.
 
     An image that stays may keep others that share its companions, so this is repeated until all moves are possible.
     """
     folders = Folders({extension(path) for path in (*moves, *stays)})
     staying = {file_id(path) for path in stays}
-    states = cache(_read_companion)
+    states = cache(lambda path: _read_companion(path, state_of))
     left: list[LeftInPlace] = []
     while True:
         reasons = {path: _obstacle(move, folders, moves, staying, states) for path, move in moves.items()}
@@ -269,6 +296,10 @@ def _obstacle(
 ) -> str:
     """Explain why an image cannot be moved with its companions; empty if it can."""
     path, kept = move.file.path, move.kept.path
+    if is_url(path) or is_url(kept):
+        return (
+            f"{'it' if is_url(path) else 'the file that is kept'} is in an object store; imrec moves local files only"
+        )
     if extension(path) in RAW and extension(kept) not in RAW:
         return f"it is a RAW file, and {os.path.basename(kept)} is not"
     reason = folders.obstacle(path, moves, staying)
@@ -278,9 +309,9 @@ def _obstacle(
     return next((state for state in map(states, others) if isinstance(state, str)), "")
 
 
-def _read_companion(path: str) -> File | str:
+def _read_companion(path: str, state_of: Callable[[str], File]) -> File | str:
     """Read the state of a companion; the reason if that fails."""
     try:
-        return File.at(path)
+        return state_of(path)
     except OSError as error:
         return f"its companion {os.path.basename(path)} cannot be read ({error.strerror or error})"

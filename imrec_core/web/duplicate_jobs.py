@@ -11,6 +11,7 @@ from functools import lru_cache
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.duplicates.decisions import Decisions, Pair
 from imrec_core.duplicates.keep_rules import resolve_rule
+from imrec_core.duplicates.move_plan import MovePlan
 from imrec_core.duplicates.progress import Progress
 from imrec_core.lake.lake import Lake
 
@@ -68,6 +69,7 @@ class DuplicateJobs:
         self._lake = lake
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="duplicates")
         self._jobs: dict[str, _Job] = {}  # by tier
+        self._preview: tuple[Duplicates, MovePlan] | None = None
         self._changing = threading.Lock()
 
     def result(self, generation: str, tier: str, keep: str, decided: Decisions) -> Duplicates | Unfinished:
@@ -83,6 +85,16 @@ class DuplicateJobs:
         except (StillRunning, CancelledError):
             return Unfinished(job.progress, job.is_cancelled)
         return job.result(keep, decided)
+
+    def preview(self, found: Duplicates, *, is_fresh: bool) -> MovePlan:
+        """Return what the plan of a result would do; the last one again, unless it must be fresh.
+
+        It lists the folders of all duplicates, which takes seconds for a hundred thousand of them.
+        """
+        last = self._preview
+        if is_fresh or last is None or last[0] is not found:
+            last = self._preview = found, MovePlan.preview(found)
+        return last[1]
 
     def cancel(self, tier: str) -> None:
         """Stop the search of a tier at its next step. It starts again after `resume`, or when its inputs change."""

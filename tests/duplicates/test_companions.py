@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,29 @@ def test_images_that_move_together_share_their_companion(photos, tmp_path):
     assert plan.left == ()
     assert sorted(Path(file.path).name for file, _ in plan.files).count("1.xmp") == 1
     assert len(plan.files) == 4 + 6
+
+
+def test_preview_is_the_plan_without_the_content_of_companions(photos, tmp_path):
+    write(photos / "y" / "1.jpg", photo(7, "JPEG"))
+    found = find_duplicates(built(tmp_path))
+    plan, preview = MovePlan.of(found), MovePlan.preview(found)
+    assert preview.left == plan.left and len(plan.left) == 1
+    unread = [
+        replace(move, companions=tuple(replace(one, content_hash="") for one in move.companions)) for move in plan.moves
+    ]
+    assert preview.moves == tuple(unread) and any(move.companions for move in plan.moves)
+
+
+def test_images_in_object_stores_are_left(photos, tmp_path):
+    found = find_duplicates(built(tmp_path))
+    (first, *others) = found.groups
+    kept, moved = first.copies
+    away = replace(first, copies=(kept, replace(moved, path="s3://bucket/1.png")))
+    plan = MovePlan.of(replace(found, groups=(away, *others)))
+    assert [(left.path, left.reason) for left in plan.left] == [
+        ("s3://bucket/1.png", "it is in an object store; imrec moves local files only")
+    ]
+    assert len(plan.moves) == 2
 
 
 def test_companion_that_is_a_link_keeps_its_image(photos, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 from imrec_core.catalog import manifests
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.duplicates.decisions import Decisions, load_decisions
-from imrec_core.duplicates.move_plan import MovePlan
+from imrec_core.duplicates.move_plan import File, MovePlan
 from imrec_core.index.build import build_generation
 from tests.support import toy
 from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.support.pictures import encode, noise
 from tests.support.serving import Served, serving, web_lake
 
 
@@ -73,7 +75,8 @@ def test_groups_show_what_the_core_found(browser, served, found):
         for pair in group.pairs:
             assert pair.how in text
     assert "smaller" not in page.inner_text("main")
-    assert page.inner_text("main").count("COPY_001.xmp") == 1
+    assert page.inner_text("main").count("COPY_001.xmp") == 2
+    assert page.locator(".fate:has-text('would be moved with COPY_001.xmp')").count() == 1
 
 
 def test_not_duplicates_is_saved_and_undone(browser, served, found):
@@ -130,6 +133,75 @@ def test_shown_moves_equal_the_moves_of_the_plan(browser, served, found, acts):
     moved = {Path(move.file.path).name for move in plan.moves}
     assert set(page.locator(".copy:not(.stays) .name").all_inner_texts()) == moved
     assert page.locator(".fate:has-text('would be moved')").count() == len(moved)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server with copies that the plan leaves: of a RAW file, beside a shared video, in a group with a link."""
+    folder = tmp_path_factory.mktemp("guarded")
+    names = [f"{group}/{name}" for group in ("link", "plain", "sidecar", "video") for name in ("a.jpg", "b.jpg")]
+    toy.write_photos(folder / "drawn", range(4))
+    for i, name in enumerate([*names, "video/b.png"]):
+        (folder / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "photos" / name).write_bytes((folder / "drawn" / f"photo_{i // 2 % 4:03d}.jpg").read_bytes())
+    (folder / "photos" / "video" / "b.png").write_bytes(encode(noise(64, 48), "PNG"))
+    (folder / "photos" / "video" / "b.mov").write_bytes(b"film")
+    (folder / "photos" / "sidecar" / "b.xmp").write_bytes(b"stars")
+    lake = toy.new_lake(folder / "lake")
+    toy.build(lake)
+    linked = folder / "photos" / "link" / "b.jpg"
+    linked.rename(folder / "elsewhere.jpg")
+    linked.symlink_to(folder / "elsewhere.jpg")
+    with serving(lake) as running:
+        yield running
+
+
+FATES = {
+    "link/a.jpg": "stays",
+    "link/b.jpg": "stays: there is a link in its group; move it by hand",
+    "plain/a.jpg": "stays",
+    "plain/b.jpg": "would be moved",
+    "sidecar/a.jpg": "stays",
+    "sidecar/b.jpg": "would be moved with b.xmp",
+    "video/a.jpg": "stays",
+    "video/b.jpg": "stays: its companion b.mov also belongs to b.png, which stays",
+}
+
+
+def fates(page: Any) -> dict[str, str]:
+    shown = page.locator(".copy").all()
+    return {
+        one.locator(".name").get_attribute("title"): one.locator(".fate").inner_text().replace("\n", " ")
+        for one in shown
+    }
+
+
+def test_page_says_what_the_plan_does_and_why(browser, guarded, monkeypatch):
+    browser.allow("answered 404")  # the small picture of the link
+    monkeypatch.setattr(File, "at", lambda path: pytest.fail("a file is read for display"))
+    page = opened(browser, guarded, "/duplicates?tier=identical")
+    assert fates(page) == FATES
+    monkeypatch.undo()
+    plan = MovePlan.of(find_duplicates(guarded.lake, tier="identical"))
+    below = guarded.lake.settings().sources["photos"]
+    assert {os.path.relpath(move.file.path, below) for move in plan.moves} == {"plain/b.jpg", "sidecar/b.jpg"}
+    assert {os.path.relpath(image.path, below): f"stays: {image.reason}" for image in plan.left} == {
+        path: fate for path, fate in FATES.items() if fate.startswith("stays: ")
+    }
+    assert accessibility_faults(page) == []
+
+
+def test_decision_asks_again_what_the_plan_does(browser, guarded):
+    browser.allow("answered 404")
+    page = opened(browser, guarded, "/duplicates?tier=identical&keep=source:photos")
+    group = page.locator(".group").nth(2)
+    with page.expect_response("**/api/duplicates/outcomes?*") as asked:
+        group.locator("[data-key='2']").click()
+    assert {outcome["is_kept"] for outcome in asked.value.json()["outcomes"].values()} == {True, False}
+    until(page, "document.querySelectorAll('.group')[2].textContent.includes('always stays')")
+    group.locator("[data-key='2']").click()
+    until(page, "!document.querySelectorAll('.group')[2].textContent.includes('always stays')")
+    assert fates(page) == FATES
 
 
 def test_undo_removes_one_decision_only(browser, served, found):

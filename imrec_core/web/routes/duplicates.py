@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
@@ -19,7 +21,7 @@ from imrec_core.duplicates.move_plan import MovePlan
 from imrec_core.index.generation import Generation
 from imrec_core.web.duplicate_jobs import Unfinished
 from imrec_core.web.responses import ApiError, json_response
-from imrec_core.web.schemas.duplicates import DecisionsResponse, DuplicatesResponse
+from imrec_core.web.schemas.duplicates import DecisionsResponse, DuplicatesResponse, OutcomesResponse
 from imrec_core.web.search_request import Name, parse_json
 from imrec_core.web.state import AppState, error_responses
 
@@ -28,6 +30,7 @@ Rule = Annotated[Name, Query(description="Which file of a group to keep: origina
 
 _CURSOR = re.compile(r"([\w.+-]{1,100})~([0-9a-f]{16})")  # generation, representative of the last group of the page
 _MAX_LEFT_OUT = 100
+_MAX_OUTCOMES = 100
 
 
 class Decision(BaseModel):
@@ -90,6 +93,17 @@ def create_router(state: AppState) -> APIRouter:
         """Return the plan of moves for `imrec duplicates --apply`, with the paths of the files."""
         return await state.in_search_queue(request, lambda: _plan(state, tier, keep))
 
+    @router.get("/api/duplicates/outcomes", response_model=OutcomesResponse, responses=error_responses(400, 409))
+    async def outcomes(
+        request: Request,
+        image: Annotated[list[Annotated[str, Query(pattern="^[0-9a-f]{16}$")]], Query(max_length=_MAX_OUTCOMES)],
+        tier: Tier = "near",
+        keep: Rule = "original",
+    ) -> Response:
+        """Return what the plan would do with some images, such as those of a group after a decision."""
+        found = await state.in_search_queue(request, lambda: _outcomes_of(state, set(image), tier, keep))
+        return json_response({"outcomes": found})
+
     @router.post(
         "/api/decisions",
         response_model=DecisionsResponse,
@@ -111,6 +125,7 @@ def _page(state: AppState, cursor: str | None, limit: int, tier: str, keep: str)
     common = {"generation": generation.id, "decisions": _counts(decisions)}
     if isinstance(result, Unfinished):
         return {**_unfinished(result), **common}
+    plan = state.duplicate_jobs.preview(result, is_fresh=cursor is None)
     first = bisect_right(result.groups, last, key=lambda group: group.place) if last else 0
     groups = result.groups[first : first + limit]
     return {
@@ -120,7 +135,7 @@ def _page(state: AppState, cursor: str | None, limit: int, tier: str, keep: str)
         "planned": 0,
         "seconds_left": None,
         "total": len(result),
-        "groups": _group_dicts(replace(result, groups=groups), decisions),
+        "groups": _group_dicts(replace(result, groups=groups), decisions, plan),
         "next": f"{generation.id}~{groups[-1].representative.image_id}" if first + limit < len(result) else None,
         "left_out": [_below_source(result, path) for path in result.left_out[:_MAX_LEFT_OUT]],
         **common,
@@ -168,20 +183,48 @@ def _parse_cursor(generation: Generation, cursor: str | None) -> tuple[str, str]
     return columns["source"], columns["path"]
 
 
-def _group_dicts(page: Duplicates, decisions: Decisions) -> list[dict[str, Any]]:
+def _group_dicts(page: Duplicates, decisions: Decisions, plan: MovePlan) -> list[dict[str, Any]]:
     by_rule = page.with_rule(page.keep, Decisions())
     ranks = {copy.image_id: rank for group in by_rule for rank, copy in enumerate(group.copies)}
-    return [_group_dict(group, decisions, ranks) for group in page]
+    outcomes = _outcomes(page.groups, plan)
+    return [_group_dict(group, decisions, ranks, outcomes) for group in page]
 
 
-def _group_dict(group: Group, decisions: Decisions, ranks: dict[str, int]) -> dict[str, Any]:
+def _group_dict(
+    group: Group, decisions: Decisions, ranks: dict[str, int], outcomes: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     copies = []
     for copy in group.copies:
         columns = asdict(copy) | {"path": copy.below, "rank": ranks[copy.image_id]}
         del columns["below"]
+        columns |= outcomes[copy.image_id]
         copies.append(columns | {"decided": copy.content_hash in decisions.keep})
     pairs = [asdict(pair) for pair in group.pairs]
     return {"tier": group.tier, "why": group.why, "copies": copies, "pairs": pairs}
+
+
+def _outcomes(groups: Iterable[Group], plan: MovePlan) -> dict[str, dict[str, Any]]:
+    """Return what the plan would do with each file of some groups, by image."""
+    along = {move.file.path: [os.path.basename(file.path) for file in move.companions] for move in plan.moves}
+    left = {image.path: image.reason for image in plan.left}
+    return {
+        copy.image_id: {
+            "is_kept": copy.is_kept,
+            "left": left.get(copy.path, ""),
+            "moves_with": along.get(copy.path, []),
+        }
+        for group in groups
+        for copy in group.copies
+    }
+
+
+def _outcomes_of(state: AppState, images: set[str], tier: str, keep: str) -> dict[str, dict[str, Any]] | None:
+    result = state.duplicate_jobs.result(state.generation.id, tier, keep, load_decisions(state.lake))
+    if isinstance(result, Unfinished):
+        return None
+    plan = state.duplicate_jobs.preview(result, is_fresh=False)
+    groups = [group for group in result if any(copy.image_id in images for copy in group.copies)]
+    return {image: outcome for image, outcome in _outcomes(groups, plan).items() if image in images}
 
 
 def _below_source(result: Duplicates, path: str) -> str:

@@ -7,12 +7,24 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
-class DuplicateFile(BaseModel):
+class Outcome(BaseModel):
+    """What the plan would do with a file of a group.
+
+    It moves the file, unless `is_kept` is true or `left` says why the file stays all the same. `moves_with` are names
+    of companions that the plan moves along.
+    """
+
+    is_kept: bool
+    left: str
+    moves_with: list[str]
+
+
+class DuplicateFile(Outcome):
     """One file of a group. The first file of a group is kept.
 
     `rank` is its position by the rule alone, from 0. `decided` is true if a file with its content is always kept.
     `taken` is the time when the image was taken, `frames` the number of its pages, frames or images. These and the
-    facts between them are null where they are not known. `companions` are names of files in its folder that move with
+    facts between them are null where they are not known. `companions` are names of files in its folder that belong to
     it.
     """
 
@@ -34,7 +46,6 @@ class DuplicateFile(BaseModel):
     damaged: bool | None
     latitude: float | None
     longitude: float | None
-    is_kept: bool
     companions: list[str]
     rank: int
     decided: bool
@@ -62,6 +73,12 @@ class DuplicateGroup(BaseModel):
     why: str
     copies: list[DuplicateFile]
     pairs: list[DuplicatePair]
+
+
+class OutcomesResponse(BaseModel):
+    """What the plan would do with some images; null while the search runs. Images in no group are not in it."""
+
+    outcomes: dict[str, Outcome] | None
 
 
 class DecisionCounts(BaseModel):

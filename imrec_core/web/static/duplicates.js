@@ -9,6 +9,7 @@ import { styles } from "./styles.js";
 
 const PAGE = 20; // groups per request
 const AHEAD = 600; // pixels below the window to load in advance
+const MOST = 100; // images whose outcome is asked for after a decision
 const POLL = 1000; // milliseconds between requests while the search runs
 const TIERS = {
   identical: "the same bytes",
@@ -217,7 +218,7 @@ function show(answer) {
   for (const group of answer.groups.filter(isNew)) list.append(groupCard(
     group,
     ++view.groups,
-    { decide, compare: compareLarge },
+    { decide, compare: compareLarge, outcomes },
   ));
   const words = answer.total ? counted(answer.total, "group") : "No duplicates";
   fill(
@@ -271,10 +272,25 @@ function nothing() {
 
 // -- decisions
 
-/** Save a decision; `shown(is)` shows it, or its undoing. To undo is to save the opposite. */
-async function decide({ action, opposite, images, words, shown }) {
+/** Return what the plan would do with some images, by id; null if that is not known yet, or there are too many. */
+async function outcomes(ids) {
+  if (ids.length > MOST) return null;
+  const { signal } = view.controller;
+  const answer = await get("/api/duplicates/outcomes", { ...asked(), image: ids }, { signal }).catch(() => null);
+  return answer?.outcomes;
+}
+
+/** Save a decision; `shown(is)` shows it, or its undoing, and `saved` follows. To undo is to save the opposite. */
+async function decide({ action, opposite, images, words, shown, saved }) {
   const mine = view;
-  const undo = { action: opposite, opposite: action, images, words: `Undone: ${words}`, shown: (is) => shown(!is) };
+  const undo = {
+    action: opposite,
+    opposite: action,
+    images,
+    words: `Undone: ${words}`,
+    shown: (is) => shown(!is),
+    saved,
+  };
   const isUndo = action.startsWith("undo");
   const before = mine.done;
   const isOther = (one) => one.action !== action || `${one.images}` !== `${images}`;
@@ -286,6 +302,7 @@ async function decide({ action, opposite, images, words, shown }) {
     const { decisions } = await sent;
     if (view !== mine) return;
     fill(document.getElementById("decided"), decided(decisions));
+    saved();
     toast(words, isUndo ? undefined : { label: "Undo", act: () => mine.done.includes(undo) && decide(undo) });
   } catch (error) {
     shown(false);

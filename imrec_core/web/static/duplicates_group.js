@@ -11,17 +11,18 @@ const TIERS = {
   variant: "the same except for a detail",
 };
 
-/** Create the card of group `number`; `decide(decision)` saves a decision, `compare(copies, at)` opens two files. */
-export function groupCard(group, number, { decide, compare }) {
+/**
+ * Create the card of group `number`; `decide(decision)` saves a decision, `compare(copies, at)` opens two files, and
+ * `outcomes(ids)` asks what the plan would do with images.
+ */
+export function groupCard(group, number, { decide, compare, outcomes }) {
   const { copies, pairs, tier } = group;
   const heading = `Group ${number}: ${counted(copies.length, "file")}, ${TIERS[tier] ?? tier}`;
   const kept = new Set(copies.filter((copy) => copy.decided).map((copy) => copy.content_hash));
   const apart = new Set(); // pairs marked as no duplicates
-  const large = (at) => compare(
-    copies.map((copy) => ({ ...copy, is_kept: staying(group, kept, apart).has(copy) })),
-    at,
-  );
-  const act = (set, one, action, said) => decide({ ...toggled(set, one, action, show), ...said });
+  let changes = 0;
+  const large = (at) => compare(copies.map((copy) => ({ ...copy, is_kept: stays(copy) })), at);
+  const act = (set, one, action, said) => decide({ ...toggled(set, one, action, guess), saved: ask, ...said });
   const items = copies.map((copy, place) => copyItem(
     copy,
     place,
@@ -35,9 +36,25 @@ export function groupCard(group, number, { decide, compare }) {
     (said) => act(apart, pair, "not_duplicates", said),
   ));
   function show() {
-    const stays = staying(group, kept, apart);
-    copies.forEach((copy, place) => items[place].show(stays.has(copy), kept.has(copy.content_hash)));
+    copies.forEach((copy, place) => {
+      const isDecided = kept.has(copy.content_hash);
+      items[place].show(stays(copy), fate(copy, isDecided), isDecided);
+    });
     pairs.forEach((pair, place) => rows[place].show(apart.has(pair)));
+  }
+  /** Show what a decision changes, until the server says what the plan would do. */
+  function guess() {
+    changes++;
+    const staysNow = staying(group, kept, apart);
+    for (const copy of copies) copy.is_kept = staysNow.has(copy);
+    show();
+  }
+  async function ask() {
+    const before = changes;
+    const answer = await outcomes(copies.map((copy) => copy.image_id));
+    if (!answer || changes !== before) return;
+    for (const copy of copies) Object.assign(copy, answer[copy.image_id] ?? { is_kept: true }); // in no group any more
+    show();
   }
   show();
   return element(
@@ -54,6 +71,17 @@ export function groupCard(group, number, { decide, compare }) {
     element("ul", { class: "pictures" }, ...items),
     pairList(rows),
   );
+}
+
+function stays(copy) {
+  return copy.is_kept || Boolean(copy.left);
+}
+
+/** Say what the plan would do with a file. */
+function fate(copy, isDecided) {
+  if (copy.is_kept) return isDecided ? "always stays" : "stays";
+  if (copy.left) return `stays: ${copy.left}`;
+  return `would be moved${copy.moves_with.length ? ` with ${copy.moves_with.join(", ")}` : ""}`;
 }
 
 /**
@@ -97,20 +125,20 @@ function copyItem(copy, place, copies, { large, keep }) {
     },
     image,
   );
-  const fate = element("span", { class: "fate" });
+  const said = element("span", { class: "fate" });
   const button = keepButton(copy, place, copies, keep);
   const item = element(
     "li",
     { class: "copy" },
     picture,
-    fate,
+    said,
     element("strong", { class: "name", title: copy.path }, fileName(copy.path)),
     facts(copy, copies),
     button,
   );
-  item.show = (stays, isDecided) => {
-    item.classList.toggle("stays", stays);
-    fate.textContent = !stays ? "would be moved" : isDecided ? "always stays" : "stays";
+  item.show = (isStaying, words, isDecided) => {
+    item.classList.toggle("stays", isStaying);
+    said.textContent = words;
     button.setAttribute("aria-pressed", String(isDecided));
   };
   return item;

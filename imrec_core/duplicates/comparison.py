@@ -50,6 +50,8 @@ _BLANK_LEVELS = 1.0  # mean difference of the blocks of two frames without detai
 _PLAIN_LEVELS = 64.0  # maximum difference of the mean colours of two plain images that are not called different
 _BLOCK_LEVELS = 3.0  # mean difference of the blocks of two images that may have equal pixels
 
+_RANGE = 0.25  # difference of two black or white values, as a share of the range, from which they are other values
+
 _TURNS = ("", "rotated 90° counterclockwise", "rotated 180°", "rotated 90° clockwise")
 
 
@@ -135,15 +137,31 @@ def compare_contents(
 def compare(a: BlockInput, b: BlockInput, *, tier: str = "edited", may_be_aligned: bool = True) -> Comparison:
     """Compare two images of different bytes for the tiers `near` and `variant` and, if requested, `edited`; symmetric.
 
-    A variant is returned whatever the tier: `Comparison.holds` tests for the tier that is asked for.
+    A variant is returned whatever the tier: `Comparison.holds` tests for the tier that is asked for. Images with grey
+    of more than 8 bits are variants at most if their values have clearly other ranges, whatever their grey levels.
 
     Args:
         may_be_aligned: Whether keypoints are compared, which takes most of the time of the tier `edited`.
     """
     found = _compare_whole(a, b) if _is_same_shape(a, b) else DIFFERENT
-    if found.agreement >= _AGREEING or tier != "edited":
+    if found.agreement < _AGREEING and tier == "edited":
+        found = _compare_oriented(a, b) or (_compare_aligned(a, b) if may_be_aligned else None) or found
+    if found.tier is None or not _differ_in_range(a, b):
         return found
-    return _compare_oriented(a, b) or (_compare_aligned(a, b) if may_be_aligned else None) or found
+    ranges = " and ".join("{:g} to {:g}".format(*of) for of in sorted((a.value_range or (), b.value_range or ())))
+    return Comparison("variant", found.agreement, f"the same image with other values: {ranges}")
+
+
+def _differ_in_range(a: BlockInput, b: BlockInput) -> bool:
+    """Test whether two images hold other measurements, such as elevations, though they look the same as grey levels.
+
+    Copies that are resized may have slightly other extremes.
+    """
+    if a.value_range is None or b.value_range is None:
+        return False
+    (low, high), (other_low, other_high) = a.value_range, b.value_range
+    slack = _RANGE * max(high - low, other_high - other_low)
+    return abs(low - other_low) > slack or abs(high - other_high) > slack
 
 
 def may_be_same_pixels(a: BlockInput, b: BlockInput, found: Comparison) -> bool:

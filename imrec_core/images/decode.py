@@ -28,7 +28,7 @@ from imrec_core.images.color_profile import ColorProfile
 from imrec_core.images.file_facts import bit_depth, frame_count, refuse_misread_layout
 from imrec_core.images.jpeg_segments import JPEG_START, JpegSegments, read_segments
 from imrec_core.images.repair import lacks_end, repaired
-from imrec_core.images.rgb import LARGE, Pixels, apply_orientation, convert_profile, to_pixels
+from imrec_core.images.rgb import LARGE, Pixels, apply_orientation, convert_profile, range_of_values, to_pixels
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
 
@@ -63,6 +63,7 @@ class DecodedImage:
         color_profile: Description of the embedded profile, `color_profile.DAMAGED` if it cannot be used; None without.
         bit_depth: Bits per channel in the file.
         is_damaged: Whether a part of the file is damaged or missing.
+        value_range: Values of black and white in grey of more than 8 bits; None for other images.
     """
 
     pixels: Pixels
@@ -75,6 +76,7 @@ class DecodedImage:
     color_profile: str | None = None
     bit_depth: int = 8
     is_damaged: bool = False
+    value_range: tuple[float, float] | None = None
 
     @property
     def orientation(self) -> int:
@@ -232,6 +234,7 @@ def _convert(image: Image.Image, data: bytes, options: _Options) -> DecodedImage
     remaining = exif.of_image(image)
     width, height = image.size if remaining.orientation < 5 else image.size[::-1]
     has_alpha = image.has_transparency_data
+    values = range_of_values(image)
     pixels, profile = to_pixels(image, options.min_side)
     facts = _profile_facts(profile)
     facts["is_damaged"] |= is_cut or lacks_end(data)
@@ -244,6 +247,7 @@ def _convert(image: Image.Image, data: bytes, options: _Options) -> DecodedImage
         has_alpha,
         frames,
         bit_depth=depth,
+        value_range=values,
         **facts,
     )
 

@@ -27,18 +27,23 @@ def to_8_bit(values: NDArray[Any], declared: tuple[float, float] | None = None) 
     Args:
         declared: Value of black and of white, where the file names them.
     """
+    low, high = value_range(values, declared)
+    if (low, high) != declared and values.dtype.kind != "f" and low == 0 and high < 2**16:
+        return np.asarray(values >> (int(high).bit_length() - 8), np.uint8)
+    return _stretch(values, low, high)
+
+
+def value_range(values: NDArray[Any], declared: tuple[float, float] | None = None) -> tuple[float, float]:
+    """Return the values that become black and white; `declared` as for `to_8_bit`."""
     if declared is not None and declared[0] < declared[1]:
-        return _stretch(values, *declared)
+        return declared
     if values.dtype.kind == "f":
-        return _stretch(values, *_range_of_floats(values))
+        return _range_of_floats(values)
     low, high = int(values.min()), int(values.max())
-    if low < 0:
-        return _stretch(values, low, high)
-    if high < 2**16:
+    if low >= 0 and high < 2**16:
         depths = _SIGNED_DEPTHS if values.dtype == np.int16 else _DEPTHS
-        depth = next(bits for bits in depths if high < 2**bits)
-        return np.asarray(values >> (depth - 8), np.uint8)
-    return _stretch(values, *((0, _UNSIGNED_32) if high > _UNSIGNED_32 // 4 else (low, high)))
+        return 0, 2 ** next(bits for bits in depths if high < 2**bits) - 1
+    return (0, _UNSIGNED_32) if low >= 0 and high > _UNSIGNED_32 // 4 else (low, high)
 
 
 def _range_of_floats(values: NDArray[np.floating[Any]]) -> tuple[float, float]:

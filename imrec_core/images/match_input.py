@@ -15,7 +15,7 @@ from PIL import Image
 
 from imrec_core.errors import UnreadableImage
 from imrec_core.images import keypoints
-from imrec_core.images.decode import MAX_PIXELS, decode, decode_file
+from imrec_core.images.decode import MAX_PIXELS, DecodedImage, decode, decode_file
 from imrec_core.images.keypoints import Keypoints
 from imrec_core.images.rgb import Pixels, from_pillow
 from imrec_core.lake.storage.files import AnyPath
@@ -32,6 +32,7 @@ class MatchInput:
         width, height: Size of the upright image in the file.
         name: File name; empty for an image in memory.
         frames: Number of pages, frames or images in the file, of which this is the first.
+        value_range: Values of black and white in grey of more than 8 bits; None for other images.
         max_side: Pixels of the longer side that are kept.
         min_side: Pixels that the shorter side keeps while decoding.
     """
@@ -41,6 +42,7 @@ class MatchInput:
     height: int
     name: str = ""
     frames: int = 1
+    value_range: tuple[float, float] | None = None
 
     max_side: ClassVar[int] = 480
     min_side: ClassVar[int] = 480
@@ -55,7 +57,7 @@ class MatchInput:
         if isinstance(image, Image.Image):
             return cls.of_pixels(_to_pixels(image))
         decoded = decode_file(image, min_side=cls.min_side)
-        return cls(cls._shrink(decoded.pixels), decoded.width, decoded.height, image.name, decoded.frames)
+        return cls._of_decoded(decoded, image.name)
 
     @classmethod
     def of_bytes(cls, data: bytes, *, max_pixels: int = MAX_PIXELS, allow_truncated: bool = False) -> Self:
@@ -65,7 +67,12 @@ class MatchInput:
             ImageError: The image cannot be decoded.
         """
         decoded = decode(data, max_pixels=max_pixels, min_side=cls.min_side, allow_truncated=allow_truncated)
-        return cls(cls._shrink(decoded.pixels), decoded.width, decoded.height, frames=decoded.frames)
+        return cls._of_decoded(decoded)
+
+    @classmethod
+    def _of_decoded(cls, decoded: DecodedImage, name: str = "") -> Self:
+        pixels = cls._shrink(decoded.pixels)
+        return cls(pixels, decoded.width, decoded.height, name, decoded.frames, decoded.value_range)
 
     @classmethod
     def of_pixels(cls, pixels: Pixels) -> Self:

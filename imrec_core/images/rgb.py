@@ -10,7 +10,7 @@ from PIL import Image
 
 from imrec_core.images import exif
 from imrec_core.images.color_profile import ColorProfile, open_profile, srgb_levels, stated_gamma
-from imrec_core.images.grey_levels import to_8_bit
+from imrec_core.images.grey_levels import to_8_bit, value_range
 
 Pixels = NDArray[np.uint8]
 
@@ -107,6 +107,11 @@ def grey_values(image: Image.Image) -> NDArray[Any]:
     if bits == 32 and is_unsigned:
         return values.view(np.uint32)
     return values.astype(np.int16) if bits == 16 and not is_unsigned else values
+
+
+def range_of_values(image: Image.Image) -> tuple[float, float] | None:
+    """Return the values of black and white in grey of more than 8 bits; None for other images."""
+    return value_range(grey_values(image), _declared_range(image)) if is_deep(image) else None
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:

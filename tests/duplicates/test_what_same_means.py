@@ -69,6 +69,44 @@ def test_12_bits_match_their_8_bit_copy(tmp_path):
     assert tier(tmp_path, encode(grey.astype(np.uint16) << 4, "TIFF"), encode(grey, "PNG")) == "near"
 
 
+RELIEF = (GREY - GREY.min()) * np.float32(4000 / np.ptp(GREY))  # metres
+HALF = np.asarray(Image.fromarray(RELIEF).resize((80, 60)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (RELIEF, RELIEF / 10, "variant"),
+        (RELIEF, RELIEF / np.float32(0.3048), "variant"),
+        (RELIEF, RELIEF + 2000, "variant"),
+        (RELIEF.astype(np.uint16), (RELIEF / 4).astype(np.uint16), "variant"),
+        (RELIEF, np.rot90(RELIEF / 10), "variant"),
+        (RELIEF, HALF, "near"),
+        (RELIEF, np.rot90(RELIEF), "edited"),
+        (RELIEF, np.rint(RELIEF * 255 / 4000).astype(np.uint8), "near"),
+        (RELIEF, np.rint(RELIEF), "near"),
+    ],
+    ids=["tenth", "feet", "another zero", "integers", "turned tenth", "resized", "turned", "8 bits", "rounded"],
+)
+def test_other_values_of_the_same_look_are_variants(tmp_path, one, other, expected):
+    files = encode(one, "TIFF"), encode(other, "TIFF")
+    assert tier(tmp_path, *files) == (None if expected == "variant" else expected)
+    if one.shape == other.shape and expected != "edited":
+        assert tier(tmp_path, *files, widest="variant") == expected
+
+
+def test_other_values_are_not_moved_and_are_named(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "alps.tif").write_bytes(encode(RELIEF, "TIFF"))
+    (photos / "dunes.tif").write_bytes(encode(RELIEF / 10, "TIFF"))
+    lake = toy.new_lake(tmp_path / "lake", ("phash", "dhash"), sources={"photos": photos})
+    toy.build(lake)
+    assert not find_duplicates(lake, tier="near") and len(find_duplicates(lake, tier="variant")) == 1
+    found = compare_files(photos / "dunes.tif", photos / "alps.tif", tier="variant")
+    assert found.how == "the same image with other values: 0 to 400 and 0 to 4000"
+
+
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [

@@ -31,6 +31,7 @@ SUBJECTS = (
     "features",
     "copies",
     "duplicates",
+    "originals",
     "map",
     "map_page",
     "serve",

@@ -259,7 +259,7 @@ def _differ_in_colour(a: BlockInput, b: BlockInput) -> bool:
 
 
 def _describe(found: LocalDifferences) -> str:
-    if found.strength < 1:
+    if found.contradicts:
         return f"the same layout with another content in {found.contradiction:.0%} of the detail"
     x, y = (f"{share:.0%}" for share in found.place)
     regions = "one region" if found.count == 1 else f"{found.count} regions"

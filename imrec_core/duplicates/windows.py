@@ -30,6 +30,9 @@ _LOSS, _LEAST_IN_BIN = 0.75, 20  # quantile; minimum number of windows
 _STEPS, _MOST_LOSS = 128, 2.0  # resolution and range of the loss in the histogram
 _TIMES = 3.0  # minimum difference of another content, as a multiple of the predicted difference
 _STRONG, _AS_STRONG = 32.0, 0.5  # contrast of strong detail in levels; share of it that the other image must have
+_STRONG_BINS = slice(int(np.digitize(_STRONG, _CONTRASTS)), None)
+_TIMES_OF_MEDIAN = 4.0  # loss of strong detail, at most, as a multiple of the median
+_SPARSE = 0.1  # share of windows with contrast
 _CORRELATION = 0.6  # of strong detail, below which it contradicts
 _VISIBLE, _FAINTER, _FADED = 2.0, 0.7, 0.85  # contrast in levels, and as a share of the other; minimum correlation
 _DETAIL, _NOISE = 8.0, 4.0  # minimum contrast of a detail in levels, and as a multiple of the median window
@@ -103,9 +106,15 @@ class Windows:
         """Compute the difference as a multiple of the smallest that means another content; `least` is in levels."""
         most_loss, most_difference = self._predict()
         explained = np.minimum(most_loss[self.bins] * self.contrast, most_difference[self.bins])
+        if (self.bins > 0).mean() < _SPARSE:  # blur takes strong detail from a pattern, but not from a dot
+            explained[(self.contrast > _STRONG) & (self.weaker < _VISIBLE)] = 0
         needed = np.maximum(np.maximum(_TIMES * explained, LARGEST_LOSS * self.contrast), least)
         is_counted = (self.bins > 0) & ~self.is_faded
         return np.where(is_counted, self.difference / needed, 0).astype(np.float32)
+
+    @property
+    def _most_loss_of_strong_detail(self) -> float:
+        return max(_TIMES_OF_MEDIAN * (self.median_loss or 0.0), FITTING_LOSS)
 
     def _predict(self) -> tuple[Numbers, Numbers]:
         """Predict the loss and the difference per bin, as the smallest that the other bins allow.
@@ -117,6 +126,8 @@ class Windows:
         enough[0] = False
         losses = np.where(enough, _quantiles(self.histogram, _LOSS), np.inf)
         most_loss = np.minimum.accumulate(losses)
+        # Of images with little detail, half may be missing in one image: then its loss is no prediction.
+        most_loss[_STRONG_BINS] = np.minimum(most_loss[_STRONG_BINS], self._most_loss_of_strong_detail)
         differences = losses[1:] * _CONTRASTS * 2**0.5  # at the middle of the bin
         most_difference = np.minimum.accumulate(differences[::-1])[::-1]
         most_loss = np.where(np.isinf(most_loss), 1.0 if enough.any() else FITTING_LOSS, most_loss)

@@ -7,13 +7,13 @@ from functools import cache
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from imrec_core.duplicates import find_duplicates
 from imrec_core.duplicates.block_input import BlockInput
 from imrec_core.duplicates.comparison import TIERS, Comparison, compare, compare_files
 from imrec_core.images.edits import COPY_PROTOCOL, EDITS
-from tests.support import toy
+from tests.support import pages, toy
 from tests.support.drawings import SPARSE, VARIANTS, invoice, letter, signed, stars
 from tests.support.pictures import encode
 
@@ -229,3 +229,24 @@ def test_every_edit_but_the_caption_keeps_a_photo_near():
     tiers = {name: compare(made(encode(photo, "PNG")), made(EDITS[name](photo))).tier for name in ("jpeg20", "webp")}
     assert set(tiers.values()) == {"near"}
     assert compare(made(encode(photo, "PNG")), made(EDITS["caption"](photo))).tier == "variant"
+
+
+@pytest.mark.parametrize("radius", [2, 5, 20, 40])
+@pytest.mark.parametrize("size", [(800, 800), (620, 800), (2000, 1500)], ids=str)
+@pytest.mark.parametrize(("ground", "ink"), [("black", "white"), ("white", "#444444")])
+def test_second_dot_is_no_copy(ground, ink, size, radius):
+    def page(*places):
+        image = Image.new("RGB", size, ground)
+        for x, y in places:
+            ImageDraw.Draw(image).ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink)
+        return image
+
+    one, two = page((400, 400)), page((400, 400), (200, 600))
+    for other in (two, two.resize((size[0] // 2, size[1] // 2), Image.Resampling.LANCZOS)):
+        found = compare(made(encode(one, "PNG")), made(encode(other, "JPEG", quality=90)), tier="near")
+        assert found.tier in (None, "variant")
+
+
+def test_faint_marks_that_agree_do_not_outweigh_a_clear_one_that_is_missing():
+    first, second = (made(pages.jpeg(pages.blank_page(seed, 620, 800))) for seed in (183, 2028))
+    assert compare(first, second, tier="near").tier == "variant"

@@ -34,7 +34,7 @@ class Distances:
 
     Attributes:
         name: `feature:metric`.
-        pairs: Distances of random pairs, in any order.
+        pairs: Distances of random pairs, in any order; infinite where a feature has nothing to compare.
         copies: Cumulative distribution of the distances of edited copies to their originals: distances, ascending, and
             the share of copies within each of them. None if no copies were measured.
         threshold: Match threshold; None for no threshold.
@@ -64,8 +64,9 @@ def draw_distances(panels: Sequence[Distances], *, format: str = "png") -> bytes
 
 
 def _draw_panel(axes: Axes, panel: Distances) -> None:
-    edges = _edges(panel.pairs, panel.hits)
-    counts, _ = np.histogram(panel.pairs, edges)
+    compared = panel.pairs[np.isfinite(panel.pairs)]
+    edges = _edges(compared, panel.hits)
+    counts, _ = np.histogram(compared, edges)
     shares = counts / len(panel.pairs)
     axes.stairs(shares, edges, fill=True, color=BLUE, alpha=0.75, label="random pairs")
     if panel.copies:
@@ -90,7 +91,7 @@ def _draw_panel(axes: Axes, panel: Distances) -> None:
 
 def _edges(pairs: NDArray[Any], hits: Sequence[float]) -> Floats:
     """Compute the edges of bins from 0 to the largest distance; whole numbers are at the centre of their bins."""
-    farthest = max([float(pairs.max()), *hits, 1e-3])
+    farthest = max([float(pairs.max(initial=0)), *hits, 1e-3])
     if farthest < 2 or (pairs != np.rint(pairs)).any():
         return np.linspace(0, farthest * 1.02, _BINS + 1)
     step = int(np.gcd.reduce(pairs.astype(np.int64)))  # distances of phash are even: half of its bits are set

@@ -14,7 +14,7 @@ from s3fs import S3FileSystem
 from imrec_core import Lake, Recommender
 from imrec_core.catalog import manifests, scan
 from imrec_core.duplicates import find_duplicates
-from imrec_core.errors import BadPlan, BadSettings, BadSource, MissingTable, StaleIndex, StorageFault
+from imrec_core.errors import BadSettings, BadSource, MissingTable, StaleIndex, StorageFault
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation, open_generation
 from imrec_core.lake.storage import files, object_store, retry
@@ -386,7 +386,6 @@ def test_images_are_read_side_by_side_but_not_too_many(remote_lake, monkeypatch)
 
 def test_duplicates_are_found_and_not_moved(remote_lake, tmp_path):
     from imrec_core.duplicates.move_plan import MovePlan
-    from imrec_core.duplicates.plan_execution import apply_plan
 
     lake = remote_lake(4, built=False)
     s3.put("photos/copy.jpg", object_store.read(s3.path("photos/photo_001.jpg")))
@@ -397,9 +396,10 @@ def test_duplicates_are_found_and_not_moved(remote_lake, tmp_path):
         "s3://pictures/photos/copy.jpg",
         "s3://pictures/photos/photo_001.jpg",
     }
-    MovePlan.of(found).save(tmp_path / "plan.json")
-    with pytest.raises(BadPlan, match="is in an object store; imrec moves local files only"):
-        apply_plan(tmp_path / "plan.json", tmp_path / "aside")
+    plan = MovePlan.of(found)
+    assert not plan.moves
+    (left,) = plan.left
+    assert left.path.startswith("s3://pictures/photos/") and "object store" in left.reason
 
 
 def test_local_sources_and_sources_in_a_bucket_stand_in_one_lake(remote_lake, tmp_path):

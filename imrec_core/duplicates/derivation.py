@@ -17,6 +17,7 @@ from imrec_core.duplicates.block_input import BlockInput
 from imrec_core.duplicates.keypoint_alignment import Transform, inverse, scale_of
 from imrec_core.errors import ImageError
 from imrec_core.images.decode import decode
+from imrec_core.images.header import read_header
 from imrec_core.images.jpeg_quantization import decode_luma, has_traces, luma_table
 from imrec_core.images.jpeg_segments import JPEG_START
 from imrec_core.images.rgb import Pixels
@@ -186,7 +187,7 @@ def _adds_detail(small: Pixels, large: Pixels, *, is_framed: bool) -> bool:
     import cv2
 
     seen = _grey(_middle(large))
-    finest, coarser = _detail(_grey(small))
+    finest, coarser = _detail(_grey(_middle(small, _WINDOW * len(small) / len(large))))
     if finest < _LEAST_DETAIL:
         return True
     found = []
@@ -235,9 +236,9 @@ def _resized(pixels: Pixels, width: int, height: int, kind: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=kind), np.uint8)
 
 
-def _middle(pixels: Pixels) -> Pixels:
-    top, left = (max(side - _WINDOW, 0) // 2 for side in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[top : top + _WINDOW, left : left + _WINDOW])
+def _middle(pixels: Pixels, size: float = _WINDOW) -> Pixels:
+    top, left = (max(side - round(size), 0) // 2 for side in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + round(size), left : left + round(size)])
 
 
 def _grey(pixels: Pixels) -> Floats:
@@ -260,11 +261,13 @@ def _derive_compressed(first: bytes, second: bytes) -> Derivation | None:
     luma = [_luma(data) for data in (first, second)]
     if luma[0].shape != luma[1].shape or _root_mean_square(luma[0].astype(np.float32) - luma[1]) > _SAME_LEVELS:
         return None
-    has = has_traces(luma[finer], table)
+    has = has_traces(luma[finer], table, tables[finer])
     if has:
         return Derivation(coarser, COMPRESSED if tables[finer] is not None else CONVERTED)
     is_lossless = tables[finer] is None and not _is_lossy((first, second)[finer])
     is_clear = is_lossless or (tables[finer] is not None and steps[coarser] >= _COARSER * steps[finer])
+    # Copies that were converted to other profiles were stored once each: their tables do not tell.
+    is_clear &= len({read_header(data).color_profile for data in (first, second)}) == 1
     return Derivation(finer, COMPRESSED) if has is False and is_clear else None
 
 

@@ -20,6 +20,7 @@ Table = NDArray[np.float32]
 
 _LEAST_STEP = 4  # smaller steps drown in the rounding of the pixels
 _LEAST_COUNT = 200  # coefficients that are needed for an answer
+_LARGER = 1.2  # ratio of steps
 _TRACES = 0.16  # mean distance from a multiple, in steps; 0.25 by chance
 # Of photos stored at quality 50 to 90, then at 80 to 98, the distance was at most .15; of photos stored at the higher
 # quality only it was at least .21, but for those that had been stored at nearly the lower one before (40 photos).
@@ -49,14 +50,19 @@ def decode_luma(data: bytes) -> NDArray[np.uint8]:
         raise UnreadableImage(f"damaged JPEG: {error}") from error
 
 
-def has_traces(luma: NDArray[np.uint8], table: Table) -> bool | None:
+def has_traces(luma: NDArray[np.uint8], table: Table, own: Table | None = None) -> bool | None:
     """Test whether an image `(h, w)` was once stored as JPEG with this table, by blocks that begin at its corner.
+
+    Args:
+        own: Steps with which the image is stored now, if it is JPEG. Only steps that are clearly larger tell.
 
     Returns:
         None if too few coefficients tell.
     """
     in_steps = _coefficients(luma) / table
     telling = (np.abs(in_steps) > 0.5) & (table >= _LEAST_STEP)
+    if own is not None:
+        telling &= table >= _LARGER * own
     telling[:, 0, 0] = False  # the mean, of which every value occurs
     if telling.sum() < _LEAST_COUNT:
         return None

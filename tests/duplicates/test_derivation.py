@@ -4,15 +4,15 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from imrec_core.duplicates.block_input import BlockInput
 from imrec_core.duplicates.comparison import compare_contents
-from imrec_core.duplicates.derivation import COMPRESSED, CONVERTED, Derivation
+from imrec_core.duplicates.derivation import COMPRESSED, CONVERTED, Derivation, derive_whole
 from imrec_core.duplicates.pixel_hash import pixel_hash
 from imrec_core.images.jpeg_quantization import has_traces, luma_table
 from imrec_core.images.sample_photos import _load
-from tests.support import drawings, toy
+from tests.support import drawings, icc, toy
 from tests.support.derived import MADE, jpeg, png, scaled
 from tests.support.pictures import encode
 
@@ -63,6 +63,30 @@ def test_png_of_a_jpeg_by_another_decoder_is_converted_from_it():
 def test_nothing_is_told_of_two_files_of_nearly_one_quality():
     photo = scaled(_load("skimage.data", "chelsea.png"), 0.7)
     assert derivation(jpeg(photo, 80), jpeg(photo, 84)) is None
+
+
+def test_nothing_is_told_of_two_files_of_one_quality():
+    data, photo = stored("chelsea.png", 80)
+    assert derivation(data, jpeg(photo, 80)) is None
+
+
+def test_nothing_is_told_of_copies_in_two_profiles():
+    photo = scaled(_load("skimage.data", "chelsea.png"), 0.7)
+    darker = photo.point(lambda level: round(255 * (level / 255) ** 1.1))
+    profile = icc.rgb_profile(icc.SRGB, gamma=2.0, name="other")
+    other = encode(darker, "JPEG", quality=60, icc_profile=profile)
+    assert derivation(encode(photo, "JPEG", quality=95, icc_profile=icc.rgb_profile(icc.SRGB)), other) is None
+
+
+def test_blank_middle_tells_nothing():
+    def page(scale):
+        image = Image.new("RGB", (1240 * scale // 2, 1754 * scale // 2), "white")
+        font = ImageFont.load_default(30 * scale / 2)
+        ImageDraw.Draw(image).multiline_text((60 * scale, 90 * scale), "Dear Sir\nor Madam", "black", font)
+        return png(image)
+
+    pages = (page(1), page(2))
+    assert derive_whole(*(BlockInput.of_source(lambda data=data: data) for data in pages)) is None
 
 
 @pytest.mark.parametrize("page", [drawings.letter("Dear Ada,", "see you at nine"), drawings.dot()])

@@ -99,7 +99,7 @@ def find_local_differences(a: Pixels, b: Pixels, gain: float = 1.0, offset: floa
     """
     first, second = _match_levels(*_resize_to_smaller(a, b), gain, offset)
     # Clipped channels are predicted the worse, the larger the change: untolerated, 3 of 58 brighter copies differ.
-    tolerance = max(gain, 1 / gain) ** 3 * (1 + abs(offset) / 100)
+    tolerance = max(gain, 1 / gain) ** 3 * (1 + abs(offset) / 50)
     found = _compare(first, second, tolerance)
     if not found.differs:
         return found

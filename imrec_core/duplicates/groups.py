@@ -211,6 +211,7 @@ def _verify_candidates(
 
 def _by_size(contents: Contents, members: NDArray[np.int64]) -> list[int]:
     """Sort contents whose files exist by size, as the rule `largest` prefers them; ties in order of the hashes."""
+    contents.load(members.tolist())
     existing = [i for i in members.tolist() if contents.copies(i)]
     sizes = {i: (-copy.width * copy.height, -copy.byte_size) for i in existing for copy in contents.copies(i)[:1]}
     return sorted(existing, key=lambda i: (sizes[i], i))

@@ -71,6 +71,11 @@ class Blank:
     lacks: str
     find: Callable[[Matrix], NDArray[np.bool_]]
 
+    @classmethod
+    def zeros(cls, lacks: str) -> Blank:
+        """Vectors whose numbers are all 0."""
+        return cls(lacks, lambda vectors: (vectors == 0).all(axis=1))
+
 
 @dataclass(frozen=True)
 class Feature:

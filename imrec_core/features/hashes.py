@@ -6,6 +6,7 @@ imagehash shrinks grey images with Pillow's Lanczos filter, which takes most of 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import scipy.fft
@@ -23,33 +24,18 @@ Hashes = NDArray[np.uint64]
 _MIN_SIDE = 256  # shrinking to this while decoding changes the 32×32 image of phash by less than one bit
 
 _MEAN_BIT = np.uint64(1 << 63)  # of phash: the mean of the image, above the median of any image but a black one
-_PLAIN = Blank("contrast", lambda hashes: (hashes == 0).all(axis=1))
+_hash = partial(feature, group="hashes", dims=64, dtype="uint64", min_side=_MIN_SIDE)
+_plain_hash = partial(_hash, metrics=(hamming,), blank=Blank.zeros("contrast"))
 
 
-@feature(
-    group="hashes",
-    dims=64,
-    dtype="uint64",
-    metrics=(hamming,),
-    min_side=_MIN_SIDE,
-    blank=_PLAIN,
-    source="imagehash.average_hash; Krawetz 2011",
-)
+@_plain_hash(source="imagehash.average_hash; Krawetz 2011")
 def ahash(batch: ImageBatch) -> Hashes:
     """Average hash: which of 8×8 cells are brighter than the mean of the image."""
     small = small_images(batch)[0]
     return _pack(small > small.mean(axis=(1, 2), keepdims=True))
 
 
-@feature(
-    group="hashes",
-    dims=64,
-    dtype="uint64",
-    metrics=(hamming,),
-    min_side=_MIN_SIDE,
-    blank=_PLAIN,
-    source="imagehash.dhash; Krawetz 2013",
-)
+@_plain_hash(source="imagehash.dhash; Krawetz 2013")
 def dhash(batch: ImageBatch) -> Hashes:
     """Difference hash: where the image gets brighter from left to right."""
     small = small_images(batch)[1]
@@ -68,12 +54,8 @@ def phash_turned(hashes: Hashes) -> Hashes:
     return _pack(oriented_bits(bits, first=0)).reshape(-1, 8)
 
 
-@feature(
-    group="hashes",
-    dims=64,
-    dtype="uint64",
+@_hash(
     metrics=(hamming, hamming_dihedral),
-    min_side=_MIN_SIDE,
     blank=Blank("contrast", lambda hashes: (hashes | _MEAN_BIT == _MEAN_BIT).all(axis=1)),
     source="imagehash.phash; Zauner 2010",
     orientations=phash_orientations,
@@ -93,21 +75,13 @@ def _above_median(low: Floats) -> NDArray[np.bool_]:
     return np.asarray(low > np.median(low, axis=(-2, -1), keepdims=True))
 
 
-@feature(
-    group="hashes",
-    dims=64,
-    dtype="uint64",
-    metrics=(hamming,),
-    min_side=_MIN_SIDE,
-    blank=_PLAIN,
-    source="imagehash.whash",
-)
+@_plain_hash(source="imagehash.whash")
 def whash(batch: ImageBatch) -> Hashes:
     """Wavelet hash: which of 8×8 cells are brighter than their median (Haar)."""
     return _pack(np.array([_cells_above_median(shrink_to_square(grey)) for grey in batch.grey]))
 
 
-@feature(group="hashes", dims=64, dtype="uint64", metrics=(hamming,), min_side=_MIN_SIDE, source="imagehash.colorhash")
+@_hash(metrics=(hamming,), source="imagehash.colorhash")
 def colorhash(batch: ImageBatch) -> Hashes:
     """Colour hash: shares of black, grey, six faint and six bright hues, in eighths.
 

@@ -58,7 +58,7 @@ def pdq_turned(hashes: Hashes) -> Hashes:
     min_side=_MIN_SIDE,
     source="PDQ, github.com/facebook/ThreatExchange; Facebook 2019, The TMK+PDQF and the PDQ hashing algorithms",
     columns={"quality": "uint8"},
-    blank=Blank("contrast", lambda hashes: (hashes == 0).all(axis=1)),
+    blank=Blank.zeros("contrast"),
     orientations=pdq_orientations,
     turned=pdq_turned,
 )

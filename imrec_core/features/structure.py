@@ -22,7 +22,7 @@ Bins = NDArray[np.intp]
 
 _MIN_SIDE = 256  # shrinking to this while decoding hardly changes the 128×128 square
 
-_NO_EDGES = Blank("edges", lambda vectors: (vectors == 0).all(axis=1))
+_NO_EDGES = Blank.zeros("edges")
 
 _MIN_EDGE = 11  # grey levels of the filter response from which a block has an edge; the standard leaves it open
 _FILTERS = np.array(

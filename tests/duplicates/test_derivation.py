@@ -90,7 +90,7 @@ def test_blank_middle_tells_nothing():
 
 
 @pytest.mark.parametrize("page", [drawings.letter("Dear Ada,", "see you at nine"), drawings.dot()])
-def test_nothing_is_told_of_enlarged_images_with_little_detail_but_size(page):
+def test_enlarged_drawing_is_never_the_original(page):
     small = encode(page, "PNG")
     found = derivation(small, png(scaled(page, 2)))
     assert found is None or found.original == 0

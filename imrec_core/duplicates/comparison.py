@@ -148,7 +148,7 @@ def compare(a: BlockInput, b: BlockInput, *, tier: str = "edited", may_be_aligne
         found = _compare_oriented(a, b) or (_compare_aligned(a, b) if may_be_aligned else None) or found
     if found.tier is None or not _differ_in_range(a, b):
         return found
-    ranges = " and ".join("{:g} to {:g}".format(*of) for of in sorted((a.value_range or (), b.value_range or ())))
+    ranges = " and ".join("{:g} to {:g}".format(*of) for of in sorted(filter(None, (a.value_range, b.value_range))))
     return Comparison("variant", found.agreement, f"the same image with other values: {ranges}")
 
 

@@ -22,7 +22,10 @@ from imrec_core.images.color_profile import DAMAGED
 DEFAULT = "original"
 _LOSSLESS_FORMATS = ("PNG", "TIFF", "BMP", "PPM", "TGA")
 
-NO_CHANGES: Mapping[str, str] = {}
+Changes = Mapping[str, VerifiedPair]
+"""Pairs of an original and a content that was made from it, by that content."""
+
+NO_CHANGES: Changes = {}
 
 RULES = (DEFAULT, "largest", "oldest")
 """Rules without an argument; `source:NAME` is the other one."""
@@ -84,8 +87,8 @@ def resolve_rule(keep: str | None, between: tuple[str, str] | None, sources: Ite
     return rule
 
 
-def changes_of(pairs: Iterable[VerifiedPair], copies: Sequence[Copy]) -> dict[str, str]:
-    """Return what was done to an original, by the content that was made from it.
+def changes_of(pairs: Iterable[VerifiedPair], copies: Sequence[Copy]) -> Changes:
+    """Select the pairs of which one was made from the other.
 
     A file does not count as made from another one that lacks its metadata of a camera: copies lose that.
     """
@@ -94,17 +97,15 @@ def changes_of(pairs: Iterable[VerifiedPair], copies: Sequence[Copy]) -> dict[st
         shots.setdefault(copy.content_hash, set()).update(_shot(copy))
     changes = {}
     for pair in pairs:
-        if pair.original is None or pair.change is None or not shots.keys() >= set(pair.contents):
+        if pair.original is None or not shots.keys() >= set(pair.contents):
             continue
         made = pair.contents[pair.contents[0] == pair.original]
         if shots[made] <= shots[pair.original]:
-            changes[made] = pair.change
+            changes[made] = pair
     return changes
 
 
-def sort_key(
-    rule: str, decided: Decisions, changes: Mapping[str, str] = NO_CHANGES
-) -> Callable[[Copy], tuple[Any, ...]]:
+def sort_key(rule: str, decided: Decisions, changes: Changes = NO_CHANGES) -> Callable[[Copy], tuple[Any, ...]]:
     """Return a sort key that puts the preferred file first.
 
     Args:
@@ -118,9 +119,7 @@ def sort_key(
     return key
 
 
-def reason_to_keep(
-    copies: Sequence[Copy], rule: str, decided: Decisions, changes: Mapping[str, str] = NO_CHANGES
-) -> str:
+def reason_to_keep(copies: Sequence[Copy], rule: str, decided: Decisions, changes: Changes = NO_CHANGES) -> str:
     """Say why the first file is kept rather than the others: the first step of the rule in which it is better."""
     first, others = copies[0], copies[1:]
     for step in _steps(rule, decided, changes):
@@ -139,14 +138,11 @@ def date_of(copy: Copy) -> tuple[datetime, str]:
     return datetime.fromtimestamp(copy.mtime_ns / 1e9, UTC), "of the file"
 
 
-def _steps(rule: str, decided: Decisions, changes: Mapping[str, str]) -> tuple[_Criterion, ...]:
+def _steps(rule: str, decided: Decisions, changes: Changes) -> tuple[_Criterion, ...]:
     kind, _, source = rule.partition(":")
     decision = _Criterion(lambda copy: copy.content_hash not in decided.keep, lambda copy: "is always kept by decision")
     whole = _Criterion(lambda copy: bool(copy.damaged), lambda copy: "is not damaged")
-    change = next(iter(changes.values()), "")
-    original = _Criterion(
-        lambda copy: copy.content_hash in changes, lambda _: f"is the original: another file {CHANGES[change]}"
-    )
+    original = _Criterion(lambda copy: copy.content_hash in changes, lambda copy: _why_original(copy, changes))
     if kind == DEFAULT:
         return decision, whole, original, *_STEPS[kind]
     if kind != "source":
@@ -155,25 +151,23 @@ def _steps(rule: str, decided: Decisions, changes: Mapping[str, str]) -> tuple[_
     return decision, in_source, whole, original, *_STEPS[DEFAULT]
 
 
-def _shot(copy: Copy) -> set[str]:
-    """List the metadata that only a camera writes."""
-    return {
-        name
-        for name, fact in (("taken", copy.taken), ("camera", copy.camera), ("place", copy.latitude is not None))
-        if fact
-    }
+def _why_original(copy: Copy, changes: Changes) -> str:
+    for pair in changes.values():
+        if pair.original == copy.content_hash:
+            return f"is the original: another file {CHANGES[str(pair.change)]}"
+    return "was not made from another file"
+
+
+def _shot(copy: Copy) -> list[str]:
+    """Name the metadata that only a camera writes."""
+    has_place = None not in (copy.latitude, copy.longitude)
+    facts = {"the time taken": copy.taken, "a camera": copy.camera, "the place taken": has_place}
+    return [name for name, fact in facts.items() if fact]
 
 
 def _metadata(copy: Copy) -> list[str]:
-    has_place = None not in (copy.latitude, copy.longitude)
     has_profile = copy.color_profile not in (None, DAMAGED)
-    facts = {
-        "the time taken": copy.taken,
-        "a camera": copy.camera,
-        "the place taken": has_place,
-        "a colour profile": has_profile,
-    }
-    return [name for name, fact in facts.items() if fact]
+    return [*_shot(copy), *(["a colour profile"] if has_profile else [])]
 
 
 def _metadata_count(copy: Copy) -> int:

@@ -125,3 +125,9 @@ def test_chain_of_changes_leads_to_the_first():
 def test_file_that_is_gone_changes_nothing():
     larger = other(width=500)
     assert kept("original", PLAIN, larger, pairs=(made("z", "a"),))[0] == larger
+
+
+def test_file_that_is_no_original_is_not_called_one():
+    shot = other(image_id="3", content_hash="c", below="d.jpg", camera="D90")
+    framed = other(width=4000)
+    assert kept("original", PLAIN, framed, shot, pairs=(made("b", "a"),)) == (shot, "was not made from another file")

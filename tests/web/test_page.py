@@ -182,7 +182,7 @@ def test_sliders_and_metrics_change_the_order(page, folder):
     page.keyboard.press("Home")
     page.wait_for_selector(".toast:has-text('At least one feature needs a weight')")
     page.focus("#weight-phash")
-    page.keyboard.press("End")
+    run_search(page, lambda: page.keyboard.press("End"))
     page.focus("#weight-rgb_histogram")
     assert run_search(page, lambda: page.keyboard.press("End")) == two
     three = run_search(page, lambda: page.select_option("[aria-label='Metric of rgb_histogram']", "euclidean"))

@@ -18,8 +18,11 @@ _ENTRIES = 0xB002  # tag of CIPA DC-007: 16 bytes for each image, with its kind 
 _PREVIEW = 0x01  # kind: a smaller version of the first image
 _GAIN_MAP = (b"hdrgm:", b"GainMap")  # in XMP (Ultra HDR, ISO 21496-1): the second image brightens the first
 _APP1, _APP2, _START_OF_SCAN, _END_OF_IMAGE = 0xE1, 0xE2, 0xDA, 0xD9
+_WITH_METADATA = frozenset((_APP1, _APP2))
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_WITH_SCANS = _FRAME_HEADERS | {_START_OF_SCAN}
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_SEGMENT_START = struct.Struct(">BBH").unpack_from  # marker of two bytes, and length
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # behind entropy-coded data
 
 
@@ -43,11 +46,7 @@ class JpegSegments:
 def read_segments(data: bytes) -> JpegSegments:
     """Read the segments ahead of the first scan; what is damaged counts as missing."""
     exif, xmp, frames, profile = b"", b"", 1, {}
-    for marker, start, end in _segments(data):
-        if marker == _START_OF_SCAN:
-            break
-        if marker not in (_APP1, _APP2):
-            continue
+    for marker, start, end in _segments(data, _WITH_METADATA):
         body = data[start:end]
         if marker == _APP1 and body.startswith(_EXIF):
             exif = exif or body[len(_EXIF) :]
@@ -57,7 +56,7 @@ def read_segments(data: bytes) -> JpegSegments:
             profile[body[len(_ICC_PROFILE)] if len(body) > len(_ICC_PROFILE) else 0] = body[len(_ICC_PROFILE) + 2 :]
         elif marker == _APP2 and body.startswith(_MULTI_PICTURE):
             frames = _image_count(body[len(_MULTI_PICTURE) :])
-    if any(word in xmp for word in _GAIN_MAP):
+    if xmp and any(word in xmp for word in _GAIN_MAP):
         frames = 1
     return JpegSegments(exif, xmp, b"".join(profile[number] for number in sorted(profile)), frames)
 
@@ -69,7 +68,7 @@ def has_all_scans(data: bytes) -> bool:
     """
     missing: dict[int, set[int]] = {}
     is_progressive = False
-    for marker, start, end in _segments(data):
+    for marker, start, end in _segments(data, _WITH_SCANS):
         body = data[start:end]
         if marker in _FRAME_HEADERS and len(body) > 6:
             is_progressive = marker in _PROGRESSIVE
@@ -83,20 +82,24 @@ def has_all_scans(data: bytes) -> bool:
     return bool(missing) and not any(missing.values())
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield each marker with start and end of the body of its segment, up to the end of the image or to damage."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
+def _segments(data: bytes, wanted: frozenset[int]) -> Iterator[tuple[int, int, int]]:
+    """Yield each wanted marker with start and end of the body of its segment, up to the end of the image or to damage.
+
+    If scans are not wanted, the first one is the end.
+    """
+    at, last = 2, len(data) - 4
+    while at <= last:
+        first, marker, size = _SEGMENT_START(data, at)
+        if first != 0xFF or marker == _END_OF_IMAGE:
+            return
         if marker == 0xFF:  # a fill byte
             at += 1
             continue
-        if marker == _END_OF_IMAGE:
-            return
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        yield marker, at + 4, end
+        end = at + 2 + size
+        if marker in wanted:
+            yield marker, at + 4, end
         if marker == _START_OF_SCAN:
-            found = _NEXT_MARKER.search(data, end)
+            found = _NEXT_MARKER.search(data, end) if marker in wanted else None
             if found is None:
                 return
             end = found.start()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.images.keypoints import FewKeypoints, count_inliers, find_few
+from imrec_core.images import keypoints
+from imrec_core.images.keypoints import FewKeypoints
 from imrec_core.images.rgb import Pixels
 
 Floats = NDArray[np.float32]
@@ -26,11 +27,11 @@ _MARK, _FAINT = 12.0, 2.0  # levels by which a mark differs from the ground; by 
 _MARKS_FOUND = 0.75  # minimum share of the marks of one image that the other one has
 _MARKS_OF_VARIANT = 0.5  # the same for tier `variant`; a page that lacks a clear mark is not `near`
 
-_KEYPOINT_SIDE, _KEYPOINTS = 200, 150  # 12 ms per image; 400 pixels and 600 keypoints take 50 ms
+# Pixels of the longer side: 12 ms per image, and 35 ms for those with few keypoints there.
+_KEYPOINT_SIDES, _KEYPOINTS, _FEW_KEYPOINTS = (200, keypoints.MAX_SIDE), 150, 20
 # Of 4541 candidate pairs of 1066 photos 2 % have 6 inliers or more. Crops to a third of the area, stored as JPEG of
 # quality 40, have at least 13, to half the area 30 (30 photos, 2026-11).
 _INLIERS, _LEAST_INLIERS = 0.04, 5  # as a share of the keypoints of the image with fewer; at least
-_FEW_KEYPOINTS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class Summary:
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         square = np.asarray(cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.uint8)
         levels = np.asarray(cv2.resize(square, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA), np.float32)
-        found = find_few(pixels, _KEYPOINT_SIDE, _KEYPOINTS) if with_keypoints else None
+        found = _find_keypoints(pixels) if with_keypoints else None
         return cls(levels, _find_marks(square, float(np.median(levels))) if levels.std() < _FLAT else None, found)
 
     @classmethod
@@ -63,6 +64,13 @@ class Summary:
         """Restore a summary from flat arrays."""
         cells = None if marks is None else marks.reshape(_MARKS, _MARKS)
         return cls(levels.reshape(_CELLS, _CELLS), cells, keypoints)
+
+
+def _find_keypoints(pixels: Pixels) -> FewKeypoints:
+    """Detect few keypoints of a small image or, if it has hardly any, those that an alignment would use."""
+    small, large = _KEYPOINT_SIDES
+    found = keypoints.find_few(pixels, small, _KEYPOINTS)
+    return found if len(found) >= _FEW_KEYPOINTS else keypoints.find_few(pixels, large, _KEYPOINTS)
 
 
 def _find_marks(square: Pixels, ground: float) -> NDArray[np.int16]:
@@ -118,9 +126,10 @@ def may_be_near(a: Summary, b: Summary, tier: str) -> bool:
 def may_be_aligned(a: Summary, b: Summary) -> bool:
     """Test whether one image may be a part of the other, mirrored or not, by few keypoints."""
     assert a.keypoints is not None and b.keypoints is not None
-    fewest = min(len(a.keypoints.positions), len(b.keypoints.positions))
-    needed = max(_INLIERS * fewest, _LEAST_INLIERS)
-    return fewest < _FEW_KEYPOINTS or count_inliers(a.keypoints, b.keypoints) >= needed
+    fewest = min(len(a.keypoints), len(b.keypoints))
+    if fewest < keypoints.MIN_INLIERS:
+        return False
+    return keypoints.count_inliers(a.keypoints, b.keypoints) >= max(_INLIERS * fewest, _LEAST_INLIERS)
 
 
 def _orientations(levels: Floats) -> Floats:

@@ -21,7 +21,7 @@ from imrec_core.images.keypoints import FewKeypoints
 from imrec_core.lake import parquet
 from imrec_core.lake.storage import files
 
-VERSION = "2"
+VERSION = "3"
 """Version of the summaries. Increment it when an image may get another summary."""
 
 _SCHEMA = pa.schema(

@@ -16,11 +16,15 @@ Floats = NDArray[np.float32]
 Keypoints = tuple[Floats, Floats]
 """Positions `(n, 2)`, x then y in pixels of the image, and RootSIFT descriptors `(n, 128)`."""
 
-_MAX_SIDE = 400  # pixels of the longer side in which keypoints are detected
+MAX_SIDE = 400
+"""Pixels of the longer side in which `find` detects keypoints."""
+
+MIN_INLIERS = 12
+"""Minimum number of keypoints in each image, and of matches that agree, for a transform."""
+
 _KEYPOINTS = 600
 _CONTRAST = 0.02
 _RATIO = 0.8  # of the distances to the nearest and the second nearest descriptor
-_MIN_INLIERS = 12
 _MAX_REPROJECTION_ERROR = 3.0  # pixels
 _FEW_ERROR = 2.0  # pixels of the small image of `find_few`
 
@@ -38,6 +42,9 @@ class FewKeypoints:
     width: int
     positions: Floats
     descriptors: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.positions)
 
     def to_keypoints(self) -> Keypoints:
         """Convert to positions and RootSIFT descriptors."""
@@ -69,7 +76,7 @@ def find(pixels: Pixels) -> Keypoints:
     """Detect the keypoints of an RGB image `(h, w, 3)` uint8; there may be none."""
     import cv2
 
-    grey = cv2.cvtColor(shrink(pixels, _MAX_SIDE), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(shrink(pixels, MAX_SIDE), cv2.COLOR_RGB2GRAY)
     points, descriptors = cv2.SIFT.create(_KEYPOINTS, 3, _CONTRAST).detectAndCompute(grey, None)
     if not points:  # then OpenCV returns None for the descriptors
         return np.empty((0, 2), np.float32), np.empty((0, 128), np.float32)
@@ -122,14 +129,14 @@ def match(moving: Keypoints, standing: Keypoints) -> Match:
 
     from_, to = _match_descriptors(moving, standing)
     without_transform = Match(None, from_, to, np.zeros(len(to), np.bool_))
-    if len(to) < _MIN_INLIERS:
+    if len(to) < MIN_INLIERS:
         return without_transform
     cv2.setRNGSeed(0)  # of RANSAC
     transform, inliers = cv2.estimateAffinePartial2D(
         from_, to, method=cv2.RANSAC, ransacReprojThreshold=_MAX_REPROJECTION_ERROR
     )
     agrees = np.asarray(inliers, np.bool_).ravel()
-    if agrees.sum() < _MIN_INLIERS:
+    if agrees.sum() < MIN_INLIERS:
         return without_transform
     return Match(np.asarray(transform, np.float64), from_, to, agrees)
 
@@ -139,7 +146,7 @@ def _match_descriptors(moving: Keypoints, standing: Keypoints) -> tuple[Floats, 
 
     There are none if an image has too few keypoints.
     """
-    if min(len(moving[0]), len(standing[0])) < _MIN_INLIERS:
+    if min(len(moving[0]), len(standing[0])) < MIN_INLIERS:
         return np.empty((0, 2), np.float32), np.empty((0, 2), np.float32)
     best, sure = _pass_ratio_test(moving[1], standing[1])
     return moving[0][best[sure]], standing[0][sure]

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from imrec_core.duplicates.candidates import edited_pairs, near_pairs
 from imrec_core.duplicates.cliques import cliques
@@ -34,6 +33,7 @@ from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
 from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
+from imrec_core.runtime.library_threads import single_threaded_libraries
 
 _IN_NOTEBOOK, _GROUPS_IN_NOTEBOOK = 12, 3  # maximum number of files per group, and of groups, in a notebook
 
@@ -177,8 +177,7 @@ def find_duplicates(
     verifier = Verifier(contents, decided, tier, images, results)
     begun: list[list[int]] = []
     try:
-        # Products of some hundred descriptors take 10 times the CPU time with two threads of OpenBLAS (2026-11).
-        with threadpool_limits(1, user_api="blas"):
+        with single_threaded_libraries():
             if tier != "identical" and len(contents):
                 begun = _verify_candidates(generation, contents, verifier, tier, progress)
             members = _pairs_between(contents, verifier) if between else _cliques(contents, verifier, begun)

@@ -28,7 +28,8 @@ Hashes = NDArray[np.uint64]
 CROWDED = 12
 """Number of similar hashes above which an image belongs to the crowd."""
 
-_TILE = 32, 4096  # rows and columns: 1 MB of words
+_TILE = 64, 4096  # rows and columns: 2 MB of words; smaller ones take longer, as two threads wait for the interpreter
+_AT_ONCE = 1 << 14  # pairs that are collected before they are counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,13 +108,14 @@ def _join(found: Any) -> Pairs:
 
 
 def _close_blocks(hashes: Hashes, against: Hashes, limits: tuple[int, int], rows: Rows) -> Iterator[tuple[Rows, Rows]]:
-    """Yield the close pairs of at most a tile of rows, sorted, with each tile of columns."""
+    """Yield the close pairs of at most a tile of rows, sorted, some thousand at once."""
     if not len(rows):
         return
     width = _TILE[1]
     first, rest = np.ascontiguousarray(hashes[rows, :1]), np.ascontiguousarray(against[:, 0])
     words, counts = np.empty(first.size * width, np.uint64), np.empty(first.size * width, np.uint8)
     is_close = np.empty(first.size * width, np.bool_)
+    found: list[Pairs] = []
     for left in range(int(rows[0]), len(rest), width):
         some = rest[left : left + width]
         tile, shape = slice(first.size * some.size), (first.size, some.size)
@@ -125,4 +127,8 @@ def _close_blocks(hashes: Hashes, against: Hashes, limits: tuple[int, int], rows
             i, j = rows[at // some.size], at % some.size + left
             bits = np.bitwise_count(hashes[i] ^ against[j]).sum(axis=1, dtype=np.int64)
             kept = (i < j) & (bits <= limits[1])
-            yield i[kept], j[kept]
+            found.append(np.stack([i[kept], j[kept]]))
+        is_last = left + width >= len(rest)
+        if found and (is_last or sum(pairs.shape[1] for pairs in found) >= _AT_ONCE):
+            yield tuple(np.concatenate(found, axis=1))
+            found.clear()

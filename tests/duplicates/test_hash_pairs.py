@@ -79,4 +79,4 @@ def test_memory_grows_with_the_images_and_not_with_the_pairs():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (len(close.crowd), len(close.pairs)) == (6000, 0)
-    assert peak < 30e6
+    assert peak < 60e6  # all pairs take 288 MB

@@ -108,7 +108,7 @@ def _join(found: Any) -> Pairs:
 
 
 def _close_blocks(hashes: Hashes, against: Hashes, limits: tuple[int, int], rows: Rows) -> Iterator[tuple[Rows, Rows]]:
-    """Yield the close pairs of at most a tile of rows, sorted, some thousand at once."""
+    """Yield the close pairs of at most a tile of rows, some thousand at once."""
     if not len(rows):
         return
     width = _TILE[1]

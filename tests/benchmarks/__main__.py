@@ -32,6 +32,7 @@ SUBJECTS = (
     "copies",
     "duplicates",
     "originals",
+    "tiles",
     "map",
     "map_page",
     "serve",

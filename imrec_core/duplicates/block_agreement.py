@@ -55,6 +55,15 @@ def split_blocks(pixels: Pixels) -> Floats:
     return np.ascontiguousarray(cells).reshape(3, _CELLS**2, _BLOCK**2)
 
 
+def orient_blocks(blocks: Floats, turns: int, *, is_mirrored: bool) -> Floats:
+    """Return the blocks of the image mirrored left to right if requested, then rotated by quarter turns to the left."""
+    cells = blocks.reshape(3, _CELLS, _CELLS, _BLOCK, _BLOCK)
+    if is_mirrored:
+        cells = cells[:, :, ::-1, :, ::-1]
+    cells = np.rot90(np.rot90(cells, turns, axes=(1, 2)), turns, axes=(3, 4))
+    return np.ascontiguousarray(cells).reshape(blocks.shape)
+
+
 def mean_levels(blocks: Floats) -> Floats:
     """Compute the mean luma of each block `(8, 8)`, centred, of length 1."""
     levels = blocks[0].mean(axis=1).reshape(_CELLS, _CELLS)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from imrec_core.duplicates.blank_pages import is_plain, may_have_same_grain
-from imrec_core.duplicates.block_agreement import block_agreement, split_blocks
+from imrec_core.duplicates.block_agreement import block_agreement, orient_blocks
 from imrec_core.duplicates.block_input import BlockInput
 from imrec_core.duplicates.derivation import Derivation, derive_contained, derive_same_pixels, derive_whole
 from imrec_core.duplicates.keypoint_alignment import align_by_keypoints
@@ -292,9 +292,9 @@ def _compare_oriented(a: BlockInput, b: BlockInput) -> Comparison | None:
                 coarse = np.rot90(b.coarse[:, ::-1] if is_mirrored else b.coarse, turns)
                 if (a.coarse * coarse).sum() < _COARSE:
                     continue
-                oriented = b.oriented(turns, is_mirrored=is_mirrored)
-                blocks = block_agreement(a.blocks, split_blocks(oriented))
+                blocks = block_agreement(a.blocks, orient_blocks(b.blocks, turns, is_mirrored=is_mirrored))
                 if blocks.share >= _AGREEING and not blocks.is_sparse:
+                    oriented = b.oriented(turns, is_mirrored=is_mirrored)
                     edits = " and ".join(filter(None, ("mirrored" if is_mirrored else "", _TURNS[turns])))
                     found = find_local_differences(a.pixels, oriented, blocks.gain, blocks.offset)
                     if found.differs:

@@ -20,6 +20,9 @@ Floats = NDArray[np.float32]
 _SIDE, _CELLS, _MARKS = 256, 8, 32  # pixels, cells of levels, and cells of marks along a side of the square
 _GAIN, _OFFSET = 2.5, 80.0  # maximum contrast and brightness change; `block_agreement` allows 2 and 64
 _LEVELS, _AGREEING = 20.0, 0.88  # differences of levels in the share of the cells that must agree; there 16 in 0.94
+# Minimum correlation of the cells that agree, and the standard deviation in levels below which it says nothing. Copies
+# of 60 photos by `edits.EDITS` correlate by 0.99 and more, parts of a sky often by less (2026-11).
+_CORRELATION, _FAINT_CELLS = 0.9, 3.0
 _KEPT = 48  # cells of 64 to which gain and offset are fitted
 _BANDS = (1, 2)  # cells along one side that may be a caption
 _FLAT = 16.0  # standard deviation of the levels, below which images are compared by their marks
@@ -116,7 +119,8 @@ def screen(a: Summary, b: Summary, tier: str) -> Screened:
 def may_be_near(a: Summary, b: Summary, tier: str) -> bool:
     """Test whether two images may be equal but for levels and a caption, for `edited` in any of eight orientations."""
     is_edited = tier == "edited"
-    if not _have_equal_levels(a.levels, _orientations(b.levels) if is_edited else b.levels[None]):
+    oriented = _orientations(b.levels) if is_edited else b.levels[None]
+    if not _have_equal_levels(a.levels, oriented):
         return False
     if is_edited or a.marks is None or b.marks is None:
         return True
@@ -136,28 +140,35 @@ def _orientations(levels: Floats) -> Floats:
     return np.stack([np.rot90(some, turns) for some in (levels, levels[:, ::-1]) for turns in range(4)])
 
 
-def _have_equal_levels(a: Floats, others: Floats) -> bool:
-    """Test whether most cells are equal up to gain and offset, for any orientation, without a caption on any side.
+def _have_equal_levels(a: Floats, oriented: Floats) -> bool:
+    """Test whether most cells of the first image are equal to those of the second, up to gain and offset.
 
-    Gain and offset are fitted twice, the second time without the worst quarter of the cells.
+    In the first orientation, the second image may have a caption on any side. Gain and offset are fitted twice, the
+    second time without the worst quarter of the cells.
+
+    Args:
+        oriented: Levels of the second image in each orientation `(n, 8, 8)`.
     """
-    if (np.abs(others - a) < _LEVELS).all(axis=(1, 2)).any():
-        return True
-    x, y = a.ravel()[None, None], others.reshape(len(others), 1, -1)
-    part = _PARTS[None]
-    used = np.broadcast_to(part, (len(others), *_PARTS.shape))
+    upright, *turned = oriented.reshape(len(oriented), -1)
+    x, y = a.ravel(), np.stack([upright] * len(_PARTS) + turned)
+    part = np.concatenate([_PARTS, np.ones((len(turned), x.size), np.bool_)])
+    used = part
     for _ in range(2):
-        count = used.sum(axis=2, keepdims=True)
-        mean_x, mean_y = ((values * used).sum(axis=2, keepdims=True) / count for values in (x, y))
+        count = used.sum(axis=1, keepdims=True)
+        mean_x, mean_y = ((values * used).sum(axis=1, keepdims=True) / count for values in (x, y))
         off_x, off_y = (x - mean_x) * used, (y - mean_y) * used
-        spread = (off_x**2).sum(axis=2, keepdims=True)
-        gain = np.where(spread > count, (off_x * off_y).sum(axis=2, keepdims=True) / np.maximum(spread, 1), 1)
+        products = (off_x * off_x, off_y * off_y, off_x * off_y)
+        spread_x, spread_y, common = (product.sum(axis=1, keepdims=True) for product in products)
+        gain = np.where(spread_x > count, common / np.maximum(spread_x, 1), 1)
         gain = np.clip(gain, 1 / _GAIN, _GAIN)
         offset = np.clip(mean_y - gain * mean_x, -_OFFSET * _GAIN, _OFFSET * _GAIN)
         wrong = np.abs(x * gain + offset - y)
-        used = part & (wrong <= np.partition(wrong, _KEPT, axis=2)[:, :, _KEPT, None])
+        used = part & (wrong <= np.partition(wrong, _KEPT, axis=1)[:, _KEPT, None])
     agrees = (wrong < _LEVELS * np.maximum(gain, 1)) & part
-    return bool((agrees.sum(axis=2) >= _AGREEING * part.sum(axis=2)).any())
+    are_equal = agrees.sum(axis=1) >= _AGREEING * part.sum(axis=1)
+    is_faint = np.minimum(spread_x, spread_y) < _FAINT_CELLS**2 * count
+    correlates = is_faint | (common >= _CORRELATION * np.sqrt(spread_x * spread_y))
+    return bool((are_equal & correlates[:, 0]).any())
 
 
 def _parts() -> NDArray[np.bool_]:

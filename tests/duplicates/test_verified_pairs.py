@@ -13,6 +13,7 @@ from imrec_core.lake import parquet
 
 NAMES = np.array([f"{i:032x}" for i in range(6)])
 NEAR, EDITED = Comparison("near", 0.97, "the same image"), Comparison("edited", 0.96, "cropped")
+VARIANT = Comparison("variant", 0.97, "the same image except for one region")
 
 
 @pytest.fixture
@@ -45,6 +46,11 @@ def test_results_survive_other_positions_of_the_contents(path):
         ("near", DIFFERENT, "edited", False),
         ("near", NEAR, "edited", True),
         ("edited", DIFFERENT, "edited", True),
+        ("near", DIFFERENT, "variant", False),
+        ("near", VARIANT, "variant", True),
+        ("variant", DIFFERENT, "near", True),
+        ("variant", DIFFERENT, "edited", False),
+        ("edited", DIFFERENT, "variant", True),
     ],
 )
 def test_result_answers_the_tiers_that_were_tested(path, tested, found, wanted, is_reused):

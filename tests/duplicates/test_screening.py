@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from imrec_core.duplicates.block_input import BlockInput
 from imrec_core.duplicates.comparison import compare
@@ -48,6 +48,45 @@ def test_crops_are_not_lost(share, is_mirrored):
         if is_mirrored:
             crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         assert screen(summary(original), summary(jpeg(crop, 60)), "edited").may_be_aligned, seed
+
+
+def sparse(seed):
+    """A smooth scene with a few blurred squares, which has few keypoints at 200 pixels."""
+    rng = np.random.default_rng(seed)
+    scene = Image.fromarray(rng.integers(60, 190, (2, 3, 3), np.uint8)).resize((480, 360), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(scene)
+    for _ in range(10):
+        (x, y), side = rng.integers((40, 40), (400, 280)), int(rng.integers(6, 30))
+        draw.rectangle([x, y, x + side, y + side], fill=tuple(rng.integers(0, 255, 3).tolist()))
+    return scene.filter(ImageFilter.GaussianBlur(3))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_crop_with_few_keypoints_is_lost_only_if_it_cannot_be_aligned(seed):
+    original = sparse(seed)
+    crop = jpeg(original.crop((20, 15, 440, 330)), 60)
+    a, b = (BlockInput.of_bytes(data) for data in (jpeg(original), crop))
+    can_be_aligned = compare(a, b, tier="edited").tier is not None
+    assert screen(summary(original), summary(crop), "edited").may_be_aligned or not can_be_aligned
+
+
+def test_scenes_with_few_keypoints_are_not_all_aligned():
+    summaries = [summary(sparse(seed)) for seed in range(12)]
+    assert min(len(one.keypoints) for one in summaries) < 40
+    passed = [
+        screen(a, b, "edited").may_be_aligned for place, a in enumerate(summaries) for b in summaries[place + 1 :]
+    ]
+    assert np.mean(passed) < 0.4
+
+
+@pytest.mark.parametrize("tier", ["near", "variant", "edited"])
+def test_faint_scenes_whose_levels_do_not_correlate_are_rejected(tier):
+    steps = np.linspace(100, 125, 480).astype(np.uint8)
+    waves = (112 + 12 * np.sin(np.linspace(0, 18, 360))).astype(np.uint8)
+    ramp, stripes = np.tile(steps, (360, 1)), np.tile(waves[:, None], (1, 480))
+    one, other = (summary(Image.fromarray(grey).convert("RGB")) for grey in (ramp, stripes))
+    assert not screen(one, other, tier).may_be_near
+    assert screen(one, summary(jpeg(Image.fromarray(ramp).convert("RGB"), 30)), tier).may_be_near
 
 
 def test_most_different_images_are_rejected():

@@ -19,7 +19,7 @@ def single_threaded_libraries() -> Iterator[None]:
     """Limit OpenBLAS and OpenCV to one thread per call, for work on many small arrays.
 
     Products of some hundred descriptors take 10 times the CPU time with two threads of OpenBLAS, and the comparison of
-    blank pages 1.2 times with two threads of OpenCV (2026-11). The limits hold for the process, until the last user is
+    blank pages 1.4 times with two threads of OpenCV (2026-11). The limits hold for the process, until the last user is
     done.
     """
     global _users

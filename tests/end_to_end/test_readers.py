@@ -30,6 +30,7 @@ ROOT = Path(imrec_core.__file__).parent.parent
 PUBLISHED, MARKERS, OTHERS = 20, 20, 2000
 PER_SECOND = 50
 ANCHOR = "anchor.jpg"
+ANCHOR_HASH = np.uint64(0x5A5A_5A5A_5A5A_5A5A)  # a hash of zeros would be that of an image without contrast
 BY = ["rgb_histogram", "phash"]
 MOST_GROWN = 40_000_000  # bytes; matrix and graph of one generation take 9 MB
 WAIT = 60  # seconds
@@ -48,8 +49,8 @@ def gallery(number: int) -> tuple[list[str], dict[str, np.ndarray]]:
     far = rng.integers(0, 2**20, OTHERS, np.uint64) | np.uint64(2**64 - 2**24)  # 40 bits and more
     names = [ANCHOR, *(f"other_{i:04d}.jpg" for i in range(OTHERS)), *(f"{number}_{i}.jpg" for i in range(MARKERS))]
     histograms = np.stack([anchor, *others, *(histogram(anchor, number) for _ in range(MARKERS))])
-    hashes = np.array([0, *far, *([2**number - 1] * MARKERS)], np.uint64)[:, None]
-    return names, {"rgb_histogram": histograms, "phash": hashes}
+    differences = np.array([0, *far, *([2**number - 1] * MARKERS)], np.uint64)
+    return names, {"rgb_histogram": histograms, "phash": (ANCHOR_HASH ^ differences)[:, None]}
 
 
 def histogram(anchor: np.ndarray, number: int) -> np.ndarray:

@@ -6,6 +6,7 @@ keypoints and aligns them; a summary is computed once per image and takes 20 kB.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,9 +31,9 @@ _MARK, _FAINT = 12.0, 2.0  # levels by which a mark differs from the ground; by 
 _MARKS_FOUND = 0.75  # minimum share of the marks of one image that the other one has
 _MARKS_OF_VARIANT = 0.5  # the same for tier `variant`; a page that lacks a clear mark is not `near`
 
-# Pixels of the longer side: the second takes five times as long together with the first, so only images with few
-# keypoints get it: 80 instead of 17 ms for a third of 124 parts of photos (2026-11).
-_KEYPOINT_SIDES, _KEYPOINTS, _FEW_KEYPOINTS = (200, keypoints.MAX_SIDE), 150, 20
+# Pixels of the longer side. The second takes three times as long, so only images with few keypoints get it: 160 of 900
+# parts of photos. 91 of these have hardly any, and at the larger size at most 9, too few to be aligned (2026-11).
+_KEYPOINT_SIDES, _KEYPOINTS, _FEW_KEYPOINTS, _HARDLY_ANY = (200, keypoints.MAX_SIDE), 150, 20, 5
 # Of 4541 candidate pairs of 1066 photos 2 % have 6 inliers or more. Crops to a third of the area, stored as JPEG of
 # quality 40, have at least 13, to half the area 30 (30 photos, 2026-11).
 _INLIERS, _LEAST_INLIERS = 0.04, 5  # as a share of the keypoints of the image with fewer; at least
@@ -71,10 +72,10 @@ class Summary:
 
 
 def _find_keypoints(pixels: Pixels) -> FewKeypoints:
-    """Detect few keypoints of a small image or, if it has hardly any, those that an alignment would use."""
+    """Detect the keypoints of a small image or, if these are few, those at the size that an alignment uses."""
     small, large = _KEYPOINT_SIDES
     found = keypoints.find_few(pixels, small, _KEYPOINTS)
-    return found if len(found) >= _FEW_KEYPOINTS else keypoints.find_few(pixels, large, _KEYPOINTS)
+    return keypoints.find_few(pixels, large, _KEYPOINTS) if _HARDLY_ANY <= len(found) < _FEW_KEYPOINTS else found
 
 
 def _find_marks(square: Pixels, ground: float) -> NDArray[np.int16]:
@@ -134,7 +135,8 @@ def may_be_aligned(a: Summary, b: Summary) -> bool:
     fewest = min(len(a.keypoints), len(b.keypoints))
     if fewest < keypoints.MIN_INLIERS:
         return False
-    return keypoints.count_inliers(a.keypoints, b.keypoints) >= max(_INLIERS * fewest, _LEAST_INLIERS)
+    least = max(math.ceil(_INLIERS * fewest), _LEAST_INLIERS)
+    return keypoints.have_inliers(a.keypoints, b.keypoints, least)
 
 
 def _orientations(levels: Floats) -> Floats:

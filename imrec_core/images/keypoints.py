@@ -152,20 +152,27 @@ def _match_descriptors(moving: Keypoints, standing: Keypoints) -> tuple[Floats, 
     return moving[0][best[sure]], standing[0][sure]
 
 
-def count_inliers(moving: FewKeypoints, standing: FewKeypoints) -> int:
-    """Count the matches that agree with one transform, of the first image as it is or of the mirrored one."""
+def have_inliers(moving: FewKeypoints, standing: FewKeypoints, least: int) -> bool:
+    """Test whether `least` matches agree with one transform, of the first image as it is or of the mirrored one.
+
+    Args:
+        least: At least 3; any two matches agree.
+    """
     found, other = moving.to_keypoints(), standing.to_keypoints()
-    return max(_count_inliers(some, other) for some in (found, mirror(found, moving.width)))
+    return _count_inliers(found, other, least) >= least or (
+        _count_inliers(mirror(found, moving.width), other, least) >= least
+    )
 
 
-def _count_inliers(moving: Keypoints, standing: Keypoints) -> int:
+def _count_inliers(moving: Keypoints, standing: Keypoints, least: int) -> int:
+    """Count the matches that agree with one transform; 0 if there are fewer matches than `least`."""
     import cv2
 
     if min(len(moving[0]), len(standing[0])) < 2:
         return 0
     best, sure = _pass_ratio_test(moving[1], standing[1])
-    if sure.sum() < 3:  # any two matches agree
-        return int(sure.sum())
+    if sure.sum() < least:
+        return 0
     cv2.setRNGSeed(0)  # of RANSAC
     _, inliers = cv2.estimateAffinePartial2D(
         moving[0][best[sure]], standing[0][sure], method=cv2.RANSAC, ransacReprojThreshold=_FEW_ERROR, maxIters=500

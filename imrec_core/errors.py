@@ -5,21 +5,27 @@
     │   ├── UnreadableImage   the file cannot be read, or is not an image
     │   ├── TruncatedImage    the image data is truncated or damaged
     │   ├── ImageTooLarge     the image has more than `max_pixels` pixels
-    │   └── UnsupportedFormat imrec does not decode this image format
+    │   ├── UnsupportedFormat imrec does not decode this image format
+    │   └── MissingPlugin     the optional library that decodes this format is not installed
     ├── DeclarationError      a feature, metric or model is declared or used wrongly
     │   ├── UnknownName       no such feature, metric or column; carries the nearest names
     │   ├── BadOutput         the output of a feature contradicts its declaration
     │   ├── BadModel          the file of a network is damaged or contradicts its declaration
+    │   ├── UntrustedModel    a network of lake.toml would run code, and the user did not allow it
     │   ├── MissingDependency an optional library is not installed
     │   └── MissingWeights    the weights of a network are not on this machine, and the download failed
     ├── LakeError             a file or folder of the lake is missing, stale or invalid
     │   ├── MissingTable      a table or generation does not exist yet
     │   ├── SchemaMismatch    a file is damaged, or another program or version of imrec wrote it
+    │   │   └── DamagedTable  a Parquet file is damaged
     │   ├── StaleIndex        a generation is damaged or too old for the request
+    │   │   └── DamagedGeneration  a file of a generation is damaged or missing
+    │   │       └── UnreadableGeneration  a file of a generation cannot be read
     │   ├── BadSettings       lake.toml is invalid
     │   ├── BadSource         a source folder is missing, empty or holds no image
     │   ├── BadColumns        a file of user columns cannot be joined to the images
     │   ├── StorageFull       the disk is full
+    │   ├── StorageDenied     a file or folder may not be read or written
     │   └── StorageFault      a disk or an object store failed, perhaps temporarily
     ├── ClusterError          the Dask cluster cannot be reached, or lost its workers
     └── QueryError            a request is invalid
@@ -36,6 +42,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -75,6 +82,10 @@ class UnsupportedFormat(ImageError):
     """imrec does not decode this image format."""
 
 
+class MissingPlugin(UnsupportedFormat):
+    """The optional library that decodes this image format is not installed."""
+
+
 class DeclarationError(ImrecError):
     """A feature, metric or model is declared or used wrongly."""
 
@@ -99,6 +110,17 @@ class BadModel(DeclarationError):
     def __init__(self, name: str, what: str) -> None:
         self.name = name
         super().__init__(f"{name}: {what}")
+
+
+class UntrustedModel(DeclarationError):
+    """A network of lake.toml would run code, and the user did not allow it."""
+
+    def __init__(self, name: str, code: str) -> None:
+        self.name = name
+        super().__init__(
+            f"lake.toml: models.{name}: {code} can do anything that you can; if you trust this lake, allow it with "
+            "--trust-models, or with IMREC_TRUST_MODELS=1 in the environment"
+        )
 
 
 class MissingWeights(DeclarationError):
@@ -135,6 +157,37 @@ class StaleIndex(LakeError):
     """A generation is damaged or too old for the request."""
 
 
+class DamagedTable(SchemaMismatch):
+    """A Parquet file is damaged. The next build makes it again."""
+
+    def __init__(self, path: Any, reason: str) -> None:
+        self.path = path
+        super().__init__(f"{path} is damaged ({reason}); to make it again, run: imrec build")
+
+
+class DamagedGeneration(StaleIndex):
+    """A file of a generation is damaged or missing. Searches use the generation before.
+
+    Attributes:
+        is_certain: Whether the content is known to be wrong, so that the file may be moved aside.
+    """
+
+    is_certain = True
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = path
+        super().__init__(f"generation {path.parent.name}: {path.name} {what}")
+
+
+class UnreadableGeneration(DamagedGeneration):
+    """A file of a generation cannot be read: access is denied, too many files are open, the disk fails."""
+
+    is_certain = False
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        super().__init__(path, f"cannot be read ({getattr(error, 'strerror', None) or error})")
+
+
 class BadSettings(LakeError):
     """lake.toml is invalid."""
 
@@ -153,6 +206,10 @@ class BadColumns(LakeError):
 
 class StorageFull(LakeError):
     """The disk is full. Completed files are kept."""
+
+
+class StorageDenied(LakeError):
+    """A file or folder may not be read or written, for example on a disk that is mounted read-only."""
 
 
 class StorageFault(LakeError):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.errors import MissingTable
+from imrec_core.errors import DamagedTable, MissingTable
 from imrec_core.lake.layout import LakeLayout
 from imrec_core.lake.storage import files
+from imrec_core.lake.storage.os_errors import to_lake_error
 
 
 class FitStore:
@@ -35,18 +38,28 @@ class FitStore:
 
     def facts(self, name: str, version: str) -> dict[str, object]:
         """Read the facts that were stored with a fit."""
-        return dict(json.loads(files.read_bytes(self._layout.fitted_path(name, version).with_suffix(".json"))))
+        path = self._layout.fitted_path(name, version).with_suffix(".json")
+        try:
+            return dict(json.loads(files.read_bytes(path)))
+        except ValueError as error:
+            raise DamagedTable(path, str(error)) from error
 
     def load(self, name: str, version: str) -> dict[str, NDArray[np.generic]]:
         """Read the arrays of a fit.
 
         Raises:
             MissingTable: There is no such version.
+            DamagedTable: The file is damaged.
         """
         path = self._layout.fitted_path(name, version)
         try:
             file = io.BytesIO(files.read_listed(path))
         except FileNotFoundError as error:
             raise MissingTable(f"{path} is missing; run: imrec build") from error
-        with np.load(file) as arrays:
-            return dict(arrays)
+        except OSError as error:
+            raise to_lake_error(error, path) from error
+        try:
+            with np.load(file) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DamagedTable(path, str(error)) from error

@@ -6,17 +6,22 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imrec_core.lake.checksums import file_checksum
+from imrec_core.lake.current_generation import CurrentGeneration
 from imrec_core.lake.layout import GENERATION_FACTS, LakeLayout
 from imrec_core.lake.storage import file_locks, files, object_store, transfers
 from imrec_core.lake.storage.files import AnyPath
 
 if TYPE_CHECKING:
     from upath import UPath
+
+log = logging.getLogger(__name__)
 
 
 class GenerationStore:
@@ -34,10 +39,28 @@ class GenerationStore:
     def current(self) -> str | None:
         """Return the id of the generation in use; None before the first build.
 
-        Every search calls this, so the file is read only after a change.
+        If `CURRENT` is damaged it is the newest complete generation.
         """
+        found = self._read_current()
+        if found is not None or not files.exists(self._layout.current_path):
+            return found.id if found else None
+        ids = self.ids()
+        return ids[-1] if ids else None
+
+    def manifest_checksum(self, generation: str) -> str | None:
+        """Return the checksum of a generation's manifest by `CURRENT`; None if it is not known."""
+        found = self._read_current()
+        return found.checksums.get(generation) if found else None
+
+    def is_published(self, generation: str) -> bool:
+        """Return whether `CURRENT` names a generation as the one in use."""
+        found = self._read_current()
+        return found is not None and found.id == generation
+
+    def _read_current(self) -> CurrentGeneration | None:
+        """Read `CURRENT`; None if it is missing or damaged. Every search does, so only after a change of the file."""
         status = files.status(self._layout.current_path)
-        return None if status is None else _read_id(self._layout.current_path, status)
+        return None if status is None else _parse_current(self._layout.current_path, status)
 
     @contextmanager
     def create(self, generation: str) -> Iterator[Path]:
@@ -81,13 +104,19 @@ class GenerationStore:
 
     def publish(self, generation: str, *, keep: int = 2) -> None:
         """Make a generation the one in use; remove all but the newest `keep` complete ones, and those being read."""
-        layout = self._layout
-        files.write_text(layout.current_path, generation)
+        layout, known = self._layout, self._read_current()
         kept = {layout.current_path.name, generation, *self.ids()[-keep:]}
+        checksums = {id_: checksum for id_, checksum in (known.checksums if known else {}).items() if id_ in kept}
+        checksums[generation] = file_checksum(layout.local_generation_path(generation) / GENERATION_FACTS)
+        files.write_text(layout.current_path, CurrentGeneration(generation, checksums).render())
         for folder in {layout.generations_folder, layout.local_generations_folder}:
             for name in files.list_names(folder):
                 if name not in kept and not files.is_temporary(name):
                     _remove(folder / name)
+
+    def withdraw(self) -> None:
+        """Use no generation any more. The folders stay for readers; `upkeep.unused_files` removes them."""
+        files.remove(self._layout.current_path)
 
 
 def _remove(path: AnyPath) -> None:
@@ -98,6 +127,9 @@ def _remove(path: AnyPath) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _read_id(path: AnyPath, status: files.Status) -> str:
+def _parse_current(path: AnyPath, status: files.Status) -> CurrentGeneration | None:
     """Read the file once per status. It is always replaced as a whole."""
-    return files.read_bytes(path).decode().strip()
+    found = CurrentGeneration.parse(files.read_bytes(path))
+    if found is None:
+        log.warning("%s is damaged; using the newest complete generation. To repair it, run: imrec build", path)
+    return found

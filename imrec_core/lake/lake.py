@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core.errors import LakeError, MissingTable, SchemaMismatch
-from imrec_core.lake import parquet, settings_file
+from imrec_core.errors import BadSettings, DamagedTable, LakeError, SchemaMismatch, StorageDenied
+from imrec_core.lake import parquet, settings_file, version
 from imrec_core.lake.fits import FitStore
 from imrec_core.lake.generations import GenerationStore
 from imrec_core.lake.layout import GENERATION_FACTS, LAKE_VERSION, ROWS_FILE, LakeLayout, number_of, source_of
 from imrec_core.lake.parquet import made_from_of
 from imrec_core.lake.settings import Settings
-from imrec_core.lake.storage import file_locks, files, leases
+from imrec_core.lake.storage import file_locks, files, leases, unfinished_writes
 from imrec_core.lake.storage.files import AnyPath
 
 __all__ = ["GENERATION_FACTS", "LAKE_VERSION", "ROWS_FILE", "Lake", "made_from_of", "number_of", "source_of"]
+
+
+log = logging.getLogger(__name__)
 
 
 class Lake:
@@ -39,6 +43,7 @@ class Lake:
         self.layout = LakeLayout.at(root)
         self.root = self.layout.root
         self.is_remote = self.layout.is_remote
+        self._is_writable = False
         self._fits = FitStore(self.layout)
         self._generations = GenerationStore(self.layout)
 
@@ -72,6 +77,14 @@ class Lake:
         """List the keys of the shards whose source is in `lake.toml`, sorted."""
         sources = self.settings().sources
         return [shard for shard in self.shards() if source_of(shard) in sources]
+
+    def save_scan(self, source: str, report: str) -> None:
+        """Write the report of the last scan of a source, as JSON."""
+        files.write_text(self.layout.scan_path(source), report)
+
+    def load_scan(self, source: str) -> str | None:
+        """Read the report of the last scan of a source, as JSON; None if there is none."""
+        return files.read_text(self.layout.scan_path(source))
 
     # -- layout, see `LakeLayout` -----------------------------------------------------------------------
 
@@ -135,15 +148,38 @@ class Lake:
         """List the keys of all shards with a manifest, sorted."""
         return self.layout.shards()
 
+    def known_shards(self) -> list[str]:
+        """List the keys of all shards with a manifest or an images table, sorted."""
+        return self.layout.known_shards()
+
     # -- tables, see `parquet` --------------------------------------------------------------------------
 
     def write_table(self, path: AnyPath, table: pa.Table, made_from: Mapping[str, str]) -> int:
         """Write a Parquet file with `made_from` in its metadata; return its size in bytes."""
         return parquet.write_table(path, table, made_from)
 
-    def read_table(self, path: AnyPath, columns: list[str] | None = None) -> pa.Table:
-        """Read a Parquet file of the lake."""
-        return parquet.read_table(path, columns)
+    def read_table(
+        self, path: AnyPath, columns: list[str] | None = None, *, optional: Collection[str] = ()
+    ) -> pa.Table:
+        """Read a Parquet file of the lake; see `parquet.read_table`.
+
+        A damaged one is moved aside if the lake is open for writing, so that the build makes it again.
+
+        Raises:
+            MissingTable: There is no such file.
+            DamagedTable: The file is damaged.
+        """
+        with self._setting_damage_aside():
+            return parquet.read_table(path, columns, optional=optional)
+
+    @contextmanager
+    def _setting_damage_aside(self) -> Iterator[None]:
+        try:
+            yield
+        except DamagedTable as error:
+            if self._is_writable:
+                self.set_aside(error.path)
+            raise
 
     def made_from(self, path: AnyPath) -> dict[str, str] | None:
         """Read what a Parquet file was made from; None if it is missing, damaged or not written by imrec."""
@@ -165,11 +201,13 @@ class Lake:
 
     def fitted_facts(self, name: str, version: str) -> dict[str, object]:
         """Read the facts that were stored with a fit."""
-        return self._fits.facts(name, version)
+        with self._setting_damage_aside():
+            return self._fits.facts(name, version)
 
     def load_fitted(self, name: str, version: str) -> dict[str, NDArray[np.generic]]:
         """Read the arrays of a fit."""
-        return self._fits.load(name, version)
+        with self._setting_damage_aside():
+            return self._fits.load(name, version)
 
     # -- decisions --------------------------------------------------------------------------------------
 
@@ -202,6 +240,14 @@ class Lake:
         """Return the id of the generation in use; None before the first build."""
         return self._generations.current()
 
+    def manifest_checksum(self, generation: str) -> str | None:
+        """Return the checksum of a generation's manifest by `CURRENT`; None if it is not known."""
+        return self._generations.manifest_checksum(generation)
+
+    def is_published(self, generation: str) -> bool:
+        """Return whether `CURRENT` names a generation as the one in use."""
+        return self._generations.is_published(generation)
+
     def new_generation(self, generation: str) -> AbstractContextManager[Path]:
         """Yield a temporary local folder that becomes the generation when the block ends without an error."""
         return self._generations.create(generation)
@@ -214,6 +260,10 @@ class Lake:
         """Make a generation the one in use; remove all but the newest `keep` complete ones, and those being read."""
         self._generations.publish(generation, keep=keep)
 
+    def withdraw_generation(self) -> None:
+        """Use no generation any more, because the lake has no images left."""
+        self._generations.withdraw()
+
     # -- locks ------------------------------------------------------------------------------------------
 
     def exclusive_lock(self, work: str) -> AbstractContextManager[None]:
@@ -223,45 +273,55 @@ class Lake:
 
     # -- upkeep -----------------------------------------------------------------------------------------
 
+    def set_aside(self, path: AnyPath) -> bool:
+        """Move a damaged file to the folder `damaged`, so that nothing reads it and the next build makes it again.
+
+        A file in an object store, or in the cache of one, is deleted.
+
+        Returns:
+            False if the disk or its permissions do not allow it.
+        """
+        to = self.layout.damaged_path(path)
+        try:
+            files.set_aside(path, to)
+        except (OSError, LakeError) as error:
+            log.info("cannot move %s: %s", path, error)
+            return False
+        log.info("moved %s to %s", path, to or "nowhere: it is deleted")
+        return True
+
     def open_for_writing(self) -> Lake:
         """Create the lake if it is missing, check its version, and remove temporary files of killed runs.
 
         Raises:
             LakeError: The folder cannot be created, or a newer imrec wrote the lake.
+            StorageDenied: The folder may not be written.
+            SchemaMismatch: `version.json` is damaged.
         """
         folder = self.layout.cache_folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LakeError(f"cannot make the lake {folder}: {error.strerror}") from error
+        if not os.access(folder, os.W_OK):
+            raise StorageDenied(f"the lake {folder} is read-only; change its permissions, or copy it and use the copy")
         files.invalidate_listings(self.root)
-        if self._version() is None:
-            files.write_text(self.layout.version_path, json.dumps({"lake": LAKE_VERSION}))
+        version.write_first_version(self.layout)
         self.check_version()
-        files.sweep(folder)
+        unfinished_writes.sweep(folder)
+        self._is_writable = True
         return self
 
     def check_version(self) -> None:
-        """Require a lake that this version of imrec can read.
-
-        Raises:
-            MissingTable: The folder is not a lake.
-            LakeError: A newer imrec wrote the lake.
-        """
-        found = self._version()
-        if found is None:
-            raise MissingTable(
-                f"there is no lake at {self.root}; make one with: imrec build FOLDER, or name another (--lake)"
-            )
-        if found > LAKE_VERSION:
-            raise LakeError(f"{self.root} is a lake of version {found}, this imrec reads {LAKE_VERSION}; update imrec")
-
-    def _version(self) -> int | None:
-        text = files.read_text(self.layout.version_path)
-        return None if text is None else int(json.loads(text)["lake"])
+        """Require a lake that this version of imrec can read; see `version.check_version`."""
+        version.check_version(self.layout)
 
 
 @functools.lru_cache(maxsize=64)
 def _parse_settings(path: AnyPath, status: files.Status, root: AnyPath) -> Settings:
     """Parse the file once per status, because every access to a table needs the settings."""
-    return settings_file.parse(files.read_bytes(path, status.byte_size).decode(), root)
+    try:
+        text = files.read_bytes(path, status.byte_size).decode()
+    except UnicodeDecodeError as error:
+        raise BadSettings(f"{path}: byte {error.start} is not UTF-8; correct it in an editor") from error
+    return settings_file.parse(text, root)

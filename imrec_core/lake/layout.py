@@ -72,6 +72,10 @@ class LakeLayout:
     def version_path(self) -> AnyPath:
         return self.root / "version.json"
 
+    @property
+    def scan_times_path(self) -> AnyPath:
+        return self.root / "scans.json"
+
     # -- tables -----------------------------------------------------------------------------------------
 
     @property
@@ -81,15 +85,41 @@ class LakeLayout:
     def catalog_path(self, shard: str) -> AnyPath:
         return self.catalog_folder / f"{shard}{_TABLE}"
 
+    def scan_path(self, source: str) -> AnyPath:
+        """Return the path of the report of the last scan of a source."""
+        return self.catalog_folder / f"{source}.json"
+
     def shards(self) -> list[str]:
         """List the keys of all shards with a manifest, sorted."""
         return [name.removesuffix(_TABLE) for name in _table_names(self.catalog_folder) if name[0] != "."]
 
+    def known_shards(self) -> list[str]:
+        """List the keys of all shards with a manifest or an images table, sorted."""
+        images = (name.removesuffix(_TABLE) for name in _table_names(self.root / "images") if name[0] != ".")
+        return sorted({*self.shards(), *images})
+
     def images_path(self, shard: str) -> AnyPath:
-        return self.root / "images" / f"{shard}{_TABLE}"
+        return self.images_folder / f"{shard}{_TABLE}"
+
+    @property
+    def images_folder(self) -> AnyPath:
+        return self.root / "images"
+
+    @property
+    def features_folder(self) -> AnyPath:
+        return self.root / "features"
 
     def feature_folder(self, feature: str) -> AnyPath:
-        return self.root / "features" / feature
+        return self.features_folder / feature
+
+    def stored_features(self) -> list[str]:
+        """List the names of all features with a folder of tables, sorted."""
+        return [name for name in files.list_names(self.features_folder) if not files.is_temporary(name)]
+
+    def stored_shards(self, folder: AnyPath) -> list[str]:
+        """List the keys of the shards with a table in a folder, sorted; they need not have a manifest."""
+        names = _table_names(folder)
+        return [name.removesuffix(_TABLE) for name in names if not files.is_temporary(name)]
 
     def feature_path(self, feature: str, shard: str) -> AnyPath:
         return self.feature_folder(feature) / f"{shard}{_TABLE}"
@@ -117,7 +147,17 @@ class LakeLayout:
         return self._fitted_folder(name) / "CURRENT"
 
     def _fitted_folder(self, name: str) -> AnyPath:
-        return self.root / "fitted" / name
+        return self.fitted_folder / name
+
+    @property
+    def fitted_folder(self) -> AnyPath:
+        return self.root / "fitted"
+
+    def fitted_files(self, name: str) -> list[AnyPath]:
+        """List the files of all fits of a feature: arrays and facts of each version, and the version in use."""
+        folder = self._fitted_folder(name)
+        names = [n for n in files.list_names(folder) if n.endswith((".npz", ".json")) or n == "CURRENT"]
+        return [folder / n for n in names if not files.is_temporary(n)]
 
     def study_path(self, name: str) -> Path:
         """Return a local folder for files that a fit keeps between runs, such as the trials of a parameter search."""
@@ -144,6 +184,18 @@ class LakeLayout:
 
     def local_generation_path(self, generation: str) -> Path:
         return self.local_generations_folder / generation
+
+    # -- damaged files ----------------------------------------------------------------------------------
+
+    @property
+    def damaged_folder(self) -> Path:
+        return self.cache_folder / "damaged"
+
+    def damaged_path(self, path: AnyPath) -> Path | None:
+        """Return the path to which a damaged file of a local lake is moved; None for files of a remote one."""
+        if self.is_remote or not isinstance(path, Path):
+            return None
+        return self.damaged_folder / path.relative_to(self.cache_folder)
 
     # -- locks ------------------------------------------------------------------------------------------
 
@@ -177,17 +229,27 @@ class LakeLayout:
         return self.root / "decisions" / "duplicates.json"
 
     @property
+    def duplicates_folder(self) -> Path:
+        """Local folder of what a search for duplicates stores, and can make again."""
+        return self.cache_folder / "duplicates"
+
+    @property
     def verified_pairs_path(self) -> Path:
-        """Local path of the results of comparisons of duplicates, which a search can make again."""
-        return self.cache_folder / "duplicates" / f"pairs{_TABLE}"
+        """Local path of the results of comparisons of duplicates."""
+        return self.duplicates_folder / f"pairs{_TABLE}"
 
     def summaries_folder(self, *, with_keypoints: bool) -> Path:
         """Return the local folder of summaries of images, which a search for duplicates can make again."""
-        return self.cache_folder / "duplicates" / ("keypoints" if with_keypoints else "levels")
+        return self.duplicates_folder / ("keypoints" if with_keypoints else "levels")
+
+    @property
+    def thumbnails_folder(self) -> Path:
+        """Local folder of all thumbnails."""
+        return self.cache_folder / "thumbnails"
 
     def thumbnail_folder(self, digits: str) -> Path:
         """Return the local folder of the thumbnails whose content hash begins with two hex digits."""
-        return self.cache_folder / "thumbnails" / digits
+        return self.thumbnails_folder / digits
 
     def thumbnail_path(self, content_hash: str, side: int) -> Path:
         """Return the local path of a thumbnail with no side longer than `side` pixels."""

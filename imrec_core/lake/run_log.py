@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from imrec_core.errors import StorageFault
+from imrec_core.errors import LakeError
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
@@ -77,7 +77,7 @@ def note(
     }
     try:
         _append(lake.runs_path(ended[:7], f"{socket.gethostname()}-{os.getpid()}"), json.dumps(line) + "\n")
-    except (OSError, StorageFault):
+    except (OSError, LakeError):
         return
 
 

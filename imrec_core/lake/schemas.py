@@ -23,6 +23,18 @@ CATALOG = pa.schema(
     ]
 )
 
+MANIFEST = pa.schema(  # what is written now; manifests of 0.1 have the columns of the catalog only
+    [
+        *CATALOG,
+        ("inode", pa.uint64()),  # this and the next: null where the disk has none, and in object stores
+        ("ctime_ns", pa.int64()),  # when the content, name or mode of the file last changed
+        ("reread_ns", pa.int64()),  # last scan that asked to read the file again with the same size and mtime; or null
+    ]
+)
+
+OF_MANIFEST = frozenset(MANIFEST.names) - frozenset(CATALOG.names)
+"""Columns that a manifest of 0.1 lacks."""
+
 IMAGES_VERSION = 5  # increment it when columns are added or values change; older tables become stale
 UPGRADABLE_VERSIONS = (3, 4)  # of tables that are upgraded, see extraction.images_upgrade; others are made again
 IMAGES = pa.schema(

@@ -5,6 +5,8 @@ Each setting is one field of `Settings`. `settings_file` parses and renders the 
 
 from __future__ import annotations
 
+import functools
+import logging
 import re
 import unicodedata
 import warnings
@@ -14,7 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imrec_core.errors import BadSettings, UnknownName
+from imrec_core.lake.former_names import former_names
+from imrec_core.lake.overlaps import overlapping_source
 from imrec_core.lake.storage.files import AnyPath, is_url, place
+
+log = logging.getLogger(__name__)
 
 DEFAULT_FEATURES = (
     "efficientnet_lite0",
@@ -26,12 +32,20 @@ DEFAULT_FEATURES = (
     "phash",
 )
 
+RAW_EXTENSIONS = (
+    "3fr", "arw", "cr2", "cr3", "crw", "dcr", "dng", "erf", "iiq", "kdc", "mef", "mos", "mrw", "nef", "nrw", "orf",
+    "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f",
+)  # fmt: skip
+"""Camera RAW files, of all makers."""
+
 EXTENSIONS = (
     "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2",
-    "ppm", "pgm", "pbm", "pnm", "tga", "ico", "heic", "heif",
+    "ppm", "pgm", "pbm", "pnm", "tga", "ico", "heic", "heif", "jxl", *RAW_EXTENSIONS,
 )  # fmt: skip
 
 MAX_CALIBRATION_COPIES = 10_000
+
+MAX_LOST_DAYS = 36_500
 
 LEAST_THUMBNAIL_MB = 100  # so that each of the 256 folders has room for two large thumbnails
 
@@ -108,8 +122,12 @@ class Settings:
         inference_precision: Precision of the networks: `bf16`, `fp32`, or `auto` for the fastest on this machine.
         extensions: File name extensions of images, without the dot and in any case; `*` accepts every file.
         scan_hidden: Whether to scan folders whose name begins with a dot.
+        exclude: Files and folders to leave out, as patterns of gitignore; `!pattern` includes what is left out by
+            default.
         thumbnail_mb: Limit in MB of the thumbnail cache, which keeps the most recently used: at least 100, or 0 for no
             cache.
+        keep_lost_days: Days for which the vectors of images are kept that are gone at once, as when a disk is not
+            mounted; 0 to keep none.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
         model_options: Options of a network, by its name: `batch`, the number of images in a batch.
         models: Your own networks, by name; `imrec_core.models.custom.custom_model` documents the keys.
@@ -121,6 +139,8 @@ class Settings:
             `feature:metric`.
         mixes: Late fusion: features whose scores are fused, by name, with weights of features or `feature:metric`.
         indexes: HNSW parameters by `feature` or `feature:metric`: `m`, `ef_construction`, `ef`, `candidates`.
+        renamed_sources: Former names of sources, with the next `name` and the `version` of imrec that renamed;
+            written by `imrec sources rename`.
         dagster: Settings of `imrec_dagster`, which validates them; this package does not read them.
     """
 
@@ -133,7 +153,9 @@ class Settings:
     inference_precision: str = "auto"
     extensions: tuple[str, ...] = EXTENSIONS
     scan_hidden: bool = False
+    exclude: tuple[str, ...] = ()
     thumbnail_mb: int = 2000
+    keep_lost_days: int = 30
     columns: tuple[str, ...] = ()
     model_options: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -142,6 +164,7 @@ class Settings:
     combined: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     mixes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     indexes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    renamed_sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     dagster: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -158,6 +181,10 @@ class Settings:
             raise BadSettings(
                 f"lake.toml: thumbnail_mb is {found}; it must be {LEAST_THUMBNAIL_MB} or more, or 0 for none"
             )
+        if not 0 <= self.keep_lost_days <= MAX_LOST_DAYS:
+            raise BadSettings(
+                f"lake.toml: keep_lost_days is {self.keep_lost_days}; it must be from 0 to {MAX_LOST_DAYS}"
+            )
         if self.inference_precision not in PRECISIONS:
             raise BadSettings(
                 f"lake.toml: inference_precision is {self.inference_precision!r}; use one of {', '.join(PRECISIONS)}"
@@ -165,10 +192,11 @@ class Settings:
         for name, table in self.model_options.items():
             _check_model_options(name, table)
         for name in self.sources:
-            if not _NAME.fullmatch(name):
+            check_source_name(name)
+        for name, table in self.renamed_sources.items():
+            if set(table) != {"name", "version"} or not all(isinstance(value, str) for value in table.values()):
                 raise BadSettings(
-                    f"lake.toml: invalid source name {name!r}: expected letters, digits, '_', and single '-' or '.'; "
-                    f"try {slug(name)!r}"
+                    f"lake.toml: renamed_sources.{name}: expected name and version, found {dict(table)!r}"
                 )
 
     if not TYPE_CHECKING:
@@ -182,14 +210,25 @@ class Settings:
             return getattr(self, new)
 
     def source(self, name: str) -> Source:
-        """Return the source of that name.
+        """Return the source of that name, or of that former name.
 
         Raises:
             UnknownName: There is no such source.
         """
+        name = self.former_names.get(name, name)
         if name not in self.sources:
             raise UnknownName("source", name, self.sources)
         return Source(name, self.sources[name])
+
+    @functools.cached_property
+    def former_names(self) -> Mapping[str, str]:
+        """Names of sources by their former names, as far as these still resolve."""
+        return former_names(self.renamed_sources, self.sources) if self.renamed_sources else {}
+
+    @property
+    def roots(self) -> dict[str, AnyPath]:
+        """Root folders by name of the source, and by its former names."""
+        return {**{former: self.sources[name] for former, name in self.former_names.items()}, **self.sources}
 
     def batch_of(self, network: str) -> int | None:
         """Return the batch size set for a network; None if none is set."""
@@ -198,17 +237,22 @@ class Settings:
     def with_folders(self, folders: Iterable[str]) -> Settings:
         """Return these settings with sources added; an existing folder keeps its name.
 
+        A folder that is a source already by another path, such as a link, is not added; a line is logged.
+
         Args:
             folders: `FOLDER` or `NAME=FOLDER`.
 
         Raises:
-            BadSettings: The name belongs to another folder, or the folder has another name.
+            BadSettings: The text is empty, the name belongs to another folder, the folder has another name, or it
+                contains or is inside a source.
         """
         sources = dict(self.sources)
         for text in folders:
             name, root = _parse_source(text)
-            known = next((other for other, folder in sources.items() if folder == root), None)
+            known = overlapping_source(sources, root)
             if known is not None and name in (None, known):
+                if sources[known] != root:
+                    log.warning("%s is source %r already, as %s; it is not added again", root, known, sources[known])
                 continue
             if known is not None:
                 raise BadSettings(f"{root} is source {known!r} already; its images would be there twice")
@@ -218,6 +262,20 @@ class Settings:
                 raise BadSettings(f"source {name!r} is {sources[name]} already; choose another name for {root}")
             sources[name] = root
         return replace(self, sources=sources)
+
+    def with_place(self, name: str, place: str) -> Settings:
+        """Return these settings with another root folder of a source.
+
+        Raises:
+            UnknownName: There is no such source.
+            BadSettings: The text is empty, or the folder is, contains or is inside another source.
+        """
+        name = self.source(name).name
+        root = _absolute(place)
+        known = overlapping_source({other: folder for other, folder in self.sources.items() if other != name}, root)
+        if known is not None:
+            raise BadSettings(f"{root} is source {known!r} already; its images would be there twice")
+        return replace(self, sources={**self.sources, name: root})
 
     def with_columns(self, files: Iterable[str]) -> Settings:
         """Return these settings with files of columns added as absolute paths; existing files stay."""
@@ -236,6 +294,19 @@ class Settings:
             known = ", ".join(self.columns) or "none"
             raise BadSettings(f"{file} is not among the files of columns; these are: {known}")
         return replace(self, columns=tuple(file for file in self.columns if canonical(file) not in dropped))
+
+
+def check_source_name(name: str) -> None:
+    """Require a valid name of a source.
+
+    Raises:
+        BadSettings: The name is not safe in file names, SQL strings and Dagster's partition ranges.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadSettings(
+            f"lake.toml: invalid source name {name!r}: expected letters, digits, '_', and single '-' or '.'; "
+            f"try {slug(name) or 'photos'!r}"
+        )
 
 
 def _check_model_options(name: str, table: Mapping[str, Any]) -> None:
@@ -260,6 +331,8 @@ def _parse_source(text: str) -> tuple[str | None, AnyPath]:
 
 
 def _absolute(text: str) -> AnyPath:
+    if not text.strip():
+        raise BadSettings(f"{text!r} is no folder: expected a path or a URL, or '.' for the current folder")
     return place(text) if is_url(text) else Path(text).expanduser().absolute()
 
 

@@ -68,6 +68,9 @@ def _parse_value(key: str, value: Any, base: AnyPath) -> Any:
     if key == "sources":
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
             raise BadSettings("lake.toml: [sources] must map names to folders")
+        for name, folder in value.items():
+            if not folder.strip():
+                raise BadSettings(f"lake.toml: source {name!r} is {folder!r}; expected a folder or a URL")
         return {name: below(base, folder) for name, folder in value.items()}
     if key == "dagster":
         if not isinstance(value, dict):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from imrec_core.catalog import manifests
-from imrec_core.errors import StorageFault, StorageFull
-from imrec_core.lake.storage import files, retry
+from imrec_core.errors import StorageDenied, StorageFault, StorageFull
+from imrec_core.lake.storage import files, regular_files, retry
 from imrec_core.sql.views import failures
 from tests.support import toy
 
@@ -18,17 +18,17 @@ from tests.support import toy
 def failing(monkeypatch):
     """Makes reads of a file's bytes fail, so many times, with a number."""
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.001)
-    read, tries = Path.read_bytes, []
+    read, tries = regular_files.read, []
 
     def fail(number: int, times: int, name: str = "") -> list[str]:
-        def read_bytes(path: Path) -> bytes:
+        def read_file(path: Path, at_most: int | None) -> bytes:
             if name in path.name:
                 tries.append(path.name)
                 if len(tries) <= times:
                     raise OSError(number, "trouble", str(path))
-            return read(path)
+            return read(path, at_most)
 
-        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        monkeypatch.setattr(regular_files, "read", read_file)
         return tries
 
     return fail
@@ -65,10 +65,10 @@ def test_disk_that_goes_away_while_it_is_read_fails_no_image(new_lake, monkeypat
     photos = lake.root.parent / "photos"
     read = files.read_bytes
 
-    def goes_away(path, byte_size=None):
+    def goes_away(path, byte_size=None, **options):
         if path.name == "photo_003.jpg":
             photos.rename(photos.with_name("elsewhere"))
-        return read(path, byte_size)
+        return read(path, byte_size, **options)
 
     monkeypatch.setattr(files, "read_bytes", goes_away)
     with pytest.raises(StorageFault, match="photos went away while it was read"):
@@ -80,7 +80,7 @@ def test_disk_that_goes_away_while_it_is_read_fails_no_image(new_lake, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("number", "told"), [(errno.ENOSPC, StorageFull), (errno.EIO, StorageFault), (errno.EACCES, PermissionError)]
+    ("number", "told"), [(errno.ENOSPC, StorageFull), (errno.EIO, StorageFault), (errno.EACCES, StorageDenied)]
 )
 def test_file_that_cannot_be_written_leaves_what_was_there(tmp_path, number, told):
     files.write_bytes(tmp_path / "file", b"before")

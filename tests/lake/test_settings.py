@@ -335,7 +335,8 @@ def test_folder_gives_the_source_its_name():
 
 
 def test_folder_without_a_letter_in_its_name_is_called_photos():
-    assert added("/p/写真", "/") == {"photos": "/p/写真", "photos-2": "/"}
+    assert added("/p/写真", "/q/写真") == {"photos": "/p/写真", "photos-2": "/q/写真"}
+    assert added("/") == {"photos": "/"}
 
 
 def test_second_folder_of_a_name_is_numbered():

@@ -67,6 +67,20 @@ def hold(path: Path) -> IO[bytes]:
     return file
 
 
+def is_held(folder: Path, name: str) -> bool:
+    """Return whether a process holds the file of that name in a folder."""
+    if fcntl is None or not (folder / name).exists():
+        return False
+    try:
+        with (folder / name).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # as in `hold`
+        pass
+    return False
+
+
 def remove_unless_held(folder: Path, name: str) -> None:
     """Remove a folder unless a process holds its file of that name.
 

@@ -7,13 +7,12 @@ file or missing permission raises an `OSError` at once.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
 import socket
+import stat
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from imrec_core.errors import LakeError, StorageFault, StorageFull
-from imrec_core.lake.storage import object_store
+from imrec_core.errors import LakeError
+from imrec_core.lake.storage import object_store, regular_files
+from imrec_core.lake.storage.os_errors import TRANSIENT, translate_os_errors
 from imrec_core.lake.storage.retry import retry
+from imrec_core.lake.storage.syncing import sync, sync_folder
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -33,12 +34,8 @@ AnyPath: TypeAlias = "Path | UPath"
 TEMPORARY = ".writing-"
 """Prefix of the names of temporary files."""
 
-_HERE = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()  # several machines may share a disk
-_MAX_AGE = 86400.0  # seconds after which no process is still writing
-_TRANSIENT = {
-    errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH,
-    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET, errno.ENOTCONN,
-}  # fmt: skip
+THIS_MACHINE = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
+"""Part of the names of temporary files, because several machines may share a disk."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +100,20 @@ def cache_folder(root: AnyPath, base: str) -> Path:
 # -- reading ------------------------------------------------------------------------------------------------
 
 
-def read_bytes(path: AnyPath, byte_size: int | None = None) -> bytes:
-    """Read all bytes of a file.
+def read_bytes(path: AnyPath, byte_size: int | None = None, *, at_most: int | None = None) -> bytes:
+    """Read the bytes of a regular file, as many as it has when it is opened.
 
     Args:
         byte_size: Size of an object by a listing, which saves a request.
+        at_most: Size above which a file on a disk is refused and not read.
 
     Raises:
-        OSError: The file is missing or cannot be read.
+        OSError: The file is missing, no regular file, too large (EFBIG), or cannot be read.
         StorageFault: The object store failed, or returned only a part.
     """
     if not isinstance(path, Path):
         return object_store.read(path, byte_size)
-    return retry(path.read_bytes, _is_transient)
+    return retry(lambda: regular_files.read(path, at_most), _is_transient)
 
 
 def read_listed(path: AnyPath) -> bytes:
@@ -127,16 +125,16 @@ def read_listed(path: AnyPath) -> bytes:
 
 
 def read_text(path: AnyPath) -> str | None:
-    """Read a file as UTF-8; return None if it is missing."""
+    """Read a file as UTF-8; return None if it is missing. Bytes of a damaged file that are not UTF-8 become `�`."""
     try:
-        return read_listed(path).decode()
+        return read_listed(path).decode(errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
 def _is_transient(error: Exception) -> bool:
     """Return whether an error may be a transient fault of a network disk."""
-    return isinstance(error, OSError) and error.errno in _TRANSIENT
+    return isinstance(error, OSError) and error.errno in TRANSIENT
 
 
 def status(path: AnyPath) -> Status | None:
@@ -210,38 +208,50 @@ def invalidate_listings(path: AnyPath) -> None:
 
 
 @contextmanager
-def replacing(path: AnyPath) -> Iterator[Path]:
+def replacing(path: AnyPath, *, synced: bool = True) -> Iterator[Path]:
     """Yield a temporary local path that replaces `path` when the block ends without an error.
 
     On a disk it may also become a folder.
 
+    Args:
+        synced: Whether to write it through to the disk first. Files that can be made again at once need not be.
+
     Raises:
         StorageFull: The disk is full. An earlier file is unchanged.
+        StorageDenied: The folder may not be written.
         StorageFault: The disk or the object store failed.
+        LakeError: Another error of the disk.
     """
     if not isinstance(path, Path):
-        with _translate_os_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="imrec-") as folder:
+        with translate_os_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="imrec-") as folder:
             temporary = Path(folder) / path.name
             yield temporary
             object_store.upload(temporary, path)
         return
-    with _translate_os_errors(path.parent):
+    with translate_os_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with moved_into_place(path) as temporary:
+        with moved_into_place(path, synced=synced) as temporary:
             yield temporary
 
 
 @contextmanager
-def moved_into_place(path: Path) -> Iterator[Path]:
+def moved_into_place(path: Path, *, synced: bool = False) -> Iterator[Path]:
     """Yield a temporary path for a file or folder that replaces `path` when the block ends without an error.
+
+    Args:
+        synced: As for `replacing`.
 
     Raises:
         OSError: As the disk raises it; `replacing` translates it.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{_HERE}-{uuid.uuid4().hex[:8]}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{THIS_MACHINE}-{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield temporary
+        if synced:
+            sync(temporary)
         os.replace(temporary, path)
+        if synced:
+            sync_folder(path.parent)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
@@ -249,26 +259,25 @@ def moved_into_place(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def _translate_os_errors(folder: Path) -> Iterator[None]:
-    """Raise `StorageFull` or `StorageFault`, with advice, for an `OSError` that a later write may not meet."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(
-                f"no space left on the disk of {folder}; free some and run: imrec build (completed shards are kept)"
-            ) from error
-        if error.errno in _TRANSIENT:
-            raise StorageFault(
-                f"{folder}: {error.strerror}; completed shards are kept, run the command again"
-            ) from error
-        raise
+def set_aside(path: AnyPath, to: Path | None) -> None:
+    """Move a local file to another path on its disk, or delete it if there is none.
+
+    Raises:
+        OSError: The file is missing, or the disk or its permissions do not allow it.
+        StorageFault: The object store failed.
+    """
+    if not isinstance(path, Path):
+        object_store.remove(path)
+    elif to is None:
+        path.unlink()
+    else:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, to)
 
 
-def write_bytes(path: AnyPath, data: bytes) -> None:
+def write_bytes(path: AnyPath, data: bytes, *, synced: bool = True) -> None:
     """Write a file atomically; see `replacing`."""
-    with replacing(path) as temporary:
+    with replacing(path, synced=synced) as temporary:
         temporary.write_bytes(data)
 
 
@@ -277,16 +286,43 @@ def write_text(path: AnyPath, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def sweep(root: Path) -> None:
-    """Remove temporary files of dead processes of this machine, and those of any machine that are a day old."""
-    for path in root.rglob(f"{TEMPORARY}*"):
-        pid, _, rest = path.name.removeprefix(TEMPORARY).partition("-")
-        if not pid.isdecimal():
-            continue
-        with suppress(FileNotFoundError):  # its process has finished it
-            is_dead = rest.startswith(f"{_HERE}-") and not is_running(int(pid))
-            if is_dead or time.time() - path.stat().st_mtime > _MAX_AGE:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+def remove(path: AnyPath) -> None:
+    """Remove a file, or a folder with its contents, if it exists.
+
+    Raises:
+        OSError: The disk denies it.
+        StorageFault: The object store failed.
+    """
+    if not isinstance(path, Path):
+        object_store.remove(path)
+    elif path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sizes(path: AnyPath) -> dict[tuple[int, int] | str, int]:
+    """Return the size in bytes of each file at or below a path; empty if it is missing.
+
+    The key of a local file is its device and inode, so that two links count once.
+
+    Raises:
+        StorageFault: The object store failed.
+    """
+    found: dict[tuple[int, int] | str, int] = {}
+    if not isinstance(path, Path):
+        found.update(object_store.sizes(path))
+        return found
+    stack = [str(path)]
+    while stack:
+        entry = stack.pop()
+        with suppress(OSError):  # removed by another process, or not readable
+            status = os.lstat(entry)
+            if stat.S_ISDIR(status.st_mode):
+                stack += [os.path.join(entry, name) for name in os.listdir(entry)]
+            else:
+                found[status.st_dev, status.st_ino] = status.st_size
+    return found
 
 
 def is_temporary(name: str) -> bool:

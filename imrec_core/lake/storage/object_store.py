@@ -138,6 +138,15 @@ def listing(folder: UPath) -> list[Entry]:
     return [entry for entry in found if entry["name"].strip("/") != folder.path.strip("/")]
 
 
+def sizes(path: UPath) -> dict[str, int]:
+    """Return the size in bytes of each object at or below a path; empty if there is none."""
+    try:
+        found = send(path, lambda: path.fs.find(path.path, detail=True))
+    except FileNotFoundError:
+        return {}
+    return {name: size_of(entry) for name, entry in found.items()}
+
+
 _listings: dict[str, tuple[float, dict[str, Entry]]] = {}  # by folder: time of the listing, and its entries
 
 

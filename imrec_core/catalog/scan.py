@@ -2,136 +2,140 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from imrec_core.catalog.file_kinds import accepted_extensions, describe, summarize
 from imrec_core.catalog.ids import image_id
+from imrec_core.catalog.scan_report import ScanReport
+from imrec_core.catalog.walk import LATEST, UNKNOWN, Found, SourceWalk
 from imrec_core.errors import BadSource, StorageFault
-from imrec_core.lake.schemas import CATALOG
+from imrec_core.lake.schemas import MANIFEST
 from imrec_core.lake.settings import Settings, Source
-from imrec_core.lake.storage import object_store
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.runtime.text import escaped
 
-if TYPE_CHECKING:
-    from upath import UPath
-
-
-_HEIC = {"heic", "heif"}
 _CHUNK = 10_000  # files held as Python tuples at a time, which take five times the memory of a frame
 
 
+@dataclass(frozen=True)
+class SourceScan:
+    """What a scan found in a source.
+
+    Attributes:
+        images: Image files with the columns of `schemas.MANIFEST`, sorted by path.
+        unsupported: Files of formats whose optional library is not installed, in the same columns.
+        report: Entries that could not be read, and files that are not read.
+    """
+
+    images: pl.DataFrame
+    unsupported: pl.DataFrame
+    report: ScanReport
+
+    @classmethod
+    def of(cls, source: Source, settings: Settings, *, leave_out: AnyPath | None = None) -> SourceScan:
+        """Scan a source.
+
+        Args:
+            leave_out: Folder to skip: the lake itself, if it is inside the source.
+
+        Raises:
+            BadSource: The root is missing, is not a folder, or cannot be listed.
+            BadSettings: A pattern of `exclude` is not valid.
+        """
+        walk = SourceWalk(source, settings, leave_out)
+        images = _frame(source, _images_of(walk, source))
+        failures = tuple(sorted(walk.failures, key=lambda failure: failure.path))
+        report = ScanReport(failures, dict(walk.not_read.most_common()), walk.root_inode)
+        return cls(images, _frame(source, walk.unsupported), report)
+
+
 def scan_source(source: Source, settings: Settings, *, leave_out: AnyPath | None = None) -> pl.DataFrame:
-    """List all image files below the root of a source, sorted by path.
-
-    Links to folders are followed, except back to a folder that contains them.
-
-    Args:
-        leave_out: Folder to skip: the lake itself, if it is inside the source.
-
-    Returns:
-        The columns of `schemas.CATALOG`.
+    """List all image files below the root of a source, sorted by path, with the columns of `schemas.MANIFEST`.
 
     Raises:
-        BadSource: The root is missing, is not a folder, or cannot be listed.
+        BadSource, BadSettings: As for `SourceScan.of`.
     """
-    found = (
-        (image_id(source.name, path), source.name, escaped(path), size, mtime_ns)
-        for path, size, mtime_ns in _image_files(source, settings, leave_out)
+    return SourceScan.of(source, settings, leave_out=leave_out).images
+
+
+def _frame(source: Source, files: Iterable[Found]) -> pl.DataFrame:
+    """Make a table of files, sorted by path."""
+    empty = pl.DataFrame(MANIFEST.empty_table())
+    frames = [empty.select("image_id", "path", "byte_size", "mtime_ns", "inode", "ctime_ns")]
+    remaining = iter(files)
+    while chunk := list(itertools.islice(remaining, _CHUNK)):
+        paths, sizes, times, inodes, changes = zip(*chunk)
+        columns = {
+            "image_id": [image_id(source.name, path) for path in paths],
+            "path": [path if path.isascii() else escaped(path) for path in paths],
+            "byte_size": np.array(sizes, np.int64),
+            "mtime_ns": np.array(times, np.int64),
+            "inode": np.array(inodes, np.uint64),
+            "ctime_ns": _within_range(changes),
+        }
+        frames.append(pl.DataFrame(columns))
+    found = pl.concat(frames).with_columns(
+        pl.lit(source.name).alias("source"),
+        pl.lit(None, pl.Int64).alias("reread_ns"),
+        *(pl.when(pl.col(name) != UNKNOWN).then(name).alias(name) for name in ("inode", "ctime_ns")),
     )
-    schema = pl.DataFrame(CATALOG.empty_table()).schema
-    frames = [pl.DataFrame(schema=schema)]
-    while chunk := list(itertools.islice(found, _CHUNK)):
-        frames.append(pl.DataFrame(chunk, schema=schema, orient="row"))
-    return pl.concat(frames).sort("path", "image_id")
+    return found.select(empty.columns).sort("path", "image_id")
+
+
+def _within_range(times: Sequence[int]) -> NDArray[np.int64]:
+    """Make an array of times; those that a table cannot hold are unknown."""
+    try:
+        return np.array(times, np.int64)
+    except OverflowError:
+        return np.array([time if -LATEST <= time < LATEST else UNKNOWN for time in times], np.int64)
 
 
 def require_image(source: Source, settings: Settings, *, leave_out: AnyPath | None = None) -> None:
     """Require that a source has an image file; stop at the first.
 
     Raises:
-        BadSource: As for `scan_source`, or there is no image.
+        BadSource, BadSettings: As for `SourceScan.of`, or there is no image.
     """
-    if next(_image_files(source, settings, leave_out), None) is None:
-        endings = ", ".join(sorted(_extensions(settings)))
-        raise BadSource(f"source {source.name!r}: {source.root} holds no image (looked for {endings})")
+    walk = SourceWalk(source, settings, leave_out)
+    if next(_images_of(walk, source), None) is None:
+        endings = ", ".join(sorted(accepted_extensions(settings)))
+        others = [f"{failure.path}: {failure.error.partition(': ')[2]}" for failure in walk.failures[:1]]
+        others += [found] if (found := summarize(describe(walk.not_read))) else []
+        what = "".join(f"; {one}" for one in others)
+        raise BadSource(f"source {source.name!r}: {source.root} holds no image (looked for {endings}){what}")
 
 
 def find_images(folder: Path, settings: Settings) -> list[Path]:
     """List the image files below a folder that is not a source, sorted, as a scan does.
 
     Raises:
-        BadSource: The folder is missing, is not a folder, or cannot be listed.
+        BadSource, BadSettings: As for `SourceScan.of`.
     """
-    return sorted(folder / path for path, _, _ in _image_files(Source("", folder), settings, None))
+    source = Source("", folder)
+    return sorted(folder / path for path, *_ in _images_of(SourceWalk(source, settings), source))
 
 
-def _image_files(source: Source, settings: Settings, leave_out: AnyPath | None) -> Iterator[tuple[str, int, int]]:
-    """Yield relative path, size and modification time of each image file."""
-    if isinstance(source.root, Path) and not source.root.is_dir():
-        found = "is a file" if source.root.exists() else "does not exist"
-        raise BadSource(f"source {source.name!r}: {source.root} {found}; give a folder with images")
-    extensions = _extensions(settings)
+def _images_of(walk: SourceWalk, source: Source) -> Iterator[Found]:
+    """Yield each image file of a walk.
+
+    Raises:
+        BadSource: As for `SourceScan.of`.
+    """
     try:
-        for path, size, mtime_ns in _walk(source.root, settings, leave_out):
-            if "*" in extensions or os.path.splitext(path)[1][1:].lower() in extensions:
-                yield path, size, mtime_ns
+        if isinstance(source.root, Path) and source.root.exists() and not source.root.is_dir():
+            raise BadSource(f"source {source.name!r}: {source.root} is a file; give a folder with images")
+        yield from walk.images()
+    except FileNotFoundError as error:
+        raise BadSource(f"source {source.name!r}: {source.root} does not exist; give a folder with images") from error
     except OSError as error:
-        raise BadSource(f"source {source.name!r}: cannot list {error.filename}: {error.strerror}") from error
+        where = error.filename or source.root
+        raise BadSource(f"source {source.name!r}: cannot list {where}: {error.strerror or error}") from error
     except StorageFault as error:
         raise BadSource(f"source {source.name!r}: cannot be listed: {error}") from error
-
-
-def _extensions(settings: Settings) -> set[str]:
-    extensions = {e.lower().lstrip(".") for e in settings.extensions}
-    return extensions if importlib.util.find_spec("pillow_heif") else extensions - _HEIC
-
-
-def _walk(root: AnyPath, settings: Settings, leave_out: AnyPath | None) -> Iterator[tuple[str, int, int]]:
-    """Yield relative POSIX path, size and modification time of every file below `root`."""
-    return _walk_disk(root, settings, leave_out) if isinstance(root, Path) else _walk_objects(root, settings, leave_out)
-
-
-def _walk_disk(root: Path, settings: Settings, leave_out: AnyPath | None) -> Iterator[tuple[str, int, int]]:
-    stack: list[tuple[str, str, tuple[tuple[int, int], ...]]] = [(str(root), "", ())]
-    while stack:
-        folder, prefix, above = stack.pop()
-        stat = os.stat(folder)
-        here = (stat.st_dev, stat.st_ino)
-        if here in above or (leave_out and folder == str(leave_out)):
-            continue  # a link that leads back up, or the lake
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                try:
-                    if entry.is_dir():
-                        if settings.scan_hidden or not entry.name.startswith("."):
-                            stack.append((entry.path, f"{prefix}{entry.name}/", (*above, here)))
-                    elif entry.is_file():
-                        status = entry.stat()
-                        yield prefix + entry.name, status.st_size, status.st_mtime_ns
-                    elif entry.is_symlink():  # a broken link is listed, and fails when it is read
-                        status = entry.stat(follow_symlinks=False)
-                        yield prefix + entry.name, status.st_size, status.st_mtime_ns
-                except FileNotFoundError:
-                    continue  # removed since the folder was listed
-
-
-def _walk_objects(root: UPath, settings: Settings, leave_out: AnyPath | None) -> Iterator[tuple[str, int, int]]:
-    """Walk a prefix of an object store. The walk of fsspec skips folders that it cannot list."""
-    stack = [(root, "")]
-    while stack:
-        folder, prefix = stack.pop()
-        if str(folder) == str(leave_out):
-            continue
-        for entry in object_store.listing(folder):
-            name = object_store.name_of(entry)
-            if entry["type"] != "directory":
-                yield prefix + name, object_store.size_of(entry), object_store.time_of(entry)
-            elif settings.scan_hidden or not name.startswith("."):
-                stack.append((folder / name, f"{prefix}{name}/"))

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imrec_core.catalog.column_files import read
-from imrec_core.catalog.path_lookup import AMBIGUOUS, NOT_FOUND, find_rows
+from imrec_core.catalog.former_ids import find_former_rows, former_ids
+from imrec_core.catalog.path_lookup import AMBIGUOUS, NOT_FOUND
 from imrec_core.catalog.scan import scan_source
 from imrec_core.errors import BadColumns, BadSource
 from imrec_core.lake import schemas
@@ -81,10 +82,10 @@ def check(lake: Lake, settings: Settings) -> None:
     for name in settings.sources:
         try:
             found = scan_source(settings.source(name), settings, leave_out=lake.root)
-            places.append(found.to_arrow().cast(schemas.CATALOG))
+            places.append(found.select(schemas.CATALOG.names).to_arrow().cast(schemas.CATALOG))
         except BadSource:  # not available now: use its last catalog
             manifests = [lake.catalog_path(shard) for shard in lake.shards() if source_of(shard) == name]
-            places.extend(map(lake.read_table, manifests))
+            places.extend(lake.read_table(path, schemas.CATALOG.names) for path in manifests)
     _, joined = join(pa.concat_tables(places) if places else schemas.CATALOG.empty_table(), settings)
     for of_file in joined:
         if not of_file.images:
@@ -154,16 +155,28 @@ def _refuse_names(file: AnyPath, names: Sequence[str], taken: dict[str, str]) ->
 def _rows_of(file: AnyPath, key: str, keys: pa.Array, images: pa.Table, settings: Settings) -> NDArray[np.int64]:
     """Find the image of each row of the file; `NOT_FOUND` for rows that match none."""
     if key == "image_id":
-        found = pc.index_in(pc.utf8_lower(keys), value_set=images["image_id"])
-        rows = np.asarray(pc.fill_null(found, NOT_FOUND), np.int64)
+        rows = _find_ids(pc.utf8_lower(keys), images, settings)
     else:
-        rows = find_rows(keys, images, settings.sources)
+        rows = find_former_rows(keys, images, settings.sources, settings.former_names)
     several = np.flatnonzero(rows == AMBIGUOUS)
     if len(several):
         path = keys[int(several[0])]
         raise BadColumns(
             file, f"{path} is in several sources ({len(several)} such rows); write it as SOURCE/{path}, or absolute"
         )
+    return rows
+
+
+def _find_ids(keys: pa.Array, images: pa.Table, settings: Settings) -> NDArray[np.int64]:
+    """Find the image of each id, which may be one that it had under a former name of its source."""
+    found = pc.index_in(keys, value_set=images["image_id"])
+    rows = np.array(pc.fill_null(found, NOT_FOUND), np.int64)
+    missing = np.flatnonzero(rows == NOT_FOUND)
+    if len(missing) and settings.former_names:
+        ids, positions = former_ids(images, settings.former_names)
+        again = pc.index_in(keys.take(missing), value_set=ids)
+        is_found = again.is_valid().to_numpy(zero_copy_only=False)
+        rows[missing[is_found]] = positions[again.drop_null().to_numpy()]
     return rows
 
 

@@ -13,12 +13,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from imrec_core.duplicates.file_identity import FileId, file_id
-from imrec_core.lake.settings import EXTENSIONS
+from imrec_core.lake.settings import EXTENSIONS, RAW_EXTENSIONS
 from imrec_core.lake.storage.files import is_url
 
 SIDECARS = frozenset({"xmp", "aae"})
-RAW = frozenset({"cr2", "cr3", "nef", "arw", "dng", "raf", "orf", "rw2", "pef", "srw"})
-_PARTNERS = RAW | {"mov"}  # files in their own right, which may have sidecars
+_PARTNERS = {*RAW_EXTENSIONS, "mov"}  # files in their own right, which may have sidecars
 _COMPANIONS = SIDECARS | _PARTNERS
 
 

@@ -30,7 +30,7 @@ from imrec_core.duplicates.keypoint_alignment import align_by_keypoints
 from imrec_core.duplicates.local_differences import LocalDifferences, find_local_differences
 from imrec_core.duplicates.pixel_hash import pixel_hash
 from imrec_core.errors import ImageError, UnknownName, UnreadableImage
-from imrec_core.images.decode import MAX_PIXELS
+from imrec_core.images.decode import MAX_BYTES, MAX_PIXELS
 from imrec_core.images.frames import decode_frames
 from imrec_core.lake.storage.files import AnyPath, place, read_bytes
 
@@ -189,7 +189,7 @@ def require_tier(tier: str) -> str:
 
 def _read(path: AnyPath) -> bytes:
     try:
-        return read_bytes(path)
+        return read_bytes(path, at_most=MAX_BYTES)
     except OSError as error:
         raise UnreadableImage(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # a NUL character in the name

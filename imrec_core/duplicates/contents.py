@@ -168,7 +168,8 @@ class Contents:
 
     def read(self, i: int) -> bytes:
         """Read the bytes of a content, from its first file."""
-        return read_bytes(place(self.copies(i)[0].path))
+        first = self.copies(i)[0]
+        return read_bytes(place(first.path), at_most=first.byte_size)
 
 
 def _one_path_per_file(copies: list[Copy], first_source: str | None) -> list[Copy]:

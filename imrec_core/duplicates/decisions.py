@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from imrec_core.errors import LakeError, QueryError, SchemaMismatch, UnreadableImage
+from imrec_core.images.decode import MAX_BYTES
 from imrec_core.images.hashing import content_hash
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import AnyPath, fingerprint, place, read_bytes
 
@@ -148,7 +149,7 @@ def hash_file(path: str | os.PathLike[str] | AnyPath) -> str:
         UnreadableImage: The file cannot be read.
     """
     try:
-        data = read_bytes(place(path))
+        data = read_bytes(place(path), at_most=MAX_BYTES)
     except (OSError, ValueError) as error:
         raise UnreadableImage(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     return content_hash(data)

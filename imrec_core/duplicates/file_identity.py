@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from imrec_core.images.hashing import content_hash_of
+from imrec_core.lake.storage import regular_files
 from imrec_core.lake.storage.files import is_url
 
 FileId: TypeAlias = tuple[int, int] | str
@@ -63,15 +63,12 @@ class FileState:
 
 @contextmanager
 def open_regular(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
-    """Open a regular file for reading.
+    """Open a regular file that is no link; see `regular_files.open_regular`.
 
     Raises:
         OSError: The file is missing, a link, a folder, a FIFO or a device. A FIFO does not block.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with open(os.open(path, flags), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with cast(BufferedReader, BufferedReader(regular_files.open_regular(path, follow_links=False))) as file:
         yield file
 
 

@@ -28,7 +28,8 @@ from imrec_core.duplicates.progress import Progress, Report
 from imrec_core.duplicates.stored_summaries import StoredSummaries
 from imrec_core.duplicates.verification import Verifier
 from imrec_core.duplicates.verified_pairs import VerifiedPair, VerifiedPairs
-from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
 from imrec_core.plots.contact_sheet import Cell
@@ -166,8 +167,8 @@ def find_duplicates(
     lake = lake if isinstance(lake, Lake) else Lake(lake)
     require_tier(tier)
     generation = open_generation(lake)
-    roots = lake.settings().sources
-    keep = resolve_rule(keep, between, roots)
+    roots = lake.settings().roots
+    keep = resolve_rule(keep, between, lake.settings().sources)
     decided = load_decisions(lake)
     contents = Contents(generation, roots, between)
     results = VerifiedPairs(lake.layout.verified_pairs_path, contents.names, tier)

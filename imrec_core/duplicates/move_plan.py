@@ -16,11 +16,12 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from imrec_core.duplicates.companions import RAW, Folders, extension
+from imrec_core.duplicates.companions import Folders, extension
 from imrec_core.duplicates.contents import Copy
 from imrec_core.duplicates.file_identity import ContentReader, FileId, file_id
 from imrec_core.duplicates.groups import Duplicates
 from imrec_core.errors import BadPlan
+from imrec_core.lake.settings import RAW_EXTENSIONS
 from imrec_core.lake.storage.files import is_url
 
 _FORMAT = 2
@@ -300,7 +301,7 @@ def _obstacle(
         return (
             f"{'it' if is_url(path) else 'the file that is kept'} is in an object store; imrec moves local files only"
         )
-    if extension(path) in RAW and extension(kept) not in RAW:
+    if extension(path) in RAW_EXTENSIONS and extension(kept) not in RAW_EXTENSIONS:
         return f"it is a RAW file, and {os.path.basename(kept)} is not"
     reason = folders.obstacle(path, moves, staying)
     if reason:

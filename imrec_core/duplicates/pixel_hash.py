@@ -19,6 +19,8 @@ from imrec_core.images import exif
 from imrec_core.images.color_profile import open_profile, stated_gamma
 from imrec_core.images.decode import MAX_PIXELS, available_formats
 from imrec_core.images.file_facts import bit_depth, frame_count, refuse_misread_layout
+from imrec_core.images.jxl_header import is_jxl
+from imrec_core.images.raw_files import is_raw
 from imrec_core.images.repair import repaired
 from imrec_core.images.rgb import apply_orientation, grey_values, is_deep, profile_mode
 
@@ -33,8 +35,11 @@ def pixel_hash(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes | None:
     """Hash the values, size, depth, transparency and profile of every frame of an image file.
 
     Equal hashes mean the same image. None means that no claim can be made: the file is damaged, has too many frames or
-    pixels, or stores more than can be read from it, such as 10 bits in AVIF.
+    pixels, or stores more than can be read from it, such as 10 bits in AVIF, a camera RAW file, or JPEG XL, of which
+    one frame is decoded.
     """
+    if is_raw(data) or is_jxl(data):
+        return None
     try:
         return _hash_frames(data, max_pixels)
     except UnsupportedFormat:

@@ -1,8 +1,9 @@
 """Decoding of image files to upright sRGB pixels.
 
-libjpeg-turbo decodes JPEG: it rejects damaged files and can shrink while decoding. Pillow decodes all other formats,
-and JPEG variants that libjpeg-turbo lacks (CMYK). Pixels have the shape `(height, width, 4)` with an unused fourth
-byte. Pillow stores RGB that way, so Pillow, numpy and OpenCV share the same memory without a copy.
+libjpeg-turbo decodes JPEG: it rejects damaged files and can shrink while decoding. LibRaw decodes camera RAW files, and
+Pillow all other formats and the JPEG variants that libjpeg-turbo lacks (CMYK). Pixels have the shape
+`(height, width, 4)` with an unused fourth byte. Pillow stores RGB that way, so Pillow, numpy and OpenCV share the same
+memory without a copy.
 
 Files whose pixels are all there are decoded although something else is damaged: an end marker that is missing, a
 comment, a colour profile. Files that lost pixels are refused, unless the caller accepts what is left.
@@ -23,29 +24,29 @@ from PIL import Image, UnidentifiedImageError
 
 from imrec_core.errors import ImageError, ImageTooLarge, StorageFault, TruncatedImage, UnreadableImage
 from imrec_core.errors import UnsupportedFormat as Unsupported
-from imrec_core.images import exif
+from imrec_core.images import exif, jxl_header, plugins, raw_files
 from imrec_core.images.color_profile import ColorProfile
 from imrec_core.images.file_facts import bit_depth, frame_count, refuse_misread_layout
 from imrec_core.images.jpeg_segments import JPEG_START, JpegSegments, read_segments
+from imrec_core.images.plugins import missing_plugin
 from imrec_core.images.repair import lacks_end, repaired
 from imrec_core.images.rgb import LARGE, Pixels, apply_orientation, convert_profile, range_of_values, to_pixels
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
 
 MAX_PIXELS = 200_000_000
+
+MAX_BYTES = 2**31
+"""Largest image file that is read: 200 megapixels of four 16-bit channels, uncompressed, have 1.6 GB."""
+
 FORMATS = (
-    "JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO", "HEIF",
+    "JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO", "HEIF", "JXL",
 )  # fmt: skip
-"""Formats that are decoded. Pillow reads more, but EPS for example starts Ghostscript."""
+"""Formats that Pillow decodes, beside those of `raw_files`. It reads more, but EPS for example starts Ghostscript."""
 
 _large_image_lock = threading.Lock()
 
-try:
-    import pillow_heif  # type: ignore[import-not-found, unused-ignore]
-except ImportError:
-    pass
-else:
-    pillow_heif.register_heif_opener()
+plugins.register()
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def decode_file(
         TypeError: `path` is not a path.
     """
     try:
-        data = files.read_bytes(files.place(path))
+        data = files.read_bytes(files.place(path), at_most=MAX_BYTES)
         return decode(data, max_pixels=max_pixels, min_side=min_side, allow_truncated=allow_truncated)
     except StorageFault as error:
         raise UnreadableImage(str(error)) from error
@@ -157,7 +158,7 @@ def _decode(data: bytes, options: _Options) -> DecodedImage:
         segments = read_segments(data)
         decoded = _decode_jpeg(data, segments, options)
         return decoded or replace(_decode_with_pillow(data, options), frames=segments.frames)
-    return _decode_with_pillow(data, options)
+    return _decode_raw(data, options) if raw_files.is_raw(data) else _decode_with_pillow(data, options)
 
 
 # -- JPEG ---------------------------------------------------------------------------------------------------
@@ -205,6 +206,32 @@ def _profile_facts(profile: ColorProfile | None) -> _ProfileFacts:
     return {"color_profile": profile.name, "is_damaged": profile.is_damaged}
 
 
+# -- camera RAW files ---------------------------------------------------------------------------------------
+
+
+def _decode_raw(data: bytes, options: _Options) -> DecodedImage:
+    """Decode the embedded JPEG of a RAW file, or develop the file if there is none that is large enough."""
+    with raw_files.open_raw(data) as raw:
+        width, height = raw_files.upright_size(raw)
+        _check_size(width, height, options.max_pixels)
+        side = min(width, height) // 2
+        needed = side if options.min_side is None else min(options.min_side, side)
+        jpeg = raw_files.embedded_jpeg(raw, needed)
+        depth, orientation = raw_files.stored_bit_depth(raw), raw_files.stored_orientation(raw)
+        preview = _decode_jpeg(jpeg, read_segments(jpeg), options) if jpeg else None
+        if preview is None:
+            with _limit_large_images(width * height):
+                pixels = raw_files.develop(raw, half_size=options.min_side is not None and options.min_side <= side)
+    if preview is not None:
+        is_upright = (preview.width > preview.height) == (width > height)
+        pixels = preview.pixels if is_upright else apply_orientation(preview.pixels, orientation)
+    shot = exif.of_block(data)
+    if shot == exif.UNKNOWN and preview is not None:
+        shot = preview.shot
+    shot = replace(shot, orientation=orientation)
+    return DecodedImage(pixels, raw_files.FORMAT, width, height, shot, bit_depth=depth)
+
+
 # -- everything else ----------------------------------------------------------------------------------------
 
 
@@ -214,6 +241,8 @@ def _decode_with_pillow(data: bytes, options: _Options) -> DecodedImage:
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, options.max_pixels)
     try:
+        if jxl_header.is_jxl(data):
+            _check_size(*jxl_header.read_size(data), options.max_pixels)
         with Image.open(io.BytesIO(data), formats=available_formats()) as image:
             _check_size(*image.size, options.max_pixels)
             with _limit_large_images(image.width * image.height):
@@ -221,7 +250,7 @@ def _decode_with_pillow(data: bytes, options: _Options) -> DecodedImage:
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise errors of any class for damaged data
-        raise _to_image_error(error, options.max_pixels) from error
+        raise _to_image_error(error, data, options.max_pixels) from error
 
 
 def _convert(image: Image.Image, data: bytes, options: _Options) -> DecodedImage:
@@ -270,10 +299,10 @@ def available_formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _to_image_error(error: Exception, max_pixels: int) -> ImageError:
+def _to_image_error(error: Exception, data: bytes, max_pixels: int) -> ImageError:
     text = str(error) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
-        return UnreadableImage("not an image, or an unknown format")
+        return missing_plugin(data) or UnreadableImage("not an image, or an unknown format")
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         found = re.search(r"(\d+) pixels", text)
         return _too_large("the image", int(found[1]), max_pixels) if found else ImageTooLarge(text)
@@ -281,6 +310,8 @@ def _to_image_error(error: Exception, max_pixels: int) -> ImageError:
         return Unsupported(text)
     if isinstance(error, MemoryError):
         return UnreadableImage("not enough memory to decode the image")
+    if jxl_header.is_jxl(data):
+        return TruncatedImage("damaged JPEG XL data")  # libjxl says no more
     return TruncatedImage(f"damaged: {text}")  # the format was recognised, so the data is bad
 
 

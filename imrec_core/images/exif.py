@@ -67,7 +67,7 @@ def of_jpeg(segments: JpegSegments) -> ExifData:
 
     Opening the image with Pillow takes longer. The XMP packet tells orientation and position where EXIF does not.
     """
-    found = _read_block(segments.exif) if segments.exif else UNKNOWN
+    found = of_block(segments.exif) if segments.exif else UNKNOWN
     found = _with_xmp_position(found, segments.xmp)
     if found.orientation == 1 and (stated := _XMP_ORIENTATION.search(segments.xmp)):
         return replace(found, orientation=int(stated[1]))
@@ -75,7 +75,10 @@ def of_jpeg(segments: JpegSegments) -> ExifData:
 
 
 def _of_image(image: Image.Image, getexif: Callable[[Image.Image], Image.Exif]) -> ExifData:
-    return _with_xmp_position(_value_or(UNKNOWN, lambda: _read(getexif(image))), image.info.get("xmp"))
+    found = _with_xmp_position(_value_or(UNKNOWN, lambda: _read(getexif(image))), image.info.get("xmp"))
+    if image.format == "JXL" and not getattr(image, "jpeg", None):
+        return replace(found, orientation=1)  # decoding has applied the codestream's own, and EXIF's does not count
+    return found
 
 
 def _with_xmp_position(found: ExifData, xmp: object) -> ExifData:
@@ -85,7 +88,9 @@ def _with_xmp_position(found: ExifData, xmp: object) -> ExifData:
     return found
 
 
-def _read_block(block: bytes) -> ExifData:
+def of_block(block: bytes) -> ExifData:
+    """Read the EXIF data from a block in the format of TIFF, which a TIFF file also is."""
+
     def parse() -> ExifData:
         exif = Image.Exif()
         exif.load(block)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import simplejpeg
 from PIL import Image
 
 from imrec_core.errors import ImageError, UnreadableImage
-from imrec_core.images import exif
+from imrec_core.images import exif, raw_files
 from imrec_core.images.color_profile import ColorProfile, open_profile, stated_gamma
 from imrec_core.images.decode import available_formats
 from imrec_core.images.exif import ExifData
@@ -44,7 +44,9 @@ def read_header(data: bytes) -> Header:
         ImageError: The file cannot be opened.
     """
     try:
-        return _read_jpeg(data) if data.startswith(JPEG_START) else _read_other(data)
+        if data.startswith(JPEG_START):
+            return _read_jpeg(data)
+        return _read_raw(data) if raw_files.is_raw(data) else _read_other(data)
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise errors of any class for damaged data
@@ -57,6 +59,13 @@ def _read_jpeg(data: bytes) -> Header:
     mode = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}.get(kind, "RGBX")
     profile = open_profile(segments.icc_profile, mode) if segments.icc_profile else None
     return _header(profile, segments.frames, 8, exif.of_jpeg(segments), is_scaled=False, is_damaged=False)
+
+
+def _read_raw(data: bytes) -> Header:
+    with raw_files.open_raw(data) as raw:
+        depth, orientation = raw_files.stored_bit_depth(raw), raw_files.stored_orientation(raw)
+    shot = replace(exif.of_block(data), orientation=orientation)
+    return _header(None, 1, depth, shot, is_scaled=True, is_damaged=False)
 
 
 def _read_other(data: bytes) -> Header:

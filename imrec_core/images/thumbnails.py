@@ -5,6 +5,7 @@ The cache may be deleted at any time, and several processes may share it.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import threading
@@ -15,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from imrec_core.errors import StorageFault, StorageFull, UnreadableImage
+from imrec_core.errors import LakeError, UnreadableImage
 from imrec_core.images import hashing
-from imrec_core.images.decode import decode
+from imrec_core.images.decode import MAX_BYTES, decode
 from imrec_core.images.rgb import Pixels
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
@@ -67,6 +68,9 @@ def encode_jpeg(image: Image.Image, quality: int, *, optimize: bool = False) -> 
     return file.getvalue()
 
 
+_CHANGED = "the file has changed since the last build; run: imrec build"
+
+
 class Thumbnails:
     """Thumbnail cache of a lake with a limit set by `thumbnail_mb`.
 
@@ -81,11 +85,12 @@ class Thumbnails:
         self._left: dict[Path, int] = {}  # bytes until a folder is trimmed again
         self._counting = threading.Lock()
 
-    def of(self, path: AnyPath, content_hash: str, side: int, *, max_pixels: int) -> bytes:
+    def of(self, path: AnyPath, content_hash: str, side: int, *, max_pixels: int, byte_size: int = MAX_BYTES) -> bytes:
         """Return the thumbnail of a file from the cache, or make and cache it.
 
         Args:
             content_hash: Hash of the file in the lake. A file with other content is an error.
+            byte_size: Size of the file in the lake. A larger file is not read.
 
         Raises:
             ImageError: The file is missing, has changed, or cannot be decoded.
@@ -93,11 +98,11 @@ class Thumbnails:
         cached = self._lake.thumbnail_path(content_hash, side)
         with suppress(OSError):
             return _read_and_touch(cached)
-        made = thumbnail(contents(path, content_hash), side, max_pixels=max_pixels, allow_truncated=True)
+        made = thumbnail(contents(path, content_hash, byte_size), side, max_pixels=max_pixels, allow_truncated=True)
         limit = _folder_limit(self._lake)
         if limit:
-            with suppress(OSError, StorageFull, StorageFault):  # a user may have no write access to the lake
-                files.write_bytes(cached, made)
+            with suppress(OSError, LakeError):  # a user may have no write access to the lake
+                files.write_bytes(cached, made, synced=False)
                 self._count_write(cached.parent, len(made), limit)
         return made
 
@@ -151,18 +156,23 @@ def kept_mb(lake: Lake) -> int:
     return round(_SAMPLED * byte_size / 1e6)
 
 
-def contents(path: AnyPath, content_hash: str) -> bytes:
+def contents(path: AnyPath, content_hash: str, byte_size: int = MAX_BYTES) -> bytes:
     """Read a file and verify that its content has the hash in the lake.
+
+    Args:
+        byte_size: Size of the file in the lake. A larger file has changed, and is not read.
 
     Raises:
         UnreadableImage: The file is missing, has changed, or cannot be read.
     """
     try:
-        data = files.read_bytes(path)
-    except (OSError, ValueError, StorageFault) as error:
+        data = files.read_bytes(path, at_most=byte_size)
+    except (OSError, ValueError, LakeError) as error:
+        if getattr(error, "errno", None) == errno.EFBIG:
+            raise UnreadableImage(_CHANGED) from error
         raise UnreadableImage(
             f"the file cannot be read ({getattr(error, 'strerror', None) or 'storage fault'})"
         ) from error
     if hashing.content_hash(data) != content_hash:
-        raise UnreadableImage("the file has changed since the last build; run: imrec build")
+        raise UnreadableImage(_CHANGED)
     return data

@@ -19,7 +19,7 @@ from imrec_core.catalog.path_lookup import AMBIGUOUS, NOT_FOUND, find_rows
 from imrec_core.catalog.user_columns import Joined
 from imrec_core.errors import BadColumns, BadFilter
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake import schemas
 from imrec_core.lake.schemas import ROWS

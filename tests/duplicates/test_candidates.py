@@ -6,7 +6,7 @@ import pytest
 from imrec_core.duplicates import candidates
 from imrec_core.duplicates.candidates import edited_pairs, near_pairs
 from imrec_core.errors import QueryError
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from tests.support import toy
 
 

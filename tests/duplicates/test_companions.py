@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from imrec_core import Lake
+from imrec_core.catalog import walk
 from imrec_core.duplicates import find_duplicates
-from imrec_core.duplicates.companions import RAW, Folder, without_companions
+from imrec_core.duplicates.companions import Folder, without_companions
 from imrec_core.duplicates.move_plan import MovePlan
 from imrec_core.duplicates.plan_execution import apply_plan, undo_plan
 from imrec_core.errors import BadPlan
+from imrec_core.lake.settings import RAW_EXTENSIONS
 from tests.support import toy
 from tests.support.pictures import encode
 
@@ -37,7 +39,7 @@ def test_companions_have_the_stem_of_their_image(image, names, companions):
     assert Folder(names).companions(image) == companions.split()
 
 
-@pytest.mark.parametrize("raw", sorted(RAW))
+@pytest.mark.parametrize("raw", RAW_EXTENSIONS)
 def test_raw_file_belongs_to_its_jpeg(raw):
     folder = Folder([f"a.{raw.upper()}", "a.jpg", f"b.{raw}"])
     assert folder.companions("a.jpg") == [f"a.{raw.upper()}"]
@@ -173,8 +175,14 @@ def test_companion_that_is_a_link_keeps_its_image(photos, tmp_path):
     assert len(plan.moves) == 2
 
 
+@pytest.fixture
+def lists_raw_files(monkeypatch) -> None:
+    """A scan lists RAW files beside their images too, as that of imrec 0.1 did."""
+    monkeypatch.setattr(walk, "_RAW", frozenset())
+
+
 @pytest.mark.parametrize("raw", ["cr2", "NEF", "dng"])
-def test_raw_file_is_no_copy_of_its_jpeg_and_does_not_move_for_one(tmp_path, raw):
+def test_raw_file_is_no_copy_of_its_jpeg_and_does_not_move_for_one(tmp_path, raw, lists_raw_files):
     photos = tmp_path / "photos"
     write(photos / "pair" / f"1.{raw}", photo(1, "TIFF"))  # Pillow reads many RAW files as the preview in them
     write(photos / "pair" / "1.png", photo(1))
@@ -188,7 +196,7 @@ def test_raw_file_is_no_copy_of_its_jpeg_and_does_not_move_for_one(tmp_path, raw
     assert all(".bmp" in move.file.path or ".bmp" not in move.kept.path for move in plan.moves)
 
 
-def test_raw_file_stays_with_its_jpeg(tmp_path):
+def test_raw_file_stays_with_its_jpeg(tmp_path, lists_raw_files):
     photos = tmp_path / "photos"
     for folder in ("a", "b"):
         write(photos / folder / "1.nef", photo(1, "TIFF"))
@@ -200,7 +208,7 @@ def test_raw_file_stays_with_its_jpeg(tmp_path):
     ]
 
 
-def test_image_stays_whose_companion_must_stay(tmp_path):
+def test_image_stays_whose_companion_must_stay(tmp_path, lists_raw_files):
     photos = tmp_path / "photos"
     for folder in ("a", "b"):
         write(photos / folder / "1.nef", photo(1, "TIFF"))

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from imrec_core import Lake, Recommender
+from imrec_core.catalog import manifests
 from imrec_core.duplicates import find_duplicates, loaded_images, verification
 from imrec_core.duplicates.comparison import TIERS
 from imrec_core.duplicates.decisions import (
@@ -154,7 +155,9 @@ def test_file_that_cannot_be_decoded_any_more_is_left_out(lake):
     assert sorted(map(len, map(names, found))) == [4, 5]
 
 
-def test_file_of_two_overlapping_sources_is_no_copy_of_itself(tmp_path):
+def test_file_of_two_overlapping_sources_is_no_copy_of_itself(tmp_path, monkeypatch):
+    """A lake of 0.1 may have such a generation; a scan refuses them."""
+    monkeypatch.setattr(manifests, "require_disjoint", lambda sources: None)
     toy.write_photos(tmp_path / "photos" / "inner", range(3))
     sources = {"all": tmp_path / "photos", "part": tmp_path / "photos" / "inner"}
     lake = toy.new_lake(tmp_path / "lake", HASHES, sources=sources)

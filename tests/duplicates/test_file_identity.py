@@ -184,30 +184,31 @@ from tests.duplicates.test_file_identity import save_plan
 from tests.support import toy
 
 here = Path(sys.argv[1])
-toy.write_photos(here / "first", range(3))
-(here / "first" / "copy.jpg").write_bytes((here / "first" / "photo_000.jpg").read_bytes())
+one, again = here / "first" / "photos", here / "second" / "photos"
+toy.write_photos(one, range(3))
+(one / "copy.jpg").write_bytes((one / "photo_000.jpg").read_bytes())
 lake = toy.new_lake(here / "lake", ("phash",), sources={"first": here / "first", "second": here / "second"})
 toy.build(lake)
 (group,) = find_duplicates(lake, tier="identical")
 assert len(group.copies) == 2
 assert len(MovePlan.of(find_duplicates(lake)).moves) == 1
 assert len(find_duplicates(lake, between=("first", "second"))) == 0
-plan = save_plan(here / "second" / "photo_001.jpg", here / "first" / "photo_001.jpg", here / "second", here / "plan")
-for to, words in ((here / "moved", "are the same file"), (here / "first" / "moved", "a source of the lake")):
+plan = save_plan(again / "photo_001.jpg", one / "photo_001.jpg", again, here / "plan")
+for to, words in ((here / "moved", "are the same file"), (one / "moved", "a source of the lake")):
     try:
         apply_plan(plan, to)
     except BadPlan as error:
         assert words in str(error), error
     else:
         raise AssertionError("moved")
-assert len(list((here / "first").iterdir())) == 4
+assert len(list(one.iterdir())) == 4
 """
 
 
-def test_bind_mount_of_a_source_has_no_copies(tmp_path):
+def test_bind_mount_inside_a_source_has_no_copies(tmp_path):
     for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-    script = 'mount --bind "$1/first" "$1/second" && exec "$2" -c "$3" "$1"'
+        (tmp_path / name / "photos").mkdir(parents=True)
+    script = 'mount --bind "$1/first/photos" "$1/second/photos" && exec "$2" -c "$3" "$1"'
     command = ["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path), sys.executable, IN_MOUNTS]
     if shutil.which("unshare") is None or subprocess.run([*command[:4], f"mount --bind {tmp_path} /mnt"]).returncode:
         pytest.skip("mounts are not permitted here")

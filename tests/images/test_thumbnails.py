@@ -27,7 +27,7 @@ SIZE = PART // 20
 def lake(tmp_path, monkeypatch) -> Lake:
     """With room for twenty thumbnails in each folder, all of one size."""
     made = toy.new_lake(tmp_path / "lake", ("phash",), thumbnail_mb=LEAST_THUMBNAIL_MB)
-    monkeypatch.setattr(thumbnails, "contents", lambda path, content_hash: b"")
+    monkeypatch.setattr(thumbnails, "contents", lambda path, content_hash, byte_size: b"")
     monkeypatch.setattr(thumbnails, "thumbnail", lambda data, side, **options: bytes(SIZE))
     return made
 

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imrec_core.errors import LakeError
+from imrec_core.errors import LakeError, SchemaMismatch
 from imrec_core.extraction.images_upgrade import MARKED
 from imrec_core.extraction.incremental import Expected, has_current_images, is_extendable, is_reusable
+from imrec_core.extraction.lost_content import kept_shards
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake, made_from_of
 
@@ -21,7 +22,7 @@ _OWN_COLUMNS = ("image_id", "byte_size", "mtime_ns")  # not determined by the co
 
 
 class ContentIndex:
-    """Index of the images of a lake by content hash.
+    """Index of the images of a lake by content hash, with those of `lost_content`.
 
     Takes about 60 bytes of memory per image.
     """
@@ -32,7 +33,7 @@ class ContentIndex:
         self._hashes = np.empty(0, "S32")
         self._ids = np.empty(0, "S16")
         self._shard_of = np.empty(0, np.int32)
-        for shard in lake.live_shards():
+        for shard in (*lake.live_shards(), *kept_shards(lake)):
             self._append(shard)
         self._sort()
 
@@ -49,9 +50,13 @@ class ContentIndex:
     def _append(self, shard: str) -> None:
         if not has_current_images(self._lake, shard):
             return
+        try:
+            columns = ["image_id", "content_hash", "status", "mtime_ns"]
+            found = self._lake.read_table(self._lake.images_path(shard), columns)
+        except SchemaMismatch:  # damaged: its content is not reused
+            return
         if shard not in self._shards:
             self._shards.append(shard)
-        found = self._lake.read_table(self._lake.images_path(shard), ["image_id", "content_hash", "status", "mtime_ns"])
         found = found.filter(pc.and_(pc.equal(found["status"], "ok"), pc.not_equal(found["mtime_ns"], MARKED)))
         self._hashes = np.concatenate([self._hashes, np.array(found["content_hash"].to_pylist(), "S32")])
         self._ids = np.concatenate([self._ids, np.array(found["image_id"].to_pylist(), "S16")])

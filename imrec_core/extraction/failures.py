@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imrec_core.catalog import scan_report
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import exists
 
@@ -30,6 +31,11 @@ def count_failed(lake: Lake, shards: Iterable[str]) -> int:
     return sum(count_statuses(lake, shard)["failed"] for shard in shards)
 
 
+def count_unreadable(lake: Lake) -> int:
+    """Count the folders and other entries of all sources that the last scan could not read."""
+    return sum(len(scan_report.load(lake, source).failures) for source in lake.settings().sources)
+
+
 def failure_reason(error: str) -> str:
     """Return the kind of failure that an `error` in an images table begins with, such as `TruncatedImage`."""
     return error.partition(":")[0]
@@ -42,10 +48,22 @@ def count_reasons(lake: Lake) -> Counter[str]:
 
 
 def list_failures(lake: Lake) -> list[dict[str, Any]]:
-    """List the failed images that a manifest lists: source, path, error, byte_size; sorted by source and path.
+    """List what could not be read: source, path, error, byte_size; sorted by source and path.
 
-    An image that a scan no longer found is left out, even while the images table of its shard still records it.
+    These are the failed images that a manifest lists, and the folders and other entries that the last scan could not
+    read, without a size. An image that a scan no longer found is left out, even while the images table of its shard
+    still records it.
     """
+    return sorted([*_failed_images(lake), *_unreadable_entries(lake)], key=lambda row: (row["source"], row["path"]))
+
+
+def _unreadable_entries(lake: Lake) -> Iterator[dict[str, Any]]:
+    for source in lake.settings().sources:
+        for failure in scan_report.load(lake, source).failures:
+            yield {"source": source, "path": failure.path, "error": failure.error, "byte_size": None}
+
+
+def _failed_images(lake: Lake) -> list[dict[str, Any]]:
     shards = lake.live_shards()
     tables = (_read_failed(lake, shard, ["image_id", "error"]) for shard in shards)
     failed = [row for table in tables if table for row in table.to_pylist()]
@@ -58,8 +76,10 @@ def list_failures(lake: Lake) -> list[dict[str, Any]]:
         found = manifest.filter(pc.is_in(manifest["image_id"], ids)).to_pylist()
         places |= {place["image_id"]: place for place in found}
     rows = [(places[row["image_id"]], row["error"]) for row in failed if row["image_id"] in places]
-    keys = [(place["source"], place["path"], error, place["byte_size"]) for place, error in rows]
-    return [dict(zip(("source", "path", "error", "byte_size"), key, strict=True)) for key in sorted(keys)]
+    return [
+        {"source": place["source"], "path": place["path"], "error": error, "byte_size": place["byte_size"]}
+        for place, error in rows
+    ]
 
 
 def _read_failed(lake: Lake, shard: str, columns: list[str]) -> pa.Table | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from imrec_core.errors import DeclarationError, LakeError, MissingTable
+from imrec_core.errors import DamagedTable, DeclarationError, LakeError, MissingTable
 from imrec_core.extraction.sampling import sample_images
 from imrec_core.extraction.staleness import current_fit, digest, fit_fingerprint, manifest_version, stale_features
 from imrec_core.features import Feature
@@ -114,7 +114,7 @@ def _fitted_images(lake: Lake, feature: Feature, version: str) -> int:
     """Return the number of images of the lake at the time of a fit; 0 if its record is missing or damaged."""
     try:
         return int(lake.fitted_facts(feature.name, version)["lake_images"])  # type: ignore[call-overload,no-any-return]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, DamagedTable):
         return 0
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from imrec_core.errors import SchemaMismatch
 from imrec_core.extraction.failures import failure_reason
-from imrec_core.extraction.staleness import WHICH_IMAGES, newly_accepted
+from imrec_core.extraction.staleness import REREAD, WHICH_IMAGES, newly_accepted
 from imrec_core.features import Feature
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
@@ -19,6 +19,11 @@ from imrec_core.lake.settings import Settings
 
 Expected = Mapping[str, Mapping[str, str]]
 """Metadata of up-to-date tables, by name of the feature."""
+
+
+def rows_digest(ids: Iterable[str], pixels: str = "") -> str:
+    """Return a digest of the ids of the images with vectors; the arguments are as for `contents_digest`."""
+    return hashlib.blake2b("".join([pixels, *ids]).encode(), digest_size=8).hexdigest()
 
 
 def contents_digest(rows: Iterable[Mapping[str, Any]], pixels: str = "") -> str:
@@ -99,12 +104,15 @@ class UnchangedRows:
             return
         if not all(is_extendable(lake, shard, f, expected[f.name]) for f in features):
             return
-        accepted = newly_accepted(lake.made_from(lake.images_path(shard)) or {}, settings)
+        made_from = lake.made_from(lake.images_path(shard)) or {}
+        accepted, reread = newly_accepted(made_from, settings), int(made_from.get(REREAD, 0))
         places = {row["image_id"]: row for row in manifest.to_pylist()}
         for row in lake.read_table(lake.images_path(shard)).to_pylist():
             place = places.get(row["image_id"])
             if place is None or (row["byte_size"], row["mtime_ns"]) != (place["byte_size"], place["mtime_ns"]):
                 continue
+            if (place.get("reread_ns") or 0) > reread:
+                continue  # the file was replaced, or is to be verified
             if row["status"] == "failed" and (retry or _may_succeed(row, accepted)):
                 continue
             self.rows[row["image_id"]] = row

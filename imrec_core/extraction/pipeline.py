@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.errors import BadSettings, BadSource
+from imrec_core.errors import BadSettings, BadSource, MissingPlugin
 from imrec_core.extraction.content_cache import ContentIndex, ContentMatches
 from imrec_core.extraction.failures import failure_reason
 from imrec_core.extraction.incremental import UnchangedRows
@@ -178,7 +178,8 @@ class ShardExtractor:
             retry: Whether to try failed images again, even if their files are unchanged.
 
         Raises:
-            BadSource: The folder of the shard's source is missing or empty.
+            BadSource: The folder of the shard's source is missing or empty, or the library that read
+                images of the shard before is not installed now.
             BadSettings: The vectors of a model have another length than those in the lake.
         """
         lake, settings = self.lake, self.settings
@@ -197,6 +198,7 @@ class ShardExtractor:
         started = time.perf_counter()
         places = [place for place in manifest.table.to_pylist() if place["image_id"] not in unchanged.rows]
         made = self._compute(source, places, decoder, computer, copies)
+        _refuse_lost_formats(lake, shard, made.rows)
         return self._write(ShardTables(lake, manifest, features, expected, unchanged, copies), made, started)
 
     def _compute(
@@ -246,6 +248,28 @@ def require_source(source: Source) -> Source:
     if files.is_away(source.root):
         raise BadSource(f"source {source.name!r}: {source.root} is missing or empty; is a disk not mounted?")
     return source
+
+
+def _refuse_lost_formats(lake: Lake, shard: str, rows: Iterable[Row]) -> None:
+    """Check that no image fails only because the library that read it before is no longer installed.
+
+    It would be removed, although nothing is wrong with the file.
+
+    Raises:
+        BadSource: There is such an image.
+    """
+    failed = {row["image_id"]: row for row in rows if failure_reason(row["error"] or "") == MissingPlugin.__name__}
+    if not failed or not files.exists(lake.images_path(shard)):
+        return
+    known = lake.read_table(lake.images_path(shard), ["image_id", "content_hash", "status"]).to_pylist()
+    lost = [
+        row["image_id"]
+        for row in known
+        if row["status"] == "ok" and failed.get(row["image_id"], {}).get("content_hash") == row["content_hash"]
+    ]
+    if lost:
+        error = failed[lost[0]]["error"].partition(": ")[2]
+        raise BadSource(f"{len(lost)} images of {shard} were read before, and cannot be now: {error}")
 
 
 def _require_same_dims(lake: Lake, shard: str, feature: Feature) -> None:

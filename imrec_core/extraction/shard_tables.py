@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imrec_core.errors import ImageTooLarge, TruncatedImage
 from imrec_core.extraction.content_cache import ContentMatches
 from imrec_core.extraction.failures import failure_reason
-from imrec_core.extraction.incremental import Expected, UnchangedRows, contents_digest, merge_rows
+from imrec_core.extraction.incremental import Expected, UnchangedRows, contents_digest, merge_rows, rows_digest
 from imrec_core.extraction.read_ahead import Row
-from imrec_core.extraction.staleness import PIXELS, images_made_from, manifest_version
+from imrec_core.extraction.staleness import PIXELS, REREAD, images_made_from, manifest_version
 from imrec_core.features import Feature
 from imrec_core.features.feature import Columns
 from imrec_core.lake import schemas
@@ -44,6 +44,12 @@ class Manifest:
         """
         version = manifest_version(lake, shard)  # before the table: a scan in between then makes the tables stale
         return cls(shard, version, lake.read_table(lake.catalog_path(shard)))
+
+    def last_reread(self) -> int:
+        """Return the last time at which a scan asked to read a file again; 0 if there is none."""
+        if "reread_ns" not in self.table.column_names:
+            return 0
+        return pc.max(self.table["reread_ns"]).as_py() or 0
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,7 @@ class ShardTables:
         computed = [row["image_id"] for row in made if row["status"] == "ok" and row["image_id"] not in self.copies]
         ids = pa.array([row["image_id"] for row in rows if row["status"] == "ok"], pa.string())
         pixels = (self.lake.made_from(self.lake.images_path(shard)) or {}).get(PIXELS, "")
-        digest = hashlib.blake2b("".join([pixels, *ids.to_pylist()]).encode(), digest_size=8).hexdigest()
-        which = {"rows": digest, "contents": contents_digest(rows, pixels)}
+        which = {"rows": rows_digest(ids.to_pylist(), pixels), "contents": contents_digest(rows, pixels)}
         written: dict[str, int] = {}
         for feature in self.features:
             made_from = {**self.expected[feature.name], **images_made_from(shard, version), **which}
@@ -103,6 +108,8 @@ class ShardTables:
             written[feature.name] = self.lake.write_table(self.lake.feature_path(feature.name, shard), table, made_from)
         images = pa.Table.from_pylist(rows, schema=schemas.IMAGES)
         made_from = images_made_from(shard, version) | which | ({PIXELS: pixels} if pixels else {})
+        if reread := self.manifest.last_reread():
+            made_from[REREAD] = str(reread)
         reasons = {failure_reason(row["error"]) for row in rows if row["error"]}
         if ImageTooLarge.__name__ in reasons:
             made_from["refused_above"] = str(settings.max_pixels)

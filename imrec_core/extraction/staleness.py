@@ -22,6 +22,9 @@ WHICH_IMAGES = ("shard", "shard_version", "rows", "contents")
 HAS_MARKED = "marked"
 """Metadata key of an images table with images that must be decoded again; see `images_upgrade`."""
 
+REREAD = "reread"
+"""Metadata key of an images table: the last `reread_ns` of its manifest. Files with a later one are read again."""
+
 PIXELS = "pixels"
 """Metadata key of an images table with images whose pixels are read otherwise now, although their content is the same.
 

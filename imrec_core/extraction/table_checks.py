@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow.compute as pc
 
-from imrec_core.errors import LakeError, StorageFault
+from imrec_core.errors import DamagedTable, MissingTable, SchemaMismatch
 from imrec_core.extraction.staleness import manifest_version
 from imrec_core.features import Feature
 from imrec_core.lake import schemas
@@ -25,6 +25,10 @@ def check_rows(lake: Lake, shard: str, feature: Feature | None = None) -> list[s
 
     Returns:
         One sentence per problem.
+
+    Raises:
+        DamagedTable: A table is damaged.
+        StorageFault, LakeError: A table cannot be read.
     """
     try:
         expected = lake.read_table(lake.catalog_path(shard), ["image_id"])["image_id"]
@@ -32,9 +36,9 @@ def check_rows(lake: Lake, shard: str, feature: Feature | None = None) -> list[s
         if feature is not None:
             expected = images.filter(pc.equal(images["status"], "ok"))["image_id"]
             images = lake.read_table(lake.feature_path(feature.name, shard), ["image_id"])
-    except StorageFault:  # says nothing about the table
+    except DamagedTable:  # the build makes it again
         raise
-    except LakeError as error:
+    except (MissingTable, SchemaMismatch) as error:  # other errors say nothing about the table
         return [f"{shard}: {error}"]
     found = images["image_id"]
     problems = []
@@ -52,13 +56,17 @@ def check_vectors(lake: Lake, shard: str, feature: Feature) -> list[str]:
 
     Returns:
         One sentence per problem.
+
+    Raises:
+        DamagedTable: A table is damaged.
+        StorageFault, LakeError: A table cannot be read.
     """
     path = lake.feature_path(feature.name, shard)
     try:
         table = lake.read_table(path)
-    except StorageFault:  # says nothing about the table
+    except DamagedTable:  # the build makes it again
         raise
-    except LakeError as error:
+    except (MissingTable, SchemaMismatch) as error:  # other errors say nothing about the table
         return [f"{shard}: {error}"]
     if not table.schema.equals(feature.schema):
         return [f"{shard}: the schema is {table.schema.remove_metadata()}, expected {feature.schema}"]

@@ -15,7 +15,7 @@ from imrec_core.extraction.planning import plan
 from imrec_core.extraction.staleness import is_feature_fresh
 from imrec_core.images.decode import decode
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import made_from_of
 from imrec_core.sql.policy import SqlPolicy

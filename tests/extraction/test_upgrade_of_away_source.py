@@ -12,7 +12,7 @@ from imrec_core.errors import StaleIndex
 from imrec_core.extraction import images_upgrade
 from imrec_core.extraction.shard_order import reachable_shards
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import made_from_of

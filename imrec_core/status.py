@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from imrec_core.catalog.file_kinds import NotRead, summarize
+from imrec_core.catalog.scan_report import not_read
 from imrec_core.errors import LakeError, StaleIndex
-from imrec_core.extraction.failures import count_failed
+from imrec_core.extraction.failures import count_failed, count_unreadable
 from imrec_core.extraction.planning import BuildPlan, plan
 from imrec_core.features import Feature
 from imrec_core.images.thumbnails import kept_mb
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.lake import Lake, source_of
+from imrec_core.upkeep import sizes
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class LakeStatus:
         sources: Name and root of each source, and the number of images that the last scan found.
         shards: Number of shards.
         failed: Number of images that could not be read or decoded.
+        unreadable: Number of folders and other entries that the last scan could not read.
+        not_read: Files that the last scan passed over, by kind, with what would help.
         outdated: Number of images in tables of the version before. The next build reads their headers, and decodes
             again those whose pixels are read otherwise now.
         waiting: Number of images in shards that cannot be read because their source is away, by source. Those that were
@@ -47,6 +52,7 @@ class LakeStatus:
         unread_shards: Shards whose images have not been read since they changed.
         generation: Id, features, number of images and time of the generation in use; None if there is none.
         up_to_date: Whether that generation contains all tables of the lake.
+        sizes: Bytes of the lake's files by kind; see `upkeep.sizes`.
         thumbnail_mb: Approximate size of the thumbnails on this machine in MB (`kept`), and its limit (`most`).
     """
 
@@ -54,6 +60,8 @@ class LakeStatus:
     sources: tuple[dict[str, Any], ...]
     shards: int
     failed: int
+    unreadable: int
+    not_read: tuple[NotRead, ...]
     outdated: int
     waiting: dict[str, int]
     unread_shards: tuple[str, ...]
@@ -61,6 +69,7 @@ class LakeStatus:
     generation: dict[str, Any] | None
     up_to_date: bool
     thumbnail_mb: dict[str, int]
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as `imrec status --json` prints it."""
@@ -76,6 +85,10 @@ class LakeStatus:
         lines.append(
             f"{self.shards} shards, {self.failed} failed images" + (" (imrec failures)" if self.failed else "")
         )
+        if self.unreadable:
+            lines.append(f"folders and other entries that cannot be read: {self.unreadable} (imrec failures)")
+        if self.not_read:
+            lines.append(summarize(self.not_read))
         for feature in self.features:
             lines.append(f"  {feature.name}: fresh for {feature.fresh_shards} of {self.shards} shards")
             lines.extend(f"    {_join(shards)}: {reason}" for reason, shards in feature.why.items())
@@ -84,6 +97,8 @@ class LakeStatus:
         else:
             made = f"{self.generation['rows']} images, made {self.generation['created']}"
             lines.append(f"generation {self.generation['id']}: {made}")
+        if self.sizes:
+            lines.append(sizes.summary(self.sizes))
         if self.thumbnail_mb["kept"]:
             lines.append("thumbnails: about {kept} MB of {most} at most".format_map(self.thumbnail_mb))
         if self.outdated:
@@ -126,6 +141,8 @@ def lake_status(lake: Lake) -> LakeStatus:
         ),
         len(due.shards),
         count_failed(lake, (state.shard for state in due.shards)),
+        count_unreadable(lake),
+        not_read(lake),
         sum(state.images for state in due.shards if state.is_upgradable),
         _waiting(due),
         tuple(state.shard for state in due.shards if state.has_stale_images),
@@ -133,6 +150,7 @@ def lake_status(lake: Lake) -> LakeStatus:
         _generation(lake),
         _is_up_to_date(lake),
         {"kept": kept_mb(lake), "most": settings.thumbnail_mb},
+        sizes.lake_sizes(lake),
     )
 
 

@@ -56,8 +56,10 @@ class RankerSet:
         if mixes is None:
             equal = default_mix(resolve_rankers(generation, by))
             mixes = {MIX: equal} if len(equal) > 1 else {}
-        for weights in mixes.values():
-            check_weights(list(weights.values()))
+        mixes = {
+            name: dict(zip(weights, check_weights(list(weights.values())), strict=True))
+            for name, weights in mixes.items()
+        }
         single = list(dict.fromkeys(by or generation.features))
         shares = {
             name: {part: weight / sum(weights.values()) for part, weight in weights.items() if weight}

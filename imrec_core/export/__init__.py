@@ -18,7 +18,7 @@ from imrec_core.export.report import ExportReport
 from imrec_core.export.selection import Selection, select
 from imrec_core.export.viewers import VIEWERS, export_view
 from imrec_core.features.spaces import TARGETS, Space, space_of
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 
 __all__ = ["PART_ROWS", "TARGETS", "VIEWERS", "ExportReport", "Space", "export", "export_view", "space_of"]

@@ -12,7 +12,7 @@ from imrec_core.export import atlas, graphml, output_folder, projector
 from imrec_core.export.parquet_csv import Progress
 from imrec_core.export.report import ExportReport
 from imrec_core.export.viewer_selection import ViewerSelection, map_facts, select_for_viewer
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 
 VIEWERS = ("projector", "atlas", "graphml")

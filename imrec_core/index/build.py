@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,32 +14,34 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imrec_core.catalog.user_columns import Joined
-from imrec_core.errors import SchemaMismatch, StaleIndex
+from imrec_core.errors import DamagedGeneration, SchemaMismatch, StaleIndex
 from imrec_core.features import Feature, known_features
 from imrec_core.index.calibration import SHOWN_RATES
 from imrec_core.index.calibration_pairs import calibrate, positive_pair_distances
 from imrec_core.index.exact_search import blocks
 from imrec_core.index.generation import Generation
 from imrec_core.index.hnsw import build_graphs, extend_graphs
+from imrec_core.index.integrity import GenerationFiles
 from imrec_core.index.manifest import FORMAT, feature_record, vector_file_name
+from imrec_core.index.opening import readable_generation
 from imrec_core.index.plan import (
     DEFAULT_PARAMS,
     GenerationPlan,
     copies_record,
     matches_plan,
     plan_generation,
-    readable_generation,
 )
 from imrec_core.index.row_assignment import RowAssignment, assign_rows
 from imrec_core.index.vector_file import VectorFile, truncate_on_failure
-from imrec_core.lake import schemas
+from imrec_core.lake import parquet, schemas
 from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE, Lake
 from imrec_core.lake.settings import IndexParams
 from imrec_core.runtime.cpu import cpu_count
+
+log = logging.getLogger(__name__)
 
 _MAX_REMOVED = 0.25  # share of removed rows above which a generation is built whole
 _MAX_GROWTH = 1.1  # factor of rows since the last measurement above which calibration and recall are measured again
@@ -105,7 +108,13 @@ def build_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> Genera
         StorageFull: The disk is full; the current generation stays in use.
     """
     with lake.exclusive_lock("generation"):
-        return _build_and_publish(lake, params)
+        try:
+            return _build_and_publish(lake, params)
+        except DamagedGeneration as error:
+            log.warning("%s; building a whole generation instead", error)
+            if error.is_certain:
+                lake.set_aside(error.path)
+            return _build_and_publish(lake, params)
 
 
 def _build_and_publish(lake: Lake, params: IndexParams) -> GenerationReport:
@@ -113,9 +122,11 @@ def _build_and_publish(lake: Lake, params: IndexParams) -> GenerationReport:
     plan = plan_generation(lake, params)
     current = readable_generation(lake)
     if current is not None and matches_plan(current, plan):
+        if not lake.is_published(current.id):  # CURRENT was damaged or missing
+            lake.publish(current.id)
         return _make_report(current, built=False)
     ids = [*lake.generations(), lake.current_generation() or "0"]  # a damaged current one may not be listed
-    new_id = f"{max(map(int, ids)) + 1:06d}"
+    new_id = f"{max(int(id_) for id_ in ids if id_.isdecimal()) + 1:06d}"
     build = _prepare(lake, plan, current)
     shared = [build.previous.vector_file(name) for name in build.previous.features] if build.previous else []
     with truncate_on_failure(shared), lake.new_generation(new_id) as folder:
@@ -198,7 +209,7 @@ def _write(build: _BuildInputs, folder: Path, started: float) -> None:
     """Write all files of a generation; the manifest is complete only at the end."""
     lake, plan, rows, previous = build.lake, build.plan, build.rows, build.previous
     facts = _initial_manifest(build)
-    pq.write_table(rows.table, folder / ROWS_FILE, compression="zstd")
+    parquet.write_file(folder / ROWS_FILE, rows.table)
     with ThreadPoolExecutor(cpu_count()) as pool:
         list(pool.map(lambda feature: _write_vectors(build, folder, feature), plan.features))
     for feature in plan.features:
@@ -218,6 +229,7 @@ def _write(build: _BuildInputs, folder: Path, started: float) -> None:
     facts["graphs"] = {name: graph.to_dict() for name, graph in graphs.items()}
     facts["scanned"] = [name for name in (str(by) for by, _ in plan.graphs) if name not in graphs]
     facts["files"] = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != GENERATION_FACTS}
+    facts["checksums"] = GenerationFiles.of(folder, facts).record(previous.files if previous else None)
     facts["seconds"] = round(time.perf_counter() - started, 3)
     _write_manifest(folder, facts)
 
@@ -244,6 +256,8 @@ def _initial_manifest(build: _BuildInputs) -> dict[str, Any]:
     }
     if rows.joined:
         facts["columns"] = [asdict(of_file) for of_file in rows.joined]
+    if former := build.lake.settings().former_names:
+        facts["former_names"] = dict(former)
     return facts
 
 

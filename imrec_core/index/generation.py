@@ -1,6 +1,6 @@
-"""Open a generation for reading: a consistent, immutable set of rows, vectors and HNSW graphs.
+"""Read a generation: a consistent, immutable set of rows, vectors and HNSW graphs.
 
-Row `i` is the same image in every matrix. `index.build` builds generations.
+Row `i` is the same image in every matrix. `index.build` builds generations, `index.opening` opens those of a lake.
 """
 
 from __future__ import annotations
@@ -8,29 +8,39 @@ from __future__ import annotations
 import functools
 import logging
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from imrec_core.catalog.path_lookup import find_rows
-from imrec_core.errors import MissingTable, QueryError, StaleIndex, UnknownName
-from imrec_core.features import FEATURES, Feature, known_features
+from imrec_core.catalog.former_ids import find_former_rows, former_ids
+from imrec_core.errors import DamagedGeneration, QueryError, StaleIndex, UnknownName
+from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import FeatureMetric, graph_name
 from imrec_core.features.metrics import Metric
 from imrec_core.index import exact_search
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.exact_search import Queries
 from imrec_core.index.graph_search import HnswGraphs
-from imrec_core.index.manifest import HnswIndexInfo, feature_record, hold_manifest, read_manifest, vector_file_name
+from imrec_core.index.integrity import GenerationFiles, require_undamaged
+from imrec_core.index.manifest import (
+    HnswIndexInfo,
+    check_sizes,
+    feature_record,
+    graph_file_name,
+    hold_manifest,
+    read_manifest,
+    vector_file_name,
+)
+from imrec_core.index.row_lookup import RowsById
+from imrec_core.index.row_table import RowTable
+from imrec_core.index.vector_check import VectorCheck
 from imrec_core.index.vector_file import VectorFile
-from imrec_core.lake.lake import ROWS_FILE, Lake
+from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.sql.row_filter import RowFilter
 
@@ -38,8 +48,6 @@ log = logging.getLogger(__name__)
 
 Matrix = NDArray[Any]
 Rows = NDArray[np.int64]
-
-_BATCH_ROWS = 65_536  # rows read at a time
 
 
 class Generation:
@@ -51,15 +59,20 @@ class Generation:
         folder: Folder of the generation.
         known: Features by name. Stored features whose declaration has changed since are left out.
         graphs: Graphs to use instead of those in the manifest, to measure graphs before they are published.
+        checksum: Checksum of the manifest, if known.
+        set_aside: Called with the path of a graph that is damaged.
 
     Attributes:
         facts: Manifest, the content of `generation.json`.
         features: Manifest entries of the features that can be searched.
-        graphs: HNSW graphs by `feature:metric`.
+        graphs: HNSW graphs by `feature:metric`. Damaged ones are left out.
+        files: Files and their checksums.
+        damaged: Graphs that are missing or have another size.
         outdated: Stored features whose declaration has changed since.
 
     Raises:
-        StaleIndex: A file is missing or has another size, or this imrec cannot read the format.
+        DamagedGeneration: The manifest, rows or vectors are damaged or missing.
+        StaleIndex: This imrec cannot read the format.
     """
 
     def __init__(
@@ -67,11 +80,31 @@ class Generation:
         folder: Path,
         known: Mapping[str, Feature] = FEATURES,
         graphs: Mapping[str, HnswIndexInfo] | None = None,
+        *,
+        checksum: str | None = None,
+        set_aside: Callable[[Path], object] = log.debug,
     ) -> None:
         self.folder, self.id = folder, folder.name
         # Graphs are loaded late, so the hold keeps other processes from removing their files while this object lives.
         weakref.finalize(self, hold_manifest(folder).close)
-        self.facts: Mapping[str, Any] = MappingProxyType(read_manifest(folder))
+        self.facts: Mapping[str, Any] = MappingProxyType(read_manifest(folder, checksum))
+        try:
+            self._read_facts(known, graphs, set_aside)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # a damaged manifest without a checksum
+            raise DamagedGeneration(folder / GENERATION_FACTS, f"is damaged ({error!r})") from error
+
+    def _read_facts(
+        self,
+        known: Mapping[str, Feature],
+        graphs: Mapping[str, HnswIndexInfo] | None,
+        set_aside: Callable[[Path], object],
+    ) -> None:
+        folder = self.folder
+        self.files = GenerationFiles.of(folder, self.facts)
+        self.damaged: Sequence[DamagedGeneration] = check_sizes(folder, self.facts)
+        self.files.require_whole(ROWS_FILE)
+        for name in self.files.vectors:
+            require_undamaged(folder / name)
         stored: dict[str, dict[str, Any]] = self.facts["features"]
         self.features: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             {n: f for n, f in stored.items() if n in known and feature_record(known[n]).items() <= f.items()}
@@ -81,12 +114,14 @@ class Generation:
         self._declared = {name: known[name] for name in self.features}
         if graphs is None:
             graphs = {name: HnswIndexInfo.from_dict(graph) for name, graph in self.facts["graphs"].items()}
+        lost = {error.path.name for error in self.damaged}
         self.graphs: Mapping[str, HnswIndexInfo] = MappingProxyType(
-            {name: graph for name, graph in graphs.items() if graph.feature in self.features}
+            {n: g for n, g in graphs.items() if g.feature in self.features and graph_file_name(g) not in lost}
         )
-        self._hnsw = HnswGraphs(folder, self.graphs)
+        self._hnsw = HnswGraphs(self.files, self.graphs, set_aside)
+        self._vector_check: VectorCheck | None = None
         self._matrices: dict[str, Matrix] = {}
-        self._columns: dict[str, pa.Array] = {}
+        self._row_table = RowTable(self.rows_path)
 
     def with_graphs(self, graphs: Mapping[str, HnswIndexInfo]) -> Generation:
         """Return a generation of the same rows and vectors with other graphs, whose files are in the folder."""
@@ -95,6 +130,16 @@ class Generation:
     def __len__(self) -> int:
         """Return the number of rows, removed ones included; see `live`."""
         return int(self.facts["rows"])
+
+    def check_vectors(self, set_aside: Callable[[Path], object]) -> None:
+        """Verify the vectors in the background, once; `set_aside` is called with the path of a damaged file."""
+        self._vector_check = VectorCheck(self.files, set_aside)
+        weakref.finalize(self, self._vector_check.stop)
+        self._vector_check.start()
+
+    def is_damaged(self) -> bool:
+        """Return whether vectors were found to be damaged since the generation was opened."""
+        return self._vector_check is not None and self._vector_check.found_damage.is_set()
 
     @property
     def removed(self) -> int:
@@ -123,30 +168,19 @@ class Generation:
         """Path of `rows.parquet`."""
         return self.folder / ROWS_FILE
 
-    @functools.cached_property
+    @property
     def column_names(self) -> list[str]:
         """Names of the columns of the rows; a generation of an earlier version has fewer."""
-        return list(pq.read_schema(self.rows_path).names)
+        return self._row_table.column_names
 
     @functools.cached_property
     def rows(self) -> pa.Table:
         """All columns of the rows. Searches read few of them, through `columns`."""
-        return pq.read_table(self.rows_path, memory_map=True).combine_chunks()
+        return self._row_table.read_all()
 
     def columns(self, *names: str) -> pa.Table:
-        """Read columns of all rows; each is read once and kept as one chunk.
-
-        To take ten of half a million rows, Arrow needs 1.4 ms from several chunks and 0.02 ms from one. Reading in
-        batches leaves less than half as much memory allocated.
-        """
-        missing = [name for name in names if name not in self._columns]
-        if missing:
-            batches = list(pq.ParquetFile(self.rows_path, memory_map=True).iter_batches(_BATCH_ROWS, columns=missing))
-            for name in missing:
-                self._columns[name] = pa.concat_arrays([batch.column(name) for batch in batches])
-            del batches
-            pa.default_memory_pool().release_unused()
-        return pa.table({name: self._columns[name] for name in names})
+        """Read columns of all rows; each is read once and kept as one chunk."""
+        return self._row_table.columns(*names)
 
     @functools.cached_property
     def filter(self) -> RowFilter:
@@ -154,44 +188,42 @@ class Generation:
         return RowFilter(self.rows_path)
 
     @functools.cached_property
-    def _ids(self) -> tuple[NDArray[np.uint64], Rows]:
-        """Image ids of the live rows as numbers, ascending, and the row of each."""
-        numbers = _as_numbers(self.live_table(["image_id"])["image_id"])
-        order = np.argsort(numbers)
-        return numbers[order], self.live[order]
+    def _rows_by_id(self) -> RowsById:
+        former = self._former_ids if self.former_names else None
+        return RowsById(self.live_table(["image_id"])["image_id"], self.live, former)
 
     def row_of(self, image_id: str) -> int:
-        """Return the row of an image.
+        """Return the row of an image, by its id or one that it had under a former name of its source.
 
         Raises:
             QueryError: This generation has no live image with that id.
         """
-        numbers, rows = self._ids
-        try:
-            number = np.uint64(int(image_id, 16))
-        except (ValueError, OverflowError, TypeError):
-            raise QueryError(f"invalid image_id {image_id!r}: expected 16 hex digits") from None
-        at = int(np.searchsorted(numbers, number))
-        if at == len(numbers) or numbers[at] != number:
+        row = self._rows_by_id.find(image_id)
+        if row is None:
             raise QueryError(f"no image {image_id!r} in generation {self.id}; see: imrec sql 'SELECT * FROM rows'")
-        return int(rows[at])
+        return row
 
     def rows_of(self, image_ids: Sequence[str] | NDArray[np.uint64]) -> Rows:
-        """Return the row of each image, and -1 for images without a live row.
+        """Return the row of each image, and -1 for images without a live row; former ids are found as by `row_of`.
 
         Args:
             image_ids: Ids as 16 hex digits, or as numbers.
         """
-        ids = image_ids if isinstance(image_ids, np.ndarray) else _as_numbers(image_ids)
-        numbers, rows = self._ids
-        if not len(numbers):
-            return np.full(len(ids), -1, np.int64)
-        at = np.minimum(np.searchsorted(numbers, ids), len(numbers) - 1)
-        return np.where(numbers[at] == ids, rows[at], -1)
+        return self._rows_by_id.find_all(image_ids)
+
+    @property
+    def former_names(self) -> Mapping[str, str]:
+        """Name of each renamed source by its former name, as of the build of this generation."""
+        return dict(self.facts.get("former_names", {}))
+
+    def _former_ids(self) -> tuple[pa.Array, Rows]:
+        """Return the ids that images had under a former name of their source, and the row of each."""
+        ids, positions = former_ids(self.live_table(["image_id", "source", "path"]), self.former_names)
+        return ids, self.live[positions]
 
     def find_rows(self, paths: pa.Array, sources: Mapping[str, AnyPath]) -> Rows:
         """Return the live row of each path, or a negative reason code; see `path_lookup.find_rows`."""
-        found = find_rows(paths, self.live_table(["source", "path"]), sources)
+        found = find_former_rows(paths, self.live_table(["source", "path"]), sources, self.former_names)
         return np.where(found >= 0, self.live[found], found)
 
     def feature(self, name: str) -> Feature:
@@ -235,8 +267,7 @@ class Generation:
 
     def vector_file(self, feature: str) -> VectorFile:
         """Return the file of a feature's vectors."""
-        stored = self.features[feature]
-        return VectorFile(self.folder / vector_file_name(feature), len(self), stored["width"], stored["dtype"])
+        return self.files.vectors[vector_file_name(feature)]
 
     def calibration(self, feature: str, metric: str) -> Calibration:
         """Return the calibration of a feature and metric."""
@@ -283,36 +314,3 @@ class Generation:
         if among is None and self.removed:
             return exact_search.nearest(metric, vectors, self.matrix(feature), count, is_removed=~self.is_live)
         return exact_search.nearest(metric, vectors, self.matrix(feature), count, among)
-
-
-def _as_numbers(ids: pa.ChunkedArray | Sequence[str]) -> NDArray[np.uint64]:
-    """Convert image ids of 16 hex digits to numbers. In Python half a million would take half a second and 60 MB."""
-    return pl.Series(ids, dtype=pl.String).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
-
-
-def open_generation(lake: Lake) -> Generation:
-    """Open the current generation of a lake, or with a warning the newest readable one before it.
-
-    Raises:
-        MissingTable: No generation was ever published.
-        StaleIndex: No generation can be read.
-    """
-    lake.check_version()
-    current = lake.current_generation()
-    if current is None:
-        raise MissingTable(f"{lake.root} has no generation yet; run: imrec build")
-    known = known_features(lake)
-    older = [name for name in reversed(lake.generations()) if name < current]
-    failure: StaleIndex | None = None
-    for name in (current, *older):
-        try:
-            generation = Generation(lake.local_generation(name), known)
-        except StaleIndex as error:
-            if lake.current_generation() != current:  # removed while it was opened: a newer one exists
-                return open_generation(lake)
-            failure = failure or error
-            continue
-        if failure is not None:
-            log.warning("%s; using generation %s instead. To repair it, run: imrec build", failure, name)
-        return generation
-    raise StaleIndex(f"{failure}; run: imrec build") from failure

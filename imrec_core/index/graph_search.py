@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,14 @@ import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
+from imrec_core.errors import DamagedGeneration, UnreadableGeneration
 from imrec_core.features.metrics import METRICS, Metric
 from imrec_core.index import exact_search
 from imrec_core.index.exact_search import Matrix, Rows
+from imrec_core.index.integrity import GenerationFiles, mark_damaged
 from imrec_core.index.manifest import HnswIndexInfo, graph_file_name
+
+log = logging.getLogger(__name__)
 
 
 class HnswGraphs:
@@ -28,13 +33,18 @@ class HnswGraphs:
     share always keeps its stored ef. A query with another ef uses a second copy of the index, which is loaded at the
     first such query, lives as long as this object, and serves one thread at a time.
 
+    A damaged graph is replaced by an exact search.
+
     Args:
-        folder: Folder of the generation.
+        files: Files of the generation.
         graphs: Graphs by `feature:metric`.
+        set_aside: Called with the path of a damaged graph.
     """
 
-    def __init__(self, folder: Path, graphs: Mapping[str, HnswIndexInfo]) -> None:
-        self._folder, self._graphs = folder, graphs
+    def __init__(
+        self, files: GenerationFiles, graphs: Mapping[str, HnswIndexInfo], set_aside: Callable[[Path], object]
+    ) -> None:
+        self._files, self._graphs, self._set_aside = files, graphs, set_aside
         self._loading = threading.Lock()
         self._shared: dict[str, Any] = {}
         self._setting_ef = threading.Lock()
@@ -66,7 +76,7 @@ class HnswGraphs:
                 labels, _ = self._shared_index(name, vectors, is_live).knn_query(lifted, k=k, num_threads=1)
             else:
                 labels = self._query_copy(name, lifted, k, vectors, is_live, ef)
-        except RuntimeError:  # the graph reaches fewer than k rows from its entry point
+        except (RuntimeError, DamagedGeneration):  # hnswlib: the graph reaches fewer than k rows from its entry point
             is_removed = None if is_live is None else ~is_live
             return np.asarray(exact_search.nearest(metric, vector[None], vectors, count, is_removed=is_removed)[0])
         indexed = np.asarray(labels[0], dtype=np.int64)
@@ -81,6 +91,8 @@ class HnswGraphs:
                 index = self._shared.get(name)
                 if index is None:
                     index = self._shared[name] = self._load(name, vectors, is_live)
+        if isinstance(index, DamagedGeneration):
+            raise index
         return index
 
     def _query_copy(
@@ -91,18 +103,50 @@ class HnswGraphs:
             if name not in self._copies:
                 self._copies[name] = self._load(name, vectors, is_live)
             index = self._copies[name]
+            if isinstance(index, DamagedGeneration):
+                raise index
             index.set_ef(ef)
             labels: Matrix = index.knn_query(lifted, k=k, num_threads=1)[0]
             return labels
 
     def _load(self, name: str, vectors: Matrix, is_live: NDArray[np.bool_] | None) -> Any:
+        """Load a graph; return the error if it is damaged, so that it is loaded and reported once."""
         info = self._graphs[name]
-        index = empty_index(METRICS[info.metric], vectors)
-        index.load_index(str(self._folder / graph_file_name(info)))
+        try:
+            index = load_graph(self._files, info, vectors)
+        except DamagedGeneration as error:
+            log.warning("%s; searches use an exact scan instead. To repair it, run: imrec build", error)
+            if error.is_certain:
+                self._set_aside(error.path)
+            return error
         if is_live is not None:
             mark_removed(index, np.flatnonzero(~is_live[: len(vectors) - info.unindexed_rows]))
         index.set_ef(info.ef)
         return index
+
+
+def load_graph(files: GenerationFiles, info: HnswIndexInfo, vectors: Matrix, *, max_rows: int = 0) -> Any:
+    """Load the index of a graph, after its file was verified: hnswlib reads a damaged one beyond its memory.
+
+    Args:
+        vectors: Vectors of the graph's feature `(rows, width)`.
+        max_rows: Rows for which to reserve space; 0 for those of the graph.
+
+    Raises:
+        DamagedGeneration: The file is missing or damaged, or cannot be read.
+    """
+    name = graph_file_name(info)
+    files.require_whole(name)
+    path = files.folder / name
+    index = empty_index(METRICS[info.metric], vectors)
+    try:
+        index.load_index(str(path), max_elements=max_rows)
+    except Exception as error:  # of many classes
+        if name in files.whole:  # the file has its checksum: too little memory, or too many open files
+            raise UnreadableGeneration(path, error) from error
+        mark_damaged(path)
+        raise DamagedGeneration(path, f"cannot be loaded ({error})") from error
+    return index
 
 
 def empty_index(metric: Metric, vectors: Matrix) -> Any:

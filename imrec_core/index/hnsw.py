@@ -17,7 +17,7 @@ from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.metrics import Metric
 from imrec_core.index.exact_search import blocks
 from imrec_core.index.generation import Generation, Rows
-from imrec_core.index.graph_search import empty_index, mark_removed
+from imrec_core.index.graph_search import empty_index, load_graph, mark_removed
 from imrec_core.index.manifest import HnswIndexInfo, graph_file_name
 from imrec_core.index.recall import EFS, RECALL_FLOOR, with_ef_for_recall
 from imrec_core.lake.settings import IndexParams
@@ -74,7 +74,10 @@ def extend_graphs(
     graphs: Graphs = {}
     for by, params in requests:
         name = str(by)
-        if name not in previous.graphs:  # left out for its recall
+        if name not in previous.graphs:
+            if name in previous.facts["graphs"]:  # damaged; others were left out for their recall
+                graphs[name] = _build(generation, by, params)
+                _tune(generation, graphs, by, params)
             continue
         graph = previous.graphs[name]
         unindexed = graph.unindexed_rows + len(generation) - kept
@@ -92,8 +95,7 @@ def _extend(
 ) -> HnswIndexInfo:
     """Load a graph of the previous generation, add all unindexed rows, and write it."""
     matrix = generation.matrix(by.feature.name)
-    index = empty_index(by.metric, matrix)
-    index.load_index(str(previous.folder / graph_file_name(graph)), max_elements=len(matrix))
+    index = load_graph(previous.files, graph, matrix, max_rows=len(matrix))
     indexed = kept - graph.unindexed_rows
     mark_removed(index, np.flatnonzero(~generation.is_live[:indexed]))
     _add(index, by.metric, matrix, np.arange(indexed, len(matrix)))

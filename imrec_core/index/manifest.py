@@ -8,15 +8,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from imrec_core.errors import StaleIndex
+from imrec_core.errors import DamagedGeneration, StaleIndex, UnreadableGeneration
 from imrec_core.extraction.staleness import feature_fingerprint
 from imrec_core.features import Feature
+from imrec_core.lake.checksums import checksum as checksum_of
 from imrec_core.lake.lake import GENERATION_FACTS
 from imrec_core.lake.storage.file_locks import hold
 
 FORMAT = 4  # of generation.json; incremented when older versions of imrec cannot read it
 _READABLE_FORMATS = (2, 3, FORMAT)  # 2: without removed rows; 3: graphs hold every row
-_VECTOR_SUFFIX = ".npy"
+_VECTOR_SUFFIX, _GRAPH_SUFFIX = ".npy", ".hnsw"
 _UNINDEXED_ROWS = "tail"  # key of `HnswIndexInfo.unindexed_rows` in generation.json
 
 
@@ -61,36 +62,59 @@ def hold_manifest(folder: Path) -> IO[bytes]:
     """Prevent the removal of a generation's folder until the returned file is closed.
 
     Raises:
-        StaleIndex: The manifest cannot be opened.
+        UnreadableGeneration: The manifest cannot be opened.
     """
     try:
         return hold(folder / GENERATION_FACTS)
     except OSError as error:
-        raise StaleIndex(f"generation {folder.name}: {GENERATION_FACTS} cannot be read ({error})") from error
+        raise UnreadableGeneration(folder / GENERATION_FACTS, error) from error
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a generation's manifest, and check its format and the sizes of its files.
+def read_manifest(folder: Path, checksum: str | None = None) -> dict[str, Any]:
+    """Read a generation's manifest.
+
+    Args:
+        checksum: Checksum of the manifest by `CURRENT`, if known.
 
     Raises:
-        StaleIndex: A file is missing or has another size, or this imrec cannot read the format.
+        DamagedGeneration: The manifest differs from its checksum, is no manifest, or cannot be read.
+        StaleIndex: This imrec cannot read the format.
     """
+    path = folder / GENERATION_FACTS
     try:
-        facts: dict[str, Any] = json.loads((folder / GENERATION_FACTS).read_text())
-    except (OSError, ValueError) as error:
-        raise StaleIndex(f"generation {folder.name}: generation.json cannot be read ({error})") from error
-    if facts.get("format") not in _READABLE_FORMATS:
-        raise StaleIndex(f"generation {folder.name} has format {facts.get('format')}, this imrec reads {FORMAT}")
+        data = path.read_bytes()
+        facts: dict[str, Any] = json.loads(data)
+        found = facts.get("format")
+    except OSError as error:
+        raise UnreadableGeneration(path, error) from error
+    except (ValueError, AttributeError) as error:
+        raise DamagedGeneration(path, f"is damaged ({error})") from error
+    if checksum and checksum_of(data) != checksum:
+        raise DamagedGeneration(path, "differs from its checksum")
+    if found not in _READABLE_FORMATS:
+        raise StaleIndex(f"generation {folder.name} has format {found}, this imrec reads {FORMAT}")
+    return facts
+
+
+def check_sizes(folder: Path, facts: Mapping[str, Any]) -> list[DamagedGeneration]:
+    """Find the graphs that are missing or have another size; searches do without them.
+
+    Raises:
+        DamagedGeneration: Another file is missing or has another size.
+    """
+    damaged = []
     for name, size in facts["files"].items():
         path = folder / name
         found = path.stat().st_size if path.exists() else None
-        has_grown = (
-            found is not None and found > size and name.endswith(_VECTOR_SUFFIX)
-        )  # newer generations share the file
+        has_grown = found is not None and found > size and is_vector_file(name)  # newer generations share the file
         if found != size and not has_grown:
-            state = "is missing" if found is None else f"has {found} bytes"
-            raise StaleIndex(f"generation {folder.name}: {name} {state}, expected {size} bytes")
-    return facts
+            error = DamagedGeneration(
+                path, f"{'is missing' if found is None else f'has {found} bytes'}, expected {size} bytes"
+            )
+            if not name.endswith(_GRAPH_SUFFIX):
+                raise error
+            damaged.append(error)
+    return damaged
 
 
 def feature_record(feature: Feature) -> dict[str, Any]:
@@ -104,6 +128,11 @@ def vector_file_name(feature: str) -> str:
     return feature + _VECTOR_SUFFIX
 
 
+def is_vector_file(name: str) -> bool:
+    """Return whether a file of a generation has vectors."""
+    return name.endswith(_VECTOR_SUFFIX)
+
+
 def graph_file_name(graph: HnswIndexInfo) -> str:
     """Return the file name of a graph in the generation's folder."""
-    return f"{graph.feature}.{graph.metric}.hnsw"
+    return f"{graph.feature}.{graph.metric}{_GRAPH_SUFFIX}"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from imrec_core.catalog import user_columns
-from imrec_core.errors import LakeError, StaleIndex
+from imrec_core.errors import StaleIndex
 from imrec_core.extraction.staleness import (
     WHICH_IMAGES,
     can_wait,
@@ -18,12 +18,13 @@ from imrec_core.extraction.staleness import (
     is_feature_fresh,
     manifest_version,
 )
-from imrec_core.features import Feature, chosen_features, known_features
+from imrec_core.features import Feature, chosen_features
 from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index.generation import Generation
 from imrec_core.index.hnsw import GraphRequest
 from imrec_core.index.manifest import FORMAT
+from imrec_core.index.opening import readable_generation
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import IndexParams, Settings
@@ -152,18 +153,9 @@ def copies_record(images: int) -> list[Any]:
 def is_up_to_date(lake: Lake, plan: GenerationPlan) -> bool:
     """Return whether the current generation is the one that the plan would build."""
     generation = readable_generation(lake)
-    return generation is not None and matches_plan(generation, plan)
+    return generation is not None and lake.is_published(generation.id) and matches_plan(generation, plan)
 
 
 def matches_plan(generation: Generation, plan: GenerationPlan) -> bool:
-    """Return whether a generation is the one that the plan would build."""
-    return bool(generation.facts["fingerprint"] == plan.fingerprint)
-
-
-def readable_generation(lake: Lake) -> Generation | None:
-    """Open the current generation; None if there is none or it is damaged."""
-    current = lake.current_generation()
-    try:
-        return Generation(lake.local_generation(current), known_features(lake)) if current else None
-    except LakeError:
-        return None
+    """Return whether a generation is the one that the plan would build, with all its graphs."""
+    return bool(generation.facts["fingerprint"] == plan.fingerprint) and not generation.damaged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imrec_core.catalog import user_columns
+from imrec_core.catalog.former_ids import former_ids
 from imrec_core.catalog.user_columns import Joined
 from imrec_core.errors import LakeError, SchemaMismatch
 from imrec_core.index.generation import Generation
@@ -65,7 +66,8 @@ def assign_rows(lake: Lake, shards: Sequence[str], previous: Generation | None =
     if previous is None:
         rows, kept, table, dropped = np.arange(len(images)), 0, images, np.empty(0, np.int64)
     else:
-        rows, kept = _match_rows(images, previous), len(previous)
+        former = lake.settings().former_names
+        rows, kept = _match_rows(images, previous, former), len(previous)
         table = _merge_rows(images, previous.rows, rows)
         dropped = np.setdiff1d(previous.live, rows, assume_unique=True)
     table = table.set_column(0, schemas.ROWS.field("row"), pa.array(np.arange(len(table)), pa.int64()))
@@ -91,15 +93,34 @@ def _read_shard(lake: Lake, shard: str) -> pa.Table:
     return pa.table([columns[name] for name in schemas.ROWS.names], schema=schemas.ROWS)
 
 
-def _match_rows(images: pa.Table, previous: Generation) -> Rows:
-    """Return the row of each image: its previous row if path and content are the same, else the next at the end."""
+def _match_rows(images: pa.Table, previous: Generation, former: Mapping[str, str]) -> Rows:
+    """Return the row of each image: its previous row if path and content are the same, else the next at the end.
+
+    Args:
+        former: Name of each renamed source by its former name, which previous rows may have.
+    """
     known = previous.live_table(["image_id", "content_hash"])
     at = pc.index_in(images["image_id"], value_set=known["image_id"].combine_chunks())
+    if former and at.null_count:
+        at = _find_former(at, images, known["image_id"], former)
     is_same = np.asarray(pc.equal(images["content_hash"], known["content_hash"].take(at)).fill_null(False))
     rows = np.empty(len(images), np.int64)
     rows[is_same] = previous.live[np.asarray(at.filter(is_same), np.int64)]
     rows[~is_same] = len(previous) + np.arange(np.count_nonzero(~is_same))
     return rows
+
+
+def _find_former(
+    at: pa.ChunkedArray, images: pa.Table, known: pa.ChunkedArray, former: Mapping[str, str]
+) -> pa.ChunkedArray:
+    """Fill in the places in `known` of images that are there under a former name of their source."""
+    missing = np.flatnonzero(at.is_null().to_numpy())
+    ids, positions = former_ids(images.take(missing), former)
+    found = pc.index_in(ids, value_set=known.combine_chunks())
+    is_found = found.is_valid().to_numpy(zero_copy_only=False)
+    places = at.fill_null(-1).to_numpy().copy()
+    places[missing[positions[is_found]]] = found.drop_null().to_numpy()
+    return pa.chunked_array([pa.array(places, at.type, mask=places < 0)])
 
 
 def _merge_rows(images: pa.Table, previous: pa.Table, rows: Rows) -> pa.Table:

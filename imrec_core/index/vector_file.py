@@ -22,24 +22,38 @@ Matrix = NDArray[Any]
 
 @dataclass(frozen=True)
 class VectorFile:
-    """The vectors of a feature in a generation: the file, and the number of its rows that belong to the generation."""
+    """The vectors of a feature in a generation: the file, and the number of its rows that belong to the generation.
+
+    Attributes:
+        offset: Byte at which the first vector starts, from the manifest; None if the header says it.
+    """
 
     path: Path
     rows: int
     width: int
     dtype: str
+    offset: int | None = None
 
     def map(self) -> Matrix:
         """Map the vectors `(rows, width)` into memory.
 
         Ignores the shape in the header, which is that of the newest generation with this file.
         """
+        mapped = np.memmap(self.path, self.dtype, "r", self.start(), (self.rows, self.width))
+        return np.asarray(mapped)  # the same memory; taking rows from a `memmap` is slower
+
+    def start(self) -> int:
+        """Return the byte at which the first vector starts."""
+        if self.offset is not None:
+            return self.offset
         with self.path.open("rb") as file:
             is_version_1 = np.lib.format.read_magic(file) == (1, 0)
             length = int.from_bytes(file.read(2 if is_version_1 else 4), "little")
-            start = file.tell() + length
-        mapped = np.memmap(self.path, self.dtype, "r", start, (self.rows, self.width))
-        return np.asarray(mapped)  # the same memory; taking rows from a `memmap` is slower
+            return file.tell() + length
+
+    def end(self) -> int:
+        """Return the byte after the last vector of the generation."""
+        return self.start() + self.rows * self.width * np.dtype(self.dtype).itemsize
 
     def write(self, blocks: Iterable[Matrix]) -> None:
         """Write the file from blocks of all rows.
@@ -71,6 +85,18 @@ class VectorFile:
             file.seek(0)
             file.write(self._header())
         return True
+
+    def has_header(self) -> bool:
+        """Return whether the file begins with the header of an array of such vectors, perhaps of more rows."""
+        with self.path.open("rb") as file:
+            try:
+                is_version_1 = np.lib.format.read_magic(file) == (1, 0)
+                read = np.lib.format.read_array_header_1_0 if is_version_1 else np.lib.format.read_array_header_2_0
+                shape, is_fortran_order, dtype = read(file)
+            except (ValueError, UnicodeError, SyntaxError):
+                return False
+            is_as_declared = shape[1:] == (self.width,) and shape[0] >= self.rows and dtype == np.dtype(self.dtype)
+            return is_as_declared and not is_fortran_order and file.tell() == self.start()
 
     def is_complete(self) -> bool:
         """Return whether the file has exactly these rows."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imrec_core.index.exact_search import Rows
@@ -27,7 +26,6 @@ def align_rows(made: Map, generation: Generation) -> tuple[Rows, Rows]:
     """
     if made.generation == generation.id:
         return np.arange(len(made.table)), np.asarray(made.table["row"])
-    live = generation.live_table(["image_id"])["image_id"]
-    found = pc.index_in(made.table["image_id"], live)
-    places = np.flatnonzero(np.asarray(found.is_valid()))
-    return places, generation.live[np.asarray(found.drop_null())]
+    rows = generation.rows_of(made.table["image_id"])
+    places = np.flatnonzero(rows >= 0)
+    return places, rows[places]

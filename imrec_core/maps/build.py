@@ -10,7 +10,8 @@ import numpy as np
 
 from imrec_core.errors import QueryError
 from imrec_core.index.exact_search import Rows
-from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.maps.alignment import align_rows, content_keys
 from imrec_core.maps.clustering import NOISE, assign_clusters, find_clusters

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import BadFilter
+from imrec_core.sql.nesting import nesting_error
 from imrec_core.sql.policy import SqlPolicy, require_safe, time_limited
 
 _SANDBOX = (
@@ -116,11 +117,14 @@ class RowFilter:
         """Yield the table of rows, to be queried with SQL that the policy allows."""
         if not isinstance(sql, str):
             raise BadFilter(f"{name} is {sql!r}; expected SQL over the columns, as a string")
+        too_deep = nesting_error(sql)  # SQL of the local user too: it would take all memory
+        if too_deep:
+            raise BadFilter(f"{name}: {too_deep}")
         connection = self._connection.cursor()  # one per call, for concurrent filters
         try:
-            if not policy.is_trusted:
-                require_safe(connection, name, sql)
             with time_limited(connection, name, policy.seconds):
+                if not policy.is_trusted:
+                    require_safe(connection, name, sql)
                 yield connection.table("rows")
         except (duckdb.Error, RuntimeError, UnicodeError) as error:
             columns = list(self.columns())

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from imrec_core.errors import QueryError
+from imrec_core.errors import DamagedGeneration, QueryError, UnreadableGeneration
 from imrec_core.extraction.failures import list_failures
 from imrec_core.features import Feature, known_features
 from imrec_core.lake import run_log, schemas
-from imrec_core.lake.lake import ROWS_FILE, Lake
+from imrec_core.lake.checksums import file_checksum
+from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE, Lake
 from imrec_core.lake.storage.files import AnyPath, exists, is_remote
+
+_MAY_BE_DAMAGE = (
+    duckdb.InvalidInputException,
+    duckdb.IOException,
+    duckdb.SerializationException,
+    duckdb.InternalException,
+    duckdb.FatalException,
+)
+"""Errors of DuckDB while it reads a damaged Parquet file; some are errors of the SQL, too."""
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
@@ -43,14 +55,34 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
         others = ", * EXCLUDE (image_id, vector)" if feature.columns else ""
         columns = f"image_id, {_vector_column(feature)}{others}"
         _create_view(connection, name, paths[name], columns, feature.schema, may_lack_columns=bool(others))
-    _create_view(connection, "catalog", paths["catalog"], "*", schemas.CATALOG)
+    _create_view(connection, "catalog", paths["catalog"], "*", schemas.MANIFEST, may_lack_columns=True)
     _create_view(connection, "images", paths["images"], "*", schemas.IMAGES, may_lack_columns=True)
     _create_runs_view(connection, lake.run_logs())
     generation = lake.current_generation()
     if generation:
-        path = lake.local_generation(generation) / ROWS_FILE
+        path = _whole_rows(lake, generation)
         _create_view(connection, "rows", [path], "* EXCLUDE (removed)", schemas.ROWS, where="NOT removed")
     return connection
+
+
+def _whole_rows(lake: Lake, generation: str) -> Path:
+    """Return the path of a generation's rows, after they were compared with their checksum.
+
+    Raises:
+        DamagedGeneration: They are missing or damaged, or cannot be read.
+    """
+    path = lake.local_generation(generation) / ROWS_FILE
+    try:
+        checksums = json.loads((path.parent / GENERATION_FACTS).read_bytes()).get("checksums", {})
+        expected = checksums.get("files", {}).get(ROWS_FILE)
+        is_whole = expected in (None, file_checksum(path))
+    except OSError as error:
+        raise UnreadableGeneration(path, error) from error
+    except (ValueError, AttributeError):
+        is_whole = False
+    if not is_whole:
+        raise DamagedGeneration(path, "is damaged; to make it again, run: imrec build")
+    return path
 
 
 def _create_runs_view(connection: duckdb.DuckDBPyConnection, logs: Sequence[AnyPath]) -> None:
@@ -111,16 +143,29 @@ def query(lake: Lake, sql: str) -> duckdb.DuckDBPyRelation:
     """Run one SELECT over the views.
 
     Raises:
-        QueryError: The SQL is invalid, or names a table that does not exist.
+        QueryError: The SQL is invalid, names a table that does not exist, or reads a damaged one. The rows of the
+            result are read later; see `translate_errors`.
+        DamagedGeneration: The rows of the generation are damaged.
     """
-    connection = connect(lake)
-    try:
+    with translate_errors():
+        connection = connect(lake)
         statements = duckdb.extract_statements(sql)
         if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
             raise QueryError("SQL: expected one SELECT; only imrec build changes the lake")
         return connection.sql(sql)
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Raise the errors of DuckDB as errors of imrec, also while the rows of a result are read."""
+    try:
+        yield
     except duckdb.Error as error:
-        raise QueryError(f"SQL: {str(error).splitlines()[0]}") from error
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        hint = (
+            "; if the SQL is right, a table is damaged, see: imrec check" if isinstance(error, _MAY_BE_DAMAGE) else ""
+        )
+        raise QueryError(f"SQL: {line}{hint}") from error
 
 
 def failures(lake: Lake) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from imrec_core.evaluation.copy_detection import MAX_PHOTOS, evaluate_copy_detection
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
 from imrec_core.search.feature_weights import DEFAULT, mix_weights
 from tests.benchmarks.rows import Row

@@ -13,7 +13,7 @@ from imrec_core.duplicates.comparison import compare
 from imrec_core.images.decode import decode
 from imrec_core.images.edits import EDITS
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed

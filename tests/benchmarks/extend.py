@@ -7,7 +7,8 @@ from time import perf_counter
 import numpy as np
 
 from imrec_core.index.build import GenerationReport, build_generation
-from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.opening import open_generation
 from imrec_core.index.recall import graph_users, recall_at_10
 from imrec_core.lake.lake import Lake
 from imrec_core.search.query import ImageId

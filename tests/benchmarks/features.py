@@ -19,7 +19,8 @@ from imrec_core.features.metrics import Metric
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
 from imrec_core.images.edits import EDITS
-from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.models.encoders import load_encoder
 from imrec_core.models.loading import weights_here

@@ -21,7 +21,7 @@ from imrec_core.features import find_feature
 from imrec_core.index import build as index_module
 from imrec_core.index.build import build_generation
 from imrec_core.index.exact_search import BLOCK_BYTES
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams
 from imrec_core.search.query import ImageId

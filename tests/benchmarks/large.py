@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.search.query import ImageId
 from imrec_core.search.recommender import Recommender

@@ -19,7 +19,7 @@ from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode_file
 from imrec_core.images.rgb import Pixels
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.maps import METHODS, SAMPLE, build_map, load_map
 from tests.benchmarks.alone import Alone, alone

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from imrec_core import Lake
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
 from tests.support.browser import Browser, chromium

@@ -19,7 +19,7 @@ from PIL import Image
 
 from imrec_core.images.thumbnails import SIDES, thumbnail
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.search.query import ImageId

@@ -20,7 +20,7 @@ from imrec_core.features.metrics import METRICS
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.edits import COPY_PROTOCOL, EDITS
 from imrec_core.index.calibration import SHOWN_RATES
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from tests.support import toy
 
 FEW = {name: COPY_PROTOCOL[name] for name in ("jpeg10", "crop50", "mirrored", "brighter")}

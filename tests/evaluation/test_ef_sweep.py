@@ -18,7 +18,7 @@ from imrec_core.evaluation.ef_sweep import sweep_ef, tune_ef
 from imrec_core.evaluation.rankers import sample
 from imrec_core.features import FEATURES
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.index.recall import recall_at_ef
 from imrec_core.search import candidates
 from tests.support import toy

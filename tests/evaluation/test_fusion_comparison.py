@@ -21,7 +21,7 @@ from imrec_core.evaluation.retrieval import evaluate_retrieval
 from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.search.fusion import FUSIONS
 from imrec_core.search.query import ImageId
 from imrec_dagster.cli import evaluate_report

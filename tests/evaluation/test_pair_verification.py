@@ -19,7 +19,7 @@ from imrec_core.evaluation.pair_verification import evaluate_pairs
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.search.fusion import fuse
 from imrec_core.search.match_threshold import joint_calibration
 from imrec_core.search.query import ImageId

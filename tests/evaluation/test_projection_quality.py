@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from imrec_core.errors import DeclarationError, QueryError, UnknownName
 from imrec_core.evaluation.projection_quality import compare_in, compare_projections
 from imrec_core.features.reduction import METHODS, autoencoder, autoencoder_training
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_dagster.cli.evaluate import MODES
 from imrec_dagster.cli.main import imrec
 

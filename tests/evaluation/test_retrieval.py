@@ -19,7 +19,7 @@ from imrec_core.evaluation.rankers import MIX
 from imrec_core.evaluation.retrieval import evaluate_retrieval
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from tests.support import toy
 
 FOLDERS = ["beach"] * 9 + ["city"] * 5 + ["odd"]  # a single image has no relevant images

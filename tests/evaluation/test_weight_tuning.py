@@ -15,7 +15,7 @@ from imrec_core.evaluation.tuning_tasks import TuningTask, copies_task, labelled
 from imrec_core.evaluation.weight_tuning import measure_queries, save_mix, tune_weights
 from imrec_core.features import FEATURES
 from imrec_core.images.edits import COPY_PROTOCOL
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.search import fusion
 from imrec_core.search.feature_weights import mix_weights
 from tests.support import toy

@@ -27,7 +27,7 @@ from imrec_core.export import qdrant as qdrant_module
 from imrec_core.export import selection as selection_module
 from imrec_core.export.selection import BLOCK_BYTES, Reader
 from imrec_core.index.build import IndexParams, build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.schemas import to_matrix
 from imrec_core.sql.policy import SqlPolicy
 from imrec_dagster.cli import export as command

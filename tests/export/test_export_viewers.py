@@ -15,7 +15,8 @@ from imrec_core import Lake
 from imrec_core.errors import BadExport, BadFilter, MissingDependency, StorageFull, UnknownName
 from imrec_core.export import VIEWERS, export_view, graphml, projector, thumbnails
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.opening import open_generation
 from imrec_core.maps import build_map, load_map
 from imrec_dagster.cli import export as command
 from tests.support import toy

@@ -25,7 +25,8 @@ from imrec_core.index import calibration_pairs
 from imrec_core.index.build import GenerationReport, build_generation
 from imrec_core.index.calibration import SHOWN_RATES, Calibration, PositivePairs
 from imrec_core.index.edited_copies import distances_to_original, make_copies
-from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.opening import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.settings import MAX_CALIBRATION_COPIES, Settings
 from imrec_core.search.query_encoder import QueryEncoder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import shutil
@@ -38,7 +37,8 @@ from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index import build as index_module
 from imrec_core.index import hnsw, plan, recall
 from imrec_core.index.build import GenerationReport, IndexParams, build_generation
-from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.opening import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.index.recall import graph_users, recall_at_10
 from imrec_core.lake import schemas
@@ -146,9 +146,7 @@ def built_whole(lake: Lake, calibrated_as: Generation) -> Recommender:
     fresh = Lake(root)
     report = build_generation(fresh)
     assert (report.why, report.removed) == ("built whole: no generation to extend", 0)
-    record = fresh.local_generation(report.id) / "generation.json"
-    facts = json.loads(record.read_text()) | {"calibration": calibrated_as.facts["calibration"]}
-    record.write_text(json.dumps(facts))
+    toy.edit_manifest(fresh, report.id, lambda facts: facts | {"calibration": calibrated_as.facts["calibration"]})
     return Recommender.open(fresh)
 
 
@@ -633,11 +631,15 @@ def test_damaged_generation_is_not_extended(tmp_path, how):
 def test_generation_of_an_older_imrec_is_searched_and_not_extended(tmp_path):
     gallery = Gallery(tmp_path, TWO, range(20))
     gallery.build()
-    path = gallery.lake.generation_path("000001") / "generation.json"
-    noted = ("why", "images_version", "removed", "indexes", "true_pairs", "measured_rows")
-    facts = {name: of for name, of in json.loads(path.read_text()).items() if name not in noted}
-    facts["features"] = {name: {k: v for k, v in of.items() if k != "made"} for name, of in facts["features"].items()}
-    path.write_text(json.dumps(facts | {"format": 2, "fingerprint": "another"}))
+    later = ("why", "images_version", "removed", "indexes", "true_pairs", "measured_rows", "checksums")
+
+    def as_before(facts: dict[str, Any]) -> dict[str, Any]:
+        facts = {name: of for name, of in facts.items() if name not in later}
+        features = {name: {k: v for k, v in of.items() if k != "made"} for name, of in facts["features"].items()}
+        return facts | {"format": 2, "fingerprint": "another", "features": features}
+
+    toy.edit_manifest(gallery.lake, "000001", as_before)
+    gallery.lake.current_path.write_text("000001")
     assert len(Recommender.open(gallery.lake).search(gallery.query("1/000001.jpg"), k=99)) == 19
     assert gallery.build().why.startswith("built whole: ")
 
@@ -645,11 +647,13 @@ def test_generation_of_an_older_imrec_is_searched_and_not_extended(tmp_path):
 def test_generation_whose_graphs_have_every_row_is_extended(tmp_path):
     gallery = Gallery(tmp_path, TWO, range(20))
     gallery.build()
-    path = gallery.lake.generation_path("000001") / "generation.json"
-    facts = json.loads(path.read_text())
-    for graph in facts["graphs"].values():
-        del graph["tail"]
-    path.write_text(json.dumps(facts | {"format": 3, "fingerprint": "another"}))
+
+    def as_before(facts: dict[str, Any]) -> dict[str, Any]:
+        for graph in facts["graphs"].values():
+            del graph["tail"]
+        return facts | {"format": 3, "fingerprint": "another"}
+
+    toy.edit_manifest(gallery.lake, "000001", as_before)
     assert len(Recommender.open(gallery.lake).search(gallery.query("1/000001.jpg"), k=99)) == 19
     assert grow(gallery, 100).why == "extends 000001 by 3 rows, 0 removed"
     assert same_as_whole(gallery).facts["format"] == 4

@@ -16,7 +16,8 @@ from imrec_core.features import chosen_features
 from imrec_core.index import build as index_module
 from imrec_core.index import recall
 from imrec_core.index.build import IndexParams, build_generation
-from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.opening import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.schemas import ROWS, to_matrix
 from tests.support import toy

@@ -10,7 +10,8 @@ from imrec_core import Lake
 from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName
 from imrec_core.features import FEATURES
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.opening import open_generation
 from imrec_core.maps import (
     Map,
     align_rows,

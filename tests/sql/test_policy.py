@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
+import numpy as np
 import pytest
 
 from imrec_core import ImageId, Recommender
@@ -14,6 +15,7 @@ from imrec_core.errors import BadFilter
 from imrec_core.runtime.cancellation import CancellationToken, Cancelled, cancellable_by
 from imrec_core.runtime.timing import timed
 from imrec_core.sql import policy as conditions
+from imrec_core.sql import row_filter
 from imrec_core.sql.policy import SqlPolicy
 from imrec_core.sql.row_filter import RowFilter
 
@@ -69,6 +71,54 @@ def test_other_conditions_are_refused_at_once(rows, where):
     with pytest.raises(BadFilter, match="where"):
         rows.rows(where, SqlPolicy.untrusted(60))
     assert time.perf_counter() - started < 5
+
+
+DEEP = {
+    "open": "(" * 3990,
+    "closed": "(" * 51 + "true" + ")" * 51,
+    "calls": "length(" * 500,
+    "lists": "[" * 3000,
+    "structs": "{'a':" * 700,
+    "mixed": "(CASE WHEN [" * 300,
+    "after strings": r"path = E'\'(' OR path = $a$ ( $a$ OR " + "(" * 3000,
+    "after a comment": "true /* ) */ OR " + "(" * 3000,
+    "after other letters": "path = 'é' OR \"é\" = 1 OR " + "(" * 3000,
+    "after closing brackets": ")" * 1000 + "(" * 2000,
+}
+
+
+@pytest.mark.parametrize("sql", DEEP.values(), ids=DEEP)
+@pytest.mark.parametrize("policy", [SqlPolicy.untrusted(60), SqlPolicy.TRUSTED], ids=["untrusted", "trusted"])
+def test_deep_nesting_is_refused_before_parsing(rows, monkeypatch, sql, policy):
+    monkeypatch.setattr(row_filter, "require_safe", lambda *_: pytest.fail("it was parsed"))
+    for asked in (
+        lambda: rows.rows(sql, policy),
+        lambda: rows.sort(sql, policy),
+        lambda: rows.ranks(np.arange(2), sql, policy),
+    ):
+        started = time.process_time()
+        with pytest.raises(BadFilter, match="brackets are nested more than 50 deep"):
+            asked()
+        assert time.process_time() - started < 0.5
+
+
+def test_brackets_that_do_not_nest_are_allowed(rows):
+    policy = SqlPolicy.untrusted(60)
+    for sql in (
+        " OR ".join(["(row >= 0)"] * 300),
+        "(" * 45 + "true" + ")" * 45,
+        "'" + "(" * 300 + "' != '' AND $$" + "[" * 300 + "$$ != '' AND \"row\" >= 0 -- " + "{" * 300,
+    ):
+        assert len(rows.rows(sql, policy)) == len(rows.rows("true", policy))
+
+
+def test_parsing_is_under_the_time_limit(rows, monkeypatch):
+    def parse_slowly(connection, name, sql):
+        connection.execute("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b").fetchall()
+
+    monkeypatch.setattr(row_filter, "require_safe", parse_slowly)
+    with pytest.raises(BadFilter, match=r"where: took more than 0\.2 s"):
+        rows.rows("true", SqlPolicy.untrusted(0.2))
 
 
 @pytest.mark.parametrize("order", ["width DESC, path", "random()", "lower(path) COLLATE nocase ASC NULLS LAST"])

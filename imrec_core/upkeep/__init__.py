@@ -1,0 +1,1 @@
+"""Upkeep of a lake: its sources, the sizes of its files, and the removal of files that nothing uses."""

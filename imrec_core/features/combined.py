@@ -7,7 +7,6 @@ the squared distance of two random images, independent of its units, and one HNS
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from imrec_core.errors import BadSettings, LakeError
 from imrec_core.features.feature import Arrays, Blocks, Feature, Matrix, Projection, find_feature
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.metrics import Metric, cosine, euclidean, l2_normalise
+from imrec_core.runtime.numbers import finite_number, shorten
 
 # A part with less variance than this share of its mean square is equal in all images, up to rounding. Its scale is 0,
 # as a division by almost 0 would amplify the rounding.
@@ -82,8 +82,10 @@ def combination(name: str, weights: Mapping[str, float], known: Mapping[str, Fea
 def _parse_part(name: str, text: str, weight: Any, known: Mapping[str, Feature]) -> Part:
     parsed = FeatureMetric.parse(text, lambda feature_name: find_feature(feature_name, known))
     feature, metric = parsed.feature, parsed.metric
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight <= 0:
-        raise BadSettings(f"lake.toml: combined.{name}: the weight of {text} is {weight!r}; expected a number above 0")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not (finite_number(weight) or 0) > 0:
+        raise BadSettings(
+            f"lake.toml: combined.{name}: the weight of {text} is {shorten(weight)}; expected a number above 0"
+        )
     if not _is_combinable(metric):
         able = ", ".join(str(FeatureMetric(feature, m)) for m in feature.metrics if _is_combinable(m))
         raise BadSettings(

@@ -26,6 +26,7 @@ from imrec_core.lake.settings import IndexParams, Settings
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.models.custom import custom_model
 from imrec_core.models.model import Model
+from imrec_core.runtime.numbers import finite_number, shorten
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")  # safe in Dagster keys, SQL and file names
 _RESERVED = ("images", "catalog", "rows", "shard_manifest", "generation")
@@ -185,9 +186,9 @@ class _Declarations:
                 FeatureMetric.parse(part, lambda feature_name: self._find(where, feature_name))
             except UnknownName as error:
                 raise BadSettings(f"lake.toml: {where}: {error}") from error
-            if type(weight) not in (int, float) or not math.isfinite(weight) or weight < 0:
+            if type(weight) not in (int, float) or finite_number(weight) is None or weight < 0:
                 raise BadSettings(
-                    f"lake.toml: {where}: the weight of {part} is {weight!r}; expected a number of 0 or more"
+                    f"lake.toml: {where}: the weight of {part} is {shorten(weight)}; expected a number of 0 or more"
                 )
         if not any(weights.values()):
             raise BadSettings(f"lake.toml: {where}: all weights are 0; expected at least one above 0")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from imrec_core.images.preprocess import FITS, INTERPOLATIONS, Preprocess, Tripl
 from imrec_core.lake.storage.files import AnyPath, below
 from imrec_core.models.model import Model
 from imrec_core.models.registry import IMAGENET_MEAN, IMAGENET_STD
+from imrec_core.runtime.numbers import finite_number, shorten
 
 # Libraries whose models a lake may use with custom weights, and the extra that installs each.
 LIBRARIES: dict[str, str | None] = {"torchvision": None, "timm": "timm", "open_clip": "clip", "dreamsim": "dreamsim"}
@@ -141,7 +141,7 @@ class _Table:
         if value is None:
             raise self.error(f"has no {key!r}")
         if type(value) is not int or not least <= value <= most:
-            raise self.error(f"{key} is {value!r}; expected a whole number from {least} to {most}")
+            raise self.error(f"{key} is {shorten(value)}; expected a whole number from {least} to {most}")
         return value
 
     def triple(self, key: str, default: Triple) -> Triple:
@@ -149,8 +149,8 @@ class _Table:
         if (
             not isinstance(value, (list, tuple))
             or len(value) != 3
-            or not all(type(number) in (int, float) and math.isfinite(number) for number in value)
+            or not all(type(number) in (int, float) and finite_number(number) is not None for number in value)
         ):
-            raise self.error(f"{key} is {value!r}; expected three numbers, for red, green and blue")
+            raise self.error(f"{key} is {shorten(value)}; expected three numbers, for red, green and blue")
         red, green, blue = map(float, value)
         return red, green, blue

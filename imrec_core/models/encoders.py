@@ -80,6 +80,7 @@ def load_encoder(
     Raises:
         UnknownName: There is no such model.
         DeclarationError: `device` is `cuda`, and there is no CUDA device.
+        UntrustedModel: The model would run code of a lake that is not trusted.
         MissingDependency: The library of the model, or of `backend`, is not installed.
         MissingWeights: The weights are not on this machine and cannot be fetched.
         BadModel: The weights are damaged, or do not match the declaration.

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from imrec_core.errors import BadModel, ImrecError, MissingDependency, MissingWeights
 from imrec_core.models.libraries import LOADERS, open_clip_name
 from imrec_core.models.model import Model
+from imrec_core.models.trust import require_trust
 from imrec_core.models.weights import (
     find_on_hub,
     remedy,
@@ -56,10 +57,12 @@ def load_module(model: Model) -> torch.nn.Module:
     It maps normalised pixels `(n, 3, crop, crop)` to vectors `(n, dims)`.
 
     Raises:
+        UntrustedModel: The model would run code of a lake that is not trusted.
         MissingDependency: The library of the model is not installed.
         MissingWeights: The weights are not on this machine and could not be downloaded.
         BadModel: The weights are damaged, or belong to another network.
     """
+    require_trust(model)
     with loading(model, LOADERS[model.loader].find):
         return LOADERS[model.loader].load(model)
 

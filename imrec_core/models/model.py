@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.util
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from imrec_core.images.preprocess import Preprocess
@@ -88,9 +89,14 @@ def _file_digest(file: Path, size: int, mtime_ns: int) -> str:
 
 
 def _module_file(target: str) -> Path | None:
-    """Return the source file of the Python module in `module:function`."""
+    """Return the source file of the Python module in `module:function`, without running code of it or its packages."""
+    top, *names = target.partition(":")[0].split(".")
     try:
-        spec = importlib.util.find_spec(target.partition(":")[0])
-    except ImportError:
+        spec = importlib.util.find_spec(top)  # of a dotted name it would import the packages
+        for name in names:
+            if spec is None or spec.submodule_search_locations is None:
+                return None
+            spec = PathFinder.find_spec(f"{spec.name}.{name}", list(spec.submodule_search_locations))
+    except (ImportError, ValueError):  # ValueError: an empty name, or a module that was made by hand
         return None
-    return Path(spec.origin) if spec and spec.origin else None
+    return Path(spec.origin) if spec and spec.origin and spec.has_location else None

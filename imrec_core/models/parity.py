@@ -16,6 +16,7 @@ from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
 from imrec_core.images.sample_photos import PHOTOS
 from imrec_core.lake.settings import EXTENSIONS
+from imrec_core.lake.storage.files import read_bytes
 from imrec_core.models.encoders import Encoder, Pixels, TorchEncoder, Vectors, load_encoder
 from imrec_core.models.model import Model
 
@@ -45,7 +46,8 @@ def sample_images(folder: Path | None = None) -> list[Pixels]:
 
 
 def _read_folder(folder: Path) -> Iterator[bytes]:
-    return (path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.suffix.lower().lstrip(".") in EXTENSIONS)
+    found = (path for path in sorted(folder.rglob("*.*")) if path.suffix.lower().lstrip(".") in EXTENSIONS)
+    return (read_bytes(path) for path in found if path.is_file())
 
 
 def _read_package_photos() -> Iterator[bytes]:

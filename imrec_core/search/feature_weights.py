@@ -9,6 +9,7 @@ from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature, s
 from imrec_core.index.generation import Generation
 from imrec_core.lake.settings import Settings
 from imrec_core.models.registry import MODELS
+from imrec_core.runtime.numbers import finite_number, shorten
 from imrec_core.search import fusion
 from imrec_core.search.query import By, Query, Text
 
@@ -37,11 +38,7 @@ def resolve_features(
         raise QueryError(f"`by` holds {list(weights)}; expected names of features")
     if not weights:
         raise EmptyQuery("`by` is empty; name at least one feature")
-    try:
-        numbers = [float(weight) for weight in weights.values()]
-    except (TypeError, ValueError) as error:
-        raise BadWeights(f"weights are {list(weights.values())}; expected numbers") from error
-    fusion.check_weights(numbers)
+    numbers = fusion.check_weights(list(weights.values()))
     parts = _expand_mixes(generation, settings, zip(weights, numbers, strict=True))
     return [FeatureMetric.parse(name, generation.feature).weighted(name, weight) for name, weight in parts.items()]
 
@@ -54,7 +51,6 @@ def _expand_mixes(generation: Generation, settings: Settings, weights: Iterable[
         inside = {name: 1.0}
         if kind == "mix" and kind not in generation.features:  # a lake may have a feature of that name
             inside = mix_weights(settings, mix, generation.features)
-            fusion.check_weights(list(inside.values()))
         total = sum(inside.values())
         for part, share in inside.items():
             expanded[part] = expanded.get(part, 0.0) + weight * share / total
@@ -101,10 +97,11 @@ def mix_weights(settings: Settings, name: str, features: Collection[str]) -> dic
 
     Raises:
         UnknownName: There is no such mix.
+        BadWeights: A weight of the mix is invalid.
         QueryError: The mix is built in, and the lake has none of its features.
     """
     if name in settings.mixes:
-        return {part: float(weight) for part, weight in settings.mixes[name].items()}
+        return dict(zip(settings.mixes[name], fusion.check_weights(list(settings.mixes[name].values())), strict=True))
     if name not in MIXES:
         raise UnknownName("mix", name, {**MIXES, **settings.mixes})
     present = {part: weight for part, weight in MIXES[name].items() if split_name(part)[0] in features}
@@ -119,13 +116,13 @@ def parse_weights(texts: Sequence[str]) -> dict[str, float] | None:
     The default weight is 1.
 
     Raises:
-        BadWeights: A weight is not a number.
+        BadWeights: A weight is negative or not a finite number.
     """
     weights = {}
     for text in texts:
         name, equals, weight = text.partition("=")
-        try:
-            weights[name] = float(weight) if equals else 1.0
-        except ValueError:
-            raise BadWeights(f"the weight in {text!r} is not a number") from None
+        number = finite_number(weight) if equals else 1.0
+        if number is None or number < 0:
+            raise BadWeights(f"the weight in {shorten(text)} is not a finite number of 0 or more")
+        weights[name] = number
     return weights or None

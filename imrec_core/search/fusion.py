@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.errors import BadWeights
+from imrec_core.runtime.numbers import finite_number, shorten
 
 Numbers = NDArray[np.float64]
 
@@ -25,7 +26,7 @@ def fuse(scores: Sequence[Numbers], weights: Sequence[float]) -> Numbers:
     Raises:
         BadWeights: A weight is negative or not finite, or all are zero.
     """
-    check_weights(weights)
+    weights = check_weights(weights)
     total = sum(weights)
     return np.asarray(sum(w / total * s for w, s in zip(weights, scores, strict=True)))
 
@@ -89,11 +90,13 @@ def maximal_marginal_relevance(
     return np.array(selected, dtype=np.int64)
 
 
-def check_weights(weights: Sequence[float]) -> None:
-    """Check that weights define a weighted mean.
+def check_weights(weights: Sequence[object]) -> list[float]:
+    """Convert weights to floats, and check that they define a weighted mean.
 
     Raises:
-        BadWeights: A weight is negative or not finite, or all are zero.
+        BadWeights: A weight is negative or not a finite number, or all are zero, or their sum is infinite.
     """
-    if any(not math.isfinite(w) or w < 0 for w in weights) or not any(weights):
-        raise BadWeights(f"weights are {list(weights)}; they must be 0 or more, finite, and not all 0")
+    numbers = [number for number in map(finite_number, weights) if number is not None and number >= 0]
+    if len(numbers) < len(weights) or not any(numbers) or not math.isfinite(sum(numbers)):
+        raise BadWeights(f"weights are {shorten(list(weights))}; they must be 0 or more, finite, and not all 0")
+    return numbers

@@ -18,6 +18,7 @@ from imrec_core.errors import BadWeights, QueryError
 from imrec_core.extraction.embed import Vectors
 from imrec_core.images.hashing import content_hash
 from imrec_core.index.generation import Generation
+from imrec_core.runtime.numbers import finite_number, shorten
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,12 @@ def weighted_queries(queries: Queries | None) -> list[tuple[Query, float]]:
         return []
     several = isinstance(queries, list | tuple) and not _is_pair(queries)
     items: Sequence[Any] = queries if several else [queries]  # type: ignore[assignment]
-    pairs = [(plain_query(q[0]), float(q[1])) if _is_pair(q) else (plain_query(q), 1.0) for q in items]
-    weights = [weight for _, weight in pairs]
-    if any(not math.isfinite(w) or w < 0 for w in weights):
-        raise BadWeights(f"weights of the queries are {weights}; they must be 0 or more, and finite")
-    return pairs
+    pairs = [(plain_query(q[0]), finite_number(q[1])) if _is_pair(q) else (plain_query(q), 1.0) for q in items]
+    weighted = [(query, weight) for query, weight in pairs if weight is not None and weight >= 0]
+    if len(weighted) < len(pairs) or not math.isfinite(sum(weight for _, weight in weighted)):
+        weights = [q[1] if _is_pair(q) else 1.0 for q in items]
+        raise BadWeights(f"weights of the queries are {shorten(weights)}; they must be 0 or more, and finite")
+    return weighted
 
 
 def plain_query(query: Any) -> Query:

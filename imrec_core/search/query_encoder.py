@@ -43,7 +43,7 @@ class QueryEncoder:
     def __init__(self, lake: Lake) -> None:
         self._images = ImageEncoder(lake)
         self.settings = self._images.settings
-        self._roots = {name: f"{root}/" for name, root in self.settings.sources.items()}
+        self._roots = {name: f"{root}/" for name, root in self.settings.roots.items()}
         self._min_side = decoded_side(lake)
         self._loading = threading.Lock()
 

@@ -25,6 +25,7 @@ from imrec_core.index.generation import Generation, Rows
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import place
+from imrec_core.lake.storage.os_errors import translate_os_errors
 from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
 from imrec_core.search import ranking
@@ -66,6 +67,7 @@ class Recommender:
         self._reopening = threading.Lock()
 
     @classmethod
+    @translate_os_errors()
     def open(cls, lake: str | os.PathLike[str] | Lake = "data_lake") -> Recommender:
         """Open a lake for searching.
 
@@ -83,13 +85,21 @@ class Recommender:
         """The generation in use; reopened if a newer one was published."""
         return self._current_context().generation
 
+    @property
+    def generation_in_use(self) -> Generation:
+        """The generation that was last opened, without looking for a newer one in the lake."""
+        return self._context.generation
+
     def _current_context(self) -> SearchContext:
         published = self.lake.current_generation()
-        if published != self._context.published:
+        if self._must_reopen(published):
             with self._reopening:
-                if published != self._context.published:
+                if self._must_reopen(published):
                     self._context = SearchContext.open(self.lake)
         return self._context
+
+    def _must_reopen(self, published: str | None) -> bool:
+        return published != self._context.published or self._context.generation.is_damaged()
 
     def __len__(self) -> int:
         """Return the number of images that can be found."""
@@ -108,12 +118,14 @@ class Recommender:
         )
         return grid(headings, cells)
 
+    @translate_os_errors()
     def duplicates(
         self, *, tier: str = "near", keep: str | None = None, between: tuple[str, str] | None = None
     ) -> Duplicates:
         """Find groups of duplicate images; see `imrec_core.duplicates.find_duplicates`."""
         return find_duplicates(self.lake, tier=tier, keep=keep, between=between)
 
+    @translate_os_errors()
     def vector(self, query: Query, feature: str | None = None, *, to: str | None = None) -> NDArray[Any]:
         """Return the vector of an image or text, as the lake stores those of its images.
 
@@ -144,6 +156,7 @@ class Recommender:
         likes, _ = encoder.encode_all(generation, [(query, 1.0)], [], features)
         return np.asarray(convert(likes[0].vectors[chosen.name][None].astype(chosen.dtype, copy=False))[0])
 
+    @translate_os_errors()
     def search(
         self,
         query: Query | None = None,
@@ -253,12 +266,13 @@ class Recommender:
             raise QueryError("give `search_each` several queries, such as a list of paths")
         options = SearchOptions(k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact)
         options.check()
-        context = self._current_context()
-        rows = filter_rows(context.generation, where, None, self.sql_policy)
-        for features, batch in _batches(context.generation, context.encoder.settings, by, queries):
-            batch = [plain_query(query) for query in batch]
-            options.check_queries(batch)
-            yield from self._search_batch(context, options, features, batch, rows, order_by)
+        with translate_os_errors():
+            context = self._current_context()
+            rows = filter_rows(context.generation, where, None, self.sql_policy)
+            for features, batch in _batches(context.generation, context.encoder.settings, by, queries):
+                batch = [plain_query(query) for query in batch]
+                options.check_queries(batch)
+                yield from self._search_batch(context, options, features, batch, rows, order_by)
 
     def _search_batch(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -15,6 +14,7 @@ from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation, Rows
+from imrec_core.runtime.numbers import finite_number, shorten
 from imrec_core.search.context import SearchContext
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.fusion import FUSIONS
@@ -52,7 +52,7 @@ class SearchOptions:
             UnknownName: There is no such pool, fusion or kind of distinct hits.
         """
         if not isinstance(self.k, int) or self.k < 1:
-            raise QueryError(f"k is {self.k!r}; it must be a whole number of 1 or more")
+            raise QueryError(f"k is {shorten(self.k)}; it must be a whole number of 1 or more")
         names = [("pool", self.pool, POOLS), ("fusion", self.fuse, FUSIONS)]
         if self.distinct is not None:
             names.append(("distinct", self.distinct, ("content",)))
@@ -61,9 +61,9 @@ class SearchOptions:
                 raise UnknownName(kind, str(name), known)
         rate = self.max_false_match_rate
         if rate is not None and (not _is_number(rate) or not 0 < rate <= 1):
-            raise QueryError(f"max_false_match_rate is {rate!r}; it must be a number above 0, at most 1")
+            raise QueryError(f"max_false_match_rate is {shorten(rate)}; it must be a number above 0, at most 1")
         if not _is_number(self.diversify) or not 0 <= self.diversify <= 1:
-            raise QueryError(f"diversify is {self.diversify!r}; it must be a number from 0 (off) to 1")
+            raise QueryError(f"diversify is {shorten(self.diversify)}; it must be a number from 0 (off) to 1")
         if self.diversify and self.k > MOST_DIVERSE:
             raise QueryError(f"k is {self.k}; with diversify it must be at most {MOST_DIVERSE}")
 
@@ -80,7 +80,7 @@ class SearchOptions:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
+    return isinstance(value, Real) and finite_number(value) is not None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from imrec_core.errors import BadSettings, LakeError
 from imrec_core.features import Feature
 from imrec_core.features.combined import combination
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.index.recall import RECALL_WANTED
 from tests.support import toy
 

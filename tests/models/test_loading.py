@@ -36,6 +36,9 @@ OWN = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("trusted_models")
+
+
 @pytest.fixture(autouse=True)
 def empty_caches(tmp_path, monkeypatch):
     """No weights are here but those that a test puts here, and conversions go where the test ends."""

@@ -13,6 +13,8 @@ from imrec_core.models.model import Model
 from imrec_core.models.text_encoder import encode_text
 from tests.support import networks, toy
 
+pytestmark = pytest.mark.usefixtures("trusted_models")
+
 WITHOUT_WORDS = ("timm", "torchvision", "torchscript", "module", "onnx")
 WITH_WORDS = ("clip", "siglip")
 

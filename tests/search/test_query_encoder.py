@@ -219,7 +219,7 @@ def test_repeated_image_is_refused_in_every_form(recommender, photos):
             recommender.search(first, unlike=second, by="phash")
 
 
-@pytest.mark.parametrize("weight", [-1, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("weight", [-1, math.nan, math.inf, -math.inf, 10**400])
 def test_invalid_query_weights_are_refused(recommender, photos, weight):
     for asked in ({"like": (photos / "photo_003.jpg", weight)}, {"like": "x", "unlike": [("y", weight)]}):
         with pytest.raises(BadWeights, match="0 or more, and finite"):

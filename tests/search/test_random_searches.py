@@ -119,6 +119,6 @@ def test_random_searches_raise_nothing_but_imrec_errors(recommender, large_lake)
     check_many(recommender, Recommender.open(large_lake), 300)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_random_searches_raise_nothing_but_imrec_errors(recommender, large_lake):
     check_many(recommender, Recommender.open(large_lake), 10_000)

@@ -372,7 +372,10 @@ def test_empty_choice_of_features_is_refused(recommender, photos, by):
         recommender.search(photos / "photo_001.jpg", by=by)
 
 
-@pytest.mark.parametrize("weights", [(math.nan, 1), (-1, 1), (0, 0), (math.inf, 1), ("much", 1), (None, 1)])
+@pytest.mark.parametrize(
+    "weights",
+    [(math.nan, 1), (-1, 1), (0, 0), (math.inf, 1), ("much", 1), (None, 1), (10**400, 1), (1e308, 1e308), ("1e999", 1)],
+)
 def test_bad_weights_are_refused(recommender, photos, weights):
     with pytest.raises(BadWeights):
         recommender.search(photos / "photo_001.jpg", by=dict(zip(("phash", "ahash"), weights, strict=True)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -21,29 +22,69 @@ class ClientDisconnected(Exception):
     """The client closed the connection before it got a response."""
 
 
+def overloaded(reason: str) -> ApiError:
+    """Create a 503 that asks the client to try again soon."""
+    message = f"{reason}; try again in {_RETRY_AFTER} seconds"
+    return ApiError(503, "Overloaded", message, {"Retry-After": str(_RETRY_AFTER)})
+
+
+class UploadBudget:
+    """Total size of the forms that may be received at the same time, before any of them is stored."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._reserved = 0
+
+    @contextmanager
+    def reserve(self, byte_size: int) -> Iterator[None]:
+        """Reserve the size of a form within a block.
+
+        Raises:
+            ApiError: 503, the forms that are being received leave too little.
+        """
+        if self._reserved + byte_size > self._max_bytes:
+            raise overloaded(f"uploads of {self._reserved / 1e6:.0f} MB are being received")
+        self._reserved += byte_size
+        try:
+            yield
+        finally:
+            self._reserved -= byte_size
+
+
 class AdmissionQueue:
     """Threads that handle requests, and a queue of limited length before them.
+
+    A request that takes longer than `slow_seconds` no longer counts as one of `workers`, up to `max_slow` of them. So a
+    file that blocks its thread holds up no other request.
 
     Args:
         name: Prefix of the names of the threads.
         workers: Number of requests that are handled at the same time.
         max_waiting: Maximum number of requests that wait for a thread.
+        slow_seconds, max_slow: See above.
     """
 
-    def __init__(self, name: str, workers: int, max_waiting: int) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+    def __init__(
+        self, name: str, workers: int, max_waiting: int, *, slow_seconds: float = 10.0, max_slow: int = 0
+    ) -> None:
+        self._pool = ThreadPoolExecutor(workers + max_slow, thread_name_prefix=name)
         self._free = asyncio.Semaphore(workers)
         self._max_waiting = max_waiting
+        self._slow_seconds, self._max_slow = slow_seconds, max_slow
+        self._slow: set[asyncio.Future[Any]] = set()
         self.waiting = 0
 
-    async def run(self, request: Request, work: Callable[[], T]) -> T:
+    async def run(self, request: Request, work: Callable[[], T], *, seconds: float | None = None) -> T:
         """Run `work` in a thread, as soon as one is free, and return its result.
 
         If the client disconnects while its request waits, the request leaves the queue. If it disconnects later, `work`
         is cancelled and stops at its next `raise_if_cancelled()`; its thread is busy until then.
 
+        Args:
+            seconds: Time limit of `work`; None for none.
+
         Raises:
-            ApiError: 503, the queue is full.
+            ApiError: 503, the queue is full; 504, `work` took longer than `seconds`.
             ClientDisconnected: The client disconnected.
         """
         disconnect = asyncio.ensure_future(_wait_for_disconnect(request))
@@ -52,9 +93,13 @@ class AdmissionQueue:
             await self._acquire(disconnect)
             result = asyncio.get_running_loop().run_in_executor(self._pool, _run_cancellable, token, work)
             result.add_done_callback(self._release)
-            await _wait_for_either(result, disconnect)
+            slow = asyncio.get_running_loop().call_later(self._slow_seconds, self._set_aside, result)
+            result.add_done_callback(lambda _: slow.cancel())
+            await _wait_for_either(result, disconnect, seconds)
             if result.done():
                 return result.result()
+            if not disconnect.done():
+                raise ApiError(504, "Timeout", f"the request took more than {seconds:g} s, and was given up")
             disconnect.result()
             raise ClientDisconnected
         finally:
@@ -67,8 +112,7 @@ class AdmissionQueue:
             await self._free.acquire()
             return
         if self.waiting >= self._max_waiting:
-            message = f"the queue is full: {self.waiting} requests are waiting; try again in {_RETRY_AFTER} seconds"
-            raise ApiError(503, "Overloaded", message, {"Retry-After": str(_RETRY_AFTER)})
+            raise overloaded(f"the queue is full: {self.waiting} requests are waiting")
         self.waiting += 1
         acquiring = asyncio.ensure_future(self._free.acquire())
         is_acquired = False
@@ -83,8 +127,17 @@ class AdmissionQueue:
             disconnect.result()
             raise ClientDisconnected
 
+    def _set_aside(self, result: asyncio.Future[Any]) -> None:
+        """Stop counting a slow request as one of the workers."""
+        if not result.done() and len(self._slow) < self._max_slow:
+            self._slow.add(result)
+            self._free.release()
+
     def _release(self, result: asyncio.Future[Any]) -> None:
-        self._free.release()
+        if result in self._slow:
+            self._slow.remove(result)
+        else:
+            self._free.release()
         if not result.cancelled():
             result.exception()  # else asyncio logs the error as never retrieved, if the client has disconnected
 
@@ -93,8 +146,8 @@ class AdmissionQueue:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-async def _wait_for_either(one: asyncio.Future[Any], other: asyncio.Future[Any]) -> None:
-    await asyncio.wait({one, other}, return_when=asyncio.FIRST_COMPLETED)
+async def _wait_for_either(one: asyncio.Future[Any], other: asyncio.Future[Any], seconds: float | None = None) -> None:
+    await asyncio.wait({one, other}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _run_cancellable(token: CancellationToken, work: Callable[[], T]) -> T:

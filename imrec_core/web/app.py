@@ -28,7 +28,7 @@ from imrec_core.web.metrics import MetricsMiddleware
 from imrec_core.web.responses import ApiError, to_api_error
 from imrec_core.web.routes import duplicates, explain, images, lake, maps, search, status
 from imrec_core.web.routes.duplicates import Decision, SearchControl
-from imrec_core.web.search_request import ExplainRequestBody, SearchRequestBody, format_validation_errors
+from imrec_core.web.search_request import ExplainRequestBody, SearchRequestBody, validation_error
 from imrec_core.web.security import HEADERS, SecurityMiddleware
 from imrec_core.web.state import AppState
 
@@ -99,7 +99,7 @@ def _add_error_handlers(app: FastAPI, state: AppState) -> None:
         return to_api_error(error, state.redact_paths(" ".join(str(error).split()))).to_response()
 
     def on_validation_error(request: Request, error: Any) -> Response:
-        return ApiError(422, "BadRequest", format_validation_errors(error.errors())).to_response()
+        return validation_error(error.errors()).to_response()
 
     def on_http_error(request: Request, error: Any) -> Response:
         message = f"{request.url.path}: {error.detail}"

@@ -36,7 +36,7 @@ def resolve_path(state: AppState, info: dict[str, Any]) -> AnyPath:
     Raises:
         ApiError: 404, the path is not within a source of the lake.
     """
-    roots = state.lake.settings().sources
+    roots = state.lake.settings().roots
     root = roots.get(info["source"])
     if root is None:
         raise ApiError(404, "UnknownImage", f"source {info['source']!r} is no longer in this lake")

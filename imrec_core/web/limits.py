@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass, field
 
 from imrec_core.runtime.cpu import cpu_count
@@ -16,6 +17,11 @@ MAX_FILES = 16
 """Files in one request."""
 
 
+def _max_connections() -> int:
+    """Return 512, or half of the files that this process may have open, if that is less."""
+    return min(512, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
 @dataclass(frozen=True)
 class Limits:
     """Limits of a server.
@@ -28,6 +34,15 @@ class Limits:
         filter_seconds: Time that a filter or an order may take.
         workers: Searches that run at the same time, and as many requests for images.
         max_waiting_searches, max_waiting_images: Requests that wait for a worker; further ones get a 503.
+        slow_seconds: Time after which a search no longer counts as one of `workers`, so that others go on beside it.
+        slow_image_seconds: The same for a request for an image, whose file may be on a disk that does not answer.
+        max_slow: Requests beyond these times, in each queue, that do not count as one of `workers`.
+        image_seconds: Time after which a request for an image gets a 504.
+        health_seconds: Time that `/health` waits for the lake; then it returns the generation in use.
+        max_connections: Open connections. A new one takes the place of the one that has been idle longest.
+        head_seconds: Time for the head of a request.
+        body_seconds, body_bytes_per_second: Time for a body: so many seconds, and one more for so many bytes received.
+        write_seconds: Time that a client may leave a response unread.
     """
 
     upload_bytes: int = 64_000_000
@@ -39,3 +54,18 @@ class Limits:
     workers: int = field(default_factory=cpu_count)
     max_waiting_searches: int = 64
     max_waiting_images: int = 512
+    slow_seconds: float = 10.0
+    slow_image_seconds: float = 2.0
+    max_slow: int = 16
+    image_seconds: float = 30.0
+    health_seconds: float = 1.0
+    max_connections: int = field(default_factory=_max_connections)
+    head_seconds: float = 10.0
+    body_seconds: float = 10.0
+    body_bytes_per_second: int = 50_000
+    write_seconds: float = 30.0
+
+    @property
+    def upload_bytes_at_once(self) -> int:
+        """Total size of the forms that are received at the same time: four of the largest."""
+        return 4 * self.upload_bytes

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from imrec_core.errors import (
+    BadWeights,
     DeclarationError,
     ImageError,
     ImrecError,
@@ -43,6 +44,8 @@ def to_api_error(error: ImrecError, message: str) -> ApiError:
     kind = type(error).__name__
     if isinstance(error, StaleIndex):
         return ApiError(409, kind, message)
+    if isinstance(error, BadWeights):
+        return ApiError(422, kind, message)  # as pydantic answers a weight in a body
     if isinstance(error, QueryError | DeclarationError | ImageError):
         return ApiError(400, kind, message)
     return ApiError(503, kind, message, {"Retry-After": "10"} if isinstance(error, LakeError) else {})

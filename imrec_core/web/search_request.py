@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
+from imrec_core.sql.nesting import nesting_error
 from imrec_core.web.limits import MAX_FILES, MAX_HITS, MAX_REACH
 from imrec_core.web.responses import ApiError
 
 T = TypeVar("T", bound=BaseModel)
 
 _MAX_ENTRIES = 100
+_NESTING = "nesting"
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
-Sql = Annotated[str, Field(max_length=4000)]
+
+
+def _require_shallow(sql: str) -> str:
+    error = nesting_error(sql)
+    if error:
+        raise PydanticCustomError(_NESTING, "{error}", {"error": error})
+    return sql
+
+
+Sql = Annotated[str, Field(max_length=4000), AfterValidator(_require_shallow)]
 Name = Annotated[str, Field(max_length=200)]
 By = Name | Annotated[list[Name], Field(max_length=50)] | Annotated[dict[Name, _Finite], Field(max_length=50)]
 
@@ -94,17 +108,34 @@ def parse_json(kind: type[T], text: bytes | str) -> T:
     Raises:
         ApiError: 422, the text is not valid JSON, or does not match the schema.
     """
-    try:
+    with _as_api_error():
         return kind.model_validate_json(text or b"{}")
+
+
+def parse_fields(kind: type[T], **fields: Any) -> T:
+    """Validate the fields of a body that a route has composed of its parameters.
+
+    Raises:
+        ApiError: 422, the fields do not match the schema.
+    """
+    with _as_api_error():
+        return kind.model_validate(fields)
+
+
+@contextmanager
+def _as_api_error() -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:
-        message = format_validation_errors(error.errors(include_url=False, include_input=False))
-        raise ApiError(422, "BadRequest", message) from error
+        raise validation_error(error.errors(include_url=False, include_input=False)) from error
 
 
-def format_validation_errors(errors: Any) -> str:
-    """Format the first errors of pydantic as one line."""
-    messages = []
+def validation_error(errors: Any) -> ApiError:
+    """Convert the first errors of pydantic to a 422 of one line; SQL that is nested too deep is a `BadFilter`."""
+    messages, kind = [], "BadRequest"
     for error in list(errors)[:3]:
         field = ".".join(str(part) for part in error["loc"])
         messages.append(f"{field}: {error['msg']}" if field else str(error["msg"]))
-    return "; ".join(messages) or "the request is invalid"
+        if error["type"] == _NESTING:
+            kind = "BadFilter"  # the page shows it beside the filter
+    return ApiError(422, kind, "; ".join(messages) or "the request is invalid")

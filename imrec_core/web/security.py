@@ -1,4 +1,4 @@
-"""SecurityMiddleware: checks of host, origin and token, a limit of the body, and security headers; for every route.
+"""SecurityMiddleware: checks of host, origin and token, limits of the body, and security headers; for every route.
 
 A page of another site may make a browser send requests to this server. `Host` (another name that resolves to this
 machine), `Origin` and `Sec-Fetch-Site` reveal such requests, and they are refused.
@@ -6,8 +6,10 @@ machine), `Origin` and `Sec-Fetch-Site` reveal such requests, and they are refus
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
+import time
 from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, quote, urlencode
@@ -82,7 +84,7 @@ class SecurityMiddleware:
         except ApiError as error:
             await error.to_response()(scope, receive, send_with_headers)
             return
-        await self._app(scope, _limit_body(receive, max_bytes), send_with_headers)
+        await self._app(scope, _limit_body(receive, max_bytes, self._limits), send_with_headers)
 
     def _check_host(self, headers: Headers) -> None:
         # Not starlette's TrustedHostMiddleware: it splits at the first colon, which breaks `[::1]`.
@@ -148,6 +150,12 @@ def _too_large(max_bytes: int) -> ApiError:
     return ApiError(413, "TooLarge", f"the request is larger than the limit of {max_bytes / 1e6:g} MB")
 
 
+def _too_slow(limits: Limits) -> ApiError:
+    rate = f"{limits.body_seconds:g} s, and 1 s more for each {limits.body_bytes_per_second / 1000:g} kB"
+    message = f"the body of the request did not arrive in time; the limit is {rate}"
+    return ApiError(408, "TooSlow", message, {"Connection": "close"})
+
+
 def _read_cookie(headers: Headers) -> str:
     try:
         return SimpleCookie(headers.get("cookie", ""))[COOKIE].value
@@ -164,15 +172,27 @@ def _local_path(path: str) -> str:
     return "/" + quote(path.lstrip("/\\"))
 
 
-def _limit_body(receive: Receive, max_bytes: int) -> Receive:
-    """Count the bytes of the body as they arrive; raise a 413 beyond the limit."""
-    left = max_bytes
+def _limit_body(receive: Receive, max_bytes: int, limits: Limits) -> Receive:
+    """Limit the size and the time of a body, while it arrives.
+
+    The time starts when the body is first asked for. It grows with what has arrived, so that a large upload over a slow
+    line is received, and a body that stops or drips is not. The returned function raises a 413 or a 408.
+    """
+    received, is_complete, started = 0, False, 0.0
 
     async def receive_limited() -> Message:
-        nonlocal left
-        message = await receive()
-        left -= len(message.get("body", b""))
-        if left < 0:
+        nonlocal received, is_complete, started
+        if is_complete:
+            return await receive()  # waits for the client to disconnect
+        started = started or time.monotonic()
+        seconds = started + limits.body_seconds + received / limits.body_bytes_per_second - time.monotonic()
+        try:
+            message = await asyncio.wait_for(receive(), seconds)
+        except TimeoutError:
+            raise _too_slow(limits) from None
+        received += len(message.get("body", b""))
+        is_complete = not message.get("more_body", False)
+        if received > max_bytes:
             raise _too_large(max_bytes)
         return message
 

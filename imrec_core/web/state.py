@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, TypeVar
 
 import numpy as np
@@ -17,7 +20,7 @@ from imrec_core.lake.lake import Lake
 from imrec_core.runtime.timing import record_timings
 from imrec_core.search.recommender import Recommender
 from imrec_core.sql.policy import SqlPolicy
-from imrec_core.web.admission import AdmissionQueue
+from imrec_core.web.admission import AdmissionQueue, UploadBudget
 from imrec_core.web.duplicate_jobs import DuplicateJobs
 from imrec_core.web.limits import Limits
 from imrec_core.web.map_cache import MapCache
@@ -37,13 +40,15 @@ _DESCRIPTIONS = {
     403: "The request comes from a page of another site.",
     404: "There is no such image, or its file is missing or damaged.",
     405: "The route does not support this method.",
+    408: "The body of the request did not arrive in time.",
     409: "The current generation lacks what the request needs, or a result is not ready.",
     410: "The request refers to an upload or a page of results that has expired.",
     413: "The request is too large.",
     422: "A parameter is missing or out of range.",
     503: "Too many requests are waiting, or the lake cannot be read.",
+    504: "The image cannot be read in time.",
 }
-_COMMON_ERRORS = (401, 403, 413, 422, 503)
+_COMMON_ERRORS = (401, 403, 408, 413, 422, 503)
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, object]]:
@@ -69,8 +74,14 @@ class AppState:
         self.thumbnails = Thumbnails(lake)
         self.duplicate_jobs = DuplicateJobs(lake)
         self.maps = MapCache(lake)
-        self._search_queue = AdmissionQueue("search", limits.workers, limits.max_waiting_searches)
-        self._image_queue = AdmissionQueue("picture", limits.workers, limits.max_waiting_images)
+        self.upload_budget = UploadBudget(limits.upload_bytes_at_once)
+        queue = partial(AdmissionQueue, workers=limits.workers, max_slow=limits.max_slow)
+        self._search_queue = queue("search", max_waiting=limits.max_waiting_searches, slow_seconds=limits.slow_seconds)
+        self._image_queue = queue(
+            "picture", max_waiting=limits.max_waiting_images, slow_seconds=limits.slow_image_seconds
+        )
+        self._health_thread = ThreadPoolExecutor(1, thread_name_prefix="health")
+        self._opening: asyncio.Future[Generation] | None = None
         self.metrics = Metrics()
         self.metrics.add_queue("search", lambda: self._search_queue.waiting)
         self.metrics.add_queue("picture", lambda: self._image_queue.waiting)  # dashboards know it by this name
@@ -93,8 +104,19 @@ class AppState:
         return await self._search_queue.run(request, timed_work)
 
     async def in_image_queue(self, request: Request, work: Callable[[], T]) -> T:
-        """Run `work` in the queue of requests for images."""
-        return await self._image_queue.run(request, work)
+        """Run `work` in the queue of requests for images, with a time limit."""
+        return await self._image_queue.run(request, work, seconds=self.limits.image_seconds)
+
+    async def generation_for_health(self) -> Generation:
+        """Return the current generation, or the one in use if the lake does not answer in time.
+
+        It has a thread of its own, so that neither a full queue nor a disk that does not answer holds it up.
+        """
+        if self._opening is None or self._opening.done():
+            loop = asyncio.get_running_loop()
+            self._opening = loop.run_in_executor(self._health_thread, lambda: self.generation)
+        await asyncio.wait({self._opening}, timeout=self.limits.health_seconds)
+        return self._opening.result() if self._opening.done() else self.recommender.generation_in_use
 
     def row_of(self, generation: Generation, image_id: str) -> int:
         """Return the row of an image.
@@ -123,4 +145,5 @@ class AppState:
         """Shut down the threads."""
         self._search_queue.close()
         self._image_queue.close()
+        self._health_thread.shutdown(wait=False, cancel_futures=True)
         self.duplicate_jobs.close()

@@ -16,6 +16,8 @@ from PIL import Image
 
 from imrec_core import Lake
 from imrec_core.web import create_app
+from imrec_core.web.limits import Limits
+from imrec_core.web.server import server_config
 from tests.support import toy
 from tests.support.pictures import encode
 
@@ -61,7 +63,7 @@ def serving(lake: Lake, **options: Any) -> Iterator[Served]:
     """Serve a lake within the block; `options` are those of `create_app`."""
     app = create_app(lake, **{"hosts": ("127.0.0.1", "localhost"), **options})
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+        server = uvicorn.Server(server_config(app, options.get("limits") or Limits()))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from imrec_core import Lake
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.maps.map_table import SCHEMA, Cluster, Map, load_map, save_map
 from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
 from tests.support.page import at_rest, draw_line, liked_ids, selected_count, shown_ids, thumbnails, to_window

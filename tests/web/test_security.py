@@ -263,6 +263,48 @@ def test_unsafe_sql_is_refused(client, asked):
         _refused(client.post("/api/search", json={"like": [{"image_id": image}], name: asked}), 400, "BadFilter")
 
 
+def test_deep_nesting_of_sql_is_refused_at_once(client):
+    (hit,) = client.post("/api/search", json={"k": 1}).json()["hits"]
+    deep, like = "(" * 3990, {"like": [{"image_id": hit["image_id"]}]}
+    started = time.perf_counter()
+    for name in ("where", "order_by"):
+        for body in ({name: deep}, {**like, name: deep}):
+            _refused(client.post("/api/search", json=body), 422, "BadFilter")
+        _refused(client.post("/api/explain", json={**like, name: deep, "hit": hit["image_id"]}), 422, "BadFilter")
+    response = client.get(f"/api/images/{hit['image_id']}/similar", params={"where": deep})
+    _refused(response, 422, "BadFilter")
+    assert response.json()["error"] == "query.where: brackets are nested more than 50 deep; use a simpler expression"
+    assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("weight", ["nan", "NaN", "inf", "-inf", "1e999", "-1"])
+def test_weights_must_be_finite(client, weight):
+    (hit,) = client.post("/api/search", json={"k": 1}).json()["hits"]
+    image = hit["image_id"]
+    for by in (f"phash={weight}", f"rgb_histogram={weight}"):
+        response = client.get(f"/api/images/{image}/similar", params={"by": by})
+        assert response.status_code == 422 and "finite number of 0 or more" in response.json()["error"]
+    number = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(weight, weight)
+    like = f'"like": [{{"image_id": "{image}"}}]'
+    for body in (
+        f'{{{like}, "by": {{"phash": {number}}}}}',
+        f'{{{like}, "by": {{"phash": 1, "dhash": {number}}}}}',
+        f'{{"like": [{{"image_id": "{image}", "weight": {number}}}]}}',
+        f'{{{like}, "unlike": [{{"text": "dog", "weight": {number}}}]}}',
+    ):
+        assert client.post("/api/search", content=body).status_code == 422
+    files = {"images": ("a.jpg", PICTURES["gradient.jpg"]())}
+    text = f'{{"by": {{"phash": {number}}}}}'
+    assert client.post("/api/search", files=files, data={"request": text}).status_code == 422
+
+
+def test_weights_that_have_no_sum_are_refused(client):
+    (hit,) = client.post("/api/search", json={"k": 1}).json()["hits"]
+    by = ["phash=1e308", "dhash=1e308"]
+    _refused(client.get(f"/api/images/{hit['image_id']}/similar", params={"by": by}), 422, "BadWeights")
+    _refused(client.get(f"/api/images/{hit['image_id']}/similar", params={"by": ["phash=0"]}), 422, "BadWeights")
+
+
 def test_recommender_of_a_server_trusts_no_sql(lake):
     state = AppState(lake, Limits(filter_seconds=3))
     query = ImageId(state.generation.rows["image_id"][0].as_py())

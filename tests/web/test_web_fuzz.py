@@ -109,7 +109,7 @@ def test_responses_conform_to_the_openapi_document(api, mode):
     fuzz(api, mode, 20)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("api", [drawn_lake], indirect=True)
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
 def test_many_responses_conform_to_the_openapi_document(api, mode):

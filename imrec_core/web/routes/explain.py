@@ -104,7 +104,7 @@ def _load_like(state: AppState, like: QueryEntry, uploads: Sequence[UploadedImag
 
 
 def _load_image(state: AppState, info: dict[str, Any]) -> MatchInput:
-    data = contents(resolve_path(state, info), info["content_hash"])
+    data = contents(resolve_path(state, info), info["content_hash"], info["byte_size"])
     return MatchInput.of_bytes(data, max_pixels=state.lake.settings().max_pixels, allow_truncated=True)
 
 

@@ -58,18 +58,18 @@ def create_router(state: AppState) -> APIRouter:
         """Return the properties of an image, its exact copies, and decisions about it."""
         return json_response(await state.in_search_queue(request, lambda: _detail(state, image_id)))
 
-    @files.get("/thumb/upload/{upload}", responses={**_image_responses("jpeg"), **error_responses(404, 410)})
+    @files.get("/thumb/upload/{upload}", responses={**_image_responses("jpeg"), **error_responses(404, 410, 504)})
     async def thumb_of_upload(request: Request, upload: UploadKey, size: Size = _MEDIUM) -> Response:
         """Return the thumbnail of an upload; `size` is its longer side."""
         return await state.in_image_queue(request, lambda: _thumb_of_upload(request, state, upload, size))
 
-    @files.get("/thumb/{image_id}", responses={**_image_responses("jpeg"), **error_responses(404)})
+    @files.get("/thumb/{image_id}", responses={**_image_responses("jpeg"), **error_responses(404, 504)})
     async def thumb(request: Request, image_id: ImageKey, size: Size = _MEDIUM) -> Response:
         """Return the thumbnail of an image; `size` is its longer side."""
         return await state.in_image_queue(request, lambda: _thumb(request, state, image_id, size))
 
     @files.get(
-        "/image/{image_id}", responses={**_image_responses("jpeg", "png", "webp", "gif"), **error_responses(404)}
+        "/image/{image_id}", responses={**_image_responses("jpeg", "png", "webp", "gif"), **error_responses(404, 504)}
     )
     async def image(request: Request, image_id: ImageKey) -> Response:
         """Return the file of an image, converted to JPEG if browsers cannot show its format."""
@@ -117,11 +117,12 @@ def _thumb(request: Request, state: AppState, image_id: str, size: int) -> Respo
     tag = f"{content}-{size}"
     try:
         if fingerprint(path) != (info["byte_size"], info["mtime_ns"]):
-            contents(path, content)  # raises if the content has changed, too
+            contents(path, content, info["byte_size"])  # raises if the content has changed, too
         if _is_cached(request, tag):
             return _image_response(tag)
         max_pixels = state.lake.settings().max_pixels
-        return _image_response(tag, state.thumbnails.of(path, content, size, max_pixels=max_pixels))
+        made = state.thumbnails.of(path, content, size, max_pixels=max_pixels, byte_size=info["byte_size"])
+        return _image_response(tag, made)
     except ImageError as error:
         raise _not_found(error) from error
 
@@ -129,7 +130,7 @@ def _thumb(request: Request, state: AppState, image_id: str, size: int) -> Respo
 def _image(request: Request, state: AppState, image_id: str) -> Response:
     info = file_info(state, image_id)
     try:
-        data = contents(resolve_path(state, info), info["content_hash"])
+        data = contents(resolve_path(state, info), info["content_hash"], info["byte_size"])
         media_type = _media_type(data)
         if media_type is None:
             max_pixels = state.lake.settings().max_pixels

@@ -36,9 +36,9 @@ def create_router(state: AppState) -> APIRouter:
         return json_response(await state.in_search_queue(request, lambda: _features(state, columns)))
 
     @router.get("/health", response_model=HealthResponse, responses=error_responses())
-    async def health(request: Request) -> Response:
+    async def health() -> Response:
         """Return the current generation and its age."""
-        return json_response(await state.in_image_queue(request, lambda: _health(state)))
+        return json_response(_health(await state.generation_for_health()))
 
     return router
 
@@ -87,8 +87,7 @@ def _columns(generation: Generation) -> list[dict[str, Any]]:
     ]
 
 
-def _health(state: AppState) -> dict[str, Any]:
-    generation = state.generation
+def _health(generation: Generation) -> dict[str, Any]:
     return {"generation": generation.id, "rows": len(generation.live), "age_seconds": _age_seconds(generation)}
 
 

@@ -23,7 +23,7 @@ from imrec_core.search.request import MOST_DIVERSE, filter_rows
 from imrec_core.web.limits import MAX_FILES, MAX_HITS, MAX_REACH
 from imrec_core.web.responses import ApiError, json_response
 from imrec_core.web.schemas.search import SearchResponse
-from imrec_core.web.search_request import Name, QueryEntry, SearchRequestBody, Sql, parse_json
+from imrec_core.web.search_request import Name, QueryEntry, SearchRequestBody, Sql, parse_fields, parse_json
 from imrec_core.web.state import AppState, ImageKey, error_responses
 from imrec_core.web.uploads import read_form
 
@@ -86,10 +86,8 @@ def create_router(state: AppState) -> APIRouter:
         where: Sql | None = None,
     ) -> Response:
         """Search for images like one of the lake."""
-        state.row_of(state.generation, image_id)
-        body = SearchRequestBody(
-            like=[QueryEntry(image_id=image_id)], k=k, offset=offset, by=parse_weights(by), where=where
-        )
+        like, weights = [QueryEntry(image_id=image_id)], parse_weights(by)
+        body = parse_fields(SearchRequestBody, like=like, k=k, offset=offset, by=weights, where=where)
         return json_response(await state.in_search_queue(request, lambda: run_search(state, body, [])))
 
     return router
@@ -105,7 +103,9 @@ async def read_search_request(
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return parse_json(kind, await request.body()), []
-    images, text = await read_form(request, state.limits)
+    length = request.headers.get("content-length", "")
+    with state.upload_budget.reserve(int(length) if length.isdecimal() else state.limits.upload_bytes):
+        images, text = await read_form(request, state.limits)
     body = parse_json(kind, text or "{}")
     uploads = [state.uploads.add(data, name) for name, data in images]
     if not body.like:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
@@ -50,6 +51,7 @@ def _status(state: AppState) -> dict[str, Any]:
             for f in report.features
         ],
         "failures": _failures(state),
+        "not_read": [asdict(kind) for kind in report.not_read],
         "runs": _runs(state),
         "maps": map_names(lake),
     }

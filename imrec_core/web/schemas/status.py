@@ -34,10 +34,18 @@ class FailureReason(BaseModel):
 
 
 class Failures(BaseModel):
-    """Images that cannot be read or decoded."""
+    """Images that cannot be read or decoded, and folders that cannot be listed."""
 
     total: int
     reasons: list[FailureReason]
+
+
+class NotReadFiles(BaseModel):
+    """Files of one kind that the last scan passed over, and what would help; the hint may be empty."""
+
+    kind: str
+    files: int
+    hint: str
 
 
 class RunInfo(BaseModel):
@@ -60,5 +68,6 @@ class StatusResponse(BaseModel):
     sources: list[SourceStatus]
     features: list[FeatureStatus]
     failures: Failures
+    not_read: list[NotReadFiles]
     runs: list[RunInfo]
     maps: list[str]

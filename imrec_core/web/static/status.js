@@ -58,7 +58,7 @@ function show(status) {
   if (said === view.said) return;
   view.said = said;
   const open = [...view.root.querySelectorAll("details[open]")].map((node) => node.id);
-  const left = element("div", { class: "status-column" }, sources(status), failures(status));
+  const left = element("div", { class: "status-column" }, sources(status), failures(status), notRead(status));
   fill(
     view.root,
     element("h1", {}, "Status"),
@@ -200,6 +200,19 @@ function failures({ failures: { total, reasons: rows } }) {
     ...items,
     element("p", { class: "soft small" }, "All of them: ", element("code", {}, "imrec failures")),
   );
+}
+
+/** Files that no build reads, by kind, with what would help. */
+function notRead({ not_read: kinds }) {
+  if (!kinds.length) return null;
+  const rows = kinds.map(({ kind, files, hint }) => element(
+    "tr",
+    {},
+    element("td", {}, kind),
+    element("td", { class: "number" }, files.toLocaleString("en")),
+    element("td", {}, hint),
+  ));
+  return section("Files that are not read", "not-read", table(["Kind", "Files", "What would help"], rows, [1]));
 }
 
 function table(heads, rows, numbers = []) {

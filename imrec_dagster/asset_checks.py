@@ -13,10 +13,12 @@ import dagster as dg
 from imrec_core.extraction.table_checks import check_rows, check_vectors
 from imrec_core.features import Feature
 from imrec_core.index.build import GenerationReport
+from imrec_core.index.lake_check import check_lake
 from imrec_core.index.recall import RECALL_FLOOR
 from imrec_core.lake import run_log
 from imrec_core.lake.lake import Lake
 from imrec_dagster.asset_keys import GENERATION
+from imrec_dagster.resources import LakeResource
 
 _ROWS, _VECTORS, _RECALL = "rows_match_manifest", "vectors_are_sound", "recall_at_10"
 
@@ -64,6 +66,19 @@ def _result(lake: Lake, key: dg.AssetCheckKey, problems: Sequence[str], **shown:
         check_name=key.name,
         metadata={**shown, "problems": dg.MetadataValue.md("\n".join(f"- {problem}" for problem in problems))},
     )
+
+
+@dg.asset_check(
+    asset=GENERATION,
+    name="lake_is_whole",
+    description="All files of the lake have their checksums. Damaged ones are moved aside; the next build makes them.",
+)
+def lake_is_whole(lake: LakeResource) -> dg.AssetCheckResult:
+    opened = Lake(lake.root)
+    report = check_lake(opened)
+    problems = [f"{found.path}: {found.problem}; {found.repair}" for found in report.damaged]
+    key = dg.AssetCheckKey(GENERATION, "lake_is_whole")
+    return _result(opened, key, problems, files=report.files, bytes=report.byte_size, seconds=report.seconds)
 
 
 def recall_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:

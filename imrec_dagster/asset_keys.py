@@ -5,6 +5,7 @@ import dagster as dg
 from imrec_core.extraction.staleness import digest
 from imrec_core.features import Feature
 
+CATALOG = dg.AssetKey("catalog")
 IMAGES = dg.AssetKey("images")
 MANIFEST = dg.AssetKey("shard_manifest")
 GENERATION = dg.AssetKey("generation")

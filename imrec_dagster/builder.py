@@ -1,15 +1,16 @@
 """Run a build: materialize the assets that are due in this process, on the Dagster instance that the UI uses."""
 
+import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 import dagster as dg
 
-from imrec_core.errors import SchemaMismatch
+from imrec_core.errors import DamagedTable, SchemaMismatch
 from imrec_core.extraction.failures import failed_images
 from imrec_core.extraction.fit import check_rows_suffice
 from imrec_core.extraction.planning import BuildPlan, estimate_all_reads, plan
@@ -18,22 +19,21 @@ from imrec_core.extraction.staleness import current_fit
 from imrec_core.features import Feature, chosen_features
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.lake import Lake
+from imrec_core.lake.storage.os_errors import translate_os_errors
 from imrec_core.models.encoders import encoder_of
-from imrec_dagster.asset_keys import EXTRACT, GENERATION, IMAGES, feature_key, fitted_key
+from imrec_dagster._dagster_internals import DagsterAssetCheckFailedError
+from imrec_dagster.asset_keys import CATALOG, EXTRACT, GENERATION, IMAGES, feature_key, fitted_key
 from imrec_dagster.assets.build import build_assets
 from imrec_dagster.dead_runs import PROCESS_TAG, end_dead_runs, this_process
+from imrec_dagster.home import dagster_home, open_instance
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.settings import DagsterSettings
 
-# nux: a dialog that offers a newsletter. Runs that were killed are retried, runs that failed are not.
-_INSTANCE_CONFIG = """\
-telemetry: {enabled: false}
-nux: {enabled: false}
-run_monitoring: {enabled: true}
-run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
-"""
+log = logging.getLogger(__name__)
+
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_VERIFY = {"ops": {CATALOG.path[-1]: {"config": {"verify": True}}}}
 _RETRY = {"ops": {EXTRACT: {"config": {"retry": True}}}}
 
 
@@ -48,18 +48,6 @@ class RetryReport:
 
     good: int
     failed: int
-
-
-@contextmanager
-def open_instance(home: str | Path) -> Iterator[dg.DagsterInstance]:
-    """Open the Dagster instance in a folder; create it if it is missing."""
-    home = Path(home).absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    config = home / "dagster.yaml"
-    if not config.exists():
-        config.write_text(_INSTANCE_CONFIG)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield instance
 
 
 class Builder:
@@ -84,15 +72,39 @@ class Builder:
         self._derived = [f for f in chosen if f.projection]
         self._fitted = [f for f in chosen if f.is_fitted]
 
-    def build(self) -> None:
+    def build(self, *, verify: bool = False) -> None:
         """Scan, extract, fit, project, and publish a generation.
+
+        Args:
+            verify: Whether to read every file again, although its size and times are the same.
 
         Raises:
             ImrecError: An asset raised it.
         """
         end_dead_runs(self._instance)
-        self.scan()
+        self._making_damaged_tables_again(partial(self._scan_and_bring_up_to_date, verify=verify))
+
+    def _scan_and_bring_up_to_date(self, *, verify: bool) -> None:
+        self.scan(verify=verify)
         self._bring_up_to_date()
+
+    def _making_damaged_tables_again(self, work: Callable[[], None]) -> None:
+        """Do some work, and start again whenever it finds a damaged table.
+
+        The table was moved aside, so that the next turn makes it again, for its shard alone. All other work is kept.
+
+        Raises:
+            ImrecError: The work raised it, or found the same table damaged again, because the disk is read-only.
+        """
+        seen: set[str] = set()
+        while True:
+            try:
+                return work()
+            except DamagedTable as error:
+                if str(error.path) in seen:
+                    raise
+                seen.add(str(error.path))
+                log.warning("%s was damaged and is made again", error.path)
 
     def retry_failed(self) -> RetryReport:
         """Try failed images again, without a scan; if one succeeds, bring the lake up to date.
@@ -110,7 +122,7 @@ class Builder:
         self._load_networks(dict.fromkeys(failing, features))
         self._progress.expect(sum(len(before[shard]) for shard in failing), 0, [])
         for stretch in contiguous(failing, self._every_partition()):
-            self._run([IMAGES, *(feature_key(f.name) for f in features)], stretch, retry=True)
+            self._run([IMAGES, *(feature_key(f.name) for f in features)], stretch, config=_RETRY)
         after = self._failed_images(failing)
         tried = {image for shard in failing for image in before[shard]}
         failed = tried & {image for images in after.values() for image in images}
@@ -162,9 +174,9 @@ class Builder:
         reads = estimate_all_reads(self._lake, extractions, self._resource.device)
         self._progress.expect(reads.images, reads.again, list(reads.features))
 
-    def scan(self) -> None:
+    def scan(self, *, verify: bool = False) -> None:
         """Look for new, changed and removed images."""
-        self._run([dg.AssetKey("catalog")])
+        self._run([CATALOG], config=_VERIFY if verify else {})
 
     def _unseen(self, shards: Sequence[str], features: Sequence[Feature]) -> list[str]:
         """List the shards that the instance has no record of, such as those that a killed run completed.
@@ -214,44 +226,68 @@ class Builder:
     def _every_partition(self) -> list[str]:
         return list(self._instance.get_dynamic_partitions("image_shards"))
 
-    def _run(self, keys: Sequence[dg.AssetKey], shards: Sequence[str] = (), *, retry: bool = False) -> None:
-        """Run some assets, for a contiguous range of shards if they are partitioned."""
-        result = dg.materialize(
-            self._assets,
-            selection=dg.AssetSelection.assets(*keys),
-            instance=self._instance,
-            resources={"lake": self._resource, "progress": self._progress},
-            tags={
-                PROCESS_TAG: this_process(),
-                "dagster/max_retries": "0",  # the next build is its retry
-                **(range_tags(shards[0], shards[-1]) if shards else {}),
-            },
-            run_config=_QUIET | (_RETRY if retry else {}),
-            raise_on_error=True,
-        )
+    def _run(
+        self, keys: Sequence[dg.AssetKey], shards: Sequence[str] = (), *, config: Mapping[str, Any] | None = None
+    ) -> None:
+        """Run some assets, for a contiguous range of shards if they are partitioned.
+
+        Raises:
+            SchemaMismatch: A check of an asset failed.
+        """
+        try:
+            result = dg.materialize(
+                self._assets,
+                selection=dg.AssetSelection.assets(*keys),
+                instance=self._instance,
+                resources={"lake": self._resource, "progress": self._progress},
+                tags={
+                    PROCESS_TAG: this_process(),
+                    "dagster/max_retries": "0",  # the next build is its retry
+                    **(range_tags(shards[0], shards[-1]) if shards else {}),
+                },
+                run_config={**_QUIET, **(config or {})},
+                raise_on_error=True,
+            )
+        except DagsterAssetCheckFailedError as error:  # of a check that blocks what comes after it
+            reasons = "imrec sql \"SELECT name, error FROM runs WHERE what = 'check'\""
+            raise SchemaMismatch(f"{' '.join(str(error).split())}; for the reasons run: {reasons}") from error
         for check in result.get_asset_check_evaluations():
             if not check.passed:
                 problems = " ".join(str(value.value) for value in check.metadata.values())
                 raise SchemaMismatch(f"{check.asset_key.to_user_string()}: {check.check_name} failed: {problems}")
 
 
-def build_lake(lake: Lake, *, progress: Progress | None = None, device: str = "auto", home: str | None = None) -> None:
+@translate_os_errors()
+def build_lake(
+    lake: Lake,
+    *,
+    progress: Progress | None = None,
+    device: str = "auto",
+    home: str | None = None,
+    verify: bool = False,
+) -> None:
     """Bring a lake up to date on the Dagster instance in `home` (default: `DAGSTER_HOME`, else the lake's own).
 
     If `IMREC_DASK` is set, the workers of that Dask cluster extract.
 
+    Args:
+        verify: Whether to read every file again, although its size and times are the same.
+
     Raises:
         ImrecError: An asset raised it.
     """
-    with open_instance(home or os.environ.get("DAGSTER_HOME") or lake.dagster_home) as instance:
-        Builder(lake, instance, progress=progress, device=device, dask=os.environ.get("IMREC_DASK", "")).build()
+    with open_instance(dagster_home(lake, home), lake) as instance:
+        Builder(lake, instance, progress=progress, device=device, dask=os.environ.get("IMREC_DASK", "")).build(
+            verify=verify
+        )
 
 
+@translate_os_errors()
 def retry_failed(lake: Lake, *, progress: Progress | None = None, home: str | None = None) -> RetryReport:
     """Try the failed images of a lake again, on the instance that `build_lake` uses.
 
     Raises:
         ImrecError: An asset raised it.
     """
-    with open_instance(home or os.environ.get("DAGSTER_HOME") or lake.dagster_home) as instance:
+    with open_instance(dagster_home(lake, home), lake) as instance:
         return Builder(lake, instance, progress=progress, dask=os.environ.get("IMREC_DASK", "")).retry_failed()

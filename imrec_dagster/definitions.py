@@ -9,9 +9,11 @@ from imrec_core.errors import ImrecError
 from imrec_core.features import FEATURES, Feature, chosen_features, known_features
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
+from imrec_dagster.asset_checks import lake_is_whole
 from imrec_dagster.assets.build import build_assets
 from imrec_dagster.automation import automation_sensor
-from imrec_dagster.jobs import catalog_job, generation_job, retry_job
+from imrec_dagster.home import dagster_home
+from imrec_dagster.jobs import catalog_job, check_job, generation_job, retry_job
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.schedules import schedules
 from imrec_dagster.sensors import dead_runs, image_folders, note_failures
@@ -24,7 +26,8 @@ def build_definitions(lake: LakeResource, progress: Progress | None = None) -> d
     settings, (known, chosen) = _settings(opened), _features(opened)
     return dg.Definitions(
         assets=build_assets(known, chosen, settings.reindex_schedule),
-        jobs=[catalog_job, generation_job, retry_job],
+        asset_checks=[lake_is_whole],
+        jobs=[catalog_job, generation_job, check_job, retry_job],
         schedules=schedules(settings),
         sensors=[image_folders, automation_sensor(), note_failures, dead_runs],
         resources={"lake": lake, "progress": progress or Progress()},
@@ -53,9 +56,11 @@ def _settings(lake: Lake) -> DagsterSettings:
         return DagsterSettings()
 
 
+_ROOT = os.environ.get("IMREC_LAKE", "data_lake")
+dagster_home(Lake(_ROOT))  # refuses the DAGSTER_HOME of another lake, whose partitions it would show and run
 defs = build_definitions(
     LakeResource(
-        root=os.environ.get("IMREC_LAKE", "data_lake"),
+        root=_ROOT,
         device=os.environ.get("IMREC_DEVICE", "auto"),
         dask=os.environ.get("IMREC_DASK", ""),
     )

@@ -2,11 +2,17 @@
 
 import dagster as dg
 
+from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.builder import Builder
 from imrec_dagster.resources import LakeResource, Progress
 
 catalog_job = dg.define_asset_job(
     "scan", selection=["catalog"], description="Scan the sources for new, changed and removed images."
+)
+check_job = dg.define_asset_job(
+    "check_lake",
+    selection=dg.AssetSelection.checks(dg.AssetCheckKey(GENERATION, "lake_is_whole")),
+    description="Verify the checksums of all files of the lake.",
 )
 generation_job = dg.define_asset_job("reindex", selection=["generation"], description="Publish a new generation.")
 

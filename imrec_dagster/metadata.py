@@ -9,7 +9,9 @@ import dagster as dg
 import pyarrow as pa
 from PIL import Image
 
+from imrec_core.catalog.file_kinds import summarize
 from imrec_core.catalog.manifests import CatalogDiff
+from imrec_core.catalog.scan_report import not_read
 from imrec_core.evaluation.figures import plot_distances, plot_stages
 from imrec_core.extraction.failures import count_reasons
 from imrec_core.extraction.fit import FitReport
@@ -18,7 +20,7 @@ from imrec_core.extraction.report import ShardReport
 from imrec_core.features import Feature
 from imrec_core.index.build import GenerationReport
 from imrec_core.index.calibration import SHOWN_RATES
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.index.recall import CURVE_EFS, recall_at_ef
 from imrec_core.lake.lake import Lake
 from imrec_core.maps import MapReport, load_map
@@ -54,8 +56,12 @@ def of_catalog(lake: Lake, diff: CatalogDiff) -> Shown:
         "new": diff.new,
         "changed": diff.changed,
         "removed": diff.removed,
+        "of these excluded": diff.excluded,
         "unchanged": diff.unchanged,
-        "shards changed": len(diff.manifests),
+        "of these read again": diff.reread,
+        "cannot be read": sum(len(report.failures) for report in diff.reports.values()),
+        "not read": summarize(not_read(lake)) or "none",
+        "shards changed": len(diff.changed_shards),
         "path": _path(lake.layout.catalog_folder),
         "unavailable": dg.MetadataValue.md("\n".join(f"- {reason}" for _, reason in diff.unavailable) or "none"),
     }

@@ -21,7 +21,7 @@ def record(lake: Lake, report: Report, seconds: float = 0.0) -> None:
     match report:
         case CatalogDiff():
             rows = report.new + report.changed + report.removed + report.unchanged
-            run_log.note(lake, "scan", ", ".join(m.shard for m in report.manifests), seconds, rows=rows)
+            run_log.note(lake, "scan", ", ".join(report.changed_shards), seconds, rows=rows)
         case ShardReport() if report.table_bytes:
             size = sum(report.table_bytes.values())
             run_log.note(

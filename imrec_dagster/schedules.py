@@ -1,17 +1,17 @@
-"""The schedules: a scan of the sources, and a new generation after it. Their times are in `settings.py`."""
+"""The schedules: a scan of the sources, a new generation after it, a check of the lake. Times are in `settings.py`."""
 
 import dagster as dg
 
 from imrec_core.errors import ImrecError, StorageFault
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_dagster.asset_keys import GENERATION
-from imrec_dagster.jobs import catalog_job, generation_job
+from imrec_dagster.jobs import catalog_job, check_job, generation_job
 from imrec_dagster.resources import LakeResource
 from imrec_dagster.settings import DagsterSettings
 
 
 def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
-    """Return the schedules of the scan and of the generation; the latter skips if nothing has changed."""
+    """Return the schedules of scan, generation and check. The generation is skipped if nothing has changed."""
 
     @dg.schedule(job=generation_job, cron_schedule=settings.reindex_schedule, name="nightly_reindex")
     def nightly_reindex(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
@@ -29,7 +29,8 @@ def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
         return dg.RunRequest(tags={"imrec/fingerprint": plan.fingerprint})
 
     scan = dg.ScheduleDefinition(name="nightly_scan", job=catalog_job, cron_schedule=settings.scan_schedule)
-    return [scan, nightly_reindex]
+    check = dg.ScheduleDefinition(name="weekly_check", job=check_job, cron_schedule=settings.check_schedule)
+    return [scan, nightly_reindex, check]
 
 
 def _confirm_generation(instance: dg.DagsterInstance) -> None:

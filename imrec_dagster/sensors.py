@@ -25,7 +25,7 @@ def image_folders(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg
     folders = {name: root for name, root in sources.items() if isinstance(root, Path)}
     if not folders:
         return dg.SkipReason("all sources are in object stores, which only the scheduled scan reads")
-    missing = [str(root) for root in folders.values() if not root.is_dir()]
+    missing = [str(root) for root in folders.values() if not os.path.isdir(root)]
     if missing:
         return dg.SkipReason(f"cannot read {', '.join(missing)}; their images count as unchanged")
     state = hashlib.blake2b(digest_size=8)
@@ -40,13 +40,27 @@ def image_folders(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg
 
 
 def _folders(root: Path, levels: int) -> Iterator[tuple[str, int]]:
-    """Yield the folder and its subfolders, down to a number of levels, with their modification times."""
-    yield str(root), root.stat().st_mtime_ns
-    if levels:
+    """Yield the folder and its subfolders, down to a number of levels, with their modification times.
+
+    A folder that cannot be read is left out; the scan says why.
+    """
+    try:
+        yield str(root), os.stat(root).st_mtime_ns
+        if not levels:
+            return
         with os.scandir(root) as entries:
-            below = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-        for path in below:
-            yield from _folders(Path(path), levels - 1)
+            below = sorted(entry.path for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
+    except OSError:
+        return
+    for path in below:
+        yield from _folders(Path(path), levels - 1)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 @dg.run_failure_sensor(

@@ -16,10 +16,12 @@ class DagsterSettings:
     Attributes:
         scan_schedule: Time of the scan of all sources for changes.
         reindex_schedule: Time of a new generation, which is skipped if nothing has changed.
+        check_schedule: Time of the check of the whole lake for damaged files.
     """
 
     scan_schedule: str = "0 1 * * *"
     reindex_schedule: str = "0 3 * * *"
+    check_schedule: str = "0 5 * * 0"
 
     @classmethod
     def of(cls, settings: Settings) -> DagsterSettings:

@@ -3,8 +3,11 @@
 import time
 
 import dagster as dg
+from pydantic import Field
 
 from imrec_core.catalog import manifests as core_catalog
+from imrec_core.catalog import scan_times
+from imrec_core.extraction import lost_content
 from imrec_core.extraction.planning import plan
 from imrec_core.extraction.staleness import manifest_version
 from imrec_core.lake import schemas
@@ -18,6 +21,12 @@ from imrec_dagster.run_log import record
 from imrec_dagster.settings import DagsterSettings
 
 
+class ScanConfig(dg.Config):
+    """Options of a scan."""
+
+    verify: bool = Field(default=False, description="Read every file again, although its size and times are the same.")
+
+
 @dg.asset(
     group_name="catalog",
     kinds={"parquet"},
@@ -25,30 +34,40 @@ from imrec_dagster.settings import DagsterSettings
     metadata=metadata.of_table(schemas.CATALOG),
 )
 def catalog(
-    context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
+    context: dg.AssetExecutionContext, config: ScanConfig, lake: LakeResource, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
     with retry_on_storage_fault(context, progress):
         opened, started = lake.open(), time.perf_counter()
-        diff = _scan(context, opened)
+        diff, losses = _scan(context, opened, verify=config.verify)
     record(opened, diff, time.perf_counter() - started)
+    for loss in losses:
+        progress.done(loss)
     progress.done(diff)
     return dg.MaterializeResult(metadata=metadata.of_catalog(opened, diff))
 
 
-def _scan(context: dg.AssetExecutionContext, opened: Lake) -> core_catalog.CatalogDiff:
-    """Find and apply the changes of all sources, while no other process scans.
+def _scan(
+    context: dg.AssetExecutionContext, opened: Lake, *, verify: bool
+) -> tuple[core_catalog.CatalogDiff, list[lost_content.Loss]]:
+    """Find and apply the changes of all sources, while no other process scans; keep what is known of lost images.
 
     Raises:
         BadSettings: The table `[dagster]` is wrong; the schedules then have the default times.
     """
     DagsterSettings.of(opened.settings())
     with opened.exclusive_lock("catalog"):
-        diff = core_catalog.diff(opened)
+        diff = core_catalog.diff(opened, verify=verify)
+        losses = lost_content.find_losses(opened, diff)
+        lost_content.keep(opened, losses)
+        lost_content.remove_expired(opened)
         _report_changes(context, opened, diff)  # before they are written: after a crash, the next scan finds them again
         diff.apply(opened)
+        scan_times.record(opened, dict(diff.unavailable))
     for _, reason in diff.unavailable:
         context.log.warning(reason)
-    return diff
+    for loss in losses:
+        context.log.warning(loss.summary())
+    return diff, losses
 
 
 def _report_changes(context: dg.AssetExecutionContext, lake: Lake, diff: core_catalog.CatalogDiff) -> None:
@@ -63,7 +82,8 @@ def _report_changes(context: dg.AssetExecutionContext, lake: Lake, diff: core_ca
     else:
         context.log.info("other runs are in progress: no partition is deleted, and none is requested again")
     for manifest in diff.manifests:
-        _report_manifest(context, lake, manifest.shard, len(manifest.table), manifest.version)
+        if manifest.is_changed:
+            _report_manifest(context, lake, manifest.shard, len(manifest.table), manifest.version)
 
 
 def _report_manifest(context: dg.AssetExecutionContext, lake: Lake, shard: str, rows: int, version: str) -> None:
@@ -80,7 +100,7 @@ def _incomplete_shards(lake: Lake, diff: core_catalog.CatalogDiff) -> list[str]:
     """
     due = plan(lake)
     unavailable = {name for name, _ in diff.unavailable}
-    changed = {manifest.shard for manifest in diff.manifests}
+    changed = set(diff.changed_shards)
     unchanged = [s for s in due.shards if s.shard not in changed and source_of(s.shard) not in unavailable]
     return [state.shard for state in unchanged if due.needs_work(state)]
 

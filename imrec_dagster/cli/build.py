@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imrec_core.catalog.file_kinds import summarize
 from imrec_core.catalog.scan import require_image
 from imrec_core.errors import BadSettings, BadSource
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
-from imrec_dagster.cli.options import lake_option
+from imrec_core.lake.storage.os_errors import translate_os_errors
+from imrec_dagster.cli.options import lake_option, trust_option
 
 if TYPE_CHECKING:
     from imrec_core.extraction.report import ShardReport
@@ -33,13 +35,16 @@ if TYPE_CHECKING:
     help="Join the columns of a Parquet or CSV file, by image_id or path; repeatable.",
 )
 @click.option("--without", multiple=True, metavar="FILE", help="Remove the columns of a file; repeatable.")
+@click.option("--verify", is_flag=True, help="Read every file again, and extract those whose content has changed.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device of the networks.")
+@trust_option
 @lake_option
 def build(
     folders: tuple[str, ...],
     features: str | None,
     columns: tuple[str, ...],
     without: tuple[str, ...],
+    verify: bool,
     device: str,
     lake: str,
 ) -> None:
@@ -48,13 +53,15 @@ def build(
     The lake keeps the list of its folders; without FOLDER, all of them are scanned again. NAME is the name of the
     source in the lake, by default that of the folder.
     """
-    click.echo(run_build(Lake(lake), folders, _parse_names(features), device, columns=columns, without=without))
+    names = _parse_names(features)
+    click.echo(run_build(Lake(lake), folders, names, device, columns=columns, without=without, verify=verify))
 
 
 def _parse_names(text: str | None) -> tuple[str, ...] | None:
     return tuple(name.strip() for name in text.split(",") if name.strip()) if text is not None else None
 
 
+@translate_os_errors()
 def run_build(
     lake: Lake,
     folders: Sequence[str],
@@ -63,6 +70,7 @@ def run_build(
     *,
     columns: Sequence[str] = (),
     without: Sequence[str] = (),
+    verify: bool = False,
 ) -> str:
     """Add folders, features and column files to the lake, bring it up to date, and return a summary.
 
@@ -70,6 +78,7 @@ def run_build(
         features: All features of the lake, or features to add, each with a leading `+`; None keeps the list.
         columns: Files to add, whose columns are joined to the images.
         without: Files to remove, with their columns.
+        verify: Whether to read every file again, although its size and times are the same.
 
     Raises:
         ImrecError: A folder, a feature, a file or the lake is invalid, or a run failed.
@@ -88,7 +97,7 @@ def run_build(
     lake.open_for_writing().save_settings(settings)
     progress = BuildProgress()
     with interruptible(progress):
-        build_lake(lake, progress=progress, device=device)
+        build_lake(lake, progress=progress, device=device, verify=verify)
     return _summary(lake, progress, time.perf_counter() - started)
 
 
@@ -125,10 +134,21 @@ def _merge_features(current: Sequence[str], names: Sequence[str]) -> tuple[str, 
 
 
 def _summary(lake: Lake, progress: "BuildProgress", seconds: float) -> str:
+    from imrec_core.catalog.scan_report import not_read
+    from imrec_core.extraction.failures import count_unreadable
+
     diff, shards, generation = progress.catalog, progress.shards, progress.generation
     if len(diff.unavailable) == len(lake.settings().sources):
         raise BadSource("no source can be read; the lake is unchanged")
     lines = [f"{diff.new} new, {diff.changed} changed, {diff.removed} removed, {diff.unchanged} unchanged images"]
+    if diff.reread:
+        lines.append(f"{diff.reread} unchanged images read again to compare their content")
+    if diff.excluded:
+        lines.append(f"{diff.excluded} of the removed images are left out now (exclude in lake.toml, and its defaults)")
+    if unreadable := count_unreadable(lake):
+        lines.append(f"folders and other entries that cannot be read: {unreadable} (see: imrec failures)")
+    if passed_over := summarize(not_read(lake)):
+        lines.append(passed_over)
     if shards:
         lines.append(_shards_summary(shards))
     if generation is not None and generation.built:

@@ -10,7 +10,7 @@ import click
 from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.evaluate_report import show_copies, show_fusions, show_pairs, show_retrieval
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
-from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show, write_plot
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ _REFUSALS = {  # messages about an option that the mode does not take
 @click.option("--dims", metavar="A,B,…", help="Dims of the projections. Default: 32,64,128.")
 @click.option("--trials", type=click.IntRange(0), help="Trials of the hyperparameter search of the autoencoder.")
 @json_option
+@trust_option
 @lake_option
 def evaluate(
     labels: Path | None,
@@ -94,7 +95,7 @@ def evaluate(
 
     By default folders are classes, and each feature is measured by how well it finds images of the same folder.
     """
-    from imrec_core.index.generation import open_generation
+    from imrec_core.index.opening import open_generation
     from imrec_core.plots import format_of
 
     mode = _mode(labels=labels, naming=naming, pairs=pairs, copies=copies, index=index, projections=projections)

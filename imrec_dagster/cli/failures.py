@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.lake.lake import Lake
-from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
@@ -17,15 +17,23 @@ if TYPE_CHECKING:
     "--retry", is_flag=True, help="Try failed images again first; print how many recovered and how many still fail."
 )
 @json_option
+@trust_option
 @lake_option
 def failures(retry: bool, as_json: bool, lake: str) -> None:
-    """List the images that could not be read or decoded, with the reason."""
+    """List the images and folders that could not be read or decoded, with the reason.
+
+    Files that are not read at all, such as videos, are counted by kind on stderr.
+    """
+    from imrec_core.catalog.file_kinds import summarize
+    from imrec_core.catalog.scan_report import not_read
     from imrec_core.sql.views import failures as failed_images
 
     if retry:
         tried = run_retry(Lake(lake))
         click.echo(f"{tried.good} recovered, {tried.failed} still fail{'s' * (tried.failed == 1)}", err=as_json)
     show(as_json, failed_images(Lake(lake)), ["source", "path", "error"])
+    if passed_over := summarize(not_read(Lake(lake))):
+        click.echo(passed_over, err=True)
 
 
 def run_retry(lake: Lake) -> "RetryReport":

@@ -6,11 +6,15 @@ Commands import torch and Dagster when they need them, so that the others start 
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
-from imrec_core.errors import ImrecError
+from imrec_core.errors import ImrecError, MissingDependency
+from imrec_core.lake.storage.os_errors import translate_os_errors
 from imrec_dagster.cli.build import build
+from imrec_dagster.cli.check import check
 from imrec_dagster.cli.compare import compare
 from imrec_dagster.cli.demo import demo
 from imrec_dagster.cli.duplicates import duplicates
@@ -18,11 +22,13 @@ from imrec_dagster.cli.evaluate import evaluate
 from imrec_dagster.cli.export import export
 from imrec_dagster.cli.failures import failures
 from imrec_dagster.cli.features import features
+from imrec_dagster.cli.gc import gc
 from imrec_dagster.cli.map import make_map
 from imrec_dagster.cli.models import models
 from imrec_dagster.cli.plot import plot
 from imrec_dagster.cli.search import search
 from imrec_dagster.cli.serve import serve
+from imrec_dagster.cli.sources import sources
 from imrec_dagster.cli.sql import sql
 from imrec_dagster.cli.status import status
 from imrec_dagster.cli.tune import tune
@@ -49,6 +55,9 @@ for command in (
     tune,
     plot,
     status,
+    sources,
+    gc,
+    check,
     features,
     models,
     failures,
@@ -57,10 +66,25 @@ for command in (
     imrec.add_command(command)
 
 
-def main() -> None:
-    """Run the command; print an `ImrecError` as one line and exit with status 1."""
+@contextmanager
+def _translate_missing_library() -> Iterator[None]:
     try:
-        imrec.main(prog_name="imrec", standalone_mode=False)
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if not name or name.startswith("imrec"):
+            raise
+        raise MissingDependency(name) from error
+
+
+def main() -> None:
+    """Run the command; print an `ImrecError` as one line and exit with status 1.
+
+    Errors of the operating system, and libraries that are not installed, are `ImrecError`s, too.
+    """
+    try:
+        with translate_os_errors(), _translate_missing_library():
+            imrec.main(prog_name="imrec", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(2)

@@ -93,14 +93,14 @@ def make_map(
 
 
 def _default_name(lake: Lake, by: str | None, method: str) -> str:
-    from imrec_core.index.generation import open_generation
+    from imrec_core.index.opening import open_generation
     from imrec_core.maps import map_name
 
     return map_name(by or open_generation(lake).default_feature, method)
 
 
 def _check_colour(lake: Lake, colour: str) -> None:
-    from imrec_core.index.generation import open_generation
+    from imrec_core.index.opening import open_generation
     from imrec_core.maps.colouring import check_colour
 
     check_colour(open_generation(lake), colour)
@@ -135,7 +135,7 @@ def _build(
 
 
 def _plot(lake: Lake, name: str, file: Path, colour: str, only: str | None, thumbnails: bool) -> None:
-    from imrec_core.index.generation import open_generation
+    from imrec_core.index.opening import open_generation
     from imrec_core.lake.storage.files import write_bytes
     from imrec_core.maps import load_map
     from imrec_core.maps.picture import draw_map

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.lake.lake import Lake
-from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     help="Folder of images for --check. Default: generated images.",
 )
 @json_option
+@trust_option
 @lake_option
 def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None, as_json: bool, lake: str) -> None:
     """List pretrained networks, with those that the lake declares; fetch their weights; check their parity."""

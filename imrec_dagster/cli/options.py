@@ -9,5 +9,21 @@ lake_option = click.option(
     show_default=True,
     help="Folder or URL of the lake (or IMREC_LAKE).",
 )
+
+
+def _trust_models(context: click.Context, parameter: click.Parameter, is_trusted: bool) -> None:
+    if is_trusted:
+        from imrec_core.models.trust import trust_models
+
+        trust_models()
+
+
+trust_option = click.option(
+    "--trust-models",
+    is_flag=True,
+    expose_value=False,
+    callback=_trust_models,
+    help="Let networks in lake.toml run their Python functions and TorchScript programs (or IMREC_TRUST_MODELS=1).",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 TIER = click.Choice(["identical", "same_pixels", "near", "edited", "variant"])

@@ -110,7 +110,7 @@ def distances(
 def values(names: tuple[str, ...], out: Path, lake: str) -> None:
     """Plot the distribution of values of features (default: all), or of columns such as brightness."""
     from imrec_core.evaluation.figures import plot_values
-    from imrec_core.index.generation import open_generation
+    from imrec_core.index.opening import open_generation
 
     _write(out, lambda f: plot_values(open_generation(Lake(lake)), names, format=f))
 
@@ -129,7 +129,7 @@ def confusion(
     """Plot a confusion matrix: the labels of the nearest neighbours. By default folders are labels."""
     from imrec_core.evaluation.figures import plot_confusion
     from imrec_core.evaluation.retrieval import MAX_QUERIES
-    from imrec_core.index.generation import open_generation
+    from imrec_core.index.opening import open_generation
 
     refuse_several({"--labels": labels, "--naming": naming})
     generation = open_generation(Lake(lake))

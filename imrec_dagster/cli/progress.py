@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.extraction.fit import FitReport
+from imrec_core.extraction.lost_content import Loss
 from imrec_core.extraction.report import ShardReport
 from imrec_core.index.build import GenerationReport
 from imrec_dagster.resources import Progress
@@ -54,6 +55,8 @@ class BuildProgress(Progress):
                 self.catalog = report
                 for _, reason in report.unavailable:
                     print(f"imrec: skipped: {reason}", file=sys.stderr)
+            case Loss():
+                print(f"imrec: {report.summary()}", file=sys.stderr)
             case ShardReport() if report.table_bytes:  # the others were up to date
                 self.shards.append(report)
             case FitReport(fitted=True):

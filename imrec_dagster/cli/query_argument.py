@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from imrec_core.search.query import Query
 
-_WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
+# NaN and infinities match too, so that they are refused as weights, not looked for as files.
+_WEIGHTED = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf|infinity):(.+)", re.DOTALL | re.IGNORECASE)
 
 
 def parse_query(word: str) -> "tuple[Query, float]":

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imrec_core.catalog.scan import find_images
-from imrec_core.errors import BadWeights, EmptyQuery, ImageError
+from imrec_core.errors import EmptyQuery, ImageError
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.run_log import note
 from imrec_core.runtime.text import escaped
 from imrec_core.runtime.timing import record_timings
-from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import from_here, table
 from imrec_dagster.cli.query_argument import exists, parse_query
 from imrec_dagster.cli.search_each import json_lines, search_all, write_parquet
@@ -83,6 +83,7 @@ if TYPE_CHECKING:
 )
 @click.option("-v", "--verbose", is_flag=True, help="Print the query plan and the time of each stage to stderr.")
 @json_option
+@trust_option
 @lake_option
 def search(
     images: tuple[str, ...],
@@ -101,9 +102,10 @@ def search(
 
     Several images are combined; 0.5:IMAGE counts half. Images after a - are negative examples, until a + follows.
     """
+    from imrec_core.search.feature_weights import parse_weights
     from imrec_core.search.recommender import Recommender
 
-    how["by"] = _weights(by)
+    how["by"] = parse_weights(by)
     started = time.perf_counter()
     recommender = Recommender.open(lake)
     opened = time.perf_counter()
@@ -224,16 +226,6 @@ def _expand(words: Sequence[str], lake: Lake) -> list[str]:
             raise EmptyQuery(f"{word}: holds no image to search for")
         found += inside
     return found
-
-
-def _weights(by: Sequence[str]) -> dict[str, float] | None:
-    """Parse `--by phash=0.5 --by rgb_histogram` into a mapping; None without `--by`."""
-    from imrec_core.search.feature_weights import parse_weights
-
-    try:
-        return parse_weights(by)
-    except BadWeights as error:
-        raise click.BadParameter(str(error), param_hint="--by") from None
 
 
 def _hits_table(hits: "Hits") -> str:

@@ -9,7 +9,7 @@ import click
 
 from imrec_core.errors import ImrecError, MissingDependency
 from imrec_core.lake.lake import Lake
-from imrec_dagster.cli.options import lake_option
+from imrec_dagster.cli.options import lake_option, trust_option
 
 _MIN_TOKEN_LENGTH = 8
 
@@ -44,6 +44,7 @@ _MIN_TOKEN_LENGTH = 8
     type=click.FloatRange(0.1, 600),
     help="Time limit of an SQL filter, in seconds.",
 )
+@trust_option
 @lake_option
 def serve(host: str, port: int, token: str | None, upload_mb: int, filter_seconds: float, lake: str) -> None:
     """Serve the search page and the HTTP API until Ctrl-C."""
@@ -57,6 +58,7 @@ def serve(host: str, port: int, token: str | None, upload_mb: int, filter_second
     from imrec_core.web import create_app
     from imrec_core.web.limits import Limits
     from imrec_core.web.security import LOOPBACK, is_loopback
+    from imrec_core.web.server import server_config
 
     if token is not None and len(token) < _MIN_TOKEN_LENGTH:
         raise click.BadParameter(
@@ -72,12 +74,8 @@ def serve(host: str, port: int, token: str | None, upload_mb: int, filter_second
         address = f"http://{name}:{listener.getsockname()[1]}/"
         click.echo(f"{address}?token={token}" if token else address)
         click.echo("stop it with Ctrl-C", err=True)
-        # Without an access log, which would contain tokens.
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
-        )
         with suppress(KeyboardInterrupt):  # the way to stop it
-            uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(server_config(app, limits)).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

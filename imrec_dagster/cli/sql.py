@@ -18,12 +18,13 @@ def sql(statement: str, as_csv: bool, as_json: bool, lake: str) -> None:
 
     "DESCRIBE rows" lists the columns of a table; those of rows are what --where and --order-by can name.
     """
-    from imrec_core.sql.views import query
+    from imrec_core.sql.views import query, translate_errors
 
     found = query(Lake(lake), statement)
-    if as_csv:
-        click.echo(found.pl().write_csv(), nl=False)
-    elif as_json:
-        click.echo(json.dumps([dict(zip(found.columns, row)) for row in found.fetchall()], default=str))
-    else:
-        click.echo(str(found), nl=False)
+    with translate_errors():
+        if as_csv:
+            click.echo(found.pl().write_csv(), nl=False)
+        elif as_json:
+            click.echo(json.dumps([dict(zip(found.columns, row)) for row in found.fetchall()], default=str))
+        else:
+            click.echo(str(found), nl=False)

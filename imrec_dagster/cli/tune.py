@@ -10,7 +10,7 @@ import click
 
 from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
-from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class _Measure(click.Choice[str]):
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Number of cross-validation folds.")
 @click.option("--queries", type=click.IntRange(1), help="Largest number of query images.")
 @json_option
+@trust_option
 @lake_option
 def tune(
     recall: float | None,
@@ -72,7 +73,7 @@ def tune(
     --recall tunes ef, the candidate list size of each HNSW graph; --measure tunes the weights of a mix of features.
     """
     from imrec_core.evaluation.weight_tuning import check_mix_name
-    from imrec_core.index.generation import open_generation
+    from imrec_core.index.opening import open_generation
 
     if (recall is None) == (measure is None):
         raise click.UsageError("give one of --recall, --measure")

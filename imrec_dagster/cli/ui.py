@@ -23,11 +23,12 @@ def serve_dagster(lake: Lake, port: int) -> None:
     Raises:
         ImrecError: The lake cannot be opened.
     """
-    from imrec_dagster.builder import open_instance
+    from imrec_dagster.home import dagster_home, open_instance
 
     lake.open_for_writing()
-    home = os.environ.get("DAGSTER_HOME") or str(lake.dagster_home)
-    with open_instance(home):  # created before webserver and daemon start: their race can damage it (dagster#27390)
+    home = str(dagster_home(lake))
+    # Created before webserver and daemon start: their race can damage it (dagster#27390).
+    with open_instance(home, lake):
         pass
     environment = {**os.environ, "DAGSTER_HOME": home, "IMREC_LAKE": str(lake.root), "DAGSTER_DISABLE_TELEMETRY": "yes"}
     arguments = ["-m", "dagster", "dev", "-m", "imrec_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]

@@ -10,8 +10,8 @@ from PIL import Image
 
 from imrec_core import Lake
 from imrec_core.index.build import build_generation
-from imrec_core.index.generation import open_generation
 from imrec_core.index.image_files import thumbnail
+from imrec_core.index.opening import open_generation
 from imrec_core.maps import METHODS, Cluster, build_map, load_map
 from imrec_core.maps.picture import draw_map
 from imrec_dagster.cli import map as map_command

@@ -86,8 +86,7 @@ def test_feature_has_two_checks_and_both_block(graph, feature):
 
 @pytest.mark.parametrize(("asset", "check"), [("images", "rows_match_manifest"), ("generation", "recall_at_10")])
 def test_images_and_generation_are_checked_too(graph, asset, check):
-    (found,) = (k for k in graph.asset_check_keys if k.asset_key == dg.AssetKey(asset))
-    assert found.name == check
+    found = {k.name: k for k in graph.asset_check_keys if k.asset_key == dg.AssetKey(asset)}[check]
     assert graph.get_check_spec(found).blocking
 
 
@@ -219,11 +218,13 @@ def test_backfill_takes_many_shards_per_run():
 
 
 def test_schedules_have_the_times_of_lake_toml(tmp_path):
-    toy.new_lake(tmp_path / "lake", dagster={"scan_schedule": "5 22 * * 1", "reindex_schedule": "7 23 * * 2"})
+    times = {"scan_schedule": "5 22 * * 1", "reindex_schedule": "7 23 * * 2", "check_schedule": "9 4 * * 3"}
+    toy.new_lake(tmp_path / "lake", dagster=times)
     ours = build_definitions(LakeResource(root=str(tmp_path / "lake")))
     assert {s.name: s.cron_schedule for s in ours.schedules} == {
         "nightly_scan": "5 22 * * 1",
         "nightly_reindex": "7 23 * * 2",
+        "weekly_check": "9 4 * * 3",
     }
 
 
@@ -248,7 +249,7 @@ def test_lake_toml_that_is_no_toml_keeps_nothing_from_loading(tmp_path):
     lake.settings_path.write_text("shard_size = many")
     ours = build_definitions(LakeResource(root=str(lake.root)))
     dg.Definitions.validate_loadable(ours)
-    assert times(ours) == ["0 1 * * *", "0 3 * * *"]
+    assert times(ours) == ["0 1 * * *", "0 3 * * *", "0 5 * * 0"]
 
 
 def times(of: dg.Definitions) -> list[str]:
@@ -258,7 +259,7 @@ def times(of: dg.Definitions) -> list[str]:
 def test_schedules_by_their_names_of_version_0_1(tmp_path):
     lake = toy.new_lake(tmp_path / "lake", ("phash",))
     lake.settings_path.write_text('nightly_scan = "5 22 * * 1"\nnightly_reindex = "7 23 * * 2"\n')
-    assert times(build_definitions(LakeResource(root=str(lake.root)))) == ["5 22 * * 1", "7 23 * * 2"]
+    assert times(build_definitions(LakeResource(root=str(lake.root)))) == ["0 5 * * 0", "5 22 * * 1", "7 23 * * 2"]
 
 
 @pytest.mark.parametrize("text", ["0 3 * * *", "*/5 1-6,22 1 jan-mar,12 MON", "* * * * 7", "0-30/10 22-6 * * sun"])
@@ -284,7 +285,7 @@ def test_unknown_setting_of_the_schedules_is_refused_with_the_nearest():
 def test_invalid_schedule_keeps_the_features_and_fails_the_next_scan(tmp_path):
     lake = toy.new_lake(tmp_path / "lake", ("phash",), dagster={"scan_schedule": "daily"})
     ours = build_definitions(LakeResource(root=str(lake.root)))
-    assert times(ours) == ["0 1 * * *", "0 3 * * *"]
+    assert times(ours) == ["0 1 * * *", "0 3 * * *", "0 5 * * 0"]
     assert automatic(ours.resolve_asset_graph()) == {"images", "features/phash"}
     with dg.DagsterInstance.ephemeral() as instance, pytest.raises(BadSettings, match="scan_schedule is 'daily'"):
         ours.resolve_job_def("scan").execute_in_process(instance=instance)

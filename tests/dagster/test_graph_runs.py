@@ -15,7 +15,7 @@ from PIL import Image
 
 from imrec_core import METRICS, Lake, Recommender
 from imrec_core.catalog.manifests import CatalogDiff
-from imrec_core.errors import LakeError, StorageFault
+from imrec_core.errors import LakeError, SchemaMismatch, StorageFault
 from imrec_core.extraction import read_ahead
 from imrec_core.extraction.report import STAGES
 from imrec_core.extraction.table_checks import check_rows, check_vectors
@@ -25,7 +25,7 @@ from imrec_core.lake.lake import source_of
 from imrec_core.lake.schemas import to_vectors
 from imrec_core.models import encoders
 from imrec_core.sql.views import query
-from imrec_dagster import builder, schedules
+from imrec_dagster import asset_checks, builder, schedules
 from imrec_dagster.asset_checks import recall_result
 from imrec_dagster.asset_keys import GENERATION, IMAGES, MANIFEST, feature_key, fitted_key
 from imrec_dagster.builder import Builder, build_lake
@@ -790,6 +790,14 @@ def test_check_finds_what_is_not_finite_of_another_schema_or_version_or_not_ther
     assert check_vectors(built, shard(0), histogram) == ["photos-0000: made from another version of the manifest"]
     path.unlink()
     assert "missing" in check_vectors(built, shard(0), histogram)[0]
+
+
+def test_check_that_fails_in_a_build_is_one_line(lake, instance, monkeypatch):
+    monkeypatch.setattr(asset_checks, "check_rows", lambda *_: ["bad rows"])
+    with pytest.raises(SchemaMismatch, match=r"features/phash: rows_match_manifest .*; for the reasons run"):
+        Builder(lake, instance).build()
+    errors = query(lake, "SELECT error FROM runs WHERE what = 'check'").fetchall()
+    assert errors and all("bad rows" in error for (error,) in errors)
 
 
 def test_nothing_is_built_upon_a_table_that_fails_its_check(lake, instance):

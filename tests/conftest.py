@@ -37,6 +37,27 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-golden"))
 
 
+@pytest.fixture
+def trusted_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let custom models run code, as `--trust-models` does."""
+    monkeypatch.setenv("IMREC_TRUST_MODELS", "1")
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with every image that is decoded from now on, by the size of its file."""
+    from imrec_core.extraction import read_ahead
+
+    decode, found = read_ahead.decode, list[int]()
+
+    def noted(data: bytes, **options: Any) -> object:
+        found.append(len(data))
+        return decode(data, **options)
+
+    monkeypatch.setattr(read_ahead, "decode", noted)
+    return found
+
+
 @pytest.fixture(scope="session", autouse=True)
 def migrations_read_once() -> Iterator[None]:
     """Keep the migrations of Dagster's storage: each run reads all of them several times, a fifth of a small build."""

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from dagster._core.instance import InstanceRef
 
-from imrec_dagster.builder import _INSTANCE_CONFIG
+from imrec_dagster.home import _INSTANCE_CONFIG
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/deploy.md").read_text("utf-8")

@@ -25,7 +25,8 @@ from imrec_core import Lake
 from imrec_core.catalog import ids, manifests
 from imrec_core.errors import StaleIndex
 from imrec_core.index.build import IndexParams, build_generation
-from imrec_core.index.generation import Generation, open_generation
+from imrec_core.index.generation import Generation
+from imrec_core.index.opening import open_generation
 from imrec_core.lake.storage import file_locks
 from imrec_core.sql.policy import SqlPolicy
 from tests.support import toy

@@ -141,7 +141,7 @@ def test_struck_build_goes_on_from_what_was_finished(photos, undisturbed, tmp_pa
     done = finished(lake)
     before = {name: when for name, when in toy.times(lake, *TABLES).items() if Path(name).stem in done}
     assert lake.current_generation() is None
-    half = f".writing-{NOBODY}-{files._HERE}-0-photos-0003.parquet"  # of a process long gone
+    half = f".writing-{NOBODY}-{files.THIS_MACHINE}-0-photos-0003.parquet"  # of a process long gone
     (lake.root / "images" / half).write_bytes(b"half")
     assert f"generation 000001: {PHOTOS} images" in build(lake)
     assert before.items() <= toy.times(lake, *TABLES).items()

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from imrec_core import Lake
-from imrec_core.index.generation import open_generation
+from imrec_core.index.opening import open_generation
 from imrec_core.maps import Map, map_table
 
 REMOVED = "0123456789abcdef"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from imrec_core.extraction.staleness import feature_made_from, images_made_from,
 from imrec_core.features import FEATURES, chosen_features, find_feature
 from imrec_core.index.build import GenerationReport, IndexParams, build_generation
 from imrec_core.lake import schemas
-from imrec_core.lake.lake import Lake
+from imrec_core.lake.lake import GENERATION_FACTS, Lake
 from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
 from imrec_core.search.hits import Hit
 from tests.support.pictures import disc, encode, gradient, noise, stripes
@@ -70,6 +72,14 @@ def new_lake(root: Path, features: Iterable[str] = CHEAP, **settings: Any) -> La
     return lake
 
 
+def copy_lake(folder: Path, to: Path) -> Lake:
+    """Copy a folder that holds a `lake` and its sources, as folders of their names; return the copy of the lake."""
+    shutil.copytree(folder, to)
+    copied = Lake(to / "lake")
+    set_to(copied, sources={name: to / name for name in copied.settings().sources})
+    return copied
+
+
 def set_to(lake: Lake, **changes: Any) -> None:
     """Change settings in `lake.toml`."""
     lake.save_settings(replace(lake.settings(), **changes))
@@ -99,6 +109,13 @@ def build(lake: Lake, params: IndexParams | None = None) -> GenerationReport:
     extract(lake)
     derive(lake)
     return build_generation(lake, params or IndexParams())
+
+
+def edit_manifest(lake: Lake, generation: str, changes: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Change the manifest of a generation, and publish the generation with it."""
+    path = lake.local_generation(generation) / GENERATION_FACTS
+    path.write_text(json.dumps(changes(json.loads(path.read_text()))))
+    lake.publish(generation)
 
 
 def toy_lake(folder: Path) -> Lake:
@@ -137,6 +154,17 @@ def vector_lake(
         some = {name: matrix[rows.start : rows.stop] for name, matrix in vectors.items()}
         write_tables(lake, shard, ids.to_pylist(), some)
     derive(lake)
+    return lake
+
+
+def two_generations(root: Path, vectors: Mapping[str, NDArray[Any]], *, shard_size: int) -> Lake:
+    """Build a lake as `vector_lake` does, with a generation that lacks the last shard and one that extends it."""
+    lake = vector_lake(root, vectors, shard_size=shard_size)
+    last = lake.catalog_path(lake.shards()[-1])
+    hidden = last.rename(last.with_suffix(".hidden"))
+    build_generation(lake)
+    hidden.rename(last)
+    build_generation(lake)
     return lake
 
 

@@ -39,8 +39,10 @@ class RowsById:
             number = np.uint64(int(image_id, 16))
         except (ValueError, OverflowError, TypeError):
             raise QueryError(f"invalid image_id {image_id!r}: expected 16 hex digits") from None
-        row = int(self.find_all(np.array([number]))[0])
-        return None if row < 0 else row
+        row = _look_up_one(number, *self._current)
+        if row is None and self._former:
+            row = _look_up_one(number, *self._former_rows)
+        return row
 
     def find_all(self, image_ids: Sequence[str] | NDArray[np.uint64]) -> Rows:
         """Return the row of each image, and -1 for those without.
@@ -75,6 +77,12 @@ def _look_up(ids: NDArray[np.uint64], numbers: NDArray[np.uint64], rows: Rows) -
         return np.full(len(ids), -1, np.int64)
     at = np.minimum(np.searchsorted(numbers, ids), len(numbers) - 1)
     return np.where(numbers[at] == ids, rows[at], -1)
+
+
+def _look_up_one(number: np.uint64, numbers: NDArray[np.uint64], rows: Rows) -> int | None:
+    """Return the row of an id; None for an unknown one."""
+    at = int(np.searchsorted(numbers, number))
+    return int(rows[at]) if at < len(numbers) and numbers[at] == number else None
 
 
 def _as_numbers(ids: pa.ChunkedArray | pa.Array | Sequence[str]) -> NDArray[np.uint64]:

@@ -1,7 +1,7 @@
 """Camera RAW files: recognised by their content, decoded by LibRaw.
 
-LibRaw comes with the optional library rawpy. The embedded JPEG is used where it is large enough, because developing a
-RAW file takes a second for 24 megapixels, and the camera's own rendering is the one that people know.
+LibRaw comes with the optional library rawpy. The embedded JPEG is used where it is large enough: decoding it is cheaper
+than developing the file, and it is the camera's own rendering, the one that people know.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def develop(raw: rawpy.RawPy, *, half_size: bool) -> Pixels:
     """Develop a RAW file with the white balance of the camera: upright sRGB pixels `(h, w, 4)`.
 
     Args:
-        half_size: Whether one pixel is made of each two by two of the sensor, which is several times as fast.
+        half_size: Whether one pixel is made of each two by two of the sensor, without demosaicing.
     """
     colours = raw.postprocess(use_camera_wb=True, half_size=half_size, output_bps=8)
     pixels = np.full((*colours.shape[:2], 4), 255, np.uint8)

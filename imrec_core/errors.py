@@ -26,7 +26,8 @@
     │   ├── BadColumns        a file of user columns cannot be joined to the images
     │   ├── StorageFull       the disk is full
     │   ├── StorageDenied     a file or folder may not be read or written
-    │   └── StorageFault      a disk or an object store failed, perhaps temporarily
+    │   ├── StorageFault      a disk or an object store failed, perhaps temporarily
+    │   └── FailedShards      several shards of a run failed
     ├── ClusterError          the Dask cluster cannot be reached, or lost its workers
     └── QueryError            a request is invalid
         ├── EmptyQuery        the query is empty
@@ -41,7 +42,7 @@ Callers catch a branch. A message says where, what was found, what was expected 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,19 @@ class StorageDenied(LakeError):
 
 class StorageFault(LakeError):
     """A disk or an object store failed in all tries, perhaps temporarily. Completed files are kept."""
+
+
+class FailedShards(LakeError):
+    """Several shards of a run failed; the others are complete.
+
+    Attributes:
+        errors: The error of each shard.
+    """
+
+    def __init__(self, errors: Mapping[str, Exception]) -> None:
+        lines = "; ".join(f"{shard}: {error or type(error).__name__}" for shard, error in errors.items())
+        super().__init__(f"{len(errors)} shards failed: {lines}")
+        self.errors = errors
 
 
 class ClusterError(ImrecError):

@@ -1,51 +1,62 @@
 """The definitions that Dagster loads. `workspace.yaml` and `imrec ui` load `defs`."""
 
 import os
-from collections.abc import Mapping
 
 import dagster as dg
 
 from imrec_core.errors import ImrecError
-from imrec_core.features import FEATURES, Feature, chosen_features, known_features
+from imrec_core.features import FEATURES, Feature, chosen_features
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_dagster.asset_checks import lake_is_whole
 from imrec_dagster.assets.build import build_assets
-from imrec_dagster.automation import automation_sensor
+from imrec_dagster.catch_up import catch_up_sensor
 from imrec_dagster.home import dagster_home
-from imrec_dagster.jobs import catalog_job, check_job, generation_job, retry_job
+from imrec_dagster.jobs import build_job, catalog_job, check_job, generation_job, retry_job
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.schedules import schedules
 from imrec_dagster.sensors import dead_runs, image_folders, note_failures
 from imrec_dagster.settings import DagsterSettings
 
 
-def build_definitions(lake: LakeResource, progress: Progress | None = None) -> dg.Definitions:
-    """Build the definitions over one lake."""
+def build_definitions(
+    lake: LakeResource, progress: Progress | None = None, executor: dg.ExecutorDefinition | None = None
+) -> dg.Definitions:
+    """Build the definitions over one lake.
+
+    Args:
+        executor: Executor of the runs; default: that of `lake.toml`.
+    """
     opened = Lake(lake.root)
-    settings, (known, chosen) = _settings(opened), _features(opened)
+    features, settings = _features(opened), _settings(opened)
     return dg.Definitions(
-        assets=build_assets(known, chosen, settings.reindex_schedule),
+        assets=build_assets(opened, features, settings),
         asset_checks=[lake_is_whole],
-        jobs=[catalog_job, generation_job, check_job, retry_job],
+        jobs=[build_job, catalog_job, generation_job, check_job, retry_job],
         schedules=schedules(settings),
-        sensors=[image_folders, automation_sensor(), note_failures, dead_runs],
+        sensors=[image_folders, catch_up_sensor(opened, features), note_failures, dead_runs],
         resources={"lake": lake, "progress": progress or Progress()},
-        # In process, so that a network is loaded once, not once per step. Not dagster-dask's executor: it names tasks
-        # by job and step alone, so that of two concurrent runs Dask executes one and both report success (0.29.27).
-        executor=dg.in_process_executor,
+        executor=executor or _EXECUTORS[settings.executor],
     )
 
 
-def _features(lake: Lake) -> tuple[Mapping[str, Feature], list[str]]:
-    """Return all features and the names of the chosen ones.
+# Not dagster-dask's: it names tasks by job and step alone, so that of two concurrent runs Dask executes one, and both
+# report success (0.29.27).
+_EXECUTORS = {
+    "in_process": dg.in_process_executor,  # a network is loaded once per run, not once per step
+    "multiprocess": dg.multiprocess_executor.configured({"max_concurrent": 2}),  # each step uses all cores
+}
+
+
+def _features(lake: Lake) -> list[Feature]:
+    """Return the features that the lake computes.
 
     If `lake.toml` is not valid these are the defaults: the UI loads, and the first run shows the error.
     """
     try:
-        return known_features(lake), [feature.name for feature in chosen_features(lake)]
+        return chosen_features(lake)
     except ImrecError:
-        return FEATURES, list(Settings().features)
+        return [FEATURES[name] for name in Settings().features]
 
 
 def _settings(lake: Lake) -> DagsterSettings:

@@ -22,6 +22,7 @@ from imrec_core.index.build import GenerationReport
 from imrec_core.index.calibration import SHOWN_RATES
 from imrec_core.index.opening import open_generation
 from imrec_core.index.recall import CURVE_EFS, recall_at_ef
+from imrec_core.lake.columns import DESCRIPTIONS
 from imrec_core.lake.lake import Lake
 from imrec_core.maps import MapReport, load_map
 from imrec_core.maps.picture import draw_map
@@ -70,6 +71,16 @@ def of_catalog(lake: Lake, diff: CatalogDiff) -> Shown:
 def of_manifest(lake: Lake, shard: str, rows: int) -> Shown:
     """Return the metadata of one partition of the manifests."""
     return {"dagster/partition_row_count": rows, "path": _path(lake.catalog_path(shard))}
+
+
+def of_table_found(lake: Lake, shard: str, feature: Feature | None) -> Shown:
+    """Return the metadata of a table that another instance made.
+
+    Args:
+        feature: None for the images table.
+    """
+    path = lake.feature_path(feature.name, shard) if feature else lake.images_path(shard)
+    return {"dagster/partition_row_count": lake.row_count(path), "path": _path(path), "computed": False}
 
 
 def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
@@ -210,7 +221,7 @@ def _path(path: object) -> dg.PathMetadataValue:
 
 
 def _columns(schema: pa.Schema) -> dg.TableSchema:
-    return dg.TableSchema(columns=[dg.TableColumn(field.name, str(field.type)) for field in schema])
+    return dg.TableSchema(columns=[dg.TableColumn(f.name, str(f.type), DESCRIPTIONS.get(f.name)) for f in schema])
 
 
 def _table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -5,17 +5,40 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 
-from imrec_core.errors import BadSource
+from imrec_core.errors import BadSource, ImrecError
 from imrec_core.lake.lake import Lake, source_of
-from imrec_dagster._dagster_internals import BulkActionsFilter, BulkActionStatus
+from imrec_core.lake.settings import Settings
+from imrec_dagster._dagster_internals import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 _UNFINISHED_BACKFILLS = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 
-BACKFILL = dg.BackfillPolicy.multi_run(10)  # shards per run: a run costs about two seconds of CPU
+BUILD_JOBS = ("build", "retry_failed")  # they start runs of their own
+CHECK_JOB = "check_lake"  # it changes nothing
 
 SHARDS = dg.DynamicPartitionsDefinition(name="image_shards")
+
+
+_SAMPLED = 50  # shards, for their mean number of images
+
+
+def backfill_policy(lake: Lake, images_per_run: int) -> dg.BackfillPolicy:
+    """Return the policy of backfills from the UI: as many shards per run as hold `images_per_run` images on average.
+
+    A run costs some seconds of CPU time, so a lake of small shards should have few of them.
+    """
+    return dg.BackfillPolicy.multi_run(max(int(images_per_run / _mean_shard(lake)), 1))
+
+
+def _mean_shard(lake: Lake) -> float:
+    """Return the mean number of images of a shard; the maximum while there is none, or `lake.toml` is not valid."""
+    try:
+        shards = lake.live_shards()[:_SAMPLED]
+        images = sum(lake.row_count(lake.catalog_path(shard)) for shard in shards)
+        return images / len(shards) if images else lake.settings().shard_size
+    except ImrecError:
+        return Settings().shard_size
 
 
 def contiguous(chosen: Collection[str], every: Sequence[str]) -> list[list[str]]:
@@ -34,10 +57,24 @@ def range_tags(first: str, last: str) -> dict[str, str]:
 
 def is_only_run(run_id: str, instance: dg.DagsterInstance) -> bool:
     """Return whether no other run is queued or in progress, and no backfill has runs to start."""
-    unfinished = instance.get_run_ids(dg.RunsFilter(statuses=_UNFINISHED), limit=2)
-    return set(unfinished) <= {run_id} and not instance.get_backfills(
-        BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS), limit=1
-    )
+    others = [run for run in _unfinished_runs(instance) if run.run_id != run_id and run.job_name not in BUILD_JOBS]
+    return not others and not _unfinished_backfills(instance)
+
+
+def unfinished_work(instance: dg.DagsterInstance) -> str:
+    """Return a run or backfill that may still change the lake, in words; empty if there is none."""
+    for run in _unfinished_runs(instance):
+        if run.status != dg.DagsterRunStatus.NOT_STARTED and run.job_name != CHECK_JOB:
+            return f"run {run.run_id[:8]}"
+    return next((f"backfill {backfill.backfill_id}" for backfill in _unfinished_backfills(instance)), "")
+
+
+def _unfinished_runs(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
+    return instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+
+
+def _unfinished_backfills(instance: dg.DagsterInstance) -> Sequence[PartitionBackfill]:
+    return instance.get_backfills(BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS), limit=1)
 
 
 def delete_other_partitions(shards: Collection[str], instance: dg.DagsterInstance) -> None:

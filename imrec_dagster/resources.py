@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from imrec_core.lake.lake import Lake
-from imrec_dagster.dead_runs import PROCESS_TAG, this_process
+from imrec_dagster.dead_runs import tag_worker
 
 
 class LakeResource(dg.ConfigurableResource):
@@ -21,10 +21,9 @@ class LakeResource(dg.ConfigurableResource):
     dask: str = ""
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Tag the run with its process, so that `dead_runs` can detect that it was killed."""
-        run, process = context.run, this_process()
-        if run is not None and context.instance is not None and run.tags.get(PROCESS_TAG) != process:
-            context.instance.add_run_tags(run.run_id, {PROCESS_TAG: process})
+        """Tag the run with its worker, so that `dead_runs` can detect that it was killed."""
+        if context.run is not None and context.instance is not None:
+            tag_worker(context.instance, context.run)
 
     def open(self) -> Lake:
         """Open the lake for writing."""

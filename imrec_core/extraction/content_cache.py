@@ -25,20 +25,26 @@ class ContentIndex:
     """Index of the images of a lake by content hash, with those of `lost_content`.
 
     Takes about 60 bytes of memory per image.
+
+    Args:
+        is_empty: Whether to index no image, so that nothing is reused.
     """
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, *, is_empty: bool = False) -> None:
         self._lake = lake
         self._shards: list[str] = []
         self._hashes = np.empty(0, "S32")
         self._ids = np.empty(0, "S16")
         self._shard_of = np.empty(0, np.int32)
-        for shard in (*lake.live_shards(), *kept_shards(lake)):
+        self._is_empty = is_empty
+        for shard in () if is_empty else (*lake.live_shards(), *kept_shards(lake)):
             self._append(shard)
         self._sort()
 
     def refresh(self, shard: str) -> None:
         """Read a shard again, after it was extracted."""
+        if self._is_empty:
+            return
         if shard in self._shards:
             others = self._shard_of != self._shards.index(shard)
             self._hashes, self._ids, self._shard_of = (

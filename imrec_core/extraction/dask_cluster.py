@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from imrec_core.errors import ClusterError, ImrecError, MissingDependency
 from imrec_core.extraction import extract
+from imrec_core.extraction.shard_failures import raise_failures
 from imrec_core.extraction.shard_order import shard_batches
 from imrec_core.features import Feature, known_features
 from imrec_core.lake.lake import Lake
@@ -52,6 +53,7 @@ class _Job:
     features: tuple[str, ...]
     device: str
     retry: bool
+    force: bool
 
 
 def extract_on_dask(
@@ -63,6 +65,8 @@ def extract_on_dask(
     on_images: OnImages = lambda ok, failed: None,
     device: str = "auto",
     retry: bool = False,
+    force: bool = False,
+    errors: dict[str, Exception] | None = None,
 ) -> Iterator[ShardReport]:
     """Extract shards like `extract.extract_shards`, on all workers of a cluster; reports come in order of completion.
 
@@ -75,13 +79,18 @@ def extract_on_dask(
         MissingDependency: Dask is not installed.
     """
     if not scheduler:
-        yield from extract.extract_shards(lake, shards, features, on_images=on_images, device=device, retry=retry)
+        yield from extract.extract_shards(
+            lake, shards, features, on_images=on_images, device=device, retry=retry, force=force, errors=errors
+        )
         return
     names = tuple(feature.name for feature in features)
-    job = _Job(uuid.uuid4().hex, str(lake.root), lake.settings(), names, device, retry)
+    job = _Job(uuid.uuid4().hex, str(lake.root), lake.settings(), names, device, retry, force)
     with _connect(scheduler) as client:
+        failures: dict[str, Exception] = {} if errors is None else errors
         for batch in shard_batches(lake, shards):
-            yield from _BatchRun(client, job, on_images).run(batch)
+            yield from _BatchRun(client, job, on_images, failures).run(batch)
+        if errors is None:
+            raise_failures(failures)
 
 
 @contextmanager
@@ -105,10 +114,14 @@ def _connect(scheduler: str) -> Iterator[Client]:
 
 
 class _BatchRun:
-    """Extraction of shards that may be extracted concurrently."""
+    """Extraction of shards that may be extracted concurrently.
 
-    def __init__(self, client: Client, job: _Job, on_images: OnImages) -> None:
-        self._client, self._job, self._on_images = client, job, on_images
+    Args:
+        errors: Receives the errors of shards that fail alone.
+    """
+
+    def __init__(self, client: Client, job: _Job, on_images: OnImages, errors: dict[str, Exception]) -> None:
+        self._client, self._job, self._on_images, self._errors = client, job, on_images, errors
         self._events: SimpleQueue[Future[Any] | tuple[str, int, int]] = SimpleQueue()
         self._running: dict[Future[Any], Sequence[str]] = {}
         self._no_worker_since: float | None = None
@@ -172,7 +185,7 @@ class _BatchRun:
 
         shards = self._running.pop(future)
         try:
-            reports, error = future.result()
+            reports, errors, error = future.result()
         except KilledWorker as lost:
             raise ClusterError(
                 f"{_range_of(shards)}: the worker died, and so did {lost.allowed_failures} others that tried; "
@@ -181,6 +194,7 @@ class _BatchRun:
         except (CancelledError, OSError) as lost:
             raise ClusterError(f"{_range_of(shards)}: the Dask scheduler went away ({_one_line(lost)})") from lost
         yield from reports
+        self._errors.update(errors)
         if error is not None:
             raise error
 
@@ -204,8 +218,10 @@ def _one_line(error: BaseException) -> str:
 _extraction_lock = threading.Lock()  # extraction uses all cores by itself, and Dask starts a task per thread
 
 
-def _extract_task(job: _Job, shards: Sequence[str]) -> tuple[list[ShardReport], ImrecError | None]:
-    """Extract shards; return the reports, and the error that ended the task, if any.
+def _extract_task(
+    job: _Job, shards: Sequence[str]
+) -> tuple[list[ShardReport], dict[str, Exception], ImrecError | None]:
+    """Extract shards; return the reports, the errors of shards that failed alone, and the error that ended the task.
 
     A worker uses as many cores as it has threads, unless `IMREC_CORES` is set.
     """
@@ -214,6 +230,7 @@ def _extract_task(job: _Job, shards: Sequence[str]) -> tuple[list[ShardReport], 
     worker = get_worker()
     os.environ.setdefault(CORES, str(worker.state.nthreads))
     reports: list[ShardReport] = []
+    errors: dict[str, Exception] = {}
     try:
         with _extraction_lock:
             for report in extract.extract_shards(
@@ -223,11 +240,13 @@ def _extract_task(job: _Job, shards: Sequence[str]) -> tuple[list[ShardReport], 
                 on_images=lambda ok, failed: worker.log_event(_TOPIC, (job.id, ok, failed)),
                 device=job.device,
                 retry=job.retry,
+                force=job.force,
+                errors=errors,
             ):
                 reports.append(report)
     except ImrecError as error:
-        return reports, error
-    return reports, None
+        return reports, errors, error
+    return reports, errors, None
 
 
 def _resolve_features(job: _Job, worker: str) -> list[Feature]:

@@ -8,8 +8,10 @@ unchanged.
 from __future__ import annotations
 
 import ctypes
+import functools
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
 
@@ -20,10 +22,12 @@ from imrec_core.extraction.images_upgrade import is_upgradable, upgrade_images
 from imrec_core.extraction.pipeline import ShardExtractor, require_source
 from imrec_core.extraction.planning import next_features
 from imrec_core.extraction.report import OnImages, ShardReport
+from imrec_core.extraction.shard_failures import isolate, raise_failures
 from imrec_core.extraction.shard_order import order_shards
 from imrec_core.extraction.staleness import current_fit
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake, source_of
+from imrec_core.lake.settings import Settings
 
 _PASSES = 4  # over a shard whose files change while they are read; the next build does the rest
 
@@ -48,25 +52,31 @@ def extract_shards(
     on_images: OnImages = lambda ok, failed: None,
     device: str = "auto",
     retry: bool = False,
+    force: bool = False,
     workers: int | None = None,
+    errors: dict[str, Exception] | None = None,
 ) -> Iterator[ShardReport]:
     """Extract the images table and some features of each shard, if they are missing or stale.
 
     For a shard with up-to-date tables only metadata is read, and its report names no features. In a changed shard only
     new images are decoded. A new file with the content of another image of the lake is read, and reuses the features
-    of that image. Shards that lose images come last, so that renamed images are still known.
+    of that image. Shards that lose images come last, so that renamed images are still known. If a shard fails, the
+    others are extracted before the error is raised.
 
     Args:
         on_images: Called with the numbers of images that were read; see `planning.estimate_reads` for their total.
         device: Device for the models.
         retry: Whether to try failed images again, even if their files are unchanged.
+        force: Whether to compute the features of all images again, although they are up to date.
         workers: Number of threads that read and decode; None for `read_ahead.default_workers()`.
+        errors: Receives the errors of shards that failed, which are then not raised.
 
     Raises:
         MissingTable: A shard has no manifest, or a feature has no fit.
         BadSource: The folder of a shard's source is missing or empty.
         DeclarationError: One of the features is derived; see `project.project_shard`.
         StorageFull: The disk is full. The shards reported so far are kept.
+        FailedShards: Several shards failed.
     """
     _keep_freed_memory()
     settings = lake.settings()
@@ -75,30 +85,61 @@ def extract_shards(
             raise DeclarationError(f"{feature.name} is not extracted from images; use project_shard")
         if feature.learnt and current_fit(lake, feature) is None:
             raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
-    extractor: ShardExtractor | None = None
+    run = _Extraction(lake, settings, features, on_images, device, workers, retry, force)
+    failures: dict[str, Exception] = {} if errors is None else errors
     for shard in order_shards(lake, shards):
+        with isolate(shard, failures):
+            yield run.extract(shard)
+    if errors is None:
+        raise_failures(failures)
+
+
+@dataclass
+class _Extraction:
+    """Extraction of shards with the same options; the index of known content is made once, when it is needed."""
+
+    lake: Lake
+    settings: Settings
+    features: Sequence[Feature]
+    on_images: OnImages
+    device: str
+    workers: int | None
+    retry: bool
+    force: bool
+
+    @functools.cached_property
+    def extractor(self) -> ShardExtractor:
+        known = ContentIndex(self.lake, is_empty=self.force)
+        return ShardExtractor(self.lake, self.settings, known, self.on_images, self.device, self.workers)
+
+    def extract(self, shard: str) -> ShardReport:
+        """Extract one shard, in as many passes as it needs."""
         report: ShardReport | None = None
         for _ in range(_PASSES):
-            again = retry and report is None
-            if next_features(lake, shard, features, settings, device, retry=again) is None:
+            is_first = report is None
+            if self._next_features(shard, is_first) is None:
                 break
             with (
-                lake.exclusive_lock(f"extract-{shard}"),
+                self.lake.exclusive_lock(f"extract-{shard}"),
                 threadpool_limits(1, user_api="blas"),
                 warnings.catch_warnings(),
             ):
                 warnings.simplefilter("ignore")  # from Pillow, of invalid files; the images table has the errors
-                if is_upgradable(lake, shard):
-                    upgrade_images(lake, shard, require_source(settings.source(source_of(shard))), on_images)
+                if is_upgradable(self.lake, shard):
+                    source = require_source(self.settings.source(source_of(shard)))
+                    upgrade_images(self.lake, shard, source, self.on_images)
                 # Again under the lock: another process may have extracted the shard.
-                work = next_features(lake, shard, features, settings, device, retry=again)
+                work = self._next_features(shard, is_first)
                 if work is None:
                     break
-                extractor = extractor or ShardExtractor(lake, settings, ContentIndex(lake), on_images, device, workers)
-                now = extractor.extract(shard, work, retry=again)
-            extractor.known.refresh(shard)
+                now = self.extractor.extract(shard, work, retry=self.retry and is_first, force=self.force and is_first)
+            self.extractor.known.refresh(shard)
             report = now if report is None else report.combine(now)
-        yield report or _report_unchanged(lake, shard)
+        return report or _report_unchanged(self.lake, shard)
+
+    def _next_features(self, shard: str, is_first: bool) -> list[Feature] | None:
+        retry, force = self.retry and is_first, self.force and is_first
+        return next_features(self.lake, shard, self.features, self.settings, self.device, retry=retry, force=force)
 
 
 def _report_unchanged(lake: Lake, shard: str) -> ShardReport:

@@ -7,6 +7,7 @@ with.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,8 +45,11 @@ class FitReport:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def fit(lake: Lake, feature: Feature) -> FitReport:
+def fit(lake: Lake, feature: Feature, *, force: bool = False) -> FitReport:
     """Fit a feature to the whole lake, unless the fit in use is still valid.
+
+    Args:
+        force: Whether to make a new fit in any case. All tables of the feature are then stale.
 
     Raises:
         MissingTable: A base feature is not up to date in every shard.
@@ -56,7 +60,7 @@ def fit(lake: Lake, feature: Feature) -> FitReport:
     if not feature.is_fitted:
         raise DeclarationError(f"{feature.name} is computed from each image alone; there is nothing to fit")
     version = valid_fit(lake, feature)
-    if version is not None:
+    if version is not None and not force:
         return FitReport(feature.name, version, False, 0.0, lake.fitted_facts(feature.name, version))
     check_rows_suffice(lake, feature)
     shards = lake.live_shards()
@@ -68,6 +72,8 @@ def fit(lake: Lake, feature: Feature) -> FitReport:
         arrays, facts = feature.learnt.learn(sample_images(lake, feature.learnt.images))
     facts = {**facts, "lake_images": _count_images(lake)}
     inputs = [manifest_version(lake, shard) for shard in shards]
+    if force:  # an iterative method may learn something else from the same inputs
+        inputs.append(uuid.uuid4().hex)
     version = f"{fit_fingerprint(lake, feature)}-{digest(inputs)}"
     lake.save_fitted(feature.name, version, arrays, facts)
     return FitReport(feature.name, version, True, time.perf_counter() - started, facts)
@@ -79,10 +85,18 @@ def check_rows_suffice(lake: Lake, feature: Feature) -> None:
     Raises:
         LakeError: It has too few.
     """
-    least = feature.projection.least_rows if feature.projection else feature.learnt.least_images  # type: ignore[union-attr]
-    images = _count_images(lake)
+    least, images = _least_images(feature), _count_images(lake)
     if images < least:
         raise LakeError(f"{feature.name} needs at least {least} images to learn from; the lake has {images}")
+
+
+def has_enough_images(lake: Lake, feature: Feature) -> bool:
+    """Return whether the lake has enough images to fit a feature."""
+    return _count_images(lake) >= _least_images(feature)
+
+
+def _least_images(feature: Feature) -> int:
+    return feature.projection.least_rows if feature.projection else feature.learnt.least_images  # type: ignore[union-attr]
 
 
 def valid_fit(lake: Lake, feature: Feature, images: int | None = None) -> str | None:

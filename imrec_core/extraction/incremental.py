@@ -82,6 +82,7 @@ class UnchangedRows:
         features: Features to compute. A row counts only if the tables of all of them can be extended.
         expected: Metadata of their up-to-date tables.
         retry: Whether to try failed images again, even if their files are unchanged.
+        force: Whether to keep no row.
 
     Attributes:
         rows: Rows of the images table, by image id.
@@ -97,10 +98,11 @@ class UnchangedRows:
         settings: Settings,
         *,
         retry: bool = False,
+        force: bool = False,
     ) -> None:
         self._lake, self._shard = lake, shard
         self.rows: dict[str, dict[str, Any]] = {}
-        if not has_current_images(lake, shard):
+        if force or not has_current_images(lake, shard):
             return
         if not all(is_extendable(lake, shard, f, expected[f.name]) for f in features):
             return

@@ -170,12 +170,15 @@ class ShardExtractor:
     device: str = "auto"
     workers: int | None = None
 
-    def extract(self, shard: str, features: Sequence[Feature], *, retry: bool = False) -> ShardReport:
+    def extract(
+        self, shard: str, features: Sequence[Feature], *, retry: bool = False, force: bool = False
+    ) -> ShardReport:
         """Compute features of the new and changed images of a shard, and write its tables.
 
         Args:
             features: Features to compute, perhaps none; the images table is written in any case.
             retry: Whether to try failed images again, even if their files are unchanged.
+            force: Whether to decode all images, also unchanged ones.
 
         Raises:
             BadSource: The folder of the shard's source is missing or empty, or the library that read
@@ -192,7 +195,7 @@ class ShardExtractor:
         min_side = decoded_side(lake, *features)
         source = require_source(settings.source(source_of(shard)))
         manifest = Manifest.read(lake, shard)
-        unchanged = UnchangedRows(lake, shard, manifest.table, features, expected, settings, retry=retry)
+        unchanged = UnchangedRows(lake, shard, manifest.table, features, expected, settings, retry=retry, force=force)
         copies = ContentMatches(lake, self.known, features, expected)
         decoder = Decoder(settings.max_pixels, min_side, copies.add, settings.allow_truncated)
         started = time.perf_counter()

@@ -63,7 +63,8 @@ class BuildPlan:
         extractions: Features to compute from pixels, by shard; all if the images table is stale. Shards of a source
             that is away are left out: every image would fail.
         unfitted: Features without a fit for their declarations.
-        fits: Features to fit: the fit is missing or no longer valid, and the bases are up to date in every shard.
+        outgrown: Features whose fit is missing or no longer valid.
+        fits: Those of them that can be fitted now: the bases are up to date in every shard.
         projections: Features to project from their bases, by shard; they have a fit.
     """
 
@@ -71,6 +72,7 @@ class BuildPlan:
     shards: tuple[ShardState, ...]
     extractions: Mapping[str, Sequence[Feature]]
     unfitted: tuple[Feature, ...]
+    outgrown: tuple[Feature, ...]
     fits: tuple[Feature, ...]
     projections: Mapping[str, Sequence[Feature]]
 
@@ -94,13 +96,14 @@ def plan(lake: Lake) -> BuildPlan:
     shards = tuple(_shard_state(lake, shard, features, settings) for shard in lake.live_shards())
     images = sum(state.images for state in shards)
     unfitted = [f for f in features if f.is_fitted and current_fit(lake, f) is None]
-    invalid = [f for f in features if f.is_fitted and valid_fit(lake, f, images) is None]
-    fits = [f for f in invalid if all(state.has_bases(f) for state in shards)]
+    outgrown = [f for f in features if f.is_fitted and valid_fit(lake, f, images) is None]
+    fits = [f for f in outgrown if all(state.has_bases(f) for state in shards)]
     return BuildPlan(
         tuple(features),
         shards,
         _due_extractions(lake, shards, features),
         tuple(unfitted),
+        tuple(outgrown),
         tuple(fits),
         _due_projections(shards, [f for f in features if f.projection and f not in unfitted]),
     )
@@ -164,7 +167,14 @@ def new_table_metadata(lake: Lake, shard: str, feature: Feature, settings: Setti
 
 
 def next_features(
-    lake: Lake, shard: str, features: Sequence[Feature], settings: Settings, device: str, *, retry: bool = False
+    lake: Lake,
+    shard: str,
+    features: Sequence[Feature],
+    settings: Settings,
+    device: str,
+    *,
+    retry: bool = False,
+    force: bool = False,
 ) -> list[Feature] | None:
     """Return the features to compute in the next pass; None if all tables are up to date.
 
@@ -174,7 +184,10 @@ def next_features(
 
     Args:
         retry: Whether to try failed images again.
+        force: Whether to compute all features of all images, although they are up to date.
     """
+    if force:
+        return list(features)
     stale = stale_features(lake, shard, features, settings)
     same_rows = has_fresh_images(lake, shard) and not (retry and failed_images(lake, shard))
     if same_rows and not stale:

@@ -26,8 +26,11 @@ class ProjectionReport:
     table_bytes: int = 0
 
 
-def project_shard(lake: Lake, shard: str, feature: Feature) -> ProjectionReport:
+def project_shard(lake: Lake, shard: str, feature: Feature, *, force: bool = False) -> ProjectionReport:
     """Compute the table of a derived feature for one shard from its base vectors, if it is missing or stale.
+
+    Args:
+        force: Whether to compute the table in any case.
 
     Raises:
         MissingTable: The feature has no fit, or a base table is missing or stale.
@@ -41,7 +44,7 @@ def project_shard(lake: Lake, shard: str, feature: Feature) -> ProjectionReport:
     expected = expected_metadata(lake, shard, feature, lake.settings())
     if expected is None:
         raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
-    if is_feature_fresh(lake, shard, feature):
+    if not force and is_feature_fresh(lake, shard, feature):
         return ProjectionReport(shard, feature.name, lake.row_count(path), False)
     missing = stale_features(lake, shard, feature.bases)
     if missing:

@@ -271,6 +271,20 @@ class Lake:
         path = self.layout.lock_path(work)
         return file_locks.exclusive_lock(path) if isinstance(path, Path) else leases.exclusive_lease(path)
 
+    @contextmanager
+    def being_built(self) -> Iterator[None]:
+        """Mark the lake as being built on this machine, so that nothing else starts what the build is about to do."""
+        marker = self.layout.build_marker
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        with file_locks.hold(marker):
+            yield
+
+    def is_being_built(self) -> bool:
+        """Return whether a build of this machine runs."""
+        marker = self.layout.build_marker
+        return file_locks.is_held(marker.parent, marker.name)
+
     # -- upkeep -----------------------------------------------------------------------------------------
 
     def set_aside(self, path: AnyPath) -> bool:

@@ -208,6 +208,11 @@ class LakeLayout:
         """Lock of the processes of this machine that download a generation."""
         return self.cache_folder / "locks" / "fetching"
 
+    @property
+    def build_marker(self) -> Path:
+        """File that the builds of this machine hold while they run."""
+        return self.cache_folder / "locks" / "building"
+
     # -- run log, decisions, thumbnails -----------------------------------------------------------------
 
     @property

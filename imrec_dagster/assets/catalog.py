@@ -7,11 +7,11 @@ from pydantic import Field
 
 from imrec_core.catalog import manifests as core_catalog
 from imrec_core.catalog import scan_times
+from imrec_core.errors import BadSource
 from imrec_core.extraction import lost_content
-from imrec_core.extraction.planning import plan
-from imrec_core.extraction.staleness import manifest_version
 from imrec_core.lake import schemas
-from imrec_core.lake.lake import Lake, source_of
+from imrec_core.lake.lake import Lake
+from imrec_core.upkeep.sources import add_sources
 from imrec_dagster import metadata
 from imrec_dagster.asset_keys import MANIFEST
 from imrec_dagster.partitions import SHARDS, delete_other_partitions, is_only_run
@@ -19,11 +19,15 @@ from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
 from imrec_dagster.run_log import record
 from imrec_dagster.settings import DagsterSettings
+from imrec_dagster.shard_events import manifest_event
 
 
 class ScanConfig(dg.Config):
-    """Options of a scan."""
+    """Run configuration of a scan."""
 
+    sources: dict[str, str] = Field(
+        default={}, description="Image folders to add to the lake: name and folder or URL, {photos: /home/me/photos}."
+    )
     verify: bool = Field(default=False, description="Read every file again, although its size and times are the same.")
 
 
@@ -38,6 +42,8 @@ def catalog(
 ) -> dg.MaterializeResult:
     with retry_on_storage_fault(context, progress):
         opened, started = lake.open(), time.perf_counter()
+        add_sources(opened, [f"{name}={folder}" for name, folder in config.sources.items()])
+        _require_sources(opened)
         diff, losses = _scan(context, opened, verify=config.verify)
     record(opened, diff, time.perf_counter() - started)
     for loss in losses:
@@ -70,39 +76,30 @@ def _scan(
     return diff, losses
 
 
+def _require_sources(lake: Lake) -> None:
+    """Require a source, unless there is something to forget.
+
+    Raises:
+        BadSource: The lake has neither a source nor a shard.
+    """
+    if not lake.settings().sources and not lake.shards():
+        raise BadSource(
+            "the lake has no image folder yet; in the launchpad of catalog give one, as in "
+            "ops: {catalog: {config: {sources: {photos: /home/me/photos}}}}, or run: imrec sources add FOLDER"
+        )
+
+
 def _report_changes(context: dg.AssetExecutionContext, lake: Lake, diff: core_catalog.CatalogDiff) -> None:
-    """Add and delete partitions, and report new data versions of changed and incomplete shards."""
+    """Add and delete partitions, and report the data versions of changed shards."""
     shards = {*lake.live_shards(), *(m.shard for m in diff.manifests)}
     context.instance.add_dynamic_partitions(str(SHARDS.name), sorted(shards))
     if is_only_run(context.run.run_id, context.instance):
         delete_other_partitions(shards, context.instance)
-        for shard in _incomplete_shards(lake, diff):
-            version = f"{manifest_version(lake, shard)}-{context.run.run_id[:8]}"
-            _report_manifest(context, lake, shard, lake.row_count(lake.catalog_path(shard)), version)
     else:
-        context.log.info("other runs are in progress: no partition is deleted, and none is requested again")
+        context.log.info("other runs are in progress: no partition is deleted")
     for manifest in diff.manifests:
         if manifest.is_changed:
-            _report_manifest(context, lake, manifest.shard, len(manifest.table), manifest.version)
-
-
-def _report_manifest(context: dg.AssetExecutionContext, lake: Lake, shard: str, rows: int, version: str) -> None:
-    shown = metadata.of_manifest(lake, shard, rows)
-    tags = {"dagster/data_version": version}
-    context.log_event(dg.AssetMaterialization(MANIFEST, partition=shard, metadata=shown, tags=tags))
-
-
-def _incomplete_shards(lake: Lake, diff: core_catalog.CatalogDiff) -> list[str]:
-    """Return unchanged shards with a missing or stale table.
-
-    A table was deleted, a run failed, or the automation was off. A data version with the id of the run requests these
-    shards again, once per scan; tables that are up to date are not computed again.
-    """
-    due = plan(lake)
-    unavailable = {name for name, _ in diff.unavailable}
-    changed = set(diff.changed_shards)
-    unchanged = [s for s in due.shards if s.shard not in changed and source_of(s.shard) not in unavailable]
-    return [state.shard for state in unchanged if due.needs_work(state)]
+            context.log_event(manifest_event(lake, manifest.shard, len(manifest.table), manifest.version))
 
 
 def manifest_spec() -> dg.AssetSpec:

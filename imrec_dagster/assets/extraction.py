@@ -1,13 +1,13 @@
 """Extraction: one pass over each shard for the images table and every feature that is computed from pixels."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 from pydantic import Field
 
 from imrec_core.extraction import dask_cluster
 from imrec_core.extraction.report import ShardReport
+from imrec_core.extraction.shard_failures import raise_failures
 from imrec_core.extraction.shard_order import receiving_shards
 from imrec_core.features import Feature
 from imrec_core.lake import schemas
@@ -15,32 +15,35 @@ from imrec_core.lake.lake import Lake
 from imrec_core.lake.schemas import IMAGES_VERSION
 from imrec_dagster import asset_checks, metadata
 from imrec_dagster.asset_keys import EXTRACT, IMAGES, MANIFEST, code_version, feature_key, fitted_key
-from imrec_dagster.automation import on_change
-from imrec_dagster.partitions import BACKFILL, SHARDS, require_sources
+from imrec_dagster.partitions import SHARDS, require_sources
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
 from imrec_dagster.run_log import record
+from imrec_dagster.shard_events import result_without_event, table_event
+
+Events = Iterator[dg.AssetMaterialization | dg.MaterializeResult | dg.AssetCheckResult]
 
 
 class ExtractConfig(dg.Config):
     """Run configuration of the extraction."""
 
     retry: bool = Field(default=False, description="Try unchanged files again that failed.")
+    force: bool = Field(default=False, description="Decode all images, and compute their features again.")
 
 
-def extraction_asset(known: Mapping[str, Feature], chosen: Collection[str]) -> dg.AssetsDefinition:
+def extraction_asset(features: Sequence[Feature], backfill_policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
     """Build the multi-asset of the images table and of all features that are computed from pixels."""
-    features = [feature for feature in known.values() if not feature.projection]
+    from_pixels = {feature.name: feature for feature in features}
 
     @dg.multi_asset(
         name=EXTRACT,
-        specs=[_images_spec(), *(_feature_spec(f, automatic=f.name in chosen) for f in features)],
+        specs=[_images_spec(), *(_feature_spec(f) for f in from_pixels.values())],
         check_specs=[
             *asset_checks.image_specs(IMAGES),
-            *(s for f in features for s in asset_checks.feature_specs(feature_key(f.name))),
+            *(s for name in from_pixels for s in asset_checks.feature_specs(feature_key(name))),
         ],
         can_subset=True,
-        backfill_policy=BACKFILL,
+        backfill_policy=backfill_policy,
         pool="decode",
     )
     def extract_shards(
@@ -48,16 +51,27 @@ def extraction_asset(known: Mapping[str, Feature], chosen: Collection[str]) -> d
         config: ExtractConfig,
         lake: LakeResource,
         progress: dg.ResourceParam[Progress],
-    ):
-        """Read and decode each new image of a shard once, and compute every selected feature from it."""
+    ) -> Events:
+        """Read and decode each new image of a shard once, and compute every selected feature from it.
+
+        A shard that fails does not keep the others from being extracted, recorded and checked.
+        """
+        keys = sorted(context.selected_asset_keys)
+        selected = {key: from_pixels.get(key.path[-1]) for key in keys}
+        errors: dict[str, Exception] = {}
         with retry_on_storage_fault(context, progress):
             opened = lake.open()
-            for report in _extract(context, config, lake, opened, known, progress):
-                _record(context, opened, report)
+            for report in _extract(context, config, lake, opened, list(selected.values()), progress, errors):
+                context.log.info(_summary(report))
+                record(opened, report)
                 progress.done(report)
-            checks = asset_checks.run_checks(context, opened, context.partition_keys, known)
-        yield from (dg.MaterializeResult(asset_key=key) for key in sorted(context.selected_asset_keys))
+                for key, feature in selected.items():
+                    yield table_event(opened, report.shard, feature, metadata.of_extraction(opened, report, key))
+            complete = [shard for shard in context.partition_keys if shard not in errors]
+            checks = asset_checks.run_checks(context, opened, complete, from_pixels)
+        yield from map(result_without_event, keys)
         yield from checks
+        raise_failures(errors)
 
     return extract_shards
 
@@ -67,8 +81,9 @@ def _extract(
     config: ExtractConfig,
     resource: LakeResource,
     lake: Lake,
-    known: Mapping[str, Feature],
+    selected: Sequence[Feature | None],
     progress: Progress,
+    errors: dict[str, Exception],
 ) -> Iterator[ShardReport]:
     """Extract the selected features of the run's shards, on the Dask cluster if there is one.
 
@@ -79,62 +94,46 @@ def _extract(
     return dask_cluster.extract_on_dask(
         lake,
         [*receiving_shards(lake, shards), *shards],
-        [known[key.path[-1]] for key in sorted(context.selected_asset_keys) if key != IMAGES],
+        [feature for feature in selected if feature is not None],
         scheduler=resource.dask,
         on_images=progress.images,
         device=resource.device,
         retry=config.retry,
+        force=config.force,
+        errors=errors,
+    )
+
+
+def _summary(report: ShardReport) -> str:
+    return (
+        f"{report.shard}: {report.decoded} decoded, {report.rows} images, {report.failed} failed, "
+        f"{report.seconds:.1f} s"
     )
 
 
 def _images_spec() -> dg.AssetSpec:
-    return _spec(
+    return dg.AssetSpec(
         IMAGES,
-        "Content hash, format and size of each decoded image, or the reason why it failed.",
-        automatic=True,
+        deps=[MANIFEST],
+        partitions_def=SHARDS,
+        description="Content hash, format and size of each decoded image, or the reason why it failed.",
         group_name="images",
         kinds={"parquet"},
         code_version=str(IMAGES_VERSION),
         metadata=metadata.of_table(schemas.IMAGES),
+        skippable=True,
     )
 
 
-def _feature_spec(feature: Feature, *, automatic: bool) -> dg.AssetSpec:
-    return _spec(
+def _feature_spec(feature: Feature) -> dg.AssetSpec:
+    return dg.AssetSpec(
         feature_key(feature.name),
-        feature.summary,
-        [fitted_key(feature.name)] if feature.learnt else [],
-        automatic=automatic,
+        deps=[MANIFEST, *([fitted_key(feature.name)] if feature.learnt else [])],
+        partitions_def=SHARDS,
+        description=feature.summary,
         group_name=feature.group,
         kinds={"parquet", "openvino"} if feature.model else {"parquet", "numpy"},
         code_version=code_version(feature),
         metadata=metadata.of_feature(feature),
-    )
-
-
-def _spec(
-    key: dg.AssetKey, description: str, deps: Sequence[dg.AssetKey] = (), *, automatic: bool, **shown: Any
-) -> dg.AssetSpec:
-    """Declare a table with one part per shard."""
-    return dg.AssetSpec(
-        key,
-        deps=[MANIFEST, *deps],
-        partitions_def=SHARDS,
-        automation_condition=on_change() if automatic else None,
-        description=description,
         skippable=True,
-        **shown,
     )
-
-
-def _record(context: dg.AssetExecutionContext, lake: Lake, report: ShardReport) -> None:
-    """Log the report of a shard, add it to the run log, and to the assets if the run includes the shard."""
-    context.log.info(
-        f"{report.shard}: {report.decoded} decoded, {report.rows} images, {report.failed} failed, "
-        f"{report.seconds:.1f} s"
-    )
-    keys = sorted(context.selected_asset_keys) if report.shard in context.partition_keys else ()
-    for key in keys:
-        shown = metadata.of_extraction(lake, report, key)
-        context.add_asset_metadata(shown, asset_key=key, partition_key=report.shard)
-    record(lake, report)

@@ -1,20 +1,24 @@
 """Fits: codebooks and projections that features learn from a sample of the lake."""
 
-from collections.abc import Collection
-
 import dagster as dg
+from pydantic import Field
 
 from imrec_core.extraction import fit
 from imrec_core.features import Feature
 from imrec_dagster import metadata
 from imrec_dagster.asset_keys import MANIFEST, code_version, feature_key, fitted_key
-from imrec_dagster.automation import on_change
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
 from imrec_dagster.run_log import record
 
 
-def fit_asset(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
+class FitConfig(dg.Config):
+    """Run configuration of a fit."""
+
+    force: bool = Field(default=False, description="Make a new fit, although the one in use is still valid.")
+
+
+def fit_asset(feature: Feature) -> dg.AssetsDefinition:
     """Build the asset of a feature's fit: of vectors for a derived feature, of images for a codebook."""
     bases = list(dict.fromkeys(feature_key(base.name) for base in feature.bases))
     learnt_from = ", ".join(key.path[-1] for key in bases) or "a sample of images"
@@ -25,15 +29,14 @@ def fit_asset(feature: Feature, chosen: Collection[str]) -> dg.AssetsDefinition:
         group_name="fitted",
         kinds={"numpy"},
         code_version=code_version(feature),
-        automation_condition=on_change() if feature.name in chosen else None,
         description=f"What {feature.name} learns from {learnt_from}.",
     )
     def fitted(
-        context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
+        context: dg.AssetExecutionContext, config: FitConfig, lake: LakeResource, progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult:
         with retry_on_storage_fault(context, progress):
             opened = lake.open()
-            report = fit.fit(opened, feature)
+            report = fit.fit(opened, feature, force=config.force)
         record(opened, report)
         progress.done(report)
         return dg.MaterializeResult(

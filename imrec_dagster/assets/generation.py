@@ -1,6 +1,7 @@
 """The generation that search reads, and its freshness policy."""
 
 import itertools
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -14,16 +15,17 @@ from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
 from imrec_dagster.run_log import record
+from imrec_dagster.settings import DagsterSettings
 
 _BUILD_TIME = timedelta(hours=1)  # allowed between a tick of the schedule and the new generation
 _ANY_TIME, _TICKS = datetime(2026, 1, 1, tzinfo=UTC).timestamp(), 400  # a year of daily ticks
 
 
-def generation_asset(features: list[Feature], reindex_schedule: str) -> dg.AssetsDefinition:
+def generation_asset(features: Sequence[Feature], settings: DagsterSettings) -> dg.AssetsDefinition:
     """Build the asset of the generation: the rows, vectors and HNSW graphs that search reads.
 
     Args:
-        reindex_schedule: The cron schedule of new generations, from which the freshness policy follows.
+        settings: The freshness policy follows from the schedule of new generations.
     """
 
     @dg.asset(
@@ -33,7 +35,7 @@ def generation_asset(features: list[Feature], reindex_schedule: str) -> dg.Asset
         kinds={"hnswlib"},
         check_specs=[asset_checks.recall_spec(GENERATION)],
         metadata=metadata.of_table(schemas.ROWS),
-        freshness_policy=_freshness(reindex_schedule),
+        freshness_policy=_freshness(settings.reindex_schedule),
         description="One consistent set of rows, vectors and HNSW graphs, published for search.",
     )
     def generation(

@@ -1,4 +1,4 @@
-"""What becomes of changes where scans, the automation and the schedule are all that runs: as with `imrec ui` left open.
+"""What becomes of changes where scans, the sensor and the schedule are all that runs: as with `imrec ui` left open.
 
 The same changes under `imrec build` are in test_graph.py.
 """
@@ -19,17 +19,17 @@ from imrec_core.errors import BadSource
 from imrec_core.features import FEATURES
 from imrec_core.lake import run_log
 from imrec_core.sql.views import query
-from imrec_dagster.asset_keys import IMAGES, MANIFEST, feature_key
+from imrec_dagster import catch_up as catch_up_module
+from imrec_dagster.asset_keys import IMAGES, feature_key
 from imrec_dagster.builder import Builder
 from tests.support import toy
 from tests.support.graph import (
-    Automation,
+    CatchUp,
     events,
     findable,
     look,
     materialize,
     nightly_reindex,
-    partitions,
     shard,
     shown,
     take_away,
@@ -38,6 +38,7 @@ from tests.support.graph import (
 pytestmark = pytest.mark.usefixtures("blank_plots")
 
 TWO = ("rgb_histogram", "phash")
+RUN = dg.DagsterRun(job_name="extract", run_id="1" * 8, status=dg.DagsterRunStatus.FAILURE)
 NAMES = ["images", "features/rgb_histogram", "features/phash"]
 EVERY = [shard(n) for n in range(3)]
 
@@ -89,64 +90,62 @@ def reindex(lake, instance, night):
 
 
 @pytest.fixture
-def automation(lake, instance, scan, reindex) -> Automation:
-    """Which has made all there is."""
-    automation = Automation(lake, instance)
-    automation.tick()
+def catch_up(lake, instance, scan) -> CatchUp:
+    """Which has made all there is; the next generation it would request after an hour."""
+    catch_up = CatchUp(lake, instance)
     scan()
-    assert automation.work() == made(EVERY)
-    reindex()
-    return automation
+    assert catch_up.work() == {**made(EVERY), "generation": []}
+    return catch_up
 
 
 # -- files --------------------------------------------------------------------------------------------------
 
 
 def test_changed_and_removed_files_are_made_of_their_shards_alone(
-    lake, instance, automation, scan, photos, decoded, reindex
+    lake, instance, catch_up, scan, photos, decoded, reindex
 ):
     (photos / "photo_001.jpg").write_bytes(b"")
     (photos / "photo_020.jpg").unlink()
     scan()
-    assert automation.work() == made([shard(0), shard(2)])
+    assert catch_up.work() == made([shard(0), shard(2)])
     assert decoded == [0]
     reindex()
     assert findable(lake) == {f"photo_{n:03d}.jpg" for n in range(24)} - {"photo_001.jpg", "photo_020.jpg"}
 
 
 def test_renamed_file_is_found_under_its_new_name_and_not_decoded(
-    lake, instance, automation, scan, photos, decoded, reindex
+    lake, instance, catch_up, scan, photos, decoded, reindex
 ):
     (photos / "photo_001.jpg").rename(photos / "renamed.jpg")
     scan()
-    assert automation.work() == made([shard(0), shard(3)])
+    assert catch_up.work() == made([shard(0), shard(3)])
     assert decoded == []
     reindex()
     assert findable(lake) == {f"photo_{n:03d}.jpg" for n in range(24) if n != 1} | {"renamed.jpg"}
 
 
-def test_restored_file_is_found_again(lake, instance, automation, scan, photos, reindex):
+def test_restored_file_is_found_again(lake, instance, catch_up, scan, photos, reindex):
     kept = (photos / "photo_010.jpg").read_bytes()
     (photos / "photo_010.jpg").unlink()
     scan()
-    automation.work()
+    catch_up.work()
     reindex()
     assert "photo_010.jpg" not in findable(lake)
     (photos / "photo_010.jpg").write_bytes(kept)
     scan()
-    assert set(automation.work()) == set(NAMES)
+    assert set(catch_up.work()) == set(NAMES)
     reindex()
     assert findable(lake) == {f"photo_{n:03d}.jpg" for n in range(24)}
 
 
-def test_file_restored_before_the_next_scan_is_read_and_not_decoded(automation, scan, photos, decoded):
+def test_file_restored_before_the_next_scan_is_read_and_not_decoded(catch_up, scan, photos, decoded):
     path = photos / "photo_010.jpg"
     kept, when = path.read_bytes(), path.stat()
     path.unlink()
     path.write_bytes(kept)
     os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
     scan()
-    assert automation.work() == made([shard(1)])  # its change time is another
+    assert catch_up.work() == made([shard(1)])  # its change time is another
     assert decoded == []
 
 
@@ -155,11 +154,11 @@ def test_file_restored_before_the_next_scan_is_read_and_not_decoded(automation, 
 
 @pytest.mark.parametrize("leaving_a_folder", [False, True], ids=["gone", "empty mount point"])
 def test_source_that_cannot_be_reached_is_taken_for_nothing_deleted(
-    lake, instance, automation, scan, photos, leaving_a_folder, night
+    lake, instance, catch_up, scan, photos, leaving_a_folder, night
 ):
     take_away(photos, leaving_a_folder=leaving_a_folder)
     scan()
-    assert automation.work() == {}
+    assert catch_up.work() == {}
     assert str(photos) in shown(events(instance, dg.AssetKey("catalog"))[-1])["unavailable"]
     assert isinstance(nightly_reindex(lake, night), dg.SkipReason)
     assert instance.get_dynamic_partitions("image_shards") == EVERY
@@ -168,16 +167,14 @@ def test_source_that_cannot_be_reached_is_taken_for_nothing_deleted(
         photos.rmdir()
     photos.with_name("elsewhere").rename(photos)
     scan()
-    assert automation.work() == {}
+    assert catch_up.work() == {}
 
 
-def test_partition_whose_source_was_taken_out_says_what_to_do_and_loses_nothing(
-    lake, instance, automation, scan, night
-):
+def test_partition_whose_source_was_taken_out_says_what_to_do_and_loses_nothing(lake, instance, catch_up, scan, night):
     sources = lake.settings().sources
     before = toy.times(lake, "catalog", "images", "features")
-    toy.set_to(lake, sources={})
-    for key in (IMAGES, feature_key("phash"), feature_key("efficientnet_lite0_pca")):
+    toy.set_to(lake, sources={}, projections={"less": {"base": "rgb_histogram", "dims": 4}})
+    for key in (IMAGES, feature_key("phash"), feature_key("less")):
         with pytest.raises(BadSource) as raised:
             materialize(lake, instance, key, partition_key=shard(1))
         assert "photos-0001" in str(raised.value) and "[sources]" in str(raised.value)
@@ -185,10 +182,10 @@ def test_partition_whose_source_was_taken_out_says_what_to_do_and_loses_nothing(
     assert toy.times(lake, "catalog", "images", "features") == before
     scan()
     assert instance.get_dynamic_partitions("image_shards") == []
-    assert automation.work() == {}
-    toy.set_to(lake, sources=sources)
+    assert catch_up.work() == {}
+    toy.set_to(lake, sources=sources, projections={})
     scan()
-    automation.work()
+    catch_up.work()
     assert toy.times(lake, "catalog", "images", "features") == before
     assert isinstance(nightly_reindex(lake, night), dg.SkipReason)
 
@@ -196,20 +193,20 @@ def test_partition_whose_source_was_taken_out_says_what_to_do_and_loses_nothing(
 # -- features -----------------------------------------------------------------------------------------------
 
 
-def test_higher_version_of_a_feature_makes_that_feature_alone(lake, instance, automation, scan, monkeypatch, reindex):
+def test_higher_version_of_a_feature_makes_that_feature_alone(lake, instance, catch_up, scan, monkeypatch, reindex):
     monkeypatch.setitem(FEATURES, "phash", replace(FEATURES["phash"], version=FEATURES["phash"].version + 1))
     before = toy.times(lake, "features")
-    automation.reload()
-    assert automation.work() == {"features/phash": EVERY}
+    catch_up.reload()
+    assert catch_up.work() == {"features/phash": EVERY}
     assert toy.rewritten(before, toy.times(lake, "features")) == {f"features/phash/{key}.parquet" for key in EVERY}
     reindex()
 
 
-def test_feature_that_is_added_is_made_of_all_shards_and_no_other_is(lake, instance, automation, scan, reindex):
+def test_feature_that_is_added_is_made_of_all_shards_and_no_other_is(lake, instance, catch_up, scan, reindex):
     before = toy.times(lake, "features")
     toy.set_to(lake, features=(*TWO, "dhash"))
-    automation.reload()
-    assert automation.work() == {"features/dhash": EVERY}
+    catch_up.reload()
+    assert catch_up.work() == {"features/dhash": EVERY}
     assert toy.rewritten(before, toy.times(lake, "features")) == {f"features/dhash/{key}.parquet" for key in EVERY}
     reindex()
 
@@ -219,77 +216,96 @@ def test_feature_that_is_added_is_made_of_all_shards_and_no_other_is(lake, insta
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["deleted", "damaged"])
 @pytest.mark.parametrize("name", ["images", "phash"])
-def test_table_that_somebody_deleted_is_made_again(lake, instance, automation, scan, name, damaged):
+def test_table_that_somebody_deleted_is_made_again(lake, instance, catch_up, scan, name, damaged):
     path = lake.images_path(shard(1)) if name == "images" else lake.feature_path(name, shard(1))
     whole = lake.read_table(path)
     path.write_bytes(path.read_bytes()[:-9]) if damaged else path.unlink()
     scan()
-    assert set(map(tuple, automation.work().values())) == {(shard(1),)}
+    assert set(map(tuple, catch_up.work().values())) == {(shard(1),)}
     assert lake.read_table(path).equals(whole)
     scan()
-    assert automation.work() == {}
+    assert catch_up.work() == {}
 
 
-def test_table_deleted_twice_is_made_twice(lake, instance, automation, scan):
+def test_table_deleted_twice_is_made_twice(lake, catch_up):
     path = lake.feature_path("phash", shard(1))
     for _ in range(2):
         path.unlink()
-        scan()
-        assert set(automation.work()) == set(NAMES)
+        assert catch_up.work() == {"features/phash": [shard(1)]}  # without a scan
         assert path.exists()
 
 
-def test_table_that_others_are_about_to_make_is_not_asked_for_again(lake, instance, scan):
+def test_nothing_is_requested_while_others_are_at_work(lake, instance, scan):
     scan()
-    run = instance.add_run(dg.DagsterRun(job_name="extract", run_id="0" * 8, status=dg.DagsterRunStatus.STARTED))
-    scan()
-    assert partitions(instance, MANIFEST) == EVERY
+    catch_up = CatchUp(lake, instance)
+    with lake.being_built():
+        assert catch_up.tick() == {} and catch_up.skipped == "a build is in progress"
+    run = instance.add_run(dg.DagsterRun(job_name="extract", run_id="0" * 8, status=dg.DagsterRunStatus.STARTING))
+    assert catch_up.tick() == {} and catch_up.skipped == "run 00000000 is in progress"
     instance.delete_run(run.run_id)
     backfill = PartitionBackfill("b", BulkActionStatus.REQUESTED, from_failure=False, tags={}, backfill_timestamp=0.0)
     instance.add_backfill(backfill)
-    scan()
-    assert partitions(instance, MANIFEST) == EVERY
+    assert catch_up.tick() == {} and catch_up.skipped == "backfill b is in progress"
     instance.update_backfill(backfill.with_status(BulkActionStatus.CANCELED))
+    assert set(catch_up.tick()) > set(NAMES)
+
+
+def test_check_of_the_lake_delays_nothing(lake, instance, scan):
     scan()
-    assert partitions(instance, MANIFEST) == [*EVERY, *EVERY]
+    instance.add_run(dg.DagsterRun(job_name="check_lake", run_id="0" * 8, status=dg.DagsterRunStatus.STARTED))
+    assert set(CatchUp(lake, instance).tick()) > set(NAMES)
 
 
-def test_shard_whose_runs_failed_is_asked_for_by_the_next_scan(lake, instance, automation, scan, photos, monkeypatch):
+def test_shard_that_failed_is_requested_again_after_the_next_scan(lake, catch_up, scan, photos, monkeypatch):
     (photos / "photo_010.jpg").unlink()
+    (photos / "photo_020.jpg").unlink()
     scan()
+    write = Lake.write_table
+
+    def refuse(self, path, *args):
+        return 1 / 0 if path.stem == shard(1) else write(self, path, *args)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Lake, "write_table", lambda *_: 1 / 0)
-        for _ in range(3):
-            asked = automation.tick()
-            if asked:
-                materialize(lake, instance, IMAGES, partition_key=shard(1), raise_on_error=False)
-    assert automation.tick() == {}
+        patch.setattr(Lake, "write_table", refuse)
+        (request,) = catch_up.requests()
+        assert not catch_up.run(request, raise_on_error=False).success
+    assert catch_up.tick() == {}
+    assert "has failed, and is tried again after the next scan" in catch_up.skipped
     scan()
-    assert automation.work() == made([shard(1)])
+    assert catch_up.work() == made([shard(1)])  # the other shard of the run did not fail with it
 
 
-def test_table_of_a_source_that_is_away_waits_for_it(lake, instance, automation, scan, photos):
+def test_shard_whose_process_was_killed_is_requested_again_at_once(lake, instance, catch_up, monkeypatch):
+    lake.feature_path("phash", shard(1)).unlink()
+    asked = {"features/phash": [shard(1)]}
+    assert catch_up.tick() == asked
+    assert catch_up.tick() == {}
+    monkeypatch.setattr(instance, "get_runs", lambda filters, limit=None: [RUN] if filters.tags else [])
+    monkeypatch.setattr(catch_up_module, "was_killed", lambda instance, run_id: run_id == RUN.run_id)
+    assert [catch_up.tick() for _ in range(4)] == [asked, asked, {}, {}]
+
+
+def test_table_of_a_source_that_is_away_waits_for_it(lake, instance, catch_up, scan, photos):
     lake.feature_path("phash", shard(1)).unlink()
     take_away(photos, leaving_a_folder=False)
     scan()
-    assert automation.work() == {}
+    assert catch_up.work() == {}
     photos.with_name("elsewhere").rename(photos)
     scan()
-    automation.work()
+    catch_up.work()
     assert lake.feature_path("phash", shard(1)).exists()
 
 
 def test_derived_table_that_somebody_deleted_is_made_again(lake, instance, scan):
     toy.set_to(lake, projections={"less": {"base": "rgb_histogram", "dims": 4}})
-    automation = Automation(lake, instance)
-    automation.tick()
+    catch_up = CatchUp(lake, instance)
     scan()
-    automation.work()
+    catch_up.work()
     path = lake.feature_path("less", shard(2))
     whole = lake.read_table(path)
     path.unlink()
     scan()
-    assert set(automation.work()["features/less"]) == {shard(2)}
+    assert set(catch_up.work()["features/less"]) == {shard(2)}
     assert lake.read_table(path).equals(whole)
 
 
@@ -300,14 +316,14 @@ PAST, FUTURE = 10**9 * 1_000_000_000, 4 * 10**9 * 1_000_000_000
 
 @pytest.mark.parametrize("when", [PAST, FUTURE], ids=["past", "future"])
 def test_times_of_files_that_jump_are_a_change_and_nothing_is_decoded(
-    lake, instance, automation, scan, photos, decoded, when, reindex
+    lake, instance, catch_up, scan, photos, decoded, when, reindex
 ):
     os.utime(photos / "photo_009.jpg", ns=(when, when))
     scan()
-    assert automation.work() == made([shard(1)])
+    assert catch_up.work() == made([shard(1)])
     assert decoded == []
     scan()
-    assert automation.work() == {}
+    assert catch_up.work() == {}
     reindex()
 
 
@@ -324,10 +340,10 @@ def test_sensor_sees_a_folder_whose_time_goes_back_to_what_it_was(lake, photos):
 
 
 def test_clock_of_this_machine_that_goes_back_loses_no_change(
-    lake, instance, automation, scan, photos, monkeypatch, reindex
+    lake, instance, catch_up, scan, photos, monkeypatch, reindex
 ):
     now = datetime.now(UTC)
-    assert automation.tick(now + timedelta(days=400)) == {}
+    assert catch_up.tick() == {}
 
     class Back(datetime):
         @classmethod
@@ -337,7 +353,7 @@ def test_clock_of_this_machine_that_goes_back_loses_no_change(
     monkeypatch.setattr(run_log, "datetime", Back)
     (photos / "photo_001.jpg").unlink()
     scan()
-    assert automation.tick(now - timedelta(days=400)) == made([shard(0)])
+    assert catch_up.tick() == made([shard(0)])
     materialize(lake, instance, IMAGES, *map(feature_key, TWO), partition_key=shard(0))
     reindex()
     assert "photo_001.jpg" not in findable(lake)

@@ -3,19 +3,20 @@
 from datetime import timedelta
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
+from imrec_core import Lake
 from imrec_core.errors import BadSettings
 from imrec_core.features import FEATURES
 from imrec_core.lake.schemas import CATALOG, IMAGES, ROWS
-from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
+from imrec_core.lake.settings import Settings
 from imrec_dagster.asset_keys import MANIFEST, fitted_key
-from imrec_dagster.assets import build as assets
-from imrec_dagster.assets.build import build_assets
 from imrec_dagster.definitions import build_definitions
 from imrec_dagster.resources import LakeResource
 from imrec_dagster.settings import DagsterSettings
 from tests.support import toy
+from tests.support.graph import assets_of
 
 DERIVED = [f for f in FEATURES.values() if f.projection]
 FITTED = [f for f in FEATURES.values() if f.is_fitted]
@@ -26,17 +27,15 @@ def key_of(feature) -> dg.AssetKey:
     return dg.AssetKey(["features", feature.name])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def weights():
-    """All weights are on this machine, or seem to be."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assets, "weights_here", lambda model: True)
-        yield
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Lake:
+    """A lake that has chosen every feature."""
+    return toy.new_lake(tmp_path_factory.mktemp("lake"), list(FEATURES))
 
 
 @pytest.fixture(scope="module")
-def defs(tmp_path_factory) -> dg.Definitions:
-    return build_definitions(LakeResource(root=str(tmp_path_factory.mktemp("lake"))))
+def defs(lake) -> dg.Definitions:
+    return build_definitions(LakeResource(root=str(lake.root)))
 
 
 @pytest.fixture(scope="module")
@@ -44,22 +43,17 @@ def graph(defs):
     return defs.resolve_asset_graph()
 
 
-def extraction() -> dg.AssetsDefinition:
-    (found,) = (a for a in build_assets() if isinstance(a, dg.AssetsDefinition) and dg.AssetKey("images") in a.keys)
+@pytest.fixture(scope="module")
+def extraction(lake) -> dg.AssetsDefinition:
+    (found,) = (a for a in assets_of(lake) if isinstance(a, dg.AssetsDefinition) and dg.AssetKey("images") in a.keys)
     return found
 
 
-def test_network_without_weights_is_shown_but_cannot_be_materialized(monkeypatch, tmp_path):
-    monkeypatch.setattr(assets, "weights_here", lambda model: model.name != "resnet18")
-    graph = build_definitions(LakeResource(root=str(tmp_path))).resolve_asset_graph()
-    shown = graph.get(key_of(FEATURES["resnet18"]))
-    assert not shown.is_materializable and shown.group_name == "networks"
-    assert "imrec models --fetch resnet18" in shown.description
-    assert graph.get(key_of(FEATURES["resnet50"])).is_materializable
-    assert not {key_of(FEATURES["resnet18_pca"]), fitted_key("resnet18_pca")} & graph.get_all_asset_keys()
-    toy.new_lake(tmp_path, ["resnet18"])
-    chosen = build_definitions(LakeResource(root=str(tmp_path))).resolve_asset_graph()
-    assert chosen.get(key_of(FEATURES["resnet18"])).is_materializable
+def test_graph_has_the_features_of_the_lake_and_no_other(tmp_path):
+    toy.new_lake(tmp_path, ["resnet18", "phash"])  # its weights are not on this machine
+    keys = build_definitions(LakeResource(root=str(tmp_path))).resolve_asset_graph().get_all_asset_keys()
+    names = {"catalog", "shard_manifest", "images", "features/resnet18", "features/phash", "generation", "map"}
+    assert {key.to_user_string() for key in keys} == names
 
 
 def test_definitions_load(defs):
@@ -72,9 +66,9 @@ def test_assets_are_those_of_the_registry(graph):
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == expected
 
 
-def test_all_pixel_features_are_in_the_one_step_that_decodes():
-    assert extraction().keys == {dg.AssetKey("images"), *map(key_of, FROM_PIXELS)}
-    assert extraction().can_subset
+def test_all_pixel_features_are_in_the_one_step_that_decodes(extraction):
+    assert extraction.keys == {dg.AssetKey("images"), *map(key_of, FROM_PIXELS)}
+    assert extraction.can_subset
 
 
 @pytest.mark.parametrize("feature", FEATURES.values(), ids=list(FEATURES))
@@ -109,9 +103,31 @@ def test_asset_shows_the_columns_of_its_table(graph, name, schema):
     assert [c.name for c in columns] == schema.names
 
 
-def test_every_asset_says_what_it_is_and_of_which_kind(graph):
+def test_every_asset_says_what_it_is_of_which_kind_and_step_and_whose(graph):
     for key in graph.get_all_asset_keys():
-        assert graph.get(key).description and graph.get(key).kinds, key
+        node = graph.get(key)
+        assert node.description and node.kinds and node.owners == ["team:imrec"], key
+    steps = {key.to_user_string(): graph.get(key).tags["imrec/step"] for key in graph.get_all_asset_keys()}
+    assert {name: steps[name] for name in ("catalog", "shard_manifest", "images", "generation", "map")} == {
+        "catalog": "scan", "shard_manifest": "scan", "images": "extract", "generation": "publish", "map": "map",
+    }  # fmt: skip
+    for feature in FEATURES.values():
+        assert steps[f"features/{feature.name}"] == ("project" if feature.projection else "extract")
+    assert {steps[f"fitted/{feature.name}"] for feature in FITTED} == {"fit"}
+
+
+def test_every_column_of_every_table_is_described(graph):
+    for key in graph.get_all_asset_keys():
+        schema = graph.get(key).metadata.get("dagster/column_schema")
+        assert schema is not None or key.path[0] == "fitted", key
+        missing = [column.name for column in (schema.columns if schema else []) if not column.description]
+        assert not missing, (key, missing)
+
+
+def test_owner_of_lake_toml_owns_all_assets(tmp_path):
+    lake = toy.new_lake(tmp_path / "lake", ("phash",), dagster={"owner": "me@photos.org"})
+    graph = build_definitions(LakeResource(root=str(lake.root))).resolve_asset_graph()
+    assert {owner for key in graph.get_all_asset_keys() for owner in graph.get(key).owners} == {"me@photos.org"}
 
 
 def test_derived_feature_depends_on_its_base_and_its_fit(graph):
@@ -176,7 +192,7 @@ def test_features_of_the_lake_are_assets_like_all_others(tmp_path):
     groups = {name: graph.get(dg.AssetKey(["features", name])).group_name for name in ("coarse", "less", "extract")}
     assert groups == {"coarse": "colour", "less": "projections", "extract": "combined"}
     derived = {f"{kind}/{name}" for kind in ("features", "fitted") for name in ("less", "extract", "least", "type")}
-    assert automatic(graph) == {"images", "features/coarse", "features/phash", "features/hog", *derived}
+    assert targets(ours) == {"images", "features/coarse", "features/phash", "features/hog", "generation", *derived}
 
 
 def test_other_declaration_of_a_lake_is_another_code_version_of_that_feature_and_its_fit_alone(tmp_path):
@@ -199,12 +215,9 @@ def test_lake_whose_declarations_cannot_be_keeps_nothing_from_loading(tmp_path):
     assert dg.AssetKey(["features", "mix"]) not in ours.resolve_asset_graph().get_all_asset_keys()
 
 
-def test_generation_depends_on_every_feature_that_it_holds_and_on_no_other(graph, tmp_path):
-    chosen = {key_of(FEATURES[name]) for name in DEFAULT_FEATURES}
-    assert graph.get(dg.AssetKey("generation")).parent_keys == {dg.AssetKey("images"), *chosen}
-    lake = toy.new_lake(tmp_path / "lake", ("hog",))
-    other = build_definitions(LakeResource(root=str(lake.root))).resolve_asset_graph()
-    assert other.get(dg.AssetKey("generation")).parent_keys == {dg.AssetKey("images"), key_of(FEATURES["hog"])}
+def test_generation_depends_on_every_feature_that_it_holds(graph):
+    features = {key_of(feature) for feature in FEATURES.values()}
+    assert graph.get(dg.AssetKey("generation")).parent_keys == {dg.AssetKey("images"), *features}
 
 
 def test_everything_made_of_a_shard_has_a_partition_per_shard(graph):
@@ -213,8 +226,19 @@ def test_everything_made_of_a_shard_has_a_partition_per_shard(graph):
     assert {graph.get(key).partitions_def.name for key in partitioned} == {"image_shards"}
 
 
-def test_backfill_takes_many_shards_per_run():
-    assert extraction().backfill_policy == dg.BackfillPolicy.multi_run(10)
+@pytest.mark.parametrize(
+    ("sizes", "images_per_run", "shards_per_run"),
+    [((), 40_000, 9), ((16, 16, 16), 40_000, 2500), ((400, 200), 900, 3), ((5000,), 40, 1)],
+    ids=["new lake", "small shards", "setting", "large shards"],
+)
+def test_backfill_takes_as_many_shards_per_run_as_hold_its_images(tmp_path, sizes, images_per_run, shards_per_run):
+    lake = toy.new_lake(tmp_path / "lake", ("phash",), shard_size=4096, dagster={"images_per_run": images_per_run})
+    for number, size in enumerate(sizes):
+        table = pa.table({name: pa.nulls(size, CATALOG.field(name).type) for name in CATALOG.names}, schema=CATALOG)
+        lake.write_table(lake.catalog_path(f"photos-{number:04d}"), table, {})
+    for asset in assets_of(lake):
+        if isinstance(asset, dg.AssetsDefinition) and asset.partitions_def and asset.is_executable:
+            assert asset.backfill_policy == dg.BackfillPolicy.multi_run(shards_per_run)
 
 
 def test_schedules_have_the_times_of_lake_toml(tmp_path):
@@ -286,29 +310,48 @@ def test_invalid_schedule_keeps_the_features_and_fails_the_next_scan(tmp_path):
     lake = toy.new_lake(tmp_path / "lake", ("phash",), dagster={"scan_schedule": "daily"})
     ours = build_definitions(LakeResource(root=str(lake.root)))
     assert times(ours) == ["0 1 * * *", "0 3 * * *", "0 5 * * 0"]
-    assert automatic(ours.resolve_asset_graph()) == {"images", "features/phash"}
+    assert targets(ours) == {"images", "features/phash", "generation"}
     with dg.DagsterInstance.ephemeral() as instance, pytest.raises(BadSettings, match="scan_schedule is 'daily'"):
         ours.resolve_job_def("scan").execute_in_process(instance=instance)
 
 
-def automatic(graph) -> set[str]:
-    keys = graph.get_all_asset_keys()
-    return {key.to_user_string() for key in keys if graph.get(key).automation_condition}
+def targets(of: dg.Definitions) -> set[str]:
+    """Return the assets that `catch_up` may request."""
+    (sensor,) = (s for s in of.sensors if s.name == "catch_up")
+    keys = sensor.job.selection.resolve(of.resolve_asset_graph())
+    return {key.to_user_string() for key in keys}
 
 
-def test_automation_runs_without_being_switched_on(defs):
-    (sensor,) = (s for s in defs.sensors if isinstance(s, dg.AutomationConditionSensorDefinition))
+def test_catch_up_runs_without_being_switched_on_over_all_but_scan_and_map(defs):
+    (sensor,) = (s for s in defs.sensors if s.name == "catch_up")
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    features = {f"features/{name}" for name in FEATURES} | {f"fitted/{f.name}" for f in FITTED}
+    assert targets(defs) == {"images", "generation"} | features
 
 
-def test_automation_makes_all_but_the_generation(graph):
-    fitted = {f"fitted/{f.name}" for f in FITTED if f.name in DEFAULT_FEATURES}
-    expected = {"images"} | {f"features/{name}" for name in DEFAULT_FEATURES} | fitted
-    assert automatic(graph) == expected  # the nightly schedule makes the generation
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("images_per_run", 0, "a number of images from 1 to 100000000"),
+        ("images_per_run", True, "a number of images"),
+        ("reindex_minutes", "60", "a number of minutes from 1 to 525600"),
+        ("executor", "dask", "one of in_process, multiprocess"),
+        ("owner", "me", "a team, such as 'team:photos', or an email address"),
+        ("owner", ["team:photos"], "a team"),
+    ],
+)
+def test_other_settings_of_dagster_are_checked(name, value, expected):
+    with pytest.raises(BadSettings, match=f"dagster: {name} is .*; expected {expected}"):
+        DagsterSettings.of(Settings(dagster={name: value}))
 
 
-def test_automation_makes_no_feature_that_the_lake_is_not_to_have(tmp_path):
+@pytest.mark.parametrize(("name", "executor"), [("in_process", "in_process"), ("multiprocess", "multiprocess")])
+def test_executor_is_that_of_lake_toml(tmp_path, name, executor):
+    lake = toy.new_lake(tmp_path / "lake", ("phash",), dagster={"executor": name})
+    assert build_definitions(LakeResource(root=str(lake.root))).executor.name == executor
+
+
+def test_executor_can_be_given(tmp_path):
     lake = toy.new_lake(tmp_path / "lake", ("phash",))
-    graph = build_definitions(LakeResource(root=str(lake.root))).resolve_asset_graph()
-    assert automatic(graph) == {"images", "features/phash"}
-    assert dg.AssetKey(["features", "dhash"]) in graph.get_all_asset_keys()  # by hand it can be made all the same
+    executor = dg.multiprocess_executor.configured({"max_concurrent": 7}, name="mine")
+    assert build_definitions(LakeResource(root=str(lake.root)), executor=executor).executor is executor

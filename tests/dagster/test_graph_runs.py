@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -26,15 +27,17 @@ from imrec_core.lake.schemas import to_vectors
 from imrec_core.models import encoders
 from imrec_core.sql.views import query
 from imrec_dagster import asset_checks, builder, schedules
+from imrec_dagster import catch_up as catch_up_module
 from imrec_dagster.asset_checks import recall_result
 from imrec_dagster.asset_keys import GENERATION, IMAGES, MANIFEST, feature_key, fitted_key
 from imrec_dagster.builder import Builder, build_lake
 from imrec_dagster.definitions import build_definitions
-from imrec_dagster.partitions import contiguous, range_tags
+from imrec_dagster.partitions import SHARDS, contiguous, range_tags
 from imrec_dagster.resources import Progress
 from tests.support import toy
 from tests.support.graph import (
-    Automation,
+    CatchUp,
+    assets_of,
     events,
     findable,
     look,
@@ -913,77 +916,172 @@ def test_sensor_skips_while_the_lake_has_no_source(tmp_path):
     assert "imrec build" in skip.skip_message
 
 
-def test_automation_asks_for_new_and_changed_shards_and_for_nothing_else(lake, instance):
-    automation = Automation(lake, instance)
-    photos = lake.root.parent / "photos"
-    made = [IMAGES, *map(feature_key, TWO)]
-    assert automation.tick() == {}
+def test_catch_up_requests_new_and_changed_shards_and_nothing_else(lake, instance):
+    catch_up, photos = CatchUp(lake, instance), lake.root.parent / "photos"
+    assert catch_up.tick() == {} and "no image was found yet" in catch_up.skipped
     Builder(lake, instance).scan()
-    every = [shard(n) for n in range(5)]
-    names = ["images", "features/rgb_histogram", "features/phash"]
-    assert automation.tick() == {name: every for name in names}
-    materialize(lake, instance, *made, tags=range_tags(shard(0), shard(4)))
-    assert automation.tick() == {}
-    Builder(lake, instance).scan()
-    assert automation.tick() == {}
+    every, names = [shard(n) for n in range(5)], ["images", "features/rgb_histogram", "features/phash"]
+    assert catch_up.tick() == {**{name: every for name in names}, "generation": []}
+    assert catch_up.tick() == {}  # requested, though not made
+    Builder(lake, instance).build()
+    assert catch_up.tick() == {} and "nothing is due" in catch_up.skipped
     (photos / "photo_010.jpg").write_bytes((photos / "photo_011.jpg").read_bytes())
     toy.write_photos(photos, [40])
     Builder(lake, instance).scan()
-    assert automation.tick() == {name: [shard(1), shard(5)] for name in names}
-    assert automation.tick() == {}  # asked for, though not made yet
+    assert catch_up.tick() == {name: [shard(1), shard(5)] for name in names}
 
 
-def test_automation_asks_again_for_a_shard_that_changes_right_after_it_asked(lake, instance):
-    automation = Automation(lake, instance)
-    automation.tick()
+def test_catch_up_requests_nothing_that_a_build_elsewhere_has_done_but_records_it(lake, instance):
+    toy.build(lake)
+    catch_up = CatchUp(lake, instance)
+    assert catch_up.tick() == {}  # adds the partitions
+    assert catch_up.tick() == {}
+    for key in (MANIFEST, IMAGES, *map(feature_key, TWO)):
+        assert sorted(partitions(instance, key)) == [shard(n) for n in range(5)]
+    assert instance.get_runs_count() == 0
+    assert catch_up.tick() == {} and len(partitions(instance, IMAGES)) == 5
+
+
+def test_catch_up_fits_when_the_base_is_complete_and_then_projects(new_lake, instance, quick_network):
+    lake = new_lake(16, (EMBEDDING,), shard_size=8)
+    toy.set_to(lake, features=(EMBEDDING, REDUCED), dagster={"reindex_minutes": 1})
+    catch_up, steps = CatchUp(lake, instance), []
+    while requests := catch_up.requests():
+        (request,) = requests
+        steps.append([key.to_user_string() for key in request.asset_selection])
+        assert catch_up.run(request).success
+    assert steps == [[f"fitted/{REDUCED}"], [f"features/{REDUCED}"]]
+    assert "the next generation is due at" in catch_up.skipped
+
+
+def test_catch_up_publishes_once_in_the_time_that_lake_toml_sets(lake, instance, monkeypatch):
+    toy.set_to(lake, dagster={"reindex_minutes": 10})
+    catch_up = CatchUp(lake, instance)
+    Builder(lake, instance).build()
+    (lake.root.parent / "photos" / "photo_003.jpg").unlink()
     Builder(lake, instance).scan()
-    automation.tick()
-    (lake.root.parent / "photos" / "photo_010.jpg").unlink()
+    assert "generation" not in catch_up.work()
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(minutes=10)
+
+    monkeypatch.setattr(catch_up_module, "datetime", Later)
+    assert catch_up.work() == {"generation": []}
+    assert "photo_003.jpg" not in findable(lake)
+
+
+def test_catch_up_sizes_runs_by_images(lake, instance):
+    toy.set_to(lake, dagster={"images_per_run": 20})
     Builder(lake, instance).scan()
-    assert set(automation.tick()) == {"images", "features/rgb_histogram", "features/phash"}
-    assert automation.tick() == {}
+    tags = [dict(request.tags) for request in CatchUp(lake, instance).requests()]
+    found = [tuple(of_run[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")) for of_run in tags]
+    assert found == [(shard(0), shard(1)), (shard(2), shard(3)), (shard(4), shard(4))]
 
 
-def test_automation_tries_a_failed_shard_once_more_and_not_for_ever(lake, instance, monkeypatch):
-    automation = Automation(lake, instance)
-    automation.tick()
+def test_catch_up_asks_for_a_reload_when_a_feature_was_added(lake, instance):
+    Builder(lake, instance).build()
+    catch_up = CatchUp(lake, instance)
+    toy.set_to(lake, features=(*TWO, "dhash"))
+    assert catch_up.tick() == {}
+    assert "reload the definitions, for features/dhash" in catch_up.skipped
+    catch_up.reload()
+    assert catch_up.tick() == {"features/dhash": [shard(n) for n in range(5)]}
+
+
+# -- one event per partition --------------------------------------------------------------------------------
+
+
+def versions(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str | None, str]:
+    return {event.partition: event.tags["dagster/data_version"] for event in events(instance, key)}
+
+
+def test_partition_that_is_up_to_date_keeps_its_data_version(lake, instance):
+    toy.set_to(lake, projections={"less": {"base": "rgb_histogram", "dims": 5}})
+    Builder(lake, instance).build()
+    keys = (IMAGES, feature_key("rgb_histogram"), feature_key("less"))
+    before = {key: versions(instance, key) for key in keys}
+    assert materialize(lake, instance, *keys, partition_key=shard(2)).success
+    assert materialize(lake, instance, *keys, tags=range_tags(shard(1), shard(3))).success
+    for key in keys:
+        assert versions(instance, key) == before[key]
+        assert len(set(before[key].values())) == 5
+        assert len(partitions(instance, key)) == 5 + 1 + 3  # one event per table and run
+
+
+def test_versions_of_inputs_are_those_of_the_tables_that_were_read(lake, instance):
+    toy.set_to(lake, projections={"less": {"base": "rgb_histogram", "dims": 5}})
+    Builder(lake, instance).build()
+    base, fit = versions(instance, feature_key("rgb_histogram")), versions(instance, fitted_key("less"))
+    manifests = versions(instance, MANIFEST)
+    for event in events(instance, feature_key("rgb_histogram")):
+        assert event.tags["dagster/input_data_version/shard_manifest"] == manifests[event.partition]
+    for event in events(instance, feature_key("less")):
+        assert event.tags["dagster/input_data_version/features/rgb_histogram"] == base[event.partition]
+        assert event.tags["dagster/input_data_version/fitted/less"] == fit[None]
+
+
+def test_shard_turns_green_when_it_is_complete_and_not_with_the_run(lake, instance, monkeypatch):
+    seen = []
+
+    class Watcher(Progress):
+        def done(self, report: object) -> None:
+            seen.append(len(instance.get_materialized_partitions(IMAGES)))
+
     Builder(lake, instance).scan()
-    automation.tick()
-
-    def fail():
-        with monkeypatch.context() as patch:
-            patch.setattr(Lake, "write_table", lambda *_: 1 / 0)
-            materialize(lake, instance, IMAGES, partition_key=shard(0), raise_on_error=False)
-
-    fail()
-    assert automation.tick() == {"images": [shard(0)]}
-    fail()
-    assert automation.tick() == {}
+    dg.materialize(
+        assets_of(lake), selection=dg.AssetSelection.assets(IMAGES), instance=instance,
+        resources={"lake": resource(lake), "progress": Watcher()}, tags=range_tags(shard(0), shard(4)),
+    )  # fmt: skip
+    assert seen == [0, 1, 2, 3, 4]
 
 
-def test_automation_fits_when_the_base_is_complete_and_then_projects(new_lake, instance):
-    base, derived = feature_key("efficientnet_lite0"), feature_key("efficientnet_lite0_pca")
-    lake = new_lake(16, (base.path[-1], derived.path[-1]), built=False, shard_size=8)
-    automation = Automation(lake, instance)
-
-    def made(key: dg.AssetKey, version: str, partition: str | None = None) -> dict[str, list[str]]:
-        tags = {"dagster/data_version": version}
-        instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition, tags=tags))
-        return automation.tick()
-
-    automation.tick()
+def test_shard_that_fails_leaves_the_others_of_its_run_green(lake, instance, monkeypatch):
     Builder(lake, instance).scan()
-    assert automation.tick() == {name: [shard(0), shard(1)] for name in ("images", base.to_user_string())}
-    assert made(base, "a", shard(0)) == {}
-    assert made(base, "b", shard(1)) == {"fitted/efficientnet_lite0_pca": []}
-    assert made(fitted_key(derived.path[-1]), "f") == {derived.to_user_string(): [shard(0), shard(1)]}
-    made(derived, "c", shard(0)), made(derived, "d", shard(1))
-    again = {"fitted/efficientnet_lite0_pca": [], derived.to_user_string(): [shard(1)]}
-    assert made(base, "e", shard(1)) == again  # another picture came
-    assert made(derived, "g", shard(1)) == {}
-    assert made(fitted_key(derived.path[-1]), "f") == {}  # the fit still stands
-    assert made(base, "h", shard(0)) == {**again, derived.to_user_string(): [shard(0)]}
-    assert made(fitted_key(derived.path[-1]), "another") == {derived.to_user_string(): [shard(0), shard(1)]}
+    write = Lake.write_table
+
+    def refuse(self, path, *args):
+        return 1 / 0 if path.stem in (shard(1), shard(3)) else write(self, path, *args)
+
+    monkeypatch.setattr(Lake, "write_table", refuse)
+    keys = (IMAGES, feature_key("phash"))
+    result = materialize(lake, instance, *keys, tags=range_tags(shard(0), shard(4)), raise_on_error=False)
+    assert not result.success
+    good = [shard(0), shard(2), shard(4)]
+    for key in keys:
+        assert partitions(instance, key) == good
+        status = instance.get_status_by_partition(key, [shard(n) for n in range(5)], SHARDS)
+        failed = [name for name, of_shard in status.items() if of_shard == dg.AssetPartitionStatus.FAILED]
+        assert failed == [shard(1), shard(3)]
+    assert all(check.passed and check.metadata["shards"].value == 3 for check in result.get_asset_check_evaluations())
+    error = next(e for e in result.all_events if e.is_step_failure).step_failure_data.error.cause
+    assert error.cls_name == "FailedShards" and "2 shards failed: photos-0001: division by zero" in error.message
+
+
+@pytest.mark.parametrize(
+    ("step", "name"), [("extract", "rgb_histogram"), ("project_less", "less")], ids=["extraction", "projection"]
+)
+def test_force_computes_again_what_is_up_to_date(lake, instance, step, name):
+    toy.set_to(lake, projections={"less": {"base": "rgb_histogram", "dims": 5}})
+    Builder(lake, instance).build()
+    before, version = toy.times(lake, "features"), versions(instance, feature_key(name))
+    config = {"ops": {step: {"config": {"force": True}}}}
+    assert materialize(lake, instance, feature_key(name), partition_key=shard(2), run_config=config).success
+    assert toy.rewritten(before, toy.times(lake, "features")) == {f"features/{name}/{shard(2)}.parquet"}
+    event = events(instance, feature_key(name))[-1]
+    assert shown(event)["computed"] is True and shown(event).get("decoded", 8) == 8
+    assert versions(instance, feature_key(name)) == version
+    assert CatchUp(lake, instance).tick() == {}
+
+
+def test_force_of_a_fit_makes_a_new_one_and_its_projections_stale(lake, instance):
+    toy.set_to(lake, projections={"less": {"base": "rgb_histogram", "dims": 5}})
+    Builder(lake, instance).build()
+    config = {"ops": {"fitted__less": {"config": {"force": True}}}}
+    assert materialize(lake, instance, fitted_key("less"), run_config=config).success
+    assert [shown(event)["fitted now"] for event in events(instance, fitted_key("less"))] == [True, True]
+    assert CatchUp(lake, instance).tick() == {"features/less": [shard(n) for n in range(5)]}
 
 
 # -- partitions ---------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from imrec_core.maps import load_map, map_names
 from imrec_dagster.builder import Builder
 from imrec_dagster.definitions import build_definitions
 from tests.support import toy
-from tests.support.graph import Automation, events, materialize, resource, shown
+from tests.support.graph import CatchUp, events, materialize, resource, shown
 
 MAP = dg.AssetKey("map")
 
@@ -54,9 +54,9 @@ def test_feature_that_is_none_fails_the_run_and_leaves_no_map(lake, instance):
     assert "did you mean 'phash'" in str(ran.get_step_failure_events()[0].event_specific_data.error)
 
 
-def test_neither_a_build_nor_the_automation_makes_a_map(lake, instance):
+def test_neither_a_build_nor_the_sensor_makes_a_map(lake, instance):
     Builder(lake, instance).build()
-    assert "map" not in Automation(lake, instance).tick()
+    assert "map" not in CatchUp(lake, instance).tick()
     assert events(instance, MAP) == [] and map_names(lake) == []
 
 

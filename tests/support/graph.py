@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
 from imrec_core import ImageId, Lake, Recommender
+from imrec_core.features import chosen_features
+from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.assets.build import build_assets
 from imrec_dagster.definitions import build_definitions
-from imrec_dagster.partitions import SHARDS, contiguous, range_tags
+from imrec_dagster.partitions import SHARDS
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.sensors import image_folders
+from imrec_dagster.settings import DagsterSettings
 
 
 def shard(number: int) -> str:
@@ -27,9 +26,13 @@ def resource(lake: Lake) -> LakeResource:
     return LakeResource(root=str(lake.root))
 
 
+def assets_of(lake: Lake) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    return build_assets(lake, chosen_features(lake), DagsterSettings.of(lake.settings()))
+
+
 def materialize(lake: Lake, instance: dg.DagsterInstance, *keys: dg.AssetKey, **options):
     return dg.materialize(
-        build_assets(chosen=lake.settings().features),
+        assets_of(lake),
         selection=dg.AssetSelection.assets(*keys),
         instance=instance,
         resources={"lake": resource(lake), "progress": Progress()},
@@ -78,61 +81,62 @@ def look(lake: Lake, cursor: str | None):
     return image_folders(dg.build_sensor_context(cursor=cursor, resources={"lake": resource(lake)}))
 
 
-@contextmanager
-def _partitions_read_once(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Keep the names of partitions during a tick, as the daemon does; they are asked for hundreds of times."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(instance, "get_dynamic_partitions", functools.cache(instance.get_dynamic_partitions))
-        yield
-
-
-class Automation:
-    """What the automation sensor would ask for, tick after tick."""
+class CatchUp:
+    """What the sensor `catch_up` requests, tick after tick."""
 
     def __init__(self, lake: Lake, instance: dg.DagsterInstance) -> None:
         self._lake, self._instance = lake, instance
-        self._cursor = None
+        self._cursor: str | None = None
+        self.skipped = ""
         self.reload()
 
     def reload(self) -> None:
         """Like the button of the UI: after features of the lake have changed."""
         self._defs = build_definitions(resource(self._lake))
 
-    def tick(self, now: datetime | None = None) -> dict[str, list[str]]:
-        with _partitions_read_once(self._instance):
-            result = dg.evaluate_automation_conditions(
-                self._defs,
-                self._instance,
-                asset_selection=dg.AssetSelection.all(),
-                cursor=self._cursor,
-                evaluation_time=now,
-            )
-        self._cursor = result.cursor
-        keys = self._defs.resolve_asset_graph().materializable_asset_keys
-        asked = {key: result.get_requested_partitions(key) for key in keys if result.get_num_requested(key)}
-        return {key.to_user_string(): sorted(p for p in partitions if p) for key, partitions in asked.items()}
+    def requests(self) -> list[dg.RunRequest]:
+        """Evaluate the sensor, and do all that the daemon does with its result except to start runs."""
+        (sensor,) = (s for s in self._defs.sensors if s.name == "catch_up")
+        with dg.build_sensor_context(
+            instance=self._instance, cursor=self._cursor, resources={"lake": resource(self._lake)}
+        ) as context:
+            result = sensor(context)
+        if isinstance(result, dg.SkipReason):
+            self.skipped = result.skip_message
+            return []
+        self._cursor, self.skipped = result.cursor, result.skip_reason and result.skip_reason.skip_message
+        for request in result.dynamic_partitions_requests or []:
+            self._instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
+        for event in result.asset_events:
+            self._instance.report_runless_asset_event(event)
+        return list(result.run_requests or [])
+
+    def tick(self) -> dict[str, list[str]]:
+        """Return the shards that a tick requests, by asset."""
+        return self._shards(self.requests())
 
     def work(self) -> dict[str, list[str]]:
-        """Tick, and run what is asked for, until nothing is; all that was asked for."""
-        every: dict[str, list[str]] = {}
+        """Tick, and run what is requested, until nothing is; return the shards of all requests by asset."""
+        every: list[dg.RunRequest] = []
         for _ in range(10):
-            asked = self.tick()
-            if not asked:
-                return {name: sorted(keys) for name, keys in every.items()}
-            for name, keys in asked.items():
-                every.setdefault(name, []).extend(keys)
-            for keys in sorted(set(map(tuple, asked.values()))):
-                self._run([name for name in asked if tuple(asked[name]) == keys], keys)
-        raise AssertionError(f"it asks for ever: {asked}")
+            requests = self.requests()
+            if not requests:
+                return self._shards(every)
+            every += requests
+            for request in requests:
+                assert self.run(request).success
+        raise AssertionError(f"it requests for ever: {self._shards(requests)}")
 
-    def _run(self, names: list[str], keys: tuple[str, ...]) -> None:
-        every = self._instance.get_dynamic_partitions(str(SHARDS.name))
-        for stretch in contiguous(keys, every) if keys else [[]]:
-            ran = dg.materialize(
-                self._defs.assets,
-                selection=dg.AssetSelection.assets(*map(dg.AssetKey.from_user_string, names)),
-                instance=self._instance,
-                resources={"lake": resource(self._lake), "progress": Progress()},
-                tags=range_tags(stretch[0], stretch[-1]) if stretch else {},
-            )
-            assert ran.success
+    def run(self, request: dg.RunRequest, **options) -> dg.ExecuteInProcessResult:
+        return materialize(self._lake, self._instance, *request.asset_selection, tags=dict(request.tags), **options)
+
+    def _shards(self, requests: list[dg.RunRequest]) -> dict[str, list[str]]:
+        every = list(self._instance.get_dynamic_partitions(str(SHARDS.name)))
+        found: dict[str, list[str]] = {}
+        for request in requests:
+            first, last = (request.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+            shards = every[every.index(first) : every.index(last) + 1] if first else []
+            for key in request.asset_selection:
+                is_partitioned = key not in (GENERATION,) and key.path[0] != "fitted"
+                found.setdefault(key.to_user_string(), []).extend(shards if is_partitioned else [])
+        return {name: sorted(shards) for name, shards in found.items()}

@@ -1,0 +1,154 @@
+"""The runs that are due in a lake, by assets and shards: `imrec build` executes them, `catch_up` requests them.
+
+What is due is decided by the lake alone, see `imrec_core.extraction.planning`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from imrec_core.extraction.fit import has_enough_images
+from imrec_core.extraction.planning import BuildPlan, plan
+from imrec_core.extraction.shard_order import order_shards
+from imrec_core.features import Feature
+from imrec_core.index.plan import is_up_to_date, plan_generation
+from imrec_core.lake.lake import Lake
+from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key, fitted_key
+from imrec_dagster.partitions import contiguous
+
+
+@dataclass(frozen=True)
+class DueRun:
+    """A run that is due.
+
+    Attributes:
+        keys: The assets of the run.
+        shards: The partitions of the run, a contiguous range; empty if none of the assets is partitioned.
+    """
+
+    keys: tuple[dg.AssetKey, ...]
+    shards: tuple[str, ...] = ()
+
+
+def next_runs(lake: Lake, partitions: Sequence[str], *, images_per_run: int | None = None) -> list[DueRun]:
+    """Return the runs that can start now; what they write makes others due. Empty if all tables are up to date.
+
+    The first extraction of a whole lake is one run with all that follows it, the generation included. Otherwise an
+    extraction includes the projections of its shards whose fit is valid.
+
+    Args:
+        partitions: All partitions of the Dagster instance, in order. Other shards are not due.
+        images_per_run: Maximum number of images of a run, unless a single shard has more; None for no limit.
+    """
+    due = plan(lake)
+    images = {state.shard: state.images for state in due.shards}
+    if due.extractions:
+        whole = _whole_lake(lake, due, partitions)
+        if whole and sum(images.values()) <= (images_per_run or sum(images.values())):
+            return [whole]
+        fits = [f for f in due.fits if f.learnt and has_enough_images(lake, f)]
+        if fits:
+            return [_fit_run(fits)]
+        runs = [*_partitioned_runs(_extraction_keys(due), partitions, images, images_per_run)]
+        order = order_shards(lake, list(due.extractions))  # shards that lose images come last
+        return sorted(runs, key=lambda run: max(map(order.index, run.shards)))
+    fits = [f for f in due.fits if has_enough_images(lake, f)]
+    if fits:
+        first = min(feature.depth for feature in fits)  # a fit of a base makes its dependents stale
+        return [_fit_run([f for f in fits if f.depth == first])]
+    return [*_partitioned_runs(_projection_keys(due), partitions, images, images_per_run)]
+
+
+def generation_run(lake: Lake) -> DueRun | None:
+    """Return the run that publishes what is new; None if the current generation holds it.
+
+    Raises:
+        StaleIndex: No image can be published.
+    """
+    return None if is_up_to_date(lake, plan_generation(lake)) else DueRun((GENERATION,))
+
+
+def _whole_lake(lake: Lake, due: BuildPlan, partitions: Sequence[str]) -> DueRun | None:
+    """Return the one run of a lake in which all is due; None if something is up to date, or cannot be fitted."""
+    chosen = tuple(feature_key(f.name) for f in due.features)
+    fits = [f for f in due.features if f.is_fitted]
+    is_all_due = all(len(due.extractions.get(s.shard, ())) == _count_extracted(due) for s in due.shards)
+    ranges = contiguous(due.extractions, partitions)
+    if not is_all_due or len(ranges) != 1 or not all(has_enough_images(lake, f) for f in fits):
+        return None
+    return DueRun((IMAGES, *chosen, *(fitted_key(f.name) for f in fits), GENERATION), tuple(ranges[0]))
+
+
+def _count_extracted(due: BuildPlan) -> int:
+    return sum(not feature.projection for feature in due.features)
+
+
+def _fit_run(features: Iterable[Feature]) -> DueRun:
+    return DueRun(tuple(fitted_key(feature.name) for feature in features))
+
+
+def _extraction_keys(due: BuildPlan) -> dict[str, tuple[dg.AssetKey, ...]]:
+    """Return the assets to extract by shard, with the projections that follow from them without a new fit."""
+    unfitted = {f.name for f in due.outgrown}
+    states = {state.shard: state for state in due.shards}
+    derived = [f for f in due.features if f.projection and not _needs_fit(f, unfitted)]
+    return {
+        shard: (
+            *([IMAGES] if states[shard].has_stale_images else []),
+            *(feature_key(f.name) for f in features if f.name not in unfitted),
+            *(feature_key(f.name) for f in derived if f.name in states[shard].stale),
+        )
+        for shard, features in due.extractions.items()
+    }
+
+
+def _needs_fit(feature: Feature, unfitted: set[str]) -> bool:
+    """Return whether a feature or a base of it needs a fit first."""
+    return feature.name in unfitted or any(_needs_fit(base, unfitted) for base in feature.bases)
+
+
+def _projection_keys(due: BuildPlan) -> dict[str, tuple[dg.AssetKey, ...]]:
+    """Return the features to project by shard: those whose bases are up to date, or are projected in the same run."""
+    unfitted = {f.name for f in (*due.unfitted, *due.fits)}
+    derived = [f for f in due.features if f.projection and not _needs_fit(f, unfitted)]
+    keys = {}
+    for state in due.shards:
+        projected = [f for f in derived if f.name in state.stale and _has_extracted_bases(f, state.stale)]
+        if projected:
+            keys[state.shard] = tuple(feature_key(f.name) for f in projected)
+    return keys
+
+
+def _has_extracted_bases(feature: Feature, stale: Mapping[str, str]) -> bool:
+    """Return whether the features of the pixels that a feature is computed from are up to date."""
+    if not feature.projection:
+        return feature.name not in stale
+    return all(_has_extracted_bases(base, stale) for base in feature.bases)
+
+
+def _partitioned_runs(
+    keys: Mapping[str, tuple[dg.AssetKey, ...]],
+    partitions: Sequence[str],
+    images: Mapping[str, int],
+    images_per_run: int | None,
+) -> Iterator[DueRun]:
+    """Yield one run per contiguous range of shards with the same assets due, and of at most so many images."""
+    shards: defaultdict[tuple[dg.AssetKey, ...], list[str]] = defaultdict(list)
+    for shard, of_shard in keys.items():
+        shards[of_shard].append(shard)
+    for assets, some in shards.items():
+        for stretch in contiguous(some, partitions):
+            for part in _split(stretch, images, images_per_run):
+                yield DueRun(assets, tuple(part))
+
+
+def _split(shards: Sequence[str], images: Mapping[str, int], most: int | None) -> Iterator[list[str]]:
+    part: list[str] = []
+    for shard in shards:
+        if part and most is not None and sum(images[s] for s in (*part, shard)) > most:
+            yield part
+            part = []
+        part.append(shard)
+    yield part

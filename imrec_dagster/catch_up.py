@@ -70,7 +70,7 @@ def catch_up_sensor(lake: Lake, features: Sequence[Feature]) -> dg.SensorDefinit
     }
 
     @dg.sensor(
-        target=dg.AssetSelection.assets(*known),
+        job=dg.define_asset_job("catch_up", dg.AssetSelection.assets(*known)),
         minimum_interval_seconds=_REMOTE_INTERVAL if lake.is_remote else _INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Extract, fit and project what the lake lacks, and then publish a generation.",

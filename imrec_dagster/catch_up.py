@@ -1,6 +1,7 @@
-"""The sensor `catch_up`: requests the runs that are due, and then a generation. The lake decides, see `due_runs`.
+"""Ticks of the sensor `catch_up`: request the runs that are due, and then a generation.
 
-It waits while anything else works on the lake, so it requests nothing that a build or a backfill is about to do.
+The lake decides what is due, see `due_runs`. The sensor waits while anything else works on the lake, so it requests
+nothing that a build or a backfill is about to do.
 """
 
 import json
@@ -18,17 +19,15 @@ from imrec_core.index.opening import readable_generation
 from imrec_core.index.plan import plan_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
-from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key, fitted_key
+from imrec_dagster.asset_keys import feature_key
 from imrec_dagster.dead_runs import was_killed
 from imrec_dagster.due_runs import DueRun, generation_run, next_runs
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags, unfinished_work
-from imrec_dagster.resources import LakeResource
 from imrec_dagster.settings import DagsterSettings
 from imrec_dagster.shard_events import unrecorded_events
 
 TICK_TAG = "imrec/catch_up"  # on the runs of one tick: its number
 
-_INTERVAL, _REMOTE_INTERVAL = 30, 300  # seconds; in an object store a tick costs a request per table
 _MOST_EVENTS = 200  # of one tick, which may take a minute
 _MOST_TRIES = 3  # of what a killed process was to make
 
@@ -60,28 +59,18 @@ class _Memory:
             return cls()
 
 
-def catch_up_sensor(lake: Lake, features: Sequence[Feature]) -> dg.SensorDefinition:
-    """Return the sensor over the assets of some features."""
-    known = {
-        IMAGES,
-        GENERATION,
-        *(feature_key(f.name) for f in features),
-        *(fitted_key(f.name) for f in features if f.is_fitted),
-    }
+def evaluate(
+    context: dg.SensorEvaluationContext, lake: Lake, known: Collection[dg.AssetKey]
+) -> dg.SensorResult | dg.SkipReason:
+    """Return the requests for what is due in a lake, or why there is none.
 
-    @dg.sensor(
-        job=dg.define_asset_job("catch_up", dg.AssetSelection.assets(*known)),
-        minimum_interval_seconds=_REMOTE_INTERVAL if lake.is_remote else _INTERVAL,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Extract, fit and project what the lake lacks, and then publish a generation.",
-    )
-    def catch_up(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
-        try:
-            return _Tick(context, Lake(lake.root), known).evaluate()
-        except ImrecError as error:
-            return dg.SkipReason(str(error))
-
-    return catch_up
+    Args:
+        known: The assets that can be requested.
+    """
+    try:
+        return _Tick(context, lake, known).evaluate()
+    except ImrecError as error:
+        return dg.SkipReason(str(error))
 
 
 class _Tick:

@@ -10,12 +10,11 @@ from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_dagster.asset_checks import lake_is_whole
 from imrec_dagster.assets.build import build_assets
-from imrec_dagster.catch_up import catch_up_sensor
 from imrec_dagster.home import dagster_home
 from imrec_dagster.jobs import build_job, catalog_job, check_job, generation_job, retry_job
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.schedules import schedules
-from imrec_dagster.sensors import dead_runs, image_folders, note_failures
+from imrec_dagster.sensors import catch_up_sensor, dead_runs, image_folders, note_failures
 from imrec_dagster.settings import DagsterSettings
 
 

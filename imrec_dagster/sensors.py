@@ -1,19 +1,44 @@
-"""The sensors: changed folders, failed runs, and runs whose process was killed."""
+"""The sensors: changed folders, what is due, failed runs, and runs whose process was killed."""
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from imrec_core.features import Feature
 from imrec_core.lake import run_log
+from imrec_core.lake.lake import Lake
+from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key, fitted_key
 from imrec_dagster.dead_runs import end_dead_runs
 from imrec_dagster.jobs import catalog_job
 from imrec_dagster.resources import LakeResource
 
 _FOLDER_LEVELS = 2  # below the root of a source; the scheduled scan finds deeper changes
+
+
+_INTERVAL, _REMOTE_INTERVAL = 30, 300  # seconds; in an object store a tick of `catch_up` costs a request per table
+
+
+def catch_up_sensor(lake: Lake, features: Sequence[Feature]) -> dg.SensorDefinition:
+    """Return the sensor that requests what is due of some features."""
+    fits = [fitted_key(feature.name) for feature in features if feature.is_fitted]
+    known = {IMAGES, GENERATION, *(feature_key(feature.name) for feature in features), *fits}
+
+    @dg.sensor(
+        job=dg.define_asset_job("catch_up", dg.AssetSelection.assets(*known)),
+        minimum_interval_seconds=_REMOTE_INTERVAL if lake.is_remote else _INTERVAL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Extract, fit and project what the lake lacks, and then publish a generation.",
+    )
+    def catch_up(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
+        from imrec_dagster.catch_up import evaluate
+
+        return evaluate(context, Lake(lake.root), known)
+
+    return catch_up
 
 
 @dg.sensor(job=catalog_job, minimum_interval_seconds=60, description="Scan when a folder of a source has changed.")

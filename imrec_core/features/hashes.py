@@ -9,7 +9,6 @@ import math
 from functools import partial
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from imrec_core.features.feature import Blank, feature
@@ -68,6 +67,8 @@ def phash(batch: ImageBatch) -> Hashes:
 
 def _low_frequencies(batch: ImageBatch) -> Floats:
     """Compute the 8×8 lowest frequencies `(n, 8, 8)`, the mean first."""
+    import scipy.fft
+
     return np.asarray(scipy.fft.dct(scipy.fft.dct(small_images(batch)[2], axis=1), axis=2)[:, :8, :8])
 
 

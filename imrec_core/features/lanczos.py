@@ -12,7 +12,6 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from imrec_core.images.batch import ImageBatch
@@ -111,6 +110,8 @@ def _dense_filter(length: int, out: int) -> NDArray[np.float32]:
 @functools.lru_cache(maxsize=256)
 def _sparse_filter(length: int, out: int) -> Any:
     """Return the same filter as a sparse int32 matrix, for an `out` of hundreds."""
+    import scipy.sparse
+
     rows, columns, weights = _filter_weights(length, out)
     return scipy.sparse.csr_array((weights.astype(np.int32), (rows, columns)), shape=(out, length))
 

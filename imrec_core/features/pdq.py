@@ -17,7 +17,6 @@ import functools
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from imrec_core.features.feature import Blank, feature
@@ -92,6 +91,8 @@ def _point_weights(length: int) -> Any:
     The box filter is half as wide as the distance of two points, rounded up, and is cut off at the ends of the row.
     A box of even width extends further to the right.
     """
+    import scipy.sparse
+
     window = -(-length // (2 * _POINTS))
     right = window // 2
     pixels = np.arange(length)

@@ -1,25 +1,24 @@
 """The catalog of images, and the manifests of its shards. It adds and deletes the partitions."""
 
 import time
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from imrec_core.catalog import manifests as core_catalog
-from imrec_core.catalog import scan_times
 from imrec_core.errors import BadSource
-from imrec_core.extraction import lost_content
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
-from imrec_core.upkeep.sources import add_sources
 from imrec_dagster import metadata
 from imrec_dagster.asset_keys import MANIFEST
 from imrec_dagster.partitions import SHARDS, delete_other_partitions, is_only_run
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
-from imrec_dagster.run_log import record
 from imrec_dagster.settings import DagsterSettings
-from imrec_dagster.shard_events import manifest_event
+
+if TYPE_CHECKING:
+    from imrec_core.catalog.manifests import CatalogDiff
+    from imrec_core.extraction.lost_content import Loss
 
 
 class ScanConfig(dg.Config):
@@ -40,6 +39,9 @@ class ScanConfig(dg.Config):
 def catalog(
     context: dg.AssetExecutionContext, config: ScanConfig, lake: LakeResource, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
+    from imrec_core.upkeep.sources import add_sources
+    from imrec_dagster.run_log import record
+
     with retry_on_storage_fault(context, progress):
         opened, started = lake.open(), time.perf_counter()
         add_sources(opened, [f"{name}={folder}" for name, folder in config.sources.items()])
@@ -52,14 +54,16 @@ def catalog(
     return dg.MaterializeResult(metadata=metadata.of_catalog(opened, diff))
 
 
-def _scan(
-    context: dg.AssetExecutionContext, opened: Lake, *, verify: bool
-) -> tuple[core_catalog.CatalogDiff, list[lost_content.Loss]]:
+def _scan(context: dg.AssetExecutionContext, opened: Lake, *, verify: bool) -> "tuple[CatalogDiff, list[Loss]]":
     """Find and apply the changes of all sources, while no other process scans; keep what is known of lost images.
 
     Raises:
         BadSettings: The table `[dagster]` is wrong; the schedules then have the default times.
     """
+    from imrec_core.catalog import manifests as core_catalog
+    from imrec_core.catalog import scan_times
+    from imrec_core.extraction import lost_content
+
     DagsterSettings.of(opened.settings())
     with opened.exclusive_lock("catalog"):
         diff = core_catalog.diff(opened, verify=verify)
@@ -89,8 +93,10 @@ def _require_sources(lake: Lake) -> None:
         )
 
 
-def _report_changes(context: dg.AssetExecutionContext, lake: Lake, diff: core_catalog.CatalogDiff) -> None:
+def _report_changes(context: dg.AssetExecutionContext, lake: Lake, diff: "CatalogDiff") -> None:
     """Add and delete partitions, and report the data versions of changed shards."""
+    from imrec_dagster.shard_events import manifest_event
+
     shards = {*lake.live_shards(), *(m.shard for m in diff.manifests)}
     context.instance.add_dynamic_partitions(str(SHARDS.name), sorted(shards))
     if is_only_run(context.run.run_id, context.instance):

@@ -1,14 +1,11 @@
 """Extraction: one pass over each shard for the images table and every feature that is computed from pixels."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from imrec_core.extraction import dask_cluster
-from imrec_core.extraction.report import ShardReport
-from imrec_core.extraction.shard_failures import raise_failures
-from imrec_core.extraction.shard_order import receiving_shards
 from imrec_core.features import Feature
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
@@ -18,8 +15,9 @@ from imrec_dagster.asset_keys import EXTRACT, IMAGES, MANIFEST, code_version, fe
 from imrec_dagster.partitions import SHARDS, require_sources
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
-from imrec_dagster.run_log import record
-from imrec_dagster.shard_events import result_without_event, table_event
+
+if TYPE_CHECKING:
+    from imrec_core.extraction.report import ShardReport
 
 Events = Iterator[dg.AssetMaterialization | dg.MaterializeResult | dg.AssetCheckResult]
 
@@ -56,6 +54,10 @@ def extraction_asset(features: Sequence[Feature], backfill_policy: dg.BackfillPo
 
         A shard that fails does not keep the others from being extracted, recorded and checked.
         """
+        from imrec_core.extraction.shard_failures import raise_failures
+        from imrec_dagster.run_log import record
+        from imrec_dagster.shard_events import result_without_event, table_event
+
         keys = sorted(context.selected_asset_keys)
         selected = {key: from_pixels.get(key.path[-1]) for key in keys}
         errors: dict[str, Exception] = {}
@@ -84,11 +86,14 @@ def _extract(
     selected: Sequence[Feature | None],
     progress: Progress,
     errors: dict[str, Exception],
-) -> Iterator[ShardReport]:
+) -> "Iterator[ShardReport]":
     """Extract the selected features of the run's shards, on the Dask cluster if there is one.
 
     Shards that receive moved images come first; otherwise the features of these images would be lost here.
     """
+    from imrec_core.extraction import dask_cluster
+    from imrec_core.extraction.shard_order import receiving_shards
+
     shards = context.partition_keys
     require_sources(lake, shards)
     return dask_cluster.extract_on_dask(
@@ -104,7 +109,7 @@ def _extract(
     )
 
 
-def _summary(report: ShardReport) -> str:
+def _summary(report: "ShardReport") -> str:
     return (
         f"{report.shard}: {report.decoded} decoded, {report.rows} images, {report.failed} failed, "
         f"{report.seconds:.1f} s"

@@ -5,16 +5,12 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from imrec_core.extraction import project
-from imrec_core.extraction.shard_failures import isolate, raise_failures
 from imrec_core.features import Feature
 from imrec_dagster import asset_checks, metadata
 from imrec_dagster.asset_keys import code_version, feature_key, fitted_key
 from imrec_dagster.partitions import SHARDS, require_sources
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
-from imrec_dagster.run_log import record
-from imrec_dagster.shard_events import result_without_event, table_event
 
 
 class ProjectionConfig(dg.Config):
@@ -51,6 +47,11 @@ def projection_asset(feature: Feature, backfill_policy: dg.BackfillPolicy) -> dg
         lake: LakeResource,
         progress: dg.ResourceParam[Progress],
     ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult | dg.AssetCheckResult]:
+        from imrec_core.extraction import project
+        from imrec_core.extraction.shard_failures import isolate, raise_failures
+        from imrec_dagster.run_log import record
+        from imrec_dagster.shard_events import result_without_event, table_event
+
         errors: dict[str, Exception] = {}
         with retry_on_storage_fault(context, progress):
             opened = lake.open()

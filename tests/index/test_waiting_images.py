@@ -163,6 +163,16 @@ def test_unreadable_images_do_not_wait(new_lake, tmp_path):
     assert plan_generation(lake).waiting == WaitingImages(3, 3, {"phash": 3})
 
 
+def test_shard_of_unreadable_images_alone_makes_no_generation_while_it_waits(lake, tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    toy.set_to(lake, sources={**lake.settings().sources, "more": tmp_path / "more"})
+    assert toy.build(lake).rows == 20
+    drop(lake, "phash", "more-0000")
+    report = build_once(lake)
+    assert (report.id, report.waiting) == ("000002", NOTHING)
+
+
 def test_image_that_waits_for_two_features_counts_once(lake):
     drop(lake, "phash")
     drop(lake, "rgb_histogram")
@@ -363,6 +373,15 @@ def test_whole_build_takes_held_vectors_from_the_generation(lake):
         np.testing.assert_array_equal(after.matrix(name).tolist(), [stored[path] for path in paths])
 
 
+def test_removed_rows_are_not_carried_over(lake):
+    change_first_shard(lake)
+    assert build_once(lake).removed == 1
+    drop(lake, "phash", SHARDS[0])
+    report = build_generation(lake, IndexParams(m=7))
+    assert (report.rows, report.removed) == (19, 0)
+    assert "photo_000.jpg" not in open_generation(lake).rows["path"].to_pylist()
+
+
 def test_damaged_vectors_are_not_carried_over(lake):
     path = lake.local_generation("000001") / "phash.npy"  # not opened: that would verify it in the background
     data = bytearray(path.read_bytes())
@@ -436,6 +455,7 @@ def test_generation_without_records_is_extended_with_held_rows(lake):
     assert (report.why, report.rows) == ("extends 000001 by 0 rows, 0 removed", 20)
     assert report.waiting == WaitingImages(8, 8, {"phash": 8})
     assert found(lake, "phash") == before
+    assert open_generation(lake).facts["shards"][SHARDS[1]] == "rows of x"  # the fingerprint of the older one
     toy.extract(lake)
     report = build_once(lake)
     assert (report.why, report.waiting) == ("extends 000002 by 0 rows, 0 removed", NOTHING)

@@ -15,6 +15,7 @@ from imrec_core.features import Feature
 from imrec_core.images.thumbnails import kept_mb
 from imrec_core.index.opening import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
+from imrec_core.index.shard_selection import WaitingImages
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.upkeep import sizes
 
@@ -51,7 +52,8 @@ class LakeStatus:
             read before stay searchable as they are.
         unread_shards: Shards whose images have not been read since they changed.
         generation: Id, features, number of images and time of the generation in use; None if there is none.
-        up_to_date: Whether that generation contains all tables of the lake.
+        up_to_date: Whether that generation contains all tables of the lake, and no image waits.
+        waiting_images: Images that the next generation would hold as they were, or not at all, and what they wait for.
         sizes: Bytes of the lake's files by kind; see `upkeep.sizes`.
         thumbnail_mb: Approximate size of the thumbnails on this machine in MB (`kept`), and its limit (`most`).
     """
@@ -69,6 +71,7 @@ class LakeStatus:
     generation: dict[str, Any] | None
     up_to_date: bool
     thumbnail_mb: dict[str, int]
+    waiting_images: WaitingImages = field(default_factory=WaitingImages)
     sizes: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,6 +100,8 @@ class LakeStatus:
         else:
             made = f"{self.generation['rows']} images, made {self.generation['created']}"
             lines.append(f"generation {self.generation['id']}: {made}")
+        if self.waiting_images.images:
+            lines.append(self.waiting_images.summary())
         if self.sizes:
             lines.append(sizes.summary(self.sizes))
         if self.thumbnail_mb["kept"]:
@@ -134,6 +139,7 @@ def lake_status(lake: Lake) -> LakeStatus:
     """
     lake.check_version()
     settings, due = lake.settings(), plan(lake)
+    is_current, waiting = _next_generation(lake)
     return LakeStatus(
         str(lake.root),
         tuple(
@@ -148,8 +154,9 @@ def lake_status(lake: Lake) -> LakeStatus:
         tuple(state.shard for state in due.shards if state.has_stale_images),
         tuple(_feature_status(due, feature) for feature in due.features),
         _generation(lake),
-        _is_up_to_date(lake),
+        is_current and not waiting.images,
         {"kept": kept_mb(lake), "most": settings.thumbnail_mb},
+        waiting,
         sizes.lake_sizes(lake),
     )
 
@@ -185,11 +192,13 @@ def _generation(lake: Lake) -> dict[str, Any] | None:
     return {"id": generation.id, "features": list(generation.features), "rows": rows, **facts}
 
 
-def _is_up_to_date(lake: Lake) -> bool:
+def _next_generation(lake: Lake) -> tuple[bool, WaitingImages]:
+    """Return whether the next generation is the current one, and the images that wait."""
     try:
-        return is_up_to_date(lake, plan_generation(lake))
+        due = plan_generation(lake)
     except StaleIndex:
-        return False
+        return False, WaitingImages()
+    return is_up_to_date(lake, due), due.waiting
 
 
 def _join(shards: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Asset checks, derived from the feature declarations. All of them block downstream assets.
+"""Asset checks, derived from the feature declarations. Those of tables and of recall block downstream assets.
 
 The conditions themselves are in `imrec_core.extraction.table_checks`. In a run over several partitions Dagster 1.13
 records no partition with a check result, so the problems name their shard.
@@ -17,10 +17,12 @@ from imrec_core.index.lake_check import check_lake
 from imrec_core.index.recall import RECALL_FLOOR
 from imrec_core.lake import run_log
 from imrec_core.lake.lake import Lake
+from imrec_dagster import metadata
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.resources import LakeResource
 
 _ROWS, _VECTORS, _RECALL = "rows_match_manifest", "vectors_are_sound", "recall_at_10"
+_ALL_FEATURES = "holds_all_chosen_features"
 
 
 def image_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
@@ -95,3 +97,20 @@ def recall_result(lake: Lake, report: GenerationReport) -> dg.AssetCheckResult:
         if recall < RECALL_FLOOR
     ]
     return _result(lake, dg.AssetCheckKey(GENERATION, _RECALL), problems, **report.recall)
+
+
+def features_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Declare the check that the generation is complete."""
+    description = "The generation has all chosen features, and no image waits to be read or for a feature."
+    return dg.AssetCheckSpec(_ALL_FEATURES, asset=key, description=description)
+
+
+def features_result(report: GenerationReport) -> dg.AssetCheckResult:
+    """Check that no feature is missing and no image waits. A failure is a warning: what there is, is searchable."""
+    return dg.AssetCheckResult(
+        passed=not report.missing and not report.waiting.images,
+        asset_key=GENERATION,
+        check_name=_ALL_FEATURES,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"missing features": ", ".join(report.missing) or "none", **metadata.of_waiting(report.waiting)},
+    )

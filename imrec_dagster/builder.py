@@ -211,7 +211,7 @@ class Builder:
             reasons = "imrec sql \"SELECT name, error FROM runs WHERE what = 'check'\""
             raise SchemaMismatch(f"{' '.join(str(error).split())}; for the reasons run: {reasons}") from error
         for check in result.get_asset_check_evaluations():
-            if not check.passed:
+            if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR:
                 problems = " ".join(str(value.value) for value in check.metadata.values())
                 raise SchemaMismatch(f"{check.asset_key.to_user_string()}: {check.check_name} failed: {problems}")
 

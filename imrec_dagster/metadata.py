@@ -22,6 +22,7 @@ from imrec_core.index.build import GenerationReport
 from imrec_core.index.calibration import SHOWN_RATES
 from imrec_core.index.opening import open_generation
 from imrec_core.index.recall import CURVE_EFS, recall_at_ef
+from imrec_core.index.shard_selection import WaitingImages
 from imrec_core.lake.columns import DESCRIPTIONS
 from imrec_core.lake.lake import Lake
 from imrec_core.maps import MapReport, load_map
@@ -153,16 +154,24 @@ def of_generation(lake: Lake, report: GenerationReport) -> Shown:
         "build seconds": report.seconds,
         "features": ", ".join(report.features),
         "left out": ", ".join(report.missing) or "none",
-        "recall@10": dg.MetadataValue.md(_table(("feature", "recall@10"), report.recall.items())),
+        **of_waiting(report.waiting),
+        **{f"recall@10: {name}": recall for name, recall in report.recall.items()},
     }
     if report.columns:
         shown["joined"] = dg.MetadataValue.md("\n".join(f"- {joined.summary()}" for joined in report.columns))
         shown["unmatched"] = sum(joined.unmatched for joined in report.columns)
-    if report.copies_kept:
-        heading = ("feature", *(f"copies kept at {rate:g}" for rate in SHOWN_RATES))
-        rows = [(name, *(f"{share:.2f}" for share in shares)) for name, shares in report.copies_kept.items()]
-        shown["copies kept by max_false_match_rate"] = dg.MetadataValue.md(_table(heading, rows))
+    for name, shares in report.copies_kept.items():
+        shown |= {f"copies kept at {rate:g}: {name}": share for rate, share in zip(SHOWN_RATES, shares, strict=True)}
     return shown | _plots(lake, report.built)
+
+
+def of_waiting(waiting: WaitingImages) -> Shown:
+    """Return the metadata of images that wait, in total and by what they wait for."""
+    return {
+        "images waiting": waiting.images,
+        "images waiting, searchable as before": waiting.searchable,
+        **{f"images waiting for: {name}": images for name, images in waiting.reasons.items()},
+    }
 
 
 def _plots(lake: Lake, is_new: bool) -> Shown:

@@ -11,7 +11,10 @@ from imrec_dagster.settings import DagsterSettings
 
 
 def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
-    """Return the schedules of scan, generation and check. The generation is skipped if nothing has changed."""
+    """Return the schedules of scan, generation and check.
+
+    The generation is skipped if nothing is new, or if no image can be published; images that wait skip nothing.
+    """
 
     @dg.schedule(job=generation_job, cron_schedule=settings.reindex_schedule, name="nightly_reindex")
     def nightly_reindex(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
@@ -23,7 +26,11 @@ def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
             return dg.RunRequest()  # the run retries; the next tick of the schedule may be a day away
         except ImrecError as error:
             return dg.SkipReason(str(error))
+        if not plan.shards and not plan.held:
+            return dg.SkipReason("no image can be published: the lake has none; run: imrec build FOLDER")
         if is_up_to_date(opened, plan):
+            if plan.waiting.images:  # not confirmed: the freshness policy shall warn if they wait for days
+                return dg.SkipReason(f"nothing new can be published: {plan.waiting.summary()}")
             _confirm_generation(context.instance)
             return dg.SkipReason("nothing new: the current generation is up to date with the lake")
         return dg.RunRequest(tags={"imrec/fingerprint": plan.fingerprint})

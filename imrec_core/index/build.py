@@ -22,9 +22,9 @@ from imrec_core.features import Feature, known_features
 from imrec_core.index.calibration import SHOWN_RATES
 from imrec_core.index.calibration_pairs import calibrate, positive_pair_distances
 from imrec_core.index.exact_search import blocks
-from imrec_core.index.generation import Generation
+from imrec_core.index.generation import Generation, Rows
 from imrec_core.index.hnsw import build_graphs, extend_graphs
-from imrec_core.index.integrity import GenerationFiles
+from imrec_core.index.integrity import GenerationFiles, mark_damaged
 from imrec_core.index.manifest import FORMAT, feature_record, vector_file_name
 from imrec_core.index.opening import readable_generation
 from imrec_core.index.plan import (
@@ -34,7 +34,8 @@ from imrec_core.index.plan import (
     matches_plan,
     plan_generation,
 )
-from imrec_core.index.row_assignment import RowAssignment, assign_rows
+from imrec_core.index.row_assignment import HeldShards, RowAssignment, assign_rows
+from imrec_core.index.shard_selection import WaitingImages
 from imrec_core.index.vector_file import VectorFile, truncate_on_failure
 from imrec_core.lake import parquet, schemas
 from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE, Lake
@@ -56,12 +57,13 @@ class GenerationReport:
         removed: Number of further rows whose image was removed or has changed.
         built: False if the current generation was up to date.
         why: Whether it extends the previous generation; if not, the reason.
-        missing: Chosen features that are not in it, because they are not up to date for every shard.
+        missing: Chosen features that are not in it, because they are not up to date for every image.
         recall: Measured recall@10 through the HNSW graphs, by feature.
         scanned: Graphs left out because their recall is too low even with a larger M; exact search replaces them.
         columns: Result of joining each file of user columns.
         copies_kept: Share of edited copies within the threshold at each of `calibration.SHOWN_RATES`, by feature in its
             default metric; empty if no copies were made.
+        waiting: Images that it holds as they were before, or not at all, and what they wait for.
     """
 
     id: str
@@ -77,6 +79,7 @@ class GenerationReport:
     scanned: tuple[str, ...] = ()
     columns: tuple[Joined, ...] = ()
     copies_kept: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    waiting: WaitingImages = field(default_factory=WaitingImages)
 
 
 @dataclass(frozen=True)
@@ -84,19 +87,23 @@ class _BuildInputs:
     """Inputs of one build.
 
     Attributes:
-        previous: Generation to extend; None to build the new one whole.
+        current: Current generation, whose rows of held shards are carried over.
+        previous: The same if it is extended; None to build the new one whole.
         why: As in `GenerationReport`.
     """
 
     lake: Lake
     plan: GenerationPlan
     rows: RowAssignment
+    current: Generation | None
     previous: Generation | None
     why: str
 
 
 def build_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> GenerationReport:
-    """Build a generation of all readable images and publish it, unless the current one is up to date.
+    """Build a generation of all complete images and publish it, unless the current one is up to date.
+
+    Images whose tables are not up to date stay as they are in the current generation; see `plan_generation`.
 
     If possible it extends the current generation: rows keep their numbers, new rows are appended, and rows of removed
     images are marked. It is written to a new folder and validated; readers see the old or the new generation complete.
@@ -104,7 +111,7 @@ def build_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> Genera
     Raises:
         LakeError: No image has vectors, or a graph is below the recall floor at the ef that `lake.toml` sets.
         BadColumns: A file of user columns cannot be joined.
-        StaleIndex: The image tables are not up to date, or tables changed during the build.
+        StaleIndex: No image can be published, or tables changed during the build.
         StorageFull: The disk is full; the current generation stays in use.
     """
     with lake.exclusive_lock("generation"):
@@ -124,7 +131,7 @@ def _build_and_publish(lake: Lake, params: IndexParams) -> GenerationReport:
     if current is not None and matches_plan(current, plan):
         if not lake.is_published(current.id):  # CURRENT was damaged or missing
             lake.publish(current.id)
-        return _make_report(current, built=False)
+        return _make_report(current, plan, built=False)
     ids = [*lake.generations(), lake.current_generation() or "0"]  # a damaged current one may not be listed
     new_id = f"{max(int(id_) for id_ in ids if id_.isdecimal()) + 1:06d}"
     build = _prepare(lake, plan, current)
@@ -135,32 +142,33 @@ def _build_and_publish(lake: Lake, params: IndexParams) -> GenerationReport:
         if plan_generation(lake, params).fingerprint != plan.fingerprint:
             raise StaleIndex("tables changed while the generation was built; run: imrec build")
     lake.publish(new_id)
-    return _make_report(Generation(lake.local_generation(new_id), known_features(lake)), built=True)
+    return _make_report(Generation(lake.local_generation(new_id), known_features(lake)), plan, built=True)
 
 
 def _prepare(lake: Lake, plan: GenerationPlan, current: Generation | None) -> _BuildInputs:
     """Assign rows, and decide whether to extend the current generation."""
     reason = "no generation to extend" if current is None else _rebuild_reason(current, plan)
+    held = HeldShards(current, plan.held) if current is not None and plan.held else None
     if current is not None and not reason:
-        rows = assign_rows(lake, plan.shards, current)
+        rows = assign_rows(lake, plan.shards, current, held)
         if rows.removed <= _MAX_REMOVED * len(rows.table):
             new = len(rows.table) - rows.kept
             why = f"extends {current.id} by {new} rows, {len(rows.dropped)} removed"
-            return _BuildInputs(lake, plan, rows, current, why)
+            return _BuildInputs(lake, plan, rows, current, current, why)
         reason = f"{rows.removed} of {len(rows.table)} rows are removed"
-    return _BuildInputs(lake, plan, assign_rows(lake, plan.shards), None, f"built whole: {reason}")
+    rows = assign_rows(lake, plan.shards, None, held)
+    return _BuildInputs(lake, plan, rows, current, None, f"built whole: {reason}")
 
 
 def _rebuild_reason(generation: Generation, plan: GenerationPlan) -> str:
     """Return what differs from the plan besides the images; empty if nothing does."""
     facts = generation.facts
-    # Images that waited may have got other vectors, though their content is the same.
-    if facts.get("images_version") != schemas.IMAGES_VERSION or facts.get("waiting", []) != list(plan.waiting):
+    # Outdated images may have got other vectors since, though their content is the same.
+    if facts.get("images_version") != schemas.IMAGES_VERSION or facts.get("waiting", []) != list(plan.outdated_shards):
         return "image properties are computed differently"
     stored = {name: entry.get("made") for name, entry in facts["features"].items()}
-    changed = sorted(
-        {name for name in {*stored, *plan.computations} if stored.get(name) != plan.computations.get(name)}
-    )
+    planned = {name: computation.digest for name, computation in plan.computations.items()}
+    changed = sorted({name for name in {*stored, *planned} if stored.get(name) != planned.get(name)})
     if changed or generation.outdated:
         return f"features added, removed or computed differently: {', '.join(changed or generation.outdated)}"
     if facts.get("indexes") != _graphs_record(plan):
@@ -173,7 +181,7 @@ def _graphs_record(plan: GenerationPlan) -> list[list[Any]]:
     return [[str(by), asdict(params)] for by, params in plan.graphs]
 
 
-def _make_report(generation: Generation, *, built: bool) -> GenerationReport:
+def _make_report(generation: Generation, plan: GenerationPlan, *, built: bool) -> GenerationReport:
     facts = generation.facts
     recall = {name: value for graph in generation.graphs.values() for name, value in graph.recall.items()}
     return GenerationReport(
@@ -185,11 +193,12 @@ def _make_report(generation: Generation, *, built: bool) -> GenerationReport:
         sum(facts["files"].values()),
         facts["seconds"],
         tuple(generation.features),
-        tuple(facts["missing"]),
+        plan.missing,
         recall,
         tuple(facts.get("scanned", ())),
         tuple(Joined(**joined) for joined in facts.get("columns", ())),
         _copies_kept(generation),
+        plan.waiting,
     )
 
 
@@ -214,7 +223,7 @@ def _write(build: _BuildInputs, folder: Path, started: float) -> None:
         list(pool.map(lambda feature: _write_vectors(build, folder, feature), plan.features))
     for feature in plan.features:
         if feature.is_fitted:
-            facts["features"][feature.name]["fitted"] = lake.fitted_version(feature.name)
+            facts["features"][feature.name]["fitted"] = _fit_version(build, feature)
     _write_manifest(folder, facts)
     generation = Generation(folder, known_features(lake))
     measured = previous.facts["measured_rows"] if previous else 0
@@ -245,9 +254,12 @@ def _initial_manifest(build: _BuildInputs) -> dict[str, Any]:
         "images_version": schemas.IMAGES_VERSION,
         "rows": len(rows.table),
         "removed": rows.removed,
-        "waiting": list(plan.waiting),
+        "shards": dict(plan.records),
+        "held": sorted(plan.held),
+        "waiting": list(plan.outdated_shards),  # as versions before the first with `held` named them
+        "waiting_images": asdict(plan.waiting),
         "missing": list(plan.missing),
-        "features": {f.name: {**feature_record(f), "made": plan.computations[f.name]} for f in plan.features},
+        "features": {f.name: {**feature_record(f), **plan.computations[f.name].to_record()} for f in plan.features},
         "indexes": _graphs_record(plan),
         "true_pairs": copies_record(plan.copied_images),
         "graphs": {},
@@ -259,6 +271,13 @@ def _initial_manifest(build: _BuildInputs) -> dict[str, Any]:
     if former := build.lake.settings().former_names:
         facts["former_names"] = dict(former)
     return facts
+
+
+def _fit_version(build: _BuildInputs, feature: Feature) -> str | None:
+    """Return the version of the fit that computed the vectors; the lake may have a newer one than held vectors."""
+    if build.plan.held and build.current is not None:
+        return build.current.fit_versions.get(feature.name)
+    return build.lake.fitted_version(feature.name)
 
 
 def _calibrate(lake: Lake, generation: Generation, plan: GenerationPlan) -> dict[str, dict[str, dict[str, Any]]]:
@@ -287,9 +306,26 @@ def _write_vectors(build: _BuildInputs, folder: Path, feature: Feature) -> None:
 
 
 def _new_vectors(build: _BuildInputs, feature: Feature) -> Iterator[NDArray[Any]]:
-    """Yield the vectors of the appended rows, shard by shard."""
+    """Yield the vectors of the appended rows: shard by shard, then those of held shards."""
     for shard, count, positions in build.rows.added:
         table = build.lake.read_table(build.lake.feature_path(feature.name, shard), ["vector"])
         if len(table) != count:
             raise SchemaMismatch(f"{feature.name} has {len(table)} rows for {count} images in shard {shard!r}")
         yield schemas.to_matrix(table["vector"])[positions]
+    if build.current is not None and len(build.rows.held):
+        yield from _held_vectors(build.current, feature, build.rows.held)
+
+
+def _held_vectors(current: Generation, feature: Feature, rows: Rows) -> Iterator[NDArray[Any]]:
+    """Yield vectors of the current generation in blocks, after verifying their file.
+
+    The new file has checksums of its own, which would hide damage of the old one.
+
+    Raises:
+        DamagedGeneration: The vectors differ from their checksums.
+    """
+    if not all(current.files.check_blocks(vector_file_name(feature.name))):
+        path = current.vector_file(feature.name).path
+        mark_damaged(path)
+        raise DamagedGeneration(path, "differs from its checksum")
+    yield from (block for _, block in blocks(current.matrix(feature.name), rows))

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from imrec_core.catalog import user_columns
 from imrec_core.errors import StaleIndex
-from imrec_core.extraction.staleness import (
-    WHICH_IMAGES,
-    can_wait,
-    digest,
-    has_fresh_images,
-    is_feature_fresh,
-    manifest_version,
-)
+from imrec_core.extraction.staleness import digest
 from imrec_core.features import Feature, chosen_features
 from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.images.edits import COPY_PROTOCOL
+from imrec_core.index.computations import Computation, shard_record
 from imrec_core.index.generation import Generation
 from imrec_core.index.hnsw import GraphRequest
 from imrec_core.index.manifest import FORMAT
 from imrec_core.index.opening import readable_generation
+from imrec_core.index.shard_selection import ShardSelection, WaitingImages, select_shards
 from imrec_core.lake import schemas
-from imrec_core.lake.lake import Lake, source_of
+from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams, Settings
-from imrec_core.lake.storage.files import exists, is_away
 
 DEFAULT_PARAMS = IndexParams()
-
-_NOT_COMPUTATION = (*WHICH_IMAGES, "bases")  # metadata without influence on vectors; bases have their own digest
 
 
 @dataclass(frozen=True)
@@ -40,91 +30,96 @@ class GenerationPlan:
     """Contents of a generation that would be built now.
 
     Attributes:
-        waiting: Shards whose source is away and whose images table is not up to date; their images stay as they were.
-        missing: Chosen features that are not up to date for every shard.
+        shards: Shards that are taken from their tables, which are complete.
+        held: Shards whose rows are carried over from the current generation: their key there, by key.
+        outdated_shards: Shards among both whose rows are as an earlier version of imrec read them.
+        missing: Chosen features that are not up to date for every image.
         graphs: HNSW graphs to build.
         copied_images: Maximum number of images of which edited copies are made for the calibration.
-        computations: Digest of how the vectors were computed, independent of the images, by feature.
+        computations: How the vectors were computed, by feature.
+        records: Digest of what rows and vectors are made from, by shard; a held shard keeps that of its rows.
+        waiting: Images that are held or left out, and what they wait for.
         fingerprint: Digest of all inputs; equal fingerprints mean equal generations.
     """
 
     shards: tuple[str, ...]
-    waiting: tuple[str, ...]
+    held: Mapping[str, str]
+    outdated_shards: tuple[str, ...]
     features: tuple[Feature, ...]
     missing: tuple[str, ...]
     graphs: tuple[GraphRequest, ...]
     copied_images: int
-    computations: Mapping[str, str]
+    computations: Mapping[str, Computation]
+    records: Mapping[str, str]
+    waiting: WaitingImages
     fingerprint: str
 
 
 def plan_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> GenerationPlan:
     """Plan the generation that would be built now.
 
-    Shards of a source that is not mounted are left out if they were never read, and taken as they are if their images
-    table is of an earlier version, so that other sources can be built.
+    It has at least the chosen features of the current generation. Shards that are not up to date keep the rows that
+    the current generation has of them, and are left out if it has none; see `shard_selection`.
 
     Args:
         params: HNSW parameters of graphs without an entry in `lake.toml`.
 
     Raises:
-        StaleIndex: The image tables are not up to date.
+        StaleIndex: No image can be published.
     """
-    settings = lake.settings()
-    shards, waiting = _readable_shards(lake, settings)
+    settings, current = lake.settings(), readable_generation(lake)
     chosen = chosen_features(lake)
-    fresh = [f for f in chosen if all(is_feature_fresh(lake, shard, f, settings) for shard in shards)]
-    names = [feature.name for feature in fresh]
-    graphs = _graph_requests(fresh, settings, params)
+    selection = select_shards(lake, settings, chosen, current)
+    if selection.waiting.images and not selection.complete and not selection.held:
+        raise StaleIndex(f"no image can be published yet: {selection.waiting.summary()}; run: imrec build")
+    features = selection.features
+    graphs = _graph_requests(features, settings, params)
+    records = _shard_records(lake, selection, current)
+    if current is not None and selection.is_unchanged:
+        fingerprint = current.facts["fingerprint"]
+    else:
+        fingerprint = _fingerprint(settings, selection, records, graphs)
     return GenerationPlan(
-        shards=tuple(shards),
-        waiting=tuple(waiting),
-        features=tuple(fresh),
-        missing=tuple(feature.name for feature in chosen if feature.name not in names),
-        graphs=graphs,
-        copied_images=settings.calibration_copies,
-        computations={feature.name: _computation_digest(lake, feature, shards) for feature in fresh},
-        fingerprint=_fingerprint(lake, settings, shards, waiting, names, graphs),
+        selection.complete,
+        selection.held,
+        selection.outdated,
+        features,
+        tuple(feature.name for feature in chosen if feature not in features),
+        graphs,
+        settings.calibration_copies,
+        _computations(lake, selection, current),
+        records,
+        selection.waiting,
+        fingerprint,
     )
 
 
-def _readable_shards(lake: Lake, settings: Settings) -> tuple[list[str], list[str]]:
-    """Return the shards of the generation, and those among them that wait for their source."""
-    away = {name for name, root in settings.sources.items() if is_away(root)}
-    shards = [s for s in lake.live_shards() if source_of(s) not in away or exists(lake.images_path(s))]
-    stale = [shard for shard in shards if not has_fresh_images(lake, shard)]
-    waiting = [shard for shard in stale if source_of(shard) in away and can_wait(lake, shard)]
-    unread = [shard for shard in stale if shard not in waiting]
-    if unread:
-        raise StaleIndex(f"shards not read yet, or changed since: {', '.join(unread)}; run: imrec build")
-    return shards, waiting
+def _shard_records(lake: Lake, selection: ShardSelection, current: Generation | None) -> dict[str, str]:
+    """Return the record of each shard, sorted by key."""
+    records = {shard: shard_record(lake, shard, selection.features) for shard in selection.complete}
+    if current is not None:
+        stored = current.facts.get("shards", {})  # generations of earlier versions have no records
+        unknown = f"rows of {current.facts['fingerprint']}"
+        records |= {shard: stored.get(key, unknown) for shard, key in selection.held.items()}
+    return dict(sorted(records.items()))
+
+
+def _computations(lake: Lake, selection: ShardSelection, current: Generation | None) -> dict[str, Computation]:
+    """Return how the vectors of each feature are computed; held vectors, and those beside them, as before."""
+    if current is not None and selection.held:
+        return {f.name: Computation.from_record(current.features[f.name]) for f in selection.features}
+    return {f.name: Computation.of(lake, f, selection.complete) for f in selection.features}
 
 
 def _fingerprint(
-    lake: Lake,
-    settings: Settings,
-    shards: Sequence[str],
-    waiting: Sequence[str],
-    features: Sequence[str],
-    graphs: Sequence[GraphRequest],
+    settings: Settings, selection: ShardSelection, records: Mapping[str, str], graphs: Sequence[GraphRequest]
 ) -> str:
-    tables = [(name, lake.made_from(lake.feature_path(name, shard))) for name in features for shard in shards]
-    versions = [(shard, manifest_version(lake, shard)) for shard in shards]
+    names = [feature.name for feature in selection.features]
     requests = [(by.feature.name, by.metric.name, asdict(params)) for by, params in graphs]
     columns = user_columns.made_from(settings)
     copies = copies_record(settings.calibration_copies)
-    inputs = [FORMAT, schemas.IMAGES_VERSION, requests, versions, tables, *columns, copies, *waiting]
-    return hashlib.blake2b(json.dumps(inputs, sort_keys=True).encode(), digest_size=8).hexdigest()
-
-
-def _computation_digest(lake: Lake, feature: Feature, shards: Sequence[str]) -> str:
-    """Compute a digest that is equal if the same image would get the same vector."""
-    tables = (lake.made_from(lake.feature_path(feature.name, shard)) or {} for shard in shards)
-    computations = {
-        json.dumps({k: v for k, v in made_from.items() if k not in _NOT_COMPUTATION}, sort_keys=True)
-        for made_from in tables
-    }
-    return digest([sorted(computations), [_computation_digest(lake, base, shards) for base in feature.bases]])
+    versions = [FORMAT, schemas.IMAGES_VERSION, *selection.outdated]
+    return digest([versions, names, requests, sorted(records.items()), columns, copies])
 
 
 def _graph_requests(features: Sequence[Feature], settings: Settings, default: IndexParams) -> tuple[GraphRequest, ...]:

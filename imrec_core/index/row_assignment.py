@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imrec_core.catalog import user_columns
-from imrec_core.catalog.former_ids import former_ids
+from imrec_core.catalog.former_ids import former_ids, renamed_ids
 from imrec_core.catalog.user_columns import Joined
 from imrec_core.errors import LakeError, SchemaMismatch
 from imrec_core.index.generation import Generation
@@ -24,6 +24,18 @@ _IMAGES = [name for name in schemas.IMAGES.names if name in schemas.ROWS.names]
 
 
 @dataclass(frozen=True)
+class HeldShards:
+    """Shards whose rows are carried over from a generation.
+
+    Attributes:
+        keys: Key of each shard in the generation, by its key now.
+    """
+
+    generation: Generation
+    keys: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class RowAssignment:
     """The rows of a generation.
 
@@ -33,6 +45,7 @@ class RowAssignment:
         dropped: Rows of the previous generation whose image was removed or has changed since, ascending.
         added: For each shard with new rows: its name, its number of readable images, and the positions of the new
             images among these.
+        held: Rows of the current generation whose vectors are appended after those of `added`, ascending.
         joined: Result of joining each file of user columns.
     """
 
@@ -40,6 +53,7 @@ class RowAssignment:
     kept: int
     dropped: Rows
     added: tuple[tuple[str, int, Rows], ...]
+    held: Rows
     joined: Sequence[Joined]
 
     @property
@@ -48,30 +62,77 @@ class RowAssignment:
         return int(pc.sum(self.table["removed"]).as_py() or 0)
 
 
-def assign_rows(lake: Lake, shards: Sequence[str], previous: Generation | None = None) -> RowAssignment:
-    """Assign a row to every image of the shards.
+def assign_rows(
+    lake: Lake, shards: Sequence[str], previous: Generation | None = None, held: HeldShards | None = None
+) -> RowAssignment:
+    """Assign a row to every image of the shards, and to those of held shards.
 
     Args:
+        shards: Shards whose images are read from their tables.
         previous: Generation to extend. An image keeps its row while its content is the same.
+        held: Further shards, whose images are those of the current generation. An image that is also in one of
+            `shards` is taken from there.
 
     Raises:
         BadColumns: A file of user columns cannot be joined.
         LakeError: There is no readable image.
         SchemaMismatch: A shard's image table does not match its manifest.
     """
-    parts = [_read_shard(lake, shard) for shard in shards]
-    if not sum(map(len, parts)):
+    former = lake.settings().former_names
+    parts = [schemas.ROWS.empty_table(), *(_read_shard(lake, shard) for shard in shards)]
+    held_rows, held_images = _held_images(held, former, pa.concat_tables(parts)["image_id"])
+    images = pa.concat_tables([*parts, held_images])
+    if not len(images):
         raise LakeError("no image has been read yet, or all failed; see: imrec failures")
-    images, joined = user_columns.join(pa.concat_tables(parts), lake.settings())
+    images, joined = user_columns.join(images, lake.settings())
     if previous is None:
         rows, kept, table, dropped = np.arange(len(images)), 0, images, np.empty(0, np.int64)
     else:
-        former = lake.settings().former_names
         rows, kept = _match_rows(images, previous, former), len(previous)
         table = _merge_rows(images, previous.rows, rows)
         dropped = np.setdiff1d(previous.live, rows, assume_unique=True)
     table = table.set_column(0, schemas.ROWS.field("row"), pa.array(np.arange(len(table)), pa.int64()))
-    return RowAssignment(table, kept, dropped, tuple(_added_rows(shards, parts, rows >= kept)), joined)
+    is_new = rows >= kept
+    added = tuple(_added_rows(shards, parts[1:], is_new))
+    return RowAssignment(table, kept, dropped, added, held_rows[is_new[len(images) - len(held_images) :]], joined)
+
+
+def _held_images(held: HeldShards | None, former: Mapping[str, str], taken: pa.ChunkedArray) -> tuple[Rows, pa.Table]:
+    """Return the live rows of held shards in their generation, and their images in the form of `_read_shard`.
+
+    Args:
+        taken: Ids of images to leave out.
+    """
+    if held is None:
+        return np.empty(0, np.int64), schemas.ROWS.empty_table()
+    generation = held.generation
+    names = [name for name in schemas.ROWS.names if name in generation.column_names]
+    is_held = pc.is_in(generation.columns("shard")["shard"], pa.array(held.keys.values(), pa.string()))
+    at = np.flatnonzero(is_held.to_numpy() & generation.is_live)
+    found = generation.columns(*names).take(at)
+    images = pa.concat_tables([schemas.ROWS.empty_table(), found], promote_options="default").combine_chunks()
+    removed = schemas.ROWS.get_field_index("removed")
+    images = images.set_column(removed, schemas.ROWS.field("removed"), pa.repeat(False, len(images)))
+    for old, new in former.items():
+        images = _with_new_source(images, old, new)
+    is_left = pc.invert(pc.is_in(images["image_id"], taken.combine_chunks()))
+    return at[is_left.to_numpy()], images.filter(is_left).select(schemas.ROWS.names).cast(schemas.ROWS)
+
+
+def _with_new_source(images: pa.Table, old: str, new: str) -> pa.Table:
+    """Give images of a renamed source their new source, id and shard."""
+    is_old = pc.equal(images["source"], old).combine_chunks()
+    count = pc.sum(is_old).as_py() or 0
+    if not count:
+        return images
+    some = images.filter(is_old)
+    shards = pc.binary_replace_slice(some["shard"], 0, len(old.encode()), new)
+    values = {"image_id": renamed_ids(some, old, new), "source": pa.repeat(new, count), "shard": shards}
+    for name, new_values in values.items():
+        column = images[name].combine_chunks()
+        replaced = pc.replace_with_mask(column, is_old, pa.array(new_values.to_pylist(), pa.string()))
+        images = images.set_column(images.schema.get_field_index(name), name, replaced)
+    return images
 
 
 def _read_shard(lake: Lake, shard: str) -> pa.Table:

@@ -280,9 +280,10 @@ def drop_source(lake: Lake, name: str) -> SourceChange:
 def _is_published(lake: Lake) -> bool:
     """Return whether the generation in use has all that the lake has."""
     try:
-        return is_up_to_date(lake, plan_generation(lake))
+        plan = plan_generation(lake)
     except StaleIndex:
         return False
+    return is_up_to_date(lake, plan) and not plan.waiting.images
 
 
 def _published(lake: Lake, change: SourceChange, *, can_publish: bool) -> SourceChange:

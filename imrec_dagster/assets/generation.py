@@ -33,7 +33,7 @@ def generation_asset(features: Sequence[Feature], settings: DagsterSettings) -> 
         deps=[IMAGES, *(feature_key(f.name) for f in features)],
         group_name="index",
         kinds={"hnswlib"},
-        check_specs=[asset_checks.recall_spec(GENERATION)],
+        check_specs=[asset_checks.recall_spec(GENERATION), asset_checks.features_spec(GENERATION)],
         metadata=metadata.of_table(schemas.ROWS),
         freshness_policy=_freshness(settings.reindex_schedule),
         description="One consistent set of rows, vectors and HNSW graphs, published for search.",
@@ -47,7 +47,8 @@ def generation_asset(features: Sequence[Feature], settings: DagsterSettings) -> 
             record(opened, report)
             shown = metadata.of_generation(opened, report)
         progress.done(report)
-        return dg.MaterializeResult(metadata=shown, check_results=[asset_checks.recall_result(opened, report)])
+        checks = [asset_checks.recall_result(opened, report), asset_checks.features_result(report)]
+        return dg.MaterializeResult(metadata=shown, check_results=checks)
 
     return generation
 

@@ -136,6 +136,7 @@ def _merge_features(current: Sequence[str], names: Sequence[str]) -> tuple[str, 
 def _summary(lake: Lake, progress: "BuildProgress", seconds: float) -> str:
     from imrec_core.catalog.scan_report import not_read
     from imrec_core.extraction.failures import count_unreadable
+    from imrec_core.index.plan import plan_generation
 
     diff, shards, generation = progress.catalog, progress.shards, progress.generation
     if len(diff.unavailable) == len(lake.settings().sources):
@@ -157,6 +158,9 @@ def _summary(lake: Lake, progress: "BuildProgress", seconds: float) -> str:
         lines.extend(f"joined {joined.summary()}" for joined in generation.columns)
     else:
         lines.append(f"nothing to do: generation {lake.current_generation()} is up to date")
+    waiting = generation.waiting if generation is not None else plan_generation(lake).waiting
+    if waiting.images:
+        lines.append(waiting.summary())
     return "\n".join([*lines, f"{seconds:.1f} s in all"])
 
 

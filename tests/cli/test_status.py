@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from imrec_core.catalog import manifests
+from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.extraction.staleness import stale_reason
 from imrec_core.features import FEATURES
+from imrec_core.index.build import build_generation
+from imrec_core.index.shard_selection import WaitingImages
 from imrec_core.status import lake_status
+from imrec_dagster.cli.build import _summary
 from tests.support import toy
 from tests.support.pictures import BROKEN
 
@@ -79,3 +84,14 @@ def test_fit_that_was_made_anew_and_images_that_failed_since(lake, new_lake):
         "images were added, changed or removed",
         "images recovered or failed since",
     }
+
+
+def test_images_that_wait_are_in_status_and_in_the_summary_of_a_build(lake):
+    said = "16 images wait (16 for rgb_histogram, 16 for small); 16 of them are searchable as before"
+    progress = SimpleNamespace(catalog=CatalogDiff(unchanged=20), shards=[], generation=None)
+    assert "images wait" not in _summary(lake, progress, 1.0)
+    lake.feature_path("rgb_histogram", "photos-0000").unlink()
+    assert said in lake_status(lake).summary().splitlines()
+    assert said in _summary(lake, progress, 1.0).splitlines()
+    progress.generation = replace(build_generation(lake), waiting=WaitingImages(3, 0, {"images": 3}))
+    assert "3 images wait (3 to be read); 0 of them are searchable as before" in _summary(lake, progress, 1.0)

@@ -22,13 +22,14 @@ from imrec_core.extraction.report import STAGES
 from imrec_core.extraction.table_checks import check_rows, check_vectors
 from imrec_core.features import FEATURES, Fitter, find_feature
 from imrec_core.index.build import GenerationReport
+from imrec_core.index.shard_selection import WaitingImages
 from imrec_core.lake.lake import source_of
 from imrec_core.lake.schemas import to_vectors
 from imrec_core.models import encoders
 from imrec_core.sql.views import query
 from imrec_dagster import asset_checks, builder, schedules
 from imrec_dagster import catch_up as catch_up_module
-from imrec_dagster.asset_checks import recall_result
+from imrec_dagster.asset_checks import features_result, recall_result
 from imrec_dagster.asset_keys import GENERATION, IMAGES, MANIFEST, feature_key, fitted_key
 from imrec_dagster.builder import Builder, build_lake
 from imrec_dagster.definitions import build_definitions
@@ -848,7 +849,9 @@ def test_nightly_schedule_reindexes_only_where_there_is_something_new(lake, last
     Builder(lake, lasting_instance).scan()
     skip = nightly_reindex(lake, lasting_instance)
     assert isinstance(skip, dg.SkipReason)
-    assert shard(0) in skip.skip_message  # not read yet: a generation now would lack it
+    assert skip.skip_message == (
+        "nothing new can be published: 8 images wait (8 to be read); 8 of them are searchable as before"
+    )
     materialize(lake, lasting_instance, IMAGES, *map(feature_key, TWO), partition_key=shard(0))
     assert isinstance(nightly_reindex(lake, lasting_instance), dg.RunRequest)
     assert (
@@ -861,6 +864,67 @@ def test_nightly_schedule_reindexes_only_where_there_is_something_new(lake, last
     assert "photo_003.jpg" not in findable(lake)
 
 
+def test_nightly_schedule_publishes_what_is_complete_and_warns_of_what_waits(lake, lasting_instance):
+    Builder(lake, lasting_instance).build()
+    assert [check.passed for check in feature_checks(lasting_instance)] == [True]
+    for name in ("photo_003.jpg", "photo_010.jpg"):
+        (lake.root.parent / "photos" / name).unlink()
+    Builder(lake, lasting_instance).scan()
+    materialize(lake, lasting_instance, IMAGES, *map(feature_key, TWO), partition_key=shard(0))
+    lake.feature_path("phash", shard(2)).unlink()
+    assert isinstance(nightly_reindex(lake, lasting_instance), dg.RunRequest)
+    job = build_definitions(resource(lake)).resolve_job_def("reindex")
+    assert job.execute_in_process(instance=lasting_instance).success
+    generation = shown(events(lasting_instance, GENERATION)[-1])
+    waiting = {
+        "images waiting": 16,
+        "images waiting, searchable as before": 16,
+        "images waiting for: images": 8,
+        "images waiting for: phash": 8,
+    }
+    assert waiting.items() <= generation.items()
+    assert generation["dagster/row_count"] == 39 and generation["features"] == "rgb_histogram, phash"
+    check = feature_checks(lasting_instance)[-1]
+    assert (check.passed, check.severity, check.blocking) == (False, dg.AssetCheckSeverity.WARN, False)
+    assert {name: value.value for name, value in check.metadata.items()} == {"missing features": "none", **waiting}
+    skip = nightly_reindex(lake, lasting_instance)
+    assert isinstance(skip, dg.SkipReason)
+    assert "16 images wait (8 to be read, 8 for phash)" in skip.skip_message
+    assert findable(lake) == {f"photo_{n:03d}.jpg" for n in range(40) if n != 3}
+
+
+def feature_checks(instance: dg.DagsterInstance) -> list[dg.AssetCheckEvaluation]:
+    """Every result of the check that the generation is complete, oldest first."""
+    key = dg.AssetCheckKey(GENERATION, "holds_all_chosen_features")
+    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+    return [record.event.dagster_event.asset_check_evaluation_data for record in reversed(records)]
+
+
+def test_missing_feature_is_warned_of():
+    report = GenerationReport("000001", 40, 0, True, "", 1, 1.0, TWO)
+    assert features_result(report).passed
+    result = features_result(replace(report, missing=("ahash", "dhash")))
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert result.metadata["missing features"].value == "ahash, dhash"
+
+
+def test_nightly_schedule_skips_while_no_image_can_be_published(lake, lasting_instance):
+    assert "the lake has none" in nightly_reindex(lake, lasting_instance).skip_message
+    Builder(lake, lasting_instance).scan()
+    skip = nightly_reindex(lake, lasting_instance)
+    assert isinstance(skip, dg.SkipReason)
+    assert "no image can be published yet: 40 images wait (40 to be read)" in skip.skip_message
+
+
+def test_build_completes_while_images_wait(lake, instance, monkeypatch):
+    Builder(lake, instance).build()
+    held = replace(GenerationReport("000001", 40, 0, True, "", 1, 1.0, TWO), waiting=WaitingImages(8, 8, {"phash": 8}))
+    monkeypatch.setattr("imrec_core.index.build.build_generation", lambda _: held)
+    toy.write_photos(lake.root.parent / "photos", [40])
+    Builder(lake, instance).build()
+    assert [check.passed for check in feature_checks(instance)] == [True, False]
+
+
 def test_skip_of_the_schedule_confirms_the_generation_and_what_is_shown_of_it(lake, lasting_instance):
     Builder(lake, lasting_instance).build()
     (made,) = events(lasting_instance, GENERATION)
@@ -870,7 +934,7 @@ def test_skip_of_the_schedule_confirms_the_generation_and_what_is_shown_of_it(la
     assert confirmed.tags == made.tags and "dagster/data_version" in made.tags
     (lake.root.parent / "photos" / "photo_003.jpg").unlink()
     Builder(lake, lasting_instance).scan()
-    nightly_reindex(lake, lasting_instance)  # which waits for shards to be read
+    nightly_reindex(lake, lasting_instance)  # images wait to be read: the generation is not up to date
     assert len(events(lasting_instance, GENERATION)) == 2
 
 

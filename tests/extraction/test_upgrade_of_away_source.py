@@ -8,12 +8,12 @@ import pytest
 from imrec_core import Lake, Recommender
 from imrec_core.catalog import manifests
 from imrec_core.catalog.ids import image_id
-from imrec_core.errors import StaleIndex
 from imrec_core.extraction import images_upgrade
 from imrec_core.extraction.shard_order import reachable_shards
 from imrec_core.index.build import build_generation
 from imrec_core.index.opening import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
+from imrec_core.index.shard_selection import WaitingImages
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import made_from_of
 from imrec_core.sql.views import query
@@ -121,12 +121,15 @@ def test_source_that_goes_away_between_upgrade_and_extraction_waits(old_lake, tm
     assert wide["color_profile"] == "drawn"
 
 
-def test_images_that_changed_before_the_source_went_away_do_not_go_into_a_generation(old_lake, tmp_path):
+def test_images_that_changed_before_the_source_went_away_stay_as_they_were(old_lake, tmp_path):
+    before = rows_of(old_lake, "disk")
     toy.write_photos(tmp_path / "disk", [30])
+    toy.write_photos(tmp_path / "here", [6])
     manifests.update(old_lake)
     (tmp_path / "disk").rename(tmp_path / "elsewhere")
-    with pytest.raises(StaleIndex, match="disk-0000"):
-        build(old_lake)
+    report = build(old_lake)
+    assert (report.rows, report.waiting) == (13, WaitingImages(7, 6, {"images": 7}))
+    assert rows_of(old_lake, "disk") == before
 
 
 def test_status_says_how_many_images_wait(old_lake, tmp_path):

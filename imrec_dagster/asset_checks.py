@@ -6,20 +6,18 @@ records no partition with a check result, so the problems name their shard.
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from imrec_core.extraction.table_checks import check_rows, check_vectors
 from imrec_core.features import Feature
-from imrec_core.index.build import GenerationReport
-from imrec_core.index.lake_check import check_lake
-from imrec_core.index.recall import RECALL_FLOOR
 from imrec_core.lake import run_log
 from imrec_core.lake.lake import Lake
-from imrec_dagster import metadata
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.resources import LakeResource
+
+if TYPE_CHECKING:
+    from imrec_core.index.build import GenerationReport
 
 _ROWS, _VECTORS, _RECALL = "rows_match_manifest", "vectors_are_sound", "recall_at_10"
 _ALL_FEATURES = "holds_all_chosen_features"
@@ -45,6 +43,7 @@ def run_checks(
     context: dg.AssetExecutionContext, lake: Lake, shards: Sequence[str], known: Mapping[str, Feature]
 ) -> list[dg.AssetCheckResult]:
     """Run the selected checks over these shards."""
+    from imrec_core.extraction.table_checks import check_rows, check_vectors
 
     def find_problems(key: dg.AssetCheckKey) -> list[str]:
         feature = known.get(key.asset_key.path[-1])
@@ -76,6 +75,8 @@ def _result(lake: Lake, key: dg.AssetCheckKey, problems: Sequence[str], **shown:
     description="All files of the lake have their checksums. Damaged ones are moved aside; the next build makes them.",
 )
 def lake_is_whole(lake: LakeResource) -> dg.AssetCheckResult:
+    from imrec_core.index.lake_check import check_lake
+
     opened = Lake(lake.root)
     report = check_lake(opened)
     problems = [f"{found.path}: {found.problem}; {found.repair}" for found in report.damaged]
@@ -85,12 +86,14 @@ def lake_is_whole(lake: LakeResource) -> dg.AssetCheckResult:
 
 def recall_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
     """Declare the recall check of the generation."""
-    description = f"The HNSW graphs find at least {RECALL_FLOOR:.0%} of the 10 nearest images of an exact search."
+    description = "The HNSW graphs find enough of the 10 nearest images of an exact search."
     return dg.AssetCheckSpec(_RECALL, asset=key, blocking=True, description=description)
 
 
-def recall_result(lake: Lake, report: GenerationReport) -> dg.AssetCheckResult:
+def recall_result(lake: Lake, report: "GenerationReport") -> dg.AssetCheckResult:
     """Compare the recall that the build measured with its minimum."""
+    from imrec_core.index.recall import RECALL_FLOOR
+
     problems = [
         f"{name}: recall@10 is {recall}, expected at least {RECALL_FLOOR}"
         for name, recall in report.recall.items()
@@ -105,8 +108,10 @@ def features_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(_ALL_FEATURES, asset=key, description=description)
 
 
-def features_result(report: GenerationReport) -> dg.AssetCheckResult:
+def features_result(report: "GenerationReport") -> dg.AssetCheckResult:
     """Check that no feature is missing and no image waits. A failure is a warning: what there is, is searchable."""
+    from imrec_dagster import metadata
+
     return dg.AssetCheckResult(
         passed=not report.missing and not report.waiting.images,
         asset_key=GENERATION,

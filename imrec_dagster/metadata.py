@@ -1,4 +1,7 @@
-"""Dagster metadata for reports of `imrec_core`. Reports are made there; nothing is computed here but plots."""
+"""Dagster metadata of reports of `imrec_core`. Reports are made there; nothing is computed here but plots.
+
+Only the bodies of assets import this module: it needs search and plots, the definitions do not.
+"""
 
 import base64
 import io
@@ -6,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 from PIL import Image
 
 from imrec_core.catalog.file_kinds import summarize
@@ -23,7 +25,6 @@ from imrec_core.index.calibration import SHOWN_RATES
 from imrec_core.index.opening import open_generation
 from imrec_core.index.recall import CURVE_EFS, recall_at_ef
 from imrec_core.index.shard_selection import WaitingImages
-from imrec_core.lake.columns import DESCRIPTIONS
 from imrec_core.lake.lake import Lake
 from imrec_core.maps import MapReport, load_map
 from imrec_core.maps.picture import draw_map
@@ -34,21 +35,6 @@ from imrec_core.sql import views
 Shown = dict[str, Any]
 
 _PLOTTED = 6  # features and runs on a plot: plots are stored with every generation
-
-
-def of_feature(feature: Feature) -> Shown:
-    """Return the metadata of a feature's declaration."""
-    return {
-        "dagster/column_schema": _columns(feature.schema),
-        "dims": feature.dims,
-        "metrics": ", ".join(metric.name for metric in feature.metrics),
-        "source": feature.source,
-    }
-
-
-def of_table(schema: pa.Schema) -> Shown:
-    """Return the metadata of a table's schema."""
-    return {"dagster/column_schema": _columns(schema)}
 
 
 def of_catalog(lake: Lake, diff: CatalogDiff) -> Shown:
@@ -227,10 +213,6 @@ def of_map(lake: Lake, report: MapReport) -> Shown:
 
 def _path(path: object) -> dg.PathMetadataValue:
     return dg.MetadataValue.path(str(path))
-
-
-def _columns(schema: pa.Schema) -> dg.TableSchema:
-    return dg.TableSchema(columns=[dg.TableColumn(f.name, str(f.type), DESCRIPTIONS.get(f.name)) for f in schema])
 
 
 def _table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -3,7 +3,6 @@
 import dagster as dg
 
 from imrec_core.errors import ImrecError, StorageFault
-from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.jobs import catalog_job, check_job, generation_job
 from imrec_dagster.resources import LakeResource
@@ -18,17 +17,19 @@ def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
 
     @dg.schedule(job=generation_job, cron_schedule=settings.reindex_schedule, name="nightly_reindex")
     def nightly_reindex(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
+        from imrec_core.index import plan as index_plan
+
         opened = lake.open()
         try:
             DagsterSettings.of(opened.settings())
-            plan = plan_generation(opened)
+            plan = index_plan.plan_generation(opened)
         except StorageFault:
             return dg.RunRequest()  # the run retries; the next tick of the schedule may be a day away
         except ImrecError as error:
             return dg.SkipReason(str(error))
         if not plan.shards and not plan.held:
             return dg.SkipReason("no image can be published: the lake has none; run: imrec build FOLDER")
-        if is_up_to_date(opened, plan):
+        if index_plan.is_up_to_date(opened, plan):
             if plan.waiting.images:  # not confirmed: the freshness policy shall warn if they wait for days
                 return dg.SkipReason(f"nothing new can be published: {plan.waiting.summary()}")
             _confirm_generation(context.instance)

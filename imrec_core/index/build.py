@@ -100,13 +100,17 @@ class _BuildInputs:
     why: str
 
 
-def build_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> GenerationReport:
+def build_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS, *, force: bool = False) -> GenerationReport:
     """Build a generation of all complete images and publish it, unless the current one is up to date.
 
     Images whose tables are not up to date stay as they are in the current generation; see `plan_generation`.
 
     If possible it extends the current generation: rows keep their numbers, new rows are appended, and rows of removed
     images are marked. It is written to a new folder and validated; readers see the old or the new generation complete.
+
+    Args:
+        params: HNSW parameters of graphs without an entry in `lake.toml`.
+        force: Whether to build it whole, although the current one is up to date or could be extended.
 
     Raises:
         LakeError: No image has vectors, or a graph is below the recall floor at the ef that `lake.toml` sets.
@@ -116,25 +120,25 @@ def build_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> Genera
     """
     with lake.exclusive_lock("generation"):
         try:
-            return _build_and_publish(lake, params)
+            return _build_and_publish(lake, params, force=force)
         except DamagedGeneration as error:
             log.warning("%s; building a whole generation instead", error)
             if error.is_certain:
                 lake.set_aside(error.path)
-            return _build_and_publish(lake, params)
+            return _build_and_publish(lake, params, force=force)
 
 
-def _build_and_publish(lake: Lake, params: IndexParams) -> GenerationReport:
+def _build_and_publish(lake: Lake, params: IndexParams, *, force: bool) -> GenerationReport:
     started = time.perf_counter()
     plan = plan_generation(lake, params)
     current = readable_generation(lake)
-    if current is not None and matches_plan(current, plan):
+    if current is not None and not force and matches_plan(current, plan):
         if not lake.is_published(current.id):  # CURRENT was damaged or missing
             lake.publish(current.id)
         return _make_report(current, plan, built=False)
     ids = [*lake.generations(), lake.current_generation() or "0"]  # a damaged current one may not be listed
     new_id = f"{max(int(id_) for id_ in ids if id_.isdecimal()) + 1:06d}"
-    build = _prepare(lake, plan, current)
+    build = _prepare(lake, plan, current, force=force)
     shared = [build.previous.vector_file(name) for name in build.previous.features] if build.previous else []
     with truncate_on_failure(shared), lake.new_generation(new_id) as folder:
         _write(build, folder, started)
@@ -145,9 +149,12 @@ def _build_and_publish(lake: Lake, params: IndexParams) -> GenerationReport:
     return _make_report(Generation(lake.local_generation(new_id), known_features(lake)), plan, built=True)
 
 
-def _prepare(lake: Lake, plan: GenerationPlan, current: Generation | None) -> _BuildInputs:
+def _prepare(lake: Lake, plan: GenerationPlan, current: Generation | None, *, force: bool) -> _BuildInputs:
     """Assign rows, and decide whether to extend the current generation."""
-    reason = "no generation to extend" if current is None else _rebuild_reason(current, plan)
+    if force:
+        reason = "a whole build was requested"
+    else:
+        reason = "no generation to extend" if current is None else _rebuild_reason(current, plan)
     held = HeldShards(current, plan.held) if current is not None and plan.held else None
     if current is not None and not reason:
         rows = assign_rows(lake, plan.shards, current, held)

@@ -82,6 +82,19 @@ ROWS = pa.schema(
     ]
 )
 
+MAP = pa.schema(
+    [
+        ("row", pa.int64()),  # in the generation
+        ("image_id", pa.string()),
+        ("content", pa.uint64()),  # first 64 bits of the content hash, to detect changed images
+        ("x", pa.float32()),
+        ("y", pa.float32()),
+        ("cluster", pa.int32()),  # -1: noise
+        ("neighbours", pa.list_(pa.int64())),  # the nearest rows by the feature's own metric, nearest first
+        ("distances", pa.list_(pa.float32())),
+    ]
+)
+
 
 def vector_type(dtype: str, width: int) -> pa.DataType:
     """Return the Arrow type of a vector of `width` numbers; a single `uint64` is a scalar."""

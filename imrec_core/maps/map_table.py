@@ -12,19 +12,8 @@ import pyarrow as pa
 
 from imrec_core.errors import MissingTable, QueryError, SchemaMismatch, UnknownName
 from imrec_core.lake.lake import Lake, made_from_of
+from imrec_core.lake.schemas import MAP as SCHEMA
 
-SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),  # in the generation
-        ("image_id", pa.string()),
-        ("content", pa.uint64()),  # first 64 bits of the content hash, to detect changed images
-        ("x", pa.float32()),
-        ("y", pa.float32()),
-        ("cluster", pa.int32()),  # -1: noise
-        ("neighbours", pa.list_(pa.int64())),  # the nearest rows by the feature's own metric, nearest first
-        ("distances", pa.list_(pa.float32())),
-    ]
-)
 _FORMAT = "1"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from imrec_core.errors import BadSource
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
-from imrec_dagster import metadata
+from imrec_dagster import declared_metadata
 from imrec_dagster.asset_keys import MANIFEST
 from imrec_dagster.partitions import SHARDS, delete_other_partitions, is_only_run
 from imrec_dagster.resources import LakeResource, Progress
@@ -34,12 +34,13 @@ class ScanConfig(dg.Config):
     group_name="catalog",
     kinds={"parquet"},
     description="Scan the sources for new, changed and removed images.",
-    metadata=metadata.of_table(schemas.CATALOG),
+    metadata=declared_metadata.of_table(schemas.CATALOG),
 )
 def catalog(
     context: dg.AssetExecutionContext, config: ScanConfig, lake: LakeResource, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
     from imrec_core.upkeep.sources import add_sources
+    from imrec_dagster import metadata
     from imrec_dagster.run_log import record
 
     with retry_on_storage_fault(context, progress):
@@ -117,5 +118,5 @@ def manifest_spec() -> dg.AssetSpec:
         group_name="catalog",
         kinds={"parquet"},
         description="The images of a shard: ids, sizes and times. Its data version decides which tables are stale.",
-        metadata=metadata.of_table(schemas.CATALOG),
+        metadata=declared_metadata.of_table(schemas.CATALOG),
     )

@@ -10,7 +10,7 @@ from imrec_core.features import Feature
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.schemas import IMAGES_VERSION
-from imrec_dagster import asset_checks, metadata
+from imrec_dagster import asset_checks, declared_metadata
 from imrec_dagster.asset_keys import EXTRACT, IMAGES, MANIFEST, code_version, feature_key, fitted_key
 from imrec_dagster.partitions import SHARDS, require_sources
 from imrec_dagster.resources import LakeResource, Progress
@@ -55,6 +55,7 @@ def extraction_asset(features: Sequence[Feature], backfill_policy: dg.BackfillPo
         A shard that fails does not keep the others from being extracted, recorded and checked.
         """
         from imrec_core.extraction.shard_failures import raise_failures
+        from imrec_dagster import metadata
         from imrec_dagster.run_log import record
         from imrec_dagster.shard_events import result_without_event, table_event
 
@@ -125,7 +126,7 @@ def _images_spec() -> dg.AssetSpec:
         group_name="images",
         kinds={"parquet"},
         code_version=str(IMAGES_VERSION),
-        metadata=metadata.of_table(schemas.IMAGES),
+        metadata=declared_metadata.of_table(schemas.IMAGES),
         skippable=True,
     )
 
@@ -139,6 +140,6 @@ def _feature_spec(feature: Feature) -> dg.AssetSpec:
         group_name=feature.group,
         kinds={"parquet", "openvino"} if feature.model else {"parquet", "numpy"},
         code_version=code_version(feature),
-        metadata=metadata.of_feature(feature),
+        metadata=declared_metadata.of_feature(feature),
         skippable=True,
     )

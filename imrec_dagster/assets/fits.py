@@ -4,7 +4,6 @@ import dagster as dg
 from pydantic import Field
 
 from imrec_core.features import Feature
-from imrec_dagster import metadata
 from imrec_dagster.asset_keys import MANIFEST, code_version, feature_key, fitted_key
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
@@ -33,6 +32,7 @@ def fit_asset(feature: Feature) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: FitConfig, lake: LakeResource, progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult:
         from imrec_core.extraction import fit
+        from imrec_dagster import metadata
         from imrec_dagster.run_log import record
 
         with retry_on_storage_fault(context, progress):

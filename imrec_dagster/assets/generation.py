@@ -5,20 +5,25 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from pydantic import Field
 
 from imrec_core.features import Feature
-from imrec_core.index import build
 from imrec_core.lake import schemas
-from imrec_dagster import asset_checks, metadata
+from imrec_dagster import asset_checks, declared_metadata
 from imrec_dagster._dagster_internals import cron_string_iterator
 from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
-from imrec_dagster.run_log import record
 from imrec_dagster.settings import DagsterSettings
 
 _BUILD_TIME = timedelta(hours=1)  # allowed between a tick of the schedule and the new generation
 _ANY_TIME, _TICKS = datetime(2026, 1, 1, tzinfo=UTC).timestamp(), 400  # a year of daily ticks
+
+
+class GenerationConfig(dg.Config):
+    """Run configuration of the generation."""
+
+    force: bool = Field(default=False, description="Build it whole, although the current one is up to date.")
 
 
 def generation_asset(features: Sequence[Feature], settings: DagsterSettings) -> dg.AssetsDefinition:
@@ -34,16 +39,23 @@ def generation_asset(features: Sequence[Feature], settings: DagsterSettings) -> 
         group_name="index",
         kinds={"hnswlib"},
         check_specs=[asset_checks.recall_spec(GENERATION), asset_checks.features_spec(GENERATION)],
-        metadata=metadata.of_table(schemas.ROWS),
+        metadata=declared_metadata.of_table(schemas.ROWS),
         freshness_policy=_freshness(settings.reindex_schedule),
         description="One consistent set of rows, vectors and HNSW graphs, published for search.",
     )
     def generation(
-        context: dg.AssetExecutionContext, lake: LakeResource, progress: dg.ResourceParam[Progress]
+        context: dg.AssetExecutionContext,
+        config: GenerationConfig,
+        lake: LakeResource,
+        progress: dg.ResourceParam[Progress],
     ) -> dg.MaterializeResult:
+        from imrec_core.index import build
+        from imrec_dagster import metadata
+        from imrec_dagster.run_log import record
+
         with retry_on_storage_fault(context, progress):
             opened = lake.open()
-            report = build.build_generation(opened)
+            report = build.build_generation(opened, force=config.force)
             record(opened, report)
             shown = metadata.of_generation(opened, report)
         progress.done(report)

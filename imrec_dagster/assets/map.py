@@ -3,23 +3,22 @@
 import dagster as dg
 from pydantic import Field
 
-from imrec_core import maps
-from imrec_core.maps.map_table import SCHEMA
-from imrec_dagster import metadata
+from imrec_core.lake import schemas
+from imrec_dagster import declared_metadata
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
-from imrec_dagster.run_log import record
 
 
 class MapConfig(dg.Config):
     """Run configuration of the map; see `imrec map --help`."""
 
     feature: str = Field(default="", description="Feature that places the images; default: the generation's first.")
-    method: str = Field(default=maps.METHODS[0], description=f"Layout method, one of {', '.join(maps.METHODS)}.")
+    method: str = Field(default="", description="Layout method, umap or tsne; default: umap.")
     name: str = Field(default="", description="Name of the map; default: that of the feature.")
     sample: int = Field(
-        default=maps.SAMPLE, description="Images laid out together; the others are placed by their nearest neighbours."
+        default=0,
+        description="Images laid out together, the others are placed by their nearest neighbours; 0 for the default.",
     )
 
 
@@ -28,20 +27,24 @@ class MapConfig(dg.Config):
     deps=[GENERATION],
     group_name="map",
     kinds={"parquet"},
-    metadata=metadata.of_table(SCHEMA),
+    metadata=declared_metadata.of_table(schemas.MAP),
     description="Position, cluster and nearest neighbours of each image. Needs imrec[map].",
 )
 def map_asset(
     context: dg.AssetExecutionContext, config: MapConfig, lake: LakeResource, progress: dg.ResourceParam[Progress]
 ) -> dg.MaterializeResult:
+    from imrec_core import maps
+    from imrec_dagster import metadata
+    from imrec_dagster.run_log import record
+
     with retry_on_storage_fault(context, progress):
         opened = lake.open()
         report = maps.build_map(
             opened,
             config.feature or None,
-            method=config.method,
+            method=config.method or maps.METHODS[0],
             name=config.name or None,
-            sample=config.sample,
+            sample=config.sample or maps.SAMPLE,
             progress=context.log.info,
         )
         record(opened, report)

@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from imrec_core.features import Feature
-from imrec_dagster import asset_checks, metadata
+from imrec_dagster import asset_checks, declared_metadata
 from imrec_dagster.asset_keys import code_version, feature_key, fitted_key
 from imrec_dagster.partitions import SHARDS, require_sources
 from imrec_dagster.resources import LakeResource, Progress
@@ -35,7 +35,7 @@ def projection_asset(feature: Feature, backfill_policy: dg.BackfillPolicy) -> dg
                 kinds={"parquet", "numpy"},
                 code_version=code_version(feature),
                 description=feature.summary,
-                metadata=metadata.of_feature(feature),
+                metadata=declared_metadata.of_feature(feature),
             )
         ],
         check_specs=asset_checks.feature_specs(key),
@@ -49,6 +49,7 @@ def projection_asset(feature: Feature, backfill_policy: dg.BackfillPolicy) -> dg
     ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult | dg.AssetCheckResult]:
         from imrec_core.extraction import project
         from imrec_core.extraction.shard_failures import isolate, raise_failures
+        from imrec_dagster import metadata
         from imrec_dagster.run_log import record
         from imrec_dagster.shard_events import result_without_event, table_event
 

@@ -17,17 +17,18 @@ from PIL import Image
 from imrec_core import METRICS, Lake, Recommender
 from imrec_core.catalog.manifests import CatalogDiff
 from imrec_core.errors import LakeError, SchemaMismatch, StorageFault
-from imrec_core.extraction import read_ahead
+from imrec_core.extraction import read_ahead, table_checks
 from imrec_core.extraction.report import STAGES
 from imrec_core.extraction.table_checks import check_rows, check_vectors
 from imrec_core.features import FEATURES, Fitter, find_feature
+from imrec_core.index import plan as index_plan
 from imrec_core.index.build import GenerationReport
 from imrec_core.index.shard_selection import WaitingImages
 from imrec_core.lake.lake import source_of
 from imrec_core.lake.schemas import to_vectors
 from imrec_core.models import encoders
 from imrec_core.sql.views import query
-from imrec_dagster import asset_checks, builder, schedules
+from imrec_dagster import builder
 from imrec_dagster import catch_up as catch_up_module
 from imrec_dagster.asset_checks import features_result, recall_result
 from imrec_dagster.asset_keys import GENERATION, IMAGES, MANIFEST, feature_key, fitted_key
@@ -797,7 +798,7 @@ def test_check_finds_what_is_not_finite_of_another_schema_or_version_or_not_ther
 
 
 def test_check_that_fails_in_a_build_is_one_line(lake, instance, monkeypatch):
-    monkeypatch.setattr(asset_checks, "check_rows", lambda *_: ["bad rows"])
+    monkeypatch.setattr(table_checks, "check_rows", lambda *_: ["bad rows"])
     with pytest.raises(SchemaMismatch, match=r"features/phash: rows_match_manifest .*; for the reasons run"):
         Builder(lake, instance).build()
     errors = query(lake, "SELECT error FROM runs WHERE what = 'check'").fetchall()
@@ -950,7 +951,7 @@ def test_nightly_schedule_leaves_it_to_the_run_to_wait_for_the_storage(lake, las
     def away(*_):
         raise StorageFault("the bucket does not answer")
 
-    monkeypatch.setattr(schedules, "plan_generation", away)
+    monkeypatch.setattr(index_plan, "plan_generation", away)
     assert isinstance(nightly_reindex(lake, lasting_instance), dg.RunRequest)
 
 
@@ -1137,6 +1138,16 @@ def test_force_computes_again_what_is_up_to_date(lake, instance, step, name):
     assert shown(event)["computed"] is True and shown(event).get("decoded", 8) == 8
     assert versions(instance, feature_key(name)) == version
     assert CatchUp(lake, instance).tick() == {}
+
+
+def test_force_of_the_generation_builds_it_whole(lake, instance):
+    Builder(lake, instance).build()
+    assert materialize(lake, instance, GENERATION).success
+    config = {"ops": {"generation": {"config": {"force": True}}}}
+    assert materialize(lake, instance, GENERATION, run_config=config).success
+    first, same, whole = map(shown, events(instance, GENERATION))
+    assert (first["id"], same["id"], whole["id"]) == ("000001", "000001", "000002")
+    assert whole["why"] == "built whole: a whole build was requested" and whole["dagster/row_count"] == 40
 
 
 def test_force_of_a_fit_makes_a_new_one_and_its_projections_stale(lake, instance):

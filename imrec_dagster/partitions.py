@@ -8,11 +8,10 @@ import dagster as dg
 from imrec_core.errors import BadSource, ImrecError
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Settings
-from imrec_dagster._dagster_internals import BulkActionsFilter, BulkActionStatus, PartitionBackfill
+from imrec_dagster._dagster_internals import unfinished_backfill
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
-_UNFINISHED_BACKFILLS = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 
 BUILD_JOBS = ("build", "retry_failed")  # they start runs of their own
 CHECK_JOB = "check_lake"  # it changes nothing
@@ -58,7 +57,7 @@ def range_tags(first: str, last: str) -> dict[str, str]:
 def is_only_run(run_id: str, instance: dg.DagsterInstance) -> bool:
     """Return whether no other run is queued or in progress, and no backfill has runs to start."""
     others = [run for run in _unfinished_runs(instance) if run.run_id != run_id and run.job_name not in BUILD_JOBS]
-    return not others and not _unfinished_backfills(instance)
+    return not others and unfinished_backfill(instance) is None
 
 
 def unfinished_work(instance: dg.DagsterInstance) -> str:
@@ -66,15 +65,12 @@ def unfinished_work(instance: dg.DagsterInstance) -> str:
     for run in _unfinished_runs(instance):
         if run.status != dg.DagsterRunStatus.NOT_STARTED and run.job_name != CHECK_JOB:
             return f"run {run.run_id[:8]}"
-    return next((f"backfill {backfill.backfill_id}" for backfill in _unfinished_backfills(instance)), "")
+    backfill = unfinished_backfill(instance)
+    return f"backfill {backfill.backfill_id}" if backfill else ""
 
 
 def _unfinished_runs(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
     return instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
-
-
-def _unfinished_backfills(instance: dg.DagsterInstance) -> Sequence[PartitionBackfill]:
-    return instance.get_backfills(BulkActionsFilter(statuses=_UNFINISHED_BACKFILLS), limit=1)
 
 
 def delete_other_partitions(shards: Collection[str], instance: dg.DagsterInstance) -> None:

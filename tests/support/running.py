@@ -34,6 +34,10 @@ mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillPara
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message stack } } }
 """
 _RUN = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+_RUNS = """
+query { runsOrError { ... on Runs { results {
+    runId jobName status tags { key value } assetSelection { path } } } } }
+"""
 _BACKFILL_STATUS = """
 query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
     ... on PartitionBackfill { status runs { tags { key value } } } } }
@@ -41,6 +45,13 @@ query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
 _START_SENSOR = """
 mutation ($selector: SensorSelector!) { startSensor(sensorSelector: $selector) {
     ... on Sensor { sensorState { status } } ... on PythonError { message } } }
+"""
+_SENSOR = """
+query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor { sensorState { id } } } }
+"""
+_STOP_SENSOR = """
+mutation ($id: String!) { stopSensor(id: $id) {
+    ... on StopSensorMutationResult { instigationState { status } } ... on PythonError { message } } }
 """
 _START_SCHEDULE = """
 mutation ($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selector) {
@@ -114,10 +125,25 @@ class Server:
         assert launched["__typename"] == "LaunchRunSuccess", launched
 
         def end() -> str | None:
-            status = self.ask(_RUN, id=launched["run"]["runId"])["runOrError"]["status"]
+            status = self.status(launched["run"]["runId"])
             return status if status in _ENDS else None
 
         assert until(end, 120) == "SUCCESS"
+
+    def status(self, run_id: str) -> str:
+        return str(self.ask(_RUN, id=run_id)["runOrError"]["status"])
+
+    def runs(self) -> list[dict[str, Any]]:
+        """List all runs, oldest first, with their tags as a dictionary and their assets as strings."""
+        found = self.ask(_RUNS)["runsOrError"]["results"]
+        return [
+            {
+                **run,
+                "tags": {tag["key"]: tag["value"] for tag in run["tags"]},
+                "assets": sorted("/".join(key["path"]) for key in run["assetSelection"] or ()),
+            }
+            for run in reversed(found)
+        ]
 
     def backfill(self, assets: list[list[str]], partitions: list[str]) -> str:
         """Launch a backfill of partitions of assets; return its id."""
@@ -132,6 +158,11 @@ class Server:
     def start_sensor(self, name: str) -> None:
         started = self.ask(_START_SENSOR, selector={**_REPOSITORY, "sensorName": name})["startSensor"]
         assert started["sensorState"]["status"] == "RUNNING", started
+
+    def stop_sensor(self, name: str) -> None:
+        state = self.ask(_SENSOR, selector={**_REPOSITORY, "sensorName": name})["sensorOrError"]["sensorState"]
+        stopped = self.ask(_STOP_SENSOR, id=state["id"])["stopSensor"]
+        assert stopped["instigationState"]["status"] == "STOPPED", stopped
 
     def start_schedule(self, name: str) -> None:
         started = self.ask(_START_SCHEDULE, selector={**_REPOSITORY, "scheduleName": name})["startSchedule"]
@@ -162,14 +193,14 @@ def shown(event: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def serving(lake: Lake, folder: Path, config: str, *, daemon: bool = False) -> Iterator[Server]:
-    """Run a webserver and, if asked, the daemon on a new instance, and stop them at the end of the block.
+    """Run a webserver and, if asked, the daemon on an instance, and stop them at the end of the block.
 
     Args:
-        folder: Folder for the instance and the logs of the processes.
+        folder: Folder for the logs of the processes, and for the instance, in `home`.
         config: Content of `dagster.yaml`.
     """
     home = folder / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text(config)
     with open_instance(home):  # create the storage first: two processes at once may damage it (dagster#27390)
         pass

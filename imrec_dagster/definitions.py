@@ -1,63 +1,16 @@
-"""The definitions that Dagster loads. `workspace.yaml` and `imrec ui` load `defs`."""
+"""The definitions over the lake that `IMREC_LAKE` names. `imrec ui` and `workspace.yaml` load `defs`."""
 
 import os
-from collections.abc import Mapping
 
-import dagster as dg
-
-from imrec_core.errors import ImrecError
-from imrec_core.features import FEATURES, Feature, chosen_features, known_features
 from imrec_core.lake.lake import Lake
-from imrec_core.lake.settings import Settings
-from imrec_dagster.asset_checks import lake_is_whole
-from imrec_dagster.assets.build import build_assets
-from imrec_dagster.automation import automation_sensor
-from imrec_dagster.home import dagster_home
-from imrec_dagster.jobs import catalog_job, check_job, generation_job, retry_job
-from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.schedules import schedules
-from imrec_dagster.sensors import dead_runs, image_folders, note_failures
-from imrec_dagster.settings import DagsterSettings
+from imrec_dagster.code_location import build_definitions
+from imrec_dagster.home import claim_current_home
+from imrec_dagster.resources import LakeResource
 
-
-def build_definitions(lake: LakeResource, progress: Progress | None = None) -> dg.Definitions:
-    """Build the definitions over one lake."""
-    opened = Lake(lake.root)
-    settings, (known, chosen) = _settings(opened), _features(opened)
-    return dg.Definitions(
-        assets=build_assets(known, chosen, settings.reindex_schedule),
-        asset_checks=[lake_is_whole],
-        jobs=[catalog_job, generation_job, check_job, retry_job],
-        schedules=schedules(settings),
-        sensors=[image_folders, automation_sensor(), note_failures, dead_runs],
-        resources={"lake": lake, "progress": progress or Progress()},
-        # In process, so that a network is loaded once, not once per step. Not dagster-dask's executor: it names tasks
-        # by job and step alone, so that of two concurrent runs Dask executes one and both report success (0.29.27).
-        executor=dg.in_process_executor,
-    )
-
-
-def _features(lake: Lake) -> tuple[Mapping[str, Feature], list[str]]:
-    """Return all features and the names of the chosen ones.
-
-    If `lake.toml` is not valid these are the defaults: the UI loads, and the first run shows the error.
-    """
-    try:
-        return known_features(lake), [feature.name for feature in chosen_features(lake)]
-    except ImrecError:
-        return FEATURES, list(Settings().features)
-
-
-def _settings(lake: Lake) -> DagsterSettings:
-    """Return the table `[dagster]` of `lake.toml`, or the defaults if it is not valid; the next scan reports that."""
-    try:
-        return DagsterSettings.of(lake.settings())
-    except ImrecError:
-        return DagsterSettings()
-
+__all__ = ["build_definitions", "defs"]
 
 _ROOT = os.environ.get("IMREC_LAKE", "data_lake")
-dagster_home(Lake(_ROOT))  # refuses the DAGSTER_HOME of another lake, whose partitions it would show and run
+claim_current_home(Lake(_ROOT))  # commands of Dagster do not open the instance by imrec
 defs = build_definitions(
     LakeResource(
         root=_ROOT,

@@ -169,7 +169,7 @@ def serving(lake: Lake, folder: Path, config: str, *, daemon: bool = False) -> I
         config: Content of `dagster.yaml`.
     """
     home = folder / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text(config)
     with open_instance(home):  # create the storage first: two processes at once may damage it (dagster#27390)
         pass

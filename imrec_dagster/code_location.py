@@ -34,7 +34,7 @@ def build_definitions(lake: LakeResource, progress: Progress | None = None) -> d
     opened = Lake(lake.root)
     settings, (known, chosen) = _settings(opened), _features(opened)
     return dg.Definitions(
-        assets=build_assets(known, chosen, settings.reindex_schedule),
+        assets=build_assets(known, chosen, settings.reindex_schedule, settings.timezone),
         asset_checks=[lake_is_whole],
         jobs=[catalog_job, generation_job, check_job, retry_job],
         schedules=schedules(settings),

@@ -1,4 +1,4 @@
-"""The schedules: a scan of the sources, a new generation after it, a check of the lake. Times are in `settings.py`."""
+"""The schedules: a scan of the sources, a new generation after it, a check of the lake. `settings.py` has the times."""
 
 import dagster as dg
 
@@ -12,8 +12,14 @@ from imrec_dagster.settings import DagsterSettings
 
 def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
     """Return the schedules of scan, generation and check. The generation is skipped if nothing has changed."""
+    zone = settings.timezone
 
-    @dg.schedule(job=generation_job, cron_schedule=settings.reindex_schedule, name="nightly_reindex")
+    @dg.schedule(
+        job=generation_job,
+        cron_schedule=settings.reindex_schedule,
+        execution_timezone=zone,
+        name="nightly_reindex",
+    )
     def nightly_reindex(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
         opened = lake.open()
         try:
@@ -28,8 +34,12 @@ def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
             return dg.SkipReason("nothing new: the current generation is up to date with the lake")
         return dg.RunRequest(tags={"imrec/fingerprint": plan.fingerprint})
 
-    scan = dg.ScheduleDefinition(name="nightly_scan", job=catalog_job, cron_schedule=settings.scan_schedule)
-    check = dg.ScheduleDefinition(name="weekly_check", job=check_job, cron_schedule=settings.check_schedule)
+    scan = dg.ScheduleDefinition(
+        name="nightly_scan", job=catalog_job, cron_schedule=settings.scan_schedule, execution_timezone=zone
+    )
+    check = dg.ScheduleDefinition(
+        name="weekly_check", job=check_job, cron_schedule=settings.check_schedule, execution_timezone=zone
+    )
     return [scan, nightly_reindex, check]
 
 

@@ -32,6 +32,7 @@ def build_assets(
     known: Mapping[str, Feature] = FEATURES,
     chosen: Collection[str] = (),
     reindex_schedule: str = DagsterSettings().reindex_schedule,
+    timezone: str = DagsterSettings().timezone,
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """Build all assets from the declared features.
 
@@ -40,6 +41,7 @@ def build_assets(
         chosen: Names of the features that the automation computes and the generation holds. Of the others, networks
             without weights are not materializable, and features derived from them have no asset.
         reindex_schedule: The cron schedule of new generations.
+        timezone: The time zone of this schedule.
     """
     available = {name: f for name, f in known.items() if name in chosen or not _lacks_weights(f)}
     return [
@@ -50,7 +52,7 @@ def build_assets(
         *(projection_asset(f, chosen) for f in available.values() if f.projection),
         *(unavailable_spec(f) for name, f in known.items() if name not in available and f.model),
         # Only the chosen ones: with dependencies that it does not hold, the generation would never be in sync.
-        generation_asset([f for name, f in available.items() if name in chosen], reindex_schedule),
+        generation_asset([f for name, f in available.items() if name in chosen], reindex_schedule, timezone),
         map_asset,
     ]
 

@@ -48,7 +48,7 @@ def only_daemon(home: Path, instance: dg.DagsterInstance) -> Iterator[None]:
 def _beats(instance: dg.DagsterInstance) -> bool:
     """Watch a recent heartbeat until it is renewed or overdue; return whether it was renewed."""
     first = _last_heartbeat(instance)
-    overdue = first + _INTERVAL + _LATE
+    overdue = min(first, time.time()) + _INTERVAL + _LATE  # the clock of another machine may be ahead
     if (wait := overdue - time.time()) > 0:
         log.warning("a Dagster daemon ran a moment ago; watching for up to %.0f s whether it still does", wait)
     while (left := overdue - time.time()) > 0:

@@ -5,7 +5,6 @@ import runpy
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -67,5 +66,8 @@ def _run_dagster(arguments: Sequence[str], environment: Mapping[str, str]) -> No
     warnings.filterwarnings("ignore", "Function `dev_command` is superseded", FutureWarning)
     sys.argv = ["dagster", *arguments]
     os.environ.update(environment)
-    with suppress(SystemExit):
+    try:
         runpy.run_module("dagster", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code:
+            raise

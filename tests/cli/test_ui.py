@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +91,19 @@ def test_second_one_over_the_same_instance_is_refused_in_one_line(imrec, tmp_pat
 def test_new_lake_explains_its_settings(imrec, tmp_path, started, free_port):
     imrec("ui", "--port", free_port, "--lake", "mine")
     assert "\n# shard_size = 4096\n" in (tmp_path / "mine" / "lake.toml").read_text()
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_exit_status_of_dagster_is_that_of_the_command(monkeypatch, code):
+    def run_module(name: str, **_: object) -> None:
+        warnings.warn("Function `dev_command` is superseded and its usage is discouraged", FutureWarning, stacklevel=1)
+        sys.exit(code)
+
+    monkeypatch.setattr(ui.runpy, "run_module", run_module)
+    monkeypatch.setattr(sys, "argv", [])
+    with warnings.catch_warnings(), pytest.raises(SystemExit) if code else nullcontext():
+        ui._run_dagster(["dev"], {})
+    assert sys.argv == ["dagster", "dev"]
 
 
 FORMER = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"

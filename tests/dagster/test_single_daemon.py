@@ -50,6 +50,13 @@ def test_heartbeat_of_a_killed_daemon_blocks_until_the_next_one_is_overdue(insta
     assert "watching for up to 1 s" in caplog.text
 
 
+def test_clock_of_another_machine_that_is_ahead_does_not_block_for_longer(instance, tmp_path):
+    beat(instance, seconds_ago=-3600)
+    started = time.monotonic()
+    with only_daemon(tmp_path, instance):
+        assert time.monotonic() - started < 10
+
+
 def test_daemon_that_beats_on_is_refused(instance, tmp_path):
     beat(instance, seconds_ago=0.5)
     timer = threading.Timer(0.1, beat, [instance])

@@ -18,6 +18,7 @@ from imrec_core.features.feature_metric import split_name
 from imrec_core.features.metrics import METRICS, Metric
 from imrec_core.features.reduction import METHODS
 from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
+from imrec_core.lake.settings_template import attribute_docs
 from imrec_core.models.registry import MODELS
 
 MEASURED = Path("docs/measured.json")
@@ -145,7 +146,7 @@ def methods_table() -> str:
 def settings_table() -> str:
     """Generate a row per setting of `lake.toml`."""
     default = Settings()
-    summaries = _attributes(Settings.__doc__ or "")
+    summaries = attribute_docs(Settings.__doc__ or "")
     rows = (
         (f"`{f.name}`", summaries[f.name], f"`{_toml(getattr(default, f.name))}`")
         for f in fields(Settings)
@@ -185,21 +186,6 @@ def updated(text: str) -> str:
 def _table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [heading, tuple("---" for _ in heading), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def _attributes(docstring: str) -> dict[str, str]:
-    """Parse the `Attributes:` section of a docstring into name → description."""
-    parsed: dict[str, str] = {}
-    names: list[str] = []
-    for line in docstring.partition("Attributes:")[2].splitlines():
-        indent = len(line) - len(line.lstrip())
-        if indent == 8:
-            head, _, text = line.strip().partition(": ")
-            names = [name.strip() for name in head.split(",")]
-            parsed |= dict.fromkeys(names, text)
-        elif indent > 8:
-            parsed |= {name: f"{parsed[name]} {line.strip()}" for name in names}
-    return parsed
 
 
 def _toml(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The Dagster instance of a lake: where its files are, and errors of its storage.
+"""The Dagster instance of a lake: where its files are, the lake it belongs to, and errors of its storage.
 
 Each lake has an instance of its own, by default in its folder `dagster`. Two lakes in one instance would show and run
 each other's partitions, so a folder that `DAGSTER_HOME` names belongs to the first lake that uses it.
@@ -6,26 +6,20 @@ each other's partitions, so a folder that `DAGSTER_HOME` names belongs to the fi
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
-from imrec_core.errors import LakeError, StorageDenied, StorageFull
-from imrec_core.lake.lake import Lake
+from imrec_core.errors import ImrecError, LakeError, StorageDenied, StorageFull
+from imrec_core.lake.lake import Lake, source_of
+from imrec_dagster.home_files import write_home_files
+from imrec_dagster.partitions import SHARDS
 
 OWNER_FILE = "imrec-lake"
 """Name of the file in the folder of an instance that holds the path of its lake."""
-
-# nux: a dialog that offers a newsletter. Runs that were killed are retried, runs that failed are not.
-_INSTANCE_CONFIG = """\
-telemetry: {enabled: false}
-nux: {enabled: false}
-run_monitoring: {enabled: true}
-run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
-"""
 
 
 def dagster_home(lake: Lake, home: str | Path | None = None) -> Path:
@@ -35,8 +29,8 @@ def dagster_home(lake: Lake, home: str | Path | None = None) -> Path:
         LakeError: The folder belongs to another lake.
     """
     path = Path(home or os.environ.get("DAGSTER_HOME") or lake.dagster_home).absolute()
-    owner = _owner(path)
-    if owner is not None and owner != _name(lake) and _is_lake(owner):
+    owner = None if _is_own(path, lake) else _owner(path)
+    if owner is not None and _is_other_lake(owner, lake):
         raise LakeError(
             f"DAGSTER_HOME {path} belongs to the lake {owner}, not to {_name(lake)}; unset it, or name another folder"
         )
@@ -48,42 +42,95 @@ def open_instance(home: str | Path, lake: Lake | None = None) -> Iterator[dg.Dag
     """Open the Dagster instance in a folder; create it if it is missing, and note its lake.
 
     Raises:
-        LakeError: The storage of the instance cannot be read or written; also for the block.
+        LakeError: The storage of the instance cannot be read or written; also for the block. Or it has the partitions
+            of another lake.
     """
     home = Path(home).absolute()
     with _translate_storage_errors(home):
-        try:
-            _prepare(home, lake)
-        except OSError as error:
-            raise _unusable(home, error.strerror or str(error), is_full=error.errno == errno.ENOSPC) from error
+        with _translate_os_errors(home):
+            write_home_files(home)
         with dg.DagsterInstance.from_config(str(home)) as instance:
+            if lake is not None:
+                claim_home(home, lake, instance)
             yield instance
 
 
-def _prepare(home: Path, lake: Lake | None) -> None:
-    """Create the folder with a configuration, and note its lake."""
-    home.mkdir(parents=True, exist_ok=True)
-    config = home / "dagster.yaml"
-    if not config.exists():
-        config.write_text(_INSTANCE_CONFIG)
-    if lake is not None and home != Path(lake.dagster_home).absolute() and _owner(home) != _name(lake):
+def claim_home(home: Path, lake: Lake, instance: dg.DagsterInstance) -> None:
+    """Note in the folder of an instance that it belongs to a lake.
+
+    Raises:
+        LakeError: No lake is noted, and the instance has the partitions of another one; or the disk refuses.
+    """
+    noted = _noted(home)
+    if noted == _name(lake):
+        return
+    if noted is None and not _is_own(home, lake) and _has_partitions_of_another(lake, instance):
+        raise LakeError(
+            f"DAGSTER_HOME {home} has partitions, none of the lake {_name(lake)}; unset it, or name another folder. If "
+            f"they are of this lake, run: echo '{_name(lake)}' > '{home / OWNER_FILE}'"
+        )
+    with _translate_os_errors(home):
         (home / OWNER_FILE).write_text(_name(lake))
 
 
-def _name(lake: Lake) -> str:
-    return os.path.realpath(lake.root) if isinstance(lake.root, Path) else str(lake.root)
+def claim_current_home(lake: Lake) -> None:
+    """Check the instance that `DAGSTER_HOME` names, and note its lake if none is noted and the disk allows it.
+
+    Raises:
+        LakeError: The instance belongs to another lake, or has its partitions.
+    """
+    home = dagster_home(lake)
+    if os.environ.get("DAGSTER_HOME") and home.is_dir() and _noted(home) != _name(lake):
+        with dg.DagsterInstance.get() as instance, suppress(StorageDenied, StorageFull):
+            claim_home(home, lake, instance)
+
+
+def _has_partitions_of_another(lake: Lake, instance: dg.DagsterInstance) -> bool:
+    """Return whether the instance has shards, and none whose source the lake has or had."""
+    found = set(map(source_of, instance.get_dynamic_partitions(str(SHARDS.name))))
+    return bool(found) and not found & {*map(source_of, lake.known_shards()), *_source_names(lake)}
+
+
+def _source_names(lake: Lake) -> Iterable[str]:
+    """Return the names of the sources, also former ones; none if `lake.toml` is not valid, which a run reports."""
+    try:
+        return lake.settings().roots
+    except ImrecError:
+        return ()
+
+
+def _is_own(home: Path, lake: Lake) -> bool:
+    """Return whether the folder is in the lake itself. It is the lake's even if the lake was copied or moved."""
+    return home.resolve() == Path(lake.dagster_home).resolve()
 
 
 def _owner(home: Path) -> str | None:
+    """Return the lake of a folder: the one whose folder `dagster` it is, else the one that is noted in it."""
+    parent = home.resolve().parent
+    if home.name == "dagster" and (parent / "version.json").exists():
+        return str(parent)
+    return _noted(home)
+
+
+def _noted(home: Path) -> str | None:
     try:
         return (home / OWNER_FILE).read_text().strip() or None
     except OSError:
         return None
 
 
-def _is_lake(name: str) -> bool:
-    """Return whether the lake is still there; if it has moved, its instance may be used by another."""
-    return "://" in name or Path(name, "version.json").exists()
+def _name(lake: Lake) -> str:
+    return os.path.realpath(lake.root) if isinstance(lake.root, Path) else str(lake.root)
+
+
+def _is_other_lake(owner: str, lake: Lake) -> bool:
+    """Return whether the owner is another lake that is still there; one that was moved is not."""
+    if owner == _name(lake) or "://" in owner:
+        return owner != _name(lake)
+    try:
+        return not os.path.samefile(Path(owner, "version.json"), Path(_name(lake), "version.json"))
+    except OSError:  # one of the two is not there
+        return Path(owner, "version.json").exists()
 
 
 @contextmanager
@@ -94,6 +141,15 @@ def _translate_storage_errors(home: Path) -> Iterator[None]:
     except DBAPIError as error:
         reason = str(error.orig).partition("\n")[0] or type(error).__name__
         raise _unusable(home, reason, is_full="full" in reason) from error
+
+
+@contextmanager
+def _translate_os_errors(home: Path) -> Iterator[None]:
+    """Raise a `LakeError` with advice for an error of the disk."""
+    try:
+        yield
+    except OSError as error:
+        raise _unusable(home, error.strerror or str(error), is_full=error.errno == errno.ENOSPC) from error
 
 
 def _unusable(home: Path, reason: str, *, is_full: bool) -> LakeError:

@@ -1,4 +1,4 @@
-"""The schedules: a scan of the sources, a new generation after it, a check of the lake. Times are in `settings.py`."""
+"""The schedules: a scan of the sources, a new generation after it, a check of the lake. `settings.py` has the times."""
 
 import dagster as dg
 
@@ -14,8 +14,14 @@ def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
 
     The generation is skipped if nothing is new, or if no image can be published; images that wait skip nothing.
     """
+    zone = settings.timezone
 
-    @dg.schedule(job=generation_job, cron_schedule=settings.reindex_schedule, name="nightly_reindex")
+    @dg.schedule(
+        job=generation_job,
+        cron_schedule=settings.reindex_schedule,
+        execution_timezone=zone,
+        name="nightly_reindex",
+    )
     def nightly_reindex(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
         from imrec_core.index import plan as index_plan
 
@@ -36,8 +42,12 @@ def schedules(settings: DagsterSettings) -> list[dg.ScheduleDefinition]:
             return dg.SkipReason("nothing new: the current generation is up to date with the lake")
         return dg.RunRequest(tags={"imrec/fingerprint": plan.fingerprint})
 
-    scan = dg.ScheduleDefinition(name="nightly_scan", job=catalog_job, cron_schedule=settings.scan_schedule)
-    check = dg.ScheduleDefinition(name="weekly_check", job=check_job, cron_schedule=settings.check_schedule)
+    scan = dg.ScheduleDefinition(
+        name="nightly_scan", job=catalog_job, cron_schedule=settings.scan_schedule, execution_timezone=zone
+    )
+    check = dg.ScheduleDefinition(
+        name="weekly_check", job=check_job, cron_schedule=settings.check_schedule, execution_timezone=zone
+    )
     return [scan, nightly_reindex, check]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from imrec_core.errors import BadSettings, UnknownName
 from imrec_core.lake.settings import Settings
@@ -24,6 +26,7 @@ class DagsterSettings:
         scan_schedule: Time of the scan of all sources for changes, as a cron expression.
         reindex_schedule: Time of a new generation, which is skipped if nothing has changed.
         check_schedule: Time of the check of the whole lake for damaged files.
+        timezone: Time zone of these times, such as `Europe/Berlin`.
         reindex_minutes: Minutes between two generations that the sensor `catch_up` requests, at least.
         images_per_run: Number of images of a run that is requested or backfilled, at most, unless one shard has more.
         executor: Executor of runs from the UI: `in_process` loads a network once per run, `multiprocess` has a process
@@ -34,6 +37,7 @@ class DagsterSettings:
     scan_schedule: str = "0 1 * * *"
     reindex_schedule: str = "0 3 * * *"
     check_schedule: str = "0 5 * * 0"
+    timezone: str = "UTC"
     reindex_minutes: int = 60
     images_per_run: int = 40_000
     executor: str = EXECUTORS[0]
@@ -50,10 +54,24 @@ class DagsterSettings:
         for name, value in settings.dagster.items():
             if name not in known:
                 raise BadSettings(f"lake.toml: dagster: {UnknownName('setting', name, known)}")
+            if name == "timezone":
+                _check_timezone(value)
+                continue
             is_valid, expected = _EXPECTED.get(name, _CRON)
             if not is_valid(value):
                 raise BadSettings(f"lake.toml: dagster: {name} is {value!r}; expected {expected}")
         return cls(**settings.dagster)
+
+
+def _check_timezone(value: Any) -> None:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, TypeError, ValueError, OSError) as error:  # OSError: the name of a folder
+        near = difflib.get_close_matches(str(value), available_timezones(), n=1)
+        advice = f"did you mean {near[0]!r}?" if near else "such as 'Europe/Berlin', or 'UTC'"
+        raise BadSettings(
+            f"lake.toml: dagster: timezone is {value!r}; expected a name of the IANA time zone database; {advice}"
+        ) from error
 
 
 def _is_cron(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,6 +107,7 @@ def test_web_trusts_no_sql(name):
         ("imrec_core.errors", {"numpy", "polars", "PIL"}),
         ("imrec_core.search.recommender", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
         ("imrec_core.extraction.extract", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
+        ("imrec_dagster", {"numpy", "polars", "PIL", "dagster"}),
         ("imrec_dagster.cli.main", {"torch", "torchvision", "openvino", "dagster", "sklearn"}),
     ],
 )
@@ -118,11 +120,32 @@ def test_importing_stays_light(module, kept_out):
     assert kept_out & set(loaded.stdout.split()) == set()
 
 
+def private_of_dagster(path: Path) -> set[str]:
+    """Names of Dagster's packages behind an underscore that a module imports, or reads as attributes of `dg`."""
+    imported = {name for name in imports(path) if name.startswith("dagster") and "._" in name}
+    attributes = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Attribute))
+    return imported | {ast.unparse(node) for node in attributes if re.match(r"(dg|dagster)\._", ast.unparse(node))}
+
+
+def test_private_names_of_dagster_are_seen(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text("import dagster as dg\nfrom dagster_webserver._x import y\ndg._core.z\nimport dagster._cli")
+    assert private_of_dagster(file) == {"dagster_webserver._x", "dg._core", "dg._core.z", "dagster._cli"}
+
+
 def test_private_names_of_dagster_are_imported_in_one_place_for_one_version():
     paths = modules("imrec_dagster")
-    users = {name for name, path in paths.items() if any(m.startswith("dagster._") for m in imports(path))}
+    users = {name for name, path in paths.items() if private_of_dagster(path)}
     assert users == {"imrec_dagster._dagster_internals"}
     assert version("dagster") == "1.13.27", "see that imrec_dagster/_dagster_internals.py is right for this one"
+
+
+def test_each_private_name_of_dagster_has_a_use():
+    paths = modules("imrec_dagster")
+    internals = ast.parse(paths.pop("imrec_dagster._dagster_internals").read_text("utf-8"))
+    names = {alias.name for node in internals.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    others = "".join(path.read_text("utf-8") for path in paths.values())
+    assert {name for name in names if not re.search(rf"\b{name}\b", others)} == set()
 
 
 def test_public_names_are_those_of_the_lazy_table():

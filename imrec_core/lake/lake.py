@@ -21,6 +21,7 @@ from imrec_core.lake.generations import GenerationStore
 from imrec_core.lake.layout import GENERATION_FACTS, LAKE_VERSION, ROWS_FILE, LakeLayout, number_of, source_of
 from imrec_core.lake.parquet import made_from_of
 from imrec_core.lake.settings import Settings
+from imrec_core.lake.settings_template import settings_template
 from imrec_core.lake.storage import file_locks, files, leases, unfinished_writes
 from imrec_core.lake.storage.files import AnyPath
 
@@ -67,9 +68,9 @@ class Lake:
         return Settings() if status is None else _parse_settings(path, status, self.root)
 
     def save_settings(self, settings: Settings) -> None:
-        """Write `lake.toml` and keep its comments."""
+        """Write `lake.toml` and keep its comments; a new one explains the common settings."""
         previous = files.read_text(self.settings_path) or ""
-        text = settings_file.render(settings, previous, self.root)
+        text = settings_file.render(settings, previous or settings_template(), self.root)
         if text != previous:
             files.write_text(self.settings_path, text)
 
@@ -320,11 +321,18 @@ class Lake:
         if not os.access(folder, os.W_OK):
             raise StorageDenied(f"the lake {folder} is read-only; change its permissions, or copy it and use the copy")
         files.invalidate_listings(self.root)
-        version.write_first_version(self.layout)
+        self._create_if_missing()
         self.check_version()
         unfinished_writes.sweep(folder)
         self._is_writable = True
         return self
+
+    def _create_if_missing(self) -> None:
+        """Write settings that set nothing and explain themselves, then the version, which makes the folder a lake."""
+        if version.read_version(self.layout) is None:
+            if not files.exists(self.settings_path):
+                files.write_text(self.settings_path, settings_template())
+            version.write_first_version(self.layout)
 
     def check_version(self) -> None:
         """Require a lake that this version of imrec can read; see `version.check_version`."""

@@ -40,7 +40,7 @@ def generation_asset(features: Sequence[Feature], settings: DagsterSettings) -> 
         kinds={"hnswlib"},
         check_specs=[asset_checks.recall_spec(GENERATION), asset_checks.features_spec(GENERATION)],
         metadata=declared_metadata.of_table(schemas.ROWS),
-        freshness_policy=_freshness(settings.reindex_schedule),
+        freshness_policy=_freshness(settings.reindex_schedule, settings.timezone),
         description="One consistent set of rows, vectors and HNSW graphs, published for search.",
     )
     def generation(
@@ -65,12 +65,13 @@ def generation_asset(features: Sequence[Feature], settings: DagsterSettings) -> 
     return generation
 
 
-def _freshness(cron: str) -> dg.FreshnessPolicy:
+def _freshness(cron: str, timezone: str) -> dg.FreshnessPolicy:
     """Return a policy that warns an hour after a missed tick of the schedule, and fails after two missed ticks.
 
     Not `FreshnessPolicy.cron`: it applies the shortest interval between two ticks to all of them, so a schedule of
-    weekdays would fail from Friday to Monday.
+    weekdays would fail from Friday to Monday. In a zone with summer time, the longest of a year's days has 25 hours.
     """
-    ticks = itertools.islice(cron_string_iterator(_ANY_TIME, cron, "UTC"), _TICKS)
-    longest = max(after - before for before, after in itertools.pairwise(ticks))
+    ticks = itertools.islice(cron_string_iterator(_ANY_TIME, cron, timezone), _TICKS)
+    times = [tick.timestamp() for tick in ticks]  # two datetimes of one zone are subtracted as clocks show them
+    longest = timedelta(seconds=max(after - before for before, after in itertools.pairwise(times)))
     return dg.FreshnessPolicy.time_window(fail_window=2 * longest + _BUILD_TIME, warn_window=longest + _BUILD_TIME)

@@ -1,14 +1,14 @@
 """`imrec serve`: run the page and the HTTP API over a lake. The application is `imrec_core.web`."""
 
 import secrets
-import socket
 from contextlib import suppress
 from dataclasses import replace
 
 import click
 
-from imrec_core.errors import ImrecError, MissingDependency
+from imrec_core.errors import MissingDependency
 from imrec_core.lake.lake import Lake
+from imrec_dagster.cli.listening import listen
 from imrec_dagster.cli.options import lake_option, trust_option
 
 _MIN_TOKEN_LENGTH = 8
@@ -69,19 +69,10 @@ def serve(host: str, port: int, token: str | None, upload_mb: int, filter_second
     hosts = {host, *LOOPBACK} if is_loopback(host) else None
     limits = replace(Limits(), upload_bytes=upload_mb * 1_000_000, filter_seconds=filter_seconds)
     app = create_app(Lake(lake), token=token, hosts=hosts, limits=limits, warm_up=True)
-    with _listen(host, port) as listener:
+    with listen(host, port, advice="take another --port or --host") as listener:
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listener.getsockname()[1]}/"
         click.echo(f"{address}?token={token}" if token else address)
         click.echo("stop it with Ctrl-C", err=True)
         with suppress(KeyboardInterrupt):  # the way to stop it
             uvicorn.Server(server_config(app, limits)).run(sockets=[listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise ImrecError(
-            f"cannot listen on {host}, port {port}: {error.strerror}; take another --port or --host"
-        ) from error

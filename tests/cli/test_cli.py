@@ -13,7 +13,6 @@ import sys
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import ClassVar
 
 import click
@@ -561,19 +560,6 @@ def test_demo_of_own_photos_searches_three_times_and_draws_a_sheet(imrec, tmp_pa
     assert f"imrec serve --lake {lake.root}  #" in serve
     assert f"imrec ui --lake {lake.root}  #" in ui
     assert "imrec build " in build
-
-
-def test_ui_becomes_dagster_on_this_machine_alone_over_the_same_instance(imrec, tmp_path, monkeypatch):
-    became = SimpleNamespace()
-    monkeypatch.setattr(
-        os, "execve", lambda path, words, environment: vars(became).update(words=words, env=environment)
-    )
-    assert imrec("ui", "--port", 3456, "--lake", "mine").status == 0
-    words = " ".join(became.words)
-    assert "dagster dev -m imrec_dagster.definitions -h 127.0.0.1 -p 3456" in words
-    assert became.env["DAGSTER_HOME"] == str(tmp_path / "mine" / "dagster")
-    assert became.env["IMREC_LAKE"] == str(tmp_path / "mine")
-    assert "enabled: false" in (tmp_path / "mine" / "dagster" / "dagster.yaml").read_text()
 
 
 # -- errors in one line -------------------------------------------------------------------------------------

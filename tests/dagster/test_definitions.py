@@ -1,5 +1,6 @@
 """The definitions for Dagster: assets from the registry, checks that block, schedules and sensors."""
 
+from dataclasses import fields
 from datetime import timedelta
 
 import dagster as dg
@@ -11,6 +12,7 @@ from imrec_core.errors import BadSettings
 from imrec_core.features import FEATURES
 from imrec_core.lake.schemas import CATALOG, IMAGES, ROWS
 from imrec_core.lake.settings import Settings
+from imrec_core.lake.settings_template import settings_template
 from imrec_dagster.asset_keys import MANIFEST, fitted_key
 from imrec_dagster.definitions import build_definitions
 from imrec_dagster.resources import LakeResource
@@ -266,6 +268,38 @@ def test_generation_may_be_as_old_as_the_schedule_of_lake_toml_lets_it_be(tmp_pa
     policy = graph.get(dg.AssetKey("generation")).freshness_policy
     assert policy.warn_window.to_timedelta() == warned_after
     assert policy.fail_window.to_timedelta() == failed_after
+
+
+def test_time_zone_of_lake_toml_is_that_of_all_schedules_and_of_the_freshness(tmp_path):
+    lake = toy.new_lake(tmp_path / "lake", ("phash",), dagster={"timezone": "Europe/Berlin"})
+    ours = build_definitions(LakeResource(root=str(lake.root)))
+    assert {schedule.execution_timezone for schedule in ours.schedules} == {"Europe/Berlin"}
+    policy = ours.resolve_asset_graph().get(dg.AssetKey("generation")).freshness_policy
+    assert policy.warn_window.to_timedelta() == timedelta(hours=26)  # the day on which summer time ends has 25 hours
+
+
+def test_time_zone_is_utc_by_default(defs):
+    assert {schedule.execution_timezone for schedule in defs.schedules} == {"UTC"}
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        ("Europe/Berln", "did you mean 'Europe/Berlin'"),
+        ("Europe", "expected a name of the IANA time zone database"),
+        ("", "such as 'Europe/Berlin', or 'UTC'"),
+        ("../UTC", "expected a name"),
+        (1, "such as 'Europe/Berlin', or 'UTC'"),
+    ],
+)
+def test_time_zone_that_is_none_is_refused_with_an_example(value, advice):
+    with pytest.raises(BadSettings, match=f"lake.toml: dagster: timezone is {value!r}; .*{advice}"):
+        DagsterSettings.of(Settings(dagster={"timezone": value}))
+
+
+def test_template_of_lake_toml_has_the_defaults_of_the_schedules():
+    lines = settings_template().partition("# [dagster]\n")[2].partition("\n\n")[0].splitlines()
+    assert lines == [f'# {field.name} = "{field.default}"' for field in fields(DagsterSettings)]
 
 
 def test_lake_toml_that_is_no_toml_keeps_nothing_from_loading(tmp_path):

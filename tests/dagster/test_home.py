@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ from sqlalchemy.exc import OperationalError
 from imrec_core import Lake
 from imrec_core.errors import LakeError, StorageDenied, StorageFull
 from imrec_dagster.home import OWNER_FILE, dagster_home, open_instance
+from imrec_dagster.partitions import SHARDS
 from tests.support import toy
+from tests.support.running import ROOT, environment
 
 
 @pytest.fixture
@@ -76,3 +80,82 @@ def test_full_disk_of_the_home_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_text", refuse)
     with pytest.raises(StorageFull, match="no space left for Dagster's files"), open_instance(tmp_path / "home"):
         pass
+
+
+# -- another lake -------------------------------------------------------------------------------------------
+
+
+def records(home: Path) -> tuple[int, list[str]]:
+    with open_instance(home) as instance:
+        return instance.get_runs_count(), sorted(instance.get_dynamic_partitions(str(SHARDS.name)))
+
+
+@pytest.fixture
+def built(imrec, lakes, tmp_path, monkeypatch) -> Path:
+    """The home of the first lake, with its records."""
+    toy.write_photos(tmp_path / "photos", range(2))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    assert imrec("build", tmp_path / "photos", "--features", "phash", "--lake", lakes[0].root).status == 0
+    return tmp_path / "home"
+
+
+def test_neither_lake_gets_records_of_the_other(imrec, built, lakes, tmp_path):
+    before, files = records(built), sorted(path.name for path in lakes[1].root.iterdir())
+    assert before[0] > 0 and before[1] == ["photos-0000"]
+    toy.write_photos(tmp_path / "others", range(2, 4))
+    assert imrec("build", tmp_path / "others", "--lake", lakes[1].root).status == 1
+    assert records(built) == before
+    assert lakes[1].shards() == []
+    assert sorted(path.name for path in lakes[1].root.iterdir()) == files
+
+
+def test_folder_of_another_lake_itself_is_refused(imrec, lakes, monkeypatch):
+    one, two = lakes
+    with open_instance(dagster_home(one)):
+        pass
+    monkeypatch.setenv("DAGSTER_HOME", str(one.dagster_home))
+    assert f"belongs to the lake {one.root}" in imrec("build", "--lake", two.root).complaint
+    assert dagster_home(one) == one.dagster_home
+
+
+def test_home_with_the_partitions_of_another_lake_is_refused_if_none_is_noted(imrec, built, lakes, tmp_path):
+    (built / OWNER_FILE).unlink()
+    toy.write_photos(tmp_path / "others", range(2, 4))
+    toy.set_to(lakes[1], sources={"others": tmp_path / "others"})
+    line = imrec("build", "--lake", lakes[1].root).complaint
+    assert f"DAGSTER_HOME {built} has partitions, none of the lake {lakes[1].root}" in line
+    assert line.endswith(f"run: echo '{lakes[1].root}' > '{built / OWNER_FILE}'")
+    assert imrec("build", "--lake", lakes[0].root).status == 0
+    assert (built / OWNER_FILE).read_text() == str(lakes[0].root)
+
+
+def test_lake_that_has_moved_keeps_its_home(built, lakes, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.move(lakes[0].root, moved)
+    with open_instance(dagster_home(Lake(moved)), Lake(moved)):
+        assert (built / OWNER_FILE).read_text() == str(moved)
+    lakes[0].root.symlink_to(moved)  # both paths lead to the lake
+    assert dagster_home(lakes[0]) == dagster_home(Lake(moved)) == built
+
+
+def test_lake_that_was_copied_with_its_home_uses_the_copy(lakes, tmp_path):
+    with open_instance(dagster_home(lakes[0]), lakes[0]):
+        pass
+    copy = Lake(shutil.copytree(lakes[0].root, tmp_path / "copy"))
+    with open_instance(dagster_home(copy), copy):
+        assert (copy.root / "dagster" / OWNER_FILE).read_text() == str(copy.root)
+
+
+def test_code_location_notes_its_lake_and_refuses_another(lakes, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def validated(lake: Lake) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", str(ROOT / "workspace.yaml")]
+        return subprocess.run(command, cwd=ROOT, env=environment(lake, home), capture_output=True, text=True)
+
+    assert validated(lakes[0]).returncode == 0
+    assert (home / OWNER_FILE).read_text() == str(lakes[0].root)
+    refused = validated(lakes[1])
+    assert refused.returncode == 1
+    assert f"LakeError: DAGSTER_HOME {home} belongs to the lake {lakes[0].root}" in refused.stdout + refused.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imrec_core import Lake
+from imrec_dagster.home import open_instance
 from tests.support import toy
 from tests.support.pictures import BROKEN
 from tests.support.running import ROOT, Server, environment, serving, shown
@@ -24,7 +25,8 @@ run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordin
 
 LOCATIONS = """
 { workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
-    __typename ... on RepositoryLocation { repositories { name } } ... on PythonError { message } } } } } }
+    __typename ... on RepositoryLocation { repositories { name } }
+    ... on PythonError { message errorChain { error { message } } } } } } } }
 """
 
 
@@ -46,6 +48,7 @@ def test_one_partition_materialises_through_the_webserver(server, lake):
     (location,) = server.ask(LOCATIONS)["workspaceOrError"]["locationEntries"]
     assert location["name"] == "imrec"
     assert location["locationOrLoadError"]["__typename"] == "RepositoryLocation", location
+    assert location["locationOrLoadError"]["repositories"] == [{"name": "__repository__"}]
     server.launch("scan")
     assert server.asset("images")["partitionKeys"] == ["photos-0000", SHARD]
     server.launch("__ASSET_JOB", [["images"], ["features", "phash"]], dagster_partition=SHARD)
@@ -68,11 +71,23 @@ def test_one_partition_materialises_through_the_webserver(server, lake):
     assert set(toy.times(lake, "features")) == {f"features/phash/{SHARD}.parquet"}
 
 
+def test_page_over_the_instance_of_another_lake_shows_the_reason(lake, tmp_path):
+    other = toy.new_lake(tmp_path / "other")
+    with open_instance(tmp_path / "home", other):
+        pass
+    with serving(lake, tmp_path, AT_ONCE) as server:
+        (location,) = server.ask(LOCATIONS)["workspaceOrError"]["locationEntries"]
+    (cause,) = location["locationOrLoadError"]["errorChain"]
+    said = f"DAGSTER_HOME {tmp_path / 'home'} belongs to the lake {other.root}, not to {lake.root}"
+    assert said in cause["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
         ("dagster definitions validate -w workspace.yaml", "Validation successful for code location imrec"),
         ("dagster_dg_cli.cli check defs", "All definitions loaded successfully"),
+        ("dagster_dg_cli.cli list defs", "nightly_reindex"),
     ],
 )
 def test_definitions_pass_the_check_of_dagsters_own_command(lake, tmp_path, command, said):

@@ -7,6 +7,7 @@ import re
 import shlex
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ import pytest
 import yaml
 from dagster._core.instance import InstanceRef
 
-from imrec_dagster.home import _INSTANCE_CONFIG
+from imrec_dagster.home_files import INSTANCE_CONFIG, WORKSPACE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/deploy.md").read_text("utf-8")
@@ -25,6 +26,7 @@ PROGRAMS = {"dagster", "dagster-daemon", "dagster-webserver", "dask"}
 
 def parsed(words: list[str]) -> None:
     """Have the command's own parser read it, through its subcommands, without running it."""
+    words = [str(ROOT / "docs/deploy/workspace.yaml") if word.endswith("workspace.yaml") else word for word in words]
     name, arguments = Path(words[0]).name, words[1:]
     if name == "dask":
         (found,) = entry_points(group="dask_cli", name=arguments.pop(0))
@@ -59,16 +61,20 @@ def test_every_file_is_named_on_the_page_and_the_readme_leads_to_it():
     assert "(docs/deploy.md)" in (ROOT / "README.md").read_text("utf-8")
 
 
-def test_instance_config_loads_and_says_what_a_new_instance_says_of_killed_runs(monkeypatch):
+def test_instance_config_loads_and_has_the_limits_and_retries_of_a_new_instance(monkeypatch):
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", "postgresql+psycopg2://dagster:secret@db:5432/dagster")
     reference = InstanceRef.from_dir(str(ROOT / "docs/deploy"))
     assert reference.storage_data.class_name == "DagsterPostgresStorage"
     config = yaml.safe_load((ROOT / "docs/deploy/dagster.yaml").read_text("utf-8"))
-    usual = yaml.safe_load(_INSTANCE_CONFIG)
+    usual = yaml.safe_load(INSTANCE_CONFIG)
     assert {name: config[name] for name in usual if name != "run_monitoring"} == {
         name: value for name, value in usual.items() if name != "run_monitoring"
     }
     assert usual["run_monitoring"].items() <= config["run_monitoring"].items()
+
+
+def test_workspace_is_the_one_of_a_new_instance():
+    assert (ROOT / "docs/deploy/workspace.yaml").read_text("utf-8") == WORKSPACE
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
@@ -94,6 +100,35 @@ def test_instance_config_of_the_cluster_is_the_one_beside_it():
     (config,) = (found["data"]["dagster.yaml"] for found in manifests() if found["kind"] == "ConfigMap")
     beside = (ROOT / "docs/deploy/dagster.yaml").read_text("utf-8")
     assert yaml.safe_load(config) == yaml.safe_load(beside)
+
+
+def yaml_blocks() -> list[dict]:
+    return [found for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) for found in yaml.safe_load_all(text)]
+
+
+def test_run_launcher_of_the_page_fits_the_manifest():
+    (launcher,) = (found["run_launcher"] for found in yaml_blocks() if "run_launcher" in found)
+    config = launcher["config"]
+    (daemon,) = (container for container in containers() if container["name"] == "daemon")
+    environment = {variable["name"]: variable.get("value") for variable in daemon["env"]}
+    assert set(config["env_vars"]) == environment.keys() - {"DAGSTER_HOME"}
+    assert (config["dagster_home"], config["job_image"]) == (environment["DAGSTER_HOME"], daemon["image"])
+    maps = [found["metadata"]["name"] for found in manifests() if found["kind"] == "ConfigMap"]
+    assert [config["instance_config_map"]] == maps
+    assert config["service_account_name"] == "imrec-dagster"
+    if find_spec("dagster_k8s"):
+        from dagster._config import validate_config
+        from dagster_k8s.job import DagsterK8sJobConfig
+
+        assert validate_config(DagsterK8sJobConfig.config_type_run_launcher(), config).success
+
+
+def test_rights_of_the_page_are_bound_to_the_account_of_its_run_launcher():
+    found = {one["kind"]: one for one in yaml_blocks() if "kind" in one}
+    assert found.keys() == {"ServiceAccount", "Role", "RoleBinding"}
+    assert {one["metadata"]["name"] for one in found.values()} == {"imrec-dagster"}
+    assert found["RoleBinding"]["roleRef"]["name"] == found["Role"]["metadata"]["name"]
+    assert found["RoleBinding"]["subjects"][0]["name"] == found["ServiceAccount"]["metadata"]["name"]
 
 
 def test_what_pods_mount_and_select_is_defined():

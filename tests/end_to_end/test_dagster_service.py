@@ -125,9 +125,9 @@ def test_what_is_due_is_done_once_whoever_asks(server, lake, tmp_path):
     server.launch("scan")
     backfill = server.backfill(MADE, OLD)
     until(lambda: server.backfill_status(backfill)["status"] == "COMPLETED_SUCCESS", 150)
-    assert [
-        run["tags"].get("dagster/asset_partition_range_end") for run in server.backfill_status(backfill)["runs"]
-    ] == [OLD[-1]]
+    (run,) = server.backfill_status(backfill)["runs"]
+    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    assert (tags["dagster/asset_partition_range_start"], tags["dagster/asset_partition_range_end"]) == (OLD[0], OLD[2])
     assert computed(server, MADE[0]) == {OLD[0]: True, OLD[1]: False, OLD[2]: True, **dict.fromkeys(SUMMER, True)}
     server.launch("reindex")
     server.start_sensor("catch_up")

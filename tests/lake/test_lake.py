@@ -66,7 +66,7 @@ def test_table_comes_back_with_what_it_was_made_from(lake):
     assert lake.read_table(path, ["b"]).column_names == ["b"]
     assert lake.made_from(path) == MADE_FROM
     assert lake.row_count(path) == 3
-    assert files(lake) == {"version.json", "features/phash/s-0000.parquet"}
+    assert files(lake) == {"lake.toml", "version.json", "features/phash/s-0000.parquet"}
 
 
 def test_folders_with_an_equals_sign_add_no_column(tmp_path):
@@ -103,7 +103,7 @@ def test_full_disk_is_told_as_such_and_the_old_file_stays(lake, monkeypatch, num
     with pytest.raises(StorageFull, match=rf"no space left on the disk of {path.parent}"):
         lake.write_table(path, TABLE.slice(1), {})
     assert lake.read_table(path).equals(TABLE)
-    assert files(lake) == {"version.json", "catalog/s-0000.parquet"}
+    assert files(lake) == {"lake.toml", "version.json", "catalog/s-0000.parquet"}
 
 
 def damage(path: Path, kind: str) -> None:
@@ -220,6 +220,7 @@ def test_leftovers_of_dead_processes_are_swept_and_those_of_running_ones_stay(la
     (folder / f"{storage.TEMPORARY}somebody").write_text("not ours")
     lake.open_for_writing()
     assert files(lake) == {
+        "lake.toml",
         "version.json",
         f"generations/{alive.name}/rows.parquet",
         f"generations/{alive.name}/{alive.name}.parquet",
@@ -243,6 +244,7 @@ def test_leftovers_carry_the_process_that_writes_them(lake, monkeypatch):
 
 
 def test_lake_without_lake_toml_has_the_default_settings(lake):
+    lake.settings_path.unlink()
     assert lake.settings() == Settings()
 
 
@@ -310,7 +312,7 @@ def test_generation_that_breaks_off_leaves_nothing(lake):
     with pytest.raises(RuntimeError), lake.new_generation("000001") as folder:
         (folder / "rows.parquet").write_text("half")
         raise RuntimeError("bug")
-    assert files(lake) == {"version.json"}
+    assert files(lake) == {"lake.toml", "version.json"}
     assert list((lake.root / "generations").iterdir()) == []
 
 

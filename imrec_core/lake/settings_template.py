@@ -19,13 +19,18 @@ _HEAD = """\
 """
 
 _DAGSTER = """\
-# Schedules of Dagster (imrec ui), as minute, hour, day of month, month and day of week, in a time zone such as
-# "Europe/Berlin".
+# Dagster (imrec ui): its schedules, as minute, hour, day of month, month and day of week, in a time zone such as
+# "Europe/Berlin"; minutes between two generations that are made of what is new; images of a run; the executor of runs,
+# "in_process" or "multiprocess"; and the owner of the assets.
 # [dagster]
 # scan_schedule = "0 1 * * *"
 # reindex_schedule = "0 3 * * *"
 # check_schedule = "0 5 * * 0"
 # timezone = "UTC"
+# reindex_minutes = 60
+# images_per_run = 40000
+# executor = "in_process"
+# owner = "team:imrec"
 """
 
 _SOURCES = """\

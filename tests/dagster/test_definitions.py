@@ -6,6 +6,7 @@ from datetime import timedelta
 import dagster as dg
 import pyarrow as pa
 import pytest
+import tomlkit
 
 from imrec_core import Lake
 from imrec_core.errors import BadSettings
@@ -299,7 +300,7 @@ def test_time_zone_that_is_none_is_refused_with_an_example(value, advice):
 
 def test_template_of_lake_toml_has_the_defaults_of_the_schedules():
     lines = settings_template().partition("# [dagster]\n")[2].partition("\n\n")[0].splitlines()
-    assert lines == [f'# {field.name} = "{field.default}"' for field in fields(DagsterSettings)]
+    assert lines == [f"# {f.name} = {tomlkit.item(f.default).as_string()}" for f in fields(DagsterSettings)]
 
 
 def test_lake_toml_that_is_no_toml_keeps_nothing_from_loading(tmp_path):

@@ -920,7 +920,7 @@ def test_nightly_schedule_skips_while_no_image_can_be_published(lake, lasting_in
 def test_build_completes_while_images_wait(lake, instance, monkeypatch):
     Builder(lake, instance).build()
     held = replace(GenerationReport("000001", 40, 0, True, "", 1, 1.0, TWO), waiting=WaitingImages(8, 8, {"phash": 8}))
-    monkeypatch.setattr("imrec_core.index.build.build_generation", lambda _: held)
+    monkeypatch.setattr("imrec_core.index.build.build_generation", lambda *_, **__: held)
     toy.write_photos(lake.root.parent / "photos", [40])
     Builder(lake, instance).build()
     assert [check.passed for check in feature_checks(instance)] == [True, False]

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
-from sqlalchemy.exc import DBAPIError
 
 from imrec_core.errors import ImrecError, LakeError, StorageDenied, StorageFull
 from imrec_core.lake.lake import Lake, source_of
@@ -138,7 +137,11 @@ def _translate_storage_errors(home: Path) -> Iterator[None]:
     """Raise a `LakeError` with advice for an error of Dagster's database."""
     try:
         yield
-    except DBAPIError as error:
+    except Exception as error:
+        from sqlalchemy.exc import DBAPIError  # here, as the definitions import this module
+
+        if not isinstance(error, DBAPIError):
+            raise
         reason = str(error.orig).partition("\n")[0] or type(error).__name__
         raise _unusable(home, reason, is_full="full" in reason) from error
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -94,10 +94,15 @@ def until(what: Callable[[], Any], seconds: float, still: Callable[[], bool] = l
 
 
 class Server:
-    """GraphQL client of a Dagster webserver."""
+    """GraphQL client of a Dagster webserver.
 
-    def __init__(self, port: int) -> None:
+    Attributes:
+        sessions: Ids of the process sessions of webserver and daemon.
+    """
+
+    def __init__(self, port: int, sessions: Collection[int] = ()) -> None:
         self._url = f"http://127.0.0.1:{port}"
+        self.sessions = sessions
 
     def is_up(self) -> bool:
         try:
@@ -212,7 +217,7 @@ def serving(lake: Lake, folder: Path, config: str, *, daemon: bool = False) -> I
     try:
         for command in commands:
             processes.append(_start([*command, "-w", "workspace.yaml"], environment(lake, home), folder))
-        server = Server(port)
+        server = Server(port, {process.pid for process in processes})
         until(server.is_up, 60, still=lambda: all(process.poll() is None for process in processes))
         yield server
     finally:

@@ -1,44 +1,31 @@
-"""Dagster metadata of reports of `imrec_core`. Reports are made there; nothing is computed here but plots.
-
-Only the bodies of assets import this module: it needs search and plots, the definitions do not.
-"""
+"""Dagster metadata of reports of `imrec_core`. Reports are made there; nothing is computed here but plots."""
 
 import base64
-import io
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from PIL import Image
 
-from imrec_core.catalog.file_kinds import summarize
-from imrec_core.catalog.manifests import CatalogDiff
-from imrec_core.catalog.scan_report import not_read
-from imrec_core.evaluation.figures import plot_distances, plot_stages
-from imrec_core.extraction.failures import count_reasons
-from imrec_core.extraction.fit import FitReport
-from imrec_core.extraction.project import ProjectionReport
-from imrec_core.extraction.report import ShardReport
 from imrec_core.features import Feature
-from imrec_core.index.build import GenerationReport
-from imrec_core.index.calibration import SHOWN_RATES
-from imrec_core.index.opening import open_generation
-from imrec_core.index.recall import CURVE_EFS, recall_at_ef
-from imrec_core.index.shard_selection import WaitingImages
 from imrec_core.lake.lake import Lake
-from imrec_core.maps import MapReport, load_map
-from imrec_core.maps.picture import draw_map
-from imrec_core.plots import draw_curves, draw_extraction
-from imrec_core.search.recommender import Recommender
-from imrec_core.sql import views
+
+if TYPE_CHECKING:
+    from imrec_core.catalog.manifests import CatalogDiff
+    from imrec_core.extraction.fit import FitReport
+    from imrec_core.extraction.project import ProjectionReport
+    from imrec_core.extraction.report import ShardReport
+    from imrec_core.index.build import GenerationReport
+    from imrec_core.index.shard_selection import WaitingImages
+    from imrec_core.maps import MapReport
 
 Shown = dict[str, Any]
 
-_PLOTTED = 6  # features and runs on a plot: plots are stored with every generation
 
-
-def of_catalog(lake: Lake, diff: CatalogDiff) -> Shown:
+def of_catalog(lake: Lake, diff: "CatalogDiff") -> Shown:
     """Return the metadata of a scan."""
+    from imrec_core.catalog.file_kinds import summarize
+    from imrec_core.catalog.scan_report import not_read
+
     return {
         "dagster/row_count": diff.new + diff.changed + diff.unchanged,
         "new": diff.new,
@@ -70,7 +57,7 @@ def of_table_found(lake: Lake, shard: str, feature: Feature | None) -> Shown:
     return {"dagster/partition_row_count": lake.row_count(path), "path": _path(path), "computed": False}
 
 
-def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
+def of_extraction(lake: Lake, report: "ShardReport", key: dg.AssetKey) -> Shown:
     """Return the metadata of one partition of the images table or of a feature."""
     name = key.path[-1]
     path = lake.images_path(report.shard) if name == "images" else lake.feature_path(name, report.shard)
@@ -91,14 +78,14 @@ def of_extraction(lake: Lake, report: ShardReport, key: dg.AssetKey) -> Shown:
     if report.decoded:  # a shard without new images has no rate
         shown["images per second"] = round(report.images_per_second, 1)
     if report.thumbnails:
-        images = " ".join(_embed(jpeg, "jpeg") for jpeg in report.thumbnails)
+        images = " ".join(embed(jpeg, "jpeg") for jpeg in report.thumbnails)
         shown["thumbnails"] = dg.MetadataValue.md(images)
     if report.reasons:
         shown["failures"] = dg.MetadataValue.md(_table(("reason", "images"), report.reasons.items()))
     return shown
 
 
-def of_fit(lake: Lake, report: FitReport) -> Shown:
+def of_fit(lake: Lake, report: "FitReport") -> Shown:
     """Return the metadata of a fit, with its training curves."""
     numbers = {name: value for name, value in report.facts.items() if isinstance(value, int | float | str)}
     seconds = round(report.seconds, 3)
@@ -111,11 +98,13 @@ def of_fit(lake: Lake, report: FitReport) -> Shown:
         **numbers,
     }
     if report.fitted and report.facts.get("curves"):
-        shown["curves"] = dg.MetadataValue.md(_embed(draw_curves(report.facts["curves"]), "png"))
+        from imrec_core.plots import draw_curves
+
+        shown["curves"] = dg.MetadataValue.md(embed(draw_curves(report.facts["curves"]), "png"))
     return shown
 
 
-def of_projection(lake: Lake, report: ProjectionReport) -> Shown:
+def of_projection(lake: Lake, report: "ProjectionReport") -> Shown:
     """Return the metadata of one partition of a derived feature."""
     shown: Shown = {
         "dagster/partition_row_count": report.rows,
@@ -127,8 +116,11 @@ def of_projection(lake: Lake, report: ProjectionReport) -> Shown:
     return shown
 
 
-def of_generation(lake: Lake, report: GenerationReport) -> Shown:
+def of_generation(lake: Lake, report: "GenerationReport") -> Shown:
     """Return the metadata of a generation, with its plots."""
+    from imrec_core.index.calibration import SHOWN_RATES
+    from imrec_dagster.generation_plots import plots_of_generation
+
     shown: Shown = {
         "dagster/row_count": report.rows,
         "id": report.id,
@@ -148,10 +140,10 @@ def of_generation(lake: Lake, report: GenerationReport) -> Shown:
         shown["unmatched"] = sum(joined.unmatched for joined in report.columns)
     for name, shares in report.copies_kept.items():
         shown |= {f"copies kept at {rate:g}: {name}": share for rate, share in zip(SHOWN_RATES, shares, strict=True)}
-    return shown | _plots(lake, report.built)
+    return shown | plots_of_generation(lake, report.built)
 
 
-def of_waiting(waiting: WaitingImages) -> Shown:
+def of_waiting(waiting: "WaitingImages") -> Shown:
     """Return the metadata of images that wait, in total and by what they wait for."""
     return {
         "images waiting": waiting.images,
@@ -160,39 +152,12 @@ def of_waiting(waiting: WaitingImages) -> Shown:
     }
 
 
-def _plots(lake: Lake, is_new: bool) -> Shown:
-    """Plot extraction rates, reasons of failures, and recall over ef.
-
-    A new generation with measured distances gets plots of distances and stage timings too, which take half a second.
-    """
-    connection = views.connect(lake)
-    speeds, reasons = connection.sql(_SPEEDS).fetchall(), count_reasons(lake)
-    recommender = Recommender(lake)
-    generation = recommender.generation
-    plots: dict[str, Callable[[], bytes]] = {}
-    if speeds:
-        plots["extraction"] = lambda: draw_extraction([s for _, s in speeds], reasons)
-    if is_new and generation.features and generation.facts.get("measured"):
-        first = list(generation.features)[:_PLOTTED]
-        plots["distances"] = lambda: plot_distances(recommender, by=first)
-        if speeds:
-            plots["stages"] = lambda: plot_stages(lake, last=_PLOTTED)
-    recalls = recall_at_ef(generation)
-    if recalls:
-        curve = {"x": CURVE_EFS, "y": recalls, "x_label": "ef", "y_label": "recall@10"}
-        plots["recall by ef"] = lambda: draw_curves({"what graphs find": curve})
-    return {name: dg.MetadataValue.md(_embed(_reduce_colours(draw()), "png")) for name, draw in plots.items()}
-
-
-# The longest pass of each shard: a later pass may have read a single new image.
-_SPEEDS = """
-SELECT name, arg_max((rows + failed) / seconds, seconds) FROM runs
-WHERE what = 'extract' AND seconds > 0 GROUP BY name ORDER BY name
-"""
-
-
-def of_map(lake: Lake, report: MapReport) -> Shown:
+def of_map(lake: Lake, report: "MapReport") -> Shown:
     """Return the metadata of a map, with its plot."""
+    from imrec_core.index.opening import open_generation
+    from imrec_core.maps import load_map
+    from imrec_core.maps.picture import draw_map
+
     png = draw_map(lake, load_map(lake, report.name), open_generation(lake), thumbnails=True, size=(800, 580))
     return {
         "dagster/row_count": report.rows,
@@ -207,7 +172,7 @@ def of_map(lake: Lake, report: MapReport) -> Shown:
         "10 nearest kept": report.kept,
         "bytes": report.byte_size,
         "seconds": report.seconds,
-        "picture": dg.MetadataValue.md(_embed(png, "png")),
+        "picture": dg.MetadataValue.md(embed(png, "png")),
     }
 
 
@@ -220,12 +185,10 @@ def _table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
 
 
-def _reduce_colours(png: bytes) -> bytes:
-    """Quantize a plot to 64 colours: a third of the bytes, which Dagster stores with each generation."""
-    file = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(file, "PNG")
-    return file.getvalue()
+def embed(data: bytes, kind: str) -> str:
+    """Return Markdown that shows an image.
 
-
-def _embed(data: bytes, kind: str) -> str:
+    Args:
+        kind: `jpeg` or `png`.
+    """
     return f"![](data:image/{kind};base64,{base64.b64encode(data).decode()})"

@@ -14,6 +14,7 @@ from imrec_dagster.asset_keys import MANIFEST
 from imrec_dagster.partitions import SHARDS, delete_other_partitions, is_only_run
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.run_log import record_scan
 from imrec_dagster.settings import DagsterSettings
 
 if TYPE_CHECKING:
@@ -41,14 +42,13 @@ def catalog(
 ) -> dg.MaterializeResult:
     from imrec_core.upkeep.sources import add_sources
     from imrec_dagster import metadata
-    from imrec_dagster.run_log import record
 
     with retry_on_storage_fault(context, progress):
         opened, started = lake.open(), time.perf_counter()
         add_sources(opened, [f"{name}={folder}" for name, folder in config.sources.items()])
         _require_sources(opened)
         diff, losses = _scan(context, opened, verify=config.verify)
-    record(opened, diff, time.perf_counter() - started)
+    record_scan(opened, diff, time.perf_counter() - started)
     for loss in losses:
         progress.done(loss)
     progress.done(diff)

@@ -15,6 +15,7 @@ from imrec_dagster.asset_keys import EXTRACT, IMAGES, MANIFEST, code_version, fe
 from imrec_dagster.partitions import SHARDS, require_sources
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.run_log import record_extraction
 
 if TYPE_CHECKING:
     from imrec_core.extraction.report import ShardReport
@@ -56,7 +57,6 @@ def extraction_asset(features: Sequence[Feature], backfill_policy: dg.BackfillPo
         """
         from imrec_core.extraction.shard_failures import raise_failures
         from imrec_dagster import metadata
-        from imrec_dagster.run_log import record
         from imrec_dagster.shard_events import result_without_event, table_event
 
         keys = sorted(context.selected_asset_keys)
@@ -66,7 +66,7 @@ def extraction_asset(features: Sequence[Feature], backfill_policy: dg.BackfillPo
             opened = lake.open()
             for report in _extract(context, config, lake, opened, list(selected.values()), progress, errors):
                 context.log.info(_summary(report))
-                record(opened, report)
+                record_extraction(opened, report)
                 progress.done(report)
                 for key, feature in selected.items():
                     yield table_event(opened, report.shard, feature, metadata.of_extraction(opened, report, key))

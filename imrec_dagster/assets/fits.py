@@ -7,6 +7,7 @@ from imrec_core.features import Feature
 from imrec_dagster.asset_keys import MANIFEST, code_version, feature_key, fitted_key
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.run_log import record_fit
 
 
 class FitConfig(dg.Config):
@@ -33,12 +34,11 @@ def fit_asset(feature: Feature) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         from imrec_core.extraction import fit
         from imrec_dagster import metadata
-        from imrec_dagster.run_log import record
 
         with retry_on_storage_fault(context, progress):
             opened = lake.open()
             report = fit.fit(opened, feature, force=config.force)
-        record(opened, report)
+        record_fit(opened, report)
         progress.done(report)
         return dg.MaterializeResult(
             metadata=metadata.of_fit(opened, report), data_version=dg.DataVersion(report.version)

@@ -14,6 +14,7 @@ from imrec_dagster._dagster_internals import cron_string_iterator
 from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.run_log import record_generation
 from imrec_dagster.settings import DagsterSettings
 
 _BUILD_TIME = timedelta(hours=1)  # allowed between a tick of the schedule and the new generation
@@ -51,12 +52,11 @@ def generation_asset(features: Sequence[Feature], settings: DagsterSettings) -> 
     ) -> dg.MaterializeResult:
         from imrec_core.index import build
         from imrec_dagster import metadata
-        from imrec_dagster.run_log import record
 
         with retry_on_storage_fault(context, progress):
             opened = lake.open()
             report = build.build_generation(opened, force=config.force)
-            record(opened, report)
+            record_generation(opened, report)
             shown = metadata.of_generation(opened, report)
         progress.done(report)
         checks = [asset_checks.recall_result(opened, report), asset_checks.features_result(report)]

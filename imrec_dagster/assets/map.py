@@ -8,6 +8,7 @@ from imrec_dagster import declared_metadata
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.run_log import record_map
 
 
 class MapConfig(dg.Config):
@@ -35,7 +36,6 @@ def map_asset(
 ) -> dg.MaterializeResult:
     from imrec_core import maps
     from imrec_dagster import metadata
-    from imrec_dagster.run_log import record
 
     with retry_on_storage_fault(context, progress):
         opened = lake.open()
@@ -47,7 +47,7 @@ def map_asset(
             sample=config.sample or maps.SAMPLE,
             progress=context.log.info,
         )
-        record(opened, report)
+        record_map(opened, report)
         shown = metadata.of_map(opened, report)
     progress.done(report)
     return dg.MaterializeResult(metadata=shown)

@@ -11,6 +11,7 @@ from imrec_dagster.asset_keys import code_version, feature_key, fitted_key
 from imrec_dagster.partitions import SHARDS, require_sources
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.run_log import record_projection
 
 
 class ProjectionConfig(dg.Config):
@@ -50,7 +51,6 @@ def projection_asset(feature: Feature, backfill_policy: dg.BackfillPolicy) -> dg
         from imrec_core.extraction import project
         from imrec_core.extraction.shard_failures import isolate, raise_failures
         from imrec_dagster import metadata
-        from imrec_dagster.run_log import record
         from imrec_dagster.shard_events import result_without_event, table_event
 
         errors: dict[str, Exception] = {}
@@ -60,7 +60,7 @@ def projection_asset(feature: Feature, backfill_policy: dg.BackfillPolicy) -> dg
             for shard in context.partition_keys:
                 with isolate(shard, errors):
                     report = project.project_shard(opened, shard, feature, force=config.force)
-                    record(opened, report)
+                    record_projection(opened, report)
                     progress.done(report)
                     yield table_event(opened, shard, feature, metadata.of_projection(opened, report))
             complete = [shard for shard in context.partition_keys if shard not in errors]

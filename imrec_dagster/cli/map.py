@@ -9,6 +9,7 @@ import click
 from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
+from imrec_dagster.run_log import record_map
 
 if TYPE_CHECKING:
     from imrec_core.maps import MapReport
@@ -121,7 +122,6 @@ def _build(
     given: dict[str, int],
 ) -> "MapReport":
     from imrec_core import maps
-    from imrec_dagster.run_log import record
 
     def progress(line: str) -> None:
         click.echo(line, err=True)
@@ -130,7 +130,7 @@ def _build(
         report = maps.update_map(lake, name, progress=progress)
     else:
         report = maps.build_map(lake, by, method=method, name=name, progress=progress, **given)
-    record(lake, report)
+    record_map(lake, report)
     return report
 
 

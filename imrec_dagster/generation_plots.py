@@ -1,0 +1,56 @@
+"""Plots of a generation as Dagster metadata: extraction rates, distances, stages and recall."""
+
+import io
+from collections.abc import Callable
+
+import dagster as dg
+from PIL import Image
+
+from imrec_core.evaluation.figures import plot_distances, plot_stages
+from imrec_core.extraction.failures import count_reasons
+from imrec_core.index.recall import CURVE_EFS, recall_at_ef
+from imrec_core.lake.lake import Lake
+from imrec_core.plots import draw_curves, draw_extraction
+from imrec_core.search.recommender import Recommender
+from imrec_core.sql import views
+from imrec_dagster.metadata import Shown, embed
+
+_PLOTTED = 6  # features and runs on a plot: plots are stored with every generation
+
+
+def plots_of_generation(lake: Lake, is_new: bool) -> Shown:
+    """Plot extraction rates, reasons of failures, and recall over ef.
+
+    A new generation with measured distances gets plots of distances and stage timings too, which take half a second.
+    """
+    connection = views.connect(lake)
+    speeds, reasons = connection.sql(_SPEEDS).fetchall(), count_reasons(lake)
+    recommender = Recommender(lake)
+    generation = recommender.generation
+    plots: dict[str, Callable[[], bytes]] = {}
+    if speeds:
+        plots["extraction"] = lambda: draw_extraction([s for _, s in speeds], reasons)
+    if is_new and generation.features and generation.facts.get("measured"):
+        first = list(generation.features)[:_PLOTTED]
+        plots["distances"] = lambda: plot_distances(recommender, by=first)
+        if speeds:
+            plots["stages"] = lambda: plot_stages(lake, last=_PLOTTED)
+    recalls = recall_at_ef(generation)
+    if recalls:
+        curve = {"x": CURVE_EFS, "y": recalls, "x_label": "ef", "y_label": "recall@10"}
+        plots["recall by ef"] = lambda: draw_curves({"what graphs find": curve})
+    return {name: dg.MetadataValue.md(embed(_reduce_colours(draw()), "png")) for name, draw in plots.items()}
+
+
+# The longest pass of each shard: a later pass may have read a single new image.
+_SPEEDS = """
+SELECT name, arg_max((rows + failed) / seconds, seconds) FROM runs
+WHERE what = 'extract' AND seconds > 0 GROUP BY name ORDER BY name
+"""
+
+
+def _reduce_colours(png: bytes) -> bytes:
+    """Quantize a plot to 64 colours: a third of the bytes, which Dagster stores with each generation."""
+    file = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(file, "PNG")
+    return file.getvalue()

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -67,11 +67,13 @@ def extract_on_dask(
     retry: bool = False,
     force: bool = False,
     errors: dict[str, Exception] | None = None,
+    on_dashboard: Callable[[str], object] = lambda address: None,
 ) -> Iterator[ShardReport]:
     """Extract shards like `extract.extract_shards`, on all workers of a cluster; reports come in order of completion.
 
     Args:
         scheduler: Address of the cluster's scheduler, such as `tcp://10.0.0.1:8786`; empty for this process.
+        on_dashboard: Called with the address of the dashboard of the cluster.
 
     Raises:
         ImrecError: A worker raised it; tasks that run on other workers are completed.
@@ -86,6 +88,7 @@ def extract_on_dask(
     names = tuple(feature.name for feature in features)
     job = _Job(uuid.uuid4().hex, str(lake.root), lake.settings(), names, device, retry, force)
     with _connect(scheduler) as client:
+        on_dashboard(client.dashboard_link)
         failures: dict[str, Exception] = {} if errors is None else errors
         for batch in shard_batches(lake, shards):
             yield from _BatchRun(client, job, on_images, failures).run(batch)

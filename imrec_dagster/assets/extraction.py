@@ -1,7 +1,7 @@
 """Extraction: one pass over each shard for the images table and every feature that is computed from pixels."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -62,14 +62,16 @@ def extraction_asset(features: Sequence[Feature], backfill_policy: dg.BackfillPo
         keys = sorted(context.selected_asset_keys)
         selected = {key: from_pixels.get(key.path[-1]) for key in keys}
         errors: dict[str, Exception] = {}
+        of_run: metadata.Shown = {}  # the same for all tables
         with retry_on_storage_fault(context, progress):
             opened = lake.open()
-            for report in _extract(context, config, lake, opened, list(selected.values()), progress, errors):
+            for report in _extract(context, config, lake, opened, list(selected.values()), progress, errors, of_run):
                 context.log.info(_summary(report))
                 record_extraction(opened, report)
                 progress.done(report)
                 for key, feature in selected.items():
-                    yield table_event(opened, report.shard, feature, metadata.of_extraction(opened, report, key))
+                    shown = metadata.of_extraction(opened, report, key) | of_run
+                    yield table_event(opened, report.shard, feature, shown)
             complete = [shard for shard in context.partition_keys if shard not in errors]
             checks = asset_checks.run_checks(context, opened, complete, from_pixels)
         yield from map(result_without_event, keys)
@@ -87,6 +89,7 @@ def _extract(
     selected: Sequence[Feature | None],
     progress: Progress,
     errors: dict[str, Exception],
+    of_run: dict[str, Any],
 ) -> "Iterator[ShardReport]":
     """Extract the selected features of the run's shards, on the Dask cluster if there is one.
 
@@ -107,6 +110,7 @@ def _extract(
         retry=config.retry,
         force=config.force,
         errors=errors,
+        on_dashboard=lambda address: of_run.update({"Dask dashboard": dg.MetadataValue.url(address)}),
     )
 
 

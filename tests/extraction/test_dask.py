@@ -212,6 +212,18 @@ def test_shards_that_were_done_before_an_error_are_reported(new_lake, scheduler,
     assert reports == shards[:2]
 
 
+def test_shard_that_fails_on_a_worker_leaves_the_others(new_lake, scheduler):
+    lake = scanned(new_lake(16, CHEAP, built=False, shard_size=4))
+    errors, addresses = {}, []
+    shards = ["photos-0099", *lake.live_shards()]
+    reports = dask_cluster.extract_on_dask(
+        lake, shards, chosen_features(lake), scheduler=scheduler, errors=errors, on_dashboard=addresses.append
+    )
+    assert sorted(report.shard for report in reports) == lake.live_shards()
+    assert [(shard, type(error)) for shard, error in errors.items()] == [("photos-0099", MissingTable)]
+    assert [address.partition(":")[0] for address in addresses] == ["http"]
+
+
 def test_errors_come_from_a_worker_as_they_are_there(on_workers):
     for found in on_workers(some_errors):
         for error, wanted in zip(found, some_errors(), strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,18 @@ import pytest
 
 from imrec_core import FEATURES, Lake
 from imrec_core.catalog import manifests
-from imrec_core.errors import BadOutput, BadSource, DeclarationError, MissingTable, StorageFull
+from imrec_core.errors import (
+    BadOutput,
+    BadSettings,
+    BadSource,
+    DeclarationError,
+    FailedShards,
+    MissingTable,
+    SchemaMismatch,
+    StorageDenied,
+    StorageFault,
+    StorageFull,
+)
 from imrec_core.extraction import read_ahead
 from imrec_core.extraction.content_cache import ContentIndex
 from imrec_core.extraction.extract import extract_shards
@@ -393,3 +405,76 @@ def test_raised_limit_lets_in_what_was_too_large(new_lake):
     assert set(lake.read_table(lake.images_path(shard))["status"].to_pylist()) == {"ok"}
     assert lake.row_count(lake.feature_path("phash", shard)) == 4
     assert has_fresh_images(lake, shard)
+
+
+# -- shards that fail, and force ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def five_shards(new_lake) -> Lake:
+    lake = new_lake(20, TWO, built=False, shard_size=4)
+    manifests.update(lake)
+    return lake
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception, *shards: str) -> None:
+    """Raise an error when a table of one of these shards is written."""
+    write = Lake.write_table
+
+    def write_or_raise(self, path, *args):
+        if path.stem in shards:
+            raise error
+        return write(self, path, *args)
+
+    monkeypatch.setattr(Lake, "write_table", write_or_raise)
+
+
+def test_shard_that_fails_does_not_keep_the_others_from_being_extracted(five_shards, monkeypatch):
+    lake, done = five_shards, []
+    refuse(monkeypatch, SchemaMismatch("it is odd"), "photos-0001")
+    with pytest.raises(SchemaMismatch, match=r"^it is odd$"):
+        done.extend(extract_shards(lake, lake.shards(), [FEATURES[name] for name in TWO]))
+        pytest.fail("it raised nothing")
+    assert [shard for shard in lake.shards() if not has_fresh_images(lake, shard)] == ["photos-0001"]
+
+
+def test_several_shards_that_fail_are_one_error_that_names_them(five_shards, monkeypatch):
+    lake = five_shards
+    refuse(monkeypatch, ValueError("it is odd"), "photos-0001", "photos-0003")
+    with pytest.raises(
+        FailedShards, match="^2 shards failed: photos-0001: it is odd; photos-0003: it is odd$"
+    ) as raised:
+        extract(lake)
+    assert list(raised.value.errors) == ["photos-0001", "photos-0003"]
+    again = pickle.loads(pickle.dumps(raised.value))
+    assert str(again) == str(raised.value) and list(again.errors) == list(raised.value.errors)
+
+
+def test_errors_of_shards_can_be_collected(five_shards, monkeypatch):
+    refuse(monkeypatch, ValueError("it is odd"), "photos-0001")
+    errors: dict[str, Exception] = {}
+    reports = list(extract_shards(five_shards, five_shards.shards(), [FEATURES["phash"]], errors=errors))
+    assert [report.shard for report in reports] == [f"photos-{n:04d}" for n in (0, 2, 3, 4)]
+    assert {shard: str(error) for shard, error in errors.items()} == {"photos-0001": "it is odd"}
+
+
+@pytest.mark.parametrize("error", [StorageFull("full"), StorageFault("away"), StorageDenied("no"), BadSettings("bad")])
+def test_error_that_the_next_shard_would_raise_too_ends_the_run(five_shards, monkeypatch, error):
+    refuse(monkeypatch, error, "photos-0001")
+    with pytest.raises(type(error)):
+        extract(five_shards)
+    assert [shard for shard in five_shards.shards() if has_fresh_images(five_shards, shard)] == ["photos-0000"]
+
+
+def test_force_decodes_all_images_again_also_copies(five_shards, decoded):
+    lake = five_shards
+    (folder_of(lake) / "copy.jpg").write_bytes((folder_of(lake) / "photo_000.jpg").read_bytes())
+    manifests.update(lake)
+    extract(lake)
+    before, tables = times(lake, "features"), tables_of(lake, "features", "images")
+    assert extract(lake) and times(lake, "features") == before
+    decoded.clear()
+    reports = extract(lake, force=True)
+    assert sum(report.decoded for report in reports) == 21 and len(decoded) == 21
+    assert rewritten(before, times(lake, "features")) == set(before)
+    assert tables_of(lake, "features", "images") == tables

@@ -442,7 +442,7 @@ def test_several_shards_that_fail_are_one_error_that_names_them(five_shards, mon
     lake = five_shards
     refuse(monkeypatch, ValueError("it is odd"), "photos-0001", "photos-0003")
     with pytest.raises(
-        FailedShards, match="^2 shards failed: photos-0001: it is odd; photos-0003: it is odd$"
+        FailedShards, match=r"^2 shards failed: photos-0001: it is odd; photos-0003: it is odd$"
     ) as raised:
         extract(lake)
     assert list(raised.value.errors) == ["photos-0001", "photos-0003"]

@@ -42,8 +42,10 @@ def bring_up_to_date(
     """Do what `imrec build` does; this starts runs of the assets that are due."""
     from imrec_dagster.builder import Builder
 
-    builder = Builder(lake.open(), context.instance, progress=progress, device=lake.device, dask=lake.dask)
+    opened = lake.open()
+    builder = Builder(opened, context.instance, progress=progress, device=lake.device, dask=lake.dask)
     builder.build(sources=config.sources, verify=config.verify)
+    context.add_output_metadata({"generation": opened.current_generation()})
 
 
 @dg.job(name=BUILD_JOBS[0], description="Scan, extract, fit and project what is due, and publish a generation.")

@@ -6,6 +6,7 @@ import dagster as dg
 
 from imrec_core.lake.lake import Lake
 from imrec_dagster.dead_runs import tag_worker
+from imrec_dagster.home import dagster_home
 
 
 class LakeResource(dg.ConfigurableResource):
@@ -21,8 +22,14 @@ class LakeResource(dg.ConfigurableResource):
     dask: str = ""
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Tag the run with its worker, so that `dead_runs` can detect that it was killed."""
+        """Tag the run with its worker, so that `dead_runs` can detect that it was killed.
+
+        Raises:
+            LakeError: The launchpad names another lake than that of the instance, whose partitions would be mixed up.
+        """
         if context.run is not None and context.instance is not None:
+            if not context.instance.is_ephemeral:
+                dagster_home(Lake(self.root), context.instance.root_directory)
             tag_worker(context.instance, context.run)
 
     def open(self) -> Lake:

@@ -36,7 +36,7 @@ def test_example_of_the_docs_merges_with_an_asset_of_a_user(tmp_path, monkeypatc
     lake = toy.new_lake(tmp_path / "lake", ("phash",))
     toy.write_photos(tmp_path / "photos", range(3))
     (example,) = re.findall(
-        r"```python\n(import dagster as dg\n.*?)```", (ROOT / "docs/deploy.md").read_text(), re.DOTALL
+        r"```python\n(import dagster as dg\n.*?)```", (ROOT / "docs/guides/deploy.md").read_text(), re.DOTALL
     )
     assert '"/srv/imrec/lake"' in example
     names: dict[str, object] = {"__name__": "mine"}

@@ -22,7 +22,7 @@ from imrec_dagster.home_files import CODE_LOCATION, workspace_path
 ROOT = Path(imrec_dagster.__file__).parent.parent
 DEPLOY = ROOT / "docs" / "deploy"
 COPIED = {"/etc/imrec-workspace.yaml", "/var/lib/imrec/workspace.yaml"}
-"""Where docs/deploy.md and the manifest put `workspace.yaml`."""
+"""Where docs/guides/deploy.md and the manifest put `workspace.yaml`."""
 
 
 def command_of(program: str) -> click.Command:

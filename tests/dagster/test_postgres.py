@@ -1,4 +1,4 @@
-"""A build whose records are in a real Postgres, by the settings that docs/deploy.md gives."""
+"""A build whose records are in a real Postgres, by the settings that docs/guides/deploy.md gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/deploy.md gives to copy can be read, and names commands, options and settings that there are."""
+"""What docs/guides/deploy.md gives to copy can be read, and names commands, options and settings that there are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dagster._core.instance import InstanceRef
 from imrec_dagster.home_files import INSTANCE_CONFIG, WORKSPACE
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/deploy.md").read_text("utf-8")
+PAGE = (ROOT / "docs/guides/deploy.md").read_text("utf-8")
 FILES = sorted((ROOT / "docs/deploy").iterdir())
 UNITS = [path for path in FILES if path.suffix == ".service"]
 PROGRAMS = {"dagster", "dagster-daemon", "dagster-webserver", "dask"}
@@ -58,7 +58,7 @@ def containers() -> list[dict]:
 
 def test_every_file_is_named_on_the_page_and_the_readme_leads_to_it():
     assert [path.name for path in FILES if path.name not in PAGE] == []
-    assert "(docs/deploy.md)" in (ROOT / "README.md").read_text("utf-8")
+    assert "(docs/guides/deploy.md)" in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_instance_config_loads_and_has_the_limits_and_retries_of_a_new_instance(monkeypatch):

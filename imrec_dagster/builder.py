@@ -16,14 +16,15 @@ from imrec_core.extraction.planning import estimate_all_reads, plan
 from imrec_core.extraction.shard_order import reachable_shards
 from imrec_core.extraction.staleness import current_fit
 from imrec_core.features import Feature, chosen_features
+from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.os_errors import translate_os_errors
 from imrec_core.models.encoders import encoder_of
 from imrec_dagster._dagster_internals import DagsterAssetCheckFailedError
-from imrec_dagster.asset_keys import CATALOG, EXTRACT, IMAGES, feature_key
+from imrec_dagster.asset_keys import CATALOG, EXTRACT, GENERATION, IMAGES, feature_key
 from imrec_dagster.assets.build import build_assets
 from imrec_dagster.dead_runs import PROCESS_TAG, end_dead_runs, this_process
-from imrec_dagster.due_runs import DueRun, generation_run, next_runs
+from imrec_dagster.due_runs import DueRun, next_runs
 from imrec_dagster.home import dagster_home, open_instance
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
@@ -145,8 +146,8 @@ class Builder:
             self._instance.report_runless_asset_event(event)
         for run in self._due_runs():
             self._run(run.keys, run.shards)
-        if generation := generation_run(self._lake):
-            self._run(generation.keys)
+        if not is_up_to_date(self._lake, plan_generation(self._lake)):
+            self._run([GENERATION])
 
     def _due_runs(self) -> Iterator[DueRun]:
         """Yield the runs that are due, each once; when it is clear which images they read, report their number.
@@ -156,7 +157,7 @@ class Builder:
         done: set[DueRun] = set()
         is_reported = False
         while True:
-            runs = [run for run in next_runs(self._lake, self._every_partition()) if run not in done]
+            runs = [run for run in next_runs(self._lake, plan(self._lake), self._every_partition()) if run not in done]
             if not is_reported and all(run.shards for run in runs):  # a fit of a codebook comes before its extraction
                 self._report_reads()
                 is_reported = True

@@ -16,12 +16,12 @@ from imrec_core.extraction.planning import BuildPlan, plan
 from imrec_core.extraction.staleness import digest, expected_metadata, manifest_version
 from imrec_core.features import Feature
 from imrec_core.index.opening import readable_generation
-from imrec_core.index.plan import plan_generation
+from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
 from imrec_dagster.asset_keys import feature_key
 from imrec_dagster.dead_runs import was_killed
-from imrec_dagster.due_runs import DueRun, generation_run, next_runs
+from imrec_dagster.due_runs import GENERATION_RUN, DueRun, next_runs
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags, unfinished_work
 from imrec_dagster.settings import DagsterSettings
 from imrec_dagster.shard_events import unrecorded_events
@@ -45,11 +45,13 @@ class _Memory:
         tick: Number of ticks that requested runs.
         scan: Status of the file that the last scan wrote.
         tried: How often a run was requested for what is still due, by its digest.
+        generation: Fingerprint of the last generation that was requested.
     """
 
     tick: int = 0
     scan: str = ""
     tried: dict[str, int] = field(default_factory=dict)
+    generation: str = ""
 
     @classmethod
     def of(cls, cursor: str | None) -> "_Memory":
@@ -116,11 +118,11 @@ class _Tick:
         """Let each scan have everything tried again that failed."""
         scan = str(files.status(self._lake.layout.scan_times_path))  # each scan writes this file
         if scan != self._memory.scan:
-            self._memory.scan, self._memory.tried = scan, {}
+            self._memory = _Memory(self._memory.tick, scan)
 
     def _requests(self, due: BuildPlan, partitions: Sequence[str]) -> list[dg.RunRequest]:
         """Request what is due and was not tried since the last scan; if there is nothing, a generation."""
-        runs = next_runs(self._lake, partitions, images_per_run=self._settings.images_per_run)
+        runs = next_runs(self._lake, due, partitions, images_per_run=self._settings.images_per_run)
         features = {feature_key(f.name): f for f in due.features}
         items = {
             (run.keys, shard): self._item(run.keys, shard, features) for run in runs for shard in run.shards or [""]
@@ -155,19 +157,19 @@ class _Tick:
     def _generation(self) -> list[DueRun]:
         """Return the run of a generation, if one is due, was not tried, and the current one is old enough."""
         try:
-            run, item = generation_run(self._lake), plan_generation(self._lake).fingerprint
+            generation = plan_generation(self._lake)
         except StaleIndex as error:
             self._reason = str(error)
             return []
-        if run is None:
+        if is_up_to_date(self._lake, generation):
             self._reason = "nothing is due: search has all that the last scan found"
-        elif item in self._memory.tried:
+        elif generation.fingerprint == self._memory.generation:
             self._reason = _FAILED
         elif datetime.now(UTC) < (at := self._next_generation()):
             self._reason = f"the next generation is due at {at:%Y-%m-%d %H:%M} UTC"
         else:
-            self._memory.tried[item] = 1
-            return [run]
+            self._memory.generation = generation.fingerprint
+            return [GENERATION_RUN]
         return []
 
     def _next_generation(self) -> datetime:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import dagster as dg
 
 from imrec_core.extraction.fit import has_enough_images
-from imrec_core.extraction.planning import BuildPlan, plan
+from imrec_core.extraction.planning import BuildPlan
 from imrec_core.extraction.shard_order import order_shards
 from imrec_core.features import Feature
-from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.lake import Lake
 from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key, fitted_key
 from imrec_dagster.partitions import contiguous
@@ -32,17 +31,19 @@ class DueRun:
     shards: tuple[str, ...] = ()
 
 
-def next_runs(lake: Lake, partitions: Sequence[str], *, images_per_run: int | None = None) -> list[DueRun]:
+def next_runs(
+    lake: Lake, due: BuildPlan, partitions: Sequence[str], *, images_per_run: int | None = None
+) -> list[DueRun]:
     """Return the runs that can start now; what they write makes others due. Empty if all tables are up to date.
 
     The first extraction of a whole lake is one run with all that follows it, the generation included. Otherwise an
     extraction includes the projections of its shards whose fit is valid.
 
     Args:
+        due: What is due in the lake now.
         partitions: All partitions of the Dagster instance, in order. Other shards are not due.
         images_per_run: Maximum number of images of a run, unless a single shard has more; None for no limit.
     """
-    due = plan(lake)
     images = {state.shard: state.images for state in due.shards}
     if due.extractions:
         whole = _whole_lake(lake, due, partitions)
@@ -61,13 +62,8 @@ def next_runs(lake: Lake, partitions: Sequence[str], *, images_per_run: int | No
     return [*_partitioned_runs(_projection_keys(due), partitions, images, images_per_run)]
 
 
-def generation_run(lake: Lake) -> DueRun | None:
-    """Return the run that publishes what is new; None if the current generation holds it.
-
-    Raises:
-        StaleIndex: No image can be published.
-    """
-    return None if is_up_to_date(lake, plan_generation(lake)) else DueRun((GENERATION,))
+GENERATION_RUN = DueRun((GENERATION,))
+"""The run that publishes what is new, if `index.plan.is_up_to_date` says that there is something."""
 
 
 def _whole_lake(lake: Lake, due: BuildPlan, partitions: Sequence[str]) -> DueRun | None:

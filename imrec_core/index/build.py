@@ -128,7 +128,7 @@ def build_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS, *, force:
             return _build_and_publish(lake, params, force=force)
 
 
-def _build_and_publish(lake: Lake, params: IndexParams, *, force: bool) -> GenerationReport:
+def _build_and_publish(lake: Lake, params: IndexParams, *, force: bool = False) -> GenerationReport:
     started = time.perf_counter()
     plan = plan_generation(lake, params)
     current = readable_generation(lake)

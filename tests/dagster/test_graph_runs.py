@@ -1037,6 +1037,17 @@ def test_catch_up_publishes_once_in_the_time_that_lake_toml_sets(lake, instance,
     assert "photo_003.jpg" not in findable(lake)
 
 
+def test_catch_up_requests_a_generation_that_fails_once_until_the_next_scan(lake, instance):
+    toy.build(lake)
+    lake.withdraw_generation()
+    catch_up = CatchUp(lake, instance)
+    catch_up.tick()
+    assert catch_up.tick() == {} and "has failed" in catch_up.skipped  # the run of the first tick was not executed
+    assert catch_up.tick() == {}
+    Builder(lake, instance).scan()
+    assert catch_up.tick() == {"generation": []}
+
+
 def test_catch_up_sizes_runs_by_images(lake, instance):
     toy.set_to(lake, dagster={"images_per_run": 20})
     Builder(lake, instance).scan()

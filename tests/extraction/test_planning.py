@@ -45,7 +45,7 @@ def due(lake: Lake) -> tuple[dict[str, list[str]], list[str], dict[str, list[str
 
 def test_plan_of_an_empty_lake_is_empty(new_lake):
     lake = new_lake(0, PIXEL, built=False)
-    assert plan(lake) == BuildPlan((FEATURES["rgb_histogram"], FEATURES["phash"]), (), {}, (), (), {})
+    assert plan(lake) == BuildPlan((FEATURES["rgb_histogram"], FEATURES["phash"]), (), {}, (), (), (), {})
 
 
 def test_nothing_is_due_in_a_lake_that_is_up_to_date(lake):

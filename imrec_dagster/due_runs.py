@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from imrec_core.extraction.fit import has_enough_images
-from imrec_core.extraction.planning import BuildPlan
+from imrec_core.extraction.planning import BuildPlan, needs_fit
 from imrec_core.extraction.shard_order import order_shards
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake
@@ -59,7 +59,8 @@ def next_runs(
     if fits:
         first = min(feature.depth for feature in fits)  # a fit of a base makes its dependents stale
         return [_fit_run([f for f in fits if f.depth == first])]
-    return [*_partitioned_runs(_projection_keys(due), partitions, images, images_per_run)]
+    projections = {shard: tuple(feature_key(f.name) for f in some) for shard, some in due.projections.items()}
+    return [*_partitioned_runs(projections, partitions, images, images_per_run)]
 
 
 GENERATION_RUN = DueRun((GENERATION,))
@@ -87,41 +88,16 @@ def _fit_run(features: Iterable[Feature]) -> DueRun:
 
 def _extraction_keys(due: BuildPlan) -> dict[str, tuple[dg.AssetKey, ...]]:
     """Return the assets to extract by shard, with the projections that follow from them without a new fit."""
-    unfitted = {f.name for f in due.outgrown}
     states = {state.shard: state for state in due.shards}
-    derived = [f for f in due.features if f.projection and not _needs_fit(f, unfitted)]
+    derived = [f for f in due.features if f.projection and not needs_fit(f, due.outgrown)]
     return {
         shard: (
             *([IMAGES] if states[shard].has_stale_images else []),
-            *(feature_key(f.name) for f in features if f.name not in unfitted),
+            *(feature_key(f.name) for f in features if f not in due.outgrown),
             *(feature_key(f.name) for f in derived if f.name in states[shard].stale),
         )
         for shard, features in due.extractions.items()
     }
-
-
-def _needs_fit(feature: Feature, unfitted: set[str]) -> bool:
-    """Return whether a feature or a base of it needs a fit first."""
-    return feature.name in unfitted or any(_needs_fit(base, unfitted) for base in feature.bases)
-
-
-def _projection_keys(due: BuildPlan) -> dict[str, tuple[dg.AssetKey, ...]]:
-    """Return the features to project by shard: those whose bases are up to date, or are projected in the same run."""
-    unfitted = {f.name for f in (*due.unfitted, *due.fits)}
-    derived = [f for f in due.features if f.projection and not _needs_fit(f, unfitted)]
-    keys = {}
-    for state in due.shards:
-        projected = [f for f in derived if f.name in state.stale and _has_extracted_bases(f, state.stale)]
-        if projected:
-            keys[state.shard] = tuple(feature_key(f.name) for f in projected)
-    return keys
-
-
-def _has_extracted_bases(feature: Feature, stale: Mapping[str, str]) -> bool:
-    """Return whether the features of the pixels that a feature is computed from are up to date."""
-    if not feature.projection:
-        return feature.name not in stale
-    return all(_has_extracted_bases(base, stale) for base in feature.bases)
 
 
 def _partitioned_runs(
@@ -133,7 +109,8 @@ def _partitioned_runs(
     """Yield one run per contiguous range of shards with the same assets due, and of at most so many images."""
     shards: defaultdict[tuple[dg.AssetKey, ...], list[str]] = defaultdict(list)
     for shard, of_shard in keys.items():
-        shards[of_shard].append(shard)
+        if of_shard:  # empty if all that is due waits for a fit that cannot be made
+            shards[of_shard].append(shard)
     for assets, some in shards.items():
         for stretch in contiguous(some, partitions):
             for part in _split(stretch, images, images_per_run):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from imrec_core.extraction.failures import failed_images
@@ -65,7 +65,8 @@ class BuildPlan:
         unfitted: Features without a fit for their declarations.
         outgrown: Features whose fit is missing or no longer valid.
         fits: Those of them that can be fitted now: the bases are up to date in every shard.
-        projections: Features to project from their bases, by shard; they have a fit.
+        projections: Features to project, by shard, bases first: none of them waits for a fit, and the features of the
+            pixels that they are computed from are up to date.
     """
 
     features: tuple[Feature, ...]
@@ -75,15 +76,6 @@ class BuildPlan:
     outgrown: tuple[Feature, ...]
     fits: tuple[Feature, ...]
     projections: Mapping[str, Sequence[Feature]]
-
-    def shards_with_bases(self, feature: Feature) -> list[str]:
-        """List the shards in which all bases of a feature are up to date."""
-        return [state.shard for state in self.shards if state.has_bases(feature)]
-
-    def needs_work(self, state: ShardState) -> bool:
-        """Check whether a table of a shard is missing or stale that needs no other fit than the lake has."""
-        unfitted = {feature.name for feature in self.unfitted}
-        return state.has_stale_images or bool(state.stale.keys() - unfitted)
 
 
 def plan(lake: Lake) -> BuildPlan:
@@ -105,7 +97,7 @@ def plan(lake: Lake) -> BuildPlan:
         tuple(unfitted),
         tuple(outgrown),
         tuple(fits),
-        _due_projections(shards, [f for f in features if f.projection and f not in unfitted]),
+        _due_projections(shards, [f for f in features if f.projection and not needs_fit(f, [*unfitted, *fits])]),
     )
 
 
@@ -126,9 +118,22 @@ def _due_extractions(
     return {shard: stale[shard] for shard in (reachable_shards(lake, due) if due else [])}
 
 
+def needs_fit(feature: Feature, unfitted: Collection[Feature]) -> bool:
+    """Return whether a feature or a base of it is one of those that must be fitted first."""
+    return feature in unfitted or any(needs_fit(base, unfitted) for base in feature.bases)
+
+
 def _due_projections(shards: Sequence[ShardState], derived: Sequence[Feature]) -> dict[str, Sequence[Feature]]:
-    due = {s.shard: [f for f in derived if f.name in s.stale and s.has_bases(f)] for s in shards}
+    ordered = sorted(derived, key=lambda feature: feature.depth)
+    due = {s.shard: [f for f in ordered if f.name in s.stale and _is_extracted(f, s.stale)] for s in shards}
     return {shard: some for shard, some in due.items() if some}
+
+
+def _is_extracted(feature: Feature, stale: Mapping[str, str]) -> bool:
+    """Return whether the features of the pixels that a feature is computed from are up to date."""
+    if not feature.projection:
+        return feature.name not in stale
+    return all(_is_extracted(base, stale) for base in feature.bases)
 
 
 # -- passes over a shard --------------------------------------------------------------------------------------

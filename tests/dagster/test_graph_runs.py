@@ -1019,6 +1019,18 @@ def test_catch_up_fits_when_the_base_is_complete_and_then_projects(new_lake, ins
     assert "the next generation is due at" in catch_up.skipped
 
 
+def test_catch_up_leaves_a_feature_that_cannot_be_fitted(new_lake, instance, monkeypatch):
+    monkeypatch.setitem(FEATURES, LEARNT.name, LEARNT)
+    lake = new_lake(3, ("phash", LEARNT.name), built=False)
+    Builder(lake, instance).scan()
+    catch_up = CatchUp(lake, instance)
+    assert catch_up.work() == {"images": [shard(0)], "features/phash": [shard(0)], "generation": []}
+    assert list(Recommender.open(lake).generation.features) == ["phash"]
+    toy.write_photos(lake.root.parent / "photos", [3])
+    Builder(lake, instance).scan()
+    assert f"fitted/{LEARNT.name}" in catch_up.work()
+
+
 def test_catch_up_publishes_once_in_the_time_that_lake_toml_sets(lake, instance, monkeypatch):
     toy.set_to(lake, dagster={"reindex_minutes": 10})
     catch_up = CatchUp(lake, instance)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from imrec_core.errors import LakeError, SchemaMismatch
 from imrec_core.extraction.images_upgrade import MARKED
 from imrec_core.extraction.incremental import Expected, has_current_images, is_extendable, is_reusable
-from imrec_core.extraction.lost_content import kept_shards
+from imrec_core.extraction.kept_shards import kept_shards
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake, made_from_of
 

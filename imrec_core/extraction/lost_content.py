@@ -20,13 +20,13 @@ import pyarrow.compute as pc
 
 from imrec_core.catalog.manifests import CatalogDiff, ShardManifest
 from imrec_core.errors import MissingTable, SchemaMismatch
+from imrec_core.extraction.kept_shards import KEPT_PREFIX, kept_shards
 from imrec_core.lake.lake import Lake, made_from_of, source_of
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
 
 _LEAST = 20  # images; the loss of no more is never sudden
 _SHARE = 0.25  # of a source; the loss of more at once is sudden
-_PREFIX = ".lost-"  # of the key of a kept table, before the time of the loss and the key of its shard
 _TIME = "%Y%m%dT%H%M%S"
 
 _COLUMNS = ["image_id", "path", "byte_size", "mtime_ns"]
@@ -161,7 +161,7 @@ def keep(lake: Lake, losses: Iterable[Loss]) -> None:
         if loss.until is None:
             continue
         earlier = [key for key in kept_shards(lake) if source_of(_shard_of(key)) == loss.source]
-        kept = {f"{_PREFIX}{now:{_TIME}}-{shard}": shard for shard in loss.ids}
+        kept = {f"{KEPT_PREFIX}{now:{_TIME}}-{shard}": shard for shard in loss.ids}
         done = [_keep_shard(lake, shard, loss.ids[shard], key) for key, shard in kept.items()]
         ids = set().union(*(some.to_pylist() for some in done))
         for key in earlier:
@@ -205,12 +205,6 @@ def _copy_rows(lake: Lake, path: AnyPath, to: AnyPath, ids: pa.Array) -> bool:
     return False
 
 
-def kept_shards(lake: Lake) -> list[str]:
-    """List the keys of the kept tables, oldest first. Their tables lie beside those of the shards."""
-    layout = lake.layout
-    return [shard for shard in layout.stored_shards(layout.images_folder) if shard.startswith(_PREFIX)]
-
-
 def remove_expired(lake: Lake) -> list[str]:
     """Remove kept tables that are older than `keep_lost_days`; return their keys."""
     expired = expired_shards(lake)
@@ -239,12 +233,12 @@ def _remove(lake: Lake, key: str) -> None:
 
 
 def _shard_of(key: str) -> str:
-    return key.removeprefix(_PREFIX).partition("-")[2]
+    return key.removeprefix(KEPT_PREFIX).partition("-")[2]
 
 
 def _time_of(key: str) -> datetime:
     """Return the time of a loss; the epoch if the name is of another form."""
     try:
-        return datetime.strptime(key.removeprefix(_PREFIX).partition("-")[0], _TIME).replace(tzinfo=UTC)
+        return datetime.strptime(key.removeprefix(KEPT_PREFIX).partition("-")[0], _TIME).replace(tzinfo=UTC)
     except ValueError:
         return datetime.fromtimestamp(0, UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from imrec_core.extraction.lost_content import kept_shards
+from imrec_core.extraction.kept_shards import kept_shards
 from imrec_core.images.thumbnails import kept_mb
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files

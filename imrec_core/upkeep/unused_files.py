@@ -18,7 +18,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from imrec_core.errors import BadSettings, LakeError
-from imrec_core.extraction.lost_content import expired_shards, kept_shards
+from imrec_core.extraction.kept_shards import kept_shards
+from imrec_core.extraction.lost_content import expired_shards
 from imrec_core.features import chosen_features
 from imrec_core.images.thumbnails import SIDES
 from imrec_core.index.opening import open_generation

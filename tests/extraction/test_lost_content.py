@@ -12,7 +12,8 @@ from imrec_core import Lake
 from imrec_core.catalog import manifests
 from imrec_core.errors import BadSettings
 from imrec_core.extraction import lost_content
-from imrec_core.extraction.lost_content import Loss, expired_shards, find_losses, keep, kept_shards, remove_expired
+from imrec_core.extraction.kept_shards import kept_shards
+from imrec_core.extraction.lost_content import Loss, expired_shards, find_losses, keep, remove_expired
 from imrec_core.index.build import build_generation
 from imrec_core.index.opening import open_generation
 from imrec_core.lake.settings import Settings

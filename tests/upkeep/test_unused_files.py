@@ -15,7 +15,8 @@ from imrec_core import ImageId, Lake, Recommender
 from imrec_core.catalog import manifests
 from imrec_core.catalog.ids import image_id
 from imrec_core.errors import BadSettings, LakeError, MissingTable
-from imrec_core.extraction.lost_content import find_losses, keep, kept_shards
+from imrec_core.extraction.kept_shards import kept_shards
+from imrec_core.extraction.lost_content import find_losses, keep
 from imrec_core.extraction.planning import plan
 from imrec_core.images.thumbnails import Thumbnails
 from imrec_core.index.build import build_generation

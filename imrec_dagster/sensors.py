@@ -1,13 +1,16 @@
 """The sensors: changed folders, what is due, failed runs, and runs whose process was killed."""
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from imrec_core.catalog import scan_times
 from imrec_core.features import Feature
 from imrec_core.lake import run_log
 from imrec_core.lake.lake import Lake
@@ -16,6 +19,7 @@ from imrec_dagster.dead_runs import end_dead_runs
 from imrec_dagster.jobs import catalog_job
 from imrec_dagster.resources import LakeResource
 
+_CLOCKS = 2.0  # seconds: the time of a scan has whole seconds
 _FOLDER_LEVELS = 2  # below the root of a source; the scheduled scan finds deeper changes
 
 
@@ -43,8 +47,12 @@ def catch_up_sensor(lake: Lake, features: Sequence[Feature]) -> dg.SensorDefinit
 
 @dg.sensor(job=catalog_job, minimum_interval_seconds=60, description="Scan when a folder of a source has changed.")
 def image_folders(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
-    """Request a scan if the modification time of a folder differs from that of the last tick."""
-    sources = lake.open().settings().sources
+    """Request a scan if the modification time of a folder differs from that of the last tick.
+
+    A source that is new to the sensor, as on its first tick, needs no scan if one has been made since it changed.
+    """
+    opened = lake.open()
+    sources = opened.settings().sources
     if not sources:
         return dg.SkipReason("no source yet: imrec build FOLDER")
     folders = {name: root for name, root in sources.items() if isinstance(root, Path)}
@@ -53,15 +61,44 @@ def image_folders(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg
     missing = [str(root) for root in folders.values() if not os.path.isdir(root)]
     if missing:
         return dg.SkipReason(f"cannot read {', '.join(missing)}; their images count as unchanged")
-    state = hashlib.blake2b(digest_size=8)
-    for name, root in folders.items():
-        for folder, mtime_ns in _folders(root, _FOLDER_LEVELS):
-            state.update(f"{name}\0{folder}\0{mtime_ns}\n".encode(errors="surrogateescape"))
-    cursor = state.hexdigest()
-    if cursor == context.cursor:
+    times = {name: dict(_folders(root, _FOLDER_LEVELS)) for name, root in folders.items()}
+    before, now = _parse_cursor(context.cursor), {name: _digest(of_source) for name, of_source in times.items()}
+    if now == before:
         return dg.SkipReason("no folder has changed")
+    scanned = scan_times.read(opened)
+    is_due = any(
+        before[name] != now[name] if name in before else not _is_scanned(times[name], scanned.get(name)) for name in now
+    ) or any(name in scanned for name in before.keys() - now.keys())
     # No run key: a folder may return to an earlier state, and Dagster never runs the same key twice.
-    return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=cursor)
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest()] if is_due else None,
+        skip_reason=None if is_due else "a scan has been made since the folders changed",
+        cursor=json.dumps(now),
+    )
+
+
+def _parse_cursor(cursor: str | None) -> dict[str, str]:
+    """Return the digest of each source at the last tick; empty at the first, or if another version wrote it."""
+    try:
+        found = json.loads(cursor or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _digest(times: Mapping[str, int]) -> str:
+    state = hashlib.blake2b(digest_size=8)
+    for folder, mtime_ns in times.items():
+        state.update(f"{folder}\0{mtime_ns}\n".encode(errors="surrogateescape"))
+    return state.hexdigest()
+
+
+def _is_scanned(times: Mapping[str, int], scanned: str | None) -> bool:
+    """Return whether a source was scanned after its folders changed, by the clocks of its disk and of this machine."""
+    return (
+        scanned is not None
+        and max(times.values(), default=0) / 1e9 + _CLOCKS < datetime.fromisoformat(scanned).timestamp()
+    )
 
 
 def _folders(root: Path, levels: int) -> Iterator[tuple[str, int]]:

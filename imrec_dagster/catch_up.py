@@ -92,10 +92,10 @@ class _Tick:
         """
         if not self._lake.settings().sources:
             return dg.SkipReason("the lake has no image folder yet: give one in the launchpad of catalog")
-        if self._lake.is_being_built():
-            return dg.SkipReason("a build is in progress")
         if work := unfinished_work(self._instance):
             return dg.SkipReason(f"{work} is in progress")
+        if self._lake.is_being_built():
+            return dg.SkipReason("a build, or a run of another Dagster instance, is in progress")
         due = plan(self._lake)
         partitions, shards = self._partitions(), [state.shard for state in due.shards]
         if not shards:

@@ -9,10 +9,23 @@ from contextlib import contextmanager
 import dagster as dg
 
 from imrec_core.errors import StorageFault
-from imrec_dagster.resources import Progress
+from imrec_core.lake.lake import Lake
+from imrec_dagster.resources import LakeResource, Progress
 
 TRIES = 4
 _FIRST_WAIT = 10.0  # seconds, tripled with each try: two minutes in all for a mount to come back
+
+
+@contextmanager
+def open_lake(context: dg.AssetExecutionContext, lake: LakeResource, progress: Progress) -> Iterator[Lake]:
+    """Open the lake for the body of an asset, and mark it as being built, which other Dagster instances respect.
+
+    If the body raises `StorageFault`, the step is retried.
+    """
+    with retry_on_storage_fault(context, progress):
+        opened = lake.open()
+        with opened.being_built():
+            yield opened
 
 
 @contextmanager

@@ -272,17 +272,15 @@ class Lake:
         path = self.layout.lock_path(work)
         return file_locks.exclusive_lock(path) if isinstance(path, Path) else leases.exclusive_lease(path)
 
-    @contextmanager
-    def being_built(self) -> Iterator[None]:
-        """Mark the lake as being built on this machine, so that nothing else starts what the build is about to do."""
-        marker = self.layout.build_marker
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.touch()
-        with file_locks.hold(marker):
-            yield
+    def being_built(self) -> AbstractContextManager[None]:
+        """Mark the lake as being built on this machine, so that nothing else starts what the build is about to do.
+
+        Where the disk refuses, the lake stays unmarked; a build that writes says why.
+        """
+        return file_locks.marked(self.layout.build_marker)
 
     def is_being_built(self) -> bool:
-        """Return whether a build of this machine runs."""
+        """Return whether this machine builds the lake, by a build or by a run of any Dagster instance."""
         marker = self.layout.build_marker
         return file_locks.is_held(marker.parent, marker.name)
 

@@ -13,7 +13,7 @@ from imrec_dagster import declared_metadata
 from imrec_dagster.asset_keys import MANIFEST
 from imrec_dagster.partitions import SHARDS, delete_other_partitions, is_only_run
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.retries import open_lake
 from imrec_dagster.run_log import record_scan
 from imrec_dagster.settings import DagsterSettings
 
@@ -43,8 +43,8 @@ def catalog(
     from imrec_core.upkeep.sources import add_sources
     from imrec_dagster import metadata
 
-    with retry_on_storage_fault(context, progress):
-        opened, started = lake.open(), time.perf_counter()
+    with open_lake(context, lake, progress) as opened:
+        started = time.perf_counter()
         add_sources(opened, [f"{name}={folder}" for name, folder in config.sources.items()])
         _require_sources(opened)
         diff, losses = _scan(context, opened, verify=config.verify)

@@ -14,7 +14,7 @@ from imrec_dagster import asset_checks, declared_metadata
 from imrec_dagster.asset_keys import EXTRACT, IMAGES, MANIFEST, code_version, feature_key, fitted_key
 from imrec_dagster.partitions import SHARDS, require_sources
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.retries import open_lake
 from imrec_dagster.run_log import record_extraction
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ def extraction_asset(features: Sequence[Feature], backfill_policy: dg.BackfillPo
         selected = {key: from_pixels.get(key.path[-1]) for key in keys}
         errors: dict[str, Exception] = {}
         of_run: metadata.Shown = {}  # the same for all tables
-        with retry_on_storage_fault(context, progress):
-            opened = lake.open()
+        with open_lake(context, lake, progress) as opened:
             for report in _extract(context, config, lake, opened, list(selected.values()), progress, errors, of_run):
                 context.log.info(_summary(report))
                 record_extraction(opened, report)

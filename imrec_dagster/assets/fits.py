@@ -6,7 +6,7 @@ from pydantic import Field
 from imrec_core.features import Feature
 from imrec_dagster.asset_keys import MANIFEST, code_version, feature_key, fitted_key
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.retries import open_lake
 from imrec_dagster.run_log import record_fit
 
 
@@ -35,8 +35,7 @@ def fit_asset(feature: Feature) -> dg.AssetsDefinition:
         from imrec_core.extraction import fit
         from imrec_dagster import metadata
 
-        with retry_on_storage_fault(context, progress):
-            opened = lake.open()
+        with open_lake(context, lake, progress) as opened:
             report = fit.fit(opened, feature, force=config.force)
         record_fit(opened, report)
         progress.done(report)

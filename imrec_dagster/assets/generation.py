@@ -13,7 +13,7 @@ from imrec_dagster import asset_checks, declared_metadata
 from imrec_dagster._dagster_internals import cron_string_iterator
 from imrec_dagster.asset_keys import GENERATION, IMAGES, feature_key
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.retries import open_lake
 from imrec_dagster.run_log import record_generation
 from imrec_dagster.settings import DagsterSettings
 
@@ -53,8 +53,7 @@ def generation_asset(features: Sequence[Feature], settings: DagsterSettings) -> 
         from imrec_core.index import build
         from imrec_dagster import metadata
 
-        with retry_on_storage_fault(context, progress):
-            opened = lake.open()
+        with open_lake(context, lake, progress) as opened:
             report = build.build_generation(opened, force=config.force)
             record_generation(opened, report)
             shown = metadata.of_generation(opened, report)

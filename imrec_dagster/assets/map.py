@@ -7,7 +7,7 @@ from imrec_core.lake import schemas
 from imrec_dagster import declared_metadata
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.retries import open_lake
 from imrec_dagster.run_log import record_map
 
 
@@ -37,8 +37,7 @@ def map_asset(
     from imrec_core import maps
     from imrec_dagster import metadata
 
-    with retry_on_storage_fault(context, progress):
-        opened = lake.open()
+    with open_lake(context, lake, progress) as opened:
         report = maps.build_map(
             opened,
             config.feature or None,

@@ -10,7 +10,7 @@ from imrec_dagster import asset_checks, declared_metadata
 from imrec_dagster.asset_keys import code_version, feature_key, fitted_key
 from imrec_dagster.partitions import SHARDS, require_sources
 from imrec_dagster.resources import LakeResource, Progress
-from imrec_dagster.retries import retry_on_storage_fault
+from imrec_dagster.retries import open_lake
 from imrec_dagster.run_log import record_projection
 
 
@@ -54,8 +54,7 @@ def projection_asset(feature: Feature, backfill_policy: dg.BackfillPolicy) -> dg
         from imrec_dagster.shard_events import result_without_event, table_event
 
         errors: dict[str, Exception] = {}
-        with retry_on_storage_fault(context, progress):
-            opened = lake.open()
+        with open_lake(context, lake, progress) as opened:
             require_sources(opened, context.partition_keys)
             for shard in context.partition_keys:
                 with isolate(shard, errors):

@@ -1125,6 +1125,23 @@ def test_shard_turns_green_when_it_is_complete_and_not_with_the_run(lake, instan
     assert seen == [0, 1, 2, 3, 4]
 
 
+def test_run_marks_the_lake_for_the_sensor_of_another_instance(lake, instance):
+    Builder(lake, instance).scan()
+    with dg.DagsterInstance.ephemeral() as other:
+        seen, elsewhere = [], CatchUp(lake, other)
+
+        class Watcher(Progress):
+            def done(self, report: object) -> None:
+                seen.append((elsewhere.tick(), elsewhere.skipped))
+
+        dg.materialize(
+            assets_of(lake), selection=dg.AssetSelection.assets(IMAGES), instance=instance,
+            resources={"lake": resource(lake), "progress": Watcher()}, partition_key=shard(0),
+        )  # fmt: skip
+        assert seen == [({}, "a build, or a run of another Dagster instance, is in progress")]
+        assert shard(1) in elsewhere.tick()["images"]
+
+
 def test_shard_that_fails_leaves_the_others_of_its_run_green(lake, instance, monkeypatch):
     Builder(lake, instance).scan()
     write = Lake.write_table

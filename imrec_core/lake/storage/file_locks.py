@@ -67,6 +67,17 @@ def hold(path: Path) -> IO[bytes]:
     return file
 
 
+@contextmanager
+def marked(file: Path) -> Iterator[None]:
+    """Hold a file with a shared lock, for `is_held`; several processes may. Does nothing where the disk refuses."""
+    with ExitStack() as held:
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+            held.enter_context(hold(file))
+        yield
+
+
 def is_held(folder: Path, name: str) -> bool:
     """Return whether a process holds the file of that name in a folder."""
     if fcntl is None or not (folder / name).exists():

@@ -15,7 +15,7 @@ import dagster as dg
 from imrec_core.errors import ImrecError, LakeError, StorageDenied, StorageFull
 from imrec_core.lake.lake import Lake, source_of
 from imrec_dagster.home_files import write_home_files
-from imrec_dagster.partitions import SHARDS
+from imrec_dagster.partitions import DECODE_POOL, SHARDS
 
 OWNER_FILE = "imrec-lake"
 """Name of the file in the folder of an instance that holds the path of its lake."""
@@ -51,7 +51,15 @@ def open_instance(home: str | Path, lake: Lake | None = None) -> Iterator[dg.Dag
         with dg.DagsterInstance.from_config(str(home)) as instance:
             if lake is not None:
                 claim_home(home, lake, instance)
+            _apply_default_limit(instance)
             yield instance
+
+
+def _apply_default_limit(instance: dg.DagsterInstance) -> None:
+    """Give the pool of the extraction its limit; Dagster 1.13 does so only after it has started the first runs."""
+    storage = instance.event_log_storage
+    if storage.supports_global_concurrency_limits and DECODE_POOL not in storage.get_concurrency_keys():
+        storage.initialize_concurrency_limit_to_default(DECODE_POOL)
 
 
 def claim_home(home: Path, lake: Lake, instance: dg.DagsterInstance) -> None:

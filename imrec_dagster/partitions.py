@@ -16,6 +16,8 @@ _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 BUILD_JOBS = ("build", "retry_failed")  # they start runs of their own
 CHECK_JOB = "check_lake"  # it changes nothing
 
+DECODE_POOL = "decode"  # of the extraction, which uses all cores
+
 SHARDS = dg.DynamicPartitionsDefinition(name="image_shards")
 
 

@@ -12,7 +12,7 @@ from imrec_core.lake.lake import Lake
 from imrec_core.lake.schemas import IMAGES_VERSION
 from imrec_dagster import asset_checks, declared_metadata
 from imrec_dagster.asset_keys import EXTRACT, IMAGES, MANIFEST, code_version, feature_key, fitted_key
-from imrec_dagster.partitions import SHARDS, require_sources
+from imrec_dagster.partitions import DECODE_POOL, SHARDS, require_sources
 from imrec_dagster.resources import LakeResource, Progress
 from imrec_dagster.retries import open_lake
 from imrec_dagster.run_log import record_extraction
@@ -43,7 +43,7 @@ def extraction_asset(features: Sequence[Feature], backfill_policy: dg.BackfillPo
         ],
         can_subset=True,
         backfill_policy=backfill_policy,
-        pool="decode",
+        pool=DECODE_POOL,
     )
     def extract_shards(
         context: dg.AssetExecutionContext,

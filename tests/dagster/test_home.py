@@ -159,3 +159,10 @@ def test_code_location_notes_its_lake_and_refuses_another(lakes, tmp_path):
     refused = validated(lakes[1])
     assert refused.returncode == 1
     assert f"LakeError: DAGSTER_HOME {home} belongs to the lake {lakes[0].root}" in refused.stdout + refused.stderr
+
+
+def test_extraction_has_its_limit_before_the_first_run(lakes):
+    for _ in range(2):
+        with open_instance(lakes[0].dagster_home, lakes[0]) as instance:
+            (limit,) = instance.event_log_storage.get_pool_limits()
+    assert (limit.name, limit.limit, limit.from_default) == ("decode", 1, True)

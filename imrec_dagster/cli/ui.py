@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -64,6 +65,9 @@ def _run_dagster(arguments: Sequence[str], environment: Mapping[str, str]) -> No
     """Run a command of Dagster in this process, as `python -m dagster` does."""
     # `dagster dev` advises `dg dev`, which needs a project folder.
     warnings.filterwarnings("ignore", "Function `dev_command` is superseded", FutureWarning)
+    # A shell has processes in the background ignore Ctrl-C, and Dagster would then ignore SIGTERM too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["dagster", *arguments]
     os.environ.update(environment)
     try:

@@ -298,6 +298,11 @@ class Generation:
         vectors = self.matrix(self.graphs[name].feature)
         return self._hnsw.nearest(name, vector, count, vectors, self.is_live if self.removed else None, ef=ef)
 
+    def graph_nearest_each(self, name: str, rows: Rows, count: int) -> Rows | None:
+        """Find about `count` rows nearest to each of some rows, with an HNSW graph; see `HnswGraphs.nearest_each`."""
+        vectors = self.matrix(self.graphs[name].feature)
+        return self._hnsw.nearest_each(name, vectors[rows], count, vectors, self.is_live if self.removed else None)
+
     def exact_nearest(
         self, feature: str, metric: Metric | FeatureMetric, vectors: Queries, count: int, among: Rows | None = None
     ) -> Rows:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from imrec_core.errors import DamagedGeneration, QueryError, UnreadableGeneration
 from imrec_core.extraction.failures import list_failures
 from imrec_core.features import Feature, known_features
-from imrec_core.lake import run_log, schemas
+from imrec_core.lake import parquet, run_log, schemas
 from imrec_core.lake.checksums import file_checksum
 from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE, Lake
 from imrec_core.lake.storage.files import AnyPath, exists, is_remote
@@ -28,13 +28,15 @@ _MAY_BE_DAMAGE = (
 )
 """Errors of DuckDB while it reads a damaged Parquet file; some are errors of the SQL, too."""
 
+_ADVICE = "run: imrec"  # in messages of views whose table has not been made
+
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     """Open a connection with views of a lake's tables.
 
-    The views are `catalog`, `images`, `rows` (of the current generation), `runs`, and one per feature. They have the
-    tables of all shards of the lake's sources, up to date or not. Vectors are `FLOAT[n]`, hashes `UBIGINT`, and hashes
-    of more than 64 bits lists of `UBIGINT`.
+    The views are `catalog`, `images`, `rows` (of the current generation), `issues` (of its images, as `imrec issues`
+    last found them), `runs`, and one per feature. They have the tables of all shards of the lake's sources, up to date
+    or not. Vectors are `FLOAT[n]`, hashes `UBIGINT`, and hashes of more than 64 bits lists of `UBIGINT`.
 
     Raises:
         MissingTable: There is no lake.
@@ -62,6 +64,7 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     if generation:
         path = _whole_rows(lake, generation)
         _create_view(connection, "rows", [path], "* EXCLUDE (removed)", schemas.ROWS, where="NOT removed")
+        _create_issues_view(connection, lake, generation)
     return connection
 
 
@@ -96,6 +99,18 @@ def _create_runs_view(connection: duckdb.DuckDBPyConnection, logs: Sequence[AnyP
     # Incomplete lines, left by a killed process, are ignored.
     read = f"read_json([{files}], format = 'newline_delimited', ignore_errors = true, columns = {{{columns}}})"
     connection.execute(f"CREATE VIEW runs AS SELECT * FROM {read}")
+
+
+def _create_issues_view(connection: duckdb.DuckDBPyConnection, lake: Lake, generation: str) -> None:
+    """Create the view `issues`; without issues of this generation, reading it is an error that says what to do."""
+    path = lake.layout.issues_path
+    if (parquet.made_from(path) or {}).get("generation") == generation:
+        source = f"SELECT image_id, issue, severity, value FROM read_parquet({_quote(path)})"
+    else:
+        columns = "NULL::VARCHAR AS image_id, NULL::VARCHAR AS issue, NULL::DOUBLE AS severity, NULL::DOUBLE AS value"
+        message = f"the issues of generation {generation} are not known yet; {_ADVICE} issues"
+        source = f"SELECT {columns} WHERE error({_quote(message)})"
+    connection.execute(f"CREATE VIEW issues AS {source}")
 
 
 def _vector_column(feature: Feature) -> str:
@@ -135,7 +150,7 @@ def _create_view(
     connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read} WHERE {where}')
 
 
-def _quote(path: AnyPath) -> str:
+def _quote(path: AnyPath | str) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
@@ -162,9 +177,8 @@ def translate_errors() -> Iterator[None]:
         yield
     except duckdb.Error as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
-        hint = (
-            "; if the SQL is right, a table is damaged, see: imrec check" if isinstance(error, _MAY_BE_DAMAGE) else ""
-        )
+        may_be_damage = isinstance(error, _MAY_BE_DAMAGE) and _ADVICE not in line
+        hint = "; if the SQL is right, a table is damaged, see: imrec check" if may_be_damage else ""
         raise QueryError(f"SQL: {line}{hint}") from error
 
 

@@ -23,8 +23,10 @@ from imrec_dagster.cli.export import export
 from imrec_dagster.cli.failures import failures
 from imrec_dagster.cli.features import features
 from imrec_dagster.cli.gc import gc
+from imrec_dagster.cli.issues import issues
 from imrec_dagster.cli.map import make_map
 from imrec_dagster.cli.models import models
+from imrec_dagster.cli.outliers import outliers
 from imrec_dagster.cli.plot import plot
 from imrec_dagster.cli.search import search
 from imrec_dagster.cli.serve import serve
@@ -48,6 +50,8 @@ for command in (
     search,
     duplicates,
     compare,
+    issues,
+    outliers,
     export,
     make_map,
     serve,

@@ -28,6 +28,7 @@ from imrec_dagster.cli.map import make_map
 from imrec_dagster.cli.models import models
 from imrec_dagster.cli.outliers import outliers
 from imrec_dagster.cli.plot import plot
+from imrec_dagster.cli.sample import sample
 from imrec_dagster.cli.search import search
 from imrec_dagster.cli.serve import serve
 from imrec_dagster.cli.sources import sources
@@ -52,6 +53,7 @@ for command in (
     compare,
     issues,
     outliers,
+    sample,
     export,
     make_map,
     serve,

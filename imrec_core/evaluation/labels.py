@@ -50,6 +50,21 @@ def folder_labels(generation: Generation) -> Labels:
     return _group(labels, "folders")
 
 
+def column_labels(generation: Generation, column: str) -> Labels:
+    """Read labels from a column of the rows, such as a user column; images where it is null have none.
+
+    Raises:
+        UnknownName: There is no such column.
+        QueryError: There are too few labels.
+    """
+    if column not in generation.column_names:
+        raise UnknownName("column", column, generation.column_names)
+    values = generation.columns(column)[column].to_pylist()
+    is_live = generation.is_live.tolist()
+    labels = [None if v is None or not live else str(v) for v, live in zip(values, is_live, strict=True)]
+    return _group(labels, f"column {column}")
+
+
 def csv_labels(generation: Generation, file: Path, sources: Mapping[str, AnyPath]) -> Labels:
     """Read labels from a CSV file with the columns `path` and `label`; other columns are ignored.
 

@@ -24,6 +24,7 @@ from imrec_dagster.cli.failures import failures
 from imrec_dagster.cli.features import features
 from imrec_dagster.cli.gc import gc
 from imrec_dagster.cli.issues import issues
+from imrec_dagster.cli.label_issues import label_issues
 from imrec_dagster.cli.map import make_map
 from imrec_dagster.cli.models import models
 from imrec_dagster.cli.outliers import outliers
@@ -53,6 +54,7 @@ for command in (
     compare,
     issues,
     outliers,
+    label_issues,
     sample,
     export,
     make_map,

@@ -35,6 +35,7 @@ from imrec_dagster.cli.serve import serve
 from imrec_dagster.cli.sources import sources
 from imrec_dagster.cli.sql import sql
 from imrec_dagster.cli.status import status
+from imrec_dagster.cli.tag import tag
 from imrec_dagster.cli.tune import tune
 from imrec_dagster.cli.ui import ui
 
@@ -56,6 +57,7 @@ for command in (
     outliers,
     label_issues,
     sample,
+    tag,
     export,
     make_map,
     serve,

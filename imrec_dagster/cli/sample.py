@@ -16,6 +16,7 @@ from imrec_dagster.cli.output import from_here, table, write_gallery
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Seed of a random sample. Default: 0.")
 @click.option("--by", metavar="FEATURE", help="With --diverse: feature of the embedding. Default: the lake's first.")
 @click.option("--where", metavar="SQL", help="Condition over the rows to draw from.")
+@click.option("--tag", metavar="TAG", help="Give these images a tag, for example for: imrec export --where.")
 @gallery_option
 @json_option
 @lake_option
@@ -25,6 +26,7 @@ def sample(
     seed: int | None,
     by: str | None,
     where: str | None,
+    tag: str | None,
     gallery: str | None,
     as_json: bool,
     lake: str,
@@ -42,6 +44,10 @@ def sample(
         raise click.UsageError("--by needs --diverse: a random sample uses no feature")
     found = draw_sample(Lake(lake), count, diverse=diverse, seed=seed or 0, by=by, where=where)
     images = found.images
+    if tag is not None:
+        from imrec_core.curation.tags import tag_images
+
+        tag_images(Lake(lake), tag, [image.image_id for image in images])
     if gallery:
         title = f"{len(images)} images, {'diverse' if diverse else 'at random'}"
         shown = [(image.path, image.image_id) for image in images]

@@ -85,10 +85,11 @@ class IssueReport:
         examined = (*(name for name in RULES if name in self.limits), FAILED)
         return {name: found.get(name, 0) for name in examined}
 
-    def findings(self, issue: str | None = None, *, most: int | None = None) -> list[Finding]:
+    def findings(self, issue: str | None = None, *, first: int = 0, most: int | None = None) -> list[Finding]:
         """Return the images with an issue, worst first, or those of all issues.
 
         Args:
+            first: Number of images to skip.
             most: Maximum number; None for all.
 
         Raises:
@@ -99,7 +100,7 @@ class IssueReport:
             if issue not in ISSUES:
                 raise UnknownName("issue", issue, ISSUES)
             table = table.filter(pc.equal(table["issue"], issue))
-        return [Finding(**row) for row in table.slice(0, most).to_pylist()]
+        return [Finding(**row) for row in table.slice(first, most).to_pylist()]
 
     def about(self) -> list[dict[str, Any]]:
         """Describe the issues: name, summary, what is measured, limit, and number of images."""

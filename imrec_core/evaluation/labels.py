@@ -141,7 +141,7 @@ def _group(labels: Sequence[str | None], origin: str) -> Labels:
     if len(counts) < 2:
         raise QueryError(
             f"{origin}: {len(counts)} different labels; two or more are needed. Sort the images into folders, "
-            "or give a file of labels: imrec evaluate --labels FILE.csv; or without labels: imrec evaluate --copies"
+            "or give a file of labels: --labels FILE.csv; without labels there is: imrec evaluate --copies"
         )
     number = {label: i for i, label in enumerate(counts)}
     groups = np.array([-1 if label is None else number[label] for label in labels], dtype=np.int64)

@@ -16,7 +16,7 @@ from imrec_core.catalog.user_columns import Joined
 from imrec_core.errors import DamagedGeneration, StaleIndex
 from imrec_core.features import Feature, known_features
 from imrec_core.index.calibration import SHOWN_RATES
-from imrec_core.index.calibration_pairs import calibrate, positive_pair_distances
+from imrec_core.index.calibration_pairs import RandomPairs, calibrate, positive_pair_distances
 from imrec_core.index.generation import Generation
 from imrec_core.index.hnsw import GraphRequest, Graphs, build_graphs, extend_graphs
 from imrec_core.index.integrity import GenerationFiles
@@ -266,7 +266,7 @@ def _fit_version(build: BuildInputs, feature: Feature) -> str | None:
 def _calibrate(lake: Lake, generation: Generation, plan: GenerationPlan) -> dict[str, dict[str, dict[str, Any]]]:
     """Calibrate all features on random pairs, and on edited copies if the plan has them."""
     with ThreadPoolExecutor(cpu_count()) as pool:
-        entries = list(pool.map(partial(calibrate, generation), plan.features))
+        entries = list(pool.map(partial(calibrate, generation, RandomPairs.of(generation)), plan.features))
     calibrated = {feature.name: entry for feature, entry in zip(plan.features, entries, strict=True)}
     if plan.copied_images:
         for (name, metric), pairs in positive_pair_distances(lake, generation, plan.copied_images).items():

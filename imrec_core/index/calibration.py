@@ -123,6 +123,11 @@ class Calibration:
         return max((s for s, passes in zip(self.positive_pairs.shares, passing, strict=True) if passes), default=0.0)
 
 
+def score_of(rate: float) -> float:
+    """Convert a false match rate to the score."""
+    return float(1 - rate ** (1 / _ROOT))
+
+
 def rate_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Convert scores to false match rates."""
     return np.asarray((1 - scores) ** _ROOT)

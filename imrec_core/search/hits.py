@@ -170,9 +170,7 @@ class Hits(Sequence[Hit]):
         """Return the queries and the hits as cells of a contact sheet."""
         queries = [Cell(like, ("query",), framed=True) for like in self.likes]
         queries += [Cell(unlike, ("unlike",), framed=True) for unlike in self.unlikes]
-        return queries + [
-            Cell(place(h.path), (f"{h.score:.3f} {h.likeness}".rstrip(), h.path.rpartition("/")[2])) for h in self
-        ]
+        return queries + [Cell(place(h.path), (_score_text(h), h.path.rpartition("/")[2])) for h in self]
 
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: small images of the queries and the first hits, with the scores."""
@@ -211,9 +209,11 @@ class Hits(Sequence[Hit]):
             )
             for name, part in hit.parts.items()
         ]
-        return explanation_sheet.draw(
-            why, titles=(query, f"hit {hit.rank}   score {hit.score:.3f} {hit.likeness}".rstrip()), bars=bars
-        )
+        return explanation_sheet.draw(why, titles=(query, f"hit {hit.rank}   score {_score_text(hit)}"), bars=bars)
+
+
+def _score_text(hit: Hit) -> str:
+    return f"{hit.score:.3f} {hit.likeness}".rstrip()
 
 
 def _from_front(index: int, count: int, kind: str) -> int:

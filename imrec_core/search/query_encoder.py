@@ -22,6 +22,7 @@ from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.images.decode import decode, decode_file
 from imrec_core.images.rgb import from_pillow, over_white
 from imrec_core.index.generation import Generation
+from imrec_core.index.neighbourhoods import average
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
 from imrec_core.models.text_encoder import encode_text
@@ -140,9 +141,7 @@ class QueryEncoder:
                 decoded = dict(zip(some, pool.map(lambda i: self._pixels_or_error(queries[i]), some), strict=True))
                 encoded |= {i: error for i, error in decoded.items() if isinstance(error, ImageError)}
                 readable = {i: pixels for i, pixels in decoded.items() if isinstance(pixels, np.ndarray)}
-                vectors = self._images.encode(
-                    list(readable.values()), features, generation.fit_versions, oriented=oriented_features(weighted)
-                )
+                vectors = self._encode(generation, list(readable.values()), features, weighted)
                 encoded |= {i: EncodedQuery(1.0, of_one) for i, of_one in zip(readable, vectors, strict=True)}
         for i, query in enumerate(queries):
             if i not in encoded:
@@ -160,14 +159,26 @@ class QueryEncoder:
         if isinstance(query, UploadedImage):
             return self._uploaded_vectors(generation, query, weighted, features)
         if _is_image(query):
-            pixels, oriented = self._decode(query), oriented_features(weighted)
-            return self._images.encode([pixels], features, generation.fit_versions, oriented=oriented)[0]
+            return self._encode(generation, [self._decode(query)], features, weighted)[0]
         if isinstance(query, Text):
             with timed("encode"):
                 vectors = {f.name: _text_vector(f, query) for feature in features for f in _extracted_bases(feature)}
         else:
             vectors = _check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
-        return self._images.project(vectors, features, generation.fit_versions)
+        vectors = self._images.project(vectors, _computed(features), generation.fit_versions)
+        return _with_averages(generation, vectors, features)
+
+    def _encode(
+        self,
+        generation: Generation,
+        images: Sequence[NDArray[np.uint8]],
+        features: Sequence[Feature],
+        weighted: Sequence[WeightedFeature],
+    ) -> list[Vectors]:
+        """Encode decoded images as the rows of a generation."""
+        oriented = oriented_features(weighted)
+        encoded = self._images.encode(images, _computed(features), generation.fit_versions, oriented=oriented)
+        return [_with_averages(generation, vectors, features) for vectors in encoded]
 
     def _uploaded_vectors(
         self,
@@ -184,7 +195,7 @@ class QueryEncoder:
             missing = [feature for feature in features if feature.name not in upload.vectors]
             if missing or any(orientations_key(feature) not in upload.vectors for feature in oriented):
                 pixels = self._decode(upload)
-                upload.vectors |= self._images.encode([pixels], missing, generation.fit_versions, oriented=oriented)[0]
+                upload.vectors |= self._encode(generation, [pixels], missing, weighted)[0]
             return dict(upload.vectors)
 
     def _pixels_or_error(self, query: Query) -> NDArray[np.uint8] | ImageError:
@@ -282,6 +293,22 @@ def _needed_features(generation: Generation, weighted: Sequence[WeightedFeature]
             feature = generation.feature(generation.graphs[graph].feature)
             features[feature.name] = feature
     return list(features.values())
+
+
+def _computed(features: Sequence[Feature]) -> list[Feature]:
+    """Return the features to compute from an image; averages are made from these."""
+    return [feature.averaged or feature for feature in features]
+
+
+def _with_averages(generation: Generation, vectors: Vectors, features: Sequence[Feature]) -> Vectors:
+    """Add the averages of a query with its nearest, for features that hold such averages."""
+    averages: Vectors = {}
+    for feature in features:
+        base = feature.averaged
+        if base is not None and feature.name not in vectors and base.name in vectors:
+            made = average(generation, base, vectors[base.name], feature.params["neighbourhood"])
+            averages[feature.name] = made.astype(feature.dtype)
+    return vectors | averages
 
 
 def _check_vector(vector: NDArray[Any], weighted: Sequence[WeightedFeature]) -> Vectors:

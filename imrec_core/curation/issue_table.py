@@ -22,11 +22,11 @@ _LIMITS = "limits"
 log = logging.getLogger(__name__)
 
 
-def load(lake: Lake, generation: Generation, by: str | None) -> tuple[pa.Table, dict[str, float]] | None:
-    """Read the stored issues and limits of a generation; None if there are none, or of another feature."""
+def load(lake: Lake, generation: Generation) -> tuple[pa.Table, dict[str, float]] | None:
+    """Read the stored issues and limits of a generation; None if there are none."""
     path = lake.layout.issues_path
     made_from = parquet.made_from(path)
-    if made_from is None or not _made_from(generation, by).items() <= made_from.items():
+    if made_from is None or not _made_from(generation).items() <= made_from.items():
         return None
     try:
         return parquet.read_table(path).select(SCHEMA.names), json.loads(made_from[_LIMITS])
@@ -35,16 +35,15 @@ def load(lake: Lake, generation: Generation, by: str | None) -> tuple[pa.Table, 
         return None
 
 
-def store(lake: Lake, generation: Generation, by: str | None, issues: pa.Table, limits: dict[str, float]) -> None:
+def store(lake: Lake, generation: Generation, issues: pa.Table, limits: dict[str, float]) -> None:
     """Store issues with the ids of their images; log a warning if that fails, as in a lake that is read-only."""
     ids = generation.columns("image_id")["image_id"].take(issues["row"])
-    made_from = {**_made_from(generation, by), _LIMITS: json.dumps(limits)}
+    made_from = {**_made_from(generation), _LIMITS: json.dumps(limits)}
     try:
         parquet.write_table(lake.layout.issues_path, issues.append_column("image_id", ids), made_from)
     except (LakeError, OSError) as error:
         log.warning("the issues cannot be stored, so the next command finds them again: %s", error)
 
 
-def _made_from(generation: Generation, by: str | None) -> dict[str, str]:
-    feature = by or generation.default_feature
-    return {"generation": generation.id, "feature": feature, "rules": VERSION}
+def _made_from(generation: Generation) -> dict[str, str]:
+    return {"generation": generation.id, "feature": generation.default_feature, "rules": VERSION}

@@ -151,8 +151,8 @@ def find_issues(
 ) -> IssueReport:
     """Find images of poor quality or unlike the others.
 
-    The limits follow from all images of the lake. With outliers, the result is stored in the lake until the next
-    generation, for the view `issues` of `imrec sql` and for the page.
+    The limits follow from all images of the lake. With outliers by the first feature, the result is stored until the
+    next generation, for the view `issues` of `imrec sql` and for the page.
 
     Args:
         lake: The folder or URL of a lake, or the lake itself.
@@ -167,11 +167,12 @@ def find_issues(
     """
     lake = lake if isinstance(lake, Lake) else Lake(lake)
     generation = open_generation(lake)
-    stored = issue_table.load(lake, generation, by) if outliers else None
+    is_default = outliers and by in (None, generation.default_feature)
+    stored = issue_table.load(lake, generation) if is_default else None
     if stored is None:
         stored = _examine(generation, by, outliers=outliers)
-        if outliers:
-            issue_table.store(lake, generation, by, *stored)
+        if is_default:
+            issue_table.store(lake, generation, *stored)
     rows, limits = stored
     if where is not None:
         kept = generation.filter.rows(where, SqlPolicy.TRUSTED)
@@ -187,7 +188,7 @@ def stored_issues(lake: Lake, generation: Generation) -> IssueReport:
 
     Outliers are not in `limits` of the latter.
     """
-    rows, limits = issue_table.load(lake, generation, None) or _examine(generation, None, outliers=False)
+    rows, limits = issue_table.load(lake, generation) or _examine(generation, None, outliers=False)
     table = pa.concat_tables([_with_places(lake, generation, rows), _failed(lake)])
     return IssueReport(generation.id, len(generation.live), limits, table)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imrec_core.errors import BadFilter
@@ -47,14 +48,13 @@ class RowFilter:
 
     def __init__(self, rows_path: Path, tag_file: TagFile | None = None) -> None:
         self._connection = duckdb.connect()
-        live = "SELECT * EXCLUDE (removed) FROM read_parquet(?) WHERE NOT removed"
-        self._connection.execute(f"CREATE TABLE rows AS {live}", [str(rows_path)])
-        has_own = tags.COLUMN in {name.lower() for name in self.columns()}
+        has_own = tags.COLUMN in (name.lower() for name in pq.read_schema(rows_path).names)
         self._tag_file = None if has_own else tag_file
         self._tags_read: Status | None = None
         self._reading_tags = threading.Lock()
-        if self._tag_file is not None:
-            self._connection.execute(f"ALTER TABLE rows ADD COLUMN {tags.COLUMN} VARCHAR[] DEFAULT []")
+        no_tags = "" if self._tag_file is None else f", []::VARCHAR[] AS {tags.COLUMN}"
+        live = f"SELECT * EXCLUDE (removed){no_tags} FROM read_parquet(?) WHERE NOT removed"
+        self._connection.execute(f"CREATE TABLE rows AS {live}", [str(rows_path)])
         for setting in _SANDBOX:
             self._connection.execute(f"SET {setting}")
 

@@ -95,6 +95,12 @@ def test_result_is_stored_until_the_next_generation(faulty, monkeypatch):
     assert stored_issues(faulty, open_generation(faulty)).table == first.table
 
 
+def test_outliers_by_another_feature_are_not_stored(faulty):
+    first = find_issues(faulty)
+    find_issues(faulty, by="phash")
+    assert stored_issues(faulty, open_generation(faulty)).table == first.table
+
+
 def test_damaged_store_is_found_again(faulty):
     first = find_issues(faulty)
     path = faulty.layout.issues_path

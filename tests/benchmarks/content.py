@@ -1,4 +1,4 @@
-"""Content vectors beside full embeddings: by class and for edited copies, in parts of the photos, by other constants."""
+"""Content vectors beside full embeddings: by class and for edited copies, in parts of the photos, by other settings."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

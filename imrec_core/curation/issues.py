@@ -18,7 +18,7 @@ from imrec_core.curation import issue_table
 from imrec_core.curation.listed_images import save_gallery, source_roots
 from imrec_core.curation.neighbours import open_embedding
 from imrec_core.curation.outliers import neighbour_distances, ratios_to_median
-from imrec_core.curation.rules import COLUMNS, MEASURED, RULES, describe, measure
+from imrec_core.curation.rules import COLUMNS, MEASURED, RULES, check_limits, describe, measure
 from imrec_core.errors import UnknownName
 from imrec_core.extraction.failures import list_failures
 from imrec_core.index.generation import Generation
@@ -147,6 +147,7 @@ def find_issues(
     *,
     where: str | None = None,
     by: str | None = None,
+    limits: Mapping[str, float] | None = None,
     outliers: bool = True,
 ) -> IssueReport:
     """Find images of poor quality or unlike the others.
@@ -158,19 +159,21 @@ def find_issues(
         lake: The folder or URL of a lake, or the lake itself.
         where: SQL condition over the rows, for the images to report. Failed files have no row and are then left out.
         by: Feature of the embedding that tells outliers. Default: the first feature of the lake.
+        limits: Limits by issue, instead of those that follow from the lake.
         outliers: Whether to find outliers, which takes most of the time.
 
     Raises:
         MissingTable: The lake was never built.
-        QueryError: `where` is not a valid condition.
-        UnknownName: There is no such feature.
+        QueryError: `where` is not a valid condition, or a limit is not a number above 0 for an issue that has one.
+        UnknownName: There is no such feature or issue.
     """
     lake = lake if isinstance(lake, Lake) else Lake(lake)
     generation = open_generation(lake)
-    is_default = outliers and by in (None, generation.default_feature)
+    given = check_limits(limits or {})
+    is_default = outliers and not given and by in (None, generation.default_feature)
     stored = issue_table.load(lake, generation) if is_default else None
     if stored is None:
-        stored = _examine(generation, by, outliers=outliers)
+        stored = _examine(generation, by, given, outliers=outliers)
         if is_default:
             issue_table.store(lake, generation, *stored)
     rows, limits = stored
@@ -188,12 +191,14 @@ def stored_issues(lake: Lake, generation: Generation) -> IssueReport:
 
     Outliers are not in `limits` of the latter.
     """
-    rows, limits = issue_table.load(lake, generation) or _examine(generation, None, outliers=False)
+    rows, limits = issue_table.load(lake, generation) or _examine(generation, None, {}, outliers=False)
     table = pa.concat_tables([_with_places(lake, generation, rows), _failed(lake)])
     return IssueReport(generation.id, len(generation.live), limits, table)
 
 
-def _examine(generation: Generation, by: str | None, *, outliers: bool) -> tuple[pa.Table, dict[str, float]]:
+def _examine(
+    generation: Generation, by: str | None, given: Mapping[str, float], *, outliers: bool
+) -> tuple[pa.Table, dict[str, float]]:
     """Apply all rules; return the table of issues with rows instead of places, and the limits."""
     columns = [name for name in COLUMNS if name in generation.column_names]
     values = {name: (generation.live, found) for name, found in measure(generation.live_table(columns)).items()}
@@ -203,7 +208,7 @@ def _examine(generation: Generation, by: str | None, *, outliers: bool) -> tuple
     limits, parts = {}, []
     for name in (*MEASURED, "outlier") if outliers else MEASURED:
         rows, measured = values[name]
-        limits[name] = RULES[name].limit(measured)
+        limits[name] = given.get(name, RULES[name].limit(measured))
         severities = RULES[name].severities(measured, limits[name])
         worst = np.flatnonzero(severities)
         worst = worst[np.lexsort([worst, -severities[worst]])]

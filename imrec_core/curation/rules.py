@@ -15,6 +15,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from imrec_core.errors import QueryError, UnknownName
+from imrec_core.runtime.numbers import finite_number, shorten
+
 Values = NDArray[np.float64]
 
 _DEVIATIONS = 3.0  # robust standard deviations from the median of the lake, of the logarithm of the value
@@ -165,3 +168,22 @@ def describe(name: str, limits: Mapping[str, float]) -> dict[str, Any]:
     rule = RULES[name]
     limit = None if rule.bad == "true" else limits.get(name)
     return {"issue": name, "summary": rule.summary, "measure": rule.measure, "bad": rule.bad, "limit": limit}
+
+
+def check_limits(limits: Mapping[str, float]) -> dict[str, float]:
+    """Require limits of issues that have one.
+
+    Raises:
+        UnknownName: There is no such issue.
+        QueryError: The issue has no limit, or the limit is not a finite number above 0.
+    """
+    with_limit = [name for name, rule in RULES.items() if rule.bad != "true"]
+    for name, limit in limits.items():
+        if name not in RULES:
+            raise UnknownName("issue", name, with_limit)
+        if name not in with_limit:
+            raise QueryError(f"the issue {name!r} has no limit; those with one: {', '.join(with_limit)}")
+        number = finite_number(limit)
+        if number is None or number <= 0:
+            raise QueryError(f"the limit of {name!r} is {shorten(limit)}; expected a number above 0")
+    return {name: float(limit) for name, limit in limits.items()}

@@ -19,6 +19,7 @@ _SIDES = {"low": "below", "high": "above"}
 @click.option("-n", "most", type=click.IntRange(min=1), default=_SHOWN, show_default=True, help="Images to list.")
 @click.option("--where", metavar="SQL", help="Condition over the rows of the images to report; the limits stay.")
 @click.option("--by", metavar="FEATURE", help="Feature that tells outliers. Default: the lake's first feature.")
+@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Limit of an issue; repeatable.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the images with their issues as CSV; all of them.")
 @gallery_option
 @json_option
@@ -28,6 +29,7 @@ def issues(
     most: int,
     where: str | None,
     by: str | None,
+    limits: tuple[str, ...],
     as_csv: bool,
     gallery: str | None,
     as_json: bool,
@@ -42,7 +44,7 @@ def issues(
 
     if as_csv and as_json:
         raise click.UsageError("give one of --csv and --json")
-    report = find_issues(lake, where=where, by=by)
+    report = find_issues(lake, where=where, by=by, limits=_parse_limits(limits))
     listed = report.findings(issue)
     if gallery:
         write_gallery(gallery, lambda: report.gallery(gallery, issue))
@@ -57,6 +59,18 @@ def issues(
             click.echo(f"{len(listed) - most} more; list them with -n {len(listed)}, --json or --csv", err=True)
     else:
         click.echo(_counts_table(report))
+
+
+def _parse_limits(texts: tuple[str, ...]) -> dict[str, float]:
+    """Parse `NAME=VALUE`."""
+    limits = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            limits[name] = float(value)
+        except ValueError:
+            raise click.BadParameter(f"{text!r}: expected NAME=VALUE, such as dark=0.2", param_hint="--limit") from None
+    return limits
 
 
 def _counts_table(report: "IssueReport") -> str:

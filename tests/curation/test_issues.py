@@ -95,6 +95,21 @@ def test_result_is_stored_until_the_next_generation(faulty, monkeypatch):
     assert stored_issues(faulty, open_generation(faulty)).table == first.table
 
 
+def test_limits_can_be_given_and_are_not_stored(faulty, imrec):
+    usual = find_issues(faulty)
+    strict = find_issues(faulty, limits={"dark": 10.0})
+    assert strict.counts["dark"] == strict.images and strict.limits["dark"] == 10
+    assert find_issues(faulty).table == usual.table
+    for wrong in ({"grey": 1.0}, {"dark": -1.0}, {"dark": float("nan")}):
+        with pytest.raises(QueryError, match="limit"):
+            find_issues(faulty, limits=wrong)
+    with pytest.raises(UnknownName, match="did you mean 'dark'"):
+        find_issues(faulty, limits={"dar": 1.0})
+    given = imrec("issues", "--limit", "dark=0.09", "--json", "--lake", str(faulty.root))
+    assert next(one for one in json.loads(given.out)["issues"] if one["issue"] == "dark")["images"] == 1
+    assert imrec("issues", "--limit", "dark", "--lake", str(faulty.root)).status == 2
+
+
 def test_outliers_by_another_feature_are_not_stored(faulty):
     first = find_issues(faulty)
     find_issues(faulty, by="phash")

@@ -76,9 +76,11 @@ dhash = 2
     }  # fmt: skip
 
 
-def test_default_features_need_nothing_that_is_not_listed(tmp_path):
+def test_default_features_need_content_vectors_alone_beside_what_is_listed(tmp_path):
     lake = toy.new_lake(tmp_path / "lake", DEFAULT_FEATURES)
-    assert [feature.name for feature in chosen_features(lake)] == list(DEFAULT_FEATURES)
+    network, *others = DEFAULT_FEATURES
+    assert [feature.name for feature in chosen_features(lake)] == [network, f"{network}_content", *others]
+    assert [feature.name for feature in generation_features(lake)] == list(DEFAULT_FEATURES)
 
 
 # -- histograms ---------------------------------------------------------------------------------------------
@@ -442,7 +444,7 @@ def test_unknown_listed_feature_suggests_one_of_the_lake(declared):
 
 
 @pytest.mark.parametrize(
-    "kind", ["taken by a stand-in", "unknown base", "too many dims", "circle", "negative", "graph of manhattan"]
+    "kind", ["taken by content vectors", "unknown base", "too many dims", "circle", "negative", "graph of manhattan"]
 )
 def test_build_refuses_it_before_anything_is_read(declared, imrec, kind):
     text, message = REFUSED[kind]

@@ -19,6 +19,7 @@ from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, Un
 from imrec_core.extraction.embed import EncodedQuery, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
+from imrec_core.features.image_hash import HashObject, pack_image_hash
 from imrec_core.images.decode import decode, decode_file
 from imrec_core.images.rgb import from_pillow, over_white
 from imrec_core.index.generation import Generation
@@ -108,6 +109,8 @@ class QueryEncoder:
             return query
         if isinstance(query, UploadedImage):
             return "content", query.content_hash
+        if isinstance(query, HashObject):
+            return query.hash.shape, query.hash.tobytes()
         try:
             file, full = _full_paths(query)
         except (TypeError, ValueError):
@@ -165,6 +168,8 @@ class QueryEncoder:
         if isinstance(query, Text):
             with timed("encode"):
                 vectors = {f.name: _text_vector(f, query) for feature in features for f in _extracted_bases(feature)}
+        elif isinstance(query, HashObject):
+            vectors = _check_hash(query, weighted)
         else:
             vectors = _check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
         return self._images.project(vectors, features, generation.fit_versions)
@@ -220,7 +225,7 @@ class QueryEncoder:
             raise QueryError(
                 f"unsupported query type {type(query).__name__}; expected a path, the bytes of a file (bytes, "
                 "bytearray, memoryview, BytesIO), a Pillow image, an array or tensor (uint8 pixels or a vector), "
-                "ImageId or Text"
+                "an ImageHash, ImageId or Text"
             ) from error
 
     def _uploaded_pixels(self, upload: UploadedImage) -> NDArray[np.uint8]:
@@ -245,7 +250,7 @@ class QueryEncoder:
             return place(self.path(source, path))
         if isinstance(query, np.ndarray):
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
-        if isinstance(query, Text | UploadedImage):
+        if isinstance(query, Text | UploadedImage | HashObject):
             return None
         if isinstance(query, bytes):
             return Image.fromarray(np.ascontiguousarray(self._pixels(query)[..., :3]))
@@ -261,7 +266,8 @@ def _full_paths(file: str | os.PathLike[str] | AnyPath) -> tuple[str, str]:
 
 def _is_image(query: Query) -> bool:
     """Return whether a query is encoded from pixels; queries of unknown types are refused when they are decoded."""
-    return not (isinstance(query, ImageId | Text) or (isinstance(query, np.ndarray) and query.ndim == 1))
+    is_vector = isinstance(query, np.ndarray) and query.ndim == 1
+    return not (is_vector or isinstance(query, ImageId | Text | HashObject))
 
 
 def _query_name(query: Query) -> str:
@@ -271,6 +277,8 @@ def _query_name(query: Query) -> str:
         return f"text {query.value!r}"
     if isinstance(query, np.ndarray):
         return "the same vector" if query.ndim == 1 else "the same image"
+    if isinstance(query, HashObject):
+        return "the same hash"
     return "the same image" if isinstance(query, bytes | Image.Image | UploadedImage) else str(query)
 
 
@@ -282,6 +290,12 @@ def _needed_features(generation: Generation, weighted: Sequence[WeightedFeature]
             feature = generation.feature(generation.graphs[graph].feature)
             features[feature.name] = feature
     return list(features.values())
+
+
+def _check_hash(query: HashObject, weighted: Sequence[WeightedFeature]) -> Vectors:
+    if len(weighted) > 1:
+        raise QueryError(f"an ImageHash was given for {', '.join(w.name for w in weighted)}; expected one feature")
+    return {weighted[0].feature.name: pack_image_hash(query, weighted[0].feature)}
 
 
 def _check_vector(vector: NDArray[Any], weighted: Sequence[WeightedFeature]) -> Vectors:

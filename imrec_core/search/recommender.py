@@ -11,7 +11,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
 from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features.feature_metric import WeightedFeature
+from imrec_core.features.image_hash import unpack_image_hash
 from imrec_core.features.spaces import space_of
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.lake.lake import Lake
@@ -36,6 +37,9 @@ from imrec_core.search.query import By, Queries, Query, Text, plain_query, query
 from imrec_core.search.request import SearchOptions, SearchRequest, build_request, filter_rows
 from imrec_core.search.result import find_hits
 from imrec_core.sql.policy import SqlPolicy
+
+if TYPE_CHECKING:
+    from imagehash import ImageHash
 
 _SHOWN = 6  # images in a notebook
 _BATCH = 64  # queries of a batch of `search_each`
@@ -145,16 +149,39 @@ class Recommender:
             ImageError: The image cannot be decoded.
             UnknownName: There is no such feature, metric or image.
         """
+        chosen, vector = self._vector(query, feature)
+        metric = chosen.metric if ":" in chosen.name else None
+        convert = space_of(to, chosen.feature, metric).map if to else np.asarray
+        return np.asarray(convert(vector[None])[0])
+
+    @translate_os_errors()
+    def image_hash(self, query: Query, feature: str) -> ImageHash:
+        """Return the hash of an image as an object of the imagehash library.
+
+        It equals what imagehash computes from the same pixels, such as `imagehash.phash(image)`.
+
+        Args:
+            query: As for `search`; `ImageId(hit.image_id)` for a hit.
+            feature: `ahash`, `dhash`, `phash`, `whash` or `colorhash`.
+
+        Raises:
+            QueryError: The query is invalid, or the feature is not a hash of imagehash.
+            ImageError: The image cannot be decoded.
+            UnknownName: There is no such feature or image.
+        """
+        chosen, vector = self._vector(query, feature)
+        return unpack_image_hash(vector, chosen.feature)
+
+    def _vector(self, query: Query, by: str | None) -> tuple[WeightedFeature, NDArray[Any]]:
+        """Return the only feature that `by` names, and the vector of a query in its stored dtype."""
         context = self._current_context()
         generation, encoder = context.generation, context.encoder
-        features = resolve_features(generation, encoder.settings, feature, [query])
+        features = resolve_features(generation, encoder.settings, by, [query])
         if len(features) > 1:
-            raise QueryError(f"{feature} names several features; expected one")
-        chosen = features[0].feature
-        metric = features[0].metric if ":" in features[0].name else None
-        convert = space_of(to, chosen, metric).map if to else np.asarray
+            raise QueryError(f"{by} names several features; expected one")
         likes, _ = encoder.encode_all(generation, [(query, 1.0)], [], features)
-        return np.asarray(convert(likes[0].vectors[chosen.name][None].astype(chosen.dtype, copy=False))[0])
+        feature = features[0].feature
+        return features[0], likes[0].vectors[feature.name].astype(feature.dtype, copy=False)
 
     @translate_os_errors()
     def search(
@@ -179,7 +206,7 @@ class Recommender:
 
         Args:
             query: Path, URL, bytes, Pillow image, RGB array `(h, w, 3)` of uint8, `ImageId`, `Text`, or the vector
-                `(width,)` of the only feature in `by`.
+                `(width,)` or `ImageHash` of the only feature in `by`.
             like: One or several queries instead of `query`, each alone or as `(query, weight)`; the order is ignored.
             unlike: Negative examples, given like `like`. The score of the nearest one, times its weight relative to the
                 heaviest like, is subtracted: a row as near to it as to the likes scores 0.

@@ -318,7 +318,7 @@ def _new_vectors(build: _BuildInputs, feature: Feature) -> Iterator[NDArray[Any]
         table = build.lake.read_table(build.lake.feature_path(feature.name, shard), ["vector"])
         if len(table) != count:
             raise SchemaMismatch(f"{feature.name} has {len(table)} rows for {count} images in shard {shard!r}")
-        yield schemas.to_matrix(table["vector"])[positions]
+        yield schemas.to_matrix(table["vector"], feature.width)[positions]
     if build.current is not None and len(build.rows.held):
         yield from _held_vectors(build.current, feature, build.rows.held)
 

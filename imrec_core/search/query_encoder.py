@@ -19,7 +19,7 @@ from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, Un
 from imrec_core.extraction.embed import EncodedQuery, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
-from imrec_core.features.image_hash import HashObject, pack_image_hash
+from imrec_core.features.image_hash import HashObject, MultiHashObject, check_and_pad, pack_image_hash
 from imrec_core.images.decode import decode, decode_file
 from imrec_core.images.rgb import from_pillow, over_white
 from imrec_core.index.generation import Generation
@@ -109,8 +109,8 @@ class QueryEncoder:
             return query
         if isinstance(query, UploadedImage):
             return "content", query.content_hash
-        if isinstance(query, HashObject):
-            return query.hash.shape, query.hash.tobytes()
+        if isinstance(query, HashObject | MultiHashObject):
+            return type(query), str(query)
         try:
             file, full = _full_paths(query)
         except (TypeError, ValueError):
@@ -168,7 +168,7 @@ class QueryEncoder:
         if isinstance(query, Text):
             with timed("encode"):
                 vectors = {f.name: _text_vector(f, query) for feature in features for f in _extracted_bases(feature)}
-        elif isinstance(query, HashObject):
+        elif isinstance(query, HashObject | MultiHashObject):
             vectors = _check_hash(query, weighted)
         else:
             vectors = _check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
@@ -250,7 +250,7 @@ class QueryEncoder:
             return place(self.path(source, path))
         if isinstance(query, np.ndarray):
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
-        if isinstance(query, Text | UploadedImage | HashObject):
+        if isinstance(query, Text | UploadedImage | HashObject | MultiHashObject):
             return None
         if isinstance(query, bytes):
             return Image.fromarray(np.ascontiguousarray(self._pixels(query)[..., :3]))
@@ -267,7 +267,7 @@ def _full_paths(file: str | os.PathLike[str] | AnyPath) -> tuple[str, str]:
 def _is_image(query: Query) -> bool:
     """Return whether a query is encoded from pixels; queries of unknown types are refused when they are decoded."""
     is_vector = isinstance(query, np.ndarray) and query.ndim == 1
-    return not (is_vector or isinstance(query, ImageId | Text | HashObject))
+    return not (is_vector or isinstance(query, ImageId | Text | HashObject | MultiHashObject))
 
 
 def _query_name(query: Query) -> str:
@@ -277,7 +277,7 @@ def _query_name(query: Query) -> str:
         return f"text {query.value!r}"
     if isinstance(query, np.ndarray):
         return "the same vector" if query.ndim == 1 else "the same image"
-    if isinstance(query, HashObject):
+    if isinstance(query, HashObject | MultiHashObject):
         return "the same hash"
     return "the same image" if isinstance(query, bytes | Image.Image | UploadedImage) else str(query)
 
@@ -292,7 +292,7 @@ def _needed_features(generation: Generation, weighted: Sequence[WeightedFeature]
     return list(features.values())
 
 
-def _check_hash(query: HashObject, weighted: Sequence[WeightedFeature]) -> Vectors:
+def _check_hash(query: HashObject | MultiHashObject, weighted: Sequence[WeightedFeature]) -> Vectors:
     if len(weighted) > 1:
         raise QueryError(f"an ImageHash was given for {', '.join(w.name for w in weighted)}; expected one feature")
     return {weighted[0].feature.name: pack_image_hash(query, weighted[0].feature)}
@@ -300,6 +300,8 @@ def _check_hash(query: HashObject, weighted: Sequence[WeightedFeature]) -> Vecto
 
 def _check_vector(vector: NDArray[Any], weighted: Sequence[WeightedFeature]) -> Vectors:
     feature, metric = weighted[0].feature, weighted[0].metric
+    if feature.is_variable and len(weighted) == 1 and vector.dtype == np.uint64:
+        return {feature.name: check_and_pad(vector)}
     if len(weighted) > 1 or vector.shape != (feature.width,):
         raise QueryError(
             f"a vector of {vector.shape[0]} numbers was given for {', '.join(w.name for w in weighted)}; "

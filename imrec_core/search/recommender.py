@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
 from imrec_core.extraction.embed import EncodedQuery
+from imrec_core.features.crop_resistant import unpad
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.features.image_hash import unpack_image_hash
 from imrec_core.features.spaces import space_of
@@ -39,7 +40,7 @@ from imrec_core.search.result import find_hits
 from imrec_core.sql.policy import SqlPolicy
 
 if TYPE_CHECKING:
-    from imagehash import ImageHash
+    from imagehash import ImageHash, ImageMultiHash
 
 _SHOWN = 6  # images in a notebook
 _BATCH = 64  # queries of a batch of `search_each`
@@ -142,7 +143,8 @@ class Recommender:
             to: Target of `imrec export` whose form the vector gets; None for the stored form.
 
         Returns:
-            `(width,)`, in the stored dtype unless the target has another. A binary hash is packed into uint64 words.
+            `(width,)`, in the stored dtype unless the target has another. A binary hash is packed into uint64 words;
+            `crop_resistant_hash` has a word for each segment.
 
         Raises:
             QueryError: The query is invalid, or `feature` is a mix of several features.
@@ -152,17 +154,19 @@ class Recommender:
         chosen, vector = self._vector(query, feature)
         metric = chosen.metric if ":" in chosen.name else None
         convert = space_of(to, chosen.feature, metric).map if to else np.asarray
-        return np.asarray(convert(vector[None])[0])
+        converted = np.asarray(convert(vector[None])[0])
+        return unpad(converted) if chosen.feature.is_variable else converted
 
     @translate_os_errors()
-    def image_hash(self, query: Query, feature: str) -> ImageHash:
+    def image_hash(self, query: Query, feature: str) -> ImageHash | ImageMultiHash:
         """Return the hash of an image as an object of the imagehash library.
 
         It equals what imagehash computes from the same pixels, such as `imagehash.phash(image)`.
 
         Args:
             query: As for `search`; `ImageId(hit.image_id)` for a hit.
-            feature: `ahash`, `dhash`, `phash`, `whash` or `colorhash`.
+            feature: `ahash`, `dhash`, `phash`, `whash` or `colorhash`; for `crop_resistant_hash` the result is an
+                `ImageMultiHash`.
 
         Raises:
             QueryError: The query is invalid, or the feature is not a hash of imagehash.
@@ -170,7 +174,7 @@ class Recommender:
             UnknownName: There is no such feature or image.
         """
         chosen, vector = self._vector(query, feature)
-        return unpack_image_hash(vector, chosen.feature)
+        return unpack_image_hash(unpad(vector) if chosen.feature.is_variable else vector, chosen.feature)
 
     def _vector(self, query: Query, by: str | None) -> tuple[WeightedFeature, NDArray[Any]]:
         """Return the only feature that `by` names, and the vector of a query in its stored dtype."""

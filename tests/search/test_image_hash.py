@@ -97,7 +97,7 @@ def test_vector_of_a_hash_is_the_stored_one(recommender):
             "pdq is not a hash of imagehash; choose one of: ahash",
         ),
         (imagehash.phash, ["phash", "dhash"], "an ImageHash was given for phash, dhash; expected one feature"),
-        (imagehash.crop_resistant_hash, "phash", "unsupported query type ImageMultiHash"),
+        (imagehash.crop_resistant_hash, "phash", "an ImageMultiHash was given for phash; expected an ImageHash"),
     ],
 )
 def test_hashes_that_do_not_fit_are_refused(recommender, make, by, complaint):

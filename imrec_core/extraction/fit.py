@@ -148,9 +148,7 @@ def _blocks(lake: Lake, feature: Feature, shards: Sequence[str]) -> list[Callabl
             raise MissingTable(f"{missing[0].name} is not up to date for shard {shard!r}; run: imrec build")
 
     def read(shard: str) -> list[NDArray[Any]]:
-        tables = [lake.read_table(lake.feature_path(base.name, shard), ["vector"]) for base in feature.bases]
-        return [
-            schemas.to_matrix(table["vector"], base.width) for base, table in zip(feature.bases, tables, strict=True)
-        ]
+        paths = [lake.feature_path(base.name, shard) for base in feature.bases]
+        return [schemas.to_matrix(lake.read_table(path, ["vector"])["vector"]) for path in paths]
 
     return [partial(read, shard) for shard in shards]

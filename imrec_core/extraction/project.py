@@ -56,8 +56,7 @@ def project_shard(lake: Lake, shard: str, feature: Feature, *, force: bool = Fal
     if not all(table["image_id"].equals(ids) for table in bases):
         raise SchemaMismatch(f"the bases of {feature.name} have different images in shard {shard!r}; run: imrec build")
     vectors = feature.projection.project(
-        [schemas.to_matrix(table["vector"], base.width) for base, table in zip(feature.bases, bases, strict=True)],
-        lake.load_fitted(feature.name, expected["fitted"]),
+        [schemas.to_matrix(table["vector"]) for table in bases], lake.load_fitted(feature.name, expected["fitted"])
     )
     projected = pa.table(
         [ids.combine_chunks(), schemas.to_vectors(feature.checked(vectors, len(ids)))], schema=feature.schema

@@ -133,10 +133,14 @@ def to_vectors(matrix: NDArray[Any], *, is_variable: bool = False) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, width)
 
 
-def to_matrix(column: pa.ChunkedArray, width: int) -> NDArray[Any]:
+def to_matrix(column: pa.ChunkedArray, width: int = 1) -> NDArray[Any]:
     """Convert a column of vectors to a matrix `(n, width)`, without a copy where possible.
 
-    Vectors of varying length are padded with their first value, and begin with their length.
+    Args:
+        width: For vectors of varying length: each row is then the length, the vector, and its first value up to this.
+
+    Raises:
+        SchemaMismatch: A vector of varying length does not fit into the width.
     """
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # several empty chunks stay chunked

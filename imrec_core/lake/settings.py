@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_FEATURES = (
     "efficientnet_lite0",
-    "efficientnet_lite0_pca",
     "rgb_histogram",
     "hsv_histogram",
     "ahash",
@@ -49,7 +48,11 @@ MAX_LOST_DAYS = 36_500
 
 LEAST_THUMBNAIL_MB = 100  # so that each of the 256 folders has room for two large thumbnails
 
-_MAX_BATCH = 1024  # decoded images of 150 kB each, more before they are cropped
+_MODEL_OPTIONS = {
+    "batch": (1, 1024),  # decoded images of 150 kB each, more before they are cropped
+    "neighbourhood": (0, 100),
+}
+"""Smallest and largest value by option."""
 
 PRECISIONS = ("auto", "bf16", "fp32")
 
@@ -129,7 +132,8 @@ class Settings:
         keep_lost_days: Days for which the vectors of images are kept that are gone at once, as when a disk is not
             mounted; 0 to keep none.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
-        model_options: Options of a network, by its name: `batch`, the number of images in a batch.
+        model_options: Options of a network, by its name: `batch`, the number of images in a batch, and `neighbourhood`,
+            the number of nearest images with which each is averaged for the feature `NAME_neighbours`.
         models: Your own networks, by name; `imrec_core.models.custom.custom_model` documents the keys.
         histograms: Your own colour histograms, by name: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers),
             `joint`, `all_pixels`.
@@ -234,6 +238,10 @@ class Settings:
         """Return the batch size set for a network; None if none is set."""
         return self.model_options.get(network, {}).get("batch")
 
+    def neighbourhood_of(self, network: str) -> int:
+        """Return the number of images in the neighbourhoods of a network; 0 if they are not averaged."""
+        return self.model_options.get(network, {}).get("neighbourhood", 0)
+
     def with_folders(self, folders: Iterable[str]) -> Settings:
         """Return these settings with sources added; an existing folder keeps its name.
 
@@ -311,10 +319,12 @@ def check_source_name(name: str) -> None:
 
 def _check_model_options(name: str, table: Mapping[str, Any]) -> None:
     for key, value in table.items():
-        if key != "batch":
-            raise BadSettings(f"lake.toml: model_options.{name}: {UnknownName('setting', key, ['batch'])}")
-        if type(value) is not int or not 1 <= value <= _MAX_BATCH:
-            raise BadSettings(f"lake.toml: model_options.{name}: batch is {value!r}; it must be from 1 to {_MAX_BATCH}")
+        if key not in _MODEL_OPTIONS:
+            raise BadSettings(f"lake.toml: model_options.{name}: {UnknownName('setting', key, _MODEL_OPTIONS)}")
+        least, most = _MODEL_OPTIONS[key]
+        if type(value) is not int or not least <= value <= most:
+            found = f"{key} is {value!r}; it must be from {least} to {most}"
+            raise BadSettings(f"lake.toml: model_options.{name}: {found}")
 
 
 def slug(text: str) -> str:

@@ -19,15 +19,17 @@ from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, Un
 from imrec_core.extraction.embed import EncodedQuery, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
-from imrec_core.features.image_hash import HashObject, MultiHashObject, check_and_pad, pack_image_hash
+from imrec_core.features.image_hash import HashObject, MultiHashObject
 from imrec_core.images.decode import decode, decode_file
 from imrec_core.images.rgb import from_pillow, over_white
 from imrec_core.index.generation import Generation
+from imrec_core.index.neighbourhoods import average
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
 from imrec_core.models.text_encoder import encode_text
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import timed
+from imrec_core.search.given_vectors import check_hash, check_vector
 from imrec_core.search.hits import DisplayImage
 from imrec_core.search.query import ImageId, Query, Text, UploadedImage
 
@@ -143,9 +145,7 @@ class QueryEncoder:
                 decoded = dict(zip(some, pool.map(lambda i: self._pixels_or_error(queries[i]), some), strict=True))
                 encoded |= {i: error for i, error in decoded.items() if isinstance(error, ImageError)}
                 readable = {i: pixels for i, pixels in decoded.items() if isinstance(pixels, np.ndarray)}
-                vectors = self._images.encode(
-                    list(readable.values()), features, generation.fit_versions, oriented=oriented_features(weighted)
-                )
+                vectors = self._encode(generation, list(readable.values()), features, weighted)
                 encoded |= {i: EncodedQuery(1.0, of_one) for i, of_one in zip(readable, vectors, strict=True)}
         for i, query in enumerate(queries):
             if i not in encoded:
@@ -163,16 +163,28 @@ class QueryEncoder:
         if isinstance(query, UploadedImage):
             return self._uploaded_vectors(generation, query, weighted, features)
         if _is_image(query):
-            pixels, oriented = self._decode(query), oriented_features(weighted)
-            return self._images.encode([pixels], features, generation.fit_versions, oriented=oriented)[0]
+            return self._encode(generation, [self._decode(query)], features, weighted)[0]
         if isinstance(query, Text):
             with timed("encode"):
                 vectors = {f.name: _text_vector(f, query) for feature in features for f in _extracted_bases(feature)}
         elif isinstance(query, HashObject | MultiHashObject):
-            vectors = _check_hash(query, weighted)
+            vectors = check_hash(query, weighted)
         else:
-            vectors = _check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
-        return self._images.project(vectors, features, generation.fit_versions)
+            vectors = check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
+        vectors = self._images.project(vectors, _computed(features), generation.fit_versions)
+        return _with_averages(generation, vectors, features)
+
+    def _encode(
+        self,
+        generation: Generation,
+        images: Sequence[NDArray[np.uint8]],
+        features: Sequence[Feature],
+        weighted: Sequence[WeightedFeature],
+    ) -> list[Vectors]:
+        """Encode decoded images as the rows of a generation."""
+        oriented = oriented_features(weighted)
+        encoded = self._images.encode(images, _computed(features), generation.fit_versions, oriented=oriented)
+        return [_with_averages(generation, vectors, features) for vectors in encoded]
 
     def _uploaded_vectors(
         self,
@@ -189,7 +201,7 @@ class QueryEncoder:
             missing = [feature for feature in features if feature.name not in upload.vectors]
             if missing or any(orientations_key(feature) not in upload.vectors for feature in oriented):
                 pixels = self._decode(upload)
-                upload.vectors |= self._images.encode([pixels], missing, generation.fit_versions, oriented=oriented)[0]
+                upload.vectors |= self._encode(generation, [pixels], missing, weighted)[0]
             return dict(upload.vectors)
 
     def _pixels_or_error(self, query: Query) -> NDArray[np.uint8] | ImageError:
@@ -292,28 +304,20 @@ def _needed_features(generation: Generation, weighted: Sequence[WeightedFeature]
     return list(features.values())
 
 
-def _check_hash(query: HashObject | MultiHashObject, weighted: Sequence[WeightedFeature]) -> Vectors:
-    if len(weighted) > 1:
-        raise QueryError(f"an ImageHash was given for {', '.join(w.name for w in weighted)}; expected one feature")
-    return {weighted[0].feature.name: pack_image_hash(query, weighted[0].feature)}
+def _computed(features: Sequence[Feature]) -> list[Feature]:
+    """Return the features to compute from an image; averages are made from these."""
+    return [feature.averaged or feature for feature in features]
 
 
-def _check_vector(vector: NDArray[Any], weighted: Sequence[WeightedFeature]) -> Vectors:
-    feature, metric = weighted[0].feature, weighted[0].metric
-    if feature.is_variable and len(weighted) == 1 and vector.dtype == np.uint64:
-        return {feature.name: check_and_pad(vector)}
-    if len(weighted) > 1 or vector.shape != (feature.width,):
-        raise QueryError(
-            f"a vector of {vector.shape[0]} numbers was given for {', '.join(w.name for w in weighted)}; "
-            f"expected one feature, and {feature.width} numbers for {feature.name}"
-        )
-    allowed = "u" if feature.dtype == "uint64" else "fiu"
-    if vector.dtype.kind not in allowed or not np.isfinite(vector).all():
-        raise QueryError(f"the vector is {vector.dtype}; {feature.name} has finite numbers of type {feature.dtype}")
-    with np.errstate(invalid="ignore"):
-        if not np.isfinite(metric(vector, vector[None])).all():
-            raise QueryError(f"{metric.name} is not defined for that vector; is a number in it negative?")
-    return {feature.name: vector}
+def _with_averages(generation: Generation, vectors: Vectors, features: Sequence[Feature]) -> Vectors:
+    """Add the averages of a query with its nearest, for features that hold such averages."""
+    averages: Vectors = {}
+    for feature in features:
+        base = feature.averaged
+        if base is not None and feature.name not in vectors and base.name in vectors:
+            made = average(generation, base, vectors[base.name], feature.params["neighbourhood"])
+            averages[feature.name] = made.astype(feature.dtype)
+    return vectors | averages
 
 
 def _extracted_bases(feature: Feature) -> list[Feature]:

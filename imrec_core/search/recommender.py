@@ -32,6 +32,7 @@ from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
 from imrec_core.search import ranking
 from imrec_core.search.context import SearchContext
+from imrec_core.search.expansion import expand
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.hits import Hits
 from imrec_core.search.query import By, Queries, Query, Text, plain_query, query_rows, weighted_queries
@@ -159,19 +160,11 @@ class Recommender:
 
     @translate_os_errors()
     def image_hash(self, query: Query, feature: str) -> ImageHash | ImageMultiHash:
-        """Return the hash of an image as an object of the imagehash library.
-
-        It equals what imagehash computes from the same pixels, such as `imagehash.phash(image)`.
+        """Return the hash of an image as imagehash computes it from the same pixels; raises as `vector`.
 
         Args:
             query: As for `search`; `ImageId(hit.image_id)` for a hit.
-            feature: `ahash`, `dhash`, `phash`, `whash` or `colorhash`; for `crop_resistant_hash` the result is an
-                `ImageMultiHash`.
-
-        Raises:
-            QueryError: The query is invalid, or the feature is not a hash of imagehash.
-            ImageError: The image cannot be decoded.
-            UnknownName: There is no such feature or image.
+            feature: `ahash`, `dhash`, `phash`, `whash`, `colorhash`, or `crop_resistant_hash`, an `ImageMultiHash`.
         """
         chosen, vector = self._vector(query, feature)
         return unpack_image_hash(unpad(vector) if chosen.feature.is_variable else vector, chosen.feature)
@@ -205,6 +198,7 @@ class Recommender:
         diversify: float = 0.0,
         exact: bool = False,
         among: Sequence[str] | NDArray[np.uint64] | None = None,
+        expand: int = 0,
     ) -> Hits:
         """Find the images most similar to one or several queries.
 
@@ -212,8 +206,8 @@ class Recommender:
             query: Path, URL, bytes, Pillow image, RGB array `(h, w, 3)` of uint8, `ImageId`, `Text`, or the vector
                 `(width,)` or `ImageHash` of the only feature in `by`.
             like: One or several queries instead of `query`, each alone or as `(query, weight)`; the order is ignored.
-            unlike: Negative examples, given like `like`. The score of the nearest one, times its weight relative to the
-                heaviest like, is subtracted: a row as near to it as to the likes scores 0.
+            unlike: Negative examples, given like `like`. An image that is closer to one of them than to the likes loses
+                the difference of the scores, times the weight of the unlike relative to the heaviest like.
             k: Maximum number of hits, at least 1.
             by: `"feature"`, `"feature:metric"` or `"mix:NAME"`, a sequence of them, or a mapping of them to weights.
                 Default: the first feature of the lake; for `Text` the first that supports text.
@@ -229,6 +223,8 @@ class Recommender:
             diversify: Diversity by the first feature, from 0 (off) to 1; selects from the best 5k.
             exact: Exhaustive search instead of the HNSW graphs.
             among: `image_id`s of the allowed hits, or the integers that they spell; unknown ones are ignored.
+            expand: Maximum number of surely related images with which a like is averaged before the search, 0 for none:
+                finds more of the same kind, and is worse for copies. For the embeddings of networks.
 
         Returns:
             Best first, ties by row. An `ImageId` is not a hit of itself.
@@ -238,7 +234,7 @@ class Recommender:
             ImageError: A query image cannot be decoded.
             UnknownName: There is no such feature, metric, mix, pool or fusion.
         """
-        options = SearchOptions(k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact)
+        options = SearchOptions(k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact, expand)
         return self._search(query, like, unlike, options, where, order_by, among)
 
     def _search(
@@ -277,6 +273,7 @@ class Recommender:
         distinct: str | None = None,
         diversify: float = 0.0,
         exact: bool = False,
+        expand: int = 0,
     ) -> Iterator[Hits | ImageError]:
         """Search for each query by itself, in batches.
 
@@ -295,7 +292,7 @@ class Recommender:
         """
         if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
             raise QueryError("give `search_each` several queries, such as a list of paths")
-        options = SearchOptions(k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact)
+        options = SearchOptions(k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact, expand)
         options.check()
         with translate_os_errors():
             context = self._current_context()
@@ -317,7 +314,14 @@ class Recommender:
         generation, encoder = context.generation, context.encoder
         encoded = encoder.encode_each(generation, batch, features)
         requests = [
-            SearchRequest(options, features, [one], (), query_rows(generation, [query]), rows)
+            SearchRequest(
+                options,
+                features,
+                [expand(generation, features, one, options.expand)],
+                own_rows=query_rows(generation, [query]),
+                allowed_rows=rows,
+                has_text=isinstance(query, Text),
+            )
             for query, one in zip(batch, encoded, strict=True)
             if isinstance(one, EncodedQuery)
         ]

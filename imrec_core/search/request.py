@@ -16,6 +16,7 @@ from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.runtime.numbers import finite_number, shorten
 from imrec_core.search.context import SearchContext
+from imrec_core.search.expansion import expand
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.fusion import FUSIONS
 from imrec_core.search.pooling import POOLS, comparable_queries
@@ -24,6 +25,9 @@ from imrec_core.sql.policy import SqlPolicy
 
 MOST_DIVERSE = 1000
 """Maximum number of diversified hits: each is compared with all others in the pool."""
+
+MOST_EXPANDED = 100
+"""Maximum number of nearest images that a query is expanded with."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class SearchOptions:
     distinct: str | None = None
     diversify: float = 0.0
     exact: bool = False
+    expand: int = 0
 
     def __post_init__(self) -> None:
         k: object = self.k
@@ -64,6 +69,8 @@ class SearchOptions:
             raise QueryError(f"max_false_match_rate is {shorten(rate)}; it must be a number above 0, at most 1")
         if not _is_number(self.diversify) or not 0 <= self.diversify <= 1:
             raise QueryError(f"diversify is {shorten(self.diversify)}; it must be a number from 0 (off) to 1")
+        if type(self.expand) is not int or not 0 <= self.expand <= MOST_EXPANDED:
+            raise QueryError(f"expand is {shorten(self.expand)}; it must be a whole number from 0 to {MOST_EXPANDED}")
         if self.diversify and self.k > MOST_DIVERSE:
             raise QueryError(f"k is {self.k}; with diversify it must be at most {MOST_DIVERSE}")
 
@@ -92,6 +99,7 @@ class SearchRequest:
         own_rows: Rows that are queries, and so not hits.
         allowed_rows: Rows that can be hits, ascending; None for all.
         distances: Distances of `allowed_rows` to the like by each feature, if computed for several searches at once.
+        has_text: Whether a query is text.
     """
 
     options: SearchOptions
@@ -101,6 +109,7 @@ class SearchRequest:
     own_rows: tuple[int, ...] = ()
     allowed_rows: Rows | None = None
     distances: Sequence[Distances] | None = None
+    has_text: bool = False
 
     @property
     def weighted_positions(self) -> list[int]:
@@ -141,8 +150,10 @@ def build_request(
     queries = [query for query, _ in (*likes, *unlikes)]
     features = resolve_features(generation, encoder.settings, options.by, queries)
     encoded_likes, encoded_unlikes = encoder.encode_all(generation, likes, unlikes, features)
+    encoded_likes = [expand(generation, features, like, options.expand) for like in encoded_likes]
     own_rows, allowed_rows = query_rows(generation, queries), filter_rows(generation, where, among, policy)
-    return SearchRequest(options, features, encoded_likes, encoded_unlikes, own_rows, allowed_rows)
+    has_text = any(isinstance(query, Text) for query in queries)
+    return SearchRequest(options, features, encoded_likes, encoded_unlikes, own_rows, allowed_rows, has_text=has_text)
 
 
 def filter_rows(

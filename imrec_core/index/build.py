@@ -154,9 +154,10 @@ def _rebuild_reason(generation: Generation, plan: GenerationPlan) -> str:
         return "image properties are computed differently"
     stored = {name: entry.get("made") for name, entry in facts["features"].items()}
     planned = {name: computation.digest for name, computation in plan.computations.items()}
-    changed = sorted({name for name in {*stored, *planned} if stored.get(name) != planned.get(name)})
+    changed = {name for name in {*stored, *planned} if stored.get(name) != planned.get(name)}
+    changed |= {feature.name for feature in plan.features if not generation.holds(feature)}
     if changed or generation.outdated:
-        return f"features added, removed or computed differently: {', '.join(changed or generation.outdated)}"
+        return f"features added, removed or computed differently: {', '.join(sorted(changed) or generation.outdated)}"
     if facts.get("indexes") != _graphs_record(plan):
         return "HNSW parameters changed"
     return "" if facts.get("true_pairs") == copies_record(plan.copied_images) else "edited copies changed"

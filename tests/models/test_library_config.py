@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imrec_core import FEATURES, ImageBatch, Recommender, Text
+from imrec_core import ImageBatch, Recommender, Text
 from imrec_core.errors import BadSettings, MissingDependency, MissingWeights
-from imrec_core.features.networks import network
 from imrec_core.images.preprocess import Preprocess
 from imrec_core.models import library_config, weights
 from imrec_core.models.custom import custom_model
@@ -317,7 +316,7 @@ def open_clip_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
 @pytest.mark.parametrize("make", [timm_by_name, torchvision_by_name, open_clip_by_name])
 def test_named_model_builds_and_searches_random_weights(make, tmp_path, monkeypatch):
     model = make(tmp_path, monkeypatch)
-    monkeypatch.setitem(FEATURES, "mine", network(model))
+    networks.declare(monkeypatch, model)
     toy.write_photos(tmp_path / "photos", range(8))
     lake = toy.new_lake(tmp_path / "lake", ["mine"])
     toy.build(lake)

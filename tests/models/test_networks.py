@@ -6,8 +6,7 @@ The weights are random and most networks small, so nothing here says how good a 
 import numpy as np
 import pytest
 
-from imrec_core import FEATURES, ImageId, Recommender, Text
-from imrec_core.features.networks import network
+from imrec_core import ImageId, Recommender, Text
 from imrec_core.models import encoders, text_encoder
 from imrec_core.models.model import Model
 from imrec_core.models.registry import MODELS
@@ -24,11 +23,12 @@ WITH_WORDS = ("clip", "siglip")
 def model(request, tmp_path, monkeypatch) -> Model:
     make = getattr(networks, f"{request.param}_model")
     made = make(tmp_path, monkeypatch) if request.param == "dreamsim" else make(tmp_path)
-    monkeypatch.setitem(FEATURES, made.name, network(made))
+    networks.declare(monkeypatch, made)
     return made
 
 
-REGISTERED = ("mobileclip2_s0", "mobileclip2_s2", "siglip2_vit_b16", "pe_core_b16", "dinov3_small", "dinov3_base")
+SHALLOW = ("mobileclip2_s0", "siglip2_vit_b16", "pe_core_b16", "dinov3_small")
+REGISTERED = (*SHALLOW, "mobileclip2_s2", "dinov3_base")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_library_code_builds_and_searches_random_weights(built, model, tmp_path)
 
 @pytest.mark.parametrize(
     "registered",
-    [*REGISTERED, *(pytest.param(f"{name}:full", marks=pytest.mark.slow) for name in REGISTERED)],
+    [*SHALLOW, *(pytest.param(f"{name}:full", marks=pytest.mark.slow) for name in REGISTERED)],
     indirect=True,
 )
 def test_registered_model_builds_and_searches_random_weights(registered, tmp_path):
@@ -97,7 +97,7 @@ def test_batch_that_a_lake_sets_changes_no_vectors_of_random_weights(name, tmp_p
     """It is of one picture at a time, and of more than a thread describes together otherwise."""
     make = getattr(networks, f"{name}_model")
     model = make(tmp_path, monkeypatch) if name == "dreamsim" else make(tmp_path)
-    monkeypatch.setitem(FEATURES, model.name, network(model))
+    networks.declare(monkeypatch, model)
     toy.write_photos(tmp_path / "photos", range(30))
     submit, taken, matrices = encoders.OpenVinoEncoder.submit, {}, {}
     for batch in (None, 1, 24):

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imrec_core.features import FEATURES
+from imrec_core.features.networks import network
+from imrec_core.features.projections import content_table
 from imrec_core.models.custom import custom_model
 from imrec_core.models.model import Model
 from imrec_core.models.registry import MODELS
@@ -17,19 +20,27 @@ from tests.support.toy import photo
 WORDS = ("<pad>", "</s>", "<unk>", "a", "red", "car", "blue", "sky", "photo", "of")
 
 
-def rough(network: Any, seed: int = 0) -> Any:
+def declare(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
+    """Register the feature of a model, and that of its content vectors, as those of the registry are."""
+    feature = network(model)
+    monkeypatch.setitem(FEATURES, feature.name, feature)
+    if feature.content is not None:
+        monkeypatch.setitem(FEATURES, feature.content, content_table(feature))
+
+
+def rough(module: Any, seed: int = 0) -> Any:
     """Set reproducible random weights, large enough for different images to give different outputs."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in network.parameters():
+        for parameter in module.parameters():
             random = torch.randn(parameter.shape, generator=generator)
             if parameter.ndim > 1:
                 parameter.copy_(random * 2.0 / parameter[0].numel() ** 0.5)
             elif parameter.numel() > 1 and parameter.std() > 0:  # skips the constants of normalisation layers
                 parameter.copy_(random * 0.1)
-    return network.eval()
+    return module.eval()
 
 
 def photos(count: int = 6) -> list[np.ndarray]:

@@ -110,7 +110,7 @@ def plot_hashes(
         ImageError, UnknownName: As `Recommender.search`.
     """
     generation = recommender.generation
-    feature = _resolve_feature(generation, by, _is_hash, "hash")
+    feature = _resolve_feature(generation, by, _is_hash, "hash of one length")
     metric = FeatureMetric.parse(by or feature.name, generation.feature).metric
     if metric.takes_several:
         raise QueryError(

@@ -112,6 +112,18 @@ def test_bad_neighbourhoods_are_refused(new_lake, options, message):
         toy.chosen_features(lake)
 
 
+def test_mix_of_the_same_kind_is_by_the_averages_where_they_are(embedded, large):
+    build_generation(embedded)
+    opened = Recommender.open(embedded)
+    query = ImageId(opened.generation.rows["image_id"][5].as_py())
+    assert opened.search(query, by="mix:same_kind").features == (AVERAGED,)
+    set_to(embedded, model_options={})
+    build_generation(embedded)
+    assert opened.search(query, by="mix:same_kind").features == (NETWORK,)
+    with pytest.raises(QueryError, match="mix:same_kind needs a network; this lake has none"):
+        large.search(ImageId(large.generation.rows["image_id"][5].as_py()), by="mix:same_kind")
+
+
 # -- query expansion ----------------------------------------------------------------------------------------
 
 

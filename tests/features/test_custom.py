@@ -8,7 +8,7 @@ import simplejpeg
 
 from imrec_core import FEATURES, Feature, ImageBatch, Lake
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.features import chosen_features, decoded_side, known_features
+from imrec_core.features import chosen_features, decoded_side, generation_features, known_features
 from imrec_core.features.colour_spaces import SPACES
 from imrec_core.features.reduction import METHODS
 from imrec_core.images.decode import decode

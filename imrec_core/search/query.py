@@ -16,6 +16,7 @@ from PIL import Image
 
 from imrec_core.errors import BadWeights, QueryError
 from imrec_core.extraction.embed import Vectors
+from imrec_core.features.image_hash import HashObject, MultiHashObject
 from imrec_core.images.hashing import content_hash
 from imrec_core.index.generation import Generation
 from imrec_core.runtime.numbers import finite_number, shorten
@@ -71,7 +72,10 @@ class UploadedImage:
         self.lock = threading.Lock()
 
 
-Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text | UploadedImage
+Query = (
+    str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text | UploadedImage
+    | HashObject | MultiHashObject
+)  # fmt: skip
 Queries = Query | tuple[Query, float] | Sequence[Query | tuple[Query, float]]
 By = str | Sequence[str] | Mapping[str, float]
 

@@ -19,6 +19,7 @@ from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, Un
 from imrec_core.extraction.embed import EncodedQuery, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
+from imrec_core.features.image_hash import HashObject, MultiHashObject
 from imrec_core.images.decode import decode, decode_file
 from imrec_core.images.rgb import from_pillow, over_white
 from imrec_core.index.generation import Generation
@@ -28,6 +29,7 @@ from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
 from imrec_core.models.text_encoder import encode_text
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import timed
+from imrec_core.search.given_vectors import check_hash, check_vector
 from imrec_core.search.hits import DisplayImage
 from imrec_core.search.query import ImageId, Query, Text, UploadedImage
 
@@ -109,6 +111,8 @@ class QueryEncoder:
             return query
         if isinstance(query, UploadedImage):
             return "content", query.content_hash
+        if isinstance(query, HashObject | MultiHashObject):
+            return type(query), str(query)
         try:
             file, full = _full_paths(query)
         except (TypeError, ValueError):
@@ -163,8 +167,10 @@ class QueryEncoder:
         if isinstance(query, Text):
             with timed("encode"):
                 vectors = {f.name: _text_vector(f, query) for feature in features for f in _extracted_bases(feature)}
+        elif isinstance(query, HashObject | MultiHashObject):
+            vectors = check_hash(query, weighted)
         else:
-            vectors = _check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
+            vectors = check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
         vectors = self._images.project(vectors, _computed(features), generation.fit_versions)
         return _with_averages(generation, vectors, features)
 
@@ -231,7 +237,7 @@ class QueryEncoder:
             raise QueryError(
                 f"unsupported query type {type(query).__name__}; expected a path, the bytes of a file (bytes, "
                 "bytearray, memoryview, BytesIO), a Pillow image, an array or tensor (uint8 pixels or a vector), "
-                "ImageId or Text"
+                "an ImageHash, ImageId or Text"
             ) from error
 
     def _uploaded_pixels(self, upload: UploadedImage) -> NDArray[np.uint8]:
@@ -256,7 +262,7 @@ class QueryEncoder:
             return place(self.path(source, path))
         if isinstance(query, np.ndarray):
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
-        if isinstance(query, Text | UploadedImage):
+        if isinstance(query, Text | UploadedImage | HashObject | MultiHashObject):
             return None
         if isinstance(query, bytes):
             return Image.fromarray(np.ascontiguousarray(self._pixels(query)[..., :3]))
@@ -272,7 +278,8 @@ def _full_paths(file: str | os.PathLike[str] | AnyPath) -> tuple[str, str]:
 
 def _is_image(query: Query) -> bool:
     """Return whether a query is encoded from pixels; queries of unknown types are refused when they are decoded."""
-    return not (isinstance(query, ImageId | Text) or (isinstance(query, np.ndarray) and query.ndim == 1))
+    is_vector = isinstance(query, np.ndarray) and query.ndim == 1
+    return not (is_vector or isinstance(query, ImageId | Text | HashObject | MultiHashObject))
 
 
 def _query_name(query: Query) -> str:
@@ -282,6 +289,8 @@ def _query_name(query: Query) -> str:
         return f"text {query.value!r}"
     if isinstance(query, np.ndarray):
         return "the same vector" if query.ndim == 1 else "the same image"
+    if isinstance(query, HashObject | MultiHashObject):
+        return "the same hash"
     return "the same image" if isinstance(query, bytes | Image.Image | UploadedImage) else str(query)
 
 
@@ -309,22 +318,6 @@ def _with_averages(generation: Generation, vectors: Vectors, features: Sequence[
             made = average(generation, base, vectors[base.name], feature.params["neighbourhood"])
             averages[feature.name] = made.astype(feature.dtype)
     return vectors | averages
-
-
-def _check_vector(vector: NDArray[Any], weighted: Sequence[WeightedFeature]) -> Vectors:
-    feature, metric = weighted[0].feature, weighted[0].metric
-    if len(weighted) > 1 or vector.shape != (feature.width,):
-        raise QueryError(
-            f"a vector of {vector.shape[0]} numbers was given for {', '.join(w.name for w in weighted)}; "
-            f"expected one feature, and {feature.width} numbers for {feature.name}"
-        )
-    allowed = "u" if feature.dtype == "uint64" else "fiu"
-    if vector.dtype.kind not in allowed or not np.isfinite(vector).all():
-        raise QueryError(f"the vector is {vector.dtype}; {feature.name} has finite numbers of type {feature.dtype}")
-    with np.errstate(invalid="ignore"):
-        if not np.isfinite(metric(vector, vector[None])).all():
-            raise QueryError(f"{metric.name} is not defined for that vector; is a number in it negative?")
-    return {feature.name: vector}
 
 
 def _extracted_bases(feature: Feature) -> list[Feature]:

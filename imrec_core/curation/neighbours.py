@@ -39,7 +39,13 @@ class Embedding:
     rows: Rows
 
     def points(self, rows: Rows) -> Points:
-        """Read the points `(len(rows), dims)`; their Euclidean distance has the order of the feature's metric."""
+        """Read the points `(len(rows), dims)`.
+
+        Their Euclidean distance has the order of the feature's metric, or is Euclidean where that has no lift.
+
+        Raises:
+            QueryError: The vectors of the feature vary in length.
+        """
         return np.asarray(lifted(self.feature, self._matrix[rows]), np.float32)
 
     @property

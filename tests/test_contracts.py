@@ -207,7 +207,7 @@ def test_declaration_is_complete_and_consistent(feature: Feature):
     assert feature.dtype in ("float16", "float32", "uint64")
     assert set(feature.metrics) <= set(METRICS.values())
     assert (feature.dtype == "uint64") == (METRICS["hamming"] in feature.metrics or feature.is_variable)
-    assert feature.candidates is None or FEATURES[feature.candidates].bases == (feature,)
+    assert feature.content is None or FEATURES[feature.content].bases == (feature,)
     assert all(FEATURES[base.name] is base for base in feature.bases)
     assert not (feature.learnt and feature.projection) and (feature.learnt is None or feature.learnt.images >= 32)
     assert not feature.columns.keys() & {"image_id", "vector"}

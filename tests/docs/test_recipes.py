@@ -9,9 +9,11 @@ import pytest
 
 from imrec_core import FEATURES, METRICS
 from imrec_core.evaluation.weight_tuning import MEASURES
-from imrec_core.features import chosen_features, known_features
+from imrec_core.features import chosen_features, find_feature, known_features
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.reduction import METHODS
-from imrec_core.lake.settings import IndexParams
+from imrec_core.features.searched import by_searched_name
+from imrec_core.lake.settings import IndexParams, Settings
 from imrec_core.lake.settings_file import parse
 from imrec_core.models.custom import _KEYS, custom_model
 from imrec_dagster.cli.main import imrec
@@ -50,8 +52,8 @@ def test_guide_has_every_key_of_a_network():
 
 @pytest.mark.parametrize("by", sorted(set(re.findall(r"[`\"]([a-z_0-9]+:[a-z_]+)[`\"]", RECIPES))))
 def test_every_feature_with_a_metric_that_is_named_can_be_asked_for(by):
-    name, _, metric = by.partition(":")
-    assert FEATURES[name].find_metric(metric)
+    held = by_searched_name(FEATURES, Settings())
+    assert FeatureMetric.parse(by, lambda name: find_feature(name, held))
 
 
 def test_every_name_in_the_tables_is_known():
@@ -59,6 +61,7 @@ def test_every_name_in_the_tables_is_known():
     named = {name for row in rows for name in re.findall(r"`:?([a-z][a-z0-9_]+)`", row.partition(" | ")[2])}
     settings = {
         "levels",
+        "features",
         "layers",
         "noise",
         "neighbours",

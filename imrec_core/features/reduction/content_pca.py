@@ -2,7 +2,7 @@
 
 Compared with the embedding itself, the mean is subtracted, the trailing components and those of large variance count
 less, and the result has length 1. All of it is fitted to the images of the lake, so that it does less in small lakes,
-where variances are estimated from few images (`tests/benchmarks/content_vector.py` measures the choice of constants):
+where variances are estimated from few images (`tests/benchmarks/content.py` measures the choice of constants):
 
 - The mean is shrunk by 3 images, so that a lake of one image, or of equal images, still has a direction.
 - A component is divided by its variance to a power that grows with the number of images, up to 1/8. Full whitening, a

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imrec_core.catalog.former_ids import find_former_rows, former_ids
@@ -210,6 +211,12 @@ class Generation:
             image_ids: Ids as 16 hex digits, or as numbers.
         """
         return self._rows_by_id.find_all(image_ids)
+
+    def rows_of_content(self, content_hash: str) -> Rows:
+        """Return the live rows of the images whose files have a content hash, ascending."""
+        column = self.columns("content_hash")["content_hash"]
+        rows = np.flatnonzero(pc.equal(column, content_hash).to_numpy(zero_copy_only=False))
+        return rows[self.is_live[rows]]
 
     @property
     def former_names(self) -> Mapping[str, str]:

@@ -17,7 +17,6 @@ from PIL import Image
 from imrec_core.errors import BadWeights, QueryError
 from imrec_core.extraction.embed import Vectors
 from imrec_core.images.hashing import content_hash
-from imrec_core.index.generation import Generation
 from imrec_core.runtime.numbers import finite_number, shorten
 
 
@@ -38,7 +37,8 @@ class Text:
 class ImageId:
     """An image of the lake as a query, for example `ImageId("00c5a1f09b3d7e42")`.
 
-    Its stored vectors are used: no file is decoded, and no model runs. The image is not a hit of itself.
+    Its stored vectors are used: no file is decoded, and no model runs. By default the image is not a hit of itself;
+    other files with the same bytes are.
 
     Attributes:
         value: `image_id` of the image, 16 hexadecimal digits.
@@ -121,12 +121,3 @@ def _array_of_tensor(tensor: Any) -> NDArray[Any]:
 
 def _is_pair(query: object) -> bool:
     return isinstance(query, tuple) and len(query) == 2 and isinstance(query[1], int | float | np.number)
-
-
-def query_rows(generation: Generation, queries: Sequence[Query]) -> tuple[int, ...]:
-    """Return the rows of the queries that are images of the lake.
-
-    Raises:
-        QueryError: The generation has no such image.
-    """
-    return tuple(generation.row_of(query.value) for query in queries if isinstance(query, ImageId))

@@ -32,8 +32,8 @@ from imrec_core.search import ranking
 from imrec_core.search.context import SearchContext
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.hits import Hits
-from imrec_core.search.query import By, Queries, Query, Text, plain_query, query_rows, weighted_queries
-from imrec_core.search.request import SearchOptions, SearchRequest, build_request, filter_rows
+from imrec_core.search.query import By, Queries, Query, Text, plain_query, weighted_queries
+from imrec_core.search.request import SearchOptions, SearchRequest, build_request, excluded_rows, filter_rows
 from imrec_core.search.result import find_hits
 from imrec_core.sql.policy import SqlPolicy
 
@@ -108,10 +108,11 @@ class Recommender:
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: the number of images, the features, and some of the images."""
         context = self._current_context()
-        generation, encoder = context.generation, context.encoder
+        generation = context.generation
         some = generation.live[np.linspace(0, len(generation.live) - 1, min(_SHOWN, len(generation.live))).astype(int)]
         files = generation.columns("source", "path").take(some).to_pylist()
-        cells = [Cell(place(encoder.path(f["source"], f["path"])), (f["path"].rpartition("/")[2],)) for f in files]
+        path_of = context.encoder.images.path
+        cells = [Cell(place(path_of(f["source"], f["path"])), (f["path"].rpartition("/")[2],)) for f in files]
         headings = (
             f"{len(generation.live):,} images of {self.lake.root.name}, generation {generation.id}",
             f"search by {', '.join(generation.features)}",
@@ -174,6 +175,7 @@ class Recommender:
         diversify: float = 0.0,
         exact: bool = False,
         among: Sequence[str] | NDArray[np.uint64] | None = None,
+        with_self: bool = False,
     ) -> Hits:
         """Find the images most similar to one or several queries.
 
@@ -198,16 +200,18 @@ class Recommender:
             diversify: Diversity by the first feature, from 0 (off) to 1; selects from the best 5k.
             exact: Exhaustive search instead of the HNSW graphs.
             among: `image_id`s of the allowed hits, or the integers that they spell; unknown ones are ignored.
+            with_self: Whether a query may be a hit. By default an `ImageId` and a file in a source are not hits of
+                themselves. Bytes, uploads and other files exclude all images with the same bytes.
 
         Returns:
-            Best first, ties by row. An `ImageId` is not a hit of itself.
+            Best first, ties by row.
 
         Raises:
             QueryError: The request is invalid.
             ImageError: A query image cannot be decoded.
             UnknownName: There is no such feature, metric, mix, pool or fusion.
         """
-        options = SearchOptions(k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact)
+        options = SearchOptions(k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact, with_self)
         return self._search(query, like, unlike, options, where, order_by, among)
 
     def _search(
@@ -229,7 +233,7 @@ class Recommender:
         context, policy = self._current_context(), self.sql_policy
         request = build_request(context, options, likes, unlikes, where=where, among=among, policy=policy)
         images, unlike_images = (
-            [context.encoder.display_image(context.generation, q) for q, _ in some] for some in (likes, unlikes)
+            [context.encoder.images.display_image(context.generation, q) for q, _ in some] for some in (likes, unlikes)
         )
         return find_hits(context, request, images, unlike_images, order_by, policy)
 
@@ -246,6 +250,7 @@ class Recommender:
         distinct: str | None = None,
         diversify: float = 0.0,
         exact: bool = False,
+        with_self: bool = False,
     ) -> Iterator[Hits | ImageError]:
         """Search for each query by itself, in batches.
 
@@ -264,7 +269,7 @@ class Recommender:
         """
         if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
             raise QueryError("give `search_each` several queries, such as a list of paths")
-        options = SearchOptions(k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact)
+        options = SearchOptions(k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact, with_self)
         options.check()
         with translate_os_errors():
             context = self._current_context()
@@ -286,8 +291,8 @@ class Recommender:
         generation, encoder = context.generation, context.encoder
         encoded = encoder.encode_each(generation, batch, features)
         requests = [
-            SearchRequest(options, features, [one], (), query_rows(generation, [query]), rows)
-            for query, one in zip(batch, encoded, strict=True)
+            SearchRequest(options, features, [one], (), excluded_rows(options, [one]), rows)
+            for one in encoded
             if isinstance(one, EncodedQuery)
         ]
         # Removed one by one, so that their distances are freed before those of the next batch are computed.
@@ -295,7 +300,7 @@ class Recommender:
         del requests
         for query, one in zip(batch, encoded, strict=True):
             if isinstance(one, EncodedQuery):
-                image = encoder.display_image(generation, query)
+                image = encoder.images.display_image(generation, query)
                 yield find_hits(context, waiting.popleft(), [image], [], order_by, self.sql_policy)
             else:
                 yield one

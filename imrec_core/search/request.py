@@ -19,7 +19,8 @@ from imrec_core.search.context import SearchContext
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.fusion import FUSIONS
 from imrec_core.search.pooling import POOLS, comparable_queries
-from imrec_core.search.query import By, Query, Text, query_rows
+from imrec_core.search.query import By, Query, Text
+from imrec_core.search.query_encoder import heavy_enough
 from imrec_core.sql.policy import SqlPolicy
 
 MOST_DIVERSE = 1000
@@ -38,6 +39,7 @@ class SearchOptions:
     distinct: str | None = None
     diversify: float = 0.0
     exact: bool = False
+    with_self: bool = False
 
     def __post_init__(self) -> None:
         k: object = self.k
@@ -141,8 +143,15 @@ def build_request(
     queries = [query for query, _ in (*likes, *unlikes)]
     features = resolve_features(generation, encoder.settings, options.by, queries)
     encoded_likes, encoded_unlikes = encoder.encode_all(generation, likes, unlikes, features)
-    own_rows, allowed_rows = query_rows(generation, queries), filter_rows(generation, where, among, policy)
-    return SearchRequest(options, features, encoded_likes, encoded_unlikes, own_rows, allowed_rows)
+    own_rows = excluded_rows(options, [*encoded_likes, *encoded_unlikes])
+    allowed_rows = filter_rows(generation, where, among, policy)
+    likes_kept, unlikes_kept = heavy_enough(encoded_likes), heavy_enough(encoded_unlikes)
+    return SearchRequest(options, features, likes_kept, unlikes_kept, own_rows, allowed_rows)
+
+
+def excluded_rows(options: SearchOptions, queries: Sequence[EncodedQuery]) -> tuple[int, ...]:
+    """Return the rows that are queries themselves, ascending; none `with_self`."""
+    return () if options.with_self else tuple(sorted({row for query in queries for row in query.own_rows}))
 
 
 def filter_rows(

@@ -82,7 +82,7 @@ def _build_hits(generation: Generation, encoder: QueryEncoder, request: SearchRe
             i + 1,
             image_id,
             source,
-            encoder.path(source, path),
+            encoder.images.path(source, path),
             score,
             {name: of_feature[i] for name, of_feature in scores.items()},
         )

@@ -80,6 +80,7 @@ class SearchRequestBody(_StrictModel):
     distinct: Name | None = None
     diversify: _Finite = 0.0
     exact: bool = False
+    with_self: bool = Field(default=False, description="Whether a query, or an image with its bytes, may be a hit.")
     within: MapArea | None = None
     reach: int | None = Field(
         default=None,

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 @click.option(
     "--exact", is_flag=True, help="Compare with every image instead of using the HNSW index; slower, recall 100 %."
 )
+@click.option("--with-self", is_flag=True, help="Keep the query itself, or a file with the same bytes, among the hits.")
 @click.option(
     "--each", is_flag=True, help="Search for each image, folder or glob separately; print a line of JSON per file."
 )

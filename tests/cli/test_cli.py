@@ -95,8 +95,10 @@ def test_build_adds_a_folder_under_the_name_that_is_given(imrec, tmp_path):
     assert Lake("data_lake").settings().sources == {"a": tmp_path / "a", "summer": tmp_path / "b"}
 
 
-def test_search_by_file_shows_the_file_itself_first(imrec, gallery):
-    found = imrec("search", photo(gallery), "-k", 3, "--by", "phash", "--lake", gallery.root)
+def test_search_by_file_leaves_out_the_file_unless_asked_to_keep_it(imrec, gallery):
+    asked = ("search", photo(gallery), "-k", 3, "--by", "phash", "--lake", gallery.root)
+    assert str(photo(gallery)) not in imrec(*asked).out
+    found = imrec(*asked, "--with-self")
     assert found.status == 0
     heading, first, *others = found.out.splitlines()
     assert heading.split() == ["score", "phash", "image_id", "path"]
@@ -114,7 +116,7 @@ def test_search_by_id_leaves_out_the_image_itself(imrec, gallery):
 
 def test_search_prints_json_for_programs(imrec, gallery):
     by = ("--by", "phash=0.25", "--by", "rgb_histogram:manhattan")
-    found = imrec("search", photo(gallery), "-k", 4, *by, "--exact", "--json", "--lake", gallery.root)
+    found = imrec("search", photo(gallery), "-k", 4, *by, "--exact", "--with-self", "--json", "--lake", gallery.root)
     hits = json.loads(found.out)["hits"]
     assert [hit["rank"] for hit in hits] == [1, 2, 3, 4]
     assert hits[0]["path"] == str(photo(gallery))
@@ -136,7 +138,7 @@ def test_search_that_leaves_no_image_says_so(imrec, gallery):
 
 
 def test_search_for_more_than_there_are_gives_all(imrec, gallery):
-    found = imrec("search", photo(gallery), "-k", 10_000, "--lake", gallery.root)
+    found = imrec("search", photo(gallery), "-k", 10_000, "--with-self", "--lake", gallery.root)
     assert found.status == 0
     assert len(found.out.splitlines()) == 1 + 20 + len(ODD)
 
@@ -174,7 +176,7 @@ def test_search_by_several_images_takes_likes_unlikes_and_weights(imrec, gallery
 
 def test_file_whose_name_looks_like_a_weight_is_the_file(imrec, gallery, tmp_path):
     (tmp_path / "0.5:b.jpg").write_bytes(photo(gallery).read_bytes())
-    found = json.loads(imrec("search", "0.5:b.jpg", "-k", 1, "--json", "--lake", gallery.root).out)
+    found = json.loads(imrec("search", "0.5:b.jpg", "-k", 1, "--with-self", "--json", "--lake", gallery.root).out)
     assert found["hits"][0]["path"] == str(photo(gallery))
 
 
@@ -200,7 +202,7 @@ def test_search_passes_on_how_to_fuse_order_and_choose(imrec, gallery):
 
 def test_each_image_of_a_folder_or_glob_is_a_search_in_a_line_of_its_own(imrec, gallery):
     folder = photo(gallery).parent
-    found = imrec("search", folder, "--each", "-k", 2, "--lake", gallery.root)
+    found = imrec("search", folder, "--each", "--with-self", "-k", 2, "--lake", gallery.root)
     lines = [json.loads(line) for line in found.out.splitlines()]
     assert found.status == 0 and "3 images could not be read" in found.err
     assert [line["query"] for line in lines] == sorted(str(path) for path in folder.iterdir())
@@ -209,7 +211,7 @@ def test_each_image_of_a_folder_or_glob_is_a_search_in_a_line_of_its_own(imrec, 
     assert all(
         line["error"].startswith(("UnreadableImage: ", "TruncatedImage: ")) for line in lines if line not in good
     )
-    some = imrec("search", folder / "photo_00*.jpg", "--each", "-k", 2, "--lake", gallery.root)
+    some = imrec("search", folder / "photo_00*.jpg", "--each", "--with-self", "-k", 2, "--lake", gallery.root)
     assert [json.loads(line) for line in some.out.splitlines()] == [x for x in good if "photo_00" in x["query"]]
 
 
@@ -381,7 +383,7 @@ def test_build_computes_a_new_feature_alone_and_says_that_images_are_decoded_aga
         f"features/{name}/photos-0000.parquet" for name in ("coarse", "dhash")
     }
     assert "[histograms.coarse] # mine" in lake.settings_path.read_text()
-    found = imrec("search", "photos/photo_003.jpg", "--by", "coarse", "-k", 1)
+    found = imrec("search", "photos/photo_003.jpg", "--by", "coarse", "-k", 1, "--with-self")
     assert "photo_003.jpg" in found.out
     assert "decoded again" not in imrec("build").err
 
@@ -448,7 +450,7 @@ def test_failures_are_tried_again_when_asked(imrec, tmp_path, monkeypatch):
     words = imrec("failures", "--retry").out.splitlines()
     assert words[0] == "1 recovered, 1 still fails"
     assert [line.split()[1] for line in words[2:]] == ["bad.jpg"]
-    assert "photo_002.jpg" in imrec("search", "photos/photo_002.jpg", "-k", 1).out
+    assert "photo_002.jpg" in imrec("search", "photos/photo_002.jpg", "-k", 1, "--with-self").out
     parsed = imrec("failures", "--retry", "--json")
     assert [row["path"] for row in json.loads(parsed.out)] == ["bad.jpg"]
     assert parsed.err == "0 recovered, 1 still fails\n"
@@ -533,7 +535,7 @@ def test_names_with_newlines_quotes_and_emoji_stay_in_one_row(imrec, gallery):
     listed = imrec("failures", "--lake", gallery.root).out.splitlines()
     assert len(listed) == 1 + 3
     assert any("broken\\nname.jpg" in line for line in listed)
-    hits = imrec("search", photo(gallery), "-k", 100, "--lake", gallery.root).out.splitlines()
+    hits = imrec("search", photo(gallery), "-k", 100, "--with-self", "--lake", gallery.root).out.splitlines()
     assert len(hits) == 1 + 20 + len(ODD)
     for name in ("two\\nlines.jpg", "sun 🌞.jpg", 'it\'s "quoted".jpg'):
         assert any(line.endswith(name) for line in hits)
@@ -541,7 +543,9 @@ def test_names_with_newlines_quotes_and_emoji_stay_in_one_row(imrec, gallery):
 
 def test_query_with_an_odd_name_is_found_like_others(imrec, gallery):
     for name in ODD:
-        parsed = json.loads(imrec("search", photo(gallery, name), "-k", 1, "--json", "--lake", gallery.root).out)
+        parsed = json.loads(
+            imrec("search", photo(gallery, name), "-k", 1, "--with-self", "--json", "--lake", gallery.root).out
+        )
         assert parsed["hits"][0]["path"] == str(photo(gallery, name))
 
 

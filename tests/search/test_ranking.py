@@ -117,7 +117,7 @@ def test_match_threshold_keeps_the_first_hits_and_counts_them(large):
 
 
 def test_copy_passes_every_match_threshold(recommender, photos):
-    hits = recommender.search(photos / "photo_003.jpg", by="phash", max_false_match_rate=1e-12)
+    hits = recommender.search(photos / "photo_003.jpg", by="phash", max_false_match_rate=1e-12, with_self=True)
     assert hits[0].path == str(photos / "photo_003.jpg")
 
 
@@ -267,7 +267,7 @@ def test_exact_copies_collapse_to_the_best(new_lake):
         (folder / f"{name}.jpg").write_bytes((folder / "photo_001.jpg").read_bytes())
     toy.build(lake)
     opened = Recommender.open(lake)
-    asked = {"k": 4, "by": "rgb_histogram"}
+    asked = {"k": 4, "by": "rgb_histogram", "with_self": True}
     names = [Path(hit.path).stem for hit in opened.search(folder / "photo_001.jpg", **asked)]
     assert names == ["a", "b", "c", "photo_001"]
     hits = opened.search(folder / "photo_001.jpg", distinct="content", **asked)

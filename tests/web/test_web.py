@@ -60,13 +60,16 @@ def test_search_by_id_equals_that_of_the_recommender(client, served, some_id):
 
 def test_uploaded_image_is_found_and_cached_for_the_next_request(client):
     picture = encode(toy.photo(7), "JPEG", quality=90)
-    found = client.post("/api/search", files={"images": ("seven.jpg", picture)}, data={"request": '{"k": 3}'}).json()
+    files, asked = {"images": ("seven.jpg", picture)}, {"k": 3, "with_self": True}
+    found = client.post("/api/search", files=files, data={"request": json.dumps(asked)}).json()
     assert found["hits"][0]["path"] == "photo_007.jpg"
     assert found["hits"][0]["score"] == 1
     (upload,) = found["uploads"]
     assert (upload["name"], upload["width"], upload["height"]) == ("seven.jpg", 160, 120)
-    again = client.post("/api/search", json={"like": [{"upload": upload["upload"]}], "k": 3}).json()
+    again = client.post("/api/search", json={"like": [{"upload": upload["upload"]}], **asked}).json()
     assert again["hits"] == found["hits"]
+    others = client.post("/api/search", json={"like": [{"upload": upload["upload"]}], "k": 3}).json()["hits"]
+    assert "photo_007.jpg" not in [hit["path"] for hit in others]
     assert client.get(f"/thumb/upload/{upload['upload']}").headers["content-type"] == "image/jpeg"
 
 
@@ -222,13 +225,11 @@ def _counts(client) -> dict[str, float]:
 
 
 def test_upload_is_encoded_once(client, monkeypatch):
-    from imrec_core.search import query_encoder
+    from imrec_core.search import query_images
 
     encoded = []
-    decode = query_encoder.decode
-    monkeypatch.setattr(
-        query_encoder, "decode", lambda data, **options: (encoded.append(1), decode(data, **options))[1]
-    )
+    decode = query_images.decode
+    monkeypatch.setattr(query_images, "decode", lambda data, **options: (encoded.append(1), decode(data, **options))[1])
     picture = {"images": ("b.png", encode(toy.photo(91), "PNG"))}
     found = [client.post("/api/search", files=picture, data={"request": '{"k": 2}'}).json() for _ in range(3)]
     assert len(encoded) == 1

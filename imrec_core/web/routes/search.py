@@ -192,6 +192,7 @@ def _search(
             diversify=body.diversify,
             exact=body.exact,
             among=among,
+            with_self=body.with_self,
         )
         if hits.generation == generation.id:
             break

@@ -12,19 +12,24 @@ _WEIGHTED = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf|infinity):(.
 
 
 def parse_query(word: str) -> "tuple[Query, float]":
-    """Parse `[WEIGHT:]QUERY`: a file, an `image_id` or `text:words`; existing files take precedence."""
+    """Parse `[WEIGHT:]QUERY`: a file, an `image_id` or `text:words`; a file that exists takes precedence."""
+    match = None if exists(word) else _WEIGHTED.fullmatch(word)
+    return (_parse_name(match[2]), float(match[1])) if match else (_parse_name(word), 1.0)
+
+
+def _parse_name(name: str) -> "Query":
     from imrec_core.search.query import ImageId, Text
 
-    match = None if exists(word) else _WEIGHTED.fullmatch(word)
-    weight, name = (float(match[1]), match[2]) if match else (1.0, word)
+    if exists(name):
+        return Path(name)  # no text that could be taken for anything else
     if name.startswith("text:"):
-        return Text(name.removeprefix("text:")), weight
-    return (ImageId(name) if len(name) == 16 and not exists(name) else name), weight
+        return Text(name.removeprefix("text:"))
+    return ImageId(name) if len(name) == 16 else name
 
 
 def exists(name: str) -> bool:
     """Return whether there is a file or folder of this name."""
     try:
         return Path(name).exists()
-    except OSError:  # the name is too long
+    except (OSError, ValueError):  # the name is too long, or contains a NUL
         return False

@@ -1,7 +1,6 @@
 """`imrec search`: find the images most similar to a query, and print or plot them. `--each` is in `search_each.py`."""
 
 import glob
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -210,7 +209,7 @@ def _queries(words: Sequence[str]) -> "tuple[Weighted, Weighted]":
 
 def _refuse_folders(queries: "Sequence[Query]") -> None:
     for name in queries:
-        if isinstance(name, str) and os.path.isdir(name):
+        if isinstance(name, Path) and name.is_dir():
             raise click.UsageError(f"{name} is a folder; with --each every image in it is a query")
 
 

@@ -180,6 +180,26 @@ def test_file_whose_name_looks_like_a_weight_is_the_file(imrec, gallery, tmp_pat
     assert found["hits"][0]["path"] == str(photo(gallery))
 
 
+@pytest.mark.parametrize("name", ["text:dog.jpg", "0.5:text:dog.jpg", "00c5a1f09b3d7e42", "nan:b.jpg"])
+@pytest.mark.parametrize("each", [False, True])
+def test_file_that_exists_is_a_file_whatever_its_name(imrec, gallery, tmp_path, name, each):
+    (tmp_path / name).write_bytes(photo(gallery).read_bytes())
+    asked = ("search", name, "-k", 1, "--with-self", "--json", "--lake", gallery.root, *(["--each"] if each else []))
+    assert json.loads(imrec(*asked).out)["hits"][0]["path"] == str(photo(gallery))
+
+
+def test_weight_before_a_file_that_is_called_like_a_text(imrec, gallery, tmp_path):
+    (tmp_path / "text:dog.jpg").write_bytes(photo(gallery).read_bytes())
+    asked = ("search", photo(gallery, "photo_004.jpg"), "0.1:text:dog.jpg", "--json", "--lake", gallery.root)
+    found = imrec(*asked, "--pool", "best", "--by", "phash", "--with-self", "-k", 2)
+    assert [Path(hit["path"]).name for hit in json.loads(found.out)["hits"]] == ["photo_003.jpg", "photo_004.jpg"]
+
+
+def test_folder_is_refused_as_a_query(imrec, gallery):
+    asked = imrec("search", photo(gallery).parent, "--lake", gallery.root)
+    assert asked.status == 2 and "is a folder; with --each every image in it is a query" in asked.err
+
+
 def test_search_that_is_cut_says_that_there_is_no_good_match(imrec, gallery):
     asked = ("search", ids(gallery)["photo_003.jpg"], "--max-false-match-rate", "1e-9", "--lake", gallery.root)
     assert imrec(*asked).out == "no good match\n"

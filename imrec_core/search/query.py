@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image
 from imrec_core.errors import BadWeights, QueryError
 from imrec_core.extraction.embed import Vectors
 from imrec_core.images.hashing import content_hash
+from imrec_core.lake.storage.downloads import download, is_web_url
 from imrec_core.runtime.numbers import finite_number, shorten
 
 
@@ -71,7 +73,33 @@ class UploadedImage:
         self.lock = threading.Lock()
 
 
-Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text | UploadedImage
+class StreamedImage:
+    """The bytes of an image that no file holds as a query, such as a download: read once, when first needed.
+
+    Args:
+        name: Name for messages.
+        read: Returns the whole file.
+    """
+
+    def __init__(self, name: str, read: Callable[[], bytes]) -> None:
+        self.name, self._read = name, read
+        self._reading = threading.Lock()
+        self._data: bytes | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the file.
+
+        Raises:
+            ImageError: They cannot be read.
+        """
+        with self._reading:
+            if self._data is None:
+                self._data = self._read()
+            return self._data
+
+
+Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text | UploadedImage | StreamedImage
 Queries = Query | tuple[Query, float] | Sequence[Query | tuple[Query, float]]
 By = str | Sequence[str] | Mapping[str, float]
 
@@ -95,11 +123,15 @@ def weighted_queries(queries: Queries | None) -> list[tuple[Query, float]]:
 
 
 def plain_query(query: Any) -> Query:
-    """Convert files in memory and tensors to the bytes and arrays that they hold; other queries stay as they are.
+    """Convert files in memory and tensors to the bytes and arrays that they hold, and web URLs to downloads.
+
+    Other queries stay as they are.
 
     Raises:
         QueryError: A tensor has a type that NumPy lacks.
     """
+    if isinstance(query, str) and is_web_url(query):
+        return StreamedImage(query, functools.partial(download, query))
     if isinstance(query, io.BytesIO):
         return query.getvalue()
     if isinstance(query, bytearray | memoryview):

@@ -19,7 +19,7 @@ from imrec_core.lake.lake import Lake
 from imrec_core.models.text_encoder import encode_text
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import timed
-from imrec_core.search.query import ImageId, Query, Text, UploadedImage
+from imrec_core.search.query import ImageId, Query, StreamedImage, Text, UploadedImage
 from imrec_core.search.query_images import QueryImage, QueryImages
 
 _DECODED = 8  # decoded images in memory
@@ -191,6 +191,8 @@ def _query_name(query: Query) -> str:
         return f"text {query.value!r}"
     if isinstance(query, np.ndarray):
         return "the same vector" if query.ndim == 1 else "the same image"
+    if isinstance(query, StreamedImage):
+        return query.name
     return "the same image" if isinstance(query, bytes | Image.Image | UploadedImage) else str(query)
 
 

@@ -23,7 +23,7 @@ from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
 from imrec_core.runtime.timing import timed
 from imrec_core.search.hits import DisplayImage
-from imrec_core.search.query import ImageId, Query, Text, UploadedImage
+from imrec_core.search.query import ImageId, Query, StreamedImage, Text, UploadedImage
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class QueryImages:
 
     def _read_file(self, query: Any) -> QueryImage:
         try:
-            data = query if isinstance(query, bytes) else read_file(query)
+            data = _bytes_of(query)
         except TypeError as error:
             raise QueryError(
                 f"unsupported query type {type(query).__name__}; expected a path, the bytes of a file (bytes, "
@@ -93,7 +93,8 @@ class QueryImages:
                 allow_truncated=settings.allow_truncated,
             )
         except ImageError as error:
-            raise error if query is data else type(error)(f"{query}: {error}") from error
+            name = query.name if isinstance(query, StreamedImage) else query
+            raise error if query is data else type(error)(f"{name}: {error}") from error
         return QueryImage(decoded.pixels, content_hash(data))
 
     def _read_upload(self, upload: UploadedImage) -> QueryImage:
@@ -117,10 +118,10 @@ class QueryImages:
         """
         if isinstance(query, ImageId):
             return (generation.row_of(query.value),)
-        row = None if isinstance(query, bytes | UploadedImage) or content is None else self._row_of(generation, query)
-        if row is not None:
-            return (row,)
-        return () if content is None else tuple(generation.rows_of_content(content).tolist())
+        if content is None:
+            return ()
+        row = self._row_of(generation, query) if isinstance(query, str | os.PathLike) or is_remote(query) else None
+        return tuple(generation.rows_of_content(content).tolist()) if row is None else (row,)
 
     def identity(self, generation: Generation, query: Query) -> object:
         """Return a key that is equal for queries of the same image: by row, by file, or by the content in memory."""
@@ -135,6 +136,8 @@ class QueryImages:
             return query
         if isinstance(query, UploadedImage):
             return "content", query.content_hash
+        if isinstance(query, StreamedImage):
+            return "stream", query.name
         try:
             row, file = self._row_of(generation, query), _full_paths(query)[0]
         except (TypeError, ValueError):
@@ -168,9 +171,16 @@ class QueryImages:
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
         if isinstance(query, Text | UploadedImage):
             return None
-        if isinstance(query, bytes):
+        if isinstance(query, bytes | StreamedImage):
             return Image.fromarray(np.ascontiguousarray(self.read(query).pixels[..., :3]))
         return query if isinstance(query, Image.Image) else place(query)
+
+
+def _bytes_of(query: Any) -> bytes:
+    """Return the bytes of the file of a query, which is one, holds one, or is the path of one."""
+    if isinstance(query, bytes):
+        return query
+    return query.data if isinstance(query, StreamedImage) else read_file(query)
 
 
 def _full_paths(file: str | os.PathLike[str] | AnyPath) -> tuple[str, str]:

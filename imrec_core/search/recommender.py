@@ -146,7 +146,7 @@ class Recommender:
             ImageError: The image cannot be decoded.
             UnknownName: There is no such feature, metric or image.
         """
-        context = self._current_context()
+        context, query = self._current_context(), plain_query(query)
         generation, encoder = context.generation, context.encoder
         features = resolve_features(generation, encoder.settings, feature, [query])
         if len(features) > 1:

@@ -1,6 +1,7 @@
-"""Parsing of queries on the command line: a file, an `image_id` or a text, with a weight."""
+"""Parsing of queries on the command line: a file, a URL, an `image_id`, a text or standard input, with a weight."""
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +13,34 @@ _WEIGHTED = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf|infinity):(.
 
 
 def parse_query(word: str) -> "tuple[Query, float]":
-    """Parse `[WEIGHT:]QUERY`: a file, an `image_id` or `text:words`; a file that exists takes precedence."""
+    """Parse `[WEIGHT:]QUERY`: a file, a URL, an `image_id`, `text:words`, or `-` for standard input.
+
+    A file that exists takes precedence, except over `-`.
+    """
     match = None if exists(word) else _WEIGHTED.fullmatch(word)
     return (_parse_name(match[2]), float(match[1])) if match else (_parse_name(word), 1.0)
 
 
 def _parse_name(name: str) -> "Query":
-    from imrec_core.search.query import ImageId, Text
+    from imrec_core.search.query import ImageId, StreamedImage, Text, plain_query
 
+    if name == "-":
+        return StreamedImage("standard input", _read_stdin)
     if exists(name):
         return Path(name)  # no text that could be taken for anything else
     if name.startswith("text:"):
         return Text(name.removeprefix("text:"))
-    return ImageId(name) if len(name) == 16 else name
+    return ImageId(name) if len(name) == 16 else plain_query(name)
+
+
+def _read_stdin() -> bytes:
+    from imrec_core.errors import ImageTooLarge
+    from imrec_core.lake.storage.downloads import MAX_BYTES
+
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ImageTooLarge(f"standard input has more than {MAX_BYTES / 1e6:g} MB; give the file")
+    return data
 
 
 def exists(name: str) -> bool:

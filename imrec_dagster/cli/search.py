@@ -12,6 +12,7 @@ from imrec_core.catalog.scan import find_images
 from imrec_core.errors import EmptyQuery, ImageError
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.run_log import note
+from imrec_core.lake.storage.downloads import is_web_url
 from imrec_core.runtime.text import escaped
 from imrec_core.runtime.timing import record_timings
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from imrec_core.search.hits import FeatureScore, Hits
     from imrec_core.search.query import Query
     from imrec_core.search.recommender import Recommender
-
-    Weighted = list[tuple[Query, float]]
 
 
 @click.command()
@@ -98,9 +97,10 @@ def search(
     lake: str,
     **how: Any,
 ) -> None:
-    """Find the images most similar to IMAGE: a file, the image_id of one in the lake, or "text:words".
+    """Find the images most similar to IMAGE: a file, a URL, the image_id of one in the lake, or "text:words".
 
     Several images are combined; 0.5:IMAGE counts half. Images after a - are negative examples, until a + follows.
+    As the first word, - is the image on standard input.
     """
     from imrec_core.search.feature_weights import parse_weights
     from imrec_core.search.recommender import Recommender
@@ -109,8 +109,8 @@ def search(
     started = time.perf_counter()
     recommender = Recommender.open(lake)
     opened = time.perf_counter()
-    likes, unlikes = _queries(images)
-    unlikes += [parse_query(word) for word in unlike]
+    like_words, unlike_words = _split_sides(images)
+    likes, unlikes = ([parse_query(word) for word in words] for words in (like_words, [*unlike_words, *unlike]))
     if not each:
         _refuse_folders([name for name, _ in (*likes, *unlikes)])
     if each:
@@ -120,7 +120,7 @@ def search(
                 "--each searches for each image separately; "
                 "leave out --sheet, --explain, --verbose, --unlike, - and --pool"
             )
-        names = _expand([word for word in images if word != "+"], recommender.lake)
+        names = _expand(like_words, recommender.lake)
         _show_each(recommender, names, how, parquet)
         _log(recommender, f"each of {len(names)}", len(names), started, opened)
         return
@@ -194,16 +194,16 @@ def _explain(hits: "Hits", folder: Path) -> None:
     click.echo(f"explanations of the hits: {names} in {folder}", err=True)
 
 
-def _queries(words: Sequence[str]) -> "tuple[Weighted, Weighted]":
-    """Parse `a.jpg + 0.5:b.jpg - c.jpg` into likes and unlikes."""
-    likes: Weighted = []
-    unlikes: Weighted = []
+def _split_sides(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split `a.jpg + 0.5:b.jpg - c.jpg` into the words of likes and of unlikes; `-` as the first word is a like."""
+    likes: list[str] = list(words[:1]) if words[0] == "-" else []
+    unlikes: list[str] = []
     into = likes
-    for word in words:
+    for word in words[len(likes) :]:
         if word in ("+", "-"):
             into = likes if word == "+" else unlikes
         else:
-            into.append(parse_query(word))
+            into.append(word)
     return likes, unlikes
 
 
@@ -220,7 +220,7 @@ def _expand(words: Sequence[str], lake: Lake) -> list[str]:
         inside = [word]
         if Path(word).is_dir():
             inside = [str(path) for path in find_images(Path(word), lake.settings())]
-        elif glob.has_magic(word) and not exists(word):
+        elif glob.has_magic(word) and not exists(word) and not is_web_url(word):
             inside = sorted(glob.glob(word, recursive=True))
         if not inside:
             raise EmptyQuery(f"{word}: holds no image to search for")

@@ -20,6 +20,7 @@ from imrec_core.extraction.embed import Vectors
 from imrec_core.images.hashing import content_hash
 from imrec_core.lake.storage.downloads import download, is_web_url
 from imrec_core.runtime.numbers import finite_number, shorten
+from imrec_core.search.crop import Box, check_box
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,32 @@ class StreamedImage:
             return self._data
 
 
-Query = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text | UploadedImage | StreamedImage
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A part of an image as a query, for example `Crop("photo.jpg", (120, 80, 400, 300))`.
+
+    Attributes:
+        image: The image, as any query that has one.
+        box: x, y, width and height, from the upper left corner of the upright image at full size. Four integers are
+            pixels; if any number is a float, all are fractions of the width and height of the image.
+
+    Raises:
+        QueryError: The query has no image, or the box is invalid.
+    """
+
+    image: Query
+    box: Box
+
+    def __post_init__(self) -> None:
+        image = plain_query(self.image)
+        if isinstance(image, Text | Crop) or (isinstance(image, np.ndarray) and image.ndim == 1):
+            raise QueryError(f"a crop is a part of an image; found {type(image).__name__}")
+        object.__setattr__(self, "image", image)
+        object.__setattr__(self, "box", check_box(self.box))
+
+
+_Image = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | UploadedImage | StreamedImage
+Query = _Image | ImageId | Crop | Text
 Queries = Query | tuple[Query, float] | Sequence[Query | tuple[Query, float]]
 By = str | Sequence[str] | Mapping[str, float]
 

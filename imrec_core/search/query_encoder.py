@@ -19,7 +19,7 @@ from imrec_core.lake.lake import Lake
 from imrec_core.models.text_encoder import encode_text
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import timed
-from imrec_core.search.query import ImageId, Query, StreamedImage, Text, UploadedImage
+from imrec_core.search.query import Crop, ImageId, Query, StreamedImage, Text, UploadedImage
 from imrec_core.search.query_images import QueryImage, QueryImages
 
 _DECODED = 8  # decoded images in memory
@@ -101,7 +101,8 @@ class QueryEncoder:
         images = [i for i, query in enumerate(queries) if _is_image(query)]
         with ThreadPoolExecutor(cpu_count()) as pool:
             for some in (images[i : i + _DECODED] for i in range(0, len(images), _DECODED)):
-                decoded = dict(zip(some, pool.map(lambda i: self._read_or_error(queries[i]), some), strict=True))
+                images_read = pool.map(lambda i: self._read_or_error(generation, queries[i]), some)
+                decoded = dict(zip(some, images_read, strict=True))
                 encoded |= {i: error for i, error in decoded.items() if isinstance(error, ImageError)}
                 readable = {i: image for i, image in decoded.items() if isinstance(image, QueryImage)}
                 pixels, oriented = [image.pixels for image in readable.values()], oriented_features(weighted)
@@ -131,7 +132,7 @@ class QueryEncoder:
         elif isinstance(query, UploadedImage):
             vectors, content = self._uploaded_vectors(generation, query, weighted, features), query.content_hash
         elif _is_image(query):
-            image, oriented = self.images.read(query), oriented_features(weighted)
+            image, oriented = self.images.read(generation, query), oriented_features(weighted)
             vectors = self._encoder.encode([image.pixels], features, generation.fit_versions, oriented=oriented)[0]
             content = image.content_hash
         else:
@@ -163,13 +164,13 @@ class QueryEncoder:
             oriented = oriented_features(weighted)
             missing = [feature for feature in features if feature.name not in upload.vectors]
             if missing or any(orientations_key(feature) not in upload.vectors for feature in oriented):
-                pixels = self.images.read(upload).pixels
+                pixels = self.images.read(generation, upload).pixels
                 upload.vectors |= self._encoder.encode([pixels], missing, generation.fit_versions, oriented=oriented)[0]
             return dict(upload.vectors)
 
-    def _read_or_error(self, query: Query) -> QueryImage | ImageError:
+    def _read_or_error(self, generation: Generation, query: Query) -> QueryImage | ImageError:
         try:
-            return self.images.read(query)
+            return self.images.read(generation, query)
         except ImageError as error:
             return error
 
@@ -193,6 +194,8 @@ def _query_name(query: Query) -> str:
         return "the same vector" if query.ndim == 1 else "the same image"
     if isinstance(query, StreamedImage):
         return query.name
+    if isinstance(query, Crop):
+        return f"the crop {','.join(map(str, query.box))} of {_query_name(query.image)}"
     return "the same image" if isinstance(query, bytes | Image.Image | UploadedImage) else str(query)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from imrec_core.index.generation import Generation
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
 from imrec_core.runtime.timing import timed
+from imrec_core.search.crop import crop_pixels
 from imrec_core.search.hits import DisplayImage
-from imrec_core.search.query import ImageId, Query, StreamedImage, Text, UploadedImage
+from imrec_core.search.query import Crop, ImageId, Query, StreamedImage, Text, UploadedImage
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,20 @@ class QueryImage:
 
     Attributes:
         pixels: Upright, `(h, w, 3)` or `(h, w, 4)` uint8.
+        width, height: Size of the upright image at full size; the pixels may be fewer.
         content_hash: Hash of the bytes of the file; None for an image that is no file.
     """
 
     pixels: NDArray[np.uint8]
+    width: int
+    height: int
     content_hash: str | None = None
+
+    @classmethod
+    def in_memory(cls, pixels: NDArray[np.uint8]) -> QueryImage:
+        """Return an image that is no file."""
+        height, width = pixels.shape[:2] if pixels.ndim > 1 else (0, 0)
+        return cls(pixels, width, height)
 
 
 class QueryImages:
@@ -52,21 +62,32 @@ class QueryImages:
         self._roots = {name: f"{root}/" for name, root in settings.roots.items()}
         self._loading = threading.Lock()
 
-    def read(self, query: Any) -> QueryImage:
+    def read(self, generation: Generation, query: Any) -> QueryImage:
         """Read and decode the image of a query.
 
         Raises:
-            QueryError: The query has an unknown type.
+            QueryError: The query has an unknown type, or a crop extends beyond the image.
             ImageError: The image cannot be read or decoded.
         """
         with timed("decode"):
-            if isinstance(query, np.ndarray):
-                return QueryImage(over_white(query) if query.shape[2:] == (4,) and query.dtype == np.uint8 else query)
-            if isinstance(query, Image.Image):
-                return QueryImage(self._pillow_pixels(query))
-            if isinstance(query, UploadedImage):
-                return self._read_upload(query)
-            return self._read_file(query)
+            if not isinstance(query, Crop):
+                return self._read(query, self._min_side)
+            image = self._file_of(generation, query.image) if isinstance(query.image, ImageId) else query.image
+            whole = self._read(image, None)  # at full size: of a shrunk image too few pixels may be inside
+            if whole.pixels.ndim == 3:
+                inside = crop_pixels(whole.pixels, query.box, whole.width, whole.height)
+                return replace(whole, pixels=inside)
+            return whole  # refused by the encoder
+
+    def _read(self, query: Any, min_side: int | None) -> QueryImage:
+        if isinstance(query, np.ndarray):
+            has_alpha = query.shape[2:] == (4,) and query.dtype == np.uint8
+            return QueryImage.in_memory(over_white(query) if has_alpha else query)
+        if isinstance(query, Image.Image):
+            return QueryImage.in_memory(self._pillow_pixels(query))
+        if isinstance(query, UploadedImage):
+            return self._read_upload(query, min_side)
+        return self._read_file(query, min_side)
 
     def _pillow_pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         try:
@@ -75,35 +96,35 @@ class QueryImages:
         except OSError as error:
             raise UnreadableImage(f"the Pillow image: {error}") from error
 
-    def _read_file(self, query: Any) -> QueryImage:
+    def _read_file(self, query: Any, min_side: int | None) -> QueryImage:
         try:
             data = _bytes_of(query)
         except TypeError as error:
             raise QueryError(
                 f"unsupported query type {type(query).__name__}; expected a path, the bytes of a file (bytes, "
                 "bytearray, memoryview, BytesIO), a Pillow image, an array or tensor (uint8 pixels or a vector), "
-                "ImageId or Text"
+                "ImageId, Crop or Text"
             ) from error
         settings = self._settings
         try:
             decoded = decode(
                 data,
                 max_pixels=settings.max_pixels,
-                min_side=self._min_side,
+                min_side=min_side,
                 allow_truncated=settings.allow_truncated,
             )
         except ImageError as error:
             name = query.name if isinstance(query, StreamedImage) else query
             raise error if query is data else type(error)(f"{name}: {error}") from error
-        return QueryImage(decoded.pixels, content_hash(data))
+        return QueryImage(decoded.pixels, decoded.width, decoded.height, content_hash(data))
 
-    def _read_upload(self, upload: UploadedImage) -> QueryImage:
+    def _read_upload(self, upload: UploadedImage, min_side: int | None) -> QueryImage:
         try:
-            image = decode(upload.data, max_pixels=upload.max_pixels, min_side=self._min_side)
+            image = decode(upload.data, max_pixels=upload.max_pixels, min_side=min_side)
         except ImageError as error:
             raise type(error)(f"{upload.name}: {error}") from error
         upload.size = image.width, image.height
-        return QueryImage(image.pixels, upload.content_hash)
+        return QueryImage(image.pixels, image.width, image.height, upload.content_hash)
 
     # -- rows -------------------------------------------------------------------------------------------
 
@@ -111,11 +132,13 @@ class QueryImages:
         """Return the rows that are the query itself.
 
         These are the row of an `ImageId`, or of a file in a source. For other files these are the rows of equal
-        content, and none for an image that is no file.
+        content, and none for an image that is no file. A crop has the rows of its image.
 
         Args:
             content: Hash of the bytes of the query's file; None if it has none.
         """
+        if isinstance(query, Crop):
+            query = query.image
         if isinstance(query, ImageId):
             return (generation.row_of(query.value),)
         if content is None:
@@ -125,6 +148,8 @@ class QueryImages:
 
     def identity(self, generation: Generation, query: Query) -> object:
         """Return a key that is equal for queries of the same image: by row, by file, or by the content in memory."""
+        if isinstance(query, Crop):
+            return query.box, self.identity(generation, query.image)
         if isinstance(query, ImageId):
             return "row", generation.row_of(query.value)
         if isinstance(query, np.ndarray):
@@ -164,16 +189,19 @@ class QueryImages:
     def display_image(self, generation: Generation, query: Query) -> DisplayImage | None:
         """Return the query as a contact sheet shows it; None for texts, vectors and uploads."""
         if isinstance(query, ImageId):
-            row = generation.row_of(query.value)
-            source, path = (generation.columns(name)[name][row].as_py() for name in ("source", "path"))
-            return place(self.path(source, path))
+            return self._file_of(generation, query)
         if isinstance(query, np.ndarray):
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
         if isinstance(query, Text | UploadedImage):
             return None
-        if isinstance(query, bytes | StreamedImage):
-            return Image.fromarray(np.ascontiguousarray(self.read(query).pixels[..., :3]))
+        if isinstance(query, bytes | StreamedImage | Crop):
+            return Image.fromarray(np.ascontiguousarray(self.read(generation, query).pixels[..., :3]))
         return query if isinstance(query, Image.Image) else place(query)
+
+    def _file_of(self, generation: Generation, query: ImageId) -> AnyPath:
+        row = generation.row_of(query.value)
+        source, path = (generation.columns(name)[name][row].as_py() for name in ("source", "path"))
+        return place(self.path(source, path))
 
 
 def _bytes_of(query: Any) -> bytes:

@@ -30,9 +30,10 @@ from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
 from imrec_core.search import ranking
 from imrec_core.search.context import SearchContext
+from imrec_core.search.crop import Box
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.hits import Hits
-from imrec_core.search.query import By, Queries, Query, Text, plain_query, weighted_queries
+from imrec_core.search.query import By, Crop, Queries, Query, Text, plain_query, weighted_queries
 from imrec_core.search.request import SearchOptions, SearchRequest, build_request, excluded_rows, filter_rows
 from imrec_core.search.result import find_hits
 from imrec_core.sql.policy import SqlPolicy
@@ -176,12 +177,13 @@ class Recommender:
         exact: bool = False,
         among: Sequence[str] | NDArray[np.uint64] | None = None,
         with_self: bool = False,
+        crop: Box | None = None,
     ) -> Hits:
         """Find the images most similar to one or several queries.
 
         Args:
-            query: Path, URL, bytes, Pillow image, RGB array `(h, w, 3)` of uint8, `ImageId`, `Text`, or the vector
-                `(width,)` of the only feature in `by`.
+            query: Path, URL, bytes, Pillow image, RGB array `(h, w, 3)` of uint8, `ImageId`, `Crop`, `Text`, or the
+                vector `(width,)` of the only feature in `by`.
             like: One or several queries instead of `query`, each alone or as `(query, weight)`; the order is ignored.
             unlike: Negative examples, given like `like`. The score of the nearest one, times its weight relative to the
                 heaviest like, is subtracted: a row as near to it as to the likes scores 0.
@@ -202,6 +204,8 @@ class Recommender:
             among: `image_id`s of the allowed hits, or the integers that they spell; unknown ones are ignored.
             with_self: Whether a query may be a hit. By default an `ImageId` and a file in a source are not hits of
                 themselves. Bytes, uploads and other files exclude all images with the same bytes.
+            crop: Part of `query` to search for: `(x, y, width, height)` in pixels of the upright image as integers, or
+                in fractions of its size as floats; see `Crop`.
 
         Returns:
             Best first, ties by row.
@@ -211,6 +215,10 @@ class Recommender:
             ImageError: A query image cannot be decoded.
             UnknownName: There is no such feature, metric, mix, pool or fusion.
         """
+        if crop is not None:
+            if query is None:
+                raise QueryError("crop is for `query`; in `like` and `unlike` give Crop(image, box)")
+            query = Crop(query, crop)
         options = SearchOptions(k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact, with_self)
         return self._search(query, like, unlike, options, where, order_by, among)
 

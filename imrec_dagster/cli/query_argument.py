@@ -15,6 +15,8 @@ _WEIGHTED = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf|infinity):(.
 def parse_query(word: str) -> "tuple[Query, float]":
     """Parse `[WEIGHT:]QUERY`: a file, a URL, an `image_id`, `text:words`, or `-` for standard input.
 
+    `#x,y,w,h` after any but a text makes it a crop; see `Crop`.
+
     A file that exists takes precedence, except over `-`.
     """
     match = None if exists(word) else _WEIGHTED.fullmatch(word)
@@ -22,7 +24,8 @@ def parse_query(word: str) -> "tuple[Query, float]":
 
 
 def _parse_name(name: str) -> "Query":
-    from imrec_core.search.query import ImageId, StreamedImage, Text, plain_query
+    from imrec_core.search.crop import parse_box
+    from imrec_core.search.query import Crop, ImageId, StreamedImage, Text, plain_query
 
     if name == "-":
         return StreamedImage("standard input", _read_stdin)
@@ -30,6 +33,9 @@ def _parse_name(name: str) -> "Query":
         return Path(name)  # no text that could be taken for anything else
     if name.startswith("text:"):
         return Text(name.removeprefix("text:"))
+    image, hash_sign, numbers = name.rpartition("#")
+    if hash_sign and image and (box := parse_box(numbers)) is not None:
+        return Crop(_parse_name(image), box)
     return ImageId(name) if len(name) == 16 else plain_query(name)
 
 

@@ -100,7 +100,8 @@ def search(
     """Find the images most similar to IMAGE: a file, a URL, the image_id of one in the lake, or "text:words".
 
     Several images are combined; 0.5:IMAGE counts half. Images after a - are negative examples, until a + follows.
-    As the first word, - is the image on standard input.
+    As the first word, - is the image on standard input. IMAGE#X,Y,W,H searches for a part of IMAGE: four whole numbers
+    are pixels, numbers with a point are fractions of its size.
     """
     from imrec_core.search.feature_weights import parse_weights
     from imrec_core.search.recommender import Recommender

@@ -6,7 +6,6 @@ calibrated scores are fused.
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections import deque
@@ -23,24 +22,29 @@ from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.features.spaces import space_of
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.lake.lake import Lake
-from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import place
 from imrec_core.lake.storage.os_errors import translate_os_errors
 from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
 from imrec_core.search import ranking
+from imrec_core.search.batches import batches
 from imrec_core.search.context import SearchContext
 from imrec_core.search.crop import Box
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.hits import Hits
-from imrec_core.search.query import By, Crop, Queries, Query, Text, plain_query, weighted_queries
-from imrec_core.search.request import SearchOptions, SearchRequest, build_request, excluded_rows, filter_rows
+from imrec_core.search.query import By, Crop, Queries, Query, plain_query, weighted_queries
+from imrec_core.search.request import (
+    SearchOptions,
+    SearchRequest,
+    build_request,
+    excluded_rows,
+    filter_rows,
+    within_distance,
+)
 from imrec_core.search.result import find_hits
 from imrec_core.sql.policy import SqlPolicy
 
 _SHOWN = 6  # images in a notebook
-_BATCH = 64  # queries of a batch of `search_each`
-_BATCH_BYTES = 48_000_000  # of the distances of a batch
 
 
 class Recommender:
@@ -165,7 +169,7 @@ class Recommender:
         *,
         like: Queries | None = None,
         unlike: Queries | None = None,
-        k: int = 5,
+        k: int | None = None,
         by: By | None = None,
         pool: str = "mean",
         fuse: str = "score",
@@ -177,6 +181,7 @@ class Recommender:
         exact: bool = False,
         among: Sequence[str] | NDArray[np.uint64] | None = None,
         with_self: bool = False,
+        max_distance: float | None = None,
         crop: Box | None = None,
     ) -> Hits:
         """Find the images most similar to one or several queries.
@@ -187,7 +192,7 @@ class Recommender:
             like: One or several queries instead of `query`, each alone or as `(query, weight)`; the order is ignored.
             unlike: Negative examples, given like `like`. The score of the nearest one, times its weight relative to the
                 heaviest like, is subtracted: a row as near to it as to the likes scores 0.
-            k: Maximum number of hits, at least 1.
+            k: Maximum number of hits, at least 1. Default: 5; with `max_distance` all within it, up to 10,000.
             by: `"feature"`, `"feature:metric"` or `"mix:NAME"`, a sequence of them, or a mapping of them to weights.
                 Default: the first feature of the lake; for `Text` the first that supports text.
             pool: Distance to several likes: to their weighted `mean` vector (binary hashes: mean distance), to the
@@ -204,6 +209,8 @@ class Recommender:
             among: `image_id`s of the allowed hits, or the integers that they spell; unknown ones are ignored.
             with_self: Whether a query may be a hit. By default an `ImageId` and a file in a source are not hits of
                 themselves. Bytes, uploads and other files exclude all images with the same bytes.
+            max_distance: Radius: only hits within this distance of the likes, in the unit of the metric of the only
+                feature in `by`. Every image is compared.
             crop: Part of `query` to search for: `(x, y, width, height)` in pixels of the upright image as integers, or
                 in fractions of its size as floats; see `Crop`.
 
@@ -219,7 +226,9 @@ class Recommender:
             if query is None:
                 raise QueryError("crop is for `query`; in `like` and `unlike` give Crop(image, box)")
             query = Crop(query, crop)
-        options = SearchOptions(k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact, with_self)
+        options = SearchOptions(
+            k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact, with_self, max_distance
+        )
         return self._search(query, like, unlike, options, where, order_by, among)
 
     def _search(
@@ -249,7 +258,7 @@ class Recommender:
         self,
         queries: Iterable[Query],
         *,
-        k: int = 5,
+        k: int | None = None,
         by: By | None = None,
         fuse: str = "score",
         max_false_match_rate: float | None = None,
@@ -259,6 +268,7 @@ class Recommender:
         diversify: float = 0.0,
         exact: bool = False,
         with_self: bool = False,
+        max_distance: float | None = None,
     ) -> Iterator[Hits | ImageError]:
         """Search for each query by itself, in batches.
 
@@ -277,12 +287,14 @@ class Recommender:
         """
         if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
             raise QueryError("give `search_each` several queries, such as a list of paths")
-        options = SearchOptions(k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact, with_self)
+        options = SearchOptions(
+            k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact, with_self, max_distance
+        )
         options.check()
         with translate_os_errors():
             context = self._current_context()
             rows = filter_rows(context.generation, where, None, self.sql_policy)
-            for features, batch in _batches(context.generation, context.encoder.settings, by, queries):
+            for features, batch in batches(context.generation, context.encoder.settings, by, queries):
                 batch = [plain_query(query) for query in batch]
                 options.check_queries(batch)
                 yield from self._search_batch(context, options, features, batch, rows, order_by)
@@ -299,12 +311,15 @@ class Recommender:
         generation, encoder = context.generation, context.encoder
         encoded = encoder.encode_each(generation, batch, features)
         requests = [
-            SearchRequest(options, features, [one], (), excluded_rows(options, [one]), rows)
+            within_distance(
+                generation, SearchRequest(options, features, [one], (), excluded_rows(options, [one]), rows)
+            )
             for one in encoded
             if isinstance(one, EncodedQuery)
         ]
         # Removed one by one, so that their distances are freed before those of the next batch are computed.
-        waiting = deque(ranking.share_exact_search(generation, requests) if options.exact else requests)
+        is_shared = options.exact and options.max_distance is None
+        waiting = deque(ranking.share_exact_search(generation, requests) if is_shared else requests)
         del requests
         for query, one in zip(batch, encoded, strict=True):
             if isinstance(one, EncodedQuery):
@@ -312,14 +327,3 @@ class Recommender:
                 yield find_hits(context, waiting.popleft(), [image], [], order_by, self.sql_policy)
             else:
                 yield one
-
-
-def _batches(
-    generation: Generation, settings: Settings, by: By | None, queries: Iterable[Query]
-) -> Iterator[tuple[list[WeightedFeature], list[Query]]]:
-    """Split queries into batches, so that the distances of a batch to all rows by each feature fit into memory."""
-    for _, group in itertools.groupby(queries, lambda query: isinstance(query, Text)):  # texts have another default
-        for first in group:
-            features = resolve_features(generation, settings, by, [first])
-            size = max(1, min(_BATCH, _BATCH_BYTES // (4 * len(features) * len(generation))))
-            yield features, [first, *itertools.islice(group, size - 1)]  # noqa: B031  # the loop continues after them

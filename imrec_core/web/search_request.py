@@ -82,6 +82,9 @@ class SearchRequestBody(_StrictModel):
     pool: Name = "mean"
     fuse: Name = "score"
     max_false_match_rate: _Finite | None = None
+    max_distance: _Finite | None = Field(
+        default=None, ge=0, description="Only hits within this distance by the only feature, from an exact search."
+    )
     where: Sql | None = None
     order_by: Sql | None = Field(
         default=None, description="Sorts the best hits, see `reach`; without a query, all images."

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE... [+ IMAGE...] [- IMAGE...]")
-@click.option("-k", default=5, show_default=True, help="Number of hits.")
+@click.option(
+    "-k", type=int, help="Number of hits. Default: 5; with --max-distance all within the distance, up to 10,000."
+)
 @click.option(
     "--by",
     multiple=True,
@@ -59,6 +61,12 @@ if TYPE_CHECKING:
     type=float,
     metavar="RATE",
     help="Score threshold: only hits as near as this share of random pairs of images.",
+)
+@click.option(
+    "--max-distance",
+    type=float,
+    metavar="DISTANCE",
+    help="Only hits within this distance by the only feature, such as 31 for pdq; compares with every image.",
 )
 @click.option("--where", metavar="SQL", help="Condition over the rows, such as: width >= 800 AND source = 'holiday'")
 @click.option("--order-by", metavar="SQL", help="Order of the hits, such as: taken DESC")
@@ -142,7 +150,8 @@ def search(
         _explain(hits, Path(explain))
     for remark in hits.notes:
         click.echo(remark, err=True)
-    click.echo(hits.to_json() if as_json else _hits_table(hits))
+    none_left = "no image left to compare with" if how["max_distance"] is None else "no image within the distance"
+    click.echo(hits.to_json() if as_json else _hits_table(hits, none_left))
 
 
 def _show_each(recommender: "Recommender", names: Sequence[str], how: dict[str, Any], parquet: str | None) -> None:
@@ -229,9 +238,9 @@ def _expand(words: Sequence[str], lake: Lake) -> list[str]:
     return found
 
 
-def _hits_table(hits: "Hits") -> str:
+def _hits_table(hits: "Hits", none_left: str) -> str:
     if not hits:
-        return "no good match" if hits.cut else "no image left to compare with"
+        return "no good match" if hits.cut else none_left
     names = list(hits[0].parts)
     rows = [
         [str(h.rank), f"{h.score:.3f}", *(_distance(h.parts[n]) for n in names), h.image_id, from_here(h.path)]

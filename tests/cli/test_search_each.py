@@ -17,8 +17,8 @@ from imrec_core.extraction import embed
 from imrec_core.images.decode import decode
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
+from imrec_core.search import batches as search_module
 from imrec_core.search import query_encoder, query_images, ranking
-from imrec_core.search import recommender as search_module
 from tests.support import toy
 
 MIX = {"efficientnet_lite0": 1, "hsv_histogram": 0.5, "phash:hamming_dihedral": 0.3}

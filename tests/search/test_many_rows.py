@@ -11,7 +11,7 @@ import pytest
 from imrec_core import ImageId, Recommender
 from imrec_core.index import exact_search
 from imrec_core.index.build import IndexParams, build_generation
-from imrec_core.search import recommender as search_module
+from imrec_core.search import batches as search_module
 from imrec_core.sql.policy import SqlPolicy
 from tests.support import toy
 from tests.support.toy import ids

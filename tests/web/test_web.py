@@ -73,6 +73,17 @@ def test_uploaded_image_is_found_and_cached_for_the_next_request(client):
     assert client.get(f"/thumb/upload/{upload['upload']}").headers["content-type"] == "image/jpeg"
 
 
+def test_distance_limits_the_hits_of_all_pages(client, some_id):
+    asked = {"like": [{"image_id": some_id}], "by": "phash", "k": 4, "max_distance": 24}
+    every = client.post("/api/search", json={**asked, "k": 100}).json()
+    assert 4 < len(every["hits"]) < 60 and all(hit["parts"]["phash"]["distance"] <= 24 for hit in every["hits"])
+    pages = [client.post("/api/search", json={**asked, "offset": i}).json() for i in (0, 4)]
+    assert [hit for page in pages for hit in page["hits"]] == every["hits"][:8] and pages[0]["more"]
+    assert client.post("/api/search", json={**asked, "max_distance": -1}).status_code == 422
+    refused = client.post("/api/search", json={**asked, "by": ["phash", "dhash"]})
+    assert refused.status_code == 400 and "max_distance is a distance by one feature" in refused.json()["error"]
+
+
 @pytest.mark.parametrize("entry", [{"url": "http://127.0.0.1:1/x.jpg"}, {"path": "/etc/hostname"}])
 def test_server_fetches_neither_urls_nor_paths_for_its_clients(client, entry):
     answer = client.post("/api/search", json={"like": [entry]})

@@ -189,6 +189,7 @@ def _search(
             pool=body.pool,
             fuse=body.fuse,
             max_false_match_rate=body.max_false_match_rate,
+            max_distance=body.max_distance,
             where=body.where,
             order_by=body.order_by,
             distinct=body.distinct,

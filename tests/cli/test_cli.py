@@ -25,6 +25,7 @@ from imrec_core import Lake
 from imrec_core.extraction import read_ahead
 from imrec_core.extraction.pipeline import ShardExtractor
 from imrec_core.features import FEATURES
+from imrec_core.lake import run_log
 from imrec_core.runtime.timing import STAGES
 from imrec_core.search.hits import FeatureScore
 from imrec_dagster.cli import progress as progress_module
@@ -549,6 +550,18 @@ def test_sql_compares_hashes_bit_by_bit(imrec, gallery):
     statement = "SELECT max(bit_count(xor(a.vector, b.vector))) AS bits FROM phash a, phash b"
     ((_, *_), (bits,)) = csv.reader(io.StringIO(imrec("sql", statement, "--csv", "--lake", gallery.root).out))
     assert 10 < int(bits) <= 64
+
+
+@pytest.mark.parametrize("statement", ["SELECT what, name, stages, features FROM runs", "SELECT * FROM rgb_histogram"])
+def test_maps_lists_and_vectors_are_json_in_csv(imrec, gallery, statement):
+    run_log.note(gallery, "search", "a.jpg", 0.5, stages={"read": 0.5}, features=["phash:hamming"])
+    found = imrec("sql", statement, "--csv", "--lake", gallery.root)
+    header, *rows = csv.reader(io.StringIO(found.out))
+    assert found.status == 0 and rows
+    if "stages" in header:
+        assert ["search", "a.jpg", '{"read":0.5}', '["phash:hamming"]'] in rows
+    else:
+        assert all(len(json.loads(row[header.index("vector")])) == 512 for row in rows)
 
 
 def test_names_with_newlines_quotes_and_emoji_stay_in_one_row(imrec, gallery):

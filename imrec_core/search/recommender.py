@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -17,17 +17,15 @@ from numpy.typing import NDArray
 
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
-from imrec_core.extraction.embed import EncodedQuery
-from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.features.spaces import space_of
-from imrec_core.index.generation import Generation, Rows
+from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
 from imrec_core.lake.storage.os_errors import translate_os_errors
 from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
-from imrec_core.search import ranking
-from imrec_core.search.batches import batches
+from imrec_core.runtime.timing import record_timings
+from imrec_core.search.batches import batches, search_batch
 from imrec_core.search.context import SearchContext
 from imrec_core.search.crop import Box
 from imrec_core.search.feature_weights import resolve_features
@@ -35,13 +33,11 @@ from imrec_core.search.hits import Hits
 from imrec_core.search.query import By, Crop, Queries, Query, plain_query, weighted_queries
 from imrec_core.search.request import (
     SearchOptions,
-    SearchRequest,
     build_request,
-    excluded_rows,
     filter_rows,
-    within_distance,
 )
 from imrec_core.search.result import find_hits
+from imrec_core.search.search_log import SearchLog
 from imrec_core.sql.policy import SqlPolicy
 
 _SHOWN = 6  # images in a notebook
@@ -60,30 +56,33 @@ class Recommender:
         lake: The lake to search.
         sql_policy: What `where` and `order_by` may contain. `SqlPolicy.TRUSTED` allows every condition; a server that
             accepts conditions from its clients passes a stricter policy.
+        log_as: Name of its searches in the run log, of which `search_log` in `lake.toml` is the share; None for no log.
 
     Raises:
         MissingTable: The lake was never built.
         StaleIndex: No generation can be read.
     """
 
-    def __init__(self, lake: Lake, *, sql_policy: SqlPolicy = SqlPolicy.TRUSTED) -> None:
+    def __init__(self, lake: Lake, *, sql_policy: SqlPolicy = SqlPolicy.TRUSTED, log_as: str | None = "python") -> None:
         self.lake, self.sql_policy = lake, sql_policy
+        self.search_log = SearchLog(lake, log_as)
         self._context = SearchContext.open(lake)
         self._reopening = threading.Lock()
 
     @classmethod
     @translate_os_errors()
-    def open(cls, lake: str | os.PathLike[str] | Lake = "data_lake") -> Recommender:
+    def open(cls, lake: str | os.PathLike[str] | Lake = "data_lake", *, log_as: str | None = "python") -> Recommender:
         """Open a lake for searching.
 
         Args:
             lake: The folder or URL of a lake, or the lake itself.
+            log_as: Name of its searches in the run log.
 
         Raises:
             MissingTable: The lake was never built.
             StaleIndex: No generation can be read.
         """
-        return cls(lake if isinstance(lake, Lake) else Lake(lake))
+        return cls(lake if isinstance(lake, Lake) else Lake(lake), log_as=log_as)
 
     @property
     def generation(self) -> Generation:
@@ -248,11 +247,16 @@ class Recommender:
         unlikes = weighted_queries(unlike)
         options.check_queries(q for q, _ in likes)
         context, policy = self._current_context(), self.sql_policy
-        request = build_request(context, options, likes, unlikes, where=where, among=among, policy=policy)
-        images, unlike_images = (
-            [context.encoder.images.display_image(context.generation, q) for q, _ in some] for some in (likes, unlikes)
-        )
-        return find_hits(context, request, images, unlike_images, order_by, policy)
+        started = time.perf_counter()
+        with record_timings() as stages:
+            request = build_request(context, options, likes, unlikes, where=where, among=among, policy=policy)
+            images, unlike_images = (
+                [context.encoder.images.display_image(context.generation, q) for q, _ in some]
+                for some in (likes, unlikes)
+            )
+            hits = find_hits(context, request, images, unlike_images, order_by, policy)
+        self.search_log.offer(context, request, hits, time.perf_counter() - started, stages)
+        return hits
 
     def search_each(
         self,
@@ -297,33 +301,6 @@ class Recommender:
             for features, batch in batches(context.generation, context.encoder.settings, by, queries):
                 batch = [plain_query(query) for query in batch]
                 options.check_queries(batch)
-                yield from self._search_batch(context, options, features, batch, rows, order_by)
-
-    def _search_batch(
-        self,
-        context: SearchContext,
-        options: SearchOptions,
-        features: Sequence[WeightedFeature],
-        batch: Sequence[Query],
-        rows: Rows | None,
-        order_by: str | None,
-    ) -> Iterator[Hits | ImageError]:
-        generation, encoder = context.generation, context.encoder
-        encoded = encoder.encode_each(generation, batch, features)
-        requests = [
-            within_distance(
-                generation, SearchRequest(options, features, [one], (), excluded_rows(options, [one]), rows)
-            )
-            for one in encoded
-            if isinstance(one, EncodedQuery)
-        ]
-        # Removed one by one, so that their distances are freed before those of the next batch are computed.
-        is_shared = options.exact and options.max_distance is None
-        waiting = deque(ranking.share_exact_search(generation, requests) if is_shared else requests)
-        del requests
-        for query, one in zip(batch, encoded, strict=True):
-            if isinstance(one, EncodedQuery):
-                image = encoder.images.display_image(generation, query)
-                yield find_hits(context, waiting.popleft(), [image], [], order_by, self.sql_policy)
-            else:
-                yield one
+                yield from search_batch(
+                    context, options, features, batch, rows, order_by, policy=self.sql_policy, log=self.search_log
+                )

@@ -10,6 +10,7 @@ import click
 
 from imrec_core.catalog.scan import find_images
 from imrec_core.errors import EmptyQuery, ImageError
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.run_log import note
 from imrec_core.lake.storage.downloads import is_web_url
@@ -113,11 +114,13 @@ def search(
     """
     from imrec_core.search.feature_weights import parse_weights
     from imrec_core.search.recommender import Recommender
+    from imrec_core.search.request import SearchOptions
 
     how["by"] = parse_weights(by)
     started = time.perf_counter()
-    recommender = Recommender.open(lake)
+    recommender = Recommender.open(lake, log_as=None)  # logged below, with its words
     opened = time.perf_counter()
+    k = SearchOptions(how["k"], max_distance=how["max_distance"]).k
     like_words, unlike_words = _split_sides(images)
     likes, unlikes = ([parse_query(word) for word in words] for words in (like_words, [*unlike_words, *unlike]))
     if not each:
@@ -131,13 +134,15 @@ def search(
             )
         names = _expand(like_words, recommender.lake)
         _show_each(recommender, names, how, parquet)
-        _log(recommender, f"each of {len(names)}", len(names), started, opened)
+        used = list(how["by"] or [recommender.generation_in_use.default_feature])
+        _log(recommender, f"each of {len(names)}", len(names), started, opened, features=used, k=k)
         return
     if parquet:
         raise click.UsageError("--parquet needs --each; use --json for one search")
     with record_timings() as seconds:
         hits = recommender.search(like=likes, unlike=unlikes, **how)
-    _log(recommender, " ".join(images), len(hits), started, opened, seconds)
+    how_found = {"features": hits.features, "k": k, "plan": hits.plan}
+    _log(recommender, " ".join(images), len(hits), started, opened, seconds, **how_found)
     if verbose:
         _show_plan(hits, {"open": opened - started} | seconds)
     if sheet:
@@ -170,12 +175,19 @@ def _log(
     started: float,
     opened: float,
     seconds: Mapping[str, float] | None = None,
+    *,
+    features: Sequence[str],
+    k: int | None,
+    plan: str | None = None,
 ) -> None:
     """Record the duration of the search in the run log, by stage; output such as a contact sheet does not count."""
     ended = time.perf_counter()
     of_search = {**seconds, "other": ended - opened - sum(seconds.values())} if seconds else {"search": ended - opened}
     stages = {name: round(took, 4) for name, took in {"open": opened - started, **of_search}.items()}
-    note(recommender.lake, "search", escaped(query), ended - started, rows=rows, stages=stages)
+    find_feature = recommender.generation_in_use.feature
+    pairs = [name if name.startswith("mix:") else str(FeatureMetric.parse(name, find_feature)) for name in features]
+    how = {"features": pairs, "k": k, "plan": plan}
+    note(recommender.lake, "search", escaped(query), ended - started, rows=rows, stages=stages, **how)
 
 
 def _show_plan(hits: "Hits", seconds: Mapping[str, float]) -> None:

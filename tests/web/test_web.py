@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from imrec_core.runtime.timing import STAGES
-from imrec_core.search import recommender
+from imrec_core.search import ranking
 from imrec_core.web.routes import search
 from tests.support import toy
 from tests.support.pictures import encode
@@ -267,7 +267,7 @@ def test_new_generation_serves_new_requests(tmp_path, monkeypatch):
     """A running request uses the generation that it started with, the next request the new one."""
     lake = web_lake(tmp_path, photos=10)
     begun, go = threading.Event(), threading.Event()
-    rank = recommender.ranking.rank
+    rank = ranking.rank
 
     def held_up(*asked):
         begun.set()
@@ -278,7 +278,7 @@ def test_new_generation_serves_new_requests(tmp_path, monkeypatch):
         first = client.post("/api/search", json={"k": 1}).json()
         image = first["hits"][0]["image_id"]
         with ThreadPoolExecutor(1) as pool, monkeypatch.context() as patch:
-            patch.setattr(recommender.ranking, "rank", held_up)
+            patch.setattr(ranking, "rank", held_up)
             under_way = pool.submit(client.post, "/api/search", json={"like": [{"image_id": image}], "k": 100})
             assert begun.wait(60)
             toy.write_photos(tmp_path / "photos", range(10, 14))

@@ -20,7 +20,7 @@ from imrec_core.features import Feature
 from imrec_core.features.colour import bin_colours, layout_of
 from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.index.calibration import Calibration
-from imrec_core.index.calibration_pairs import random_pair_distances
+from imrec_core.index.calibration_pairs import RandomPairs
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
@@ -161,7 +161,7 @@ def plot_distances(
     panels = [
         distances_panel(
             str(pair),
-            random_pair_distances(generation, pair.feature, pair.metric),
+            RandomPairs.of(generation).distances(generation, pair),
             generation.calibration(pair.feature.name, pair.metric.name),
             rate,
             [hit.parts[name].distance for hit in hits],

@@ -96,7 +96,7 @@ class ImageEncoder:
             return
         for base in feature.bases:
             self._add(vectors, base, fit_versions, batch)
-        fitted = self._fit(feature.name, fit_versions[feature.name]) if feature.is_fitted else None
+        fitted = self._fit(feature.stored_as, fit_versions[feature.name]) if feature.is_fitted else None
         if feature.projection:
             bases = [vectors[base.name] for base in feature.bases]
             vectors[feature.name] = feature.checked(feature.projection.project(bases, fitted or {}), len(bases[0]))

@@ -7,7 +7,7 @@ their projections. `custom.py` makes the features that a `lake.toml` declares.
 
 # In the order in which features are listed.
 from imrec_core.features import colour, hashes, sift_vlad, networks, pdq, projections, structure  # isort: skip
-from imrec_core.features.custom import chosen_features, decoded_side, known_features
+from imrec_core.features.custom import chosen_features, decoded_side, generation_features, known_features, table_name
 from imrec_core.features.feature import FEATURES, Feature, Fitter, Projection, feature, find_feature
 from imrec_core.runtime.lazy import lazy_names
 
@@ -21,6 +21,7 @@ __all__ = [
     "decoded_side",
     "feature",
     "find_feature",
+    "generation_features",
     "hashes",
     "known_features",
     "networks",
@@ -28,6 +29,7 @@ __all__ = [
     "projections",
     "sift_vlad",
     "structure",
+    "table_name",
 ]
 
 __getattr__ = lazy_names(__name__, {"Fitter": "feature"}, {"Learnt": "Fitter"})  # its name in version 0.1

@@ -18,8 +18,9 @@ from imrec_core.features.combined import combination
 from imrec_core.features.feature import FEATURES, Feature, find_feature
 from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.features.networks import network
-from imrec_core.features.projections import projection, stand_in
+from imrec_core.features.projections import content_table, projection
 from imrec_core.features.reduction import METHODS
+from imrec_core.features.searched import by_searched_name, current_name, select_searched
 from imrec_core.images import properties
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import IndexParams, Settings
@@ -64,11 +65,28 @@ def chosen_features(lake: Lake) -> list[Feature]:
     own = _Declarations(settings, lake.root).features
     known = {**FEATURES, **own}
     chosen: dict[str, Feature] = {}
-    for name in (*settings.features, *own):
-        chosen[name] = find_feature(name, known)
+    for name in (*map(table_name, settings.features), *own):
+        feature = find_feature(current_name(name, known), known)
+        chosen[feature.name] = feature
+        if feature.content is not None:
+            chosen[feature.content] = known[feature.content]
     for feature in list(chosen.values()):
         chosen |= {base.name: base for base in _all_bases(feature) if base.name not in chosen}
     return list(chosen.values())
+
+
+def generation_features(lake: Lake) -> list[Feature]:
+    """Return the features that the next generation of a lake has, as searches use them.
+
+    Raises:
+        BadSettings, UnknownName: As for `chosen_features`.
+    """
+    return select_searched(lake.settings(), chosen_features(lake))
+
+
+def table_name(chosen: str) -> str:
+    """Return the name of the feature to extract for a name under `features` in `lake.toml`."""
+    return chosen.removesuffix(":full")
 
 
 def decoded_side(lake: Lake, *others: Feature) -> int:
@@ -101,8 +119,8 @@ class _Declarations:
         self._check_names()
         for name, table in settings.models.items():
             self.features[name] = network(custom_model(name, table, base))
-            if self.features[name].candidates:
-                self.features[f"{name}_pca"] = stand_in(self.features[name])
+            if content := self.features[name].content:
+                self.features[content] = content_table(self.features[name])
         for name, table in settings.histograms.items():
             self.features[name] = _histogram(name, table)
         for name in (*settings.projections, *settings.combined):
@@ -119,7 +137,8 @@ class _Declarations:
     def _check_names(self) -> None:
         kinds = ("models", "histograms", "projections", "combined")
         names = [name for kind in kinds for name in getattr(self._settings, kind)]
-        derived = [f"{name}_pca" for name in self._settings.models]  # automatic projections of models
+        kinds = ("content", "full", "neighbours", "pca")  # of features that come with a model
+        derived = [f"{name}_{kind}" for name in self._settings.models for kind in kinds]
         for name in names:
             if not _NAME.fullmatch(name):
                 raise BadSettings(f"lake.toml: invalid name {name!r}; expected lowercase letters, digits and '_'")
@@ -131,7 +150,16 @@ class _Declarations:
         if name in self._settings.projections or name in self._settings.combined:
             return self._make(name)
         try:
-            return find_feature(name, {**FEATURES, **self.features})
+            known = {**FEATURES, **self.features}
+            return find_feature(current_name(name, known), known)
+        except UnknownName as error:
+            raise BadSettings(f"lake.toml: {where}: {error}") from error
+
+    def _find_searched(self, where: str, name: str) -> Feature:
+        """Return a feature by its name in a generation."""
+        known = {**FEATURES, **self.features}
+        try:
+            return find_feature(current_name(name, known), by_searched_name(known, self._settings))
         except UnknownName as error:
             raise BadSettings(f"lake.toml: {where}: {error}") from error
 
@@ -172,7 +200,7 @@ class _Declarations:
         return projection(name, base, dims, method=method, least_rows=dims, **params)
 
     def _check_index(self, name: str) -> None:
-        by = FeatureMetric.parse(name, lambda feature_name: self._find(f"indexes.{name}", feature_name))
+        by = FeatureMetric.parse(name, lambda feature_name: self._find_searched(f"indexes.{name}", feature_name))
         if not by.metric.can_have_graph:
             able = ", ".join(m.name for m in by.feature.metrics if m.can_have_graph) or "none of its metrics"
             raise BadSettings(f"lake.toml: indexes.{name}: {by.metric.name} has no HNSW index; use {able}")
@@ -183,7 +211,7 @@ class _Declarations:
             raise BadSettings(f"lake.toml: invalid name {name!r} of a mix; expected lowercase letters, digits and '_'")
         for part, weight in weights.items():
             try:
-                FeatureMetric.parse(part, lambda feature_name: self._find(where, feature_name))
+                FeatureMetric.parse(part, lambda feature_name: self._find_searched(where, feature_name))
             except UnknownName as error:
                 raise BadSettings(f"lake.toml: {where}: {error}") from error
             if type(weight) not in (int, float) or finite_number(weight) is None or weight < 0:

@@ -108,6 +108,9 @@ class Feature:
         learnt: Fit to images that is needed first.
         projection: Computation from other features.
         candidates: Feature whose HNSW graph finds candidates for this one, which are then re-ranked exactly.
+        content: Feature with the content vectors, by which searches rank instead; see `searched`.
+        table: Feature whose tables have the vectors, if it has another name.
+        averaged: Feature whose vectors are averaged with their nearest in the generation; see `searched`.
         orientations: Hashes of each image of a batch in its eight orientations, side by side `(n, 8 · width)`.
         turned: The same from stored hashes `(n, width)`.
         is_histogram: Whether vectors consist of bins, which plots draw as bars.
@@ -132,6 +135,9 @@ class Feature:
     learnt: Fitter | None = None
     projection: Projection | None = None
     candidates: str | None = None
+    content: str | None = None
+    table: str = ""
+    averaged: Feature | None = None
     orientations: Callable[[ImageBatch], Matrix] | None = None
     turned: Callable[[Matrix], Matrix] | None = None
     is_histogram: bool = False
@@ -141,6 +147,11 @@ class Feature:
     def width(self) -> int:
         """Columns of a matrix of vectors; a hash has one column per 64 bits."""
         return self.dims // 64 if self.dtype == "uint64" else self.dims
+
+    @property
+    def stored_as(self) -> str:
+        """Name of the feature in the lake: of its tables and fits."""
+        return self.table or self.name
 
     @property
     def schema(self) -> pa.Schema:
@@ -160,6 +171,8 @@ class Feature:
     @property
     def bases(self) -> tuple[Feature, ...]:
         """Base features; empty for a feature of the pixels."""
+        if self.averaged is not None:
+            return (self.averaged,)
         return self.projection.bases if self.projection else ()
 
     @property

@@ -83,10 +83,17 @@ class WeightedFeature(FeatureMetric):
 def split_name(text: str) -> tuple[str, str]:
     """Split `FEATURE[:METRIC]` into two names, without a lookup.
 
-    The second name is empty for the default metric.
+    The second name is empty for the default metric. `NAME:full` is the feature with the full vectors of a network.
     """
     feature_name, _, metric_name = text.partition(":")
+    if metric_name.partition(":")[0] == "full":
+        return full_name(feature_name), metric_name.partition(":")[2]
     return feature_name, metric_name
+
+
+def full_name(network: str) -> str:
+    """Return the name that the embedding of a network has in a generation, beside the content vector."""
+    return f"{network}_full"
 
 
 def graph_name(feature: Feature, metric: Metric) -> str:

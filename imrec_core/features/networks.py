@@ -29,8 +29,9 @@ def network(model: Model) -> Feature:
         unit_norm=True,
         compute=functools.partial(_embed, model=model),
         model=model,
-        # Projection axes are fitted to images, and would lose most of the content of a text embedding.
-        candidates=None if model.text else f"{model.name}_pca",
+        # The axes of content vectors are fitted to images, and would lose most of the content of a text embedding.
+        content=None if model.text else f"{model.name}_content",
+        candidates=None if model.text else f"{model.name}_pca",  # in generations of version 0.1
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imrec_core.features.feature import FEATURES, Arrays, Blocks, Feature, Matrix, Projection, register
-from imrec_core.features.metrics import cosine, euclidean, manhattan
+from imrec_core.features.metrics import cosine, dot, euclidean, manhattan
 from imrec_core.features.reduction import METHODS
 from imrec_core.models.registry import MODELS
 
@@ -50,12 +51,13 @@ def _single_base(block: Blocks) -> Callable[[], Matrix]:
     return lambda: block()[0]
 
 
-def stand_in(network: Feature) -> Feature:
-    """Make the projection of an embedding in which its HNSW graph is built."""
-    assert network.model is not None
-    return projection(f"{network.name}_pca", network, network.model.pca_dims)
+def content_table(network: Feature) -> Feature:
+    """Make the projection of an embedding by which searches rank, as the tables of a lake hold it."""
+    assert network.content is not None and network.model is not None
+    made = projection(network.content, network, network.model.pca_dims, method="content_pca", least_rows=1)
+    return replace(made, dtype="float16", metrics=(cosine, euclidean, manhattan, dot), unit_norm=True)
 
 
 for _model in MODELS.values():
-    if FEATURES[_model.name].candidates:
-        register(stand_in(FEATURES[_model.name]))
+    if FEATURES[_model.name].content:
+        register(content_table(FEATURES[_model.name]))

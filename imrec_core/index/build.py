@@ -5,27 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from imrec_core.catalog.user_columns import Joined
-from imrec_core.errors import DamagedGeneration, SchemaMismatch, StaleIndex
+from imrec_core.errors import DamagedGeneration, StaleIndex
 from imrec_core.features import Feature, known_features
 from imrec_core.index.calibration import SHOWN_RATES
-from imrec_core.index.calibration_pairs import calibrate, positive_pair_distances
-from imrec_core.index.exact_search import blocks
-from imrec_core.index.generation import Generation, Rows
-from imrec_core.index.hnsw import build_graphs, extend_graphs
-from imrec_core.index.integrity import GenerationFiles, mark_damaged
-from imrec_core.index.manifest import FORMAT, feature_record, vector_file_name
+from imrec_core.index.calibration_pairs import RandomPairs, calibrate, positive_pair_distances
+from imrec_core.index.generation import Generation
+from imrec_core.index.hnsw import GraphRequest, Graphs, build_graphs, extend_graphs
+from imrec_core.index.integrity import GenerationFiles
+from imrec_core.index.manifest import FORMAT, feature_record
+from imrec_core.index.neighbourhoods import averaged_rows
 from imrec_core.index.opening import readable_generation
 from imrec_core.index.plan import (
     DEFAULT_PARAMS,
@@ -34,9 +30,10 @@ from imrec_core.index.plan import (
     matches_plan,
     plan_generation,
 )
-from imrec_core.index.row_assignment import HeldShards, RowAssignment, assign_rows
+from imrec_core.index.row_assignment import HeldShards, assign_rows
 from imrec_core.index.shard_selection import WaitingImages
-from imrec_core.index.vector_file import VectorFile, truncate_on_failure
+from imrec_core.index.vector_file import truncate_on_failure
+from imrec_core.index.vector_writing import BuildInputs, new_vectors, write_vectors
 from imrec_core.lake import parquet, schemas
 from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE, Lake
 from imrec_core.lake.settings import IndexParams
@@ -80,24 +77,6 @@ class GenerationReport:
     columns: tuple[Joined, ...] = ()
     copies_kept: dict[str, tuple[float, ...]] = field(default_factory=dict)
     waiting: WaitingImages = field(default_factory=WaitingImages)
-
-
-@dataclass(frozen=True)
-class _BuildInputs:
-    """Inputs of one build.
-
-    Attributes:
-        current: Current generation, whose rows of held shards are carried over.
-        previous: The same if it is extended; None to build the new one whole.
-        why: As in `GenerationReport`.
-    """
-
-    lake: Lake
-    plan: GenerationPlan
-    rows: RowAssignment
-    current: Generation | None
-    previous: Generation | None
-    why: str
 
 
 def build_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS, *, force: bool = False) -> GenerationReport:
@@ -149,7 +128,7 @@ def _build_and_publish(lake: Lake, params: IndexParams, *, force: bool = False) 
     return _make_report(Generation(lake.local_generation(new_id), known_features(lake)), plan, built=True)
 
 
-def _prepare(lake: Lake, plan: GenerationPlan, current: Generation | None, *, force: bool) -> _BuildInputs:
+def _prepare(lake: Lake, plan: GenerationPlan, current: Generation | None, *, force: bool) -> BuildInputs:
     """Assign rows, and decide whether to extend the current generation."""
     if force:
         reason = "a whole build was requested"
@@ -161,10 +140,10 @@ def _prepare(lake: Lake, plan: GenerationPlan, current: Generation | None, *, fo
         if rows.removed <= _MAX_REMOVED * len(rows.table):
             new = len(rows.table) - rows.kept
             why = f"extends {current.id} by {new} rows, {len(rows.dropped)} removed"
-            return _BuildInputs(lake, plan, rows, current, current, why)
+            return BuildInputs(lake, plan, rows, current, current, why)
         reason = f"{rows.removed} of {len(rows.table)} rows are removed"
     rows = assign_rows(lake, plan.shards, None, held)
-    return _BuildInputs(lake, plan, rows, current, None, f"built whole: {reason}")
+    return BuildInputs(lake, plan, rows, current, None, f"built whole: {reason}")
 
 
 def _rebuild_reason(generation: Generation, plan: GenerationPlan) -> str:
@@ -221,13 +200,14 @@ def _copies_kept(generation: Generation) -> dict[str, tuple[float, ...]]:
     return kept
 
 
-def _write(build: _BuildInputs, folder: Path, started: float) -> None:
+def _write(build: BuildInputs, folder: Path, started: float) -> None:
     """Write all files of a generation; the manifest is complete only at the end."""
     lake, plan, rows, previous = build.lake, build.plan, build.rows, build.previous
     facts = _initial_manifest(build)
     parquet.write_file(folder / ROWS_FILE, rows.table)
     with ThreadPoolExecutor(cpu_count()) as pool:
-        list(pool.map(lambda feature: _write_vectors(build, folder, feature), plan.features))
+        stored = [feature for feature in plan.features if feature.averaged is None]
+        list(pool.map(lambda feature: write_vectors(build, folder, feature, new_vectors(build, feature)), stored))
     for feature in plan.features:
         if feature.is_fitted:
             facts["features"][feature.name]["fitted"] = _fit_version(build, feature)
@@ -236,12 +216,8 @@ def _write(build: _BuildInputs, folder: Path, started: float) -> None:
     measured = previous.facts["measured_rows"] if previous else 0
     measure = previous is None or len(rows.table) > _MAX_GROWTH * measured
     facts["measured"], facts["measured_rows"] = measure, len(rows.table) if measure else measured
-    stored = previous.facts["calibration"] if previous else {}
-    facts["calibration"] = _calibrate(lake, generation, plan) if measure else stored
-    if previous is None:
-        graphs = build_graphs(generation, plan.graphs)
-    else:
-        graphs = extend_graphs(generation, previous, plan.graphs, rows.kept, measure=measure)
+    graphs = _make_graphs(build, generation, measure=measure)
+    facts["calibration"] = _calibrate(lake, generation, plan) if measure else previous.facts["calibration"]
     facts["graphs"] = {name: graph.to_dict() for name, graph in graphs.items()}
     facts["scanned"] = [name for name in (str(by) for by, _ in plan.graphs) if name not in graphs]
     facts["files"] = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != GENERATION_FACTS}
@@ -250,7 +226,7 @@ def _write(build: _BuildInputs, folder: Path, started: float) -> None:
     _write_manifest(folder, facts)
 
 
-def _initial_manifest(build: _BuildInputs) -> dict[str, Any]:
+def _initial_manifest(build: BuildInputs) -> dict[str, Any]:
     """Return the manifest without what is measured from the written files."""
     plan, rows = build.plan, build.rows
     facts: dict[str, Any] = {
@@ -280,17 +256,17 @@ def _initial_manifest(build: _BuildInputs) -> dict[str, Any]:
     return facts
 
 
-def _fit_version(build: _BuildInputs, feature: Feature) -> str | None:
+def _fit_version(build: BuildInputs, feature: Feature) -> str | None:
     """Return the version of the fit that computed the vectors; the lake may have a newer one than held vectors."""
     if build.plan.held and build.current is not None:
         return build.current.fit_versions.get(feature.name)
-    return build.lake.fitted_version(feature.name)
+    return build.lake.fitted_version(feature.stored_as)
 
 
 def _calibrate(lake: Lake, generation: Generation, plan: GenerationPlan) -> dict[str, dict[str, dict[str, Any]]]:
     """Calibrate all features on random pairs, and on edited copies if the plan has them."""
     with ThreadPoolExecutor(cpu_count()) as pool:
-        entries = list(pool.map(partial(calibrate, generation), plan.features))
+        entries = list(pool.map(partial(calibrate, generation, RandomPairs.of(generation)), plan.features))
     calibrated = {feature.name: entry for feature, entry in zip(plan.features, entries, strict=True)}
     if plan.copied_images:
         for (name, metric), pairs in positive_pair_distances(lake, generation, plan.copied_images).items():
@@ -302,37 +278,18 @@ def _write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     (folder / GENERATION_FACTS).write_text(json.dumps(facts, indent=1))
 
 
-def _write_vectors(build: _BuildInputs, folder: Path, feature: Feature) -> None:
-    """Write all vectors of a feature in row order, if possible by extending the file of the previous generation."""
-    file = VectorFile(folder / vector_file_name(feature.name), len(build.rows.table), feature.width, feature.dtype)
-    previous = build.previous
-    if previous is not None and file.extend(previous.vector_file(feature.name), _new_vectors(build, feature)):
-        return
-    stored = (block for _, block in blocks(previous.matrix(feature.name))) if previous is not None else ()
-    file.write(chain(stored, _new_vectors(build, feature)))
+def _make_graphs(build: BuildInputs, generation: Generation, *, measure: bool) -> Graphs:
+    """Make all graphs, and the averaged vectors in between, which are found with the graphs of the others."""
 
+    def make(requests: tuple[GraphRequest, ...]) -> Graphs:
+        if build.previous is None:
+            return build_graphs(generation, requests)
+        return extend_graphs(generation, build.previous, requests, build.rows.kept, measure=measure)
 
-def _new_vectors(build: _BuildInputs, feature: Feature) -> Iterator[NDArray[Any]]:
-    """Yield the vectors of the appended rows: shard by shard, then those of held shards."""
-    for shard, count, positions in build.rows.added:
-        table = build.lake.read_table(build.lake.feature_path(feature.name, shard), ["vector"])
-        if len(table) != count:
-            raise SchemaMismatch(f"{feature.name} has {len(table)} rows for {count} images in shard {shard!r}")
-        yield schemas.to_matrix(table["vector"])[positions]
-    if build.current is not None and len(build.rows.held):
-        yield from _held_vectors(build.current, feature, build.rows.held)
-
-
-def _held_vectors(current: Generation, feature: Feature, rows: Rows) -> Iterator[NDArray[Any]]:
-    """Yield vectors of the current generation in blocks, after verifying their file.
-
-    The new file has checksums of its own, which would hide damage of the old one.
-
-    Raises:
-        DamagedGeneration: The vectors differ from their checksums.
-    """
-    if not all(current.files.check_blocks(vector_file_name(feature.name))):
-        path = current.vector_file(feature.name).path
-        mark_damaged(path)
-        raise DamagedGeneration(path, "differs from its checksum")
-    yield from (block for _, block in blocks(current.matrix(feature.name), rows))
+    plan, first = build.plan, build.rows.kept if build.previous else 0
+    graphs = make(tuple(request for request in plan.graphs if request[0].feature.averaged is None))
+    searchable = generation.with_graphs(graphs)
+    for feature in plan.features:
+        if feature.averaged is not None:
+            write_vectors(build, generation.folder, feature, averaged_rows(searchable, feature, first))
+    return graphs | make(tuple(request for request in plan.graphs if request[0].feature.averaged is not None))

@@ -66,8 +66,14 @@ class Calibration:
     positive_pairs: PositivePairs | None = None
 
     @classmethod
-    def of(cls, distances: NDArray[np.float32]) -> Calibration:
+    def of(cls, distances: NDArray[np.float32], *, least_rate: float = 0.0) -> Calibration:
         """Compute the distribution from the distances of random pairs, in any order.
+
+        Below the smallest measured rate, the fifth root of the rate falls linearly with the distance, to 0 at distance
+        0. From samples of 20 to 250 of 1,066 photos, that law gave one to three times the actual rate on other photos.
+
+        Args:
+            least_rate: Smallest rate to take from the distances, for small samples and for those with many copies.
 
         Pairs with nothing to compare are infinitely far. They count as the farthest of the others.
         """
@@ -79,7 +85,7 @@ class Calibration:
         rates = np.searchsorted(ordered, knots, side="right") / len(ordered)
         if not knots[-1]:  # all images are copies: any other image gets a rate of 1
             return cls((0.0, _NOISE), (0.0, 1.0))
-        positive = knots > 0
+        positive = (knots > 0) & (rates >= min(least_rate, rates[-1]))
         return cls((0.0, *knots[positive].tolist()), (0.0, *rates[positive].tolist()))
 
     @classmethod
@@ -115,6 +121,11 @@ class Calibration:
             return None
         passing = self.false_match_rate(np.array(self.positive_pairs.distances)) <= rate
         return max((s for s, passes in zip(self.positive_pairs.shares, passing, strict=True) if passes), default=0.0)
+
+
+def score_of(rate: float) -> float:
+    """Convert a false match rate to the score."""
+    return float(1 - rate ** (1 / _ROOT))
 
 
 def rate_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,81 @@ from numpy.typing import NDArray
 from imrec_core.errors import QueryError
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric
-from imrec_core.features.metrics import Metric
 from imrec_core.index.calibration import Calibration, PositivePairs
 from imrec_core.index.edited_copies import distances_to_original, make_copies
 from imrec_core.index.generation import Generation, Rows
+from imrec_core.index.scenes import Scenes
 from imrec_core.lake.lake import Lake
 
 log = logging.getLogger(__name__)
 
-_PAIRS = (200, 512)  # queries × others: about 100,000 random pairs
+_ALL_PAIRS = 450  # images up to which all pairs count, about 100,000
+_PAIRS = (200, 512)  # queries × others of larger generations: as many pairs, of more images
+_LEAST_PAIRS = 3  # from which a rate is measured
+_REPETITIVE, _REPETITIVE_RATE = 0.5, 0.1  # share of repeated images, from which rates are measured from 10 % on
+_ENOUGH = 20_000  # pairs for a metric that is not the default of its feature
 _SEED = 20_26
 
 
-def calibrate(generation: Generation, feature: Feature) -> dict[str, Any]:
+@dataclass(frozen=True)
+class RandomPairs:
+    """The pairs of images that calibrate a generation: each query with each other image, as far as they count.
+
+    Attributes:
+        queries, others: Rows of the images.
+        counts: Which pairs count as random `(queries, others)`: not those of one scene.
+        least_rate: Smallest false match rate that their distances tell; see `Calibration.of`.
+    """
+
+    queries: Rows
+    others: Rows
+    counts: NDArray[np.bool_]
+    least_rate: float
+
+    @classmethod
+    def of(cls, generation: Generation) -> RandomPairs:
+        """Draw pairs of live rows; the draw is seeded.
+
+        Pairs of one scene do not count: they would make a distance common that is rare between different images. If
+        there are no others, all count. Where most images are repeated, as edited copies, not all of their pairs are
+        recognised, and the smaller rates are those of `Calibration.of`.
+        """
+        rows = _sample(generation.live, sum(_PAIRS))
+        if len(rows) <= _ALL_PAIRS:
+            queries = others = rows
+            is_pair = np.triu(np.ones((len(rows), len(rows)), np.bool_), 1)
+        else:
+            queries, others = np.split(rows, [len(rows) * _PAIRS[0] // sum(_PAIRS)])
+            is_pair = np.ones((len(queries), len(others)), np.bool_)
+        scenes = Scenes.of(generation, rows)
+        counts = is_pair & ~scenes.are_shared(queries, others)
+        least_rate = _REPETITIVE_RATE if scenes.share_repeated > _REPETITIVE else 0.0
+        return cls(queries, others, counts if counts.any() else is_pair, least_rate)
+
+    def calibration(self, distances: NDArray[np.float32]) -> Calibration:
+        """Calibrate distances of the pairs that count, or of some of them `(n,)`."""
+        return Calibration.of(distances, least_rate=max(self.least_rate, _LEAST_PAIRS / len(distances)))
+
+    def distances(self, generation: Generation, pair: FeatureMetric) -> NDArray[np.float32]:
+        """Compute the distances of the pairs that count `(pairs,)`; a generation of one image gives a distance of 1.
+
+        The feature's default metric uses all pairs; others, of which some are slow, the first quarter of the queries if
+        these have many pairs.
+        """
+        if not self.counts.any():
+            return np.ones(1, np.float32)
+        feature, metric = pair.feature, pair.metric
+        counts = self.counts
+        if metric != feature.metric and counts[: len(counts) // 4].sum() >= _ENOUGH:
+            counts = counts[: len(counts) // 4]
+        matrix = generation.matrix(feature.name)
+        others = matrix[self.others]
+        gallery = others if others.dtype == np.uint64 else others.astype(np.float32)
+        each = zip(matrix[self.queries[: len(counts)]], counts, strict=True)
+        return np.concatenate([pair(feature.as_query(query, metric), gallery[of]) for query, of in each if of.any()])
+
+
+def calibrate(generation: Generation, pairs: RandomPairs, feature: Feature) -> dict[str, Any]:
     """Calibrate every metric of a feature on random pairs.
 
     Returns:
@@ -32,41 +94,9 @@ def calibrate(generation: Generation, feature: Feature) -> dict[str, Any]:
     """
     calibrated = {}
     for metric in feature.metrics:
-        calibration = Calibration.of(random_pair_distances(generation, feature, metric))
+        calibration = pairs.calibration(pairs.distances(generation, FeatureMetric(feature, metric)))
         calibrated[metric.name] = {"distances": calibration.distances, "rates": calibration.rates}
     return calibrated
-
-
-def random_pair_rows(generation: Generation) -> tuple[Rows, Rows]:
-    """Draw the live rows whose pairs calibrate the generation: up to 200 queries, and 512 others.
-
-    The draw is seeded. Smaller generations are divided in the same proportion.
-    """
-    sample = _sample(generation.live, sum(_PAIRS))
-    part = len(sample) * _PAIRS[0] // sum(_PAIRS)
-    return sample[:part], sample[part:]
-
-
-def random_pair_distances(generation: Generation, feature: Feature, metric: Metric) -> NDArray[np.float32]:
-    """Compute the distances of random pairs `(pairs,)`.
-
-    The feature's default metric uses all pairs, about 100,000, and other metrics a quarter of the queries. A generation
-    of one image gets a single distance of 1.
-    """
-    matrix = generation.matrix(feature.name)
-    query_rows, other_rows = random_pair_rows(generation)
-    queries, others = matrix[query_rows], matrix[other_rows]
-    if metric != feature.metric:
-        queries = queries[: -(-len(queries) // 4)]
-    pair = FeatureMetric(feature, metric)
-    return _distances(pair, [feature.as_query(query, metric) for query in queries], others)
-
-
-def _distances(pair: FeatureMetric, queries: Sequence[NDArray[Any]], others: NDArray[Any]) -> NDArray[np.float32]:
-    if not len(queries):  # a generation of one image has no pairs
-        return np.ones(1, np.float32)
-    gallery = others if others.dtype == np.uint64 else others.astype(np.float32)
-    return np.concatenate([pair(query, gallery) for query in queries])
 
 
 def positive_pair_distances(lake: Lake, generation: Generation, images: int) -> dict[tuple[str, str], PositivePairs]:
@@ -78,7 +108,7 @@ def positive_pair_distances(lake: Lake, generation: Generation, images: int) -> 
     Args:
         images: Maximum number of images to edit.
     """
-    features = [generation.feature(name) for name in generation.features]
+    features = [feature for feature in map(generation.feature, generation.features) if feature.averaged is None]
     pairs = [FeatureMetric(feature, metric) for feature in features for metric in feature.metrics]
     by_name = {str(pair): pair for pair in pairs}
     distances: dict[str, list[NDArray[np.float32]]] = {name: [] for name in by_name}

@@ -58,11 +58,11 @@ def _digests(lake: Lake, feature: Feature, shards: Sequence[str]) -> tuple[str, 
 
 def _own_computation(lake: Lake, feature: Feature, shard: str) -> str:
     """Return the metadata of a table that is equal if the same image would get the same vector."""
-    made_from = lake.made_from(lake.feature_path(feature.name, shard)) or {}
+    made_from = lake.made_from(lake.feature_path(feature.stored_as, shard)) or {}
     return json.dumps({k: v for k, v in made_from.items() if k not in _NOT_COMPUTATION}, sort_keys=True)
 
 
 def shard_record(lake: Lake, shard: str, features: Sequence[Feature]) -> str:
     """Compute a digest of everything from which a generation takes the rows and vectors of a shard."""
-    tables = [(feature.name, lake.made_from(lake.feature_path(feature.name, shard))) for feature in features]
+    tables = [(feature.name, lake.made_from(lake.feature_path(feature.stored_as, shard))) for feature in features]
     return digest([manifest_version(lake, shard), tables])

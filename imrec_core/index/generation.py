@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,8 +22,9 @@ from numpy.typing import NDArray
 from imrec_core.catalog.former_ids import find_former_rows, former_ids
 from imrec_core.errors import DamagedGeneration, QueryError, StaleIndex, UnknownName
 from imrec_core.features import FEATURES, Feature
-from imrec_core.features.feature_metric import FeatureMetric, graph_name
+from imrec_core.features.feature_metric import FeatureMetric, full_name, graph_name
 from imrec_core.features.metrics import Metric
+from imrec_core.features.searched import current_name, declarations
 from imrec_core.index import exact_search
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.exact_search import Queries
@@ -107,12 +109,12 @@ class Generation:
         for name in self.files.vectors:
             require_undamaged(folder / name)
         stored: dict[str, dict[str, Any]] = self.facts["features"]
+        declared = {name: feature for name, record in stored.items() if (feature := _declared(name, record, known))}
         self.features: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-            {n: f for n, f in stored.items() if n in known and feature_record(known[n]).items() <= f.items()}
+            {name: record for name, record in stored.items() if name in declared}
         )
         self.outdated = tuple(name for name in stored if name not in self.features)
-        self._known = known
-        self._declared = {name: known[name] for name in self.features}
+        self._known, self._declared = known, declared
         if graphs is None:
             graphs = {name: HnswIndexInfo.from_dict(graph) for name, graph in self.facts["graphs"].items()}
         lost = {error.path.name for error in self.damaged}
@@ -122,6 +124,7 @@ class Generation:
         self._hnsw = HnswGraphs(self.files, self.graphs, set_aside)
         self._vector_check: VectorCheck | None = None
         self._matrices: dict[str, Matrix] = {}
+        self._new_calibrations: dict[tuple[str, str], Calibration] = {}
         self._row_table = RowTable(self.rows_path)
 
     def with_graphs(self, graphs: Mapping[str, HnswIndexInfo]) -> Generation:
@@ -240,6 +243,7 @@ class Generation:
             StaleIndex: The feature is not in the generation yet, or its declaration has changed since.
             UnknownName: No feature has that name.
         """
+        name = self._present_name(name)
         if name not in self.features:
             if name in self.facts["missing"]:
                 raise StaleIndex(f"feature {name!r} is not in the generation yet; run: imrec build")
@@ -247,8 +251,29 @@ class Generation:
                 raise StaleIndex(
                     f"declaration of feature {name!r} changed since generation {self.id}; run: imrec build"
                 )
+            network = name.removesuffix(full_name(""))
+            if network != name and network in self.features:
+                raise StaleIndex(
+                    f"the full vectors of {network} are not in generation {self.id}; "
+                    f'add "{network}:full" to features in lake.toml and run: imrec build'
+                )
             raise UnknownName("feature", name, self.features)
         return self._declared[name]
+
+    def _present_name(self, name: str) -> str:
+        """Return the name by which this generation has a feature that it has under another name."""
+        if name in self.features:
+            return name
+        current = current_name(name, self._known)
+        if current != name:
+            warnings.warn(f"the feature {name} is deprecated; use {current}", DeprecationWarning, stacklevel=4)
+        network = name.removesuffix(full_name(""))
+        has_full = network != name and network in self.features and self._declared[network].model is not None
+        return network if has_full else current  # in version 0.1, the name of a network was that of its full vectors
+
+    def holds(self, feature: Feature) -> bool:
+        """Return whether a feature is in this generation by this declaration."""
+        return feature.name in self.features and feature_record(self._declared[feature.name]) == feature_record(feature)
 
     @property
     def default_feature(self) -> str:
@@ -277,8 +302,20 @@ class Generation:
         return self.files.vectors[vector_file_name(feature)]
 
     def calibration(self, feature: str, metric: str) -> Calibration:
-        """Return the calibration of a feature and metric."""
-        return Calibration.from_dict(self.facts["calibration"][feature][metric])
+        """Return the calibration of a feature and metric.
+
+        That of a metric that the feature has got since the generation was built is computed, and kept in memory.
+        """
+        known: dict[str, Any] = self.facts["calibration"][feature]
+        if metric in known:
+            return Calibration.from_dict(known[metric])
+        if (feature, metric) not in self._new_calibrations:
+            from imrec_core.index.calibration_pairs import RandomPairs  # which needs generations
+
+            pair = FeatureMetric.of(self.feature(feature), metric)
+            pairs = RandomPairs.of(self)
+            self._new_calibrations[feature, metric] = pairs.calibration(pairs.distances(self, pair))
+        return self._new_calibrations[feature, metric]
 
     # -- nearest rows -----------------------------------------------------------------------------------
 
@@ -321,3 +358,9 @@ class Generation:
         if among is None and self.removed:
             return exact_search.nearest(metric, vectors, self.matrix(feature), count, is_removed=~self.is_live)
         return exact_search.nearest(metric, vectors, self.matrix(feature), count, among)
+
+
+def _declared(name: str, record: Mapping[str, Any], known: Mapping[str, Feature]) -> Feature | None:
+    """Return the declaration by which an entry of a generation was made; None if that has changed since."""
+    possible = declarations(name, record, known)
+    return next((feature for feature in possible if feature_record(feature).items() <= record.items()), None)

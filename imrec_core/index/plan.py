@@ -9,8 +9,9 @@ from typing import Any
 from imrec_core.catalog import user_columns
 from imrec_core.errors import StaleIndex
 from imrec_core.extraction.staleness import digest
-from imrec_core.features import Feature, chosen_features
+from imrec_core.features import Feature, generation_features, known_features
 from imrec_core.features.feature_metric import FeatureMetric, split_name
+from imrec_core.features.searched import current_name
 from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index.computations import Computation, shard_record
 from imrec_core.index.generation import Generation
@@ -68,12 +69,12 @@ def plan_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS) -> Generat
         StaleIndex: No image can be published.
     """
     settings, current = lake.settings(), readable_generation(lake)
-    chosen = chosen_features(lake)
+    chosen = generation_features(lake)
     selection = select_shards(lake, settings, chosen, current)
     if selection.waiting.images and not selection.complete and not selection.held:
         raise StaleIndex(f"no image can be published yet: {selection.waiting.summary()}; run: imrec build")
     features = selection.features
-    graphs = _graph_requests(features, settings, params)
+    graphs = _graph_requests(features, settings, known_features(lake), params)
     records = _shard_records(lake, selection, current)
     if current is not None and selection.is_unchanged:
         fingerprint = current.facts["fingerprint"]
@@ -122,7 +123,9 @@ def _fingerprint(
     return digest([versions, names, requests, sorted(records.items()), columns, copies])
 
 
-def _graph_requests(features: Sequence[Feature], settings: Settings, default: IndexParams) -> tuple[GraphRequest, ...]:
+def _graph_requests(
+    features: Sequence[Feature], settings: Settings, known: Mapping[str, Feature], default: IndexParams
+) -> tuple[GraphRequest, ...]:
     """List the default graphs of features, and the graphs that `lake.toml` requests."""
     names = {feature.name for feature in features}
     requests = []
@@ -131,7 +134,7 @@ def _graph_requests(features: Sequence[Feature], settings: Settings, default: In
             FeatureMetric.of(feature, metric).metric.name: IndexParams.of(name, table)
             for name, table in settings.indexes.items()
             for of, metric in [split_name(name)]
-            if of == feature.name
+            if current_name(of, known) == feature.name
         }
         for metric in feature.metrics:
             is_default = metric == feature.metric and metric.has_graph and feature.candidates not in names

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from imrec_core.extraction.failures import count_statuses
 from imrec_core.extraction.staleness import can_wait, has_fresh_images, stale_reasons
-from imrec_core.features import Feature
+from imrec_core.features import Feature, chosen_features
 from imrec_core.index.computations import Computation
 from imrec_core.index.generation import Generation
 from imrec_core.lake import schemas
@@ -94,11 +94,12 @@ def select_shards(
 ) -> ShardSelection:
     """Select what the next generation takes from each shard.
 
-    It has the chosen features of the current generation, and shards without one of them are held. A new feature is
-    added as soon as all shards of the generation have it. Vectors of different computations are never mixed: while a
-    shard is held that has another computation than the complete shards, these are held too.
+    It has those of the chosen features that the current generation has by the same declaration, and shards without one
+    of them are held. A new feature is added as soon as all shards of the generation have it. Vectors of different
+    computations are never mixed: while a shard is held that has another computation than the complete shards, these
+    are held too.
     """
-    states = _shard_states(lake, settings, chosen)
+    states = _shard_states(lake, settings, chosen_features(lake), chosen)
     if current is not None and not current.features:
         current = None  # searches cannot use it
     established = _established_features(states, chosen, current)
@@ -111,9 +112,11 @@ def select_shards(
     has_held = any(lacks[shard] for shard, key in keys.items() if key)
     complete = [state for state in states if not lacks[state.shard]]
     features = [f for f in chosen if f in established or not (has_held or any(f.name in s.stale for s in complete))]
-    if current is not None and chosen and not features:  # none of the new features is ready
+    is_lost = current is not None and any(f.name in current.features and f not in features for f in chosen)
+    if current is not None and chosen and (is_lost or not features):  # new features and declarations are not ready
         features = [current.feature(name) for name in current.features]
         unready = [f.name for f in chosen if any(not s.is_read or f.name in s.stale for s in states)]
+        unready = unready or [f.name for f in chosen if not current.holds(f)]
         lacks = {state.shard: state.lacks(chosen) or unready for state in states}
     held = {shard: key for shard, key in keys.items() if key and lacks[shard]}
     return ShardSelection(
@@ -126,8 +129,15 @@ def select_shards(
     )
 
 
-def _shard_states(lake: Lake, settings: Settings, chosen: Sequence[Feature]) -> list[_ShardState]:
-    """Read which tables of all shards are up to date, sorted by key."""
+def _shard_states(
+    lake: Lake, settings: Settings, stored: Sequence[Feature], chosen: Sequence[Feature]
+) -> list[_ShardState]:
+    """Read which tables of all shards are up to date, sorted by key.
+
+    Args:
+        stored: Features that the lake computes.
+        chosen: The same as a generation has them.
+    """
     live = lake.live_shards()
     unread = [shard for shard in live if not has_fresh_images(lake, shard)]
     sources = {source_of(shard) for shard in unread}
@@ -136,8 +146,9 @@ def _shard_states(lake: Lake, settings: Settings, chosen: Sequence[Feature]) -> 
     states = []
     for shard in live:
         is_read = shard not in unread or shard in outdated
-        stale = stale_reasons(lake, shard, chosen, settings) if is_read else ()
-        states.append(_ShardState(shard, True, is_read, shard in outdated, frozenset(stale)))
+        reasons = stale_reasons(lake, shard, stored, settings) if is_read else {}
+        stale = frozenset(feature.name for feature in chosen if feature.stored_as in reasons)
+        states.append(_ShardState(shard, True, is_read, shard in outdated, stale))
     damaged = [s for s in lake.known_shards() if s not in live and source_of(s) in settings.sources]
     states.extend(_ShardState(shard, False, False, False, frozenset()) for shard in damaged)
     return sorted(states, key=lambda state: state.shard)
@@ -148,7 +159,7 @@ def _established_features(
 ) -> list[Feature]:
     """Select the features for which images wait: those of the current generation, or all that a shard has."""
     if current is not None:
-        return [feature for feature in chosen if feature.name in current.features]
+        return [feature for feature in chosen if current.holds(feature)]
     return [f for f in chosen if any(state.is_read and f.name not in state.stale for state in states)]
 
 

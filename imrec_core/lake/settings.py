@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_FEATURES = (
     "efficientnet_lite0",
-    "efficientnet_lite0_pca",
     "rgb_histogram",
     "hsv_histogram",
     "ahash",
@@ -49,7 +48,11 @@ MAX_LOST_DAYS = 36_500
 
 LEAST_THUMBNAIL_MB = 100  # so that each of the 256 folders has room for two large thumbnails
 
-_MAX_BATCH = 1024  # decoded images of 150 kB each, more before they are cropped
+_MODEL_OPTIONS = {
+    "batch": (1, 1024),  # decoded images of 150 kB each, more before they are cropped
+    "neighbourhood": (0, 100),
+}
+"""Smallest and largest value by option."""
 
 PRECISIONS = ("auto", "bf16", "fp32")
 
@@ -130,7 +133,8 @@ class Settings:
             mounted; 0 to keep none.
         search_log: Share of the searches from Python and HTTP, 0 to 1, that the view `runs` lists.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
-        model_options: Options of a network, by its name: `batch`, the number of images in a batch.
+        model_options: Options of a network, by its name: `batch`, the number of images in a batch, and `neighbourhood`,
+            the number of nearest images with which each is averaged for the feature `NAME_neighbours`.
         models: Your own networks, by name; `imrec_core.models.custom.custom_model` documents the keys.
         histograms: Your own colour histograms, by name: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers),
             `joint`, `all_pixels`.
@@ -178,10 +182,8 @@ class Settings:
             if not 0 <= getattr(self, name) <= limit:
                 raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be from 0 to {limit}")
         if self.thumbnail_mb and self.thumbnail_mb < LEAST_THUMBNAIL_MB:
-            found = self.thumbnail_mb
-            raise BadSettings(
-                f"lake.toml: thumbnail_mb is {found}; it must be {LEAST_THUMBNAIL_MB} or more, or 0 for none"
-            )
+            least = f"{LEAST_THUMBNAIL_MB} or more, or 0 for none"
+            raise BadSettings(f"lake.toml: thumbnail_mb is {self.thumbnail_mb}; it must be {least}")
         if self.inference_precision not in PRECISIONS:
             raise BadSettings(
                 f"lake.toml: inference_precision is {self.inference_precision!r}; use one of {', '.join(PRECISIONS)}"
@@ -192,9 +194,8 @@ class Settings:
             check_source_name(name)
         for name, table in self.renamed_sources.items():
             if set(table) != {"name", "version"} or not all(isinstance(value, str) for value in table.values()):
-                raise BadSettings(
-                    f"lake.toml: renamed_sources.{name}: expected name and version, found {dict(table)!r}"
-                )
+                found = dict(table)
+                raise BadSettings(f"lake.toml: renamed_sources.{name}: expected name and version, found {found!r}")
 
     if not TYPE_CHECKING:
 
@@ -230,6 +231,10 @@ class Settings:
     def batch_of(self, network: str) -> int | None:
         """Return the batch size set for a network; None if none is set."""
         return self.model_options.get(network, {}).get("batch")
+
+    def neighbourhood_of(self, network: str) -> int:
+        """Return the number of images in the neighbourhoods of a network; 0 if they are not averaged."""
+        return self.model_options.get(network, {}).get("neighbourhood", 0)
 
     def with_folders(self, folders: Iterable[str]) -> Settings:
         """Return these settings with sources added; an existing folder keeps its name.
@@ -308,10 +313,12 @@ def check_source_name(name: str) -> None:
 
 def _check_model_options(name: str, table: Mapping[str, Any]) -> None:
     for key, value in table.items():
-        if key != "batch":
-            raise BadSettings(f"lake.toml: model_options.{name}: {UnknownName('setting', key, ['batch'])}")
-        if type(value) is not int or not 1 <= value <= _MAX_BATCH:
-            raise BadSettings(f"lake.toml: model_options.{name}: batch is {value!r}; it must be from 1 to {_MAX_BATCH}")
+        if key not in _MODEL_OPTIONS:
+            raise BadSettings(f"lake.toml: model_options.{name}: {UnknownName('setting', key, _MODEL_OPTIONS)}")
+        least, most = _MODEL_OPTIONS[key]
+        if type(value) is not int or not least <= value <= most:
+            found = f"{key} is {value!r}; it must be from {least} to {most}"
+            raise BadSettings(f"lake.toml: model_options.{name}: {found}")
 
 
 def slug(text: str) -> str:

@@ -46,7 +46,7 @@ def custom_model(name: str, table: Mapping[str, Any], base: AnyPath) -> Model:
         weights=declared.text("module"),
         sha256="",
         dims=dims,
-        pca_dims=declared.count("pca_dims", min(128, dims // 2), most=dims - 1),
+        pca_dims=declared.count("pca_dims", min(256, dims), most=dims),
         preprocess=_read_preprocess(declared),
         licence=declared.text("licence", "not stated"),
         source=declared.text("source", "lake.toml"),

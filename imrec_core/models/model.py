@@ -22,7 +22,7 @@ class Model:
         weights: Name of the weights in the library; `module:function` of a Python module.
         sha256: SHA-256 of the weights file; empty if none is published.
         dims: Length of the embedding.
-        pca_dims: Length of the projection in which its HNSW graph is built.
+        pca_dims: Length of the content vector; see `features.searched`.
         architecture: Name of the architecture in the library.
         stored: Location of the weights in the library's cache: a file name, or a repository on the Hugging Face hub.
         extra: Extra of imrec that installs the library; None if imrec always installs it.

@@ -15,6 +15,7 @@ from imrec_core.lake.settings import Settings
 from imrec_core.runtime.timing import record_timings
 from imrec_core.search import ranking
 from imrec_core.search.context import SearchContext
+from imrec_core.search.expansion import expand
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.hits import Hits
 from imrec_core.search.query import By, Query, Text
@@ -59,8 +60,15 @@ def search_batch(
     generation, encoder, started = context.generation, context.encoder, time.perf_counter()
     encoded = encoder.encode_each(generation, batch, features)
     requests = [
-        SearchRequest(options, features, [one], (), excluded_rows(options, [one]), rows)
-        for one in encoded
+        SearchRequest(
+            options,
+            features,
+            [expand(generation, features, one, options.expand)],
+            own_rows=excluded_rows(options, [one]),
+            allowed_rows=rows,
+            has_text=isinstance(query, Text),
+        )
+        for query, one in zip(batch, encoded, strict=True)
         if isinstance(one, EncodedQuery)
     ]
     requests = [within_distance(generation, request) for request in requests]

@@ -35,7 +35,8 @@ class FeatureScore:
         score: Calibrated score of the distance, 0 to 1: 1 for identical images, 0 for the distance of random images.
         false_match_rate: Share of random pairs of images of the lake that are as near by this feature, 0 to 1.
         rank: Rank by that distance among the ranked images, from 1; equal distances have the same rank.
-        unlike: Score of the distance to the nearest unlike, times its weight; 0 without unlikes.
+        unlike: Score that the unlikes take away: by how much the image is closer to one of them than to the likes,
+            times its weight; 0 if it is not.
         note: Why there is nothing to compare, such as `the image has no keypoints`; empty if there is.
     """
 
@@ -56,8 +57,9 @@ class Hit:
         image_id: Id of the image, 16 hexadecimal digits.
         source: Name of the source in `lake.toml` that the image belongs to.
         path: Full path or URL of the file.
-        score: 0 to 1: 1 for an image identical to the query, 0 for one as far as random images, or as near to an unlike
-            as to the likes.
+        score: 0 to 1: 1 for an image identical to the query, 0 for one as far as random images.
+        likeness: The score in a word, from `same image` to `weak`; see `search.likeness`. Empty for text queries, whose
+            scores are not comparable.
         parts: Distance and score by each feature, by name as given in `by`.
     """
 
@@ -66,6 +68,7 @@ class Hit:
     source: str
     path: str
     score: float
+    likeness: str
     parts: Mapping[str, FeatureScore]
 
 
@@ -124,8 +127,8 @@ class Hits(Sequence[Hit]):
     def to_arrow(self) -> pa.Table:
         """Return an Arrow table of one row per hit.
 
-        The columns are rank, image_id, source, path and score, and for each feature `<feature>_distance`, `_score`,
-        `_false_match_rate`, `_rank`, `_unlike` and `_note`.
+        The columns are rank, image_id, source, path, score and likeness, and for each feature `<feature>_distance`,
+        `_score`, `_false_match_rate`, `_rank`, `_unlike` and `_note`.
         """
         columns: dict[str, Any] = {
             "rank": pa.array([h.rank for h in self], pa.int64()),
@@ -133,6 +136,7 @@ class Hits(Sequence[Hit]):
                 name: pa.array([getattr(h, name) for h in self], pa.string()) for name in ("image_id", "source", "path")
             },
             "score": pa.array([h.score for h in self], pa.float64()),
+            "likeness": pa.array([h.likeness for h in self], pa.string()),
         }
         for name in self.features:
             for field in fields(FeatureScore):
@@ -166,7 +170,7 @@ class Hits(Sequence[Hit]):
         """Return the queries and the hits as cells of a contact sheet."""
         queries = [Cell(like, ("query",), framed=True) for like in self.likes]
         queries += [Cell(unlike, ("unlike",), framed=True) for unlike in self.unlikes]
-        return queries + [Cell(place(h.path), (f"{h.score:.3f}", h.path.rpartition("/")[2])) for h in self]
+        return queries + [Cell(place(h.path), (_score_text(h), h.path.rpartition("/")[2])) for h in self]
 
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: small images of the queries and the first hits, with the scores."""
@@ -205,7 +209,11 @@ class Hits(Sequence[Hit]):
             )
             for name, part in hit.parts.items()
         ]
-        return explanation_sheet.draw(why, titles=(query, f"hit {hit.rank}   score {hit.score:.3f}"), bars=bars)
+        return explanation_sheet.draw(why, titles=(query, f"hit {hit.rank}   score {_score_text(hit)}"), bars=bars)
+
+
+def _score_text(hit: Hit) -> str:
+    return f"{hit.score:.3f} {hit.likeness}".rstrip()
 
 
 def _from_front(index: int, count: int, kind: str) -> int:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.extraction.embed import EncodedQuery
-from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
+from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.index.calibration import Calibration
-from imrec_core.index.calibration_pairs import random_pair_rows
+from imrec_core.index.calibration_pairs import RandomPairs
 from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.search.fusion import Numbers, fuse
@@ -104,16 +103,8 @@ def joint_calibration(generation: Generation, features: Sequence[WeightedFeature
     A mean of several scores is rarely high by chance, the more rarely the less the features correlate. Its false match
     rate does not follow from the score alone, so it is counted on pairs.
     """
-    queries, others = random_pair_rows(generation)
-    scores = [_pair_scores(generation, f, queries, others) for f in features]
-    fused_distance = 1 - fuse(scores, [f.weight for f in features])
-    return Calibration.of(fused_distance.astype(np.float32) if len(fused_distance) else np.ones(1, np.float32))
-
-
-def _pair_scores(generation: Generation, pair: FeatureMetric, queries: Rows, others: Rows) -> Numbers:
-    matrix: NDArray[Any] = generation.matrix(pair.feature.name)
-    gallery = matrix[others] if matrix.dtype == np.uint64 else np.asarray(matrix[others], np.float32)
-    vectors = [pair.feature.as_query(vector, pair.metric) for vector in matrix[queries]]
-    distances = [pair(vector, gallery) for vector in vectors]
-    calibration = generation.calibration(pair.feature.name, pair.metric.name)
-    return calibration.score(np.concatenate(distances) if distances else np.empty(0, np.float32))
+    pairs = RandomPairs.of(generation)
+    scores = [
+        generation.calibration(f.feature.name, f.metric.name).score(pairs.distances(generation, f)) for f in features
+    ]
+    return pairs.calibration((1 - fuse(scores, [f.weight for f in features])).astype(np.float32))

@@ -15,6 +15,7 @@ from imrec_core.extraction.embed import EncodedQuery, ImageEncoder, Vectors, ori
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.index.generation import Generation
+from imrec_core.index.neighbourhoods import average
 from imrec_core.lake.lake import Lake
 from imrec_core.models.text_encoder import encode_text
 from imrec_core.runtime.cpu import cpu_count
@@ -105,8 +106,8 @@ class QueryEncoder:
                 decoded = dict(zip(some, images_read, strict=True))
                 encoded |= {i: error for i, error in decoded.items() if isinstance(error, ImageError)}
                 readable = {i: image for i, image in decoded.items() if isinstance(image, QueryImage)}
-                pixels, oriented = [image.pixels for image in readable.values()], oriented_features(weighted)
-                vectors = self._encoder.encode(pixels, features, generation.fit_versions, oriented=oriented)
+                pixels = [image.pixels for image in readable.values()]
+                vectors = self._encode_pixels(generation, pixels, features, weighted)
                 for (i, image), of_one in zip(readable.items(), vectors, strict=True):
                     own_rows = self.images.own_rows(generation, queries[i], image.content_hash)
                     encoded[i] = EncodedQuery(1.0, of_one, own_rows)
@@ -132,8 +133,8 @@ class QueryEncoder:
         elif isinstance(query, UploadedImage):
             vectors, content = self._uploaded_vectors(generation, query, weighted, features), query.content_hash
         elif _is_image(query):
-            image, oriented = self.images.read(generation, query), oriented_features(weighted)
-            vectors = self._encoder.encode([image.pixels], features, generation.fit_versions, oriented=oriented)[0]
+            image = self.images.read(generation, query)
+            vectors = self._encode_pixels(generation, [image.pixels], features, weighted)[0]
             content = image.content_hash
         else:
             vectors = self._project(generation, query, weighted, features)
@@ -148,7 +149,20 @@ class QueryEncoder:
                 vectors = {f.name: _text_vector(f, query) for feature in features for f in _extracted_bases(feature)}
         else:
             vectors = _check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
-        return self._encoder.project(vectors, features, generation.fit_versions)
+        vectors = self._encoder.project(vectors, _computed(features), generation.fit_versions)
+        return _with_averages(generation, vectors, features)
+
+    def _encode_pixels(
+        self,
+        generation: Generation,
+        images: Sequence[NDArray[np.uint8]],
+        features: Sequence[Feature],
+        weighted: Sequence[WeightedFeature],
+    ) -> list[Vectors]:
+        """Encode decoded images as the rows of a generation."""
+        oriented = oriented_features(weighted)
+        encoded = self._encoder.encode(images, _computed(features), generation.fit_versions, oriented=oriented)
+        return [_with_averages(generation, vectors, features) for vectors in encoded]
 
     def _uploaded_vectors(
         self,
@@ -165,7 +179,7 @@ class QueryEncoder:
             missing = [feature for feature in features if feature.name not in upload.vectors]
             if missing or any(orientations_key(feature) not in upload.vectors for feature in oriented):
                 pixels = self.images.read(generation, upload).pixels
-                upload.vectors |= self._encoder.encode([pixels], missing, generation.fit_versions, oriented=oriented)[0]
+                upload.vectors |= self._encode_pixels(generation, [pixels], missing, weighted)[0]
             return dict(upload.vectors)
 
     def _read_or_error(self, generation: Generation, query: Query) -> QueryImage | ImageError:
@@ -207,6 +221,22 @@ def _needed_features(generation: Generation, weighted: Sequence[WeightedFeature]
             feature = generation.feature(generation.graphs[graph].feature)
             features[feature.name] = feature
     return list(features.values())
+
+
+def _computed(features: Sequence[Feature]) -> list[Feature]:
+    """Return the features to compute from an image; averages are made from these."""
+    return [feature.averaged or feature for feature in features]
+
+
+def _with_averages(generation: Generation, vectors: Vectors, features: Sequence[Feature]) -> Vectors:
+    """Add the averages of a query with its nearest, for features that hold such averages."""
+    averages: Vectors = {}
+    for feature in features:
+        base = feature.averaged
+        if base is not None and feature.name not in vectors and base.name in vectors:
+            made = average(generation, base, vectors[base.name], feature.params["neighbourhood"])
+            averages[feature.name] = made.astype(feature.dtype)
+    return vectors | averages
 
 
 def _check_vector(vector: NDArray[Any], weighted: Sequence[WeightedFeature]) -> Vectors:

@@ -34,7 +34,7 @@ class RankedRows:
         distances: Pooled distances to the likes by each feature `(features, n)`; infinite if there is nothing to
             compare.
         feature_scores: Calibrated scores of `distances`.
-        unlike_scores: What the unlikes subtract from `feature_scores`.
+        unlike_scores: What the unlikes take from `feature_scores`.
         feature_ranks: Ranks by `distances` among all ranked rows, from 1.
         plan: How the rows were found.
         excluded: Number of ranked rows that the match threshold excludes.
@@ -151,7 +151,10 @@ def _compare(
         excluded = int(len(rows) - passes.sum())
         rows, distances = rows[passes], [d[passes] for d in distances]
         plan += f"; {len(rows)} of them within a false match rate of {options.max_false_match_rate:g}"
-    unlike = [_unlike_scores(generation, request, f, of, rows) for f, of in zip(features, calibrations, strict=True)]
+    unlike = [
+        _scores_taken(generation, request, feature, calibration, rows, of_likes)
+        for feature, calibration, of_likes in zip(features, calibrations, distances, strict=True)
+    ]
     heaviest = max(request.weighted_positions, key=lambda i: features[i].weight)
     scores = _fuse(request, calibrations, distances, unlike)
     # Scores of distant rows are flat: there the feature with the largest weight decides.
@@ -242,15 +245,30 @@ def _ranks(all_distances: Distances, distances: Distances) -> Rows:
     return np.asarray(np.searchsorted(np.sort(nearer), distances) + 1)
 
 
-def _unlike_scores(
-    generation: Generation, request: SearchRequest, feature: FeatureMetric, calibration: Calibration, rows: Rows
+def _scores_taken(
+    generation: Generation,
+    request: SearchRequest,
+    feature: FeatureMetric,
+    calibration: Calibration,
+    rows: Rows,
+    distances: Distances,
 ) -> Numbers:
-    """Compute the largest score by any unlike, times its weight."""
-    largest = np.zeros(len(rows))
+    """Compute what the unlikes take from the scores of rows: that by which rows are closer to them than to the likes.
+
+    What an unlike has in common with the likes is wanted. So a row loses nothing as long as it is at least as close to
+    the likes, and an unlike never raises a row that is closer to it.
+
+    Args:
+        distances: Pooled distances of the rows to the likes.
+    """
+    taken = np.zeros(len(rows))
+    if not request.unlikes:
+        return taken
+    wanted = calibration.score(distances)
     for query in request.unlikes:
-        score = calibration.score(query_distances(generation, feature, [query], request.options.pool, rows))
-        largest = np.maximum(largest, query.weight * score)
-    return largest
+        unwanted = calibration.score(query_distances(generation, feature, [query], request.options.pool, rows))
+        taken = np.maximum(taken, query.weight * (unwanted - wanted))
+    return taken
 
 
 def _diversify(generation: Generation, request: SearchRequest, compared: _Compared, order: Rows) -> Rows:

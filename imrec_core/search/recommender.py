@@ -182,6 +182,7 @@ class Recommender:
         with_self: bool = False,
         max_distance: float | None = None,
         crop: Box | None = None,
+        expand: int = 0,
     ) -> Hits:
         """Find the images most similar to one or several queries.
 
@@ -189,8 +190,8 @@ class Recommender:
             query: Path, URL, bytes, Pillow image, RGB array `(h, w, 3)` of uint8, `ImageId`, `Crop`, `Text`, or the
                 vector `(width,)` of the only feature in `by`.
             like: One or several queries instead of `query`, each alone or as `(query, weight)`; the order is ignored.
-            unlike: Negative examples, given like `like`. The score of the nearest one, times its weight relative to the
-                heaviest like, is subtracted: a row as near to it as to the likes scores 0.
+            unlike: Negative examples, given like `like`. An image that is closer to one of them than to the likes loses
+                the difference of the scores, times the weight of the unlike relative to the heaviest like.
             k: Maximum number of hits, at least 1. Default: 5; with `max_distance` all within it, up to 10,000.
             by: `"feature"`, `"feature:metric"` or `"mix:NAME"`, a sequence of them, or a mapping of them to weights.
                 Default: the first feature of the lake; for `Text` the first that supports text.
@@ -212,6 +213,8 @@ class Recommender:
                 feature in `by`. Every image is compared.
             crop: Part of `query` to search for: `(x, y, width, height)` in pixels of the upright image as integers, or
                 in fractions of its size as floats; see `Crop`.
+            expand: Maximum number of surely related images with which a like is averaged before the search, 0 for none:
+                finds more of the same kind, and is worse for copies. For the embeddings of networks.
 
         Returns:
             Best first, ties by row.
@@ -226,7 +229,7 @@ class Recommender:
                 raise QueryError("crop is for `query`; in `like` and `unlike` give Crop(image, box)")
             query = Crop(query, crop)
         options = SearchOptions(
-            k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact, with_self, max_distance
+            k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact, expand, with_self, max_distance
         )
         return self._search(query, like, unlike, options, where, order_by, among)
 
@@ -273,6 +276,7 @@ class Recommender:
         exact: bool = False,
         with_self: bool = False,
         max_distance: float | None = None,
+        expand: int = 0,
     ) -> Iterator[Hits | ImageError]:
         """Search for each query by itself, in batches.
 
@@ -292,7 +296,7 @@ class Recommender:
         if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
             raise QueryError("give `search_each` several queries, such as a list of paths")
         options = SearchOptions(
-            k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact, with_self, max_distance
+            k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact, expand, with_self, max_distance
         )
         options.check()
         with translate_os_errors():

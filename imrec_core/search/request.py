@@ -17,6 +17,7 @@ from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.runtime.numbers import finite_number, shorten
 from imrec_core.search.context import SearchContext
+from imrec_core.search.expansion import expand
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.fusion import FUSIONS
 from imrec_core.search.pooling import POOLS, comparable_queries, query_distances
@@ -31,6 +32,8 @@ MOST_WITHIN = 10_000
 """Hits of a search with `max_distance` that gives no k."""
 
 _K = 5  # hits of other searches that give no k
+MOST_EXPANDED = 100
+"""Maximum number of nearest images that a query is expanded with."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class SearchOptions:
     distinct: str | None = None
     diversify: float = 0.0
     exact: bool = False
+    expand: int = 0
     with_self: bool = False
     max_distance: float | None = None
 
@@ -79,6 +83,8 @@ class SearchOptions:
             raise QueryError(f"max_distance is {shorten(distance)}; it must be a finite number of 0 or more")
         if not _is_number(self.diversify) or not 0 <= self.diversify <= 1:
             raise QueryError(f"diversify is {shorten(self.diversify)}; it must be a number from 0 (off) to 1")
+        if type(self.expand) is not int or not 0 <= self.expand <= MOST_EXPANDED:
+            raise QueryError(f"expand is {shorten(self.expand)}; it must be a whole number from 0 to {MOST_EXPANDED}")
         if self.diversify and self.k > MOST_DIVERSE:
             raise QueryError(f"k is {self.k}; with diversify it must be at most {MOST_DIVERSE}")
 
@@ -107,6 +113,7 @@ class SearchRequest:
         own_rows: Rows that are queries, and so not hits.
         allowed_rows: Rows that can be hits, ascending; None for all.
         distances: Distances of `allowed_rows` to the like by each feature, if computed for several searches at once.
+        has_text: Whether a query is text.
     """
 
     options: SearchOptions
@@ -116,6 +123,7 @@ class SearchRequest:
     own_rows: tuple[int, ...] = ()
     allowed_rows: Rows | None = None
     distances: Sequence[Distances] | None = None
+    has_text: bool = False
 
     @property
     def weighted_positions(self) -> list[int]:
@@ -157,9 +165,12 @@ def build_request(
     features = resolve_features(generation, encoder.settings, options.by, queries)
     encoded_likes, encoded_unlikes = encoder.encode_all(generation, likes, unlikes, features)
     own_rows = excluded_rows(options, [*encoded_likes, *encoded_unlikes])
-    likes_kept, unlikes_kept = heavy_enough(encoded_likes), heavy_enough(encoded_unlikes)
+    likes_kept = [expand(generation, features, like, options.expand) for like in heavy_enough(encoded_likes)]
     allowed_rows = filter_rows(generation, where, among, policy)
-    request = SearchRequest(options, features, likes_kept, unlikes_kept, own_rows, allowed_rows)
+    has_text = any(isinstance(query, Text) for query in queries)
+    request = SearchRequest(
+        options, features, likes_kept, heavy_enough(encoded_unlikes), own_rows, allowed_rows, has_text=has_text
+    )
     return within_distance(generation, request)
 
 

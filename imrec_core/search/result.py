@@ -14,6 +14,7 @@ from imrec_core.runtime.timing import timed
 from imrec_core.search import ranking
 from imrec_core.search.context import SearchContext
 from imrec_core.search.hits import DisplayImage, FeatureScore, Hit, Hits
+from imrec_core.search.likeness import likeness
 from imrec_core.search.query_encoder import QueryEncoder
 from imrec_core.search.ranking import RankedRows
 from imrec_core.search.request import SearchRequest
@@ -86,6 +87,7 @@ def _build_hits(generation: Generation, encoder: QueryEncoder, request: SearchRe
             source,
             encoder.images.path(source, path),
             score,
+            "" if request.has_text else likeness(score),
             {name: of_feature[i] for name, of_feature in scores.items()},
         )
         for i, (image_id, source, path, score) in enumerate(zip(*columns.values(), ranked.scores.tolist(), strict=True))

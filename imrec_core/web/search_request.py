@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from imrec_core.search.request import MOST_EXPANDED
 from imrec_core.sql.nesting import nesting_error
 from imrec_core.web.limits import MAX_FILES, MAX_HITS, MAX_REACH
 from imrec_core.web.responses import ApiError
@@ -93,6 +94,12 @@ class SearchRequestBody(_StrictModel):
     diversify: _Finite = 0.0
     exact: bool = False
     with_self: bool = Field(default=False, description="Whether a query, or an image with its bytes, may be a hit.")
+    expand: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_EXPANDED,
+        description="Maximum number of surely related images with which a like is averaged before the search.",
+    )
     within: MapArea | None = None
     reach: int | None = Field(
         default=None,

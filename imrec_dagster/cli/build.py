@@ -103,7 +103,8 @@ def run_build(
 
 def _extended_settings(lake: Lake, folders: Sequence[str], features: Sequence[str] | None) -> Settings:
     """Return the lake's settings with more folders and features, after validating these."""
-    from imrec_core.features import FEATURES, find_feature, known_features
+    from imrec_core.features import FEATURES, find_feature, known_features, table_name
+    from imrec_core.features.searched import current_name
 
     old = lake.settings()
     settings = old.with_folders(folders)
@@ -115,7 +116,7 @@ def _extended_settings(lake: Lake, folders: Sequence[str], features: Sequence[st
     if not settings.features and (features is not None or known.keys() == FEATURES.keys()):
         raise BadSettings("features: no feature is chosen; see: imrec features")
     for name in settings.features:
-        find_feature(name, known)
+        find_feature(current_name(table_name(name), known), known)
     return settings
 
 

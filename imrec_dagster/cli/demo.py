@@ -55,7 +55,7 @@ def run_demo(folder: str | None, lake: str | None) -> None:
         hits = recommender.search(query, by=feature, k=5)
         click.echo(f"\nby {subject} ({feature}), most like {from_here(str(hits.query))}:")
         for hit in hits:
-            click.echo(f"  {hit.score:.3f}  {from_here(hit.path)}")
+            click.echo(f"  {hit.score:.3f}  {hit.likeness:<10}  {from_here(hit.path)}")
         rows.append((f"by {subject}: {feature}", hits.cells()))
     sheet = Path(root) / "contact_sheet.png"
     draw(rows).save(sheet)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "--unlike",
     multiple=True,
     metavar="[WEIGHT:]IMAGE",
-    help="Negative example: hits are unlike this image; repeatable.",
+    help="Negative example: images that are closer to it than to the others rank lower; repeatable.",
 )
 @click.option(
     "--pool",
@@ -79,6 +79,13 @@ if TYPE_CHECKING:
     "--exact", is_flag=True, help="Compare with every image instead of using the HNSW index; slower, recall 100 %."
 )
 @click.option("--with-self", is_flag=True, help="Keep the query itself, or a file with the same bytes, among the hits.")
+@click.option(
+    "--expand",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Average the query with up to N surely related images first: finds more of the same kind, by a network.",
+)
 @click.option(
     "--each", is_flag=True, help="Search for each image, folder or glob separately; print a line of JSON per file."
 )
@@ -255,10 +262,17 @@ def _hits_table(hits: "Hits", none_left: str) -> str:
         return "no good match" if hits.cut else none_left
     names = list(hits[0].parts)
     rows = [
-        [str(h.rank), f"{h.score:.3f}", *(_distance(h.parts[n]) for n in names), h.image_id, from_here(h.path)]
+        [
+            str(h.rank),
+            f"{h.score:.3f}",
+            h.likeness,
+            *(_distance(h.parts[n]) for n in names),
+            h.image_id,
+            from_here(h.path),
+        ]
         for h in hits
     ]
-    return table(["", "score", *names, "image_id", "path"], rows)
+    return table(["", "score", "", *names, "image_id", "path"], rows)
 
 
 def _distance(part: "FeatureScore") -> str:

@@ -20,8 +20,9 @@ from imrec_core.evaluation.confusion import confusion
 from imrec_core.evaluation.figures import distances_panel, plot_hashes, plot_histograms
 from imrec_core.evaluation.labels import Labels
 from imrec_core.features.colour import bin_colours, histogram, layout_of
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.index.calibration import Calibration, PositivePairs
-from imrec_core.index.calibration_pairs import random_pair_distances
+from imrec_core.index.calibration_pairs import RandomPairs
 from imrec_core.lake import run_log
 from imrec_core.plots import (
     EfCurve,
@@ -352,8 +353,9 @@ def test_confusion_is_written_in_percent_and_others_stand_last():
 
 def test_pairs_are_those_of_the_calibration(large):
     generation, feature = large.generation, FEATURES["rgb_histogram"]
-    pairs = random_pair_distances(generation, feature, feature.metric)
-    assert Calibration.of(pairs) == generation.calibration("rgb_histogram", feature.metric.name)
+    pairs = RandomPairs.of(generation)
+    distances = pairs.distances(generation, FeatureMetric.of(feature))
+    assert pairs.calibration(distances) == generation.calibration("rgb_histogram", feature.metric.name)
 
 
 KINDS = {

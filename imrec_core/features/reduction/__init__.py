@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from imrec_core.errors import UnknownName
 from imrec_core.features.reduction.autoencoder import AUTOENCODER
+from imrec_core.features.reduction.content_pca import CONTENT_PCA
 from imrec_core.features.reduction.kernel_pca import KERNEL_PCA
 from imrec_core.features.reduction.method import Arrays, Block, Facts, Method
 from imrec_core.features.reduction.pca import PCA, WHITENED_PCA
 
-METHODS: dict[str, Method] = {method.name: method for method in (PCA, WHITENED_PCA, KERNEL_PCA, AUTOENCODER)}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (PCA, WHITENED_PCA, CONTENT_PCA, KERNEL_PCA, AUTOENCODER)
+}
 
 
 def find_method(name: str) -> Method:

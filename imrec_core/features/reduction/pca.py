@@ -102,7 +102,7 @@ def fit_pca(blocks: Sequence[Block], *, dims: int, folder: Path) -> tuple[Arrays
         DeclarationError: `dims` is larger than that of the vectors.
     """
     axes, _, moments, facts = _fit_axes("pca", blocks, dims)
-    return _arrays(moments, axes), facts
+    return pca_arrays(moments, axes), facts
 
 
 def fit_whitened_pca(blocks: Sequence[Block], *, dims: int, folder: Path) -> tuple[Arrays, Facts]:
@@ -113,7 +113,7 @@ def fit_whitened_pca(blocks: Sequence[Block], *, dims: int, folder: Path) -> tup
     axes, variances, moments, facts = _fit_axes("whitened_pca", blocks, dims)
     spread = np.sqrt(variances)
     scales = np.divide(1, spread, out=np.zeros(dims), where=spread > 0)
-    return _arrays(moments, axes * scales[:, None]), facts
+    return pca_arrays(moments, axes * scales[:, None]), facts
 
 
 def _fit_axes(name: str, blocks: Sequence[Block], dims: int) -> tuple[Matrix, Matrix, Moments, Facts]:
@@ -121,19 +121,24 @@ def _fit_axes(name: str, blocks: Sequence[Block], dims: int) -> tuple[Matrix, Ma
     require_rows(name, moments.count, least=2)
     check_dims(name, dims, len(moments.mean))
     axes, variances = principal_axes(moments, dims)
+    return axes, variances, moments, pca_facts(moments, variances)
+
+
+def pca_facts(moments: Moments, variances: Matrix) -> Facts:
+    """Return the statistics of a fit for display, from the variances `(dims,)` along its axes."""
     spectrum = variances / max(np.trace(moments.scatter) / moments.count, 1e-30)
-    facts = {
+    return {
         "rows": moments.count,
-        "dims": dims,
+        "dims": len(variances),
         "axes_with_variance": int((variances > 0).sum()),
         "variance_kept": float(spectrum.sum()),
         "spectrum": spectrum.round(6).tolist(),
         "curves": share_curve("variance kept", spectrum, "axes", "share of the variance"),
     }
-    return axes, variances, moments, facts
 
 
-def _arrays(moments: Moments, axes: Matrix) -> Arrays:
+def pca_arrays(moments: Moments, axes: Matrix) -> Arrays:
+    """Return what `project` needs."""
     return {"mean": moments.mean.astype(np.float32), "axes": axes.astype(np.float32)}
 
 

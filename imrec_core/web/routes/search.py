@@ -197,6 +197,7 @@ def _search(
             exact=body.exact,
             among=among,
             with_self=body.with_self,
+            expand=body.expand,
         )
         if hits.generation == generation.id:
             break
@@ -248,12 +249,15 @@ def _hit_dicts(
 ) -> list[dict[str, Any]]:
     table = generation.columns("image_id", "source", "path", "width", "height").take(rows).to_pylist()
     if hits is None:
-        return [{"rank": offset + i + 1, **row, "score": None, "parts": {}} for i, row in enumerate(table)]
+        return [
+            {"rank": offset + i + 1, **row, "score": None, "likeness": "", "parts": {}} for i, row in enumerate(table)
+        ]
     return [
         {
             "rank": hit.rank,
             **row,
             "score": hit.score,
+            "likeness": hit.likeness,
             "parts": {name: vars(part) for name, part in hit.parts.items()},
         }
         for hit, row in zip(hits, table, strict=True)

@@ -12,7 +12,7 @@ class HitPart(BaseModel):
     score: float | None
     false_match_rate: float | None
     rank: int
-    unlike: float | None
+    unlike: float | None = Field(description="Score that the unlikes take away.")
     note: str = Field("", description="Why there is nothing to compare by the feature; empty if there is.")
 
 
@@ -26,6 +26,9 @@ class HitResponse(BaseModel):
     width: int
     height: int
     score: float | None
+    likeness: str = Field(
+        description="The score in a word: same image, very close, close, related or weak; empty without a score."
+    )
     parts: dict[str, HitPart]
 
 

@@ -134,9 +134,9 @@ export function openDetail({ onAct, onStep, onClose }) {
   };
 }
 
-function heading(node, { path, source, rank, score }) {
+function heading(node, { path, source, rank, score, likeness }) {
   if (!path) return;
-  const place = score === null || score === undefined ? "" : `Hit ${rank}, score ${score.toFixed(3)}`;
+  const place = score === null || score === undefined ? "" : `Hit ${rank}, score ${score.toFixed(3)}${likeness && `, ${likeness}`}`;
   fill(
     node,
     element("h2", {}, fileName(path)),

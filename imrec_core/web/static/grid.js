@@ -67,7 +67,7 @@ function tileOf(hit, features, href, place) {
 }
 
 function nameOf(hit) {
-  return hit.score === null ? fileName(hit.path) : `${fileName(hit.path)}, score ${hit.score.toFixed(3)}`;
+  return hit.score === null ? fileName(hit.path) : `${fileName(hit.path)}, ${named(hit)}`;
 }
 
 function captionOf(hit, features) {
@@ -76,10 +76,16 @@ function captionOf(hit, features) {
   return element(
     "span",
     { class: "caption", "aria-hidden": "true" },
-    element("span", { class: "score" }, hit.score.toFixed(3)),
+    element("span", { class: "score", title: named(hit) }, hit.score.toFixed(3)),
+    hit.likeness ? element("span", { class: "likeness soft" }, hit.likeness) : null,
     name,
     partBars(hit, features),
   );
+}
+
+/** Return the score in digits and in a word. */
+function named(hit) {
+  return `score ${hit.score.toFixed(3)}${hit.likeness && `, ${hit.likeness}`}`;
 }
 
 /** Create a bar for the score of each feature, in the colours of the sliders. */

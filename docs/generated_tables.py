@@ -13,11 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from imrec_core.features import FEATURES
+from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import split_name
 from imrec_core.features.metrics import METRICS, Metric
 from imrec_core.features.reduction import METHODS
-from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
+from imrec_core.features.searched import searched
+from imrec_core.lake.settings import Settings
 from imrec_core.lake.settings_template import attribute_docs
 from imrec_core.models.registry import MODELS
 from imrec_core.search.candidates import NEAR_HELLINGER
@@ -38,16 +39,15 @@ _QUALITY = {
 def quality_table() -> str:
     """Generate a row per feature with its measurements, then per other metric and combination that was measured.
 
-    Projections that replace networks in an index are left out unless they are default features.
+    Networks are measured by the content vectors that searches use.
     """
-    stand_ins = {feature.candidates for feature in FEATURES.values()} - set(DEFAULT_FEATURES)
     groups = list(dict.fromkeys(feature.group for feature in FEATURES.values()))
-    features = sorted(FEATURES.values(), key=lambda feature: groups.index(feature.group))
-    rows = [_quality_row(f.name, f.name, f.metric.name, f.summary) for f in features if f.name not in stand_ins]
+    features = sorted(_named_features(), key=lambda feature: groups.index(feature.group))
+    rows = [_quality_row(f.name, f.name, f.metric.name, f.summary) for f in features]
     for by in (name for name, found in _measured().items() if "R@1" in found):
         name, metric = split_name(by)
         if name not in FEATURES:
-            rows.append(_quality_row(name, name, metric, _notes()[name]))
+            rows.append(_quality_row(name.replace("_full", ":full"), name, metric, _notes()[name]))
         elif metric != FEATURES[name].metric.name:
             rows.append(_quality_row(by, name, metric, f"The same by `{metric}`."))
     return _table(("feature", "summary", "dims", "bytes", *_QUALITY.values()), rows)
@@ -56,11 +56,17 @@ def quality_table() -> str:
 def _quality_row(by: str, name: str, metric: str, summary: str) -> tuple[str, ...]:
     found = _measured().get(name, {}) | _measured().get(f"{name}:{metric}", {})
     if name in FEATURES:
-        feature = FEATURES[name]
+        feature = searched(FEATURES[name])
         found |= {"dims": feature.dims, "bytes": feature.width * _ITEM_BYTES[feature.dtype]}
     digits = {"images/s": 0}
     quality = [f"{found[unit]:.{digits.get(unit, 2)}f}" if unit in found else "–" for unit in _QUALITY]
     return (f"`{by}`", summary, f"{found['dims']:.0f}", f"{found['bytes']:.0f}", *quality)
+
+
+def _named_features() -> list[Feature]:
+    """Return the features that users name: not the tables of content vectors."""
+    tables = {feature.content for feature in FEATURES.values()}
+    return [feature for name, feature in FEATURES.items() if name not in tables]
 
 
 _ITEM_BYTES = {"float16": 2, "float32": 4, "uint64": 8}
@@ -100,11 +106,22 @@ def copies_table() -> str:
     return _table(("edit", *(name if "`" in name else f"`{name}`" for name in names)), rows)
 
 
+def content_table() -> str:
+    """Generate what content vectors gain over full embeddings: a row per number of images and choice of constants."""
+    found = {name: values for name, values in _measured().items() if "P@5 beyond the full" in values}
+    rows = []
+    for name, values in found.items():
+        choice, _, images = name.rpartition(", ")
+        gains = (f"{values[f'{unit} beyond the full']:+.3f}" for unit in ("P@5", "mAP", "copies recall@1"))
+        rows.append((images, choice, *gains))
+    return _table(("images", "content vectors", "P@5", "mAP", "copies"), rows)
+
+
 def features_table() -> str:
     """Generate a row per feature, from its declaration."""
     rows = (
         (f"`{f.name}`", f.group, str(f.dims), f.dtype, ", ".join(m.name for m in f.metrics), f.source)
-        for f in FEATURES.values()
+        for f in _named_features()
     )
     return _table(("feature", "group", "dims", "stored as", "metrics (default first)", "source"), rows)
 
@@ -162,6 +179,7 @@ def settings_table() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "quality": quality_table,
     "copies": copies_table,
+    "content": content_table,
     "features": features_table,
     "metrics": metrics_table,
     "models": models_table,

@@ -440,9 +440,9 @@ def test_weights_file_is_the_declared_one(model: Model):
 def test_model_makes_a_feature_and_its_projection(model: Model):
     assert FEATURES[model.name].model is model
     assert FEATURES[model.name].source == model.source and model.licence
-    stand_in = FEATURES.get(f"{model.name}_pca")
-    assert (stand_in is None) == model.text
-    assert stand_in is None or stand_in.dims == model.pca_dims < model.dims
+    content = FEATURES.get(f"{model.name}_content")
+    assert (content is None) == model.text
+    assert content is None or content.dims == model.pca_dims < model.dims
 
 
 def test_network_sees_the_centre_of_the_resized_picture():

@@ -51,12 +51,17 @@ def _content_vector(network: Feature) -> Feature:
     )
 
 
+def averaged_name(network: str) -> str:
+    """Return the name of the feature with the averaged neighbourhoods of a network."""
+    return f"{network}{_NEIGHBOURS}"
+
+
 def neighbourhood(network: Feature, count: int) -> Feature:
     """Return the vectors by which a network is searched, each averaged with its `count` nearest in the generation."""
     base = searched(network)
     return replace(
         base,
-        name=f"{network.name}{_NEIGHBOURS}",
+        name=averaged_name(network.name),
         summary=f"{network.name}, each image averaged with the {count} most similar: the same kind of thing.",
         source="Arandjelović & Zisserman 2012, doi:10.1109/CVPR.2012.6248018",
         compute=None,

@@ -154,9 +154,10 @@ def _rebuild_reason(generation: Generation, plan: GenerationPlan) -> str:
         return "image properties are computed differently"
     stored = {name: entry.get("made") for name, entry in facts["features"].items()}
     planned = {name: computation.digest for name, computation in plan.computations.items()}
-    changed = sorted({name for name in {*stored, *planned} if stored.get(name) != planned.get(name)})
+    changed = {name for name in {*stored, *planned} if stored.get(name) != planned.get(name)}
+    changed |= {feature.name for feature in plan.features if not generation.holds(feature)}
     if changed or generation.outdated:
-        return f"features added, removed or computed differently: {', '.join(changed or generation.outdated)}"
+        return f"features added, removed or computed differently: {', '.join(sorted(changed) or generation.outdated)}"
     if facts.get("indexes") != _graphs_record(plan):
         return "HNSW parameters changed"
     return "" if facts.get("true_pairs") == copies_record(plan.copied_images) else "edited copies changed"
@@ -206,8 +207,8 @@ def _write(build: BuildInputs, folder: Path, started: float) -> None:
     facts = _initial_manifest(build)
     parquet.write_file(folder / ROWS_FILE, rows.table)
     with ThreadPoolExecutor(cpu_count()) as pool:
-        stored = [feature for feature in plan.features if feature.averaged is None]
-        list(pool.map(lambda feature: write_vectors(build, folder, feature, new_vectors(build, feature)), stored))
+        computed = [feature for feature in plan.features if feature.averaged is None]
+        list(pool.map(lambda feature: write_vectors(build, folder, feature, new_vectors(build, feature)), computed))
     for feature in plan.features:
         if feature.is_fitted:
             facts["features"][feature.name]["fitted"] = _fit_version(build, feature)
@@ -217,7 +218,8 @@ def _write(build: BuildInputs, folder: Path, started: float) -> None:
     measure = previous is None or len(rows.table) > _MAX_GROWTH * measured
     facts["measured"], facts["measured_rows"] = measure, len(rows.table) if measure else measured
     graphs = _make_graphs(build, generation, measure=measure)
-    facts["calibration"] = _calibrate(lake, generation, plan) if measure else previous.facts["calibration"]
+    stored = previous.facts["calibration"] if previous else {}
+    facts["calibration"] = _calibrate(lake, generation, plan) if measure else stored
     facts["graphs"] = {name: graph.to_dict() for name, graph in graphs.items()}
     facts["scanned"] = [name for name in (str(by) for by, _ in plan.graphs) if name not in graphs]
     facts["files"] = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != GENERATION_FACTS}

@@ -58,6 +58,8 @@ def _digests(lake: Lake, feature: Feature, shards: Sequence[str]) -> tuple[str, 
 
 def _own_computation(lake: Lake, feature: Feature, shard: str) -> str:
     """Return the metadata of a table that is equal if the same image would get the same vector."""
+    if feature.averaged is not None:
+        return json.dumps(feature.params, sort_keys=True)
     made_from = lake.made_from(lake.feature_path(feature.stored_as, shard)) or {}
     return json.dumps({k: v for k, v in made_from.items() if k not in _NOT_COMPUTATION}, sort_keys=True)
 

@@ -16,7 +16,7 @@ from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index.computations import Computation, shard_record
 from imrec_core.index.generation import Generation
 from imrec_core.index.hnsw import GraphRequest
-from imrec_core.index.manifest import FORMAT
+from imrec_core.index.manifest import FORMAT, feature_record
 from imrec_core.index.opening import readable_generation
 from imrec_core.index.shard_selection import ShardSelection, WaitingImages, select_shards
 from imrec_core.lake import schemas
@@ -115,12 +115,12 @@ def _computations(lake: Lake, selection: ShardSelection, current: Generation | N
 def _fingerprint(
     settings: Settings, selection: ShardSelection, records: Mapping[str, str], graphs: Sequence[GraphRequest]
 ) -> str:
-    names = [feature.name for feature in selection.features]
+    held = [feature_record(feature) for feature in selection.features]
     requests = [(by.feature.name, by.metric.name, asdict(params)) for by, params in graphs]
     columns = user_columns.made_from(settings)
     copies = copies_record(settings.calibration_copies)
     versions = [FORMAT, schemas.IMAGES_VERSION, *selection.outdated]
-    return digest([versions, names, requests, sorted(records.items()), columns, copies])
+    return digest([versions, held, requests, sorted(records.items()), columns, copies])
 
 
 def _graph_requests(

@@ -104,7 +104,9 @@ def select_shards(
         current = None  # searches cannot use it
     established = _established_features(states, chosen, current)
     lacks = {state.shard: state.lacks(established) for state in states}
-    known = {} if current is None or (established and not any(lacks.values())) else _rows_by_shard(current)
+    is_redeclared = current is not None and any(f.name in current.features and f not in established for f in chosen)
+    is_simple = established and not is_redeclared and not any(lacks.values())
+    known = {} if current is None or is_simple else _rows_by_shard(current)
     keys = {state.shard: _key_in(known, state.shard, settings.former_names) for state in states}
     if current is not None and any(lacks[shard] for shard, key in keys.items() if key):
         differing = _differing_features(lake, established, current, [shard for shard in lacks if not lacks[shard]])

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from imrec_core.errors import QueryError
 from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import WeightedFeature
+from imrec_core.index.calibration import Calibration
+from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation
 from imrec_core.index.neighbourhoods import average
 
@@ -33,12 +39,14 @@ def expand(
         raise QueryError(f"expand needs the embedding of a network, which can be averaged; the search is by {names}")
     vectors = dict(query.vectors)
     for name, feature in able.items():
-        calibration = generation.calibration(name, feature.metric.name)
-        made = average(
-            generation, feature, vectors[name], count, lambda d, of=calibration: of.false_match_rate(d) <= _RELATED
-        )
+        is_related = partial(_is_related, generation.calibration(name, feature.metric.name))
+        made = average(generation, feature, vectors[name], count, is_related)
         vectors[name] = made.astype(feature.dtype)
     return EncodedQuery(query.weight, vectors)
+
+
+def _is_related(calibration: Calibration, distances: Distances) -> NDArray[np.bool_]:
+    return calibration.false_match_rate(distances) <= _RELATED
 
 
 def _can_average(feature: Feature) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from imrec_core.errors import BadWeights, EmptyQuery, QueryError, UnknownName
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature, split_name
+from imrec_core.features.searched import averaged_name
 from imrec_core.index.generation import Generation
 from imrec_core.lake.settings import Settings
 from imrec_core.models.registry import MODELS
@@ -71,7 +72,7 @@ def _first_text_feature(generation: Generation) -> str:
     raise QueryError(f"no feature of this lake supports text; add one: imrec build --features +NAME, of {models}")
 
 
-DEFAULT = "default"
+DEFAULT, SAME_KIND = "default", "same_kind"
 
 
 MIXES: Mapping[str, Mapping[str, float]] = {
@@ -88,6 +89,9 @@ MIXES: Mapping[str, Mapping[str, float]] = {
 }
 """Built-in mixes by name; a mix of the same name in `lake.toml` takes precedence."""
 
+BUILT_IN = (*MIXES, SAME_KIND)
+"""Names of the built-in mixes: those of `MIXES`, and the feature that is best at the same kind of thing."""
+
 
 def mix_weights(settings: Settings, name: str, features: Collection[str]) -> dict[str, float]:
     """Return the weights of a mix, by `feature` or `feature:metric`.
@@ -102,12 +106,23 @@ def mix_weights(settings: Settings, name: str, features: Collection[str]) -> dic
     """
     if name in settings.mixes:
         return dict(zip(settings.mixes[name], fusion.check_weights(list(settings.mixes[name].values())), strict=True))
+    if name == SAME_KIND:
+        return {_best_at_the_same_kind(features): 1.0}
     if name not in MIXES:
-        raise UnknownName("mix", name, {**MIXES, **settings.mixes})
+        raise UnknownName("mix", name, (*BUILT_IN, *settings.mixes))
     present = {part: weight for part, weight in MIXES[name].items() if split_name(part)[0] in features}
     if not present:
         raise QueryError(f"mix:{name} is of {', '.join(MIXES[name])}; this lake has none of them")
     return present
+
+
+def _best_at_the_same_kind(features: Collection[str]) -> str:
+    """Return the averaged neighbourhoods of a network, or else a network."""
+    averaged = [averaged_name(name) for name in features if averaged_name(name) in features]
+    best = next(iter([*averaged, *(name for name in features if name in MODELS)]), None)
+    if best is None:
+        raise QueryError(f"mix:{SAME_KIND} needs a network; this lake has none")
+    return best
 
 
 def parse_weights(texts: Sequence[str]) -> dict[str, float] | None:

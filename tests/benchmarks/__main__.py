@@ -29,6 +29,7 @@ SUBJECTS = (
     "precision",
     "candidates",
     "features",
+    "content",
     "copies",
     "duplicates",
     "originals",

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter, process_time
@@ -14,7 +15,7 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from imrec_core.evaluation import measures
-from imrec_core.features import FEATURES, Feature, chosen_features
+from imrec_core.features import FEATURES, Feature
 from imrec_core.features.metrics import Metric
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
@@ -44,7 +45,7 @@ def measure(work: Testbed) -> list[Row]:
     generation = open_generation(lake)
     paths = [work.photos / path for path in generation.rows["path"].to_pylist()]
     labels = np.array([path.parent.name or path.stem.partition("__")[0] for path in paths])
-    features = [f for f in chosen_features(lake) if f.name in generation.features]
+    features = [generation.feature(name) for name in generation.features]
     chosen = np.linspace(0, len(paths) - 1, min(_EDITED, len(paths))).astype(int)
     edited = _Edited(lake, generation, [paths[i] for i in chosen])
     said = f"{len(set(labels))} classes, {len(chosen)} photos edited in {len(EDITS)} ways"
@@ -53,12 +54,12 @@ def measure(work: Testbed) -> list[Row]:
         rows.append(Row(feature.name, feature.dims, "dims", feature.summary))
         rows.append(Row(feature.name, feature.width * np.dtype(feature.dtype).itemsize, "bytes"))
         timed = [paths[i] for i in chosen[:_TIMED]]
-        rows += [Row(feature.name, rate, "images/s") for rate in _rates(feature, timed, lake)]
+        rows += [Row(feature.name, rate, "images/s") for rate in _rates(_from_pixels(feature), timed, lake)]
         for metric in feature.metrics:
             name = f"{feature.name}:{metric.name}"
             if metric == feature.metric or name in _MORE:
                 rows += _quality(name, feature, metric, generation, labels)
-                rows += edited.rows(name, feature, metric, chosen)
+                rows += edited.rows(name, feature, metric, chosen) if feature.averaged is None else []
     return rows
 
 
@@ -67,7 +68,9 @@ def _lake(work: Testbed) -> Lake:
     lake = Lake(work.folder / "lake-features").open_for_writing()
     here = [f.name for f in FEATURES.values() if all(b.model is None or weights_here(b.model) for b in (f, *f.bases))]
     settings = lake.settings().with_folders([f"photos={work.photos}"])
-    lake.save_settings(type(settings)(sources=settings.sources, features=tuple(here), combined=_COMBINED))
+    features = (*here, "efficientnet_lite0:full")
+    options = {"efficientnet_lite0": {"neighbourhood": 5}}
+    lake.save_settings(replace(settings, features=features, combined=_COMBINED, model_options=options))
     build_plainly(lake)
     return lake
 
@@ -75,9 +78,14 @@ def _lake(work: Testbed) -> Lake:
 # -- speed --------------------------------------------------------------------------------------------------
 
 
+def _from_pixels(feature: Feature) -> Feature:
+    """The network of a content vector, whose projection takes next to no time; other features as they are."""
+    return feature.bases[0] if feature.table and feature.projection else feature
+
+
 def _rates(feature: Feature, paths: list[Path], lake: Lake) -> Iterable[float]:
     """Images per second of each core over decoded pictures; a network runs on all cores, then shared out."""
-    if feature.projection:
+    if feature.projection or feature.averaged:
         return
     fitted = _fitted(lake, feature)
     pictures = [decode(path.read_bytes(), min_side=256).pixels for path in paths]
@@ -99,7 +107,9 @@ def _rates(feature: Feature, paths: list[Path], lake: Lake) -> Iterable[float]:
 
 
 def _fitted(lake: Lake, feature: Feature) -> dict[str, NDArray[np.generic]] | None:
-    return lake.load_fitted(feature.name, lake.fitted_version(feature.name) or "") if feature.is_fitted else None
+    return (
+        lake.load_fitted(feature.stored_as, lake.fitted_version(feature.stored_as) or "") if feature.is_fitted else None
+    )
 
 
 # -- the same class -----------------------------------------------------------------------------------------

@@ -27,13 +27,13 @@ from imrec_core.lake.settings import IndexParams
 from imrec_core.search.query import ImageId
 from imrec_core.search.recommender import Recommender
 from tests.benchmarks.alone import Alone, alone, clocked, held
-from tests.benchmarks.large import SHARD_SIZE, moved
+from tests.benchmarks.large import SHARD_SIZE, WITH_FULL, moved
 from tests.benchmarks.rows import Row, cores
 from tests.benchmarks.testbed import Testbed
 from tests.support import toy
 
-_FEATURE, _REDUCED = "efficientnet_lite0", "efficientnet_lite0_pca"
-_GRAPH = f"{_REDUCED}:euclidean"
+_FEATURE, _REDUCED = "efficientnet_lite0", "efficientnet_lite0_content"
+_GRAPH, _FULL = f"{_FEATURE}:cosine", f"{_FEATURE}:full"  # which is what the others hold
 _QUERIES, _ROUNDS, _K = 400, 3, 10
 _EFS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 _RECALL = 0.98
@@ -49,7 +49,9 @@ def measure(work: Testbed) -> list[Row]:
     _write_vectors(work, folder)
     root = folder / "lake"
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
-    shutil.rmtree(toy.vector_lake(root, {_FEATURE: vectors}, shard_size=SHARD_SIZE).root / "fitted")
+    lake = toy.vector_lake(root, {_FEATURE: vectors}, shard_size=SHARD_SIZE)
+    toy.set_to(lake, features=(_FULL,))
+    shutil.rmtree(root / "fitted")
     shutil.rmtree(root / "features" / _REDUCED)
     of = {stage: _alone(stage, root) for stage in ("fitted", "projected")}
     turns, others = [_alone("built", root)], {}
@@ -136,7 +138,7 @@ def _memory(name: str, of: dict[str, Any]) -> list[Row]:
 
 def _write_vectors(work: Testbed, folder: Path) -> None:
     """Vectors as `large` makes them, block by block, and of each query how far its 10 nearest are."""
-    photos, rng = open_generation(work.built_lake("photos", work.photos)), np.random.default_rng(0)
+    photos, rng = open_generation(work.built_lake("photos", work.photos, WITH_FULL)), np.random.default_rng(0)
     width = find_feature(_FEATURE).width
     file = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, (work.rows, width))
     step = BLOCK_BYTES // (4 * width)
@@ -217,7 +219,7 @@ def imrec_asked(folder: str) -> dict[str, Any]:
     published = generation.graphs[_GRAPH]
 
     def found(i: int) -> NDArray[np.int64]:
-        return np.array([generation.row_of(hit.image_id) for hit in rec.search(ids[i], k=_K)])
+        return np.array([generation.row_of(hit.image_id) for hit in rec.search(ids[i], k=_K, by=_FULL)])
 
     def set_to(ef: int, candidates: int) -> None:
         other = generation.with_graphs({**generation.graphs, _GRAPH: replace(published, ef=ef, candidates=candidates)})
@@ -228,13 +230,13 @@ def imrec_asked(folder: str) -> dict[str, Any]:
     answer = {
         "recall": asked.recall(found),
         "how": f"ef {ef}, {candidates} candidates",
-        "ms": asked.ms(lambda i: rec.search(ids[i], k=_K)),
+        "ms": asked.ms(lambda i: rec.search(ids[i], k=_K, by=_FULL)),
         "asked": _beyond(before),
     }
     set_to(published.ef, published.candidates)
     recall = asked.recall(found)
     answer["published"] = f"recall@10 {recall:.4f}, ef {published.ef}, {published.candidates} candidates"
-    answer["published_ms"] = asked.ms(lambda i: rec.search(ids[i], k=_K))
+    answer["published_ms"] = asked.ms(lambda i: rec.search(ids[i], k=_K, by=_FULL))
     for name in generation.features:
         np.max(generation.matrix(name), axis=0)  # every page of it
     return answer | {"all": _beyond(before)}

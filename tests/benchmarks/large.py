@@ -8,10 +8,12 @@ import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
+from imrec_core.features.feature_metric import full_name
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation
 from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import DEFAULT_FEATURES
 from imrec_core.search.query import ImageId
 from imrec_core.search.recommender import Recommender
 from tests.benchmarks.rows import Row
@@ -23,6 +25,9 @@ SHARD_SIZE = 4096
 _ROWS = 100_000
 _QUERIES, _K = 200, 10
 _FEATURE = "efficientnet_lite0"
+WITH_FULL = (*DEFAULT_FEATURES, f"{_FEATURE}:full")
+"""Features of a lake of photos whose embeddings are moved."""
+
 _NAMES = (_FEATURE, "hsv_histogram", "phash")
 _STRAY, _FLIPPED = 0.35, 0.08  # of the difference of two photos; of the bits of a hash
 _KEPT = {"50 %": 2, "10 %": 10, "1 %": 100, "0.1 %": 1000}
@@ -89,13 +94,14 @@ def large_lake(work: Testbed) -> Lake:
 
 def large_vectors(work: Testbed, rows: int) -> dict[str, NDArray[Any]]:
     """By feature; those of photos, each moved a little as photos differ from one another."""
-    generation, rng = open_generation(work.built_lake("photos", work.photos)), np.random.default_rng(0)
+    generation, rng = open_generation(work.built_lake("photos", work.photos, WITH_FULL)), np.random.default_rng(0)
     origin, a, b = rng.integers(0, len(generation), (3, rows))
     return {name: moved(generation, name, origin, a, b) for name in _NAMES}
 
 
 def moved(generation: Generation, name: str, *rows: NDArray[np.int64]) -> NDArray[Any]:
-    matrix = np.asarray(generation.matrix(name))
+    full = full_name(name)
+    matrix = np.asarray(generation.matrix(full if full in generation.features else name))
     if matrix.dtype == np.uint64:
         flips = np.random.default_rng(2).random((len(rows[0]), 64 * matrix.shape[1])) < _FLIPPED
         return np.asarray(matrix[rows[0]] ^ np.packbits(flips, axis=1).view(np.uint64))

@@ -23,7 +23,7 @@ from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.maps import METHODS, SAMPLE, build_map, load_map
 from tests.benchmarks.alone import Alone, alone
-from tests.benchmarks.large import SHARD_SIZE, moved
+from tests.benchmarks.large import SHARD_SIZE, WITH_FULL, moved
 from tests.benchmarks.rows import Row, cores
 from tests.benchmarks.testbed import Testbed
 from tests.support import toy
@@ -37,7 +37,7 @@ _SECONDS, _GIGABYTES = 300, 4  # what was promised of 100,000 rows
 
 def measure(work: Testbed) -> list[Row]:
     """Each large map in a process of its own, so that compiling UMAP counts; memory with what is mapped."""
-    photos = work.built_lake("lake-map-photos", work.photos)
+    photos = work.built_lake("lake-map-photos", work.photos, WITH_FULL)
     rows = [Row("rows", work.rows, "", f"of 1,280 numbers; {cores()} cores")]
     for method in METHODS:
         rows.append(_clusters(photos, method))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter, process_time
@@ -18,6 +18,7 @@ from imrec_core.images.decode import decode
 from imrec_core.images.sample_photos import prepare
 from imrec_core.index.build import build_generation
 from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import DEFAULT_FEATURES
 from imrec_core.models.encoders import load_encoder
 from tests.support.real import PHOTOS
 
@@ -74,8 +75,9 @@ class Testbed:
         lake.save_settings(lake.settings().with_folders([f"photos={photos}"]))
         return lake
 
-    def built_lake(self, name: str, photos: Path) -> Lake:
+    def built_lake(self, name: str, photos: Path, features: tuple[str, ...] = DEFAULT_FEATURES) -> Lake:
         lake = self.new_lake(name, photos)
+        lake.save_settings(replace(lake.settings(), features=features))
         build_plainly(lake)
         return lake
 

@@ -22,7 +22,7 @@ from imrec_core.search import query_encoder, query_images, ranking
 from tests.support import toy
 
 MIX = {"efficientnet_lite0": 1, "hsv_histogram": 0.5, "phash:hamming_dihedral": 0.3}
-OF_BATCHES = ("efficientnet_lite0", "efficientnet_lite0_pca", "sift_vlad")  # a batch is rounded otherwise than one
+OF_BATCHES = ("efficientnet_lite0", "sift_vlad")  # a batch is rounded otherwise than one
 
 
 def at(recommender: Recommender, *rows: int) -> list[ImageId]:
@@ -71,7 +71,7 @@ def same(one: Hits, other: Hits, *, rounding: float = 1e-6) -> None:
         {"by": ["phash", "dhash"], "fuse": "rrf"},
         {"by": "phash:hamming_dihedral"},
         {"by": "sift_vlad"},
-        {"by": "efficientnet_lite0_pca"},
+        {"by": "efficientnet_lite0"},
         {"by": "hsv_histogram:manhattan", "where": "width >= 160 AND row % 3 <> 1"},
         {"by": "phash", "order_by": "path DESC", "k": 20},
         {"by": "phash", "distinct": "content", "diversify": 0.5},

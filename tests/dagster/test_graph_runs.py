@@ -607,7 +607,7 @@ def test_partition_can_be_retried_by_run_config(lake, instance, tried):
 
 # -- derived features ---------------------------------------------------------------------------------------
 
-EMBEDDING, REDUCED = "efficientnet_lite0", "efficientnet_lite0_pca"
+EMBEDDING, REDUCED = "efficientnet_lite0", "efficientnet_lite0_content"
 
 
 class FewPixels:
@@ -626,7 +626,7 @@ def quick_network(monkeypatch):
 
 
 def test_fit_is_made_once_and_projects_what_comes_later(new_lake, instance, quick_network):
-    lake = new_lake(16, (EMBEDDING, REDUCED), built=False, shard_size=12)
+    lake = new_lake(16, (EMBEDDING,), built=False, shard_size=12)
     Builder(lake, instance).build()
     assert instance.get_runs_count() == 2  # the scan, and all the rest in one
     (fit,) = events(instance, fitted_key(REDUCED))
@@ -644,14 +644,14 @@ def test_fit_is_made_once_and_projects_what_comes_later(new_lake, instance, quic
 def test_fit_waits_for_the_source_that_is_away(two_sources, instance, quick_network):
     disk = two_sources.root.parent / "disk"
     take_away(disk, leaving_a_folder=False)
-    toy.set_to(two_sources, features=(*TWO, EMBEDDING, REDUCED))
+    toy.set_to(two_sources, features=(*TWO, EMBEDDING))
     Builder(two_sources, instance).build()
     assert partitions(instance, feature_key(EMBEDDING)) == ["here-0000"]
     assert events(instance, fitted_key(REDUCED)) == []
     assert list(Recommender.open(two_sources).generation.features) == [*TWO]
     disk.with_name("elsewhere").rename(disk)
     Builder(two_sources, instance).build()
-    assert list(Recommender.open(two_sources).generation.features) == [*TWO, EMBEDDING, REDUCED]
+    assert list(Recommender.open(two_sources).generation.features) == [*TWO, EMBEDDING]
 
 
 # -- features that learn from pictures ----------------------------------------------------------------------
@@ -1009,7 +1009,7 @@ def test_catch_up_requests_nothing_that_a_build_elsewhere_has_done_but_records_i
 
 def test_catch_up_fits_when_the_base_is_complete_and_then_projects(new_lake, instance, quick_network):
     lake = new_lake(16, (EMBEDDING,), shard_size=8)
-    toy.set_to(lake, features=(EMBEDDING, REDUCED), dagster={"reindex_minutes": 1})
+    toy.set_to(lake, dagster={"reindex_minutes": 1})
     catch_up, steps = CatchUp(lake, instance), []
     while requests := catch_up.requests():
         (request,) = requests

@@ -156,18 +156,17 @@ def test_weights_of_the_mix_are_used(lake):
         recall({"phish": 1.0})
 
 
-def test_a_projection_counts_once_in_the_mix(toy_lake):
+def test_a_projection_of_a_feature_counts_once_in_the_mix(toy_lake):
     mix = default_mix(resolve_rankers(open_generation(toy_lake), ()))
     assert {"efficientnet_lite0", "sift_vlad", "phash"} < set(mix)
-    assert "efficientnet_lite0_pca" not in mix
-    alone = default_mix(resolve_rankers(open_generation(toy_lake), ["efficientnet_lite0_pca", "phash"]))
-    assert alone == {"efficientnet_lite0_pca": 1.0, "phash": 1.0}
+    alone = default_mix(resolve_rankers(open_generation(toy_lake), ["efficientnet_lite0", "phash"]))
+    assert alone == {"efficientnet_lite0": 1.0, "phash": 1.0}
 
 
 def test_copy_without_edits_has_the_stored_vector(toy_lake):
     """For networks, projections and fitted features."""
     generation = open_generation(toy_lake)
-    ways = resolve_rankers(generation, ["efficientnet_lite0", "efficientnet_lite0_pca", "sift_vlad", "rgb_histogram"])
+    ways = resolve_rankers(generation, ["efficientnet_lite0", "sift_vlad", "rgb_histogram"])
     photos = 0
     for made in copy_detection.make_sample_copies(toy_lake, generation, ways, photos=12, edits={"png": EDITS["png"]}):
         photos += generation.rows["path"][made.row].as_py().startswith("photo_")

@@ -230,7 +230,7 @@ def test_csv_has_no_vectors_unless_they_are_named_and_the_others_have_all(lake, 
     assert export(lake, tmp_path / "csv", "csv").features == {}
     assert "phash" not in read_csv(tmp_path / "csv")[0]
     every = export(lake, tmp_path / "parquet", "parquet")
-    assert set(every.features) == {*KINDS, "edge_histogram", "efficientnet_lite0_pca"}
+    assert set(every.features) == {*KINDS, "edge_histogram"}
     assert set(every.features) <= set(rows_of(tmp_path / "parquet").column_names)
 
 

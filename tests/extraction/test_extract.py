@@ -285,7 +285,7 @@ def test_shard_without_a_manifest_is_an_error(new_lake):
 
 def test_projection_is_refused_before_anything_is_read(toy_lake):
     with pytest.raises(DeclarationError, match="project_shard"):
-        list(extract_shards(toy_lake, toy_lake.shards(), [FEATURES["efficientnet_lite0_pca"]]))
+        list(extract_shards(toy_lake, toy_lake.shards(), [FEATURES["efficientnet_lite0_content"]]))
 
 
 def test_full_disk_keeps_the_shards_that_are_done(new_lake, monkeypatch):

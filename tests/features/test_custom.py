@@ -8,7 +8,7 @@ import simplejpeg
 
 from imrec_core import FEATURES, Feature, ImageBatch, Lake
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.features import chosen_features, decoded_side, known_features
+from imrec_core.features import chosen_features, decoded_side, generation_features, known_features
 from imrec_core.features.colour_spaces import SPACES
 from imrec_core.features.reduction import METHODS
 from imrec_core.images.decode import decode
@@ -49,8 +49,8 @@ def test_lake_that_declares_nothing_has_the_registry_and_what_it_lists(declared)
 
 def test_bases_of_what_is_listed_are_chosen_with_it(declared):
     lake = declared("")
-    toy.set_to(lake, features=("efficientnet_lite0_pca", "phash"))
-    assert [f.name for f in chosen_features(lake)] == ["efficientnet_lite0_pca", "phash", "efficientnet_lite0"]
+    toy.set_to(lake, features=("efficientnet_lite0_content", "phash"))
+    assert [f.name for f in chosen_features(lake)] == ["efficientnet_lite0_content", "phash", "efficientnet_lite0"]
 
 
 def test_what_is_declared_is_chosen_after_what_is_listed_and_its_bases_last(declared):
@@ -61,7 +61,7 @@ levels = [4, 4, 4]
 base = "small"
 dims = 3
 [projections.small]
-base = "efficientnet_lite0_pca"
+base = "efficientnet_lite0_content"
 dims = 6
 [combined.mix]
 coarse = 1
@@ -69,16 +69,18 @@ dhash = 2
 """)
     names = [feature.name for feature in chosen_features(lake)]
     assert names[0] == "phash" and set(names[1:5]) == {"coarse", "deep", "small", "mix"}
-    assert set(names[5:]) == {"efficientnet_lite0_pca", "efficientnet_lite0", "dhash"} and len(names) == 8
+    assert set(names[5:]) == {"efficientnet_lite0_content", "efficientnet_lite0", "dhash"} and len(names) == 8
     assert {f.name: f.depth for f in chosen_features(lake)} == {
         **dict.fromkeys(("phash", "coarse", "efficientnet_lite0", "dhash"), 0),
-        **dict.fromkeys(("mix", "efficientnet_lite0_pca"), 1), "small": 2, "deep": 3,
+        **dict.fromkeys(("mix", "efficientnet_lite0_content"), 1), "small": 2, "deep": 3,
     }  # fmt: skip
 
 
-def test_default_features_need_nothing_that_is_not_listed(tmp_path):
+def test_default_features_need_content_vectors_alone_beside_what_is_listed(tmp_path):
     lake = toy.new_lake(tmp_path / "lake", DEFAULT_FEATURES)
-    assert [feature.name for feature in chosen_features(lake)] == list(DEFAULT_FEATURES)
+    network, *others = DEFAULT_FEATURES
+    assert [feature.name for feature in chosen_features(lake)] == [network, f"{network}_content", *others]
+    assert [feature.name for feature in generation_features(lake)] == list(DEFAULT_FEATURES)
 
 
 # -- histograms ---------------------------------------------------------------------------------------------
@@ -227,12 +229,12 @@ levels = [2, 2, 2]
 NETWORK = '[models.mine]\nfile = "mine.onnx"\ndims = 40\ncrop = 32\npca_dims = 7\n'
 
 
-def test_network_of_ones_own_is_a_feature_with_its_stand_in(declared):
+def test_network_of_ones_own_is_a_feature_with_content_vectors(declared):
     lake = declared(NETWORK)
     features = own(lake)
-    assert list(features) == ["mine", "mine_pca"]
-    assert features["mine"].model.file == lake.root / "mine.onnx" and features["mine"].candidates == "mine_pca"
-    assert features["mine_pca"].bases == (features["mine"],) and features["mine_pca"].dims == 7
+    assert list(features) == ["mine", "mine_content"]
+    assert features["mine"].model.file == lake.root / "mine.onnx" and features["mine"].content == "mine_content"
+    assert features["mine_content"].bases == (features["mine"],) and features["mine_content"].dims == 7
 
 
 def test_other_features_may_be_made_of_a_network_of_ones_own(declared):
@@ -268,9 +270,9 @@ REFUSED = {
     "taken by a feature": (projected(name="phash"), "the name 'phash' is already in use; choose another"),
     "taken by a table": (projected(name="images"), "the name 'images' is already in use; choose another"),
     "taken by another kind": (HISTOGRAM + projected(), "the name 'mine' is already in use; choose another"),
-    "taken by a stand-in": (
-        NETWORK + projected(name="mine_pca"),
-        "the name 'mine_pca' is already in use; choose another",
+    "taken by content vectors": (
+        NETWORK + projected(name="mine_content"),
+        "the name 'mine_content' is already in use; choose another",
     ),
     "capitals": (projected(name="Mine"), "invalid name 'Mine'; expected lowercase letters, digits and '_'"),
     "digit first": (projected(name="2nd"), "invalid name '2nd'"),
@@ -442,7 +444,7 @@ def test_unknown_listed_feature_suggests_one_of_the_lake(declared):
 
 
 @pytest.mark.parametrize(
-    "kind", ["taken by a stand-in", "unknown base", "too many dims", "circle", "negative", "graph of manhattan"]
+    "kind", ["taken by content vectors", "unknown base", "too many dims", "circle", "negative", "graph of manhattan"]
 )
 def test_build_refuses_it_before_anything_is_read(declared, imrec, kind):
     text, message = REFUSED[kind]

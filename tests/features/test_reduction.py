@@ -267,7 +267,7 @@ def test_method_keeps_its_promises(name, tmp_path):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_too_few_rows_are_reported(name, tmp_path):
-    least = 20 if name == "autoencoder" else 2
+    least = {"autoencoder": 20, "content_pca": 1}.get(name, 2)
     vectors = embeddings(least)
     with pytest.raises(LakeError, match=f"^{name} needs at least {least} rows; found {least - 1}$"):
         fitted(name, vectors[:-1], 1, tmp_path)
@@ -321,3 +321,42 @@ def test_importing_and_projecting_stay_light():
     root = Path(pca.__file__).parents[2]
     loaded = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert {"torch", "sklearn", "optuna", "scipy.linalg"} & set(loaded.stdout.split()) == set()
+
+
+# -- content PCA --------------------------------------------------------------------------------------------
+
+
+def content(vectors: np.ndarray, dims: int, fitted_to: np.ndarray | None = None) -> np.ndarray:
+    arrays, _ = fitted("content_pca", vectors if fitted_to is None else fitted_to, dims)
+    return METHODS["content_pca"].project(vectors, arrays)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 60, 700])
+def test_content_vectors_have_length_1_in_lakes_of_any_size(count):
+    projected = content(embeddings(count), 16)
+    np.testing.assert_allclose(np.linalg.norm(projected, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [2, 30, 3000])
+def test_equal_images_have_equal_content_vectors(count):
+    projected = content(np.repeat(embeddings(1), count, axis=0), 16)
+    np.testing.assert_allclose(projected @ projected[0], 1, atol=1e-5)
+
+
+def test_few_images_keep_the_order_of_their_centred_embeddings():
+    vectors = embeddings(40)
+    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64) * 40 / 43
+    true = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    projected = content(vectors, WIDTH)
+    assert np.corrcoef((projected @ projected.T).ravel(), (true @ true.T).ravel())[0, 1] > 0.97
+
+
+def test_leading_components_count_more_than_trailing_ones_and_less_the_wider_they_are():
+    arrays, facts = fitted("content_pca", embeddings(4000), 32)
+    scales = np.linalg.norm(arrays["axes"], axis=1)
+    variances = np.array(facts["spectrum"])
+    np.testing.assert_allclose(scales, (variances / variances[0]) ** -facts["power"], rtol=0.01)
+    assert facts["power"] == pytest.approx(1 / 16)  # half of 1/8 at 4,000 images
+    small, facts = fitted("content_pca", embeddings(100), 32)
+    scales = np.linalg.norm(small["axes"], axis=1) * np.array(facts["spectrum"]) ** facts["power"]
+    np.testing.assert_allclose(scales / scales[0], [1.0] * 15 + [0.7] * 17, rtol=0.01)  # 1.5 √100 lead

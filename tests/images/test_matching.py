@@ -299,7 +299,7 @@ def test_any_name_is_written_inside_its_column(files, tmp_path, words, name):
 
 
 def test_no_text_is_written_over_another(files, words):
-    name = "efficientnet_lite2_pca:hamming_dihedral"
+    name = "efficientnet_lite2_full:hamming_dihedral"
     part = replace(PARTS["phash"], distance=1.234567e-8, score=1.0, unlike=0.123456)
     parts = {f"{name}{i}": replace(part, rank=10**i) for i in range(9)}
     likes = [files / "crop.png", files / "photo.png"]

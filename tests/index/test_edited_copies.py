@@ -138,7 +138,7 @@ def test_sample_has_the_configured_size_and_is_repeatable(new_lake, monkeypatch)
 
 def test_copies_are_encoded_by_networks_projections_and_codebooks(toy_lake):
     generation = open_generation(toy_lake)
-    ways = resolve_rankers(generation, ["efficientnet_lite0", "efficientnet_lite0_pca", "sift_vlad", "phash"])
+    ways = resolve_rankers(generation, ["efficientnet_lite0", "sift_vlad", "phash"])
     rows = np.flatnonzero([path.startswith("photo_") for path in generation.rows["path"].to_pylist()])[:2]
     edits = {"png": EDITS["png"], "mirrored": EDITS["mirrored"]}
     for copies in make_copies(toy_lake, generation, ways, rows, edits=edits):

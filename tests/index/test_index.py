@@ -12,7 +12,8 @@ import pytest
 from imrec_core import FEATURES, ImageId, Lake, Recommender
 from imrec_core.catalog import manifests
 from imrec_core.errors import LakeError, StaleIndex, StorageFull
-from imrec_core.features import chosen_features
+from imrec_core.features import generation_features
+from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.index import build as index_module
 from imrec_core.index import recall
 from imrec_core.index.build import IndexParams, build_generation
@@ -25,7 +26,7 @@ from tests.support.pictures import PICTURES
 from tests.support.toy import build, set_to, times
 
 TWO = ("rgb_histogram", "phash")
-RGB, REDUCED = "rgb_histogram:hellinger", "efficientnet_lite0_pca:euclidean"
+RGB, NETWORK = "rgb_histogram:hellinger", "efficientnet_lite0:cosine"
 
 
 # -- what is in it ------------------------------------------------------------------------------------------
@@ -34,14 +35,15 @@ RGB, REDUCED = "rgb_histogram:hellinger", "efficientnet_lite0_pca:euclidean"
 def test_every_row_of_every_matrix_is_the_vector_of_its_image(toy_lake):
     generation = open_generation(toy_lake)
     ids = generation.rows["image_id"].to_pylist()
-    assert list(generation.features) == [feature.name for feature in chosen_features(toy_lake)]
+    assert list(generation.features) == [feature.name for feature in generation_features(toy_lake)]
     for name in generation.features:
-        stored = {}
+        feature, stored = generation.feature(name), {}
         for shard in toy_lake.shards():
-            table = toy_lake.read_table(toy_lake.feature_path(name, shard))
+            table = toy_lake.read_table(toy_lake.feature_path(feature.stored_as, shard))
             stored |= dict(zip(table["image_id"].to_pylist(), to_matrix(table["vector"]), strict=True))
         assert set(stored) == set(ids)
-        np.testing.assert_array_equal(generation.matrix(name), [stored[image_id] for image_id in ids])
+        expected = np.array([stored[image_id] for image_id in ids]).astype(feature.dtype)
+        np.testing.assert_array_equal(generation.matrix(name), expected)
 
 
 def test_rows_are_the_readable_images_with_their_properties(toy_lake):
@@ -95,18 +97,14 @@ def test_hashes_have_no_graph(large_lake):
     assert not list(generation.folder.glob("phash.*.hnsw"))
 
 
-def test_projection_has_the_graph_for_its_base(toy_lake):
-    generation = open_generation(toy_lake)
-    base, reduced = FEATURES["efficientnet_lite0"], FEATURES["efficientnet_lite0_pca"]
-    assert not [graph for graph in generation.graphs.values() if graph.feature == base.name]
-    for feature in (base, reduced):
-        assert {generation.graph_of(feature, metric) for metric in feature.metrics} == {REDUCED}
-    assert set(generation.graphs[REDUCED].recall) == {base.name, reduced.name}
-
-
-def test_base_without_its_projection_gets_a_graph_of_its_own(new_lake):
-    generation = open_generation(new_lake(3, ("efficientnet_lite0",)))
-    assert set(generation.graphs) == {"efficientnet_lite0:cosine"}
+def test_full_vectors_take_candidates_from_the_graph_of_the_content_vectors(toy_lake, new_lake):
+    assert NETWORK in open_generation(toy_lake).graphs
+    generation = open_generation(new_lake(12, ("efficientnet_lite0:full",)))
+    assert set(generation.graphs) == {NETWORK}
+    for name in ("efficientnet_lite0", "efficientnet_lite0:full"):
+        pair = FeatureMetric.parse(name, generation.feature)
+        assert {generation.graph_of(pair.feature, metric) for metric in pair.feature.metrics} == {NETWORK}
+    assert set(generation.graphs[NETWORK].recall) == {"efficientnet_lite0", "efficientnet_lite0_full"}
 
 
 def test_lake_of_copies_and_lake_of_one_image_can_be_indexed(new_lake):
@@ -199,20 +197,22 @@ def test_graph_of_a_feature_that_is_not_configured_is_not_built(new_lake):
 
 
 @pytest.mark.usefixtures("graphs_asked")
-def test_own_graph_of_a_network_is_preferred_to_that_of_its_projection(tmp_path):
+def test_own_graph_of_full_vectors_is_preferred_to_that_of_the_content_vectors(tmp_path):
     vectors = np.random.default_rng(3).normal(size=(400, 1280)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     lake = toy.vector_lake(tmp_path / "lake", {"efficientnet_lite0": vectors})
-    set_to(lake, indexes={"efficientnet_lite0": {"m": 32, "ef_construction": 200}})
+    full = {"m": 32, "ef_construction": 200}
+    set_to(lake, features=("efficientnet_lite0:full",), indexes={"efficientnet_lite0:full": full})
     build_generation(lake)
     recommender = Recommender.open(lake)
-    generation, network = recommender.generation, FEATURES["efficientnet_lite0"]
-    assert set(generation.graphs) == {"efficientnet_lite0:cosine", REDUCED}
-    assert set(generation.graphs["efficientnet_lite0:cosine"].recall) == {network.name}
-    assert set(generation.graphs[REDUCED].recall) == {"efficientnet_lite0_pca"}
+    generation = recommender.generation
+    assert set(generation.graphs) == {"efficientnet_lite0_full:cosine", NETWORK}
+    assert set(generation.graphs["efficientnet_lite0_full:cosine"].recall) == {"efficientnet_lite0_full"}
+    assert set(generation.graphs[NETWORK].recall) == {"efficientnet_lite0"}
     query = ImageId(generation.rows["image_id"][3].as_py())
-    assert "the graph of efficientnet_lite0:cosine" in recommender.search(query, k=5, by=network.name).plan
-    assert f"the graph of {REDUCED}" in recommender.search(query, k=5, by="efficientnet_lite0_pca").plan
+    by_full = recommender.search(query, k=5, by="efficientnet_lite0:full")
+    assert "the graph of efficientnet_lite0_full:cosine" in by_full.plan
+    assert f"the graph of {NETWORK}" in recommender.search(query, k=5, by="efficientnet_lite0").plan
 
 
 # -- when it is made ----------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ def test_lake_without_images_is_an_error(new_lake):
 # -- what goes wrong ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", ["assign_rows", "_write_vectors", "build_graphs", "calibrate"])
+@pytest.mark.parametrize("step", ["assign_rows", "write_vectors", "build_graphs", "calibrate"])
 def test_nothing_is_published_when_a_step_fails(new_lake, monkeypatch, step):
     lake = new_lake(5, TWO)
     before = times(lake, "generations")

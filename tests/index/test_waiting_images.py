@@ -23,7 +23,7 @@ from imrec_core.upkeep.sources import rename_source
 from tests.support import toy
 
 TWO = ("rgb_histogram", "phash")
-NETWORK, REDUCED = "efficientnet_lite0", "efficientnet_lite0_pca"
+NETWORK, REDUCED = "efficientnet_lite0", "efficientnet_lite0_content"
 NOTHING = WaitingImages()
 SHARDS = ["photos-0000", "photos-0001", "photos-0002"]  # of eight, eight and four images
 
@@ -267,13 +267,13 @@ def test_vectors_of_two_fits_are_not_mixed(projected):
     for shard in SHARDS[:2]:
         project_shard(projected, shard, FEATURES[REDUCED])
     report = build_once(projected)
-    assert (report.id, report.waiting) == ("000001", WaitingImages(150, 150, {REDUCED: 150}))
+    assert (report.id, report.waiting) == ("000001", WaitingImages(150, 150, {NETWORK: 150}))
     project_shard(projected, SHARDS[2], FEATURES[REDUCED])
     report = build_once(projected)
-    assert report.why == f"built whole: features added, removed or computed differently: {REDUCED}"
+    assert report.why == f"built whole: features added, removed or computed differently: {NETWORK}"
     after = open_generation(projected)
-    assert after.fit_versions == {REDUCED: version} != before.fit_versions
-    assert not np.array_equal(after.matrix(REDUCED), before.matrix(REDUCED))
+    assert after.fit_versions == {NETWORK: version} != before.fit_versions
+    assert not np.array_equal(after.matrix(NETWORK), before.matrix(NETWORK))
 
 
 def test_held_vectors_keep_their_fit(projected):
@@ -302,7 +302,7 @@ def test_new_shard_of_another_fit_waits(projected):
         path.with_suffix(".hidden").rename(path)
     project_shard(projected, SHARDS[2], FEATURES[REDUCED])
     report = build_once(projected)
-    assert (report.id, report.rows, report.waiting) == ("000002", 100, WaitingImages(150, 100, {REDUCED: 150}))
+    assert (report.id, report.rows, report.waiting) == ("000002", 100, WaitingImages(150, 100, {NETWORK: 150}))
 
 
 def set_backend(lake: Lake, shard: str, backend: str) -> None:

@@ -104,11 +104,11 @@ def test_build_and_search_are_noted_and_a_build_with_nothing_new_only_scans(imre
 
 
 def test_fits_and_projections_are_noted(new_lake, imrec):
-    lake = new_lake(40, ("efficientnet_lite0", "efficientnet_lite0_pca"), built=False)
+    lake = new_lake(40, ("efficientnet_lite0",), built=False)
     assert imrec("build", "--lake", lake.root).status == 0
     noted = {(what, name) for what, name, *_ in rows_of(lake)}
-    assert ("fit", "efficientnet_lite0_pca") in noted
-    assert ("project", "efficientnet_lite0_pca of photos-0000") in noted
+    assert ("fit", "efficientnet_lite0_content") in noted
+    assert ("project", "efficientnet_lite0_content of photos-0000") in noted
 
 
 def test_run_that_fails_in_dagster_is_noted_with_the_reason(lake):

@@ -200,7 +200,7 @@ def test_least_declaration_has_defaults(tmp_path):
     model = custom_model("mine", GIVEN, tmp_path)
     assert (model.name, model.loader, model.file) == ("mine", "onnx", tmp_path / "mine.onnx")
     assert model.preprocess == Preprocess(224, 224, IMAGENET_MEAN, IMAGENET_STD, "shortest", "bicubic")
-    assert (model.dims, model.pca_dims, model.extra, model.text) == (512, 128, None, False)
+    assert (model.dims, model.pca_dims, model.extra, model.text) == (512, 256, None, False)
     assert model.is_custom
     hash(model)
 
@@ -245,7 +245,7 @@ def test_ending_says_what_a_file_is(file, loader, tmp_path):
         ({"dims": 1}, "dims is 1; expected a whole number from 2"),
         ({"dims": 512.0}, "dims is 512.0; expected a whole number"),
         ({"crop": True}, "crop is True; expected a whole number"),
-        ({"pca_dims": 512}, "pca_dims is 512; expected a whole number from 1 to 511"),
+        ({"pca_dims": 513}, "pca_dims is 513; expected a whole number from 1 to 512"),
         ({"resize": 200}, "crop is 224; expected at most resize, which is 200"),
         ({"fit": "longest"}, "fit is 'longest'; use one of shortest, squash"),
         ({"interpolation": "nearest"}, "interpolation is 'nearest'; use one of bicubic, bilinear"),

@@ -210,21 +210,22 @@ def test_unknown_fusion_is_refused(large, fuse, said):
         large.search(at(large, 8), fuse=fuse)
 
 
-def test_projection_proposes_candidates_among_matching_rows(tmp_path, monkeypatch):
+def test_content_vectors_propose_candidates_of_full_vectors_among_matching_rows(tmp_path, monkeypatch):
     rng = np.random.default_rng(7)
     vectors = rng.normal(size=(900, 30)) @ rng.normal(size=(30, 1280))  # few directions, so that PCA keeps the order
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     lake = toy.vector_lake(tmp_path / "lake", {"efficientnet_lite0": vectors})
+    toy.set_to(lake, features=("efficientnet_lite0:full",))
     build_generation(lake)
     opened = Recommender.open(lake)
-    asked = {"by": "efficientnet_lite0", "where": "row % 3 = 0"}
+    asked = {"by": "efficientnet_lite0:full", "where": "row % 3 = 0"}
     some = opened.search(at(opened, 7), **asked)
-    assert some.plan == "100 candidates from a scan of 300 rows by efficientnet_lite0_pca, ranked exactly"
+    assert some.plan == "100 candidates from a scan of 300 rows by efficientnet_lite0, ranked exactly"
     exact = opened.search(at(opened, 7), exact=True, **asked)
     assert exact.plan == "exact scan of 300 rows" and some.hits == exact.hits
     monkeypatch.setattr(candidates, "_ROWS_PER_FETCHED", 0)
     by_graph = opened.search(at(opened, 7), **asked)
-    assert "candidates from the graph of efficientnet_lite0_pca:" in by_graph.plan
+    assert "candidates from the graph of efficientnet_lite0:" in by_graph.plan
     assert ids(by_graph) == ids(exact)
 
 

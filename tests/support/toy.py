@@ -138,8 +138,7 @@ def vector_lake(
     """
     count = len(next(iter(vectors.values())))
     features = tuple(vectors)
-    derived = tuple(p for p in (f"{name}_pca" for name in features) if p in DEFAULT_FEATURES)
-    lake = new_lake(root, features + derived, shard_size=shard_size)
+    lake = new_lake(root, features, shard_size=shard_size)
     for number, first in enumerate(range(0, count, shard_size)):
         shard, rows = f"photos-{number:04d}", range(first, min(first + shard_size, count))
         paths = [names[i] if names else f"{i:06d}.jpg" for i in rows]

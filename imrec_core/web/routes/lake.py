@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from imrec_core.errors import ImrecError
 from imrec_core.index.generation import Generation
-from imrec_core.search.feature_weights import MIXES, mix_weights
+from imrec_core.search.feature_weights import BUILT_IN, mix_weights
 from imrec_core.web.limits import MAX_FILES, MAX_HITS
 from imrec_core.web.responses import json_response
 from imrec_core.web.schemas.lake import FeaturesResponse, HealthResponse
@@ -46,7 +46,7 @@ def create_router(state: AppState) -> APIRouter:
 def _features(state: AppState, columns: Any) -> dict[str, Any]:
     generation, settings = state.generation, state.lake.settings()
     mixes = []
-    for name in dict.fromkeys([*settings.mixes, *MIXES]):
+    for name in dict.fromkeys([*settings.mixes, *BUILT_IN]):
         try:
             mixes.append({"name": name, "weights": mix_weights(settings, name, generation.features)})
         except ImrecError:  # the generation has none of its features

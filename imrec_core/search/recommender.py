@@ -229,7 +229,17 @@ class Recommender:
                 raise QueryError("crop is for `query`; in `like` and `unlike` give Crop(image, box)")
             query = Crop(query, crop)
         options = SearchOptions(
-            k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact, expand, with_self, max_distance
+            k,  # type: ignore[arg-type]  # None becomes the default
+            by,
+            pool,
+            fuse,
+            max_false_match_rate,
+            distinct,
+            diversify,
+            exact,
+            expand,
+            with_self,
+            max_distance,
         )
         return self._search(query, like, unlike, options, where, order_by, among)
 
@@ -296,7 +306,17 @@ class Recommender:
         if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
             raise QueryError("give `search_each` several queries, such as a list of paths")
         options = SearchOptions(
-            k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact, expand, with_self, max_distance
+            k,  # type: ignore[arg-type]
+            by,
+            "mean",
+            fuse,
+            max_false_match_rate,
+            distinct,
+            diversify,
+            exact,
+            expand,
+            with_self,
+            max_distance,
         )
         options.check()
         with translate_os_errors():

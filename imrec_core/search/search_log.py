@@ -46,7 +46,7 @@ class SearchLog:
             return
         rounded = {stage: round(stages[stage], 4) for stage in STAGES if stage in stages}
         features = list(map(str, request.features))
-        how = {"features": features, "k": request.options.k, "plan": hits.plan}
+        how: dict[str, Any] = {"features": features, "k": request.options.k, "plan": hits.plan}
         new = entry("search", self._name, seconds, rows=len(hits), stages=rounded, **how)
         with self._changing:
             if len(self._waiting) < _MAX_WAITING:

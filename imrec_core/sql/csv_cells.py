@@ -16,7 +16,7 @@ def csv_of(result: duckdb.DuckDBPyRelation) -> str:
     """
     columns = enumerate(zip(result.columns, result.types, strict=True), 1)
     cells = [f'{_cell(f"#{i}", kind.id)} AS "{_escape(name)}"' for i, (name, kind) in columns]
-    return result.project(", ".join(cells)).pl().write_csv()
+    return str(result.project(", ".join(cells)).pl().write_csv())
 
 
 def _cell(column: str, kind: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -186,7 +186,7 @@ def _show_projections(
 
     if len(by) > 1:
         raise click.BadParameter("--projections takes one feature; name one", param_hint="--by")
-    how = {"dims": _parse_dims(dims), "trials": trials, "queries": queries or MAX_QUERIES}
+    how: dict[str, Any] = {"dims": _parse_dims(dims), "trials": trials, "queries": queries or MAX_QUERIES}
     found = compare_in(generation, by[0] if by else None, **how, progress=progress)
     rows = [
         {

@@ -52,6 +52,6 @@ def _read_stdin() -> bytes:
 def exists(name: str) -> bool:
     """Return whether there is a file or folder of this name."""
     try:
-        return Path(name).exists()
+        return bool(name) and Path(name).exists()
     except (OSError, ValueError):  # the name is too long, or contains a NUL
         return False

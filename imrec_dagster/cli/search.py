@@ -148,7 +148,7 @@ def search(
         raise click.UsageError("--parquet needs --each; use --json for one search")
     with record_timings() as seconds:
         hits = recommender.search(like=likes, unlike=unlikes, **how)
-    how_found = {"features": hits.features, "k": k, "plan": hits.plan}
+    how_found: dict[str, Any] = {"features": hits.features, "k": k, "plan": hits.plan}
     _log(recommender, " ".join(images), len(hits), started, opened, seconds, **how_found)
     if verbose:
         _show_plan(hits, {"open": opened - started} | seconds)

@@ -99,6 +99,12 @@ def calibrate(generation: Generation, pairs: RandomPairs, feature: Feature) -> d
     return calibrated
 
 
+def calibrate_pair(generation: Generation, pair: FeatureMetric) -> Calibration:
+    """Calibrate one metric of a feature on random pairs."""
+    pairs = RandomPairs.of(generation)
+    return pairs.calibration(pairs.distances(generation, pair))
+
+
 def positive_pair_distances(lake: Lake, generation: Generation, images: int) -> dict[tuple[str, str], PositivePairs]:
     """Compute the distances between a sample of images and their edited copies, by feature and metric.
 

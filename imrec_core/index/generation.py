@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imrec_core.catalog.former_ids import find_former_rows, former_ids
@@ -72,6 +71,7 @@ class Generation:
         files: Files and their checksums.
         damaged: Graphs that are missing or have another size.
         outdated: Stored features whose declaration has changed since.
+        calibrator: Calibrates a metric that the manifest lacks.
 
     Raises:
         DamagedGeneration: The manifest, rows or vectors are damaged or missing.
@@ -124,6 +124,7 @@ class Generation:
         self._hnsw = HnswGraphs(self.files, self.graphs, set_aside)
         self._vector_check: VectorCheck | None = None
         self._matrices: dict[str, Matrix] = {}
+        self.calibrator: Callable[[Generation, FeatureMetric], Calibration] | None = None
         self._new_calibrations: dict[tuple[str, str], Calibration] = {}
         self._row_table = RowTable(self.rows_path)
 
@@ -215,12 +216,6 @@ class Generation:
         """
         return self._rows_by_id.find_all(image_ids)
 
-    def rows_of_content(self, content_hash: str) -> Rows:
-        """Return the live rows of the images whose files have a content hash, ascending."""
-        column = self.columns("content_hash")["content_hash"]
-        rows = np.flatnonzero(pc.equal(column, content_hash).to_numpy(zero_copy_only=False))
-        return rows[self.is_live[rows]]
-
     @property
     def former_names(self) -> Mapping[str, str]:
         """Name of each renamed source by its former name, as of the build of this generation."""
@@ -302,19 +297,13 @@ class Generation:
         return self.files.vectors[vector_file_name(feature)]
 
     def calibration(self, feature: str, metric: str) -> Calibration:
-        """Return the calibration of a feature and metric.
-
-        That of a metric that the feature has got since the generation was built is computed, and kept in memory.
-        """
+        """Return the calibration of a feature and metric; that of a newer metric is made by `calibrator`, and kept."""
         known: dict[str, Any] = self.facts["calibration"][feature]
-        if metric in known:
+        if metric in known or self.calibrator is None:
             return Calibration.from_dict(known[metric])
         if (feature, metric) not in self._new_calibrations:
-            from imrec_core.index.calibration_pairs import RandomPairs  # which needs generations
-
             pair = FeatureMetric.of(self.feature(feature), metric)
-            pairs = RandomPairs.of(self)
-            self._new_calibrations[feature, metric] = pairs.calibration(pairs.distances(self, pair))
+            self._new_calibrations[feature, metric] = self.calibrator(self, pair)
         return self._new_calibrations[feature, metric]
 
     # -- nearest rows -----------------------------------------------------------------------------------

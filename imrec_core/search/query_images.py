@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,7 +19,7 @@ from imrec_core.errors import ImageError, QueryError, UnreadableImage
 from imrec_core.images.decode import decode, read_file
 from imrec_core.images.hashing import content_hash
 from imrec_core.images.rgb import from_pillow, over_white
-from imrec_core.index.generation import Generation
+from imrec_core.index.generation import Generation, Rows
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
 from imrec_core.runtime.timing import timed
@@ -144,7 +145,7 @@ class QueryImages:
         if content is None:
             return ()
         row = self._row_of(generation, query) if isinstance(query, str | os.PathLike) or is_remote(query) else None
-        return tuple(generation.rows_of_content(content).tolist()) if row is None else (row,)
+        return tuple(rows_of_content(generation, content).tolist()) if row is None else (row,)
 
     def identity(self, generation: Generation, query: Query) -> object:
         """Return a key that is equal for queries of the same image: by row, by file, or by the content in memory."""
@@ -202,6 +203,13 @@ class QueryImages:
         row = generation.row_of(query.value)
         source, path = (generation.columns(name)[name][row].as_py() for name in ("source", "path"))
         return place(self.path(source, path))
+
+
+def rows_of_content(generation: Generation, content_hash: str) -> Rows:
+    """Return the live rows of the images whose files have a content hash, ascending."""
+    column = generation.columns("content_hash")["content_hash"]
+    rows = np.flatnonzero(pc.equal(column, content_hash).to_numpy(zero_copy_only=False))
+    return rows[generation.is_live[rows]]
 
 
 def _bytes_of(query: Any) -> bytes:

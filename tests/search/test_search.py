@@ -163,8 +163,23 @@ def test_removed_image_with_the_bytes_of_the_query_does_not_matter(new_lake):
     file.unlink()
     toy.build(lake)
     recommender = Recommender.open(lake)
-    assert recommender.generation.rows_of_content(content_hash(data)).tolist() == []
+    assert query_images.rows_of_content(recommender.generation, content_hash(data)).tolist() == []
     assert len(recommender.search(data, k=99)) == 19
+
+
+def test_metric_that_is_newer_than_the_generation_is_calibrated(new_lake):
+    lake = new_lake(12, ("rgb_histogram",))
+
+    def without(facts):
+        calibrations = {name: dict(metrics) for name, metrics in facts["calibration"].items()}
+        del calibrations["rgb_histogram"]["chi_square"]
+        return {**facts, "calibration": calibrations}
+
+    query = identity("photo_001.jpg")
+    before = Recommender.open(lake).search(query, by="rgb_histogram:chi_square").hits
+    toy.edit_manifest(lake, "000001", without)
+    assert Recommender.open(lake).search(query, by="rgb_histogram:chi2")[0].score == before[0].score
+    assert Recommender.open(lake).search(query, by="rgb_histogram:chi_square").hits == before
 
 
 def test_image_id_needs_neither_file_nor_model(recommender, monkeypatch):

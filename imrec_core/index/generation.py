@@ -125,7 +125,6 @@ class Generation:
         self._vector_check: VectorCheck | None = None
         self._matrices: dict[str, Matrix] = {}
         self.calibrator: Callable[[Generation, FeatureMetric], Calibration] | None = None
-        self._new_calibrations: dict[tuple[str, str], Calibration] = {}
         self._row_table = RowTable(self.rows_path)
 
     def with_graphs(self, graphs: Mapping[str, HnswIndexInfo]) -> Generation:
@@ -297,14 +296,10 @@ class Generation:
         return self.files.vectors[vector_file_name(feature)]
 
     def calibration(self, feature: str, metric: str) -> Calibration:
-        """Return the calibration of a feature and metric; that of a newer metric is made by `calibrator`, and kept."""
-        known: dict[str, Any] = self.facts["calibration"][feature]
-        if metric in known or self.calibrator is None:
-            return Calibration.from_dict(known[metric])
-        if (feature, metric) not in self._new_calibrations:
-            pair = FeatureMetric.of(self.feature(feature), metric)
-            self._new_calibrations[feature, metric] = self.calibrator(self, pair)
-        return self._new_calibrations[feature, metric]
+        """Return the calibration of a feature and metric; that of a newer metric is made by `calibrator`."""
+        if self.calibrator is None or metric in self.facts["calibration"][feature]:
+            return Calibration.from_dict(self.facts["calibration"][feature][metric])
+        return self.calibrator(self, FeatureMetric.of(self.feature(feature), metric))
 
     # -- nearest rows -----------------------------------------------------------------------------------
 

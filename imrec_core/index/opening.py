@@ -6,7 +6,7 @@ import logging
 
 from imrec_core.errors import DamagedGeneration, MissingTable, StaleIndex
 from imrec_core.features import known_features
-from imrec_core.index.calibration_pairs import calibrate_pair
+from imrec_core.index.calibration_pairs import PairCalibrator
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 
@@ -76,5 +76,5 @@ def _open_once(lake: Lake, name: str) -> Generation:
         checksum=lake.manifest_checksum(name),
         set_aside=lake.set_aside,
     )
-    generation.calibrator = calibrate_pair
+    generation.calibrator = PairCalibrator()
     return generation

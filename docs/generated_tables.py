@@ -154,10 +154,21 @@ def _found_by(metric: Metric) -> str:
 def models_table() -> str:
     """Generate a row per pretrained network."""
     rows = (
-        (f"`{m.name}`", str(m.dims), f"{m.preprocess.crop} px", str(m.batch), m.extra or "–", m.licence, m.source)
+        (
+            f"`{m.name}`",
+            str(m.dims),
+            f"{m.preprocess.crop} px",
+            str(m.batch),
+            m.extra or "–",
+            "yes" if m.text else "–",
+            m.licence,
+            "yes" if m.verified else "never",
+            m.source,
+        )
         for m in MODELS.values()
     )
-    return _table(("model", "dims", "input", "batch", "extra", "licence", "source"), rows)
+    heading = ("model", "dims", "input", "batch", "extra", "text", "licence", "run on its weights", "source")
+    return _table(heading, rows)
 
 
 def methods_table() -> str:

@@ -110,7 +110,7 @@ def plot_hashes(
         ImageError, UnknownName: As `Recommender.search`.
     """
     generation = recommender.generation
-    feature = _resolve_feature(generation, by, _is_hash, "hash")
+    feature = _resolve_feature(generation, by, _is_hash, "hash of one length")
     metric = FeatureMetric.parse(by or feature.name, generation.feature).metric
     if metric.takes_several:
         raise QueryError(
@@ -201,7 +201,7 @@ def _is_histogram(feature: Feature) -> bool:
 
 
 def _is_hash(feature: Feature) -> bool:
-    return feature.dtype == "uint64"
+    return feature.dtype == "uint64" and not feature.is_variable
 
 
 def _resolve_feature(generation: Generation, by: str | None, is_one: Callable[[Feature], bool], kind: str) -> Feature:
@@ -265,6 +265,8 @@ def plot_values(generation: Generation, names: Sequence[str] = (), *, format: st
 def _values(generation: Generation, name: str, rows: NDArray[np.int64]) -> Values:
     if name in generation.features:
         matrix = generation.matrix(name)[rows]
+        if generation.feature(name).is_variable:
+            return Values(f"{name}: hashes per image", matrix[:, 0].astype(np.float64))
         return Values(name, np.array([_bits(row) for row in matrix]) if matrix.dtype == np.uint64 else matrix)
     kinds = {field.name: field.type for field in pq.read_schema(generation.rows_path)}
     numeric = [n for n, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ _TEXT = 0.1  # of a full block: numbers as text take ten times the memory
 def write_parquet(selection: Selection, folder: Path, progress: Progress) -> int:
     """Write the missing parts; return how many existed.
 
-    A vector is a fixed-size list of the stored dtype, a 64-bit hash a `uint64`. The schema metadata names the
-    generation and the features.
+    A vector is a fixed-size list of the stored dtype, a 64-bit hash a `uint64`, a varying number of them a list. The
+    schema metadata names the generation and the features.
     """
     features = {column.name: column.facts() for column in selection.columns}
     made_from = json.dumps({"generation": selection.generation.id, "features": features})
@@ -64,20 +64,21 @@ def _write_parts(
     paths = {part: folder / f"rows-{part:05d}.{ending}" for part in selection.parts}
     missing = [part for part, path in paths.items() if not path.exists()]
     reader = selection.reader()
-    schema = convert(with_vectors(Block(reader.schema.empty_table(), _no_vectors(selection)))).schema
+    variable = [column.name for column in selection.columns if column.feature.is_variable]
+    schema = convert(with_vectors(Block(reader.schema.empty_table(), _no_vectors(selection)), variable)).schema
     for part in missing:
         with moved_into_place(paths[part]) as temporary, open_writer(temporary, schema) as writer:
             for block in reader.blocks(selection.part(part), share=share):
-                writer.write_table(convert(with_vectors(block)))
+                writer.write_table(convert(with_vectors(block, variable)))
         progress(f"part {part + 1} of {len(paths)}: {paths[part].name}")
     return len(paths) - len(missing)
 
 
-def with_vectors(block: Block) -> pa.Table:
-    """Append a column of vectors per feature to the rows of a block."""
+def with_vectors(block: Block, variable: Sequence[str] = ()) -> pa.Table:
+    """Append a column of vectors per feature to the rows of a block; `variable` names those of varying length."""
     table = block.rows
     for name, vectors in block.vectors.items():
-        table = table.append_column(name, schemas.to_vectors(vectors))
+        table = table.append_column(name, schemas.to_vectors(vectors, is_variable=name in variable))
     return table
 
 

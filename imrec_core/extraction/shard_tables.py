@@ -133,4 +133,4 @@ def _computed_table(feature: Feature, ids: pa.Array, parts: Sequence[Computed]) 
         pa.array(np.concatenate([np.empty(0, kind), *(others[name] for _, others in parts)]))
         for name, kind in feature.columns.items()
     ]
-    return pa.table([ids, schemas.to_vectors(matrix), *columns], schema=feature.schema)
+    return pa.table([ids, schemas.to_vectors(matrix, is_variable=feature.is_variable), *columns], schema=feature.schema)

@@ -74,7 +74,7 @@ def check_vectors(lake: Lake, shard: str, feature: Feature) -> list[str]:
     made_from = lake.made_from(path) or {}
     if made_from.get("shard_version") != manifest_version(lake, shard):
         problems.append(f"{shard}: made from another version of the manifest")
-    vectors = schemas.to_matrix(table["vector"])
+    vectors = schemas.to_matrix(table["vector"], feature.width)
     if vectors.dtype.kind == "f" and not np.isfinite(vectors).all():
         problems.append(f"{shard}: numbers that are not finite")
     lengths = np.linalg.norm(vectors.astype(np.float32), axis=1) if feature.unit_norm else np.ones(1)

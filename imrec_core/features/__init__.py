@@ -1,12 +1,13 @@
 """Image features; `FEATURES` maps names to declarations.
 
-Colour histograms are in `colour.py`, edges and texture in `structure.py`, hashes in `hashes.py` and `pdq.py`, local
-descriptors in `sift_vlad.py`. `networks.py` declares an embedding for each of `models.MODELS`, and `projections.py`
-their projections. `custom.py` makes the features that a `lake.toml` declares.
+Colour histograms are in `colour.py`, edges and texture in `structure.py`, hashes in `hashes.py`, `crop_resistant.py`
+and `pdq.py`, local descriptors in `sift_vlad.py`. `networks.py` declares an embedding for each of `models.MODELS`, and
+`projections.py` their projections. `custom.py` makes the features that a `lake.toml` declares.
 """
 
 # In the order in which features are listed.
-from imrec_core.features import colour, hashes, sift_vlad, networks, pdq, projections, structure  # isort: skip
+from imrec_core.features import colour, hashes, crop_resistant, sift_vlad, networks, pdq  # isort: skip
+from imrec_core.features import projections, structure  # isort: skip
 from imrec_core.features.custom import chosen_features, decoded_side, generation_features, known_features, table_name
 from imrec_core.features.feature import FEATURES, Feature, Fitter, Projection, feature, find_feature
 from imrec_core.runtime.lazy import lazy_names
@@ -18,6 +19,7 @@ __all__ = [
     "Projection",
     "chosen_features",
     "colour",
+    "crop_resistant",
     "decoded_side",
     "feature",
     "find_feature",

@@ -114,6 +114,8 @@ class Feature:
         orientations: Hashes of each image of a batch in its eight orientations, side by side `(n, 8 · width)`.
         turned: The same from stored hashes `(n, width)`.
         is_histogram: Whether vectors consist of bins, which plots draw as bars.
+        is_variable: Whether the number of hashes varies. A row of a matrix is then their number, the hashes, and the
+            first of them again up to `width`; tables have lists of the hashes.
         params: Parameters that distinguish features of a kind: base and method of a projection, weights of a
             combined feature.
     """
@@ -141,6 +143,7 @@ class Feature:
     orientations: Callable[[ImageBatch], Matrix] | None = None
     turned: Callable[[Matrix], Matrix] | None = None
     is_histogram: bool = False
+    is_variable: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -156,7 +159,7 @@ class Feature:
     @property
     def schema(self) -> pa.Schema:
         """Arrow schema of a table of the feature."""
-        return schemas.feature_schema(self.dtype, self.width, self.columns)
+        return schemas.feature_schema(self.dtype, None if self.is_variable else self.width, self.columns)
 
     @property
     def metric(self) -> Metric:
@@ -267,6 +270,7 @@ def feature(
     orientations: Callable[[ImageBatch], Matrix] | None = None,
     turned: Callable[[Matrix], Matrix] | None = None,
     is_histogram: bool = False,
+    is_variable: bool = False,
 ) -> Callable[[Callable[..., Any]], Feature]:
     """Declare a feature of the pixels.
 
@@ -293,6 +297,7 @@ def feature(
                 orientations=orientations,
                 turned=turned,
                 is_histogram=is_histogram,
+                is_variable=is_variable,
             )
         )
 

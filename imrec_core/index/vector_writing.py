@@ -61,7 +61,7 @@ def new_vectors(build: BuildInputs, feature: Feature) -> Iterator[NDArray[Any]]:
         table = build.lake.read_table(build.lake.feature_path(feature.stored_as, shard), ["vector"])
         if len(table) != count:
             raise SchemaMismatch(f"{feature.name} has {len(table)} rows for {count} images in shard {shard!r}")
-        yield schemas.to_matrix(table["vector"])[positions]
+        yield schemas.to_matrix(table["vector"], feature.width)[positions]
     if build.current is not None and len(build.rows.held):
         yield from _held_vectors(build.current, feature, build.rows.held)
 

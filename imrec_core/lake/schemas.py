@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from imrec_core.errors import SchemaMismatch
+
 CATALOG = pa.schema(
     [
         ("image_id", pa.string()),  # 16 hex digits: source name and relative path, see catalog.image_id
@@ -96,24 +98,34 @@ MAP = pa.schema(
 )
 
 
-def vector_type(dtype: str, width: int) -> pa.DataType:
-    """Return the Arrow type of a vector of `width` numbers; a single `uint64` is a scalar."""
+def vector_type(dtype: str, width: int | None) -> pa.DataType:
+    """Return the Arrow type of a vector of `width` numbers, None if it varies; a single `uint64` is a scalar."""
     item = pa.from_numpy_dtype(np.dtype(dtype))
-    return item if dtype == "uint64" and width == 1 else pa.list_(item, width)
+    return item if dtype == "uint64" and width == 1 else pa.list_(item, -1 if width is None else width)
 
 
-def feature_schema(dtype: str, width: int, columns: Mapping[str, str]) -> pa.Schema:
+def feature_schema(dtype: str, width: int | None, columns: Mapping[str, str]) -> pa.Schema:
     """Make the schema of a feature table.
 
     Args:
+        width: Numbers in a vector; None if it varies.
         columns: Dtypes of the columns beside the vector, by name.
     """
     beside = [(name, pa.from_numpy_dtype(np.dtype(kind))) for name, kind in columns.items()]
     return pa.schema([("image_id", pa.string()), ("vector", vector_type(dtype, width)), *beside])
 
 
-def to_vectors(matrix: NDArray[Any]) -> pa.Array:
-    """Convert a matrix `(n, width)` to an Arrow column of vectors."""
+def to_vectors(matrix: NDArray[Any], *, is_variable: bool = False) -> pa.Array:
+    """Convert a matrix `(n, width)` to an Arrow column of vectors.
+
+    Args:
+        is_variable: Whether each row begins with the number of its values.
+    """
+    if is_variable:
+        counts = matrix[:, 0].astype(np.int64)
+        is_used = np.arange(matrix.shape[1] - 1) < counts[:, None]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(matrix[:, 1:][is_used]))
     flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
     width = matrix.shape[1]
     if matrix.dtype == np.uint64 and width == 1:
@@ -121,12 +133,34 @@ def to_vectors(matrix: NDArray[Any]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, width)
 
 
-def to_matrix(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Convert a column of vectors to a matrix `(n, width)`, without a copy where possible."""
+def to_matrix(column: pa.ChunkedArray, width: int = 1) -> NDArray[Any]:
+    """Convert a column of vectors to a matrix `(n, width)`, without a copy where possible.
+
+    Args:
+        width: For vectors of varying length: each row is then the length, the vector, and its first value up to this.
+
+    Raises:
+        SchemaMismatch: A vector of varying length does not fit into the width.
+    """
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # several empty chunks stay chunked
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    if pa.types.is_list(array.type):
+        return _pad(array, width)
     if not pa.types.is_fixed_size_list(array.type):
         return np.asarray(array.to_numpy(zero_copy_only=False)).reshape(-1, 1)
     flat = array.flatten().to_numpy(zero_copy_only=False)
     return np.asarray(flat).reshape(-1, array.type.list_size)
+
+
+def _pad(array: pa.ListArray, width: int) -> NDArray[Any]:
+    counts = array.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+    if len(counts) and not 1 <= counts.min() <= counts.max() < width:
+        raise SchemaMismatch(f"a vector has {counts.min()} to {counts.max()} values; expected 1 to {width - 1}")
+    flat = array.flatten().to_numpy(zero_copy_only=False)
+    places = np.arange(width - 1)
+    starts = np.cumsum(counts) - counts
+    matrix = np.empty((len(counts), width), flat.dtype)
+    matrix[:, 0] = counts
+    matrix[:, 1:] = flat[starts[:, None] + np.where(places < counts[:, None], places, 0)]
+    return matrix

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imrec_core.errors import QueryError
 from imrec_core.features import Feature
 from imrec_core.features.metrics import METRICS, l2_normalise
 from imrec_core.features.reduction.pca import Moments, principal_axes
@@ -26,7 +27,12 @@ def lifted(feature: Feature, vectors: NDArray[Any]) -> Points:
 
     Distributions become square roots, hashes become bits, vectors of a cosine metric get length 1. Vectors of metrics
     without a lift stay as they are.
+
+    Raises:
+        QueryError: The vectors of the feature vary in length.
     """
+    if feature.is_variable:
+        raise QueryError(f"{feature.name} has vectors of varying length, which have no positions; use another feature")
     metric = feature.metric
     bits = METRICS["hamming"]
     points = (bits if vectors.dtype == np.uint64 else metric).lifted(vectors)

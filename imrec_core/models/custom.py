@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imrec_core.errors import BadSettings, UnknownName
+from imrec_core.errors import BadSettings, DeclarationError, MissingDependency, UnknownName
 from imrec_core.images.preprocess import FITS, INTERPOLATIONS, Preprocess, Triple
 from imrec_core.lake.storage.files import AnyPath, below
+from imrec_core.models.library_config import NAMED, LibraryModel, library_model
 from imrec_core.models.model import Model
 from imrec_core.models.registry import IMAGENET_MEAN, IMAGENET_STD
 from imrec_core.runtime.numbers import finite_number, shorten
@@ -19,7 +20,7 @@ LIBRARIES: dict[str, str | None] = {"torchvision": None, "timm": "timm", "open_c
 
 _BY_SUFFIX = {".onnx": "onnx", ".pt": "torchscript", ".pth": "torchscript", ".ts": "torchscript"}
 _KEYS = (
-    "file", "module", "loader", "architecture", "dims", "resize", "crop", "fit", "interpolation", "mean", "std",
+    *NAMED, "file", "module", "loader", "architecture", "dims", "resize", "crop", "fit", "interpolation", "mean", "std",
     "pca_dims", "summary", "licence", "source",
 )  # fmt: skip
 
@@ -34,10 +35,15 @@ def custom_model(name: str, table: Mapping[str, Any], base: AnyPath) -> Model:
 
     Raises:
         BadSettings: The table is invalid. A missing file raises an error only when it is loaded.
+        MissingDependency: The table names a model of a library that is not installed.
     """
     declared = _Table(name, table)
-    loader, extra = _read_loader(declared)
     file = declared.text("file")
+    path = _local_file(name, base, file) if file else None
+    library = next((library for library in NAMED if declared.text(library)), None)
+    if library:
+        return _named_model(name, declared, library, path)
+    loader, extra = _read_loader(declared)
     dims = declared.count("dims", least=2)
     return Model(
         name=name,
@@ -53,7 +59,43 @@ def custom_model(name: str, table: Mapping[str, Any], base: AnyPath) -> Model:
         architecture=declared.text("architecture"),
         extra=extra,
         text=loader == "open_clip",
-        file=_local_file(name, base, file) if file else None,
+        file=path,
+    )
+
+
+def _named_model(name: str, declared: _Table, library: str, file: Path | None) -> Model:
+    """Read a model that has the name of its library; the library knows what the table does not say."""
+    label = declared.text(library)
+    others = [key for key in (*NAMED, "loader", "architecture", "module") if key != library and declared.text(key)]
+    if others:
+        raise declared.error(f"has both {library!r} and {others[0]!r}; use one of them")
+    try:
+        found = library_model(library, label)
+    except MissingDependency:
+        raise
+    except DeclarationError as error:
+        raise declared.error(str(error)) from error
+    if not found.stored and file is None:
+        raise declared.error(f"{library} publishes no weights of {label}; give a checkpoint as 'file'")
+    if declared.count("dims", found.dims, least=2) != found.dims:
+        raise declared.error(f"{label} of {library} has {found.dims} dims; leave out 'dims'")
+    return Model(
+        name=name,
+        summary=declared.text("summary", f"Embedding by {label} of {library}."),
+        loader=library,
+        weights=found.weights,
+        sha256="",
+        dims=found.dims,
+        pca_dims=declared.count("pca_dims", min(256, found.dims), most=found.dims),
+        preprocess=_read_preprocess(declared, found),
+        licence=declared.text("licence", found.licence or f"not stated by {library}"),
+        source=declared.text("source", f"{library} {label}"),
+        architecture=found.architecture,
+        stored=found.stored,
+        extra=NAMED[library].extra,
+        text=library == "open_clip",
+        file=file,
+        by_name=True,
     )
 
 
@@ -93,21 +135,22 @@ def _read_loader(declared: _Table) -> tuple[str, str | None]:
     return _BY_SUFFIX[suffix], None
 
 
-def _read_preprocess(declared: _Table) -> Preprocess:
-    crop = declared.count("crop")
-    resize = declared.count("resize", crop)
+def _read_preprocess(declared: _Table, found: LibraryModel | None = None) -> Preprocess:
+    """Read the preprocessing; what the table does not say is that of the library, or a default."""
+    crop = declared.count("crop", found.crop if found else None)
+    resize = declared.count("resize", round(crop * found.resize / found.crop) if found else crop)
     if resize < crop:
         raise declared.error(f"crop is {crop}; expected at most resize, which is {resize}")
-    std = declared.triple("std", IMAGENET_STD)
+    std = declared.triple("std", found.std if found else IMAGENET_STD)
     if min(std) <= 0:
         raise declared.error(f"std is {list(std)}; expected numbers above 0")
     return Preprocess(
         resize,
         crop,
-        declared.triple("mean", IMAGENET_MEAN),
+        declared.triple("mean", found.mean if found else IMAGENET_MEAN),
         std,
-        fit=declared.choice("fit", FITS),
-        interpolation=declared.choice("interpolation", INTERPOLATIONS),
+        fit=declared.choice("fit", FITS, found.fit if found else None),
+        interpolation=declared.choice("interpolation", INTERPOLATIONS, found.interpolation if found else None),
     )
 
 
@@ -129,9 +172,11 @@ class _Table:
             raise self.error(f"{key} is {value!r}; expected text")
         return value
 
-    def choice(self, key: str, choices: Sequence[str]) -> str:
-        """Return one of the choices; the first is the default."""
-        value = self.text(key, choices[0])
+    def choice(self, key: str, choices: Sequence[str], default: str | None = None) -> str:
+        """Return one of the choices; without a default the first."""
+        value = self.text(key, default or choices[0])
+        if value not in choices and key not in self._table:
+            raise self.error(f"the library has {key} {value!r}, which imrec lacks; set {key} to {' or '.join(choices)}")
         if value not in choices:
             raise self.error(f"{key} is {value!r}; use one of {', '.join(choices)}")
         return value

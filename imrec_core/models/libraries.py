@@ -56,7 +56,7 @@ def _load_torchvision(model: Model) -> torch.nn.Module:
     from torchvision.models import get_model, get_model_weights
 
     network: torch.nn.Module = get_model(model.architecture, weights=None)
-    head = _remove_head(network)
+    head = remove_head(network)
     if model.file is not None:
         state = read_state(model.file)
     else:
@@ -64,33 +64,42 @@ def _load_torchvision(model: Model) -> torch.nn.Module:
         weights = get_model_weights(model.architecture)[model.weights]
         state = weights.get_state_dict(progress=True, check_hash=True)
     fill(network, state, head)
+    if model.weights and hasattr(network, "transform_input"):  # the weights of Inception and GoogLeNet expect it
+        setattr(network, "transform_input", True)  # noqa: B010  # mypy takes attributes of modules for tensors
     return network
 
 
-def _remove_head(network: torch.nn.Module) -> str:
+def remove_head(network: torch.nn.Module) -> str:
     """Replace the classification layer by an identity, and return its name."""
     import torch
 
     name = next(name for name in ("fc", "heads", "head", "classifier") if hasattr(network, name))
     head = getattr(network, name)
-    if isinstance(head, torch.nn.Sequential) and "LayerNorm" in type(head[0]).__name__:  # the norm of ConvNeXt stays
-        head[-1] = torch.nn.Identity()
-        return f"{name}.{len(head) - 1}"
-    setattr(network, name, torch.nn.Identity())
-    return name
+    layers = list(map(type, head)) if isinstance(head, torch.nn.Sequential) else []
+    if layers and ("LayerNorm" in layers[0].__name__ or layers[0] is torch.nn.AdaptiveAvgPool2d):
+        inner = len(layers) - 1  # ConvNeXt keeps its norm, and MaxViT its pooling and its last hidden layer
+    elif torch.nn.Conv2d in layers:  # SqueezeNet classifies by a convolution, before its pooling
+        inner = layers.index(torch.nn.Conv2d)
+    else:
+        setattr(network, name, torch.nn.Identity())
+        return name
+    head[inner] = torch.nn.Identity()
+    return f"{name}.{inner}"
 
 
 def _load_timm(model: Model) -> torch.nn.Module:
     """Load the network without its classifier.
 
-    DINOv2 then returns its normalised class token.
+    DINOv2 and DINOv3 then return their normalised class token.
     """
     import timm
 
-    name = model.architecture if model.is_custom else f"{model.architecture}.{model.weights}"
+    name = f"{model.architecture}.{model.weights}" if model.weights else model.architecture
     known = timm.get_pretrained_cfg(name)
-    size: dict[str, Any] = {"img_size": model.preprocess.crop} if known is not None and known.fixed_input_size else {}
-    network: torch.nn.Module = timm.create_model(name, pretrained=not model.is_custom, num_classes=0, **size)
+    options: dict[str, Any] = {"global_pool": model.pool} if model.pool else {}
+    if known is not None and known.fixed_input_size:
+        options["img_size"] = model.preprocess.crop
+    network: torch.nn.Module = timm.create_model(name, pretrained=not model.is_custom, num_classes=0, **options)
     if model.file is not None:
         # Most timm modules have a function that converts the names and shapes of older or resized checkpoints.
         convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
@@ -111,7 +120,10 @@ def load_both_towers(model: Model) -> torch.nn.Module:
 
     name = open_clip_name(model)
     weights = None if name.startswith("local-dir:") else str(model.file or model.weights)
-    network: torch.nn.Module = open_clip.create_model(name, pretrained=weights, require_pretrained=True)
+    size = model.preprocess.crop if model.by_name and weights else None  # another than its own only if lake.toml asks
+    network: torch.nn.Module = open_clip.create_model(
+        name, pretrained=weights, require_pretrained=True, force_image_size=size
+    )
     return network.eval()
 
 

@@ -23,10 +23,7 @@ from imrec_core.errors import BadModel, ImrecError, MissingDependency, MissingWe
 from imrec_core.models.libraries import LOADERS, open_clip_name
 from imrec_core.models.model import Model
 from imrec_core.models.trust import require_trust
-from imrec_core.models.weights import (
-    find_on_hub,
-    remedy,
-)
+from imrec_core.models.weights import find_on_hub, remedy
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +79,7 @@ def loading(model: Model, find: Callable[[Model], Path | None]) -> Iterator[None
         raise MissingDependency(loader.library, extra=model.extra)
     path = find(model)
     if path is None:
-        _require_connection(model, loader.host)
+        _require_connection(model, "" if model.by_name and "/" not in model.stored else loader.host)
     try:
         with _load_lock, _silence_libraries(), _hub_offline(path not in (None, model.file)):
             yield
@@ -94,7 +91,7 @@ def loading(model: Model, find: Callable[[Model], Path | None]) -> Iterator[None
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         path = find(model)
         if path is None:
-            raise MissingWeights(model.name, reason) from error
+            raise MissingWeights(model.name, reason, hint=_hint_for_gated(model, reason)) from error
         raise BadModel(model.name, f"cannot load {path}: {reason}{remedy(model)}") from error
 
 
@@ -117,6 +114,14 @@ def _require_connection(model: Model, host: str) -> None:
         if not isinstance(reason, ssl.SSLError):  # the library may trust other certificates
             hint = f"connect to the internet and run: imrec models --fetch {model.name}"
             raise MissingWeights(model.name, f"no connection to {host}: {reason}", hint=hint) from error
+
+
+def _hint_for_gated(model: Model, reason: str) -> str | None:
+    """Return advice for weights whose licence must be accepted on the hub first, else None."""
+    if "gated repo" not in reason:
+        return None
+    page = f"https://huggingface.co/{'/'.join(model.stored.split('/')[:2])}"
+    return f"accept their licence on {page}, log in with `hf auth login`, and run: imrec models --fetch {model.name}"
 
 
 def _host_url(host: str) -> str:
@@ -156,13 +161,7 @@ def _hub_offline(is_cached: bool) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
-# -- torchvision --------------------------------------------------------------------------------------------
-
-
-# -- timm ---------------------------------------------------------------------------------------------------
-
-
-# -- open_clip ----------------------------------------------------------------------------------------------
+# -- tokenizers ---------------------------------------------------------------------------------------------
 
 
 def load_tokenizer(model: Model) -> Callable[[list[str]], Any]:
@@ -199,12 +198,3 @@ def _find_tokenizer(model: Model) -> Path | None:
     if repository:
         return find_on_hub(repository, ("tokenizer.json", "tokenizer_config.json"))
     return model.file or Path(open_clip.__file__)
-
-
-# -- dreamsim -----------------------------------------------------------------------------------------------
-
-
-# -- EfficientNet-Lite --------------------------------------------------------------------------------------
-
-
-# -- custom models ------------------------------------------------------------------------------------------

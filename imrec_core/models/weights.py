@@ -51,18 +51,25 @@ def find_on_hub(repository: str, names: Iterable[str]) -> Path | None:
     return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
-def find_timm(model: Model) -> Path | None:
-    """Find the weights file that timm loads."""
+def _find_stored(model: Model, names: tuple[str, ...]) -> Path | None:
+    """Find the weights of a model in the cache of the hub; `names` are the usual ones, in the order of the library."""
     if model.is_custom:
         return custom_file(model)
-    return find_on_hub(model.stored, ("model.safetensors", "pytorch_model.bin"))
+    owner, _, rest = model.stored.partition("/")
+    repository, _, name = rest.partition("/")
+    usual = "open_clip_model" if name == "open_clip_pytorch_model.bin" else name.rpartition(".")[0]
+    return find_on_hub(f"{owner}/{repository}", (f"{usual}.safetensors", name) if name else names)
+
+
+def find_timm(model: Model) -> Path | None:
+    """Find the weights file that timm loads: from the hub, or for a few models from a URL to torch hub."""
+    is_on_hub = model.is_custom or "/" in model.stored
+    return _find_stored(model, ("model.safetensors", "pytorch_model.bin")) if is_on_hub else find_in_torch_hub(model)
 
 
 def find_open_clip(model: Model) -> Path | None:
     """Find the weights file that open_clip loads."""
-    if model.is_custom:
-        return custom_file(model)
-    return find_on_hub(model.stored, ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"))
+    return _find_stored(model, ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"))
 
 
 # Files that dreamsim 0.2.1 expects in its folder; `facebookresearch_dino_main` is the code of DINO.

@@ -17,6 +17,7 @@ from PIL import Image
 
 from imrec_core.errors import BadWeights, QueryError
 from imrec_core.extraction.embed import Vectors
+from imrec_core.features.image_hash import HashObject, MultiHashObject
 from imrec_core.images.hashing import content_hash
 from imrec_core.lake.storage.downloads import download, is_web_url
 from imrec_core.runtime.numbers import finite_number, shorten
@@ -118,14 +119,16 @@ class Crop:
 
     def __post_init__(self) -> None:
         image = plain_query(self.image)
-        if isinstance(image, Text | Crop) or (isinstance(image, np.ndarray) and image.ndim == 1):
+        if isinstance(image, Text | Crop | HashObject | MultiHashObject) or (
+            isinstance(image, np.ndarray) and image.ndim == 1
+        ):
             raise QueryError(f"a crop is a part of an image; found {type(image).__name__}")
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "box", check_box(self.box))
 
 
 _Image = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | UploadedImage | StreamedImage
-Query = _Image | ImageId | Crop | Text
+Query = _Image | ImageId | Crop | Text | HashObject | MultiHashObject
 Queries = Query | tuple[Query, float] | Sequence[Query | tuple[Query, float]]
 By = str | Sequence[str] | Mapping[str, float]
 

@@ -14,12 +14,14 @@ from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError
 from imrec_core.extraction.embed import EncodedQuery, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
+from imrec_core.features.image_hash import HashObject, MultiHashObject
 from imrec_core.index.generation import Generation
 from imrec_core.index.neighbourhoods import average
 from imrec_core.lake.lake import Lake
 from imrec_core.models.text_encoder import encode_text
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import timed
+from imrec_core.search.given_vectors import check_hash, check_vector
 from imrec_core.search.query import Crop, ImageId, Query, StreamedImage, Text, UploadedImage
 from imrec_core.search.query_images import QueryImage, QueryImages
 
@@ -147,8 +149,10 @@ class QueryEncoder:
         if isinstance(query, Text):
             with timed("encode"):
                 vectors = {f.name: _text_vector(f, query) for feature in features for f in _extracted_bases(feature)}
+        elif isinstance(query, HashObject | MultiHashObject):
+            vectors = check_hash(query, weighted)
         else:
-            vectors = _check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
+            vectors = check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
         vectors = self._encoder.project(vectors, _computed(features), generation.fit_versions)
         return _with_averages(generation, vectors, features)
 
@@ -196,7 +200,8 @@ def heavy_enough(queries: Sequence[EncodedQuery]) -> list[EncodedQuery]:
 
 def _is_image(query: Query) -> bool:
     """Return whether a query is encoded from pixels; queries of unknown types are refused when they are decoded."""
-    return not (isinstance(query, ImageId | Text) or (isinstance(query, np.ndarray) and query.ndim == 1))
+    is_vector = isinstance(query, np.ndarray) and query.ndim == 1
+    return not (is_vector or isinstance(query, ImageId | Text | HashObject | MultiHashObject))
 
 
 def _query_name(query: Query) -> str:
@@ -210,6 +215,8 @@ def _query_name(query: Query) -> str:
         return query.name
     if isinstance(query, Crop):
         return f"the crop {','.join(map(str, query.box))} of {_query_name(query.image)}"
+    if isinstance(query, HashObject | MultiHashObject):
+        return "the same hash"
     return "the same image" if isinstance(query, bytes | Image.Image | UploadedImage) else str(query)
 
 
@@ -237,22 +244,6 @@ def _with_averages(generation: Generation, vectors: Vectors, features: Sequence[
             made = average(generation, base, vectors[base.name], feature.params["neighbourhood"])
             averages[feature.name] = made.astype(feature.dtype)
     return vectors | averages
-
-
-def _check_vector(vector: NDArray[Any], weighted: Sequence[WeightedFeature]) -> Vectors:
-    feature, metric = weighted[0].feature, weighted[0].metric
-    if len(weighted) > 1 or vector.shape != (feature.width,):
-        raise QueryError(
-            f"a vector of {vector.shape[0]} numbers was given for {', '.join(w.name for w in weighted)}; "
-            f"expected one feature, and {feature.width} numbers for {feature.name}"
-        )
-    allowed = "u" if feature.dtype == "uint64" else "fiu"
-    if vector.dtype.kind not in allowed or not np.isfinite(vector).all():
-        raise QueryError(f"the vector is {vector.dtype}; {feature.name} has finite numbers of type {feature.dtype}")
-    with np.errstate(invalid="ignore"):
-        if not np.isfinite(metric(vector, vector[None])).all():
-            raise QueryError(f"{metric.name} is not defined for that vector; is a number in it negative?")
-    return {feature.name: vector}
 
 
 def _extracted_bases(feature: Feature) -> list[Feature]:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from imrec_core.catalog.ids import image_id
 from imrec_core.errors import ImageError, QueryError, UnreadableImage
+from imrec_core.features.image_hash import HashObject, MultiHashObject
 from imrec_core.images.decode import decode, read_file
 from imrec_core.images.hashing import content_hash
 from imrec_core.images.rgb import from_pillow, over_white
@@ -104,7 +105,7 @@ class QueryImages:
             raise QueryError(
                 f"unsupported query type {type(query).__name__}; expected a path, the bytes of a file (bytes, "
                 "bytearray, memoryview, BytesIO), a Pillow image, an array or tensor (uint8 pixels or a vector), "
-                "ImageId, Crop or Text"
+                "an ImageHash, ImageId, Crop or Text"
             ) from error
         settings = self._settings
         try:
@@ -164,6 +165,8 @@ class QueryImages:
             return "content", query.content_hash
         if isinstance(query, StreamedImage):
             return "stream", query.name
+        if isinstance(query, HashObject | MultiHashObject):
+            return type(query), str(query)
         try:
             row, file = self._row_of(generation, query), _full_paths(query)[0]
         except (TypeError, ValueError):
@@ -193,7 +196,7 @@ class QueryImages:
             return self._file_of(generation, query)
         if isinstance(query, np.ndarray):
             return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
-        if isinstance(query, Text | UploadedImage):
+        if isinstance(query, Text | UploadedImage | HashObject | MultiHashObject):
             return None
         if isinstance(query, bytes | StreamedImage | Crop):
             return Image.fromarray(np.ascontiguousarray(self.read(generation, query).pixels[..., :3]))

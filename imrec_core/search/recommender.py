@@ -10,13 +10,16 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
+from imrec_core.features.crop_resistant import unpad
+from imrec_core.features.feature_metric import WeightedFeature
+from imrec_core.features.image_hash import unpack_image_hash
 from imrec_core.features.spaces import space_of
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
@@ -31,14 +34,13 @@ from imrec_core.search.crop import Box
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.hits import Hits
 from imrec_core.search.query import By, Crop, Queries, Query, plain_query, weighted_queries
-from imrec_core.search.request import (
-    SearchOptions,
-    build_request,
-    filter_rows,
-)
+from imrec_core.search.request import SearchOptions, build_request, filter_rows
 from imrec_core.search.result import find_hits
 from imrec_core.search.search_log import SearchLog
 from imrec_core.sql.policy import SqlPolicy
+
+if TYPE_CHECKING:
+    from imagehash import ImageHash, ImageMultiHash
 
 _SHOWN = 6  # images in a notebook
 
@@ -143,23 +145,41 @@ class Recommender:
             to: Target of `imrec export` whose form the vector gets; None for the stored form.
 
         Returns:
-            `(width,)`, in the stored dtype unless the target has another. A binary hash is packed into uint64 words.
+            `(width,)`, in the stored dtype unless the target has another. A binary hash is packed into uint64 words;
+            `crop_resistant_hash` has a word for each segment.
 
         Raises:
             QueryError: The query is invalid, or `feature` is a mix of several features.
             ImageError: The image cannot be decoded.
             UnknownName: There is no such feature, metric or image.
         """
+        chosen, vector = self._vector(query, feature)
+        metric = chosen.metric if ":" in chosen.name else None
+        convert = space_of(to, chosen.feature, metric).map if to else np.asarray
+        converted = np.asarray(convert(vector[None])[0])
+        return unpad(converted) if chosen.feature.is_variable else converted
+
+    @translate_os_errors()
+    def image_hash(self, query: Query, feature: str) -> ImageHash | ImageMultiHash:
+        """Return the hash of an image as imagehash computes it from the same pixels; raises as `vector`.
+
+        Args:
+            query: As for `search`; `ImageId(hit.image_id)` for a hit.
+            feature: `ahash`, `dhash`, `phash`, `whash`, `colorhash`, or `crop_resistant_hash`, an `ImageMultiHash`.
+        """
+        chosen, vector = self._vector(query, feature)
+        return unpack_image_hash(unpad(vector) if chosen.feature.is_variable else vector, chosen.feature)
+
+    def _vector(self, query: Query, by: str | None) -> tuple[WeightedFeature, NDArray[Any]]:
+        """Return the only feature that `by` names, and the vector of a query in its stored dtype."""
         context, query = self._current_context(), plain_query(query)
         generation, encoder = context.generation, context.encoder
-        features = resolve_features(generation, encoder.settings, feature, [query])
+        features = resolve_features(generation, encoder.settings, by, [query])
         if len(features) > 1:
-            raise QueryError(f"{feature} names several features; expected one")
-        chosen = features[0].feature
-        metric = features[0].metric if ":" in features[0].name else None
-        convert = space_of(to, chosen, metric).map if to else np.asarray
+            raise QueryError(f"{by} names several features; expected one")
         likes, _ = encoder.encode_all(generation, [(query, 1.0)], [], features)
-        return np.asarray(convert(likes[0].vectors[chosen.name][None].astype(chosen.dtype, copy=False))[0])
+        feature = features[0].feature
+        return features[0], likes[0].vectors[feature.name].astype(feature.dtype, copy=False)
 
     @translate_os_errors()
     def search(
@@ -188,7 +208,7 @@ class Recommender:
 
         Args:
             query: Path, URL, bytes, Pillow image, RGB array `(h, w, 3)` of uint8, `ImageId`, `Crop`, `Text`, or the
-                vector `(width,)` of the only feature in `by`.
+                vector `(width,)` or `ImageHash` of the only feature in `by`.
             like: One or several queries instead of `query`, each alone or as `(query, weight)`; the order is ignored.
             unlike: Negative examples, given like `like`. An image that is closer to one of them than to the likes loses
                 the difference of the scores, times the weight of the unlike relative to the heaviest like.
@@ -229,17 +249,7 @@ class Recommender:
                 raise QueryError("crop is for `query`; in `like` and `unlike` give Crop(image, box)")
             query = Crop(query, crop)
         options = SearchOptions(
-            k,  # type: ignore[arg-type]  # None becomes the default
-            by,
-            pool,
-            fuse,
-            max_false_match_rate,
-            distinct,
-            diversify,
-            exact,
-            expand,
-            with_self,
-            max_distance,
+            k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact, expand, with_self, max_distance
         )
         return self._search(query, like, unlike, options, where, order_by, among)
 
@@ -306,17 +316,7 @@ class Recommender:
         if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
             raise QueryError("give `search_each` several queries, such as a list of paths")
         options = SearchOptions(
-            k,  # type: ignore[arg-type]
-            by,
-            "mean",
-            fuse,
-            max_false_match_rate,
-            distinct,
-            diversify,
-            exact,
-            expand,
-            with_self,
-            max_distance,
+            k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact, expand, with_self, max_distance
         )
         options.check()
         with translate_os_errors():

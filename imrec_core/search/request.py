@@ -40,7 +40,7 @@ MOST_EXPANDED = 100
 class SearchOptions:
     """The options of `Recommender.search` that depend neither on the queries nor on the generation."""
 
-    k: int = None  # type: ignore[assignment]  # replaced by the default
+    k: Any = None  # an int; None is replaced by the default
     by: By | None = None
     pool: str = "mean"
     fuse: str = "score"

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import click
 import pytest
@@ -13,12 +14,13 @@ from imrec_core.features.metrics import ALIASES
 from imrec_core.features.reduction import METHODS
 from imrec_core.lake.settings import IndexParams
 from imrec_core.lake.settings_file import parse
-from imrec_core.models.custom import custom_model
+from imrec_core.models.custom import _KEYS, custom_model
 from imrec_dagster.cli.main import imrec
 from tests.support.toy import new_lake
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECIPES = (DOCS / "recipes.md").read_text("utf-8")
+NETWORKS = (DOCS / "guides" / "models.md").read_text("utf-8")
 SETTINGS = re.findall(r"```toml\n(.*?)```", RECIPES, re.DOTALL)
 OWN = {"look", "rgb16", "content64", "content32_kernel"}
 
@@ -35,6 +37,16 @@ def test_settings_of_the_first_snippet_make_the_features_they_name(tmp_path):
 def test_network_of_the_second_snippet_is_one(tmp_path):
     model = custom_model("mine", parse(SETTINGS[1], tmp_path).models["mine"], tmp_path)
     assert (model.dims, model.preprocess.crop, model.file) == (512, 224, tmp_path / "mine.onnx")
+
+
+@pytest.mark.parametrize("snippet", re.findall(r"^ *```toml\n(.*?)```", NETWORKS, re.DOTALL | re.MULTILINE))
+def test_networks_of_the_guide_are_read(snippet, tmp_path):
+    declared = parse(dedent(snippet), tmp_path).models
+    assert declared and all(custom_model(name, table, tmp_path).dims > 1 for name, table in declared.items())
+
+
+def test_guide_has_every_key_of_a_network():
+    assert all(f"`{key}`" in NETWORKS for key in _KEYS)
 
 
 @pytest.mark.parametrize("by", sorted(set(re.findall(r"[`\"]([a-z_0-9]+:[a-z_]+)[`\"]", RECIPES))))

@@ -213,7 +213,7 @@ def test_torchvision_networks_give_the_declared_dims_random_weights(model):
     from torchvision.models import get_model
 
     network = get_model(model.architecture, weights=None)
-    libraries._remove_head(network)
+    libraries.remove_head(network)
     with torch.inference_mode():
         assert network.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, model.dims)
 

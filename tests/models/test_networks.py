@@ -1,15 +1,15 @@
 """Networks from their own libraries, from end to end: declared, built into a lake, searched.
 
-The weights are random and the networks small, so nothing here says how good a network is.
+The weights are random and most networks small, so nothing here says how good a network is.
 """
 
 import numpy as np
 import pytest
 
-from imrec_core import FEATURES, ImageId, Recommender, Text
-from imrec_core.features.networks import network
-from imrec_core.models import encoders
+from imrec_core import ImageId, Recommender, Text
+from imrec_core.models import encoders, text_encoder
 from imrec_core.models.model import Model
+from imrec_core.models.registry import MODELS
 from imrec_core.models.text_encoder import encode_text
 from tests.support import networks, toy
 
@@ -23,8 +23,30 @@ WITH_WORDS = ("clip", "siglip")
 def model(request, tmp_path, monkeypatch) -> Model:
     make = getattr(networks, f"{request.param}_model")
     made = make(tmp_path, monkeypatch) if request.param == "dreamsim" else make(tmp_path)
-    monkeypatch.setitem(FEATURES, made.name, network(made))
+    networks.declare(monkeypatch, made)
     return made
+
+
+SHALLOW = ("mobileclip2_s0", "siglip2_vit_b16", "pe_core_b16", "dinov3_small")
+REGISTERED = (*SHALLOW, "mobileclip2_s2", "dinov3_base")
+
+
+@pytest.fixture
+def registered(request, tmp_path, monkeypatch) -> Model:
+    """A model of the registry, with random weights in an empty cache of the hub."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(encoders.platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
+    for loaded in (encoders._load, text_encoder._text_tower):  # of other weights
+        loaded.cache_clear()
+    name, _, depth = request.param.partition(":")
+    if depth != "full":
+        networks.shrink_registered(monkeypatch)
+    networks.put_registered_on_hub(MODELS[name], tmp_path / "hub")
+    yield MODELS[name]
+    for loaded in (encoders._load, text_encoder._text_tower):
+        loaded.cache_clear()
 
 
 @pytest.fixture
@@ -36,6 +58,24 @@ def built(model, tmp_path):
 
 
 def test_library_code_builds_and_searches_random_weights(built, model, tmp_path):
+    assert_builds_and_searches(built, model, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "registered",
+    [*SHALLOW, *(pytest.param(f"{name}:full", marks=pytest.mark.slow) for name in REGISTERED)],
+    indirect=True,
+)
+def test_registered_model_builds_and_searches_random_weights(registered, tmp_path):
+    """Code and input size are those of the real network; without `full` it has one block instead of many."""
+    toy.write_photos(tmp_path / "photos", range(8))
+    lake = toy.new_lake(tmp_path / "lake", [registered.name])
+    toy.build(lake)
+    assert_builds_and_searches(lake, registered, tmp_path)
+
+
+def assert_builds_and_searches(built, model, tmp_path):
+    """Photos are found by file, by id and, where there is a text tower, in the order of open_clip for a text."""
     recommender = Recommender.open(built)
     paths = recommender.generation.rows["path"].to_pylist()
     for row in (0, 5):
@@ -57,7 +97,7 @@ def test_batch_that_a_lake_sets_changes_no_vectors_of_random_weights(name, tmp_p
     """It is of one picture at a time, and of more than a thread describes together otherwise."""
     make = getattr(networks, f"{name}_model")
     model = make(tmp_path, monkeypatch) if name == "dreamsim" else make(tmp_path)
-    monkeypatch.setitem(FEATURES, model.name, network(model))
+    networks.declare(monkeypatch, model)
     toy.write_photos(tmp_path / "photos", range(30))
     submit, taken, matrices = encoders.OpenVinoEncoder.submit, {}, {}
     for batch in (None, 1, 24):

@@ -421,7 +421,7 @@ def test_bits_that_are_crossed_out_are_as_many_as_the_distance(recommender, phot
 WRONG = {
     "no phash": (
         ("hashes", "IMAGE", "--by", "rgb_histogram"),
-        "rgb_histogram is no hash; of this lake it can be a",
+        "rgb_histogram is no hash of one length; of this lake it can be a",
     ),
     "no histogram": (
         ("histograms", "IMAGE", "--by", "phash"),
@@ -453,7 +453,7 @@ def test_lake_without_such_a_feature_or_without_any_says_what_to_do(imrec, new_l
     lake = new_lake(4, ("rgb_histogram",))
     photo, out = tmp_path / "photos" / "photo_000.jpg", ("-o", "a.png", "--lake")
     assert (
-        "the lake has no hash; add one: imrec build --features"
+        "the lake has no hash of one length; add one: imrec build --features"
         in imrec("plot", "hashes", photo, *out, lake.root).complaint
     )
     empty = toy.new_lake(tmp_path / "empty", ("phash",))

@@ -9,26 +9,38 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imrec_core.features import FEATURES
+from imrec_core.features.networks import network
+from imrec_core.features.projections import content_table
 from imrec_core.models.custom import custom_model
 from imrec_core.models.model import Model
+from imrec_core.models.registry import MODELS
 from tests.support.toy import photo
 
 WORDS = ("<pad>", "</s>", "<unk>", "a", "red", "car", "blue", "sky", "photo", "of")
 
 
-def rough(network: Any, seed: int = 0) -> Any:
+def declare(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
+    """Register the feature of a model, and that of its content vectors, as those of the registry are."""
+    feature = network(model)
+    monkeypatch.setitem(FEATURES, feature.name, feature)
+    if feature.content is not None:
+        monkeypatch.setitem(FEATURES, feature.content, content_table(feature))
+
+
+def rough(module: Any, seed: int = 0) -> Any:
     """Set reproducible random weights, large enough for different images to give different outputs."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in network.parameters():
+        for parameter in module.parameters():
             random = torch.randn(parameter.shape, generator=generator)
             if parameter.ndim > 1:
                 parameter.copy_(random * 2.0 / parameter[0].numel() ** 0.5)
             elif parameter.numel() > 1 and parameter.std() > 0:  # skips the constants of normalisation layers
                 parameter.copy_(random * 0.1)
-    return network.eval()
+    return module.eval()
 
 
 def photos(count: int = 6) -> list[np.ndarray]:
@@ -104,20 +116,75 @@ def clip_model(folder: Path, **changes: Any) -> Model:
     return custom_model("tiny_clip", table | changes, folder)
 
 
-def siglip_model(folder: Path, **changes: Any) -> Model:
-    """Save a SigLIP as a folder in open_clip's hub format: configuration, weights, tokenizer."""
-    import open_clip
-    from safetensors.torch import save_file
+def write_tokenizer(home: Path) -> None:
+    """Write a tokenizer of `WORDS` in the files of transformers."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    home = folder / "siglip"
-    home.mkdir()
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(home)
+
+
+def put_tokenizer_on_hub(cache: Path, repository: str) -> None:
+    """Put a tokenizer of `WORDS` into the cache of the Hugging Face hub."""
+    write_tokenizer(put_on_hub(cache, repository, "tokenizer.json").parent)
+    absent = cache / f"models--{repository.replace('/', '--')}" / ".no_exist" / ("0" * 40)
+    absent.mkdir(parents=True)
+    for name in ("config.json", "added_tokens.json", "special_tokens_map.json", "chat_template.jinja"):
+        (absent / name).touch()  # how the hub's cache remembers that a repository has no such file
+
+
+def shrink_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let timm and open_clip make networks of the registry shallow: one block a stage, and a small vocabulary."""
+    import open_clip
+    import timm
+
+    create = timm.create_model
+
+    def create_shallow(name: str, **options: Any) -> Any:
+        shallow = {"layers": (1, 1, 1, 1)} if name.startswith("fastvit") else {"depth": 1}
+        return create(name, **shallow, **options)
+
+    monkeypatch.setattr(timm, "create_model", create_shallow)
+    for model in MODELS.values():
+        if model.loader == "open_clip":
+            config = open_clip.get_model_config(model.architecture)
+            config["text_cfg"]["layers"] = 1
+            if "hf_tokenizer_name" in config["text_cfg"]:
+                config["text_cfg"]["vocab_size"] = len(WORDS)
+            monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, model.architecture, config)
+
+
+def put_registered_on_hub(model: Model, cache: Path) -> None:
+    """Put random weights of a model of timm or open_clip, and its tokenizer, into the cache of the hub."""
+    import open_clip
+    import timm
+    from safetensors.torch import save_file
+
+    if model.loader == "timm":
+        network, name = timm.create_model(model.architecture, num_classes=0), "model.safetensors"
+    else:
+        network, name = open_clip.create_model(model.architecture), "open_clip_model.safetensors"
+        tokenizer = open_clip.get_model_config(model.architecture)["text_cfg"].get("hf_tokenizer_name")
+        if tokenizer:
+            put_tokenizer_on_hub(cache, tokenizer)
+    for part, parameter in rough(network).named_parameters():
+        if "gamma" in part.rpartition(".")[2]:  # scales of blocks are about 0 before training
+            parameter.data.fill_(0.1)
+    save_file(network.state_dict(), put_on_hub(cache, model.stored, name))
+
+
+def siglip_model(folder: Path, **changes: Any) -> Model:
+    """Save a SigLIP as a folder in open_clip's hub format: configuration, weights, tokenizer."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    home = folder / "siglip"
+    home.mkdir()
+    write_tokenizer(home)
     config = open_clip.get_model_config("ViT-B-16-SigLIP") | {"embed_dim": 64}
     config["vision_cfg"] |= {"image_size": 32, "timm_model_name": "test_vit"}
     config["text_cfg"] |= {"width": 64, "heads": 2, "layers": 2, "vocab_size": len(WORDS), "context_length": 8}

@@ -10,7 +10,6 @@ import click
 
 from imrec_core.catalog.scan import find_images
 from imrec_core.errors import EmptyQuery, ImageError
-from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.run_log import note
 from imrec_core.lake.storage.downloads import is_web_url
@@ -188,6 +187,8 @@ def _log(
     plan: str | None = None,
 ) -> None:
     """Record the duration of the search in the run log, by stage; output such as a contact sheet does not count."""
+    from imrec_core.features.feature_metric import FeatureMetric
+
     ended = time.perf_counter()
     of_search = {**seconds, "other": ended - opened - sum(seconds.values())} if seconds else {"search": ended - opened}
     stages = {name: round(took, 4) for name, took in {"open": opened - started, **of_search}.items()}

@@ -103,7 +103,7 @@ def test_search_by_file_leaves_out_the_file_unless_asked_to_keep_it(imrec, galle
     assert found.status == 0
     heading, first, *others = found.out.splitlines()
     assert heading.split() == ["score", "phash", "image_id", "path"]
-    assert first.split() == ["1", "1.000", "0", ids(gallery)["photo_003.jpg"], str(photo(gallery))]
+    assert first.split() == ["1", "1.000", "same", "image", "0", ids(gallery)["photo_003.jpg"], str(photo(gallery))]
     assert len(others) == 2
 
 
@@ -688,7 +688,7 @@ def test_name_that_another_folder_has_is_refused(imrec, tmp_path):
         (("photo_003.jpg", "--unlike", "inf:photo_004.jpg"), "weights of the queries are [inf]"),
         (("photo_003.jpg", "photo_003.jpg"), "given twice"),
         (("photo_003.jpg", "-", "photo_003.jpg"), "both a like and an unlike"),
-        (("-", "photo_003.jpg"), "give an image to search for"),
+        (("+", "-", "photo_003.jpg"), "give an image to search for"),
         (("0:photo_003.jpg",), "all likes weigh 0"),
         (("photo_003.jpg", "--pool", "bets"), "did you mean 'best'?"),
         (("photo_003.jpg", "--fuse", "rff"), "did you mean 'rrf'?"),

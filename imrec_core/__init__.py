@@ -6,6 +6,7 @@ from imrec_core.runtime.lazy import lazy_names
 from imrec_core.runtime.moved import install
 
 if TYPE_CHECKING:
+    from imrec_core.curation.issues import find_issues
     from imrec_core.errors import ImrecError
     from imrec_core.features import FEATURES, Feature, feature
     from imrec_core.features.metrics import METRICS, Metric, metric
@@ -34,6 +35,7 @@ _HOME = {
     "Recommender": "search.recommender",
     "Text": "search.query",
     "feature": "features",
+    "find_issues": "curation.issues",
     "metric": "features.metrics",
 }
 
@@ -54,6 +56,7 @@ __all__ = [
     "Recommender",
     "Text",
     "feature",
+    "find_issues",
     "metric",
 ]
 

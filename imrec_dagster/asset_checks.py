@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from imrec_core.errors import ImrecError
 from imrec_core.features import Feature
 from imrec_core.lake import run_log
 from imrec_core.lake.lake import Lake
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _ROWS, _VECTORS, _RECALL = "rows_match_manifest", "vectors_are_sound", "recall_at_10"
 _ALL_FEATURES = "holds_all_chosen_features"
+_QUALITY = "images_have_no_issues"
 
 
 def image_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
@@ -118,4 +120,35 @@ def features_result(report: "GenerationReport") -> dg.AssetCheckResult:
         check_name=_ALL_FEATURES,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"missing features": ", ".join(report.missing) or "none", **metadata.of_waiting(report.waiting)},
+    )
+
+
+def quality_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Declare the check of the quality of the images."""
+    description = "No image is blurred, dark, overexposed, plain, of an odd size or shape, damaged or failed."
+    return dg.AssetCheckSpec(_QUALITY, asset=key, description=description)
+
+
+def quality_result(lake: Lake) -> dg.AssetCheckResult:
+    """Count the images with each issue. Issues are a warning, and an error in the search for them is its text.
+
+    Outliers are left out: they take seconds to minutes, and the columns a fraction of a second.
+    """
+    from imrec_core.curation.issues import find_issues
+
+    try:
+        report = find_issues(lake, outliers=False)
+    except ImrecError as error:
+        shown: dict[str, Any] = {"problems": str(error)}
+        passed = False
+    else:
+        shown = {"images": report.images, **report.counts}
+        passed = not any(report.counts.values())
+    return dg.AssetCheckResult(
+        passed=passed,
+        asset_key=GENERATION,
+        check_name=_QUALITY,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="" if passed else "list them with: imrec issues",
+        metadata=shown,
     )

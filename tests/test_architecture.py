@@ -19,7 +19,7 @@ import imrec_core
 ROOT = Path(imrec_core.__file__).parent.parent
 ORDER = [
     *("errors", "runtime", "lake", "catalog", "images", "plots", "models", "features", "extraction", "sql", "index"),
-    *("duplicates", "maps", "search", "evaluation", "export", "upkeep", "status", "web"),
+    *("duplicates", "maps", "search", "evaluation", "curation", "export", "upkeep", "status", "web"),
 ]
 """Each imports only from those before it, in the way of the data."""
 

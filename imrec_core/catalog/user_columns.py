@@ -17,13 +17,13 @@ from imrec_core.catalog.former_ids import find_former_rows, former_ids
 from imrec_core.catalog.path_lookup import AMBIGUOUS, NOT_FOUND
 from imrec_core.catalog.scan import scan_source
 from imrec_core.errors import BadColumns, BadSource
-from imrec_core.lake import schemas
+from imrec_core.lake import schemas, tags
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
 
-_VERSION = 1  # increment it when equal files give different columns
+_VERSION = 2  # increment it when equal files give different columns
 _SHOWN = 5
 
 
@@ -100,7 +100,7 @@ def check(lake: Lake, settings: Settings) -> None:
 def join(images: pa.Table, settings: Settings) -> tuple[pa.Table, list[Joined]]:
     """Append the columns of the files to a table of images; null for images without a row in a file.
 
-    A column with the name of one of `schemas.LATER_COLUMNS` gets the prefix `own_`.
+    A column with the name of one of `schemas.LATER_COLUMNS`, or `tags`, gets the prefix `own_`.
 
     A file without matching images is no error, because images come and go: the report lists unmatched rows.
 
@@ -135,9 +135,9 @@ def join(images: pa.Table, settings: Settings) -> tuple[pa.Table, list[Joined]]:
 def _free_name(name: str) -> str:
     """Return the name of a column, or another if rows have had a column of that name since 0.1.
 
-    A lake of 0.1 must still build when one of its files has such a column.
+    A lake of 0.1 must still build when one of its files has such a column, or one named like that of the tags.
     """
-    return f"own_{name}" if name.lower() in schemas.LATER_COLUMNS else name
+    return f"own_{name}" if name.lower() in (*schemas.LATER_COLUMNS, tags.COLUMN) else name
 
 
 def _refuse_names(file: AnyPath, names: Sequence[str], taken: dict[str, str]) -> None:

@@ -50,6 +50,21 @@ def folder_labels(generation: Generation) -> Labels:
     return _group(labels, "folders")
 
 
+def column_labels(generation: Generation, column: str) -> Labels:
+    """Read labels from a column of the rows, such as a user column; images where it is null have none.
+
+    Raises:
+        UnknownName: There is no such column.
+        QueryError: There are too few labels.
+    """
+    if column not in generation.column_names:
+        raise UnknownName("column", column, generation.column_names)
+    values = generation.columns(column)[column].to_pylist()
+    is_live = generation.is_live.tolist()
+    labels = [None if v is None or not live else str(v) for v, live in zip(values, is_live, strict=True)]
+    return _group(labels, f"column {column}")
+
+
 def csv_labels(generation: Generation, file: Path, sources: Mapping[str, AnyPath]) -> Labels:
     """Read labels from a CSV file with the columns `path` and `label`; other columns are ignored.
 
@@ -126,7 +141,7 @@ def _group(labels: Sequence[str | None], origin: str) -> Labels:
     if len(counts) < 2:
         raise QueryError(
             f"{origin}: {len(counts)} different labels; two or more are needed. Sort the images into folders, "
-            "or give a file of labels: imrec evaluate --labels FILE.csv; or without labels: imrec evaluate --copies"
+            "or give a file of labels: --labels FILE.csv; without labels there is: imrec evaluate --copies"
         )
     number = {label: i for i, label in enumerate(counts)}
     groups = np.array([-1 if label is None else number[label] for label in labels], dtype=np.int64)

@@ -24,7 +24,7 @@ from imrec_core.lake.lake import Lake
 __all__ = ["PART_ROWS", "TARGETS", "VIEWERS", "ExportReport", "Space", "export", "export_view", "space_of"]
 
 PART_ROWS = 100_000
-FORMAT = 1  # of export.json; increment it when the same command writes different files
+FORMAT = 2  # of export.json; increment it when the same command writes different files
 
 _CHECKS: dict[str, Callable[[], None]] = {"faiss": faiss.check, "lance": lance.check, "qdrant": qdrant.check}
 
@@ -108,6 +108,7 @@ def _manifest_facts(selection: Selection, to: str, where: str | None, hnsw: bool
         "part_rows": selection.part_rows,
         "hnsw": hnsw,
         "features": {column.name: column.facts() for column in selection.columns},
+        "tags": selection.tags and selection.tags.digest(),
     }
 
 

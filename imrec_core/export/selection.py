@@ -18,11 +18,14 @@ from imrec_core.features.metrics import Metric
 from imrec_core.features.spaces import Space, check_target, space_of
 from imrec_core.index.exact_search import Matrix, Rows
 from imrec_core.index.generation import Generation
+from imrec_core.lake import tags
+from imrec_core.lake.tags import TagFile
 from imrec_core.sql.policy import SqlPolicy
 
 BLOCK_BYTES = 16_000_000
 """Size of a full block of vectors, at 4 bytes per number. Text and Python objects use smaller blocks."""
 
+_TAGS = pa.field(tags.COLUMN, pa.list_(pa.string()))
 _MOST_ROWS = 8192  # per block: the columns of the rows take memory too
 
 
@@ -75,12 +78,14 @@ class Selection:
     Attributes:
         kept: Row numbers, ascending, never of removed images; None for all.
         part_rows: Maximum number of rows per part.
+        tags: Tags for a column of the rows; None if a user column has its name.
     """
 
     generation: Generation
     columns: tuple[Column, ...]
     kept: Rows | None
     part_rows: int
+    tags: TagFile | None
 
     def __len__(self) -> int:
         return len(self.generation) if self.kept is None else len(self.kept)
@@ -121,7 +126,9 @@ class Reader:
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
         file = pq.ParquetFile(selection.generation.rows_path, memory_map=True)
-        self.schema: pa.Schema = file.schema_arrow.remove_metadata()
+        self._stored: pa.Schema = file.schema_arrow.remove_metadata()
+        self._tags = None if selection.tags is None else selection.tags.by_content()
+        self.schema = self._stored if self._tags is None else self._stored.append(_TAGS)
         self._batches = file.iter_batches(_MOST_ROWS)
         self._first = 0
         self._batch: pa.RecordBatch | None = None
@@ -148,7 +155,10 @@ class Reader:
             inside = int(np.searchsorted(numbers, self._first + len(self._batch)))
             pieces.append(self._batch.take(pa.array(numbers[:inside] - self._first)))
             numbers = numbers[inside:]
-        return pa.Table.from_batches(pieces, self.schema)
+        rows = pa.Table.from_batches(pieces, self._stored)
+        if self._tags is None:
+            return rows
+        return rows.append_column(_TAGS, tags.tag_column(self._tags, rows["content_hash"].to_pylist()))
 
 
 def select(
@@ -184,7 +194,8 @@ def select(
         kept = generation.filter.rows(where, SqlPolicy.TRUSTED)
     if kept is not None and not len(kept):
         raise BadExport(f"no image matches the condition {where!r}; nothing was exported")
-    return Selection(generation, tuple(columns), kept, part_rows)
+    has_own = tags.COLUMN in {name.lower() for name in row_columns}
+    return Selection(generation, tuple(columns), kept, part_rows, None if has_own else generation.tags)
 
 
 def _feature_names(generation: Generation, to: str, by: Sequence[str] | None) -> Sequence[str]:

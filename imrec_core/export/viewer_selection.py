@@ -14,6 +14,7 @@ from imrec_core.errors import BadExport
 from imrec_core.features import Feature
 from imrec_core.index.exact_search import Rows
 from imrec_core.index.generation import Generation
+from imrec_core.lake import tags
 from imrec_core.lake.lake import Lake
 from imrec_core.maps import Map, align_rows, load_map, map_names
 from imrec_core.sql.policy import SqlPolicy
@@ -99,6 +100,9 @@ def _find_map(lake: Lake, feature: str | None, name: str | None, *, needs_map: b
 
 def _facts(generation: Generation, rows: Rows, on: Map | None) -> pa.Table:
     table = generation.rows.take(pa.array(rows)).replace_schema_metadata(None)
+    if generation.tags and tags.COLUMN not in (name.lower() for name in table.column_names):
+        lists = tags.tag_column(generation.tags.by_content(), table["content_hash"].to_pylist())
+        table = table.append_column(tags.COLUMN, pc.binary_join(lists, ", "))
     table = table.drop_columns([name for name in _HIDDEN if name in table.column_names])
     folder = pc.replace_substring_regex(table["path"], r"(^|/)[^/]*$", "")
     table = _add_column(table, "folder", pc.if_else(pc.equal(folder, ""), table["source"], folder))

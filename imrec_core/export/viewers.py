@@ -19,7 +19,7 @@ VIEWERS = ("projector", "atlas", "graphml")
 
 NEIGHBOURS = 10
 
-_FORMAT = 1  # of export.json; increment it when the same command writes different files
+_FORMAT = 2  # of export.json; increment it when the same command writes different files
 _ROWS = {"projector": projector.ROWS, "atlas": atlas.ROWS}
 _MOST_NEIGHBOURS = 50
 
@@ -92,6 +92,7 @@ def _manifest_facts(selection: ViewerSelection, to: str, where: str | None, neig
         "by": selection.feature.name,
         "map": map_facts(selection.on),
         "neighbours": neighbours if to != "projector" else None,
+        "tags": selection.generation.tags and selection.generation.tags.digest(),
     }
 
 

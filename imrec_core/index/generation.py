@@ -44,6 +44,7 @@ from imrec_core.index.vector_check import VectorCheck
 from imrec_core.index.vector_file import VectorFile
 from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE
 from imrec_core.lake.storage.files import AnyPath
+from imrec_core.lake.tags import TagFile
 from imrec_core.sql.row_filter import RowFilter
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Generation:
         graphs: Graphs to use instead of those in the manifest, to measure graphs before they are published.
         checksum: Checksum of the manifest, if known.
         set_aside: Called with the path of a graph that is damaged.
+        tags: Tags of the lake, for filters.
 
     Attributes:
         facts: Manifest, the content of `generation.json`.
@@ -86,8 +88,9 @@ class Generation:
         *,
         checksum: str | None = None,
         set_aside: Callable[[Path], object] = log.debug,
+        tags: TagFile | None = None,
     ) -> None:
-        self.folder, self.id = folder, folder.name
+        self.folder, self.id, self.tags = folder, folder.name, tags
         # Graphs are loaded late, so the hold keeps other processes from removing their files while this object lives.
         weakref.finalize(self, hold_manifest(folder).close)
         self.facts: Mapping[str, Any] = MappingProxyType(read_manifest(folder, checksum))
@@ -129,7 +132,7 @@ class Generation:
 
     def with_graphs(self, graphs: Mapping[str, HnswIndexInfo]) -> Generation:
         """Return a generation of the same rows and vectors with other graphs, whose files are in the folder."""
-        return Generation(self.folder, self._known, graphs)
+        return Generation(self.folder, self._known, graphs, tags=self.tags)
 
     def __len__(self) -> int:
         """Return the number of rows, removed ones included; see `live`."""
@@ -189,7 +192,7 @@ class Generation:
     @functools.cached_property
     def filter(self) -> RowFilter:
         """SQL filters and orders over the live rows."""
-        return RowFilter(self.rows_path)
+        return RowFilter(self.rows_path, self.tags)
 
     @functools.cached_property
     def _rows_by_id(self) -> RowsById:
@@ -325,6 +328,11 @@ class Generation:
         """
         vectors = self.matrix(self.graphs[name].feature)
         return self._hnsw.nearest(name, vector, count, vectors, self.is_live if self.removed else None, ef=ef)
+
+    def graph_nearest_each(self, name: str, rows: Rows, count: int) -> Rows | None:
+        """Find about `count` rows nearest to each of some rows, with an HNSW graph; see `HnswGraphs.nearest_each`."""
+        vectors = self.matrix(self.graphs[name].feature)
+        return self._hnsw.nearest_each(name, vectors[rows], count, vectors, self.is_live if self.removed else None)
 
     def exact_nearest(
         self, feature: str, metric: Metric | FeatureMetric, vectors: Queries, count: int, among: Rows | None = None

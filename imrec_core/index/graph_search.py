@@ -22,6 +22,7 @@ from imrec_core.index import exact_search
 from imrec_core.index.exact_search import Matrix, Rows
 from imrec_core.index.integrity import GenerationFiles, mark_damaged
 from imrec_core.index.manifest import HnswIndexInfo, graph_file_name
+from imrec_core.runtime.cpu import cpu_count
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,29 @@ class HnswGraphs:
         if info.unindexed_rows:
             return _merge_unindexed(info.unindexed_rows, metric, vector, indexed, count, vectors, is_live)
         return indexed
+
+    def nearest_each(
+        self, name: str, queries: Matrix, count: int, vectors: Matrix, is_live: NDArray[np.bool_] | None
+    ) -> Rows | None:
+        """Find about `count` rows nearest to each of many vectors `(n, width)`, on all cores, without an order.
+
+        The other arguments are those of `nearest`.
+
+        Returns:
+            Rows `(n, count)`, or more where the graph does not hold the last rows; None if the graph is damaged or
+            reaches fewer rows.
+        """
+        info = self._graphs[name]
+        metric, indexed = METRICS[info.metric], len(vectors) - info.unindexed_rows
+        try:
+            index = self._shared_index(name, vectors, is_live)
+            labels, _ = index.knn_query(metric.lifted(queries), k=min(count, indexed), num_threads=cpu_count())
+        except (RuntimeError, DamagedGeneration):
+            return None
+        found = np.asarray(labels, dtype=np.int64)
+        last = np.arange(indexed, len(vectors))
+        last = last if is_live is None else last[is_live[last]]
+        return np.hstack([found, exact_search.nearest(metric, queries, vectors, count, last)]) if len(last) else found
 
     def _shared_index(self, name: str, vectors: Matrix, is_live: NDArray[np.bool_] | None) -> Any:
         index = self._shared.get(name)

@@ -9,6 +9,7 @@ from imrec_core.features import known_features
 from imrec_core.index.calibration_pairs import PairCalibrator
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
+from imrec_core.lake.tags import tag_file
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ def _open_once(lake: Lake, name: str) -> Generation:
         known_features(lake),
         checksum=lake.manifest_checksum(name),
         set_aside=lake.set_aside,
+        tags=tag_file(lake),
     )
     generation.calibrator = PairCalibrator()
     return generation

@@ -213,7 +213,7 @@ class LakeLayout:
         """File that the builds of this machine hold while they run."""
         return self.cache_folder / "locks" / "building"
 
-    # -- run log, decisions, thumbnails -----------------------------------------------------------------
+    # -- run log, decisions, issues, thumbnails -----------------------------------------------------------------
 
     @property
     def runs_folder(self) -> AnyPath:
@@ -230,7 +230,7 @@ class LakeLayout:
 
     @property
     def decisions_path(self) -> AnyPath:
-        """Decisions of a user about duplicates: with `lake.toml` the only file that a build cannot make again."""
+        """Decisions of a user about duplicates: a file that a build cannot make again."""
         return self.root / "decisions" / "duplicates.json"
 
     @property
@@ -246,6 +246,16 @@ class LakeLayout:
     def summaries_folder(self, *, with_keypoints: bool) -> Path:
         """Return the local folder of summaries of images, which a search for duplicates can make again."""
         return self.duplicates_folder / ("keypoints" if with_keypoints else "levels")
+
+    @property
+    def issues_path(self) -> Path:
+        """Local path of the issues of the images of a generation, which can be found again."""
+        return self.cache_folder / "curation" / f"issues{_TABLE}"
+
+    @property
+    def tags_path(self) -> AnyPath:
+        """Tags of a user: as `decisions_path` a file that a build cannot make again."""
+        return self.root / "decisions" / "tags.json"
 
     @property
     def thumbnails_folder(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,13 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imrec_core.errors import BadFilter
+from imrec_core.lake import tags
+from imrec_core.lake.storage.files import Status
+from imrec_core.lake.tags import TagFile
 from imrec_core.sql.nesting import nesting_error
 from imrec_core.sql.policy import SqlPolicy, require_safe, time_limited
 
@@ -33,13 +38,22 @@ class RowFilter:
 
     SQL can read nothing else, and write nothing. Methods that take SQL require a policy; there is no default.
 
+    The column `tags` has the tags of the users, as they are when a condition names it.
+
     Args:
         rows_path: Path of the generation's `rows.parquet`.
+        tag_file: Tags by content; None for a filter without them. They have no column if a generation of an earlier
+            version has a user column of that name.
     """
 
-    def __init__(self, rows_path: Path) -> None:
+    def __init__(self, rows_path: Path, tag_file: TagFile | None = None) -> None:
         self._connection = duckdb.connect()
-        live = "SELECT * EXCLUDE (removed) FROM read_parquet(?) WHERE NOT removed"
+        has_own = tags.COLUMN in (name.lower() for name in pq.read_schema(rows_path).names)
+        self._tag_file = None if has_own else tag_file
+        self._tags_read: Status | None = None
+        self._reading_tags = threading.Lock()
+        no_tags = "" if self._tag_file is None else f", []::VARCHAR[] AS {tags.COLUMN}"
+        live = f"SELECT * EXCLUDE (removed){no_tags} FROM read_parquet(?) WHERE NOT removed"
         self._connection.execute(f"CREATE TABLE rows AS {live}", [str(rows_path)])
         for setting in _SANDBOX:
             self._connection.execute(f"SET {setting}")
@@ -82,7 +96,12 @@ class RowFilter:
         return rows if among is None else rows[np.isin(rows, among)]
 
     def row(self, number: int) -> dict[str, Any]:
-        """Return all columns of a live row."""
+        """Return all columns of a live row.
+
+        Raises:
+            SchemaMismatch: The file of the tags is damaged.
+        """
+        self._read_tags()
         result = self._connection.cursor().execute("SELECT * FROM rows WHERE row = ?", [number])
         names = [column[0] for column in result.description]
         return dict(zip(names, result.fetchall()[0], strict=True))
@@ -112,6 +131,26 @@ class RowFilter:
         )
         return [str(value) for (value,) in result.fetchall()]
 
+    def _read_tags(self) -> None:
+        """Update the column of tags if their file has changed."""
+        if self._tag_file is None:
+            return
+        with self._reading_tags:
+            status = self._tag_file.status()
+            if status == self._tags_read:
+                return
+            by_content = self._tag_file.by_content()
+            cursor = self._connection.cursor()
+            cursor.begin()
+            cursor.execute("UPDATE rows SET tags = [] WHERE len(tags) > 0")
+            cursor.execute(
+                "UPDATE rows SET tags = new.tags FROM (SELECT unnest(?) AS content_hash, unnest(?) AS tags) AS new "
+                "WHERE rows.content_hash = new.content_hash",
+                [list(by_content), list(by_content.values())],
+            )
+            cursor.commit()
+            self._tags_read = status
+
     @contextmanager
     def _relation(self, name: str, sql: object, policy: SqlPolicy) -> Iterator[duckdb.DuckDBPyRelation]:
         """Yield the table of rows, to be queried with SQL that the policy allows."""
@@ -120,6 +159,8 @@ class RowFilter:
         too_deep = nesting_error(sql)  # SQL of the local user too: it would take all memory
         if too_deep:
             raise BadFilter(f"{name}: {too_deep}")
+        if tags.COLUMN in sql.lower():  # only then, so that a damaged file stops no other condition
+            self._read_tags()
         connection = self._connection.cursor()  # one per call, for concurrent filters
         try:
             with time_limited(connection, name, policy.seconds):

@@ -10,14 +10,16 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from imrec_core.errors import DamagedGeneration, QueryError, UnreadableGeneration
 from imrec_core.extraction.failures import list_failures
 from imrec_core.features import Feature, known_features
-from imrec_core.lake import run_log, schemas
+from imrec_core.lake import parquet, run_log, schemas, tags
 from imrec_core.lake.checksums import file_checksum
 from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE, Lake
 from imrec_core.lake.storage.files import AnyPath, exists, is_remote
+from imrec_core.lake.tags import tag_file
 
 _MAY_BE_DAMAGE = (
     duckdb.InvalidInputException,
@@ -28,13 +30,15 @@ _MAY_BE_DAMAGE = (
 )
 """Errors of DuckDB while it reads a damaged Parquet file; some are errors of the SQL, too."""
 
+_ADVICE = "run: imrec"  # in messages of views whose table has not been made
+
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     """Open a connection with views of a lake's tables.
 
-    The views are `catalog`, `images`, `rows` (of the current generation), `runs`, and one per feature. They have the
-    tables of all shards of the lake's sources, up to date or not. Vectors are `FLOAT[n]`, hashes `UBIGINT`, and hashes
-    of more than 64 bits lists of `UBIGINT`.
+    The views are `catalog`, `images`, `rows` (of the current generation), `issues` (of its images, as `imrec issues`
+    last found them), `runs`, and one per feature. They have the tables of all shards of the lake's sources, up to date
+    or not. Vectors are `FLOAT[n]`, hashes `UBIGINT`, and hashes of more than 64 bits lists of `UBIGINT`.
 
     Raises:
         MissingTable: There is no lake.
@@ -61,7 +65,8 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     generation = lake.current_generation()
     if generation:
         path = _whole_rows(lake, generation)
-        _create_view(connection, "rows", [path], "* EXCLUDE (removed)", schemas.ROWS, where="NOT removed")
+        _create_rows_view(connection, lake, path)
+        _create_issues_view(connection, lake, generation)
     return connection
 
 
@@ -98,6 +103,36 @@ def _create_runs_view(connection: duckdb.DuckDBPyConnection, logs: Sequence[AnyP
     connection.execute(f"CREATE VIEW runs AS SELECT * FROM {read}")
 
 
+def _create_rows_view(connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path) -> None:
+    """Create the view `rows`, with the tags of each image unless a user column has their name."""
+    live = f"SELECT * EXCLUDE (removed) FROM read_parquet({_quote(path)}) WHERE NOT removed"
+    if tags.COLUMN in (name.lower() for name in pq.read_schema(path).names):
+        connection.execute(f"CREATE VIEW rows AS {live}")
+        return
+    by_content = tag_file(lake).by_content()
+    if not by_content:
+        connection.execute(f"CREATE VIEW rows AS SELECT *, []::VARCHAR[] AS tags FROM ({live})")
+        return
+    columns = [pa.array(list(by_content), pa.string()), pa.array(list(by_content.values()), pa.list_(pa.string()))]
+    connection.register("tags of contents", pa.table(columns, ["content_hash", tags.COLUMN]))
+    connection.execute(
+        f"CREATE VIEW rows AS SELECT rows.*, coalesce(tagged.tags, []) AS tags FROM ({live}) AS rows "
+        'LEFT JOIN "tags of contents" AS tagged ON rows.content_hash = tagged.content_hash'
+    )
+
+
+def _create_issues_view(connection: duckdb.DuckDBPyConnection, lake: Lake, generation: str) -> None:
+    """Create the view `issues`; without issues of this generation, reading it is an error that says what to do."""
+    path = lake.layout.issues_path
+    if (parquet.made_from(path) or {}).get("generation") == generation:
+        source = f"SELECT image_id, issue, severity, value FROM read_parquet({_quote(path)})"
+    else:
+        columns = "NULL::VARCHAR AS image_id, NULL::VARCHAR AS issue, NULL::DOUBLE AS severity, NULL::DOUBLE AS value"
+        message = f"the issues of generation {generation} are not known yet; {_ADVICE} issues"
+        source = f"SELECT {columns} WHERE error({_quote(message)})"
+    connection.execute(f"CREATE VIEW issues AS {source}")
+
+
 def _vector_column(feature: Feature) -> str:
     """Return the SQL of the vector column; hashes stay as stored."""
     return "vector" if feature.dtype == "uint64" else f"vector::FLOAT[{feature.width}] AS vector"
@@ -111,7 +146,6 @@ def _create_view(
     schema: pa.Schema,
     *,
     may_lack_columns: bool = False,
-    where: str = "true",
 ) -> None:
     """Create a view over the files that exist.
 
@@ -132,10 +166,10 @@ def _create_view(
         # A folder `x=y` is not a column. `union_by_name` reads the footer of every file, otherwise only the first.
         files = ", ".join(map(_quote, existing))
         read = f"read_parquet([{files}], hive_partitioning = false, union_by_name = {may_lack_columns})"
-    connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read} WHERE {where}')
+    connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {read}')
 
 
-def _quote(path: AnyPath) -> str:
+def _quote(path: AnyPath | str) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
@@ -162,9 +196,8 @@ def translate_errors() -> Iterator[None]:
         yield
     except duckdb.Error as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
-        hint = (
-            "; if the SQL is right, a table is damaged, see: imrec check" if isinstance(error, _MAY_BE_DAMAGE) else ""
-        )
+        may_be_damage = isinstance(error, _MAY_BE_DAMAGE) and _ADVICE not in line
+        hint = "; if the SQL is right, a table is damaged, see: imrec check" if may_be_damage else ""
         raise QueryError(f"SQL: {line}{hint}") from error
 
 

@@ -26,7 +26,8 @@ from imrec_core.web.api_docs import render_api_docs
 from imrec_core.web.limits import Limits
 from imrec_core.web.metrics import MetricsMiddleware
 from imrec_core.web.responses import ApiError, to_api_error
-from imrec_core.web.routes import duplicates, explain, images, lake, maps, search, status
+from imrec_core.web.routes import curation, duplicates, explain, images, lake, maps, search, status
+from imrec_core.web.routes.curation import TagChange
 from imrec_core.web.routes.duplicates import Decision, SearchControl
 from imrec_core.web.search_request import ExplainRequestBody, SearchRequestBody, validation_error
 from imrec_core.web.security import HEADERS, SecurityMiddleware
@@ -34,9 +35,9 @@ from imrec_core.web.state import AppState
 
 log = logging.getLogger(__name__)
 
-_ROUTERS = (search, explain, lake, images, duplicates, status, maps)
+_ROUTERS = (search, explain, lake, images, duplicates, curation, status, maps)
 _STATIC = Path(__file__).parent / "static"
-_VIEWS = ("/", "/duplicates", "/status", "/map")
+_VIEWS = ("/", "/duplicates", "/issues", "/status", "/map")
 _REVALIDATE = {"Cache-Control": "no-cache"}
 
 
@@ -171,7 +172,7 @@ def _complete_openapi(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = generate()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            for kind in (SearchRequestBody, ExplainRequestBody, Decision, SearchControl):
+            for kind in (SearchRequestBody, ExplainRequestBody, Decision, SearchControl, TagChange):
                 schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update(schema.pop("$defs", {}))
                 schemas[kind.__name__] = schema

@@ -17,6 +17,7 @@ from imrec_dagster.retries import open_lake
 from imrec_dagster.run_log import record_generation
 from imrec_dagster.settings import DagsterSettings
 
+_CHECKS = (asset_checks.recall_spec, asset_checks.features_spec, asset_checks.quality_spec)
 _BUILD_TIME = timedelta(hours=1)  # allowed between a tick of the schedule and the new generation
 _ANY_TIME, _TICKS = datetime(2026, 1, 1, tzinfo=UTC).timestamp(), 400  # a year of daily ticks
 
@@ -39,7 +40,7 @@ def generation_asset(features: Sequence[Feature], settings: DagsterSettings) -> 
         deps=[IMAGES, *(feature_key(f.name) for f in features)],
         group_name="index",
         kinds={"hnswlib"},
-        check_specs=[asset_checks.recall_spec(GENERATION), asset_checks.features_spec(GENERATION)],
+        check_specs=[spec(GENERATION) for spec in _CHECKS],
         metadata=declared_metadata.of_table(schemas.ROWS),
         freshness_policy=_freshness(settings.reindex_schedule, settings.timezone),
         description="One consistent set of rows, vectors and HNSW graphs, published for search.",
@@ -57,8 +58,9 @@ def generation_asset(features: Sequence[Feature], settings: DagsterSettings) -> 
             report = build.build_generation(opened, force=config.force)
             record_generation(opened, report)
             shown = metadata.of_generation(opened, report)
+            quality = asset_checks.quality_result(opened)
         progress.done(report)
-        checks = [asset_checks.recall_result(opened, report), asset_checks.features_result(report)]
+        checks = [asset_checks.recall_result(opened, report), asset_checks.features_result(report), quality]
         return dg.MaterializeResult(metadata=shown, check_results=checks)
 
     return generation

@@ -23,14 +23,19 @@ from imrec_dagster.cli.export import export
 from imrec_dagster.cli.failures import failures
 from imrec_dagster.cli.features import features
 from imrec_dagster.cli.gc import gc
+from imrec_dagster.cli.issues import issues
+from imrec_dagster.cli.label_issues import label_issues
 from imrec_dagster.cli.map import make_map
 from imrec_dagster.cli.models import models
+from imrec_dagster.cli.outliers import outliers
 from imrec_dagster.cli.plot import plot
+from imrec_dagster.cli.sample import sample
 from imrec_dagster.cli.search import search
 from imrec_dagster.cli.serve import serve
 from imrec_dagster.cli.sources import sources
 from imrec_dagster.cli.sql import sql
 from imrec_dagster.cli.status import status
+from imrec_dagster.cli.tag import tag
 from imrec_dagster.cli.tune import tune
 from imrec_dagster.cli.ui import ui
 
@@ -48,6 +53,11 @@ for command in (
     search,
     duplicates,
     compare,
+    issues,
+    outliers,
+    label_issues,
+    sample,
+    tag,
     export,
     make_map,
     serve,

@@ -27,3 +27,9 @@ trust_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 TIER = click.Choice(["identical", "same_pixels", "near", "edited", "variant"])
+gallery_option = click.option(
+    "--gallery",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write a contact sheet, as PNG or SVG.",
+)

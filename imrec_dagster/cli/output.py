@@ -38,6 +38,14 @@ def write_plot(file: Path, draw: Callable[[str], bytes], option: str = "--plot")
         raise click.BadParameter(f"cannot write {file}: {error.strerror}", param_hint=option) from error
 
 
+def write_gallery(file: str, write: Callable[[], object], option: str = "--gallery") -> None:
+    """Call a function that writes a contact sheet; a name that cannot be written is a usage error."""
+    try:
+        write()
+    except (OSError, ValueError) as error:  # ValueError: Pillow knows no format by that suffix
+        raise click.BadParameter(f"cannot write {file}: {error}", param_hint=option) from error
+
+
 def show(as_json: bool, rows: list[dict[str, Any]], columns: list[str]) -> None:
     """Print rows as one JSON document, or some of their columns as a table."""
     if as_json:

@@ -34,6 +34,7 @@ SUBJECTS = (
     "duplicates",
     "originals",
     "tiles",
+    "curate",
     "map",
     "map_page",
     "serve",
@@ -49,7 +50,7 @@ def main() -> None:
         "--rows",
         type=int,
         default=Testbed.rows,
-        help="of what `extend`, `generation` and `map` build (default %(default)s)",
+        help="of what `extend`, `generation`, `curate` and `map` build (default %(default)s)",
     )
     parser.add_argument("--files", type=int, default=Testbed.files, help="that are scanned (default %(default)s)")
     parser.add_argument("--json", type=Path, help="note the figures there; those of other subjects stay")

@@ -391,7 +391,7 @@ def test_columns_can_be_filtered_ordered_and_selected_by(lake, csv):
     assert toy.ids(recommender.search(asked, where="caption IS NULL")) == [image_id(NAMES[4])]
     assert query(lake, "SELECT caption FROM rows WHERE rating = 5").fetchall() == [("two dogs",)]
     for wrong in ({"where": "captoin = 'x'"}, {"order_by": "captoin"}):
-        with pytest.raises(BadFilter, match=r"columns: row, image_id, .*, is_grey, caption, rating\)"):
+        with pytest.raises(BadFilter, match=r"columns: row, image_id, .*, is_grey, caption, rating, tags\)"):
             recommender.search(asked, **wrong)
 
 
@@ -408,11 +408,11 @@ def built(imrec, tmp_path):
 
 def test_command_joins_files_for_this_and_all_later_builds(imrec, built, csv, parquet, tmp_path):
     captions = csv("path,caption,rating", "photo_000.jpg,a dog,4", "photo_001.jpg,a cat,5", "no.jpg,x,1")
-    own = parquet({"path": [f"{tmp_path}/photos/photo_002.jpg"], "tags": [["a"]]})
+    own = parquet({"path": [f"{tmp_path}/photos/photo_002.jpg"], "words": [["a"]]})
     said = imrec("build", "--with", "own.csv", "--with", own.name, "--with", "./own.csv")
     assert said.status == 0
     assert f"joined caption, rating of 2 images from {captions}; 1 of its rows match no image: no.jpg" in said.out
-    assert f"joined tags of 1 images from {own}\n" in said.out
+    assert f"joined words of 1 images from {own}\n" in said.out
     assert built.settings().columns == (str(captions), str(own))
     assert "nothing to do" in imrec("build").out
     toy.write_photos(tmp_path / "photos", [4])

@@ -298,6 +298,7 @@ def test_no_view_has_a_serious_accessibility_fault(browser, served, scheme):
         f"/?{like}&open={ids.image_id('photos', BUS)}": "dialog .facts",
         "/duplicates": ".group",
         "/map": "#map-stage[data-state=rest]",
+        "/issues": "#issue-failed, .issue-counts",
         "/status": "#runs",
     }
     for address, what in views.items():

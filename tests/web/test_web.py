@@ -196,7 +196,7 @@ def test_query_errors_have_a_kind(client):
 
 
 def test_pages_and_files_are_served(client):
-    for path in ("/", "/duplicates", "/status", "/map"):
+    for path in ("/", "/duplicates", "/issues", "/status", "/map"):
         assert client.get(path).headers["content-type"].startswith("text/html")
     assert len(client.get("/static/vendor/deck.js").content) > 1_000_000
 

@@ -19,6 +19,7 @@ from imrec_core.errors import ImageError
 from imrec_core.images.decode import decode
 from imrec_core.images.thumbnails import SIDES, contents, jpeg_thumbnail, thumbnail
 from imrec_core.lake.storage.files import fingerprint
+from imrec_core.lake.tags import tag_file
 from imrec_core.web.image_files import file_info, resolve_path
 from imrec_core.web.responses import ApiError, json_response
 from imrec_core.web.routes.lake import INTERNAL_COLUMNS
@@ -93,6 +94,7 @@ def _detail(state: AppState, image_id: str) -> dict[str, Any]:
         "copies": [
             {"image_id": other, "source": source, "path": path} for other, source, path in copies if other != image_id
         ],
+        "tags": tag_file(state.lake).by_content().get(content, []),
         "decided": {
             "keep": content in decisions.keep,
             "apart": [other for other, _, _ in generation.filter.images_with_content(sorted(apart), _MAX_COPIES)],

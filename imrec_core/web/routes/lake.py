@@ -13,6 +13,8 @@ from starlette.responses import Response
 
 from imrec_core.errors import ImrecError
 from imrec_core.index.generation import Generation
+from imrec_core.lake import tags
+from imrec_core.lake.tags import tag_file
 from imrec_core.search.feature_weights import BUILT_IN, mix_weights
 from imrec_core.web.limits import MAX_FILES, MAX_HITS
 from imrec_core.web.responses import json_response
@@ -57,7 +59,7 @@ def _features(state: AppState, columns: Any) -> dict[str, Any]:
         "default": generation.default_feature,
         "features": [_feature_info(generation, name) for name in generation.features],
         "mixes": mixes,
-        "columns": columns(generation),
+        "columns": [_with_values(state, column) for column in columns(generation)],
         "sources": list(settings.sources),
         "limits": {"upload_bytes": state.limits.upload_bytes, "files": MAX_FILES, "k": MAX_HITS},
     }
@@ -85,6 +87,14 @@ def _columns(generation: Generation) -> list[dict[str, Any]]:
         for name, kind in generation.filter.columns().items()
         if name not in INTERNAL_COLUMNS
     ]
+
+
+def _with_values(state: AppState, column: dict[str, Any]) -> dict[str, Any]:
+    """Return the column of tags with the tags of now as its values, others as they are."""
+    if column["name"] != tags.COLUMN:
+        return column
+    counts = sorted(tag_file(state.lake).read().items(), key=lambda tag: (-len(tag[1]), tag[0]))
+    return {**column, "values": [name for name, _ in counts[:_MAX_VALUES]]}
 
 
 def _health(generation: Generation) -> dict[str, Any]:

@@ -23,11 +23,12 @@ class ImageDecisions(BaseModel):
 
 
 class ImageDetail(BaseModel):
-    """Properties of an image, its exact copies, and decisions about it."""
+    """Properties of an image, its exact copies, its tags, and decisions about it."""
 
     image_id: str
     source: str
     path: str
     facts: dict[str, Any]
     copies: list[ExactCopy]
+    tags: list[str]
     decided: ImageDecisions

@@ -24,7 +24,7 @@ class MixInfo(BaseModel):
 
 
 class ColumnInfo(BaseModel):
-    """A column for filters; `values` are the most common ones of a text column, at most 20."""
+    """A column for filters; `values` are the most common ones of a text column or of the tags, at most 20."""
 
     name: str
     type: str

@@ -15,6 +15,7 @@ const VIEWS = {
   "/": { title: "Search", load: () => import("./search.js") },
   "/map": { title: "Map", load: () => import("./map.js") },
   "/duplicates": { title: "Duplicates", load: () => import("./duplicates.js") },
+  "/issues": { title: "Issues", load: () => import("./issues.js") },
   "/status": { title: "Status", load: () => import("./status.js") },
 };
 

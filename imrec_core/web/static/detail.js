@@ -5,11 +5,12 @@ import { announce, dialog, element, fileName, fill } from "./dom.js";
 import { ACTIONS } from "./grid.js";
 import { partsOf, reasonsOf } from "./reasons.js";
 import { requestOf } from "./state.js";
+import { tagsOf } from "./tags.js";
 import { megabytes } from "./uploads.js";
 
 const FIRST = ["width", "height", "format", "byte_size", "taken"]; // the most useful properties
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
-const HIDDEN = ["source", "path"]; // shown in the heading
+const HIDDEN = ["source", "path", "tags"]; // shown elsewhere
 
 /**
  * Open the dialog; `show` changes the image. Calls `onAct(action, hit)` with "like", "unlike" or "more", `onStep(by)`
@@ -61,8 +62,9 @@ export function openDetail({ onAct, onStep, onClose }) {
       facts: element("section", {}),
       reasons: element("section", {}),
       copies: element("section", {}),
+      tags: element("section", {}),
     };
-    fill(side, parts.heading, actions(), parts.reasons, parts.facts, parts.copies);
+    fill(side, parts.heading, actions(), parts.reasons, parts.tags, parts.facts, parts.copies);
     heading(parts.heading, hit);
     side.scrollTop = 0;
     await Promise.all([describe(parts, signal), explain(parts.reasons, search, features, signal)]);
@@ -97,7 +99,7 @@ export function openDetail({ onAct, onStep, onClose }) {
     );
   }
 
-  async function describe({ heading: head, facts, copies }, signal) {
+  async function describe({ heading: head, facts, copies, tags }, signal) {
     try {
       const known = await get(`/api/images/${hit.image_id}`, {}, { signal });
       heading(head, { ...hit, ...known });
@@ -105,6 +107,7 @@ export function openDetail({ onAct, onStep, onClose }) {
       box.setAttribute("aria-label", fileName(known.path));
       const all = { ...known.facts, image_id: known.image_id };
       fill(facts, element("h3", {}, "Facts"), factsOf(all));
+      fill(tags, tagsOf(known.image_id, known.tags));
       if (known.copies.length) fill(copies, element("h3", {}, "Exact copies"), copiesOf(known.copies));
     } catch (error) {
       if (!isOvertaken(error)) fill(facts, element("p", { class: "error" }, error.message));

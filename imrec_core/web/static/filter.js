@@ -70,10 +70,11 @@ function columnEntry({ name, type, values = [] }, put, apply) {
     name,
   );
   const conditions = values.slice(0, 8).map((value) => {
-    const act = () => (put(`${quoted(name)} = ${literal(value)}`), apply());
+    const test = testOf(name, type, value);
+    const act = () => (put(test), apply());
     return element(
       "button",
-      { type: "button", class: "chip small", title: `${name} = ${value}`, onclick: act },
+      { type: "button", class: "chip small", title: test, onclick: act },
       String(value),
     );
   });
@@ -87,9 +88,14 @@ function columnEntry({ name, type, values = [] }, put, apply) {
 }
 
 function examples({ name, type, values = [] }) {
-  if (values.length) return values.slice(0, 5).map((value) => `${quoted(name)} = ${literal(value)}`);
+  if (values.length) return values.slice(0, 5).map((value) => testOf(name, type, value));
   if (NUMBERS.test(type)) return [`${quoted(name)} >= `];
   return TIMES.test(type) ? [`${quoted(name)} >= '2024-01-01'`] : [];
+}
+
+/** Return the condition that a column has a value, or that a list has it. */
+function testOf(name, type, value) {
+  return type.endsWith("[]") ? `${literal(value)} IN ${quoted(name)}` : `${quoted(name)} = ${literal(value)}`;
 }
 
 function exampleOf(columns) {

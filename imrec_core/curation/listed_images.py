@@ -1,0 +1,63 @@
+"""Images of a generation as commands and the page list them, and as cells of a contact sheet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from imrec_core.index.generation import Generation, Rows
+from imrec_core.lake.lake import Lake
+from imrec_core.lake.settings import Settings
+from imrec_core.lake.storage.files import place
+from imrec_core.plots.contact_sheet import Cell, save
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """An image of the lake.
+
+    Attributes:
+        image_id: Id of the image, 16 hexadecimal digits.
+        source: Name of its source in `lake.toml`.
+        path: Full path or URL of the file.
+    """
+
+    image_id: str
+    source: str
+    path: str
+
+
+def source_roots(settings: Settings) -> Mapping[str, str]:
+    """Return the root of each source, with a slash at the end, so that a full path is `root + path`."""
+    return {name: f"{str(root).rstrip('/')}/" for name, root in settings.sources.items()}
+
+
+def list_images(lake: Lake, generation: Generation, rows: Rows) -> list[ListedImage]:
+    """Return the images of some rows, in that order."""
+    roots = source_roots(lake.settings())
+    files = generation.columns("image_id", "source", "path").take(pa.array(rows.tolist(), pa.int64())).to_pylist()
+    return [ListedImage(f["image_id"], f["source"], roots.get(f["source"], "") + f["path"]) for f in files]
+
+
+def save_gallery(
+    groups: Sequence[tuple[str, Sequence[tuple[str, str]]]], file: str | os.PathLike[str], *, most: int
+) -> None:
+    """Write a contact sheet of groups of images, the first `most` of each under its heading.
+
+    Args:
+        groups: Headings, each with the full paths of images and their captions.
+        file: File to write; its suffix is `.svg`, or that of a format of Pillow such as `.png`.
+
+    Raises:
+        OSError: The file cannot be written.
+        ValueError: No format has that suffix.
+    """
+    rows = []
+    for heading, images in groups:
+        cells = [Cell(place(path), (caption, path.rpartition("/")[2])) for path, caption in images[:most]]
+        others = len(images) - len(cells)
+        rows.append((f"{heading}, {others} more are not shown" if others else heading, cells))
+    save(rows, file)

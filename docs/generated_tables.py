@@ -21,6 +21,7 @@ from imrec_core.features.searched import searched
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.settings_template import attribute_docs
 from imrec_core.models.registry import MODELS
+from imrec_core.search.candidates import NEAR_HELLINGER
 
 MEASURED = Path("docs/measured.json")
 
@@ -141,10 +142,13 @@ def _found_by(metric: Metric) -> str:
         return "HNSW graph"
     if metric.scan:
         return "scan"
+    if metric.name not in NEAR_HELLINGER:
+        return "scan"
     near, own = (_measured().get(f"{kind}:{metric.name}", {}).get("recall@10") for kind in ("candidates", "map"))
     recall = f" (recall@10 {near:.3f})" if near else ""
-    on_request = f"; by a map of its own, on request{f' ({own:.3f})' if own else ''}"
-    return f"candidates of the default metric, ranked exactly{recall}{on_request if metric.can_have_graph else ''}"
+    on_request = f"; by a map of its own, on request{f' ({own:.3f})' if own else ''}" if metric.can_have_graph else ""
+    elsewhere = "" if metric.can_have_graph else "; scan over others"
+    return f"candidates by Hellinger over histograms, ranked exactly{recall}{on_request}{elsewhere}"
 
 
 def models_table() -> str:

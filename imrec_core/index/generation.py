@@ -73,6 +73,7 @@ class Generation:
         files: Files and their checksums.
         damaged: Graphs that are missing or have another size.
         outdated: Stored features whose declaration has changed since.
+        calibrator: Calibrates a metric that the manifest lacks.
 
     Raises:
         DamagedGeneration: The manifest, rows or vectors are damaged or missing.
@@ -126,6 +127,7 @@ class Generation:
         self._hnsw = HnswGraphs(self.files, self.graphs, set_aside)
         self._vector_check: VectorCheck | None = None
         self._matrices: dict[str, Matrix] = {}
+        self.calibrator: Callable[[Generation, FeatureMetric], Calibration] | None = None
         self._row_table = RowTable(self.rows_path)
 
     def with_graphs(self, graphs: Mapping[str, HnswIndexInfo]) -> Generation:
@@ -297,8 +299,10 @@ class Generation:
         return self.files.vectors[vector_file_name(feature)]
 
     def calibration(self, feature: str, metric: str) -> Calibration:
-        """Return the calibration of a feature and metric."""
-        return Calibration.from_dict(self.facts["calibration"][feature][metric])
+        """Return the calibration of a feature and metric; that of a newer metric is made by `calibrator`."""
+        if self.calibrator is None or metric in self.facts["calibration"][feature]:
+            return Calibration.from_dict(self.facts["calibration"][feature][metric])
+        return self.calibrator(self, FeatureMetric.of(self.feature(feature), metric))
 
     # -- nearest rows -----------------------------------------------------------------------------------
 

@@ -46,9 +46,11 @@ def find_hits(
     if order_by is not None:
         places = generation.filter.ranks(ranked.rows, order_by, policy)
         hits = [hits[i] for i in np.argsort(places, kind="stable")]
+    radius = request.options.max_distance
+    within = "" if radius is None else f" within a distance of {radius:g} by {request.features[0].name}"
     return Hits(
         tuple(hits),
-        ranked.plan,
+        ranked.plan + within,
         generation.id,
         ranked.excluded,
         tuple(image for image in likes if image is not None),
@@ -83,7 +85,7 @@ def _build_hits(generation: Generation, encoder: QueryEncoder, request: SearchRe
             i + 1,
             image_id,
             source,
-            encoder.path(source, path),
+            encoder.images.path(source, path),
             score,
             "" if request.has_text else likeness(score),
             {name: of_feature[i] for name, of_feature in scores.items()},

@@ -23,7 +23,7 @@ from imrec_core.errors import DamagedGeneration, QueryError, StaleIndex, Unknown
 from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import FeatureMetric, full_name, graph_name
 from imrec_core.features.metrics import Metric
-from imrec_core.features.searched import current_name, declarations
+from imrec_core.features.searched import current_name
 from imrec_core.index import exact_search
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.exact_search import Queries
@@ -32,6 +32,7 @@ from imrec_core.index.integrity import GenerationFiles, require_undamaged
 from imrec_core.index.manifest import (
     HnswIndexInfo,
     check_sizes,
+    declaration_of,
     feature_record,
     graph_file_name,
     hold_manifest,
@@ -112,7 +113,9 @@ class Generation:
         for name in self.files.vectors:
             require_undamaged(folder / name)
         stored: dict[str, dict[str, Any]] = self.facts["features"]
-        declared = {name: feature for name, record in stored.items() if (feature := _declared(name, record, known))}
+        declared = {
+            name: feature for name, record in stored.items() if (feature := declaration_of(name, record, known))
+        }
         self.features: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             {name: record for name, record in stored.items() if name in declared}
         )
@@ -350,9 +353,3 @@ class Generation:
         if among is None and self.removed:
             return exact_search.nearest(metric, vectors, self.matrix(feature), count, is_removed=~self.is_live)
         return exact_search.nearest(metric, vectors, self.matrix(feature), count, among)
-
-
-def _declared(name: str, record: Mapping[str, Any], known: Mapping[str, Feature]) -> Feature | None:
-    """Return the declaration by which an entry of a generation was made; None if that has changed since."""
-    possible = declarations(name, record, known)
-    return next((feature for feature in possible if feature_record(feature).items() <= record.items()), None)

@@ -77,7 +77,6 @@ def test_every_name_in_the_tables_is_known():
         "ef_construction",
         "ef",
         "candidates",
-        "features",
     }
     columns = {"path", "label"}
     unknown = (

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from imrec_core.errors import DamagedGeneration, QueryError, StaleIndex, Unknown
 from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import FeatureMetric, full_name, graph_name
 from imrec_core.features.metrics import Metric
-from imrec_core.features.searched import current_name
+from imrec_core.features.searched import present_name
 from imrec_core.index import exact_search
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.exact_search import Queries
@@ -243,7 +242,7 @@ class Generation:
             StaleIndex: The feature is not in the generation yet, or its declaration has changed since.
             UnknownName: No feature has that name.
         """
-        name = self._present_name(name)
+        name = present_name(name, self._declared, self._known)
         if name not in self.features:
             if name in self.facts["missing"]:
                 raise StaleIndex(f"feature {name!r} is not in the generation yet; run: imrec build")
@@ -259,17 +258,6 @@ class Generation:
                 )
             raise UnknownName("feature", name, self.features)
         return self._declared[name]
-
-    def _present_name(self, name: str) -> str:
-        """Return the name by which this generation has a feature that it has under another name."""
-        if name in self.features:
-            return name
-        current = current_name(name, self._known)
-        if current != name:
-            warnings.warn(f"the feature {name} is deprecated; use {current}", DeprecationWarning, stacklevel=4)
-        network = name.removesuffix(full_name(""))
-        has_full = network != name and network in self.features and self._declared[network].model is not None
-        return network if has_full else current  # in version 0.1, the name of a network was that of its full vectors
 
     def holds(self, feature: Feature) -> bool:
         """Return whether a feature is in this generation by this declaration."""

@@ -15,6 +15,7 @@ from imrec_core.search import ranking
 from imrec_core.search.context import SearchContext
 from imrec_core.search.hits import DisplayImage, FeatureScore, Hit, Hits
 from imrec_core.search.likeness import likeness
+from imrec_core.search.match_threshold import JointCalibrations, false_match_rates
 from imrec_core.search.query_encoder import QueryEncoder
 from imrec_core.search.ranking import RankedRows
 from imrec_core.search.request import SearchRequest
@@ -42,7 +43,8 @@ def find_hits(
     generation = context.generation
     ranked = ranking.rank(generation, request, context.calibrations)
     with timed("fetch"):
-        hits = _build_hits(generation, context.encoder, request, ranked)
+        words = _likenesses(context.calibrations, request, ranked)
+        hits = _build_hits(generation, context.encoder, request, ranked, words)
     if order_by is not None:
         places = generation.filter.ranks(ranked.rows, order_by, policy)
         hits = [hits[i] for i in np.argsort(places, kind="stable")]
@@ -61,7 +63,18 @@ def find_hits(
     )
 
 
-def _build_hits(generation: Generation, encoder: QueryEncoder, request: SearchRequest, ranked: RankedRows) -> list[Hit]:
+def _likenesses(joint: JointCalibrations, request: SearchRequest, ranked: RankedRows) -> list[str]:
+    """Return how close the rows are to the likes by all ranking features together, in words; empty for texts."""
+    if request.has_text or not len(ranked.rows):
+        return [""] * len(ranked.rows)
+    positions = request.weighted_positions
+    features, distances = ([of[i] for i in positions] for of in (request.features, ranked.distances))
+    return [likeness(rate) for rate in false_match_rates(joint, features, distances).tolist()]
+
+
+def _build_hits(
+    generation: Generation, encoder: QueryEncoder, request: SearchRequest, ranked: RankedRows, words: Sequence[str]
+) -> list[Hit]:
     columns = generation.columns("image_id", "source", "path").take(_to_arrow(ranked.rows)).to_pydict()
     # Converted to plain numbers as whole arrays: element by element costs more than the ranking.
     has_distance = np.isfinite(ranked.distances)
@@ -87,10 +100,12 @@ def _build_hits(generation: Generation, encoder: QueryEncoder, request: SearchRe
             source,
             encoder.images.path(source, path),
             score,
-            "" if request.has_text else likeness(score),
+            word,
             {name: of_feature[i] for name, of_feature in scores.items()},
         )
-        for i, (image_id, source, path, score) in enumerate(zip(*columns.values(), ranked.scores.tolist(), strict=True))
+        for i, (image_id, source, path, score, word) in enumerate(
+            zip(*columns.values(), ranked.scores.tolist(), words, strict=True)
+        )
     ]
 
 

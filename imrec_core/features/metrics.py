@@ -207,7 +207,11 @@ def _hellinger_of_overlap(overlap: Matrix) -> Matrix:
     return np.where(rest < _ROUNDING, 0, np.sqrt(np.maximum(rest, 0)))
 
 
-@metric(space="l2", lift=np.sqrt, by_product=ByProduct(_root_of_share, _hellinger_of_overlap))
+def _square_root(distributions: Matrix) -> NDArray[np.float32]:
+    return np.sqrt(_float(distributions))
+
+
+@metric(space="l2", lift=_square_root, by_product=ByProduct(_root_of_share, _hellinger_of_overlap))
 def hellinger(query: Vector, gallery: Matrix) -> Any:
     """Hellinger distance of two distributions; 0 (equal) to 1 (disjoint).
 

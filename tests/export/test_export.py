@@ -139,13 +139,15 @@ def points(out: Path) -> list[Any]:
 def expected(target: str, generation: Any, name: str) -> np.ndarray:
     """What a target should hold, by five plain lines."""
     stored = np.asarray(generation.matrix(name))
-    if target in ("parquet", "csv") or (target == "lance" and stored.dtype == np.float16):
+    if target in ("parquet", "csv"):
         return stored
     if stored.dtype == np.uint64:
         bits = np.unpackbits(stored.view(np.uint8), axis=1)
         return bits if target == "qdrant" else stored.view(np.uint8)
     if name == "rgb_histogram":
-        return np.sqrt(stored)
+        return np.sqrt(stored.astype(np.float32))
+    if target == "lance" and stored.dtype == np.float16:
+        return stored
     values = stored.astype(np.float32)
     return values / np.linalg.norm(values, axis=1, keepdims=True)
 
@@ -168,7 +170,7 @@ def test_vectors_of_every_dtype_are_those_of_the_generation(lake, rec, tmp_path,
             assert held.dtype == wanted.dtype
             np.testing.assert_array_equal(held, wanted)
         else:
-            np.testing.assert_allclose(held, wanted, atol=1e-6)
+            np.testing.assert_allclose(held, wanted, atol=2e-4)
 
 
 @each()
@@ -206,7 +208,7 @@ def test_condition_keeps_the_rows_for_which_it_holds(lake, rec, tmp_path, monkey
     report = export(lake, tmp_path / "out", target, by=["rgb_histogram"], where=where, part_rows=7)
     assert report.rows == len(kept)
     held = held_in(target, tmp_path / "out", "rgb_histogram")
-    np.testing.assert_allclose(held, expected(target, rec.generation, "rgb_histogram")[kept], atol=1e-6)
+    np.testing.assert_allclose(held, expected(target, rec.generation, "rgb_histogram")[kept], atol=2e-4)
     if target in ("parquet", "faiss"):
         assert rows_of(tmp_path / "out")["row"].to_pylist() == kept.tolist()
     if target == "qdrant":
@@ -223,7 +225,7 @@ def test_images_that_were_removed_are_not_exported(new_lake, tmp_path, target):
     assert generation.removed == 1
     assert export(lake, tmp_path / "out", target, by=["rgb_histogram"]).rows == 19
     held = held_in(target, tmp_path / "out", "rgb_histogram")
-    np.testing.assert_allclose(held, expected(target, generation, "rgb_histogram")[generation.live], atol=1e-6)
+    np.testing.assert_allclose(held, expected(target, generation, "rgb_histogram")[generation.live], atol=2e-4)
 
 
 def test_csv_has_no_vectors_unless_they_are_named_and_the_others_have_all(lake, tmp_path):
@@ -254,7 +256,7 @@ def test_parquet_is_read_by_duckdb_and_polars(lake, rec, tmp_path):
     assert made_from["features"]["phash"] == {"dims": 64, "dtype": "uint64"}
     assert duckdb.sql(f"SELECT count(*), sum(rating) FROM '{files}'").fetchall()[0][0] == PICTURES
     frame = pl.read_parquet(files)
-    assert frame.shape[0] == PICTURES and frame["rgb_histogram"].dtype == pl.Array(pl.Float32, 512)
+    assert frame.shape[0] == PICTURES and frame["rgb_histogram"].dtype.shape == (512,)
 
 
 def test_graph_of_faiss_finds_what_is_nearest(lake, rec, tmp_path):
@@ -338,11 +340,11 @@ def test_feature_by_a_distance_that_lance_lacks_is_refused_with_those_it_has(lak
 def test_vector_is_that_of_the_image_in_the_stored_dtype(rec):
     for name in KINDS:
         vector = rec.vector(at(rec, 9), name)
-        assert vector.dtype == FEATURES[name].dtype
+        assert vector.dtype == rec.generation.feature(name).dtype
         np.testing.assert_array_equal(vector, rec.generation.matrix(name)[9])
     assert rec.vector(at(rec, 9)).dtype == np.float16  # of the first feature
     given = rec.vector(np.ones(512), "rgb_histogram")
-    assert given.dtype == np.float32 and given.shape == (512,)
+    assert given.dtype == np.float16 and given.shape == (512,)
     with pytest.raises(QueryError, match="several features"):
         rec.vector(at(rec, 9), ["phash", "rgb_histogram"])
     with pytest.raises(UnknownName, match="target"):
@@ -392,7 +394,7 @@ def test_killed_export_goes_on_and_is_the_same_in_the_end(lake, rec, tmp_path, m
     assert report.kept == ({0: 0, 3: 40, 5: 80}[blocks] if target == "qdrant" else blocks // 3)
     for name in how["by"]:
         held = held_in(target, tmp_path / "out", name)
-        np.testing.assert_allclose(held, expected(target, rec.generation, name), atol=1e-6)
+        np.testing.assert_allclose(held, expected(target, rec.generation, name), atol=2e-4)
     after = state(tmp_path / "out")
     if target in ("parquet", "csv", "faiss"):
         whole = [name for name in before if name.startswith("rows-")]

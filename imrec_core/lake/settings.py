@@ -127,6 +127,7 @@ class Settings:
         scan_hidden: Whether to scan folders whose name begins with a dot.
         exclude: Files and folders to leave out, as patterns of gitignore; `!pattern` includes what is left out by
             default.
+        limit: Maximum number of images of each source: the first by path; 0 for all.
         thumbnail_mb: Limit in MB of the thumbnail cache, which keeps the most recently used: at least 100, or 0 for no
             cache.
         keep_lost_days: Days for which the vectors of images are kept that are gone at once, as when a disk is not
@@ -158,6 +159,7 @@ class Settings:
     extensions: tuple[str, ...] = EXTENSIONS
     scan_hidden: bool = False
     exclude: tuple[str, ...] = ()
+    limit: int = 0
     thumbnail_mb: int = 2000
     keep_lost_days: int = 30
     columns: tuple[str, ...] = ()
@@ -172,9 +174,9 @@ class Settings:
     dagster: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("shard_size", "max_pixels"):
-            if getattr(self, name) < 1:
-                raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be 1 or more")
+        for name, least in (("shard_size", 1), ("max_pixels", 1), ("limit", 0)):
+            if getattr(self, name) < least:
+                raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be {least} or more")
         if not 0 <= self.calibration_copies <= MAX_CALIBRATION_COPIES:
             found = self.calibration_copies
             raise BadSettings(

@@ -15,7 +15,7 @@ from typing import Any
 
 from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import split_name
-from imrec_core.features.metrics import METRICS, Metric
+from imrec_core.features.metrics import METRICS, NEARLY_HELLINGER, SAME_ORDER, Metric
 from imrec_core.features.reduction import METHODS
 from imrec_core.features.searched import searched
 from imrec_core.lake.settings import Settings
@@ -138,13 +138,15 @@ def metrics_table() -> str:
 
 def _found_by(metric: Metric) -> str:
     if metric.has_graph:
-        return "HNSW graph"
-    if metric.scan:
+        same = "; of vectors of length 1, that of the default metric" if metric.name in SAME_ORDER else ""
+        return f"HNSW graph, as the default metric or on request{same}; else a scan"
+    if metric.name not in NEARLY_HELLINGER:
         return "scan"
     near, own = (_measured().get(f"{kind}:{metric.name}", {}).get("recall@10") for kind in ("candidates", "map"))
     recall = f" (recall@10 {near:.3f})" if near else ""
     on_request = f"; by a map of its own, on request{f' ({own:.3f})' if own else ''}"
-    return f"candidates of the default metric, ranked exactly{recall}{on_request if metric.can_have_graph else ''}"
+    on_request = on_request if metric.can_have_graph else ""
+    return f"of colour histograms, candidates by `hellinger`, ranked exactly{recall}{on_request}; else a scan"
 
 
 def models_table() -> str:

@@ -305,13 +305,13 @@ class Generation:
     def graph_of(self, feature: Feature, metric: Metric) -> str | None:
         """Choose the graph that gives candidates for a feature in a metric; None for exact search.
 
-        In this order: the graph of the feature in that metric, the graph of `feature.candidates`, and the graph of the
-        feature in its default metric.
+        In this order: the graph of the feature in that metric and, if that is near its default metric, the graph of
+        `feature.candidates`, and the graph of the feature in its default metric.
         """
-        substitute = self._declared.get(feature.candidates or "")
-        names = [graph_name(feature, metric), graph_name(feature, feature.metric)]
-        if substitute is not None:
-            names.insert(1, graph_name(substitute, substitute.metric))
+        names = [graph_name(feature, metric)]
+        if FeatureMetric(feature, metric).is_near_default:
+            substitute = self._declared.get(feature.candidates or "")
+            names += [graph_name(f, f.metric) for f in (substitute, feature) if f is not None]
         return next((name for name in names if name in self.graphs), None)
 
     def graph_nearest(self, name: str, vector: Matrix, count: int, *, ef: int | None = None) -> Rows:

@@ -15,12 +15,13 @@ from typing import Any
 
 from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import split_name
-from imrec_core.features.metrics import METRICS, NEARLY_HELLINGER, SAME_ORDER, Metric
+from imrec_core.features.metrics import METRICS, Metric
 from imrec_core.features.reduction import METHODS
 from imrec_core.features.searched import searched
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.settings_template import attribute_docs
 from imrec_core.models.registry import MODELS
+from imrec_core.search.candidates import NEAR_HELLINGER
 
 MEASURED = Path("docs/measured.json")
 
@@ -138,15 +139,16 @@ def metrics_table() -> str:
 
 def _found_by(metric: Metric) -> str:
     if metric.has_graph:
-        same = "; of vectors of length 1, that of the default metric" if metric.name in SAME_ORDER else ""
-        return f"HNSW graph, as the default metric or on request{same}; else a scan"
-    if metric.name not in NEARLY_HELLINGER:
+        return "HNSW graph"
+    if metric.scan:
+        return "scan"
+    if metric.name not in NEAR_HELLINGER:
         return "scan"
     near, own = (_measured().get(f"{kind}:{metric.name}", {}).get("recall@10") for kind in ("candidates", "map"))
     recall = f" (recall@10 {near:.3f})" if near else ""
-    on_request = f"; by a map of its own, on request{f' ({own:.3f})' if own else ''}"
-    on_request = on_request if metric.can_have_graph else ""
-    return f"of colour histograms, candidates by `hellinger`, ranked exactly{recall}{on_request}; else a scan"
+    on_request = f"; by a map of its own, on request{f' ({own:.3f})' if own else ''}" if metric.can_have_graph else ""
+    elsewhere = "" if metric.can_have_graph else "; scan over others"
+    return f"candidates by Hellinger over histograms, ranked exactly{recall}{on_request}{elsewhere}"
 
 
 def models_table() -> str:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from imrec_core.models.model import Model
     from imrec_core.models.registry import MODELS
     from imrec_core.search.hits import Hit, Hits
-    from imrec_core.search.query import ImageId, Text
+    from imrec_core.search.query import Crop, ImageId, Text
     from imrec_core.search.recommender import Recommender
 
 _HOME = {
+    "Crop": "search.query",
     "FEATURES": "features",
     "METRICS": "features.metrics",
     "MODELS": "models.registry",
@@ -42,6 +43,7 @@ __all__ = [
     "FEATURES",
     "METRICS",
     "MODELS",
+    "Crop",
     "Feature",
     "Hit",
     "Hits",

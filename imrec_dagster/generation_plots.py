@@ -37,8 +37,12 @@ def plots_of_generation(lake: Lake, is_new: bool) -> Shown:
             plots["stages"] = lambda: plot_stages(lake, last=_PLOTTED)
     recalls = recall_at_ef(generation)
     if recalls:
-        curve = {"x": CURVE_EFS, "y": recalls, "x_label": "ef", "y_label": "recall@10"}
-        plots["recall by ef"] = lambda: draw_curves({"what graphs find": curve})
+        least = dict(sorted(recalls.items(), key=lambda graph: graph[1][-1])[:_PLOTTED])
+        title = "recall of the graphs"
+        if len(least) < len(recalls):
+            title = f"the lowest recall of {len(recalls)} graphs"
+        curve = {"x": CURVE_EFS, "y": least, "x_label": "ef", "y_label": "recall@10"}
+        plots["recall by ef"] = lambda: draw_curves({title: curve})
     return {name: dg.MetadataValue.md(embed(_reduce_colours(draw()), "png")) for name, draw in plots.items()}
 
 

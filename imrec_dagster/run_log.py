@@ -33,6 +33,8 @@ def record_extraction(lake: Lake, report: "ShardReport") -> None:
             failed=report.failed,
             byte_size=sum(report.table_bytes.values()),
             stages=report.stage_seconds,
+            decoded=report.decoded,
+            feature_seconds=report.feature_seconds,
         )
 
 
@@ -44,7 +46,16 @@ def record_fit(lake: Lake, report: "FitReport") -> None:
 def record_projection(lake: Lake, report: "ProjectionReport") -> None:
     if report.computed:
         of = f"{report.feature} of {report.shard}"
-        run_log.note(lake, "project", of, report.seconds, rows=report.rows, byte_size=report.table_bytes)
+        run_log.note(
+            lake,
+            "project",
+            of,
+            report.seconds,
+            rows=report.rows,
+            byte_size=report.table_bytes,
+            decoded=report.rows,
+            feature_seconds={report.feature: report.seconds},
+        )
 
 
 def record_generation(lake: Lake, report: "GenerationReport") -> None:

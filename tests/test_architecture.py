@@ -96,7 +96,7 @@ def test_web_trusts_no_sql(name):
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         named = {word.arg: ast.unparse(word.value) for word in call.keywords}
         if ast.unparse(call.func) == "Recommender":
-            assert named == {"sql_policy": "self.sql_policy"}
+            assert named == {"sql_policy": "self.sql_policy", "log_as": "'http'"}
         assert ast.unparse(call.func) not in ("Recommender.open", "SqlPolicy")
 
 

@@ -16,8 +16,10 @@ from PIL import Image
 from sklearn.kernel_approximation import AdditiveChi2Sampler
 
 from imrec_core import FEATURES, METRICS, MODELS, Feature, ImageBatch, Metric, Model
+from imrec_core.errors import UnknownName
 from imrec_core.features.crop_resistant import pad, unmatched_segments, unpad
 from imrec_core.features.feature import Arrays
+from imrec_core.features.metrics import ALIASES, find_metric
 from imrec_core.images.decode import decode
 from imrec_core.models.encoders import load_encoder
 from tests.support.pictures import disc, encode, exif, gradient, noise, stripes
@@ -297,6 +299,7 @@ ORACLES = {
     "hellinger": lambda q, v: cv2.compareHist(q, v, cv2.HISTCMP_BHATTACHARYYA),
     "correlation": lambda q, v: 1 - cv2.compareHist(q, v, cv2.HISTCMP_CORREL),
     "chi_square": lambda q, v: cv2.compareHist(q, v, cv2.HISTCMP_CHISQR_ALT),
+    "chi_square_asymmetric": lambda q, v: cv2.compareHist(q, v, cv2.HISTCMP_CHISQR),
     "intersection": lambda q, v: 1 - cv2.compareHist(q, v, cv2.HISTCMP_INTERSECT),
     "jensen_shannon": lambda q, v: scipy.spatial.distance.jensenshannon(q.astype(np.float64), v.astype(np.float64)),
     "hamming": lambda q, v: sum(bin(int(a) ^ int(b)).count("1") for a, b in zip(q, v, strict=True)),
@@ -316,13 +319,35 @@ def test_nothing_is_closer_to_a_vector_than_itself(metric: Metric):
 
 
 @of_metrics
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_equal_vectors_have_no_distance(metric: Metric, dtype: type):
+    """Whatever the rounding, of sums of half floats, too; the inner product of a vector is its length."""
+    vectors = vectors_for(metric, 200)
+    if vectors.dtype == np.uint64 or metric.name == "dot":
+        return
+    vectors = vectors.astype(dtype)
+    assert [float(metric(vector, vectors[i : i + 1])[0]) for i, vector in enumerate(vectors)] == [0] * len(vectors)
+    assert np.diag(metric.of_many(vectors[:20], vectors[:20])).tolist() == [0] * 20
+
+
+def test_other_names_of_metrics_are_taken():
+    assert ALIASES == {"bhattacharyya": "hellinger", "chi2": "chi_square"}
+    for alias, name in ALIASES.items():
+        assert find_metric(alias) is METRICS[name] and FEATURES["rgb_histogram"].find_metric(alias) is METRICS[name]
+    with pytest.raises(UnknownName):
+        FEATURES["phash"].find_metric("chi2")
+
+
+@of_metrics
 def test_distances_are_float32_not_negative_and_the_same_both_ways(metric: Metric):
     vectors = vectors_for(metric)
     table = np.stack([metric(vector, vectors) for vector in vectors])
     assert table.dtype == np.float32
     assert table.min() >= 0 or (metric.name == "dot" and table.min() > -1e-6)  # by rounding
     off_diagonal = ~np.eye(len(table), dtype=bool)
-    if metric is not unmatched_segments:  # which counts segments of the query alone
+    if metric.name == "chi_square_asymmetric":
+        assert not np.allclose(table[off_diagonal], table.T[off_diagonal], rtol=1e-2)
+    elif metric is not unmatched_segments:  # which counts segments of the query alone
         np.testing.assert_allclose(table[off_diagonal], table.T[off_diagonal], rtol=1e-4)
 
 

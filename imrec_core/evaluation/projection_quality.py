@@ -29,6 +29,7 @@ Matrix = NDArray[Any]
 
 DIMS = (32, 64, 128)
 MAX_ROWS = 50_000
+MAX_QUERIES = 500
 
 _NEAREST = 10
 _LEAST_ROWS = _NEAREST + 2  # rows to fit on, and one query
@@ -63,7 +64,7 @@ def compare_projections(
     *,
     dims: Sequence[int] = DIMS,
     methods: Iterable[str] = tuple(METHODS),
-    queries: int = 500,
+    queries: int = MAX_QUERIES,
     seed: int = 0,
     params: Mapping[str, Mapping[str, Any]] | None = None,
     progress: Callable[[str], None] = lambda line: None,
@@ -156,6 +157,7 @@ def compare_in(
     *,
     dims: Sequence[int] = (),
     trials: int | None = None,
+    queries: int = MAX_QUERIES,
     progress: Callable[[str], None] = lambda line: None,
 ) -> list[ProjectionQuality]:
     """Compare projections of a feature of a generation.
@@ -164,6 +166,7 @@ def compare_in(
         name: Name of the feature; None for the generation's default feature.
         dims: Numbers of dimensions; if empty, those of 32, 64 and 128 below the width of the feature.
         trials: Trials of the autoencoder; None for its default.
+        queries: As for `compare_projections`.
         progress: Called with a line for each projection.
 
     Raises:
@@ -178,4 +181,4 @@ def compare_in(
     matrix = generation.matrix(feature.name)
     if generation.removed:
         matrix = matrix[generation.live]
-    return compare_projections(matrix, dims=dims, params=params, progress=progress)
+    return compare_projections(matrix, dims=dims, queries=queries, params=params, progress=progress)

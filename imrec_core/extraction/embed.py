@@ -28,10 +28,12 @@ class EncodedQuery:
     Attributes:
         weight: Above 0, relative to the heaviest of the likes.
         vectors: Vectors of every chosen feature, and of the features whose graphs find candidates for them.
+        own_rows: Rows of a generation that are the query itself.
     """
 
     weight: float
     vectors: Vectors
+    own_rows: tuple[int, ...] = ()
 
     def for_metric(self, pair: FeatureMetric) -> NDArray[Any]:
         """Return the vector of a feature as a metric takes a query."""

@@ -56,6 +56,7 @@ class _Batch:
     inputs: defaultdict[str, list[NDArray[np.uint8]]] = field(default_factory=lambda: defaultdict(list))
     thumbnails: list[bytes] = field(default_factory=list)
     seconds: Seconds = field(default_factory=lambda: defaultdict(float))
+    feature_seconds: Seconds = field(default_factory=lambda: defaultdict(float))
 
     def add(self, other: _Batch) -> None:
         """Append a finished batch, with thumbnails up to the maximum."""
@@ -63,6 +64,8 @@ class _Batch:
         self.thumbnails += other.thumbnails[: _THUMBNAILS - len(self.thumbnails)]
         for stage, spent in other.seconds.items():
             self.seconds[stage] += spent
+        for name, spent in other.feature_seconds.items():
+            self.feature_seconds[name] += spent
         for name, parts in other.vectors.items():
             self.vectors[name] += parts
 
@@ -95,10 +98,12 @@ class FeatureComputer:
             for row, value in zip(rows, values.tolist(), strict=True):
                 row[name] = value
         for feature in self._features:
+            feature_started = time.perf_counter()
             if feature.model:
                 batch.inputs[feature.name].append(pixels.prepared(feature.model.preprocess))
             else:
                 batch.vectors[feature.name].append(feature.extract(pixels, self._fitted.get(feature.name)))
+            batch.feature_seconds[feature.name] += time.perf_counter() - feature_started
         batch.computed += len(images)
         batch.seconds["describe"] += time.perf_counter() - started
 
@@ -124,7 +129,9 @@ class FeatureComputer:
         def collect() -> None:
             started = time.perf_counter()
             for feature, count, vectors in pending:
+                waiting = time.perf_counter()
                 batch.vectors[feature.name].append((feature.checked(vectors(), count), {}))
+                batch.feature_seconds[feature.name] += time.perf_counter() - waiting
             batch.seconds["encode"] += time.perf_counter() - started
 
         return collect
@@ -239,6 +246,7 @@ class ShardExtractor:
             table_bytes,
             dict(reasons),
             tuple(made.thumbnails),
+            {name: round(spent, 3) for name, spent in made.feature_seconds.items()},
         )
 
 

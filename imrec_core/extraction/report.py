@@ -25,6 +25,8 @@ class ShardReport:
         table_bytes: Size of each written table, by feature, and that of `images`.
         reasons: Number of failed images by kind of failure.
         thumbnails: Some JPEG files for display.
+        feature_seconds: Time of each computed feature, summed over threads: of a network, its input and the wait for
+            its vectors. Features share resized images, which count for the first that needs them.
     """
 
     shard: str
@@ -37,6 +39,7 @@ class ShardReport:
     table_bytes: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
     thumbnails: tuple[bytes, ...] = ()
+    feature_seconds: dict[str, float] = field(default_factory=dict)
 
     def combine(self, later: ShardReport) -> ShardReport:
         """Return the combined report of this pass over the shard and a later one."""
@@ -48,6 +51,10 @@ class ShardReport:
             stage_seconds={name: later.stage_seconds[name] + spent for name, spent in self.stage_seconds.items()},
             table_bytes=self.table_bytes | later.table_bytes,
             thumbnails=later.thumbnails or self.thumbnails,
+            feature_seconds={
+                name: self.feature_seconds.get(name, 0.0) + later.feature_seconds.get(name, 0.0)
+                for name in {**self.feature_seconds, **later.feature_seconds}
+            },
         )
 
     @property

@@ -20,6 +20,7 @@ from imrec_core.features.colour_spaces import SPACES, Floats, lab, rgb
 from imrec_core.features.feature import Feature, feature
 from imrec_core.features.metrics import (
     chi_square,
+    chi_square_asymmetric,
     correlation,
     cosine,
     euclidean,
@@ -33,7 +34,10 @@ from imrec_core.images.batch import ImageBatch
 Matrix = NDArray[np.float32]
 Bins = NDArray[np.intp]
 
-_METRICS = (hellinger, euclidean, manhattan, cosine, correlation, chi_square, intersection, jensen_shannon)
+_METRICS = (
+    hellinger, euclidean, manhattan, cosine, correlation, chi_square, chi_square_asymmetric, intersection,
+    jensen_shannon,
+)  # fmt: skip
 _SWAIN = "Swain & Ballard 1991, doi:10.1007/BF00130487"
 _SMITH = "Smith & Chang 1996, Tools and techniques for color image retrieval"
 _FULL_SIZE = 2**16  # pixels; longer than any side of a JPEG

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core.errors import BadOutput, DeclarationError, UnknownName
-from imrec_core.features.metrics import Metric
+from imrec_core.features.metrics import ALIASES, Metric
 from imrec_core.images.batch import ImageBatch
 from imrec_core.lake import schemas
 from imrec_core.models.model import Model
@@ -189,6 +189,7 @@ class Feature:
         Raises:
             UnknownName: The feature does not have the metric.
         """
+        name = ALIASES.get(name, name)
         by_name = {m.name: m for m in self.metrics}
         if name not in by_name:
             raise UnknownName(f"metric of {self.name}", name, by_name)

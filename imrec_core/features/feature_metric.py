@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.features.feature import Feature
-from imrec_core.features.metrics import NEARLY_HELLINGER, SAME_ORDER, Matrix, Metric, Vector
+from imrec_core.features.metrics import Matrix, Metric, Vector
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,6 @@ class FeatureMetric:
         """Return whether a query, as the metric takes it, has nothing to compare."""
         blank, upright = self.feature.blank, query[None, : self.feature.width]
         return blank is not None and bool(blank.find(upright)[0])
-
-    @property
-    def is_near_default(self) -> bool:
-        """Whether candidates by the default metric of the feature hold nearly all nearest by this one, as measured."""
-        default = self.feature.metric
-        if self.metric == default or (self.feature.unit_norm and {self.metric.name, default.name} <= SAME_ORDER):
-            return True
-        return self.feature.is_histogram and default.name == "hellinger" and self.metric.name in NEARLY_HELLINGER
 
     def weighted(self, name: str, weight: float) -> WeightedFeature:
         """Return the pair with its name and weight in a search."""

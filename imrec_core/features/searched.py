@@ -8,6 +8,7 @@ The embedding of a network without a text tower is searched by its content vecto
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -139,3 +140,20 @@ def select_searched(settings: Settings, chosen: Sequence[Feature]) -> list[Featu
     asked = {feature_name for feature_name, _ in map(split_name, settings.features)}
     extra = {full_name(feature.name) for feature in chosen} - asked
     return [feature for name, feature in held.items() if name not in extra]
+
+
+def present_name(name: str, held: Mapping[str, Feature], known: Mapping[str, Feature]) -> str:
+    """Return the name by which a generation has a feature; an unknown name stays.
+
+    Args:
+        held: Features of the generation.
+        known: Features of the lake.
+    """
+    if name in held:
+        return name
+    current = current_name(name, known)
+    if current != name:
+        warnings.warn(f"the feature {name} is deprecated; use {current}", DeprecationWarning, stacklevel=4)
+    network = name.removesuffix(full_name(""))
+    has_full = network != name and network in held and held[network].model is not None
+    return network if has_full else current  # in version 0.1, the name of a network was that of its full vectors

@@ -140,17 +140,28 @@ def decode_file(
         ImageTooLarge, TruncatedImage, UnreadableImage, UnsupportedFormat: The image cannot be read or decoded.
         TypeError: `path` is not a path.
     """
+    data = read_file(path)
     try:
-        data = files.read_bytes(files.place(path), at_most=MAX_BYTES)
         return decode(data, max_pixels=max_pixels, min_side=min_side, allow_truncated=allow_truncated)
+    except ImageError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def read_file(path: str | os.PathLike[str] | AnyPath) -> bytes:
+    """Read the bytes of an image file.
+
+    Raises:
+        UnreadableImage: The file cannot be read.
+        TypeError: `path` is not a path.
+    """
+    try:
+        return files.read_bytes(files.place(path), at_most=MAX_BYTES)
     except StorageFault as error:
         raise UnreadableImage(str(error)) from error
     except OSError as error:
         raise UnreadableImage(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # a NUL in the name
         raise UnreadableImage(f"{str(path)!r}: {error}") from error
-    except ImageError as error:
-        raise type(error)(f"{path}: {error}") from error
 
 
 def _decode(data: bytes, options: _Options) -> DecodedImage:

@@ -11,7 +11,8 @@ with cube roots and 0.996 with fifth roots; retrieval by class was better too (2
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ SHOWN_RATES = (0.1, 0.01, 0.001)
 _ROOT = 5
 _NOISE = 1e-3  # smaller distances are rounding errors
 _RATES = np.unique(np.concatenate([np.logspace(-5, -1, 33), np.linspace(0.1, 1.0, 19)]))
+_TAIL_RATES = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 _PERCENT = np.arange(101)  # of positive pairs; the ends are the minimum and maximum
 
 
@@ -88,6 +90,20 @@ class Calibration:
         positive = (knots > 0) & (rates >= min(least_rate, rates[-1]))
         return cls((0.0, *knots[positive].tolist()), (0.0, *rates[positive].tolist()))
 
+    def with_normal_tail(self, distances: NDArray[np.float32], rate: float) -> Calibration:
+        """Return a calibration whose rates below `rate` are those of a normal distribution.
+
+        For means of several scores, which are nearly normal, where most images are repeated. The distribution has the
+        median of the distances, and their quantile at `rate`.
+        """
+        median, edge = np.quantile(distances.astype(np.float64), [0.5, rate])
+        deviations = [NormalDist().inv_cdf(r) / NormalDist().inv_cdf(rate) for r in _TAIL_RATES]
+        knots = zip(median + (edge - median) * np.array(deviations), _TAIL_RATES, strict=True)
+        tail = [(float(distance), r) for distance, r in knots if r < rate and 0 < distance < self.distances[1]]
+        body = list(zip(self.distances, self.rates, strict=True))
+        all_distances, rates = zip(body[0], *tail, *body[1:], strict=True)
+        return replace(self, distances=all_distances, rates=rates)
+
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Calibration:
         """Read a calibration from the entry of a feature and metric in `generation.json`."""
@@ -121,11 +137,6 @@ class Calibration:
             return None
         passing = self.false_match_rate(np.array(self.positive_pairs.distances)) <= rate
         return max((s for s, passes in zip(self.positive_pairs.shares, passing, strict=True) if passes), default=0.0)
-
-
-def score_of(rate: float) -> float:
-    """Convert a false match rate to the score."""
-    return float(1 - rate ** (1 / _ROOT))
 
 
 def rate_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -99,6 +99,19 @@ def calibrate(generation: Generation, pairs: RandomPairs, feature: Feature) -> d
     return calibrated
 
 
+class PairCalibrator:
+    """Calibrates single metrics of the features of one generation on random pairs, once each."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Calibration] = {}
+
+    def __call__(self, generation: Generation, pair: FeatureMetric) -> Calibration:
+        if str(pair) not in self._made:
+            pairs = RandomPairs.of(generation)
+            self._made[str(pair)] = pairs.calibration(pairs.distances(generation, pair))
+        return self._made[str(pair)]
+
+
 def positive_pair_distances(lake: Lake, generation: Generation, images: int) -> dict[tuple[str, str], PositivePairs]:
     """Compute the distances between a sample of images and their edited copies, by feature and metric.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from imrec_core.errors import DamagedGeneration, QueryError, StaleIndex, Unknown
 from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import FeatureMetric, full_name, graph_name
 from imrec_core.features.metrics import Metric
-from imrec_core.features.searched import current_name, declarations
+from imrec_core.features.searched import present_name
 from imrec_core.index import exact_search
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.exact_search import Queries
@@ -32,6 +31,7 @@ from imrec_core.index.integrity import GenerationFiles, require_undamaged
 from imrec_core.index.manifest import (
     HnswIndexInfo,
     check_sizes,
+    declaration_of,
     feature_record,
     graph_file_name,
     hold_manifest,
@@ -73,6 +73,7 @@ class Generation:
         files: Files and their checksums.
         damaged: Graphs that are missing or have another size.
         outdated: Stored features whose declaration has changed since.
+        calibrator: Calibrates a metric that the manifest lacks.
 
     Raises:
         DamagedGeneration: The manifest, rows or vectors are damaged or missing.
@@ -111,7 +112,9 @@ class Generation:
         for name in self.files.vectors:
             require_undamaged(folder / name)
         stored: dict[str, dict[str, Any]] = self.facts["features"]
-        declared = {name: feature for name, record in stored.items() if (feature := _declared(name, record, known))}
+        declared = {
+            name: feature for name, record in stored.items() if (feature := declaration_of(name, record, known))
+        }
         self.features: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             {name: record for name, record in stored.items() if name in declared}
         )
@@ -126,6 +129,7 @@ class Generation:
         self._hnsw = HnswGraphs(self.files, self.graphs, set_aside)
         self._vector_check: VectorCheck | None = None
         self._matrices: dict[str, Matrix] = {}
+        self.calibrator: Callable[[Generation, FeatureMetric], Calibration] | None = None
         self._row_table = RowTable(self.rows_path)
 
     def with_graphs(self, graphs: Mapping[str, HnswIndexInfo]) -> Generation:
@@ -238,7 +242,7 @@ class Generation:
             StaleIndex: The feature is not in the generation yet, or its declaration has changed since.
             UnknownName: No feature has that name.
         """
-        name = self._present_name(name)
+        name = present_name(name, self._declared, self._known)
         if name not in self.features:
             if name in self.facts["missing"]:
                 raise StaleIndex(f"feature {name!r} is not in the generation yet; run: imrec build")
@@ -254,17 +258,6 @@ class Generation:
                 )
             raise UnknownName("feature", name, self.features)
         return self._declared[name]
-
-    def _present_name(self, name: str) -> str:
-        """Return the name by which this generation has a feature that it has under another name."""
-        if name in self.features:
-            return name
-        current = current_name(name, self._known)
-        if current != name:
-            warnings.warn(f"the feature {name} is deprecated; use {current}", DeprecationWarning, stacklevel=4)
-        network = name.removesuffix(full_name(""))
-        has_full = network != name and network in self.features and self._declared[network].model is not None
-        return network if has_full else current  # in version 0.1, the name of a network was that of its full vectors
 
     def holds(self, feature: Feature) -> bool:
         """Return whether a feature is in this generation by this declaration."""
@@ -297,21 +290,23 @@ class Generation:
         return self.files.vectors[vector_file_name(feature)]
 
     def calibration(self, feature: str, metric: str) -> Calibration:
-        """Return the calibration of a feature and metric."""
-        return Calibration.from_dict(self.facts["calibration"][feature][metric])
+        """Return the calibration of a feature and metric; that of a newer metric is made by `calibrator`."""
+        if self.calibrator is None or metric in self.facts["calibration"][feature]:
+            return Calibration.from_dict(self.facts["calibration"][feature][metric])
+        return self.calibrator(self, FeatureMetric.of(self.feature(feature), metric))
 
     # -- nearest rows -----------------------------------------------------------------------------------
 
     def graph_of(self, feature: Feature, metric: Metric) -> str | None:
         """Choose the graph that gives candidates for a feature in a metric; None for exact search.
 
-        In this order: the graph of the feature in that metric and, if that is near its default metric, the graph of
-        `feature.candidates`, and the graph of the feature in its default metric.
+        In this order: the graph of the feature in that metric, the graph of `feature.candidates`, and the graph of the
+        feature in its default metric.
         """
-        names = [graph_name(feature, metric)]
-        if FeatureMetric(feature, metric).is_near_default:
-            substitute = self._declared.get(feature.candidates or "")
-            names += [graph_name(f, f.metric) for f in (substitute, feature) if f is not None]
+        substitute = self._declared.get(feature.candidates or "")
+        names = [graph_name(feature, metric), graph_name(feature, feature.metric)]
+        if substitute is not None:
+            names.insert(1, graph_name(substitute, substitute.metric))
         return next((name for name in names if name in self.graphs), None)
 
     def graph_nearest(self, name: str, vector: Matrix, count: int, *, ef: int | None = None) -> Rows:
@@ -346,9 +341,3 @@ class Generation:
         if among is None and self.removed:
             return exact_search.nearest(metric, vectors, self.matrix(feature), count, is_removed=~self.is_live)
         return exact_search.nearest(metric, vectors, self.matrix(feature), count, among)
-
-
-def _declared(name: str, record: Mapping[str, Any], known: Mapping[str, Feature]) -> Feature | None:
-    """Return the declaration by which an entry of a generation was made; None if that has changed since."""
-    possible = declarations(name, record, known)
-    return next((feature for feature in possible if feature_record(feature).items() <= record.items()), None)

@@ -11,6 +11,7 @@ from typing import IO, Any
 from imrec_core.errors import DamagedGeneration, StaleIndex, UnreadableGeneration
 from imrec_core.extraction.staleness import feature_fingerprint
 from imrec_core.features import Feature
+from imrec_core.features.searched import declarations
 from imrec_core.lake.checksums import checksum as checksum_of
 from imrec_core.lake.lake import GENERATION_FACTS
 from imrec_core.lake.storage.file_locks import hold
@@ -121,6 +122,12 @@ def feature_record(feature: Feature) -> dict[str, Any]:
     """Record the declaration of a feature and its bases, to compare it when the generation is opened."""
     record = {"dtype": feature.dtype, "width": feature.width, **feature_fingerprint(feature)}
     return {**record, "bases": [feature_record(base) for base in feature.bases]} if feature.bases else record
+
+
+def declaration_of(name: str, record: Mapping[str, Any], known: Mapping[str, Feature]) -> Feature | None:
+    """Return the declaration by which an entry of a generation was made; None if that has changed since."""
+    possible = declarations(name, record, known)
+    return next((feature for feature in possible if feature_record(feature).items() <= record.items()), None)
 
 
 def vector_file_name(feature: str) -> str:

@@ -6,6 +6,7 @@ import logging
 
 from imrec_core.errors import DamagedGeneration, MissingTable, StaleIndex
 from imrec_core.features import known_features
+from imrec_core.index.calibration_pairs import PairCalibrator
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.tags import tag_file
@@ -70,10 +71,12 @@ def _open(lake: Lake, name: str) -> Generation:
 
 
 def _open_once(lake: Lake, name: str) -> Generation:
-    return Generation(
+    generation = Generation(
         lake.local_generation(name),
         known_features(lake),
         checksum=lake.manifest_checksum(name),
         set_aside=lake.set_aside,
         tags=tag_file(lake),
     )
+    generation.calibrator = PairCalibrator()
+    return generation

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from imrec_core.errors import LakeError
 from imrec_core.lake.lake import Lake
@@ -27,6 +30,11 @@ COLUMNS: Mapping[str, str] = {
     "failed": "BIGINT",
     "bytes": "BIGINT",  # written
     "stages": "MAP(VARCHAR, DOUBLE)",  # seconds of each stage, summed over threads
+    "decoded": "BIGINT",  # images whose features were computed
+    "feature_seconds": "MAP(VARCHAR, DOUBLE)",  # seconds of each feature or network, summed over threads
+    "features": "VARCHAR[]",  # of a search, as feature:metric
+    "k": "BIGINT",  # of a search
+    "plan": "VARCHAR",  # of a search
     "error": "VARCHAR",
     "imrec": "VARCHAR",  # versions
     "python": "VARCHAR",
@@ -36,8 +44,12 @@ COLUMNS: Mapping[str, str] = {
 """Column name → SQL type."""
 
 
-def note(
-    lake: Lake,
+def note(lake: Lake, what: str, name: str, seconds: float, **more: Any) -> None:
+    """Append an entry to the run log; the arguments are those of `entry`."""
+    append(lake, [entry(what, name, seconds, **more)])
+
+
+def entry(
     what: str,
     name: str,
     seconds: float,
@@ -46,11 +58,14 @@ def note(
     failed: int = 0,
     byte_size: int = 0,
     stages: Mapping[str, float] | None = None,
+    decoded: int | None = None,
+    feature_seconds: Mapping[str, float] | None = None,
+    features: Sequence[str] | None = None,
+    k: int | None = None,
+    plan: str | None = None,
     error: str | None = None,
-) -> None:
-    """Append a line to the run log of this month.
-
-    Ignores a log that cannot be written, because a user may have no write access to the lake.
+) -> dict[str, Any]:
+    """Return an entry of the run log that ends now, with the columns of `COLUMNS`.
 
     Args:
         what: Kind of run, as in `COLUMNS`.
@@ -58,10 +73,12 @@ def note(
         rows: Number of images or hits.
         byte_size: Bytes written.
         stages: Seconds per stage, summed over threads.
+        decoded: Number of images whose features were computed.
+        feature_seconds: Seconds per feature, summed over threads.
+        features, k, plan: What a search was for, as `feature:metric`, and how it was done.
     """
-    ended = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
-    line = {
-        "ended": ended,
+    return {
+        "ended": datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds"),
         "what": what,
         "name": name,
         "seconds": round(seconds, 4),
@@ -69,16 +86,32 @@ def note(
         "failed": failed,
         "bytes": byte_size,
         "stages": dict(stages or {}),
+        "decoded": decoded,
+        "feature_seconds": dict(feature_seconds or {}),
+        "features": features,
+        "k": k,
+        "plan": plan,
         "error": error,
-        "imrec": version("imrec"),
+        "imrec": _version(),
         "python": platform.python_version(),
         "machine": socket.gethostname(),
         "cores": cpu_count(),
     }
-    try:
-        _append(lake.runs_path(ended[:7], f"{socket.gethostname()}-{os.getpid()}"), json.dumps(line) + "\n")
-    except (OSError, LakeError):
-        return
+
+
+@functools.cache
+def _version() -> str:
+    return version("imrec")
+
+
+def append(lake: Lake, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Append entries to the run log of the month of the first.
+
+    Ignores a log that cannot be written, because a user may have no write access to the lake.
+    """
+    path = lake.runs_path(entries[0]["ended"][:7], f"{socket.gethostname()}-{os.getpid()}")
+    with suppress(OSError, LakeError):
+        _append(path, "".join(json.dumps(line) + "\n" for line in entries))
 
 
 _rewriting = threading.Lock()

@@ -132,6 +132,7 @@ class Settings:
             cache.
         keep_lost_days: Days for which the vectors of images are kept that are gone at once, as when a disk is not
             mounted; 0 to keep none.
+        search_log: Share of the searches from Python and HTTP, 0 to 1, that the view `runs` lists.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
         model_options: Options of a network, by its name: `batch`, the number of images in a batch, and `neighbourhood`,
             the number of nearest images with which each is averaged for the feature `NAME_neighbours`.
@@ -162,6 +163,7 @@ class Settings:
     limit: int = 0
     thumbnail_mb: int = 2000
     keep_lost_days: int = 30
+    search_log: float = 0.0
     columns: tuple[str, ...] = ()
     model_options: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -177,20 +179,13 @@ class Settings:
         for name, least in (("shard_size", 1), ("max_pixels", 1), ("limit", 0)):
             if getattr(self, name) < least:
                 raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be {least} or more")
-        if not 0 <= self.calibration_copies <= MAX_CALIBRATION_COPIES:
-            found = self.calibration_copies
-            raise BadSettings(
-                f"lake.toml: calibration_copies is {found}; it must be from 0 to {MAX_CALIBRATION_COPIES}"
-            )
+        most = {"calibration_copies": MAX_CALIBRATION_COPIES, "keep_lost_days": MAX_LOST_DAYS, "search_log": 1}
+        for name, limit in most.items():
+            if not 0 <= getattr(self, name) <= limit:
+                raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be from 0 to {limit}")
         if self.thumbnail_mb and self.thumbnail_mb < LEAST_THUMBNAIL_MB:
-            found = self.thumbnail_mb
-            raise BadSettings(
-                f"lake.toml: thumbnail_mb is {found}; it must be {LEAST_THUMBNAIL_MB} or more, or 0 for none"
-            )
-        if not 0 <= self.keep_lost_days <= MAX_LOST_DAYS:
-            raise BadSettings(
-                f"lake.toml: keep_lost_days is {self.keep_lost_days}; it must be from 0 to {MAX_LOST_DAYS}"
-            )
+            least = f"{LEAST_THUMBNAIL_MB} or more, or 0 for none"
+            raise BadSettings(f"lake.toml: thumbnail_mb is {self.thumbnail_mb}; it must be {least}")
         if self.inference_precision not in PRECISIONS:
             raise BadSettings(
                 f"lake.toml: inference_precision is {self.inference_precision!r}; use one of {', '.join(PRECISIONS)}"
@@ -201,9 +196,8 @@ class Settings:
             check_source_name(name)
         for name, table in self.renamed_sources.items():
             if set(table) != {"name", "version"} or not all(isinstance(value, str) for value in table.values()):
-                raise BadSettings(
-                    f"lake.toml: renamed_sources.{name}: expected name and version, found {dict(table)!r}"
-                )
+                found = dict(table)
+                raise BadSettings(f"lake.toml: renamed_sources.{name}: expected name and version, found {found!r}")
 
     if not TYPE_CHECKING:
 

@@ -84,6 +84,8 @@ def _parse_value(key: str, value: Any, base: AnyPath) -> Any:
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise BadSettings(f"lake.toml: {key} must be a list of strings, found {value!r}")
         return _files(value, base) if key == "columns" else tuple(value)
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
     if type(value) is not type(default):
         raise BadSettings(f"lake.toml: {key} must be {type(default).__name__}, found {value!r}")
     return value

@@ -17,13 +17,17 @@ _timings: ContextVar[dict[str, float] | None] = ContextVar("timings", default=No
 
 @contextmanager
 def record_timings() -> Iterator[dict[str, float]]:
-    """Yield the seconds per stage of this thread, which accumulate inside the block."""
+    """Yield the seconds per stage of this thread, which accumulate inside the block; an outer block gets them too."""
     seconds: dict[str, float] = {}
+    outer = _timings.get()
     token = _timings.set(seconds)
     try:
         yield seconds
     finally:
         _timings.reset(token)
+        if outer is not None:
+            for name, taken in seconds.items():
+                outer[name] = outer.get(name, 0.0) + taken
 
 
 class timed:

@@ -58,8 +58,8 @@ class Hit:
         source: Name of the source in `lake.toml` that the image belongs to.
         path: Full path or URL of the file.
         score: 0 to 1: 1 for an image identical to the query, 0 for one as far as random images.
-        likeness: The score in a word, from `same image` to `weak`; see `search.likeness`. Empty for text queries, whose
-            scores are not comparable.
+        likeness: How rarely random images are as close to the likes, in a word from `same image` to `weak`; see
+            `search.likeness`. Empty for text queries, for which that is not known.
         parts: Distance and score by each feature, by name as given in `by`.
     """
 

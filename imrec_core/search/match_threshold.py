@@ -107,4 +107,6 @@ def joint_calibration(generation: Generation, features: Sequence[WeightedFeature
     scores = [
         generation.calibration(f.feature.name, f.metric.name).score(pairs.distances(generation, f)) for f in features
     ]
-    return pairs.calibration((1 - fuse(scores, [f.weight for f in features])).astype(np.float32))
+    distances = (1 - fuse(scores, [f.weight for f in features])).astype(np.float32)
+    calibration = pairs.calibration(distances)
+    return calibration.with_normal_tail(distances, pairs.least_rate) if pairs.least_rate else calibration

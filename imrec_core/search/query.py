@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,9 @@ from imrec_core.errors import BadWeights, QueryError
 from imrec_core.extraction.embed import Vectors
 from imrec_core.features.image_hash import HashObject, MultiHashObject
 from imrec_core.images.hashing import content_hash
-from imrec_core.index.generation import Generation
+from imrec_core.lake.storage.downloads import download, is_web_url
 from imrec_core.runtime.numbers import finite_number, shorten
+from imrec_core.search.crop import Box, check_box
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Text:
 class ImageId:
     """An image of the lake as a query, for example `ImageId("00c5a1f09b3d7e42")`.
 
-    Its stored vectors are used: no file is decoded, and no model runs. The image is not a hit of itself.
+    Its stored vectors are used: no file is decoded, and no model runs. By default the image is not a hit of itself;
+    other files with the same bytes are.
 
     Attributes:
         value: `image_id` of the image, 16 hexadecimal digits.
@@ -72,10 +75,60 @@ class UploadedImage:
         self.lock = threading.Lock()
 
 
-Query = (
-    str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | ImageId | Text | UploadedImage
-    | HashObject | MultiHashObject
-)  # fmt: skip
+class StreamedImage:
+    """The bytes of an image that no file holds as a query, such as a download: read once, when first needed.
+
+    Args:
+        name: Name for messages.
+        read: Returns the whole file.
+    """
+
+    def __init__(self, name: str, read: Callable[[], bytes]) -> None:
+        self.name, self._read = name, read
+        self._reading = threading.Lock()
+        self._data: bytes | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the file.
+
+        Raises:
+            ImageError: They cannot be read.
+        """
+        with self._reading:
+            if self._data is None:
+                self._data = self._read()
+            return self._data
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A part of an image as a query, for example `Crop("photo.jpg", (120, 80, 400, 300))`.
+
+    Attributes:
+        image: The image, as any query that has one.
+        box: x, y, width and height, from the upper left corner of the upright image at full size. Four integers are
+            pixels; if any number is a float, all are fractions of the width and height of the image.
+
+    Raises:
+        QueryError: The query has no image, or the box is invalid.
+    """
+
+    image: Query
+    box: Box
+
+    def __post_init__(self) -> None:
+        image = plain_query(self.image)
+        if isinstance(image, Text | Crop | HashObject | MultiHashObject) or (
+            isinstance(image, np.ndarray) and image.ndim == 1
+        ):
+            raise QueryError(f"a crop is a part of an image; found {type(image).__name__}")
+        object.__setattr__(self, "image", image)
+        object.__setattr__(self, "box", check_box(self.box))
+
+
+_Image = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | UploadedImage | StreamedImage
+Query = _Image | ImageId | Crop | Text | HashObject | MultiHashObject
 Queries = Query | tuple[Query, float] | Sequence[Query | tuple[Query, float]]
 By = str | Sequence[str] | Mapping[str, float]
 
@@ -99,11 +152,15 @@ def weighted_queries(queries: Queries | None) -> list[tuple[Query, float]]:
 
 
 def plain_query(query: Any) -> Query:
-    """Convert files in memory and tensors to the bytes and arrays that they hold; other queries stay as they are.
+    """Convert files in memory and tensors to the bytes and arrays that they hold, and web URLs to downloads.
+
+    Other queries stay as they are.
 
     Raises:
         QueryError: A tensor has a type that NumPy lacks.
     """
+    if isinstance(query, str) and is_web_url(query):
+        return StreamedImage(query, functools.partial(download, query))
     if isinstance(query, io.BytesIO):
         return query.getvalue()
     if isinstance(query, bytearray | memoryview):
@@ -125,12 +182,3 @@ def _array_of_tensor(tensor: Any) -> NDArray[Any]:
 
 def _is_pair(query: object) -> bool:
     return isinstance(query, tuple) and len(query) == 2 and isinstance(query[1], int | float | np.number)
-
-
-def query_rows(generation: Generation, queries: Sequence[Query]) -> tuple[int, ...]:
-    """Return the rows of the queries that are images of the lake.
-
-    Raises:
-        QueryError: The generation has no such image.
-    """
-    return tuple(generation.row_of(query.value) for query in queries if isinstance(query, ImageId))

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core.catalog.ids import image_id
-from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError, UnreadableImage
+from imrec_core.errors import BadWeights, EmptyQuery, ImageError, QueryError
 from imrec_core.extraction.embed import EncodedQuery, ImageEncoder, Vectors, orientations_key, oriented_features
 from imrec_core.features import Feature, decoded_side
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.features.image_hash import HashObject, MultiHashObject
-from imrec_core.images.decode import decode, decode_file
-from imrec_core.images.rgb import from_pillow, over_white
 from imrec_core.index.generation import Generation
 from imrec_core.index.neighbourhoods import average
 from imrec_core.lake.lake import Lake
-from imrec_core.lake.storage.files import AnyPath, is_remote, is_url, place
 from imrec_core.models.text_encoder import encode_text
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import timed
 from imrec_core.search.given_vectors import check_hash, check_vector
-from imrec_core.search.hits import DisplayImage
-from imrec_core.search.query import ImageId, Query, Text, UploadedImage
+from imrec_core.search.query import Crop, ImageId, Query, StreamedImage, Text, UploadedImage
+from imrec_core.search.query_images import QueryImage, QueryImages
 
 _DECODED = 8  # decoded images in memory
 _MIN_WEIGHT = 1e-6  # relative to the heaviest like; queries with less are ignored
@@ -41,14 +33,15 @@ class QueryEncoder:
     """Encodes queries as the images of one lake were encoded.
 
     It caches the models and settings of its `ImageEncoder`. After a change of the settings, create a new one.
+
+    Attributes:
+        images: Reads the images of queries.
     """
 
     def __init__(self, lake: Lake) -> None:
-        self._images = ImageEncoder(lake)
-        self.settings = self._images.settings
-        self._roots = {name: f"{root}/" for name, root in self.settings.roots.items()}
-        self._min_side = decoded_side(lake)
-        self._loading = threading.Lock()
+        self._encoder = ImageEncoder(lake)
+        self.settings = self._encoder.settings
+        self.images = QueryImages(self.settings, decoded_side(lake))
 
     def encode_all(
         self,
@@ -59,7 +52,7 @@ class QueryEncoder:
     ) -> tuple[list[EncodedQuery], list[EncodedQuery]]:
         """Encode likes and unlikes, with weights relative to the heaviest like.
 
-        Queries of weight 0 are checked and left out.
+        Queries of weight 0 are encoded too: they must be valid, and are no hits. `heavy_enough` leaves them out.
 
         Raises:
             EmptyQuery: There is no like.
@@ -77,54 +70,23 @@ class QueryEncoder:
         features = _needed_features(generation, weighted)
 
         def encode(queries: Sequence[tuple[Query, float]]) -> list[EncodedQuery]:
-            encoded = [  # a query of weight 0 must be valid too
-                EncodedQuery(
-                    min(weight / heaviest, 1 / _MIN_WEIGHT), self._vectors(generation, query, weighted, features)
-                )
+            return [
+                self._encode(generation, query, min(weight / heaviest, 1 / _MIN_WEIGHT), weighted, features)
                 for query, weight in queries
             ]
-            return [query for query in encoded if query.weight >= _MIN_WEIGHT]
 
         return encode(likes), encode(unlikes)
 
     def _check_repeats(self, generation: Generation, likes: Sequence[Query], unlikes: Sequence[Query]) -> None:
         seen: dict[object, bool] = {}
         for query, is_like in [(q, True) for q in likes] + [(q, False) for q in unlikes]:
-            identity = self._identity(generation, query)
+            identity = self.images.identity(generation, query)
             if identity not in seen:
                 seen[identity] = is_like
             elif seen[identity] != is_like:
                 raise QueryError(f"{_query_name(query)} is both a like and an unlike; remove one of them")
             else:
                 raise QueryError(f"{_query_name(query)} is given twice; give it once, with a larger weight if needed")
-
-    def _identity(self, generation: Generation, query: Query) -> object:
-        """Return a key that is equal for queries of the same image: by row, by file, or by the content in memory."""
-        if isinstance(query, ImageId):
-            return "row", generation.row_of(query.value)
-        if isinstance(query, np.ndarray):
-            content = np.ascontiguousarray(query).tobytes() if query.dtype != object else repr(query).encode()
-            return query.dtype.str, query.shape, hashlib.blake2b(content).digest()
-        if isinstance(query, Image.Image):
-            return id(query)
-        if isinstance(query, bytes | Text):
-            return query
-        if isinstance(query, UploadedImage):
-            return "content", query.content_hash
-        if isinstance(query, HashObject | MultiHashObject):
-            return type(query), str(query)
-        try:
-            file, full = _full_paths(query)
-        except (TypeError, ValueError):
-            return id(query)  # of an unknown type: refused when it is decoded
-        for name, root in self.settings.sources.items():
-            folder = _full_paths(root)[1].rstrip("/") + "/"
-            if full.startswith(folder):
-                try:
-                    return "row", generation.row_of(image_id(name, full.removeprefix(folder)))
-                except QueryError:  # the file is not in this generation
-                    continue
-        return file
 
     def encode_each(
         self, generation: Generation, queries: Sequence[Query], weighted: Sequence[WeightedFeature]
@@ -142,28 +104,48 @@ class QueryEncoder:
         images = [i for i, query in enumerate(queries) if _is_image(query)]
         with ThreadPoolExecutor(cpu_count()) as pool:
             for some in (images[i : i + _DECODED] for i in range(0, len(images), _DECODED)):
-                decoded = dict(zip(some, pool.map(lambda i: self._pixels_or_error(queries[i]), some), strict=True))
+                images_read = pool.map(lambda i: self._read_or_error(generation, queries[i]), some)
+                decoded = dict(zip(some, images_read, strict=True))
                 encoded |= {i: error for i, error in decoded.items() if isinstance(error, ImageError)}
-                readable = {i: pixels for i, pixels in decoded.items() if isinstance(pixels, np.ndarray)}
-                vectors = self._encode(generation, list(readable.values()), features, weighted)
-                encoded |= {i: EncodedQuery(1.0, of_one) for i, of_one in zip(readable, vectors, strict=True)}
+                readable = {i: image for i, image in decoded.items() if isinstance(image, QueryImage)}
+                pixels = [image.pixels for image in readable.values()]
+                vectors = self._encode_pixels(generation, pixels, features, weighted)
+                for (i, image), of_one in zip(readable.items(), vectors, strict=True):
+                    own_rows = self.images.own_rows(generation, queries[i], image.content_hash)
+                    encoded[i] = EncodedQuery(1.0, of_one, own_rows)
         for i, query in enumerate(queries):
             if i not in encoded:
-                encoded[i] = EncodedQuery(1.0, self._vectors(generation, query, weighted, features))
+                encoded[i] = self._encode(generation, query, 1.0, weighted, features)
         return [encoded[i] for i in range(len(queries))]
 
     # -- vectors ----------------------------------------------------------------------------------------
 
-    def _vectors(
-        self, generation: Generation, query: Query, weighted: Sequence[WeightedFeature], features: Sequence[Feature]
-    ) -> Vectors:
+    def _encode(
+        self,
+        generation: Generation,
+        query: Query,
+        weight: float,
+        weighted: Sequence[WeightedFeature],
+        features: Sequence[Feature],
+    ) -> EncodedQuery:
+        content = None
         if isinstance(query, ImageId):
             row = generation.row_of(query.value)
-            return {feature.name: np.array(generation.matrix(feature.name)[row]) for feature in features}
-        if isinstance(query, UploadedImage):
-            return self._uploaded_vectors(generation, query, weighted, features)
-        if _is_image(query):
-            return self._encode(generation, [self._decode(query)], features, weighted)[0]
+            vectors = {feature.name: np.array(generation.matrix(feature.name)[row]) for feature in features}
+        elif isinstance(query, UploadedImage):
+            vectors, content = self._uploaded_vectors(generation, query, weighted, features), query.content_hash
+        elif _is_image(query):
+            image = self.images.read(generation, query)
+            vectors = self._encode_pixels(generation, [image.pixels], features, weighted)[0]
+            content = image.content_hash
+        else:
+            vectors = self._project(generation, query, weighted, features)
+        return EncodedQuery(weight, vectors, self.images.own_rows(generation, query, content))
+
+    def _project(
+        self, generation: Generation, query: Query, weighted: Sequence[WeightedFeature], features: Sequence[Feature]
+    ) -> Vectors:
+        """Return the vectors of a text or of a vector, which has those of its projections."""
         if isinstance(query, Text):
             with timed("encode"):
                 vectors = {f.name: _text_vector(f, query) for feature in features for f in _extracted_bases(feature)}
@@ -171,10 +153,10 @@ class QueryEncoder:
             vectors = check_hash(query, weighted)
         else:
             vectors = check_vector(query, weighted)  # type: ignore[arg-type]  # the only remaining type
-        vectors = self._images.project(vectors, _computed(features), generation.fit_versions)
+        vectors = self._encoder.project(vectors, _computed(features), generation.fit_versions)
         return _with_averages(generation, vectors, features)
 
-    def _encode(
+    def _encode_pixels(
         self,
         generation: Generation,
         images: Sequence[NDArray[np.uint8]],
@@ -183,7 +165,7 @@ class QueryEncoder:
     ) -> list[Vectors]:
         """Encode decoded images as the rows of a generation."""
         oriented = oriented_features(weighted)
-        encoded = self._images.encode(images, _computed(features), generation.fit_versions, oriented=oriented)
+        encoded = self._encoder.encode(images, _computed(features), generation.fit_versions, oriented=oriented)
         return [_with_averages(generation, vectors, features) for vectors in encoded]
 
     def _uploaded_vectors(
@@ -200,80 +182,20 @@ class QueryEncoder:
             oriented = oriented_features(weighted)
             missing = [feature for feature in features if feature.name not in upload.vectors]
             if missing or any(orientations_key(feature) not in upload.vectors for feature in oriented):
-                pixels = self._decode(upload)
-                upload.vectors |= self._encode(generation, [pixels], missing, weighted)[0]
+                pixels = self.images.read(generation, upload).pixels
+                upload.vectors |= self._encode_pixels(generation, [pixels], missing, weighted)[0]
             return dict(upload.vectors)
 
-    def _pixels_or_error(self, query: Query) -> NDArray[np.uint8] | ImageError:
+    def _read_or_error(self, generation: Generation, query: Query) -> QueryImage | ImageError:
         try:
-            return self._pixels(query)
+            return self.images.read(generation, query)
         except ImageError as error:
             return error
 
-    def _decode(self, query: Query) -> NDArray[np.uint8]:
-        with timed("decode"):
-            return self._pixels(query)
 
-    def _pixels(self, query: Any) -> NDArray[np.uint8]:
-        if isinstance(query, np.ndarray):
-            return over_white(query) if query.shape[2:] == (4,) and query.dtype == np.uint8 else query
-        if isinstance(query, Image.Image):
-            try:
-                with self._loading:  # Pillow reads the file lazily, and two threads may search for the same image
-                    return from_pillow(query)
-            except OSError as error:
-                raise UnreadableImage(f"the Pillow image: {error}") from error
-        if isinstance(query, UploadedImage):
-            return self._uploaded_pixels(query)
-        read = decode if isinstance(query, bytes) else decode_file
-        try:
-            return read(
-                query,
-                max_pixels=self.settings.max_pixels,
-                min_side=self._min_side,
-                allow_truncated=self.settings.allow_truncated,
-            ).pixels
-        except TypeError as error:
-            raise QueryError(
-                f"unsupported query type {type(query).__name__}; expected a path, the bytes of a file (bytes, "
-                "bytearray, memoryview, BytesIO), a Pillow image, an array or tensor (uint8 pixels or a vector), "
-                "an ImageHash, ImageId or Text"
-            ) from error
-
-    def _uploaded_pixels(self, upload: UploadedImage) -> NDArray[np.uint8]:
-        try:
-            image = decode(upload.data, max_pixels=upload.max_pixels, min_side=self._min_side)
-        except ImageError as error:
-            raise type(error)(f"{upload.name}: {error}") from error
-        upload.size = image.width, image.height
-        return image.pixels
-
-    # -- display ----------------------------------------------------------------------------------------
-
-    def path(self, source: str, path: str) -> str:
-        """Return the full path of an image, from its source and its path in it."""
-        return self._roots.get(source, "") + path  # a `Path` per hit takes as long as ranking the hits
-
-    def display_image(self, generation: Generation, query: Query) -> DisplayImage | None:
-        """Return the query as a contact sheet shows it; None for texts, vectors and uploads."""
-        if isinstance(query, ImageId):
-            row = generation.row_of(query.value)
-            source, path = (generation.columns(name)[name][row].as_py() for name in ("source", "path"))
-            return place(self.path(source, path))
-        if isinstance(query, np.ndarray):
-            return Image.fromarray(query[..., :3]) if query.ndim == 3 else None
-        if isinstance(query, Text | UploadedImage | HashObject | MultiHashObject):
-            return None
-        if isinstance(query, bytes):
-            return Image.fromarray(np.ascontiguousarray(self._pixels(query)[..., :3]))
-        return query if isinstance(query, Image.Image) else place(query)
-
-
-def _full_paths(file: str | os.PathLike[str] | AnyPath) -> tuple[str, str]:
-    """Return the real path of a file and its absolute path; the first is equal for two spellings of one file."""
-    if is_remote(file) or (isinstance(file, str) and is_url(file)):
-        return str(file), str(file)
-    return os.path.realpath(file), Path(os.path.abspath(file)).as_posix()  # type: ignore[arg-type]
+def heavy_enough(queries: Sequence[EncodedQuery]) -> list[EncodedQuery]:
+    """Select the queries whose weight is not negligible beside that of the heaviest like."""
+    return [query for query in queries if query.weight >= _MIN_WEIGHT]
 
 
 def _is_image(query: Query) -> bool:
@@ -289,6 +211,10 @@ def _query_name(query: Query) -> str:
         return f"text {query.value!r}"
     if isinstance(query, np.ndarray):
         return "the same vector" if query.ndim == 1 else "the same image"
+    if isinstance(query, StreamedImage):
+        return query.name
+    if isinstance(query, Crop):
+        return f"the crop {','.join(map(str, query.box))} of {_query_name(query.image)}"
     if isinstance(query, HashObject | MultiHashObject):
         return "the same hash"
     return "the same image" if isinstance(query, bytes | Image.Image | UploadedImage) else str(query)

@@ -6,10 +6,9 @@ calibrated scores are fused.
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
-from collections import deque
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,34 +17,32 @@ from numpy.typing import NDArray
 
 from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
-from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features.crop_resistant import unpad
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.features.image_hash import unpack_image_hash
 from imrec_core.features.spaces import space_of
-from imrec_core.index.generation import Generation, Rows
+from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
-from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import place
 from imrec_core.lake.storage.os_errors import translate_os_errors
 from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
-from imrec_core.search import ranking
+from imrec_core.runtime.timing import record_timings
+from imrec_core.search.batches import batches, search_batch
 from imrec_core.search.context import SearchContext
-from imrec_core.search.expansion import expand
+from imrec_core.search.crop import Box
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.hits import Hits
-from imrec_core.search.query import By, Queries, Query, Text, plain_query, query_rows, weighted_queries
-from imrec_core.search.request import SearchOptions, SearchRequest, build_request, filter_rows
+from imrec_core.search.query import By, Crop, Queries, Query, plain_query, weighted_queries
+from imrec_core.search.request import SearchOptions, build_request, filter_rows
 from imrec_core.search.result import find_hits
+from imrec_core.search.search_log import SearchLog
 from imrec_core.sql.policy import SqlPolicy
 
 if TYPE_CHECKING:
     from imagehash import ImageHash, ImageMultiHash
 
 _SHOWN = 6  # images in a notebook
-_BATCH = 64  # queries of a batch of `search_each`
-_BATCH_BYTES = 48_000_000  # of the distances of a batch
 
 
 class Recommender:
@@ -61,30 +58,33 @@ class Recommender:
         lake: The lake to search.
         sql_policy: What `where` and `order_by` may contain. `SqlPolicy.TRUSTED` allows every condition; a server that
             accepts conditions from its clients passes a stricter policy.
+        log_as: Name of its searches in the run log, of which `search_log` in `lake.toml` is the share; None for no log.
 
     Raises:
         MissingTable: The lake was never built.
         StaleIndex: No generation can be read.
     """
 
-    def __init__(self, lake: Lake, *, sql_policy: SqlPolicy = SqlPolicy.TRUSTED) -> None:
+    def __init__(self, lake: Lake, *, sql_policy: SqlPolicy = SqlPolicy.TRUSTED, log_as: str | None = "python") -> None:
         self.lake, self.sql_policy = lake, sql_policy
+        self.search_log = SearchLog(lake, log_as)
         self._context = SearchContext.open(lake)
         self._reopening = threading.Lock()
 
     @classmethod
     @translate_os_errors()
-    def open(cls, lake: str | os.PathLike[str] | Lake = "data_lake") -> Recommender:
+    def open(cls, lake: str | os.PathLike[str] | Lake = "data_lake", *, log_as: str | None = "python") -> Recommender:
         """Open a lake for searching.
 
         Args:
             lake: The folder or URL of a lake, or the lake itself.
+            log_as: Name of its searches in the run log.
 
         Raises:
             MissingTable: The lake was never built.
             StaleIndex: No generation can be read.
         """
-        return cls(lake if isinstance(lake, Lake) else Lake(lake))
+        return cls(lake if isinstance(lake, Lake) else Lake(lake), log_as=log_as)
 
     @property
     def generation(self) -> Generation:
@@ -114,10 +114,11 @@ class Recommender:
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: the number of images, the features, and some of the images."""
         context = self._current_context()
-        generation, encoder = context.generation, context.encoder
+        generation = context.generation
         some = generation.live[np.linspace(0, len(generation.live) - 1, min(_SHOWN, len(generation.live))).astype(int)]
         files = generation.columns("source", "path").take(some).to_pylist()
-        cells = [Cell(place(encoder.path(f["source"], f["path"])), (f["path"].rpartition("/")[2],)) for f in files]
+        path_of = context.encoder.images.path
+        cells = [Cell(place(path_of(f["source"], f["path"])), (f["path"].rpartition("/")[2],)) for f in files]
         headings = (
             f"{len(generation.live):,} images of {self.lake.root.name}, generation {generation.id}",
             f"search by {', '.join(generation.features)}",
@@ -171,7 +172,7 @@ class Recommender:
 
     def _vector(self, query: Query, by: str | None) -> tuple[WeightedFeature, NDArray[Any]]:
         """Return the only feature that `by` names, and the vector of a query in its stored dtype."""
-        context = self._current_context()
+        context, query = self._current_context(), plain_query(query)
         generation, encoder = context.generation, context.encoder
         features = resolve_features(generation, encoder.settings, by, [query])
         if len(features) > 1:
@@ -187,7 +188,7 @@ class Recommender:
         *,
         like: Queries | None = None,
         unlike: Queries | None = None,
-        k: int = 5,
+        k: int | None = None,
         by: By | None = None,
         pool: str = "mean",
         fuse: str = "score",
@@ -198,17 +199,20 @@ class Recommender:
         diversify: float = 0.0,
         exact: bool = False,
         among: Sequence[str] | NDArray[np.uint64] | None = None,
+        with_self: bool = False,
+        max_distance: float | None = None,
+        crop: Box | None = None,
         expand: int = 0,
     ) -> Hits:
         """Find the images most similar to one or several queries.
 
         Args:
-            query: Path, URL, bytes, Pillow image, RGB array `(h, w, 3)` of uint8, `ImageId`, `Text`, or the vector
-                `(width,)` or `ImageHash` of the only feature in `by`.
+            query: Path, URL, bytes, Pillow image, RGB array `(h, w, 3)` of uint8, `ImageId`, `Crop`, `Text`, or the
+                vector `(width,)` or `ImageHash` of the only feature in `by`.
             like: One or several queries instead of `query`, each alone or as `(query, weight)`; the order is ignored.
             unlike: Negative examples, given like `like`. An image that is closer to one of them than to the likes loses
                 the difference of the scores, times the weight of the unlike relative to the heaviest like.
-            k: Maximum number of hits, at least 1.
+            k: Maximum number of hits, at least 1. Default: 5; with `max_distance` all within it, up to 10,000.
             by: `"feature"`, `"feature:metric"` or `"mix:NAME"`, a sequence of them, or a mapping of them to weights.
                 Default: the first feature of the lake; for `Text` the first that supports text.
             pool: Distance to several likes: to their weighted `mean` vector (binary hashes: mean distance), to the
@@ -223,18 +227,30 @@ class Recommender:
             diversify: Diversity by the first feature, from 0 (off) to 1; selects from the best 5k.
             exact: Exhaustive search instead of the HNSW graphs.
             among: `image_id`s of the allowed hits, or the integers that they spell; unknown ones are ignored.
+            with_self: Whether a query may be a hit. By default an `ImageId` and a file in a source are not hits of
+                themselves. Bytes, uploads and other files exclude all images with the same bytes.
+            max_distance: Radius: only hits within this distance of the likes, in the unit of the metric of the only
+                feature in `by`. Every image is compared.
+            crop: Part of `query` to search for: `(x, y, width, height)` in pixels of the upright image as integers, or
+                in fractions of its size as floats; see `Crop`.
             expand: Maximum number of surely related images with which a like is averaged before the search, 0 for none:
                 finds more of the same kind, and is worse for copies. For the embeddings of networks.
 
         Returns:
-            Best first, ties by row. An `ImageId` is not a hit of itself.
+            Best first, ties by row.
 
         Raises:
             QueryError: The request is invalid.
             ImageError: A query image cannot be decoded.
             UnknownName: There is no such feature, metric, mix, pool or fusion.
         """
-        options = SearchOptions(k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact, expand)
+        if crop is not None:
+            if query is None:
+                raise QueryError("crop is for `query`; in `like` and `unlike` give Crop(image, box)")
+            query = Crop(query, crop)
+        options = SearchOptions(
+            k, by, pool, fuse, max_false_match_rate, distinct, diversify, exact, expand, with_self, max_distance
+        )
         return self._search(query, like, unlike, options, where, order_by, among)
 
     def _search(
@@ -254,17 +270,22 @@ class Recommender:
         unlikes = weighted_queries(unlike)
         options.check_queries(q for q, _ in likes)
         context, policy = self._current_context(), self.sql_policy
-        request = build_request(context, options, likes, unlikes, where=where, among=among, policy=policy)
-        images, unlike_images = (
-            [context.encoder.display_image(context.generation, q) for q, _ in some] for some in (likes, unlikes)
-        )
-        return find_hits(context, request, images, unlike_images, order_by, policy)
+        started = time.perf_counter()
+        with record_timings() as stages:
+            request = build_request(context, options, likes, unlikes, where=where, among=among, policy=policy)
+            images, unlike_images = (
+                [context.encoder.images.display_image(context.generation, q) for q, _ in some]
+                for some in (likes, unlikes)
+            )
+            hits = find_hits(context, request, images, unlike_images, order_by, policy)
+        self.search_log.offer(context, request, hits, time.perf_counter() - started, stages)
+        return hits
 
     def search_each(
         self,
         queries: Iterable[Query],
         *,
-        k: int = 5,
+        k: int | None = None,
         by: By | None = None,
         fuse: str = "score",
         max_false_match_rate: float | None = None,
@@ -273,6 +294,8 @@ class Recommender:
         distinct: str | None = None,
         diversify: float = 0.0,
         exact: bool = False,
+        with_self: bool = False,
+        max_distance: float | None = None,
         expand: int = 0,
     ) -> Iterator[Hits | ImageError]:
         """Search for each query by itself, in batches.
@@ -292,56 +315,16 @@ class Recommender:
         """
         if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
             raise QueryError("give `search_each` several queries, such as a list of paths")
-        options = SearchOptions(k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact, expand)
+        options = SearchOptions(
+            k, by, "mean", fuse, max_false_match_rate, distinct, diversify, exact, expand, with_self, max_distance
+        )
         options.check()
         with translate_os_errors():
             context = self._current_context()
             rows = filter_rows(context.generation, where, None, self.sql_policy)
-            for features, batch in _batches(context.generation, context.encoder.settings, by, queries):
+            for features, batch in batches(context.generation, context.encoder.settings, by, queries):
                 batch = [plain_query(query) for query in batch]
                 options.check_queries(batch)
-                yield from self._search_batch(context, options, features, batch, rows, order_by)
-
-    def _search_batch(
-        self,
-        context: SearchContext,
-        options: SearchOptions,
-        features: Sequence[WeightedFeature],
-        batch: Sequence[Query],
-        rows: Rows | None,
-        order_by: str | None,
-    ) -> Iterator[Hits | ImageError]:
-        generation, encoder = context.generation, context.encoder
-        encoded = encoder.encode_each(generation, batch, features)
-        requests = [
-            SearchRequest(
-                options,
-                features,
-                [expand(generation, features, one, options.expand)],
-                own_rows=query_rows(generation, [query]),
-                allowed_rows=rows,
-                has_text=isinstance(query, Text),
-            )
-            for query, one in zip(batch, encoded, strict=True)
-            if isinstance(one, EncodedQuery)
-        ]
-        # Removed one by one, so that their distances are freed before those of the next batch are computed.
-        waiting = deque(ranking.share_exact_search(generation, requests) if options.exact else requests)
-        del requests
-        for query, one in zip(batch, encoded, strict=True):
-            if isinstance(one, EncodedQuery):
-                image = encoder.display_image(generation, query)
-                yield find_hits(context, waiting.popleft(), [image], [], order_by, self.sql_policy)
-            else:
-                yield one
-
-
-def _batches(
-    generation: Generation, settings: Settings, by: By | None, queries: Iterable[Query]
-) -> Iterator[tuple[list[WeightedFeature], list[Query]]]:
-    """Split queries into batches, so that the distances of a batch to all rows by each feature fit into memory."""
-    for _, group in itertools.groupby(queries, lambda query: isinstance(query, Text)):  # texts have another default
-        for first in group:
-            features = resolve_features(generation, settings, by, [first])
-            size = max(1, min(_BATCH, _BATCH_BYTES // (4 * len(features) * len(generation))))
-            yield features, [first, *itertools.islice(group, size - 1)]  # noqa: B031  # the loop continues after them
+                yield from search_batch(
+                    context, options, features, batch, rows, order_by, policy=self.sql_policy, log=self.search_log
+                )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,18 @@ from imrec_core.search.context import SearchContext
 from imrec_core.search.expansion import expand
 from imrec_core.search.feature_weights import resolve_features
 from imrec_core.search.fusion import FUSIONS
-from imrec_core.search.pooling import POOLS, comparable_queries
-from imrec_core.search.query import By, Query, Text, query_rows
+from imrec_core.search.pooling import POOLS, comparable_queries, query_distances
+from imrec_core.search.query import By, Query, Text
+from imrec_core.search.query_encoder import heavy_enough
 from imrec_core.sql.policy import SqlPolicy
 
 MOST_DIVERSE = 1000
 """Maximum number of diversified hits: each is compared with all others in the pool."""
 
+MOST_WITHIN = 10_000
+"""Hits of a search with `max_distance` that gives no k."""
+
+_K = 5  # hits of other searches that give no k
 MOST_EXPANDED = 100
 """Maximum number of nearest images that a query is expanded with."""
 
@@ -34,7 +40,7 @@ MOST_EXPANDED = 100
 class SearchOptions:
     """The options of `Recommender.search` that depend neither on the queries nor on the generation."""
 
-    k: int = 5
+    k: Any = None  # an int; None is replaced by the default
     by: By | None = None
     pool: str = "mean"
     fuse: str = "score"
@@ -43,11 +49,16 @@ class SearchOptions:
     diversify: float = 0.0
     exact: bool = False
     expand: int = 0
+    with_self: bool = False
+    max_distance: float | None = None
 
     def __post_init__(self) -> None:
-        k: object = self.k
-        if isinstance(k, np.integer):
-            object.__setattr__(self, "k", int(k))
+        k: Any = self.k
+        if k is None:
+            k = _K if self.max_distance is None else MOST_WITHIN
+        object.__setattr__(self, "k", int(k) if isinstance(k, np.integer) else k)
+        if self.max_distance is not None:  # a graph could miss a row within the distance
+            object.__setattr__(self, "exact", True)
 
     def check(self) -> None:
         """Check the values.
@@ -67,6 +78,9 @@ class SearchOptions:
         rate = self.max_false_match_rate
         if rate is not None and (not _is_number(rate) or not 0 < rate <= 1):
             raise QueryError(f"max_false_match_rate is {shorten(rate)}; it must be a number above 0, at most 1")
+        distance = self.max_distance
+        if distance is not None and (not _is_number(distance) or distance < 0):
+            raise QueryError(f"max_distance is {shorten(distance)}; it must be a finite number of 0 or more")
         if not _is_number(self.diversify) or not 0 <= self.diversify <= 1:
             raise QueryError(f"diversify is {shorten(self.diversify)}; it must be a number from 0 (off) to 1")
         if type(self.expand) is not int or not 0 <= self.expand <= MOST_EXPANDED:
@@ -150,10 +164,36 @@ def build_request(
     queries = [query for query, _ in (*likes, *unlikes)]
     features = resolve_features(generation, encoder.settings, options.by, queries)
     encoded_likes, encoded_unlikes = encoder.encode_all(generation, likes, unlikes, features)
-    encoded_likes = [expand(generation, features, like, options.expand) for like in encoded_likes]
-    own_rows, allowed_rows = query_rows(generation, queries), filter_rows(generation, where, among, policy)
+    own_rows = excluded_rows(options, [*encoded_likes, *encoded_unlikes])
+    likes_kept = [expand(generation, features, like, options.expand) for like in heavy_enough(encoded_likes)]
+    allowed_rows = filter_rows(generation, where, among, policy)
     has_text = any(isinstance(query, Text) for query in queries)
-    return SearchRequest(options, features, encoded_likes, encoded_unlikes, own_rows, allowed_rows, has_text=has_text)
+    request = SearchRequest(
+        options, features, likes_kept, heavy_enough(encoded_unlikes), own_rows, allowed_rows, has_text=has_text
+    )
+    return within_distance(generation, request)
+
+
+def excluded_rows(options: SearchOptions, queries: Sequence[EncodedQuery]) -> tuple[int, ...]:
+    """Return the rows that are queries themselves, ascending; none `with_self`."""
+    return () if options.with_self else tuple(sorted({row for query in queries for row in query.own_rows}))
+
+
+def within_distance(generation: Generation, request: SearchRequest) -> SearchRequest:
+    """Restrict the allowed rows to those within `max_distance` of the likes, by their exact distances.
+
+    Raises:
+        QueryError: There is a `max_distance` and more than one feature.
+    """
+    limit, features = request.options.max_distance, request.features
+    if limit is None:
+        return request
+    if len(features) > 1:
+        names = ", ".join(feature.name for feature in features)
+        raise QueryError(f"max_distance is a distance by one feature, but the search is by {names}; name one of them")
+    rows = generation.live if request.allowed_rows is None else request.allowed_rows
+    distances = query_distances(generation, features[0], request.likes, request.options.pool, rows)
+    return replace(request, allowed_rows=rows[distances <= np.float32(limit)])
 
 
 def filter_rows(

@@ -15,6 +15,7 @@ from imrec_core.search import ranking
 from imrec_core.search.context import SearchContext
 from imrec_core.search.hits import DisplayImage, FeatureScore, Hit, Hits
 from imrec_core.search.likeness import likeness
+from imrec_core.search.match_threshold import JointCalibrations, false_match_rates
 from imrec_core.search.query_encoder import QueryEncoder
 from imrec_core.search.ranking import RankedRows
 from imrec_core.search.request import SearchRequest
@@ -42,13 +43,16 @@ def find_hits(
     generation = context.generation
     ranked = ranking.rank(generation, request, context.calibrations)
     with timed("fetch"):
-        hits = _build_hits(generation, context.encoder, request, ranked)
+        words = _likenesses(context.calibrations, request, ranked)
+        hits = _build_hits(generation, context.encoder, request, ranked, words)
     if order_by is not None:
         places = generation.filter.ranks(ranked.rows, order_by, policy)
         hits = [hits[i] for i in np.argsort(places, kind="stable")]
+    radius = request.options.max_distance
+    within = "" if radius is None else f" within a distance of {radius:g} by {request.features[0].name}"
     return Hits(
         tuple(hits),
-        ranked.plan,
+        ranked.plan + within,
         generation.id,
         ranked.excluded,
         tuple(image for image in likes if image is not None),
@@ -59,7 +63,18 @@ def find_hits(
     )
 
 
-def _build_hits(generation: Generation, encoder: QueryEncoder, request: SearchRequest, ranked: RankedRows) -> list[Hit]:
+def _likenesses(joint: JointCalibrations, request: SearchRequest, ranked: RankedRows) -> list[str]:
+    """Return how close the rows are to the likes by all ranking features together, in words; empty for texts."""
+    if request.has_text or not len(ranked.rows):
+        return [""] * len(ranked.rows)
+    positions = request.weighted_positions
+    features, distances = ([of[i] for i in positions] for of in (request.features, ranked.distances))
+    return [likeness(rate) for rate in false_match_rates(joint, features, distances).tolist()]
+
+
+def _build_hits(
+    generation: Generation, encoder: QueryEncoder, request: SearchRequest, ranked: RankedRows, words: Sequence[str]
+) -> list[Hit]:
     columns = generation.columns("image_id", "source", "path").take(_to_arrow(ranked.rows)).to_pydict()
     # Converted to plain numbers as whole arrays: element by element costs more than the ranking.
     has_distance = np.isfinite(ranked.distances)
@@ -83,12 +98,14 @@ def _build_hits(generation: Generation, encoder: QueryEncoder, request: SearchRe
             i + 1,
             image_id,
             source,
-            encoder.path(source, path),
+            encoder.images.path(source, path),
             score,
-            "" if request.has_text else likeness(score),
+            word,
             {name: of_feature[i] for name, of_feature in scores.items()},
         )
-        for i, (image_id, source, path, score) in enumerate(zip(*columns.values(), ranked.scores.tolist(), strict=True))
+        for i, (image_id, source, path, score, word) in enumerate(
+            zip(*columns.values(), ranked.scores.tolist(), words, strict=True)
+        )
     ]
 
 

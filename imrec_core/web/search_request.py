@@ -38,13 +38,20 @@ class _StrictModel(BaseModel):
 
 
 class QueryEntry(_StrictModel):
-    """One query: exactly one of image_id, upload, text and file, with a weight."""
+    """One query: exactly one of image_id, upload, text and file, with a weight, and with the crop of an image."""
 
     image_id: str | None = Field(default=None, pattern="^[0-9a-f]{16}$")
     upload: str | None = Field(default=None, pattern="^[0-9a-f]{32}$", description="Handle of an uploaded image.")
     text: str | None = Field(default=None, min_length=1, max_length=1000)
     file: int | None = Field(default=None, ge=0, lt=MAX_FILES, description="Index of a file in `images`, from 0.")
     weight: _Finite = Field(default=1.0, ge=0, le=1e6)
+    crop: list[int | _Finite] | None = Field(
+        default=None,
+        min_length=4,
+        max_length=4,
+        description="Part of the image: x, y, width, height. Integers are pixels of the upright image; if any number "
+        "has a point, all are fractions of its size.",
+    )
 
     @model_validator(mode="after")
     def _require_one_query(self) -> QueryEntry:
@@ -53,6 +60,8 @@ class QueryEntry(_StrictModel):
             raise ValueError(
                 f"an entry has {' and '.join(given) or 'none'} of image_id, upload, text, file; expected exactly one"
             )
+        if self.crop is not None and self.text is not None:
+            raise ValueError("an entry has text and crop; a crop is a part of an image")
         return self
 
 
@@ -74,6 +83,9 @@ class SearchRequestBody(_StrictModel):
     pool: Name = "mean"
     fuse: Name = "score"
     max_false_match_rate: _Finite | None = None
+    max_distance: _Finite | None = Field(
+        default=None, ge=0, description="Only hits within this distance by the only feature, from an exact search."
+    )
     where: Sql | None = None
     order_by: Sql | None = Field(
         default=None, description="Sorts the best hits, see `reach`; without a query, all images."
@@ -81,6 +93,7 @@ class SearchRequestBody(_StrictModel):
     distinct: Name | None = None
     diversify: _Finite = 0.0
     exact: bool = False
+    with_self: bool = Field(default=False, description="Whether a query, or an image with its bytes, may be a hit.")
     expand: int = Field(
         default=0,
         ge=0,

@@ -69,7 +69,7 @@ class AppState:
     def __init__(self, lake: Lake, limits: Limits) -> None:
         self.lake, self.limits = lake, limits
         self.sql_policy = SqlPolicy.untrusted(limits.filter_seconds)
-        self.recommender = Recommender(lake, sql_policy=self.sql_policy)
+        self.recommender = Recommender(lake, sql_policy=self.sql_policy, log_as="http")
         self.uploads = UploadCache(limits)
         self.thumbnails = Thumbnails(lake)
         self.duplicate_jobs = DuplicateJobs(lake)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,7 +23,7 @@ MODES = {
     "copies": {"fusion", "by", "queries"},
     "pairs": {"by", "queries", "plot"},
     "index": {"queries", "plot"},
-    "projections": {"by", "dims", "trials"},
+    "projections": {"by", "dims", "trials", "queries"},
 }
 
 _OF_PROJECTIONS = "--dims and --trials need --projections"
@@ -32,7 +32,6 @@ _REFUSALS = {  # messages about an option that the mode does not take
     "plot": "--plot needs labels or --pairs (precision/recall), or --index (recall over ef)",
     "dims": _OF_PROJECTIONS,
     "trials": _OF_PROJECTIONS,
-    "queries": "--projections chooses its own queries; leave out --queries",
     "by": "--index measures the HNSW graphs of all features; leave out --by",
 }
 
@@ -105,7 +104,7 @@ def evaluate(
     opened = Lake(lake)
     generation = open_generation(opened)
     if mode == "projections":
-        _show_projections(generation, by, dims, trials, as_json)
+        _show_projections(generation, by, dims, trials, queries, as_json)
     elif mode == "index":
         _show_ef_sweep(opened, generation, queries, plot, as_json)
     elif pairs:
@@ -176,13 +175,19 @@ def _plot_ef_sweep(file: Path, found: "Sequence[EfPoint]") -> None:
 
 
 def _show_projections(
-    generation: "Generation", by: Sequence[str], dims: str | None, trials: int | None, as_json: bool
+    generation: "Generation",
+    by: Sequence[str],
+    dims: str | None,
+    trials: int | None,
+    queries: int | None,
+    as_json: bool,
 ) -> None:
-    from imrec_core.evaluation.projection_quality import compare_in
+    from imrec_core.evaluation.projection_quality import MAX_QUERIES, compare_in
 
     if len(by) > 1:
         raise click.BadParameter("--projections takes one feature; name one", param_hint="--by")
-    found = compare_in(generation, by[0] if by else None, dims=_parse_dims(dims), trials=trials, progress=progress)
+    how: dict[str, Any] = {"dims": _parse_dims(dims), "trials": trials, "queries": queries or MAX_QUERIES}
+    found = compare_in(generation, by[0] if by else None, **how, progress=progress)
     rows = [
         {
             "method": quality.method,

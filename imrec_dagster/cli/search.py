@@ -1,7 +1,6 @@
 """`imrec search`: find the images most similar to a query, and print or plot them. `--each` is in `search_each.py`."""
 
 import glob
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from imrec_core.catalog.scan import find_images
 from imrec_core.errors import EmptyQuery, ImageError
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.run_log import note
+from imrec_core.lake.storage.downloads import is_web_url
 from imrec_core.runtime.text import escaped
 from imrec_core.runtime.timing import record_timings
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from imrec_core.search.query import Query
     from imrec_core.search.recommender import Recommender
 
-    Weighted = list[tuple[Query, float]]
-
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE... [+ IMAGE...] [- IMAGE...]")
-@click.option("-k", default=5, show_default=True, help="Number of hits.")
+@click.option(
+    "-k", type=int, help="Number of hits. Default: 5; with --max-distance all within the distance, up to 10,000."
+)
 @click.option(
     "--by",
     multiple=True,
@@ -62,6 +62,12 @@ if TYPE_CHECKING:
     metavar="RATE",
     help="Score threshold: only hits as near as this share of random pairs of images.",
 )
+@click.option(
+    "--max-distance",
+    type=float,
+    metavar="DISTANCE",
+    help="Only hits within this distance by the only feature, such as 31 for pdq; compares with every image.",
+)
 @click.option("--where", metavar="SQL", help="Condition over the rows, such as: width >= 800 AND source = 'holiday'")
 @click.option("--order-by", metavar="SQL", help="Order of the hits, such as: taken DESC")
 @click.option("--distinct", metavar="content", help="Keep only one of several files with the same bytes.")
@@ -71,6 +77,7 @@ if TYPE_CHECKING:
 @click.option(
     "--exact", is_flag=True, help="Compare with every image instead of using the HNSW index; slower, recall 100 %."
 )
+@click.option("--with-self", is_flag=True, help="Keep the query itself, or a file with the same bytes, among the hits.")
 @click.option(
     "--expand",
     type=int,
@@ -105,19 +112,23 @@ def search(
     lake: str,
     **how: Any,
 ) -> None:
-    """Find the images most similar to IMAGE: a file, the image_id of one in the lake, or "text:words".
+    """Find the images most similar to IMAGE: a file, a URL, the image_id of one in the lake, or "text:words".
 
     Several images are combined; 0.5:IMAGE counts half. Images after a - are negative examples, until a + follows.
+    As the first word, - is the image on standard input. IMAGE#X,Y,W,H searches for a part of IMAGE: four whole numbers
+    are pixels, numbers with a point are fractions of its size.
     """
     from imrec_core.search.feature_weights import parse_weights
     from imrec_core.search.recommender import Recommender
+    from imrec_core.search.request import SearchOptions
 
     how["by"] = parse_weights(by)
     started = time.perf_counter()
-    recommender = Recommender.open(lake)
+    recommender = Recommender.open(lake, log_as=None)  # logged below, with its words
     opened = time.perf_counter()
-    likes, unlikes = _queries(images)
-    unlikes += [parse_query(word) for word in unlike]
+    k = SearchOptions(how["k"], max_distance=how["max_distance"]).k
+    like_words, unlike_words = _split_sides(images)
+    likes, unlikes = ([parse_query(word) for word in words] for words in (like_words, [*unlike_words, *unlike]))
     if not each:
         _refuse_folders([name for name, _ in (*likes, *unlikes)])
     if each:
@@ -127,15 +138,17 @@ def search(
                 "--each searches for each image separately; "
                 "leave out --sheet, --explain, --verbose, --unlike, - and --pool"
             )
-        names = _expand([word for word in images if word != "+"], recommender.lake)
+        names = _expand(like_words, recommender.lake)
         _show_each(recommender, names, how, parquet)
-        _log(recommender, f"each of {len(names)}", len(names), started, opened)
+        used = list(how["by"] or [recommender.generation_in_use.default_feature])
+        _log(recommender, f"each of {len(names)}", len(names), started, opened, features=used, k=k)
         return
     if parquet:
         raise click.UsageError("--parquet needs --each; use --json for one search")
     with record_timings() as seconds:
         hits = recommender.search(like=likes, unlike=unlikes, **how)
-    _log(recommender, " ".join(images), len(hits), started, opened, seconds)
+    how_found: dict[str, Any] = {"features": hits.features, "k": k, "plan": hits.plan}
+    _log(recommender, " ".join(images), len(hits), started, opened, seconds, **how_found)
     if verbose:
         _show_plan(hits, {"open": opened - started} | seconds)
     if sheet:
@@ -148,7 +161,8 @@ def search(
         _explain(hits, Path(explain))
     for remark in hits.notes:
         click.echo(remark, err=True)
-    click.echo(hits.to_json() if as_json else _hits_table(hits))
+    none_left = "no image left to compare with" if how["max_distance"] is None else "no image within the distance"
+    click.echo(hits.to_json() if as_json else _hits_table(hits, none_left))
 
 
 def _show_each(recommender: "Recommender", names: Sequence[str], how: dict[str, Any], parquet: str | None) -> None:
@@ -167,12 +181,21 @@ def _log(
     started: float,
     opened: float,
     seconds: Mapping[str, float] | None = None,
+    *,
+    features: Sequence[str],
+    k: int | None,
+    plan: str | None = None,
 ) -> None:
     """Record the duration of the search in the run log, by stage; output such as a contact sheet does not count."""
+    from imrec_core.features.feature_metric import FeatureMetric
+
     ended = time.perf_counter()
     of_search = {**seconds, "other": ended - opened - sum(seconds.values())} if seconds else {"search": ended - opened}
     stages = {name: round(took, 4) for name, took in {"open": opened - started, **of_search}.items()}
-    note(recommender.lake, "search", escaped(query), ended - started, rows=rows, stages=stages)
+    find_feature = recommender.generation_in_use.feature
+    pairs = [name if name.startswith("mix:") else str(FeatureMetric.parse(name, find_feature)) for name in features]
+    how = {"features": pairs, "k": k, "plan": plan}
+    note(recommender.lake, "search", escaped(query), ended - started, rows=rows, stages=stages, **how)
 
 
 def _show_plan(hits: "Hits", seconds: Mapping[str, float]) -> None:
@@ -201,22 +224,22 @@ def _explain(hits: "Hits", folder: Path) -> None:
     click.echo(f"explanations of the hits: {names} in {folder}", err=True)
 
 
-def _queries(words: Sequence[str]) -> "tuple[Weighted, Weighted]":
-    """Parse `a.jpg + 0.5:b.jpg - c.jpg` into likes and unlikes."""
-    likes: Weighted = []
-    unlikes: Weighted = []
+def _split_sides(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split `a.jpg + 0.5:b.jpg - c.jpg` into the words of likes and of unlikes; `-` as the first word is a like."""
+    likes: list[str] = list(words[:1]) if words[0] == "-" else []
+    unlikes: list[str] = []
     into = likes
-    for word in words:
+    for word in words[len(likes) :]:
         if word in ("+", "-"):
             into = likes if word == "+" else unlikes
         else:
-            into.append(parse_query(word))
+            into.append(word)
     return likes, unlikes
 
 
 def _refuse_folders(queries: "Sequence[Query]") -> None:
     for name in queries:
-        if isinstance(name, str) and os.path.isdir(name):
+        if isinstance(name, Path) and name.is_dir():
             raise click.UsageError(f"{name} is a folder; with --each every image in it is a query")
 
 
@@ -227,7 +250,7 @@ def _expand(words: Sequence[str], lake: Lake) -> list[str]:
         inside = [word]
         if Path(word).is_dir():
             inside = [str(path) for path in find_images(Path(word), lake.settings())]
-        elif glob.has_magic(word) and not exists(word):
+        elif glob.has_magic(word) and not exists(word) and not is_web_url(word):
             inside = sorted(glob.glob(word, recursive=True))
         if not inside:
             raise EmptyQuery(f"{word}: holds no image to search for")
@@ -235,9 +258,9 @@ def _expand(words: Sequence[str], lake: Lake) -> list[str]:
     return found
 
 
-def _hits_table(hits: "Hits") -> str:
+def _hits_table(hits: "Hits", none_left: str) -> str:
     if not hits:
-        return "no good match" if hits.cut else "no image left to compare with"
+        return "no good match" if hits.cut else none_left
     names = list(hits[0].parts)
     rows = [
         [

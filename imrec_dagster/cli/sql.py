@@ -18,12 +18,13 @@ def sql(statement: str, as_csv: bool, as_json: bool, lake: str) -> None:
 
     "DESCRIBE rows" lists the columns of a table; those of rows are what --where and --order-by can name.
     """
+    from imrec_core.sql.csv_cells import csv_of
     from imrec_core.sql.views import query, translate_errors
 
     found = query(Lake(lake), statement)
     with translate_errors():
         if as_csv:
-            click.echo(found.pl().write_csv(), nl=False)
+            click.echo(csv_of(found), nl=False)
         elif as_json:
             click.echo(json.dumps([dict(zip(found.columns, row)) for row in found.fetchall()], default=str))
         else:

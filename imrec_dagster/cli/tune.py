@@ -70,7 +70,8 @@ def tune(
 ) -> None:
     """Tune search on the lake's own images, and save the result in lake.toml.
 
-    --recall tunes ef, the candidate list size of each HNSW graph; --measure tunes the weights of a mix of features.
+    --recall tunes ef, the candidate list size of each HNSW graph; --measure tunes the weights of a mix of features,
+    which is saved only if it is significantly better than the best feature and than equal weights.
     """
     from imrec_core.evaluation.weight_tuning import check_mix_name
     from imrec_core.index.opening import open_generation
@@ -131,9 +132,11 @@ def _tune_weights(lake: Lake, task: "TuningTask", measure: str, name: str, folds
     from imrec_core.evaluation.weight_tuning import MEASURES, save_mix, tune_weights
 
     found = tune_weights(task, measure, folds=folds, progress=progress)
-    save_mix(lake, name, found.weights)
+    is_better = found.gain.low > 0
+    if is_better:
+        save_mix(lake, name, found.weights)
     if as_json:
-        click.echo(json.dumps({"name": name, **asdict(found)}))
+        click.echo(json.dumps({"name": name, "saved": is_better, **asdict(found)}))
     else:
         values = {f"mix:{name}, held out": found.held_out, "equal weights": found.equal, **found.alone}
         rows = [
@@ -141,6 +144,7 @@ def _tune_weights(lake: Lake, task: "TuningTask", measure: str, name: str, folds
         ]
         show(False, rows, list(rows[0]))
         click.echo(f"gain over {found.best_other}: {found.gain}, {found.gain.n} images")
-    if found.gain.low <= 0:
-        progress(f"the mix is not significantly better than {found.best_other}")
-    progress(f"saved in lake.toml; search with: --by mix:{name}")
+    if is_better:
+        progress(f"saved in lake.toml; search with: --by mix:{name}")
+    else:
+        progress(f"not saved: the mix is not significantly better than {found.best_other}")

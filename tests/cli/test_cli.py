@@ -25,6 +25,7 @@ from imrec_core import Lake
 from imrec_core.extraction import read_ahead
 from imrec_core.extraction.pipeline import ShardExtractor
 from imrec_core.features import FEATURES
+from imrec_core.lake import run_log
 from imrec_core.runtime.timing import STAGES
 from imrec_core.search.hits import FeatureScore
 from imrec_dagster.cli import progress as progress_module
@@ -95,12 +96,14 @@ def test_build_adds_a_folder_under_the_name_that_is_given(imrec, tmp_path):
     assert Lake("data_lake").settings().sources == {"a": tmp_path / "a", "summer": tmp_path / "b"}
 
 
-def test_search_by_file_shows_the_file_itself_first(imrec, gallery):
-    found = imrec("search", photo(gallery), "-k", 3, "--by", "phash", "--lake", gallery.root)
+def test_search_by_file_leaves_out_the_file_unless_asked_to_keep_it(imrec, gallery):
+    asked = ("search", photo(gallery), "-k", 3, "--by", "phash", "--lake", gallery.root)
+    assert str(photo(gallery)) not in imrec(*asked).out
+    found = imrec(*asked, "--with-self")
     assert found.status == 0
     heading, first, *others = found.out.splitlines()
     assert heading.split() == ["score", "phash", "image_id", "path"]
-    assert first.split() == ["1", "1.000", "0", ids(gallery)["photo_003.jpg"], str(photo(gallery))]
+    assert first.split() == ["1", "1.000", "same", "image", "0", ids(gallery)["photo_003.jpg"], str(photo(gallery))]
     assert len(others) == 2
 
 
@@ -114,7 +117,7 @@ def test_search_by_id_leaves_out_the_image_itself(imrec, gallery):
 
 def test_search_prints_json_for_programs(imrec, gallery):
     by = ("--by", "phash=0.25", "--by", "rgb_histogram:manhattan")
-    found = imrec("search", photo(gallery), "-k", 4, *by, "--exact", "--json", "--lake", gallery.root)
+    found = imrec("search", photo(gallery), "-k", 4, *by, "--exact", "--with-self", "--json", "--lake", gallery.root)
     hits = json.loads(found.out)["hits"]
     assert [hit["rank"] for hit in hits] == [1, 2, 3, 4]
     assert hits[0]["path"] == str(photo(gallery))
@@ -136,7 +139,7 @@ def test_search_that_leaves_no_image_says_so(imrec, gallery):
 
 
 def test_search_for_more_than_there_are_gives_all(imrec, gallery):
-    found = imrec("search", photo(gallery), "-k", 10_000, "--lake", gallery.root)
+    found = imrec("search", photo(gallery), "-k", 10_000, "--with-self", "--lake", gallery.root)
     assert found.status == 0
     assert len(found.out.splitlines()) == 1 + 20 + len(ODD)
 
@@ -174,8 +177,28 @@ def test_search_by_several_images_takes_likes_unlikes_and_weights(imrec, gallery
 
 def test_file_whose_name_looks_like_a_weight_is_the_file(imrec, gallery, tmp_path):
     (tmp_path / "0.5:b.jpg").write_bytes(photo(gallery).read_bytes())
-    found = json.loads(imrec("search", "0.5:b.jpg", "-k", 1, "--json", "--lake", gallery.root).out)
+    found = json.loads(imrec("search", "0.5:b.jpg", "-k", 1, "--with-self", "--json", "--lake", gallery.root).out)
     assert found["hits"][0]["path"] == str(photo(gallery))
+
+
+@pytest.mark.parametrize("name", ["text:dog.jpg", "0.5:text:dog.jpg", "00c5a1f09b3d7e42", "nan:b.jpg"])
+@pytest.mark.parametrize("each", [False, True])
+def test_file_that_exists_is_a_file_whatever_its_name(imrec, gallery, tmp_path, name, each):
+    (tmp_path / name).write_bytes(photo(gallery).read_bytes())
+    asked = ("search", name, "-k", 1, "--with-self", "--json", "--lake", gallery.root, *(["--each"] if each else []))
+    assert json.loads(imrec(*asked).out)["hits"][0]["path"] == str(photo(gallery))
+
+
+def test_weight_before_a_file_that_is_called_like_a_text(imrec, gallery, tmp_path):
+    (tmp_path / "text:dog.jpg").write_bytes(photo(gallery).read_bytes())
+    asked = ("search", photo(gallery, "photo_004.jpg"), "0.1:text:dog.jpg", "--json", "--lake", gallery.root)
+    found = imrec(*asked, "--pool", "best", "--by", "phash", "--with-self", "-k", 2)
+    assert [Path(hit["path"]).name for hit in json.loads(found.out)["hits"]] == ["photo_003.jpg", "photo_004.jpg"]
+
+
+def test_folder_is_refused_as_a_query(imrec, gallery):
+    asked = imrec("search", photo(gallery).parent, "--lake", gallery.root)
+    assert asked.status == 2 and "is a folder; with --each every image in it is a query" in asked.err
 
 
 def test_search_that_is_cut_says_that_there_is_no_good_match(imrec, gallery):
@@ -200,7 +223,7 @@ def test_search_passes_on_how_to_fuse_order_and_choose(imrec, gallery):
 
 def test_each_image_of_a_folder_or_glob_is_a_search_in_a_line_of_its_own(imrec, gallery):
     folder = photo(gallery).parent
-    found = imrec("search", folder, "--each", "-k", 2, "--lake", gallery.root)
+    found = imrec("search", folder, "--each", "--with-self", "-k", 2, "--lake", gallery.root)
     lines = [json.loads(line) for line in found.out.splitlines()]
     assert found.status == 0 and "3 images could not be read" in found.err
     assert [line["query"] for line in lines] == sorted(str(path) for path in folder.iterdir())
@@ -209,7 +232,7 @@ def test_each_image_of_a_folder_or_glob_is_a_search_in_a_line_of_its_own(imrec, 
     assert all(
         line["error"].startswith(("UnreadableImage: ", "TruncatedImage: ")) for line in lines if line not in good
     )
-    some = imrec("search", folder / "photo_00*.jpg", "--each", "-k", 2, "--lake", gallery.root)
+    some = imrec("search", folder / "photo_00*.jpg", "--each", "--with-self", "-k", 2, "--lake", gallery.root)
     assert [json.loads(line) for line in some.out.splitlines()] == [x for x in good if "photo_00" in x["query"]]
 
 
@@ -381,7 +404,7 @@ def test_build_computes_a_new_feature_alone_and_says_that_images_are_decoded_aga
         f"features/{name}/photos-0000.parquet" for name in ("coarse", "dhash")
     }
     assert "[histograms.coarse] # mine" in lake.settings_path.read_text()
-    found = imrec("search", "photos/photo_003.jpg", "--by", "coarse", "-k", 1)
+    found = imrec("search", "photos/photo_003.jpg", "--by", "coarse", "-k", 1, "--with-self")
     assert "photo_003.jpg" in found.out
     assert "decoded again" not in imrec("build").err
 
@@ -448,7 +471,7 @@ def test_failures_are_tried_again_when_asked(imrec, tmp_path, monkeypatch):
     words = imrec("failures", "--retry").out.splitlines()
     assert words[0] == "1 recovered, 1 still fails"
     assert [line.split()[1] for line in words[2:]] == ["bad.jpg"]
-    assert "photo_002.jpg" in imrec("search", "photos/photo_002.jpg", "-k", 1).out
+    assert "photo_002.jpg" in imrec("search", "photos/photo_002.jpg", "-k", 1, "--with-self").out
     parsed = imrec("failures", "--retry", "--json")
     assert [row["path"] for row in json.loads(parsed.out)] == ["bad.jpg"]
     assert parsed.err == "0 recovered, 1 still fails\n"
@@ -529,11 +552,23 @@ def test_sql_compares_hashes_bit_by_bit(imrec, gallery):
     assert 10 < int(bits) <= 64
 
 
+@pytest.mark.parametrize("statement", ["SELECT what, name, stages, features FROM runs", "SELECT * FROM rgb_histogram"])
+def test_maps_lists_and_vectors_are_json_in_csv(imrec, gallery, statement):
+    run_log.note(gallery, "search", "a.jpg", 0.5, stages={"read": 0.5}, features=["phash:hamming"])
+    found = imrec("sql", statement, "--csv", "--lake", gallery.root)
+    header, *rows = csv.reader(io.StringIO(found.out))
+    assert found.status == 0 and rows
+    if "stages" in header:
+        assert ["search", "a.jpg", '{"read":0.5}', '["phash:hamming"]'] in rows
+    else:
+        assert all(len(json.loads(row[header.index("vector")])) == 512 for row in rows)
+
+
 def test_names_with_newlines_quotes_and_emoji_stay_in_one_row(imrec, gallery):
     listed = imrec("failures", "--lake", gallery.root).out.splitlines()
     assert len(listed) == 1 + 3
     assert any("broken\\nname.jpg" in line for line in listed)
-    hits = imrec("search", photo(gallery), "-k", 100, "--lake", gallery.root).out.splitlines()
+    hits = imrec("search", photo(gallery), "-k", 100, "--with-self", "--lake", gallery.root).out.splitlines()
     assert len(hits) == 1 + 20 + len(ODD)
     for name in ("two\\nlines.jpg", "sun 🌞.jpg", 'it\'s "quoted".jpg'):
         assert any(line.endswith(name) for line in hits)
@@ -541,7 +576,9 @@ def test_names_with_newlines_quotes_and_emoji_stay_in_one_row(imrec, gallery):
 
 def test_query_with_an_odd_name_is_found_like_others(imrec, gallery):
     for name in ODD:
-        parsed = json.loads(imrec("search", photo(gallery, name), "-k", 1, "--json", "--lake", gallery.root).out)
+        parsed = json.loads(
+            imrec("search", photo(gallery, name), "-k", 1, "--with-self", "--json", "--lake", gallery.root).out
+        )
         assert parsed["hits"][0]["path"] == str(photo(gallery, name))
 
 
@@ -651,7 +688,7 @@ def test_name_that_another_folder_has_is_refused(imrec, tmp_path):
         (("photo_003.jpg", "--unlike", "inf:photo_004.jpg"), "weights of the queries are [inf]"),
         (("photo_003.jpg", "photo_003.jpg"), "given twice"),
         (("photo_003.jpg", "-", "photo_003.jpg"), "both a like and an unlike"),
-        (("-", "photo_003.jpg"), "give an image to search for"),
+        (("+", "-", "photo_003.jpg"), "give an image to search for"),
         (("0:photo_003.jpg",), "all likes weigh 0"),
         (("photo_003.jpg", "--pool", "bets"), "did you mean 'best'?"),
         (("photo_003.jpg", "--fuse", "rff"), "did you mean 'rrf'?"),

@@ -11,6 +11,7 @@ from imrec_core import FEATURES, METRICS
 from imrec_core.evaluation.weight_tuning import MEASURES
 from imrec_core.features import chosen_features, find_feature, known_features
 from imrec_core.features.feature_metric import FeatureMetric
+from imrec_core.features.metrics import ALIASES
 from imrec_core.features.reduction import METHODS
 from imrec_core.features.searched import by_searched_name
 from imrec_core.lake.settings import IndexParams, Settings
@@ -75,9 +76,19 @@ def test_every_name_in_the_tables_is_known():
         "m",
         "ef_construction",
         "ef",
+        "candidates",
     }
     columns = {"path", "label"}
-    unknown = named - FEATURES.keys() - METRICS.keys() - METHODS.keys() - MEASURES.keys() - settings - columns
+    unknown = (
+        named
+        - FEATURES.keys()
+        - METRICS.keys()
+        - ALIASES.keys()
+        - METHODS.keys()
+        - MEASURES.keys()
+        - settings
+        - columns
+    )
     assert len(named) > 30 and not unknown
 
 

@@ -157,6 +157,21 @@ def test_command_prints_json(large_lake, short_training):
     assert found[0]["bytes_per_image"] == 16 and 0 < found[0]["kept"] <= found[0]["found"] <= 1
 
 
+def test_command_takes_the_number_of_queries(large_lake, monkeypatch):
+    from imrec_core.evaluation import projection_quality
+
+    asked = []
+    compare = projection_quality.compare_projections
+    monkeypatch.setattr(
+        projection_quality,
+        "compare_projections",
+        lambda *a, **how: (asked.append(how["queries"]), compare(*a, **how, methods=("pca",)))[1],
+    )
+    for options in ((), ("--queries", "7")):
+        assert run("--projections", "--dims", "4", *options, "--lake", str(large_lake.root)).exit_code == 0
+    assert asked == [500, 7]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -164,7 +179,6 @@ def test_command_prints_json(large_lake, short_training):
         ("--projections", "--trials", "-1"),
         ("--projections", "--by", "phash", "--by", "rgb_histogram"),
         ("--projections", "--naming", "ukbench"),
-        ("--projections", "--queries", "5"),
         ("--dims", "8"),
         ("--copies", "--trials", "0"),
     ],

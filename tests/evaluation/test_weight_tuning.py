@@ -231,15 +231,39 @@ def test_command_tunes_by_folders_and_saves_the_mix(imrec, restored):
     assert [line.split()[0] for line in lines[1:5]] == ["mix:mine,", "equal", "rgb_histogram", "phash"]
     assert lines[-1].startswith("gain over ") and lines[-1].endswith("18 images")
     assert "fold 3 of 3: 12 images to learn from, 6 held out" in said.err
-    assert "saved in lake.toml; search with: --by mix:mine" in said.err
-    assert sum(mix_weights(restored.settings(), "mine", ()).values()) == pytest.approx(1)
+    is_saved = "saved in lake.toml; search with: --by mix:mine" in said.err
+    assert is_saved != ("not saved: the mix is not significantly better than " in said.err)
+    assert ("mine" in restored.settings().mixes) == is_saved
 
 
 def test_command_tunes_by_copies_and_prints_json(imrec, restored):
     asked = ("--measure", "recall1", "--copies", "--queries", 6, "--folds", 2, "--json", "--lake", restored.root)
     told = json.loads(imrec("tune", *asked).out)
-    assert told["weights"] == mix_weights(restored.settings(), told["name"], ()) and told["name"] == "look"
+    assert told["name"] == "look" and told["saved"] == ("look" in restored.settings().mixes) == (
+        told["gain"]["low"] > 0
+    )
     assert told["held_out"]["n"] == 6 and set(told["alone"]) == {"rgb_histogram", "phash"}
+
+
+@pytest.mark.parametrize("low", [-0.01, 0.0, 0.01])
+def test_mix_is_saved_only_if_it_is_better(imrec, restored, monkeypatch, low):
+    from dataclasses import replace
+
+    from imrec_core.evaluation import weight_tuning
+
+    tune = weight_tuning.tune_weights
+
+    def tuned(*asked, **how):
+        found = tune(*asked, **how)
+        return replace(found, gain=replace(found.gain, low=low))
+
+    monkeypatch.setattr(weight_tuning, "tune_weights", tuned)
+    said = imrec("tune", "--measure", "map", "--name", "mine", "--folds", 2, "--lake", restored.root)
+    assert said.status == 0 and ("saved in lake.toml" in said.err) == (low > 0) == ("mine" in restored.settings().mixes)
+    if low > 0:
+        assert sum(mix_weights(restored.settings(), "mine", ()).values()) == pytest.approx(1)
+    else:
+        assert "not saved: the mix is not significantly better than " in said.err
 
 
 def test_invalid_name_is_refused_before_measuring(imrec, restored, monkeypatch):

@@ -90,7 +90,9 @@ def test_histograms_are_held_in_half_floats_and_equal_images_score_1(new_lake):
     opened = Recommender.open(lake)
     assert opened.generation.matrix("rgb_histogram").dtype == np.float16
     assert stored(lake, "rgb_histogram").dtype == np.float32
-    found = opened.search(lake.root.parent / "photos" / "photo_003.jpg", by=["rgb_histogram", "hsv_histogram"], k=1)
+    found = opened.search(
+        lake.root.parent / "photos" / "photo_003.jpg", by=["rgb_histogram", "hsv_histogram"], k=1, with_self=True
+    )
     assert found[0].score == 1 and found[0].path.endswith("photo_003.jpg")
 
 
@@ -155,7 +157,7 @@ def test_generation_of_version_0_1_answers_by_the_full_vectors(former):
             assert rows(opened, opened.search(query, k=5, by=by)) == nearest(full, 7, 5)
         opened.search(query, by=f"{NETWORK}_pca")
     file = Path(opened.search(query, k=1)[0].path)
-    assert opened.search(file, k=1)[0].parts[NETWORK].distance == pytest.approx(0, abs=1e-3)
+    assert opened.search(file, k=1, with_self=True)[0].parts[NETWORK].distance == pytest.approx(0, abs=1e-3)
 
 
 def test_build_after_version_0_1_decodes_nothing(former, decoded):

@@ -90,6 +90,14 @@ def test_copies_in_a_repetitive_lake_score_as_such(tmp_path):
     assert np.median(calibration.score(others.astype(np.float32))) < 0.3
 
 
+def test_tail_of_means_of_scores_is_normal():
+    distances = np.random.default_rng(9).normal(0.8, 0.05, 100_000).astype(np.float32)
+    calibration = Calibration.of(distances, least_rate=0.1).with_normal_tail(distances, 0.1)
+    asked = np.quantile(distances, [0.2, 0.1, 0.01, 0.001, 0.0001]).astype(np.float32)
+    np.testing.assert_allclose(calibration.false_match_rate(asked), [0.2, 0.1, 0.01, 0.001, 0.0001], rtol=0.4)
+    assert list(calibration.distances) == sorted(calibration.distances) and calibration.rates[0] == 0
+
+
 def test_smaller_rates_than_were_measured_fall_with_the_distance():
     distances = np.sort(np.random.default_rng(8).uniform(0.4, 1, 1000)).astype(np.float32)
     calibration = Calibration.of(distances, least_rate=0.1)

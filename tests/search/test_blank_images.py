@@ -67,7 +67,7 @@ def test_plain_images_are_blank_and_photos_are_not(lake, name):
 @pytest.mark.parametrize("name", FEATURES_WITH_BLANKS)
 @pytest.mark.parametrize("query", sorted(PLAIN))
 def test_blank_query_claims_nothing_and_says_so(lake, name, query):
-    hits = lake.search(file(lake, query), by=name, k=45)
+    hits = lake.search(file(lake, query), by=name, k=45, with_self=True)
     lacks = FEATURES[name].blank.lacks
     assert hits.notes == (f"{name}: the query has no {lacks}",)
     assert {(hit.score, hit.parts[name].score, hit.parts[name].note) for hit in hits} == {
@@ -78,7 +78,7 @@ def test_blank_query_claims_nothing_and_says_so(lake, name, query):
 
 @pytest.mark.parametrize("name", FEATURES_WITH_BLANKS)
 def test_blank_images_come_last(lake, name):
-    hits = lake.search(file(lake, "photo_003.jpg"), by=name, k=45)
+    hits = lake.search(file(lake, "photo_003.jpg"), by=name, k=45, with_self=True)
     blank = blank_names(lake, FEATURES[name])
     assert not hits.notes and hits[0].score == 1
     assert {Path(hit.path).name for hit in hits[-len(blank) :]} == blank
@@ -112,15 +112,16 @@ def test_blank_image_of_the_lake_or_in_memory_says_the_same(lake):
 def test_blank_like_leaves_the_others_alone(lake, name, pool):
     photo = file(lake, "photo_003.jpg")
     alone, both = (
-        lake.search(like=likes, by=name, pool=pool, k=45) for likes in ([photo], [photo, file(lake, "black.png")])
+        lake.search(like=likes, by=name, pool=pool, k=45, with_self=True)
+        for likes in ([photo], [photo, file(lake, "black.png")])
     )
     assert scores(both) == scores(alone) and not both.notes
 
 
 def test_blank_unlike_takes_nothing(lake):
     photo = file(lake, "photo_003.jpg")
-    alone = lake.search(photo, by="sift_vlad", k=45)
-    without = lake.search(like=photo, unlike=file(lake, "black.png"), by="sift_vlad", k=45)
+    alone = lake.search(photo, by="sift_vlad", k=45, with_self=True)
+    without = lake.search(like=photo, unlike=file(lake, "black.png"), by="sift_vlad", k=45, with_self=True)
     assert scores(without) == scores(alone)
 
 
@@ -137,7 +138,9 @@ def test_other_features_decide_alone_for_a_blank_query(lake):
 
 @pytest.mark.parametrize("fuse", ["score", "rrf", "dbsf"])
 def test_blank_image_gains_nothing_from_the_feature_that_cannot_compare_it(lake, fuse):
-    hits = lake.search(file(lake, "photo_003.jpg"), by={"sift_vlad": 0.5, "hsv_histogram": 0.5}, fuse=fuse, k=45)
+    hits = lake.search(
+        file(lake, "photo_003.jpg"), by={"sift_vlad": 0.5, "hsv_histogram": 0.5}, fuse=fuse, k=45, with_self=True
+    )
     assert 0.9 < hits[0].score <= 1 and (np.diff([hit.score for hit in hits]) <= 0).all()
     for hit in hits:
         if Path(hit.path).name in BLANKS:

@@ -192,7 +192,7 @@ def test_copy_of_an_unlike_comes_last(new_lake):
     (folder / "copy.jpg").write_bytes((folder / "photo_003.jpg").read_bytes())
     toy.build(lake)
     opened = Recommender.open(lake)
-    hits = opened.search(folder / "photo_007.jpg", unlike=folder / "photo_003.jpg", k=20)
+    hits = opened.search(folder / "photo_007.jpg", unlike=folder / "photo_003.jpg", k=20, with_self=True)
     assert {Path(hit.path).name for hit in hits[-2:]} == {"copy.jpg", "photo_003.jpg"} and hits[-1].score == 0
 
 

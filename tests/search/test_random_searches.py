@@ -105,7 +105,7 @@ def _answers(recommender: Recommender, asked: dict[str, Any]) -> bool:
         assert str(error)
         return False
     ranks = [hit.rank for hit in hits]
-    assert sorted(ranks) == list(range(1, len(hits) + 1)) and len(hits) <= asked.get("k", 5)
+    assert sorted(ranks) == list(range(1, len(hits) + 1)) and len(hits) <= (asked.get("k") or 5)
     assert "order_by" in asked or ranks == sorted(ranks)
     assert len({hit.image_id for hit in hits}) == len(hits)
     assert all(0 <= hit.score <= 1 for hit in hits)

@@ -29,8 +29,10 @@ from imrec_core.errors import (
 )
 from imrec_core.extraction import embed
 from imrec_core.images.decode import decode
+from imrec_core.images.hashing import content_hash
 from imrec_core.index.build import build_generation
-from imrec_core.search import query_encoder as describe_module
+from imrec_core.search import query_encoder, query_images
+from imrec_core.search.query import UploadedImage
 from tests.support import toy
 from tests.support.pictures import BROKEN, PICTURES, noise, stripes
 from tests.support.toy import ids
@@ -66,7 +68,7 @@ def test_all_forms_of_an_image_give_the_same_hits(recommender, photos, name):
             "tensor": torch.from_numpy(decode(path.read_bytes()).pixels[..., :3].copy()),
             "tensor, channels first": torch.from_numpy(decode(path.read_bytes()).pixels[..., :3].copy()).movedim(2, 0),
         }
-        answers = {kind: recommender.search(query, k=6, by=SEVERAL) for kind, query in queries.items()}
+        answers = {kind: recommender.search(query, k=6, by=SEVERAL, with_self=True) for kind, query in queries.items()}
     for kind, hits in answers.items():
         assert hits[0].image_id == identity(name).value and hits[0].rank == 1, kind
         assert hits[0].score == pytest.approx(1, abs=0.02), kind
@@ -82,7 +84,7 @@ def test_vector_finds_what_its_image_finds(recommender, photos):
     batch = ImageBatch([decode(path.read_bytes()).pixels])
     for name in SEVERAL:
         vector = recommender.vector(path, name) if name == "efficientnet_lite0" else FEATURES[name](batch)[0]
-        assert ids(recommender.search(vector, by=name)) == ids(recommender.search(path, by=name))
+        assert ids(recommender.search(vector, by=name)) == ids(recommender.search(path, by=name, with_self=True))
     stored = np.array(recommender.generation.matrix("efficientnet_lite0")[3])
     assert recommender.search(stored, by="efficientnet_lite0")[0].parts["efficientnet_lite0"].distance == 0
 
@@ -97,8 +99,91 @@ def test_image_of_the_lake_is_not_its_own_hit_but_its_copy_is(new_lake):
     assert hits[0].image_id == identity("copy.jpg").value and hits[0].score == 1
 
 
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory) -> tuple[Recommender, Path]:
+    """A lake in which `copy.jpg` has the bytes of `photo_001.jpg`, and its folder."""
+    root = tmp_path_factory.mktemp("copied")
+    toy.write_photos(root / "photos", range(4))
+    (root / "photos" / "copy.jpg").write_bytes((root / "photos" / "photo_001.jpg").read_bytes())
+    lake = toy.new_lake(root / "lake", ("phash",))
+    toy.build(lake)
+    return Recommender.open(lake), root / "photos"
+
+
+def upload_of(data: bytes) -> UploadedImage:
+    return UploadedImage(data, max_pixels=10**6)
+
+
+@pytest.mark.parametrize("kind", [Path, str, ImageId])
+def test_file_in_a_source_is_not_its_own_hit_but_its_copy_is(copied, kind):
+    recommender, photos = copied
+    query = identity("photo_001.jpg") if kind is ImageId else kind(photos / "photo_001.jpg")
+    names = [Path(hit.path).name for hit in recommender.search(query, k=9)]
+    assert names[0] == "copy.jpg" and len(names) == 4 and "photo_001.jpg" not in names
+    kept = recommender.search(query, k=9, with_self=True)
+    assert len(kept) == 5 and {Path(hit.path).name for hit in kept[:2]} == {"copy.jpg", "photo_001.jpg"}
+
+
+@pytest.mark.parametrize("kind", ["bytes", "upload", "file elsewhere", "link to the file"])
+def test_image_with_the_bytes_of_the_query_is_no_hit(copied, kind, tmp_path):
+    recommender, photos = copied
+    data = (photos / "photo_001.jpg").read_bytes()
+    (tmp_path / "mine.jpg").write_bytes(data)
+    (tmp_path / "link.jpg").symlink_to(photos / "photo_001.jpg")
+    queries = {"bytes": data, "upload": upload_of(data), "file elsewhere": tmp_path / "mine.jpg"}
+    query = queries.get(kind, tmp_path / "link.jpg")
+    for exact in (False, True):
+        (each,) = recommender.search_each([query], k=9, exact=exact)
+        for hits in (recommender.search(query, k=9, exact=exact), each):
+            assert {Path(hit.path).name for hit in hits} == {f"photo_00{i}.jpg" for i in (0, 2, 3)}
+        (each,) = recommender.search_each([query], k=9, exact=exact, with_self=True)
+        assert len(each) == len(recommender.search(query, k=9, exact=exact, with_self=True)) == 5
+
+
+def test_unlike_with_the_bytes_of_an_image_is_no_hit(copied):
+    recommender, photos = copied
+    data = (photos / "photo_001.jpg").read_bytes()
+    hits = recommender.search(photos / "photo_000.jpg", unlike=data, k=9)
+    assert {Path(hit.path).name for hit in hits} == {"photo_002.jpg", "photo_003.jpg"}
+
+
+def test_changed_file_of_a_source_is_still_no_hit_of_itself(new_lake):
+    lake = new_lake(4, ("phash",))
+    file = lake.root.parent / "photos" / "photo_001.jpg"
+    file.write_bytes(PICTURES["stripes.png"]())
+    assert {Path(hit.path).name for hit in Recommender.open(lake).search(file, k=9)} == {
+        f"photo_00{i}.jpg" for i in (0, 2, 3)
+    }
+
+
+def test_removed_image_with_the_bytes_of_the_query_does_not_matter(new_lake):
+    lake = new_lake(20, ("phash",))
+    file = lake.root.parent / "photos" / "photo_001.jpg"
+    data = file.read_bytes()
+    file.unlink()
+    toy.build(lake)
+    recommender = Recommender.open(lake)
+    assert query_images.rows_of_content(recommender.generation, content_hash(data)).tolist() == []
+    assert len(recommender.search(data, k=99)) == 19
+
+
+def test_metric_that_is_newer_than_the_generation_is_calibrated(new_lake):
+    lake = new_lake(12, ("rgb_histogram",))
+
+    def without(facts):
+        calibrations = {name: dict(metrics) for name, metrics in facts["calibration"].items()}
+        del calibrations["rgb_histogram"]["chi_square"]
+        return {**facts, "calibration": calibrations}
+
+    query = identity("photo_001.jpg")
+    before = Recommender.open(lake).search(query, by="rgb_histogram:chi_square").hits
+    toy.edit_manifest(lake, "000001", without)
+    assert Recommender.open(lake).search(query, by="rgb_histogram:chi2")[0].score == before[0].score
+    assert Recommender.open(lake).search(query, by="rgb_histogram:chi_square").hits == before
+
+
 def test_image_id_needs_neither_file_nor_model(recommender, monkeypatch):
-    monkeypatch.setattr(describe_module, "decode", lambda *a, **k: pytest.fail("decoded"))
+    monkeypatch.setattr(query_images, "decode", lambda *a, **k: pytest.fail("decoded"))
     monkeypatch.setattr(embed, "encoder_of", lambda *a, **k: pytest.fail("loaded a network"))
     assert len(recommender.search(identity("photo_001.jpg"), by=SEVERAL)) == 5
 
@@ -133,7 +218,7 @@ def test_text_finds_the_nearest_images_also_in_a_projection(tmp_path, monkeypatc
     build_generation(lake)
     asked = []
     monkeypatch.setattr(
-        describe_module, "encode_text", lambda model, texts: asked.append((model.name, texts)) or vectors[17:18]
+        query_encoder, "encode_text", lambda model, texts: asked.append((model.name, texts)) or vectors[17:18]
     )
     recommender = Recommender.open(lake)
     for by in (None, "clip_vit_b32", "a", "b", ["a", "clip_vit_b32"]):
@@ -148,13 +233,13 @@ def test_text_finds_the_nearest_images_also_in_a_projection(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("k", [1, 5, 56, 57, 10_000])
 def test_there_are_k_hits_or_all_images(recommender, photos, k):
-    hits = recommender.search(photos / "photo_000.jpg", k=k, by=SEVERAL)
+    hits = recommender.search(photos / "photo_000.jpg", k=k, by=SEVERAL, with_self=True)
     assert len(hits) == min(k, len(recommender))
     assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
     assert len(set(ids(hits))) == len(hits)
 
 
-@pytest.mark.parametrize("k", [0, -1, 2.5, "3", None])
+@pytest.mark.parametrize("k", [0, -1, 2.5, "3"])
 def test_invalid_k_is_refused(recommender, photos, k):
     with pytest.raises(QueryError, match=r"k is .*; it must be a whole number of 1 or more"):
         recommender.search(photos / "photo_000.jpg", k=k)
@@ -188,7 +273,7 @@ def test_equal_hits_come_in_the_order_of_the_rows(new_lake):
     for name in "cabd":
         (lake.root.parent / "photos" / f"{name}.jpg").write_bytes(PICTURES["noise.jpg"]())
     toy.build(lake)
-    hits = Recommender.open(lake).search(PICTURES["noise.jpg"]())
+    hits = Recommender.open(lake).search(PICTURES["noise.jpg"](), with_self=True)
     assert [Path(hit.path).stem for hit in hits] == list("abcd")
 
 
@@ -318,9 +403,9 @@ def test_few_matching_rows_are_all_ranked_exactly(large):
 
 
 def test_projection_is_searched_exactly_if_its_graph_is_slower(large):
-    hits = large.search(gallery_query(large, 4), k=3, by="rgb_histogram:chi_square")
-    assert hits.plan == "100 candidates from a scan of 700 rows by rgb_histogram, ranked exactly"
-    exactly = large.search(gallery_query(large, 4), k=3, by="rgb_histogram:chi_square", exact=True)
+    hits = large.search(gallery_query(large, 4), k=3, by="rgb_histogram:manhattan")
+    assert hits.plan == "100 candidates from a scan of 700 rows by rgb_histogram:manhattan, ranked exactly"
+    exactly = large.search(gallery_query(large, 4), k=3, by="rgb_histogram:manhattan", exact=True)
     assert hits.hits[0] == exactly.hits[0]
 
 
@@ -443,10 +528,10 @@ def test_unknown_image_id_is_refused(recommender, value):
 def test_new_generation_is_opened_between_searches(new_lake):
     lake = new_lake(4, ("phash",))
     recommender = Recommender.open(lake)
-    first = recommender.search(PICTURES["stripes.png"](), k=9)
+    first = recommender.search(PICTURES["stripes.png"](), k=9, with_self=True)
     (lake.root.parent / "photos" / "new.png").write_bytes(PICTURES["stripes.png"]())
     toy.build(lake)
-    second = recommender.search(PICTURES["stripes.png"](), k=9)
+    second = recommender.search(PICTURES["stripes.png"](), k=9, with_self=True)
     assert (first.generation, len(first)) == ("000001", 4)
     assert (second.generation, len(second)) == ("000002", 5)
     assert second[0].path.endswith("new.png") and len(recommender) == 5
@@ -521,7 +606,7 @@ def test_hits_are_a_sequence(recommender, photos):
 
 
 def test_json_holds_the_hits_and_how_they_were_found(recommender, photos):
-    hits = recommender.search(photos / "photo_003.jpg", by=SEVERAL)
+    hits = recommender.search(photos / "photo_003.jpg", by=SEVERAL, with_self=True)
     document = json.loads(hits.to_json())
     assert document["generation"] == hits.generation and document["plan"] == hits.plan
     assert document["hits"] == hits.to_dicts()

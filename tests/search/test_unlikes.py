@@ -74,5 +74,6 @@ def test_like_is_never_lost_to_an_unlike_of_equal_distance(large, pair, weight, 
 def test_copy_of_a_like_stays_first_beside_any_unlike(recommender, photos):
     like, near = photos / "photo_003.jpg", photos / "photo_007.jpg"  # drawn alike
     for unlike in (near, photos / "photo_011.jpg"):
-        hits = recommender.search(like, unlike=(unlike, 3), by=["efficientnet_lite0", "rgb_histogram"], where="true")
+        by = ["efficientnet_lite0", "rgb_histogram"]
+        hits = recommender.search(like, unlike=(unlike, 3), by=by, where="true", with_self=True)
         assert hits[0].score == max(hit.score for hit in hits) and not any(p.unlike for p in hits[0].parts.values())

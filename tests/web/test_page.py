@@ -43,8 +43,8 @@ def address(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser, address: str) -> Any:
-    """The page with the images of the lake."""
-    return opened(browser, address)
+    """The page with the images of the lake; queries may be hits of themselves."""
+    return opened(browser, f"{address}/?with_self=yes")
 
 
 def opened(browser: Any, address: str, **options: Any) -> Any:
@@ -74,6 +74,15 @@ def test_uploaded_image_finds_itself_and_its_copy(page, folder):
     page.wait_for_selector(".caption .score")
     assert (names(page), tray(page, "like")) == (found, ["photo_003.jpg"])
     assert re.match(r"\d+\+? hits", page.inner_text("#live"))
+
+
+def test_uploaded_image_is_no_hit_unless_asked_for(browser, address, folder):
+    page = opened(browser, address)
+    assert not {"copy.jpg", "photo_003.jpg"} & set(upload(page, folder / "photos" / "photo_003.jpg"))
+    page.click("summary:has-text('More options')")
+    found = run_search(page, lambda: page.check("#with_self"))
+    assert set(found[:2]) == {"copy.jpg", "photo_003.jpg"} and address_params(page)["with_self"] == ["yes"]
+    assert not {"copy.jpg", "photo_003.jpg"} & set(run_search(page, lambda: page.uncheck("#with_self")))
 
 
 def test_several_images_are_uploaded_in_one_request(page, folder):
@@ -361,7 +370,8 @@ def test_keyboard_navigation(page, folder):
     page.wait_for_selector("dialog", state="detached")
 
 
-def test_more_and_less_like_this(page, folder):
+def test_more_and_less_like_this(browser, address, folder):
+    page = opened(browser, address)
     found = upload(page, folder / "photos" / "photo_003.jpg")
     page.click(f"a.tile[title='{found[4]}']")
     more = run_search(page, lambda: page.click("text=More like this"))
@@ -374,7 +384,8 @@ def test_more_and_less_like_this(page, folder):
     page.wait_for_selector("dialog", state="detached")
 
 
-def test_url_holds_the_search_and_back_returns_to_the_previous_one(page, browser, folder):
+def test_url_holds_the_search_and_back_returns_to_the_previous_one(browser, address, folder):
+    page = opened(browser, address)
     one = upload(page, folder / "photos" / "photo_003.jpg")
     first = page.url
     page.focus("a.tile")
@@ -488,7 +499,7 @@ def test_view_that_cannot_be_loaded_is_reported(page, browser):
 def test_new_generation_serves_the_next_search(browser, new_lake, tmp_path):
     lake = new_lake(20)
     with serving(lake) as served:
-        page = opened(browser, served.url)
+        page = opened(browser, f"{served.url}/?with_self=yes")
         assert page.locator("a.tile").count() == 20
         toy.write_photos(tmp_path / "photos", [77])
         toy.build(lake)

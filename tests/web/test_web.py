@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from imrec_core.runtime.timing import STAGES
-from imrec_core.search import recommender
+from imrec_core.search import ranking
 from imrec_core.web.routes import search
 from tests.support import toy
 from tests.support.pictures import encode
@@ -60,14 +60,40 @@ def test_search_by_id_equals_that_of_the_recommender(client, served, some_id):
 
 def test_uploaded_image_is_found_and_cached_for_the_next_request(client):
     picture = encode(toy.photo(7), "JPEG", quality=90)
-    found = client.post("/api/search", files={"images": ("seven.jpg", picture)}, data={"request": '{"k": 3}'}).json()
+    files, asked = {"images": ("seven.jpg", picture)}, {"k": 3, "with_self": True}
+    found = client.post("/api/search", files=files, data={"request": json.dumps(asked)}).json()
     assert found["hits"][0]["path"] == "photo_007.jpg"
     assert found["hits"][0]["score"] == 1
     (upload,) = found["uploads"]
     assert (upload["name"], upload["width"], upload["height"]) == ("seven.jpg", 160, 120)
-    again = client.post("/api/search", json={"like": [{"upload": upload["upload"]}], "k": 3}).json()
+    again = client.post("/api/search", json={"like": [{"upload": upload["upload"]}], **asked}).json()
     assert again["hits"] == found["hits"]
+    others = client.post("/api/search", json={"like": [{"upload": upload["upload"]}], "k": 3}).json()["hits"]
+    assert "photo_007.jpg" not in [hit["path"] for hit in others]
     assert client.get(f"/thumb/upload/{upload['upload']}").headers["content-type"] == "image/jpeg"
+
+
+def test_distance_limits_the_hits_of_all_pages(client, some_id):
+    asked = {"like": [{"image_id": some_id}], "by": "phash", "k": 4, "max_distance": 24}
+    every = client.post("/api/search", json={**asked, "k": 100}).json()
+    assert 4 < len(every["hits"]) < 60 and all(hit["parts"]["phash"]["distance"] <= 24 for hit in every["hits"])
+    pages = [client.post("/api/search", json={**asked, "offset": i}).json() for i in (0, 4)]
+    assert [hit for page in pages for hit in page["hits"]] == every["hits"][:8] and pages[0]["more"]
+    assert client.post("/api/search", json={**asked, "max_distance": -1}).status_code == 422
+    refused = client.post("/api/search", json={**asked, "by": ["phash", "dhash"]})
+    assert refused.status_code == 400 and "max_distance is a distance by one feature" in refused.json()["error"]
+
+
+@pytest.mark.parametrize("entry", [{"url": "http://127.0.0.1:1/x.jpg"}, {"path": "/etc/hostname"}])
+def test_server_fetches_neither_urls_nor_paths_for_its_clients(client, entry):
+    answer = client.post("/api/search", json={"like": [entry]})
+    assert answer.status_code == 422 and "Extra inputs are not permitted" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("text", ["http://127.0.0.1:1/x.jpg", "/etc/hostname"])
+def test_url_as_text_is_a_text(client, text):
+    answer = client.post("/api/search", json={"like": [{"text": text}]})
+    assert answer.status_code == 400 and "no feature of this lake supports text" in answer.json()["error"]
 
 
 def test_pages_of_hits_follow_each_other(client, some_id):
@@ -222,13 +248,11 @@ def _counts(client) -> dict[str, float]:
 
 
 def test_upload_is_encoded_once(client, monkeypatch):
-    from imrec_core.search import query_encoder
+    from imrec_core.search import query_images
 
     encoded = []
-    decode = query_encoder.decode
-    monkeypatch.setattr(
-        query_encoder, "decode", lambda data, **options: (encoded.append(1), decode(data, **options))[1]
-    )
+    decode = query_images.decode
+    monkeypatch.setattr(query_images, "decode", lambda data, **options: (encoded.append(1), decode(data, **options))[1])
     picture = {"images": ("b.png", encode(toy.photo(91), "PNG"))}
     found = [client.post("/api/search", files=picture, data={"request": '{"k": 2}'}).json() for _ in range(3)]
     assert len(encoded) == 1
@@ -243,7 +267,7 @@ def test_new_generation_serves_new_requests(tmp_path, monkeypatch):
     """A running request uses the generation that it started with, the next request the new one."""
     lake = web_lake(tmp_path, photos=10)
     begun, go = threading.Event(), threading.Event()
-    rank = recommender.ranking.rank
+    rank = ranking.rank
 
     def held_up(*asked):
         begun.set()
@@ -254,7 +278,7 @@ def test_new_generation_serves_new_requests(tmp_path, monkeypatch):
         first = client.post("/api/search", json={"k": 1}).json()
         image = first["hits"][0]["image_id"]
         with ThreadPoolExecutor(1) as pool, monkeypatch.context() as patch:
-            patch.setattr(recommender.ranking, "rank", held_up)
+            patch.setattr(ranking, "rank", held_up)
             under_way = pool.submit(client.post, "/api/search", json={"like": [{"image_id": image}], "k": 100})
             assert begun.wait(60)
             toy.write_photos(tmp_path / "photos", range(10, 14))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 from collections.abc import Iterator
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from imrec_core.duplicates.move_plan import MovePlan
+from tests.support import toy
 from tests.support.maps import save_line_map
+from tests.support.pictures import encode
 from tests.support.serving import Served, serving, web_lake
 
 
@@ -214,3 +218,43 @@ def test_explanation_gives_points_and_colours(client):
     assert found["hit"] == {"width": 140, "height": 105}
     assert found["colours"]
     assert "rgb_histogram" in found["parts"]
+
+
+@pytest.fixture
+def whole() -> tuple[bytes, list[int]]:
+    """A large image that contains photo 11 at twice its size, and the box of the photo in it."""
+    pixels = np.full((400, 600, 3), 130, np.uint8)
+    pixels[100:340, 280:600] = np.asarray(Image.fromarray(toy.photo(11)).resize((320, 240)))
+    return encode(pixels, "PNG"), [280, 100, 320, 240]
+
+
+def test_crop_of_an_entry_is_searched_for_and_explained_in_its_place(client, whole):
+    data, box = whole
+    asked = {"like": [{"file": 0, "crop": box}], "by": {"phash": 1}, "k": 3}
+    form = {"files": {"images": ("whole.png", data)}, "data": {"request": json.dumps(asked)}}
+    found = client.post("/api/search", **form).json()
+    assert found["hits"][0]["path"] == "photo_011.jpg"
+    entry = {"upload": found["uploads"][0]["upload"], "crop": box}
+    assert client.post("/api/search", json={**asked, "like": [entry]}).json()["hits"] == found["hits"]
+    hit = found["hits"][0]["image_id"]
+    why = client.post("/api/explain", json={**asked, "like": [entry], "hit": hit}).json()
+    assert why["query"] == {"width": 600, "height": 400, "entry": 0} and len(why["points"]) > 3
+    for x, y, hit_x, hit_y in why["points"]:
+        assert (x - 280) / 2 == pytest.approx(hit_x, abs=3) and (y - 100) / 2 == pytest.approx(hit_y, abs=3)
+    of_lake = {"image_id": hit, "crop": [0.0, 0.0, 0.5, 0.5]}
+    assert client.post("/api/search", json={**asked, "like": [of_lake]}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("entry", "status", "message"),
+    [
+        ({"text": "a dog", "crop": [0, 0, 1, 1]}, 422, "a crop is a part of an image"),
+        ({"file": 0, "crop": [0, 0, 1]}, 422, "at least 4 items"),
+        ({"file": 0, "crop": [0, 0, 0, 1]}, 400, "width, height above 0"),
+        ({"file": 0, "crop": [0, 0, 601, 1]}, 400, "extends beyond the image, which has 600 × 400 pixels"),
+    ],
+)
+def test_invalid_crop_is_refused(client, whole, entry, status, message):
+    form = {"files": {"images": ("whole.png", whole[0])}, "data": {"request": json.dumps({"like": [entry]})}}
+    answer = client.post("/api/search", **form)
+    assert answer.status_code == status and message in answer.json()["error"]

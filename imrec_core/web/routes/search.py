@@ -16,9 +16,10 @@ from starlette.responses import Response
 from imrec_core.errors import ImageError
 from imrec_core.images.decode import decode
 from imrec_core.index.generation import Generation
+from imrec_core.search.crop import check_box
 from imrec_core.search.feature_weights import parse_weights
 from imrec_core.search.hits import Hit
-from imrec_core.search.query import ImageId, Query, Text, UploadedImage
+from imrec_core.search.query import Crop, ImageId, Query, Text, UploadedImage
 from imrec_core.search.request import MOST_DIVERSE, filter_rows
 from imrec_core.web.limits import MAX_FILES, MAX_HITS, MAX_REACH
 from imrec_core.web.responses import ApiError, json_response
@@ -126,10 +127,12 @@ def run_search(state: AppState, body: SearchRequestBody, uploads: Sequence[Uploa
     """
     started = time.perf_counter()
     used = dict.fromkeys(uploads)
-    likes, unlikes = (
-        [(_to_query(state, entry, uploads, used), entry.weight) for entry in entries]
-        for entries in (body.like, body.unlike)
-    )
+
+    def to_query(entry: QueryEntry) -> Query:
+        query = _to_query(state, entry, uploads, used)
+        return query if entry.crop is None else Crop(query, check_box(entry.crop))
+
+    likes, unlikes = ([(to_query(entry), entry.weight) for entry in entries] for entries in (body.like, body.unlike))
     try:
         response = _search(state, body, likes, unlikes) if likes or unlikes else _browse(state, body)
         response["uploads"] = [_upload_info(upload) for upload in used]
@@ -186,12 +189,14 @@ def _search(
             pool=body.pool,
             fuse=body.fuse,
             max_false_match_rate=body.max_false_match_rate,
+            max_distance=body.max_distance,
             where=body.where,
             order_by=body.order_by,
             distinct=body.distinct,
             diversify=body.diversify,
             exact=body.exact,
             among=among,
+            with_self=body.with_self,
             expand=body.expand,
         )
         if hits.generation == generation.id:

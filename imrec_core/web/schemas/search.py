@@ -27,7 +27,7 @@ class HitResponse(BaseModel):
     height: int
     score: float | None
     likeness: str = Field(
-        description="The score in a word: same image, very close, close, related or weak; empty without a score."
+        description="How close the hit is: same image, very close, close, related or weak; empty if not known."
     )
     parts: dict[str, HitPart]
 

@@ -145,19 +145,15 @@ export function makeOptions(columns, onChange) {
     element("option", { value: "" }, "no limit"),
     ...RATES.map((value) => element("option", { value }, `at most 1 in ${Math.round(1 / value).toLocaleString("en")}`)),
   );
-  const distinct = element(
-    "input",
-    {
-      id: "distinct",
-      type: "checkbox",
-      onchange: (event) => onChange({ distinct: event.target.checked ? "content" : "" }),
-    },
-  );
+  const [distinct, withSelf] = [["distinct", "content"], ["with_self", "yes"]].map(([id, value]) => element("input", {
+    id, type: "checkbox", onchange: (event) => onChange({ [id]: event.target.checked ? value : "" }),
+  }));
   const root = element(
     "details",
     { class: "more options" },
     element("summary", {}, "More options"),
     element("label", { class: "check", for: "distinct" }, distinct, "Each picture once, without copies"),
+    element("label", { class: "check", for: "with_self" }, withSelf, "Also the query itself and files equal to it"),
     field("rate", "False matches", rate),
     field("diversify", "Differ from one another", diversify),
     ...selects,
@@ -171,6 +167,7 @@ export function makeOptions(columns, onChange) {
       if (document.activeElement !== order) order.value = search.order_by;
       diversify.value = search.diversify;
       distinct.checked = search.distinct === "content";
+      withSelf.checked = Boolean(search.with_self);
       const value = search.max_false_match_rate === null ? "" : String(search.max_false_match_rate);
       const isOffered = [...rate.options].some((option) => option.value === value);
       if (!isOffered) rate.append(element("option", { value }, value));

@@ -15,13 +15,14 @@ export const BLANK = Object.freeze({
   fuse: "score",
   diversify: 0,
   distinct: "",
+  with_self: "",
   max_false_match_rate: null,
   within: null,
   open: null,
 });
 
 const KINDS = { image: "image_id", upload: "upload", text: "text" };
-const WORDS = ["where", "order_by", "pool", "fuse", "distinct", "open"];
+const WORDS = ["where", "order_by", "pool", "fuse", "distinct", "with_self", "open"];
 
 let current = { ...BLANK };
 
@@ -119,6 +120,6 @@ export function requestOf(search, more = {}) {
   const [where, order_by, distinct] = [search.where, search.order_by, search.distinct].map((words) => words || null);
   return {
     like: plain(like), unlike: plain(unlike), by, pool, fuse, diversify, max_false_match_rate, within,
-    where, order_by, distinct, reach: isOfBest(search) ? REACH : null, ...more,
+    where, order_by, distinct, with_self: Boolean(search.with_self), reach: isOfBest(search) ? REACH : null, ...more,
   };
 }

@@ -184,8 +184,8 @@ class Settings:
             if not 0 <= getattr(self, name) <= limit:
                 raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be from 0 to {limit}")
         if self.thumbnail_mb and self.thumbnail_mb < LEAST_THUMBNAIL_MB:
-            least = f"{LEAST_THUMBNAIL_MB} or more, or 0 for none"
-            raise BadSettings(f"lake.toml: thumbnail_mb is {self.thumbnail_mb}; it must be {least}")
+            expected = f"{LEAST_THUMBNAIL_MB} or more, or 0 for none"
+            raise BadSettings(f"lake.toml: thumbnail_mb is {self.thumbnail_mb}; it must be {expected}")
         if self.inference_precision not in PRECISIONS:
             raise BadSettings(
                 f"lake.toml: inference_precision is {self.inference_precision!r}; use one of {', '.join(PRECISIONS)}"

@@ -20,6 +20,9 @@ NO_SUFFIX = "without suffix"
 RAW_COMPANION = "RAW beside an image"
 """Kind of camera RAW files with an image of the same name in their folder, of which they are companions."""
 
+BEYOND_LIMIT = "images beyond the limit"
+"""Kind of images that come after the first of their source, as many as the setting `limit`."""
+
 _USUAL = re.compile(r"(?=.*[a-z])[a-z0-9_+-]{1,10}")
 
 
@@ -48,6 +51,7 @@ _HINTS = {
     **dict.fromkeys(_DRAWN, "export it as PNG or JPEG"),
     NO_SUFFIX: 'to read them: extensions = ["*"] in lake.toml',
     RAW_COMPANION: "the companion of that image",
+    BEYOND_LIMIT: "limit in lake.toml; for all: imrec build --limit 0",
     **dict.fromkeys(EXTENSIONS, "not among the extensions in lake.toml"),
 }
 

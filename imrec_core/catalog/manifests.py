@@ -17,7 +17,8 @@ import polars as pl
 import pyarrow as pa
 
 from imrec_core.catalog.exclude import Exclusions
-from imrec_core.catalog.scan import SourceScan
+from imrec_core.catalog.file_kinds import BEYOND_LIMIT
+from imrec_core.catalog.scan import SourceScan, up_to_limit
 from imrec_core.catalog.scan_report import EntryFailure, ScanReport, load
 from imrec_core.errors import BadSource, DamagedTable, LakeError, MissingTable
 from imrec_core.lake.lake import Lake, number_of, source_of
@@ -51,7 +52,7 @@ class CatalogDiff:
         manifests: New manifests, sorted by shard.
         new, changed, removed, unchanged: Numbers of images.
         reread: Number of the unchanged images that are read again, to compare their content.
-        excluded: Number of the removed images that are there, but left out by the setting `exclude` or by default.
+        excluded: Number of the removed images that are there, but left out by `exclude`, its defaults, or `limit`.
         unavailable: Names of the sources that could not be listed, with the reason. Their manifests do not change.
         reports: What the scans found besides images, by source.
     """
@@ -135,18 +136,22 @@ def _diff_source(lake: Lake, settings: Settings, name: str, verify: bool) -> Cat
     scan = SourceScan.of(settings.source(name), settings, leave_out=lake.root)
     failures = _failures(lake, name, scan)
     kept = _unreadable_images(lake, name, scan, failures)
-    found = pl.concat([scan.images, kept]).sort("path", "image_id") if len(kept) else scan.images
+    there = pl.concat([scan.images, kept]).sort("path", "image_id") if len(kept) else scan.images
+    found = up_to_limit(there, settings)
+    beyond = there.slice(len(found))
     last = max((number_of(s) for s in lake.known_shards() if source_of(s) == name), default=0)
     is_same_root = load(lake, name).root_inode == scan.report.root_inode  # else every inode and change time is another
     states = _compare_states(found, known, kept["image_id"], is_comparable=is_same_root, verify=verify)
     compared = _compare(name, states, known, last, settings.shard_size)
-    excluded = _count_excluded(lake, name, settings, found) if compared.removed else 0
+    excluded = _count_excluded(lake, name, settings, found, beyond) if compared.removed else 0
     if found.is_empty() and excluded < len(known):
         raise BadSource(
             f"source {name!r}: {settings.sources[name]} held {len(known)} images and holds none now; "
             f"if that is meant, run: imrec sources drop {name}"
         )
-    return replace(compared, excluded=excluded, reports={name: replace(scan.report, failures=failures)})
+    not_read = {**scan.report.not_read, **({BEYOND_LIMIT: len(beyond)} if len(beyond) else {})}
+    report = replace(scan.report, failures=failures, not_read=not_read)
+    return replace(compared, excluded=excluded, reports={name: report})
 
 
 def _failures(lake: Lake, source: str, scan: SourceScan) -> tuple[EntryFailure, ...]:
@@ -184,10 +189,11 @@ def _is_at_or_below(path: str, folders: Container[str]) -> bool:
     return False
 
 
-def _count_excluded(lake: Lake, source: str, settings: Settings, found: pl.DataFrame) -> int:
+def _count_excluded(lake: Lake, source: str, settings: Settings, found: pl.DataFrame, beyond: pl.DataFrame) -> int:
     """Count the images that are no longer found because the settings leave them out."""
     gone = _read_known(lake, source).join(found.select("image_id"), on="image_id", how="anti")
-    return sum(map(Exclusions(settings.exclude).cover, gone["path"].to_list()))
+    by_limit = gone.join(beyond.select("image_id"), on="image_id", how="semi")
+    return len(by_limit) + sum(map(Exclusions(settings.exclude).cover, gone["path"].to_list()))
 
 
 def _read_known(lake: Lake, source: str) -> pl.DataFrame:

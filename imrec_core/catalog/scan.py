@@ -29,7 +29,7 @@ class SourceScan:
     """What a scan found in a source.
 
     Attributes:
-        images: Image files with the columns of `schemas.MANIFEST`, sorted by path.
+        images: Image files with the columns of `schemas.MANIFEST`, sorted by path, also those beyond the limit.
         unsupported: Files of formats whose optional library is not installed, in the same columns.
         report: Entries that could not be read, and files that are not read.
     """
@@ -57,12 +57,17 @@ class SourceScan:
 
 
 def scan_source(source: Source, settings: Settings, *, leave_out: AnyPath | None = None) -> pl.DataFrame:
-    """List all image files below the root of a source, sorted by path, with the columns of `schemas.MANIFEST`.
+    """List the image files below the root of a source, up to the limit, sorted, with the columns of `schemas.MANIFEST`.
 
     Raises:
         BadSource, BadSettings: As for `SourceScan.of`.
     """
-    return SourceScan.of(source, settings, leave_out=leave_out).images
+    return up_to_limit(SourceScan.of(source, settings, leave_out=leave_out).images, settings)
+
+
+def up_to_limit(images: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """Return the images of one source, sorted by path, that the setting `limit` takes."""
+    return images.head(settings.limit) if settings.limit else images
 
 
 def _frame(source: Source, files: Iterable[Found]) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -85,8 +85,9 @@ def find_losses(lake: Lake, diff: CatalogDiff) -> list[Loss]:
         lost = was.join(now, on="image_id", how="anti").join(new, on=["byte_size", "mtime_ns"], how="anti")
         if len(lost):
             by_source.setdefault(source_of(manifest.shard), {})[manifest.shard] = lost
-    losses = (_make_loss(lake, source, lost, diff.manifests) for source, lost in by_source.items())
-    return [loss for loss in losses if loss is not None]
+    losses = [_make_loss(lake, source, lost, diff.manifests) for source, lost in by_source.items()]
+    is_intended = diff.excluded == diff.removed  # no folder is empty then
+    return [replace(loss, is_empty=loss.is_empty and not is_intended) for loss in losses if loss is not None]
 
 
 def _read_manifest(lake: Lake, shard: str) -> pl.DataFrame:

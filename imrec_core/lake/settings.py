@@ -127,6 +127,7 @@ class Settings:
         scan_hidden: Whether to scan folders whose name begins with a dot.
         exclude: Files and folders to leave out, as patterns of gitignore; `!pattern` includes what is left out by
             default.
+        limit: Maximum number of images of each source: the first by path; 0 for all.
         thumbnail_mb: Limit in MB of the thumbnail cache, which keeps the most recently used: at least 100, or 0 for no
             cache.
         keep_lost_days: Days for which the vectors of images are kept that are gone at once, as when a disk is not
@@ -159,6 +160,7 @@ class Settings:
     extensions: tuple[str, ...] = EXTENSIONS
     scan_hidden: bool = False
     exclude: tuple[str, ...] = ()
+    limit: int = 0
     thumbnail_mb: int = 2000
     keep_lost_days: int = 30
     search_log: float = 0.0
@@ -174,16 +176,16 @@ class Settings:
     dagster: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("shard_size", "max_pixels"):
-            if getattr(self, name) < 1:
-                raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be 1 or more")
+        for name, least in (("shard_size", 1), ("max_pixels", 1), ("limit", 0)):
+            if getattr(self, name) < least:
+                raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be {least} or more")
         most = {"calibration_copies": MAX_CALIBRATION_COPIES, "keep_lost_days": MAX_LOST_DAYS, "search_log": 1}
         for name, limit in most.items():
             if not 0 <= getattr(self, name) <= limit:
                 raise BadSettings(f"lake.toml: {name} is {getattr(self, name)}; it must be from 0 to {limit}")
         if self.thumbnail_mb and self.thumbnail_mb < LEAST_THUMBNAIL_MB:
-            least = f"{LEAST_THUMBNAIL_MB} or more, or 0 for none"
-            raise BadSettings(f"lake.toml: thumbnail_mb is {self.thumbnail_mb}; it must be {least}")
+            expected = f"{LEAST_THUMBNAIL_MB} or more, or 0 for none"
+            raise BadSettings(f"lake.toml: thumbnail_mb is {self.thumbnail_mb}; it must be {expected}")
         if self.inference_precision not in PRECISIONS:
             raise BadSettings(
                 f"lake.toml: inference_precision is {self.inference_precision!r}; use one of {', '.join(PRECISIONS)}"

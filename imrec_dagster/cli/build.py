@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     help="Join the columns of a Parquet or CSV file, by image_id or path; repeatable.",
 )
 @click.option("--without", multiple=True, metavar="FILE", help="Remove the columns of a file; repeatable.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Only the first N images of each source, by path; kept in lake.toml for later builds. 0: all.",
+)
 @click.option("--verify", is_flag=True, help="Read every file again, and extract those whose content has changed.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device of the networks.")
 @trust_option
@@ -44,6 +50,7 @@ def build(
     features: str | None,
     columns: tuple[str, ...],
     without: tuple[str, ...],
+    limit: int | None,
     verify: bool,
     device: str,
     lake: str,
@@ -54,7 +61,10 @@ def build(
     source in the lake, by default that of the folder.
     """
     names = _parse_names(features)
-    click.echo(run_build(Lake(lake), folders, names, device, columns=columns, without=without, verify=verify))
+    summary = run_build(
+        Lake(lake), folders, names, device, columns=columns, without=without, limit=limit, verify=verify
+    )
+    click.echo(summary)
 
 
 def _parse_names(text: str | None) -> tuple[str, ...] | None:
@@ -70,6 +80,7 @@ def run_build(
     *,
     columns: Sequence[str] = (),
     without: Sequence[str] = (),
+    limit: int | None = None,
     verify: bool = False,
 ) -> str:
     """Add folders, features and column files to the lake, bring it up to date, and return a summary.
@@ -78,6 +89,7 @@ def run_build(
         features: All features of the lake, or features to add, each with a leading `+`; None keeps the list.
         columns: Files to add, whose columns are joined to the images.
         without: Files to remove, with their columns.
+        limit: The setting `limit`; None keeps it.
         verify: Whether to read every file again, although its size and times are the same.
 
     Raises:
@@ -90,6 +102,7 @@ def run_build(
 
     started = time.perf_counter()
     settings = _extended_settings(lake, folders, features).without_columns(without).with_columns(columns)
+    settings = settings if limit is None else replace(settings, limit=limit)
     if not settings.sources:
         raise BadSource("the lake has no image folder yet; give one: imrec build FOLDER")
     if columns:
@@ -146,7 +159,7 @@ def _summary(lake: Lake, progress: "BuildProgress", seconds: float) -> str:
     if diff.reread:
         lines.append(f"{diff.reread} unchanged images read again to compare their content")
     if diff.excluded:
-        lines.append(f"{diff.excluded} of the removed images are left out now (exclude in lake.toml, and its defaults)")
+        lines.append(f"{diff.excluded} of the removed images are left out now (exclude or limit in lake.toml)")
     if unreadable := count_unreadable(lake):
         lines.append(f"folders and other entries that cannot be read: {unreadable} (see: imrec failures)")
     if passed_over := summarize(not_read(lake)):

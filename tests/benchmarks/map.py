@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.evaluation.labels import folder_labels
+from imrec_core.features import FEATURES
 from imrec_core.features.reduction.neighbours import nearest, share_kept
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode_file
@@ -73,7 +74,7 @@ def _moved(photos: Lake, count: int) -> NDArray[Any]:
 def _parts(photos: Lake) -> NDArray[Any]:
     """Vectors of parts of the photos, a third of each or more, half of them mirrored."""
     generation, rng = open_generation(photos), np.random.default_rng(0)
-    root, feature = photos.settings().source("photos").root, generation.feature(_FEATURE)
+    root, feature = photos.settings().source("photos").root, FEATURES[_FEATURE]
     found = []
     for path in generation.columns("path")["path"].to_pylist():
         pixels = decode_file(root / path, min_side=feature.min_side).pixels[..., :3]

@@ -57,7 +57,7 @@ class Testbed:
         Some bytes behind its end make each copy a file of its own: what is known by its bytes is not decoded again.
         """
         files = [path for path in sorted(self.photos.rglob("*")) if _is_photo(path)]
-        files = _spread(files, self.images)
+        files = spread(files, self.images)
         for i in range(self.images):
             file = files[i % len(files)]
             path = self.folder / "many" / f"copy-{i // len(files)}" / file.relative_to(self.photos)
@@ -67,7 +67,7 @@ class Testbed:
 
     def sample(self, count: int) -> list[Path]:
         """Some of `many`, evenly spread over all kinds of photos."""
-        return _spread([path for path in sorted(self.many.rglob("*")) if path.is_file()], count)
+        return spread([path for path in sorted(self.many.rglob("*")) if path.is_file()], count)
 
     def new_lake(self, name: str, photos: Path) -> Lake:
         """An empty lake that has the photos as its source."""
@@ -82,7 +82,7 @@ class Testbed:
         return lake
 
 
-def _spread(files: list[Path], count: int) -> list[Path]:
+def spread(files: list[Path], count: int) -> list[Path]:
     """Up to `count` of the files, as many of each kind."""
     count = min(count, len(files))
     return [files[i * len(files) // count] for i in range(count)]

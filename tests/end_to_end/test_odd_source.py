@@ -64,7 +64,7 @@ def test_images_that_become_excluded_are_counted_in_words(imrec, photos):
     settings.write_text('exclude = ["photo_00[01].jpg"]\n' + settings.read_text())
     built = imrec("build")
     assert "2 removed" in built.out
-    assert "2 of the removed images are left out now (exclude in lake.toml, and its defaults)" in built.out
+    assert "2 of the removed images are left out now (exclude or limit in lake.toml)" in built.out
 
 
 def test_verification_says_what_it_reads_and_decodes_what_has_changed(imrec, tmp_path):
@@ -81,3 +81,18 @@ def test_verification_says_what_it_reads_and_decodes_what_has_changed(imrec, tmp
     assert "1 changed, 0 removed, 2 unchanged images\n2 unchanged images read again to compare" in built.out
     assert "1 decoded" in built.out
     assert "read again" not in imrec("build").out
+
+
+def test_limit_counts_for_later_builds_until_it_is_lifted(imrec, tmp_path):
+    toy.write_photos(tmp_path / "photos", range(5))
+    built = imrec("build", tmp_path / "photos", "--features", "ahash", "--limit", 2)
+    assert "2 new, 0 changed, 0 removed, 0 unchanged images" in built.out
+    beyond = "3 images beyond the limit (limit in lake.toml; for all: imrec build --limit 0)"
+    assert beyond in built.out and beyond in imrec("status").out
+    assert "0 new, 0 changed, 0 removed, 2 unchanged images" in imrec("build").out
+    fewer = imrec("build", "--limit", 1).out
+    assert "1 of the removed images are left out now (exclude or limit in lake.toml)" in fewer
+    lifted = imrec("build", "--limit", 0).out
+    assert "4 new, 0 changed, 0 removed, 1 unchanged images" in lifted and "beyond" not in lifted
+    wrong = imrec("build", "--limit", -1)
+    assert wrong.status != 0 and "--limit" in wrong.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -260,3 +261,17 @@ def test_damaged_table_is_not_kept_and_does_not_stop_the_scan(lake, photos, tmp_
     assert {key.rpartition("photos-")[2] for key in kept_shards(lake)} == {"0000", "0002"}
     publish(lake)
     assert len(open_generation(lake).live) == 20
+
+
+@pytest.mark.parametrize(("left_out", "lost"), [({"limit": 30}, 30), ({"exclude": ("disk/",)}, 40)])
+def test_images_that_settings_leave_out_are_no_disk_that_is_away_and_return_undecoded(lake, decoded, left_out, lost):
+    settings = lake.settings()
+    lake.save_settings(replace(settings, **left_out))
+    (loss,) = scan(lake)
+    assert (loss.images, loss.known, loss.is_empty) == (lost, 60, False)
+    publish(lake)
+    assert len(open_generation(lake).live) == 60 - lost
+    lake.save_settings(settings)
+    assert scan(lake) == []
+    publish(lake)
+    assert (decoded, len(open_generation(lake).live)) == ([], 60)

@@ -51,6 +51,7 @@ def test_source_is_found_by_name_or_the_nearest_is_told():
         ("shard_sise = 5", "no setting named 'shard_sise'; did you mean 'shard_size'"),
         ("shard_size = 0", "shard_size is 0; it must be 1 or more"),
         ("max_pixels = -1", "max_pixels is -1; it must be 1 or more"),
+        ("limit = -5", "limit is -5; it must be 0 or more"),
         ("calibration_copies = -1", "calibration_copies is -1; it must be from 0 to 10000"),
         ("calibration_copies = 10_001", "calibration_copies is 10001; it must be from 0 to 10000"),
         ('inference_precision = "int4"', "inference_precision is 'int4'; use one of auto, bf16, fp32"),

@@ -56,7 +56,13 @@ def scanned(lake: Lake) -> Lake:
 
 def spread_over(scheduler: str, lake: Lake, **options) -> list[ShardReport]:
     return list(
-        dask_cluster.extract_on_dask(lake, lake.live_shards(), chosen_features(lake), scheduler=scheduler, **options)
+        dask_cluster.extract_on_dask(
+            lake,
+            lake.live_shards(),
+            [feature for feature in chosen_features(lake) if not feature.projection],
+            scheduler=scheduler,
+            **options,
+        )
     )
 
 

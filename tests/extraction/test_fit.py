@@ -381,7 +381,7 @@ def test_learnt_feature_is_searched_by_picture_and_by_id_alike(tinted):
     recommender = Recommender.open(tinted)
     assert list(recommender.generation.features) == ["rgb_histogram", TINT.name]
     photo = tinted.root.parent / "photos" / "photo_007.jpg"
-    by_file = recommender.search(photo, k=6, by=TINT.name)
+    by_file = recommender.search(photo, k=6, by=TINT.name, with_self=True)
     assert by_file[0].path == str(photo) and by_file[0].parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
     by_id = recommender.search(ImageId(by_file[0].image_id), k=5, by=TINT.name)
     assert [hit.image_id for hit in by_id] == [hit.image_id for hit in by_file[1:]]
@@ -427,7 +427,7 @@ def test_refit_makes_every_row_anew_and_search_goes_on(tinted):
     touched = {path for path in toy.rewritten(before, toy.times(tinted, "features")) if TINT.name in path}
     assert touched == {f"features/tint/{shard}.parquet" for shard in SHARDS}
     photo = tinted.root.parent / "photos" / "photo_033.jpg"
-    hit = Recommender.open(tinted).search(photo, k=1, by=TINT.name)[0]
+    hit = Recommender.open(tinted).search(photo, k=1, by=TINT.name, with_self=True)[0]
     assert hit.path == str(photo) and hit.parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
 
 
@@ -435,10 +435,11 @@ def test_generation_keeps_the_fit_that_its_vectors_were_made_with(tinted):
     recommender = Recommender.open(tinted)
     tinted.save_fitted(TINT.name, "later", {"mean": np.full(3, 100.0)}, {})
     photo = tinted.root.parent / "photos" / "photo_003.jpg"
-    assert recommender.search(photo, k=1, by=TINT.name)[0].parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
+    itself = {"k": 1, "by": TINT.name, "with_self": True}
+    assert recommender.search(photo, **itself)[0].parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
     report = build_generation(tinted)  # no table is of the later fit
     assert (report.built, report.missing) == (False, ()) and set(report.waiting.reasons) == {TINT.name}
-    assert recommender.search(photo, k=1, by=TINT.name)[0].parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
+    assert recommender.search(photo, **itself)[0].parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize(

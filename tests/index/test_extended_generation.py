@@ -395,10 +395,10 @@ def test_measures_are_those_of_a_whole_build(tmp_path, joint_calibrations_of):
             evaluate_fusions(g, found(g), by=[NETWORK, "rgb_histogram"]).judged for g in (generation, whole)
         )
         for a, b in zip(fused, expected, strict=True):
-            assert a.by == b.by and a.measures["mAP"].value == pytest.approx(b.measures["mAP"].value)
+            assert a.by == b.by and a.measures["mAP"].value == pytest.approx(b.measures["mAP"].value, rel=1e-4)
         ours, theirs = (labelled_task(g, found(g), by=[NETWORK, "rgb_histogram"]) for g in (generation, whole))
         assert ours.scores.shape == theirs.scores.shape
-        np.testing.assert_allclose(*(np.sort(t.scores, axis=None) for t in (ours, theirs)), atol=1e-5)
+        np.testing.assert_allclose(*(np.sort(t.scores, axis=None) for t in (ours, theirs)), atol=1e-4)
         assert set(tune_weights(ours).weights) <= {NETWORK, "rgb_histogram"}
     mixes = {"both": {NETWORK: 1.0, "phash": 1.0}}
     for a, b in zip(

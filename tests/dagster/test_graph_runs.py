@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -1009,10 +1008,9 @@ def test_catch_up_requests_nothing_that_a_build_elsewhere_has_done_but_records_i
 
 
 def test_catch_up_fits_when_the_base_is_complete_and_then_projects(new_lake, instance, quick_network):
-    lake = new_lake(16, (EMBEDDING,), shard_size=8)
-    for folder in (lake.fitted_path(REDUCED, "any").parent, lake.feature_path(REDUCED, shard(0)).parent):
-        shutil.rmtree(folder)
-    toy.set_to(lake, dagster={"reindex_minutes": 1})
+    lake = new_lake(16, ("phash",), shard_size=8)
+    toy.set_to(lake, features=("phash", EMBEDDING), dagster={"reindex_minutes": 1})
+    toy.extract(lake)
     catch_up, steps = CatchUp(lake, instance), []
     while requests := catch_up.requests():
         (request,) = requests

@@ -134,8 +134,8 @@ class Settings:
             mounted; 0 to keep none.
         search_log: Share of the searches from Python and HTTP, 0 to 1, that the view `runs` lists.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
-        model_options: Options of a network, by its name: `batch`, the number of images in a batch, and `neighbourhood`,
-            the number of nearest images with which each is averaged for the feature `NAME_neighbours`.
+        model_options: Options of a network, by its name: `batch`, the images in a batch, and `neighbourhood`, the
+            number of nearest images with which each is averaged for the feature `NAME_neighbours`.
         models: Your own networks, by name; `imrec_core.models.custom.custom_model` documents the keys.
         histograms: Your own colour histograms, by name: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers),
             `joint`, `all_pixels`.
@@ -145,8 +145,7 @@ class Settings:
             `feature:metric`.
         mixes: Late fusion: features whose scores are fused, by name, with weights of features or `feature:metric`.
         indexes: HNSW parameters by `feature` or `feature:metric`: `m`, `ef_construction`, `ef`, `candidates`.
-        renamed_sources: Former names of sources, with the next `name` and the `version` of imrec that renamed;
-            written by `imrec sources rename`.
+        renamed_sources: Former names of sources, with the next `name` and the `version`; of `imrec sources rename`.
         dagster: Settings of `imrec_dagster`, which validates them; this package does not read them.
     """
 
@@ -187,9 +186,8 @@ class Settings:
             expected = f"{LEAST_THUMBNAIL_MB} or more, or 0 for none"
             raise BadSettings(f"lake.toml: thumbnail_mb is {self.thumbnail_mb}; it must be {expected}")
         if self.inference_precision not in PRECISIONS:
-            raise BadSettings(
-                f"lake.toml: inference_precision is {self.inference_precision!r}; use one of {', '.join(PRECISIONS)}"
-            )
+            precision = repr(self.inference_precision)
+            raise BadSettings(f"lake.toml: inference_precision is {precision}; use one of {', '.join(PRECISIONS)}")
         for name, table in self.model_options.items():
             _check_model_options(name, table)
         for name in self.sources:

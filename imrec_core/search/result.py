@@ -68,7 +68,7 @@ def _likenesses(joint: JointCalibrations, request: SearchRequest, ranked: Ranked
     if request.has_text or not len(ranked.rows):
         return [""] * len(ranked.rows)
     positions = request.weighted_positions
-    features, distances = ([of[i] for i in positions] for of in (request.features, ranked.distances))
+    features, distances = [request.features[i] for i in positions], [ranked.distances[i] for i in positions]
     return [likeness(rate) for rate in false_match_rates(joint, features, distances).tolist()]
 
 

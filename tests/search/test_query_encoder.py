@@ -168,20 +168,17 @@ def test_mix_equals_its_features(new_lake):
 # -- unlikes ------------------------------------------------------------------------------------------------
 
 
-def test_row_nearer_to_an_unlike_than_to_the_likes_scores_0(large):
+def test_row_nearer_to_an_unlike_than_to_the_likes_loses_the_difference(large):
     like, unlike = at(large, 10, 11)
     by = "rgb_histogram"
-    to_like, to_unlike = distances(large, by, 10), distances(large, by, 11)
-    alone = {hit.image_id: hit.rank for hit in large.search(like, k=700, exact=True)}
-    hits = large.search(like, unlike=unlike, k=700, exact=True)
+    calibration = large.generation.calibration(by, "hellinger")
+    to_like, to_unlike = (calibration.score(distances(large, by, row)) for row in (10, 11))
+    alone = {hit.image_id: hit.score for hit in large.search(like, k=700, exact=True)}
+    hits = large.search(like, unlike=(unlike, 0.5), k=700, exact=True)
     for hit, row in zip(hits, rows_of(large, hits), strict=True):
-        part = hit.parts[by]
-        assert hit.score == pytest.approx(max(0, part.score - part.unlike))
-        if to_unlike[row] < to_like[row]:
-            assert hit.score == 0
-    falls = [hit.rank > alone[hit.image_id] for hit, row in zip(hits, rows_of(large, hits), strict=True)
-             if to_unlike[row] < 0.9 * to_like[row] and alone[hit.image_id] < 350]  # fmt: skip
-    assert all(falls)
+        taken = 0.5 * max(0.0, to_unlike[row] - to_like[row])
+        assert hit.parts[by].unlike == pytest.approx(taken, abs=1e-3)
+        assert hit.score == pytest.approx(max(0, alone[hit.image_id] - taken), abs=1e-3)
 
 
 def test_copy_of_an_unlike_comes_last(new_lake):

@@ -11,6 +11,7 @@ from imrec_core.duplicates.hash_pairs import ClosePairs, Pairs, Rows, close_hash
 from imrec_core.errors import QueryError
 from imrec_core.features import Feature
 from imrec_core.features.metrics import METRICS
+from imrec_core.features.searched import is_embedding
 from imrec_core.index.generation import Generation
 
 # Recall on 83 photos with 8 edits, captions included / false candidates among the 5·10⁹ pairs of 100,000 images:
@@ -24,8 +25,10 @@ _HASHES: tuple[tuple[tuple[str, ...], tuple[int, int]], ...] = (
 _TURNABLE = {"phash": (10, 10), "pdq": (32, 48)}  # limits in bits; rotating a hash flips some of them
 _NEIGHBOURS = 20
 # Cosine distances: of crops to half the area 0.17, at most 0.34 by EfficientNet-Lite0 (64 photos), 0.63 and 0.82 by
-# sift_vlad; to a third of the area 0.31 and 0.55, 0.78 and 0.90 by sift_vlad (40 photos, 2026-11).
-_FAR, _FAR_BY_DETAILS = 0.36, 0.9
+# sift_vlad; to a third of the area 0.31 and 0.55, 0.78 and 0.90 by sift_vlad (40 photos, 2026-11). Content vectors are
+# scaled more in larger lakes: of crops to half and a third of the area, 100 and 98 % are within 0.45 if fitted to 1,000
+# images, 98 and 88 % if scaled as for 100,000; of full vectors, 98 and 84 % are within 0.36 (64 photos, 2026-12).
+_FAR, _FAR_BY_CONTENT, _FAR_BY_DETAILS = 0.36, 0.45, 0.9
 _DETAILS = "sift_vlad"
 _IN_CROWD = 8  # rotated candidates of an image of a crowd, such as one of many nearly blank pages
 
@@ -71,7 +74,7 @@ def edited_pairs(generation: Generation, rows: Rows) -> Pairs:
 def _features_of_content(generation: Generation) -> list[tuple[Feature, float]]:
     """List the features that find edited copies, with the maximum distance of a copy."""
     features = list(map(generation.feature, generation.features))
-    found = [(feature, _FAR) for feature in features if feature.model is not None][:1]
+    found = [(f, _FAR if f.model is not None else _FAR_BY_CONTENT) for f in features if is_embedding(f)][:1]
     found += [(feature, _FAR_BY_DETAILS) for feature in features if feature.name == _DETAILS]
     if not found:
         raise _missing_feature(generation, "an embedding", "efficientnet_lite0")

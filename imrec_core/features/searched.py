@@ -52,6 +52,11 @@ def _content_vector(network: Feature) -> Feature:
     )
 
 
+def is_embedding(feature: Feature) -> bool:
+    """Return whether the vectors of a feature of a generation are those of a network, in full or for content."""
+    return feature.model is not None or any(base.name == full_name(feature.name) for base in feature.bases)
+
+
 def averaged_name(network: str) -> str:
     """Return the name of the feature with the averaged neighbourhoods of a network."""
     return f"{network}{_NEIGHBOURS}"

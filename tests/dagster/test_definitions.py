@@ -56,6 +56,7 @@ def test_graph_has_the_features_of_the_lake_and_no_other(tmp_path):
     toy.new_lake(tmp_path, ["resnet18", "phash"])  # its weights are not on this machine
     keys = build_definitions(LakeResource(root=str(tmp_path))).resolve_asset_graph().get_all_asset_keys()
     names = {"catalog", "shard_manifest", "images", "features/resnet18", "features/phash", "generation", "map"}
+    names |= {"features/resnet18_content", "fitted/resnet18_content"}
     assert {key.to_user_string() for key in keys} == names
 
 

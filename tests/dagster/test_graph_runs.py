@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -263,7 +264,7 @@ def test_only_changed_shards_are_computed_again(lake, instance):
         for key in touched
     }
     assert findable(lake) == {f"photo_{seed:03d}.jpg" for seed in range(41)} - {"photo_017.jpg"}
-    hits = opened.search(photos / "photo_002.jpg", k=2)
+    hits = opened.search(photos / "photo_002.jpg", k=2, with_self=True)
     assert {Path(hit.path).name for hit in hits} == {"photo_001.jpg", "photo_002.jpg"}
     assert hits[0].score == hits[1].score
 
@@ -1009,6 +1010,8 @@ def test_catch_up_requests_nothing_that_a_build_elsewhere_has_done_but_records_i
 
 def test_catch_up_fits_when_the_base_is_complete_and_then_projects(new_lake, instance, quick_network):
     lake = new_lake(16, (EMBEDDING,), shard_size=8)
+    for folder in (lake.fitted_path(REDUCED, "any").parent, lake.feature_path(REDUCED, shard(0)).parent):
+        shutil.rmtree(folder)
     toy.set_to(lake, dagster={"reindex_minutes": 1})
     catch_up, steps = CatchUp(lake, instance), []
     while requests := catch_up.requests():

@@ -32,7 +32,7 @@ def test_neighbours_by_local_details_are_candidates_too(tmp_path, monkeypatch):
     toy.build(lake)
     generation = open_generation(lake)
     rows = np.arange(len(generation))
-    monkeypatch.setattr(candidates, "_FAR", -1.0)  # drawn photos are all neighbours by embedding
+    monkeypatch.setattr(candidates, "_FAR_BY_CONTENT", -1.0)  # drawn photos are all neighbours by embedding
     both = {tuple(pair) for pair in edited_pairs(generation, rows).tolist()}
     monkeypatch.setattr(candidates, "_DETAILS", "none")
     by_hash = {tuple(pair) for pair in edited_pairs(generation, rows).tolist()}

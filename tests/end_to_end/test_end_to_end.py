@@ -89,7 +89,7 @@ def test_from_the_first_folder_on(world, imrec, tmp_path, monkeypatch):
         return [list(row.values()) for row in json.loads(ran("sql", query, "--json"))]
 
     def search(*arguments: object) -> list[str]:
-        hits = json.loads(ran("search", *arguments, "--json"))["hits"]
+        hits = json.loads(ran("search", *arguments, "--with-self", "--json"))["hits"]
         return [Path(hit["path"]).name for hit in hits]
 
     said = ran("build", world.photos, "--features", FEATURES)

@@ -21,6 +21,7 @@ from imrec_core.errors import ClusterError, MissingDependency, MissingTable
 from imrec_core.extraction import dask_cluster, shard_order
 from imrec_core.extraction.report import ShardReport
 from imrec_core.features import FEATURES, chosen_features
+from imrec_core.lake.storage.files import TEMPORARY
 from imrec_core.models.encoders import load_encoder
 from imrec_core.runtime.cpu import cpu_count
 from imrec_dagster import definitions
@@ -56,13 +57,20 @@ def scanned(lake: Lake) -> Lake:
 
 def spread_over(scheduler: str, lake: Lake, **options) -> list[ShardReport]:
     return list(
-        dask_cluster.extract_on_dask(lake, lake.live_shards(), chosen_features(lake), scheduler=scheduler, **options)
+        dask_cluster.extract_on_dask(
+            lake,
+            lake.live_shards(),
+            [feature for feature in chosen_features(lake) if not feature.projection],
+            scheduler=scheduler,
+            **options,
+        )
     )
 
 
 def contents(lake: Lake) -> dict[str, tuple[object, object]]:
-    """Every table with its metadata."""
-    return {n: (table, table.schema.metadata) for n, table in toy.tables_of(lake, "images", "features").items()}
+    """Every table with its metadata; a worker that was killed may leave a part of one."""
+    tables = toy.tables_of(lake, "images", "features")
+    return {n: (table, table.schema.metadata) for n, table in tables.items() if TEMPORARY not in n}
 
 
 def plainly(lake: Lake) -> Lake:

@@ -31,7 +31,7 @@ from tests.support.pictures import BROKEN
 
 # The same declarations in small: eigenvectors of 1280 × 1280 would take most of the time here.
 BASE = replace(FEATURES["efficientnet_lite0"], dims=96)
-DERIVED = projection("efficientnet_lite0_pca", BASE, 16)
+DERIVED = projection("efficientnet_lite0_content", BASE, 16)
 BOTH = (BASE.name, DERIVED.name)
 SHARDS = ("photos-0000", "photos-0001", "photos-0002")
 
@@ -105,7 +105,7 @@ OTHERWISE = {
 def test_other_declaration_means_another_fit_and_every_projection_anew(lake, declared):
     old = lake.fitted_version(DERIVED.name)
     assert holds(lake, DERIVED, old) and not holds(lake, declared, old)
-    with pytest.raises(MissingTable, match="efficientnet_lite0_pca is not fitted yet"):  # not with another's axes
+    with pytest.raises(MissingTable, match="efficientnet_lite0_content is not fitted yet"):  # not with another's axes
         project_shard(lake, SHARDS[0], declared)
     assert fit(lake, declared).fitted and lake.fitted_version(DERIVED.name) != old
     assert not any(is_feature_fresh(lake, shard, declared) for shard in SHARDS)
@@ -151,7 +151,7 @@ def test_projecting_before_fitting_is_an_error(new_lake, small_features):
     lake = new_lake(3, BOTH, built=False)
     manifests.update(lake)
     assert not is_feature_fresh(lake, SHARDS[0], DERIVED)
-    with pytest.raises(MissingTable, match="efficientnet_lite0_pca is not fitted yet; run: imrec build"):
+    with pytest.raises(MissingTable, match="efficientnet_lite0_content is not fitted yet; run: imrec build"):
         project_shard(lake, SHARDS[0], DERIVED)
 
 
@@ -212,7 +212,7 @@ def test_base_computed_anew_makes_all_above_it_stale_in_that_shard_alone(chained
     path = chained.feature_path(BASE.name, SHARDS[1])
     chained.write_table(path, chained.read_table(path), chained.made_from(path) | {"precision": "bf16"})
     assert fresh(chained, DERIVED) == fresh(chained, CORE) == [SHARDS[0], SHARDS[2]]
-    with pytest.raises(MissingTable, match=r"efficientnet_lite0_pca is not up to date for shard 'photos-0001'"):
+    with pytest.raises(MissingTable, match=r"efficientnet_lite0_content is not up to date for shard 'photos-0001'"):
         project_shard(chained, SHARDS[1], CORE)
     assert project_shard(chained, SHARDS[1], DERIVED).computed
     assert fresh(chained, CORE) == [SHARDS[0], SHARDS[2]]  # what lies there is of the old vectors
@@ -254,7 +254,7 @@ def test_bases_of_different_images_are_refused(tmp_path):
 def test_vectors_of_another_shape_than_declared_are_refused(lake):
     short = replace(DERIVED, dims=12)
     fit(lake, short)
-    with pytest.raises(BadOutput, match=r"efficientnet_lite0_pca returned \(25, 16\); expected \(25, 12\)"):
+    with pytest.raises(BadOutput, match=r"efficientnet_lite0_content returned \(25, 16\); expected \(25, 12\)"):
         project_shard(lake, SHARDS[0], short)
     assert not is_feature_fresh(lake, SHARDS[0], short)
 
@@ -381,7 +381,7 @@ def test_learnt_feature_is_searched_by_picture_and_by_id_alike(tinted):
     recommender = Recommender.open(tinted)
     assert list(recommender.generation.features) == ["rgb_histogram", TINT.name]
     photo = tinted.root.parent / "photos" / "photo_007.jpg"
-    by_file = recommender.search(photo, k=6, by=TINT.name)
+    by_file = recommender.search(photo, k=6, by=TINT.name, with_self=True)
     assert by_file[0].path == str(photo) and by_file[0].parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
     by_id = recommender.search(ImageId(by_file[0].image_id), k=5, by=TINT.name)
     assert [hit.image_id for hit in by_id] == [hit.image_id for hit in by_file[1:]]
@@ -427,7 +427,7 @@ def test_refit_makes_every_row_anew_and_search_goes_on(tinted):
     touched = {path for path in toy.rewritten(before, toy.times(tinted, "features")) if TINT.name in path}
     assert touched == {f"features/tint/{shard}.parquet" for shard in SHARDS}
     photo = tinted.root.parent / "photos" / "photo_033.jpg"
-    hit = Recommender.open(tinted).search(photo, k=1, by=TINT.name)[0]
+    hit = Recommender.open(tinted).search(photo, k=1, by=TINT.name, with_self=True)[0]
     assert hit.path == str(photo) and hit.parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
 
 
@@ -435,10 +435,11 @@ def test_generation_keeps_the_fit_that_its_vectors_were_made_with(tinted):
     recommender = Recommender.open(tinted)
     tinted.save_fitted(TINT.name, "later", {"mean": np.full(3, 100.0)}, {})
     photo = tinted.root.parent / "photos" / "photo_003.jpg"
-    assert recommender.search(photo, k=1, by=TINT.name)[0].parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
+    itself = {"k": 1, "by": TINT.name, "with_self": True}
+    assert recommender.search(photo, **itself)[0].parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
     report = build_generation(tinted)  # no table is of the later fit
     assert (report.built, report.missing) == (False, ()) and set(report.waiting.reasons) == {TINT.name}
-    assert recommender.search(photo, k=1, by=TINT.name)[0].parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
+    assert recommender.search(photo, **itself)[0].parts[TINT.name].distance == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from imrec_core import FEATURES, Lake
 from imrec_core.catalog import manifests
 from imrec_core.evaluation.rankers import resolve_rankers
 from imrec_core.extraction.embed import ImageEncoder, oriented_features, query_vector
+from imrec_core.features.searched import searched
 from imrec_core.images.batch import ImageBatch
 from imrec_core.images.decode import decode
 from imrec_core.images.edits import COPY_PROTOCOL, EDITS
@@ -96,11 +97,12 @@ def plain_distances(lake: Lake, name: str, metric_name: str) -> np.ndarray:
     found = []
     for path in sorted((lake.root.parent / "photos").iterdir()):
         picture = decode(path.read_bytes()).pixels[..., :3]
-        (original,) = feature(ImageBatch([picture]))
+        dtype = searched(feature).dtype
+        (original,) = feature(ImageBatch([picture])).astype(dtype)
         for edit in COPY_PROTOCOL.values():
             batch = ImageBatch([decode(edit(Image.fromarray(np.ascontiguousarray(picture)))).pixels])
             (query,) = feature.orientations(batch) if metric.takes_several else feature(batch)
-            found.append(metric(query, original[None])[0])
+            found.append(metric(query.astype(dtype), original[None])[0])
     return np.array(found, np.float32)
 
 

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hnswlib
@@ -37,6 +38,7 @@ from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index import build as index_module
 from imrec_core.index import hnsw, plan, recall
 from imrec_core.index.build import GenerationReport, IndexParams, build_generation
+from imrec_core.index.calibration_pairs import RandomPairs
 from imrec_core.index.generation import Generation
 from imrec_core.index.opening import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
@@ -193,8 +195,8 @@ def told(hits: Iterable[Any]) -> dict[str, list[float]]:
 def same_hits(found: Any, expected: Any) -> None:
     """The same images with the same figures; of those that are as good as the last one others may be shown."""
     assert len(found) == len(expected) and found.cut == expected.cut
-    np.testing.assert_allclose([h.score for h in found], [h.score for h in expected], atol=1e-5)
-    last = [h.image_id for hits in (found, expected) for h in hits if abs(h.score - expected[-1].score) < 1e-5]
+    np.testing.assert_allclose([h.score for h in found], [h.score for h in expected], atol=1e-4)
+    last = [h.image_id for hits in (found, expected) for h in hits if abs(h.score - expected[-1].score) < 1e-4]
     a, b = ({image: of for image, of in told(hits).items() if image not in last} for hits in (found, expected))
     assert a.keys() == b.keys()
     for image, figures in a.items():
@@ -385,7 +387,7 @@ def test_measures_are_those_of_a_whole_build(tmp_path, joint_calibrations_of):
         for a, b in zip(
             *(evaluate_retrieval(g, found(g), by=[NETWORK, "rgb_histogram"]) for g in (generation, whole)), strict=True
         ):
-            assert {m: pytest.approx(e.value) for m, e in b.measures.items()} == {
+            assert {m: pytest.approx(e.value, rel=1e-4) for m, e in b.measures.items()} == {
                 m: e.value for m, e in a.measures.items()
             }
             assert a.precision == pytest.approx(b.precision)
@@ -393,10 +395,10 @@ def test_measures_are_those_of_a_whole_build(tmp_path, joint_calibrations_of):
             evaluate_fusions(g, found(g), by=[NETWORK, "rgb_histogram"]).judged for g in (generation, whole)
         )
         for a, b in zip(fused, expected, strict=True):
-            assert a.by == b.by and a.measures["mAP"].value == pytest.approx(b.measures["mAP"].value)
+            assert a.by == b.by and a.measures["mAP"].value == pytest.approx(b.measures["mAP"].value, rel=1e-4)
         ours, theirs = (labelled_task(g, found(g), by=[NETWORK, "rgb_histogram"]) for g in (generation, whole))
         assert ours.scores.shape == theirs.scores.shape
-        np.testing.assert_allclose(*(np.sort(t.scores, axis=None) for t in (ours, theirs)), atol=1e-5)
+        np.testing.assert_allclose(*(np.sort(t.scores, axis=None) for t in (ours, theirs)), atol=1e-4)
         assert set(tune_weights(ours).weights) <= {NETWORK, "rgb_histogram"}
     mixes = {"both": {NETWORK: 1.0, "phash": 1.0}}
     for a, b in zip(
@@ -428,7 +430,9 @@ def test_projections_are_compared_on_the_images_that_are_there(tmp_path, monkeyp
     gallery.build()
     monkeypatch.setattr(projection_quality, "compare_projections", lambda matrix, **_: [matrix])
     (matrix,) = compare_in(open_generation(gallery.lake))
-    expected = {vector("rgb_histogram", c).astype(matrix.dtype).tobytes() for c in gallery.contents.values()}
+    expected = {
+        vector("rgb_histogram", c).astype("f4").astype(matrix.dtype).tobytes() for c in gallery.contents.values()
+    }
     assert {row.tobytes() for row in matrix} == expected and len(matrix) == 39
 
 
@@ -475,7 +479,7 @@ def test_added_and_removed_images_give_the_results_of_a_whole_build(new_lake, jo
     assert task.scores.shape == (6, 20, 36)
     toy.write_photos(folder, [3])  # as it was
     assert toy.build(lake).why == "extends 000002 by 1 rows, 0 removed"
-    hits = Recommender.open(lake).search(folder / "photo_003.jpg", k=1)
+    hits = Recommender.open(lake).search(folder / "photo_003.jpg", k=1, with_self=True)
     assert (hits[0].path, hits[0].score) == (str(folder / "photo_003.jpg"), 1)
 
 
@@ -729,10 +733,14 @@ def test_removed_images_are_neither_in_joint_calibrations_nor_queries_of_recall(
         gallery.remove(path)
     gallery.build()
     generation, asked = open_generation(gallery.lake), []
-    pair_scores, at_10 = match_threshold._pair_scores, ef_sweep.recall_at_10
-    monkeypatch.setattr(
-        match_threshold, "_pair_scores", lambda g, c, a, b: asked.extend([*a, *b]) or pair_scores(g, c, a, b)
-    )
+    at_10 = ef_sweep.recall_at_10
+
+    def drawn(generation: Generation) -> RandomPairs:
+        pairs = RandomPairs.of(generation)
+        asked.extend([*pairs.queries, *pairs.others])
+        return pairs
+
+    monkeypatch.setattr(match_threshold, "RandomPairs", SimpleNamespace(of=drawn))
     monkeypatch.setattr(ef_sweep, "recall_at_10", lambda *a, **how: asked.extend(a[3]) or at_10(*a, **how))
     Recommender.open(gallery.lake).search(gallery.query("6/000006.jpg"), by=list(TWO), max_false_match_rate=0.1)
     assert set(asked) == set(generation.live.tolist())
@@ -885,7 +893,7 @@ def test_many_unindexed_rows_are_added_to_the_graph(tmp_path, monkeypatch):
 # -- what goes wrong ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", ["assign_rows", "_write_vectors", "extend_graphs", "calibrate", "_write_manifest"])
+@pytest.mark.parametrize("step", ["assign_rows", "write_vectors", "extend_graphs", "calibrate", "_write_manifest"])
 def test_failed_extension_leaves_the_current_generation_unchanged(tmp_path, monkeypatch, step):
     gallery = Gallery(tmp_path, TWO, range(40))
     gallery.build()

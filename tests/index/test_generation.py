@@ -52,7 +52,7 @@ def test_damaged_generation_is_replaced_by_the_previous_one(lake, caplog, name, 
     with caplog.at_level(logging.WARNING, "imrec_core.index.generation"):
         assert open_generation(lake).id == "000001"
     assert name in caplog.text and "using generation 000001 instead" in caplog.text
-    assert len(Recommender.open(lake).search(lake.root.parent / "photos" / "photo_001.jpg")) == 5
+    assert len(Recommender.open(lake).search(lake.root.parent / "photos" / "photo_001.jpg", with_self=True)) == 5
 
 
 @pytest.mark.parametrize("name", ["phash.npy", "generation.json"])
@@ -174,7 +174,7 @@ def test_feature_with_changed_declaration_of_its_base_is_left_out(new_lake):
 def test_lake_without_configured_features_is_searched_by_stored_ones(lake):
     set_to(lake, features=())
     photo = lake.root.parent / "photos" / "photo_001.jpg"
-    assert Recommender.open(lake).search(photo)[0].path == str(photo)
+    assert Recommender.open(lake).search(photo, with_self=True)[0].path == str(photo)
 
 
 # -- rows ---------------------------------------------------------------------------------------------------

@@ -268,7 +268,7 @@ def test_each_as_a_table_says_what_the_lines_say(imrec, gallery, tmp_path, monke
     assert table.status == 0 and table.out == "" and "3 images could not be read" in table.err
     read = pq.read_table(tmp_path / "hits.parquet")
     parts = [f"{by}_{fact.name}" for by in ("phash", "rgb_histogram:manhattan") for fact in fields(FeatureScore)]
-    assert read.column_names == ["query", "rank", "image_id", "source", "path", "score", *parts, "error"]
+    assert read.column_names == ["query", "rank", "image_id", "source", "path", "score", "likeness", *parts, "error"]
     expected = [row for line in lines for row in flat(line)]
     assert read.to_pylist() == [{name: row.get(name) for name in read.column_names} for row in expected]
     assert {path.name for path in tmp_path.iterdir()} == {"hits.parquet", "others"}
@@ -278,7 +278,7 @@ def test_table_of_each_where_nothing_can_be_read_holds_the_errors(imrec, gallery
     found = imrec("search", "a.jpg", "b.jpg", "--each", "--parquet", "hits.parquet", "--lake", gallery.root)
     assert found.status == 0 and "2 images could not be read" in found.err
     table = pq.read_table(tmp_path / "hits.parquet")
-    assert table.column_names == ["query", "rank", "image_id", "source", "path", "score", "error"]
+    assert table.column_names == ["query", "rank", "image_id", "source", "path", "score", "likeness", "error"]
     assert table["query"].to_pylist() == ["a.jpg", "b.jpg"] and table["rank"].null_count == 2
     assert all(error.startswith("UnreadableImage: ") for error in table["error"].to_pylist())
 

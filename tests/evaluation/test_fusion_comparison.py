@@ -103,7 +103,9 @@ def test_heaviest_feature_breaks_ties_of_distant_rows(generation, heavy):
     ranker_set = rankers.RankerSet.of(generation, mixes={"own": weights})
     far = np.zeros(512, np.float32)
     far[np.asarray(generation.matrix("rgb_histogram")).sum(axis=0).argmin()] = 1
-    queries = {"rgb_histogram": [far], "phash": [~np.asarray(generation.matrix("phash"))[0]]}
+    bits = np.unpackbits(np.asarray(generation.matrix("phash")).view(np.uint8), axis=1)
+    rarer = np.packbits(bits.mean(axis=0) < 0.5).view(np.uint64)  # of each bit the value that fewer images have
+    queries = {"rgb_histogram": [far], "phash": [rarer]}
     rows = np.arange(16)
     values = dict(ranker_set.all_distances(generation, queries, rows))
     flat = np.flatnonzero(values["own"][0] == 1)

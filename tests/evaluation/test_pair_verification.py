@@ -190,7 +190,8 @@ def test_false_match_rate_of_a_mix_is_that_of_its_score(generation):
     assert [f.by for f in found] == ["phash", "own"]
     chosen = [FeatureMetric.parse(name, generation.feature).weighted(name, w) for name, w in weights.items()]
     expected = joint_calibration(generation, chosen).false_match_rate(np.float32([found[1].best.distance]))
-    assert found[1].best.false_match_rate == pytest.approx(expected[0], rel=1e-4)
+    # The rate is of a slightly larger distance, so that a search with it finds the pair.
+    assert found[1].best.false_match_rate == pytest.approx(expected[0], rel=1e-3)
     with pytest.raises(UnknownName):
         evaluate_pairs(generation, pairs(), by=["phish"])
 

@@ -242,7 +242,7 @@ def test_command_prints_a_table_and_json_and_draws(imrec, lake, tmp_path):
     mixed = imrec("evaluate", "--by", "phash", "--by", "mix:both", "--lake", lake.root)
     assert [row.split()[0] for row in mixed.out.splitlines()[1:-1]] == ["phash", "mix:both"]
     assert imrec("evaluate", "--by", "mix:none", "--lake", lake.root).complaint == (
-        "imrec: no mix named 'none'; known: default, both"
+        "imrec: no mix named 'none'; known: default, same_kind, both"
     )
     told = json.loads(imrec("evaluate", "-k", 2, "--queries", 5, "--by", "phash", "--json", "--lake", lake.root).out)
     assert [judged["by"] for judged in told] == ["phash"]

@@ -209,7 +209,7 @@ def test_picture_finds_what_its_id_finds(lake, by):
     photos = lake.root.parent / "photos"
     for seed in (3, 8, 21):
         asked = by.split("+")
-        by_file = recommender.search(photos / f"photo_{seed:03d}.jpg", k=6, by=asked)
+        by_file = recommender.search(photos / f"photo_{seed:03d}.jpg", k=6, by=asked, with_self=True)
         assert by_file[0].path.endswith(f"photo_{seed:03d}.jpg")
         assert by_file[0].parts[asked[0]].distance == pytest.approx(0, abs=0.02)
         by_id = recommender.search(ImageId(by_file[0].image_id), k=5, by=asked)

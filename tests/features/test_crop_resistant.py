@@ -119,7 +119,7 @@ def test_table_and_sql_hold_the_hashes_alone(recommender):
 def test_search_ranks_by_the_distance_of_imagehash(recommender):
     for query_path in ("00.png", "04.png", "07.png"):
         path = recommender.lake.root.parent / "photos" / query_path
-        hits = recommender.search(path, by=FEATURE.name, k=PHOTOS)
+        hits = recommender.search(path, by=FEATURE.name, k=PHOTOS, with_self=True)
         query = of_imagehash(str(path))
         distances = [np.float32(query - of_imagehash(hit.path)) for hit in hits]
         assert [hit.parts[FEATURE.name].distance for hit in hits] == pytest.approx(distances, abs=0)
@@ -132,9 +132,10 @@ def test_search_ranks_by_the_distance_of_imagehash(recommender):
 
 def test_mixed_with_other_features_and_with_several_likes(recommender):
     photos = recommender.lake.root.parent / "photos"
-    hits = recommender.search(photos / "03.png", by={FEATURE.name: 1, "phash": 1}, k=3)
+    hits = recommender.search(photos / "03.png", by={FEATURE.name: 1, "phash": 1}, k=3, with_self=True)
     assert hits[0].path.endswith("03.png") and hits[0].score == 1
-    liked = recommender.search(like=[photos / "01.png", photos / "02.png"], by=FEATURE.name, k=2, pool="best")
+    likes = [photos / "01.png", photos / "02.png"]
+    liked = recommender.search(like=likes, by=FEATURE.name, k=2, pool="best", with_self=True)
     assert {hit.path.rpartition("/")[2] for hit in liked} == {"01.png", "02.png"}
 
 

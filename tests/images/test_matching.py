@@ -73,7 +73,7 @@ def words(monkeypatch) -> list[tuple[int, str, tuple[float, float, float, float]
 
 def found(path: Path, *likes: Path | Image.Image, **part: FeatureScore) -> Hits:
     """Two hits of a search that never was."""
-    hits = tuple(Hit(rank, f"{rank:016x}", "photos", str(path), 1 / rank, part or PARTS) for rank in (1, 2))
+    hits = tuple(Hit(rank, f"{rank:016x}", "photos", str(path), 1 / rank, "close", part or PARTS) for rank in (1, 2))
     return Hits(hits, "", "000001", likes=likes)
 
 
@@ -276,7 +276,7 @@ def test_bars_say_score_distance_rank_and_unlike(plain, words):
 def test_query_without_a_picture_is_reported(plain, words):
     sheet = found(plain).explain(1)
     lines = [line for _, line, _ in words]
-    assert "no image: the query is text or a vector" in lines and "hit 2   score 0.500" in lines
+    assert "no image: the query is text or a vector" in lines and "hit 2   score 0.500 close" in lines
     assert not [line for line in lines if "keypoints" in line or "colour" in line]
     assert sheet.width == 1056
 
@@ -314,10 +314,10 @@ def test_no_text_is_written_over_another(files, words):
 
 
 def test_hit_of_a_search_is_explained(recommender: Recommender, photos, words):
-    hits = recommender.search(photos / "photo_004.jpg", by={"phash": 1, "sift_vlad": 1}, k=2)
+    hits = recommender.search(photos / "photo_004.jpg", by={"phash": 1, "sift_vlad": 1}, k=2, with_self=True)
     assert is_drawn(hits.explain(0))
     lines = [line for _, line, _ in words]
-    assert "query" in lines and "hit 1   score 1.000" in lines and "160×120  photo_004.jpg" in lines
+    assert "query" in lines and "hit 1   score 1.000 same image" in lines and "160×120  photo_004.jpg" in lines
     assert {"phash", "sift_vlad"} <= set(lines)
 
 
@@ -379,7 +379,7 @@ def test_query_picture_that_was_closed_is_reported(files, is_loaded):
 
 
 def test_command_writes_a_picture_for_each_hit(imrec, toy_lake, photos, tmp_path):
-    search = ("search", photos / "photo_004.jpg", "-k", 3, "--by", "phash", "--lake", toy_lake.root)
+    search = ("search", photos / "photo_004.jpg", "-k", 3, "--by", "phash", "--with-self", "--lake", toy_lake.root)
     explained = imrec(*search, "--explain", tmp_path / "why" / "so")
     assert explained.status == 0 and explained.out == imrec(*search).out
     assert explained.err == f"explanations of the hits: 01.png to 03.png in {tmp_path / 'why' / 'so'}\n"
@@ -390,7 +390,17 @@ def test_command_writes_a_picture_for_each_hit(imrec, toy_lake, photos, tmp_path
 
 
 def test_pictures_are_named_by_the_rank_that_the_table_shows(imrec, toy_lake, photos, tmp_path):
-    search = ("search", photos / "photo_004.jpg", "-k", 2, "--lake", toy_lake.root, "--explain", tmp_path)
+    search = (
+        "search",
+        photos / "photo_004.jpg",
+        "-k",
+        2,
+        "--with-self",
+        "--lake",
+        toy_lake.root,
+        "--explain",
+        tmp_path,
+    )
     assert imrec(*search).status == 0
     first = (tmp_path / "01.png").read_bytes()
     turned = imrec(*search, "--order-by", "path = 'photo_004.jpg'")
@@ -402,7 +412,7 @@ def test_hit_whose_file_is_gone_leaves_the_other_pictures(imrec, new_lake):
     lake = new_lake(photos=4, features=("phash",))
     photos = lake.root.parent / "photos"
     query = (photos / "photo_001.jpg").rename(photos.parent / "query.jpg")
-    explained = imrec("search", query, "-k", 4, "--lake", lake.root, "--explain", "why")
+    explained = imrec("search", query, "-k", 4, "--with-self", "--lake", lake.root, "--explain", "why")
     assert explained.status == 0 and len(explained.out.splitlines()) == 5
     complaint, where = explained.err.splitlines()
     assert complaint.startswith("no 01.png: ") and "photo_001.jpg" in complaint

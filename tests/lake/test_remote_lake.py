@@ -79,8 +79,8 @@ def test_search_gives_the_same_as_on_a_disk(remote_lake, tmp_path):
     toy.build(local)
     there, here = Recommender.open(lake), Recommender.open(local)
     for by in ("phash", "rgb_histogram"):
-        found = there.search("s3://pictures/photos/photo_003.jpg", k=5, by=by)
-        expected = here.search(tmp_path / "photos" / "photo_003.jpg", k=5, by=by)
+        found = there.search("s3://pictures/photos/photo_003.jpg", k=5, by=by, with_self=True)
+        expected = here.search(tmp_path / "photos" / "photo_003.jpg", k=5, by=by, with_self=True)
         assert toy.ids(found) == toy.ids(expected)
         assert [hit.score for hit in found] == [hit.score for hit in expected]
     assert found[0].path == "s3://pictures/photos/photo_003.jpg"
@@ -241,7 +241,7 @@ def test_open_recommender_goes_over_to_the_new_generation(remote_lake, monkeypat
     assert rec.search("s3://pictures/photos/photo_001.jpg", k=1).generation == "000001"
     s3.put("photos/new.jpg", encode(toy.photo(77), "JPEG"))
     toy.build(lake)
-    found = rec.search("s3://pictures/photos/new.jpg", k=1)
+    found = rec.search("s3://pictures/photos/new.jpg", k=1, with_self=True)
     assert (found.generation, found[0].path) == ("000002", "s3://pictures/photos/new.jpg")
 
 
@@ -409,7 +409,7 @@ def test_local_sources_and_sources_in_a_bucket_stand_in_one_lake(remote_lake, tm
     toy.write_photos(tmp_path / "other", range(30, 33))
     toy.set_to(lake, sources={**lake.settings().sources, "other": tmp_path / "other"})
     assert toy.build(lake).rows == 7
-    found = Recommender.open(lake).search(tmp_path / "other" / "photo_031.jpg", k=1)
+    found = Recommender.open(lake).search(tmp_path / "other" / "photo_031.jpg", k=1, with_self=True)
     assert Path(found[0].path) == tmp_path / "other" / "photo_031.jpg"
 
 

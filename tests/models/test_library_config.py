@@ -321,7 +321,7 @@ def test_named_model_builds_and_searches_random_weights(make, tmp_path, monkeypa
     lake = toy.new_lake(tmp_path / "lake", ["mine"])
     toy.build(lake)
     recommender = Recommender.open(lake)
-    hits = recommender.search(tmp_path / "photos" / "photo_005.jpg", k=8)
+    hits = recommender.search(tmp_path / "photos" / "photo_005.jpg", k=8, with_self=True)
     assert hits[0].path.endswith("photo_005.jpg")
     assert hits[0].parts["mine"].distance < 1e-3 < hits[1].parts["mine"].distance
     if model.text:

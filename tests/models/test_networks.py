@@ -79,7 +79,7 @@ def assert_builds_and_searches(built, model, tmp_path):
     recommender = Recommender.open(built)
     paths = recommender.generation.rows["path"].to_pylist()
     for row in (0, 5):
-        by_file = recommender.search(tmp_path / "photos" / paths[row], k=8)
+        by_file = recommender.search(tmp_path / "photos" / paths[row], k=8, with_self=True)
         assert by_file[0].path.endswith(paths[row]) and by_file[0].parts[model.name].distance < 1e-3
         assert by_file[1].parts[model.name].distance > 1e-3  # or all are alike, and nothing is shown
         by_id = recommender.search(ImageId(by_file[0].image_id), k=7)
@@ -114,7 +114,9 @@ def test_batch_that_a_lake_sets_changes_no_vectors_of_random_weights(name, tmp_p
         toy.build(lake)
         recommender = Recommender.open(lake)
         matrices[batch] = np.asarray(recommender.generation.matrix(model.name), np.float32)
-        assert recommender.search(tmp_path / "photos" / "photo_003.jpg")[0].path.endswith("photo_003.jpg")
+        assert recommender.search(tmp_path / "photos" / "photo_003.jpg", with_self=True)[0].path.endswith(
+            "photo_003.jpg"
+        )
     one = [(1, 16), (1, 14), (1, 1)]  # the last is the query
     assert taken == {None: [(4, n) for _, n in one], 1: one, 24: [(24, 24), (24, 6), (24, 1)]}
     for batch in (1, 24):

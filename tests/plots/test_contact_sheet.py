@@ -94,7 +94,9 @@ def test_sheet_of_a_search_holds_the_query_and_every_hit(recommender, toy_lake, 
         assert sheet.size == size_of(9)
     cells = hits.cells()
     assert cells[0].framed and cells[0].image == photo
-    assert [cell.lines for cell in cells[1:]] == [(f"{hit.score:.3f}", hit.path.rpartition("/")[2]) for hit in hits]
+    assert [cell.lines for cell in cells[1:]] == [
+        (f"{hit.score:.3f} {hit.likeness}", hit.path.rpartition("/")[2]) for hit in hits
+    ]
 
 
 # -- as SVG -------------------------------------------------------------------------------------------------
@@ -144,7 +146,7 @@ def test_file_that_is_gone_leaves_a_frame_in_an_svg(tmp_path):
 def test_ending_of_the_name_says_the_format(imrec, toy_lake, photos, tmp_path):
     photo, lake = photos / "photo_004.jpg", ("--by", "phash", "--lake", toy_lake.root)
     for name in ("a.svg", "a.png", "a.JPG"):
-        assert imrec("search", photo, "--sheet", name, *lake).status == 0
+        assert imrec("search", photo, "--with-self", "--sheet", name, *lake).status == 0
     _, texts, pictures = parsed((tmp_path / "a.svg").read_text("utf-8"))
     assert len(pictures) == 6 and "photo_004.jpg" in texts
     for name, format in (("a.png", "PNG"), ("a.JPG", "JPEG")):

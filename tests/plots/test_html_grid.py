@@ -63,7 +63,7 @@ def test_hits_show_the_query_and_themselves(recommender, photos):
     assert len(seen.images) == 5
     assert "4 hits by phash, rgb_histogram" in seen.text and hits.plan in seen.text
     for hit in hits:
-        assert f"{hit.score:.3f}{hit.path.rpartition('/')[2]}" in seen.text
+        assert f"{hit.score:.3f} {hit.likeness}{hit.path.rpartition('/')[2]}" in seen.text
 
 
 def test_page_of_a_thousand_hits_stays_small(recommender, photos):

@@ -405,8 +405,10 @@ def test_hits_that_are_drawn_are_those_of_a_search(recommender, photos):
     assert [text for text in texts if "bits differ" in text] == [
         f"{hit.parts['phash'].distance:.0f} of 64 bits differ" for hit in found
     ]
-    texts = words(plot_histograms(recommender, photos / "photo_004.jpg", k=2, where="width > 9", format="svg"))
-    assert "1.000 distance 0" in " ".join(texts)
+    query, asked = photos / "photo_004.jpg", {"by": "rgb_histogram", "k": 2, "where": "width > 9"}
+    texts = " ".join(words(plot_histograms(recommender, query, **asked, format="svg")))
+    for hit in recommender.search(query, **asked):
+        assert f"{hit.score:.3f} distance {hit.parts['rgb_histogram'].distance:.4g}" in texts
 
 
 def test_bits_that_are_crossed_out_are_as_many_as_the_distance(recommender, photos):

@@ -139,7 +139,8 @@ export function openDetail({ onAct, onStep, onClose }) {
 
 function heading(node, { path, source, rank, score, likeness }) {
   if (!path) return;
-  const place = score === null || score === undefined ? "" : `Hit ${rank}, score ${score.toFixed(3)}${likeness && `, ${likeness}`}`;
+  const words = likeness ? `, ${likeness}` : "";
+  const place = score === null || score === undefined ? "" : `Hit ${rank}, score ${score.toFixed(3)}${words}`;
   fill(
     node,
     element("h2", {}, fileName(path)),

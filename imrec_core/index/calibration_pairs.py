@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,23 +67,24 @@ class RandomPairs:
         """Calibrate distances of the pairs that count, or of some of them `(n,)`."""
         return Calibration.of(distances, least_rate=max(self.least_rate, _LEAST_PAIRS / len(distances)))
 
-    def distances(self, generation: Generation, pair: FeatureMetric) -> NDArray[np.float32]:
-        """Compute the distances of the pairs that count `(pairs,)`; a generation of one image gives a distance of 1.
+    def enough_for(self, pair: FeatureMetric) -> RandomPairs:
+        """Return all pairs for the default metric of a feature, and fewer for others, of which some are slow."""
+        quarter = len(self.queries) // 4
+        if pair.metric == pair.feature.metric or self.counts[:quarter].sum() < _ENOUGH:
+            return self
+        return replace(self, queries=self.queries[:quarter], counts=self.counts[:quarter])
 
-        The feature's default metric uses all pairs; others, of which some are slow, the first quarter of the queries if
-        these have many pairs.
-        """
+    def distances(self, generation: Generation, pair: FeatureMetric) -> NDArray[np.float32]:
+        """Compute the distances of the pairs that count `(pairs,)`; a generation of one image gives a distance of 1."""
         if not self.counts.any():
             return np.ones(1, np.float32)
-        feature, metric = pair.feature, pair.metric
-        counts = self.counts
-        if metric != feature.metric and counts[: len(counts) // 4].sum() >= _ENOUGH:
-            counts = counts[: len(counts) // 4]
+        feature = pair.feature
         matrix = generation.matrix(feature.name)
         others = matrix[self.others]
         gallery = others if others.dtype == np.uint64 else others.astype(np.float32)
-        each = zip(matrix[self.queries[: len(counts)]], counts, strict=True)
-        return np.concatenate([pair(feature.as_query(query, metric), gallery[of]) for query, of in each if of.any()])
+        each = zip(matrix[self.queries], self.counts, strict=True)
+        queries = ((feature.as_query(query, pair.metric), of) for query, of in each if of.any())
+        return np.concatenate([pair(query, gallery[of]) for query, of in queries])
 
 
 def calibrate(generation: Generation, pairs: RandomPairs, feature: Feature) -> dict[str, Any]:
@@ -94,7 +95,8 @@ def calibrate(generation: Generation, pairs: RandomPairs, feature: Feature) -> d
     """
     calibrated = {}
     for metric in feature.metrics:
-        calibration = pairs.calibration(pairs.distances(generation, FeatureMetric(feature, metric)))
+        pair = FeatureMetric(feature, metric)
+        calibration = pairs.calibration(pairs.enough_for(pair).distances(generation, pair))
         calibrated[metric.name] = {"distances": calibration.distances, "rates": calibration.rates}
     return calibrated
 
@@ -108,7 +110,7 @@ class PairCalibrator:
     def __call__(self, generation: Generation, pair: FeatureMetric) -> Calibration:
         if str(pair) not in self._made:
             pairs = RandomPairs.of(generation)
-            self._made[str(pair)] = pairs.calibration(pairs.distances(generation, pair))
+            self._made[str(pair)] = pairs.calibration(pairs.enough_for(pair).distances(generation, pair))
         return self._made[str(pair)]
 
 

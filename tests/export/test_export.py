@@ -353,7 +353,7 @@ def test_vector_is_that_of_the_image_in_the_stored_dtype(rec):
 
 def test_vector_of_a_file_is_near_that_of_the_lake(recommender, photos):
     path = photos / "photo_003.jpg"
-    hit = recommender.search(path, by="rgb_histogram", k=1)[0]
+    hit = recommender.search(path, by="rgb_histogram", k=1, with_self=True)[0]
     stored = recommender.generation.matrix("rgb_histogram")[recommender.generation.row_of(hit.image_id)]
     np.testing.assert_allclose(recommender.vector(path, "rgb_histogram"), stored, atol=0.02)
 
@@ -796,9 +796,9 @@ def test_snippet_of_the_document_finds_what_imrec_finds(imrec, tmp_path, line: s
     names: dict[str, Any] = {}
     exec(head + snippet, names)
     by = re.search(r"# as by ([\w:]+)", snippet)[1]
-    exact = names["rec"].search("photo.jpg", by=by, exact=True, k=5, where="width >= 100")
+    exact = names["rec"].search("photo.jpg", by=by, exact=True, k=5, where="width >= 100", with_self=True)
     assert len(names["hits"]) == 5 == len(set(names["hits"]))
-    everything = names["rec"].search("photo.jpg", by=by, exact=True, k=40)
+    everything = names["rec"].search("photo.jpg", by=by, exact=True, k=40, with_self=True)
     distances = {hit.image_id: hit.parts[by].distance for hit in everything}
     found = [distances[image_id] for image_id in names["hits"]]  # by a hash several are as near
     np.testing.assert_allclose(found, [hit.parts[by].distance for hit in exact], atol=1e-4)

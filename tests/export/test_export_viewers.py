@@ -89,7 +89,7 @@ def test_projector_reads_vectors_facts_and_pictures(lake, generation, tmp_path, 
     (found,) = json.loads(page.get("/info"))["embeddings"]
     assert (found["tensorName"], found["tensorShape"]) == ("rgb_histogram", [PHOTOS, 512])
     held = np.frombuffer(page.get("/tensor"), np.float32).reshape(PHOTOS, 512)
-    assert np.allclose(held, np.sqrt(generation.matrix("rgb_histogram")), atol=1e-6)
+    assert np.allclose(held, np.sqrt(generation.matrix("rgb_histogram").astype(np.float32)), atol=1e-6)
     heading, *rows = [line.split("\t") for line in page.get("/metadata").decode().splitlines()]
     assert {"path", "image_id", "folder", "width", "x", "y", "cluster"} <= set(heading)
     assert {len(row) for row in rows} == {len(heading)}

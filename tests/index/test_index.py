@@ -38,6 +38,8 @@ def test_every_row_of_every_matrix_is_the_vector_of_its_image(toy_lake):
     assert list(generation.features) == [feature.name for feature in generation_features(toy_lake)]
     for name in generation.features:
         feature, stored = generation.feature(name), {}
+        if feature.is_variable:
+            continue  # its tables have lists
         for shard in toy_lake.shards():
             table = toy_lake.read_table(toy_lake.feature_path(feature.stored_as, shard))
             stored |= dict(zip(table["image_id"].to_pylist(), to_matrix(table["vector"]), strict=True))
@@ -115,7 +117,7 @@ def test_lake_of_copies_and_lake_of_one_image_can_be_indexed(new_lake):
     for number in range(30):
         (folder / f"copy_{number}.jpg").write_bytes(PICTURES["noise.jpg"]())
     assert build(lake).rows == 31
-    hits = Recommender.open(lake).search(folder / "one.jpg", k=50, by=list(TWO))
+    hits = Recommender.open(lake).search(folder / "one.jpg", k=50, by=list(TWO), with_self=True)
     assert [hit.score for hit in hits] == [1] * 31
     far = Recommender.open(lake).search(PICTURES["stripes.png"](), k=1, by="phash")
     assert far[0].score < 0.5

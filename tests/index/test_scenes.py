@@ -14,6 +14,7 @@ from imrec_core.index.build import build_generation
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.calibration_pairs import RandomPairs
 from imrec_core.index.scenes import Scenes
+from imrec_core.search.match_threshold import joint_calibration
 from tests.support.toy import vector_lake
 
 NETWORK = "efficientnet_lite0"
@@ -88,6 +89,17 @@ def test_copies_in_a_repetitive_lake_score_as_such(tmp_path):
     assert far_copies.max() < others.min()
     assert np.median(calibration.score(far_copies.astype(np.float32))) > 0.75
     assert np.median(calibration.score(others.astype(np.float32))) < 0.3
+
+
+def test_joint_calibration_of_metrics_with_fewer_pairs(large):
+    """A metric that is not the default of its feature is calibrated on fewer pairs, and mixed on all."""
+    generation = large.generation
+    names = ("rgb_histogram:manhattan", "phash:hamming_dihedral", "phash")
+    mixed = [FeatureMetric.parse(name, generation.feature).weighted(name, 1.0) for name in names]
+    pairs = RandomPairs.of(generation)
+    assert len(pairs.enough_for(mixed[0]).queries) < len(pairs.queries) == len(pairs.enough_for(mixed[2]).queries)
+    rates = joint_calibration(generation, mixed).false_match_rate(np.array([0.2, 0.9], np.float32))
+    assert 0 <= rates[0] < rates[1] <= 1
 
 
 def test_tail_of_means_of_scores_is_normal():

@@ -158,10 +158,11 @@ def plot_distances(
     first = generation.default_feature
     names = list(by) or (list(generation.features) if image is None else [first])
     hits = [] if image is None else recommender.search(image, by=names, k=k, where=where)
+    pairs = RandomPairs.of(generation)
     panels = [
         distances_panel(
             str(pair),
-            RandomPairs.of(generation).distances(generation, pair),
+            pairs.distances(generation, pair),
             generation.calibration(pair.feature.name, pair.metric.name),
             rate,
             [hit.parts[name].distance for hit in hits],

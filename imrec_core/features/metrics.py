@@ -22,6 +22,7 @@ Matrix = NDArray[Any]
 
 _MANY = 8  # queries from which one matrix product is faster than a scan per query
 _ROUNDING = 5e-7  # rounding error for vectors of length 1 in float32; a smaller distance counts as 0
+_HALF_ROUNDING = 1e-3  # of squared lengths in half floats: at most 0.0006 over 1,066 photos in 256 and 1,280 numbers
 _LARGE = 2_000_000  # numbers in a matrix from which a scan gains from several threads
 
 
@@ -246,7 +247,9 @@ def dot(query: Vector, gallery: Matrix) -> Any:
 
     For other lengths it may be negative, and a longer vector may be closer than an equal one.
     """
-    return 1 - _numkong(query, gallery, "dot")
+    distances = 1 - _numkong(query, gallery, "dot")
+    rounding = _HALF_ROUNDING if gallery.dtype == np.float16 else _ROUNDING
+    return np.where(np.abs(distances) < rounding, 0, distances)
 
 
 def _centre(vectors: Matrix) -> Matrix:

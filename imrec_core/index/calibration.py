@@ -95,6 +95,10 @@ class Calibration:
 
         For means of several scores, which are nearly normal, where most images are repeated. The distribution has the
         median of the distances, and their quantile at `rate`.
+
+        Args:
+            distances: The distances `(pairs,)` that the calibration was computed from.
+            rate: Smallest rate to keep, above 0 and below 0.5.
         """
         median, edge = np.quantile(distances.astype(np.float64), [0.5, rate])
         deviations = [NormalDist().inv_cdf(r) / NormalDist().inv_cdf(rate) for r in _TAIL_RATES]

@@ -44,26 +44,26 @@ def average(
         is_related: Returns which rows to use from their distances `(n,)`; None for all.
     """
     vector = np.asarray(vector, np.float32)
-    rows = _nearest(generation, feature, vector, count + _SPARE)
+    rows = _candidates(generation, feature, vector, count + _SPARE)
     others = np.asarray(generation.matrix(feature.name)[rows], np.float32)
     distances = feature.metric(vector, others)
     is_used = distances > 0
     if is_related is not None:
         is_used &= is_related(distances)
-    used = np.flatnonzero(is_used)[:count]
+    used = np.flatnonzero(is_used)
+    used = used[np.argsort(distances[used], kind="stable")][:count]
     weights = np.clip(1 - distances[used], 0, None) ** _POWER
     return np.asarray(l2_normalise(vector + weights @ others[used]), np.float32)
 
 
-def _nearest(generation: Generation, feature: Feature, vector: Matrix, count: int) -> Rows:
+def _candidates(generation: Generation, feature: Feature, vector: Matrix, count: int) -> Rows:
+    """Return live rows that include the `count` nearest, as far as the graph finds them."""
     graph = generation.graph_of(feature, feature.metric)
     if graph is not None and len(generation) > _SCANNED:
         rows = generation.graph_nearest(graph, vector, max(count, generation.graphs[graph].candidates))
     else:
         rows = generation.exact_nearest(feature.name, feature.metric, vector[None], count)[0]
-    rows = rows[generation.is_live[rows]]
-    distances = feature.metric(vector, generation.matrix(feature.name)[rows])
-    return np.asarray(rows[np.argsort(distances, kind="stable")][:count])
+    return np.asarray(rows[generation.is_live[rows]])
 
 
 def averaged_rows(generation: Generation, feature: Feature, first: int) -> Iterator[NDArray[np.float32]]:

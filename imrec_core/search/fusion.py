@@ -28,7 +28,9 @@ def fuse(scores: Sequence[Numbers], weights: Sequence[float]) -> Numbers:
     """
     weights = check_weights(weights)
     total = sum(weights)
-    return np.asarray(sum(w / total * s for w, s in zip(weights, scores, strict=True)))
+    shares = [weight / total for weight in weights]
+    mean = sum(share * score for share, score in zip(shares, scores, strict=True))
+    return np.asarray(mean / sum(shares))  # whose sum is 1 up to rounding: so scores of 1 give exactly 1
 
 
 def reciprocal_rank_fusion(scores: Sequence[Numbers], weights: Sequence[float]) -> Numbers:

@@ -96,6 +96,16 @@ def test_histograms_are_held_in_half_floats_and_equal_images_score_1(new_lake):
     assert found[0].score == 1 and found[0].path.endswith("photo_003.jpg")
 
 
+def test_equal_images_score_1_by_every_metric_and_mix(new_lake):
+    lake = new_lake(12, (f"{NETWORK}:full", "rgb_histogram", "phash"))
+    opened, query = Recommender.open(lake), lake.root.parent / "photos" / "photo_003.jpg"
+    features = map(opened.generation.feature, opened.generation.features)
+    names = [f"{feature.name}:{metric.name}" for feature in features for metric in feature.metrics]
+    for by in (*names, names, "mix:default"):
+        found = opened.search(query, by=by, k=1, with_self=True)
+        assert (found[0].score, found[0].likeness) == (1, "same image"), by
+
+
 def test_names_of_version_0_1_still_work_and_say_that_they_are_deprecated(embedded):
     set_to(embedded, features=(NETWORK, f"{NETWORK}_pca"), indexes={f"{NETWORK}_pca": {"m": 8}})
     assert [f.name for f in chosen_features(embedded)] == [NETWORK, f"{NETWORK}_content"]

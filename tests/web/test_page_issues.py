@@ -82,12 +82,18 @@ def test_error_of_the_server_is_shown_with_a_button_to_try_again(browser, served
     page.wait_for_selector("#issue-plain li")
 
 
+def with_tag(browser, served, image: str, tag: str):
+    """Open the dialog of an image, and give the image a tag there."""
+    page = opened(browser, served, f"/?like=image:{image}&open={image}")
+    page.fill("dialog .tags input", tag)
+    page.press("dialog .tags input", "Enter")
+    page.wait_for_selector(f"dialog .tags .chip >> text={tag}")
+    return page
+
+
 def test_tag_is_added_searched_for_and_removed(browser, served):
     image = image_id("photos", "photo_004.jpg")
-    page = opened(browser, served, f"/?like=image:{image}&open={image}")
-    page.fill("dialog .tags input", "it's mine")
-    page.press("dialog .tags input", "Enter")
-    page.wait_for_selector("dialog .tags .chip >> text=it's mine")
+    page = with_tag(browser, served, image, "it's mine")
     assert accessibility_faults(page) == []
     page.click("dialog .tags .chip a")
     page.wait_for_selector("a.tile")
@@ -109,10 +115,7 @@ def test_name_that_is_no_tag_says_why(browser, served):
 
 def test_filter_offers_the_tags_as_conditions(browser, served):
     image = image_id("photos", "photo_005.jpg")
-    page = opened(browser, served, f"/?like=image:{image}&open={image}")
-    page.fill("dialog .tags input", "blue")
-    page.press("dialog .tags input", "Enter")
-    page.wait_for_selector("dialog .tags .chip")
+    with_tag(browser, served, image, "blue")
     page = browser.open(f"{served.url}/")
     page.wait_for_selector("a.tile")
     page.click(".columns summary")

@@ -26,8 +26,9 @@ _TURNABLE = {"phash": (10, 10), "pdq": (32, 48)}  # limits in bits; rotating a h
 _NEIGHBOURS = 20
 # Cosine distances: of crops to half the area 0.17, at most 0.34 by EfficientNet-Lite0 (64 photos), 0.63 and 0.82 by
 # sift_vlad; to a third of the area 0.31 and 0.55, 0.78 and 0.90 by sift_vlad (40 photos, 2026-11). Content vectors are
-# scaled more in larger lakes: of crops to half and a third of the area, 100 and 98 % are within 0.45 if fitted to 1,000
-# images, 98 and 88 % if scaled as for 100,000; of full vectors, 98 and 84 % are within 0.36 (64 photos, 2026-12).
+# scaled more in larger lakes: of crops to the upper left half and third of the area, 98 and 91 % are within 0.45 if
+# fitted to 1,066 images, 98 and 72 % if scaled as for 100,000; of full vectors, 98 and 59 % are within 0.36
+# (`make bench ARGS=content`).
 _FAR, _FAR_BY_CONTENT, _FAR_BY_DETAILS = 0.36, 0.45, 0.9
 _DETAILS = "sift_vlad"
 _IN_CROWD = 8  # rotated candidates of an image of a crowd, such as one of many nearly blank pages

@@ -51,7 +51,11 @@ class RandomPairs:
         there are no others, all count. Where most images are repeated, as edited copies, not all of their pairs are
         recognised, and the smaller rates are those of `Calibration.of`.
         """
-        rows = _sample(generation.live, sum(_PAIRS))
+        return cls.of_rows(generation, _sample(generation.live, sum(_PAIRS)))
+
+    @classmethod
+    def of_rows(cls, generation: Generation, rows: Rows) -> RandomPairs:
+        """Pair rows `(n,)` that were drawn at random, as `of` does."""
         if len(rows) <= _ALL_PAIRS:
             queries = others = rows
             is_pair = np.triu(np.ones((len(rows), len(rows)), np.bool_), 1)

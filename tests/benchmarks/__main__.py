@@ -35,6 +35,8 @@ SUBJECTS = (
     "originals",
     "tiles",
     "curate",
+    "planted",
+    "opencv",
     "map",
     "map_page",
     "serve",

@@ -3,14 +3,18 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from PIL import Image
 
+from imrec_core.duplicates import candidates
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.features.metrics import l2_normalise
 from imrec_core.features.reduction import METHODS, content_pca
+from imrec_core.images.edits import Edit
 from imrec_core.index.edited_copies import make_copies
 from imrec_core.index.generation import Generation
 from imrec_core.index.opening import open_generation
@@ -42,7 +46,36 @@ def measure(work: Testbed) -> list[Row]:
             for i, unit in enumerate(("P@5", "mAP", "copies recall@1")):
                 said = f"full {full[:, i].mean():.3f}" + (f", ± {spread[i]:.3f}" if len(parts) > 1 else "")
                 rows.append(Row(f"{name}, {size} images", gained[:, i].mean(), f"{unit} beyond the full", said))
+    return rows + _crops(lake, photos.vectors)
+
+
+def _crops(lake: Lake, vectors: Matrix) -> list[Row]:
+    """Crops within the distance at which `duplicates --tier edited` looks for the whole photo."""
+    generation = open_generation(lake)
+    full = FeatureMetric.of(generation.feature(f"{_NETWORK}_full"))
+    drawn = np.sort(np.random.default_rng(6).permutation(len(vectors))[:_CROPPED])
+    made = list(make_copies(lake, generation, {"full": full}, drawn, edits=_CROPS))
+    crops = np.stack([np.stack(one.vectors["full"]) for one in made]).astype(np.float32)
+    originals, rows = vectors[[one.row for one in made]], []
+    for name, (fit, limit) in _LIMITS.items():
+        project = fit(vectors)
+        whole = l2_normalise(project(originals))
+        for i, edit in enumerate(_CROPS):
+            distances = 1 - (l2_normalise(project(crops[:, i])) * whole).sum(axis=1)
+            rows.append(Row(f"{name}, {edit}", float((distances <= limit).mean()), f"within {limit:g}"))
     return rows
+
+
+def _cropped(area: float) -> Edit:
+    """Return the edit that keeps a share of the area, at the upper left."""
+
+    def edit(image: Image.Image) -> bytes:
+        part = image.crop((0, 0, round(image.width * area**0.5), round(image.height * area**0.5)))
+        encoded = BytesIO()
+        part.save(encoded, "JPEG", quality=90)
+        return encoded.getvalue()
+
+    return edit
 
 
 class _Photos:
@@ -111,6 +144,14 @@ def _constants(**values: float) -> Iterator[None]:
         yield
 
 
+_CROPPED = 64
+_CROPS = {"half of the area": _cropped(1 / 2), "a third of the area": _cropped(1 / 3)}
+_AS_FOR_100_000 = {"power": 1 / 8 * 100_000 / 104_000, "power_images": 0, "trailing": 1.0}
+_LIMITS = {
+    "full vectors": (_full, candidates._FAR),
+    "content vectors": (_content(), candidates._FAR_BY_CONTENT),
+    "content vectors, scaled as for 100,000 images": (_content(**_AS_FOR_100_000), candidates._FAR_BY_CONTENT),
+}
 _PLAIN = {"power_images": 1e12, "trailing": 1.0}
 _CHOICES: dict[str, Projection] = {
     "as imrec has it": _content(),

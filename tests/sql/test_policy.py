@@ -96,10 +96,10 @@ def test_deep_nesting_is_refused_before_parsing(rows, monkeypatch, sql, policy):
         lambda: rows.sort(sql, policy),
         lambda: rows.ranks(np.arange(2), sql, policy),
     ):
-        started = time.process_time()
+        started = time.thread_time()
         with pytest.raises(BadFilter, match="brackets are nested more than 50 deep"):
             asked()
-        assert time.process_time() - started < 0.5
+        assert time.thread_time() - started < 0.5
 
 
 def test_brackets_that_do_not_nest_are_allowed(rows):

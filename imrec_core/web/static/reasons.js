@@ -103,7 +103,9 @@ export function partsOf(hit, features) {
         "td",
         { class: "number" },
         digits(score),
-        unlike ? element("span", { class: "soft", title: "score that the unlikes take" }, ` − ${digits(unlike)}`) : null,
+        unlike
+          ? element("span", { class: "soft", title: "score that the unlikes take" }, ` − ${digits(unlike)}`)
+          : null,
       ),
       element("td", { class: "number" }, distance === null || note ? "–" : distance.toPrecision(4)),
       element("td", { class: "number" }, rank.toLocaleString("en")),

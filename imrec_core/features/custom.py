@@ -27,6 +27,8 @@ from imrec_core.lake.settings import IndexParams, Settings
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.models.custom import custom_model
 from imrec_core.models.model import Model
+from imrec_core.models.quality import with_quality
+from imrec_core.models.registry import MODELS
 from imrec_core.runtime.numbers import finite_number, shorten
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")  # safe in Dagster keys, SQL and file names
@@ -39,8 +41,7 @@ def known_features(lake: Lake) -> Mapping[str, Feature]:
     Raises:
         BadSettings, UnknownName: A declaration in `lake.toml` is invalid.
     """
-    settings = lake.settings()
-    return {**FEATURES, **_Declarations(settings, lake.root).features}
+    return _Declarations(lake.settings(), lake.root).known
 
 
 def check_settings(settings: Settings, base: AnyPath) -> None:
@@ -62,10 +63,10 @@ def chosen_features(lake: Lake) -> list[Feature]:
         BadSettings, UnknownName: A declaration in `lake.toml` is invalid, or a listed feature does not exist.
     """
     settings = lake.settings()
-    own = _Declarations(settings, lake.root).features
-    known = {**FEATURES, **own}
+    declared = _Declarations(settings, lake.root)
+    known = declared.known
     chosen: dict[str, Feature] = {}
-    for name in (*map(table_name, settings.features), *own):
+    for name in (*map(table_name, settings.features), *declared.features):
         feature = find_feature(current_name(name, known), known)
         chosen[feature.name] = feature
         if feature.content is not None:
@@ -109,16 +110,33 @@ def _all_bases(feature: Feature) -> Iterator[Feature]:
         yield from _all_bases(base)
 
 
+def _built_in(quality: str) -> dict[str, Feature]:
+    """Return the built-in features with the networks at a quality."""
+    features = dict(FEATURES)
+    for name, model in MODELS.items():
+        wanted = with_quality(model, quality)
+        if wanted != model and FEATURES[name].model is model:
+            features[name] = network(wanted)
+            if content := features[name].content:
+                features[content] = content_table(features[name])
+    return features
+
+
 class _Declarations:
-    """Custom features of a `lake.toml`, each made after its bases."""
+    """Custom features of a `lake.toml`, each made after its bases.
+
+    Attributes:
+        features: The custom features, by name.
+    """
 
     def __init__(self, settings: Settings, base: AnyPath) -> None:
         self._settings = settings
+        self._built_in = _built_in(settings.quality)
         self.features: dict[str, Feature] = {}
         self._in_progress: list[str] = []  # names of features that are being made, to detect cycles
         self._check_names()
         for name, table in settings.models.items():
-            self.features[name] = network(custom_model(name, table, base))
+            self.features[name] = network(with_quality(custom_model(name, table, base), settings.quality))
             if content := self.features[name].content:
                 self.features[content] = content_table(self.features[name])
         for name, table in settings.histograms.items():
@@ -133,6 +151,11 @@ class _Declarations:
             self._check_index(name)
         for name, weights in settings.mixes.items():
             self._check_mix(name, weights)
+
+    @property
+    def known(self) -> dict[str, Feature]:
+        """All features of the lake, by name."""
+        return {**self._built_in, **self.features}
 
     def _check_names(self) -> None:
         kinds = ("models", "histograms", "projections", "combined")
@@ -150,14 +173,13 @@ class _Declarations:
         if name in self._settings.projections or name in self._settings.combined:
             return self._make(name)
         try:
-            known = {**FEATURES, **self.features}
-            return find_feature(current_name(name, known), known)
+            return find_feature(current_name(name, self.known), self.known)
         except UnknownName as error:
             raise BadSettings(f"lake.toml: {where}: {error}") from error
 
     def _find_searched(self, where: str, name: str) -> Feature:
         """Return a feature by its name in a generation."""
-        known = {**FEATURES, **self.features}
+        known = self.known
         try:
             return find_feature(current_name(name, known), by_searched_name(known, self._settings))
         except UnknownName as error:

@@ -12,6 +12,7 @@ from imrec_core.features.metrics import cosine, dot, euclidean, manhattan
 from imrec_core.images.batch import ImageBatch
 from imrec_core.models.encoders import load_encoder
 from imrec_core.models.model import Model
+from imrec_core.models.quality import at_size
 from imrec_core.models.registry import MODELS
 
 
@@ -29,10 +30,17 @@ def network(model: Model) -> Feature:
         unit_norm=True,
         compute=functools.partial(_embed, model=model),
         model=model,
+        params={"side": model.preprocess.crop} if model.is_reduced else {},
         # The axes of content vectors are fitted to images, and would lose most of the content of a text embedding.
         content=None if model.text else f"{model.name}_content",
         candidates=None if model.text else f"{model.name}_pca",  # in generations of version 0.1
     )
+
+
+def with_size(feature: Feature, side: int | None, pca_dims: int) -> Feature:
+    """Return the embedding of a model with another size; see `quality.at_size`."""
+    assert feature.model is not None
+    return network(at_size(feature.model, side, pca_dims))
 
 
 def _embed(batch: ImageBatch, model: Model) -> NDArray[np.float32]:

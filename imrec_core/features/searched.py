@@ -16,6 +16,7 @@ from typing import Any
 from imrec_core.features.feature import Feature
 from imrec_core.features.feature_metric import full_name, split_name
 from imrec_core.features.metrics import cosine, dot, euclidean, manhattan
+from imrec_core.features.networks import with_size
 from imrec_core.features.projections import content_table, projection
 from imrec_core.lake.settings import Settings
 
@@ -75,7 +76,7 @@ def neighbourhood(network: Feature, count: int) -> Feature:
         content=None,
         projection=None,
         averaged=base,
-        params={"neighbourhood": count},
+        params={"neighbourhood": count, **network.params},
         table=base.stored_as,
     )
 
@@ -83,8 +84,8 @@ def neighbourhood(network: Feature, count: int) -> Feature:
 def declarations(name: str, record: Mapping[str, Any], known: Mapping[str, Feature]) -> Iterator[Feature]:
     """Yield the declarations that an entry of a generation may have been made by, the newest first.
 
-    Generations of version 0.1 have the embedding under the name of the network, its HNSW graph in the feature
-    `NAME_pca`, and histograms in single floats.
+    The lake may have had another quality then. Generations of version 0.1 have the embedding under the name of the
+    network, its HNSW graph in the feature `NAME_pca`, and histograms in single floats.
 
     Args:
         name: Name of a feature in a generation.
@@ -92,12 +93,27 @@ def declarations(name: str, record: Mapping[str, Any], known: Mapping[str, Featu
         known: Features of the lake.
     """
     if name in known:
-        yield searched(known[name])
-        yield known[name]
+        for feature in (known[name], _as_stored(known[name], record)):
+            yield searched(feature)
+            yield feature
     for suffix, make in _BY_SUFFIX.items():
         network = known.get(name.removesuffix(suffix)) if name.endswith(suffix) else None
         if network is not None and network.model is not None:
-            yield make(network, record)
+            yield make(_as_stored(network, record), record)
+
+
+def _as_stored(feature: Feature, record: Mapping[str, Any]) -> Feature:
+    """Return a network with the size that an entry of a generation was made with; other features stay.
+
+    Args:
+        record: Entry of the embedding, or of vectors made from it.
+    """
+    if feature.model is None:
+        return feature
+    embedding = record["bases"][0] if "bases" in record else record
+    side = json.loads(embedding.get("params", "{}")).get("side")
+    pca_dims = feature.model.pca_dims if "weights" in record else int(record["dims"])
+    return with_size(feature, side, pca_dims)
 
 
 def _former_pca(network: Feature, record: Mapping[str, Any]) -> Feature:

@@ -56,6 +56,8 @@ _MODEL_OPTIONS = {
 
 PRECISIONS = ("auto", "bf16", "fp32")
 
+QUALITIES = ("fast", "balanced", "best")
+
 RENAMED = {
     "true_pairs": "calibration_copies",
     "precision": "inference_precision",
@@ -117,6 +119,8 @@ class Settings:
     Attributes:
         sources: Root folders by source name, in the order of the file.
         features: Names of the features to extract from every image.
+        quality: `fast`, `balanced` or `best`: the size of the images that networks see, and the length of the vectors
+            by which searches compare content. A change recomputes the vectors of all images.
         shard_size: Maximum number of images per shard.
         max_pixels: Maximum number of pixels of an image. Larger images fail before they are decoded.
         allow_truncated: Whether to extract what is left of images that lost pixels. Such images are marked as damaged.
@@ -151,6 +155,7 @@ class Settings:
 
     sources: Mapping[str, AnyPath] = field(default_factory=dict)
     features: tuple[str, ...] = DEFAULT_FEATURES
+    quality: str = "best"
     shard_size: int = 4096
     max_pixels: int = 200_000_000
     allow_truncated: bool = False
@@ -188,6 +193,8 @@ class Settings:
         if self.inference_precision not in PRECISIONS:
             precision = repr(self.inference_precision)
             raise BadSettings(f"lake.toml: inference_precision is {precision}; use one of {', '.join(PRECISIONS)}")
+        if self.quality not in QUALITIES:
+            raise BadSettings(f"lake.toml: quality is {self.quality!r}; use one of {', '.join(QUALITIES)}")
         for name, table in self.model_options.items():
             _check_model_options(name, table)
         for name in self.sources:

@@ -1,6 +1,7 @@
 """Encoders: pretrained networks that run on this machine's CPU or GPU, by OpenVINO or torch.
 
-On the CPU OpenVINO runs the converted torch module, in bf16 if the CPU supports it. The converted network is cached on
+On the CPU OpenVINO runs the converted torch module: in 8-bit integers for the qualities below the best where the ranges
+of its activations are known, otherwise in bf16 if the CPU supports it. The converted network is cached on
 disk, so that later processes need neither torch nor the conversion. On CUDA torch runs the module channels-last under
 autocast. Without OpenVINO torch runs it on the CPU, with a warning. ONNX files always run on OpenVINO, on the CPU.
 """
@@ -21,10 +22,11 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from imrec_core.errors import DeclarationError, MissingDependency
+from imrec_core.errors import BadModel, DeclarationError, MissingDependency
 from imrec_core.lake.settings import Settings
 from imrec_core.models.model import Model
 from imrec_core.models.openvino import REQUEST, NotConvertible, convert
+from imrec_core.models.quantization import Ranges, stored_ranges
 from imrec_core.models.registry import find_model
 from imrec_core.models.torch_module import torch_module
 from imrec_core.runtime.cpu import cpu_count
@@ -41,7 +43,7 @@ class Encoder(Protocol):
 
     Attributes:
         backend: `openvino`, `torch-cuda` or `torch-cpu`.
-        precision: `bf16` or `fp32`; recorded with the vectors.
+        precision: `int8`, `bf16` or `fp32`; recorded with the vectors.
         batch: Maximum number of images per pass; larger inputs are split.
     """
 
@@ -71,7 +73,7 @@ def load_encoder(
 
     Args:
         model: The model, or the name of one of `MODELS`.
-        precision: `auto`, `bf16` or `fp32`.
+        precision: `auto`, `int8`, `bf16` or `fp32`.
         device: `auto`, `cpu` or `cuda`.
         backend: `auto`, `openvino` or `torch`.
         batch: Maximum number of images per pass; None for the declared number, or the fastest for OpenVINO. An ONNX
@@ -145,17 +147,18 @@ class OpenVinoEncoder:
             raise MissingDependency("openvino") from None
         cache = cache or Path(platformdirs.user_cache_dir("imrec")) / "openvino"
         core = ov.Core()
-        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.precision = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
+        fastest = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
+        ranges = _ranges(model, precision)
+        self.precision = "int8" if ranges is not None else fastest if precision == "auto" else precision
         cores = cpu_count()
         compiled = core.compile_model(
-            core.read_model(convert(model, cache, batch or min(model.batch, REQUEST)) / "network.xml"),
+            core.read_model(convert(model, cache, batch or min(model.batch, REQUEST), ranges) / "network.xml"),
             "CPU",
             {
                 "CACHE_DIR": str(cache / "compiled"),
                 "NUM_STREAMS": cores,
                 "INFERENCE_NUM_THREADS": cores,
-                "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+                "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",  # of what is not in integers
             },
         )
         self._dims = model.dims
@@ -188,6 +191,20 @@ class OpenVinoEncoder:
         return self.submit(pixels)()
 
 
+def _ranges(model: Model, precision: str) -> Ranges | None:
+    """Return the ranges of activations if the model is to run in integers.
+
+    Raises:
+        BadModel: `precision` is `int8`, and they were not measured.
+    """
+    if precision != "int8" and not (precision == "auto" and model.is_reduced):
+        return None
+    ranges = stored_ranges(model.name)
+    if ranges is None and precision == "int8":
+        raise BadModel(model.name, "it has no ranges for int8; use auto, bf16 or fp32")
+    return ranges
+
+
 def _deliver(request: Any, waiting: tuple[Future[Vectors], int]) -> None:
     """Pass on the result of a finished request; runs in a thread of OpenVINO."""
     future, count = waiting
@@ -205,6 +222,8 @@ class TorchEncoder:
 
         if device == "cuda" and not torch.cuda.is_available():
             raise DeclarationError("device cuda: torch finds no CUDA device; use --device cpu")
+        if precision == "int8":
+            raise DeclarationError("torch runs no model in int8; use auto, bf16 or fp32")
         self.backend = f"torch-{device}"
         self.precision = "bf16" if precision == "auto" else precision
         self.batch = batch or model.batch

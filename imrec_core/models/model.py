@@ -30,6 +30,9 @@ class Model:
         extra: Extra of imrec that installs the library; None if imrec always installs it.
         text: Whether a text tower embeds text in the space of images.
         file: Weights file of a custom model.
+        sides: Sides of the input in pixels for the qualities below the best, ascending; empty for a network that takes
+            one size only.
+        is_reduced: Whether the input has one of `sides`; see `quality.with_quality`.
         batch: Maximum number of images per batch, unless a lake sets another number.
         by_name: Whether `lake.toml` names it as its library does.
         verified: Whether its vectors were compared with those of the library on its published weights.
@@ -51,6 +54,8 @@ class Model:
     extra: str | None = None
     text: bool = False
     file: Path | None = None
+    sides: tuple[int, ...] = ()
+    is_reduced: bool = False
     batch: int = 16
     by_name: bool = False
     verified: bool = False

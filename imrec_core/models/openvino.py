@@ -16,6 +16,7 @@ import numpy as np
 from imrec_core.errors import BadModel, MissingWeights
 from imrec_core.lake.storage.files import moved_into_place
 from imrec_core.models.model import Model
+from imrec_core.models.quantization import Ranges, quantize
 from imrec_core.models.torch_module import torch_module
 
 if TYPE_CHECKING:
@@ -36,19 +37,26 @@ class NotConvertible(BadModel):
     """A model that torch can run but OpenVINO cannot convert."""
 
 
-def convert(model: Model, cache: Path, request: int = REQUEST) -> Path:
+def convert(model: Model, cache: Path, request: int = REQUEST, ranges: Ranges | None = None) -> Path:
     """Return the folder with the model in OpenVINO's format.
 
     The model takes `request` images at a time, and is converted on first use.
+
+    Args:
+        ranges: Ranges of activations, to quantise it to 8-bit integers.
     """
     import openvino as ov
 
-    made_from = (model.loader, model.identity, model.dims, model.preprocess, request, ov.__version__.partition("-")[0])
+    version = ov.__version__.partition("-")[0]
+    quantised = () if ranges is None else (sorted(ranges.items()),)
+    made_from = (model.loader, model.identity, model.dims, model.preprocess, request, version, *quantised)
     digest = hashlib.blake2b(repr(made_from).encode(), digest_size=8).hexdigest()
     folder = cache / f"{model.name}-{digest}"
     if (folder / "network.xml").exists():
         return folder
-    network = (_from_onnx if model.loader == "onnx" else _from_torch)(model, request)
+    network = (_from_onnx if model.loader == "onnx" else from_torch)(model, request)
+    if ranges is not None:
+        quantize(network, ranges, model.name)
     cache.mkdir(parents=True, exist_ok=True)
     try:
         with moved_into_place(folder) as temporary:
@@ -60,7 +68,7 @@ def convert(model: Model, cache: Path, request: int = REQUEST) -> Path:
     return folder
 
 
-def _from_torch(model: Model, request: int) -> Any:
+def from_torch(model: Model, request: int) -> Any:
     """Convert the torch module of a model to an OpenVINO model for `request` images."""
     import openvino as ov
 

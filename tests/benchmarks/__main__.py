@@ -30,6 +30,7 @@ SUBJECTS = (
     "candidates",
     "features",
     "content",
+    "quality",
     "copies",
     "duplicates",
     "originals",

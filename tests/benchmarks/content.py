@@ -35,7 +35,7 @@ def measure(work: Testbed) -> list[Row]:
     lake = work.new_lake("lake-content", work.photos)
     lake.save_settings(replace(lake.settings(), features=(f"{_NETWORK}:full",)))
     build_plainly(lake)
-    photos = _Photos.of(lake, open_generation(lake))
+    photos = Photos.of(lake, open_generation(lake))
     rows = []
     for size in (*_SIZES, len(photos.vectors)):
         parts = list(photos.parts(size))
@@ -78,14 +78,14 @@ def _cropped(area: float) -> Edit:
     return edit
 
 
-class _Photos:
+class Photos:
     """Embeddings of photos and of edited copies of some of them, with classes."""
 
     def __init__(self, vectors: Matrix, classes: Matrix, copies: Matrix, originals: Matrix) -> None:
         self.vectors, self.classes, self.copies, self.originals = vectors, classes, copies, originals
 
     @classmethod
-    def of(cls, lake: Lake, generation: Generation) -> "_Photos":
+    def of(cls, lake: Lake, generation: Generation) -> "Photos":
         tables = [lake.read_table(lake.feature_path(_NETWORK, shard), ["vector"]) for shard in lake.live_shards()]
         vectors = np.concatenate([np.stack(table["vector"].to_numpy()) for table in tables]).astype(np.float32)
         classes = np.array([Path(path).parent.name for path in generation.rows["path"].to_pylist()])
@@ -126,7 +126,7 @@ def _full(vectors: Matrix) -> Callable[[Matrix], Matrix]:
     return lambda others: others
 
 
-def _content(dims: int = 256, **constants: float) -> Projection:
+def content_projection(dims: int = 256, **constants: float) -> Projection:
     def fit(vectors: Matrix) -> Callable[[Matrix], Matrix]:
         with _constants(**constants):
             arrays, _ = content_pca.fit_content_pca([lambda: vectors], dims=dims, folder=Path())
@@ -149,17 +149,20 @@ _CROPS = {"half of the area": _cropped(1 / 2), "a third of the area": _cropped(1
 _AS_FOR_100_000 = {"power": 1 / 8 * 100_000 / 104_000, "power_images": 0, "trailing": 1.0}
 _LIMITS = {
     "full vectors": (_full, candidates._FAR),
-    "content vectors": (_content(), candidates._FAR_BY_CONTENT),
-    "content vectors, scaled as for 100,000 images": (_content(**_AS_FOR_100_000), candidates._FAR_BY_CONTENT),
+    "content vectors": (content_projection(), candidates._FAR_BY_CONTENT),
+    "content vectors, scaled as for 100,000 images": (
+        content_projection(**_AS_FOR_100_000),
+        candidates._FAR_BY_CONTENT,
+    ),
 }
 _PLAIN = {"power_images": 1e12, "trailing": 1.0}
 _CHOICES: dict[str, Projection] = {
-    "as imrec has it": _content(),
-    "128 dims": _content(128),
-    "64 dims": _content(64),
-    "power 0, all components alike": _content(**_PLAIN),
-    "power 1/8": _content(power_images=0, trailing=1.0),
-    "power 1/2": _content(power=0.5, power_images=0, trailing=1.0),
-    "trailing components by 0.5": _content(trailing=0.5),
-    "trailing components by 0.85": _content(trailing=0.85),
+    "as imrec has it": content_projection(),
+    "128 dims": content_projection(128),
+    "64 dims": content_projection(64),
+    "power 0, all components alike": content_projection(**_PLAIN),
+    "power 1/8": content_projection(power_images=0, trailing=1.0),
+    "power 1/2": content_projection(power=0.5, power_images=0, trailing=1.0),
+    "trailing components by 0.5": content_projection(trailing=0.5),
+    "trailing components by 0.85": content_projection(trailing=0.85),
 }

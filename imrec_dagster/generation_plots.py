@@ -19,9 +19,10 @@ _PLOTTED = 6  # features and runs on a plot: plots are stored with every generat
 
 
 def plots_of_generation(lake: Lake, is_new: bool) -> Shown:
-    """Plot extraction rates, reasons of failures, and recall over ef.
+    """Plot extraction rates and reasons of failures; recall over ef of a generation whose graphs were measured.
 
-    A new generation with measured distances gets plots of distances and stage timings too, which take half a second.
+    A new one with measured distances gets plots of distances and stage timings too, which take half a second. None is
+    measured again for a generation that extends another.
     """
     connection = views.connect(lake)
     speeds, reasons = connection.sql(_SPEEDS).fetchall(), count_reasons(lake)
@@ -30,12 +31,13 @@ def plots_of_generation(lake: Lake, is_new: bool) -> Shown:
     plots: dict[str, Callable[[], bytes]] = {}
     if speeds:
         plots["extraction"] = lambda: draw_extraction([s for _, s in speeds], reasons)
-    if is_new and generation.features and generation.facts.get("measured"):
+    is_measured = bool(generation.facts.get("measured"))
+    if is_new and generation.features and is_measured:
         first = list(generation.features)[:_PLOTTED]
         plots["distances"] = lambda: plot_distances(recommender, by=first)
         if speeds:
             plots["stages"] = lambda: plot_stages(lake, last=_PLOTTED)
-    recalls = recall_at_ef(generation)
+    recalls = recall_at_ef(generation) if is_measured else {}
     if recalls:
         least = dict(sorted(recalls.items(), key=lambda graph: graph[1][-1])[:_PLOTTED])
         title = "recall of the graphs"

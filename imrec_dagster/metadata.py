@@ -130,6 +130,7 @@ def of_generation(lake: Lake, report: "GenerationReport") -> Shown:
         "removed rows": report.removed,
         "bytes": report.byte_size,
         "build seconds": report.seconds,
+        **{f"seconds: {stage}": seconds for stage, seconds in report.stage_seconds.items()},
         "features": ", ".join(report.features),
         "left out": ", ".join(report.missing) or "none",
         **of_waiting(report.waiting),

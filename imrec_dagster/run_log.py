@@ -60,7 +60,15 @@ def record_projection(lake: Lake, report: "ProjectionReport") -> None:
 
 def record_generation(lake: Lake, report: "GenerationReport") -> None:
     if report.built:
-        run_log.note(lake, "generation", report.id, report.seconds, rows=report.rows, byte_size=report.byte_size)
+        run_log.note(
+            lake,
+            "generation",
+            report.id,
+            report.seconds,
+            rows=report.rows,
+            byte_size=report.byte_size,
+            stages=report.stage_seconds,
+        )
 
 
 def record_map(lake: Lake, report: "MapReport") -> None:

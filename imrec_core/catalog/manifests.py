@@ -320,10 +320,11 @@ def _assign_shards(source: str, new: pl.DataFrame, kept: pl.Series, last: int, s
 
 
 def _refuse_collisions(found: pl.DataFrame) -> None:
+    if found["image_id"].n_unique() == len(found):  # a quarter of the time of the filter
+        return
     twice = found.filter(pl.col("image_id").is_duplicated())
-    if len(twice):
-        paths = ", ".join(twice["path"].to_list()[:2])
-        raise LakeError(f"two files have the same image_id {twice['image_id'][0]}: {paths}; rename one of them")
+    paths = ", ".join(twice["path"].to_list()[:2])
+    raise LakeError(f"two files have the same image_id {twice['image_id'][0]}: {paths}; rename one of them")
 
 
 def _merge(a: CatalogDiff, b: CatalogDiff) -> CatalogDiff:

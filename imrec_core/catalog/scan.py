@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imrec_core.catalog.file_kinds import accepted_extensions, describe, summarize
-from imrec_core.catalog.ids import image_id
+from imrec_core.catalog.ids import image_ids
 from imrec_core.catalog.scan_report import ScanReport
 from imrec_core.catalog.walk import LATEST, UNKNOWN, Found, SourceWalk
 from imrec_core.errors import BadSource, StorageFault
@@ -78,7 +78,7 @@ def _frame(source: Source, files: Iterable[Found]) -> pl.DataFrame:
     while chunk := list(itertools.islice(remaining, _CHUNK)):
         paths, sizes, times, inodes, changes = zip(*chunk)
         columns = {
-            "image_id": [image_id(source.name, path) for path in paths],
+            "image_id": image_ids(source.name, paths),
             "path": [path if path.isascii() else escaped(path) for path in paths],
             "byte_size": np.array(sizes, np.int64),
             "mtime_ns": np.array(times, np.int64),

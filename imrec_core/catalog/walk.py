@@ -98,9 +98,10 @@ class SourceWalk:
                     self.root_inode = stat.st_ino
                 if here in above or folder == self._leave_out:
                     continue  # a link that leads back up, or the lake
+                parents, look_at = (*above, here), self._look_at
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        found = self._look_at(entry, prefix, (*above, here))
+                        found = look_at(entry, prefix, parents)
                         if found:
                             yield found
                 if self._raw:

@@ -106,8 +106,9 @@ def _neighbours(generation: Generation, feature: Feature, rows: Rows, farthest: 
         if graph is None:
             near = generation.exact_nearest(feature.name, cosine, matrix[row][None], _NEIGHBOURS + 1)[0]
         else:
-            vector = generation.matrix(generation.graphs[graph].feature)[row]
-            near = generation.graph_nearest(graph, vector, 2 * _NEIGHBOURS + 1)
+            facts = generation.graphs[graph]
+            vector = generation.matrix(facts.feature)[row]
+            near = generation.graph_nearest(graph, vector, facts.candidates_for(2 * _NEIGHBOURS + 1))
         near = near[(near != row) & (positions[near] >= 0)]
         distances = cosine(matrix[row], matrix[near])
         closest = np.argsort(distances, kind="stable")[:_NEIGHBOURS]

@@ -333,6 +333,11 @@ _STAGES = (
            WHERE what IN ('scan', 'extract', 'fit', 'project', 'generation')""",
     ),
     (
+        "generations by stage",
+        "seconds",
+        "SELECT ended, name, stages FROM runs WHERE what = 'generation' AND cardinality(stages) > 0",
+    ),
+    (
         "searches by imrec search",
         "milliseconds",
         """SELECT ended, name, map_from_entries([(s.key, s.value * 1000) FOR s IN map_entries(stages)])

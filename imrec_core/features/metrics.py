@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import UnknownName
 from imrec_core.runtime.cpu import cpu_count
+from imrec_core.runtime.half_floats import to_single
 
 Vector = NDArray[Any]
 Matrix = NDArray[Any]
 
-_MANY = 8  # queries from which one matrix product is faster than a scan per query
+# Queries from which one matrix product is faster than a scan per query: of single floats, and of half floats, which the
+# product converts. 50 queries of 15,625 histograms of 512 bins: 0.08 s instead of 2.6 (2026-12).
+_MANY, _MANY_HALF = 8, 32
 _ROUNDING = 5e-7  # rounding error for vectors of length 1 in float32; a smaller distance counts as 0
 _HALF_ROUNDING = 1e-3  # of squared lengths in half floats: at most 0.0006 over 1,066 photos in 256 and 1,280 numbers
 _LARGE = 2_000_000  # numbers in a matrix from which a scan gains from several threads
@@ -33,10 +36,12 @@ class ByProduct:
     Attributes:
         map: Maps vectors `(n, dims)` float32 to the factors of the product.
         finish: Converts products to distances.
+        converts: Whether the distance of a single query converts half floats as well.
     """
 
     map: Callable[[Matrix], Matrix]
     finish: Callable[[Matrix], Matrix]
+    converts: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,15 +77,21 @@ class Metric:
 
         Up to rounding they equal the distances of single queries.
         """
-        if self.by_product is None or len(queries) < _MANY or gallery.dtype == np.float16:  # would need conversion
+        if self.by_product is None or len(queries) < self._many(gallery):
             return np.stack([self(query, gallery) for query in queries])
         map_, finish = self.by_product.map, self.by_product.finish
         return np.asarray(finish(map_(_float(np.asarray(queries))) @ map_(_float(gallery)).T), np.float32)
 
+    def _many(self, gallery: Matrix) -> int:
+        """Return the number of queries from which their distances are one matrix product."""
+        if gallery.dtype != np.float16:
+            return _MANY
+        return 2 if self.by_product is not None and self.by_product.converts else _MANY_HALF
+
     def lifted(self, vectors: Matrix) -> NDArray[np.float32]:
         """Lift vectors `(n, dims)` to the float32 vectors of an hnswlib index in `space`."""
         lifted = self.lift(vectors) if self.lift else vectors
-        return np.ascontiguousarray(lifted, dtype=np.float32)
+        return np.ascontiguousarray(to_single(lifted))
 
     @property
     def has_graph(self) -> bool:
@@ -135,7 +146,7 @@ def find_metric(name: str) -> Metric:
 
 
 def _float(values: Matrix) -> NDArray[np.float32]:
-    return np.asarray(values, dtype=np.float32)
+    return to_single(np.asarray(values))
 
 
 def _numkong(query: Vector, gallery: Matrix, kernel: Literal["dot", "angular", "euclidean"]) -> Matrix:
@@ -212,7 +223,7 @@ def _square_root(distributions: Matrix) -> NDArray[np.float32]:
     return np.sqrt(_float(distributions))
 
 
-@metric(space="l2", lift=_square_root, by_product=ByProduct(_root_of_share, _hellinger_of_overlap))
+@metric(space="l2", lift=_square_root, by_product=ByProduct(_root_of_share, _hellinger_of_overlap, converts=True))
 def hellinger(query: Vector, gallery: Matrix) -> Any:
     """Hellinger distance of two distributions; 0 (equal) to 1 (disjoint).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ from imrec_core.lake import parquet, schemas
 from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE, Lake
 from imrec_core.lake.settings import IndexParams
 from imrec_core.runtime.cpu import cpu_count
+from imrec_core.runtime.timing import record_timings, timed
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class GenerationReport:
         copies_kept: Share of edited copies within the threshold at each of `calibration.SHOWN_RATES`, by feature in its
             default metric; empty if no copies were made.
         waiting: Images that it holds as they were before, or not at all, and what they wait for.
+        stage_seconds: Seconds of each stage of its build: `plan`, `rows`, `vectors`, `graph NAME` for each graph,
+            `recall`, `calibration`, `checksums`. Empty for generations of earlier versions.
     """
 
     id: str
@@ -77,6 +81,7 @@ class GenerationReport:
     columns: tuple[Joined, ...] = ()
     copies_kept: dict[str, tuple[float, ...]] = field(default_factory=dict)
     waiting: WaitingImages = field(default_factory=WaitingImages)
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def build_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS, *, force: bool = False) -> GenerationReport:
@@ -108,19 +113,28 @@ def build_generation(lake: Lake, params: IndexParams = DEFAULT_PARAMS, *, force:
 
 
 def _build_and_publish(lake: Lake, params: IndexParams, *, force: bool = False) -> GenerationReport:
+    with record_timings() as stages:
+        return _build_if_due(lake, params, stages, force=force)
+
+
+def _build_if_due(
+    lake: Lake, params: IndexParams, stages: Mapping[str, float], *, force: bool = False
+) -> GenerationReport:
     started = time.perf_counter()
-    plan = plan_generation(lake, params)
-    current = readable_generation(lake)
+    with timed("plan"):
+        plan = plan_generation(lake, params)
+        current = readable_generation(lake)
     if current is not None and not force and matches_plan(current, plan):
         if not lake.is_published(current.id):  # CURRENT was damaged or missing
             lake.publish(current.id)
         return _make_report(current, plan, built=False)
     ids = [*lake.generations(), lake.current_generation() or "0"]  # a damaged current one may not be listed
     new_id = f"{max(int(id_) for id_ in ids if id_.isdecimal()) + 1:06d}"
-    build = _prepare(lake, plan, current, force=force)
+    with timed("rows"):
+        build = _prepare(lake, plan, current, force=force)
     shared = [build.previous.vector_file(name) for name in build.previous.features] if build.previous else []
     with truncate_on_failure(shared), lake.new_generation(new_id) as folder:
-        _write(build, folder, started)
+        _write(build, folder, started, stages)
         # Otherwise an image could get the vector of another, and keep it in all later generations.
         if plan_generation(lake, params).fingerprint != plan.fingerprint:
             raise StaleIndex("tables changed while the generation was built; run: imrec build")
@@ -186,6 +200,7 @@ def _make_report(generation: Generation, plan: GenerationPlan, *, built: bool) -
         tuple(Joined(**joined) for joined in facts.get("columns", ())),
         _copies_kept(generation),
         plan.waiting,
+        facts.get("stages", {}),
     )
 
 
@@ -201,14 +216,18 @@ def _copies_kept(generation: Generation) -> dict[str, tuple[float, ...]]:
     return kept
 
 
-def _write(build: BuildInputs, folder: Path, started: float) -> None:
-    """Write all files of a generation; the manifest is complete only at the end."""
+def _write(build: BuildInputs, folder: Path, started: float, stages: Mapping[str, float]) -> None:
+    """Write all files of a generation; the manifest is complete only at the end.
+
+    Args:
+        stages: Seconds of each stage so far, which `timed` updates.
+    """
     lake, plan, rows, previous = build.lake, build.plan, build.rows, build.previous
     facts = _initial_manifest(build)
-    parquet.write_file(folder / ROWS_FILE, rows.table)
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        computed = [feature for feature in plan.features if feature.averaged is None]
-        list(pool.map(lambda feature: write_vectors(build, folder, feature, new_vectors(build, feature)), computed))
+    with timed("rows"):
+        parquet.write_file(folder / ROWS_FILE, rows.table)
+    with timed("vectors"):
+        _write_all_vectors(build, folder)
     for feature in plan.features:
         if feature.is_fitted:
             facts["features"][feature.name]["fitted"] = _fit_version(build, feature)
@@ -219,13 +238,23 @@ def _write(build: BuildInputs, folder: Path, started: float) -> None:
     facts["measured"], facts["measured_rows"] = measure, len(rows.table) if measure else measured
     graphs = _make_graphs(build, generation, measure=measure)
     stored = previous.facts["calibration"] if previous else {}
-    facts["calibration"] = _calibrate(lake, generation, plan) if measure else stored
+    with timed("calibration"):
+        facts["calibration"] = _calibrate(lake, generation, plan) if measure else stored
     facts["graphs"] = {name: graph.to_dict() for name, graph in graphs.items()}
     facts["scanned"] = [name for name in (str(by) for by, _ in plan.graphs) if name not in graphs]
     facts["files"] = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != GENERATION_FACTS}
-    facts["checksums"] = GenerationFiles.of(folder, facts).record(previous.files if previous else None)
+    with timed("checksums"):
+        facts["checksums"] = GenerationFiles.of(folder, facts).record(previous.files if previous else None)
     facts["seconds"] = round(time.perf_counter() - started, 3)
+    facts["stages"] = {name: round(seconds, 3) for name, seconds in stages.items()}
     _write_manifest(folder, facts)
+
+
+def _write_all_vectors(build: BuildInputs, folder: Path) -> None:
+    """Write the vectors of all features, except the averages of neighbourhoods, which need graphs."""
+    computed = [feature for feature in build.plan.features if feature.averaged is None]
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        list(pool.map(lambda feature: write_vectors(build, folder, feature, new_vectors(build, feature)), computed))
 
 
 def _initial_manifest(build: BuildInputs) -> dict[str, Any]:
@@ -293,5 +322,6 @@ def _make_graphs(build: BuildInputs, generation: Generation, *, measure: bool) -
     searchable = generation.with_graphs(graphs)
     for feature in plan.features:
         if feature.averaged is not None:
-            write_vectors(build, generation.folder, feature, averaged_rows(searchable, feature, first))
+            with timed("vectors"):
+                write_vectors(build, generation.folder, feature, averaged_rows(searchable, feature, first))
     return graphs | make(tuple(request for request in plan.graphs if request[0].feature.averaged is not None))

@@ -33,7 +33,7 @@ from imrec_core.index.manifest import (
     check_sizes,
     declaration_of,
     feature_record,
-    graph_file_name,
+    graph_files,
     hold_manifest,
     read_manifest,
     vector_file_name,
@@ -124,7 +124,7 @@ class Generation:
             graphs = {name: HnswIndexInfo.from_dict(graph) for name, graph in self.facts["graphs"].items()}
         lost = {error.path.name for error in self.damaged}
         self.graphs: Mapping[str, HnswIndexInfo] = MappingProxyType(
-            {n: g for n, g in graphs.items() if g.feature in self.features and graph_file_name(g) not in lost}
+            {n: g for n, g in graphs.items() if g.feature in self.features and lost.isdisjoint(graph_files(g))}
         )
         self._hnsw = HnswGraphs(self.files, self.graphs, set_aside)
         self._vector_check: VectorCheck | None = None
@@ -310,7 +310,7 @@ class Generation:
         return next((name for name in names if name in self.graphs), None)
 
     def graph_nearest(self, name: str, vector: Matrix, count: int, *, ef: int | None = None) -> Rows:
-        """Find about `count` nearest rows with an HNSW graph, nearest first.
+        """Find about `count` nearest rows with an HNSW graph, nearest first in the dims of the graph.
 
         Args:
             name: Name of the graph in `graphs`.
@@ -323,7 +323,10 @@ class Generation:
     def graph_nearest_each(self, name: str, rows: Rows, count: int) -> Rows | None:
         """Find about `count` rows nearest to each of some rows, with an HNSW graph; see `HnswGraphs.nearest_each`."""
         vectors = self.matrix(self.graphs[name].feature)
-        return self._hnsw.nearest_each(name, vectors[rows], count, vectors, self.is_live if self.removed else None)
+        is_live = self.is_live if self.removed else None
+        return self._hnsw.nearest_each(
+            name, vectors[rows], self.graphs[name].candidates_for(count), count, vectors, is_live
+        )
 
     def exact_nearest(
         self, feature: str, metric: Metric | FeatureMetric, vectors: Queries, count: int, among: Rows | None = None

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,29 @@ from imrec_core.errors import DamagedGeneration, UnreadableGeneration
 from imrec_core.features.metrics import METRICS, Metric
 from imrec_core.index import exact_search
 from imrec_core.index.exact_search import Matrix, Rows
+from imrec_core.index.graph_space import GraphSpace, load_space
 from imrec_core.index.integrity import GenerationFiles, mark_damaged
 from imrec_core.index.manifest import HnswIndexInfo, graph_file_name
 from imrec_core.runtime.cpu import cpu_count
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedGraph:
+    """A graph in memory: the index of hnswlib, and the space of its points."""
+
+    index: Any
+    space: GraphSpace
+
+    def query(self, vectors: Matrix, k: int, *, threads: int) -> Rows:
+        """Find the `k` rows nearest to each of some vectors `(n, width)`; return row numbers `(n, k)`.
+
+        Raises:
+            RuntimeError: hnswlib reaches fewer than `k` rows from the entry point of the graph.
+        """
+        labels, _ = self.index.knn_query(self.space.points(vectors), k=k, num_threads=threads)
+        return np.asarray(labels, dtype=np.int64)
 
 
 class HnswGraphs:
@@ -47,9 +66,9 @@ class HnswGraphs:
     ) -> None:
         self._files, self._graphs, self._set_aside = files, graphs, set_aside
         self._loading = threading.Lock()
-        self._shared: dict[str, Any] = {}
+        self._shared: dict[str, LoadedGraph | DamagedGeneration] = {}
         self._setting_ef = threading.Lock()
-        self._copies: dict[str, Any] = {}
+        self._copies: dict[str, LoadedGraph | DamagedGeneration] = {}
 
     def nearest(
         self,
@@ -61,7 +80,7 @@ class HnswGraphs:
         *,
         ef: int | None = None,
     ) -> Rows:
-        """Find about `count` rows nearest to a vector, nearest first.
+        """Find about `count` rows nearest to a vector, nearest first in the dims of the graph.
 
         Args:
             vector: Vector of the graph's feature `(width,)`, as stored, not lifted.
@@ -71,26 +90,35 @@ class HnswGraphs:
         """
         info = self._graphs[name]
         metric = METRICS[info.metric]
-        lifted, k = metric.lifted(vector[None]), min(count, len(vectors) - info.unindexed_rows)
+        k = min(count, len(vectors) - info.unindexed_rows)
         try:
             if ef is None:
-                labels, _ = self._shared_index(name, vectors, is_live).knn_query(lifted, k=k, num_threads=1)
+                labels = self._shared_graph(name, vectors, is_live).query(vector[None], k, threads=1)
             else:
-                labels = self._query_copy(name, lifted, k, vectors, is_live, ef)
+                labels = self._query_copy(name, vector, k, vectors, is_live, ef)
         except (RuntimeError, DamagedGeneration):  # hnswlib: the graph reaches fewer than k rows from its entry point
             is_removed = None if is_live is None else ~is_live
             return np.asarray(exact_search.nearest(metric, vector[None], vectors, count, is_removed=is_removed)[0])
-        indexed = np.asarray(labels[0], dtype=np.int64)
+        indexed: Rows = labels[0]
         if info.unindexed_rows:
             return _merge_unindexed(info.unindexed_rows, metric, vector, indexed, count, vectors, is_live)
         return indexed
 
     def nearest_each(
-        self, name: str, queries: Matrix, count: int, vectors: Matrix, is_live: NDArray[np.bool_] | None
+        self,
+        name: str,
+        queries: Matrix,
+        candidates: int,
+        count: int,
+        vectors: Matrix,
+        is_live: NDArray[np.bool_] | None,
     ) -> Rows | None:
         """Find about `count` rows nearest to each of many vectors `(n, width)`, on all cores, without an order.
 
         The other arguments are those of `nearest`.
+
+        Args:
+            candidates: Rows to take from the graph; if more than `count`, the nearest of them by exact distance count.
 
         Returns:
             Rows `(n, count)`, or more where the graph does not hold the last rows; None if the graph is damaged or
@@ -99,58 +127,59 @@ class HnswGraphs:
         info = self._graphs[name]
         metric, indexed = METRICS[info.metric], len(vectors) - info.unindexed_rows
         try:
-            index = self._shared_index(name, vectors, is_live)
-            labels, _ = index.knn_query(metric.lifted(queries), k=min(count, indexed), num_threads=cpu_count())
+            graph = self._shared_graph(name, vectors, is_live)
+            found = graph.query(queries, min(candidates, indexed), threads=cpu_count())
         except (RuntimeError, DamagedGeneration):
             return None
-        found = np.asarray(labels, dtype=np.int64)
+        if found.shape[1] > count:
+            found = _nearest_of(metric, queries, vectors, found, count)
         last = np.arange(indexed, len(vectors))
         last = last if is_live is None else last[is_live[last]]
         return np.hstack([found, exact_search.nearest(metric, queries, vectors, count, last)]) if len(last) else found
 
-    def _shared_index(self, name: str, vectors: Matrix, is_live: NDArray[np.bool_] | None) -> Any:
-        index = self._shared.get(name)
-        if index is None:
+    def _shared_graph(self, name: str, vectors: Matrix, is_live: NDArray[np.bool_] | None) -> LoadedGraph:
+        graph = self._shared.get(name)
+        if graph is None:
             with self._loading:
-                index = self._shared.get(name)
-                if index is None:
-                    index = self._shared[name] = self._load(name, vectors, is_live)
-        if isinstance(index, DamagedGeneration):
-            raise index
-        return index
+                graph = self._shared.get(name)
+                if graph is None:
+                    graph = self._shared[name] = self._load(name, vectors, is_live)
+        if isinstance(graph, DamagedGeneration):
+            raise graph
+        return graph
 
     def _query_copy(
-        self, name: str, lifted: Matrix, k: int, vectors: Matrix, is_live: NDArray[np.bool_] | None, ef: int
-    ) -> Matrix:
+        self, name: str, vector: Matrix, k: int, vectors: Matrix, is_live: NDArray[np.bool_] | None, ef: int
+    ) -> Rows:
         """Query the copy of an index that is not shared, with any ef. Returns labels `(1, k)`."""
         with self._setting_ef:
             if name not in self._copies:
                 self._copies[name] = self._load(name, vectors, is_live)
-            index = self._copies[name]
-            if isinstance(index, DamagedGeneration):
-                raise index
-            index.set_ef(ef)
-            labels: Matrix = index.knn_query(lifted, k=k, num_threads=1)[0]
-            return labels
+            graph = self._copies[name]
+            if isinstance(graph, DamagedGeneration):
+                raise graph
+            graph.index.set_ef(ef)
+            found: Rows = graph.query(vector[None], k, threads=1)
+            return found
 
-    def _load(self, name: str, vectors: Matrix, is_live: NDArray[np.bool_] | None) -> Any:
+    def _load(self, name: str, vectors: Matrix, is_live: NDArray[np.bool_] | None) -> LoadedGraph | DamagedGeneration:
         """Load a graph; return the error if it is damaged, so that it is loaded and reported once."""
         info = self._graphs[name]
         try:
-            index = load_graph(self._files, info, vectors)
+            graph = load_graph(self._files, info, vectors)
         except DamagedGeneration as error:
             log.warning("%s; searches use an exact scan instead. To repair it, run: imrec build", error)
             if error.is_certain:
                 self._set_aside(error.path)
             return error
         if is_live is not None:
-            mark_removed(index, np.flatnonzero(~is_live[: len(vectors) - info.unindexed_rows]))
-        index.set_ef(info.ef)
-        return index
+            mark_removed(graph.index, np.flatnonzero(~is_live[: len(vectors) - info.unindexed_rows]))
+        graph.index.set_ef(info.ef)
+        return graph
 
 
-def load_graph(files: GenerationFiles, info: HnswIndexInfo, vectors: Matrix, *, max_rows: int = 0) -> Any:
-    """Load the index of a graph, after its file was verified: hnswlib reads a damaged one beyond its memory.
+def load_graph(files: GenerationFiles, info: HnswIndexInfo, vectors: Matrix, *, max_rows: int = 0) -> LoadedGraph:
+    """Load a graph, after its file was verified: hnswlib reads a damaged one beyond its memory.
 
     Args:
         vectors: Vectors of the graph's feature `(rows, width)`.
@@ -162,7 +191,8 @@ def load_graph(files: GenerationFiles, info: HnswIndexInfo, vectors: Matrix, *, 
     name = graph_file_name(info)
     files.require_whole(name)
     path = files.folder / name
-    index = empty_index(METRICS[info.metric], vectors)
+    space = load_space(files, info)
+    index = empty_index(space, vectors)
     try:
         index.load_index(str(path), max_elements=max_rows)
     except Exception as error:  # of many classes
@@ -170,12 +200,12 @@ def load_graph(files: GenerationFiles, info: HnswIndexInfo, vectors: Matrix, *, 
             raise UnreadableGeneration(path, error) from error
         mark_damaged(path)
         raise DamagedGeneration(path, f"cannot be loaded ({error})") from error
-    return index
+    return LoadedGraph(index, space)
 
 
-def empty_index(metric: Metric, vectors: Matrix) -> Any:
+def empty_index(space: GraphSpace, vectors: Matrix) -> Any:
     """Create an hnswlib index for vectors of a feature, to be initialised or loaded."""
-    return hnswlib.Index(space=metric.space, dim=metric.lifted(vectors[:1]).shape[1])
+    return hnswlib.Index(space=space.name, dim=space.points(vectors[:1]).shape[1])
 
 
 def mark_removed(index: Any, rows: Rows) -> None:
@@ -183,6 +213,14 @@ def mark_removed(index: Any, rows: Rows) -> None:
     for row in rows.tolist():
         with suppress(RuntimeError):  # already marked
             index.mark_deleted(row)
+
+
+def _nearest_of(metric: Metric, queries: Matrix, vectors: Matrix, found: Rows, count: int) -> Rows:
+    """Select the `count` nearest of the rows found for each query, by exact distance, without an order."""
+    nearest = np.empty((len(queries), count), np.int64)
+    for i, (query, rows) in enumerate(zip(queries, found, strict=True)):
+        nearest[i] = rows[np.argpartition(metric(query, vectors[rows]), count - 1)[:count]]
+    return nearest
 
 
 def _merge_unindexed(

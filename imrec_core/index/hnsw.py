@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import LakeError
 from imrec_core.features.feature_metric import FeatureMetric
-from imrec_core.features.metrics import Metric
 from imrec_core.index.exact_search import blocks
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.index.graph_search import empty_index, load_graph, mark_removed
-from imrec_core.index.manifest import HnswIndexInfo, graph_file_name
-from imrec_core.index.recall import EFS, RECALL_FLOOR, with_ef_for_recall
+from imrec_core.index.graph_space import GraphSpace, reduced_space
+from imrec_core.index.manifest import HnswIndexInfo, axes_file_name, graph_file_name, graph_files
+from imrec_core.index.recall import EFS, RECALL_FLOOR, RECALL_WANTED, with_ef_for_recall
 from imrec_core.lake.settings import IndexParams
 from imrec_core.runtime.cpu import cpu_count
+from imrec_core.runtime.timing import timed
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ Graphs = dict[str, HnswIndexInfo]
 def build_graphs(generation: Generation, requests: tuple[GraphRequest, ...]) -> Graphs:
     """Build the graphs of a generation that has its vectors, and choose the ef of each.
 
-    A graph below `RECALL_FLOOR` is built again with twice the M. If that does not suffice, as for vectors that are
+    A graph of reduced dims that does not reach `RECALL_WANTED` is built again over all dims; see `graph_space`. A graph
+    below `RECALL_FLOOR` is built again with twice the M. If that does not suffice, as for vectors that are
     mostly equal, the graph is left out, and searches use exact search, which is slower.
 
     Raises:
@@ -84,7 +86,8 @@ def extend_graphs(
         if not measure and _may_stay_unindexed(unindexed, len(generation)) and _link(previous, generation, graph):
             graphs[name] = replace(graph, unindexed_rows=unindexed)
             continue
-        graphs[name] = _extend(generation, previous, graph, by, kept)
+        with timed(f"graph {by}"):
+            graphs[name] = _extend(generation, previous, graph, by, kept)
         if measure:
             _tune(generation, graphs, by, params)
     return graphs
@@ -95,13 +98,15 @@ def _extend(
 ) -> HnswIndexInfo:
     """Load a graph of the previous generation, add all unindexed rows, and write it."""
     matrix = generation.matrix(by.feature.name)
-    index = load_graph(previous.files, graph, matrix, max_rows=len(matrix))
+    loaded = load_graph(previous.files, graph, matrix, max_rows=len(matrix))
+    index, space = loaded.index, loaded.space
     indexed = kept - graph.unindexed_rows
     mark_removed(index, np.flatnonzero(~generation.is_live[:indexed]))
-    _add(index, by.metric, matrix, np.arange(indexed, len(matrix)))
+    _add(index, space, matrix, np.arange(indexed, len(matrix)))
     mark_removed(index, indexed + np.flatnonzero(~generation.is_live[indexed:]))
     graph = replace(graph, unindexed_rows=0)
     _save(index, generation.folder / graph_file_name(graph))
+    space.save_axes(generation.folder / axes_file_name(graph))
     return graph
 
 
@@ -111,9 +116,10 @@ def _may_stay_unindexed(unindexed: int, rows: int) -> bool:
 
 
 def _link(previous: Generation, generation: Generation, graph: HnswIndexInfo) -> bool:
-    """Share the file of a graph by a hard link; return False if the disk does not support them."""
+    """Share the files of a graph by hard links; return False if the disk does not support them."""
     try:
-        os.link(previous.folder / graph_file_name(graph), generation.folder / graph_file_name(graph))
+        for name in graph_files(graph):
+            os.link(previous.folder / name, generation.folder / name)
     except OSError:
         return False
     return True
@@ -126,8 +132,16 @@ def _tune(generation: Generation, graphs: Graphs, by: FeatureMetric, params: Ind
         graphs: All graphs built so far. They decide which features take candidates from this one.
     """
     name = str(by)
+    if graphs[name].dims:
+        graphs[name] = graph = _measured(generation, graphs, name, params.ef)
+        if min(graph.recall.values()) >= (RECALL_FLOOR if params.ef else RECALL_WANTED):
+            return
+        log.info(
+            "%s: HNSW recall@10 is below %s in %d dims; building the graph in all", name, RECALL_WANTED, graph.dims
+        )
+        graphs[name] = _build(generation, by, params, is_reduced=False)
     for _ in range(_MAX_DOUBLINGS):
-        graphs[name] = graph = with_ef_for_recall(generation.with_graphs(graphs), name, params.ef)
+        graphs[name] = graph = _measured(generation, graphs, name, params.ef)
         recall = min(graph.recall.values())
         if recall >= RECALL_FLOOR:
             return
@@ -138,34 +152,58 @@ def _tune(generation: Generation, graphs: Graphs, by: FeatureMetric, params: Ind
             )
         params = replace(params, m=2 * params.m, ef_construction=2 * params.ef_construction)
         log.info("%s: HNSW recall@10 is below %s; building the graph with M %d", name, RECALL_FLOOR, params.m)
-        graphs[name] = _build(generation, by, params)
-    graphs[name] = graph = with_ef_for_recall(generation.with_graphs(graphs), name)
+        graphs[name] = _build(generation, by, params, is_reduced=False)
+    graphs[name] = graph = _measured(generation, graphs, name)
     if min(graph.recall.values()) < RECALL_FLOOR:
         (generation.folder / graph_file_name(graph)).unlink()
-        del graphs[name]
+        del graphs[name]  # it is of all dims, so it has no axes
 
 
-def _build(generation: Generation, by: FeatureMetric, params: IndexParams) -> HnswIndexInfo:
+def _measured(generation: Generation, graphs: Graphs, name: str, ef: int = 0) -> HnswIndexInfo:
+    """Return a graph with its ef for recall; see `with_ef_for_recall`."""
+    with timed("recall"):
+        return with_ef_for_recall(generation.with_graphs(graphs), name, ef)
+
+
+def _build(generation: Generation, by: FeatureMetric, params: IndexParams, *, is_reduced: bool = True) -> HnswIndexInfo:
+    """Build a graph of all rows, of reduced dims where `reduced_space` chooses so, and write it."""
+    with timed(f"graph {by}"):
+        return _build_and_save(generation, by, params, is_reduced=is_reduced)
+
+
+def _build_and_save(
+    generation: Generation, by: FeatureMetric, params: IndexParams, *, is_reduced: bool
+) -> HnswIndexInfo:
     feature, metric = by.feature, by.metric
     matrix = generation.matrix(feature.name)
-    index = empty_index(metric, matrix)
+    space = reduced_space(feature, metric, matrix) if is_reduced else GraphSpace(metric)
+    index = empty_index(space, matrix)
     index.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
-    _add(index, metric, matrix, _insertion_order(metric, matrix))
+    _add(index, space, matrix, _insertion_order(space, matrix))
     mark_removed(index, np.flatnonzero(~generation.is_live))
     graph = HnswIndexInfo(
-        feature.name, metric.name, params.m, params.ef_construction, params.ef or EFS[0], params.candidates
+        feature.name,
+        metric.name,
+        params.m,
+        params.ef_construction,
+        params.ef or EFS[0],
+        params.candidates,
+        dims=space.dims,
+        has_axes=space.axes is not None,
     )
+    (generation.folder / axes_file_name(graph)).unlink(missing_ok=True)
+    space.save_axes(generation.folder / axes_file_name(graph))
     _save(index, generation.folder / graph_file_name(graph))
     return graph
 
 
-def _add(index: Any, metric: Metric, matrix: NDArray[Any], rows: Rows) -> None:
+def _add(index: Any, space: GraphSpace, matrix: NDArray[Any], rows: Rows) -> None:
     """Add rows to an index in the given order."""
     for block in (rows[first : first + _BLOCK] for first in range(0, len(rows), _BLOCK)):
-        index.add_items(metric.lifted(matrix[block]), block, num_threads=cpu_count())
+        index.add_items(space.points(matrix[block]), block, num_threads=cpu_count())
 
 
-def _insertion_order(metric: Metric, matrix: NDArray[Any]) -> Rows:
+def _insertion_order(space: GraphSpace, matrix: NDArray[Any]) -> Rows:
     """Order all rows for fast construction: a random sample first, then the rest region by region.
 
     A row is then mostly compared with rows in the CPU cache: 200,000 rows of 128 dims took 4.3 s instead of 7.2.
@@ -176,10 +214,10 @@ def _insertion_order(metric: Metric, matrix: NDArray[Any]) -> Rows:
     if count < _LARGE:
         return np.arange(count)
     rng = np.random.default_rng(_SEED)
-    sample = metric.lifted(matrix[np.sort(rng.choice(count, min(_SAMPLE, count), replace=False))])
+    sample = space.points(matrix[np.sort(rng.choice(count, min(_SAMPLE, count), replace=False))])
     middle = sample.mean(axis=0)
     directions = np.linalg.svd(sample - middle, full_matrices=False)[2][:_DIRECTIONS].T
-    sides = [(metric.lifted(block) - middle) @ directions > 0 for _, block in blocks(matrix)]
+    sides = [(space.points(block) - middle) @ directions > 0 for _, block in blocks(matrix)]
     gray = np.bitwise_xor.accumulate(np.concatenate(sides), axis=1)
     order = np.argsort(gray @ (1 << np.arange(gray.shape[1])[::-1]), kind="stable")
     is_first = np.zeros(count, np.bool_)

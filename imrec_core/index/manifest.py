@@ -16,9 +16,10 @@ from imrec_core.lake.checksums import checksum as checksum_of
 from imrec_core.lake.lake import GENERATION_FACTS
 from imrec_core.lake.storage.file_locks import hold
 
-FORMAT = 4  # of generation.json; incremented when older versions of imrec cannot read it
-_READABLE_FORMATS = (2, 3, FORMAT)  # 2: without removed rows; 3: graphs hold every row
-_VECTOR_SUFFIX, _GRAPH_SUFFIX = ".npy", ".hnsw"
+FORMAT = 5  # of generation.json; incremented when older versions of imrec cannot read it
+_READABLE_FORMATS = (2, 3, 4, FORMAT)  # 2: no removed rows; 3: graphs hold every row; 4: and all dims
+_VECTOR_SUFFIX, _GRAPH_SUFFIX, _AXES_SUFFIX = ".npy", ".hnsw", ".axes"
+_REDUCED_FACTOR = 4  # rows to take from a graph with reduced dims, per row that is needed
 _UNINDEXED_ROWS = "tail"  # key of `HnswIndexInfo.unindexed_rows` in generation.json
 
 
@@ -34,6 +35,8 @@ class HnswIndexInfo:
         recall: Measured recall@10 of search through this graph, by the features that use it: `feature` for the default
             metric, `feature:metric` for others.
         unindexed_rows: Number of last rows that are not in the graph yet; queries compare with them exactly.
+        dims: Number of dims of the points in the graph; 0 for all of the lifted vectors. See `graph_space`.
+        has_axes: Whether these are dims along principal axes, which have a file, and not the leading ones.
     """
 
     feature: str
@@ -44,10 +47,19 @@ class HnswIndexInfo:
     candidates: int
     recall: dict[str, float] = field(default_factory=dict)
     unindexed_rows: int = 0
+    dims: int = 0
+    has_axes: bool = False
+
+    def candidates_for(self, count: int) -> int:
+        """Return how many rows to take from the graph so that the `count` nearest are among them.
+
+        The order of a graph with reduced dims is only nearly that of the distances.
+        """
+        return max(_REDUCED_FACTOR * count, self.candidates) if self.dims else count
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> HnswIndexInfo:
-        """Read the entry of a graph in `generation.json`; formats 2 and 3 have no `tail`."""
+        """Read the entry of a graph in `generation.json`; formats 2 and 3 have no `tail`, 4 no `dims`."""
         values = dict(stored)
         unindexed_rows = values.pop(_UNINDEXED_ROWS, 0)
         return cls(**values, unindexed_rows=unindexed_rows)
@@ -112,7 +124,7 @@ def check_sizes(folder: Path, facts: Mapping[str, Any]) -> list[DamagedGeneratio
             error = DamagedGeneration(
                 path, f"{'is missing' if found is None else f'has {found} bytes'}, expected {size} bytes"
             )
-            if not name.endswith(_GRAPH_SUFFIX):
+            if not name.endswith((_GRAPH_SUFFIX, _AXES_SUFFIX)):
                 raise error
             damaged.append(error)
     return damaged
@@ -143,3 +155,13 @@ def is_vector_file(name: str) -> bool:
 def graph_file_name(graph: HnswIndexInfo) -> str:
     """Return the file name of a graph in the generation's folder."""
     return f"{graph.feature}.{graph.metric}{_GRAPH_SUFFIX}"
+
+
+def axes_file_name(graph: HnswIndexInfo) -> str:
+    """Return the file name of the principal axes of a graph in the generation's folder."""
+    return f"{graph.feature}.{graph.metric}{_AXES_SUFFIX}"
+
+
+def graph_files(graph: HnswIndexInfo) -> tuple[str, ...]:
+    """Return the names of all files of a graph in the generation's folder."""
+    return (graph_file_name(graph), axes_file_name(graph)) if graph.has_axes else (graph_file_name(graph),)

@@ -14,6 +14,7 @@ import numpy as np
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import graph_name
 from imrec_core.features.metrics import Metric
+from imrec_core.index import exact_search
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.index.manifest import HnswIndexInfo
 from imrec_core.runtime.cpu import cpu_count
@@ -30,7 +31,7 @@ EFS = (64, 128, 256, 512, 1024)
 CURVE_EFS = (10, 16, 32, 64, 128, 256)
 """Values of ef of a recall curve."""
 
-_QUERIES = 50
+_QUERIES, _NEAREST = 50, 10
 _SEED = 20_26
 
 
@@ -85,12 +86,22 @@ def _sample_rows(generation: Generation, count: int) -> Rows:
 
 
 def _exact_nearest(generation: Generation, feature: Feature, metric: Metric, queries: Rows) -> Rows:
-    """Find the 10 nearest rows of each query by exact search, on all cores."""
-    vectors = generation.matrix(feature.name)[queries]
+    """Find the 10 nearest rows of each query by exact search, on all cores: each takes some rows, for all queries."""
+    matrix = generation.matrix(feature.name)
+    bounds = np.linspace(0, len(matrix), min(cpu_count(), len(matrix)) + 1).astype(int)
+
+    def nearest_of(part: slice) -> Rows:
+        is_removed = ~generation.is_live[part] if generation.removed else None
+        found = exact_search.nearest(metric, matrix[queries], matrix[part], _NEAREST, is_removed=is_removed)
+        return np.asarray(part.start + found)
+
     with ThreadPoolExecutor(cpu_count()) as pool:
-        parts = np.array_split(vectors, min(cpu_count(), len(vectors)))
-        nearest = pool.map(lambda part: generation.exact_nearest(feature.name, metric, part, 10), parts)
-        return np.concatenate(list(nearest))
+        found = np.hstack(list(pool.map(nearest_of, map(slice, bounds[:-1], bounds[1:]))))
+    nearest = []
+    for query, rows in zip(queries, found, strict=True):
+        distances = np.where(generation.is_live[rows], metric(matrix[query], matrix[rows]), np.inf)
+        nearest.append(rows[exact_search.smallest(_NEAREST, distances)])
+    return np.stack(nearest)
 
 
 def graph_users(generation: Generation, graph: str) -> Mapping[str, tuple[Feature, Metric]]:

@@ -1,4 +1,4 @@
-"""Timing of the stages of a search. A cancelled search starts no further stage."""
+"""Timing of the stages of a search or of a generation. A cancelled search starts no further stage."""
 
 from __future__ import annotations
 

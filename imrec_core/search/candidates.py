@@ -61,7 +61,7 @@ def _candidates_per_hit(generation: Generation, request: SearchRequest) -> int:
     graph = _graph_of(generation, first)
     if others:
         return _REORDER_FACTOR
-    if graph in (None, str(first)):
+    if graph is None or (graph == str(first) and not generation.graphs[graph].dims):
         return _FETCH_FACTOR
     return _REORDER_FACTOR if _keeps_order(generation, first, str(graph)) else _NEAR_FACTOR
 

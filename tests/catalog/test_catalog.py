@@ -88,7 +88,7 @@ def test_ids_of_a_scan_are_those_of_source_and_path(photos):
 
 
 def test_two_files_with_one_id_are_an_error_and_nothing_is_written(lake, monkeypatch):
-    monkeypatch.setattr(scan, "image_id", lambda source, path: "0" * 16)
+    monkeypatch.setattr(scan, "image_ids", lambda source, paths: ["0" * 16] * len(paths))
     with pytest.raises(LakeError, match=r"same image_id 0{16}: 0\.jpg, 1\.jpg"):
         update(lake)
     assert lake.shards() == []

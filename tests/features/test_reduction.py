@@ -111,6 +111,22 @@ def test_sums_stay_exact_far_from_zero():
     np.testing.assert_allclose(found.scatter / 1999, np.cov(rows.astype(np.float64).T), atol=1e-3)
 
 
+def test_moments_of_many_rows_are_those_of_a_sample(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(size=(20_000, 6)) @ rng.normal(size=(6, 6)) + 3).astype(np.float32)
+    blocks = [lambda i=i: rows[i : i + 500] for i in range(0, len(rows), 500)]
+    whole = moments_of(blocks)
+    monkeypatch.setattr(pca, "_ALL_ROWS", 4096)
+    used = []
+    monkeypatch.setattr(
+        pca.Moments, "of", classmethod(lambda cls, rows, of=Moments.of: used.append(len(rows)) or of(rows))
+    )
+    sampled = moments_of(blocks)
+    assert sampled.count == whole.count == len(rows) and sum(used) < 0.6 * len(rows) and used[0] >= 4096
+    np.testing.assert_allclose(sampled.mean, whole.mean, atol=0.15)
+    np.testing.assert_allclose(sampled.scatter / whole.count, whole.scatter / whole.count, atol=0.4)
+
+
 # -- principal components -----------------------------------------------------------------------------------
 
 

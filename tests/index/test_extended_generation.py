@@ -659,7 +659,7 @@ def test_generation_whose_graphs_have_every_row_is_extended(tmp_path):
     toy.edit_manifest(gallery.lake, "000001", as_before)
     assert len(Recommender.open(gallery.lake).search(gallery.query("1/000001.jpg"), k=99)) == 19
     assert grow(gallery, 100).why == "extends 000001 by 3 rows, 0 removed"
-    assert same_as_whole(gallery).facts["format"] == 4
+    assert same_as_whole(gallery).facts["format"] == 5
 
 
 # -- measured again -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core.catalog import manifests
-from imrec_core.catalog.ids import image_id
+from imrec_core.catalog.ids import image_ids
 from imrec_core.extraction.extract import extract_shards
 from imrec_core.extraction.fit import fit
 from imrec_core.extraction.project import project_shard
@@ -140,20 +140,24 @@ def vector_lake(
     features = tuple(vectors)
     lake = new_lake(root, features, shard_size=shard_size)
     for number, first in enumerate(range(0, count, shard_size)):
-        shard, rows = f"photos-{number:04d}", range(first, min(first + shard_size, count))
+        rows = range(first, min(first + shard_size, count))
         paths = [names[i] if names else f"{i:06d}.jpg" for i in rows]
-        ids = pa.array([image_id("photos", path) for path in paths])
-        ones = pa.array([1] * len(rows), pa.int64())
-        manifest = pa.table(
-            [ids, pa.array(["photos"] * len(rows)), pa.array(paths), ones, ones], schema=schemas.CATALOG
-        )
-        manifests.CatalogDiff(
-            (manifests.ShardManifest(shard, manifest, manifests.shard_version(manifest)),), len(rows)
-        ).apply(lake)
         some = {name: matrix[rows.start : rows.stop] for name, matrix in vectors.items()}
-        write_tables(lake, shard, ids.to_pylist(), some)
+        write_shard(lake, f"photos-{number:04d}", paths, some)
     derive(lake)
     return lake
+
+
+def write_shard(lake: Lake, shard: str, paths: Sequence[str], vectors: Mapping[str, NDArray[Any]]) -> None:
+    """Write the manifest and the tables of a shard of the source `photos`, whose images do not exist."""
+    ids = image_ids("photos", paths)
+    ones = pa.array([1] * len(paths), pa.int64())
+    columns = [pa.array(ids), pa.array(["photos"] * len(paths)), pa.array(paths), ones, ones]
+    manifest = pa.table(columns, schema=schemas.CATALOG)
+    manifests.CatalogDiff(
+        (manifests.ShardManifest(shard, manifest, manifests.shard_version(manifest)),), len(paths)
+    ).apply(lake)
+    write_tables(lake, shard, ids, vectors)
 
 
 def two_generations(root: Path, vectors: Mapping[str, NDArray[Any]], *, shard_size: int) -> Lake:

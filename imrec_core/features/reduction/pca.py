@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,13 @@ from imrec_core.features.reduction.method import (
     require_rows,
     share_curve,
 )
+from imrec_core.runtime.half_floats import to_single
 
 # An axis with less than this share of the widest axis' variance is rounding error (below 1e-7 with float32 products, as
 # measured on rows of lower rank than width). Whitening would amplify it to variance 1.
 _NO_VARIANCE = 1e-6
+
+_ALL_ROWS = 65_536  # rows from which moments are those of a sample
 
 
 @dataclass
@@ -46,10 +50,14 @@ class Moments:
 
         Products are computed in float32, and sums of blocks in float64.
         """
-        values = np.asarray(rows, dtype=np.float32)
+        values = to_single(rows)
         mean = values.mean(axis=0, dtype=np.float64) if len(values) else np.zeros(values.shape[1])
         centred = values - mean.astype(np.float32)
         return cls(len(values), mean, (centred.T @ centred).astype(np.float64))
+
+    def scaled(self, count: int) -> Moments:
+        """Return the moments of `count` rows that are distributed as these."""
+        return Moments(count, self.mean, self.scatter * (count / max(self.count, 1)))
 
     def merged(self, other: Moments) -> Moments:
         """Combine the moments of two sets of rows."""
@@ -64,11 +72,22 @@ class Moments:
 
 
 def moments_of(blocks: Sequence[Block]) -> Moments:
-    """Compute the moments of all rows of all blocks in one pass."""
+    """Compute the moments of all rows of all blocks in one pass, or of a sample of many rows.
+
+    The first 65,536 rows all count. Of the next 65,536 every second counts twice, then of twice as many every fourth
+    counts four times, and so on.
+    """
     total: Moments | None = None
-    for rows in iterate_rows(blocks):
-        moments = Moments.of(rows)
-        total = total.merged(moments) if total else moments
+    seen = 0
+    with ThreadPoolExecutor(1) as pool:  # reads blocks while products are computed
+        reading = iterate_rows(blocks)
+        following = pool.submit(next, reading, None)
+        while (rows := following.result()) is not None:
+            following = pool.submit(next, reading, None)
+            sample = rows[:: 1 << (seen // _ALL_ROWS).bit_length()]
+            moments = Moments.of(sample).scaled(len(rows))
+            total = total.merged(moments) if total else moments
+            seen += len(rows)
     return total or Moments(0, np.zeros(0), np.zeros((0, 0)))
 
 
@@ -144,7 +163,7 @@ def pca_arrays(moments: Moments, axes: Matrix) -> Arrays:
 
 def project(vectors: Matrix, arrays: Arrays) -> Matrix:
     """Centre vectors `(n, base dims)` and project them on the fitted axes."""
-    centred = np.asarray(vectors, dtype=np.float32) - arrays["mean"]
+    centred = to_single(vectors) - arrays["mean"]
     return np.asarray(centred @ arrays["axes"].T, dtype=np.float32)
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import click
 
 from imrec_core.errors import MissingDependency
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.listening import listen
 from imrec_dagster.cli.options import lake_option, trust_option
 
@@ -48,6 +47,8 @@ _MIN_TOKEN_LENGTH = 8
 @lake_option
 def serve(host: str, port: int, token: str | None, upload_mb: int, filter_seconds: float, lake: str) -> None:
     """Serve the search page and the HTTP API until Ctrl-C."""
+    from imrec_core.lake.lake import Lake
+
     try:
         import fastapi  # noqa: F401
         import prometheus_client  # noqa: F401

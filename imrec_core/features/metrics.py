@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +24,7 @@ Matrix = NDArray[Any]
 _MANY = 8  # queries from which one matrix product is faster than a scan per query
 _ROUNDING = 5e-7  # rounding error for vectors of length 1 in float32; a smaller distance counts as 0
 _HALF_ROUNDING = 1e-3  # of squared lengths in half floats: at most 0.0006 over 1,066 photos in 256 and 1,280 numbers
+_ROOTS = 2048  # rows whose roots are computed at a time
 _LARGE = 2_000_000  # numbers in a matrix from which a scan gains from several threads
 
 
@@ -135,6 +137,8 @@ def find_metric(name: str) -> Metric:
 
 
 def _float(values: Matrix) -> NDArray[np.float32]:
+    if values.dtype == np.float16:  # four times as fast as numpy 2.4
+        return np.asarray(numkong.astype(np.ascontiguousarray(values), "float32"))
     return np.asarray(values, dtype=np.float32)
 
 
@@ -212,22 +216,40 @@ def _square_root(distributions: Matrix) -> NDArray[np.float32]:
     return np.sqrt(_float(distributions))
 
 
+@functools.cache
+def _roots_of_halves() -> NDArray[np.float32]:
+    """Return the square root of each half float `(65536,)` by its bits; a look-up is faster than a conversion."""
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    with np.errstate(invalid="ignore"):  # the negative ones
+        return np.sqrt(halves.astype(np.float32))
+
+
 @metric(space="l2", lift=_square_root, by_product=ByProduct(_root_of_share, _hellinger_of_overlap))
 def hellinger(query: Vector, gallery: Matrix) -> Any:
     """Hellinger distance of two distributions; 0 (equal) to 1 (disjoint).
 
     Also called Bhattacharyya distance, OpenCV's `HISTCMP_BHATTACHARYYA`.
     """
-    values = _float(gallery)
-    overlap = np.sqrt(values) @ _root_of_share(query)
-    return _hellinger_of_overlap(overlap / np.sqrt(np.maximum(values.sum(axis=1), 1e-30)))
+    roots_of_query = _root_of_share(query)
+    if gallery.dtype == np.float16:
+        sums = _numkong(np.ones_like(query, np.float16), gallery, "dot")
+        overlap = np.empty(len(gallery), np.float32)
+        for first in range(0, len(gallery), _ROOTS):  # whose roots stay in the cache
+            bits = np.ascontiguousarray(gallery[first : first + _ROOTS]).view(np.uint16)
+            overlap[first : first + _ROOTS] = _numkong(roots_of_query, np.take(_roots_of_halves(), bits), "dot")
+    else:
+        values = _float(gallery)
+        sums, overlap = values.sum(axis=1), np.sqrt(values) @ roots_of_query
+    return _hellinger_of_overlap(overlap / np.sqrt(np.maximum(sums, 1e-30)))
 
 
 @metric(space="l2", lift=_unpack_bits, scan=True)
 def hamming(query: Vector, gallery: Matrix) -> Any:
     """Number of bits in which two packed hashes differ."""
-    words = np.asarray(gallery, dtype=np.uint64) ^ np.asarray(query, dtype=np.uint64)
-    return np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+    distances = np.zeros(len(gallery), np.uint16)
+    for word, of_gallery in zip(np.asarray(query, np.uint64), np.asarray(gallery, np.uint64).T, strict=True):
+        distances += np.bitwise_count(of_gallery ^ word)  # three times as fast as a sum over the axis (numpy 2.4)
+    return distances
 
 
 @metric(scan=True, takes_several=True)

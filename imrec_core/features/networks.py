@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from imrec_core.features.feature import Feature, register
 from imrec_core.features.metrics import cosine, dot, euclidean, manhattan
 from imrec_core.images.batch import ImageBatch
-from imrec_core.models.encoders import load_encoder
 from imrec_core.models.model import Model
 from imrec_core.models.registry import MODELS
 
@@ -36,6 +35,8 @@ def network(model: Model) -> Feature:
 
 
 def _embed(batch: ImageBatch, model: Model) -> NDArray[np.float32]:
+    from imrec_core.models.encoders import load_encoder
+
     return load_encoder(model)(batch.prepared(model.preprocess))
 
 

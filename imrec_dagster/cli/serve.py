@@ -1,6 +1,5 @@
 """`imrec serve`: run the page and the HTTP API over a lake. The application is `imrec_core.web`."""
 
-import secrets
 from contextlib import suppress
 from dataclasses import replace
 
@@ -66,6 +65,8 @@ def serve(host: str, port: int, token: str | None, upload_mb: int, filter_second
             f"has {len(token)} characters, expected {_MIN_TOKEN_LENGTH} or more", param_hint="--token"
         )
     if token is None and not is_loopback(host):
+        import secrets
+
         token = secrets.token_urlsafe(24)
     hosts = {host, *LOOPBACK} if is_loopback(host) else None
     limits = replace(Limits(), upload_bytes=upload_mb * 1_000_000, filter_seconds=filter_seconds)

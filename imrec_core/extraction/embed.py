@@ -14,7 +14,6 @@ from imrec_core.features.feature import Arrays
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.images.batch import ImageBatch
 from imrec_core.lake.lake import Lake
-from imrec_core.models.encoders import encoder_of
 from imrec_core.runtime.timing import timed
 
 Vectors = dict[str, NDArray[Any]]
@@ -111,6 +110,8 @@ class ImageEncoder:
     def _from_pixels(self, feature: Feature, batch: ImageBatch, fitted: Arrays | None) -> NDArray[Any]:
         if feature.model is None:
             return feature(batch, fitted)
+        from imrec_core.models.encoders import encoder_of
+
         encoder = encoder_of(feature.model, self.settings)
         return feature.checked(encoder(batch.prepared(feature.model.preprocess)), len(batch))
 

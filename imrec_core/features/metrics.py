@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import UnknownName
 from imrec_core.runtime.cpu import cpu_count
-from imrec_core.runtime.half_floats import to_single
+from imrec_core.runtime.half_floats import square_roots, to_single
 
 Vector = NDArray[Any]
 Matrix = NDArray[Any]
@@ -26,6 +26,7 @@ Matrix = NDArray[Any]
 _MANY, _MANY_HALF = 8, 32
 _ROUNDING = 5e-7  # rounding error for vectors of length 1 in float32; a smaller distance counts as 0
 _HALF_ROUNDING = 1e-3  # of squared lengths in half floats: at most 0.0006 over 1,066 photos in 256 and 1,280 numbers
+_ROOTS = 2048  # rows whose roots are computed at a time
 _LARGE = 2_000_000  # numbers in a matrix from which a scan gains from several threads
 
 
@@ -229,16 +230,26 @@ def hellinger(query: Vector, gallery: Matrix) -> Any:
 
     Also called Bhattacharyya distance, OpenCV's `HISTCMP_BHATTACHARYYA`.
     """
-    values = _float(gallery)
-    overlap = np.sqrt(values) @ _root_of_share(query)
-    return _hellinger_of_overlap(overlap / np.sqrt(np.maximum(values.sum(axis=1), 1e-30)))
+    roots_of_query = _root_of_share(query)
+    if gallery.dtype == np.float16:
+        sums = _numkong(np.ones_like(query, np.float16), gallery, "dot")
+        overlap = np.empty(len(gallery), np.float32)
+        for first in range(0, len(gallery), _ROOTS):  # whose roots stay in the cache
+            bits = np.ascontiguousarray(gallery[first : first + _ROOTS]).view(np.uint16)
+            overlap[first : first + _ROOTS] = _numkong(roots_of_query, np.take(square_roots(), bits), "dot")
+    else:
+        values = _float(gallery)
+        sums, overlap = values.sum(axis=1), np.sqrt(values) @ roots_of_query
+    return _hellinger_of_overlap(overlap / np.sqrt(np.maximum(sums, 1e-30)))
 
 
 @metric(space="l2", lift=_unpack_bits, scan=True)
 def hamming(query: Vector, gallery: Matrix) -> Any:
     """Number of bits in which two packed hashes differ."""
-    words = np.asarray(gallery, dtype=np.uint64) ^ np.asarray(query, dtype=np.uint64)
-    return np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+    distances = np.zeros(len(gallery), np.uint16)
+    for word, of_gallery in zip(np.asarray(query, np.uint64), np.asarray(gallery, np.uint64).T, strict=True):
+        distances += np.bitwise_count(of_gallery ^ word)  # three times as fast as a sum over the axis (numpy 2.4)
+    return distances
 
 
 @metric(scan=True, takes_several=True)

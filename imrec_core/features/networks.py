@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from imrec_core.features.feature import Feature, register
 from imrec_core.features.metrics import cosine, dot, euclidean, manhattan
 from imrec_core.images.batch import ImageBatch
-from imrec_core.models.encoders import load_encoder
 from imrec_core.models.model import Model
 from imrec_core.models.quality import at_size
 from imrec_core.models.registry import MODELS
@@ -44,6 +43,8 @@ def with_size(feature: Feature, side: int | None, pca_dims: int) -> Feature:
 
 
 def _embed(batch: ImageBatch, model: Model) -> NDArray[np.float32]:
+    from imrec_core.models.encoders import load_encoder
+
     return load_encoder(model)(batch.prepared(model.preprocess))
 
 

@@ -6,7 +6,7 @@ The matrix is memory-mapped and read in blocks, so that memory use does not depe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ Queries = Sequence[Matrix] | Matrix
 BLOCK_BYTES = 16_000_000
 """Size of a block of rows in float32, the widest type in which metrics read them."""
 
+_BLOCK_ROWS = 1 << 16  # at most, so that the distances of a block stay in the cache
+
 
 def blocks(matrix: Matrix, rows: Rows | None = None) -> Iterator[tuple[slice, Matrix]]:
     """Read the vectors of some rows, or of all rows, in blocks.
@@ -35,7 +37,7 @@ def blocks(matrix: Matrix, rows: Rows | None = None) -> Iterator[tuple[slice, Ma
         Slice of the rows, and their vectors.
     """
     total = len(matrix) if rows is None else len(rows)
-    step = max(1, BLOCK_BYTES // (4 * matrix.shape[1]))
+    step = min(max(1, BLOCK_BYTES // (4 * matrix.shape[1])), _BLOCK_ROWS)
     is_slice = rows is None or total == len(matrix)  # slices are views, without a copy
     for first in range(0, total, step):
         part = slice(first, min(first + step, total))
@@ -76,17 +78,61 @@ def nearest(
     Returns:
         Row numbers `(queries, count)`, or fewer columns if there are fewer rows.
     """
-    best = [(np.empty(0, np.float32), np.empty(0, np.int64)) for _ in queries]
+    best = [_Nearest(count) for _ in queries]
     for part, block in blocks(matrix, rows):
-        numbers = np.arange(part.start, part.stop) if rows is None else rows[part]
-        for i, to_block in enumerate(metric.of_many(queries, block)):
-            if is_removed is not None:
-                to_block = np.where(is_removed[numbers], np.inf, to_block)
-            near = smallest(count, to_block)
-            joined = np.concatenate([best[i][0], to_block[near]])
-            order = smallest(count, joined)
-            best[i] = joined[order], np.concatenate([best[i][1], numbers[near]])[order]
-    return np.stack([numbers for _, numbers in best])
+        for one, to_block in zip(best, metric.of_many(queries, block), strict=True):
+            one.add(part, to_block, rows, is_removed)
+    return np.stack([one.rows for one in best])
+
+
+def nearest_by(
+    distance: Callable[[Matrix], Distances],
+    matrix: Matrix,
+    count: int,
+    rows: Rows | None = None,
+    is_removed: NDArray[np.bool_] | None = None,
+) -> Rows:
+    """Find the `count` rows of least distance, as `nearest` does.
+
+    Args:
+        distance: Computes the distances `(n,)` of vectors `(n, width)`.
+
+    Returns:
+        Row numbers `(count,)`, or fewer if there are fewer rows.
+    """
+    best = _Nearest(count)
+    for part, block in blocks(matrix, rows):
+        best.add(part, distance(block), rows, is_removed)
+    return best.rows
+
+
+class _Nearest:
+    """The nearest rows of the blocks so far.
+
+    Of further blocks only the rows nearer than the last of them are sorted. That is as fast as to compare the distances
+    with one number, where `smallest` of each block takes as long as the distances themselves.
+
+    Attributes:
+        rows: Row numbers, nearest first, with ties in row order.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count, self._distances, self.rows = count, np.empty(0, np.float32), np.empty(0, np.int64)
+
+    def add(self, part: slice, distances: Distances, rows: Rows | None, is_removed: NDArray[np.bool_] | None) -> None:
+        """Take the rows of a block; the arguments are those of `blocks` and `nearest`."""
+        if is_removed is not None:
+            distances = np.where(is_removed[part if rows is None else rows[part]], np.float32(np.inf), distances)
+        if len(self.rows) < self._count:
+            near = smallest(self._count, distances)
+        else:
+            near = np.flatnonzero(distances < self._distances[-1])
+            if not len(near):
+                return
+        numbers = near + part.start if rows is None else rows[part][near]
+        joined = np.concatenate([self._distances, distances[near]])
+        order = smallest(self._count, joined)
+        self._distances, self.rows = joined[order], np.concatenate([self.rows, numbers])[order]
 
 
 def smallest(count: int, first: Matrix, *then: Matrix) -> Rows:

@@ -11,16 +11,15 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imrec_core.catalog.former_ids import find_former_rows, former_ids
-from imrec_core.errors import DamagedGeneration, QueryError, StaleIndex, UnknownName
+from imrec_core.errors import DamagedGeneration, QueryError, StaleIndex
 from imrec_core.features import FEATURES, Feature
-from imrec_core.features.feature_metric import FeatureMetric, full_name, graph_name
+from imrec_core.features.feature_metric import FeatureMetric, graph_name
 from imrec_core.features.metrics import Metric
 from imrec_core.features.searched import present_name
 from imrec_core.index import exact_search
@@ -38,6 +37,7 @@ from imrec_core.index.manifest import (
     read_manifest,
     vector_file_name,
 )
+from imrec_core.index.missing_feature import missing_feature
 from imrec_core.index.row_lookup import RowsById
 from imrec_core.index.row_table import RowTable
 from imrec_core.index.vector_check import VectorCheck
@@ -45,7 +45,9 @@ from imrec_core.index.vector_file import VectorFile
 from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.lake.tags import TagFile
-from imrec_core.sql.row_filter import RowFilter
+
+if TYPE_CHECKING:
+    from imrec_core.sql.row_filter import RowFilter
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class Generation:
         files: Files and their checksums.
         damaged: Graphs that are missing or have another size.
         outdated: Stored features whose declaration has changed since.
+        row_table: Columns of the rows.
         calibrator: Calibrates a metric that the manifest lacks.
 
     Raises:
@@ -130,7 +133,7 @@ class Generation:
         self._vector_check: VectorCheck | None = None
         self._matrices: dict[str, Matrix] = {}
         self.calibrator: Callable[[Generation, FeatureMetric], Calibration] | None = None
-        self._row_table = RowTable(self.rows_path)
+        self.row_table = RowTable(self.rows_path)
 
     def with_graphs(self, graphs: Mapping[str, HnswIndexInfo]) -> Generation:
         """Return a generation of the same rows and vectors with other graphs, whose files are in the folder."""
@@ -180,20 +183,22 @@ class Generation:
     @property
     def column_names(self) -> list[str]:
         """Names of the columns of the rows; a generation of an earlier version has fewer."""
-        return self._row_table.column_names
+        return self.row_table.column_names
 
     @functools.cached_property
     def rows(self) -> pa.Table:
         """All columns of the rows. Searches read few of them, through `columns`."""
-        return self._row_table.read_all()
+        return self.row_table.read_all()
 
     def columns(self, *names: str) -> pa.Table:
         """Read columns of all rows; each is read once and kept as one chunk."""
-        return self._row_table.columns(*names)
+        return self.row_table.columns(*names)
 
     @functools.cached_property
     def filter(self) -> RowFilter:
         """SQL filters and orders over the live rows."""
+        from imrec_core.sql.row_filter import RowFilter  # which imports DuckDB
+
         return RowFilter(self.rows_path, self.tags)
 
     @functools.cached_property
@@ -227,11 +232,15 @@ class Generation:
 
     def _former_ids(self) -> tuple[pa.Array, Rows]:
         """Return the ids that images had under a former name of their source, and the row of each."""
+        from imrec_core.catalog.former_ids import former_ids
+
         ids, positions = former_ids(self.live_table(["image_id", "source", "path"]), self.former_names)
         return ids, self.live[positions]
 
     def find_rows(self, paths: pa.Array, sources: Mapping[str, AnyPath]) -> Rows:
         """Return the live row of each path, or a negative reason code; see `path_lookup.find_rows`."""
+        from imrec_core.catalog.former_ids import find_former_rows
+
         found = find_former_rows(paths, self.live_table(["source", "path"]), sources, self.former_names)
         return np.where(found >= 0, self.live[found], found)
 
@@ -244,19 +253,8 @@ class Generation:
         """
         name = present_name(name, self._declared, self._known)
         if name not in self.features:
-            if name in self.facts["missing"]:
-                raise StaleIndex(f"feature {name!r} is not in the generation yet; run: imrec build")
-            if name in self.outdated:
-                raise StaleIndex(
-                    f"declaration of feature {name!r} changed since generation {self.id}; run: imrec build"
-                )
-            network = name.removesuffix(full_name(""))
-            if network != name and network in self.features:
-                raise StaleIndex(
-                    f"the full vectors of {network} are not in generation {self.id}; "
-                    f'add "{network}:full" to features in lake.toml and run: imrec build'
-                )
-            raise UnknownName("feature", name, self.features)
+            missing = self.facts["missing"]
+            raise missing_feature(name, self.id, held=self.features, missing=missing, outdated=self.outdated)
         return self._declared[name]
 
     def holds(self, feature: Feature) -> bool:
@@ -319,6 +317,11 @@ class Generation:
         """
         vectors = self.matrix(self.graphs[name].feature)
         return self._hnsw.nearest(name, vector, count, vectors, self.is_live if self.removed else None, ef=ef)
+
+    def has_loaded(self, name: str) -> bool:
+        """Return whether a graph answers at once; see `HnswGraphs.has_loaded`."""
+        vectors = self.matrix(self.graphs[name].feature)
+        return self._hnsw.has_loaded(name, vectors, self.is_live if self.removed else None)
 
     def graph_nearest_each(self, name: str, rows: Rows, count: int) -> Rows | None:
         """Find about `count` rows nearest to each of some rows, with an HNSW graph; see `HnswGraphs.nearest_each`."""

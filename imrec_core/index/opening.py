@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from imrec_core.errors import DamagedGeneration, MissingTable, StaleIndex
 from imrec_core.features import known_features
-from imrec_core.index.calibration_pairs import PairCalibrator
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.tags import tag_file
+
+if TYPE_CHECKING:
+    from imrec_core.features.feature_metric import FeatureMetric
+    from imrec_core.index.calibration import Calibration
 
 log = logging.getLogger(__name__)
 
@@ -78,5 +84,17 @@ def _open_once(lake: Lake, name: str) -> Generation:
         set_aside=lake.set_aside,
         tags=tag_file(lake),
     )
-    generation.calibrator = PairCalibrator()
+    generation.calibrator = _pair_calibrator()
     return generation
+
+
+def _pair_calibrator() -> Callable[[Generation, FeatureMetric], Calibration]:
+    """Return a `PairCalibrator`, which few searches need, so that its modules are imported when it is called."""
+
+    @functools.cache
+    def calibrator() -> Callable[[Generation, FeatureMetric], Calibration]:
+        from imrec_core.index.calibration_pairs import PairCalibrator
+
+        return PairCalibrator()
+
+    return lambda generation, pair: calibrator()(generation, pair)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from importlib.metadata import version
 from typing import Any
 
 Renamed = Mapping[str, Mapping[str, Any]]
@@ -21,6 +20,10 @@ def former_names(renamed: Renamed, sources: Container[str], running: str | None 
         sources: Names of the sources.
         running: Version of imrec; default: the installed one.
     """
+    if not renamed:
+        return {}
+    from importlib.metadata import version
+
     running = version("imrec") if running is None else running
     found = {}
     for former in renamed:

@@ -9,9 +9,9 @@ import numpy as np
 from imrec_core.features import Feature
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.features.metrics import METRICS
-from imrec_core.index.exact_search import smallest
+from imrec_core.index.exact_search import nearest_by
 from imrec_core.index.generation import Generation, Rows
-from imrec_core.search.pooling import comparable_queries, has_mean, mean_vector, query_distances
+from imrec_core.search.pooling import comparable_queries, has_mean, mean_vector, pooled_distance
 from imrec_core.search.request import SearchRequest
 
 _OVERFETCH = 1.5  # factor over the average number of matching rows: a condition and similarity correlate
@@ -107,7 +107,7 @@ def _nearest_rows(
     if len(vectors) > 1 and request.options.pool != "best" and has_mean(feature):
         vectors.append(mean_vector(feature, metric, likes))
     fetched = count if allowed is None else math.ceil(_OVERFETCH * count * total / remaining)
-    if fetched * _ROWS_PER_FETCHED < remaining:
+    if fetched * _ROWS_PER_FETCHED < remaining and generation.has_loaded(graph):
         found = [generation.graph_nearest(graph, vector, fetched) for vector in vectors]
         if allowed is not None:
             found = [_intersect(rows, allowed) for rows in found]
@@ -132,8 +132,6 @@ def _without_blank(generation: Generation, feature: Feature, rows: Rows) -> Rows
 
 
 def _search_exactly(generation: Generation, feature: FeatureMetric, request: SearchRequest, count: int) -> Rows:
-    rows = np.arange(len(generation)) if request.allowed_rows is None else request.allowed_rows
-    distances = query_distances(generation, feature, request.likes, request.options.pool, rows)
-    if generation.removed:
-        distances = np.where(generation.is_live[rows], distances, np.inf)
-    return rows[smallest(count, distances)]
+    distance = pooled_distance(feature, request.likes, request.options.pool)
+    is_removed = ~generation.is_live if generation.removed else None
+    return nearest_by(distance, generation.matrix(feature.feature.name), count, request.allowed_rows, is_removed)

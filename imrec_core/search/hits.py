@@ -7,17 +7,17 @@ import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
-import polars as pl
 import pyarrow as pa
-from PIL import Image
 
-from imrec_core.images.matching import explain, explain_best
 from imrec_core.lake.storage.files import AnyPath, place
-from imrec_core.plots import explanation_sheet
-from imrec_core.plots.contact_sheet import Cell, save
-from imrec_core.plots.html_grid import grid
+
+if TYPE_CHECKING:
+    import polars as pl
+    from PIL import Image
+
+    from imrec_core.plots.contact_sheet import Cell
 
 _IN_NOTEBOOK = 30  # hits shown in a notebook, about 150 kB
 
@@ -122,6 +122,8 @@ class Hits(Sequence[Hit]):
 
     def to_polars(self) -> pl.DataFrame:
         """Return a table of one row per hit; see `to_arrow`."""
+        import polars as pl
+
         return pl.DataFrame(self.to_arrow())
 
     def to_arrow(self) -> pa.Table:
@@ -164,16 +166,22 @@ class Hits(Sequence[Hit]):
             OSError: The file cannot be written.
             ValueError: No format has that suffix.
         """
+        from imrec_core.plots.contact_sheet import save
+
         save([(title, self.cells())], path)
 
     def cells(self) -> list[Cell]:
         """Return the queries and the hits as cells of a contact sheet."""
+        from imrec_core.plots.contact_sheet import Cell
+
         queries = [Cell(like, ("query",), framed=True) for like in self.likes]
         queries += [Cell(unlike, ("unlike",), framed=True) for unlike in self.unlikes]
         return queries + [Cell(place(h.path), (_score_text(h), h.path.rpartition("/")[2])) for h in self]
 
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: small images of the queries and the first hits, with the scores."""
+        from imrec_core.plots.html_grid import grid
+
         count = f"{len(self)} {'hit' if len(self) == 1 else 'hits'}"
         if not self:
             count = "no good match" if self.cut else "no image left to compare with"
@@ -194,6 +202,9 @@ class Hits(Sequence[Hit]):
             IndexError: There is no such hit or like.
             ImageError: The file of the hit or of the like cannot be read any more.
         """
+        from imrec_core.images.matching import explain, explain_best
+        from imrec_core.plots import explanation_sheet
+
         hit, position = self.hits[_from_front(index, len(self), "hit")], 0
         if like is not None:
             position = _from_front(like, len(self.likes), "like that can be shown")

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from imrec_core.extraction.embed import EncodedQuery
 from imrec_core.features.feature_metric import WeightedFeature
 from imrec_core.index.calibration import Calibration
-from imrec_core.index.calibration_pairs import RandomPairs
 from imrec_core.index.exact_search import Distances
 from imrec_core.index.generation import Generation, Rows
 from imrec_core.search.fusion import Numbers, fuse
@@ -103,6 +102,8 @@ def joint_calibration(generation: Generation, features: Sequence[WeightedFeature
     A mean of several scores is rarely high by chance, the more rarely the less the features correlate. Its false match
     rate does not follow from the score alone, so it is counted on pairs.
     """
+    from imrec_core.index.calibration_pairs import RandomPairs
+
     pairs = RandomPairs.of(generation)
     scores = [
         generation.calibration(f.feature.name, f.metric.name).score(pairs.distances(generation, f)) for f in features

@@ -18,7 +18,6 @@ from imrec_core.features.image_hash import HashObject, MultiHashObject
 from imrec_core.index.generation import Generation
 from imrec_core.index.neighbourhoods import average
 from imrec_core.lake.lake import Lake
-from imrec_core.models.text_encoder import encode_text
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import timed
 from imrec_core.search.given_vectors import check_hash, check_vector
@@ -259,4 +258,6 @@ def _text_vector(feature: Feature, text: Text) -> NDArray[Any]:
     """
     if feature.model is None or not feature.model.text:
         raise QueryError(f"{feature.name} does not support text; search by a feature with a text tower")
+    from imrec_core.models.text_encoder import encode_text
+
     return np.asarray(feature.checked(encode_text(feature.model, [text.value]), 1)[0])

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
 from imrec_core.catalog.ids import image_id
 from imrec_core.errors import ImageError, QueryError, UnreadableImage
 from imrec_core.features.image_hash import HashObject, MultiHashObject
-from imrec_core.images.decode import decode, read_file
 from imrec_core.images.hashing import content_hash
 from imrec_core.images.rgb import from_pillow, over_white
 from imrec_core.index.generation import Generation, Rows
@@ -99,6 +97,8 @@ class QueryImages:
             raise UnreadableImage(f"the Pillow image: {error}") from error
 
     def _read_file(self, query: Any, min_side: int | None) -> QueryImage:
+        from imrec_core.images.decode import decode
+
         try:
             data = _bytes_of(query)
         except TypeError as error:
@@ -121,6 +121,8 @@ class QueryImages:
         return QueryImage(decoded.pixels, decoded.width, decoded.height, content_hash(data))
 
     def _read_upload(self, upload: UploadedImage, min_side: int | None) -> QueryImage:
+        from imrec_core.images.decode import decode
+
         try:
             image = decode(upload.data, max_pixels=upload.max_pixels, min_side=min_side)
         except ImageError as error:
@@ -204,19 +206,20 @@ class QueryImages:
 
     def _file_of(self, generation: Generation, query: ImageId) -> AnyPath:
         row = generation.row_of(query.value)
-        source, path = (generation.columns(name)[name][row].as_py() for name in ("source", "path"))
-        return place(self.path(source, path))
+        values = generation.row_table.values(np.array([row]), "source", "path")
+        return place(self.path(values["source"][0], values["path"][0]))
 
 
 def rows_of_content(generation: Generation, content_hash: str) -> Rows:
     """Return the live rows of the images whose files have a content hash, ascending."""
-    column = generation.columns("content_hash")["content_hash"]
-    rows = np.flatnonzero(pc.equal(column, content_hash).to_numpy(zero_copy_only=False))
+    rows = generation.row_table.rows_equal_to("content_hash", content_hash)
     return rows[generation.is_live[rows]]
 
 
 def _bytes_of(query: Any) -> bytes:
     """Return the bytes of the file of a query, which is one, holds one, or is the path of one."""
+    from imrec_core.images.decode import read_file
+
     if isinstance(query, bytes):
         return query
     return query.data if isinstance(query, StreamedImage) else read_file(query)

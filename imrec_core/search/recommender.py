@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imrec_core.duplicates import Duplicates, find_duplicates
 from imrec_core.errors import ImageError, QueryError
 from imrec_core.features.crop_resistant import unpad
 from imrec_core.features.feature_metric import WeightedFeature
@@ -25,8 +24,6 @@ from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
 from imrec_core.lake.storage.os_errors import translate_os_errors
-from imrec_core.plots.contact_sheet import Cell
-from imrec_core.plots.html_grid import grid
 from imrec_core.runtime.timing import record_timings
 from imrec_core.search.batches import batches, search_batch
 from imrec_core.search.context import SearchContext
@@ -41,6 +38,8 @@ from imrec_core.sql.policy import SqlPolicy
 
 if TYPE_CHECKING:
     from imagehash import ImageHash, ImageMultiHash
+
+    from imrec_core.duplicates import Duplicates
 
 _SHOWN = 6  # images in a notebook
 
@@ -113,6 +112,9 @@ class Recommender:
 
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: the number of images, the features, and some of the images."""
+        from imrec_core.plots.contact_sheet import Cell
+        from imrec_core.plots.html_grid import grid
+
         context = self._current_context()
         generation = context.generation
         some = generation.live[np.linspace(0, len(generation.live) - 1, min(_SHOWN, len(generation.live))).astype(int)]
@@ -130,6 +132,8 @@ class Recommender:
         self, *, tier: str = "near", keep: str | None = None, between: tuple[str, str] | None = None
     ) -> Duplicates:
         """Find groups of duplicate images; see `imrec_core.duplicates.find_duplicates`."""
+        from imrec_core.duplicates import find_duplicates
+
         return find_duplicates(self.lake, tier=tier, keep=keep, between=between)
 
     @translate_os_errors()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 
 from imrec_core.features.feature_metric import FeatureMetric
 from imrec_core.index.calibration import rate_of
-from imrec_core.index.generation import Generation, Rows
+from imrec_core.index.generation import Generation
 from imrec_core.runtime.timing import timed
 from imrec_core.search import ranking
 from imrec_core.search.context import SearchContext
@@ -75,7 +74,7 @@ def _likenesses(joint: JointCalibrations, request: SearchRequest, ranked: Ranked
 def _build_hits(
     generation: Generation, encoder: QueryEncoder, request: SearchRequest, ranked: RankedRows, words: Sequence[str]
 ) -> list[Hit]:
-    columns = generation.columns("image_id", "source", "path").take(_to_arrow(ranked.rows)).to_pydict()
+    columns = generation.row_table.values(ranked.rows, "image_id", "source", "path")
     # Converted to plain numbers as whole arrays: element by element costs more than the ranking.
     has_distance = np.isfinite(ranked.distances)
     farthest = [generation.calibration(f.feature.name, f.metric.name).farthest for f in request.features]
@@ -119,11 +118,3 @@ def _note(request: SearchRequest, feature: FeatureMetric) -> str:
     """Return why an image has no distance to the query by a feature."""
     blank = feature.feature.blank
     return _query_note(request, feature) or (f"the image has no {blank.lacks}" if blank else "")
-
-
-def _to_arrow(rows: Rows) -> pa.Array:
-    """Convert rows to an Arrow array.
-
-    Given a NumPy array, Arrow imports pandas if it is installed, which takes 0.2 s (pyarrow 26).
-    """
-    return pa.Int64Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows, np.int64))])

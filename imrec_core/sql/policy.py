@@ -12,12 +12,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import duckdb
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from imrec_core.errors import BadFilter
 from imrec_core.runtime.cancellation import interrupt_on_cancel
+
+if TYPE_CHECKING:
+    import duckdb
 
 FUNCTIONS = {
     "+", "-", "*", "/", "//", "%", "**", "~~", "!~~", "~~*", "!~~*", "~~~", "||", "@", "^@", "&", "|", "~",
@@ -133,6 +134,8 @@ def time_limited(connection: duckdb.DuckDBPyConnection, name: str, seconds: floa
     if seconds is None:
         yield
         return
+    import duckdb
+
     timer = threading.Timer(seconds, connection.interrupt)
     timer.start()
     try:

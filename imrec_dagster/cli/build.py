@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.catalog.file_kinds import summarize
-from imrec_core.catalog.scan import require_image
 from imrec_core.errors import BadSettings, BadSource
-from imrec_core.lake.lake import Lake
-from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.os_errors import translate_os_errors
 from imrec_dagster.cli.options import lake_option, trust_option
 
 if TYPE_CHECKING:
     from imrec_core.extraction.report import ShardReport
+    from imrec_core.lake.lake import Lake
+    from imrec_core.lake.settings import Settings
     from imrec_dagster.cli.progress import BuildProgress
 
 
@@ -60,6 +58,8 @@ def build(
     The lake keeps the list of its folders; without FOLDER, all of them are scanned again. NAME is the name of the
     source in the lake, by default that of the folder.
     """
+    from imrec_core.lake.lake import Lake
+
     names = _parse_names(features)
     summary = run_build(
         Lake(lake), folders, names, device, columns=columns, without=without, limit=limit, verify=verify
@@ -73,7 +73,7 @@ def _parse_names(text: str | None) -> tuple[str, ...] | None:
 
 @translate_os_errors()
 def run_build(
-    lake: Lake,
+    lake: "Lake",
     folders: Sequence[str],
     features: Sequence[str] | None,
     device: str,
@@ -114,8 +114,9 @@ def run_build(
     return _summary(lake, progress, time.perf_counter() - started)
 
 
-def _extended_settings(lake: Lake, folders: Sequence[str], features: Sequence[str] | None) -> Settings:
+def _extended_settings(lake: "Lake", folders: Sequence[str], features: Sequence[str] | None) -> "Settings":
     """Return the lake's settings with more folders and features, after validating these."""
+    from imrec_core.catalog.scan import require_image
     from imrec_core.features import FEATURES, find_feature, known_features, table_name
     from imrec_core.features.searched import current_name
 
@@ -147,7 +148,8 @@ def _merge_features(current: Sequence[str], names: Sequence[str]) -> tuple[str, 
     return tuple(dict.fromkeys((*current, *added)))
 
 
-def _summary(lake: Lake, progress: "BuildProgress", seconds: float) -> str:
+def _summary(lake: "Lake", progress: "BuildProgress", seconds: float) -> str:
+    from imrec_core.catalog.file_kinds import summarize
     from imrec_core.catalog.scan_report import not_read
     from imrec_core.extraction.failures import count_unreadable
     from imrec_core.index.plan import plan_generation

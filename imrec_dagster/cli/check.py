@@ -4,7 +4,6 @@ import json
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option
 
 
@@ -17,6 +16,7 @@ def check(as_json: bool, lake: str) -> None:
     Damaged files that a build makes again are moved to the folder damaged/ in the lake.
     """
     from imrec_core.index.lake_check import check_lake
+    from imrec_core.lake.lake import Lake
 
     report = check_lake(Lake(lake))
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.summary())

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.build import run_build
 from imrec_dagster.cli.options import lake_option
 from imrec_dagster.cli.output import from_here
@@ -42,6 +41,7 @@ def _is_given(context: click.Context, parameter: str) -> bool:
 def run_demo(folder: str | None, lake: str | None) -> None:
     """Build a lake, search it three times, write a contact sheet, and print commands to try next."""
     from imrec_core.images.sample_photos import prepare
+    from imrec_core.lake.lake import Lake
     from imrec_core.plots.contact_sheet import draw
     from imrec_core.search.recommender import Recommender
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.comparison_progress import ProgressLine
 from imrec_dagster.cli.options import TIER, json_option, lake_option
 from imrec_dagster.cli.output import from_here, show, table
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from imrec_core.duplicates.contents import Copy
     from imrec_core.duplicates.groups import Group
     from imrec_core.duplicates.move_plan import MovePlan
+    from imrec_core.lake.lake import Lake
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -68,6 +68,8 @@ def duplicates(
     Results of comparisons are stored in the lake. After Ctrl-C the next run continues; later runs compare only new
     pairs.
     """
+    from imrec_core.lake.lake import Lake
+
     actions = [applied, undo, not_duplicate, always_keep, forget]
     if sum(map(bool, actions)) > 1 or (any(actions) and (plan or between or keep)):
         raise click.UsageError("give only one of --apply, --undo, --not-duplicate, --always-keep and --forget")
@@ -87,7 +89,7 @@ def duplicates(
 
 
 def _decide(
-    lake: Lake, not_duplicate: tuple[str, str] | None, always_keep: str | None, forgotten: str | None, as_json: bool
+    lake: "Lake", not_duplicate: tuple[str, str] | None, always_keep: str | None, forgotten: str | None, as_json: bool
 ) -> None:
     from imrec_core.duplicates.decisions import decide_keep, decide_not_duplicate, forget, load_decisions
 
@@ -104,7 +106,7 @@ def _decide(
 
 
 def _find(
-    lake: Lake, tier: str, keep: str | None, between: tuple[str, str] | None, plan: Path | None, as_json: bool
+    lake: "Lake", tier: str, keep: str | None, between: tuple[str, str] | None, plan: Path | None, as_json: bool
 ) -> None:
     from imrec_core.duplicates import find_duplicates
     from imrec_core.duplicates.move_plan import MovePlan

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.evaluate_report import show_copies, show_fusions, show_pairs, show_retrieval
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
@@ -16,6 +15,7 @@ from imrec_dagster.cli.output import show, write_plot
 if TYPE_CHECKING:
     from imrec_core.evaluation.ef_sweep import EfPoint
     from imrec_core.index.generation import Generation
+    from imrec_core.lake.lake import Lake
 
 # Modes with the options that each takes. `-k` has a default, and modes that do not rank ignore it.
 MODES = {
@@ -95,6 +95,7 @@ def evaluate(
     By default folders are classes, and each feature is measured by how well it finds images of the same folder.
     """
     from imrec_core.index.opening import open_generation
+    from imrec_core.lake.lake import Lake
     from imrec_core.plots import format_of
 
     mode = _mode(labels=labels, naming=naming, pairs=pairs, copies=copies, index=index, projections=projections)
@@ -140,7 +141,9 @@ def _refuse_others(mode: str, **given: object) -> None:
 # -- ef -----------------------------------------------------------------------------------------------------
 
 
-def _show_ef_sweep(lake: Lake, generation: "Generation", queries: int | None, plot: Path | None, as_json: bool) -> None:
+def _show_ef_sweep(
+    lake: "Lake", generation: "Generation", queries: int | None, plot: Path | None, as_json: bool
+) -> None:
     from imrec_core.evaluation.ef_sweep import MAX_QUERIES, sweep_ef
 
     found = sweep_ef(generation, lake.settings(), queries=queries or MAX_QUERIES, progress=progress)

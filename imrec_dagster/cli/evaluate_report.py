@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.label_options import find_mixes, progress
 from imrec_dagster.cli.output import show, write_plot
 
@@ -20,13 +19,14 @@ if TYPE_CHECKING:
     from imrec_core.evaluation.pair_verification import PairVerificationScores
     from imrec_core.evaluation.retrieval import RetrievalScores
     from imrec_core.index.generation import Generation
+    from imrec_core.lake.lake import Lake
 
 
 # -- by labels ----------------------------------------------------------------------------------------------
 
 
 def show_retrieval(
-    lake: Lake,
+    lake: "Lake",
     generation: "Generation",
     labels: "Labels",
     by: Sequence[str],
@@ -67,7 +67,7 @@ def _plot_retrieval(file: Path, scores: "Sequence[RetrievalScores]") -> None:
 # -- by copies ----------------------------------------------------------------------------------------------
 
 
-def show_copies(lake: Lake, generation: "Generation", by: Sequence[str], photos: int | None, as_json: bool) -> None:
+def show_copies(lake: "Lake", generation: "Generation", by: Sequence[str], photos: int | None, as_json: bool) -> None:
     """Print copy detection scores: means over images, over all edits and for each edit."""
     from imrec_core.evaluation.copy_detection import ALL, MAX_PHOTOS, evaluate_copy_detection
 
@@ -105,7 +105,7 @@ def show_copies(lake: Lake, generation: "Generation", by: Sequence[str], photos:
 
 
 def show_pairs(
-    lake: Lake,
+    lake: "Lake",
     generation: "Generation",
     file: Path,
     by: Sequence[str],
@@ -168,7 +168,7 @@ def _plot_pairs(file: Path, scores: "Sequence[PairVerificationScores]") -> None:
 
 
 def show_fusions(
-    lake: Lake,
+    lake: "Lake",
     generation: "Generation",
     labels: "Labels | None",
     by: Sequence[str],

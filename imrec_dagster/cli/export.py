@@ -4,8 +4,6 @@ import json
 
 import click
 
-from imrec_core.lake.lake import Lake
-from imrec_core.lake.run_log import note
 from imrec_dagster.cli.options import json_option, lake_option
 
 _TARGETS = (
@@ -74,6 +72,9 @@ def export(
     For qdrant OUT may be the URL of a server. After an interruption the same command continues. After a new build, or
     with other options, it replaces what it wrote before. docs/export.md shows how to search there and how to open it.
     """
+    from imrec_core.lake.lake import Lake
+    from imrec_core.lake.run_log import note
+
     is_viewer = to in _VIEWERS
     _refuse(context, to, ("part_rows", "hnsw", "collection") if is_viewer else ("on", "rows", "neighbours"))
     if is_viewer and len(by) > 1:

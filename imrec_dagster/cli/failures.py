@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
+    from imrec_core.lake.lake import Lake
     from imrec_dagster.builder import RetryReport
 
 
@@ -26,6 +26,7 @@ def failures(retry: bool, as_json: bool, lake: str) -> None:
     """
     from imrec_core.catalog.file_kinds import summarize
     from imrec_core.catalog.scan_report import not_read
+    from imrec_core.lake.lake import Lake
     from imrec_core.sql.views import failures as failed_images
 
     if retry:
@@ -36,7 +37,7 @@ def failures(retry: bool, as_json: bool, lake: str) -> None:
         click.echo(passed_over, err=True)
 
 
-def run_retry(lake: Lake) -> "RetryReport":
+def run_retry(lake: "Lake") -> "RetryReport":
     """Try the failed files of a lake again, and bring it up to date if any recovered.
 
     Raises:

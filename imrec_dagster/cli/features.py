@@ -2,7 +2,6 @@
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 
@@ -13,6 +12,7 @@ from imrec_dagster.cli.output import show
 def features(as_json: bool, lake: str) -> None:
     """List every feature, with those that the lake declares itself."""
     from imrec_core.features import known_features
+    from imrec_core.lake.lake import Lake
 
     listed = [
         {

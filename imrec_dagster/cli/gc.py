@@ -4,7 +4,6 @@ import json
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option
 
 
@@ -19,6 +18,7 @@ def gc(dry_run: bool, as_json: bool, lake: str) -> None:
     uses, generations before the last two, thumbnails of images that are gone, what was kept of lost images longer than
     keep_lost_days, and unfinished writes. It waits for running builds, and leaves what a process reads.
     """
+    from imrec_core.lake.lake import Lake
     from imrec_core.upkeep.unused_files import find_unused, remove_unused, summary
 
     opened = Lake(lake)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.label_options import find_labels, labels_option, refuse_several
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
 from imrec_dagster.cli.output import from_here, table, write_gallery
@@ -39,6 +38,7 @@ def label_issues(
     from imrec_core.curation.listed_images import save_gallery
     from imrec_core.evaluation.labels import column_labels
     from imrec_core.index.opening import open_generation
+    from imrec_core.lake.lake import Lake
 
     refuse_several({"--labels": labels, "--column": column})
     opened = Lake(lake)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.lake.lake import Lake
-
 if TYPE_CHECKING:
     from imrec_core.evaluation.labels import Labels
     from imrec_core.index.generation import Generation
+    from imrec_core.lake.lake import Lake
 
 labels_option = click.option(
     "--labels", type=click.Path(path_type=Path, dir_okay=False), help="CSV file with the columns path, label."
@@ -32,7 +31,7 @@ def progress(line: str) -> None:
     click.echo(line, err=True)
 
 
-def find_labels(generation: "Generation", lake: Lake, file: Path | None, naming: str | None) -> "Labels":
+def find_labels(generation: "Generation", lake: "Lake", file: Path | None, naming: str | None) -> "Labels":
     """Return the labels by `--labels` or `--naming`; without either, folders are labels."""
     from imrec_core.evaluation.labels import csv_labels, folder_labels, named_labels
 
@@ -42,7 +41,7 @@ def find_labels(generation: "Generation", lake: Lake, file: Path | None, naming:
 
 
 def find_mixes(
-    lake: Lake, generation: "Generation", by: Sequence[str]
+    lake: "Lake", generation: "Generation", by: Sequence[str]
 ) -> tuple[list[str], dict[str, dict[str, float]] | None]:
     """Split names into features, and mixes with their weights.
 

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
-from imrec_dagster.run_log import record_map
 
 if TYPE_CHECKING:
+    from imrec_core.lake.lake import Lake
     from imrec_core.maps import MapReport
 
 _METHODS = ("umap", "tsne")  # repeated here, as importing the core is slow; a test compares
@@ -69,6 +68,8 @@ def make_map(
 
     `imrec serve` shows the map in the page.
     """
+    from imrec_core.lake.lake import Lake
+
     opened = Lake(lake)
     if as_list:
         _show_maps(opened, as_json)
@@ -93,28 +94,28 @@ def make_map(
         _plot(opened, name, picture, colour, only, thumbnails)
 
 
-def _default_name(lake: Lake, by: str | None, method: str) -> str:
+def _default_name(lake: "Lake", by: str | None, method: str) -> str:
     from imrec_core.index.opening import open_generation
     from imrec_core.maps import map_name
 
     return map_name(by or open_generation(lake).default_feature, method)
 
 
-def _check_colour(lake: Lake, colour: str) -> None:
+def _check_colour(lake: "Lake", colour: str) -> None:
     from imrec_core.index.opening import open_generation
     from imrec_core.maps.colouring import check_colour
 
     check_colour(open_generation(lake), colour)
 
 
-def _exists(lake: Lake, name: str) -> bool:
+def _exists(lake: "Lake", name: str) -> bool:
     from imrec_core.maps import map_names
 
     return name in map_names(lake)
 
 
 def _build(
-    lake: Lake,
+    lake: "Lake",
     name: str,
     by: str | None,
     method: str,
@@ -122,6 +123,7 @@ def _build(
     given: dict[str, int],
 ) -> "MapReport":
     from imrec_core import maps
+    from imrec_dagster.run_log import record_map
 
     def progress(line: str) -> None:
         click.echo(line, err=True)
@@ -134,7 +136,7 @@ def _build(
     return report
 
 
-def _plot(lake: Lake, name: str, file: Path, colour: str, only: str | None, thumbnails: bool) -> None:
+def _plot(lake: "Lake", name: str, file: Path, colour: str, only: str | None, thumbnails: bool) -> None:
     from imrec_core.index.opening import open_generation
     from imrec_core.lake.storage.files import write_bytes
     from imrec_core.maps import load_map
@@ -154,7 +156,7 @@ def _plot(lake: Lake, name: str, file: Path, colour: str, only: str | None, thum
     click.echo(f"{file}: plot of map {name}", err=True)
 
 
-def _show_maps(lake: Lake, as_json: bool) -> None:
+def _show_maps(lake: "Lake", as_json: bool) -> None:
     from imrec_core.maps import load_map, map_names
 
     lake.check_version()

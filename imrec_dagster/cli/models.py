@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
 
@@ -32,6 +31,7 @@ def models(names: tuple[str, ...], fetch: bool, check: bool, photos: str | None,
     """List pretrained networks, with those that the lake declares; fetch their weights; check their parity."""
     from imrec_core.errors import UnknownName
     from imrec_core.features.custom import custom_models
+    from imrec_core.lake.lake import Lake
     from imrec_core.models.loading import fetch as fetch_weights
     from imrec_core.models.loading import weights_here
     from imrec_core.models.registry import MODELS

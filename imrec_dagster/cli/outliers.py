@@ -5,7 +5,6 @@ from dataclasses import asdict
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
 from imrec_dagster.cli.output import from_here, table, write_gallery
 
@@ -24,6 +23,7 @@ def outliers(count: int, by: str | None, where: str | None, gallery: str | None,
     """
     from imrec_core.curation.listed_images import save_gallery
     from imrec_core.curation.outliers import find_outliers
+    from imrec_core.lake.lake import Lake
 
     found = find_outliers(Lake(lake), count, by=by, where=where)
     if gallery:

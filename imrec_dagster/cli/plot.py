@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, refuse_several
 from imrec_dagster.cli.options import lake_option
 from imrec_dagster.cli.output import write_plot
@@ -111,6 +110,7 @@ def values(names: tuple[str, ...], out: Path, lake: str) -> None:
     """Plot the distribution of values of features (default: all), or of columns such as brightness."""
     from imrec_core.evaluation.figures import plot_values
     from imrec_core.index.opening import open_generation
+    from imrec_core.lake.lake import Lake
 
     _write(out, lambda f: plot_values(open_generation(Lake(lake)), names, format=f))
 
@@ -130,6 +130,7 @@ def confusion(
     from imrec_core.evaluation.figures import plot_confusion
     from imrec_core.evaluation.retrieval import MAX_QUERIES
     from imrec_core.index.opening import open_generation
+    from imrec_core.lake.lake import Lake
 
     refuse_several({"--labels": labels, "--naming": naming})
     generation = open_generation(Lake(lake))
@@ -146,6 +147,7 @@ def confusion(
 def stages(last: int, out: Path, lake: str) -> None:
     """Plot the durations of the last builds and searches, by stage."""
     from imrec_core.evaluation.figures import plot_stages
+    from imrec_core.lake.lake import Lake
 
     _write(out, lambda f: plot_stages(Lake(lake), last=last, format=f))
 

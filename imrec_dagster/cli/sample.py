@@ -5,7 +5,6 @@ from dataclasses import asdict
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
 from imrec_dagster.cli.output import from_here, table, write_gallery
 
@@ -37,6 +36,7 @@ def sample(
     """
     from imrec_core.curation.listed_images import save_gallery
     from imrec_core.curation.sample import draw_sample
+    from imrec_core.lake.lake import Lake
 
     if diverse and seed is not None:
         raise click.UsageError("--diverse has no seed: it always chooses the same images; leave out --seed")

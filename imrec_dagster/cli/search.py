@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_core.catalog.scan import find_images
 from imrec_core.errors import EmptyQuery, ImageError
-from imrec_core.lake.lake import Lake
-from imrec_core.lake.run_log import note
 from imrec_core.lake.storage.downloads import is_web_url
 from imrec_core.runtime.text import escaped
 from imrec_core.runtime.timing import record_timings
@@ -21,6 +18,7 @@ from imrec_dagster.cli.query_argument import exists, parse_query
 from imrec_dagster.cli.search_each import json_lines, search_all, write_parquet
 
 if TYPE_CHECKING:
+    from imrec_core.lake.lake import Lake
     from imrec_core.search.hits import FeatureScore, Hits
     from imrec_core.search.query import Query
     from imrec_core.search.recommender import Recommender
@@ -188,6 +186,7 @@ def _log(
 ) -> None:
     """Record the duration of the search in the run log, by stage; output such as a contact sheet does not count."""
     from imrec_core.features.feature_metric import FeatureMetric
+    from imrec_core.lake.run_log import note
 
     ended = time.perf_counter()
     of_search = {**seconds, "other": ended - opened - sum(seconds.values())} if seconds else {"search": ended - opened}
@@ -243,12 +242,14 @@ def _refuse_folders(queries: "Sequence[Query]") -> None:
             raise click.UsageError(f"{name} is a folder; with --each every image in it is a query")
 
 
-def _expand(words: Sequence[str], lake: Lake) -> list[str]:
+def _expand(words: Sequence[str], lake: "Lake") -> list[str]:
     """Replace folders and globs by the images in them, in the order of their names."""
     found: list[str] = []
     for word in words:
         inside = [word]
         if Path(word).is_dir():
+            from imrec_core.catalog.scan import find_images
+
             inside = [str(path) for path in find_images(Path(word), lake.settings())]
         elif glob.has_magic(word) and not exists(word) and not is_web_url(word):
             inside = sorted(glob.glob(word, recursive=True))

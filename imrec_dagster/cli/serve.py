@@ -1,13 +1,11 @@
 """`imrec serve`: run the page and the HTTP API over a lake. The application is `imrec_core.web`."""
 
-import secrets
 from contextlib import suppress
 from dataclasses import replace
 
 import click
 
 from imrec_core.errors import MissingDependency
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.listening import listen
 from imrec_dagster.cli.options import lake_option, trust_option
 
@@ -48,6 +46,8 @@ _MIN_TOKEN_LENGTH = 8
 @lake_option
 def serve(host: str, port: int, token: str | None, upload_mb: int, filter_seconds: float, lake: str) -> None:
     """Serve the search page and the HTTP API until Ctrl-C."""
+    from imrec_core.lake.lake import Lake
+
     try:
         import fastapi  # noqa: F401
         import prometheus_client  # noqa: F401
@@ -65,6 +65,8 @@ def serve(host: str, port: int, token: str | None, upload_mb: int, filter_second
             f"has {len(token)} characters, expected {_MIN_TOKEN_LENGTH} or more", param_hint="--token"
         )
     if token is None and not is_loopback(host):
+        import secrets
+
         token = secrets.token_urlsafe(24)
     hosts = {host, *LOOPBACK} if is_loopback(host) else None
     limits = replace(Limits(), upload_bytes=upload_mb * 1_000_000, filter_seconds=filter_seconds)

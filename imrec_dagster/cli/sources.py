@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.errors import BadSource
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import table
 
@@ -37,6 +36,7 @@ def sources() -> None:
 @lake_option
 def list_command(as_json: bool, lake: str) -> None:
     """Print each source with its folder, number of images, their size, and the time of its last scan (UTC)."""
+    from imrec_core.lake.lake import Lake
     from imrec_core.upkeep.sources import list_sources
 
     found = list_sources(Lake(lake))
@@ -65,6 +65,7 @@ def list_command(as_json: bool, lake: str) -> None:
 @lake_option
 def add(folders: tuple[str, ...], as_json: bool, lake: str) -> None:
     """Add image folders; the next build reads them."""
+    from imrec_core.lake.lake import Lake
     from imrec_core.upkeep.sources import add_sources
 
     names = add_sources(Lake(lake), folders)
@@ -81,6 +82,7 @@ def add(folders: tuple[str, ...], as_json: bool, lake: str) -> None:
 @lake_option
 def rename(old: str, new: str, as_json: bool, lake: str) -> None:
     """Rename a source. No image is read again; ids and paths with the name OLD resolve for one more version."""
+    from imrec_core.lake.lake import Lake
     from imrec_core.upkeep.sources import rename_source
 
     _show(rename_source(Lake(lake), old, new), f"{old} is {new} now", as_json)
@@ -94,6 +96,7 @@ def rename(old: str, new: str, as_json: bool, lake: str) -> None:
 @lake_option
 def move(name: str, place: str, yes: bool, as_json: bool, lake: str) -> None:
     """Set another folder for a source whose files were moved to PLACE; the next build decodes only what differs."""
+    from imrec_core.lake.lake import Lake
     from imrec_core.upkeep.sources import move_source, preview_move
 
     opened = Lake(lake)
@@ -112,6 +115,7 @@ def move(name: str, place: str, yes: bool, as_json: bool, lake: str) -> None:
 @lake_option
 def drop(name: str, yes: bool, as_json: bool, lake: str) -> None:
     """Take a source out of the lake, with its vectors. The image files stay."""
+    from imrec_core.lake.lake import Lake
     from imrec_core.upkeep.sources import drop_source, plan_drop
 
     opened = Lake(lake)

@@ -4,7 +4,6 @@ import json
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option
 
 
@@ -18,6 +17,7 @@ def sql(statement: str, as_csv: bool, as_json: bool, lake: str) -> None:
 
     "DESCRIBE rows" lists the columns of a table; those of rows are what --where and --order-by can name.
     """
+    from imrec_core.lake.lake import Lake
     from imrec_core.sql.csv_cells import csv_of
     from imrec_core.sql.views import query, translate_errors
 

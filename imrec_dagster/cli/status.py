@@ -4,7 +4,6 @@ import json
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option
 
 
@@ -13,6 +12,7 @@ from imrec_dagster.cli.options import json_option, lake_option
 @lake_option
 def status(as_json: bool, lake: str) -> None:
     """Print the contents of the lake, which tables are fresh or stale, and what a build would do."""
+    from imrec_core.lake.lake import Lake
     from imrec_core.status import lake_status
 
     found = lake_status(Lake(lake))

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from imrec_core.lake.lake import Lake
 
 
 @click.command()
@@ -44,6 +45,7 @@ def tag(
     """
     from imrec_core.curation.tags import count_tags, tag_images
     from imrec_core.index.opening import open_generation
+    from imrec_core.lake.lake import Lake
 
     opened = Lake(lake)
     if listed or name is None:
@@ -68,7 +70,7 @@ def _lines(file: TextIO | None) -> "Sequence[str]":
     return [line.strip() for line in file if line.strip()] if file else []
 
 
-def _found(lake: Lake, like: str | None, k: int) -> "Sequence[str]":
+def _found(lake: "Lake", like: str | None, k: int) -> "Sequence[str]":
     """Return the ids of the images most like a query."""
     if like is None:
         return []

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
@@ -16,6 +15,7 @@ from imrec_dagster.cli.output import show
 if TYPE_CHECKING:
     from imrec_core.evaluation.tuning_tasks import TuningTask
     from imrec_core.index.generation import Generation
+    from imrec_core.lake.lake import Lake
 
 
 _CORE_MEASURES = {"mean_average_precision": "map"}  # name of the option to the key of `weight_tuning.MEASURES`
@@ -75,6 +75,7 @@ def tune(
     """
     from imrec_core.evaluation.weight_tuning import check_mix_name
     from imrec_core.index.opening import open_generation
+    from imrec_core.lake.lake import Lake
 
     if (recall is None) == (measure is None):
         raise click.UsageError("give one of --recall, --measure")
@@ -90,7 +91,7 @@ def tune(
     _tune_weights(Lake(lake), task, _CORE_MEASURES.get(measure or "", measure or ""), name, folds, as_json)
 
 
-def _tune_ef(lake: Lake, generation: "Generation", recall: float, queries: int | None, as_json: bool) -> None:
+def _tune_ef(lake: "Lake", generation: "Generation", recall: float, queries: int | None, as_json: bool) -> None:
     from imrec_core.evaluation.ef_sweep import MAX_QUERIES, tune_ef
 
     chosen = tune_ef(lake, generation, recall, queries=queries or MAX_QUERIES, progress=progress)
@@ -111,7 +112,7 @@ def _tune_ef(lake: Lake, generation: "Generation", recall: float, queries: int |
 
 
 def _task(
-    lake: Lake,
+    lake: "Lake",
     generation: "Generation",
     copies: bool,
     labels: Path | None,
@@ -128,7 +129,7 @@ def _task(
     )
 
 
-def _tune_weights(lake: Lake, task: "TuningTask", measure: str, name: str, folds: int, as_json: bool) -> None:
+def _tune_weights(lake: "Lake", task: "TuningTask", measure: str, name: str, folds: int, as_json: bool) -> None:
     from imrec_core.evaluation.weight_tuning import MEASURES, save_mix, tune_weights
 
     found = tune_weights(task, measure, folds=folds, progress=progress)

@@ -7,13 +7,16 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from imrec_core.errors import ImrecError
-from imrec_core.lake.lake import Lake
 from imrec_dagster.cli.listening import listen
 from imrec_dagster.cli.options import lake_option
+
+if TYPE_CHECKING:
+    from imrec_core.lake.lake import Lake
 
 _HOST = "127.0.0.1"
 
@@ -25,10 +28,12 @@ _HOST = "127.0.0.1"
 @lake_option
 def ui(port: int, lake: str) -> None:
     """Serve Dagster's web UI over the lake on 127.0.0.1 until Ctrl-C: assets, backfills, schedules."""
+    from imrec_core.lake.lake import Lake
+
     serve_dagster(Lake(lake), port)
 
 
-def serve_dagster(lake: Lake, port: int) -> None:
+def serve_dagster(lake: "Lake", port: int) -> None:
     """Run webserver and daemon of Dagster over the lake, on 127.0.0.1, until Ctrl-C.
 
     Raises:
@@ -51,7 +56,7 @@ def serve_dagster(lake: Lake, port: int) -> None:
         )
 
 
-def _summary(lake: Lake, home: Path) -> str:
+def _summary(lake: "Lake", home: Path) -> str:
     """Format what is served: the lake, its sources, and where Dagster's files are."""
     try:
         names = ", ".join(lake.settings().sources)

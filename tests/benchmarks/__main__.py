@@ -22,6 +22,7 @@ SUBJECTS = (
     "memory",
     "search",
     "large",
+    "cold",
     "page",
     "extend",
     "generation",
@@ -53,7 +54,7 @@ def main() -> None:
         "--rows",
         type=int,
         default=Testbed.rows,
-        help="of what `extend`, `generation`, `curate` and `map` build (default %(default)s)",
+        help="of what `large`, `cold`, `extend`, `generation`, `curate` and `map` build (default %(default)s)",
     )
     parser.add_argument("--files", type=int, default=Testbed.files, help="that are scanned (default %(default)s)")
     parser.add_argument("--json", type=Path, help="note the figures there; those of other subjects stay")

@@ -249,3 +249,37 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch, name, dtype
     monkeypatch.setattr(metrics.numkong, "cdist", counted)
     np.testing.assert_array_equal(METRICS[name](matrix[4], matrix), alone)
     assert asked == [3]
+
+
+@pytest.mark.parametrize("words", [1, 2, 4, 16])
+def test_hamming_distance_counts_the_bits_of_all_words(words):
+    hashes = np.random.default_rng(words).integers(0, 2**64, (50, words), dtype=np.uint64)
+    hashes[1] = ~hashes[0]
+    bits = np.unpackbits(hashes.view(np.uint8), axis=1)
+    found = METRICS["hamming"](hashes[0], hashes)
+    assert found.tolist() == (bits != bits[0]).sum(axis=1).tolist()
+    assert found[1] == 64 * words
+
+
+def test_hellinger_distances_of_half_floats_are_those_of_the_same_numbers_in_float32(monkeypatch):
+    monkeypatch.setattr(metrics, "_ROOTS", 7)
+    halves = vectors("float16", 40, ties=False)
+    found, expected = (METRICS["hellinger"](some[3], some) for some in (halves, halves.astype(np.float32)))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert found[3] == expected[3] == 0
+
+
+@pytest.mark.parametrize("of_rows", [1, 7, 100])
+@pytest.mark.parametrize("count", [1, 5, 200])
+def test_nearest_by_a_distance_equals_a_stable_sort(monkeypatch, count, of_rows):
+    matrix = vectors("uint64", 101)
+    in_blocks(monkeypatch, matrix, of_rows)
+    is_removed = np.random.default_rng(1).random(101) < 0.2
+    for rows in some_rows(101):
+        of_all = np.arange(101) if rows is None else rows
+        distances = np.where(is_removed[of_all], np.inf, METRICS["hamming"](matrix[4], matrix[of_all]))
+        expected = of_all[np.argsort(distances, kind="stable")[:count]]
+        found = exact_search.nearest_by(
+            lambda block: METRICS["hamming"](matrix[4], block), matrix, count, rows, is_removed
+        )
+        np.testing.assert_array_equal(found, expected)

@@ -36,7 +36,7 @@ from imrec_core.extraction.staleness import has_fresh_images
 from imrec_core.features.metrics import METRICS
 from imrec_core.images.edits import COPY_PROTOCOL
 from imrec_core.index import build as index_module
-from imrec_core.index import hnsw, plan, recall
+from imrec_core.index import calibration_pairs, hnsw, plan, recall
 from imrec_core.index.build import GenerationReport, IndexParams, build_generation
 from imrec_core.index.calibration_pairs import RandomPairs
 from imrec_core.index.generation import Generation
@@ -740,7 +740,7 @@ def test_removed_images_are_neither_in_joint_calibrations_nor_queries_of_recall(
         asked.extend([*pairs.queries, *pairs.others])
         return pairs
 
-    monkeypatch.setattr(match_threshold, "RandomPairs", SimpleNamespace(of=drawn))
+    monkeypatch.setattr(calibration_pairs, "RandomPairs", SimpleNamespace(of=drawn))
     monkeypatch.setattr(ef_sweep, "recall_at_10", lambda *a, **how: asked.extend(a[3]) or at_10(*a, **how))
     Recommender.open(gallery.lake).search(gallery.query("6/000006.jpg"), by=list(TWO), max_false_match_rate=0.1)
     assert set(asked) == set(generation.live.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterable
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from imrec_core import ImageId, Recommender
-from imrec_core.index import exact_search
+from imrec_core.index import exact_search, graph_search
 from imrec_core.index.build import IndexParams, build_generation
 from imrec_core.search import batches as search_module
 from imrec_core.sql.policy import SqlPolicy
@@ -158,3 +159,31 @@ def test_each_feature_has_its_own_search_method(many):
     assert hits.plan.endswith(
         "candidates from the graph of hsv_histogram:hellinger, a scan of 30000 rows by phash, ranked exactly"
     )
+
+
+def test_first_searches_scan_while_a_large_graph_loads(many, monkeypatch):
+    monkeypatch.setattr(graph_search, "_LARGE", ROWS)
+    monkeypatch.setattr(graph_search, "_LOADED_AFTER", 0.0)
+    opened = Recommender.open(many.lake)
+    (query,) = at(opened, 17)
+    with opened.generation._hnsw._loading:  # the thread waits
+        first = [opened.search(query, by="hsv_histogram", k=20) for _ in range(2)]
+    for thread in threading.enumerate():
+        if thread.name == graph_search.LOADING:
+            thread.join()
+    then = opened.search(query, by="hsv_histogram", k=20)
+    exact = opened.search(query, by="hsv_histogram", k=20, exact=True)
+    assert ["a scan of 30000 rows by hsv_histogram" in hits.plan for hits in first] == [True, True]
+    assert "the graph of hsv_histogram:hellinger" in then.plan
+    assert all(ids(hits) == ids(exact) for hits in (*first, then))
+    assert [hit.score for hit in first[0]] == [hit.score for hit in exact]
+
+
+def test_command_that_ends_at_once_does_not_load_a_large_graph(many, monkeypatch):
+    monkeypatch.setattr(graph_search, "_LARGE", ROWS)
+    monkeypatch.setattr(graph_search, "load_graph", lambda *_, **__: pytest.fail("loaded a graph"))
+    opened = Recommender.open(many.lake)
+    assert len(opened.search(at(opened, 17)[0], by="hsv_histogram", k=20)) == 20
+    (waiting,) = [thread for thread in threading.enumerate() if thread.name == graph_search.LOADING]
+    assert waiting.daemon
+    waiting.cancel()

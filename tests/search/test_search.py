@@ -27,11 +27,11 @@ from imrec_core.errors import (
     UnknownName,
     UnreadableImage,
 )
-from imrec_core.extraction import embed
 from imrec_core.images.decode import decode
 from imrec_core.images.hashing import content_hash
 from imrec_core.index.build import build_generation
-from imrec_core.search import query_encoder, query_images
+from imrec_core.models import text_encoder
+from imrec_core.search import query_images
 from imrec_core.search.query import UploadedImage
 from tests.support import toy
 from tests.support.pictures import BROKEN, PICTURES, noise, stripes
@@ -183,8 +183,8 @@ def test_metric_that_is_newer_than_the_generation_is_calibrated(new_lake):
 
 
 def test_image_id_needs_neither_file_nor_model(recommender, monkeypatch):
-    monkeypatch.setattr(query_images, "decode", lambda *a, **k: pytest.fail("decoded"))
-    monkeypatch.setattr(embed, "encoder_of", lambda *a, **k: pytest.fail("loaded a network"))
+    monkeypatch.setattr("imrec_core.images.decode.decode", lambda *a, **k: pytest.fail("decoded"))
+    monkeypatch.setattr("imrec_core.models.encoders.encoder_of", lambda *a, **k: pytest.fail("loaded a network"))
     assert len(recommender.search(identity("photo_001.jpg"), by=SEVERAL)) == 5
 
 
@@ -218,7 +218,7 @@ def test_text_finds_the_nearest_images_also_in_a_projection(tmp_path, monkeypatc
     build_generation(lake)
     asked = []
     monkeypatch.setattr(
-        query_encoder, "encode_text", lambda model, texts: asked.append((model.name, texts)) or vectors[17:18]
+        text_encoder, "encode_text", lambda model, texts: asked.append((model.name, texts)) or vectors[17:18]
     )
     recommender = Recommender.open(lake)
     for by in (None, "clip_vit_b32", "a", "b", ["a", "clip_vit_b32"]):

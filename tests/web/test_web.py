@@ -248,11 +248,11 @@ def _counts(client) -> dict[str, float]:
 
 
 def test_upload_is_encoded_once(client, monkeypatch):
-    from imrec_core.search import query_images
+    from imrec_core.images import decode as decoding
 
     encoded = []
-    decode = query_images.decode
-    monkeypatch.setattr(query_images, "decode", lambda data, **options: (encoded.append(1), decode(data, **options))[1])
+    decode = decoding.decode
+    monkeypatch.setattr(decoding, "decode", lambda data, **options: (encoded.append(1), decode(data, **options))[1])
     picture = {"images": ("b.png", encode(toy.photo(91), "PNG"))}
     found = [client.post("/api/search", files=picture, data={"request": '{"k": 2}'}).json() for _ in range(3)]
     assert len(encoded) == 1

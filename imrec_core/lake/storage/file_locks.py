@@ -11,9 +11,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock
-from filelock import Timeout as LockTimeout
-
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
@@ -31,6 +28,9 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     Args:
         path: Path of the lock without a suffix: `<lake>/<folder>/<work>`.
     """
+    from filelock import FileLock
+    from filelock import Timeout as LockTimeout
+
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_suffix(".lock"))
     try:

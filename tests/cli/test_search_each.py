@@ -18,7 +18,7 @@ from imrec_core.images.decode import decode
 from imrec_core.index import exact_search
 from imrec_core.index.build import build_generation
 from imrec_core.search import batches as search_module
-from imrec_core.search import query_encoder, query_images, ranking
+from imrec_core.search import query_encoder, ranking
 from tests.support import toy
 
 MIX = {"efficientnet_lite0": 1, "hsv_histogram": 0.5, "phash:hamming_dihedral": 0.3}
@@ -129,7 +129,7 @@ def test_words_among_images_are_answered_by_the_feature_that_understands_them(tm
     hashes = np.arange(40, dtype=np.uint64)[:, None]
     lake = toy.vector_lake(tmp_path / "lake", {"phash": hashes, "clip_vit_b32": vectors})
     build_generation(lake)
-    monkeypatch.setattr(query_encoder, "encode_text", lambda model, texts: vectors[17:18])
+    monkeypatch.setattr("imrec_core.models.text_encoder.encode_text", lambda model, texts: vectors[17:18])
     recommender = Recommender.open(lake)
     queries = [*at(recommender, 3), Text("a red car"), *at(recommender, 4, 5), Text("a blue one"), Text("a third")]
     answers = list(recommender.search_each(queries))
@@ -264,13 +264,13 @@ def test_pictures_of_a_batch_are_described_together_but_few_are_held(recommender
 def test_files_of_a_batch_are_decoded_by_several_threads(recommender, photos, monkeypatch):
     monkeypatch.setattr(query_encoder, "cpu_count", lambda: 4)
     waiting = threading.Barrier(4, timeout=20)
-    decoded = query_images.decode
+    decoded = decode
 
     def together(*what, **how):
         waiting.wait()
         return decoded(*what, **how)
 
-    monkeypatch.setattr(query_images, "decode", together)
+    monkeypatch.setattr("imrec_core.images.decode.decode", together)
     paths = [photos / f"photo_{i:03d}.jpg" for i in range(8)]
     found = [answer[0].path for answer in recommender.search_each(paths, k=1, by="phash", with_self=True)]
     assert found == list(map(str, paths))

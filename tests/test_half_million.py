@@ -1,6 +1,8 @@
 """The images of `half_million.py` are the same each time and distinct, its exponents right, and no verb is left out."""
 
 import hashlib
+import os
+import sys
 from collections import Counter
 
 import numpy as np
@@ -12,9 +14,8 @@ from docs.sizes_tables import growth
 from imrec_dagster.cli.main import imrec
 from tests.benchmarks import half_million, many_images, size_verbs
 from tests.benchmarks.many_images import COPY_EVERY, Photos, copy_kind, image_bytes, original_of, path_of, planted_pairs
+from tests.benchmarks.watched import watch
 from tests.support import toy
-
-_COUNT = 120
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +39,20 @@ def test_a_folder_of_one_photo_is_refused(tmp_path):
 
 
 def test_images_are_the_same_each_time_and_distinct(photos):
-    made = [image_bytes(photos, number) for number in range(_COUNT)]
-    assert [image_bytes(photos, number) for number in (110, 99, 7)] == [made[110], made[99], made[7]]
-    assert len({hashlib.sha256(data).digest() for data in made}) == _COUNT
+    made = {number: image_bytes(photos, number) for number in (*range(60), 99)}
+    assert all(image_bytes(photos, number) == made[number] for number in (51, 99, 7))
+    assert len({hashlib.sha256(data).digest() for data in made.values()}) == len(made)
 
 
 def test_a_copy_looks_like_its_original_and_like_no_other(photos):
-    """Thumbnails in grey, without their mean: a copy is nearest to its original among all images."""
-    small = np.array([_thumbnail(image_bytes(photos, number)) for number in range(3 * COPY_EVERY)])
-    planted = planted_pairs(range(len(small)))
+    """Thumbnails in grey, without their mean: a copy is nearest to its original among other images."""
+    planted = planted_pairs(range(3 * COPY_EVERY))
     assert Counter(planted.values()) == dict.fromkeys(many_images.COPY_KINDS, 1)
+    numbers = sorted({*range(40), *(number for pair in planted for number in pair)})
+    small = np.array([_thumbnail(image_bytes(photos, number)) for number in numbers])
     for original, copy in planted:
-        distances = np.linalg.norm(small - small[copy], axis=1)
-        assert np.argsort(distances)[:2].tolist() == [copy, original]
+        distances = np.linalg.norm(small - small[numbers.index(copy)], axis=1)
+        assert [numbers[i] for i in np.argsort(distances)[:2]] == [copy, original]
 
 
 def _thumbnail(data):
@@ -82,6 +84,23 @@ def test_what_was_made_is_not_made_again(photos, tmp_path):
     assert many_images.make_images(photos, tmp_path, range(5), 2) == 2
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert sorted(int(path.stem) for path in tmp_path.rglob("*.jpg")) == list(range(5))
+
+
+def test_a_command_is_watched_with_the_processes_that_it_starts():
+    """The child holds 60 MB until it has been seen."""
+    child = "import time; held = bytes([1]) * 60_000_000; time.sleep(0.3)"
+    code = f"import subprocess, sys; print('out'); subprocess.run([sys.executable, '-c', {child!r}]); sys.exit(3)"
+    done = watch([sys.executable, "-c", code], os.environ, limit=60)
+    assert (done.output, done.errors, done.code, done.is_cut) == ("out\n", "", 3, False)
+    assert 60e6 < done.peak < 200e6
+    assert done.seconds > 0.3
+    assert done.core_seconds > 0
+
+
+def test_a_command_is_stopped_at_the_limit_of_time():
+    done = watch([sys.executable, "-c", "import time; time.sleep(600)"], os.environ, limit=0.2)
+    assert done.is_cut
+    assert done.seconds < 60
 
 
 @pytest.mark.parametrize(("after", "exponent"), [(2.0, 0), (20.0, 1), (200.0, 2), (2.0 * 10**1.5, 1.5)])

@@ -100,18 +100,23 @@ def watch(command: Sequence[str], env: Mapping[str, str], *, limit: float) -> Wa
         started = perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=errors, env=env, start_new_session=True)
         memory = Memory(process.pid)
-        cut = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
+        is_cut = threading.Event()
+        cut = threading.Timer(limit, _kill, (process.pid, is_cut))
         cut.start()
         _, status, used = os.wait4(process.pid, 0)
         seconds = perf_counter() - started
-        is_cut = cut.finished.is_set()
         cut.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
-        return Watched(
-            output.read(), errors.read(), process.returncode, seconds, _cores_of(used), memory.stop(), is_cut
-        )
+        cores, code, cut_off = _cores_of(used), process.returncode, is_cut.is_set()
+        return Watched(output.read(), errors.read(), code, seconds, cores, memory.stop(), cut_off)
+
+
+def _kill(group: int, is_cut: threading.Event) -> None:
+    is_cut.set()
+    with suppress(ProcessLookupError):  # it has just ended
+        os.killpg(group, signal.SIGKILL)
 
 
 def _cores_of(used: resource.struct_rusage) -> float:

@@ -69,9 +69,9 @@ def add(work: Work) -> list[Figure]:
     done = work.imrec("build")
     most = _OF_OWN_BUILD * own.seconds + _BEYOND
     return [
-        work.figure(f"build of {ADDED} images alone", own),
+        work.figure(f"build of {ADDED:,} images alone", own),
         work.figure(
-            f"build, {ADDED} added",
+            f"build, {ADDED:,} added",
             done,
             {"of their own build": done.seconds / own.seconds},
             seconds_at_most=most,
@@ -87,7 +87,7 @@ def remove(work: Work) -> list[Figure]:
         work.imrec("build")
     work.remove_added()
     done = work.imrec("build")
-    return [work.figure(f"build, {ADDED} removed", done, seconds_at_most=_REMOVED, peak_at_most=_BUILD_PEAK)]
+    return [work.figure(f"build, {ADDED:,} removed", done, seconds_at_most=_REMOVED, peak_at_most=_BUILD_PEAK)]
 
 
 STEPS: dict[str, Callable[[Work], list[Figure]]] = {"images": make, "build": build, "build_again": build_again}

@@ -1,4 +1,4 @@
-"""What lakes of 10 and 100 million images would take: formulas over the unit costs of the largest size measured."""
+"""Estimates for lakes of 10 and 100 million images: formulas over the unit costs of the largest size measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of `docs/explanation/performance.md`, from what `tests/benchmarks/half_million.py` has measured."""
+"""Tables of `docs/explanation/performance.md`, from the measurements of `tests/benchmarks/half_million.py`."""
 
 from __future__ import annotations
 

@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> None:
     asked = _parser().parse_args(arguments)
     if unknown := {*asked.only, *asked.again} - STEPS.keys():
         sys.exit(f"no step {', '.join(sorted(unknown))}; there are {', '.join(STEPS)}")
+    if not asked.photos.is_dir():
+        sys.exit(f"{asked.photos} is no folder; give one with photos: --photos FOLDER")
     asked.work.mkdir(parents=True, exist_ok=True)
     work = Work(asked.work.resolve(), asked.photos.resolve(), asked.images, asked.subfolders, asked.limit)
     _require_same_size(work)
@@ -78,7 +80,7 @@ def _kept(work: Work, name: str) -> Path:
 
 
 def _run(work: Work, name: str, step: Step) -> None:
-    """Run a step and keep its figures; what fails is a figure, too, except what all others need."""
+    """Run a step and keep its figures; a failure is a figure, too, except of a step that all others need."""
     print(f"{name} …", flush=True)
     started, before = perf_counter(), core_clock()
     try:
@@ -89,8 +91,8 @@ def _run(work: Work, name: str, step: Step) -> None:
         figures = [Figure(name, perf_counter() - started, note=f"failed: {error}")]
     for figure in figures:
         print(f"  {sizes_tables.in_words(asdict(figure))}", flush=True)
-    if name in _NEEDED and any(figure.note for figure in figures):
-        sys.exit(f"{name} failed: the other steps need it")
+    if name == "build" and any(figure.note for figure in figures):
+        sys.exit("the build failed; the other steps need it")
     file = _kept(work, name)
     file.parent.mkdir(exist_ok=True)
     wall, own, busy = (after - start for start, after in zip(before, core_clock()))

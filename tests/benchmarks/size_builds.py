@@ -23,7 +23,8 @@ def make(work: Work) -> list[Figure]:
     made = make_images(photos, work.source, range(work.images), work.subfolders)
     seconds, spent = perf_counter() - started, core_clock()[1] - cores
     results = {"made": made, "CPU ms per image": 1000 * spent / max(made, 1)}
-    return [Figure("make the images", seconds, spent, results=results)]
+    note = f"{made:,} of {work.images:,} were missing" if made < work.images else ""
+    return [Figure("make the images", seconds, spent, results=results, note=note)]
 
 
 def build(work: Work) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""Where a run over a lake of some size keeps its files, and what its steps return."""
+"""The files of a run over a lake of some size, and the figures that its steps return."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ _FAR = 10_000_000  # from here on numbers are of images that are in no lake
 
 @dataclass(frozen=True)
 class Figure:
-    """What one verb took, and what it found.
+    """Time, memory and results of one verb.
 
     Attributes:
         name: Of the verb and its options; unique among the figures of a size.
@@ -27,7 +27,7 @@ class Figure:
         core_seconds: CPU seconds of all its processes; None where they were not counted.
         peak: Bytes at most, beside mapped files; None where another figure has them.
         results: Counts and shares by name.
-        note: Words; starts with `failed` where there is no result.
+        note: Why the figure cannot be compared, such as `failed: …`; empty if it can.
         seconds_at_most, peak_at_most: Targets.
     """
 

@@ -18,7 +18,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Watched:
-    """What a command printed and took, with all processes that it started.
+    """Output, time and memory of a command and of all processes that it started.
 
     Attributes:
         code: Exit status; negative for a signal.

@@ -45,7 +45,7 @@ _COSTS = (
 )
 
 _FORMULAS: tuple[tuple[str, str, str, Callable[[float, dict[str, float]], float], str], ...] = (
-    ("CPU time of extraction", "N × c", "c", lambda n, of: n * of["c"] / 3.6e6, "core hours"),
+    ("CPU time of a build", "N × c", "c", lambda n, of: n * of["c"] / 3.6e6, "core hours"),
     (
         f"workers of {_CORES} cores that do it within a day",
         f"N × c / ({_CORES} × 24 h)",

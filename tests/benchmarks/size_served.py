@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from time import perf_counter, sleep
@@ -70,7 +71,8 @@ class _Page:
 
 
 def page(work: Work) -> list[Figure]:
-    """What the page asks of its server, from its start on."""
+    """Requests of the page to its server, from its start on, without thumbnails of earlier runs."""
+    shutil.rmtree(work.lake.layout.thumbnails_folder, ignore_errors=True)
     command = [sys.executable, "-m", "imrec_dagster.cli", "serve", "--port", "0"]
     started = perf_counter()
     with running(command, work.env, work.folder / "serve.log") as (process, memory):

@@ -27,8 +27,8 @@ lint: $(READY_DEV) ## check the style and the types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(READY_DEV) ## write the generated tables of README.md
-	$(BIN)/python -m docs.generated_tables README.md docs/*.md docs/guides/*.md
+docs: $(READY_DEV) ## write the generated tables of README.md and docs
+	$(BIN)/python -m docs.generated_tables README.md docs/*.md docs/*/*.md
 
 gallery: $(READY_DEV) ## make the pictures of README.md by its own commands
 	$(BIN)/python docs/gallery.py

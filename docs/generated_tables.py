@@ -1,6 +1,6 @@
 """Tables of the docs, generated from the declarations and from the measurements of `make bench`.
 
-`python -m docs.generated_tables README.md docs/*.md` writes them.
+`python -m docs.generated_tables README.md docs/*.md docs/*/*.md` writes them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from docs import scale_table, sizes_tables
 from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import split_name
 from imrec_core.features.metrics import METRICS, Metric
@@ -207,6 +208,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": models_table,
     "methods": methods_table,
     "settings": settings_table,
+    "size_targets": sizes_tables.targets_table,
+    "sizes": sizes_tables.sizes_table,
+    "size_machines": sizes_tables.machines_table,
+    "growth": sizes_tables.growth_table,
+    "unit_costs": scale_table.unit_costs_table,
+    "scale": scale_table.scale_table,
 }
 
 

@@ -47,6 +47,7 @@ class StoredSummaries:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._new: dict[str, Summary] = {}
+        self._counts: dict[Path, int] = {}  # summaries of files that were read; a file never changes
 
     def load(self, contents: Collection[str]) -> dict[str, Summary]:
         """Read the summaries of some contents, as far as they are stored."""
@@ -70,8 +71,11 @@ class StoredSummaries:
             return
         tables, merged = [_to_table(self._new)], []
         for path in self._paths():
+            room = _FULL - sum(map(len, tables))
+            if self._counts.get(path, 0) > room:  # not read again: that would take time quadratic in the images
+                continue
             table = self._read(path)
-            if table is None or len(table) + sum(map(len, tables)) <= _FULL:
+            if table is None or len(table) <= room:
                 merged.append(path)
                 tables += [] if table is None else [table]
         try:
@@ -97,7 +101,10 @@ class StoredSummaries:
             return None
         is_current = parquet.made_from_of(table) == _MADE_FROM
         table = table.replace_schema_metadata(None)
-        return table if is_current and table.schema.equals(_SCHEMA) else None
+        if not is_current or not table.schema.equals(_SCHEMA):
+            return None
+        self._counts[path] = len(table)
+        return table
 
 
 def _to_table(summaries: Mapping[str, Summary]) -> pa.Table:

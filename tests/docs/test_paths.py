@@ -13,6 +13,7 @@ TEXTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml", "data_lake/README.md")),
     *(ROOT / "docs").glob("*.*"),
     *(ROOT / "docs" / "guides").glob("*"),
+    *(ROOT / "docs" / "explanation").glob("*"),
     *(ROOT / "docs" / "deploy").glob("*"),
     *(path for folder in ("imrec_core", "imrec_dagster", "tests") for path in (ROOT / folder).rglob("*.py")),
 ]

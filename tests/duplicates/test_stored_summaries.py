@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -54,6 +55,17 @@ def test_small_files_are_merged_and_full_ones_are_left(tmp_path, monkeypatch):
         stored(tmp_path, {content: summary})
     assert len(list(tmp_path.iterdir())) == 3
     assert StoredSummaries(tmp_path).load(made).keys() == made.keys()
+
+
+def test_full_files_are_not_read_again_while_summaries_are_added(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored_summaries, "_FULL", 4)
+    stored(tmp_path, summaries(8))
+    reads = []
+    read_table = stored_summaries.parquet.read_table
+    monkeypatch.setattr(stored_summaries.parquet, "read_table", lambda path: reads.append(path) or read_table(path))
+    stored(tmp_path, {f"{content}-copy": summary for content, summary in summaries(18).items()})
+    assert len(reads) == len(set(reads))
+    assert sorted(pq.read_metadata(path).num_rows for path in tmp_path.iterdir()) == [2, 4, 4, 4, 4, 4, 4]
 
 
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-50], lambda data: b"x" * 3000])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -315,21 +315,26 @@ class Generation:
             vector: Vector of the graph's feature `(width,)`, as stored, not lifted.
             ef: Size of the candidate list; None for the stored one. Has no effect on other queries.
         """
-        vectors = self.matrix(self.graphs[name].feature)
-        return self._hnsw.nearest(name, vector, count, vectors, self.is_live if self.removed else None, ef=ef)
+        return self._hnsw.nearest(name, vector, count, *self._graph_rows(name), ef=ef)
 
     def has_loaded(self, name: str) -> bool:
         """Return whether a graph answers at once; see `HnswGraphs.has_loaded`."""
-        vectors = self.matrix(self.graphs[name].feature)
-        return self._hnsw.has_loaded(name, vectors, self.is_live if self.removed else None)
+        return self._hnsw.has_loaded(name, *self._graph_rows(name))
+
+    def load_graphs(self, features: Collection[str]) -> None:
+        """Load the graphs of some features, so that no search waits for them, nor does without them."""
+        for name in [name for name, graph in self.graphs.items() if graph.feature in features]:
+            self._hnsw.load(name, *self._graph_rows(name))
+
+    def _graph_rows(self, name: str) -> tuple[Matrix, NDArray[np.bool_] | None]:
+        """Return the vectors of a graph's feature, and which of them are live; None for all."""
+        return self.matrix(self.graphs[name].feature), self.is_live if self.removed else None
 
     def graph_nearest_each(self, name: str, rows: Rows, count: int) -> Rows | None:
         """Find about `count` rows nearest to each of some rows, with an HNSW graph; see `HnswGraphs.nearest_each`."""
-        vectors = self.matrix(self.graphs[name].feature)
-        is_live = self.is_live if self.removed else None
-        return self._hnsw.nearest_each(
-            name, vectors[rows], self.graphs[name].candidates_for(count), count, vectors, is_live
-        )
+        vectors, is_live = self._graph_rows(name)
+        candidates = self.graphs[name].candidates_for(count)
+        return self._hnsw.nearest_each(name, vectors[rows], candidates, count, vectors, is_live)
 
     def exact_nearest(
         self, feature: str, metric: Metric | FeatureMetric, vectors: Queries, count: int, among: Rows | None = None

@@ -14,10 +14,12 @@ from fastapi import Path
 from starlette.requests import Request
 
 from imrec_core.errors import ImrecError
+from imrec_core.features.feature_metric import split_name
 from imrec_core.images.thumbnails import Thumbnails
 from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.runtime.timing import record_timings
+from imrec_core.search.feature_weights import DEFAULT, mix_weights
 from imrec_core.search.recommender import Recommender
 from imrec_core.sql.policy import SqlPolicy
 from imrec_core.web.admission import AdmissionQueue, UploadBudget
@@ -137,9 +139,15 @@ class AppState:
         return message
 
     def warm_up(self) -> None:
-        """Load the models, which takes seconds, before the first search needs them."""
-        with suppress(ImrecError):  # the search that needs the model reports it
-            self.recommender.vector(np.zeros((256, 256, 3), np.uint8))
+        """Load graphs and models of the default searches, which takes seconds, before the first search needs them."""
+        for load in (self._load_graphs, lambda: self.recommender.vector(np.zeros((256, 256, 3), np.uint8))):
+            with suppress(ImrecError):  # the search that needs them reports it
+                load()
+
+    def _load_graphs(self) -> None:
+        generation = self.recommender.generation
+        mix = mix_weights(self.lake.settings(), DEFAULT, generation.features)
+        generation.load_graphs({generation.default_feature, *(split_name(part)[0] for part in mix)})
 
     def close(self) -> None:
         """Shut down the threads."""

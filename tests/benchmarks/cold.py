@@ -16,7 +16,7 @@ from imrec_core.lake.lake import Lake
 from imrec_core.search.query import ImageId
 from imrec_core.search.recommender import Recommender
 from tests.benchmarks.alone import alone, clocked
-from tests.benchmarks.large import large_lake, load_graphs
+from tests.benchmarks.large import large_lake
 from tests.benchmarks.rows import Row
 from tests.benchmarks.testbed import Testbed
 
@@ -90,6 +90,6 @@ def many_searches(root: str, names: str) -> None:
     rows = np.random.default_rng(1).integers(0, len(recommender), 100)
     ids = recommender.generation.row_table.values(rows, "image_id")["image_id"]
     by = names.split(",")
-    load_graphs(recommender.generation, by)
+    recommender.generation.load_graphs(by)
     for identity in ids:
         recommender.search(ImageId(identity), by=by)

@@ -1,6 +1,6 @@
 """Searching many rows, beside raw hnswlib and a plain scan in the same run."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -41,7 +41,7 @@ def measure(work: Testbed) -> list[Row]:
     """Medians over the same queries, in turns; recall@10 beside each that does not look at everything."""
     lake = large_lake(work)
     rec = Recommender.open(lake)
-    load_graphs(rec.generation)
+    rec.generation.load_graphs(_NAMES)
     queries = np.random.default_rng(1).permutation(work.rows)[:_QUERIES]
     vectors = np.asarray(rec.generation.matrix(_FEATURE), np.float32)
     ids = [ImageId(rec.generation.rows["image_id"][int(row)].as_py()) for row in queries]
@@ -97,13 +97,6 @@ def large_lake(work: Testbed) -> Lake:
     lake = toy.vector_lake(root, vectors, shard_size=SHARD_SIZE)
     build_generation(lake)
     return lake
-
-
-def load_graphs(generation: Generation, features: Collection[str] = _NAMES) -> None:
-    """Load the graphs of some features now; the first searches of many rows do not wait for them."""
-    for name in [name for name, graph in generation.graphs.items() if graph.feature in features]:
-        graph = generation.graphs[name]
-        generation.graph_nearest(name, generation.matrix(graph.feature)[0], 1)
 
 
 def large_vectors(work: Testbed, rows: int) -> dict[str, NDArray[Any]]:

@@ -113,7 +113,8 @@ def test_every_feature_in_every_metric_is_measured_on_copies_and_their_originals
     for by, found in noted.items():
         expected = asdict(PositivePairs.of(plain_distances(lake, *by.split(":"))))
         assert found["count"] == expected["count"] == 4 * len(COPY_PROTOCOL)
-        np.testing.assert_allclose(found["distances"], expected["distances"], rtol=1e-5, atol=1e-6, err_msg=by)
+        # The root of a small difference: Hellinger distances of .007 from products and from scans differ by 1e-5.
+        np.testing.assert_allclose(found["distances"], expected["distances"], rtol=1e-5, atol=2e-5, err_msg=by)
         np.testing.assert_allclose(found["shares"], expected["shares"], err_msg=by)
     assert noted["phash:hamming_dihedral"]["distances"] != noted["phash:hamming"]["distances"]
     opened = open_generation(lake).calibration("phash", "hamming").positive_pairs

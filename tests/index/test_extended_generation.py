@@ -40,6 +40,7 @@ from imrec_core.index import calibration_pairs, hnsw, plan, recall
 from imrec_core.index.build import GenerationReport, IndexParams, build_generation
 from imrec_core.index.calibration_pairs import RandomPairs
 from imrec_core.index.generation import Generation
+from imrec_core.index.graph_space import GraphSpace
 from imrec_core.index.opening import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.index.recall import graph_users, recall_at_10
@@ -965,10 +966,10 @@ def test_large_graphs_are_built_region_by_region_after_some_rows_from_everywhere
     rng = np.random.default_rng(0)
     group = rng.integers(0, 8, 2000)
     matrix = (rng.normal(size=(8, 32))[group] * 10 + rng.normal(size=(2000, 32))).astype(np.float16)
-    order = hnsw._insertion_order(METRICS["euclidean"], matrix)
+    order = hnsw._insertion_order(GraphSpace(METRICS["euclidean"]), matrix)
     assert sorted(order.tolist()) == list(range(2000))
     first, rest = group[order[:400]], group[order[400:]]
     assert set(first.tolist()) == set(range(8)) and np.count_nonzero(np.diff(first)) > 300
     assert np.count_nonzero(np.diff(rest)) < 40
-    assert np.array_equal(order, hnsw._insertion_order(METRICS["euclidean"], matrix))
-    assert hnsw._insertion_order(METRICS["euclidean"], matrix[:999]).tolist() == list(range(999))
+    assert np.array_equal(order, hnsw._insertion_order(GraphSpace(METRICS["euclidean"]), matrix))
+    assert hnsw._insertion_order(GraphSpace(METRICS["euclidean"]), matrix[:999]).tolist() == list(range(999))

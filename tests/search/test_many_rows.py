@@ -187,3 +187,11 @@ def test_command_that_ends_at_once_does_not_load_a_large_graph(many, monkeypatch
     (waiting,) = [thread for thread in threading.enumerate() if thread.name == graph_search.LOADING]
     assert waiting.daemon
     waiting.cancel()
+
+
+def test_loaded_graphs_are_used_at_once(many, monkeypatch):
+    monkeypatch.setattr(graph_search, "_LARGE", ROWS)
+    opened = Recommender.open(many.lake)
+    opened.generation.load_graphs({"hsv_histogram"})
+    assert "the graph of hsv_histogram:hellinger" in opened.search(at(opened, 17)[0], by="hsv_histogram", k=20).plan
+    assert not any(thread.name == graph_search.LOADING for thread in threading.enumerate())

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
-import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imrec_core.errors import BadSettings, UnknownName
 from imrec_core.lake.former_names import former_names
 from imrec_core.lake.overlaps import overlapping_source
-from imrec_core.lake.storage.files import AnyPath, is_url, place
+from imrec_core.lake.source_names import absolute_place, canonical, check_source_name, free_name, parse_source, slug
+from imrec_core.lake.storage.files import AnyPath
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +65,6 @@ RENAMED = {
     "nightly_reindex": "dagster.reindex_schedule",
 }
 """Setting of version 0.1 → its name now, behind the name of its table and a dot where it is in one."""
-
-_NAME = re.compile(r"\w+([.-]\w+)*")  # safe in file names, SQL strings and Dagster's partition ranges
 
 
 @dataclass(frozen=True)
@@ -257,7 +253,7 @@ class Settings:
         """
         sources = dict(self.sources)
         for text in folders:
-            name, root = _parse_source(text)
+            name, root = parse_source(text)
             known = overlapping_source(sources, root)
             if known is not None and name in (None, known):
                 if sources[known] != root:
@@ -266,7 +262,7 @@ class Settings:
             if known is not None:
                 raise BadSettings(f"{root} is source {known!r} already; its images would be there twice")
             if name is None:
-                name = _free_name(slug(root.name) or "photos", sources)
+                name = free_name(slug(root.name) or "photos", sources)
             elif name in sources:
                 raise BadSettings(f"source {name!r} is {sources[name]} already; choose another name for {root}")
             sources[name] = root
@@ -280,7 +276,7 @@ class Settings:
             BadSettings: The text is empty, or the folder is, contains or is inside another source.
         """
         name = self.source(name).name
-        root = _absolute(place)
+        root = absolute_place(place)
         known = overlapping_source({other: folder for other, folder in self.sources.items() if other != name}, root)
         if known is not None:
             raise BadSettings(f"{root} is source {known!r} already; its images would be there twice")
@@ -289,7 +285,7 @@ class Settings:
     def with_columns(self, files: Iterable[str]) -> Settings:
         """Return these settings with files of columns added as absolute paths; existing files stay."""
         existing = set(map(canonical, self.columns))
-        new = {canonical(file): file for file in map(str, map(_absolute, files))}
+        new = {canonical(file): file for file in map(str, map(absolute_place, files))}
         return replace(self, columns=(*self.columns, *(text for file, text in new.items() if file not in existing)))
 
     def without_columns(self, files: Iterable[str]) -> Settings:
@@ -298,24 +294,11 @@ class Settings:
         Raises:
             BadSettings: A file is not in the settings.
         """
-        dropped = {canonical(str(_absolute(file))) for file in files}
+        dropped = {canonical(str(absolute_place(file))) for file in files}
         for file in sorted(dropped - set(map(canonical, self.columns))):
             known = ", ".join(self.columns) or "none"
             raise BadSettings(f"{file} is not among the files of columns; these are: {known}")
         return replace(self, columns=tuple(file for file in self.columns if canonical(file) not in dropped))
-
-
-def check_source_name(name: str) -> None:
-    """Require a valid name of a source.
-
-    Raises:
-        BadSettings: The name is not safe in file names, SQL strings and Dagster's partition ranges.
-    """
-    if not _NAME.fullmatch(name):
-        raise BadSettings(
-            f"lake.toml: invalid source name {name!r}: expected letters, digits, '_', and single '-' or '.'; "
-            f"try {slug(name) or 'photos'!r}"
-        )
 
 
 def _check_model_options(name: str, table: Mapping[str, Any]) -> None:
@@ -326,32 +309,3 @@ def _check_model_options(name: str, table: Mapping[str, Any]) -> None:
         if type(value) is not int or not least <= value <= most:
             found = f"{key} is {value!r}; it must be from {least} to {most}"
             raise BadSettings(f"lake.toml: model_options.{name}: {found}")
-
-
-def slug(text: str) -> str:
-    """Turn text into a source name: drop accents, and replace other characters by one '-'."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-").lower()
-
-
-def _parse_source(text: str) -> tuple[str | None, AnyPath]:
-    name, equals, folder = text.partition("=")
-    if equals and "/" not in name and not Path(text).exists():
-        return name, _absolute(folder)
-    return None, _absolute(text)
-
-
-def _absolute(text: str) -> AnyPath:
-    if not text.strip():
-        raise BadSettings(f"{text!r} is no folder: expected a path or a URL, or '.' for the current folder")
-    return place(text) if is_url(text) else Path(text).expanduser().absolute()
-
-
-def canonical(file: str) -> str:
-    """Normalise the path or URL of a file, so that equal files compare equal."""
-    return file if is_url(file) else str(Path(file).resolve())
-
-
-def _free_name(name: str, taken: Mapping[str, AnyPath]) -> str:
-    candidates = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))
-    return next(c for c in candidates if c not in taken)

@@ -12,7 +12,8 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from imrec_core.errors import BadSettings, UnknownName
-from imrec_core.lake.settings import RENAMED, Settings, canonical
+from imrec_core.lake.settings import RENAMED, Settings
+from imrec_core.lake.source_names import canonical
 from imrec_core.lake.storage.files import AnyPath, below
 
 log = logging.getLogger(__name__)

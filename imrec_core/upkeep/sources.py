@@ -20,7 +20,8 @@ from imrec_core.extraction.lost_content import remove_kept
 from imrec_core.index.build import build_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.lake import Lake, source_of
-from imrec_core.lake.settings import Settings, check_source_name
+from imrec_core.lake.settings import Settings
+from imrec_core.lake.source_names import check_source_name
 from imrec_core.lake.storage import files
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.upkeep.shard_files import copy_renamed, remove_tables, table_paths

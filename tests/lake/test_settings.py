@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from imrec_core.errors import BadSettings, UnknownName
 from imrec_core.lake import settings_file
-from imrec_core.lake.settings import _NAME, RENAMED, IndexParams, Settings, Source, slug
+from imrec_core.lake.settings import RENAMED, IndexParams, Settings, Source
 from imrec_core.lake.settings_file import parse, render
+from imrec_core.lake.source_names import NAME, slug
 
 BASE = Path("/lake")
 
@@ -387,5 +388,5 @@ def test_settings_that_get_folders_are_not_changed_themselves():
 @given(st.text())
 def test_slug_is_empty_or_a_good_source_name(text):
     name = slug(text)
-    assert name == "" or _NAME.fullmatch(name)
+    assert name == "" or NAME.fullmatch(name)
     assert slug(name) == name

@@ -21,7 +21,7 @@ from imrec_core.lake.generations import GenerationStore
 from imrec_core.lake.layout import GENERATION_FACTS, LAKE_VERSION, ROWS_FILE, LakeLayout, number_of, source_of
 from imrec_core.lake.parquet import made_from_of
 from imrec_core.lake.settings import Settings
-from imrec_core.lake.settings_template import settings_template
+from imrec_core.lake.settings_template import NEW_LAKES, settings_template
 from imrec_core.lake.storage import file_locks, files, leases, unfinished_writes
 from imrec_core.lake.storage.files import AnyPath
 
@@ -58,14 +58,14 @@ class Lake:
         return self.layout.settings_path
 
     def settings(self) -> Settings:
-        """Read the settings from `lake.toml`; return the defaults if there is no such file.
+        """Read the settings from `lake.toml`; return those of a new lake if there is no such file.
 
         Raises:
             BadSettings: `lake.toml` is not valid.
         """
         path = self.settings_path
         status = files.status(path)
-        return Settings() if status is None else _parse_settings(path, status, self.root)
+        return Settings(**NEW_LAKES) if status is None else _parse_settings(path, status, self.root)
 
     def save_settings(self, settings: Settings) -> None:
         """Write `lake.toml` and keep its comments; a new one explains the common settings."""
@@ -326,7 +326,7 @@ class Lake:
         return self
 
     def _create_if_missing(self) -> None:
-        """Write settings that set nothing and explain themselves, then the version, which makes the folder a lake."""
+        """Write settings that explain themselves, then the version, which makes the folder a lake."""
         if version.read_version(self.layout) is None:
             if not files.exists(self.settings_path):
                 files.write_text(self.settings_path, settings_template())

@@ -116,7 +116,8 @@ class Settings:
         sources: Root folders by source name, in the order of the file.
         features: Names of the features to extract from every image.
         quality: `fast`, `balanced` or `best`: the size of the images that networks see, and the length of the vectors
-            by which searches compare content. A change recomputes the vectors of all images.
+            by which searches compare content. New lakes have `balanced`. A change recomputes the vectors of all
+            images.
         shard_size: Maximum number of images per shard.
         max_pixels: Maximum number of pixels of an image. Larger images fail before they are decoded.
         allow_truncated: Whether to extract what is left of images that lost pixels. Such images are marked as damaged.

@@ -1,4 +1,7 @@
-"""Text of the `lake.toml` of a new lake: every common setting with its meaning and its default, as comments."""
+"""Text of the `lake.toml` of a new lake: every common setting with its meaning and its default, as comments.
+
+One line is set: the quality of new lakes. A file without it, such as one of version 0.1, keeps that of `Settings`.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ from imrec_core.lake.settings import Settings
 
 _WIDTH = 118
 
+NEW_LAKES = {"quality": "balanced"}
+"""Settings of new lakes that differ from the defaults."""
+
 _HEAD = """\
-# Settings of this lake. Lines that begin with '#' are comments; each shows the default of a setting. To change one,
+# Settings of this lake. Lines that begin with '#' are comments; most show the default of a setting. To change one,
 # remove its '#' and the space after it. imrec adds what commands set, and keeps your comments. All settings, also the
 # tables for features, models and mixes of your own, are in the README under "lake.toml".
 """
@@ -44,11 +50,11 @@ _SOURCES = """\
 
 @functools.cache
 def settings_template() -> str:
-    """Return a `lake.toml` that sets nothing. `settings_file.render` adds values to it."""
+    """Return a `lake.toml` that sets `NEW_LAKES` only. `settings_file.render` adds values to it."""
     meanings = attribute_docs(Settings.__doc__ or "")
     default = Settings()
     settings = [
-        _commented(f.name, getattr(default, f.name), meanings.get(f.name, ""))
+        _setting(f.name, getattr(default, f.name), meanings.get(f.name, ""))
         for f in fields(Settings)
         if not isinstance(getattr(default, f.name), dict)
     ]
@@ -70,10 +76,15 @@ def attribute_docs(docstring: str) -> dict[str, str]:
     return parsed
 
 
-def _commented(name: str, default: object, meaning: str) -> str:
-    value = list(default) if isinstance(default, tuple) else default
-    text = textwrap.wrap(meaning, _WIDTH - 2) + _setting_lines(name, value)
-    return "".join(f"# {line}\n" for line in text)
+def _setting(name: str, default: object, meaning: str) -> str:
+    """Return the meaning of a setting and its default as comments, or the line that sets it."""
+    comments = textwrap.wrap(meaning, _WIDTH - 2)
+    if name in NEW_LAKES:
+        lines = _setting_lines(name, NEW_LAKES[name])
+    else:
+        comments += _setting_lines(name, list(default) if isinstance(default, tuple) else default)
+        lines = []
+    return "".join(f"{line}\n" for line in [*(f"# {comment}" for comment in comments), *lines])
 
 
 def _setting_lines(name: str, value: object) -> list[str]:

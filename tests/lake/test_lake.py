@@ -23,6 +23,7 @@ from imrec_core.errors import (
 )
 from imrec_core.lake.lake import LAKE_VERSION, Lake, source_of
 from imrec_core.lake.settings import Settings
+from imrec_core.lake.settings_template import NEW_LAKES
 from imrec_core.lake.storage import files as storage
 
 TABLE = pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
@@ -243,9 +244,9 @@ def test_leftovers_carry_the_process_that_writes_them(lake, monkeypatch):
 # -- lake.toml ----------------------------------------------------------------------------------------------
 
 
-def test_lake_without_lake_toml_has_the_default_settings(lake):
+def test_lake_without_lake_toml_has_the_settings_of_a_new_one(lake):
     lake.settings_path.unlink()
-    assert lake.settings() == Settings()
+    assert lake.settings() == Settings(**NEW_LAKES)
 
 
 def test_saved_settings_come_back_and_comments_stay(lake):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import textwrap
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 import tomlkit
 
@@ -15,7 +17,7 @@ from imrec_core.lake.settings import Settings
 
 _WIDTH = 118
 
-NEW_LAKES = {"quality": "balanced"}
+NEW_LAKES: Mapping[str, Any] = {"quality": "balanced"}
 """Settings of new lakes that differ from the defaults."""
 
 _HEAD = """\

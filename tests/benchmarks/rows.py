@@ -9,6 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+from scipy.stats import t as student
+
 _LIBRARIES = (
     "numpy",
     "pillow",
@@ -67,6 +70,13 @@ def machine() -> dict[str, str]:
         "cores": f"{cores()}, of which {os.getloadavg()[0]:.1f} were busy in the minute before",
         "versions": f"python {platform.python_version()}, " + ", ".join(f"{n} {version(n)}" for n in _LIBRARIES),
     }
+
+
+def ratio(spent: Sequence[float], base: Sequence[float]) -> tuple[float, float]:
+    """Return the geometric mean of the ratios of turns, and the upper end of its 95 % interval."""
+    logs = np.log(np.array(spent) / np.array(base))
+    half = student.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+    return float(np.exp(logs.mean())), float(np.exp(logs.mean() + half))
 
 
 def table(rows: Sequence[Row]) -> str:

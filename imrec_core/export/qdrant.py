@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sqlite3
 import warnings
@@ -16,6 +17,9 @@ from imrec_core.errors import BadExport, MissingDependency
 from imrec_core.export.parquet_csv import Progress
 from imrec_core.export.selection import Column, Selection
 
+log = logging.getLogger(__name__)
+
+_MANY_IN_A_FOLDER = 20_000  # from here on the client itself advises a server
 _SHARE = 0.05  # of a full block: as JSON it must fit into a request of 32 MB
 _SECONDS = 120  # timeout of a request
 
@@ -54,6 +58,12 @@ def write_qdrant(
         count = _prepare(client, selection, collection, facts, place)
         if count == len(selection):
             return count
+        if "://" not in place and len(selection) - count > _MANY_IN_A_FOLDER:
+            log.warning(
+                "Qdrant in a folder commits each point by itself and keeps all in memory; for %d points use a server, "
+                "or --to lance",
+                len(selection),
+            )
         step = selection.step(_SHARE)
         first = max(0, count - step)  # the last request may be stored in part; upserts by id are repeatable
         upsert(client, selection, collection, slice(first, len(selection)), progress)

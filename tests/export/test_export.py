@@ -337,6 +337,14 @@ def test_feature_by_a_distance_that_lance_lacks_is_refused_with_those_it_has(lak
     assert export(lake, tmp_path / "out", "qdrant").features["edge_histogram"] == "Manhattan"
 
 
+@pytest.mark.parametrize(("many", "is_advised"), [(10, True), (20_000, False)])
+def test_server_is_advised_for_many_points_in_a_folder(lake, tmp_path, monkeypatch, caplog, many, is_advised):
+    needs("qdrant")
+    monkeypatch.setattr(qdrant_module, "_MANY_IN_A_FOLDER", many)
+    export(lake, tmp_path / "out", "qdrant", by=["phash"])
+    assert ("use a server, or --to lance" in caplog.text) == is_advised
+
+
 def test_vector_is_that_of_the_image_in_the_stored_dtype(rec):
     for name in KINDS:
         vector = rec.vector(at(rec, 9), name)

@@ -17,6 +17,7 @@ from tests.benchmarks.watched import watch
 _ASKED, _SCANNED = 200, 20  # queries by graph, and such that compare every image
 _K = 10
 _THREE = ("efficientnet_lite0", "hsv_histogram", "phash")
+_HISTOGRAM = "rgb_histogram"
 _PEAK = 800_000_000
 _AT_MOST = {
     "open and first search": 0.3,
@@ -86,6 +87,11 @@ def main(lake: str, query: str) -> None:
         ),
         "search by file": (_SCANNED, lambda i: rec.search(query, k=_K)),
         "search by id, exact": (_SCANNED, lambda i: rec.search(ids[i], k=_K, exact=True)),
+        "search by id, one histogram": (_ASKED, lambda i: rec.search(ids[i], k=_K, by=_HISTOGRAM)),
+        "search by id, one histogram, exact": (
+            _SCANNED,
+            lambda i: rec.search(ids[i], k=_K, by=_HISTOGRAM, exact=True),
+        ),
         "search by id, k = 1,000": (_SCANNED, lambda i: rec.search(ids[i], k=1000)),
         "search by id, ordered by a column": (_SCANNED, lambda i: rec.search(ids[i], k=_K, order_by="width")),
     }

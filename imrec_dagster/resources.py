@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from imrec_core.lake.lake import Lake
+from imrec_core.models.device_names import parse_devices
 from imrec_dagster.dead_runs import tag_worker
 from imrec_dagster.home import dagster_home
 
@@ -13,7 +14,7 @@ class LakeResource(dg.ConfigurableResource):
     """The lake that assets read and write, and the devices that extract its features.
 
     Attributes:
-        device: Device of the networks: `auto`, `cpu` or `cuda`.
+        device: Devices of the networks: `auto`, `cpu`, `cuda`, or CUDA devices by number, such as `cuda:0,cuda:1`.
         dask: Scheduler address of a Dask cluster that extracts, such as `tcp://10.0.0.1:8786`; empty for none.
     """
 
@@ -25,8 +26,10 @@ class LakeResource(dg.ConfigurableResource):
         """Tag the run with its worker, so that `dead_runs` can detect that it was killed.
 
         Raises:
+            DeclarationError: `device` is not valid.
             LakeError: The launchpad names another lake than that of the instance, whose partitions would be mixed up.
         """
+        parse_devices(self.device)
         if context.run is not None and context.instance is not None:
             if not context.instance.is_ephemeral:
                 dagster_home(Lake(self.root), context.instance.root_directory)

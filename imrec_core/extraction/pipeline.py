@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,8 @@ from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage import files
 from imrec_core.models.encoders import Encoder
 
-_BATCH = 16  # images that a thread computes together; more if an encoder has larger batches
+_BATCH = 16  # images that encoders take together; more if one has larger batches
+_READ_BATCH = 32  # images that a thread decodes together; with 512 a shard would keep eight threads busy at most
 _BATCH_BYTES = 96_000_000  # of pixels; above this a thread computes features before it decodes more
 _THUMBNAILS, _THUMBNAIL_SIDE = 8, 96
 
@@ -59,8 +61,9 @@ class _Batch:
     feature_seconds: Seconds = field(default_factory=lambda: defaultdict(float))
 
     def add(self, other: _Batch) -> None:
-        """Append a finished batch, with thumbnails up to the maximum."""
+        """Append another batch, with thumbnails up to the maximum."""
         self.rows += other.rows
+        self.computed += other.computed
         self.thumbnails += other.thumbnails[: _THUMBNAILS - len(self.thumbnails)]
         for stage, spent in other.seconds.items():
             self.seconds[stage] += spent
@@ -68,6 +71,8 @@ class _Batch:
             self.feature_seconds[name] += spent
         for name, parts in other.vectors.items():
             self.vectors[name] += parts
+        for name, inputs in other.inputs.items():
+            self.inputs[name] += inputs
 
 
 class FeatureComputer:
@@ -78,7 +83,9 @@ class FeatureComputer:
         fitted: Fitted arrays of the features with a fit, by feature.
 
     Attributes:
-        batch_size: Number of images to compute together.
+        batch_size: Number of images to encode together.
+        read_size: Number of images that a thread decodes and computes together: a part of `batch_size`, so that large
+            batches of a CUDA device neither leave threads without work nor hold more images in memory per thread.
     """
 
     def __init__(
@@ -86,6 +93,7 @@ class FeatureComputer:
     ) -> None:
         self._features, self._encoders, self._fitted = features, encoders, fitted
         self.batch_size = max(_BATCH, *(encoder.batch for encoder in encoders.values()), 0)
+        self.read_size = self.batch_size // -(-self.batch_size // _READ_BATCH)
 
     def compute(self, images: list[DecodedImage], batch: _Batch) -> None:
         """Add properties, features that need no encoder, and inputs of the encoders to a batch."""
@@ -108,9 +116,12 @@ class FeatureComputer:
         batch.seconds["describe"] += time.perf_counter() - started
 
     def encode(self, batches: Iterable[_Batch]) -> Iterator[_Batch]:
-        """Yield the batches with the vectors of the encoders; the next batch is submitted before one is awaited."""
+        """Yield the images with the vectors of the encoders, in batches of up to `batch_size`.
+
+        The next batch is submitted before one is awaited.
+        """
         submitted: deque[tuple[_Batch, Callable[[], None]]] = deque()
-        for batch in batches:
+        for batch in _gathered(batches, self.batch_size // self.read_size):
             submitted.append((batch, self._submit(batch)))
             if len(submitted) == 2:
                 yield _await(*submitted.popleft())
@@ -135,6 +146,15 @@ class FeatureComputer:
             batch.seconds["encode"] += time.perf_counter() - started
 
         return collect
+
+
+def _gathered(batches: Iterable[_Batch], count: int) -> Iterator[_Batch]:
+    """Join every `count` successive batches to one."""
+    remaining = iter(batches)
+    for batch in remaining:
+        for other in islice(remaining, count - 1):
+            batch.add(other)
+        yield batch
 
 
 def _await(batch: _Batch, collect: Callable[[], None]) -> _Batch:
@@ -218,7 +238,7 @@ class ShardExtractor:
         made = _Batch()
         work = partial(_decode_and_compute, decoder, computer)
         while places:
-            ahead = read_ahead(source, places, work, batch_size=computer.batch_size, workers=self.workers)
+            ahead = read_ahead(source, places, work, batch_size=computer.read_size, workers=self.workers)
             with closing(ahead):  # after an error here no more files are read
                 for batch in computer.encode(ahead):
                     made.add(batch)

@@ -135,8 +135,8 @@ class Settings:
             mounted; 0 to keep none.
         search_log: Share of the searches from Python and HTTP, 0 to 1, that the view `runs` lists.
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
-        model_options: Options of a network, by its name: `batch`, the images in a batch, and `neighbourhood`, the
-            number of nearest images with which each is averaged for the feature `NAME_neighbours`.
+        model_options: Options of a network, by its name: `batch`, the images per pass of a device, and `neighbourhood`,
+            the number of nearest images with which each is averaged for the feature `NAME_neighbours`.
         models: Your own networks, by name; `imrec_core.models.custom.custom_model` documents the keys.
         histograms: Your own colour histograms, by name: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers),
             `joint`, `all_pixels`.

@@ -2,8 +2,8 @@
 
 On the CPU OpenVINO runs the converted torch module: in 8-bit integers for the qualities below the best where the ranges
 of its activations are known, otherwise in bf16 if the CPU supports it. The converted network is cached on
-disk, so that later processes need neither torch nor the conversion. On CUDA torch runs the module channels-last under
-autocast. Without OpenVINO torch runs it on the CPU, with a warning. ONNX files always run on OpenVINO, on the CPU.
+disk, so that later processes need neither torch nor the conversion. On CUDA torch runs the module (`torch_encoder`).
+Without OpenVINO torch runs it on the CPU, with a warning. ONNX files always run on OpenVINO, on the CPU.
 """
 
 from __future__ import annotations
@@ -13,50 +13,27 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import platformdirs
-from numpy.typing import NDArray
 
-from imrec_core.errors import BadModel, DeclarationError, MissingDependency
+from imrec_core.errors import BadModel, MissingDependency
 from imrec_core.lake.settings import Settings
+from imrec_core.models.device_names import parse_devices
+from imrec_core.models.encoder import Encoder, Pending, Pixels, Vectors, concatenate
 from imrec_core.models.model import Model
 from imrec_core.models.openvino import REQUEST, NotConvertible, convert
 from imrec_core.models.quantization import Ranges, stored_ranges
 from imrec_core.models.registry import find_model
-from imrec_core.models.torch_module import torch_module
+from imrec_core.models.torch_encoder import TorchEncoder
 from imrec_core.runtime.cpu import cpu_count
 
+__all__ = ["Encoder", "OpenVinoEncoder", "Pending", "Pixels", "TorchEncoder", "Vectors", "encoder_of", "load_encoder"]
+
 log = logging.getLogger(__name__)
-
-Pixels = NDArray[np.uint8]
-Vectors = NDArray[np.float32]
-Pending = Callable[[], Vectors]
-
-
-class Encoder(Protocol):
-    """A network that is ready to run.
-
-    Attributes:
-        backend: `openvino`, `torch-cuda` or `torch-cpu`.
-        precision: `int8`, `bf16` or `fp32`; recorded with the vectors.
-        batch: Maximum number of images per pass; larger inputs are split.
-    """
-
-    backend: str
-    precision: str
-    batch: int
-
-    def submit(self, pixels: Pixels) -> Pending:
-        """Start encoding a batch `(n, crop, crop, 3)`; call the result for the unit vectors `(n, dims)`."""
-        ...
-
-    def __call__(self, pixels: Pixels) -> Vectors: ...
-
 
 _load_lock = threading.Lock()
 
@@ -74,20 +51,22 @@ def load_encoder(
     Args:
         model: The model, or the name of one of `MODELS`.
         precision: `auto`, `int8`, `bf16` or `fp32`.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, or devices as `parse_devices` reads them; `auto` is the first CUDA device, or the CPU.
         backend: `auto`, `openvino` or `torch`.
-        batch: Maximum number of images per pass; None for the declared number, or the fastest for OpenVINO. An ONNX
-            file may fix the number.
+        batch: Maximum number of images per pass; None for the declared number, the fastest for OpenVINO, or one that
+            fits the free memory of CUDA devices. An ONNX file may fix the number.
 
     Raises:
         UnknownName: There is no such model.
-        DeclarationError: `device` is `cuda`, and there is no CUDA device.
+        DeclarationError: `device` is not valid, or there is no such CUDA device.
         UntrustedModel: The model would run code of a lake that is not trusted.
         MissingDependency: The library of the model, or of `backend`, is not installed.
         MissingWeights: The weights are not on this machine and cannot be fetched.
         BadModel: The weights are damaged, or do not match the declaration.
     """
     model = find_model(model) if isinstance(model, str) else model
+    is_onnx = model.loader == "onnx"
+    device = "cuda:0" if device == "auto" and not is_onnx and _has_cuda_device() else ",".join(parse_devices(device))
     with _load_lock:  # concurrent callers share one encoder
         return _load(model, model.identity, precision, device, backend, batch)
 
@@ -102,10 +81,10 @@ def encoder_of(model: Model, settings: Settings, device: str = "auto") -> Encode
 def _load(model: Model, identity: str, precision: str, device: str, backend: str, batch: int | None = None) -> Encoder:
     """Load an encoder; `identity` is part of the cache key, as the file of a custom model may change."""
     is_onnx = model.loader == "onnx"
-    if is_onnx and device == "cuda":
+    if device.startswith("cuda"):
+        if not is_onnx:
+            return TorchEncoder(model, device, precision, batch)
         log.warning("%s is an ONNX file, which runs on the CPU", model.name)
-    if not is_onnx and device != "cpu" and (device == "cuda" or _has_cuda_device()):
-        return TorchEncoder(model, "cuda", precision, batch)
     if backend != "torch" or is_onnx:
         try:
             return OpenVinoEncoder(model, precision, batch)
@@ -120,6 +99,7 @@ def _load(model: Model, identity: str, precision: str, device: str, backend: str
     return TorchEncoder(model, "cpu", precision, batch)
 
 
+@functools.cache
 def _has_cuda_device() -> bool:
     """Test for a CUDA device, without importing torch where there cannot be one."""
     if not (Path("/dev/nvidiactl").exists() or os.name == "nt"):
@@ -127,10 +107,6 @@ def _has_cuda_device() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _concatenate(parts: list[Vectors], dims: int) -> Vectors:
-    return np.concatenate(parts) if parts else np.empty((0, dims), np.float32)
 
 
 class OpenVinoEncoder:
@@ -183,7 +159,7 @@ class OpenVinoEncoder:
             futures.append(future)
 
         def collect() -> Vectors:
-            return _concatenate([future.result() for future in futures], self._dims)
+            return concatenate([future.result() for future in futures], self._dims)
 
         return collect
 
@@ -212,34 +188,3 @@ def _deliver(request: Any, waiting: tuple[Future[Vectors], int]) -> None:
         future.set_result(request.get_output_tensor(0).data[:count].copy())
     except Exception as error:  # an exception must reach the waiting thread, not OpenVINO's
         future.set_exception(error)
-
-
-class TorchEncoder:
-    """Network run by torch, channels-last, under autocast unless the precision is fp32."""
-
-    def __init__(self, model: Model, device: str, precision: str = "auto", batch: int | None = None) -> None:
-        import torch
-
-        if device == "cuda" and not torch.cuda.is_available():
-            raise DeclarationError("device cuda: torch finds no CUDA device; use --device cpu")
-        if precision == "int8":
-            raise DeclarationError("torch runs no model in int8; use auto, bf16 or fp32")
-        self.backend = f"torch-{device}"
-        self.precision = "bf16" if precision == "auto" else precision
-        self.batch = batch or model.batch
-        self._dims = model.dims
-        self._device = torch.device(device)
-        self._module = torch_module(model).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def submit(self, pixels: Pixels) -> Pending:
-        import torch
-
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, self.precision == "bf16"):
-            parts = [
-                self._module(torch.from_numpy(pixels[first : first + self.batch]).to(self._device, non_blocking=True))
-                for first in range(0, len(pixels), self.batch)
-            ]
-        return lambda: _concatenate([part.float().cpu().numpy() for part in parts], self._dims)
-
-    def __call__(self, pixels: Pixels) -> Vectors:
-        return self.submit(pixels)()

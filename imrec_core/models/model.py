@@ -33,7 +33,7 @@ class Model:
         sides: Sides of the input in pixels for the qualities below the best, ascending; empty for a network that takes
             one size only.
         is_reduced: Whether the input has one of `sides`; see `quality.with_quality`.
-        batch: Maximum number of images per batch, unless a lake sets another number.
+        batch: Maximum number of images per pass on the CPU, unless a lake sets another number.
         by_name: Whether `lake.toml` names it as its library does.
         verified: Whether its vectors were compared with those of the library on its published weights.
     """

@@ -9,7 +9,7 @@ import click
 
 from imrec_core.errors import BadSettings, BadSource
 from imrec_core.lake.storage.os_errors import translate_os_errors
-from imrec_dagster.cli.options import lake_option, trust_option
+from imrec_dagster.cli.options import Devices, lake_option, trust_option
 
 if TYPE_CHECKING:
     from imrec_core.extraction.report import ShardReport
@@ -40,7 +40,13 @@ if TYPE_CHECKING:
     help="Only the first N images of each source, by path; kept in lake.toml for later builds. 0: all.",
 )
 @click.option("--verify", is_flag=True, help="Read every file again, and extract those whose content has changed.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device of the networks.")
+@click.option(
+    "--device",
+    type=Devices(),
+    default="auto",
+    show_default=True,
+    help="Devices of the networks: auto, cpu, cuda, or CUDA devices by number, such as cuda:0,cuda:1.",
+)
 @trust_option
 @lake_option
 def build(

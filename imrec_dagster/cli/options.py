@@ -2,6 +2,22 @@
 
 import click
 
+from imrec_core.errors import DeclarationError
+from imrec_core.models.device_names import parse_devices
+
+
+class Devices(click.ParamType):
+    """Devices of the networks, as `parse_devices` reads them; the value is a text again."""
+
+    name = "devices"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return ",".join(parse_devices(value))
+        except DeclarationError as error:
+            self.fail(str(error), param, ctx)
+
+
 lake_option = click.option(
     "--lake",
     envvar="IMREC_LAKE",

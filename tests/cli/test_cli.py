@@ -811,6 +811,7 @@ def test_source_that_is_away_is_a_warning_and_the_others_are_built(imrec, tmp_pa
         ("search",),
         ("search", "a.jpg", "-k", "many"),
         ("build", "--device", "abacus"),
+        ("build", "--device", "cuda:0,cpu"),
         ("build", "--colour"),
         ("sql",),
         ("ui", "--port", "x"),

@@ -9,9 +9,10 @@ import dagster as dg
 import pytest
 
 from imrec_core import Lake
-from imrec_core.errors import BadSource, LakeError
+from imrec_core.errors import BadSource, DeclarationError, LakeError
 from imrec_dagster.code_location import build_definitions
 from imrec_dagster.home import open_instance
+from imrec_dagster.resources import LakeResource
 from tests.support import toy
 from tests.support.graph import CatchUp, findable, resource
 
@@ -90,3 +91,11 @@ def test_launchpad_that_names_another_lake_is_refused(lake, instance, tmp_path):
     cause = raised.value.__cause__
     assert isinstance(cause, LakeError) and f"belongs to the lake {lake.root}" in str(cause)
     assert instance.get_dynamic_partitions("image_shards") == []
+
+
+def test_device_of_the_launchpad_that_cannot_be_is_refused(lake, instance):
+    definitions = build_definitions(LakeResource(root=str(lake.root), device="cuda:0,cpu"))
+    with pytest.raises(dg.DagsterResourceFunctionError) as raised:
+        definitions.resolve_job_def("scan").execute_in_process(instance=instance)
+    assert isinstance(raised.value.__cause__, DeclarationError)
+    assert "found 'cpu' in 'cuda:0,cpu'" in str(raised.value.__cause__)

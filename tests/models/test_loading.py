@@ -14,7 +14,7 @@ import pytest
 
 from imrec_core import ImageBatch
 from imrec_core.errors import BadModel, BadSource, MissingDependency, MissingWeights
-from imrec_core.models import encoders, libraries, weights
+from imrec_core.models import encoders, libraries, torch_encoder, weights
 from imrec_core.models.encoders import OpenVinoEncoder, TorchEncoder, load_encoder
 from imrec_core.models.libraries import LOADERS
 from imrec_core.models.loading import fetch, load_module, weights_here
@@ -328,7 +328,7 @@ def test_vectors_of_random_weights_do_not_depend_on_how_many_pictures_are_taken_
 def test_torch_takes_no_more_pictures_than_declared_at_a_time(tmp_path):
     model = replace(networks.torchvision_model(tmp_path), batch=3)
     encoder, taken = TorchEncoder(model, "cpu", "fp32"), []
-    encoder._module.register_forward_pre_hook(lambda module, inputs: taken.append(len(inputs[0])))
+    encoder._replicas[0].module.register_forward_pre_hook(lambda module, inputs: taken.append(len(inputs[0])))
     encoder(ImageBatch(networks.photos(7)).prepared(model.preprocess))
     assert taken == [3, 3, 1]
     assert encoder(np.zeros((0, 64, 64, 3), np.uint8)).shape == (0, 512)
@@ -389,7 +389,7 @@ def test_agreement_tells_a_fast_path_that_errs(tmp_path, monkeypatch):
     assert measure_parity(model, networks.photos()).least > 0.999
     other = networks.convolution()
     networks.rough(other, seed=9)
-    monkeypatch.setattr(encoders, "torch_module", lambda model: torch_module_of(model, other))
+    monkeypatch.setattr(torch_encoder, "torch_module", lambda model: torch_module_of(model, other))
     assert measure_parity(model, networks.photos()).least < 0.9
 
 

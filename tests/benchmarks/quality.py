@@ -13,7 +13,7 @@ from imrec_core.models.quality import with_quality
 from imrec_core.models.registry import MODELS
 from tests.benchmarks.content import Photos, content_projection
 from tests.benchmarks.large import WITH_FULL
-from tests.benchmarks.rows import Row
+from tests.benchmarks.rows import Row, ratio
 from tests.benchmarks.testbed import Testbed, build_plainly, load_networks
 
 _NETWORK = "efficientnet_lite0"
@@ -29,8 +29,8 @@ def measure(work: Testbed) -> list[Row]:
         model = with_quality(MODELS[_NETWORK], quality)
         rows.append(Row(f"{quality}, extraction", 1000 * float(np.median(spent[quality])), "core-ms per image"))
         if quality != _BEST:
-            ratio, upper = _ratio(spent[quality], spent[_BEST])
-            rows.append(Row(f"{quality}, extraction", ratio, "of best", f"at most {upper:.3f}, {_TURNS} turns"))
+            mean, upper = ratio(spent[quality], spent[_BEST])
+            rows.append(Row(f"{quality}, extraction", mean, "of best", f"at most {upper:.3f}, {_TURNS} turns"))
         lake = _new_lake(work, f"lake-{quality}", quality, features=WITH_FULL)
         build_plainly(lake)
         photos = Photos.of(lake, open_generation(lake))
@@ -58,10 +58,3 @@ def _new_lake(work: Testbed, name: str, quality: str, **settings: tuple[str, ...
     lake = work.new_lake(name, work.photos if settings else work.many)
     lake.save_settings(replace(lake.settings(), quality=quality, **settings))
     return lake
-
-
-def _ratio(spent: list[float], base: list[float]) -> tuple[float, float]:
-    """Return the geometric mean of the ratios, and the upper end of its 95 % interval."""
-    logs = np.log(np.array(spent) / np.array(base))
-    half = 2.262 * logs.std(ddof=1) / np.sqrt(len(logs))  # Student's t for ten turns
-    return float(np.exp(logs.mean())), float(np.exp(logs.mean() + half))

@@ -5,12 +5,12 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from math import isnan
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from scipy.stats import t as student
 
 _LIBRARIES = (
     "numpy",
@@ -31,7 +31,7 @@ _LIBRARIES = (
 
 @dataclass(frozen=True)
 class Row:
-    """One figure, and what it should be where something was promised."""
+    """One figure, and what it should be where something was promised; nan for none."""
 
     name: str
     value: float
@@ -59,8 +59,32 @@ def core_clock() -> tuple[float, float, float]:
     return perf_counter(), own, (sum(ticks[:8]) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def machine() -> dict[str, str]:
-    """What the figures hold for."""
+def ratio(spent: Sequence[float], base: Sequence[float]) -> tuple[float, float]:
+    """Return the geometric mean of the ratios, turn by turn, and the upper end of its 95 % interval.
+
+    Raises:
+        ValueError: There are fewer than two turns, or not as many of both.
+    """
+    from scipy.special import stdtrit  # the processes of other subjects do without
+
+    if len(spent) < 2 or len(spent) != len(base):
+        raise ValueError(f"{len(spent)} and {len(base)} turns; expected two or more, as many of both")
+    logs = np.log(np.array(spent) / np.array(base))
+    half = stdtrit(len(logs) - 1, 0.975) * logs.std(ddof=1) / np.sqrt(len(logs))  # Student's t
+    return float(np.exp(logs.mean())), float(np.exp(logs.mean() + half))
+
+
+def installed_version(library: str) -> str | None:
+    """Version of a library by its name on PyPI; None if it is not installed."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def machine(others: Sequence[str] = ()) -> dict[str, str]:
+    """What the figures hold for; `others` are libraries beside those of all subjects, which may be absent."""
+    versions = [f"{name} {installed_version(name) or 'absent'}" for name in (*_LIBRARIES, *others)]
     cpuinfo = Path("/proc/cpuinfo")
     system = f"{platform.system()} {platform.machine()}"
     models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
@@ -68,15 +92,8 @@ def machine() -> dict[str, str]:
         "date": datetime.now().astimezone().isoformat(timespec="minutes"),
         "machine": f"{models[0].partition(':')[2].strip() if models else platform.processor()}, {system}",
         "cores": f"{cores()}, of which {os.getloadavg()[0]:.1f} were busy in the minute before",
-        "versions": f"python {platform.python_version()}, " + ", ".join(f"{n} {version(n)}" for n in _LIBRARIES),
+        "versions": ", ".join([f"python {platform.python_version()}", *versions]),
     }
-
-
-def ratio(spent: Sequence[float], base: Sequence[float]) -> tuple[float, float]:
-    """Return the geometric mean of the ratios of turns, and the upper end of its 95 % interval."""
-    logs = np.log(np.array(spent) / np.array(base))
-    half = student.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-    return float(np.exp(logs.mean())), float(np.exp(logs.mean() + half))
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -86,4 +103,6 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _number(value: float) -> str:
+    if isnan(value):
+        return "–"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

@@ -7,7 +7,6 @@ unchanged.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,20 +27,9 @@ from imrec_core.extraction.staleness import current_fit
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Settings
+from imrec_core.runtime.heap import keeping_freed_memory
 
 _PASSES = 4  # over a shard whose files change while they are read; the next build does the rest
-
-
-def _keep_freed_memory() -> None:
-    """Make glibc keep freed memory in this process instead of returning it to the system.
-
-    Each image is a large block. To return it and to fault in a new one, in several threads, cost 6 % of the whole
-    extraction (2026-11). Other C libraries have no such setting, and need none.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-            mallopt(parameter, 1 << 28)
 
 
 def extract_shards(
@@ -78,7 +66,6 @@ def extract_shards(
         StorageFull: The disk is full. The shards reported so far are kept.
         FailedShards: Several shards failed.
     """
-    _keep_freed_memory()
     settings = lake.settings()
     for feature in features:
         if feature.projection:
@@ -87,9 +74,10 @@ def extract_shards(
             raise MissingTable(f"{feature.name} is not fitted yet; run: imrec build")
     run = _Extraction(lake, settings, features, on_images, device, workers, retry, force)
     failures: dict[str, Exception] = {} if errors is None else errors
-    for shard in order_shards(lake, shards):
-        with isolate(shard, failures):
-            yield run.extract(shard)
+    with keeping_freed_memory():
+        for shard in order_shards(lake, shards):
+            with isolate(shard, failures):
+                yield run.extract(shard)
     if errors is None:
         raise_failures(failures)
 

@@ -17,7 +17,7 @@ from tests.benchmarks.watched import watch
 _ASKED, _SCANNED = 200, 20  # queries by graph, and such that compare every image
 _K = 10
 _THREE = ("efficientnet_lite0", "hsv_histogram", "phash")
-_HISTOGRAM = "rgb_histogram"
+_HISTOGRAM, _BY_HISTOGRAM = "rgb_histogram", "searches by a histogram in one process"
 _PEAK = 800_000_000
 _AT_MOST = {
     "open and first search": 0.3,
@@ -30,10 +30,14 @@ _COLD = {"--help": 0.25, "search ID": 0.7, "search FILE": 1.5}
 
 
 def search(work: Work) -> list[Figure]:
-    """Medians of searches from Python; their process has the peak of all of them."""
-    command = [sys.executable, "-m", __name__, str(work.lake.root), str(work.query)]
+    """Medians of searches from Python, by content and by a histogram; their processes have the peak of all of them."""
+    return _searches(work, "searches in one process", peak_at_most=_PEAK) + _searches(work, _BY_HISTOGRAM)
+
+
+def _searches(work: Work, name: str, **more: object) -> list[Figure]:
+    command = [sys.executable, "-m", __name__, str(work.lake.root), str(work.query), name]
     done = watch(command, work.env, limit=work.limit)
-    whole = work.figure("searches in one process", done, peak_at_most=_PEAK)
+    whole = work.figure(name, done, **more)
     if whole.note:
         return [whole]
     found = json.loads(done.output.splitlines()[-1])
@@ -65,8 +69,12 @@ def cold(work: Work) -> list[Figure]:
 STEPS: dict[str, Callable[[Work], list[Figure]]] = {"search": search, "cold": cold}
 
 
-def main(lake: str, query: str) -> None:
-    """Print name, seconds, CPU seconds and results of each kind of search as JSON."""
+def main(lake: str, query: str, name: str) -> None:
+    """Print name, seconds, CPU seconds and results of each kind of search as JSON.
+
+    Args:
+        name: `_BY_HISTOGRAM` for searches by a histogram, else those by content.
+    """
     started, cores = perf_counter(), process_time()
     rec = Recommender.open(lake, log_as=None)
     first_id = _any_id(rec)
@@ -77,27 +85,45 @@ def main(lake: str, query: str) -> None:
         ImageId(one)
         for one in rec.generation.columns("image_id")["image_id"].take(rec.generation.live[rows]).to_pylist()
     ]
-    ways: dict[str, tuple[int, Callable[[int], Any]]] = {
-        "search by id, one feature": (_ASKED, lambda i: rec.search(ids[i], k=_K)),
-        "search by id, three features": (_ASKED, lambda i: rec.search(ids[i], k=_K, by=_THREE)),
-        "search by id, where keeps 1 %": (_ASKED, lambda i: rec.search(ids[i], k=_K, where="row % 100 = 0")),
-        "search by id, where keeps another 1 % each time": (
-            min(_ASKED, 90),
+    if name == _BY_HISTOGRAM:
+        print(json.dumps([_timed(*way) for way in _by_histogram(rec, ids)]))
+        return
+    found = [first, *(_timed(*way) for way in _by_content(rec, ids, query))]
+    found[1][3]["recall@10"] = _recall(rec, ids[:_ASKED])
+    print(json.dumps(found))
+
+
+Way = tuple[str, int, Callable[[int], Any]]
+"""Name of a kind of search, number of searches, and the search by its number."""
+
+
+def _by_content(rec: Recommender, ids: Sequence[ImageId], query: str) -> list[Way]:
+    another = min(_ASKED, 90)
+    return [
+        ("search by id, one feature", _ASKED, lambda i: rec.search(ids[i], k=_K)),
+        ("search by id, three features", _ASKED, lambda i: rec.search(ids[i], k=_K, by=_THREE)),
+        ("search by id, where keeps 1 %", _ASKED, lambda i: rec.search(ids[i], k=_K, where="row % 100 = 0")),
+        (
+            "search by id, where keeps another 1 % each time",
+            another,
             lambda i: rec.search(ids[i], k=_K, where=f"row % 100 = {i + 1}"),
         ),
-        "search by file": (_SCANNED, lambda i: rec.search(query, k=_K)),
-        "search by id, exact": (_SCANNED, lambda i: rec.search(ids[i], k=_K, exact=True)),
-        "search by id, one histogram": (_ASKED, lambda i: rec.search(ids[i], k=_K, by=_HISTOGRAM)),
-        "search by id, one histogram, exact": (
+        ("search by file", _SCANNED, lambda i: rec.search(query, k=_K)),
+        ("search by id, exact", _SCANNED, lambda i: rec.search(ids[i], k=_K, exact=True)),
+        ("search by id, k = 1,000", _SCANNED, lambda i: rec.search(ids[i], k=1000)),
+        ("search by id, ordered by a column", _SCANNED, lambda i: rec.search(ids[i], k=_K, order_by="width")),
+    ]
+
+
+def _by_histogram(rec: Recommender, ids: Sequence[ImageId]) -> list[Way]:
+    return [
+        ("search by id, one histogram", _ASKED, lambda i: rec.search(ids[i], k=_K, by=_HISTOGRAM)),
+        (
+            "search by id, one histogram, exact",
             _SCANNED,
             lambda i: rec.search(ids[i], k=_K, by=_HISTOGRAM, exact=True),
         ),
-        "search by id, k = 1,000": (_SCANNED, lambda i: rec.search(ids[i], k=1000)),
-        "search by id, ordered by a column": (_SCANNED, lambda i: rec.search(ids[i], k=_K, order_by="width")),
-    }
-    found = [first, *(_timed(name, *way) for name, way in ways.items())]
-    found[1][3]["recall@10"] = _recall(rec, ids[:_ASKED])
-    print(json.dumps(found))
+    ]
 
 
 def _any_id(rec: Recommender) -> str:

@@ -19,6 +19,7 @@ from imrec_core.errors import BadSource, StorageFault
 from imrec_core.lake.schemas import MANIFEST
 from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage.files import AnyPath
+from imrec_core.runtime.heap import cycle_collection_paused
 from imrec_core.runtime.text import escaped
 
 _CHUNK = 10_000  # files held as Python tuples at a time, which take five times the memory of a frame
@@ -50,7 +51,8 @@ class SourceScan:
             BadSettings: A pattern of `exclude` is not valid.
         """
         walk = SourceWalk(source, settings, leave_out)
-        images = _frame(source, _images_of(walk, source))
+        with cycle_collection_paused():
+            images = _frame(source, _images_of(walk, source))
         failures = tuple(sorted(walk.failures, key=lambda failure: failure.path))
         report = ScanReport(failures, dict(walk.not_read.most_common()), walk.root_inode)
         return cls(images, _frame(source, walk.unsupported), report)

@@ -333,8 +333,7 @@ class Generation:
     def graph_nearest_each(self, name: str, rows: Rows, count: int) -> Rows | None:
         """Find about `count` rows nearest to each of some rows, with an HNSW graph; see `HnswGraphs.nearest_each`."""
         vectors, is_live = self._graph_rows(name)
-        candidates = self.graphs[name].candidates_for(count)
-        return self._hnsw.nearest_each(name, vectors[rows], candidates, count, vectors, is_live)
+        return self._hnsw.nearest_each(name, vectors[rows], count, vectors, is_live)
 
     def exact_nearest(
         self, feature: str, metric: Metric | FeatureMetric, vectors: Queries, count: int, among: Rows | None = None

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _LARGE = 50_000  # rows from which the first queries of a process do not wait for a graph: 0.15 s on one core (2026-12)
 _LOADED_AFTER = 1.0  # seconds
+_CANDIDATES_OF_EACH = 10  # of a graph with reduced dims, per neighbour of each of many rows
 LOADING = "imrec-graph"
 """Name of the threads that load graphs."""
 
@@ -106,7 +107,7 @@ class HnswGraphs:
             if ef is None:
                 labels = self._shared_graph(name, vectors, is_live).query(vector[None], k, threads=1)
             else:
-                labels = self._query_copy(name, vector, k, vectors, is_live, ef)
+                labels = self._query_copy(name, vector[None], k, vectors, is_live, ef, threads=1)
         except (RuntimeError, DamagedGeneration):  # hnswlib: the graph reaches fewer than k rows from its entry point
             is_removed = None if is_live is None else ~is_live
             return np.asarray(exact_search.nearest(metric, vector[None], vectors, count, is_removed=is_removed)[0])
@@ -116,20 +117,13 @@ class HnswGraphs:
         return indexed
 
     def nearest_each(
-        self,
-        name: str,
-        queries: Matrix,
-        candidates: int,
-        count: int,
-        vectors: Matrix,
-        is_live: NDArray[np.bool_] | None,
+        self, name: str, queries: Matrix, count: int, vectors: Matrix, is_live: NDArray[np.bool_] | None
     ) -> Rows | None:
         """Find about `count` rows nearest to each of many vectors `(n, width)`, on all cores, without an order.
 
-        The other arguments are those of `nearest`.
-
-        Args:
-            candidates: Rows to take from the graph; if more than `count`, the nearest of them by exact distance count.
+        The other arguments are those of `nearest`. A few more neighbours are missed than by a search: for statistics
+        over all rows, a third of the time matters more. Over 500,000 images, the mean distance of 10 neighbours is
+        .07 % larger (2026-12).
 
         Returns:
             Rows `(n, count)`, or more where the graph does not hold the last rows; None if the graph is damaged or
@@ -137,9 +131,13 @@ class HnswGraphs:
         """
         info = self._graphs[name]
         metric, indexed = METRICS[info.metric], len(vectors) - info.unindexed_rows
+        candidates = min(info.candidates_for(count), _CANDIDATES_OF_EACH * count)
+        k, threads = min(candidates, indexed), cpu_count()
         try:
-            graph = self._shared_graph(name, vectors, is_live)
-            found = graph.query(queries, min(candidates, indexed), threads=cpu_count())
+            if info.dims and candidates < info.ef:
+                found = self._query_copy(name, queries, k, vectors, is_live, candidates, threads=threads)
+            else:
+                found = self._shared_graph(name, vectors, is_live).query(queries, k, threads=threads)
         except (RuntimeError, DamagedGeneration):
             return None
         if found.shape[1] > count:
@@ -181,9 +179,17 @@ class HnswGraphs:
         return graph
 
     def _query_copy(
-        self, name: str, vector: Matrix, k: int, vectors: Matrix, is_live: NDArray[np.bool_] | None, ef: int
+        self,
+        name: str,
+        queries: Matrix,
+        k: int,
+        vectors: Matrix,
+        is_live: NDArray[np.bool_] | None,
+        ef: int,
+        *,
+        threads: int,
     ) -> Rows:
-        """Query the copy of an index that is not shared, with any ef. Returns labels `(1, k)`."""
+        """Query the copy of an index that is not shared, with any ef. Returns labels `(n, k)`."""
         with self._setting_ef:
             if name not in self._copies:
                 self._copies[name] = self._load(name, vectors, is_live)
@@ -191,7 +197,7 @@ class HnswGraphs:
             if isinstance(graph, DamagedGeneration):
                 raise graph
             graph.index.set_ef(ef)
-            found: Rows = graph.query(vector[None], k, threads=1)
+            found: Rows = graph.query(queries, k, threads=threads)
             return found
 
     def _load(self, name: str, vectors: Matrix, is_live: NDArray[np.bool_] | None) -> LoadedGraph | DamagedGeneration:

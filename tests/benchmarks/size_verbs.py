@@ -76,6 +76,12 @@ def _is_planted(pair: tuple[int, int]) -> bool:
     return first == second
 
 
+def issues(work: Work) -> list[Figure]:
+    """From nothing; results that are stored are removed."""
+    work.lake.layout.issues_path.unlink(missing_ok=True)
+    return _verb(work, "issues")
+
+
 def export(format: str, work: Work) -> list[Figure]:
     """Of all that the format takes by default."""
     out = work.scratch / f"export-{format}"
@@ -150,7 +156,7 @@ STEPS: dict[str, Callable[[Work], list[Figure]]] = {
     "duplicates_near": partial(duplicates, "near"),
     "duplicates_edited": partial(duplicates, "edited"),
     "compare": lambda work: _verb(work, "compare", "{file}", "{file}"),
-    "issues": lambda work: _verb(work, "issues"),
+    "issues": issues,
     "issues_again": lambda work: _again(_verb(work, "issues")),
     **{name: _named(arguments) for name, arguments in VERBS.items()},
     **{f"export_{format}": partial(export, format) for format in FORMATS},

@@ -81,13 +81,14 @@ def _build(checkout: Path, lake: Path, images: Path) -> tuple[float, float]:
 
 _PROGRAM = """
 import json, sys, time
+from importlib import import_module
 from pathlib import Path
 from imrec_dagster.cli import main
 try:
     from imrec_core.extraction.pipeline import ShardExtractor as Extractor
     names = ["extract"]
 except ImportError:  # version 0.1
-    from imrec_core.extract import _Extraction as Extractor
+    Extractor = import_module(".extract", "imrec_core")._Extraction
     names = ["__init__", "run"]
 
 spent = []

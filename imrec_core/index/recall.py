@@ -26,10 +26,11 @@ RECALL_WANTED = 0.99
 """Recall@10 that the choice of ef aims at."""
 
 EFS = (64, 96, 128, 192, 256, 320, 384, 512, 768, 1024)
-"""Values of ef tried in turn when a graph is built; the number of candidates is at least as large.
+"""Values of ef tried in turn when a graph is built.
 
-More candidates cost less than a larger ef: over 500,000 images, ef 512 with 256 of them has the recall of ef 384 with
-300, and takes 1.25 times as long (2026-12).
+With reduced dims the number of candidates is at least the ef, as candidates cost less than a larger ef: over 500,000
+images, ef 512 with 256 of them has the recall of ef 384 with 300, and takes 1.25 times as long (2026-12). Otherwise it
+is at least half of it.
 """
 
 CURVE_EFS = (10, 16, 32, 64, 128, 256)
@@ -54,7 +55,7 @@ def with_ef_for_recall(generation: Generation, name: str, ef: int = 0) -> HnswIn
     exact = {label: _exact_nearest(generation, f, metric, queries) for label, (f, metric) in users.items()}
     measured = graph
     for tried in (ef,) if ef else EFS:
-        count = max(graph.candidates, tried // 2 if ef else tried)
+        count = max(graph.candidates, tried if graph.dims and not ef else tried // 2)
         recall = {
             label: round(recall_at_10(generation, f, metric, queries, exact[label], ef=tried, candidates=count), 4)
             for label, (f, metric) in users.items()

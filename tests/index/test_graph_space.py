@@ -11,7 +11,7 @@ import pytest
 from imrec_core import FEATURES, ImageId, Lake, Recommender
 from imrec_core.features.metrics import METRICS
 from imrec_core.features.searched import searched
-from imrec_core.index import graph_space, hnsw
+from imrec_core.index import graph_space, hnsw, recall
 from imrec_core.index.build import build_generation
 from imrec_core.index.graph_space import GraphSpace, reduced_space
 from imrec_core.index.opening import open_generation
@@ -197,6 +197,32 @@ def test_graph_that_finds_too_little_is_built_again_in_all_dims(tmp_path, monkey
     generation = open_generation(lake)
     assert not any(graph.dims or graph.has_axes for graph in generation.graphs.values())
     assert not (generation.folder / AXES).exists() and min(report.recall.values()) >= RECALL_WANTED - 0.05
+
+
+def test_chosen_ef_is_the_number_of_candidates_of_reduced_dims(lake, monkeypatch):
+    monkeypatch.setattr(recall, "recall_at_10", lambda *_, ef, candidates: 1.0 if ef >= 192 else 0.9)
+    tuned = recall.with_ef_for_recall(open_generation(lake), CONTENT_GRAPH)
+    assert (tuned.ef, tuned.candidates) == (192, 192)
+    given = recall.with_ef_for_recall(open_generation(lake), CONTENT_GRAPH, 300)
+    assert (given.ef, given.candidates) == (300, 150)
+
+
+def test_reduced_graphs_of_histograms_are_built_with_a_smaller_ef_unless_it_is_set(built, tmp_path):
+    graphs = open_generation(built).graphs
+    assert (graphs[CONTENT_GRAPH].ef_construction, graphs[HISTOGRAM_GRAPH].ef_construction) == (100, 48)
+    lake = toy.vector_lake(tmp_path / "lake", vectors_of(60), shard_size=60)
+    toy.set_to(lake, indexes={HISTOGRAM: {"ef_construction": 120}})
+    build_generation(lake)
+    assert open_generation(lake).graphs[HISTOGRAM_GRAPH].ef_construction == 120
+
+
+def test_neighbours_of_each_row_use_a_copy_with_a_smaller_ef(lake, monkeypatch):
+    generation = open_generation(lake)
+    wide = {name: replace(graph, ef=400) for name, graph in generation.graphs.items()}
+    generation, rows = generation.with_graphs(wide), np.arange(0, ROWS, 9)
+    found = generation.graph_nearest_each(CONTENT_GRAPH, rows, 8)
+    assert list(generation._hnsw._copies) == [CONTENT_GRAPH] and found is not None and found.shape[1] >= 8
+    assert all(row in of_row for row, of_row in zip(rows, found, strict=True))
 
 
 # -- the stages of a build ----------------------------------------------------------------------------------

@@ -378,7 +378,7 @@ def test_ef_grows_until_the_recall_is_reached(large_lake, monkeypatch):
     monkeypatch.setattr(recall, "recall_at_10", by_ef)
     tuned = recall.with_ef_for_recall(Generation(open_generation(large_lake).folder), RGB)
     assert measured == [64, 96, 128, 192, 256]
-    assert tuned.ef == 256 and tuned.candidates == 256
+    assert tuned.ef == 256 and tuned.candidates == 128
 
 
 def test_shard_never_read_is_left_out_while_its_source_is_away(new_lake, tmp_path):

@@ -19,7 +19,7 @@ from imrec_core.errors import BadSource, StorageFault
 from imrec_core.lake.schemas import MANIFEST
 from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage.files import AnyPath
-from imrec_core.runtime.heap import cycle_collection_paused
+from imrec_core.runtime.memory import cycle_collection_paused
 from imrec_core.runtime.text import escaped
 
 _CHUNK = 10_000  # files held as Python tuples at a time, which take five times the memory of a frame

@@ -17,7 +17,7 @@ from imrec_core.export.selection import Column, Selection
 from imrec_core.index.exact_search import Matrix
 from imrec_core.lake.storage.files import moved_into_place
 
-LINKS, BREADTH = 16, 100  # M and ef_construction, as in `IndexParams`
+LINKS, BREADTH = 16, 100  # M and ef_construction, as of a graph of all dims
 
 
 def check() -> None:

@@ -27,7 +27,7 @@ from imrec_core.extraction.staleness import current_fit
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Settings
-from imrec_core.runtime.heap import keeping_freed_memory
+from imrec_core.runtime.memory import keeping_freed_memory
 
 _PASSES = 4  # over a shard whose files change while they are read; the next build does the rest
 

@@ -38,7 +38,7 @@ from imrec_core.index.manifest import (
     vector_file_name,
 )
 from imrec_core.index.missing_feature import missing_feature
-from imrec_core.index.row_lookup import RowsById
+from imrec_core.index.row_lookup import RowsById, former_rows
 from imrec_core.index.row_table import RowTable
 from imrec_core.index.vector_check import VectorCheck
 from imrec_core.index.vector_file import VectorFile
@@ -231,11 +231,7 @@ class Generation:
         return dict(self.facts.get("former_names", {}))
 
     def _former_ids(self) -> tuple[pa.Array, Rows]:
-        """Return the ids that images had under a former name of their source, and the row of each."""
-        from imrec_core.catalog.former_ids import former_ids
-
-        ids, positions = former_ids(self.live_table(["image_id", "source", "path"]), self.former_names)
-        return ids, self.live[positions]
+        return former_rows(self.live_table(["image_id", "source", "path"]), self.live, self.former_names)
 
     def find_rows(self, paths: pa.Array, sources: Mapping[str, AnyPath]) -> Rows:
         """Return the live row of each path, or a negative reason code; see `path_lookup.find_rows`."""

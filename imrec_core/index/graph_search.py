@@ -122,8 +122,8 @@ class HnswGraphs:
         """Find about `count` rows nearest to each of many vectors `(n, width)`, on all cores, without an order.
 
         The other arguments are those of `nearest`. A few more neighbours are missed than by a search: for statistics
-        over all rows, a third of the time matters more. Over 500,000 images, the mean distance of 10 neighbours is
-        .07 % larger (2026-12).
+        over all rows, time matters more. Over 60,000 images, the 10 neighbours by content are .07 % farther on average
+        (`tests/benchmarks/graphs.py`, 2026-12).
 
         Returns:
             Rows `(n, count)`, or more where the graph does not hold the last rows; None if the graph is damaged or

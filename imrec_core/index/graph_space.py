@@ -1,14 +1,12 @@
 """The space of an HNSW graph: all dims of the lifted vectors, or for a large graph the leading components of them.
 
 A graph over few dims is built several times as fast and takes a fraction of the memory. It gives candidates, which
-searches rank by exact distances over all dims. Recall@10 of the 100 nearest by so many components, and core time of the
-graph, hnswlib with M 16 and ef_construction 100 (2026-12):
+searches rank by exact distances over all dims. Recall@10 of the 100 and 200 nearest by so many components, over 60,000
+images of `tests/benchmarks/half_million.py` (`tests/benchmarks/graphs.py`, 2026-12):
 
-- content vectors of 25,600 crops of photos (256 dims): 64 .993, 96 .999, 128 1.0
-- content vectors of 50,000 moved photos: 64 1.0, 3.6 s; 96 1.0, 3.5 s; all 6.5 s
-- HSV histograms of 50,000 moved photos (256 dims): 32 .999, 3.9 s; 64 1.0, 4.8 s; all 10.0 s
-- RGB histograms of them (512 dims): 32 .9985, 4.4 s; 64 1.0, 4.0 s; all 16.2 s
-- histograms of the crops: HSV 64 1.0; RGB 64 .9985, 96 .999
+- content vectors (256 dims): 64 .942 and .979, 80 .971 and .992, 96 .987 and .997
+- RGB histograms (512 dims): 64 .985 and .995, 96 .996 and 1.0
+- HSV histograms (256 dims): 64 .994 and .999, 96 1.0
 """
 
 from __future__ import annotations

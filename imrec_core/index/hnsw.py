@@ -28,10 +28,12 @@ from imrec_core.runtime.timing import timed
 log = logging.getLogger(__name__)
 
 _MAX_DOUBLINGS = 2  # of M, before a graph is left out
-# ef_construction of reduced graphs that are of no embedding, unless `lake.toml` sets it. Of RGB histograms of 60,000
-# images, the graph takes .53 of the time for 100, and recall@10 at ef 100 is .9945 instead of .9955. Content vectors
-# lose .01 (2026-12).
-_EF_CONSTRUCTION = 48
+EF_CONSTRUCTION = 100
+"""ef_construction of a graph for which `lake.toml` sets none."""
+
+# The same for a graph of reduced dims that is of no embedding. Over 60,000 images it takes .4 of the time for 100, and
+# recall@10 is .002 lower at most; that of content vectors would be .01 lower (`tests/benchmarks/graphs.py`, 2026-12).
+_OF_REDUCED = 48
 _LARGE = 10_000  # rows from which a graph may have unindexed rows, and the order of insertion matters
 _MAX_UNINDEXED_SHARE, _MAX_UNINDEXED = 0.02, 4096  # rows outside a graph; an exact scan of them takes 0.1 ms
 _SAMPLE, _DIRECTIONS, _SCATTERED = 2000, 10, 0.2  # for the insertion order of a large graph
@@ -155,7 +157,8 @@ def _tune(generation: Generation, graphs: Graphs, by: FeatureMetric, params: Ind
                 f"{name}: HNSW recall@10 is {recall} at ef {params.ef}, below the floor of {RECALL_FLOOR}; "
                 f'raise ef under [indexes."{name}"] in lake.toml, or remove it there'
             )
-        params = replace(params, m=2 * params.m, ef_construction=2 * params.ef_construction)
+        breadth = 2 * (params.ef_construction or EF_CONSTRUCTION)
+        params = replace(params, m=2 * params.m, ef_construction=breadth)
         log.info("%s: HNSW recall@10 is below %s; building the graph with M %d", name, RECALL_FLOOR, params.m)
         graphs[name] = _build(generation, by, params, is_reduced=False)
     graphs[name] = graph = _measured(generation, graphs, name)
@@ -182,17 +185,16 @@ def _build_and_save(
     feature, metric = by.feature, by.metric
     matrix = generation.matrix(feature.name)
     space = reduced_space(feature, metric, matrix) if is_reduced else GraphSpace(metric)
-    if space.dims and not is_embedding(feature) and params.ef_construction == IndexParams.ef_construction:
-        params = replace(params, ef_construction=_EF_CONSTRUCTION)
+    breadth = params.ef_construction or (_OF_REDUCED if space.dims and not is_embedding(feature) else EF_CONSTRUCTION)
     index = empty_index(space, matrix)
-    index.init_index(len(matrix), M=params.m, ef_construction=params.ef_construction, random_seed=_SEED)
+    index.init_index(len(matrix), M=params.m, ef_construction=breadth, random_seed=_SEED)
     _add(index, space, matrix, _insertion_order(space, matrix))
     mark_removed(index, np.flatnonzero(~generation.is_live))
     graph = HnswIndexInfo(
         feature.name,
         metric.name,
         params.m,
-        params.ef_construction,
+        breadth,
         params.ef or EFS[0],
         params.candidates,
         dims=space.dims,

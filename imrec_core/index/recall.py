@@ -28,9 +28,8 @@ RECALL_WANTED = 0.99
 EFS = (64, 96, 128, 192, 256, 320, 384, 512, 768, 1024)
 """Values of ef tried in turn when a graph is built.
 
-With reduced dims the number of candidates is at least the ef, as candidates cost less than a larger ef: over 500,000
-images, ef 512 with 256 of them has the recall of ef 384 with 300, and takes 1.25 times as long (2026-12). Otherwise it
-is at least half of it.
+With reduced dims the number of candidates is at least the ef, as candidates cost less than a larger ef
+(`tests/benchmarks/graphs.py`). Otherwise it is at least half of it.
 """
 
 CURVE_EFS = (10, 16, 32, 64, 128, 256)

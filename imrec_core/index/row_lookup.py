@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,20 @@ from imrec_core.errors import QueryError
 Rows = NDArray[np.int64]
 
 _ID_DIGITS = 16
+
+
+def former_rows(live: pa.Table, rows: Rows, names: Mapping[str, str]) -> tuple[pa.Array, Rows]:
+    """Return the ids that images had under a former name of their source, and the row of each.
+
+    Args:
+        live: Columns `image_id`, `source` and `path` of the live rows.
+        rows: The live rows.
+        names: Name of each renamed source by its former name.
+    """
+    from imrec_core.catalog.former_ids import former_ids
+
+    ids, positions = former_ids(live, names)
+    return ids, rows[positions]
 
 
 class RowsById:

@@ -81,13 +81,14 @@ class IndexParams:
 
     Attributes:
         m: Links per node.
-        ef_construction: Size of the candidate list while building.
+        ef_construction: Size of the candidate list while building; 0 for 100, or less for a graph that needs less (see
+            `index/hnsw.py`).
         ef: Size of the candidate list while searching; 0 for the smallest that reaches the target recall.
         candidates: Minimum number of rows to take from the graph for exact re-ranking.
     """
 
     m: int = 16
-    ef_construction: int = 100
+    ef_construction: int = 0
     ef: int = 0
     candidates: int = 100
 
@@ -102,7 +103,7 @@ class IndexParams:
         for key, value in table.items():
             if key not in known:
                 raise BadSettings(f"lake.toml: indexes.{name}: {UnknownName('setting', key, known)}")
-            least = {"m": 2, "ef": 0}.get(key, 1)
+            least = {"m": 2, "ef": 0, "ef_construction": 0}.get(key, 1)
             if type(value) is not int or not least <= value <= 10_000:
                 raise BadSettings(f"lake.toml: indexes.{name}: {key} is {value!r}; it must be from {least} to 10000")
         return cls(**table)

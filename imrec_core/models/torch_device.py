@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from imrec_core.errors import DeclarationError
-from imrec_core.models.encoder import Pending, Pixels
+from imrec_core.models.encoder_protocol import Pending, Pixels
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 """From pixels `(n, crop, crop, 3)` to vectors `(n, dims)`, both on one device."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from imrec_core.errors import DeclarationError
 from imrec_core.models.device_names import parse_devices
-from imrec_core.models.encoder import Pending, Pixels, Vectors, concatenate
+from imrec_core.models.encoder_protocol import Pending, Pixels, Vectors, concatenate
 from imrec_core.models.model import Model
 from imrec_core.models.torch_module import torch_module
 
@@ -129,15 +129,15 @@ class TorchEncoder:
         """Return the declared batch on the CPU; otherwise one that the free memory of every device holds."""
         from imrec_core.models.torch_device import CudaDevice
 
-        cards = [replica.device for replica in self._replicas if isinstance(replica.device, CudaDevice)]
-        if not cards:
+        devices = [replica.device for replica in self._replicas if isinstance(replica.device, CudaDevice)]
+        if not devices:
             return model.batch
-        image_bytes = self._image_bytes(model, cards[0])
-        free = min(card.free_bytes() for card in cards)
+        image_bytes = self._image_bytes(model, devices[0])
+        free = min(device.free_bytes() for device in devices)
         side = model.preprocess.crop
         return choose_batch(free, image_bytes, side * side * 3) if image_bytes else LEAST_BATCH
 
-    def _image_bytes(self, model: Model, card: CudaDevice) -> int:
+    def _image_bytes(self, model: Model, device: CudaDevice) -> int:
         """Measure the memory that a pass takes per image; 0 if a small one does not fit."""
         side = model.preprocess.crop
         pixels = np.zeros((_PROBE, side, side, 3), np.uint8)
@@ -150,7 +150,7 @@ class TorchEncoder:
                 pending()
 
         work()  # the first pass also takes memory that libraries keep
-        peak = card.peak_bytes(work)
+        peak = device.peak_bytes(work)
         return max(peak // _PROBE, 1) if all(fits) else 0
 
 

@@ -22,6 +22,7 @@ from imrec_core.index import hnsw
 from imrec_core.index.build import build_generation
 from imrec_core.index.exact_search import BLOCK_BYTES
 from imrec_core.index.generation import Generation
+from imrec_core.index.hnsw import EF_CONSTRUCTION
 from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import DEFAULT_FEATURES, IndexParams
@@ -204,7 +205,7 @@ def hnswlib_built(folder: str) -> None:
     vectors, params = np.load(Path(folder) / f"{_FEATURE}.npy", mmap_mode="r"), IndexParams()
     graph = hnswlib.Index(space="l2", dim=vectors.shape[1])
     with clocked():
-        graph.init_index(len(vectors), M=params.m, ef_construction=params.ef_construction, random_seed=1)
+        graph.init_index(len(vectors), M=params.m, ef_construction=EF_CONSTRUCTION, random_seed=1)
         graph.add_items(vectors, num_threads=cores())
     graph.save_index(str(Path(folder) / "hnswlib"))
 
@@ -215,7 +216,7 @@ def faiss_built(folder: str) -> None:
     vectors, params = np.load(Path(folder) / f"{_FEATURE}.npy", mmap_mode="r"), IndexParams()
     faiss.omp_set_num_threads(cores())
     graph = faiss.IndexHNSWFlat(vectors.shape[1], params.m, faiss.METRIC_L2)
-    graph.hnsw.efConstruction = params.ef_construction
+    graph.hnsw.efConstruction = EF_CONSTRUCTION
     with clocked():
         graph.add(vectors)
     faiss.write_index(graph, str(Path(folder) / "faiss"))

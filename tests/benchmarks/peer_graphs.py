@@ -272,9 +272,10 @@ class UsearchFloat32(Usearch):
 
 
 def _params() -> Any:
+    from imrec_core.index.hnsw import EF_CONSTRUCTION
     from imrec_core.lake.settings import IndexParams
 
-    return IndexParams()
+    return IndexParams(ef_construction=EF_CONSTRUCTION)
 
 
 GRAPHS = (

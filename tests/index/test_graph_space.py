@@ -210,10 +210,11 @@ def test_chosen_ef_is_the_number_of_candidates_of_reduced_dims(lake, monkeypatch
 def test_reduced_graphs_of_histograms_are_built_with_a_smaller_ef_unless_it_is_set(built, tmp_path):
     graphs = open_generation(built).graphs
     assert (graphs[CONTENT_GRAPH].ef_construction, graphs[HISTOGRAM_GRAPH].ef_construction) == (100, 48)
-    lake = toy.vector_lake(tmp_path / "lake", vectors_of(60), shard_size=60)
-    toy.set_to(lake, indexes={HISTOGRAM: {"ef_construction": 120}})
+    lake = toy.vector_lake(tmp_path / "lake", vectors_of(ROWS), shard_size=700)
+    toy.set_to(lake, indexes={HISTOGRAM: {"ef_construction": 100}})
     build_generation(lake)
-    assert open_generation(lake).graphs[HISTOGRAM_GRAPH].ef_construction == 120
+    graph = open_generation(lake).graphs[HISTOGRAM_GRAPH]
+    assert graph.dims and graph.ef_construction == 100
 
 
 def test_neighbours_of_each_row_use_a_copy_with_a_smaller_ef(lake, monkeypatch):

@@ -18,6 +18,7 @@ from imrec_core.index import build as index_module
 from imrec_core.index import recall
 from imrec_core.index.build import IndexParams, build_generation
 from imrec_core.index.generation import Generation
+from imrec_core.index.hnsw import EF_CONSTRUCTION
 from imrec_core.index.opening import open_generation
 from imrec_core.index.plan import is_up_to_date, plan_generation
 from imrec_core.lake.schemas import ROWS, to_matrix
@@ -177,7 +178,7 @@ def test_feature_alone_means_the_graph_of_its_default_metric(tmp_path):
     lake = histograms(tmp_path, indexes={"rgb_histogram": {"m": 7}})
     build_generation(lake)
     graphs = open_generation(lake).graphs
-    assert set(graphs) == {RGB} and graphs[RGB].m == 7 and graphs[RGB].ef_construction == IndexParams().ef_construction
+    assert set(graphs) == {RGB} and graphs[RGB].m == 7 and graphs[RGB].ef_construction == EF_CONSTRUCTION
 
 
 @pytest.mark.parametrize("changed", [{"m": 12}, {"ef_construction": 50}, {"ef": 128}, {"candidates": 120}], ids=str)

@@ -4,6 +4,7 @@ The weights are random and most networks small, so nothing here says how good a 
 """
 
 import numpy as np
+import platformdirs
 import pytest
 
 from imrec_core import ImageId, Recommender, Text
@@ -37,7 +38,7 @@ def registered(request, tmp_path, monkeypatch) -> Model:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(encoders.platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
     for loaded in (encoders._load, text_encoder._text_tower):  # of other weights
         loaded.cache_clear()
     name, _, depth = request.param.partition(":")

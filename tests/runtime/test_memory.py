@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from imrec_core.runtime.heap import cycle_collection_paused, keeping_freed_memory
+from imrec_core.runtime.memory import cycle_collection_paused, keeping_freed_memory
 
 
 def resident_bytes() -> int:

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pytest
 
 from imrec_core import ImageBatch
 from imrec_core.errors import BadModel, BadSource, MissingDependency, MissingWeights
-from imrec_core.models import encoders, libraries, torch_encoder, weights
+from imrec_core.models import libraries, torch_encoder, weights
 from imrec_core.models.encoders import OpenVinoEncoder, TorchEncoder, load_encoder
 from imrec_core.models.libraries import LOADERS
 from imrec_core.models.loading import fetch, load_module, weights_here
@@ -46,8 +47,7 @@ def empty_caches(tmp_path, monkeypatch):
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    for module in (encoders, weights):
-        monkeypatch.setattr(module.platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
 
 
 @pytest.fixture

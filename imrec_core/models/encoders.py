@@ -1,9 +1,10 @@
 """Loading of encoders: pretrained networks that run on this machine's CPU or GPU, by OpenVINO or torch.
 
-On the CPU OpenVINO runs the converted torch module: in 8-bit integers for the qualities below the best where the ranges
-of its activations are known, otherwise in bf16 if the CPU supports it. The converted network is cached on
-disk, so that later processes need neither torch nor the conversion. On CUDA torch runs the module (`torch_encoder`).
-Without OpenVINO torch runs it on the CPU, with a warning. ONNX files always run on OpenVINO, on the CPU.
+On the CPU OpenVINO runs the converted torch module: for the qualities below the best in 8-bit integers, if the ranges
+of its activations are known and the CPU has VNNI, otherwise in bf16 if the CPU supports it. The converted network is
+cached on disk, so that later processes need neither torch nor the conversion. On CUDA torch runs the module
+(`torch_encoder`). Without OpenVINO torch runs it on the CPU, with a warning. ONNX files always run on OpenVINO, on the
+CPU.
 """
 
 from __future__ import annotations

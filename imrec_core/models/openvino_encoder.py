@@ -16,7 +16,7 @@ from imrec_core.models.encoder_protocol import Pending, Pixels, Vectors, concate
 from imrec_core.models.model import Model
 from imrec_core.models.openvino import REQUEST, convert
 from imrec_core.models.quantization import Ranges, stored_ranges
-from imrec_core.runtime.cpu import cpu_count
+from imrec_core.runtime.cpu import adds_bytes_exactly, cpu_count
 
 
 class OpenVinoEncoder:
@@ -81,9 +81,11 @@ def _ranges(model: Model, precision: str) -> Ranges | None:
     """Return the ranges of activations if the model is to run in integers.
 
     Raises:
-        BadModel: `precision` is `int8`, and they were not measured.
+        BadModel: `precision` is `int8`, and they were not measured, or the CPU would overflow.
     """
-    if precision != "int8" and not (precision == "auto" and model.is_reduced):
+    if precision == "int8" and not adds_bytes_exactly():
+        raise BadModel(model.name, "this CPU has no VNNI, which int8 needs; use auto, bf16 or fp32")
+    if precision != "int8" and not (precision == "auto" and model.is_reduced and adds_bytes_exactly()):
         return None
     ranges = stored_ranges(model.name)
     if ranges is None and precision == "int8":

@@ -1,8 +1,8 @@
 """Quantisation of the convolutions of a network to 8-bit integers, for ranges of activations that were measured before.
 
 OpenVINO runs a convolution in integers if its input and its weights pass through `FakeQuantize`. Weights are quantised
-per output channel, activations per tensor (Jacob et al. 2018, arXiv:1712.05877). The ranges of activations are their
-means over the demo photos (`tests/benchmarks/ranges.py` writes them), so that all machines quantise alike.
+per output channel, activations per tensor (Jacob et al. 2018, arXiv:1712.05877). The ranges of activations are measured
+on the demo photos (`tests/benchmarks/ranges.py` writes them), so that all machines quantise alike.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Ranges = Mapping[str, tuple[float, float]]
 
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 _ACTIVATION_LEVELS, _WEIGHT_LEVELS = 256, 255  # weights are symmetric about 0
-# Weights use half of their range: CPUs without VNNI add two products of 8 bits in 16 bits, which would overflow.
-_WEIGHT_RANGE = 2.0
+_COVERED = 90
+"""Percentage of images whose activations lie within a range; of the wider ones the outliers are clipped."""
 
 
 def ranges_file(model: str) -> Path:
@@ -57,13 +57,13 @@ def quantize(network: Any, ranges: Ranges, model: str) -> None:
         low, high = (np.float32(limit) for limit in ranges[name])
         activation = ops.fake_quantize(operation.input_value(0), low, high, low, high, _ACTIVATION_LEVELS)
         operation.input(0).replace_source_output(activation.output(0))
-        limits = _WEIGHT_RANGE * _channel_limits(operation)
+        limits = _channel_limits(operation)
         weights = ops.fake_quantize(operation.input_value(1), -limits, limits, -limits, limits, _WEIGHT_LEVELS)
         operation.input(1).replace_source_output(weights.output(0))
 
 
 def measure_ranges(network: Any, batches: Iterable[Pixels]) -> Ranges:
-    """Measure the ranges of an OpenVINO model: the mean over images of the least and of the greatest value.
+    """Measure the ranges of an OpenVINO model: per activation, the limits that hold the values of 90 % of the images.
 
     Args:
         batches: Images as the network takes them, `(request, side, side, 3)`.
@@ -79,8 +79,9 @@ def measure_ranges(network: Any, batches: Iterable[Pixels]) -> Ranges:
     for batch in batches:
         flat = [values.reshape(len(batch), -1) for values in list(compiled([batch]).values())[1:]]
         limits.append([(values.min(axis=1), values.max(axis=1)) for values in flat])
-    means = np.concatenate(limits, axis=2).mean(axis=2)
-    return {name: (float(low), float(high)) for name, (low, high) in zip(names, means, strict=True)}
+    lowest, highest = np.concatenate(limits, axis=2).swapaxes(0, 1)
+    lows, highs = np.percentile(lowest, 100 - _COVERED, axis=1), np.percentile(highest, _COVERED, axis=1)
+    return {name: (float(low), float(high)) for name, low, high in zip(names, lows, highs, strict=True)}
 
 
 def _convolutions(network: Any) -> Iterator[Any]:

@@ -7,7 +7,9 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt
+from imrec_core.runtime.cpu import cpu_count
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # parameters of mallopt
 _LARGE, _USUAL = 256 << 20, 32 << 20  # bytes; glibc raises its thresholds to 32 MB at most by itself
 
 
@@ -18,21 +20,30 @@ def keeping_freed_memory() -> Iterator[None]:
     Each decoded image is a large block. To return it and to fault in a new one, in several threads, cost 6 % of the
     whole extraction (2026-11).
     """
+    _return_freed_memory()
+    # By default eight arenas per core, each of which keeps the blocks of an image or two.
+    _call("mallopt", _ARENA_MAX, 2 * cpu_count())
     _set_thresholds(_LARGE)
     try:
         yield
     finally:
         _set_thresholds(_USUAL)
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+        _return_freed_memory()
 
 
 def _set_thresholds(size: int) -> None:
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-            mallopt(parameter, size)
+    for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+        _call("mallopt", parameter, size)
+
+
+def _return_freed_memory() -> None:
+    _call("malloc_trim", 0)
+
+
+def _call(function: str, *arguments: int) -> None:
+    """Call a function of glibc's allocator; other libraries lack it."""
+    if (found := getattr(ctypes.CDLL(None), function, None)) is not None:
+        found(*arguments)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The CPU count is that of the affinity, the cgroup quota and `IMREC_CORES`, whichever is least."""
+"""The CPU count is that of the affinity, the cgroup quota and `IMREC_CORES`, whichever is least; VNNI is recognised."""
 
 from __future__ import annotations
 
@@ -73,3 +73,22 @@ def test_cores_are_counted_when_they_are_needed_not_at_import():
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "by_numpy", "by_numkong", "exact"),
+    [
+        ("x86_64", {"AVX512VNNI": True}, {"alder": False}, True),
+        ("AMD64", {"AVX512VNNI": False}, {"alder": True}, True),  # AVX-VNNI, without AVX-512
+        ("x86_64", {"AVX512VNNI": False}, {"alder": False}, False),
+        ("arm64", {}, {}, True),
+    ],
+)
+def test_vnni_is_recognised(machine, by_numpy, by_numkong, exact, monkeypatch):
+    import numkong
+    from numpy._core import _multiarray_umath
+
+    monkeypatch.setattr(cpu.platform, "machine", lambda: machine)
+    monkeypatch.setattr(_multiarray_umath, "__cpu_features__", by_numpy)
+    monkeypatch.setattr(numkong, "get_capabilities", lambda: by_numkong)
+    assert cpu.adds_bytes_exactly.__wrapped__() is exact

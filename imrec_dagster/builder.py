@@ -12,7 +12,7 @@ import dagster as dg
 from imrec_core.errors import DamagedTable, FailedShards, SchemaMismatch
 from imrec_core.extraction.failures import failed_images
 from imrec_core.extraction.fit import check_rows_suffice
-from imrec_core.extraction.planning import estimate_all_reads, plan
+from imrec_core.extraction.planning import BuildPlan, estimate_all_reads, plan
 from imrec_core.extraction.shard_order import reachable_shards
 from imrec_core.extraction.staleness import current_fit
 from imrec_core.features import Feature, chosen_features
@@ -144,27 +144,31 @@ class Builder:
         self._load_networks(due.extractions)
         for event in unrecorded_events(self._lake, self._instance, due):
             self._instance.report_runless_asset_event(event)
-        for run in self._due_runs():
+        for run in self._due_runs(due):
             self._run(run.keys, run.shards)
         if not is_up_to_date(self._lake, plan_generation(self._lake)):
             self._run([GENERATION])
 
-    def _due_runs(self) -> Iterator[DueRun]:
+    def _due_runs(self, due: BuildPlan) -> Iterator[DueRun]:
         """Yield the runs that are due, each once; when it is clear which images they read, report their number.
 
         A run whose files change while it reads them leaves something due; the next build does it.
+
+        Args:
+            due: What is due now. It is planned again after each step: half a million images take most of a second.
         """
         done: set[DueRun] = set()
         is_reported = False
         while True:
-            runs = [run for run in next_runs(self._lake, plan(self._lake), self._every_partition()) if run not in done]
+            runs = [run for run in next_runs(self._lake, due, self._every_partition()) if run not in done]
             if not is_reported and all(run.shards for run in runs):  # a fit of a codebook comes before its extraction
-                self._report_reads()
+                self._report_reads(due)
                 is_reported = True
             if not runs:
                 return
             yield from runs
             done.update(runs)
+            due = plan(self._lake)
 
     def _load_networks(self, extractions: Mapping[str, Sequence[Feature]]) -> None:
         """Load the models that are needed: missing, damaged or unsuitable weights are found before anything runs."""
@@ -173,9 +177,9 @@ class Builder:
             if model is not None:
                 encoder_of(model, settings, self._resource.device)
 
-    def _report_reads(self) -> None:
+    def _report_reads(self, due: BuildPlan) -> None:
         """Report how many images will be read, and the features for which unchanged images are decoded again."""
-        reads = estimate_all_reads(self._lake, plan(self._lake).extractions, self._resource.device)
+        reads = estimate_all_reads(self._lake, due.extractions, self._resource.device)
         self._progress.expect(reads.images, reads.again, list(reads.features))
 
     def scan(self, *, sources: Mapping[str, str] | None = None, verify: bool = False) -> None:

@@ -81,7 +81,7 @@ def _frame(source: Source, files: Iterable[Found]) -> pl.DataFrame:
         paths, sizes, times, inodes, changes = zip(*chunk)
         columns = {
             "image_id": image_ids(source.name, paths),
-            "path": [path if path.isascii() else escaped(path) for path in paths],
+            "path": paths if "".join(paths).isascii() else [escaped(path) for path in paths],
             "byte_size": np.array(sizes, np.int64),
             "mtime_ns": np.array(times, np.int64),
             "inode": np.array(inodes, np.uint64),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 
 import click
@@ -53,7 +54,10 @@ def _help(command: click.Command) -> Iterator[str]:
         if paragraph.startswith("\b\n"):
             yield from ("```text", *paragraph.splitlines()[1:], "```", "")
         elif paragraph:
-            yield from (_plain(paragraph), "")
+            lines = textwrap.wrap(_plain(paragraph), 120, break_long_words=False, break_on_hyphens=False)
+            # A dash, plus or hash at the start would make a list or a heading.
+            yield from (re.sub(r"^([-+#]+)(?=\s)", r"\\\1", line) for line in lines)
+            yield ""
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:

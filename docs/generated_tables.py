@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import imrec_core
-from docs import cli_reference, scale_table, schema_tables, sizes_tables
+from docs import cli_reference, route_table, scale_table, schema_tables, sizes_tables
 from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import split_name
 from imrec_core.features.metrics import METRICS, Metric
@@ -240,6 +240,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "scale": scale_table.scale_table,
     "python": python_table,
     "cli": cli_reference.cli_reference,
+    "routes": route_table.route_table,
     **schema_tables.TABLES,
 }
 

@@ -54,6 +54,25 @@ def test_anchors_are_those_of_github(tmp_path):
     assert links(page) == [(tmp_path / "none.md", "x")]
 
 
+QUESTIONS = {
+    "search by words, with CLIP": "guides/search.md#by-words",
+    "evaluate by labels of my own": "guides/evaluate-and-tune.md#labels-of-your-own",
+    "move a lake": "guides/your-photos.md#another-machine-another-disk",
+    "use my own ONNX network": "extend/model.md#onnx",
+    "remove duplicates, and undo it": "guides/duplicates.md#plans-and-undo",
+    "backfill in Dagster": "guides/dagster.md#what-people-do-by-hand",
+    "keep photos in S3": "guides/object-stores.md",
+    "know what a score means": "explanation/concepts.md#what-a-score-means",
+    "know why a file failed": "troubleshooting.md#a-file-failed",
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_frequent_question_is_one_click_from_the_start(question):
+    path, _, anchor = QUESTIONS[question].partition("#")
+    assert (START.parent / path, anchor) in links(START)
+
+
 def test_every_page_is_at_most_two_clicks_from_the_start():
     near = {START}
     for _ in range(2):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -14,8 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import imrec_core
-from docs import cli_reference, route_table, scale_table, schema_tables, sizes_tables
+from docs import cli_reference, python_tables, route_table, scale_table, schema_tables, sizes_tables
 from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import split_name
 from imrec_core.features.metrics import METRICS, Metric
@@ -201,28 +199,6 @@ def settings_table() -> str:
     return _table(("setting", "meaning", "default"), rows)
 
 
-def python_table() -> str:
-    """Generate a row per public name of `imrec_core`."""
-    rows = ((f"`{name}`", _kind(found), _summary(name, found)) for name, found in _public_names().items())
-    return _table(("name", "kind", "summary"), rows)
-
-
-def _public_names() -> dict[str, Any]:
-    return {name: getattr(imrec_core, name) for name in sorted(imrec_core.__all__, key=str.lower)}
-
-
-def _kind(found: object) -> str:
-    if inspect.isclass(found):
-        return "class"
-    return "function" if inspect.isfunction(found) else "mapping"
-
-
-def _summary(name: str, found: object) -> str:
-    if not callable(found):
-        return f"All {name.lower()} that are built in, by name."
-    return (inspect.getdoc(found) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "quality": quality_table,
     "copies": copies_table,
@@ -238,10 +214,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "growth": sizes_tables.growth_table,
     "unit_costs": scale_table.unit_costs_table,
     "scale": scale_table.scale_table,
-    "python": python_table,
     "cli": cli_reference.cli_reference,
     "routes": route_table.route_table,
     **schema_tables.TABLES,
+    **python_tables.TABLES,
 }
 
 

@@ -27,10 +27,10 @@ lint: $(READY_DEV) ## check the style and the types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(READY_DEV) ## write the generated tables of README.md and docs
+docs: $(READY_DEV) ## write the generated tables and references of docs
 	$(BIN)/python -m docs.generated_tables README.md docs/*.md docs/*/*.md
 
-gallery: $(READY_DEV) ## make the pictures of README.md by its own commands
+gallery: $(READY_DEV) ## make the pictures of the docs by their own commands
 	$(BIN)/python docs/gallery.py
 	$(BIN)/python -m docs.page_gallery
 

@@ -1,7 +1,7 @@
-"""The images of README.md, written by its own commands: `make gallery`.
+"""The images of the docs, written by the commands on their pages: `make gallery`.
 
-Commands and images cannot drift apart: the commands are read from the sections "What you can ask" and "Plots", and run
-in a folder with the result of `make demo`. A block of commands that is followed by an image writes this image.
+Commands and images cannot drift apart: the commands are read from the sections `EXAMPLES` and `PLOT`, and run in a
+folder with the result of `make demo`. A block of commands that is followed by an image writes this image.
 """
 
 import os
@@ -19,14 +19,15 @@ from PIL import Image, ImageDraw
 from imrec_core.plots.contact_sheet import PAPER, write
 
 ROOT = Path(__file__).parent.parent
-SECTIONS = ("What you can ask", "Plots")
+EXAMPLES = ("docs/getting-started.md", "Examples")
+PLOT = ("docs/guides/plots.md", "Example")
 PROGRAM = ".venv/bin/imrec"
 _BLOCK = re.compile(r"```sh\n(.*?)```(?:\n\n!\[[^\]]*\]\(([^)]*)\))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Commands of a section as lists of words, and the image that follows them, if there is one."""
+    """Commands of a section as lists of words, and the image of the repository that follows them, if there is one."""
 
     commands: tuple[list[str], ...]
     picture: str
@@ -38,10 +39,15 @@ class Block:
         return [name or f"{_after('--explain', words)}/01.png" for name, words in zip(named, self.commands)]
 
 
-def blocks(readme: str, heading: str = SECTIONS[0]) -> list[Block]:
-    """Read the blocks of a section, in their order."""
-    section = re.findall(rf"^## {heading}\n(.*?)^## ", readme, re.DOTALL | re.MULTILINE)[0]
-    return [Block(tuple(_commands(lines)), picture) for lines, picture in _BLOCK.findall(section)]
+def blocks(page: str, heading: str) -> list[Block]:
+    """Read the blocks of a section of a page, in their order."""
+    text = (ROOT / page).read_text("utf-8")
+    section = re.findall(rf"^## {heading}\n(.*?)^## ", text, re.DOTALL | re.MULTILINE)[0]
+    folder = Path(page).parent
+    return [
+        Block(tuple(_commands(lines)), os.path.normpath(folder / image) if image else "")
+        for lines, image in _BLOCK.findall(section)
+    ]
 
 
 def _commands(lines: str) -> Iterator[list[str]]:
@@ -55,14 +61,13 @@ def _after(option: str, words: list[str]) -> str:
 
 
 def main() -> None:
-    """Run every command of the sections, and write the images that README.md shows."""
+    """Run every command of the sections, and write the images that their pages show."""
     with TemporaryDirectory() as temporary:
         folder, settings = Path(temporary), dict(os.environ)
         settings.pop("IMREC_LAKE", None)
         run([PROGRAM, "demo"], folder, settings)
         _save(Image.open(folder / "data_lake/demo/contact_sheet.png"), "docs/contact_sheet.png")
-        readme = (ROOT / "README.md").read_text("utf-8")
-        for block in (block for heading in SECTIONS for block in blocks(readme, heading)):
+        for block in (*blocks(*EXAMPLES), *blocks(*PLOT)):
             printed = [run(words, folder, settings) for words in block.commands]
             if block.picture:
                 sheets = (Image.open(folder / name) for name in block.written)

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from docs import scale_table, sizes_tables
+from docs import cli_reference, python_tables, route_table, scale_table, schema_tables, sizes_tables
 from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import split_name
 from imrec_core.features.metrics import METRICS, Metric
@@ -214,6 +214,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "growth": sizes_tables.growth_table,
     "unit_costs": scale_table.unit_costs_table,
     "scale": scale_table.scale_table,
+    "cli": cli_reference.cli_reference,
+    "routes": route_table.route_table,
+    **schema_tables.TABLES,
+    **python_tables.TABLES,
 }
 
 

@@ -1,6 +1,7 @@
-"""Screenshots of the page for README.md, taken in Chromium over the demo photos: `make gallery`.
+"""Screenshots of the page for the docs, taken in Chromium over the demo photos: `make gallery`.
 
-Each opens an address of the page and makes a few inputs. The lake is that of the section "What you can ask".
+Each opens an address of the page and makes a few inputs. The lake is that of the examples of
+docs/getting-started.md.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Export of a generation for other tools: rows and vectors as files, indexes or collections.
 
-An export streams blocks, and an interrupted one resumes. `docs/export.md` shows how to search in each target.
+An export streams blocks, and an interrupted one resumes. `docs/guides/export.md` shows how to search in each target.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def _open_client(place: str, api_key: str | None) -> Iterator[Any]:
     is_url = "://" in place
     try:
         with warnings.catch_warnings():
-            if not is_url:  # the warning that a folder is meant for few points; docs/export.md says it too
+            if not is_url:  # the warning that a folder is meant for few points; docs/guides/export.md says it too
                 warnings.simplefilter("ignore", UserWarning)
             if is_url:
                 client = QdrantClient(url=place, api_key=api_key, timeout=_SECONDS, check_compatibility=False)

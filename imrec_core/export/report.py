@@ -9,7 +9,7 @@ from typing import Any
 _OPENED_BY = {
     "projector": "open it with: tensorboard --logdir {out}",
     "atlas": "open it with: embedding-atlas {out}/atlas.parquet --x x --y y --neighbors neighbors --image image",
-    "graphml": "the graph is {out}/graph.graphml, see docs/export.md",
+    "graphml": "the graph is {out}/graph.graphml, see docs/guides/export.md",
 }
 
 
@@ -59,5 +59,5 @@ class ExportReport:
             lines.append(f"{self.kept} of {self.parts} {unit} were already complete")
         lines += [f"  {name}{f', by {distance}' if distance else ''}" for name, distance in self.features.items()]
         size = f"{self.byte_size / 1e6:.3g} MB, " if self.byte_size else ""
-        hint = _OPENED_BY.get(self.to, "to search it, see docs/export.md").format(out=shlex.quote(self.out))
+        hint = _OPENED_BY.get(self.to, "to search it, see docs/guides/export.md").format(out=shlex.quote(self.out))
         return "\n".join([*lines, f"{size}{self.seconds:.1f} s; {hint}"])

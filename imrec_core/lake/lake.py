@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Lake:
-    """A folder with the layout of `data_lake/README.md`, on a disk or in an object store such as `s3://bucket/lake`.
+    """A folder with the layout of `docs/reference/files.md`, on a disk or in an object store such as `s3://bucket/lake`.
 
     Generations in an object store are downloaded to a cache on this machine before they are opened.
 

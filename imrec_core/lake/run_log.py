@@ -22,24 +22,24 @@ from imrec_core.lake.storage.files import AnyPath
 from imrec_core.runtime.cpu import cpu_count
 
 COLUMNS: Mapping[str, str] = {
-    "ended": "TIMESTAMP",  # UTC
+    "ended": "TIMESTAMP",  # when it ended, in UTC
     "what": "VARCHAR",  # scan, extract, fit, project, generation, search, export, check, failure
     "name": "VARCHAR",  # shard, feature, generation, query or target
-    "seconds": "DOUBLE",
+    "seconds": "DOUBLE",  # by the clock
     "rows": "BIGINT",  # images, or hits
-    "failed": "BIGINT",
-    "bytes": "BIGINT",  # written
+    "failed": "BIGINT",  # images that could not be read
+    "bytes": "BIGINT",  # bytes written
     "stages": "MAP(VARCHAR, DOUBLE)",  # seconds of each stage, summed over threads
     "decoded": "BIGINT",  # images whose features were computed
     "feature_seconds": "MAP(VARCHAR, DOUBLE)",  # seconds of each feature or network, summed over threads
-    "features": "VARCHAR[]",  # of a search, as feature:metric
-    "k": "BIGINT",  # of a search
-    "plan": "VARCHAR",  # of a search
-    "error": "VARCHAR",
-    "imrec": "VARCHAR",  # versions
-    "python": "VARCHAR",
-    "machine": "VARCHAR",
-    "cores": "INTEGER",
+    "features": "VARCHAR[]",  # features of a search, as feature:metric
+    "k": "BIGINT",  # number of hits that a search was for
+    "plan": "VARCHAR",  # how a search was done
+    "error": "VARCHAR",  # of a failure
+    "imrec": "VARCHAR",  # version of imrec
+    "python": "VARCHAR",  # version of Python
+    "machine": "VARCHAR",  # name of the machine
+    "cores": "INTEGER",  # CPU cores of the process
 }
 """Column name → SQL type."""
 

@@ -17,19 +17,19 @@ from imrec_core.errors import SchemaMismatch
 
 CATALOG = pa.schema(
     [
-        ("image_id", pa.string()),  # 16 hex digits: source name and relative path, see catalog.image_id
-        ("source", pa.string()),
-        ("path", pa.string()),  # POSIX, relative to the source's root
-        ("byte_size", pa.int64()),
-        ("mtime_ns", pa.int64()),
+        ("image_id", pa.string()),  # 16 hex digits: hash of the source's name and the path
+        ("source", pa.string()),  # name of the source
+        ("path", pa.string()),  # relative to the root of the source, with `/`
+        ("byte_size", pa.int64()),  # size of the file
+        ("mtime_ns", pa.int64()),  # modification time of the file, in nanoseconds since 1970
     ]
 )
 
 MANIFEST = pa.schema(  # what is written now; manifests of 0.1 have the columns of the catalog only
     [
         *CATALOG,
-        ("inode", pa.uint64()),  # this and the next: null where the disk has none, and in object stores
-        ("ctime_ns", pa.int64()),  # when the content, name or mode of the file last changed
+        ("inode", pa.uint64()),  # of the file; null where the disk has none, and in object stores
+        ("ctime_ns", pa.int64()),  # when content, name or mode of the file last changed; null as `inode`
         ("reread_ns", pa.int64()),  # last scan that asked to read the file again with the same size and mtime; or null
     ]
 )
@@ -41,29 +41,29 @@ IMAGES_VERSION = 5  # increment it when columns are added or values change; olde
 UPGRADABLE_VERSIONS = (3, 4)  # of tables that are upgraded, see extraction.images_upgrade; others are made again
 IMAGES = pa.schema(
     [
-        ("image_id", pa.string()),
-        ("byte_size", pa.int64()),  # this and the next as in the manifest when the image was extracted
-        ("mtime_ns", pa.int64()),
-        ("content_hash", pa.string()),  # see images.hashing; null if the file could not be read
+        ("image_id", pa.string()),  # as in `catalog`
+        ("byte_size", pa.int64()),  # as in `catalog` when the image was extracted
+        ("mtime_ns", pa.int64()),  # as in `catalog` when the image was extracted
+        ("content_hash", pa.string()),  # hash of the bytes of the file; null if it could not be read
         ("format", pa.string()),  # as Pillow names it: JPEG, PNG, …
         ("width", pa.int32()),  # upright, at full size
-        ("height", pa.int32()),
+        ("height", pa.int32()),  # upright, at full size
         ("orientation", pa.int8()),  # EXIF tag; 1 if missing
         ("aspect", pa.float32()),  # width by height
         ("has_alpha", pa.bool_()),  # an alpha channel or a transparent colour
-        ("frames", pa.int32()),  # pages, frames of an animation, images of a multi-picture file; the first is described
+        ("frames", pa.int32()),  # pages, frames of an animation, images of a multi-picture file; the first is read
         ("color_profile", pa.string()),  # description in the ICC profile, `damaged` if it cannot be used; null without
         ("bit_depth", pa.int8()),  # bits per channel in the file
-        ("damaged", pa.bool_()),  # part of the file is damaged or missing; see images.decode
+        ("damaged", pa.bool_()),  # part of the file is damaged or missing
         ("camera", pa.string()),  # EXIF maker and model; null if missing
         ("taken", pa.timestamp("us")),  # EXIF, by the clock of the camera, in an unknown time zone
-        ("latitude", pa.float64()),  # this and the next: EXIF or XMP, in degrees; south and west are negative
-        ("longitude", pa.float64()),
-        ("brightness", pa.float32()),  # this and the next four: see images.properties
-        ("contrast", pa.float32()),
-        ("entropy", pa.float32()),
-        ("sharpness", pa.float32()),
-        ("is_grey", pa.bool_()),
+        ("latitude", pa.float64()),  # EXIF or XMP, in degrees; south is negative
+        ("longitude", pa.float64()),  # EXIF or XMP, in degrees; west is negative
+        ("brightness", pa.float32()),  # mean luma, 0 to 1; see images.properties
+        ("contrast", pa.float32()),  # standard deviation of luma, 0 to 0.5
+        ("entropy", pa.float32()),  # entropy of luma in bits, 0 to 8
+        ("sharpness", pa.float32()),  # variance of the Laplacian of luma, at a shorter side of 128 pixels
+        ("is_grey", pa.bool_()),  # no visible colour
         ("status", pa.string()),  # ok or failed
         ("error", pa.string()),  # reason of a failure, beginning with the name of the error class
     ]
@@ -74,26 +74,26 @@ LATER_COLUMNS = ("frames", "color_profile", "bit_depth", "damaged", "latitude", 
 
 ROWS = pa.schema(
     [
-        ("row", pa.int64()),
-        ("image_id", pa.string()),
-        ("source", pa.string()),
-        ("path", pa.string()),
-        ("shard", pa.string()),
+        ("row", pa.int64()),  # number of the row in the generation, from 0
+        ("image_id", pa.string()),  # as in `catalog`
+        ("source", pa.string()),  # as in `catalog`
+        ("path", pa.string()),  # as in `catalog`
+        ("shard", pa.string()),  # shard of the image
         *[(field.name, field.type) for field in IMAGES if field.name not in ("image_id", "status", "error")],
-        ("removed", pa.bool_()),
+        ("removed", pa.bool_()),  # the image was removed or has changed since; never found
     ]
 )
 
 MAP = pa.schema(
     [
-        ("row", pa.int64()),  # in the generation
-        ("image_id", pa.string()),
+        ("row", pa.int64()),  # number of the row in the generation
+        ("image_id", pa.string()),  # as in `catalog`
         ("content", pa.uint64()),  # first 64 bits of the content hash, to detect changed images
-        ("x", pa.float32()),
-        ("y", pa.float32()),
-        ("cluster", pa.int32()),  # -1: noise
+        ("x", pa.float32()),  # horizontal place
+        ("y", pa.float32()),  # vertical place
+        ("cluster", pa.int32()),  # number of the cluster; -1 outside all clusters
         ("neighbours", pa.list_(pa.int64())),  # the nearest rows by the feature's own metric, nearest first
-        ("distances", pa.list_(pa.float32())),
+        ("distances", pa.list_(pa.float32())),  # distances of the neighbours
     ]
 )
 

@@ -23,7 +23,7 @@ NEW_LAKES: Mapping[str, Any] = {"quality": "balanced"}
 _HEAD = """\
 # Settings of this lake. Lines that begin with '#' are comments; most show the default of a setting. To change one,
 # remove its '#' and the space after it. imrec adds what commands set, and keeps your comments. All settings, also the
-# tables for features, models and mixes of your own, are in the README under "lake.toml".
+# tables for features, models and mixes of your own, are in docs/reference/settings.md of the repository of imrec.
 """
 
 _DAGSTER = """\

@@ -70,7 +70,8 @@ def export(
     """Write rows, vectors and metadata to the folder OUT, for search or display in another tool.
 
     For qdrant OUT may be the URL of a server. After an interruption the same command continues. After a new build, or
-    with other options, it replaces what it wrote before. docs/export.md shows how to search there and how to open it.
+    with other options, it replaces what it wrote before. docs/guides/export.md shows how to search there and how to
+    open it.
     """
     from imrec_core.lake.lake import Lake
     from imrec_core.lake.run_log import note

@@ -1,6 +1,7 @@
 """How fast each feature is, how good it is at finding the same class, and how good at finding edited copies.
 
-`make bench ARGS="features --json docs/measured.json"`, then `make docs`, writes the columns of the README's table.
+`make bench ARGS="features --json docs/measured.json"`, then `make docs`, writes the columns of the table of
+docs/reference/features.md.
 """
 
 from collections.abc import Iterable, Mapping

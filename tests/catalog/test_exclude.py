@@ -142,5 +142,5 @@ def test_wrong_pattern_stops_a_scan_with_one_line(lake, tmp_path):
 
 
 def test_documentation_names_every_default():
-    said = (Path(__file__).parents[2] / "docs/scan.md").read_text("utf-8")
+    said = (Path(__file__).parents[2] / "docs/reference/scan.md").read_text("utf-8")
     assert [pattern for pattern in DEFAULT_EXCLUDE if f"`{pattern}`" not in said] == []

@@ -851,9 +851,9 @@ def test_help_lists_all_commands(imrec):
     assert all(f"\n  {name} " in shown for name in group.commands)
 
 
-def test_readme_names_every_command():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert [name for name in group.commands if f"`imrec {name}" not in readme] == []
+def test_reference_has_every_command():
+    reference = (ROOT / "docs/reference/cli.md").read_text("utf-8")
+    assert [name for name in group.commands if f"\n### imrec {name}\n" not in reference] == []
 
 
 # -- from outside -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What README.md says can be asked: every command is understood, every picture is there and small."""
+"""Examples of docs/getting-started.md: every command is understood, every picture is there and small."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from docs import page_gallery
-from docs.gallery import blocks
+from docs.gallery import EXAMPLES as SECTION
+from docs.gallery import PLOT, blocks
 from imrec_core import FEATURES
 from imrec_core.images.edits import EDITS
 from imrec_core.images.sample_photos import PHOTOS
@@ -16,8 +17,7 @@ from imrec_dagster.cli import demo
 from imrec_dagster.cli.main import imrec
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-FIRST, *EXAMPLES = blocks(README)
+FIRST, *EXAMPLES = blocks(*SECTION)
 SEARCHES = [words for example in EXAMPLES for words in example.commands]
 STEMS = [Path(name).stem for names in PHOTOS.values() for name in names]
 NAMES = {f"{stem}.jpg" for stem in STEMS} | {f"{stem}__{e.name}{e.suffix}" for stem in STEMS for e in EDITS.values()}
@@ -60,7 +60,7 @@ def test_every_command_of_an_example_writes_a_picture_of_its_own(example):
 
 
 def test_plot_is_drawn_by_the_command_above_it():
-    (plot,) = blocks(README, "Plots")
+    (plot,) = blocks(*PLOT)
     ((_, name, kind, *rest),) = plot.commands
     params = imrec.commands[name].commands[kind].make_context(kind, rest).params
     assert Path(params["image"]).name in NAMES and str(params["out"]) == plot.written[0]
@@ -77,8 +77,9 @@ def test_pictures_can_be_opened_and_are_small():
             assert 600 <= picture.width <= 1280
 
 
-def test_pictures_of_the_page_are_those_that_the_readme_shows():
-    shown = set(re.findall(r"docs/page/([a-z_]+)\.png", README))
+def test_pictures_of_the_page_are_those_that_its_guide_shows():
+    guide = (ROOT / "docs/guides/web.md").read_text("utf-8")
+    shown = set(re.findall(r"\.\./page/([a-z_]+)\.png", guide))
     assert shown == set(page_gallery.SCREENSHOTS)
     paths = sorted((ROOT / "docs/page").iterdir())
     assert [path.stem for path in paths] == sorted(shown)

@@ -11,10 +11,7 @@ import imrec_core
 ROOT = Path(imrec_core.__file__).parent.parent
 TEXTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml", "data_lake/README.md")),
-    *(ROOT / "docs").glob("*.*"),
-    *(ROOT / "docs" / "guides").glob("*"),
-    *(ROOT / "docs" / "explanation").glob("*"),
-    *(ROOT / "docs" / "deploy").glob("*"),
+    *(path for path in (ROOT / "docs").rglob("*") if path.is_file()),
     *(path for folder in ("imrec_core", "imrec_dagster", "tests") for path in (ROOT / folder).rglob("*.py")),
 ]
 TEXTS = [path for path in TEXTS if path.suffix in {".md", ".py", ".toml", ".yaml", ".ipynb", ".service", ""}]

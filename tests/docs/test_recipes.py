@@ -1,4 +1,4 @@
-"""What docs/recipes.md tells people to write is understood."""
+"""What docs/guides/recipes.md tells people to write is understood."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ from imrec_dagster.cli.main import imrec
 from tests.support.toy import new_lake
 
 DOCS = Path(__file__).parents[2] / "docs"
-RECIPES = (DOCS / "recipes.md").read_text("utf-8")
+RECIPES = (DOCS / "guides" / "recipes.md").read_text("utf-8")
 NETWORKS = (DOCS / "guides" / "models.md").read_text("utf-8")
 SETTINGS = re.findall(r"```toml\n(.*?)```", RECIPES, re.DOTALL)
 OWN = {"look", "rgb16", "content64", "content32_kernel"}

@@ -35,7 +35,7 @@ from imrec_dagster.cli.main import imrec as group
 from tests.support import toy
 from tests.support.export_folder import Killed, state
 
-DOC = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
+DOC = (Path(__file__).parents[2] / "docs" / "guides" / "export.md").read_text("utf-8")
 LIBRARIES = {"faiss": "faiss", "lance": "lance", "qdrant": "qdrant_client"}
 PICTURES = 150
 KINDS = ("efficientnet_lite0", "rgb_histogram", "phash", "pdq")  # float16, float32, 64 bits, 256 bits
@@ -533,7 +533,7 @@ def many(tmp_path_factory) -> Lake:
     ],
 )
 def test_export_holds_a_few_blocks_whatever_the_number_of_rows(many, tmp_path, monkeypatch, target, where, rows):
-    """Ten, of full size 160 MB of the 250 in docs/export.md. Here they are a sixteenth, and the matrix is 30 MB."""
+    """Ten, of full size 160 MB of the 250 in docs/guides/export.md. Here a sixteenth, and the matrix is 30 MB."""
     needs(target)
     block = BLOCK_BYTES // 16
     monkeypatch.setattr(selection_module, "BLOCK_BYTES", block)
@@ -741,7 +741,7 @@ def test_command_says_what_is_there_and_goes_on(imrec, gallery, tmp_path):
     done = imrec("export", "out", "--to", "parquet", "--part-rows", 5, "--lake", gallery.root)
     assert done.status == 0
     assert done.out.startswith("parquet: 12 images of generation 000001 in out\n  rgb_histogram\n")
-    assert "docs/export.md" in done.out and "part 3 of 3: rows-00002.parquet" in done.err
+    assert "docs/guides/export.md" in done.out and "part 3 of 3: rows-00002.parquet" in done.err
     again = imrec("export", "out", "--to", "parquet", "--part-rows", 5, "--json", "--lake", gallery.root)
     found = json.loads(again.out)
     assert (found["rows"], found["parts"], found["kept"], again.err) == (12, 3, 3, "")

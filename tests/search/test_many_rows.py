@@ -76,7 +76,7 @@ SEARCHES = {
 
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
 def test_search_memory_is_a_few_blocks_and_100_bytes_per_row_and_feature(many, monkeypatch, search):
-    """The README says 96 MB, with blocks of full size."""
+    """docs/explanation/figures.md says 96 MB, with blocks of full size."""
     monkeypatch.setattr(exact_search, "BLOCK_BYTES", exact_search.BLOCK_BYTES // SMALLER)
     monkeypatch.setattr(search_module, "_BATCH_BYTES", search_module._BATCH_BYTES // SMALLER)
     (query,) = at(many, 7)

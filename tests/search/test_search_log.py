@@ -18,7 +18,7 @@ from imrec_core.search import search_log
 from imrec_core.sql import views
 from tests.support import toy
 
-RECIPES = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text("utf-8")
+RECIPES = (Path(__file__).parents[2] / "docs" / "guides" / "recipes.md").read_text("utf-8")
 EXTRACT_SQL, SEARCH_SQL = re.findall(r"```sql\n(.*?)```", RECIPES, re.DOTALL)
 SEVERAL = ["rgb_histogram:manhattan", "phash"]
 

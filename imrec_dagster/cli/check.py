@@ -4,10 +4,11 @@ import json
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 
 
-@click.command()
+@click.command(short_help="Find damaged files of the lake", epilog=examples("imrec check"))
 @json_option
 @lake_option
 def check(as_json: bool, lake: str) -> None:

@@ -5,11 +5,12 @@ import sys
 import click
 
 from imrec_core.errors import ImrecError
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import TIER, json_option
 from imrec_dagster.cli.output import show
 
 
-@click.command()
+@click.command(short_help="Tell whether two files show the same image", epilog=examples("imrec compare a.jpg b.jpg"))
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
 @click.option(

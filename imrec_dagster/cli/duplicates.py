@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imrec_dagster.cli.comparison_progress import ProgressLine
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import TIER, json_option, lake_option
 from imrec_dagster.cli.output import from_here, show, table
 
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(
+    short_help="Find copies, record decisions, move files aside",
+    epilog=examples(
+        "imrec duplicates --tier edited --plan copies.json", "imrec duplicates --apply copies.json --to ~/aside"
+    ),
+)
 @click.option("--tier", type=TIER, default="near", show_default=True, help="Widest tier of duplicates to find.")
 @click.option(
     "--keep", metavar="RULE", help="File of a group to keep: original (the default), largest, oldest or source:NAME."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imrec_dagster.cli.evaluate_report import show_copies, show_fusions, show_pairs, show_retrieval
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show, write_plot
@@ -36,7 +37,10 @@ _REFUSALS = {  # messages about an option that the mode does not take
 }
 
 
-@click.command()
+@click.command(
+    short_help="Measure the quality of results on your images",
+    epilog=examples("imrec evaluate --copies --by phash --by pdq"),
+)
 @labels_option
 @naming_option
 @click.option("--copies", is_flag=True, help="Copy detection without labels: find the originals of edited copies.")

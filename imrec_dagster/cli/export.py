@@ -4,6 +4,7 @@ import json
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 
 _TARGETS = (
@@ -17,7 +18,10 @@ _VIEWERS = ("projector", "atlas", "graphml")  # likewise
 _PART_ROWS = 100_000
 
 
-@click.command()
+@click.command(
+    short_help="Write rows and vectors for other tools",
+    epilog=examples("imrec export vectors --to parquet --by efficientnet_lite0"),
+)
 @click.argument("out", metavar="OUT")
 @click.option("--to", type=click.Choice((*_TARGETS, *_VIEWERS)), required=True, help="Format or tool to write for.")
 @click.option(

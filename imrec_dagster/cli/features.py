@@ -2,11 +2,12 @@
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 
 
-@click.command()
+@click.command(short_help="List the features", epilog=examples("imrec features"))
 @json_option
 @lake_option
 def features(as_json: bool, lake: str) -> None:

@@ -4,10 +4,11 @@ import json
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 
 
-@click.command()
+@click.command(short_help="Remove files of the lake that nothing uses", epilog=examples("imrec gc --dry-run"))
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @json_option
 @lake_option

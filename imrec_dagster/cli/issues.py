@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
 from imrec_dagster.cli.output import from_here, table, write_gallery
 
@@ -14,7 +15,10 @@ _SHOWN = 20
 _SIDES = {"low": "below", "high": "above"}
 
 
-@click.command()
+@click.command(
+    short_help="Find blurred, dark, damaged and other poor images",
+    epilog=examples("imrec issues --issue blurred --gallery blurred.png"),
+)
 @click.option("--issue", metavar="NAME", help="List the images with this issue, worst first. Default: counts.")
 @click.option("-n", "most", type=click.IntRange(min=1), default=_SHOWN, show_default=True, help="Images to list.")
 @click.option("--where", metavar="SQL", help="Condition over the rows of the images to report; the limits stay.")

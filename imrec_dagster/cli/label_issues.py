@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.label_options import find_labels, labels_option, refuse_several
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
 from imrec_dagster.cli.output import from_here, table, write_gallery
@@ -13,7 +14,11 @@ from imrec_dagster.cli.output import from_here, table, write_gallery
 _SHOWN = 20
 
 
-@click.command("label-issues")
+@click.command(
+    "label-issues",
+    short_help="List images whose neighbours have another label",
+    epilog=examples("imrec label-issues --column species"),
+)
 @labels_option
 @click.option("--column", metavar="NAME", help="Column of the rows with the labels, such as one of your own.")
 @click.option("--by", metavar="FEATURE", help="Feature of the embedding. Default: the lake's first feature.")

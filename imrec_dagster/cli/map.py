@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 
@@ -17,7 +18,11 @@ _METHODS = ("umap", "tsne")  # repeated here, as importing the core is slow; a t
 _PLOT_FORMATS = (".png", ".svg")
 
 
-@click.command("map")
+@click.command(
+    "map",
+    short_help="Lay out all images in two dimensions, and cluster them",
+    epilog=examples("imrec map --picture map.png --thumbnails"),
+)
 @click.option("--by", metavar="FEATURE", help="Feature that places the images. Default: the first.")
 @click.option("--method", type=click.Choice(_METHODS), default="umap", show_default=True, help="Layout method.")
 @click.option("--name", help="Name of the map. Default: the feature, and the method if it is tsne.")

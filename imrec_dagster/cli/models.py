@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from imrec_core.models.model import Model
 
 
-@click.command()
+@click.command(
+    short_help="List pretrained networks, fetch and check their weights",
+    epilog=examples("imrec models --fetch clip_vit_b32"),
+)
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 @click.option("--fetch", is_flag=True, help="Download the weights of the named models.")
 @click.option(

@@ -5,11 +5,15 @@ from dataclasses import asdict
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
 from imrec_dagster.cli.output import from_here, table, write_gallery
 
 
-@click.command()
+@click.command(
+    short_help="List the images that are least like any other",
+    epilog=examples("imrec outliers 50 --gallery outliers.png"),
+)
 @click.argument("count", type=click.IntRange(min=1), default=20, metavar="[N]")
 @click.option("--by", metavar="FEATURE", help="Feature of the embedding. Default: the lake's first feature.")
 @click.option("--where", metavar="SQL", help="Condition over the rows of the images to list.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, refuse_several
 from imrec_dagster.cli.options import lake_option
 from imrec_dagster.cli.output import write_plot
@@ -26,7 +27,10 @@ k_option = click.option("-k", type=click.IntRange(1, 100), default=5, show_defau
 by_option = click.option("--by", metavar="FEATURE[:METRIC]", help="Feature to plot.")
 
 
-@click.group()
+@click.group(
+    short_help="Plot search results and measurements",
+    epilog=examples("imrec plot hashes photo.jpg --by phash -o hashes.png"),
+)
 def plot() -> None:
     """Plot search results and measurements, as PNG or SVG.
 
@@ -38,7 +42,10 @@ def _write(file: Path, draw: Callable[[str], bytes]) -> None:
     write_plot(file, draw, "--out")
 
 
-@plot.command()
+@plot.command(
+    short_help="Plot the histograms of an image and its hits",
+    epilog=examples("imrec plot histograms photo.jpg -o histograms.png"),
+)
 @click.argument("image")
 @by_option
 @k_option
@@ -53,7 +60,10 @@ def histograms(image: str, by: str | None, k: int, where: str | None, out: Path,
     _write(out, lambda f: plot_histograms(Recommender.open(lake), _query(image), by, k=k, where=where, format=f))
 
 
-@plot.command()
+@plot.command(
+    short_help="Plot the hashes of an image and its hits",
+    epilog=examples("imrec plot hashes photo.jpg --by phash -o hashes.png"),
+)
 @click.argument("image")
 @by_option
 @k_option
@@ -68,7 +78,10 @@ def hashes(image: str, by: str | None, k: int, where: str | None, out: Path, lak
     _write(out, lambda f: plot_hashes(Recommender.open(lake), _query(image), by, k=k, where=where, format=f))
 
 
-@plot.command()
+@plot.command(
+    short_help="Plot the distances of random pairs and of hits",
+    epilog=examples("imrec plot distances photo.jpg -o distances.svg"),
+)
 @click.argument("image", required=False)
 @click.option(
     "--by",
@@ -102,7 +115,10 @@ def distances(
     _write(out, lambda f: plot_distances(Recommender.open(lake), query, by, **how, format=f))
 
 
-@plot.command()
+@plot.command(
+    short_help="Plot the distribution of values of features",
+    epilog=examples("imrec plot values hsv_histogram -o values.png"),
+)
 @click.argument("names", nargs=-1, metavar="[FEATURE | COLUMN]...")
 @out_option
 @lake_option
@@ -115,7 +131,10 @@ def values(names: tuple[str, ...], out: Path, lake: str) -> None:
     _write(out, lambda f: plot_values(open_generation(Lake(lake)), names, format=f))
 
 
-@plot.command()
+@plot.command(
+    short_help="Plot a confusion matrix of labels",
+    epilog=examples("imrec plot confusion --by efficientnet_lite0 -o confusion.png"),
+)
 @by_option
 @labels_option
 @naming_option
@@ -138,7 +157,9 @@ def confusion(
     _write(out, lambda f: plot_confusion(generation, known, by, k=k, queries=queries or MAX_QUERIES, format=f))
 
 
-@plot.command()
+@plot.command(
+    short_help="Plot the durations of builds and searches, by stage", epilog=examples("imrec plot stages -o stages.png")
+)
 @click.option(
     "--last", type=click.IntRange(1, 100), default=12, show_default=True, help="Largest number of runs of each kind."
 )

@@ -5,11 +5,15 @@ from dataclasses import asdict
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
 from imrec_dagster.cli.output import from_here, table, write_gallery
 
 
-@click.command()
+@click.command(
+    short_help="Draw a random or a diverse sample of images",
+    epilog=examples("imrec sample 100 --diverse --tag to_label"),
+)
 @click.argument("count", type=click.IntRange(min=1), metavar="N")
 @click.option("--diverse", is_flag=True, help="Cover the embedding: each image is the one farthest from those before.")
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Seed of a random sample. Default: 0.")

@@ -12,6 +12,7 @@ from imrec_core.errors import EmptyQuery, ImageError
 from imrec_core.lake.storage.downloads import is_web_url
 from imrec_core.runtime.text import escaped
 from imrec_core.runtime.timing import record_timings
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import from_here, table
 from imrec_dagster.cli.query_argument import exists, parse_query
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
     from imrec_core.search.recommender import Recommender
 
 
-@click.command()
+@click.command(
+    short_help="Find the images most similar to an image or a text",
+    epilog=examples(
+        "imrec search photo.jpg --by efficientnet_lite0 --by hsv_histogram=0.5",
+        "imrec search photo.jpg - other.jpg --where 'width >= 800' --sheet hits.png",
+    ),
+)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE... [+ IMAGE...] [- IMAGE...]")
 @click.option(
     "-k", type=int, help="Number of hits. Default: 5; with --max-distance all within the distance, up to 10,000."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.errors import BadSource
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import table
 
@@ -26,12 +27,16 @@ class _ListByDefault(click.Group):
         return super().parse_args(ctx, args if has_command or asks_for_help else ["list", *args])
 
 
-@click.group(cls=_ListByDefault)
+@click.group(
+    cls=_ListByDefault,
+    short_help="List, add, rename, move and drop image folders",
+    epilog=examples("imrec sources", "imrec sources rename photos holiday"),
+)
 def sources() -> None:
     """List, add, rename, move and drop the image folders of a lake; without COMMAND, list them."""
 
 
-@sources.command("list")
+@sources.command("list", short_help="List the image folders", epilog=examples("imrec sources list --json"))
 @json_option
 @lake_option
 def list_command(as_json: bool, lake: str) -> None:
@@ -59,7 +64,9 @@ def list_command(as_json: bool, lake: str) -> None:
         click.echo("no image folder yet: imrec build FOLDER")
 
 
-@sources.command()
+@sources.command(
+    short_help="Add image folders", epilog=examples("imrec sources add ~/Pictures holiday=/mnt/disk/photos")
+)
 @click.argument("folders", nargs=-1, required=True, metavar="[FOLDER | NAME=FOLDER]...")
 @json_option
 @lake_option
@@ -75,7 +82,7 @@ def add(folders: tuple[str, ...], as_json: bool, lake: str) -> None:
         click.echo(f"added {', '.join(names)}; to read the images, run: imrec build" if names else "nothing to add")
 
 
-@sources.command()
+@sources.command(short_help="Rename a source", epilog=examples("imrec sources rename photos holiday"))
 @click.argument("old")
 @click.argument("new")
 @json_option
@@ -88,7 +95,10 @@ def rename(old: str, new: str, as_json: bool, lake: str) -> None:
     _show(rename_source(Lake(lake), old, new), f"{old} is {new} now", as_json)
 
 
-@sources.command()
+@sources.command(
+    short_help="Set the new folder of a source whose files were moved",
+    epilog=examples("imrec sources move holiday /mnt/disk/holiday"),
+)
 @click.argument("name")
 @click.argument("place")
 @yes_option
@@ -108,7 +118,7 @@ def move(name: str, place: str, yes: bool, as_json: bool, lake: str) -> None:
     _show(move_source(opened, name, place), found, as_json)
 
 
-@sources.command()
+@sources.command(short_help="Take a source out of the lake", epilog=examples("imrec sources drop holiday"))
 @click.argument("name")
 @yes_option
 @json_option

@@ -4,10 +4,14 @@ import json
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 
 
-@click.command()
+@click.command(
+    short_help="Query the tables of the lake in SQL",
+    epilog=examples("imrec sql 'SELECT source, count(*) FROM images GROUP BY source' --csv"),
+)
 @click.argument("statement", metavar="SELECT")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option

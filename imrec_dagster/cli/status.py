@@ -4,10 +4,11 @@ import json
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 
 
-@click.command()
+@click.command(short_help="Print the contents of the lake, and what is stale", epilog=examples("imrec status"))
 @json_option
 @lake_option
 def status(as_json: bool, lake: str) -> None:

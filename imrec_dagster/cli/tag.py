@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from imrec_core.lake.lake import Lake
 
 
-@click.command()
+@click.command(
+    short_help="Give tags to images, and list tags",
+    epilog=examples("imrec tag holiday beach.jpg dunes.jpg", "imrec tag large --where 'width >= 4000'"),
+)
 @click.argument("name", required=False, metavar="[TAG]")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
 @click.option("--ids", type=click.File(), metavar="FILE", help="File of image_ids or files, one a line; - for stdin.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
@@ -32,7 +33,10 @@ class _Measure(click.Choice[str]):
         return super().convert(value, param, context)
 
 
-@click.command()
+@click.command(
+    short_help="Tune search on the lake's images",
+    epilog=examples("imrec tune --measure precision", "imrec tune --recall 0.98"),
+)
 @click.option(
     "--recall",
     type=click.FloatRange(0.95, 1),

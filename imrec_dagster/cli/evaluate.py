@@ -68,6 +68,7 @@ _REFUSALS = {  # messages about an option that the mode does not take
 @click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="Cutoff rank of precision and recall.")
 @click.option("--queries", type=click.IntRange(1), help="Largest number of query images.")
 @click.option(
+    "-o",
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write precision/recall curves, or with --index recall over ef; .png or .svg.",

@@ -40,6 +40,7 @@ _PLOT_FORMATS = (".png", ".svg")
 @click.option("--update", is_flag=True, help="Keep the positions of images on the map, and place new ones among them.")
 @click.option("--list", "as_list", is_flag=True, help="List the existing maps; build none.")
 @click.option(
+    "-o",
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",

@@ -1,5 +1,7 @@
 """Options that several commands share. Those for labels are in `label_options.py`."""
 
+from collections.abc import Callable
+
 import click
 
 from imrec_core.errors import DeclarationError
@@ -43,7 +45,17 @@ trust_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 TIER = click.Choice(["identical", "same_pixels", "near", "edited", "variant"])
+null_option = click.option("-0", "--null", is_flag=True, help="Like --paths, but end each with a NUL, for: xargs -0")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print no notes and no progress to stderr.")
+
+
+def paths_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option `--paths`, which prints such paths and nothing else."""
+    return click.option("--paths", is_flag=True, help=f"Print only {what}, one per line.")
+
+
 gallery_option = click.option(
+    "-o",
     "--gallery",
     type=click.Path(dir_okay=False),
     metavar="FILE",

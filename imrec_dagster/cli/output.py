@@ -1,7 +1,8 @@
 """Tables, JSON and plot files as output of commands."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ def from_here(path: str) -> str:
     """Return the path relative to the working directory, if it is below it."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
+def write_paths(paths: Iterable[str], null: bool) -> None:
+    """Print paths for programs, each with a newline or, if `null`, a NUL byte after it."""
+    end = b"\0" if null else b"\n"
+    click.echo(b"".join(os.fsencode(path) + end for path in paths), nl=False)
 
 
 def write_plot(file: Path, draw: Callable[[str], bytes], option: str = "--plot") -> None:

@@ -23,7 +23,9 @@ out_option = click.option(
     help="File to write: .png or .svg.",
 )  # fmt: skip
 where_option = click.option("--where", metavar="SQL", help="Condition over the rows, such as: source = 'holiday'")
-k_option = click.option("-k", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of hits.")
+k_option = click.option(
+    "-k", "-n", "--limit", "k", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of hits."
+)
 by_option = click.option("--by", metavar="FEATURE[:METRIC]", help="Feature to plot.")
 
 

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 @click.option("--ids", type=click.File(), metavar="FILE", help="File of image_ids or files, one a line; - for stdin.")
 @click.option("--where", metavar="SQL", help="Condition over the rows of images to tag.")
 @click.option("--like", metavar="IMAGE", help="Tag the images most like this one; see -k.")
-@click.option("-k", type=click.IntRange(min=1), default=None, help="With --like: number of images. Default: 5.")
+@click.option(
+    "-k",
+    "-n",
+    "--limit",
+    "k",
+    type=click.IntRange(min=1),
+    default=None,
+    help="With --like: number of images. Default: 5.",
+)
 @click.option("--remove", is_flag=True, help="Take the tag away instead.")
 @click.option("--list", "listed", is_flag=True, help="List the tags with their numbers of images.")
 @json_option

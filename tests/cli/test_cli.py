@@ -382,6 +382,22 @@ def test_features_lists_those_of_the_lake_after_all_others(imrec, new_lake):
     assert mix_line.split()[:3] == ["mix", "combined", "128"] and mix_line.endswith("1 coarse; 2 phash:hamming.")
 
 
+def test_features_marks_those_of_the_lake_with_their_images(imrec, new_lake):
+    lake = new_lake(12, ("phash", "dhash"))
+    photo(lake).unlink()
+    imrec_core.catalog.manifests.update(lake)
+    toy.extract(lake)
+    toy.build(lake)  # 12 rows, of which one is removed
+    toy.set_to(lake, features=("phash", "edge_histogram"))
+    heading, *lines = imrec("features", "--lake", lake.root).out.splitlines()
+    assert heading.split() == ["name", "group", "dims", "in", "the", "lake", "metrics", "summary"]
+    marks = {line.split()[0]: line[heading.index("in the lake") : heading.index("metrics")].strip() for line in lines}
+    found = {"phash": "✓ 11", "dhash": "✓ 11", "edge_histogram": "needs imrec build"}
+    assert marks == dict.fromkeys(FEATURES, "") | found
+    parsed = json.loads(imrec("features", "--json", "--lake", lake.root).out)
+    assert parsed == json.loads(imrec("features", "--json").out)
+
+
 def test_features_of_a_lake_whose_settings_cannot_be_are_refused(imrec, new_lake):
     lake = new_lake(0, ("phash",), built=False)
     lake.settings_path.write_text("[combined.mix]\nphash = 1\n")

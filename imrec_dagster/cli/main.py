@@ -16,6 +16,7 @@ from imrec_core.lake.storage.os_errors import translate_os_errors
 from imrec_dagster.cli.build import build
 from imrec_dagster.cli.check import check
 from imrec_dagster.cli.compare import compare
+from imrec_dagster.cli.completion import completion
 from imrec_dagster.cli.demo import demo
 from imrec_dagster.cli.duplicates import duplicates
 from imrec_dagster.cli.evaluate import evaluate
@@ -58,6 +59,7 @@ imrec.add_section("Curate", issues, outliers, label_issues, sample, tag)
 imrec.add_section("Evaluate", evaluate, tune, plot)
 imrec.add_section("Lake", status, failures, sql, check, gc)
 imrec.add_section("Serve and Dagster", serve, ui)
+imrec.add_section("Shell", completion)
 
 
 @contextmanager

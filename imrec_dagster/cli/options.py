@@ -6,6 +6,7 @@ import click
 
 from imrec_core.errors import DeclarationError
 from imrec_core.models.device_names import parse_devices
+from imrec_dagster.cli.completion import complete_folders
 
 
 class Devices(click.ParamType):
@@ -25,6 +26,7 @@ lake_option = click.option(
     envvar="IMREC_LAKE",
     default="data_lake",
     show_default=True,
+    shell_complete=complete_folders,
     help="Folder or URL of the lake (or IMREC_LAKE).",
 )
 

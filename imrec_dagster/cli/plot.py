@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imrec_dagster.cli.completion import complete_features, complete_files
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, refuse_several
 from imrec_dagster.cli.options import lake_option
@@ -26,7 +27,7 @@ where_option = click.option("--where", metavar="SQL", help="Condition over the r
 k_option = click.option(
     "-k", "-n", "--limit", "k", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of hits."
 )
-by_option = click.option("--by", metavar="FEATURE[:METRIC]", help="Feature to plot.")
+by_option = click.option("--by", metavar="FEATURE[:METRIC]", shell_complete=complete_features, help="Feature to plot.")
 
 
 @click.group(
@@ -48,7 +49,7 @@ def _write(file: Path, draw: Callable[[str], bytes]) -> None:
     short_help="Plot the histograms of an image and its hits",
     epilog=examples("imrec plot histograms photo.jpg -o histograms.png"),
 )
-@click.argument("image")
+@click.argument("image", shell_complete=complete_files)
 @by_option
 @k_option
 @where_option
@@ -66,7 +67,7 @@ def histograms(image: str, by: str | None, k: int, where: str | None, out: Path,
     short_help="Plot the hashes of an image and its hits",
     epilog=examples("imrec plot hashes photo.jpg --by phash -o hashes.png"),
 )
-@click.argument("image")
+@click.argument("image", shell_complete=complete_files)
 @by_option
 @k_option
 @where_option
@@ -84,7 +85,7 @@ def hashes(image: str, by: str | None, k: int, where: str | None, out: Path, lak
     short_help="Plot the distances of random pairs and of hits",
     epilog=examples("imrec plot distances photo.jpg -o distances.svg"),
 )
-@click.argument("image", required=False)
+@click.argument("image", required=False, shell_complete=complete_files)
 @click.option(
     "--by",
     multiple=True,

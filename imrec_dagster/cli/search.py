@@ -16,6 +16,7 @@ from imrec_core.errors import EmptyQuery
 from imrec_core.lake.storage.downloads import is_web_url
 from imrec_core.runtime.text import escaped
 from imrec_core.runtime.timing import record_timings
+from imrec_dagster.cli.completion import complete_features, complete_files
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option, null_option, paths_option, quiet_option, trust_option
 from imrec_dagster.cli.query_argument import exists, parse_query
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
         "imrec search photo.jpg - other.jpg --where 'width >= 800' -n 20 -o hits.png",
     ),
 )
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE... [+ IMAGE...] [- IMAGE...]")
+@click.argument(
+    "images", nargs=-1, required=True, metavar="IMAGE... [+ IMAGE...] [- IMAGE...]", shell_complete=complete_files
+)
 @click.option(
     "-k",
     "-n",
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     "--by",
     multiple=True,
     metavar="FEATURE[:METRIC][=WEIGHT]",
+    shell_complete=complete_features,
     help="Feature to search by, or mix:NAME; repeat to combine. Default: the lake's first feature.",
 )
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.errors import BadSource
+from imrec_dagster.cli.completion import complete_folders
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import table
@@ -67,7 +68,9 @@ def list_command(as_json: bool, lake: str) -> None:
 @sources.command(
     short_help="Add image folders", epilog=examples("imrec sources add ~/Pictures holiday=/mnt/disk/photos")
 )
-@click.argument("folders", nargs=-1, required=True, metavar="[FOLDER | NAME=FOLDER]...")
+@click.argument(
+    "folders", nargs=-1, required=True, metavar="[FOLDER | NAME=FOLDER]...", shell_complete=complete_folders
+)
 @json_option
 @lake_option
 def add(folders: tuple[str, ...], as_json: bool, lake: str) -> None:
@@ -100,7 +103,7 @@ def rename(old: str, new: str, as_json: bool, lake: str) -> None:
     epilog=examples("imrec sources move holiday /mnt/disk/holiday"),
 )
 @click.argument("name")
-@click.argument("place")
+@click.argument("place", shell_complete=complete_folders)
 @yes_option
 @json_option
 @lake_option

@@ -8,7 +8,8 @@ import click
 from imrec_dagster.cli.comparison_progress import ProgressLine
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import TIER, json_option, lake_option, null_option, paths_option, quiet_option
-from imrec_dagster.cli.output import from_here, show, table, write_paths
+from imrec_dagster.cli.output import from_here, show, write_paths
+from imrec_dagster.cli.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

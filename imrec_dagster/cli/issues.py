@@ -6,7 +6,8 @@ import click
 
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
-from imrec_dagster.cli.output import from_here, table, write_gallery
+from imrec_dagster.cli.output import from_here, write_gallery
+from imrec_dagster.cli.tables import table
 
 if TYPE_CHECKING:
     from imrec_core.curation.issues import IssueReport
@@ -82,7 +83,7 @@ def _counts_table(report: "IssueReport") -> str:
     for about in report.about():
         limit = "" if about["limit"] is None else f"{_SIDES[about['bad']]} {about['limit']:.3g}"
         rows.append([about["issue"], str(about["images"]), limit, about["summary"]])
-    return f"{report.images} images\n" + table(["issue", "images", "limit", ""], rows)
+    return f"{report.images} images\n" + table(["issue", "images", "limit", ""], rows, texts=[3])
 
 
 def _images_table(report: "IssueReport", issue: str, most: int) -> str:

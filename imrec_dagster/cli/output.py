@@ -1,4 +1,4 @@
-"""Tables, JSON and plot files as output of commands."""
+"""JSON, paths and plot files as output of commands; tables are in `tables.py`."""
 
 import json
 import os
@@ -8,18 +8,7 @@ from typing import Any
 
 import click
 
-
-def table(heading: list[str], rows: list[list[str]]) -> str:
-    """Format rows as aligned columns; the last column is not padded."""
-    rows = [[_escape(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [heading, *rows]) for i in range(len(heading))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heading, *rows]]
-    return "\n".join(lines)
-
-
-def _escape(text: str) -> str:
-    """Escape newlines and control characters of file names, so that a row stays on one line."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+from imrec_dagster.cli.tables import table
 
 
 def from_here(path: str) -> str:

@@ -7,7 +7,8 @@ import click
 
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
-from imrec_dagster.cli.output import from_here, table, write_gallery
+from imrec_dagster.cli.output import from_here, write_gallery
+from imrec_dagster.cli.tables import table
 
 
 @click.command(

@@ -8,10 +8,19 @@ import click
 
 from imrec_core.errors import ImageError
 from imrec_core.runtime.text import escaped
-from imrec_dagster.cli.output import from_here, table, write_paths
+from imrec_dagster.cli.output import from_here, write_paths
+from imrec_dagster.cli.tables import table
 
 if TYPE_CHECKING:
     from imrec_core.search.hits import FeatureScore, Hits
+
+_COLOURS = {  # by likeness
+    "same image": "green",
+    "very close": "green",
+    "close": "cyan",
+    "related": "yellow",
+    "weak": "bright_black",
+}
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ def _hits_table(hits: "Hits") -> str:
         ]
         for h in hits
     ]
-    return table(["", "score", "", *names, "image_id", "path"], rows)
+    return table(["", "score", "", *names, "image_id", "path"], rows, colours={2: _COLOURS})
 
 
 def _distance(part: "FeatureScore") -> str:

@@ -10,7 +10,7 @@ from imrec_core.errors import BadSource
 from imrec_dagster.cli.completion import complete_folders
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
-from imrec_dagster.cli.output import table
+from imrec_dagster.cli.tables import table
 
 if TYPE_CHECKING:
     from imrec_core.upkeep.sources import SourceChange

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_dagster.cli.comparison_progress import ProgressLine
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import TIER, json_option, lake_option, null_option, paths_option, quiet_option
 from imrec_dagster.cli.output import from_here, show, write_paths
+from imrec_dagster.cli.progress_line import ProgressLine
 from imrec_dagster.cli.tables import table
 
 if TYPE_CHECKING:
@@ -131,11 +131,9 @@ def _decide(
 def _find(lake: "Lake", tier: str, keep: str | None, between: tuple[str, str] | None, quiet: bool) -> "Duplicates":
     from imrec_core.duplicates import find_duplicates
 
-    if quiet:
-        return find_duplicates(lake, tier=tier, keep=keep, between=between)
-    with ProgressLine() as progress:
+    with ProgressLine("looking for copies", quiet=quiet) as progress:
         found = find_duplicates(lake, tier=tier, keep=keep, between=between, progress=progress)
-    if found.left_out:
+    if found.left_out and not quiet:
         click.echo(
             f"{len(found.left_out)} files are missing, changed or unreadable and left out, e.g. {found.left_out[0]}; "
             "run: imrec build",

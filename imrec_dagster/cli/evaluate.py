@@ -9,9 +9,10 @@ import click
 
 from imrec_dagster.cli.evaluate_report import show_copies, show_fusions, show_pairs, show_retrieval
 from imrec_dagster.cli.help import examples
-from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
+from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, refuse_several
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show, write_plot
+from imrec_dagster.cli.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from imrec_core.evaluation.ef_sweep import EfPoint
@@ -151,7 +152,8 @@ def _show_ef_sweep(
 ) -> None:
     from imrec_core.evaluation.ef_sweep import MAX_QUERIES, sweep_ef
 
-    found = sweep_ef(generation, lake.settings(), queries=queries or MAX_QUERIES, progress=progress)
+    with ProgressLine() as progress:
+        found = sweep_ef(generation, lake.settings(), queries=queries or MAX_QUERIES, progress=progress)
     if plot:
         _plot_ef_sweep(plot, found)
     rows = [
@@ -195,7 +197,8 @@ def _show_projections(
     if len(by) > 1:
         raise click.BadParameter("--projections takes one feature; name one", param_hint="--by")
     how: dict[str, Any] = {"dims": _parse_dims(dims), "trials": trials, "queries": queries or MAX_QUERIES}
-    found = compare_in(generation, by[0] if by else None, **how, progress=progress)
+    with ProgressLine() as progress:
+        found = compare_in(generation, by[0] if by else None, **how, progress=progress)
     rows = [
         {
             "method": quality.method,

@@ -7,6 +7,7 @@ import click
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
 from imrec_dagster.cli.output import from_here, write_gallery
+from imrec_dagster.cli.progress_line import ProgressLine
 from imrec_dagster.cli.tables import table
 
 if TYPE_CHECKING:
@@ -49,8 +50,10 @@ def issues(
 
     if as_csv and as_json:
         raise click.UsageError("give one of --csv and --json")
-    report = find_issues(lake, where=where, by=by, limits=_parse_limits(limits))
-    listed = report.findings(issue)
+    parsed = _parse_limits(limits)
+    with ProgressLine("looking for issues"):
+        report = find_issues(lake, where=where, by=by, limits=parsed)
+        listed = report.findings(issue)
     if gallery:
         write_gallery(gallery, lambda: report.gallery(gallery, issue))
     if as_json:

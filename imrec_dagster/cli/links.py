@@ -28,7 +28,7 @@ def check_folder(folder: Path, sources: Mapping[str, AnyPath]) -> list[str]:
     """
     target = folder.resolve()
     for name, root in sources.items():
-        if not is_url(str(root)) and target.is_relative_to(Path(root).resolve()):
+        if not is_url(str(root)) and target.is_relative_to(Path(str(root)).resolve()):
             raise _error(f"{folder} is inside the source {name!r}, and a build would read the links as images")
     try:
         found = sorted(set(os.listdir(folder)) - {_LIST})

@@ -9,6 +9,7 @@ import click
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
+from imrec_dagster.cli.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from imrec_core.lake.lake import Lake
@@ -131,13 +132,11 @@ def _build(
     from imrec_core import maps
     from imrec_dagster.run_log import record_map
 
-    def progress(line: str) -> None:
-        click.echo(line, err=True)
-
-    if update:
-        report = maps.update_map(lake, name, progress=progress)
-    else:
-        report = maps.build_map(lake, by, method=method, name=name, progress=progress, **given)
+    with ProgressLine("reading the lake") as progress:
+        if update:
+            report = maps.update_map(lake, name, progress=progress)
+        else:
+            report = maps.build_map(lake, by, method=method, name=name, progress=progress, **given)
     record_map(lake, report)
     return report
 
@@ -149,15 +148,16 @@ def _plot(lake: "Lake", name: str, file: Path, colour: str, only: str | None, th
     from imrec_core.maps.picture import draw_map
 
     kind = file.suffix.lower().removeprefix(".")
-    drawn = draw_map(
-        lake,
-        load_map(lake, name),
-        open_generation(lake),
-        colour=colour,
-        only=only,
-        thumbnails=thumbnails,
-        kind=kind,
-    )
+    with ProgressLine("plotting the map"):
+        drawn = draw_map(
+            lake,
+            load_map(lake, name),
+            open_generation(lake),
+            colour=colour,
+            only=only,
+            thumbnails=thumbnails,
+            kind=kind,
+        )
     write_bytes(file, drawn)
     click.echo(f"{file}: plot of map {name}", err=True)
 

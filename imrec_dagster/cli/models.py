@@ -9,6 +9,7 @@ import click
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
+from imrec_dagster.cli.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from imrec_core.models.model import Model
@@ -77,7 +78,8 @@ def _show_parity(chosen: "list[Model]", photos: str | None, as_json: bool) -> No
     pictures = sample_images(Path(photos) if photos else None)
     rows = []
     for model in chosen:
-        found = measure_parity(model, pictures)
+        with ProgressLine(f"measuring {model.name}"):
+            found = measure_parity(model, pictures)
         rows.append({"name": model.name, "pictures": len(pictures), **asdict(found)})
     if not as_json:
         rows = [

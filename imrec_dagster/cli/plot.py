@@ -14,6 +14,7 @@ from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, refuse_several
 from imrec_dagster.cli.options import lake_option
 from imrec_dagster.cli.output import write_plot
+from imrec_dagster.cli.progress_line import ProgressLine
 from imrec_dagster.cli.query_argument import parse_query
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def plot() -> None:
 
 
 def _write(file: Path, draw: Callable[[str], bytes]) -> None:
-    write_plot(file, draw, "--out")
+    with ProgressLine("plotting"):
+        write_plot(file, draw, "--out")
 
 
 @plot.command(

@@ -4,8 +4,9 @@ Output is in `search_output.py`, `--each` in `search_each.py`.
 """
 
 import glob
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from imrec_core.runtime.timing import record_timings
 from imrec_dagster.cli.completion import complete_features, complete_files
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option, null_option, paths_option, quiet_option, trust_option
+from imrec_dagster.cli.progress_line import ProgressLine
 from imrec_dagster.cli.query_argument import exists, parse_query
 from imrec_dagster.cli.search_each import json_lines, search_all, write_parquet
 from imrec_dagster.cli.search_output import SearchOutput
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from imrec_core.search.hits import Hits
     from imrec_core.search.query import Query
     from imrec_core.search.recommender import Recommender
+    from imrec_dagster.cli.search_each import NamedResult
 
 
 @click.command(
@@ -176,7 +179,7 @@ def search(
         from imrec_dagster.cli.links import check_folder
 
         check_folder(output.link, recommender.lake.settings().sources)
-    with record_timings() as seconds:
+    with ProgressLine("searching", quiet=output.quiet), record_timings() as seconds:
         hits = recommender.search(like=likes, unlike=unlikes, **how)
     how_found: dict[str, Any] = {"features": hits.features, "k": k, "plan": hits.plan}
     _log(recommender, " ".join(images), len(hits), started, opened, seconds, **how_found)
@@ -201,11 +204,21 @@ def _show_each(
     recommender: "Recommender", names: Sequence[str], how: dict[str, Any], parquet: str | None, quiet: bool
 ) -> None:
     results = search_all(recommender, names, (parse_query(name)[0] for name in names), how, quiet=quiet)
-    if parquet:
-        write_parquet(Path(parquet), results)
-        return
-    for line in json_lines(results):
-        click.echo(line)
+    # Lines of JSON in a terminal are progress enough.
+    with ProgressLine(quiet=quiet or (parquet is None and sys.stdout.isatty())) as progress:
+        counted = _count(results, len(names), progress)
+        if parquet:
+            write_parquet(Path(parquet), counted)
+            return
+        for line in json_lines(counted):
+            click.echo(line)
+
+
+def _count(results: "Iterable[NamedResult]", total: int, progress: ProgressLine) -> "Iterator[NamedResult]":
+    """Yield the results, and say how many of the images were searched for."""
+    for count, result in enumerate(results):
+        progress.wait_for(f"{count} of {total} images searched for")
+        yield result
 
 
 def _log(

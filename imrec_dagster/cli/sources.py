@@ -10,6 +10,7 @@ from imrec_core.errors import BadSource
 from imrec_dagster.cli.completion import complete_folders
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.progress_line import ProgressLine
 from imrec_dagster.cli.tables import table
 
 if TYPE_CHECKING:
@@ -95,7 +96,9 @@ def rename(old: str, new: str, as_json: bool, lake: str) -> None:
     from imrec_core.lake.lake import Lake
     from imrec_core.upkeep.sources import rename_source
 
-    _show(rename_source(Lake(lake), old, new), f"{old} is {new} now", as_json)
+    with ProgressLine(f"renaming {old}"):
+        change = rename_source(Lake(lake), old, new)
+    _show(change, f"{old} is {new} now", as_json)
 
 
 @sources.command(
@@ -114,11 +117,14 @@ def move(name: str, place: str, yes: bool, as_json: bool, lake: str) -> None:
 
     opened = Lake(lake)
     opened.check_version()
-    preview = preview_move(opened, name, place)
+    with ProgressLine(f"looking at {place}"):
+        preview = preview_move(opened, name, place)
     found = f"{place} has {preview.found} of the {preview.known} known images of {name!r}"
     if not preview.is_plausible and not yes:
         raise BadSource(f"{found}, by path and size; if that is meant, run again with --yes")
-    _show(move_source(opened, name, place), found, as_json)
+    with ProgressLine(f"moving {name}"):
+        change = move_source(opened, name, place)
+    _show(change, found, as_json)
 
 
 @sources.command(short_help="Take a source out of the lake", epilog=examples("imrec sources drop holiday"))
@@ -136,7 +142,9 @@ def drop(name: str, yes: bool, as_json: bool, lake: str) -> None:
     click.echo(plan.summary(), err=True)
     if not yes:
         click.confirm("drop it?", abort=True, err=True)
-    _show(drop_source(opened, name), f"dropped {plan.name}", as_json)
+    with ProgressLine(f"dropping {name}"):
+        change = drop_source(opened, name)
+    _show(change, f"dropped {plan.name}", as_json)
 
 
 def _show(change: "SourceChange", done: str, as_json: bool) -> None:

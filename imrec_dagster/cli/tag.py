@@ -9,6 +9,7 @@ import click
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
+from imrec_dagster.cli.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,4 +90,5 @@ def _found(lake: "Lake", like: str | None, k: int) -> "Sequence[str]":
     from imrec_core.search.recommender import Recommender
     from imrec_dagster.cli.query_argument import parse_query
 
-    return [hit.image_id for hit in Recommender.open(lake).search(parse_query(like)[0], k=k)]
+    with ProgressLine("searching"):
+        return [hit.image_id for hit in Recommender.open(lake).search(parse_query(like)[0], k=k)]

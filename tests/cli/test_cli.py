@@ -515,6 +515,9 @@ class Bar:
     def set_postfix_str(self, text: str) -> None:
         pass
 
+    def refresh(self) -> None:
+        pass
+
     def close(self) -> None:
         self.ended.append((self.n, self.total))
 

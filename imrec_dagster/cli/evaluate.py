@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_dagster.cli.evaluate_report import show_copies, show_fusions, show_pairs, show_retrieval
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, refuse_several
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
@@ -103,6 +102,7 @@ def evaluate(
     from imrec_core.index.opening import open_generation
     from imrec_core.lake.lake import Lake
     from imrec_core.plots import format_of
+    from imrec_dagster.cli.evaluate_report import show_copies, show_fusions, show_pairs, show_retrieval
 
     mode = _mode(labels=labels, naming=naming, pairs=pairs, copies=copies, index=index, projections=projections)
     _refuse_others(mode, fusion=fusion, plot=plot, dims=dims, trials=trials, queries=queries, by=by)

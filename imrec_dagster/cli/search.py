@@ -23,7 +23,6 @@ from imrec_dagster.cli.options import json_option, lake_option, null_option, pat
 from imrec_dagster.cli.progress_line import ProgressLine
 from imrec_dagster.cli.query_argument import exists, parse_query
 from imrec_dagster.cli.search_each import json_lines, search_all, write_parquet
-from imrec_dagster.cli.search_output import SearchOutput
 
 if TYPE_CHECKING:
     from imrec_core.lake.lake import Lake
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from imrec_core.search.query import Query
     from imrec_core.search.recommender import Recommender
     from imrec_dagster.cli.search_each import NamedResult
+    from imrec_dagster.cli.search_output import SearchOutput
 
 
 @click.command(
@@ -155,6 +155,7 @@ def search(
     from imrec_core.search.feature_weights import parse_weights
     from imrec_core.search.recommender import Recommender
     from imrec_core.search.request import SearchOptions
+    from imrec_dagster.cli.search_output import SearchOutput
 
     output = SearchOutput(**{field.name: options.pop(field.name) for field in fields(SearchOutput)})
     output.refuse_conflicts(verbose=verbose)
@@ -190,7 +191,7 @@ def search(
     output.write(hits, title, none_left)
 
 
-def _refuse_with_each(output: SearchOutput, how: dict[str, Any], *, is_more: bool) -> None:
+def _refuse_with_each(output: "SearchOutput", how: dict[str, Any], *, is_more: bool) -> None:
     """Raise `click.UsageError` for options that need one search; remove `pool`, as one image has nothing to pool."""
     pool = how.pop("pool")
     if output.sheet or output.explain or output.link or output.only_paths or is_more or pool != "mean":

@@ -10,6 +10,8 @@ import click
 
 from imrec_core.errors import BadSettings, BadSource
 from imrec_core.lake.storage.os_errors import translate_os_errors
+from imrec_dagster.cli.completion import complete_folders
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import Devices, lake_option, trust_option
 
 if TYPE_CHECKING:
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
     from imrec_dagster.cli.progress import BuildProgress
 
 
-@click.command()
-@click.argument("folders", nargs=-1, metavar="[FOLDER | NAME=FOLDER]...")
+@click.command(
+    short_help="Add image folders, extract features, publish a generation",
+    epilog=examples("imrec build ~/Pictures", "imrec build holiday=/mnt/disk/photos --features +pdq"),
+)
+@click.argument("folders", nargs=-1, metavar="[FOLDER | NAME=FOLDER]...", shell_complete=complete_folders)
 @click.option(
     "--features",
     metavar="A,B,…",

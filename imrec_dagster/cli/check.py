@@ -4,10 +4,12 @@ import json
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.progress_line import ProgressLine
 
 
-@click.command()
+@click.command(short_help="Find damaged files of the lake", epilog=examples("imrec check"))
 @json_option
 @lake_option
 def check(as_json: bool, lake: str) -> None:
@@ -18,7 +20,8 @@ def check(as_json: bool, lake: str) -> None:
     from imrec_core.index.lake_check import check_lake
     from imrec_core.lake.lake import Lake
 
-    report = check_lake(Lake(lake))
+    with ProgressLine("reading the whole lake"):
+        report = check_lake(Lake(lake))
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.summary())
     if report.damaged:
         raise click.exceptions.Exit(1)

@@ -5,11 +5,13 @@ import sys
 import click
 
 from imrec_core.errors import ImrecError
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import TIER, json_option
 from imrec_dagster.cli.output import show
+from imrec_dagster.cli.progress_line import ProgressLine
 
 
-@click.command()
+@click.command(short_help="Tell whether two files show the same image", epilog=examples("imrec compare a.jpg b.jpg"))
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
 @click.option(
@@ -24,7 +26,8 @@ def compare(a: str, b: str, tier: str, as_json: bool) -> None:
     from imrec_core.duplicates.derivation import CHANGES
 
     try:
-        comparison = compare_files(a, b, tier=tier)
+        with ProgressLine("comparing"):
+            comparison = compare_files(a, b, tier=tier)
     except ImrecError as error:
         click.echo(f"imrec: {' '.join(str(error).split())}", err=True)
         sys.exit(2)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_dagster.cli.build import run_build
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import lake_option
 from imrec_dagster.cli.output import from_here
 
@@ -25,7 +26,7 @@ _DEMO_QUERIES = (
 )
 
 
-@click.command()
+@click.command(short_help="Build a lake of demo photos, and search it", epilog=examples("imrec demo"))
 @click.argument("folder", required=False)
 @lake_option
 @click.pass_context

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_dagster.cli.comparison_progress import ProgressLine
-from imrec_dagster.cli.options import TIER, json_option, lake_option
-from imrec_dagster.cli.output import from_here, show, table
+from imrec_dagster.cli.help import examples
+from imrec_dagster.cli.options import TIER, json_option, lake_option, null_option, paths_option, quiet_option
+from imrec_dagster.cli.output import from_here, show, write_paths
+from imrec_dagster.cli.progress_line import ProgressLine
+from imrec_dagster.cli.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(
+    short_help="Find copies, record decisions, move files aside",
+    epilog=examples(
+        "imrec duplicates --tier edited --plan copies.json", "imrec duplicates --apply copies.json --to ~/aside"
+    ),
+)
 @click.option("--tier", type=TIER, default="near", show_default=True, help="Widest tier of duplicates to find.")
 @click.option(
     "--keep", metavar="RULE", help="File of a group to keep: original (the default), largest, oldest or source:NAME."
@@ -32,7 +39,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     metavar="A B",
     help="Duplicates across two sources, for example train/test leaks: images of A with a copy in B.",
 )
-@click.option("--plan", type=_FILE, help="Write a plan of files to move; see --apply.")
+@click.option("-o", "--plan", type=_FILE, help="Write a plan of files to move; see --apply.")
 @click.option("--apply", "applied", type=_FILE, metavar="PLAN", help="Move the files of a plan; needs --to.")
 @click.option(
     "--to", type=click.Path(file_okay=False), metavar="FOLDER", help="Folder to which --apply moves the files."
@@ -43,6 +50,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--always-keep", metavar="A", help="Record that an image is always kept.")
 @click.option("--forget", metavar="A", help="Delete the decisions about an image.")
+@paths_option("the paths of the files that a plan would move")
+@null_option
+@quiet_option
 @json_option
 @lake_option
 def duplicates(
@@ -56,6 +66,9 @@ def duplicates(
     not_duplicate: tuple[str, str] | None,
     always_keep: str | None,
     forget: str | None,
+    paths: bool,
+    null: bool,
+    quiet: bool,
     as_json: bool,
     lake: str,
 ) -> None:
@@ -71,6 +84,10 @@ def duplicates(
     from imrec_core.lake.lake import Lake
 
     actions = [applied, undo, not_duplicate, always_keep, forget]
+    if as_json and (paths or null):
+        raise click.UsageError("give one of --json and --paths (or --null)")
+    if any(actions) and (paths or null):
+        raise click.UsageError("--paths and --null list copies; give them without --apply, --undo or a decision")
     if sum(map(bool, actions)) > 1 or (any(actions) and (plan or between or keep)):
         raise click.UsageError("give only one of --apply, --undo, --not-duplicate, --always-keep and --forget")
     if bool(applied) != bool(to):
@@ -85,7 +102,13 @@ def duplicates(
     elif any(actions):
         _decide(Lake(lake), not_duplicate, always_keep, forget, as_json)
     else:
-        _find(Lake(lake), tier, keep, between, plan, as_json)
+        found = _find(Lake(lake), tier, keep, between, quiet)
+        if paths or null:
+            _print_paths(found, null, quiet)
+        else:
+            click.echo(found.to_json() if as_json else _groups_table(found))
+        if plan:
+            _save_plan(found, plan, quiet)
 
 
 def _decide(
@@ -105,26 +128,38 @@ def _decide(
     show(as_json, rows, ["decision", "contents"])
 
 
-def _find(
-    lake: "Lake", tier: str, keep: str | None, between: tuple[str, str] | None, plan: Path | None, as_json: bool
-) -> None:
+def _find(lake: "Lake", tier: str, keep: str | None, between: tuple[str, str] | None, quiet: bool) -> "Duplicates":
     from imrec_core.duplicates import find_duplicates
-    from imrec_core.duplicates.move_plan import MovePlan
 
-    with ProgressLine() as progress:
+    with ProgressLine("looking for copies", quiet=quiet) as progress:
         found = find_duplicates(lake, tier=tier, keep=keep, between=between, progress=progress)
-    if found.left_out:
+    if found.left_out and not quiet:
         click.echo(
             f"{len(found.left_out)} files are missing, changed or unreadable and left out, e.g. {found.left_out[0]}; "
             "run: imrec build",
             err=True,
         )
-    click.echo(found.to_json() if as_json else _groups_table(found))
-    if plan:
-        made = MovePlan.of(found)
-        made.save(plan)
-        for line in _plan_summary(made, plan):
-            click.echo(line, err=True)
+    return found
+
+
+def _print_paths(found: "Duplicates", null: bool, quiet: bool) -> None:
+    """Print the files that a plan would move: each image, then its companions."""
+    from imrec_core.duplicates.move_plan import MovePlan
+
+    preview = MovePlan.preview(found)
+    write_paths([file.path for file, _ in preview.files], null)
+    if preview.left and not quiet:
+        first = preview.left[0]
+        click.echo(f"images left in place: {len(preview.left)}, e.g. {first.path}: {first.reason}", err=True)
+
+
+def _save_plan(found: "Duplicates", plan: Path, quiet: bool) -> None:
+    from imrec_core.duplicates.move_plan import MovePlan
+
+    made = MovePlan.of(found)
+    made.save(plan)
+    for line in () if quiet else _plan_summary(made, plan):
+        click.echo(line, err=True)
 
 
 def _plan_summary(made: "MovePlan", plan: Path) -> "Iterator[str]":

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_dagster.cli.evaluate_report import show_copies, show_fusions, show_pairs, show_retrieval
-from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
+from imrec_dagster.cli.help import examples
+from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, refuse_several
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show, write_plot
+from imrec_dagster.cli.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from imrec_core.evaluation.ef_sweep import EfPoint
@@ -36,7 +37,10 @@ _REFUSALS = {  # messages about an option that the mode does not take
 }
 
 
-@click.command()
+@click.command(
+    short_help="Measure the quality of results on your images",
+    epilog=examples("imrec evaluate --copies --by phash --by pdq"),
+)
 @labels_option
 @naming_option
 @click.option("--copies", is_flag=True, help="Copy detection without labels: find the originals of edited copies.")
@@ -64,6 +68,7 @@ _REFUSALS = {  # messages about an option that the mode does not take
 @click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="Cutoff rank of precision and recall.")
 @click.option("--queries", type=click.IntRange(1), help="Largest number of query images.")
 @click.option(
+    "-o",
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write precision/recall curves, or with --index recall over ef; .png or .svg.",
@@ -97,6 +102,7 @@ def evaluate(
     from imrec_core.index.opening import open_generation
     from imrec_core.lake.lake import Lake
     from imrec_core.plots import format_of
+    from imrec_dagster.cli.evaluate_report import show_copies, show_fusions, show_pairs, show_retrieval
 
     mode = _mode(labels=labels, naming=naming, pairs=pairs, copies=copies, index=index, projections=projections)
     _refuse_others(mode, fusion=fusion, plot=plot, dims=dims, trials=trials, queries=queries, by=by)
@@ -146,7 +152,8 @@ def _show_ef_sweep(
 ) -> None:
     from imrec_core.evaluation.ef_sweep import MAX_QUERIES, sweep_ef
 
-    found = sweep_ef(generation, lake.settings(), queries=queries or MAX_QUERIES, progress=progress)
+    with ProgressLine() as progress:
+        found = sweep_ef(generation, lake.settings(), queries=queries or MAX_QUERIES, progress=progress)
     if plot:
         _plot_ef_sweep(plot, found)
     rows = [
@@ -190,7 +197,8 @@ def _show_projections(
     if len(by) > 1:
         raise click.BadParameter("--projections takes one feature; name one", param_hint="--by")
     how: dict[str, Any] = {"dims": _parse_dims(dims), "trials": trials, "queries": queries or MAX_QUERIES}
-    found = compare_in(generation, by[0] if by else None, **how, progress=progress)
+    with ProgressLine() as progress:
+        found = compare_in(generation, by[0] if by else None, **how, progress=progress)
     rows = [
         {
             "method": quality.method,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_dagster.cli.label_options import find_mixes, progress
+from imrec_dagster.cli.label_options import find_mixes
 from imrec_dagster.cli.output import show, write_plot
+from imrec_dagster.cli.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from imrec_core.evaluation.fusion_comparison import FusionScores
@@ -39,9 +40,10 @@ def show_retrieval(
     from imrec_core.evaluation.retrieval import MAX_QUERIES, evaluate_retrieval
 
     alone, mixes = find_mixes(lake, generation, by)
-    scores = evaluate_retrieval(
-        generation, labels, by=alone, mixes=mixes, k=k, queries=queries or MAX_QUERIES, progress=progress
-    )
+    with ProgressLine() as progress:
+        scores = evaluate_retrieval(
+            generation, labels, by=alone, mixes=mixes, k=k, queries=queries or MAX_QUERIES, progress=progress
+        )
     if plot:
         _plot_retrieval(plot, scores)
     if as_json:
@@ -72,9 +74,10 @@ def show_copies(lake: "Lake", generation: "Generation", by: Sequence[str], photo
     from imrec_core.evaluation.copy_detection import ALL, MAX_PHOTOS, evaluate_copy_detection
 
     alone, mixes = find_mixes(lake, generation, by)
-    found = evaluate_copy_detection(
-        lake, generation, by=alone, mixes=mixes, photos=photos or MAX_PHOTOS, progress=progress
-    )
+    with ProgressLine() as progress:
+        found = evaluate_copy_detection(
+            lake, generation, by=alone, mixes=mixes, photos=photos or MAX_PHOTOS, progress=progress
+        )
     if as_json:
         show(True, [asdict(row) for row in found], [])
         return
@@ -120,7 +123,10 @@ def show_pairs(
 
     alone, mixes = find_mixes(lake, generation, by)
     pairs = csv_pairs(generation, file, lake.settings().sources)
-    scores = evaluate_pairs(generation, pairs, by=alone, mixes=mixes, queries=queries or MAX_QUERIES, progress=progress)
+    with ProgressLine() as progress:
+        scores = evaluate_pairs(
+            generation, pairs, by=alone, mixes=mixes, queries=queries or MAX_QUERIES, progress=progress
+        )
     if plot:
         _plot_pairs(plot, scores)
     if as_json:
@@ -187,10 +193,12 @@ def show_fusions(
     mix = next(iter(mixes.items())) if mixes else None
     if labels is None:
         photos = queries or copy_detection.MAX_PHOTOS
-        found = evaluate_fusions_by_copies(lake, generation, by=alone, mix=mix, photos=photos, progress=progress)
+        with ProgressLine() as progress:
+            found = evaluate_fusions_by_copies(lake, generation, by=alone, mix=mix, photos=photos, progress=progress)
     else:
         queries = queries or retrieval.MAX_QUERIES
-        found = evaluate_fusions(generation, labels, by=alone, mix=mix, k=k, queries=queries, progress=progress)
+        with ProgressLine() as progress:
+            found = evaluate_fusions(generation, labels, by=alone, mix=mix, k=k, queries=queries, progress=progress)
     if plot:
         _plot_retrieval(plot, found.judged)
     if as_json:

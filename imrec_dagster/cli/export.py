@@ -4,7 +4,9 @@ import json
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.progress_line import ProgressLine
 
 _TARGETS = (
     "parquet",
@@ -17,7 +19,10 @@ _VIEWERS = ("projector", "atlas", "graphml")  # likewise
 _PART_ROWS = 100_000
 
 
-@click.command()
+@click.command(
+    short_help="Write rows and vectors for other tools",
+    epilog=examples("imrec export vectors --to parquet --by efficientnet_lite0"),
+)
 @click.argument("out", metavar="OUT")
 @click.option("--to", type=click.Choice((*_TARGETS, *_VIEWERS)), required=True, help="Format or tool to write for.")
 @click.option(
@@ -83,26 +88,26 @@ def export(
     from imrec_core.export import export as export_to
     from imrec_core.export import export_view
 
-    def progress(line: str) -> None:
-        click.echo(line, err=True)
-
-    if is_viewer:
-        given = {"neighbours": neighbours} if neighbours is not None else {}
-        feature = by[0] if by else None
-        found = export_view(Lake(lake), out, to, by=feature, where=where, rows=rows, on=on, progress=progress, **given)
-    else:
-        found = export_to(
-            Lake(lake),
-            out,
-            to,
-            by=by or None,
-            where=where,
-            part_rows=part_rows,
-            hnsw=hnsw,
-            collection=collection,
-            api_key=api_key,
-            progress=progress,
-        )
+    with ProgressLine("reading the lake") as progress:
+        if is_viewer:
+            given = {"neighbours": neighbours} if neighbours is not None else {}
+            feature = by[0] if by else None
+            found = export_view(
+                Lake(lake), out, to, by=feature, where=where, rows=rows, on=on, progress=progress, **given
+            )
+        else:
+            found = export_to(
+                Lake(lake),
+                out,
+                to,
+                by=by or None,
+                where=where,
+                part_rows=part_rows,
+                hnsw=hnsw,
+                collection=collection,
+                api_key=api_key,
+                progress=progress,
+            )
     note(Lake(lake), "export", to, found.seconds, rows=found.rows, byte_size=found.byte_size)
     click.echo(json.dumps(found.to_dict(), ensure_ascii=False) if as_json else found.summary())
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
 
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from imrec_dagster.builder import RetryReport
 
 
-@click.command()
+@click.command(
+    short_help="List images that could not be read, and retry them", epilog=examples("imrec failures --retry")
+)
 @click.option(
     "--retry", is_flag=True, help="Try failed images again first; print how many recovered and how many still fail."
 )

@@ -4,10 +4,12 @@ import json
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.progress_line import ProgressLine
 
 
-@click.command()
+@click.command(short_help="Remove files of the lake that nothing uses", epilog=examples("imrec gc --dry-run"))
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @json_option
 @lake_option
@@ -22,7 +24,8 @@ def gc(dry_run: bool, as_json: bool, lake: str) -> None:
     from imrec_core.upkeep.unused_files import find_unused, remove_unused, summary
 
     opened = Lake(lake)
-    found = find_unused(opened) if dry_run else remove_unused(opened)
+    with ProgressLine("looking for unused files"):
+        found = find_unused(opened) if dry_run else remove_unused(opened)
     if as_json:
         listed = [{"kind": file.kind, "path": str(file.path), "byte_size": file.byte_size} for file in found]
         total = sum(file.byte_size for file in found)

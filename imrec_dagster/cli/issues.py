@@ -4,8 +4,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
-from imrec_dagster.cli.output import from_here, table, write_gallery
+from imrec_dagster.cli.output import from_here, write_gallery
+from imrec_dagster.cli.progress_line import ProgressLine
+from imrec_dagster.cli.tables import table
 
 if TYPE_CHECKING:
     from imrec_core.curation.issues import IssueReport
@@ -14,7 +17,10 @@ _SHOWN = 20
 _SIDES = {"low": "below", "high": "above"}
 
 
-@click.command()
+@click.command(
+    short_help="Find blurred, dark, damaged and other poor images",
+    epilog=examples("imrec issues --issue blurred --gallery blurred.png"),
+)
 @click.option("--issue", metavar="NAME", help="List the images with this issue, worst first. Default: counts.")
 @click.option("-n", "most", type=click.IntRange(min=1), default=_SHOWN, show_default=True, help="Images to list.")
 @click.option("--where", metavar="SQL", help="Condition over the rows of the images to report; the limits stay.")
@@ -44,8 +50,10 @@ def issues(
 
     if as_csv and as_json:
         raise click.UsageError("give one of --csv and --json")
-    report = find_issues(lake, where=where, by=by, limits=_parse_limits(limits))
-    listed = report.findings(issue)
+    parsed = _parse_limits(limits)
+    with ProgressLine("looking for issues"):
+        report = find_issues(lake, where=where, by=by, limits=parsed)
+        listed = report.findings(issue)
     if gallery:
         write_gallery(gallery, lambda: report.gallery(gallery, issue))
     if as_json:
@@ -78,7 +86,7 @@ def _counts_table(report: "IssueReport") -> str:
     for about in report.about():
         limit = "" if about["limit"] is None else f"{_SIDES[about['bad']]} {about['limit']:.3g}"
         rows.append([about["issue"], str(about["images"]), limit, about["summary"]])
-    return f"{report.images} images\n" + table(["issue", "images", "limit", ""], rows)
+    return f"{report.images} images\n" + table(["issue", "images", "limit", ""], rows, texts=[3])
 
 
 def _images_table(report: "IssueReport", issue: str, most: int) -> str:

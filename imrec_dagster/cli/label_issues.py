@@ -6,14 +6,21 @@ from pathlib import Path
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.label_options import find_labels, labels_option, refuse_several
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
-from imrec_dagster.cli.output import from_here, table, write_gallery
+from imrec_dagster.cli.output import from_here, write_gallery
+from imrec_dagster.cli.progress_line import ProgressLine
+from imrec_dagster.cli.tables import table
 
 _SHOWN = 20
 
 
-@click.command("label-issues")
+@click.command(
+    "label-issues",
+    short_help="List images whose neighbours have another label",
+    epilog=examples("imrec label-issues --column species"),
+)
 @labels_option
 @click.option("--column", metavar="NAME", help="Column of the rows with the labels, such as one of your own.")
 @click.option("--by", metavar="FEATURE", help="Feature of the embedding. Default: the lake's first feature.")
@@ -44,7 +51,8 @@ def label_issues(
     opened = Lake(lake)
     generation = open_generation(opened)
     given = column_labels(generation, column) if column else find_labels(generation, opened, labels, None)
-    found = find_label_issues(opened, generation, given, by=by)
+    with ProgressLine("finding the nearest neighbours of all images"):
+        found = find_label_issues(opened, generation, given, by=by)
     if gallery:
         shown = [(one.path, f"{one.label}: {one.suggested}?") for one in found]
         title = f"{len(found)} suspicious labels"

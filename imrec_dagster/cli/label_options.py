@@ -26,11 +26,6 @@ def refuse_several(given: Mapping[str, object]) -> None:
         raise click.UsageError(f"give one of {', '.join(names)}")
 
 
-def progress(line: str) -> None:
-    """Print a line of progress to stderr."""
-    click.echo(line, err=True)
-
-
 def find_labels(generation: "Generation", lake: "Lake", file: Path | None, naming: str | None) -> "Labels":
     """Return the labels by `--labels` or `--naming`; without either, folders are labels."""
     from imrec_core.evaluation.labels import csv_labels, folder_labels, named_labels

@@ -16,6 +16,7 @@ from imrec_core.lake.storage.os_errors import translate_os_errors
 from imrec_dagster.cli.build import build
 from imrec_dagster.cli.check import check
 from imrec_dagster.cli.compare import compare
+from imrec_dagster.cli.completion import completion
 from imrec_dagster.cli.demo import demo
 from imrec_dagster.cli.duplicates import duplicates
 from imrec_dagster.cli.evaluate import evaluate
@@ -23,6 +24,7 @@ from imrec_dagster.cli.export import export
 from imrec_dagster.cli.failures import failures
 from imrec_dagster.cli.features import features
 from imrec_dagster.cli.gc import gc
+from imrec_dagster.cli.help import SectionedGroup, examples
 from imrec_dagster.cli.issues import issues
 from imrec_dagster.cli.label_issues import label_issues
 from imrec_dagster.cli.map import make_map
@@ -40,40 +42,24 @@ from imrec_dagster.cli.tune import tune
 from imrec_dagster.cli.ui import ui
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=SectionedGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("imrec build ~/Pictures", "imrec search photo.jpg", "imrec search --help"),
+)
 @click.version_option(package_name="imrec")
 def imrec() -> None:
     """Find the most similar images in folders of half a million."""
 
 
-for command in (
-    build,
-    demo,
-    ui,
-    search,
-    duplicates,
-    compare,
-    issues,
-    outliers,
-    label_issues,
-    sample,
-    tag,
-    export,
-    make_map,
-    serve,
-    evaluate,
-    tune,
-    plot,
-    status,
-    sources,
-    gc,
-    check,
-    features,
-    models,
-    failures,
-    sql,
-):
-    imrec.add_command(command)
+imrec.add_section("Build", build, sources, features, models, demo)
+imrec.add_section("Search", search, make_map, export)
+imrec.add_section("Copies", duplicates, compare)
+imrec.add_section("Curate", issues, outliers, label_issues, sample, tag)
+imrec.add_section("Evaluate", evaluate, tune, plot)
+imrec.add_section("Lake", status, failures, sql, check, gc)
+imrec.add_section("Serve and Dagster", serve, ui)
+imrec.add_section("Shell", completion)
 
 
 @contextmanager

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
+from imrec_dagster.cli.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from imrec_core.lake.lake import Lake
@@ -17,7 +19,11 @@ _METHODS = ("umap", "tsne")  # repeated here, as importing the core is slow; a t
 _PLOT_FORMATS = (".png", ".svg")
 
 
-@click.command("map")
+@click.command(
+    "map",
+    short_help="Lay out all images in two dimensions, and cluster them",
+    epilog=examples("imrec map --picture map.png --thumbnails"),
+)
 @click.option("--by", metavar="FEATURE", help="Feature that places the images. Default: the first.")
 @click.option("--method", type=click.Choice(_METHODS), default="umap", show_default=True, help="Layout method.")
 @click.option("--name", help="Name of the map. Default: the feature, and the method if it is tsne.")
@@ -35,6 +41,7 @@ _PLOT_FORMATS = (".png", ".svg")
 @click.option("--update", is_flag=True, help="Keep the positions of images on the map, and place new ones among them.")
 @click.option("--list", "as_list", is_flag=True, help="List the existing maps; build none.")
 @click.option(
+    "-o",
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -125,13 +132,11 @@ def _build(
     from imrec_core import maps
     from imrec_dagster.run_log import record_map
 
-    def progress(line: str) -> None:
-        click.echo(line, err=True)
-
-    if update:
-        report = maps.update_map(lake, name, progress=progress)
-    else:
-        report = maps.build_map(lake, by, method=method, name=name, progress=progress, **given)
+    with ProgressLine("reading the lake") as progress:
+        if update:
+            report = maps.update_map(lake, name, progress=progress)
+        else:
+            report = maps.build_map(lake, by, method=method, name=name, progress=progress, **given)
     record_map(lake, report)
     return report
 
@@ -143,15 +148,16 @@ def _plot(lake: "Lake", name: str, file: Path, colour: str, only: str | None, th
     from imrec_core.maps.picture import draw_map
 
     kind = file.suffix.lower().removeprefix(".")
-    drawn = draw_map(
-        lake,
-        load_map(lake, name),
-        open_generation(lake),
-        colour=colour,
-        only=only,
-        thumbnails=thumbnails,
-        kind=kind,
-    )
+    with ProgressLine("plotting the map"):
+        drawn = draw_map(
+            lake,
+            load_map(lake, name),
+            open_generation(lake),
+            colour=colour,
+            only=only,
+            thumbnails=thumbnails,
+            kind=kind,
+        )
     write_bytes(file, drawn)
     click.echo(f"{file}: plot of map {name}", err=True)
 

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
+from imrec_dagster.cli.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from imrec_core.models.model import Model
 
 
-@click.command()
+@click.command(
+    short_help="List pretrained networks, fetch and check their weights",
+    epilog=examples("imrec models --fetch clip_vit_b32"),
+)
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 @click.option("--fetch", is_flag=True, help="Download the weights of the named models.")
 @click.option(
@@ -73,7 +78,8 @@ def _show_parity(chosen: "list[Model]", photos: str | None, as_json: bool) -> No
     pictures = sample_images(Path(photos) if photos else None)
     rows = []
     for model in chosen:
-        found = measure_parity(model, pictures)
+        with ProgressLine(f"measuring {model.name}"):
+            found = measure_parity(model, pictures)
         rows.append({"name": model.name, "pictures": len(pictures), **asdict(found)})
     if not as_json:
         rows = [

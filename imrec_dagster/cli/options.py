@@ -1,9 +1,12 @@
 """Options that several commands share. Those for labels are in `label_options.py`."""
 
+from collections.abc import Callable
+
 import click
 
 from imrec_core.errors import DeclarationError
 from imrec_core.models.device_names import parse_devices
+from imrec_dagster.cli.completion import complete_folders
 
 
 class Devices(click.ParamType):
@@ -23,6 +26,7 @@ lake_option = click.option(
     envvar="IMREC_LAKE",
     default="data_lake",
     show_default=True,
+    shell_complete=complete_folders,
     help="Folder or URL of the lake (or IMREC_LAKE).",
 )
 
@@ -43,7 +47,17 @@ trust_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 TIER = click.Choice(["identical", "same_pixels", "near", "edited", "variant"])
+null_option = click.option("-0", "--null", is_flag=True, help="Like --paths, but end each with a NUL, for: xargs -0")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print no notes and no progress to stderr.")
+
+
+def paths_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option `--paths`, which prints such paths and nothing else."""
+    return click.option("--paths", is_flag=True, help=f"Print only {what}, one per line.")
+
+
 gallery_option = click.option(
+    "-o",
     "--gallery",
     type=click.Path(dir_okay=False),
     metavar="FILE",

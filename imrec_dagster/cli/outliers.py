@@ -5,11 +5,17 @@ from dataclasses import asdict
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
-from imrec_dagster.cli.output import from_here, table, write_gallery
+from imrec_dagster.cli.output import from_here, write_gallery
+from imrec_dagster.cli.progress_line import ProgressLine
+from imrec_dagster.cli.tables import table
 
 
-@click.command()
+@click.command(
+    short_help="List the images that are least like any other",
+    epilog=examples("imrec outliers 50 --gallery outliers.png"),
+)
 @click.argument("count", type=click.IntRange(min=1), default=20, metavar="[N]")
 @click.option("--by", metavar="FEATURE", help="Feature of the embedding. Default: the lake's first feature.")
 @click.option("--where", metavar="SQL", help="Condition over the rows of the images to list.")
@@ -25,7 +31,8 @@ def outliers(count: int, by: str | None, where: str | None, gallery: str | None,
     from imrec_core.curation.outliers import find_outliers
     from imrec_core.lake.lake import Lake
 
-    found = find_outliers(Lake(lake), count, by=by, where=where)
+    with ProgressLine("finding the nearest neighbours of all images"):
+        found = find_outliers(Lake(lake), count, by=by, where=where)
     if gallery:
         images = [(one.path, f"{one.ratio:.2f}") for one in found]
         write_gallery(gallery, lambda: save_gallery([(f"{len(found)} outliers", images)], gallery, most=len(found)))

@@ -1,30 +1,26 @@
-"""Tables, JSON and plot files as output of commands."""
+"""JSON, paths and plot files as output of commands; tables are in `tables.py`."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-
-def table(heading: list[str], rows: list[list[str]]) -> str:
-    """Format rows as aligned columns; the last column is not padded."""
-    rows = [[_escape(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [heading, *rows]) for i in range(len(heading))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heading, *rows]]
-    return "\n".join(lines)
-
-
-def _escape(text: str) -> str:
-    """Escape newlines and control characters of file names, so that a row stays on one line."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+from imrec_dagster.cli.tables import table
 
 
 def from_here(path: str) -> str:
     """Return the path relative to the working directory, if it is below it."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
+def write_paths(paths: Iterable[str], null: bool) -> None:
+    """Print paths for programs, each with a newline or, if `null`, a NUL byte after it."""
+    end = b"\0" if null else b"\n"
+    click.echo(b"".join(os.fsencode(path) + end for path in paths), nl=False)
 
 
 def write_plot(file: Path, draw: Callable[[str], bytes], option: str = "--plot") -> None:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imrec_dagster.cli.completion import complete_features, complete_files
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, refuse_several
 from imrec_dagster.cli.options import lake_option
 from imrec_dagster.cli.output import write_plot
+from imrec_dagster.cli.progress_line import ProgressLine
 from imrec_dagster.cli.query_argument import parse_query
 
 if TYPE_CHECKING:
@@ -22,11 +25,16 @@ out_option = click.option(
     help="File to write: .png or .svg.",
 )  # fmt: skip
 where_option = click.option("--where", metavar="SQL", help="Condition over the rows, such as: source = 'holiday'")
-k_option = click.option("-k", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of hits.")
-by_option = click.option("--by", metavar="FEATURE[:METRIC]", help="Feature to plot.")
+k_option = click.option(
+    "-k", "-n", "--limit", "k", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of hits."
+)
+by_option = click.option("--by", metavar="FEATURE[:METRIC]", shell_complete=complete_features, help="Feature to plot.")
 
 
-@click.group()
+@click.group(
+    short_help="Plot search results and measurements",
+    epilog=examples("imrec plot hashes photo.jpg --by phash -o hashes.png"),
+)
 def plot() -> None:
     """Plot search results and measurements, as PNG or SVG.
 
@@ -35,11 +43,15 @@ def plot() -> None:
 
 
 def _write(file: Path, draw: Callable[[str], bytes]) -> None:
-    write_plot(file, draw, "--out")
+    with ProgressLine("plotting"):
+        write_plot(file, draw, "--out")
 
 
-@plot.command()
-@click.argument("image")
+@plot.command(
+    short_help="Plot the histograms of an image and its hits",
+    epilog=examples("imrec plot histograms photo.jpg -o histograms.png"),
+)
+@click.argument("image", shell_complete=complete_files)
 @by_option
 @k_option
 @where_option
@@ -53,8 +65,11 @@ def histograms(image: str, by: str | None, k: int, where: str | None, out: Path,
     _write(out, lambda f: plot_histograms(Recommender.open(lake), _query(image), by, k=k, where=where, format=f))
 
 
-@plot.command()
-@click.argument("image")
+@plot.command(
+    short_help="Plot the hashes of an image and its hits",
+    epilog=examples("imrec plot hashes photo.jpg --by phash -o hashes.png"),
+)
+@click.argument("image", shell_complete=complete_files)
 @by_option
 @k_option
 @where_option
@@ -68,8 +83,11 @@ def hashes(image: str, by: str | None, k: int, where: str | None, out: Path, lak
     _write(out, lambda f: plot_hashes(Recommender.open(lake), _query(image), by, k=k, where=where, format=f))
 
 
-@plot.command()
-@click.argument("image", required=False)
+@plot.command(
+    short_help="Plot the distances of random pairs and of hits",
+    epilog=examples("imrec plot distances photo.jpg -o distances.svg"),
+)
+@click.argument("image", required=False, shell_complete=complete_files)
 @click.option(
     "--by",
     multiple=True,
@@ -102,7 +120,10 @@ def distances(
     _write(out, lambda f: plot_distances(Recommender.open(lake), query, by, **how, format=f))
 
 
-@plot.command()
+@plot.command(
+    short_help="Plot the distribution of values of features",
+    epilog=examples("imrec plot values hsv_histogram -o values.png"),
+)
 @click.argument("names", nargs=-1, metavar="[FEATURE | COLUMN]...")
 @out_option
 @lake_option
@@ -115,7 +136,10 @@ def values(names: tuple[str, ...], out: Path, lake: str) -> None:
     _write(out, lambda f: plot_values(open_generation(Lake(lake)), names, format=f))
 
 
-@plot.command()
+@plot.command(
+    short_help="Plot a confusion matrix of labels",
+    epilog=examples("imrec plot confusion --by efficientnet_lite0 -o confusion.png"),
+)
 @by_option
 @labels_option
 @naming_option
@@ -138,7 +162,9 @@ def confusion(
     _write(out, lambda f: plot_confusion(generation, known, by, k=k, queries=queries or MAX_QUERIES, format=f))
 
 
-@plot.command()
+@plot.command(
+    short_help="Plot the durations of builds and searches, by stage", epilog=examples("imrec plot stages -o stages.png")
+)
 @click.option(
     "--last", type=click.IntRange(1, 100), default=12, show_default=True, help="Largest number of runs of each kind."
 )

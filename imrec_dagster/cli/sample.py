@@ -5,11 +5,17 @@ from dataclasses import asdict
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import gallery_option, json_option, lake_option
-from imrec_dagster.cli.output import from_here, table, write_gallery
+from imrec_dagster.cli.output import from_here, write_gallery
+from imrec_dagster.cli.progress_line import ProgressLine
+from imrec_dagster.cli.tables import table
 
 
-@click.command()
+@click.command(
+    short_help="Draw a random or a diverse sample of images",
+    epilog=examples("imrec sample 100 --diverse --tag to_label"),
+)
 @click.argument("count", type=click.IntRange(min=1), metavar="N")
 @click.option("--diverse", is_flag=True, help="Cover the embedding: each image is the one farthest from those before.")
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Seed of a random sample. Default: 0.")
@@ -42,7 +48,8 @@ def sample(
         raise click.UsageError("--diverse has no seed: it always chooses the same images; leave out --seed")
     if by and not diverse:
         raise click.UsageError("--by needs --diverse: a random sample uses no feature")
-    found = draw_sample(Lake(lake), count, diverse=diverse, seed=seed or 0, by=by, where=where)
+    with ProgressLine("drawing a sample"):
+        found = draw_sample(Lake(lake), count, diverse=diverse, seed=seed or 0, by=by, where=where)
     images = found.images
     if tag is not None:
         from imrec_core.curation.tags import tag_images

@@ -1,38 +1,61 @@
-"""`imrec search`: find the images most similar to a query, and print or plot them. `--each` is in `search_each.py`."""
+"""`imrec search`: find the images most similar to a query.
+
+Output is in `search_output.py`, `--each` in `search_each.py`.
+"""
 
 import glob
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imrec_core.errors import EmptyQuery, ImageError
+from imrec_core.errors import EmptyQuery
 from imrec_core.lake.storage.downloads import is_web_url
 from imrec_core.runtime.text import escaped
 from imrec_core.runtime.timing import record_timings
-from imrec_dagster.cli.options import json_option, lake_option, trust_option
-from imrec_dagster.cli.output import from_here, table
+from imrec_dagster.cli.completion import complete_features, complete_files
+from imrec_dagster.cli.help import examples
+from imrec_dagster.cli.options import json_option, lake_option, null_option, paths_option, quiet_option, trust_option
+from imrec_dagster.cli.progress_line import ProgressLine
 from imrec_dagster.cli.query_argument import exists, parse_query
 from imrec_dagster.cli.search_each import json_lines, search_all, write_parquet
 
 if TYPE_CHECKING:
     from imrec_core.lake.lake import Lake
-    from imrec_core.search.hits import FeatureScore, Hits
+    from imrec_core.search.hits import Hits
     from imrec_core.search.query import Query
     from imrec_core.search.recommender import Recommender
+    from imrec_dagster.cli.search_each import NamedResult
+    from imrec_dagster.cli.search_output import SearchOutput
 
 
-@click.command()
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE... [+ IMAGE...] [- IMAGE...]")
+@click.command(
+    short_help="Find the images most similar to an image or a text",
+    epilog=examples(
+        "imrec search photo.jpg --by efficientnet_lite0 --by hsv_histogram=0.5",
+        "imrec search photo.jpg - other.jpg --where 'width >= 800' -n 20 -o hits.png",
+    ),
+)
+@click.argument(
+    "images", nargs=-1, required=True, metavar="IMAGE... [+ IMAGE...] [- IMAGE...]", shell_complete=complete_files
+)
 @click.option(
-    "-k", type=int, help="Number of hits. Default: 5; with --max-distance all within the distance, up to 10,000."
+    "-k",
+    "-n",
+    "--limit",
+    "k",
+    type=int,
+    help="Number of hits. Default: 5; with --max-distance all within the distance, up to 10,000.",
 )
 @click.option(
     "--by",
     multiple=True,
     metavar="FEATURE[:METRIC][=WEIGHT]",
+    shell_complete=complete_features,
     help="Feature to search by, or mix:NAME; repeat to combine. Default: the lake's first feature.",
 )
 @click.option(
@@ -89,10 +112,26 @@ if TYPE_CHECKING:
 @click.option(
     "--parquet", type=click.Path(dir_okay=False), metavar="FILE", help="Write the results of --each to this file."
 )
-@click.option("--sheet", type=click.Path(dir_okay=False), help="Write a contact sheet of the query and its hits.")
+@click.option(
+    "-o",
+    "--sheet",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write a contact sheet of the query and its hits, as PNG or another format that Pillow writes.",
+)
 @click.option(
     "--explain", type=click.Path(file_okay=False), metavar="FOLDER", help="Write a plot that explains each hit."
 )
+@click.option(
+    "--link",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Fill a new or empty folder with symbolic links to the hits, named by rank. A later search with the same "
+    "folder replaces them.",
+)
+@paths_option("the full paths of the hits")
+@null_option
+@quiet_option
 @click.option("-v", "--verbose", is_flag=True, help="Print the query plan and the time of each stage to stderr.")
 @json_option
 @trust_option
@@ -103,12 +142,9 @@ def search(
     unlike: tuple[str, ...],
     each: bool,
     parquet: str | None,
-    sheet: str | None,
-    explain: str | None,
     verbose: bool,
-    as_json: bool,
     lake: str,
-    **how: Any,
+    **options: Any,
 ) -> None:
     """Find the images most similar to IMAGE: a file, a URL, the image_id of one in the lake, or "text:words".
 
@@ -119,57 +155,71 @@ def search(
     from imrec_core.search.feature_weights import parse_weights
     from imrec_core.search.recommender import Recommender
     from imrec_core.search.request import SearchOptions
+    from imrec_dagster.cli.search_output import SearchOutput
 
-    how["by"] = parse_weights(by)
+    output = SearchOutput(**{field.name: options.pop(field.name) for field in fields(SearchOutput)})
+    output.refuse_conflicts(verbose=verbose)
+    how: dict[str, Any] = options | {"by": parse_weights(by)}
     started = time.perf_counter()
     recommender = Recommender.open(lake, log_as=None)  # logged below, with its words
     opened = time.perf_counter()
     k = SearchOptions(how["k"], max_distance=how["max_distance"]).k
     like_words, unlike_words = _split_sides(images)
     likes, unlikes = ([parse_query(word) for word in words] for words in (like_words, [*unlike_words, *unlike]))
-    if not each:
-        _refuse_folders([name for name, _ in (*likes, *unlikes)])
     if each:
-        pool = how.pop("pool")  # one image has nothing to pool
-        if sheet or explain or verbose or unlikes or pool != "mean":
-            raise click.UsageError(
-                "--each searches for each image separately; "
-                "leave out --sheet, --explain, --verbose, --unlike, - and --pool"
-            )
+        _refuse_with_each(output, how, is_more=verbose or bool(unlikes))
         names = _expand(like_words, recommender.lake)
-        _show_each(recommender, names, how, parquet)
+        _show_each(recommender, names, how, parquet, output.quiet)
         used = list(how["by"] or [recommender.generation_in_use.default_feature])
         _log(recommender, f"each of {len(names)}", len(names), started, opened, features=used, k=k)
         return
+    _refuse_folders([name for name, _ in (*likes, *unlikes)])
     if parquet:
         raise click.UsageError("--parquet needs --each; use --json for one search")
-    with record_timings() as seconds:
+    if output.link:
+        from imrec_dagster.cli.links import check_folder
+
+        check_folder(output.link, recommender.lake.settings().sources)
+    with ProgressLine("searching", quiet=output.quiet), record_timings() as seconds:
         hits = recommender.search(like=likes, unlike=unlikes, **how)
     how_found: dict[str, Any] = {"features": hits.features, "k": k, "plan": hits.plan}
     _log(recommender, " ".join(images), len(hits), started, opened, seconds, **how_found)
     if verbose:
         _show_plan(hits, {"open": opened - started} | seconds)
-    if sheet:
-        title = f"{' '.join(images)} by {', '.join(by) or recommender.generation.default_feature}"
-        try:
-            hits.contact_sheet(sheet, title=title)
-        except (OSError, ValueError) as error:  # ValueError: Pillow knows no format by that suffix
-            raise click.BadParameter(f"cannot write {sheet}: {error}", param_hint="--sheet") from error
-    if explain:
-        _explain(hits, Path(explain))
-    for remark in hits.notes:
-        click.echo(remark, err=True)
+    title = f"{' '.join(images)} by {', '.join(by) or recommender.generation_in_use.default_feature}"
     none_left = "no image left to compare with" if how["max_distance"] is None else "no image within the distance"
-    click.echo(hits.to_json() if as_json else _hits_table(hits, none_left))
+    output.write(hits, title, none_left)
 
 
-def _show_each(recommender: "Recommender", names: Sequence[str], how: dict[str, Any], parquet: str | None) -> None:
-    results = search_all(recommender, names, (parse_query(name)[0] for name in names), how)
-    if parquet:
-        write_parquet(Path(parquet), results)
-        return
-    for line in json_lines(results):
-        click.echo(line)
+def _refuse_with_each(output: "SearchOutput", how: dict[str, Any], *, is_more: bool) -> None:
+    """Raise `click.UsageError` for options that need one search; remove `pool`, as one image has nothing to pool."""
+    pool = how.pop("pool")
+    if output.sheet or output.explain or output.link or output.only_paths or is_more or pool != "mean":
+        raise click.UsageError(
+            "--each searches for each image separately; "
+            "leave out --sheet, --explain, --link, --paths, --null, --verbose, --unlike, - and --pool"
+        )
+
+
+def _show_each(
+    recommender: "Recommender", names: Sequence[str], how: dict[str, Any], parquet: str | None, quiet: bool
+) -> None:
+    results = search_all(recommender, names, (parse_query(name)[0] for name in names), how, quiet=quiet)
+    # Lines of JSON in a terminal are progress enough.
+    with ProgressLine(quiet=quiet or (parquet is None and sys.stdout.isatty())) as progress:
+        counted = _count(results, len(names), progress)
+        if parquet:
+            write_parquet(Path(parquet), counted)
+            return
+        for line in json_lines(counted):
+            click.echo(line)
+
+
+def _count(results: "Iterable[NamedResult]", total: int, progress: ProgressLine) -> "Iterator[NamedResult]":
+    """Yield the results, and say how many of the images were searched for."""
+    for count, result in enumerate(results):
+        progress.wait_for(f"{count} of {total} images searched for")
+        yield result
 
 
 def _log(
@@ -201,26 +251,6 @@ def _show_plan(hits: "Hits", seconds: Mapping[str, float]) -> None:
     """Print features, plan and generation, and the seconds of "open" and the stages of `imrec_core.runtime.timing`."""
     click.echo(f"by {', '.join(hits.features)}: {hits.plan}; generation {hits.generation}", err=True)
     click.echo(", ".join(f"{name} {took * 1000:.1f} ms" for name, took in seconds.items()), err=True)
-
-
-def _explain(hits: "Hits", folder: Path) -> None:
-    """Write a plot for each hit, named by its rank in the table, and print their names to stderr."""
-    written: list[str] = []
-    digits = max(len(str(len(hits))), 2)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for i, hit in enumerate(hits):
-            name = f"{hit.rank:0{digits}}.png"
-            try:
-                hits.explain(i).save(folder / name)
-            except ImageError as error:  # a file may be missing by now; the other hits still get a plot
-                click.echo(f"no {name}: {escaped(str(error))}", err=True)
-            else:
-                written.append(name)
-    except OSError as error:
-        raise click.BadParameter(f"cannot write into {folder}: {error}", param_hint="--explain") from error
-    names = f"{min(written)} to {max(written)}" if len(written) > 1 else "".join(written) or "no plot"
-    click.echo(f"explanations of the hits: {names} in {folder}", err=True)
 
 
 def _split_sides(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -257,25 +287,3 @@ def _expand(words: Sequence[str], lake: "Lake") -> list[str]:
             raise EmptyQuery(f"{word}: holds no image to search for")
         found += inside
     return found
-
-
-def _hits_table(hits: "Hits", none_left: str) -> str:
-    if not hits:
-        return "no good match" if hits.cut else none_left
-    names = list(hits[0].parts)
-    rows = [
-        [
-            str(h.rank),
-            f"{h.score:.3f}",
-            h.likeness,
-            *(_distance(h.parts[n]) for n in names),
-            h.image_id,
-            from_here(h.path),
-        ]
-        for h in hits
-    ]
-    return table(["", "score", "", *names, "image_id", "path"], rows)
-
-
-def _distance(part: "FeatureScore") -> str:
-    return part.note.removeprefix("the ") or f"{part.distance:.4g}"

@@ -22,14 +22,19 @@ if TYPE_CHECKING:
 
 
 def search_all(
-    recommender: "Recommender", names: Sequence[str], queries: "Iterable[Query]", how: dict[str, Any]
+    recommender: "Recommender",
+    names: Sequence[str],
+    queries: "Iterable[Query]",
+    how: dict[str, Any],
+    *,
+    quiet: bool = False,
 ) -> "Iterator[NamedResult]":
-    """Yield the name of each query with its hits or its error; print at the end how many failed."""
+    """Yield the name of each query with its hits or its error; print at the end how many failed, unless quiet."""
     failed = 0
     for name, result in zip(names, recommender.search_each(queries, **how), strict=True):
         failed += isinstance(result, ImageError)
         yield escaped(name), result
-    if failed:
+    if failed and not quiet:
         click.echo(f"{failed} images could not be read; they have an error instead of hits", err=True)
 
 

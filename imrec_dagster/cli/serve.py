@@ -6,13 +6,14 @@ from dataclasses import replace
 import click
 
 from imrec_core.errors import MissingDependency
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.listening import listen
 from imrec_dagster.cli.options import lake_option, trust_option
 
 _MIN_TOKEN_LENGTH = 8
 
 
-@click.command()
+@click.command(short_help="Serve the search page and the HTTP API", epilog=examples("imrec serve --port 8080"))
 @click.option(
     "--host",
     default="127.0.0.1",

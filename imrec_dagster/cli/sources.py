@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.errors import BadSource
+from imrec_dagster.cli.completion import complete_folders
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
-from imrec_dagster.cli.output import table
+from imrec_dagster.cli.progress_line import ProgressLine
+from imrec_dagster.cli.tables import table
 
 if TYPE_CHECKING:
     from imrec_core.upkeep.sources import SourceChange
@@ -26,12 +29,16 @@ class _ListByDefault(click.Group):
         return super().parse_args(ctx, args if has_command or asks_for_help else ["list", *args])
 
 
-@click.group(cls=_ListByDefault)
+@click.group(
+    cls=_ListByDefault,
+    short_help="List, add, rename, move and drop image folders",
+    epilog=examples("imrec sources", "imrec sources rename photos holiday"),
+)
 def sources() -> None:
     """List, add, rename, move and drop the image folders of a lake; without COMMAND, list them."""
 
 
-@sources.command("list")
+@sources.command("list", short_help="List the image folders", epilog=examples("imrec sources list --json"))
 @json_option
 @lake_option
 def list_command(as_json: bool, lake: str) -> None:
@@ -59,8 +66,12 @@ def list_command(as_json: bool, lake: str) -> None:
         click.echo("no image folder yet: imrec build FOLDER")
 
 
-@sources.command()
-@click.argument("folders", nargs=-1, required=True, metavar="[FOLDER | NAME=FOLDER]...")
+@sources.command(
+    short_help="Add image folders", epilog=examples("imrec sources add ~/Pictures holiday=/mnt/disk/photos")
+)
+@click.argument(
+    "folders", nargs=-1, required=True, metavar="[FOLDER | NAME=FOLDER]...", shell_complete=complete_folders
+)
 @json_option
 @lake_option
 def add(folders: tuple[str, ...], as_json: bool, lake: str) -> None:
@@ -75,7 +86,7 @@ def add(folders: tuple[str, ...], as_json: bool, lake: str) -> None:
         click.echo(f"added {', '.join(names)}; to read the images, run: imrec build" if names else "nothing to add")
 
 
-@sources.command()
+@sources.command(short_help="Rename a source", epilog=examples("imrec sources rename photos holiday"))
 @click.argument("old")
 @click.argument("new")
 @json_option
@@ -85,12 +96,17 @@ def rename(old: str, new: str, as_json: bool, lake: str) -> None:
     from imrec_core.lake.lake import Lake
     from imrec_core.upkeep.sources import rename_source
 
-    _show(rename_source(Lake(lake), old, new), f"{old} is {new} now", as_json)
+    with ProgressLine(f"renaming {old}"):
+        change = rename_source(Lake(lake), old, new)
+    _show(change, f"{old} is {new} now", as_json)
 
 
-@sources.command()
+@sources.command(
+    short_help="Set the new folder of a source whose files were moved",
+    epilog=examples("imrec sources move holiday /mnt/disk/holiday"),
+)
 @click.argument("name")
-@click.argument("place")
+@click.argument("place", shell_complete=complete_folders)
 @yes_option
 @json_option
 @lake_option
@@ -101,14 +117,17 @@ def move(name: str, place: str, yes: bool, as_json: bool, lake: str) -> None:
 
     opened = Lake(lake)
     opened.check_version()
-    preview = preview_move(opened, name, place)
+    with ProgressLine(f"looking at {place}"):
+        preview = preview_move(opened, name, place)
     found = f"{place} has {preview.found} of the {preview.known} known images of {name!r}"
     if not preview.is_plausible and not yes:
         raise BadSource(f"{found}, by path and size; if that is meant, run again with --yes")
-    _show(move_source(opened, name, place), found, as_json)
+    with ProgressLine(f"moving {name}"):
+        change = move_source(opened, name, place)
+    _show(change, found, as_json)
 
 
-@sources.command()
+@sources.command(short_help="Take a source out of the lake", epilog=examples("imrec sources drop holiday"))
 @click.argument("name")
 @yes_option
 @json_option
@@ -123,7 +142,9 @@ def drop(name: str, yes: bool, as_json: bool, lake: str) -> None:
     click.echo(plan.summary(), err=True)
     if not yes:
         click.confirm("drop it?", abort=True, err=True)
-    _show(drop_source(opened, name), f"dropped {plan.name}", as_json)
+    with ProgressLine(f"dropping {name}"):
+        change = drop_source(opened, name)
+    _show(change, f"dropped {plan.name}", as_json)
 
 
 def _show(change: "SourceChange", done: str, as_json: bool) -> None:

@@ -4,10 +4,15 @@ import json
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.progress_line import ProgressLine
 
 
-@click.command()
+@click.command(
+    short_help="Query the tables of the lake in SQL",
+    epilog=examples("imrec sql 'SELECT source, count(*) FROM images GROUP BY source' --csv"),
+)
 @click.argument("statement", metavar="SELECT")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
@@ -21,11 +26,13 @@ def sql(statement: str, as_csv: bool, as_json: bool, lake: str) -> None:
     from imrec_core.sql.csv_cells import csv_of
     from imrec_core.sql.views import query, translate_errors
 
-    found = query(Lake(lake), statement)
-    with translate_errors():
-        if as_csv:
-            click.echo(csv_of(found), nl=False)
-        elif as_json:
-            click.echo(json.dumps([dict(zip(found.columns, row)) for row in found.fetchall()], default=str))
-        else:
-            click.echo(str(found), nl=False)
+    with ProgressLine("running the query"):
+        found = query(Lake(lake), statement)
+        with translate_errors():
+            if as_csv:
+                text = csv_of(found)
+            elif as_json:
+                text = json.dumps([dict(zip(found.columns, row)) for row in found.fetchall()], default=str) + "\n"
+            else:
+                text = str(found)
+    click.echo(text, nl=False)

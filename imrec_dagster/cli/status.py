@@ -4,10 +4,12 @@ import json
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
+from imrec_dagster.cli.progress_line import ProgressLine
 
 
-@click.command()
+@click.command(short_help="Print the contents of the lake, and what is stale", epilog=examples("imrec status"))
 @json_option
 @lake_option
 def status(as_json: bool, lake: str) -> None:
@@ -15,5 +17,6 @@ def status(as_json: bool, lake: str) -> None:
     from imrec_core.lake.lake import Lake
     from imrec_core.status import lake_status
 
-    found = lake_status(Lake(lake))
+    with ProgressLine("reading the lake"):
+        found = lake_status(Lake(lake))
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.summary())

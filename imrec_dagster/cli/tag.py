@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
+from imrec_dagster.cli.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,13 +17,24 @@ if TYPE_CHECKING:
     from imrec_core.lake.lake import Lake
 
 
-@click.command()
+@click.command(
+    short_help="Give tags to images, and list tags",
+    epilog=examples("imrec tag holiday beach.jpg dunes.jpg", "imrec tag large --where 'width >= 4000'"),
+)
 @click.argument("name", required=False, metavar="[TAG]")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
 @click.option("--ids", type=click.File(), metavar="FILE", help="File of image_ids or files, one a line; - for stdin.")
 @click.option("--where", metavar="SQL", help="Condition over the rows of images to tag.")
 @click.option("--like", metavar="IMAGE", help="Tag the images most like this one; see -k.")
-@click.option("-k", type=click.IntRange(min=1), default=None, help="With --like: number of images. Default: 5.")
+@click.option(
+    "-k",
+    "-n",
+    "--limit",
+    "k",
+    type=click.IntRange(min=1),
+    default=None,
+    help="With --like: number of images. Default: 5.",
+)
 @click.option("--remove", is_flag=True, help="Take the tag away instead.")
 @click.option("--list", "listed", is_flag=True, help="List the tags with their numbers of images.")
 @json_option
@@ -77,4 +90,5 @@ def _found(lake: "Lake", like: str | None, k: int) -> "Sequence[str]":
     from imrec_core.search.recommender import Recommender
     from imrec_dagster.cli.query_argument import parse_query
 
-    return [hit.image_id for hit in Recommender.open(lake).search(parse_query(like)[0], k=k)]
+    with ProgressLine("searching"):
+        return [hit.image_id for hit in Recommender.open(lake).search(parse_query(like)[0], k=k)]

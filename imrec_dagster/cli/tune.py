@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, progress, refuse_several
+from imrec_dagster.cli.help import examples
+from imrec_dagster.cli.label_options import find_labels, labels_option, naming_option, refuse_several
 from imrec_dagster.cli.options import json_option, lake_option, trust_option
 from imrec_dagster.cli.output import show
+from imrec_dagster.cli.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from imrec_core.evaluation.tuning_tasks import TuningTask
@@ -32,7 +34,10 @@ class _Measure(click.Choice[str]):
         return super().convert(value, param, context)
 
 
-@click.command()
+@click.command(
+    short_help="Tune search on the lake's images",
+    epilog=examples("imrec tune --measure precision", "imrec tune --recall 0.98"),
+)
 @click.option(
     "--recall",
     type=click.FloatRange(0.95, 1),
@@ -94,7 +99,8 @@ def tune(
 def _tune_ef(lake: "Lake", generation: "Generation", recall: float, queries: int | None, as_json: bool) -> None:
     from imrec_core.evaluation.ef_sweep import MAX_QUERIES, tune_ef
 
-    chosen = tune_ef(lake, generation, recall, queries=queries or MAX_QUERIES, progress=progress)
+    with ProgressLine() as progress:
+        chosen = tune_ef(lake, generation, recall, queries=queries or MAX_QUERIES, progress=progress)
     rows = [
         {
             "graph": row.graph,
@@ -105,7 +111,7 @@ def _tune_ef(lake: "Lake", generation: "Generation", recall: float, queries: int
         for row in chosen
     ]
     show(as_json, [asdict(row) for row in chosen] if as_json else rows, list(rows[0]) if rows else [])
-    progress("saved in lake.toml; run: imrec build")
+    click.echo("saved in lake.toml; run: imrec build", err=True)
 
 
 # -- weights ------------------------------------------------------------------------------------------------
@@ -123,7 +129,8 @@ def _task(
     from imrec_core.evaluation.tuning_tasks import MAX_PHOTOS, MAX_QUERIES, copies_task, labelled_task
 
     if copies:
-        return copies_task(lake, generation, by=by, photos=queries or MAX_PHOTOS, progress=progress)
+        with ProgressLine() as progress:
+            return copies_task(lake, generation, by=by, photos=queries or MAX_PHOTOS, progress=progress)
     return labelled_task(
         generation, find_labels(generation, lake, labels, naming), by=by, queries=queries or MAX_QUERIES
     )
@@ -132,7 +139,8 @@ def _task(
 def _tune_weights(lake: "Lake", task: "TuningTask", measure: str, name: str, folds: int, as_json: bool) -> None:
     from imrec_core.evaluation.weight_tuning import MEASURES, save_mix, tune_weights
 
-    found = tune_weights(task, measure, folds=folds, progress=progress)
+    with ProgressLine() as progress:
+        found = tune_weights(task, measure, folds=folds, progress=progress)
     is_better = found.gain.low > 0
     if is_better:
         save_mix(lake, name, found.weights)
@@ -146,6 +154,6 @@ def _tune_weights(lake: "Lake", task: "TuningTask", measure: str, name: str, fol
         show(False, rows, list(rows[0]))
         click.echo(f"gain over {found.best_other}: {found.gain}, {found.gain.n} images")
     if is_better:
-        progress(f"saved in lake.toml; search with: --by mix:{name}")
+        click.echo(f"saved in lake.toml; search with: --by mix:{name}", err=True)
     else:
-        progress(f"not saved: the mix is not significantly better than {found.best_other}")
+        click.echo(f"not saved: the mix is not significantly better than {found.best_other}", err=True)

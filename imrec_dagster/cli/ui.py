@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_core.errors import ImrecError
+from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.listening import listen
 from imrec_dagster.cli.options import lake_option
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _HOST = "127.0.0.1"
 
 
-@click.command()
+@click.command(short_help="Serve Dagster's web UI over the lake", epilog=examples("imrec ui --port 3001"))
 @click.option(
     "--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on, on 127.0.0.1."
 )

@@ -242,7 +242,7 @@ def test_each_of_nothing_and_with_unlikes_is_refused(imrec, gallery, tmp_path):
     refused = imrec("search", photo(gallery), "--each", "--unlike", "x.jpg", "--lake", gallery.root)
     assert refused.status == 2 and "--each searches for each image separately" in refused.err
     pooled = imrec("search", photo(gallery), "--each", "--pool", "best", "--lake", gallery.root)
-    assert pooled.status == 2 and "leave out --sheet, --explain, --verbose, --unlike, - and --pool" in pooled.err
+    assert pooled.status == 2 and "leave out --sheet, --explain, " in pooled.err and "- and --pool" in pooled.err
 
 
 def flat(line: dict[str, object]) -> list[dict[str, object]]:
@@ -382,6 +382,22 @@ def test_features_lists_those_of_the_lake_after_all_others(imrec, new_lake):
     assert mix_line.split()[:3] == ["mix", "combined", "128"] and mix_line.endswith("1 coarse; 2 phash:hamming.")
 
 
+def test_features_marks_those_of_the_lake_with_their_images(imrec, new_lake):
+    lake = new_lake(12, ("phash", "dhash"))
+    photo(lake).unlink()
+    imrec_core.catalog.manifests.update(lake)
+    toy.extract(lake)
+    toy.build(lake)  # 12 rows, of which one is removed
+    toy.set_to(lake, features=("phash", "edge_histogram"))
+    heading, *lines = imrec("features", "--lake", lake.root).out.splitlines()
+    assert heading.split() == ["name", "group", "dims", "in", "the", "lake", "metrics", "summary"]
+    marks = {line.split()[0]: line[heading.index("in the lake") : heading.index("metrics")].strip() for line in lines}
+    found = {"phash": "✓ 11", "dhash": "✓ 11", "edge_histogram": "needs imrec build"}
+    assert marks == dict.fromkeys(FEATURES, "") | found
+    parsed = json.loads(imrec("features", "--json", "--lake", lake.root).out)
+    assert parsed == json.loads(imrec("features", "--json").out)
+
+
 def test_features_of_a_lake_whose_settings_cannot_be_are_refused(imrec, new_lake):
     lake = new_lake(0, ("phash",), built=False)
     lake.settings_path.write_text("[combined.mix]\nphash = 1\n")
@@ -497,6 +513,9 @@ class Bar:
         self.n += count
 
     def set_postfix_str(self, text: str) -> None:
+        pass
+
+    def refresh(self) -> None:
         pass
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from imrec_core.duplicates import find_duplicates, progress, verification, verif
 from imrec_core.duplicates.loaded_images import LoadedImages
 from imrec_core.duplicates.progress import Progress, Steps, format_seconds
 from imrec_core.duplicates.verified_pairs import VerifiedPairs
-from imrec_dagster.cli.comparison_progress import ProgressLine
+from imrec_dagster.cli.progress_line import ProgressLine
 from tests.support import toy
 
 

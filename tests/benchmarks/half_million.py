@@ -101,12 +101,14 @@ def _run(work: Work, name: str, step: Step) -> None:
 
 
 def note_figures(work: Work, table: Path) -> None:
-    """Put the figures of all finished steps into a table, beside those of other sizes."""
+    """Put the figures of all finished steps into a table, beside those of other sizes and of steps not run again."""
     noted = json.loads(table.read_text()) if table.exists() else {}
-    figures = [
-        figure for name in STEPS if _kept(work, name).exists() for figure in json.loads(_kept(work, name).read_text())
-    ]
-    noted[str(work.images)] = {"machine": machine(), "figures": figures}
+    earlier = noted.get(str(work.images), {"figures": []})["figures"]
+    figures = {figure["name"]: figure for figure in earlier}
+    for name in STEPS:
+        if _kept(work, name).exists():
+            figures |= {figure["name"]: figure for figure in json.loads(_kept(work, name).read_text())}
+    noted[str(work.images)] = {"machine": machine(), "figures": list(figures.values())}
     table.write_text(json.dumps(dict(sorted(noted.items(), key=lambda size: int(size[0]))), indent=1) + "\n")
 
 

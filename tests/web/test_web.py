@@ -42,6 +42,7 @@ def test_features_list_features_mixes_and_columns(client):
     assert [feature["name"] for feature in found["features"]] == list(FEATURES)
     assert found["sources"] == ["photos", "scans"]
     assert {"name": MIX, "weights": {"rgb_histogram": 0.6, "phash": 0.4}} in found["mixes"]
+    assert found["likeness"][2] == {"word": "close", "max_false_match_rate": 0.001}
     (source,) = [column for column in found["columns"] if column["name"] == "source"]
     assert source == {"name": "source", "type": "VARCHAR", "values": ["photos", "scans"]}
 

@@ -5,7 +5,9 @@ import { openDetail } from "./detail.js";
 import { announce, counted, element, fill, isTyping, toast } from "./dom.js";
 import { makeFilter, makeOptions } from "./filter.js";
 import { makeGrid } from "./grid.js";
+import { legendButton, setLegend, showLegend } from "./legend.js";
 import { nothing, problem } from "./messages.js";
+import { byForText, makePresets } from "./presets.js";
 import { setAddress } from "./router.js";
 import { addressOf, currentSearch, isOfBest, keepSearch, REACH, searchOf } from "./state.js";
 import { added, makeTray, makeWords, takeFiles } from "./tray.js";
@@ -21,6 +23,7 @@ export const keys = [
   ["m", "More like this"],
   ["+", "Add to likes"],
   ["-", "Less like this"],
+  ["s", "Say what scores mean"],
   ["/", "Go to the filter"],
   ["← →", "Previous, next picture in the dialog"],
 ];
@@ -66,8 +69,10 @@ export function update(params) {
 }
 
 function build(root, offered) {
+  setLegend(offered);
   const tray = makeTray({ onChange: (entries) => change(entries), onFiles: takePictures });
   const weights = makeWeights(offered, (by, { sliding }) => change({ by }, { replace: sliding }));
+  const presets = makePresets(offered, weights.root, (by) => change({ by }));
   const filter = makeFilter(offered.columns, (where) => where !== currentSearch().where && change({ where }));
   const options = makeOptions(offered.columns, (chosen) => change(chosen));
   const grid = makeGrid((hit) => addressOf({ ...currentSearch(), open: hit.image_id }), act);
@@ -75,26 +80,27 @@ function build(root, offered) {
   const settings = element(
     "details",
     { class: "settings", open: wide.matches },
-    element("summary", {}, "Weights and filter"),
-    weights.root,
+    element("summary", {}, "Filter and options"),
     filter.root,
     options.root,
   );
   const panel = element(
     "aside",
     { class: "panel", "aria-label": "Query" },
-    makeWords(offered, (text) => change(added(currentSearch(), "like", { text }))),
+    makeWords(offered, addWords),
     tray.root,
+    presets.root,
     settings,
   );
   const said = element("p", { class: "said", id: "said" }, " ");
   const within = element("span", { class: "within" });
+  const legend = legendButton({ id: "legend", hidden: true, "aria-keyshortcuts": "s" });
   const message = element("div", { class: "message" });
   const end = element("div", { class: "end", "aria-hidden": "true" });
   const results = element(
     "section",
     { class: "results", "aria-label": "Results" },
-    element("div", { class: "bar" }, said, within),
+    element("div", { class: "bar" }, said, legend, within),
     message,
     grid.root,
     end,
@@ -103,7 +109,12 @@ function build(root, offered) {
   const fit = () => (settings.open = wide.matches);
   wide.addEventListener("change", fit);
   view.stop.push(() => wide.removeEventListener("change", fit));
-  Object.assign(view, { tray, weights, filter, options, grid, said, within, message, end, results });
+  Object.assign(view, { tray, presets, weights, filter, options, grid, said, legend, within, message, end, results });
+}
+
+function addWords(text) {
+  const search = currentSearch();
+  change({ ...added(search, "like", { text }), by: byForText(search.by, view.offered) });
 }
 
 /** Search with changes; add a history entry, except while a slider moves. */
@@ -117,6 +128,7 @@ function change(changed, { replace = false } = {}) {
 function take(search) {
   keepSearch(search);
   view.tray.show(search);
+  view.presets.show(search);
   view.weights.show(search.by);
   view.filter.show(search.where);
   view.options.show(search);
@@ -159,6 +171,7 @@ function answered(answer) {
   keepNames(answer.hits);
   view.answer = answer;
   view.reached = answer.hits.length;
+  view.legend.hidden = !answer.hits.some((hit) => hit.likeness);
   filter.fail("");
   grid.clear();
   grid.append(answer.hits, answer.features);
@@ -211,6 +224,7 @@ async function failed(error, search) {
     }
   }
   mine.grid.clear();
+  mine.legend.hidden = true;
   mine.answer = null;
   fill(mine.said, "No answer");
   fill(mine.message, problem(error.message, () => run(currentSearch())));
@@ -226,7 +240,7 @@ async function noticeGeneration(generation) {
   if (generation === view.offered.generation) return;
   view.offered = { ...view.offered, generation };
   toast("The lake has changed; showing the new generation.");
-  await features({ refresh: true });
+  setLegend(await features({ refresh: true }));
   document.dispatchEvent(new CustomEvent("imrec:generation"));
 }
 
@@ -342,6 +356,7 @@ function keyed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "/") view.filter.root.closest("details").open = true;
   if (event.key === "/") view.filter.box.focus();
+  else if (event.key === "s" && !view.legend.hidden) showLegend();
   else if (event.key.startsWith("Arrow") && document.activeElement === document.body) view.grid.focus();
   else return;
   event.preventDefault();

@@ -143,10 +143,6 @@ def test_text_becomes_an_entry_if_a_feature_understands_text(browser, address):
     assert tray(page, "like") == ["“a red car”"]
 
 
-def test_lake_without_a_text_feature_has_no_text_box(page):
-    assert page.locator("#words").count() == 0
-
-
 # -- tray, weights, options ---------------------------------------------------------------------------------
 
 

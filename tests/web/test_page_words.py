@@ -156,11 +156,94 @@ def test_legend_of_scores_is_reached_from_the_hits(browser, address, folder):
     assert page.is_visible("dialog.detail") and not page.is_visible("dialog.legend")
 
 
+# -- names of files, without a feature that encodes words ---------------------------------------------------
+
+
+def find(page: Any, words: str) -> list[str]:
+    page.fill("#words", words)
+    return run_search(page, lambda: page.press("#words", "Enter"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("beach", [f"Beach 2024/photo_0{number}.jpg" for number in range(20, 24)]),
+        ("022  BEACH", ["Beach 2024/photo_022.jpg"]),
+        ("%", ["100% sure.jpg"]),
+        ("snake_case", ["snake_case.jpg"]),
+        ("it's", ["it's.jpg"]),
+        ("\\", ["back\\slash.jpg"]),
+        ("café", ["CAFÉ.jpg"]),
+        ("cafe", ["CAFÉ.jpg"]),
+        ("' OR 1=1 --", []),
+    ],
+)
+def test_box_finds_names_of_files_and_folders(browser, address, words, expected):
+    page = opened(browser, address)
+    found = find(page, words)
+    assert sorted(found) == sorted(expected)
+    assert page.input_value("#words") == words.strip() == address_params(page)["names"][0]
+
+
+def test_as_many_words_as_the_box_takes_are_no_longer_than_a_filter_may_be(browser, address):
+    page = opened(browser, address)
+    found = find(page, "a " * 60)  # the box cuts it
+    assert "CAFÉ.jpg" in found and "it's.jpg" not in found
+    assert len(page.input_value("#words")) == 99
+
+
+def test_names_join_the_filter_and_the_query(browser, address, folder):
+    page = opened(browser, address)
+    find(page, "photo 00")
+    page.fill("#where", "path > 'photo_004' OR path = 'photo_001.jpg' -- five")
+    run_search(page, lambda: page.press("#where", "Enter"))
+    found = upload(page, folder / "photos" / "photo_003.jpg")
+    assert sorted(found) == [f"photo_00{number}.jpg" for number in (1, 4, 5, 6, 7, 8, 9)]
+    page.reload()
+    page.wait_for_selector("a.tile")
+    assert names(page) == found and page.input_value("#words") == "photo 00"
+    assert page.input_value("#where") == "path > 'photo_004' OR path = 'photo_001.jpg' -- five"
+    run_search(page, lambda: page.click(".chip:has-text('Names with “photo 00”')"))
+    assert page.input_value("#words") == "" and "names" not in address_params(page)
+    assert "CAFÉ.jpg" not in names(page) and "snake_case.jpg" in names(page)
+
+
+def test_no_name_has_the_words(browser, address):
+    page = opened(browser, address)
+    assert find(page, "nothing like this") == []
+    assert page.inner_text(".empty h2") == "No picture is called “nothing like this”"
+    assert len(run_search(page, lambda: page.click("text=Show all pictures"))) == 22
+
+
+def test_hint_has_the_commands_that_give_a_lake_words(browser, address):
+    browser.allow("answered 400 : POST")
+    page = opened(browser, address, permissions=["clipboard-read", "clipboard-write"])
+    assert page.get_attribute("#words", "placeholder") == "names of files and folders"
+    press_with_keyboard(page, "#words-hint summary")
+    commands = page.locator("#words-hint code").all_inner_texts()
+    assert commands == [
+        "pip install 'imrec[clip]'",
+        "imrec models --fetch clip_vit_b32",
+        "imrec build --features +clip_vit_b32",
+    ]
+    page.click(f'button[aria-label="Copy {commands[2]}"]')
+    page.wait_for_selector(".toast:has-text('Copied')")
+    assert page.evaluate("navigator.clipboard.readText()") == commands[2]
+    assert accessibility_faults(page) == []
+    other = browser.open(f"{address}/?like=text:a red car")
+    other.wait_for_selector(".error[role=alert]")
+    assert other.is_visible("#words-hint code")
+
+
+# -- phones and unknown addresses ------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_panel_of_a_phone_has_large_targets_and_no_fault(browser, address, folder, scheme):
     page = opened(browser, address, size=PHONE, has_touch=True, is_mobile=True, color_scheme=scheme)
     upload(page, folder / "photos" / "photo_003.jpg")
     adjust(page)
+    page.click("#words-hint summary")
     page.click("summary:has-text('Filter and options')")
     small = page.eval_on_selector_all(
         ".panel :is(button, select, summary, input[type=range]), .top a",
@@ -171,3 +254,15 @@ def test_panel_of_a_phone_has_large_targets_and_no_fault(browser, address, folde
     assert small == []
     assert not has_sideways_scroll(page)
     assert accessibility_faults(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_unknown_address_is_a_page_that_leads_to_the_search(browser, address, scheme):
+    browser.allow("answered 404 : GET")
+    page = browser.open(f"{address}/nosuch", size=PHONE, color_scheme=scheme)
+    assert page.inner_text("h1") == "There is no page at this address"
+    assert accessibility_faults(page) == [] and not has_sideways_scroll(page)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("a.tile")

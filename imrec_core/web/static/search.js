@@ -7,12 +7,13 @@ import { makeFilter, makeOptions } from "./filter.js";
 import { makeGrid } from "./grid.js";
 import { legendButton, setLegend, showLegend } from "./legend.js";
 import { nothing, problem } from "./messages.js";
-import { byForText, makePresets } from "./presets.js";
+import { byForText, hasText, makePresets } from "./presets.js";
 import { setAddress } from "./router.js";
 import { addressOf, currentSearch, isOfBest, keepSearch, REACH, searchOf } from "./state.js";
-import { added, makeTray, makeWords, takeFiles } from "./tray.js";
+import { added, makeTray, takeFiles } from "./tray.js";
 import { ask, fileEntry, filesOf, keepNames, tooMuch, withoutBadFiles } from "./uploads.js";
 import { makeWeights } from "./weights.js";
+import { encodesText, makeWords } from "./words.js";
 
 const PAGE = 60; // hits per request
 const DEEPEST = 10_000; // maximum of offset + k on the server
@@ -70,6 +71,7 @@ export function update(params) {
 
 function build(root, offered) {
   setLegend(offered);
+  const words = makeWords(offered, { onWords: addWords, onNames: (names) => change({ names }) });
   const tray = makeTray({ onChange: (entries) => change(entries), onFiles: takePictures });
   const weights = makeWeights(offered, (by, { sliding }) => change({ by }, { replace: sliding }));
   const presets = makePresets(offered, weights.root, (by) => change({ by }));
@@ -87,7 +89,7 @@ function build(root, offered) {
   const panel = element(
     "aside",
     { class: "panel", "aria-label": "Query" },
-    makeWords(offered, addWords),
+    words.root,
     tray.root,
     presets.root,
     settings,
@@ -109,7 +111,8 @@ function build(root, offered) {
   const fit = () => (settings.open = wide.matches);
   wide.addEventListener("change", fit);
   view.stop.push(() => wide.removeEventListener("change", fit));
-  Object.assign(view, { tray, presets, weights, filter, options, grid, said, legend, within, message, end, results });
+  Object.assign(view, { words, tray, presets, weights, filter, options });
+  Object.assign(view, { grid, said, legend, within, message, end, results });
 }
 
 function addWords(text) {
@@ -127,12 +130,13 @@ function change(changed, { replace = false } = {}) {
 /** Show a search in the controls, and run it. */
 function take(search) {
   keepSearch(search);
+  view.words.show(search);
   view.tray.show(search);
   view.presets.show(search);
   view.weights.show(search.by);
   view.filter.show(search.where);
   view.options.show(search);
-  showWithin(search.within);
+  showWithin(search);
   run(search);
 }
 
@@ -228,6 +232,7 @@ async function failed(error, search) {
   mine.answer = null;
   fill(mine.said, "No answer");
   fill(mine.message, problem(error.message, () => run(currentSearch())));
+  if (hasText(search) && !encodesText(mine.offered)) mine.words.showHint();
 }
 
 function onBusy(seconds) {
@@ -290,13 +295,18 @@ function takePictures(files, side) {
   change({ [side]: [...search[side], ...files.map(fileEntry)] });
 }
 
-function showWithin(within) {
-  const chip = within && element(
+/** Show what limits the search beside the filter: an area of the map, and names. */
+function showWithin({ within, names }) {
+  const chip = (words, title, changed) => element(
     "button",
-    { type: "button", class: "chip", title: "Search everywhere again", onclick: () => change({ within: null }) },
-    `Within an area of the map “${within.map}” ✕`,
+    { type: "button", class: "chip", title, onclick: () => change(changed) },
+    `${words} ✕`,
   );
-  fill(view.within, chip);
+  fill(
+    view.within,
+    within && chip(`Within an area of the map “${within.map}”`, "Search everywhere again", { within: null }),
+    names && chip(`Names with “${names}”`, "Search all names again", { names: "" }),
+  );
 }
 
 /** Run the action of a key or button on a hit. */

@@ -91,7 +91,7 @@ def create_app(
 
 
 def _add_error_handlers(app: FastAPI, state: AppState) -> None:
-    """Return all errors as `ErrorResponse`, without paths of the server."""
+    """Return all errors as `ErrorResponse`, without paths of the server; to browsers an unknown address as a page."""
 
     def on_api_error(request: Request, error: Any) -> Response:
         return error.to_response()  # type: ignore[no-any-return]
@@ -103,6 +103,8 @@ def _add_error_handlers(app: FastAPI, state: AppState) -> None:
         return validation_error(error.errors()).to_response()
 
     def on_http_error(request: Request, error: Any) -> Response:
+        if error.status_code == 404 and _is_navigation(request):
+            return FileResponse(_STATIC / "not_found.html", 404, {"Vary": "Accept", **_REVALIDATE})
         message = f"{request.url.path}: {error.detail}"
         return ApiError(error.status_code, "HTTP", message, error.headers).to_response()
 
@@ -124,6 +126,13 @@ def _add_error_handlers(app: FastAPI, state: AppState) -> None:
         (Exception, on_other_error),
     ):
         app.add_exception_handler(kind, handler)
+
+
+def _is_navigation(request: Request) -> bool:
+    """Test whether a request wants a page: a browser opens an address that is not of the API."""
+    accepted = (part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(","))
+    is_api = request.url.path == "/api" or request.url.path.startswith("/api/")
+    return request.method in ("GET", "HEAD") and not is_api and "text/html" in accepted
 
 
 def _add_static_files(app: FastAPI) -> None:

@@ -37,6 +37,12 @@ def upload(page: Any, *files: Path) -> list[str]:
     return run_search(page, lambda: page.set_input_files("#chooser", files))
 
 
+def adjust(page: Any) -> None:
+    """Show the weights, which are behind "Adjust"."""
+    if not page.is_visible("#mix"):
+        page.click("summary:text-is('Adjust')")
+
+
 def tray(page: Any, side: str) -> list[str]:
     return page.locator(f"#tray-{side} .name").all_inner_texts()
 

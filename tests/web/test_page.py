@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import toy
 from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
-from tests.support.page import address_params, names, run_search, tray, upload
+from tests.support.page import address_params, adjust, names, run_search, tray, upload
 from tests.support.pictures import encode
 from tests.support.serving import serving
 
@@ -143,10 +143,6 @@ def test_text_becomes_an_entry_if_a_feature_understands_text(browser, address):
     assert tray(page, "like") == ["“a red car”"]
 
 
-def test_lake_without_a_text_feature_has_no_text_box(page):
-    assert page.locator("#words").count() == 0
-
-
 # -- tray, weights, options ---------------------------------------------------------------------------------
 
 
@@ -177,6 +173,7 @@ def test_entries_are_dragged_between_likes_and_unlikes(page, folder):
 
 
 def test_sliders_and_metrics_change_the_order(page, folder):
+    adjust(page)
     one = upload(page, folder / "photos" / "photo_003.jpg")
     steps = page.evaluate("history.length")
     page.focus("#weight-phash")
@@ -202,6 +199,7 @@ def test_sliders_and_metrics_change_the_order(page, folder):
 
 def test_mix_is_chosen_by_name_and_shows_its_weights(page, folder):
     upload(page, folder / "photos" / "photo_003.jpg")
+    adjust(page)
     run_search(page, lambda: page.select_option("#mix", "mix:shapes"))
     assert address_params(page)["by"] == ["mix:shapes"]
     assert [page.input_value(f"#weight-{name}") for name in ("rgb_histogram", "phash", "hsv_histogram")] == [
@@ -437,6 +435,7 @@ def test_busy_server_is_retried(page, browser, folder):
 
 def test_replaced_search_does_not_show_its_response(page, folder):
     held = []
+    adjust(page)
     page.route(
         "**/api/search", lambda route: held.append(route) if "phash" in route.request.post_data else route.continue_()
     )
@@ -454,6 +453,7 @@ def test_replaced_search_does_not_show_its_response(page, folder):
 def test_expired_upload_is_sent_again_while_the_page_has_the_file(page, browser, folder):
     browser.allow("answered 410")
     upload(page, folder / "photos" / "photo_003.jpg")
+    adjust(page)
     gone = [{"status": 410, "json": {"error": "not kept any more", "kind": "UploadGone"}}]
     page.route("**/api/search", lambda route: route.fulfill(**gone.pop()) if gone else route.continue_())
     page.focus("#weight-phash")
@@ -534,7 +534,7 @@ def test_phone_has_no_sideways_scroll(browser, address, folder):
     page = opened(browser, address, size=PHONE, has_touch=True, is_mobile=True)
     upload(page, folder / "photos" / HOSTILE[0])
     assert not has_sideways_scroll(page)
-    page.click("summary:has-text('Weights and filter')")
+    page.click("summary:has-text('Filter and options')")
     assert page.is_visible("#where")
     assert not has_sideways_scroll(page)
     page.locator("a.tile").first.click()

@@ -25,6 +25,7 @@ from tests.support import toy
 from tests.support.browser import accessibility_faults, until
 from tests.support.page import (
     address_params,
+    adjust,
     at_rest,
     draw_line,
     liked_ids,
@@ -100,6 +101,7 @@ def test_sliders_and_tray_give_the_order_of_the_core(page, photos, recommender):
     upload(page, photos / BUS)
     by = {"efficientnet_lite0": 1.0}
     alone = shown(page)
+    adjust(page)
     page.focus("#weight-hsv_histogram")
     run_search(page, lambda: page.keyboard.press("End"))
     assert shown(page) == found(recommender, like=(photos / BUS).read_bytes(), by=by | {"hsv_histogram": 1.0}) != alone
@@ -325,6 +327,7 @@ def test_generation_published_during_searches_serves_the_next_one(browser, real_
             turn = answers.index(new)
             assert turn > 0 and answers == [old] * turn + [new] * (len(answers) - turn)
         assert shown(page) == old
+        adjust(page)
         page.focus("#weight-phash")
         run_search(page, lambda: page.keyboard.press("End"))
         assert fresh in shown(page)

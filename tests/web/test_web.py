@@ -42,6 +42,7 @@ def test_features_list_features_mixes_and_columns(client):
     assert [feature["name"] for feature in found["features"]] == list(FEATURES)
     assert found["sources"] == ["photos", "scans"]
     assert {"name": MIX, "weights": {"rgb_histogram": 0.6, "phash": 0.4}} in found["mixes"]
+    assert found["likeness"][2] == {"word": "close", "max_false_match_rate": 0.001}
     (source,) = [column for column in found["columns"] if column["name"] == "source"]
     assert source == {"name": "source", "type": "VARCHAR", "values": ["photos", "scans"]}
 
@@ -199,6 +200,39 @@ def test_pages_and_files_are_served(client):
     for path in ("/", "/duplicates", "/issues", "/status", "/map"):
         assert client.get(path).headers["content-type"].startswith("text/html")
     assert len(client.get("/static/vendor/deck.js").content) > 1_000_000
+
+
+_BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/static/nothing.js", "/map/deeper", "/%3Cscript%3E"])
+def test_unknown_address_is_a_page_for_browsers(client, path):
+    found = client.get(path, headers=_BROWSER)
+    assert (found.status_code, found.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert 'href="/"' in found.text and "script" not in found.text
+    assert (found.headers["vary"], found.headers["cache-control"]) == ("Accept", "no-cache")
+    assert client.head(path, headers=_BROWSER).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        ("/nothing", "*/*"),
+        ("/static/nothing.js", "application/json"),
+        ("/api/nothing", "application/json"),
+        ("/api/nothing", "text/html"),
+        ("/api", "text/html"),
+    ],
+)
+def test_unknown_address_is_json_for_programs_and_in_the_api(client, path, accept):
+    found = client.get(path, headers={"Accept": accept})
+    assert (found.status_code, found.json()["kind"]) == (404, "HTTP")
+    assert found.json()["error"] == f"{path}: Not Found"
+
+
+def test_unknown_image_is_json_for_browsers_too(client):
+    found = client.get(f"/image/{'0' * 16}", headers=_BROWSER)
+    assert (found.status_code, found.json()["kind"]) == (404, "UnknownImage")
 
 
 def test_scripts_are_no_wider_than_other_code():

@@ -39,8 +39,15 @@ class LimitsInfo(BaseModel):
     k: int
 
 
+class LikenessInfo(BaseModel):
+    """A match word, and the largest false match rate of hits that have it."""
+
+    word: str
+    max_false_match_rate: float
+
+
 class FeaturesResponse(BaseModel):
-    """Features, mixes, columns and sources that a search may name."""
+    """Features, mixes, columns and sources that a search may name; `likeness` has the match words, closest first."""
 
     generation: str
     rows: int
@@ -49,6 +56,7 @@ class FeaturesResponse(BaseModel):
     mixes: list[MixInfo]
     columns: list[ColumnInfo]
     sources: list[str]
+    likeness: list[LikenessInfo]
     limits: LimitsInfo
 
 

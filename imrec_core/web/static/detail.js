@@ -3,6 +3,7 @@
 import { get, isOvertaken, post, thumbnail } from "./api.js";
 import { announce, dialog, element, fileName, fill } from "./dom.js";
 import { ACTIONS } from "./grid.js";
+import { legendButton } from "./legend.js";
 import { partsOf, reasonsOf } from "./reasons.js";
 import { requestOf } from "./state.js";
 import { tagsOf } from "./tags.js";
@@ -146,6 +147,7 @@ function heading(node, { path, source, rank, score, likeness }) {
     element("h2", {}, fileName(path)),
     element("p", { class: "soft small" }, `${source ?? ""}${source ? "/" : ""}${path}`),
     place ? element("p", { class: "badge" }, place) : null,
+    likeness ? legendButton() : null,
   );
   announce(`${fileName(path)}. ${place}`);
 }

@@ -2,6 +2,7 @@
 
 import { thumbnail } from "./api.js";
 import { element, fileName } from "./dom.js";
+import { meaningOf } from "./legend.js";
 import { digits } from "./reasons.js";
 import { dragImage } from "./tray.js";
 
@@ -77,7 +78,7 @@ function captionOf(hit, features) {
     "span",
     { class: "caption", "aria-hidden": "true" },
     element("span", { class: "score", title: named(hit) }, hit.score.toFixed(3)),
-    hit.likeness ? element("span", { class: "likeness soft" }, hit.likeness) : null,
+    hit.likeness ? element("span", { class: "likeness soft", title: meaningOf(hit.likeness) }, hit.likeness) : null,
     name,
     partBars(hit, features),
   );

@@ -3,7 +3,7 @@
 import { counted, element } from "./dom.js";
 
 /** Explain why there are no hits, with a button that calls `change` with changes of the search. */
-export function nothing({ no_good_match: isNone, cut }, { max_false_match_rate: rate, where, within }, change) {
+export function nothing({ no_good_match: isNone, cut }, { max_false_match_rate: rate, where, names, within }, change) {
   const button = (label, changed) => element("button", { type: "button", onclick: () => change(changed) }, label);
   if (isNone) {
     const compared = counted(cut, "picture was compared", "pictures were compared");
@@ -13,11 +13,16 @@ export function nothing({ no_good_match: isNone, cut }, { max_false_match_rate: 
       button("Show the nearest anyway", { max_false_match_rate: null }),
     );
   }
-  if (!where && !within) return empty("No pictures", "The lake has no pictures for this search.");
+  if (!where && !names && !within) return empty("No pictures", "The lake has no pictures for this search.");
+  if (names && !where && !within) {
+    const words = "No path of a file or folder has all of these words.";
+    return empty(`No picture is called “${names}”`, words, button("Show all pictures", { names: "" }));
+  }
+  const filters = [where, names && `names with “${names}”`].filter(Boolean);
   return empty(
     "No picture passes the filter",
-    where || "There are none in this area of the map.",
-    button("Remove the filter", { where: "", within: null }),
+    filters.join(", ") || "There are none in this area of the map.",
+    button("Remove the filter", { where: "", names: "", within: null }),
   );
 }
 

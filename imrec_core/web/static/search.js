@@ -5,12 +5,15 @@ import { openDetail } from "./detail.js";
 import { announce, counted, element, fill, isTyping, toast } from "./dom.js";
 import { makeFilter, makeOptions } from "./filter.js";
 import { makeGrid } from "./grid.js";
+import { legendButton, setLegend, showLegend } from "./legend.js";
 import { nothing, problem } from "./messages.js";
+import { byForText, hasText, makePresets } from "./presets.js";
 import { setAddress } from "./router.js";
 import { addressOf, currentSearch, isOfBest, keepSearch, REACH, searchOf } from "./state.js";
-import { added, makeTray, makeWords, takeFiles } from "./tray.js";
+import { added, makeTray, takeFiles } from "./tray.js";
 import { ask, fileEntry, filesOf, keepNames, tooMuch, withoutBadFiles } from "./uploads.js";
 import { makeWeights } from "./weights.js";
+import { encodesText, makeWords } from "./words.js";
 
 const PAGE = 60; // hits per request
 const DEEPEST = 10_000; // maximum of offset + k on the server
@@ -21,6 +24,7 @@ export const keys = [
   ["m", "More like this"],
   ["+", "Add to likes"],
   ["-", "Less like this"],
+  ["s", "Say what scores mean"],
   ["/", "Go to the filter"],
   ["← →", "Previous, next picture in the dialog"],
 ];
@@ -66,8 +70,11 @@ export function update(params) {
 }
 
 function build(root, offered) {
+  setLegend(offered);
+  const words = makeWords(offered, { onWords: addWords, onNames: (names) => change({ names }) });
   const tray = makeTray({ onChange: (entries) => change(entries), onFiles: takePictures });
   const weights = makeWeights(offered, (by, { sliding }) => change({ by }, { replace: sliding }));
+  const presets = makePresets(offered, weights.root, (by) => change({ by }));
   const filter = makeFilter(offered.columns, (where) => where !== currentSearch().where && change({ where }));
   const options = makeOptions(offered.columns, (chosen) => change(chosen));
   const grid = makeGrid((hit) => addressOf({ ...currentSearch(), open: hit.image_id }), act);
@@ -75,26 +82,27 @@ function build(root, offered) {
   const settings = element(
     "details",
     { class: "settings", open: wide.matches },
-    element("summary", {}, "Weights and filter"),
-    weights.root,
+    element("summary", {}, "Filter and options"),
     filter.root,
     options.root,
   );
   const panel = element(
     "aside",
     { class: "panel", "aria-label": "Query" },
-    makeWords(offered, (text) => change(added(currentSearch(), "like", { text }))),
+    words.root,
     tray.root,
+    presets.root,
     settings,
   );
   const said = element("p", { class: "said", id: "said" }, " ");
   const within = element("span", { class: "within" });
+  const legend = legendButton({ id: "legend", hidden: true, "aria-keyshortcuts": "s" });
   const message = element("div", { class: "message" });
   const end = element("div", { class: "end", "aria-hidden": "true" });
   const results = element(
     "section",
     { class: "results", "aria-label": "Results" },
-    element("div", { class: "bar" }, said, within),
+    element("div", { class: "bar" }, said, legend, within),
     message,
     grid.root,
     end,
@@ -103,7 +111,13 @@ function build(root, offered) {
   const fit = () => (settings.open = wide.matches);
   wide.addEventListener("change", fit);
   view.stop.push(() => wide.removeEventListener("change", fit));
-  Object.assign(view, { tray, weights, filter, options, grid, said, within, message, end, results });
+  Object.assign(view, { words, tray, presets, weights, filter, options });
+  Object.assign(view, { grid, said, legend, within, message, end, results });
+}
+
+function addWords(text) {
+  const search = currentSearch();
+  change({ ...added(search, "like", { text }), by: byForText(search.by, view.offered) });
 }
 
 /** Search with changes; add a history entry, except while a slider moves. */
@@ -116,11 +130,13 @@ function change(changed, { replace = false } = {}) {
 /** Show a search in the controls, and run it. */
 function take(search) {
   keepSearch(search);
+  view.words.show(search);
   view.tray.show(search);
+  view.presets.show(search);
   view.weights.show(search.by);
   view.filter.show(search.where);
   view.options.show(search);
-  showWithin(search.within);
+  showWithin(search);
   run(search);
 }
 
@@ -159,6 +175,7 @@ function answered(answer) {
   keepNames(answer.hits);
   view.answer = answer;
   view.reached = answer.hits.length;
+  view.legend.hidden = !answer.hits.some((hit) => hit.likeness);
   filter.fail("");
   grid.clear();
   grid.append(answer.hits, answer.features);
@@ -211,9 +228,11 @@ async function failed(error, search) {
     }
   }
   mine.grid.clear();
+  mine.legend.hidden = true;
   mine.answer = null;
   fill(mine.said, "No answer");
   fill(mine.message, problem(error.message, () => run(currentSearch())));
+  if (hasText(search) && !encodesText(mine.offered)) mine.words.showHint();
 }
 
 function onBusy(seconds) {
@@ -226,7 +245,7 @@ async function noticeGeneration(generation) {
   if (generation === view.offered.generation) return;
   view.offered = { ...view.offered, generation };
   toast("The lake has changed; showing the new generation.");
-  await features({ refresh: true });
+  setLegend(await features({ refresh: true }));
   document.dispatchEvent(new CustomEvent("imrec:generation"));
 }
 
@@ -276,13 +295,18 @@ function takePictures(files, side) {
   change({ [side]: [...search[side], ...files.map(fileEntry)] });
 }
 
-function showWithin(within) {
-  const chip = within && element(
+/** Show what limits the search beside the filter: an area of the map, and names. */
+function showWithin({ within, names }) {
+  const chip = (words, title, changed) => element(
     "button",
-    { type: "button", class: "chip", title: "Search everywhere again", onclick: () => change({ within: null }) },
-    `Within an area of the map “${within.map}” ✕`,
+    { type: "button", class: "chip", title, onclick: () => change(changed) },
+    `${words} ✕`,
   );
-  fill(view.within, chip);
+  fill(
+    view.within,
+    within && chip(`Within an area of the map “${within.map}”`, "Search everywhere again", { within: null }),
+    names && chip(`Names with “${names}”`, "Search all names again", { names: "" }),
+  );
 }
 
 /** Run the action of a key or button on a hit. */
@@ -342,6 +366,7 @@ function keyed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "/") view.filter.root.closest("details").open = true;
   if (event.key === "/") view.filter.box.focus();
+  else if (event.key === "s" && !view.legend.hidden) showLegend();
   else if (event.key.startsWith("Arrow") && document.activeElement === document.body) view.grid.focus();
   else return;
   event.preventDefault();

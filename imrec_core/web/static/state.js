@@ -2,14 +2,18 @@
  * The state of the search, and its form as a URL.
  *
  * An entry of the tray is {image_id} | {upload} | {text}, with an optional `weight` (default 1). `by` is null (the
- * default feature), "mix:NAME" or {"feature" or "feature:metric": weight}. `within` is null or {map, polygon}.
+ * default feature), "mix:NAME" or {"feature" or "feature:metric": weight}. `names` are words in paths of images, which
+ * a request has in its `where`. `within` is null or {map, polygon}.
  */
+
+import { whereOf } from "./names.js";
 
 export const BLANK = Object.freeze({
   like: [],
   unlike: [],
   by: null,
   where: "",
+  names: "",
   order_by: "",
   pool: "mean",
   fuse: "score",
@@ -22,7 +26,7 @@ export const BLANK = Object.freeze({
 });
 
 const KINDS = { image: "image_id", upload: "upload", text: "text" };
-const WORDS = ["where", "order_by", "pool", "fuse", "distinct", "with_self", "open"];
+const WORDS = ["where", "names", "order_by", "pool", "fuse", "distinct", "with_self", "open"];
 
 let current = { ...BLANK };
 
@@ -117,7 +121,8 @@ export function requestOf(search, more = {}) {
     file,
     weight,
   }));
-  const [where, order_by, distinct] = [search.where, search.order_by, search.distinct].map((words) => words || null);
+  const [order_by, distinct] = [search.order_by, search.distinct].map((words) => words || null);
+  const where = whereOf(search);
   return {
     like: plain(like), unlike: plain(unlike), by, pool, fuse, diversify, max_false_match_rate, within,
     where, order_by, distinct, with_self: Boolean(search.with_self), reach: isOfBest(search) ? REACH : null, ...more,

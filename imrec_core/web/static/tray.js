@@ -148,22 +148,6 @@ export function makeTray({ onChange, onFiles }) {
   };
 }
 
-/** Create the text box, if a feature understands text; calls `onWords(text)`. */
-export function makeWords(offered, onWords) {
-  if (!offered.features.some((feature) => feature.understands_text)) return null;
-  const box = element("input", {
-    type: "search", id: "words", placeholder: "a red car on a beach", autocomplete: "off",
-    "aria-label": "Search by words",
-  });
-  const send = () => {
-    const text = box.value.trim();
-    box.value = "";
-    if (text) onWords(text);
-  };
-  box.addEventListener("keydown", (event) => event.key === "Enter" && send());
-  return element("div", { class: "words-box" }, box, element("button", { type: "button", onclick: send }, "Add"));
-}
-
 /** Return a search with an entry added to one side, and removed from the other. */
 export function added(search, side, entry) {
   const isOther = (one) => !entry.image_id || one.image_id !== entry.image_id;

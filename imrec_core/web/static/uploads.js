@@ -74,7 +74,7 @@ export async function withoutBadFiles(search) {
   const refused = new Map();
   for (const entry of filesOf(search)) {
     try {
-      await asked({ ...search, like: [entry], unlike: [], where: "", within: null, order_by: "" }, { k: 1 });
+      await asked({ ...search, like: [entry], unlike: [], where: "", names: "", within: null, order_by: "" }, { k: 1 });
     } catch (error) {
       refused.set(entry, error.message);
     }

@@ -24,7 +24,7 @@ from imrec_dagster._dagster_internals import DagsterAssetCheckFailedError
 from imrec_dagster.asset_keys import CATALOG, EXTRACT, GENERATION, IMAGES, feature_key
 from imrec_dagster.assets.build import build_assets
 from imrec_dagster.dead_runs import PROCESS_TAG, end_dead_runs, this_process
-from imrec_dagster.due_runs import DueRun, next_runs
+from imrec_dagster.due_runs import DueRun, early_shard, next_runs
 from imrec_dagster.home import dagster_home, open_instance
 from imrec_dagster.partitions import SHARDS, contiguous, range_tags
 from imrec_dagster.resources import LakeResource, Progress
@@ -68,23 +68,29 @@ class Builder:
         self._assets = build_assets(lake, chosen, DagsterSettings.of(lake.settings()))
         self._pixel_features = [f for f in chosen if not f.projection]
 
-    def build(self, *, sources: Mapping[str, str] | None = None, verify: bool = False) -> None:
+    def build(
+        self, *, sources: Mapping[str, str] | None = None, verify: bool = False, publish_early: bool = False
+    ) -> None:
         """Scan, extract, fit, project, and publish a generation.
 
         Args:
             sources: Image folders to add to the lake, by name.
             verify: Whether to read every file again, although its size and times are the same.
+            publish_early: Whether to publish a generation of the first shard before the others are extracted, if the
+                lake has no generation yet; see `early_shard`.
 
         Raises:
             ImrecError: An asset raised it.
         """
         end_dead_runs(self._instance)
         with self._lake.being_built():
-            self._making_damaged_tables_again(partial(self._scan_and_bring_up_to_date, sources or {}, verify))
+            self._making_damaged_tables_again(
+                partial(self._scan_and_bring_up_to_date, sources or {}, verify, publish_early)
+            )
 
-    def _scan_and_bring_up_to_date(self, sources: Mapping[str, str], verify: bool) -> None:
+    def _scan_and_bring_up_to_date(self, sources: Mapping[str, str], verify: bool, publish_early: bool) -> None:
         self.scan(sources=sources, verify=verify)
-        self._bring_up_to_date()
+        self._bring_up_to_date(publish_early=publish_early)
 
     def _making_damaged_tables_again(self, work: Callable[[], None]) -> None:
         """Do some work, and start again whenever it finds a damaged table.
@@ -136,7 +142,7 @@ class Builder:
     def _failed_images(self, shards: Iterable[str]) -> dict[str, set[str]]:
         return {shard: set(failed_images(self._lake, shard)) for shard in shards}
 
-    def _bring_up_to_date(self) -> None:
+    def _bring_up_to_date(self, *, publish_early: bool = False) -> None:
         """Extract, fit, project and publish what is due, and record tables that the instance does not know of."""
         due = plan(self._lake)
         for feature in due.unfitted:
@@ -144,21 +150,32 @@ class Builder:
         self._load_networks(due.extractions)
         for event in unrecorded_events(self._lake, self._instance, due):
             self._instance.report_runless_asset_event(event)
-        for run in self._due_runs(due):
+        early = early_shard(self._lake, due) if publish_early else None
+        if early is not None:
+            self._report_reads(due)
+            self._publish_first(early)
+            due = plan(self._lake)
+        for run in self._due_runs(due, is_reported=early is not None):
             self._run(run.keys, run.shards)
         if not is_up_to_date(self._lake, plan_generation(self._lake)):
             self._run([GENERATION])
 
-    def _due_runs(self, due: BuildPlan) -> Iterator[DueRun]:
+    def _publish_first(self, shard: str) -> None:
+        """Extract one shard, and publish a generation of its images unless all of them failed."""
+        self._run([IMAGES, *(feature_key(f.name) for f in self._pixel_features)], [shard])
+        if len(self._failed_images([shard])[shard]) < self._lake.row_count(self._lake.catalog_path(shard)):
+            self._run([GENERATION])
+
+    def _due_runs(self, due: BuildPlan, *, is_reported: bool) -> Iterator[DueRun]:
         """Yield the runs that are due, each once; when it is clear which images they read, report their number.
 
         A run whose files change while it reads them leaves something due; the next build does it.
 
         Args:
             due: What is due now. It is planned again after each step: half a million images take most of a second.
+            is_reported: Whether the number of images was reported before.
         """
         done: set[DueRun] = set()
-        is_reported = False
         while True:
             runs = [run for run in next_runs(self._lake, due, self._every_partition()) if run not in done]
             if not is_reported and all(run.shards for run in runs):  # a fit of a codebook comes before its extraction
@@ -236,6 +253,7 @@ def build_lake(
     device: str = "auto",
     home: str | None = None,
     verify: bool = False,
+    publish_early: bool = False,
 ) -> None:
     """Bring a lake up to date on the Dagster instance in `home` (default: `DAGSTER_HOME`, else the lake's own).
 
@@ -243,13 +261,14 @@ def build_lake(
 
     Args:
         verify: Whether to read every file again, although its size and times are the same.
+        publish_early: Whether a new lake gets a generation of its first shard first; see `Builder.build`.
 
     Raises:
         ImrecError: An asset raised it.
     """
     with open_instance(dagster_home(lake, home), lake) as instance:
         Builder(lake, instance, progress=progress, device=device, dask=os.environ.get("IMREC_DASK", "")).build(
-            verify=verify
+            verify=verify, publish_early=publish_early
         )
 
 

@@ -63,6 +63,19 @@ def next_runs(
     return [*_partitioned_runs(projections, partitions, images, images_per_run)]
 
 
+def early_shard(lake: Lake, due: BuildPlan) -> str | None:
+    """Return the shard of which a first generation can be published before the others are extracted.
+
+    None if the lake has a generation, if all its images are in few shards, so that it makes no difference, or if a
+    feature is fitted, because a fit needs a sample of all images.
+    """
+    shards = order_shards(lake, list(due.extractions))
+    images = {state.shard: state.images for state in due.shards}
+    if lake.current_generation() is not None or any(feature.is_fitted for feature in due.features) or not shards:
+        return None
+    return shards[0] if 2 * images[shards[0]] <= sum(images[shard] for shard in shards) else None
+
+
 GENERATION_RUN = DueRun((GENERATION,))
 """The run that publishes what is new, if `index.plan.is_up_to_date` says that there is something."""
 

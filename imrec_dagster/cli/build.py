@@ -45,6 +45,11 @@ if TYPE_CHECKING:
     metavar="N",
     help="Only the first N images of each source, by path; kept in lake.toml for later builds. 0: all.",
 )
+@click.option(
+    "--publish-early",
+    is_flag=True,
+    help="Publish a first generation of a new lake after its first shard, to search while the rest is read.",
+)
 @click.option("--verify", is_flag=True, help="Read every file again, and extract those whose content has changed.")
 @click.option(
     "--device",
@@ -61,6 +66,7 @@ def build(
     columns: tuple[str, ...],
     without: tuple[str, ...],
     limit: int | None,
+    publish_early: bool,
     verify: bool,
     device: str,
     lake: str,
@@ -74,7 +80,13 @@ def build(
 
     names = _parse_names(features)
     summary = run_build(
-        Lake(lake), folders, names, device, columns=columns, without=without, limit=limit, verify=verify
+        Lake(lake),
+        *(folders, names, device),
+        columns=columns,
+        without=without,
+        limit=limit,
+        verify=verify,
+        publish_early=publish_early,
     )
     click.echo(summary)
 
@@ -94,6 +106,7 @@ def run_build(
     without: Sequence[str] = (),
     limit: int | None = None,
     verify: bool = False,
+    publish_early: bool = False,
 ) -> str:
     """Add folders, features and column files to the lake, bring it up to date, and return a summary.
 
@@ -103,6 +116,7 @@ def run_build(
         without: Files to remove, with their columns.
         limit: The setting `limit`; None keeps it.
         verify: Whether to read every file again, although its size and times are the same.
+        publish_early: Whether a new lake gets a generation of its first shard before the others are read.
 
     Raises:
         ImrecError: A folder, a feature, a file or the lake is invalid, or a run failed.
@@ -124,7 +138,7 @@ def run_build(
     lake.open_for_writing().save_settings(settings)
     progress = BuildProgress()
     with interruptible(progress):
-        build_lake(lake, progress=progress, device=device, verify=verify)
+        build_lake(lake, progress=progress, device=device, verify=verify, publish_early=publish_early)
     return _summary(lake, progress, time.perf_counter() - started)
 
 

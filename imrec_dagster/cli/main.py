@@ -29,6 +29,7 @@ from imrec_dagster.cli.issues import issues
 from imrec_dagster.cli.label_issues import label_issues
 from imrec_dagster.cli.map import make_map
 from imrec_dagster.cli.models import models
+from imrec_dagster.cli.open import open_page
 from imrec_dagster.cli.outliers import outliers
 from imrec_dagster.cli.plot import plot
 from imrec_dagster.cli.sample import sample
@@ -53,7 +54,7 @@ def imrec() -> None:
 
 
 imrec.add_section("Build", build, sources, features, models, demo)
-imrec.add_section("Search", search, make_map, export)
+imrec.add_section("Search", open_page, search, make_map, export)
 imrec.add_section("Copies", duplicates, compare)
 imrec.add_section("Curate", issues, outliers, label_issues, sample, tag)
 imrec.add_section("Evaluate", evaluate, tune, plot)

@@ -1,14 +1,13 @@
 """`imrec serve`: run the page and the HTTP API over a lake. The application is `imrec_core.web`."""
 
-from contextlib import suppress
 from dataclasses import replace
 
 import click
 
-from imrec_core.errors import MissingDependency
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.listening import listen
 from imrec_dagster.cli.options import lake_option, trust_option
+from imrec_dagster.cli.page_server import DEFAULT_PORT, require_web, run_server
 
 _MIN_TOKEN_LENGTH = 8
 
@@ -22,7 +21,7 @@ _MIN_TOKEN_LENGTH = 8
 )
 @click.option(
     "--port",
-    default=8000,
+    default=DEFAULT_PORT,
     show_default=True,
     type=click.IntRange(0, 65535),
     help="Port to listen on; 0 for any free one.",
@@ -49,17 +48,10 @@ def serve(host: str, port: int, token: str | None, upload_mb: int, filter_second
     """Serve the search page and the HTTP API until Ctrl-C."""
     from imrec_core.lake.lake import Lake
 
-    try:
-        import fastapi  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn
-    except ModuleNotFoundError as error:
-        raise MissingDependency(error.name or "fastapi", extra="web") from error
+    require_web()
     from imrec_core.web import create_app
     from imrec_core.web.limits import Limits
     from imrec_core.web.security import LOOPBACK, is_loopback
-    from imrec_core.web.server import server_config
 
     if token is not None and len(token) < _MIN_TOKEN_LENGTH:
         raise click.BadParameter(
@@ -73,9 +65,4 @@ def serve(host: str, port: int, token: str | None, upload_mb: int, filter_second
     limits = replace(Limits(), upload_bytes=upload_mb * 1_000_000, filter_seconds=filter_seconds)
     app = create_app(Lake(lake), token=token, hosts=hosts, limits=limits, warm_up=True)
     with listen(host, port, advice="take another --port or --host") as listener:
-        name = f"[{host}]" if ":" in host else host
-        address = f"http://{name}:{listener.getsockname()[1]}/"
-        click.echo(f"{address}?token={token}" if token else address)
-        click.echo("stop it with Ctrl-C", err=True)
-        with suppress(KeyboardInterrupt):  # the way to stop it
-            uvicorn.Server(server_config(app, limits)).run(sockets=[listener])
+        run_server(app, limits, listener, host, token=token)

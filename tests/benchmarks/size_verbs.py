@@ -13,6 +13,8 @@ from tests.benchmarks.size_work import Figure, Work
 
 LEFT_OUT = {
     "demo": "builds a lake as `imrec build` does, then searches it as `imrec search` does",
+    "completion": "prints a script, whatever the lake",
+    "open": "builds a lake as `imrec build` does, and serves it as `imrec serve` does",
     "models --fetch, --check": "depend on networks, not on the images of a lake",
     "duplicates --plan, --apply, --undo, decisions": "work on the groups that `imrec duplicates` has found",
     "evaluate --pairs, --projections": "take pairs or 500 queries, whatever the size of the lake",

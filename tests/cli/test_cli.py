@@ -611,11 +611,11 @@ def test_demo_of_own_photos_searches_three_times_and_draws_a_sheet(imrec, tmp_pa
         assert len([line for line in answer.split("\n\n")[0].splitlines() if line.startswith("  ")]) == 5
     with Image.open(lake.root / "contact_sheet.png") as sheet:
         assert sheet.height > 300
-    *_, search, serve, ui, build = asked.out.splitlines()
+    *_, search, ui, build, _, _, serve = asked.out.splitlines()
     assert "imrec search 'my photos/photo_" in search
-    assert f"imrec serve --lake {lake.root}  #" in serve
     assert f"imrec ui --lake {lake.root}  #" in ui
     assert "imrec build " in build
+    assert serve == f"  .venv/bin/imrec serve --lake {lake.root}"
 
 
 # -- errors in one line -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import click
 
+from docs.markdown import cell, table
 from imrec_dagster.cli.main import imrec
 
 _WIDTH = 1000  # no line of the help is broken
@@ -17,24 +18,11 @@ _WIDTH = 1000  # no line of the help is broken
 def cli_reference() -> str:
     """Generate a section per section of `imrec --help`, with usage, help and options of each command."""
     lines: list[str] = []
-    for section, names in help_sections():
+    for section, commands in imrec.sections.items():
         lines += [f"## {section}", ""]
-        for name in names:
-            lines += _command(imrec.commands[name], f"imrec {name}", "###")
+        for command in commands:
+            lines += _command(command, f"imrec {command.name}", "###")
     return "\n".join(lines).rstrip("\n")
-
-
-def help_sections() -> list[tuple[str, list[str]]]:
-    """Read the sections of `imrec --help` that list commands, with the names of the commands, in their order."""
-    sections: list[tuple[str, list[str]]] = []
-    with click.Context(imrec, info_name="imrec", max_content_width=_WIDTH, terminal_width=_WIDTH) as context:
-        shown = imrec.get_help(context)
-    for line in shown.splitlines():
-        if heading := re.fullmatch(r"(\S.*):", line):
-            sections.append((heading[1], []))
-        elif (entry := re.match(r"  (\S+)", line)) and sections and entry[1] in imrec.commands:
-            sections[-1][1].append(entry[1])
-    return [(heading, names) for heading, names in sections if names]
 
 
 def _command(command: click.Command, path: str, level: str) -> Iterator[str]:
@@ -67,15 +55,10 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
         if isinstance(option, click.Option) and (record := option.get_help_record(context))
     ]
     if records:
-        yield from ("| option | meaning |", "| --- | --- |")
-        yield from (f"| `{_cell(names)}` | {_cell(_plain(text))} |" for names, text in records)
-        yield ""
+        rows = ((f"`{cell(names)}`", cell(_plain(text))) for names, text in records)
+        yield from (*table(("option", "meaning"), rows).splitlines(), "")
 
 
 def _plain(text: str) -> str:
     """Join the words of a text, and escape what Markdown would take as markup."""
     return re.sub(r"([*<])", r"\\\1", " ".join(text.split()))
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

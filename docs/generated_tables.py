@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from docs import cli_reference, python_tables, route_table, scale_table, schema_tables, sizes_tables
+from docs.markdown import table
 from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import split_name
 from imrec_core.features.metrics import METRICS, Metric
@@ -51,7 +52,7 @@ def quality_table() -> str:
             rows.append(_quality_row(name.replace("_full", ":full"), name, metric, _notes()[name]))
         elif metric != FEATURES[name].metric.name:
             rows.append(_quality_row(by, name, metric, f"The same by `{metric}`."))
-    return _table(("feature", "summary", "dims", "bytes", *_QUALITY.values()), rows)
+    return table(("feature", "summary", "dims", "bytes", *_QUALITY.values()), rows)
 
 
 def _quality_row(by: str, name: str, metric: str, summary: str) -> tuple[str, ...]:
@@ -104,7 +105,7 @@ def copies_table() -> str:
         (edit.removeprefix("copies "), *(f"{found[name][edit]:.3f}" for name in names))
         for edit in sorted(edits, key=lambda edit: edit != "copies all")
     )
-    return _table(("edit", *(name if "`" in name else f"`{name}`" for name in names)), rows)
+    return table(("edit", *(name if "`" in name else f"`{name}`" for name in names)), rows)
 
 
 _CHOSEN, _COMPARED, _BEYOND = "as imrec has it", ("250 images", "1066 images"), " beyond the full"
@@ -126,7 +127,7 @@ def content_table() -> str:
         if choice == _CHOSEN or images in _COMPARED:
             units = (f"{unit}{_BEYOND}" for unit in ("P@5", "mAP", "copies recall@1"))
             rows.append((images.removesuffix(" images"), choice, *(found[unit] for unit in units)))
-    return _table(("images", "content vectors", "P@5", "mAP", "copies"), rows)
+    return table(("images", "content vectors", "P@5", "mAP", "copies"), rows)
 
 
 def features_table() -> str:
@@ -135,13 +136,13 @@ def features_table() -> str:
         (f"`{f.name}`", f.group, str(f.dims), f.dtype, ", ".join(m.name for m in f.metrics), f.source)
         for f in _named_features()
     )
-    return _table(("feature", "group", "dims", "stored as", "metrics (default first)", "source"), rows)
+    return table(("feature", "group", "dims", "stored as", "metrics (default first)", "source"), rows)
 
 
 def metrics_table() -> str:
     """Generate a row per metric."""
     rows = ((f"`{m.name}`", m.summary, _found_by(m)) for m in METRICS.values())
-    return _table(("metric", "distance", "found by"), rows)
+    return table(("metric", "distance", "found by"), rows)
 
 
 def _found_by(metric: Metric) -> str:
@@ -175,7 +176,7 @@ def models_table() -> str:
         for m in MODELS.values()
     )
     heading = ("model", "dims", "input", "batch", "extra", "text", "licence", "run on its weights", "source")
-    return _table(heading, rows)
+    return table(heading, rows)
 
 
 def methods_table() -> str:
@@ -184,7 +185,7 @@ def methods_table() -> str:
         (f"`{m.name}`", m.summary, ", ".join(f"`{k} = {v}`" for k, v in m.params.items()) or "–", m.source)
         for m in METHODS.values()
     )
-    return _table(("method", "summary", "settings", "source"), rows)
+    return table(("method", "summary", "settings", "source"), rows)
 
 
 def settings_table() -> str:
@@ -196,7 +197,7 @@ def settings_table() -> str:
         for f in fields(Settings)
         if not isinstance(getattr(default, f.name), dict)
     )
-    return _table(("setting", "meaning", "default"), rows)
+    return table(("setting", "meaning", "default"), rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -227,20 +228,15 @@ def updated(text: str) -> str:
     Raises:
         ValueError: A marker lacks its counterpart.
     """
-    for name, table in TABLES.items():
+    for name, generate in TABLES.items():
         begin, end = f"<!-- {name}: made by `make docs` -->", f"<!-- /{name} -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if (begin in text) != (end in text) or (found and not closed):
             raise ValueError(f"table {name!r}: a marker lacks its counterpart")
         if found:
-            text = f"{before}{begin}\n\n{table()}\n\n{end}{after}"
+            text = f"{before}{begin}\n\n{generate()}\n\n{end}{after}"
     return text
-
-
-def _table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [heading, tuple("---" for _ in heading), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _toml(value: object) -> str:

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 import imrec_core
+from docs.markdown import cell, table
 from imrec_core import Hit, Hits, Recommender
 from imrec_core.lake.settings_template import attribute_docs
 from imrec_core.search.hits import FeatureScore
@@ -18,7 +19,7 @@ def names_table() -> str:
     """Generate a row per public name of `imrec_core`."""
     names = sorted(imrec_core.__all__, key=str.lower)
     found = {name: getattr(imrec_core, name) for name in names}
-    return _table(("name", "kind", "summary"), ((f"`{n}`", _kind(f), _summary(n, f)) for n, f in found.items()))
+    return table(("name", "kind", "summary"), ((f"`{n}`", _kind(f), _summary(n, f)) for n, f in found.items()))
 
 
 def arguments_table() -> str:
@@ -29,19 +30,19 @@ def arguments_table() -> str:
         for name, text in re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", section, re.DOTALL | re.MULTILINE)
     }
     arguments = [a for a in inspect.signature(Recommender.search).parameters.values() if a.name != "self"]
-    rows = ((f"`{a.name}`", f"`{a.default!r}`".replace("'", '"'), _cell(meanings[a.name])) for a in arguments)
-    return _table(("argument", "default", "meaning"), rows)
+    rows = ((f"`{a.name}`", f"`{a.default!r}`".replace("'", '"'), cell(meanings[a.name])) for a in arguments)
+    return table(("argument", "default", "meaning"), rows)
 
 
 def recommender_table() -> str:
     """Generate a row per method and property of `Recommender`."""
-    return _table(("member", "what it does"), _members(Recommender))
+    return table(("member", "what it does"), _members(Recommender))
 
 
 def hits_table() -> str:
     """Generate a row per attribute and method of `Hits`, of `Hit`, and of the score by one feature."""
     rows = [*_attributes(Hits, "hits"), *_members(Hits, "hits"), *_attributes(Hit, "hit")]
-    return _table(("member", "what it is"), [*rows, *_attributes(FeatureScore, "hit.parts[…]")])
+    return table(("member", "what it is"), [*rows, *_attributes(FeatureScore, "hit.parts[…]")])
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
@@ -68,7 +69,7 @@ def _attributes(kind: type[Any], name: str) -> Iterable[tuple[str, str]]:
     """Yield the public fields of a dataclass that its docstring describes."""
     described = attribute_docs(kind.__doc__ or "")
     shown = (field.name for field in fields(kind) if not field.name.startswith("_") and field.name in described)
-    return ((f"`{name}.{field}`", _cell(described[field])) for field in shown)
+    return ((f"`{name}.{field}`", cell(described[field])) for field in shown)
 
 
 def _members(kind: type[Any], name: str = "") -> Iterable[tuple[str, str]]:
@@ -87,13 +88,4 @@ def _arguments(function: Callable[..., Any]) -> str:
 
 
 def _first_paragraph(found: object) -> str:
-    return _cell((inspect.getdoc(found) or "").partition("\n\n")[0])
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-def _table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [heading, tuple("---" for _ in heading), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return cell((inspect.getdoc(found) or "").partition("\n\n")[0])

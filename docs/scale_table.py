@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from docs.sizes_tables import Figures, measured, number, table
+from docs.markdown import table
+from docs.sizes_tables import Figures, measured, number
 
 _SIZES = (10_000_000, 100_000_000)
 _CORES, _DAY = 16, 86_400  # cores of a worker; seconds

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pyarrow as pa
 
+from docs.markdown import table
 from imrec_core.lake import run_log, schemas
 
 _SQL_TYPES = {
@@ -77,5 +78,6 @@ def _sql_type(kind: pa.DataType) -> str:
 
 
 def _table(types: Mapping[str, str], comments: Mapping[str, str]) -> str:
-    rows = [f"| `{name}` | `{kind}` | {comments[name]} |" for name, kind in types.items()]
-    return "\n".join(["| column | type | meaning |", "| --- | --- | --- |", *rows])
+    return table(
+        ("column", "type", "meaning"), ((f"`{name}`", f"`{kind}`", comments[name]) for name, kind in types.items())
+    )

@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from docs.markdown import table
+
 MEASURED = Path("docs/measured_sizes.json")
 
 WORSE = 1.1
@@ -155,9 +157,3 @@ def number(value: float) -> str:
 
 def _count(images: int) -> str:
     return f"{images:,}"
-
-
-def table(heading: tuple[str, ...], rows: Any) -> str:
-    """Format rows as a table of Markdown."""
-    lines = [heading, tuple("---" for _ in heading), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

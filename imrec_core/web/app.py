@@ -35,7 +35,7 @@ from imrec_core.web.state import AppState
 
 log = logging.getLogger(__name__)
 
-_ROUTERS = (search, explain, lake, images, duplicates, curation, status, maps)
+ROUTERS = (search, explain, lake, images, duplicates, curation, status, maps)
 _STATIC = Path(__file__).parent / "static"
 _VIEWS = ("/", "/duplicates", "/issues", "/status", "/map")
 _REVALIDATE = {"Cache-Control": "no-cache"}
@@ -81,7 +81,7 @@ def create_app(
     )
     app.add_middleware(SecurityMiddleware, token=token, hosts=hosts, limits=limits)
     app.add_middleware(MetricsMiddleware, metrics=state.metrics)
-    for module in _ROUTERS:
+    for module in ROUTERS:
         app.include_router(module.create_router(state))
     app.include_router(metrics.create_router(state.metrics))
     _add_error_handlers(app, state)

@@ -83,7 +83,9 @@ def build(
     names = _parse_names(features)
     summary = run_build(
         Lake(lake),
-        *(folders, names, device),
+        folders,
+        names,
+        device,
         columns=columns,
         without=without,
         limit=limit,

@@ -8,7 +8,7 @@ import click
 
 from imrec_core.errors import ImageError
 from imrec_core.runtime.text import escaped
-from imrec_dagster.cli.output import from_here, write_paths
+from imrec_dagster.cli.output import from_here, write_gallery, write_paths
 from imrec_dagster.cli.tables import table
 
 if TYPE_CHECKING:
@@ -71,11 +71,8 @@ class SearchOutput:
         Raises:
             click.BadParameter: A file cannot be written.
         """
-        if self.sheet:
-            try:
-                hits.contact_sheet(self.sheet, title=title)
-            except (OSError, ValueError) as error:  # ValueError: Pillow knows no format by that suffix
-                raise click.BadParameter(f"cannot write {self.sheet}: {error}", param_hint="--sheet") from error
+        if sheet := self.sheet:
+            write_gallery(sheet, lambda: hits.contact_sheet(sheet, title=title), "--sheet")
         if self.explain:
             self._explain(hits, Path(self.explain))
         if self.link:

@@ -27,17 +27,16 @@ def cpu_count() -> int:
 def adds_bytes_exactly() -> bool:
     """Tell whether the CPU adds products of 8-bit integers in 32 bits.
 
-    Arm does, and x86 with VNNI: servers since 2019, Zen 4, and most PCs since 2021. Older x86 adds two products in
-    16 bits, where they overflow.
+    Arm does, and x86 with VNNI, such as Xeons since Cascade Lake, Cores since Alder Lake, and AMD since Zen 4. Other
+    x86 adds two products in 16 bits, where they overflow.
     """
     if platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686"):
         return True
     import numkong
 
-    known = importlib.import_module(
-        "numpy._core._multiarray_umath"
-    ).__cpu_features__  # what `numpy.show_runtime` prints
-    return bool(known.get("AVX512VNNI")) or bool(numkong.get_capabilities().get("alder"))
+    numpy_core = importlib.import_module("numpy._core._multiarray_umath")
+    with_avx_512 = numpy_core.__cpu_features__.get("AVX512VNNI")  # as `numpy.show_runtime` prints it
+    return bool(with_avx_512 or numkong.get_capabilities().get("alder"))
 
 
 @functools.cache  # reading the files takes 0.2 ms, and every large distance computation needs it (2026-11)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from s3fs import S3FileSystem
 
@@ -47,20 +49,22 @@ def test_store_that_is_down_is_told_with_the_file_and_what_to_do(store):
     assert not files.is_away(path.parent)
 
 
-def test_request_is_given_up_after_so_many_tries(store, monkeypatch):
-    path, tries = s3.put("file"), []
+@pytest.mark.parametrize(
+    ("seconds", "tries"),
+    [(0, retry.TRIES), (5.1, retry.TRIES), (15.1, retry.TRIES), (30, 1)],
+    ids=["at once", "connect timeout", "read timeout", "retried by s3fs"],
+)
+def test_request_is_given_up_after_so_many_tries(store, monkeypatch, seconds, tries):
+    path, now = s3.put("file"), [0.0]
+    monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=lambda: now[-1], sleep=lambda _: None))
 
     def fails() -> None:
-        tries.append(1)
+        now.append(now[-1] + seconds)
         raise RuntimeError("a fault")
 
     with pytest.raises(StorageFault, match="a fault"):
         object_store.send(path, fails)
-    assert len(tries) == retry.TRIES
-    monkeypatch.setattr(object_store, "_PATIENCE", -1.0)  # as if each had taken long, the library having tried again
-    with pytest.raises(StorageFault):
-        object_store.send(path, fails)
-    assert len(tries) == retry.TRIES + 1
+    assert len(now) - 1 == tries
 
 
 def test_object_that_is_always_short_is_a_fault_and_one_that_has_changed_is_not(store):

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 CONNECTIONS = 16  # concurrent requests
 
-_PATIENCE = 5.0  # seconds; in a longer request the library of the store has already retried
+_PATIENCE = 20.0  # seconds, more than a timeout of s3fs (5 to connect, 15 to read); s3fs has retried longer requests
 _MAX_AGE = 2.0  # seconds for which a listing of a folder is cached
 _FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError, LakeError)
 _SINGLE_REQUEST = {"s3": {"max_concurrency": 1}}  # otherwise s3fs first requests the size, to read in parts

@@ -1,19 +1,18 @@
 """Plots of a generation as Dagster metadata: extraction rates, distances, stages and recall."""
 
-import io
 from collections.abc import Callable
 
 import dagster as dg
-from PIL import Image
 
-from imrec_core.evaluation.figures import plot_distances, plot_stages
+from imrec_core.evaluation.figures import plot_distances
+from imrec_core.evaluation.stage_figure import plot_stages
 from imrec_core.extraction.failures import count_reasons
 from imrec_core.index.recall import CURVE_EFS, recall_at_ef
 from imrec_core.lake.lake import Lake
 from imrec_core.plots import draw_curves, draw_extraction
 from imrec_core.search.recommender import Recommender
 from imrec_core.sql import views
-from imrec_dagster.metadata import Shown, embed
+from imrec_dagster.metadata import Shown, embed_plot
 
 _PLOTTED = 6  # features and runs on a plot: plots are stored with every generation
 
@@ -45,7 +44,7 @@ def plots_of_generation(lake: Lake, is_new: bool) -> Shown:
             title = f"the lowest recall of {len(recalls)} graphs"
         curve = {"x": CURVE_EFS, "y": least, "x_label": "ef", "y_label": "recall@10"}
         plots["recall by ef"] = lambda: draw_curves({title: curve})
-    return {name: dg.MetadataValue.md(embed(_reduce_colours(draw()), "png")) for name, draw in plots.items()}
+    return {name: dg.MetadataValue.md(embed_plot(draw())) for name, draw in plots.items()}
 
 
 # The longest pass of each shard: a later pass may have read a single new image.
@@ -53,10 +52,3 @@ _SPEEDS = """
 SELECT name, arg_max((rows + failed) / seconds, seconds) FROM runs
 WHERE what = 'extract' AND seconds > 0 GROUP BY name ORDER BY name
 """
-
-
-def _reduce_colours(png: bytes) -> bytes:
-    """Quantize a plot to 64 colours: a third of the bytes, which Dagster stores with each generation."""
-    file = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(file, "PNG")
-    return file.getvalue()

@@ -22,10 +22,12 @@ class Confusion:
         names: Labels, sorted.
         counts: Numbers of nearest images `(n, n + 1)`: one row per label of the query, one column per label of the
             neighbour. The last column counts neighbours with a label that is not in `names`.
+        queries: Number of query images of each label.
     """
 
     names: tuple[str, ...]
     counts: NDArray[np.int64]
+    queries: tuple[int, ...] = ()
 
 
 def confusion(
@@ -63,4 +65,6 @@ def confusion(
                 order = gallery[smallest(k + 1, of_query)]  # may lack the query itself if it has copies
                 nearest = order[order != row][:k]
                 np.add.at(matrix, (position[labels.groups[row]], position[labels.groups[nearest]]), 1)
-    return Confusion(tuple(labels.names[group] for group in shown), matrix[:-1])
+    asked = dict(zip(groups.tolist(), counts.tolist(), strict=True))
+    names = tuple(labels.names[group] for group in shown)
+    return Confusion(names, matrix[:-1], tuple(asked[group] for group in shown.tolist()))

@@ -22,17 +22,14 @@ from imrec_core.features.feature_metric import FeatureMetric, split_name
 from imrec_core.index.calibration import Calibration
 from imrec_core.index.calibration_pairs import RandomPairs
 from imrec_core.index.generation import Generation
-from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
 from imrec_core.plots.comparisons import Bins, ImageWithVector, draw_hashes, draw_histograms
 from imrec_core.plots.confusion import draw_confusion
-from imrec_core.plots.contact_sheet import load_image
-from imrec_core.plots.curves import Times, draw_stages
 from imrec_core.plots.distributions import Distances, Threshold, Values, draw_distances, draw_values
+from imrec_core.plots.tiles import load_image
 from imrec_core.search.hits import FeatureScore, Hit, Hits
 from imrec_core.search.query import Query, Text
 from imrec_core.search.recommender import Recommender
-from imrec_core.sql import views
 
 CUT = 0.001
 """Default false match rate of the threshold."""
@@ -75,13 +72,20 @@ def plot_histograms(
         bins = Bins(bin_colours(layout), channels, layout.joint)
     hits = recommender.search(image, by=by or feature.name, k=k, where=where)
     query = ImageWithVector(_query_image(hits), ("query",), np.asarray(recommender.vector(image, feature.name)))
+    about = _about(generation, by or feature.name)
     found = [
         ImageWithVector(
-            _hit_image(hit), (f"{hit.score:.3f}   distance {_feature_score(hit).distance:.4g}", _name(hit)), vector
+            _hit_image(hit),
+            (
+                f"{hit.rank}   {hit.score:.3f} {hit.likeness}",
+                f"distance {_feature_score(hit).distance:.4g}",
+                _name(hit),
+            ),
+            vector,
         )
         for hit, vector in zip(hits, _vectors(generation, feature, hits), strict=True)
     ]
-    return draw_histograms(query, found, bins, format=format)
+    return draw_histograms(query, found, bins, about=about, format=format)
 
 
 _CHANNELS = {
@@ -117,14 +121,20 @@ def plot_hashes(
             f"{metric.name} rotates the query for each hit; to compare bits, use {feature.name} without it"
         )
     hits = recommender.search(image, by=by or feature.name, k=k, where=where)
-    query = ImageWithVector(_query_image(hits), ("query", feature.name), _bits(recommender.vector(image, feature.name)))
+    query = ImageWithVector(_query_image(hits), ("query",), _bits(recommender.vector(image, feature.name)))
     found = [
         ImageWithVector(
-            _hit_image(hit), (_name(hit), f"{_feature_score(hit).distance:.0f} of {feature.dims} bits differ"), vector
+            _hit_image(hit),
+            (
+                f"{hit.rank}   {_feature_score(hit).distance:.0f} of {feature.dims} bits",
+                _one_in(_feature_score(hit).false_match_rate),
+                _name(hit),
+            ),
+            vector,
         )
         for hit, vector in zip(hits, _vectors(generation, feature, hits), strict=True)
     ]
-    return draw_hashes(query, found, format=format)
+    return draw_hashes(query, found, about=_about(generation, by or feature.name), format=format)
 
 
 def plot_distances(
@@ -169,7 +179,8 @@ def plot_distances(
         )
         for name, pair in resolve_rankers(generation, names).items()
     ]
-    return draw_distances(panels, format=format)
+    title = f"Distances of random pairs, and of {len(hits)} hits" if hits else "Distances of random pairs"
+    return draw_distances(panels, title=title, about=_about(generation), format=format)
 
 
 def distances_panel(
@@ -194,7 +205,22 @@ def distances_panel(
         (copies.distances, copies.shares) if copies and copies.distances else None,
         None if rate is None else Threshold(calibration.threshold(rate), rate),
         hits,
+        "bits" if split_name(name)[1] in _OF_BITS else "",
     )
+
+
+_OF_BITS = ("hamming", "hamming_dihedral")
+
+
+def _about(generation: Generation, by: str | None = None) -> str:
+    """Describe what a plot shows: feature and metric, number of images, generation."""
+    parts = [] if by is None else [str(FeatureMetric.parse(by, generation.feature))]
+    return "  ·  ".join([*parts, f"{len(generation.live):,} images", f"generation {generation.id}"])
+
+
+def _one_in(rate: float) -> str:
+    """Describe a false match rate: one in how many random pairs is as near."""
+    return f"1 pair in {float(f'{1 / rate:.1g}'):,.0f}" if rate > 0 else "no pair as near"
 
 
 def _is_histogram(feature: Feature) -> bool:
@@ -260,7 +286,9 @@ def plot_values(generation: Generation, names: Sequence[str] = (), *, format: st
         QueryError: A column has no values.
     """
     rows = sample(generation.live, _ROWS)
-    return draw_values([_values(generation, name, rows) for name in names or generation.features], format=format)
+    sampled = "" if len(rows) == len(generation.live) else f"a sample of {len(rows):,} vectors of "
+    panels = [_values(generation, name, rows) for name in names or generation.features]
+    return draw_values(panels, about=sampled + _about(generation), format=format)
 
 
 def _values(generation: Generation, name: str, rows: NDArray[np.int64]) -> Values:
@@ -294,53 +322,11 @@ def plot_confusion(
     """Plot the confusion matrix of labels; arguments are those of `confusion.confusion`."""
     by = by or generation.default_feature
     found = confusion(generation, labels, by, k=k, queries=queries)
-    return draw_confusion(found.names, found.counts, title=f"the {k} nearest by {by}, in % of a row", format=format)
-
-
-def plot_stages(lake: Lake, *, last: int = 12, format: str = "png") -> bytes:
-    """Plot the run times of the last shards, build steps and searches, stage by stage.
-
-    Args:
-        last: Maximum number of runs of each kind.
-        format: `png` or `svg`.
-
-    Raises:
-        QueryError: No run is recorded in this lake.
-    """
-    connection = views.connect(lake)
-    panels = []
-    for title, unit, sql in _STAGES:
-        found = connection.sql(f"SELECT * FROM ({sql}) ORDER BY ended DESC LIMIT {int(last)}").fetchall()
-        if found:
-            panels.append(Times(title, unit, [(name, parts) for _, name, parts in reversed(found)]))
-    if not panels:
-        raise QueryError(f"no run is recorded in {lake.root}; run: imrec build")
-    return draw_stages(panels, format=format)
-
-
-_STAGES = (
-    (
-        "feature extraction by shard",
-        "milliseconds per image, sum over threads",
-        """SELECT ended, name || ', ' || (rows + failed) || ' images' AS name,
-                  map_from_entries([(s.key, s.value * 1000 / (rows + failed)) FOR s IN map_entries(stages)])
-           FROM runs WHERE what = 'extract' AND rows + failed > 0""",
-    ),
-    (
-        "steps of builds",
-        "seconds",
-        """SELECT ended, what || ' ' || name AS name, MAP {what: seconds} FROM runs
-           WHERE what IN ('scan', 'extract', 'fit', 'project', 'generation')""",
-    ),
-    (
-        "generations by stage",
-        "seconds",
-        "SELECT ended, name, stages FROM runs WHERE what = 'generation' AND cardinality(stages) > 0",
-    ),
-    (
-        "searches by imrec search",
-        "milliseconds",
-        """SELECT ended, name, map_from_entries([(s.key, s.value * 1000) FOR s IN map_entries(stages)])
-           FROM runs WHERE what = 'search'""",
-    ),
-)
+    return draw_confusion(
+        found.names,
+        found.counts,
+        queries=found.queries,
+        title=f"Confusion matrix: labels of the {k} nearest images, in % of a row",
+        about=_about(generation, by),
+        format=format,
+    )

@@ -12,9 +12,9 @@ from imrec_core.plots.curves import (
     draw_extraction,
     draw_precision_recall,
     draw_recall_by_ef,
-    draw_stages,
 )
 from imrec_core.plots.distributions import draw_distances, draw_values
+from imrec_core.plots.stages import draw_stages
 from imrec_core.runtime.lazy import lazy_names
 
 __all__ = [

@@ -1,8 +1,9 @@
-"""Figures, colours and text of plots, and rendering to PNG or SVG. Needs no display."""
+"""Figures with a heading, their panels, legends and text, and rendering to PNG or SVG. Needs no display."""
 
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imrec_core.errors import QueryError
-from imrec_core.plots import fonts
-from imrec_core.plots.contact_sheet import printable
+from imrec_core.plots import fonts, style
+from imrec_core.plots.style import PALETTE
+from imrec_core.plots.text import printable, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,26 +25,50 @@ T = TypeVar("T")
 FORMATS = ("png", "svg")
 
 _MISSING = r"Glyph (\d+) .* missing from font"
-
-# Okabe and Ito 2008: safe for colour-blind readers. Grey replaces their yellow, which is invisible on white; darker
-# colours come first.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-BLUE, RED, GREEN = PALETTE[:3]
-INK, FAINT = "#1e1e1e", "#8a8a8a"
+_PAD = 0.12  # inches between the edge of a figure and what is drawn
+_TITLE_LINE, _ABOUT_LINE = 0.27, 0.22  # inches
+_STROKES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Create an empty figure of a size in inches, at 100 pixels per inch."""
+def heading_height(title: str, about: str) -> float:
+    """Return the height in inches that a heading adds to a figure."""
+    return (_TITLE_LINE if title else 0) + (_ABOUT_LINE if about else 0) + (_PAD if title or about else 0)
+
+
+def new_figure(width: float, height: float, *, title: str = "", about: str = "") -> Figure:
+    """Create an empty figure with a heading at its upper left.
+
+    Args:
+        width, height: Size in inches, at 100 pixels on the page per inch. The heading adds to the height.
+        title: What the figure shows.
+        about: Of what: feature, number of images, generation. Both are shortened to the width.
+    """
     from matplotlib.figure import Figure  # takes 0.4 s, and few commands draw
 
-    return Figure(figsize=(width, height), dpi=100, layout="constrained")
+    lines = [
+        (title, style.TITLE, style.INK, _TITLE_LINE),
+        (about, style.TEXT, style.SOFT_INK, _ABOUT_LINE),
+    ]
+    heading = heading_height(title, about)
+    figure = Figure(figsize=(width, height + heading), dpi=style.DPI, layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=_PAD, h_pad=_PAD, rect=(0, 0, 1, height / (height + heading)))
+    top = _PAD
+    for text, size, colour, line in lines:
+        if not text:
+            continue
+        shown = shorten(text, math.ceil(size * style.DPI / 72), (width - 2 * _PAD) * style.DPI).replace("$", r"\$")
+        place = _PAD / width, 1 - top / (height + heading)
+        figure.text(*place, shown, va="top", fontsize=size, color=colour).set_in_layout(False)
+        top += line
+    return figure
 
 
 def render(figure: Figure, format: str = "png") -> bytes:
     """Render a figure to the bytes of a file; equal figures give equal bytes.
 
     Args:
-        format: `png` or `svg`; text in an SVG stays text.
+        format: `png`, at two pixels per pixel on the page, or `svg`; text in an SVG stays text.
 
     Raises:
         QueryError: There is no such format.
@@ -55,7 +81,7 @@ def render(figure: Figure, format: str = "png") -> bytes:
 
     def save() -> bytes:
         out = io.BytesIO()
-        figure.savefig(out, format=format, metadata=metadata)
+        figure.savefig(out, format=format, metadata=metadata, dpi=style.DPI * style.SCALE)
         return out.getvalue()
 
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "imrec"}):
@@ -127,14 +153,33 @@ def plain(text: str, length: int = 60) -> str:
     return shown.replace("$", r"\$")
 
 
+def legend_label(text: str, length: int = 36) -> str:
+    """Prepare text for a legend, in which matplotlib omits labels that begin with an underscore."""
+    shown = plain(text, length)
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def legend_beside(axes: Axes, **options: Any) -> None:
+    """Draw the legend of axes at their right, where it hides no data."""
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, **options)
+
+
+def legend_below(figure: Figure) -> None:
+    """Draw one legend for all axes of a figure below them, with each label once."""
+    found = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if found:
+        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=min(len(found), 4))
+
+
 def stroke(i: int) -> dict[str, Any]:
     """Return colour and line style of the i-th line; line styles change when the colours are used up."""
-    return {"color": PALETTE[i % len(PALETTE)], "linestyle": ("-", "--", ":", "-.")[i // len(PALETTE) % 4]}
+    return {"color": PALETTE[i % len(PALETTE)], "linestyle": _STROKES[i // len(PALETTE) % len(_STROKES)]}
 
 
 def remove_ticks(axes: Axes) -> None:
-    """Remove ticks and tick labels, but keep the frame."""
+    """Remove ticks, tick labels and the frame."""
     axes.set(xticks=(), yticks=())
+    axes.spines[:].set_visible(False)
 
 
 def grid(figure: Figure, count: int, columns: int) -> list[Axes]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imrec_core.plots.canvas import FAINT, INK, RED, new_figure, plain, remove_ticks, render
+from imrec_core.plots.canvas import legend_below, new_figure, plain, remove_ticks, render
+from imrec_core.plots.style import FAINT, INK, RED, SOFT_INK, SUNKEN, TEXT, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,29 +52,48 @@ class Bins:
     is_joint: bool = False
 
 
+@styled
 def draw_histograms(
-    query: ImageWithVector, hits: Sequence[ImageWithVector], bins: Bins, *, format: str = "png"
+    query: ImageWithVector,
+    hits: Sequence[ImageWithVector],
+    bins: Bins,
+    *,
+    title: str = "Histograms of the query and its hits",
+    about: str = "",
+    format: str = "png",
 ) -> bytes:
     """Plot a row for the query and for each hit: the image and its histogram, with that of the query as a line.
 
     Of a joint histogram, the bins that are fullest in these images are shown, those of the query first.
+
+    Args:
+        title, about: Heading.
+        format: As for `canvas.render`.
     """
     rows = [query, *hits]
-    figure = new_figure(9.6, 1.9 * len(rows) + 0.3)
-    pairs = figure.subplots(len(rows), 2, squeeze=False, width_ratios=(1, 3.6))
+    figure = new_figure(9.6, 2.0 * len(rows) + 0.7, title=title, about=about)
+    pairs = figure.subplots(len(rows), 2, squeeze=False, width_ratios=(1, 3.4))
     vectors = np.array([row.vector for row in rows], np.float64)
     chosen = _fullest(vectors) if bins.is_joint else np.arange(vectors.shape[1])
     highest = vectors[:, chosen].max() * 1.08 or 1.0
     for i, (row, (left, right)) in enumerate(zip(rows, pairs, strict=True)):
         _draw_image(left, row)
+        left.set_anchor("NW")
+        left.set_title(_caption(row, 30), fontsize=TEXT)
         _draw_bars(right, vectors[i][chosen], None if bins.colours is None else bins.colours[chosen])
-        right.stairs(vectors[0][chosen], np.arange(len(chosen) + 1) - 0.5, color=INK, linewidth=1.2, baseline=None)
+        edges = np.arange(len(chosen) + 1) - 0.5
+        right.stairs(vectors[0][chosen], edges, color=INK, linewidth=1.2, baseline=None, label="histogram of the query")
         right.set(ylim=(0, highest), xlim=(-0.5, len(chosen) - 0.5), xticks=(), ylabel="share")
+        right.grid(axis="y")
         for n, (channel, start) in enumerate(bins.channels):
             right.axvline(start - 0.5, color=FAINT, linewidth=0.8 if n else 0)
-            right.annotate(channel, (start, highest * 0.96), va="top", fontsize="small")
-    count = f"the {len(chosen)} fullest of {vectors.shape[1]} bins" if bins.is_joint else f"{len(chosen)} bins"
-    pairs[0][1].set_title(f"bars: the image on the left; line: the query; {count}", fontsize="small")
+            right.annotate(channel, (start, highest * 0.96), va="top", fontsize=TEXT, color=SOFT_INK)
+    if bins.is_joint:
+        count = f"the {len(chosen)} fullest of {vectors.shape[1]:,} bins, those of the query first"
+    else:
+        count = f"{len(chosen):,} bins"
+    pairs[-1][1].set_xlabel(f"{count}{', in their colours' if bins.colours is not None else ''}")
+    legend_below(figure)
     return render(figure, format)
 
 
@@ -86,39 +106,54 @@ def _fullest(vectors: Floats) -> NDArray[np.intp]:
 def _draw_bars(axes: Axes, heights: Floats, colours: Floats | None) -> None:
     shown: Any = FAINT if colours is None else colours
     edge = 0.4 if len(heights) <= 2 * _SHOWN else 0
-    axes.bar(np.arange(len(heights)), heights, width=1.0, color=shown, edgecolor=FAINT, linewidth=edge)
+    label = "histogram of the image beside it"
+    axes.bar(np.arange(len(heights)), heights, 1.0, color=shown, edgecolor=FAINT, linewidth=edge, label=label)
 
 
 def _draw_image(axes: Axes, row: ImageWithVector) -> None:
     remove_ticks(axes)
-    axes.set_title("\n".join(plain(line, 24) for line in row.lines), fontsize="small")
     if row.image is None:
-        axes.set_aspect("equal")
-        axes.annotate("no image", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=FAINT)
+        axes.set(aspect="equal", facecolor=SUNKEN)
+        axes.annotate("no image", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=SOFT_INK)
     else:
         axes.imshow(row.image)
-        axes.set_anchor("S")  # close to the plot below
 
 
+def _caption(row: ImageWithVector, letters: int) -> str:
+    return "\n".join(plain(line, letters) for line in row.lines)
+
+
+@styled
 def draw_hashes(
-    query: ImageWithVector, hits: Sequence[ImageWithVector], *, columns: int = 6, format: str = "png"
+    query: ImageWithVector,
+    hits: Sequence[ImageWithVector],
+    *,
+    columns: int = 6,
+    title: str = "Hashes of the query and its hits; a cross marks a bit that differs",
+    about: str = "",
+    format: str = "png",
 ) -> bytes:
     """Plot query and hits, each image above its hash as a grid of bits; red crosses mark bits that differ.
 
     Args:
         query, hits: Images with bits as vectors; the number of bits is a square.
         columns: Maximum number of images per line.
+        title, about: Heading.
         format: As for `canvas.render`.
     """
     cells = [query, *hits]
     columns = min(columns, len(cells))
     lines = -(-len(cells) // columns)
-    figure = new_figure(1.8 * columns, 3.9 * lines)
+    figure = new_figure(max(1.8 * columns, 3.6), 4.2 * lines, title=title, about=about)
     every = figure.subplots(2 * lines, columns, squeeze=False)
     for i, cell in enumerate(cells):
         line, column = divmod(i, columns)
         _draw_image(every[2 * line][column], cell)
-        _draw_hash(every[2 * line + 1][column], cell.vector, query.vector)
+        every[2 * line][column].set_anchor("S")  # close to its hash
+        below = every[2 * line + 1][column]
+        _draw_hash(below, cell.vector, query.vector)
+        below.set_anchor("N")
+        below.set_xlabel(_caption(cell, 22), color=INK, labelpad=6)  # captions of one line are at one height
     for i in range(len(cells), lines * columns):
         for axes in every[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]:
             axes.set_axis_off()

@@ -1,88 +1,67 @@
-"""Contact sheets: rows of captioned images, such as a query and its hits, as pixels or as SVG."""
+"""Contact sheets: images with captions, such as a query and its hits, as pixels or as SVG."""
 
 from __future__ import annotations
 
-import base64
 import html
-import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw
 
-from imrec_core.errors import ImageError
-from imrec_core.images.decode import decode_file
-from imrec_core.images.thumbnails import encode_jpeg, scale_to_fit
-from imrec_core.lake.storage.files import AnyPath
-from imrec_core.plots import fonts
-from imrec_core.runtime.text import escaped
+from imrec_core.plots import fonts, style
+from imrec_core.plots.sheet_layout import BADGE, CAPTION, LOADED, SIGNS, Cell, Label, Layout, Section, Tile
+from imrec_core.plots.style import rgb
+from imrec_core.plots.text import length, printable
+from imrec_core.plots.tiles import as_data_uri
 
-_CELL, _LABEL, _GAP = 200, 40, 8  # pixels
-_TITLE, _NAME, _LINE = 17, 14, 18  # font sizes of a heading and of a caption, height of a line
-GONE = "no longer readable"
-PAPER, INK, FRAME = (255, 255, 255), (30, 30, 30), (200, 60, 40)
+__all__ = ["Cell", "Section", "draw", "draw_svg", "save"]
+
+_SHARP = 150  # cells; a sheet of more would have over 12,000 rows of pixels at twice the size
+_PAD, _STROKE, _OUTSIDE = 6, 3, 2  # pixels on the page: inside of a badge; of a frame, and between it and its image
 
 
-@dataclass(frozen=True)
-class Cell:
-    """Image of a sheet with its caption.
+def draw(sections: Iterable[Section]) -> Image.Image:
+    """Draw sections of images as RGB, at two pixels per pixel on the page, up to 2,400 wide.
 
-    Attributes:
-        image: File, or open Pillow image.
-        lines: Caption; a sheet draws the first two lines.
-        framed: Whether the image has a frame, as queries do.
+    Sheets of more than 150 images have half the size.
     """
-
-    image: AnyPath | Image.Image
-    lines: tuple[str, ...]
-    framed: bool = False
-
-
-Rows = Sequence[tuple[str, Sequence[Cell]]]
-"""Headings, each with the cells below it."""
-
-
-def draw(rows: Rows, *, columns: int = 6) -> Image.Image:
-    """Draw rows of cells, each under its heading, in lines of at most `columns` cells.
-
-    A heading that is longer than its row makes the sheet wider, up to `columns` cells.
-    """
-    laid = _Layout.of(rows, columns)
-    sheet = Image.new("RGB", laid.size, PAPER)
+    sections = list(sections)
+    scale = style.SCALE if sum(len(section.cells) for section in sections) <= _SHARP else 1
+    laid = Layout.of(sections, scale=scale)
+    sheet = Image.new("RGB", (scale * laid.width, scale * laid.height), style.PAPER)
     pen = ImageDraw.Draw(sheet)
-    for top, title in laid.headings:
-        write(pen, (_GAP, top), title, sheet.width - 2 * _GAP, size=_TITLE)
-    for (x, y), cell in laid.cells:
-        _paste(sheet, pen, cell, x, y)
-        for n, line in enumerate(cell.lines[:2]):
-            write(pen, (x, y + _CELL + 3 + _LINE * n), line, _CELL, size=_NAME)
+    for tile in laid.tiles:
+        _paste(sheet, pen, tile, scale)
+    for x, top, bottom in laid.rules:
+        pen.line((scale * x, scale * top, scale * x, scale * bottom), style.FAINT, scale)
+    for label in laid.labels:
+        place = scale * label.x, scale * label.y
+        fonts.draw(pen, place, label.text, scale * label.size, rgb(label.colour))
     return sheet
 
 
-def draw_svg(rows: Rows, *, columns: int = 6) -> str:
+def draw_svg(sections: Iterable[Section]) -> str:
     """Draw the same sheet as SVG, with text that can be searched and selected.
 
     Tooltips show shortened captions in full.
     """
-    laid = _Layout.of(rows, columns)
-    width, height = laid.size
+    laid = Layout.of(sections, scale=style.SCALE)
+    width, height = laid.width, laid.height
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'font-family="DejaVu Sans, Verdana, sans-serif" fill="{_hex(INK)}">',
-        f'<rect width="{width}" height="{height}" fill="{_hex(PAPER)}"/>',
+        f'font-family="DejaVu Sans, Verdana, sans-serif" fill="{style.INK}">',
+        f'<rect width="{width}" height="{height}" fill="{style.PAPER}"/>',
+        *(_svg_tile(tile) for tile in laid.tiles),
+        *(f'<path d="M{x} {top}V{bottom}" stroke="{style.FAINT}"/>' for x, top, bottom in laid.rules),
+        *(_svg_text(label) for label in laid.labels),
+        "</svg>",
+        "",
     ]
-    for top, title in laid.headings:
-        parts.append(_svg_text(_GAP, top, title, width - 2 * _GAP, _TITLE))
-    for (x, y), cell in laid.cells:
-        parts.append(_svg_image(cell, x, y))
-        parts += [_svg_text(x, y + _CELL + 3 + _LINE * n, line, _CELL, _NAME) for n, line in enumerate(cell.lines[:2])]
-    return "\n".join([*parts, "</svg>", ""])
+    return "\n".join(parts)
 
 
-def save(rows: Rows, file: str | os.PathLike[str]) -> None:
+def save(sections: Iterable[Section], file: str | os.PathLike[str]) -> None:
     """Write a sheet in the format of the file name's suffix: SVG, or a format that Pillow writes, such as PNG.
 
     Raises:
@@ -90,126 +69,82 @@ def save(rows: Rows, file: str | os.PathLike[str]) -> None:
         ValueError: No format has that suffix.
     """
     if Path(file).suffix.lower() == ".svg":
-        Path(file).write_text(draw_svg(rows), "utf-8")
+        Path(file).write_text(draw_svg(sections), "utf-8")
     else:
-        draw(rows).save(file)
+        draw(sections).save(file)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Layout of a sheet in pixels.
+# -- pixels -------------------------------------------------------------------------------------------------
 
-    Attributes:
-        size: Width and height.
-        headings: Top of each heading, with its text.
-        cells: Left and top of each cell, with the cell.
+
+def _paste(sheet: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, scale: int) -> None:
+    left, top, width, height = (scale * n for n in (tile.x, tile.y, tile.width, tile.height))
+    x, y, shown_width, shown_height = _fit(tile)
+    if (shown_width, shown_height) != (tile.width, tile.height):
+        pen.rectangle((left, top, left + width - 1, top + height - 1), style.SUNKEN)
+    if not isinstance(tile.image, str):
+        size = scale * shown_width, scale * shown_height
+        sheet.paste(tile.image.resize(size, Image.Resampling.LANCZOS), (scale * x, scale * y))
+    if tile.cell.frame:
+        reach = scale * (_STROKE + _OUTSIDE)
+        box = (left - reach, top - reach, left + width - 1 + reach, top + height - 1 + reach)
+        pen.rectangle(box, outline=SIGNS[tile.cell.frame][1], width=scale * _STROKE)
+    if tile.badge:
+        text, colour = tile.badge
+        pen.rectangle((left, top, left + scale * _badge_width(text) - 1, top + scale * BADGE - 1), colour)
+        place = left + scale * _PAD, top + scale * 2
+        fonts.draw(pen, place, text, scale * CAPTION, rgb(style.PAPER))
+
+
+def _fit(tile: Tile) -> tuple[int, int, int, int]:
+    """Compute left, top, width and height of the image inside of its tile.
+
+    It fills the tile, unless the tile has another shape, or the image is smaller than the tile: then it is centred.
     """
-
-    size: tuple[int, int]
-    headings: list[tuple[int, str]]
-    cells: list[tuple[tuple[int, int], Cell]]
-
-    @classmethod
-    def of(cls, rows: Rows, columns: int) -> _Layout:
-        step_x, step_y, heading = _CELL + _GAP, _CELL + _LABEL + _GAP, 26
-        widest = max(
-            [len(cells) * step_x for _, cells in rows] + [_length(title) + _GAP for title, _ in rows], default=0
-        )
-        headings, placed, top = [], [], _GAP
-        for title, cells in rows:
-            headings.append((top, title))
-            for i, cell in enumerate(cells):
-                placed.append(((_GAP + i % columns * step_x, top + heading + i // columns * step_y), cell))
-            top += heading + -(-len(cells) // columns) * step_y
-        return cls((min(max(widest, step_x), columns * step_x) + _GAP, top), headings, placed)
+    if isinstance(tile.image, str):
+        return tile.x, tile.y, 0, 0
+    scale = min(tile.width / tile.image.width, tile.height / tile.image.height)
+    if max(tile.image.size) < LOADED:
+        scale = min(scale, 1.0)
+    size = [round(side * scale) for side in tile.image.size]
+    box = [whole if abs(whole - side) <= 2 else max(side, 1) for side, whole in zip(size, (tile.width, tile.height))]
+    return tile.x + (tile.width - box[0]) // 2, tile.y + (tile.height - box[1]) // 2, box[0], box[1]
 
 
-def _paste(sheet: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, x: int, y: int) -> None:
-    image = load_image(cell.image, _CELL)
-    if image is None:
-        pen.rectangle((x, y, x + _CELL, y + _CELL), outline=INK)
-        write(pen, (x + 10, y + _CELL // 2), GONE, _CELL - 20)
-        return
-    left, top = x + (_CELL - image.width) // 2, y + (_CELL - image.height) // 2
-    sheet.paste(image, (left, top))
-    if cell.framed:
-        pen.rectangle((x - 3, y - 3, x + _CELL + 2, y + _CELL + 2), outline=FRAME, width=3)
+def _badge_width(text: str) -> int:
+    return max(round(length(text, CAPTION)) + 2 * _PAD, BADGE)
 
 
-def _svg_image(cell: Cell, x: int, y: int) -> str:
-    image = load_image(cell.image, _CELL)
-    box = f'x="{x}" y="{y}" width="{_CELL}" height="{_CELL}"'
-    if image is None:
-        return f'<rect {box} fill="none" stroke="{_hex(INK)}"/>' + _svg_text(
-            x + 10, y + _CELL // 2, GONE, _CELL - 20, _NAME
-        )
-    name = html.escape(printable(" ".join(cell.lines)))
-    # Images smaller than a cell keep their size and are centred.
-    left, top = x + (_CELL - image.width) // 2, y + (_CELL - image.height) // 2
-    place = f'x="{left}" y="{top}" width="{image.width}" height="{image.height}"'
-    shown = f'<image {place} href="{as_data_uri(image)}"><title>{name}</title></image>'
-    frame = f'<rect {box} fill="none" stroke="{_hex(FRAME)}" stroke-width="3"/>' if cell.framed else ""
-    return shown + frame
+# -- SVG ----------------------------------------------------------------------------------------------------
 
 
-def _svg_text(x: int, y: int, text: str, width: float, size: int) -> str:
-    shown = html.escape(_shorten(printable(text), size, width))
-    return f'<text x="{x}" y="{y + size}" font-size="{size}">{shown}</text>'
+def _svg_tile(tile: Tile) -> str:
+    x, y, width, height = _fit(tile)
+    parts = []
+    if (width, height) != (tile.width, tile.height):
+        parts.append(_svg_rect(tile.x, tile.y, tile.width, tile.height, f'fill="{style.SUNKEN}"'))
+    if not isinstance(tile.image, str):
+        name = html.escape(printable(" ".join(tile.cell.lines)))
+        place = f'x="{x}" y="{y}" width="{width}" height="{height}" preserveAspectRatio="none"'
+        image = tile.image.copy()
+        image.thumbnail((style.SCALE * width, style.SCALE * height), Image.Resampling.LANCZOS)
+        parts.append(f'<image {place} href="{as_data_uri(image)}"><title>{name}</title></image>')
+    if tile.cell.frame:
+        out, line = _OUTSIDE + _STROKE / 2, f'fill="none" stroke="{SIGNS[tile.cell.frame][1]}"'
+        size = tile.width + 2 * out, tile.height + 2 * out
+        parts.append(_svg_rect(tile.x - out, tile.y - out, *size, f'{line} stroke-width="{_STROKE}"'))
+    if tile.badge:
+        text, colour = tile.badge
+        parts.append(_svg_rect(tile.x, tile.y, _badge_width(text), BADGE, f'fill="{colour}"'))
+        parts.append(_svg_text(Label(tile.x + _PAD, tile.y + 2, text, CAPTION, style.PAPER)))
+    return "".join(parts)
 
 
-def _hex(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def _svg_rect(x: float, y: float, width: float, height: float, look: str) -> str:
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" {look}/>'
 
 
-# -- images -------------------------------------------------------------------------------------------------
-
-
-def load_image(image: AnyPath | Image.Image, side: int) -> Image.Image | None:
-    """Load an image as RGB of at most `side` × `side` pixels; None if the file is missing or damaged."""
-    if isinstance(image, Image.Image):
-        return scale_to_fit(np.asarray(image.convert("RGB")), side)
-    try:
-        return scale_to_fit(decode_file(image, min_side=side).pixels, side)
-    except ImageError:
-        return None
-
-
-def as_data_uri(image: Image.Image, *, quality: int = 85) -> str:
-    """Encode an image as a JPEG data URI, for self-contained SVG and HTML."""
-    jpeg = encode_jpeg(image, quality, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
-
-
-# -- text ---------------------------------------------------------------------------------------------------
-
-
-def write(
-    pen: ImageDraw.ImageDraw,
-    place: tuple[int, int],
-    text: str,
-    width: int,
-    *,
-    size: int = 15,
-    ink: tuple[int, int, int] = INK,
-) -> None:
-    """Draw one line of text, shortened to a width in pixels; unprintable characters become spaces."""
-    fonts.draw(pen, place, _shorten(printable(text), size, width), size, ink)
-
-
-def _length(title: str) -> int:
-    return math.ceil(fonts.length(printable(title), _TITLE))
-
-
-def printable(text: str) -> str:
-    """Convert any text, such as a file name, to one line; unprintable characters become spaces."""
-    return "".join(c if c.isprintable() else " " for c in fonts.composed(escaped(text)))
-
-
-def _shorten(text: str, size: int, width: float) -> str:
-    """Replace the middle of a text by an ellipsis if the text is wider than `width` pixels."""
-    keep = len(text)
-    shorter = text
-    while fonts.length(shorter, size) > width and keep > 4:
-        keep -= 1
-        shorter = f"{text[: keep // 2]}…{text[-(keep - keep // 2) :]}"
-    return shorter
+def _svg_text(label: Label) -> str:
+    fill = "" if label.colour == style.INK else f' fill="{label.colour}"'
+    place = f'x="{label.x}" y="{label.y + label.size}" font-size="{label.size}"{fill}'
+    return f"<text {place}>{html.escape(label.text)}</text>"

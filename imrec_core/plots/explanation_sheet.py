@@ -11,20 +11,25 @@ from PIL import Image, ImageDraw
 
 from imrec_core.images.match_input import MatchInput, Points
 from imrec_core.images.matching import Explanation, SharedColour
-from imrec_core.plots.contact_sheet import FRAME, PAPER, write
+from imrec_core.plots import style
+from imrec_core.plots.style import LINE, PAPER, SCALE, SOFT_INK, rgb
+from imrec_core.plots.text import write
 
 Pen = ImageDraw.ImageDraw
 Box = tuple[int, int, int, int]
 """Left, top, width and height of an image on the sheet."""
 
-_SIDE, _MARGIN, _BETWEEN = 480, 24, 48  # pixels: longer side of an image, outer margin, gap between the images
+# In pixels, of which a pixel on the page has SCALE.
+_SIDE, _MARGIN, _BETWEEN = 480 * SCALE, 24 * SCALE, 48 * SCALE  # longer side of an image, outer margin, gap
 _WIDTH = 2 * (_MARGIN + _SIDE) + _BETWEEN
 _COLUMNS = _MARGIN, _MARGIN + _SIDE + _BETWEEN
-_TITLE, _LINE = 56, 24  # heights of a title and of a line of text
+_TITLE, _LINE = 56 * SCALE, 24 * SCALE  # heights of a title and of a line of text
+_HEADING, _TEXT, _SMALL = 19 * SCALE, 15 * SCALE, 11 * SCALE  # font sizes
 _LINES = 40  # maximum number of lines: more hide the images
-_SWATCH, _COLOURS = 30, 8  # pixels; maximum number of colours
-_NAME, _BAR, _ROW = 300, 260, 26  # widths of a name and of a bar for a score of 1; height of a row
-_FAINT, _TRACK, _FILL = (110, 110, 110), (230, 230, 230), (70, 130, 90)
+_SWATCH, _COLOURS = 30 * SCALE, 8  # side of a square; maximum number of colours
+_NAME, _BAR, _ROW = 300 * SCALE, 260 * SCALE, 26 * SCALE  # widths of a name, and of a bar for a score of 1; of a row
+_GAP, _STEP = 12 * SCALE, 6 * SCALE  # between bar and text, and around them
+_FAINT, _TRACK, _FILL, _TAKEN = rgb(SOFT_INK), rgb(LINE), rgb(style.LIKE), rgb(style.UNLIKE)
 
 
 @dataclass(frozen=True)
@@ -66,15 +71,15 @@ def _strip(height: int) -> tuple[Image.Image, Pen]:
 def _images(why: Explanation, titles: tuple[str, str]) -> Image.Image:
     sizes = [_scaled_size(seen or why.hit) for seen in (why.query, why.hit)]
     tallest = max(height for _, height in sizes)
-    strip, pen = _strip(_MARGIN + _TITLE + tallest + 12)
+    strip, pen = _strip(_MARGIN + _TITLE + tallest + _GAP)
     boxes = [
         (left + (_SIDE - width) // 2, _MARGIN + _TITLE + (tallest - height) // 2, width, height)
         for left, (width, height) in zip(_COLUMNS, sizes, strict=True)
     ]
     for seen, title, left, box in zip((why.query, why.hit), titles, _COLUMNS, boxes, strict=True):
         details = f"{seen.width}×{seen.height}  {seen.name}" if seen else "no image: the query is text or a vector"
-        write(pen, (left, _MARGIN), title, _SIDE, size=19)
-        write(pen, (left, _MARGIN + 28), details, _SIDE, ink=_FAINT)
+        write(pen, (left, _MARGIN), title, _SIDE, size=_HEADING)
+        write(pen, (left, _MARGIN + _TITLE // 2), details, _SIDE, size=_TEXT, ink=_FAINT)
         if seen:
             strip.paste(Image.fromarray(seen.pixels).resize(box[2:], Image.Resampling.BICUBIC), box[:2])
         else:
@@ -108,10 +113,10 @@ def _draw_lines(strip: Image.Image, starts: Points, ends: Points) -> Image.Image
     for i, (start, end) in enumerate(zip(starts[order], ends[order], strict=True)):
         hue = tuple(round(255 * c) for c in colorsys.hsv_to_rgb(0.85 * i / len(order), 0.9, 1.0))
         one, other = (tuple(np.rint(16 * place).astype(int).tolist()) for place in (start, end))  # in 1/16 pixel
-        cv2.line(drawn, one, other, hue, 1, cv2.LINE_AA, shift=4)
+        cv2.line(drawn, one, other, hue, SCALE, cv2.LINE_AA, shift=4)
         for place in (one, other):
-            cv2.circle(drawn, place, 16 * 4, (0, 0, 0), 2, cv2.LINE_AA, shift=4)
-            cv2.circle(drawn, place, 16 * 4, hue, 1, cv2.LINE_AA, shift=4)
+            cv2.circle(drawn, place, 16 * 4 * SCALE, (0, 0, 0), 2 * SCALE, cv2.LINE_AA, shift=4)
+            cv2.circle(drawn, place, 16 * 4 * SCALE, hue, SCALE, cv2.LINE_AA, shift=4)
     return Image.fromarray(drawn)
 
 
@@ -121,13 +126,13 @@ def _draw_lines(strip: Image.Image, starts: Points, ends: Points) -> Image.Image
 def _shared(why: Explanation) -> Image.Image:
     if why.query is None:
         return _strip(0)[0]
-    strip, pen = _strip(2 * _LINE + (_SWATCH + 8 if why.colours else 0) + 16)
-    write(pen, (_MARGIN, 0), _keypoint_summary(why), _WIDTH - 2 * _MARGIN)
+    strip, pen = _strip(2 * _LINE + (_SWATCH + _STEP if why.colours else 0) + _GAP)
+    write(pen, (_MARGIN, 0), _keypoint_summary(why), _WIDTH - 2 * _MARGIN, size=_TEXT)
     heading = "shared colours" if why.colours else "no shared colours"
-    write(pen, (_MARGIN, _LINE), heading, _WIDTH - 2 * _MARGIN)
+    write(pen, (_MARGIN, _LINE), heading, _WIDTH - 2 * _MARGIN, size=_TEXT)
     step = (_WIDTH - 2 * _MARGIN) // _COLOURS
     for i, colour in enumerate(why.colours[:_COLOURS]):
-        _swatch(pen, colour, _MARGIN + i * step, 2 * _LINE + 4, step - _SWATCH - 8)
+        _swatch(pen, colour, _MARGIN + i * step, 2 * _LINE + _STEP, step - _SWATCH - _STEP - 2 * SCALE)
     return strip
 
 
@@ -143,8 +148,8 @@ def _keypoint_summary(why: Explanation) -> str:
 
 def _swatch(pen: Pen, colour: SharedColour, left: int, top: int, width: int) -> None:
     pen.rectangle((left, top, left + _SWATCH, top + _SWATCH), colour.rgb, _FAINT)
-    for line, text in enumerate((f"{colour.in_query:.0%} of query", f"{colour.in_hit:.0%} of hit")):
-        write(pen, (left + _SWATCH + 6, top + 16 * line), text, width, size=12)
+    for line, text in enumerate((f"{100 * colour.in_query:.0f} % of query", f"{100 * colour.in_hit:.0f} % of hit")):
+        write(pen, (left + _SWATCH + _STEP, top + 16 * SCALE * line), text, width, size=_SMALL)
 
 
 # -- scores -------------------------------------------------------------------------------------------------
@@ -152,21 +157,22 @@ def _swatch(pen: Pen, colour: SharedColour, left: int, top: int, width: int) -> 
 
 def _scores(bars: Sequence[Bar]) -> Image.Image:
     strip, pen = _strip(_LINE + len(bars) * _ROW + _MARGIN)
-    write(pen, (_MARGIN, 0), "score by feature, from 0 to 1", _WIDTH - 2 * _MARGIN)
+    write(pen, (_MARGIN, 0), "score by feature, from 0 to 1", _WIDTH - 2 * _MARGIN, size=_TEXT)
     for i, bar in enumerate(bars):
-        _bar(pen, bar, _LINE + 6 + i * _ROW)
+        _bar(pen, bar, _LINE + _STEP + i * _ROW)
     return strip
 
 
 def _bar(pen: Pen, bar: Bar, top: int) -> None:
     """Draw a score, with the penalty of the negative examples in red at its end."""
-    left, bottom = _MARGIN + _NAME, top + _ROW - 10
+    left, bottom = _MARGIN + _NAME, top + _ROW - 10 * SCALE
     ends = [left + round(_BAR * min(max(share, 0.0), 1.0)) for share in (1.0, bar.score, bar.score - bar.unlike)]
     pen.rectangle((left, top, ends[0], bottom), _TRACK)
-    pen.rectangle((left, top, ends[1], bottom), FRAME if bar.unlike else _FILL)
+    pen.rectangle((left, top, ends[1], bottom), _TAKEN if bar.unlike else _FILL)
     if bar.unlike:
         pen.rectangle((left, top, ends[2], bottom), _FILL)
     note = bar.note + (f"   unlike −{bar.unlike:.3f}" if bar.unlike else "")
-    write(pen, (_MARGIN, top - 1), bar.name, _NAME - 12)
-    write(pen, (left + _BAR + 12, top - 1), f"{bar.score:.3f}", 60)
-    write(pen, (left + _BAR + 72, top - 1), note, _WIDTH - _MARGIN - left - _BAR - 72, ink=_FAINT)
+    right = left + _BAR + _GAP
+    write(pen, (_MARGIN, top - SCALE), bar.name, _NAME - _GAP, size=_TEXT)
+    write(pen, (right, top - SCALE), f"{bar.score:.3f}", 5 * _GAP, size=_TEXT)
+    write(pen, (right + 5 * _GAP, top - SCALE), note, _WIDTH - _MARGIN - right - 5 * _GAP, size=_TEXT, ink=_FAINT)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from imrec_core.plots.contact_sheet import FRAME, GONE, Cell, as_data_uri, load_image, printable
+from imrec_core.plots.sheet_layout import SIGNS, Cell
+from imrec_core.plots.text import printable
+from imrec_core.plots.tiles import as_data_uri, open_tile
 
 _COLUMNS = 6
 _SIDE = 128  # pixels
@@ -35,13 +37,14 @@ def grid(headings: Iterable[str], cells: Sequence[Cell], *, most: int = 36) -> s
 
 def _cell(cell: Cell) -> str:
     whole = _text(" ".join(cell.lines))
-    small = load_image(cell.image, _SIDE)
-    if small is None:
-        image = f"<i>{GONE}</i>"
+    small = open_tile(cell.image, _SIDE)
+    if isinstance(small, str):
+        image = f"<i>{small}</i>"
     else:
-        frame = f' style="border: 3px solid rgb{FRAME}"' if cell.framed else ""
+        frame = f' style="border: 3px solid {SIGNS[cell.frame][1]}"' if cell.frame else ""
         image = f'<img src="{as_data_uri(small, quality=80)}" alt="{whole}" title="{whole}"{frame}>'
-    caption = "<br>".join(_text(_shorten(line)) for line in cell.lines)
+    sign = f"{SIGNS[cell.frame][0]} " if cell.frame else "" if cell.rank is None else f"{cell.rank}  "
+    caption = "<br>".join(_text(_shorten(line)) for line in (sign + cell.lines[0], *cell.lines[1:]))
     style = "text-align: center; vertical-align: bottom"
     return f'<td style="{style}">{image}<br><small title="{whole}">{caption}</small></td>'
 

@@ -155,7 +155,7 @@ def _show_ef_sweep(
     with ProgressLine() as progress:
         found = sweep_ef(generation, lake.settings(), queries=queries or MAX_QUERIES, progress=progress)
     if plot:
-        _plot_ef_sweep(plot, found)
+        _plot_ef_sweep(plot, found, f"{len(generation.live):,} images  ·  generation {generation.id}")
     rows = [
         {
             "graph": row.graph,
@@ -169,7 +169,7 @@ def _show_ef_sweep(
     show(as_json, [asdict(row) for row in found] if as_json else rows, list(rows[0]) if rows else [])
 
 
-def _plot_ef_sweep(file: Path, found: "Sequence[EfPoint]") -> None:
+def _plot_ef_sweep(file: Path, found: "Sequence[EfPoint]", about: str) -> None:
     from imrec_core.plots import EfCurve, draw_recall_by_ef
 
     graphs = {}
@@ -178,7 +178,7 @@ def _plot_ef_sweep(file: Path, found: "Sequence[EfPoint]") -> None:
         in_use = next((row.ef for row in rows if row.in_use), None)
         recalls, rates = [row.recall for row in rows], [row.queries_per_second for row in rows]
         graphs[name] = EfCurve([row.ef for row in rows], recalls, rates, in_use)
-    write_plot(file, lambda format: draw_recall_by_ef(graphs, format=format))
+    write_plot(file, lambda format: draw_recall_by_ef(graphs, about=about, format=format))
 
 
 # -- projections --------------------------------------------------------------------------------------------

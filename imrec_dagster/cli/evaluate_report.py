@@ -45,7 +45,7 @@ def show_retrieval(
             generation, labels, by=alone, mixes=mixes, k=k, queries=queries or MAX_QUERIES, progress=progress
         )
     if plot:
-        _plot_retrieval(plot, scores)
+        _plot_retrieval(plot, scores, _about(generation))
     if as_json:
         show(True, [asdict(row) for row in scores], [])
         return
@@ -54,16 +54,27 @@ def show_retrieval(
     click.echo(f"means over {next(iter(scores[0].measures.values())).n} queries, with bootstrap intervals of 95 %")
 
 
+def _about(generation: "Generation") -> str:
+    return f"{len(generation.live):,} images  ·  generation {generation.id}"
+
+
 def _format(measures: "Mapping[str, Estimate]") -> dict[str, Any]:
     return {name: str(estimate) for name, estimate in measures.items()}
 
 
-def _plot_retrieval(file: Path, scores: "Sequence[RetrievalScores]") -> None:
+def _plot_retrieval(file: Path, scores: "Sequence[RetrievalScores]", about: str) -> None:
     from imrec_core.evaluation.measures import RECALL_LEVELS
     from imrec_core.plots import draw_precision_recall
 
     curves = {row.by: (RECALL_LEVELS.tolist(), row.precision) for row in scores}
-    write_plot(file, lambda format: draw_precision_recall(curves, format=format))
+    found = {row.by: row.measures["mAP"] for row in scores}
+    queries = next(iter(found.values())).n
+    options: Any = {
+        "notes": {by: str(estimate) for by, estimate in found.items()},
+        "legend": "mAP [95 % interval]",
+        "about": f"{about}  ·  means over {queries:,} queries, interpolated",
+    }
+    write_plot(file, lambda format: draw_precision_recall(curves, **options, format=format))
 
 
 # -- by copies ----------------------------------------------------------------------------------------------
@@ -128,7 +139,7 @@ def show_pairs(
             generation, pairs, by=alone, mixes=mixes, queries=queries or MAX_QUERIES, progress=progress
         )
     if plot:
-        _plot_pairs(plot, scores)
+        _plot_pairs(plot, scores, _about(generation))
     if as_json:
         show(True, [asdict(row) for row in scores], [])
         return
@@ -160,14 +171,18 @@ def _round_up(rate: float) -> str:
     return f"{math.ceil(round(rate * 10**digits, 6)) / 10**digits:.2g}"
 
 
-def _plot_pairs(file: Path, scores: "Sequence[PairVerificationScores]") -> None:
+def _plot_pairs(file: Path, scores: "Sequence[PairVerificationScores]", about: str) -> None:
     from imrec_core.plots import draw_precision_recall
 
-    names = {row.by: f"{row.by} (AP {row.average_precision:.3f})" for row in scores}
-    curves = {names[row.by]: (row.curve.recall, row.curve.precision) for row in scores}
-    marks = {names[row.by]: (row.best.recall, row.best.precision) for row in scores}
-    title = "All thresholds over all pairs; the dot has the best F1"
-    write_plot(file, lambda f: draw_precision_recall(curves, marks=marks, steps=True, title=title, format=f))
+    curves = {row.by: (row.curve.recall, row.curve.precision) for row in scores}
+    options: Any = {
+        "marks": {row.by: (row.best.recall, row.best.precision) for row in scores},
+        "notes": {row.by: f"{row.average_precision:.3f}" for row in scores},
+        "legend": "AP of all pairs",
+        "title": "Precision over recall, by threshold; a dot has the best F1",
+        "about": f"{about}  ·  {scores[0].same:,} pairs the same, {scores[0].different:,} different",
+    }
+    write_plot(file, lambda f: draw_precision_recall(curves, **options, steps=True, format=f))
 
 
 # -- fusions ------------------------------------------------------------------------------------------------
@@ -200,7 +215,7 @@ def show_fusions(
         with ProgressLine() as progress:
             found = evaluate_fusions(generation, labels, by=alone, mix=mix, k=k, queries=queries, progress=progress)
     if plot:
-        _plot_retrieval(plot, found.judged)
+        _plot_retrieval(plot, found.judged, _about(generation))
     if as_json:
         click.echo(json.dumps(asdict(found), ensure_ascii=False))
         return

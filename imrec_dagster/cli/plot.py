@@ -172,7 +172,7 @@ def confusion(
 @lake_option
 def stages(last: int, out: Path, lake: str) -> None:
     """Plot the durations of the last builds and searches, by stage."""
-    from imrec_core.evaluation.figures import plot_stages
+    from imrec_core.evaluation.stage_figure import plot_stages
     from imrec_core.lake.lake import Lake
 
     _write(out, lambda f: plot_stages(Lake(lake), last=last, format=f))

@@ -291,7 +291,8 @@ def test_command_prints_a_table_and_draws(imrec, lake, tmp_path, monkeypatch):
         )
         imrec("evaluate", "--pairs", "a.csv", "--plot", "curves.png", "--lake", lake.root)
     (((curves,), options),) = drawn
-    assert list(curves) == [f"{f.by} (AP {f.average_precision:.3f})" for f in found]
+    assert list(curves) == [f.by for f in found]
+    assert options["notes"] == {f.by: f"{f.average_precision:.3f}" for f in found}
     assert list(curves.values()) == [(f.curve.recall, f.curve.precision) for f in found]
     assert options["steps"] and list(options["marks"]) == list(curves)
     assert list(options["marks"].values()) == [(f.best.recall, f.best.precision) for f in found]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from imrec_core.plots import canvas, fonts
-from imrec_core.plots.contact_sheet import Cell, draw, draw_svg
+from imrec_core.plots.contact_sheet import Cell, Section, draw, draw_svg
 
 OTHER = Path(matplotlib.get_data_path(), "fonts", "ttf", "STIXGeneral.ttf")
 CJK = "日本語한국어中文圖"
@@ -96,7 +96,7 @@ def test_widths_do_not_depend_on_what_fonts_there_are(known):
     assert fonts.columns("東京a") == 5
     assert canvas.plain("東京" * 20, 20) == "東京東京東…東京東京"
     assert canvas.plain("a" * 30 + "b" * 31) == "a" * 30 + "…" + "b" * 29
-    assert "東京東京" in draw_svg([("", [Cell(Image.new("RGB", (9, 9)), ("東京" * 20,))])])
+    assert "東京東京" in draw_svg([Section("", [Cell(Image.new("RGB", (9, 9)), ("東京" * 20,))])])
 
 
 def test_marks_stand_on_their_sign_and_letters_taken_apart_are_put_together():
@@ -114,5 +114,5 @@ def test_chinese_japanese_and_korean_are_no_boxes():
     boxes = {line(c).tobytes() for c in CJK}
     assert len(boxes) == len(set(CJK))
     assert len({plotted(c) for c in "日한中"}) == 3
-    sheets = {draw([("", [Cell(Image.new("RGB", (9, 9)), (c,))])]).tobytes() for c in "日한中"}
+    sheets = {draw([Section("", [Cell(Image.new("RGB", (9, 9)), (c,))])]).tobytes() for c in "日한中"}
     assert len(sheets) == 3

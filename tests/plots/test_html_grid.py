@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from imrec_core import Recommender
-from imrec_core.plots.contact_sheet import GONE, Cell
 from imrec_core.plots.html_grid import grid
+from imrec_core.plots.sheet_layout import Cell
+from imrec_core.plots.tiles import DAMAGED, MISSING
 from tests.support import toy
 from tests.support.html import ParsedHtml
 
@@ -42,7 +43,7 @@ def test_names_are_text_whatever_they_hold(name):
 
 
 def test_pictures_are_small_and_in_their_colours_and_long_names_are_cut():
-    seen = ParsedHtml(grid(["two"], [cell("a" * 300), cell("b.jpg", framed=True)]))
+    seen = ParsedHtml(grid(["two"], [cell("a" * 300), cell("b.jpg", frame="like")]))
     assert [image.size for image in seen.images] == [(128, 85)] * 2
     assert abs(seen.images[0].getpixel((60, 40))[0] - 200) < 10
     assert "b.jpg" in seen.text and "a" * 30 not in seen.text
@@ -108,7 +109,7 @@ def test_file_that_is_gone_leaves_a_placeholder(new_lake, tmp_path):
         file.write_bytes(b"") if "001" in file.name else file.unlink()
     for shown in (hits, rec):
         seen = ParsedHtml(shown._repr_html_())
-        assert not seen.images and seen.text.count(GONE) == 4
+        assert not seen.images and seen.text.count(MISSING) + seen.text.count(DAMAGED) == 4
 
 
 def test_lake_of_one_image_shows_it(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imrec_core.maps.alignment import align_rows
 from imrec_core.maps.build import SAMPLE, MapReport, build_map, map_name, update_map
+from imrec_core.maps.cluster_names import ClusterName, Term, name_clusters
 from imrec_core.maps.colouring import Colours, colour_names, colours_of
 from imrec_core.maps.layout import METHODS
 from imrec_core.maps.map_table import Cluster, Map, load_map, map_names
@@ -13,9 +14,11 @@ __all__ = [
     "METHODS",
     "SAMPLE",
     "Cluster",
+    "ClusterName",
     "Colours",
     "Map",
     "MapReport",
+    "Term",
     "align_rows",
     "build_map",
     "colour_names",
@@ -23,6 +26,7 @@ __all__ = [
     "load_map",
     "map_name",
     "map_names",
+    "name_clusters",
     "update_map",
 ]
 

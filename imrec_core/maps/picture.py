@@ -1,4 +1,4 @@
-"""Plot of a map: one point per image, optionally with thumbnails of the clusters."""
+"""Plot of a map: one point per image, with names and optionally thumbnails of the clusters."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from imrec_core.index.generation import Generation
 from imrec_core.index.image_files import thumbnail
 from imrec_core.lake.lake import Lake
 from imrec_core.maps.alignment import align_rows
+from imrec_core.maps.cluster_names import name_clusters, names_of
 from imrec_core.maps.clustering import NOISE
 from imrec_core.maps.colouring import NONE, OTHER, Colours, colours_of, flag_value
 from imrec_core.maps.map_table import Cluster, Map
-from imrec_core.plots.canvas import laid_out, new_figure, plain, remove_ticks, render
+from imrec_core.maps.picture_names import draw_names
+from imrec_core.plots.canvas import heading_height, laid_out, new_figure, plain, remove_ticks, render
+from imrec_core.plots.style import styled
 
 Pixels = NDArray[np.float64]
 """Position in a plot, from its lower left corner."""
@@ -31,6 +34,7 @@ _TRIED, _HIDDEN = 500, 10_000  # candidate positions of a thumbnail; pixels of d
 _INK = 60_000  # area of all points together, about
 
 
+@styled
 def draw_map(
     lake: Lake,
     made: Map,
@@ -42,14 +46,14 @@ def draw_map(
     kind: str = "png",
     size: tuple[int, int] = (1320, 960),
 ) -> bytes:
-    """Plot the images of a map that are still in the generation.
+    """Plot the images of a map that are still in the generation, with the names of its clusters.
 
     Args:
         colour: Column that colours the points, one of `colour_names`.
-        only: Value of that column to highlight; all other points are grey.
+        only: Value of that column to highlight; all other points are grey, and clusters have no names.
         thumbnails: Draw the medoid image of each of the 40 largest clusters near the cluster.
         kind: `png` or `svg`; an SVG embeds the points as a bitmap, text and axes as vectors.
-        size: Width and height in pixels.
+        size: Width and height in pixels on the page; a PNG has two pixels for each.
 
     Raises:
         UnknownName: There is no such column or value.
@@ -57,10 +61,13 @@ def draw_map(
     """
     places, _ = align_rows(made, generation)
     points = np.column_stack([made.table["x"], made.table["y"]])[places]
-    figure = new_figure(size[0] / _DPI, size[1] / _DPI)
+    title = f"Map of {len(points):,} images by {made.name}: near images look alike, colours by {_label(colour)}"
+    about = f"generation {generation.id}"
+    height = size[1] / _DPI - heading_height(title, about)
+    figure = new_figure(size[0] / _DPI, height, title=title, about=about)
     axes = figure.subplots()
     remove_ticks(axes)
-    axes.set(title=f"{made.name}: {len(points)} images by {_label(colour)}", aspect="equal")
+    axes.set(aspect="equal")
     if only is not None:
         _draw_only(axes, points, flag_value(made, generation, colour, only), only)
     elif colour == "cluster":
@@ -68,8 +75,12 @@ def draw_map(
     else:
         _draw_colours(figure, axes, points, colours_of(made, generation, colour))
     axes.autoscale_view()
+    laid_out(figure)  # fixes the positions of points in pixels
+    drawn = {}
     if thumbnails:
-        _draw_thumbnails(figure, axes, points, lake, generation, made.clusters[:THUMBNAILS])
+        drawn = _draw_thumbnails(axes, points, lake, generation, made.clusters[:THUMBNAILS])
+    if only is None:
+        draw_names(axes, made.clusters, names_of(name_clusters(made, generation)), drawn)
     return render(figure, kind)
 
 
@@ -127,19 +138,22 @@ def _draw_colours(figure: Any, axes: Any, points: NDArray[np.float32], colours: 
 
 
 def _draw_thumbnails(
-    figure: Any,
     axes: Any,
     points: NDArray[np.float32],
     lake: Lake,
     generation: Generation,
     clusters: Sequence[Cluster],
-) -> None:
-    """Draw a thumbnail near the middle of each cluster where it hides few points, with a line to the middle."""
+) -> dict[int, Pixels]:
+    """Draw a thumbnail near the middle of each cluster where it hides few points, with a line to the middle.
+
+    Returns:
+        Left, bottom, right and top of each thumbnail in pixels, by number of the cluster.
+    """
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-    laid_out(figure)  # fixes the positions of points in pixels
     drawn_points = axes.transData.transform(points)
     taken: list[Pixels] = []
+    boxes: dict[int, Pixels] = {}
     for cluster in clusters:
         picture = thumbnail(lake, generation, cluster.image_id, _SIDE)
         if picture is None:
@@ -149,6 +163,8 @@ def _draw_thumbnails(
         if place is None:
             continue
         taken.append(place)
+        half = np.array(picture.size) / 2
+        boxes[cluster.cluster] = np.concatenate([place - half, place + half])
         box = AnnotationBbox(
             OffsetImage(np.asarray(picture), zoom=72 / _DPI, resample=True),
             (cluster.x, cluster.y),
@@ -161,6 +177,7 @@ def _draw_thumbnails(
         )
         box.set_in_layout(False)
         axes.add_artist(box)
+    return boxes
 
 
 def _find_free_place(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imrec_dagster.cli.help import examples
+from imrec_dagster.cli.map_clusters import FIRST, show_clusters
 from imrec_dagster.cli.options import json_option, lake_option
 from imrec_dagster.cli.output import show
 from imrec_dagster.cli.progress_line import ProgressLine
@@ -22,7 +23,7 @@ _PLOT_FORMATS = (".png", ".svg")
 @click.command(
     "map",
     short_help="Lay out all images in two dimensions, and cluster them",
-    epilog=examples("imrec map --picture map.png --thumbnails"),
+    epilog=examples("imrec map --picture map.png --thumbnails", "imrec map --clusters"),
 )
 @click.option("--by", metavar="FEATURE", help="Feature that places the images. Default: the first.")
 @click.option("--method", type=click.Choice(_METHODS), default="umap", show_default=True, help="Layout method.")
@@ -40,6 +41,7 @@ _PLOT_FORMATS = (".png", ".svg")
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the layout.")
 @click.option("--update", is_flag=True, help="Keep the positions of images on the map, and place new ones among them.")
 @click.option("--list", "as_list", is_flag=True, help="List the existing maps; build none.")
+@click.option("--clusters", "as_clusters", is_flag=True, help="List the clusters of the map by name; build none.")
 @click.option(
     "-o",
     "--picture",
@@ -64,6 +66,7 @@ def make_map(
     seed: int,
     update: bool,
     as_list: bool,
+    as_clusters: bool,
     picture: Path | None,
     colour: str,
     only: str | None,
@@ -92,11 +95,18 @@ def make_map(
             "--update keeps the layout options of the map; leave out --sample, --neighbours, --cluster-size and --seed"
         )
     name = name or _default_name(opened, by, method)
+    if as_clusters:
+        if given or update or picture:
+            raise click.UsageError("--clusters makes no map; leave out layout options, --update and --picture")
+        show_clusters(opened, name, as_json=as_json)
+        return
     if picture:
         _check_colour(opened, colour)  # before a map is built in vain
     if update or given or not (picture and _exists(opened, name)):
         report = _build(opened, name, by, method, update, given)
         click.echo(json.dumps(report.to_dict()) if as_json else report.summary())
+        if not as_json and report.clusters:
+            show_clusters(opened, name, most=FIRST)
     if picture:
         _plot(opened, name, picture, colour, only, thumbnails)
 

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -13,7 +14,9 @@ from imrec_core.index.build import build_generation
 from imrec_core.index.image_files import thumbnail
 from imrec_core.index.opening import open_generation
 from imrec_core.maps import METHODS, Cluster, build_map, load_map
+from imrec_core.maps.map_table import save_map
 from imrec_core.maps.picture import draw_map
+from imrec_core.plots.style import SCALE
 from imrec_dagster.cli import map as map_command
 from tests.support import toy
 
@@ -54,12 +57,69 @@ def test_map_is_built_and_reported(imrec, lake):
     assert {m["name"] for m in listed} >= {"rgb_histogram", "phash-tsne"} and all(m["current"] for m in listed)
 
 
+@pytest.fixture(scope="module")
+def named(tmp_path_factory) -> Lake:
+    """Two folders of ten images each, as two clusters, and ten in no cluster."""
+    names = [f"{folder}/{i}.jpg" for folder in ("owls", "bees", "else") for i in range(10)]
+    vectors = np.random.default_rng(0).dirichlet(np.ones(512), size=len(names))
+    made = toy.vector_lake(tmp_path_factory.mktemp("named") / "lake", {"rgb_histogram": vectors}, names=names)
+    build_generation(made)
+    build_map(made, name="two")
+    two = load_map(made, "two")
+    paths = open_generation(made).columns("path")["path"].to_pylist()
+    numbers = [{"owls": 0, "bees": 1, "else": -1}[path.split("/")[0]] for path in paths]
+    table = two.table.set_column(two.table.column_names.index("cluster"), "cluster", pa.array(numbers, pa.int32()))
+    rows = [numbers.index(0), numbers.index(1)]
+    ids = [table["image_id"][row].as_py() for row in rows]
+    x, y = two.table["x"].to_numpy(), two.table["y"].to_numpy()
+    low, high = float(y.min()), float(y.max())
+    clusters = (Cluster(0, 10, float(x[0]), low, ids[0], rows[0]), Cluster(1, 10, float(x[0]), high, ids[1], rows[1]))
+    save_map(made, replace(two, table=table, clusters=clusters))
+    return made
+
+
+def test_clusters_are_listed_by_name(imrec, named):
+    ran = imrec("map", "--name", "two", "--clusters", "--lake", named.root)
+    assert [line.split() for line in ran.out.splitlines()] == [
+        ["cluster", "images", "name", "by", "share", "lift"],
+        ["0", "10", "owls", "folder", "100%", "3"],
+        ["1", "10", "bees", "folder", "100%", "3"],
+    ]
+    listed = json.loads(imrec("map", "--name", "two", "--clusters", "--json", "--lake", named.root).out)
+    assert [(one["name"], one["terms"][0]["text"]) for one in listed] == [("owls", "owls"), ("bees", "bees")]
+    refused = imrec("map", "--name", "two", "--clusters", "--update", "--lake", named.root)
+    assert refused.status == 2 and "--clusters makes no map" in refused.err
+    missing = imrec("map", "--name", "tow", "--clusters", "--lake", named.root)
+    assert missing.complaint == "imrec: no map named 'tow'; did you mean 'two'?"
+
+
+def test_map_without_clusters_says_so(imrec, lake):
+    build_map(lake, "phash", name="bare")
+    bare = load_map(lake, "bare")
+    none = bare.table.set_column(5, "cluster", pa.array([-1] * 20, pa.int32()))
+    save_map(lake, replace(bare, table=none, clusters=()))
+    ran = imrec("map", "--name", "bare", "--clusters", "--lake", lake.root)
+    assert ran.out == "map bare has no clusters\n"
+
+
+@pytest.mark.parametrize("thumbnails", [False, True])
+def test_names_are_drawn_at_the_clusters_but_not_with_only(named, thumbnails):
+    made, generation = load_map(named, "two"), open_generation(named)
+    svg = draw_map(named, made, generation, kind="svg", thumbnails=thumbnails).decode()
+    assert "owls 100 %" in svg and "bees 100 %" in svg
+    only = draw_map(named, made, generation, kind="svg", colour="folder", only="owls").decode()
+    assert "owls 100 %" not in only
+    near = tuple(replace(cluster, y=made.clusters[0].y) for cluster in made.clusters)
+    svg = draw_map(named, replace(made, clusters=near), generation, kind="svg").decode()
+    assert "owls 100 %" in svg and "bees 100 %" not in svg, "names do not overlap"
+
+
 def test_picture_is_drawn_of_a_map_that_is_there(imrec, lake, tmp_path):
     file = tmp_path / "map.png"
     assert "plot of map rgb_histogram" in imrec("map", "--picture", file, "--lake", lake.root).err
     before = lake.map_path("rgb_histogram").stat().st_mtime_ns
     plain = drawn(file)
-    assert plain.shape == (960, 1320, 3) and (plain != 255).any(axis=2).sum() > 5000
+    assert plain.shape == (SCALE * 960, SCALE * 1320, 3) and (plain != 255).any(axis=2).sum() > 5000
     for options in (["--colour", "folder"], ["--colour", "width"], ["--colour", "taken"], ["--thumbnails"]):
         imrec("map", "--picture", file, *options, "--lake", lake.root)
         assert drawn(file).shape == plain.shape

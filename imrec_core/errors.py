@@ -255,4 +255,21 @@ class BadWeights(QueryError):
 
 
 class BadFilter(QueryError):
-    """`where` or `order_by` is not a valid expression over the rows."""
+    """`where` or `order_by` is not a valid expression over the rows.
+
+    Args:
+        columns: Columns that the expression may name, for the message.
+
+    Attributes:
+        field: `where` or `order_by`.
+        problem: What is wrong and what to write, in plain words.
+        details: Message of DuckDB; empty if the expression did not reach it.
+        unknown: Column that does not exist; empty if the error is another one.
+    """
+
+    def __init__(
+        self, field: str, problem: str, *, details: str = "", unknown: str = "", columns: Iterable[str] = ()
+    ) -> None:
+        self.field, self.problem, self.details, self.unknown = field, problem, details, unknown
+        names = ", ".join(columns)
+        super().__init__(f"{field}: {problem}" + (f" (columns: {names})" if names else ""))

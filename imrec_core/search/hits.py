@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
     from PIL import Image
 
-    from imrec_core.plots.contact_sheet import Cell
+    from imrec_core.plots.sheet_layout import Cell, Section
 
 _IN_NOTEBOOK = 30  # hits shown in a notebook, about 150 kB
 
@@ -86,6 +86,8 @@ class Hits(Sequence[Hit]):
         features: Names of the features of the search, as given in `by`.
         more: Whether a larger k would return more hits.
         notes: Remarks on the query, such as `sift_vlad: the query has no keypoints`.
+        total: Number of hits with the largest k: of the images that pass the filter, without the queries. None with
+            `max_false_match_rate` or `distinct`, where only a comparison with all images could tell.
     """
 
     hits: tuple[Hit, ...]
@@ -97,6 +99,7 @@ class Hits(Sequence[Hit]):
     features: tuple[str, ...] = ()
     more: bool = False
     notes: tuple[str, ...] = ()
+    total: int | None = None
 
     @property
     def query(self) -> DisplayImage | None:
@@ -156,11 +159,11 @@ class Hits(Sequence[Hit]):
         return {**about, "hits": self.to_dicts()}
 
     def contact_sheet(self, path: str | os.PathLike[str], *, title: str = "") -> None:
-        """Write an image of the queries and the hits with their scores.
+        """Write an image of the queries and the hits with their ranks and scores.
 
         Args:
             path: File to write; its suffix is `.svg`, or that of a format of Pillow such as `.png`.
-            title: Heading above the images; none if empty.
+            title: Heading above the images. Default: the names of the queries.
 
         Raises:
             OSError: The file cannot be written.
@@ -168,15 +171,31 @@ class Hits(Sequence[Hit]):
         """
         from imrec_core.plots.contact_sheet import save
 
-        save([(title, self.cells())], path)
+        save([self.section(title)], path)
+
+    def section(self, title: str = "") -> Section:
+        """Return a section of a contact sheet: a heading, what was searched, and the cells of `cells`.
+
+        Args:
+            title: As for `contact_sheet`.
+        """
+        from imrec_core.plots.sheet_layout import Section
+
+        names = [_display_name(like) for like in self.likes], [_display_name(unlike) for unlike in self.unlikes]
+        likes, unlikes = (", ".join(name for name in side if name) for side in names)
+        of = f"Most similar to {likes or 'the query'}" + (f", less like {unlikes}" if unlikes else "")
+        parts = [f"by {', '.join(self.features)}", f"{len(self)} {'hit' if len(self) == 1 else 'hits'}"]
+        if self.cut:
+            parts.append(f"{self.cut:,} more beyond the threshold")
+        return Section(title or of, self.cells(), "  ·  ".join([*parts, f"generation {self.generation}"]))
 
     def cells(self) -> list[Cell]:
         """Return the queries and the hits as cells of a contact sheet."""
-        from imrec_core.plots.contact_sheet import Cell
+        from imrec_core.plots.sheet_layout import Cell
 
-        queries = [Cell(like, ("query",), framed=True) for like in self.likes]
-        queries += [Cell(unlike, ("unlike",), framed=True) for unlike in self.unlikes]
-        return queries + [Cell(place(h.path), (_score_text(h), h.path.rpartition("/")[2])) for h in self]
+        queries = [Cell(like, ("query", _display_name(like)), "like") for like in self.likes]
+        queries += [Cell(unlike, ("unlike", _display_name(unlike)), "unlike") for unlike in self.unlikes]
+        return queries + [Cell(place(h.path), (_score_text(h), h.path.rpartition("/")[2]), rank=h.rank) for h in self]
 
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: small images of the queries and the first hits, with the scores."""
@@ -221,6 +240,13 @@ class Hits(Sequence[Hit]):
             for name, part in hit.parts.items()
         ]
         return explanation_sheet.draw(why, titles=(query, f"hit {hit.rank}   score {_score_text(hit)}"), bars=bars)
+
+
+def _display_name(image: DisplayImage) -> str:
+    """Return the name of a file; empty for an image in memory."""
+    from PIL import Image
+
+    return "" if isinstance(image, Image.Image) else str(image).rpartition("/")[2]
 
 
 def _score_text(hit: Hit) -> str:

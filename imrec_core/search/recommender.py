@@ -112,8 +112,8 @@ class Recommender:
 
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: the number of images, the features, and some of the images."""
-        from imrec_core.plots.contact_sheet import Cell
         from imrec_core.plots.html_grid import grid
+        from imrec_core.plots.sheet_layout import Cell
 
         context = self._current_context()
         generation = context.generation

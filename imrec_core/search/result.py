@@ -59,7 +59,18 @@ def find_hits(
         tuple(feature.name for feature in request.features),
         ranked.has_more,
         tuple(f"{feature.name}: {note}" for feature in request.features if (note := _query_note(request, feature))),
+        _total(generation, request),
     )
+
+
+def _total(generation: Generation, request: SearchRequest) -> int | None:
+    """Count the rows that can be hits; None where the match threshold or identical images leave out some of them."""
+    if request.options.distinct is not None or request.options.max_false_match_rate is not None:
+        return None
+    allowed, own = request.allowed_rows, np.asarray(request.own_rows, np.int64)
+    if allowed is None:
+        return len(generation.live) - int(generation.is_live[own].sum())
+    return len(allowed) - int(np.isin(own, allowed).sum())
 
 
 def _likenesses(joint: JointCalibrations, request: SearchRequest, ranked: RankedRows) -> list[str]:

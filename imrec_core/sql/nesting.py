@@ -29,3 +29,22 @@ def nesting_error(sql: str) -> str | None:
         if depth > MAX_DEPTH:
             return f"brackets are nested more than {MAX_DEPTH} deep; use a simpler expression"
     return None
+
+
+def unmatched_bracket(sql: str) -> int | None:
+    """Return the offset in bytes of the first bracket that closes nothing, or else of the last unclosed; None if none.
+
+    Brackets in strings, quoted names and comments do not count.
+    """
+    unclosed: list[int] = []
+    data = sql.encode("utf-8", "replace")
+    for offset, kind in duckdb.tokenize(data.decode()):
+        if kind != duckdb.token_type.operator:
+            continue
+        if data[offset] in _OPENING:
+            unclosed.append(offset)
+        elif data[offset] in _CLOSING:
+            if not unclosed:
+                return int(offset)
+            unclosed.pop()
+    return int(unclosed[-1]) if unclosed else None

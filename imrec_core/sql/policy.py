@@ -7,7 +7,7 @@ DuckDB's memory limit, and could not be interrupted (DuckDB 1.5, 2026-11).
 
 from __future__ import annotations
 
-import json
+import difflib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from imrec_core.errors import BadFilter
 from imrec_core.runtime.cancellation import interrupt_on_cancel
+from imrec_core.sql.syntax_errors import parse
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,6 +46,7 @@ _TYPES = {
     "UINTEGER", "UBIGINT", "FLOAT", "REAL", "DOUBLE", "DECIMAL", "NUMERIC", "VARCHAR", "TEXT", "STRING", "CHAR",
     "DATE", "TIME", "TIMESTAMP", "INTERVAL",
 }  # fmt: skip
+_AGGREGATES = {"avg", "count", "count_star", "first", "last", "max", "mean", "median", "min", "mode", "sum"}
 _FORBIDDEN_NODES = ("SET_OPERATION_NODE", "LIMIT_MODIFIER")
 
 
@@ -81,18 +83,22 @@ def require_safe(connection: duckdb.DuckDBPyConnection, name: str, condition: st
     Raises:
         BadFilter: The SQL cannot be parsed, or has a subquery or a function that is not allowed.
     """
-    head = "SELECT row FROM rows WHERE (" if name == "where" else "SELECT row FROM rows ORDER BY "
-    # On its own line, so that a comment at its end does not hide the parenthesis.
-    text = f"{head}\n{condition}\n" + ")" * (name == "where")
-    parsed = json.loads(connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()[0][0])
-    if parsed["error"]:
-        raise BadFilter(f"{name}: {str(parsed.get('error_message', 'the SQL cannot be parsed')).splitlines()[0]}")
+    parsed = parse(connection, name, condition)
     if len(parsed["statements"]) != 1:
-        raise BadFilter(f"{name}: several statements; expected one condition over the columns")
+        raise BadFilter(name, "several statements; expected one condition over the columns")
     for node in _walk(parsed["statements"][0]["node"]):
         forbidden = _find_forbidden(node)
         if forbidden:
-            raise BadFilter(f"{name}: {forbidden} is not allowed here; compare columns with values")
+            raise BadFilter(name, f"{forbidden} is not allowed here; {_advice(node)}")
+
+
+def _advice(node: dict[str, Any]) -> str:
+    """Say what to write in place of a node that is not allowed."""
+    called = str(node.get("function_name", "")).lower()
+    if called in _AGGREGATES or node.get("class") == "WINDOW":
+        return "a filter looks at one image at a time"
+    near = difflib.get_close_matches(called, FUNCTIONS, n=1) if called else []
+    return f"did you mean {near[0]}?" if near else "compare columns with values"
 
 
 def _find_forbidden(node: dict[str, Any]) -> str:
@@ -142,6 +148,6 @@ def time_limited(connection: duckdb.DuckDBPyConnection, name: str, seconds: floa
         with interrupt_on_cancel(connection.interrupt):
             yield
     except duckdb.InterruptException as error:
-        raise BadFilter(f"{name}: took more than {seconds:g} s; use a simpler expression") from error
+        raise BadFilter(name, f"took more than {seconds:g} s; use a simpler expression") from error
     finally:
         timer.cancel()

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from imrec_core.catalog import retry_marks
 from imrec_core.catalog.file_kinds import NotRead, summarize
 from imrec_core.catalog.scan_report import not_read
 from imrec_core.errors import LakeError, StaleIndex
@@ -55,6 +56,7 @@ class LakeStatus:
         up_to_date: Whether that generation contains all tables of the lake, and no image waits.
         waiting_images: Images that the next generation would hold as they were, or not at all, and what they wait for.
         sizes: Bytes of the lake's files by kind; see `upkeep.sizes`.
+        retried: Number of images that failed and are marked to be tried again by the next build.
         thumbnail_mb: Approximate size of the thumbnails on this machine in MB (`kept`), and its limit (`most`).
     """
 
@@ -73,6 +75,7 @@ class LakeStatus:
     thumbnail_mb: dict[str, int]
     waiting_images: WaitingImages = field(default_factory=WaitingImages)
     sizes: dict[str, int] = field(default_factory=dict)
+    retried: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as `imrec status --json` prints it."""
@@ -92,9 +95,7 @@ class LakeStatus:
             lines.append(f"folders and other entries that cannot be read: {self.unreadable} (imrec failures)")
         if self.not_read:
             lines.append(summarize(self.not_read))
-        for feature in self.features:
-            lines.append(f"  {feature.name}: fresh for {feature.fresh_shards} of {self.shards} shards")
-            lines.extend(f"    {_join(shards)}: {reason}" for reason, shards in feature.why.items())
+        lines.extend(self._feature_lines())
         if self.generation is None:
             lines.append("no generation yet: nothing can be searched")
         else:
@@ -116,8 +117,21 @@ class LakeStatus:
             f"{images} images of {name} wait to be read until their folder is back"
             for name, images in self.waiting.items()
         )
+        if self.retried:
+            lines.append(f"failed images that the next imrec build tries again: {self.retried}")
         lines.append(self._next_step())
         return "\n".join(lines)
+
+    def _feature_lines(self) -> list[str]:
+        """Return one line for all fresh features, and for each other one how many shards are fresh, and why not all."""
+        fresh = [feature.name for feature in self.features if not feature.stale_shards]
+        shards = f"{self.shards} of {self.shards} shards"
+        lines = [f"  {', '.join(fresh)}: fresh for {shards}"] if fresh else []
+        for feature in self.features:
+            if feature.stale_shards:
+                lines.append(f"  {feature.name}: fresh for {feature.fresh_shards} of {self.shards} shards")
+                lines.extend(f"    {_join(shards)}: {reason}" for reason, shards in feature.why.items())
+        return lines
 
     def _next_step(self) -> str:
         unread = tuple(shard for shard in self.unread_shards if source_of(shard) not in self.waiting)
@@ -128,6 +142,8 @@ class LakeStatus:
             return f"imrec build would compute {', '.join(stale)}, and publish a generation"
         if not self.up_to_date:
             return "imrec build would publish a generation"
+        if self.retried:
+            return "all that the last scan found is searchable; imrec build tries the marked images again"
         return "all that the last scan found is searchable; imrec build looks for changes"
 
 
@@ -158,6 +174,7 @@ def lake_status(lake: Lake) -> LakeStatus:
         {"kept": kept_mb(lake), "most": settings.thumbnail_mb},
         waiting,
         sizes.lake_sizes(lake),
+        len(retry_marks.load(lake)),
     )
 
 

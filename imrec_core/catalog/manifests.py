@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 import pyarrow as pa
 
+from imrec_core.catalog import retry_marks
 from imrec_core.catalog.exclude import Exclusions
 from imrec_core.catalog.file_kinds import BEYOND_LIMIT
 from imrec_core.catalog.scan import SourceScan, up_to_limit
@@ -54,6 +55,7 @@ class CatalogDiff:
         reread: Number of the unchanged images that are read again, to compare their content.
         excluded: Number of the removed images that are there, but left out by `exclude`, its defaults, or `limit`.
         unavailable: Names of the sources that could not be listed, with the reason. Their manifests do not change.
+        retried: Images that were marked to be read again, of sources that were scanned; see `retry_marks`.
         reports: What the scans found besides images, by source.
     """
 
@@ -65,6 +67,7 @@ class CatalogDiff:
     reread: int = 0
     excluded: int = 0
     unavailable: tuple[tuple[str, str], ...] = ()
+    retried: frozenset[str] = frozenset()
     reports: Mapping[str, ScanReport] = field(default_factory=dict, compare=False)
 
     @property
@@ -85,6 +88,8 @@ class CatalogDiff:
                 manifest.table,
                 {"shard": manifest.shard, "shard_version": manifest.version},
             )
+        if self.retried:
+            retry_marks.change(lake, self.retried, remove=True)
 
 
 def shard_version(table: pa.Table) -> str:
@@ -117,16 +122,16 @@ def diff(lake: Lake, sources: tuple[str, ...] | None = None, *, verify: bool = F
     """
     settings = lake.settings()
     require_disjoint(settings.sources)
-    total = CatalogDiff()
+    total, marked = CatalogDiff(), retry_marks.load(lake)
     for name in sources if sources is not None else tuple(settings.sources):
         try:
-            total = _merge(total, _diff_source(lake, settings, name, verify))
+            total = _merge(total, _diff_source(lake, settings, name, marked, verify))
         except BadSource as error:
             total = _merge(total, CatalogDiff(unavailable=((name, str(error)),)))
     return total
 
 
-def _diff_source(lake: Lake, settings: Settings, name: str, verify: bool) -> CatalogDiff:
+def _diff_source(lake: Lake, settings: Settings, name: str, marked: frozenset[str], verify: bool) -> CatalogDiff:
     """Scan one source and compare it with its manifests.
 
     Raises:
@@ -141,7 +146,8 @@ def _diff_source(lake: Lake, settings: Settings, name: str, verify: bool) -> Cat
     beyond = there.slice(len(found))
     last = max((number_of(s) for s in lake.known_shards() if source_of(s) == name), default=0)
     is_same_root = load(lake, name).root_inode == scan.report.root_inode  # else every inode and change time is another
-    states = _compare_states(found, known, kept["image_id"], is_comparable=is_same_root, verify=verify)
+    again = pl.lit(verify) | pl.col("image_id").is_in(list(marked))
+    states = _compare_states(found, known, kept["image_id"], is_comparable=is_same_root, again=again)
     compared = _compare(name, states, known, last, settings.shard_size)
     excluded = _count_excluded(lake, name, settings, found, beyond) if compared.removed else 0
     if found.is_empty() and excluded < len(known):
@@ -151,7 +157,8 @@ def _diff_source(lake: Lake, settings: Settings, name: str, verify: bool) -> Cat
         )
     not_read = {**scan.report.not_read, **({BEYOND_LIMIT: len(beyond)} if len(beyond) else {})}
     report = replace(scan.report, failures=failures, not_read=not_read)
-    return replace(compared, excluded=excluded, reports={name: report})
+    retried = marked.intersection(known["image_id"])
+    return replace(compared, excluded=excluded, retried=retried, reports={name: report})
 
 
 def _failures(lake: Lake, source: str, scan: SourceScan) -> tuple[EntryFailure, ...]:
@@ -235,7 +242,7 @@ def _restored(lake: Lake, shard: str) -> pl.DataFrame:
 
 
 def _compare_states(
-    found: pl.DataFrame, known: pl.DataFrame, kept: pl.Series, *, is_comparable: bool, verify: bool
+    found: pl.DataFrame, known: pl.DataFrame, kept: pl.Series, *, is_comparable: bool, again: pl.Expr
 ) -> pl.DataFrame:
     """Compare the files of a scan with the manifests.
 
@@ -245,7 +252,7 @@ def _compare_states(
     Args:
         kept: Ids of images that the scan could not look at. They are not read again.
         is_comparable: Whether inodes and change times are of the same disk.
-        verify: Whether to read all other files again.
+        again: Whether to read a file again that is the same.
 
     Returns:
         The files of the scan in their order, with the new `reread_ns` and the columns `shard` (null for new files),
@@ -266,7 +273,7 @@ def _compare_states(
     joined = joined.with_columns(
         is_same=is_same & ~is_replaced,
         has_other_state=_differs("inode") | _differs("ctime_ns"),
-        is_read_again=is_same & (is_replaced | verify) & ~is_kept,
+        is_read_again=is_same & (is_replaced | again) & ~is_kept,
     )
     reread_ns = pl.when("is_read_again").then(pl.lit(time.time_ns())).otherwise("reread_ns").alias("reread_ns")
     return joined.with_columns(reread_ns).drop("^.*_was$")
@@ -277,12 +284,7 @@ def _differs(name: str) -> pl.Expr:
 
 
 def _compare(source: str, states: pl.DataFrame, known: pl.DataFrame, last: int, shard_size: int) -> CatalogDiff:
-    """Make the manifests that change.
-
-    Args:
-        states: See `_compare_states`.
-        last: Number of the last shard.
-    """
+    """Make the manifests that change, by the `states` of `_compare_states` and the number of the last shard."""
     _refuse_collisions(states)
     columns = MANIFEST.names
     is_new = pl.col("shard").is_null()
@@ -306,12 +308,7 @@ def _compare(source: str, states: pl.DataFrame, known: pl.DataFrame, last: int, 
 
 
 def _assign_shards(source: str, new: pl.DataFrame, kept: pl.Series, last: int, shard_size: int) -> pl.DataFrame:
-    """Append the column `shard` to new images: they fill the last shard, then new ones.
-
-    Args:
-        kept: Shards of the images that stay.
-        last: Number of the last shard.
-    """
+    """Append the column `shard` to new images: they fill the last shard, then new ones; `kept` are those in use."""
     used = int((kept == f"{source}-{last:04d}").sum())
     room = max(shard_size - used, 0)
     position = pl.int_range(pl.len(), dtype=pl.Int64)
@@ -337,6 +334,7 @@ def _merge(a: CatalogDiff, b: CatalogDiff) -> CatalogDiff:
         a.reread + b.reread,
         a.excluded + b.excluded,
         a.unavailable + b.unavailable,
+        a.retried | b.retried,
         {**a.reports, **b.reports},
     )
 

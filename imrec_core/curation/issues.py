@@ -134,10 +134,12 @@ class IssueReport:
             if count and (issue is None or name == issue) and name != FAILED:
                 rule = RULES[name]
                 images = [
-                    (found.path, "" if rule.bad == "true" else f"{found.severity:.2f}: {found.value:.3g}")
-                    for found in self.findings(name)
+                    (found.path, "" if rule.bad == "true" else f"{found.value:.3g}") for found in self.findings(name)
                 ]
-                groups.append((f"{name}: {count} of {self.images}, {rule.summary}", images))
+                about = f"{rule.measure}, {rule.bad}est first; the limit is {self.limits[name]:.3g}"
+                if rule.bad == "true":
+                    about = rule.summary
+                groups.append((f"{name}: {count:,} of {self.images:,} images\n{about}", images))
         save_gallery(groups or [("no issues", [])], file, most=most)
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imrec_core.curation.listed_images import ListedImage, list_images
-from imrec_core.curation.neighbours import iterate_neighbours, open_embedding
+from imrec_core.curation.neighbours import Report, iterate_neighbours, open_embedding
 from imrec_core.errors import QueryError
 from imrec_core.evaluation.labels import Labels
 from imrec_core.index.generation import Generation, Rows
@@ -38,7 +38,9 @@ class LabelIssue(ListedImage):
     agreement: float
 
 
-def find_label_issues(lake: Lake, generation: Generation, labels: Labels, *, by: str | None = None) -> list[LabelIssue]:
+def find_label_issues(
+    lake: Lake, generation: Generation, labels: Labels, *, by: str | None = None, report: Report | None = None
+) -> list[LabelIssue]:
     """Find images whose 10 nearest neighbours mostly have another label, the surest first.
 
     Images with the same bytes do not vote for each other, and images without a label do not vote.
@@ -46,6 +48,7 @@ def find_label_issues(lake: Lake, generation: Generation, labels: Labels, *, by:
     Args:
         labels: Labels of the generation; see `evaluation.labels`.
         by: Feature of the embedding. Default: the first feature of the lake.
+        report: Receives the progress; see `iterate_neighbours`.
 
     Raises:
         UnknownName: There is no such feature.
@@ -55,7 +58,8 @@ def find_label_issues(lake: Lake, generation: Generation, labels: Labels, *, by:
     if len(embedding.rows) < 2:
         raise QueryError(f"{embedding.name}: {len(embedding.rows)} images can be compared; labels need two or more")
     contents = _contents(generation)
-    parts = [_vote(rows, near, labels, contents) for rows, near, _ in iterate_neighbours(embedding, _SEARCHED)]
+    searched = iterate_neighbours(embedding, _SEARCHED, report)
+    parts = [_vote(rows, near, labels, contents) for rows, near, _ in searched]
     rows, suggested, confidence, agreement = (np.concatenate(part) for part in zip(*parts, strict=True))
     is_issue = (suggested != labels.groups[rows]) & (confidence > _MAJORITY)
     order = np.lexsort([rows, agreement, -confidence])

@@ -12,7 +12,7 @@ from imrec_core.index.generation import Generation, Rows
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.settings import Settings
 from imrec_core.lake.storage.files import place
-from imrec_core.plots.contact_sheet import Cell, save
+from imrec_core.plots.contact_sheet import Cell, Section, save
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,25 @@ def list_images(lake: Lake, generation: Generation, rows: Rows) -> list[ListedIm
 def save_gallery(
     groups: Sequence[tuple[str, Sequence[tuple[str, str]]]], file: str | os.PathLike[str], *, most: int
 ) -> None:
-    """Write a contact sheet of groups of images, the first `most` of each under its heading.
+    """Write a contact sheet of groups of images, the first `most` of each under its heading, with their ranks.
 
     Args:
-        groups: Headings, each with the full paths of images and their captions.
+        groups: Headings, each with the full paths of images and their captions. A line break parts a heading into a
+            title and a note.
         file: File to write; its suffix is `.svg`, or that of a format of Pillow such as `.png`.
 
     Raises:
         OSError: The file cannot be written.
         ValueError: No format has that suffix.
     """
-    rows = []
+    sections = []
     for heading, images in groups:
-        cells = [Cell(place(path), (caption, path.rpartition("/")[2])) for path, caption in images[:most]]
-        others = len(images) - len(cells)
-        rows.append((f"{heading}, {others} more are not shown" if others else heading, cells))
-    save(rows, file)
+        shown = images[:most]
+        cells = [
+            Cell(place(path), (caption, path.rpartition("/")[2]) if caption else (path.rpartition("/")[2],), rank=rank)
+            for rank, (path, caption) in enumerate(shown, 1)
+        ]
+        title, _, about = heading.partition("\n")
+        others = f"{len(images) - len(shown):,} more are not shown" if len(images) > len(shown) else ""
+        sections.append(Section(title, cells, "  ·  ".join(filter(None, (about, others)))))
+    save(sections, file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ _BATCH = 4096  # rows that are queried at once
 _BLOCK = 256  # rows whose neighbours' points are in memory: 3 MB of 10 neighbours with 256 dimensions
 
 Distances = NDArray[np.float32]
+Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,17 @@ def open_embedding(generation: Generation, by: str | None = None) -> Embedding:
     return Embedding(generation, name, feature, graph, rows)
 
 
-def iterate_neighbours(embedding: Embedding, count: int) -> Iterator[tuple[Rows, Rows, Distances]]:
+def iterate_neighbours(
+    embedding: Embedding, count: int, report: Report | None = None
+) -> Iterator[tuple[Rows, Rows, Distances]]:
     """Find the nearest neighbours of every image, without the image itself, in batches.
 
     Large lakes are searched by the graph, which misses a few neighbours; small ones exactly.
 
     Args:
         count: Number of neighbours, 1 or more; fewer if there are fewer images.
+        report: Called before each batch with the numbers of images compared so far and of all images. It may raise to
+            stop the search.
 
     Yields:
         Rows `(n,)`, the rows of their neighbours `(n, count)`, nearest first, and their distances `(n, count)`.
@@ -90,6 +95,8 @@ def iterate_neighbours(embedding: Embedding, count: int) -> Iterator[tuple[Rows,
         return
     gallery = None
     for first in range(0, len(rows), _BATCH):
+        if report is not None:
+            report(first, len(rows))
         batch = rows[first : first + _BATCH]
         points = embedding.points(batch)
         found = None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.curation.listed_images import ListedImage, list_images
-from imrec_core.curation.neighbours import Embedding, iterate_neighbours, open_embedding
+from imrec_core.curation.neighbours import Embedding, Report, iterate_neighbours, open_embedding
 from imrec_core.errors import QueryError
 from imrec_core.index.generation import Rows
 from imrec_core.index.opening import open_generation
@@ -32,9 +32,9 @@ class Outlier(ListedImage):
     ratio: float
 
 
-def neighbour_distances(embedding: Embedding) -> NDArray[np.float64]:
+def neighbour_distances(embedding: Embedding, report: Report | None = None) -> NDArray[np.float64]:
     """Compute the mean distance `(len(embedding.rows),)` of each image to its nearest; NaN if it is the only one."""
-    parts = [to_near.mean(axis=1) for _, _, to_near in iterate_neighbours(embedding, NEIGHBOURS)]
+    parts = [to_near.mean(axis=1) for _, _, to_near in iterate_neighbours(embedding, NEIGHBOURS, report)]
     return np.concatenate(parts).astype(np.float64) if parts else np.full(len(embedding.rows), np.nan)
 
 
@@ -44,13 +44,16 @@ def ratios_to_median(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     return distances / median if median > 0 else np.where(distances > 0, np.inf, 1.0)
 
 
-def find_outliers(lake: Lake, count: int = 20, *, by: str | None = None, where: str | None = None) -> list[Outlier]:
+def find_outliers(
+    lake: Lake, count: int = 20, *, by: str | None = None, where: str | None = None, report: Report | None = None
+) -> list[Outlier]:
     """Find the images that are farthest from their nearest neighbours, farthest first.
 
     Args:
         count: Maximum number of images.
         by: Feature of the embedding. Default: the first feature of the lake.
         where: SQL condition over the rows, for the images to return; their neighbours are all images.
+        report: Receives the progress; see `iterate_neighbours`.
 
     Raises:
         QueryError: The lake has fewer than two images that can be compared, or `where` is not a valid condition.
@@ -58,7 +61,7 @@ def find_outliers(lake: Lake, count: int = 20, *, by: str | None = None, where: 
     """
     generation = open_generation(lake)
     embedding = open_embedding(generation, by)
-    rows, distances = embedding.rows, neighbour_distances(embedding)
+    rows, distances = embedding.rows, neighbour_distances(embedding, report)
     if len(rows) < 2:
         raise QueryError(f"{embedding.name}: {len(rows)} images can be compared; outliers need two or more")
     ratios = ratios_to_median(distances)

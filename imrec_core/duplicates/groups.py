@@ -32,8 +32,8 @@ from imrec_core.index.generation import Generation
 from imrec_core.index.opening import open_generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import place
-from imrec_core.plots.contact_sheet import Cell
 from imrec_core.plots.html_grid import grid
+from imrec_core.plots.sheet_layout import Cell
 from imrec_core.runtime.library_threads import single_threaded_libraries
 
 _IN_NOTEBOOK, _GROUPS_IN_NOTEBOOK = 12, 3  # maximum number of files per group, and of groups, in a notebook
@@ -69,7 +69,11 @@ class Group:
     def _repr_html_(self) -> str:
         """Render the files side by side, with a frame around those to keep."""
         cells = [
-            Cell(place(c.path), (f"{c.width}×{c.height}, {-(-c.byte_size // 1000)} kB", c.below), framed=c.is_kept)
+            Cell(
+                place(c.path),
+                (f"{c.width}×{c.height}, {-(-c.byte_size // 1000)} kB", c.below),
+                frame="kept" if c.is_kept else "",
+            )
             for c in self.copies
         ]
         return grid([f"{len(cells)} files, {self.tier}; kept files are framed"], cells, most=_IN_NOTEBOOK)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from imrec_core.catalog import scan_report
+from imrec_core.extraction.failure_kinds import kind_of
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage.files import exists
+
+_PLACE = ["image_id", "source", "path", "byte_size", "mtime_ns"]
 
 
 def failed_images(lake: Lake, shard: str) -> list[str]:
@@ -47,6 +51,25 @@ def count_reasons(lake: Lake) -> Counter[str]:
     return Counter(failure_reason(error) for table in tables if table for error in table["error"].to_pylist())
 
 
+@dataclass(frozen=True)
+class FailedFile:
+    """A file or folder that could not be read or decoded.
+
+    Attributes:
+        image_id: None for a folder or another entry that the scan could not read.
+        kind: Key of its kind in `failure_kinds.KINDS`.
+        byte_size, mtime_ns: Size and modification time by the manifest; None for an entry without an id.
+    """
+
+    image_id: str | None
+    source: str
+    path: str
+    kind: str
+    error: str
+    byte_size: int | None
+    mtime_ns: int | None
+
+
 def list_failures(lake: Lake) -> list[dict[str, Any]]:
     """List what could not be read: source, path, error, byte_size; sorted by source and path.
 
@@ -54,32 +77,45 @@ def list_failures(lake: Lake) -> list[dict[str, Any]]:
     read, without a size. An image that a scan no longer found is left out, even while the images table of its shard
     still records it.
     """
-    return sorted([*_failed_images(lake), *_unreadable_entries(lake)], key=lambda row: (row["source"], row["path"]))
+    return [
+        {"source": one.source, "path": one.path, "error": one.error, "byte_size": one.byte_size}
+        for one in list_failed_files(lake)
+    ]
 
 
-def _unreadable_entries(lake: Lake) -> Iterator[dict[str, Any]]:
+def list_failed_files(lake: Lake) -> list[FailedFile]:
+    """List what could not be read, as `list_failures`, with ids and kinds."""
+    return sorted([*_failed_images(lake), *_unreadable_entries(lake)], key=lambda one: (one.source, one.path))
+
+
+def _unreadable_entries(lake: Lake) -> Iterator[FailedFile]:
     for source in lake.settings().sources:
         for failure in scan_report.load(lake, source).failures:
-            yield {"source": source, "path": failure.path, "error": failure.error, "byte_size": None}
+            kind = kind_of(failure_reason(failure.error), was_read=False)
+            yield FailedFile(None, source, failure.path, kind, failure.error, None, None)
 
 
-def _failed_images(lake: Lake) -> list[dict[str, Any]]:
+def _failed_images(lake: Lake) -> list[FailedFile]:
     shards = lake.live_shards()
-    tables = (_read_failed(lake, shard, ["image_id", "error"]) for shard in shards)
+    tables = (_read_failed(lake, shard, ["image_id", "error", "content_hash"]) for shard in shards)
     failed = [row for table in tables if table for row in table.to_pylist()]
     if not failed:
         return []
     ids = pa.array({row["image_id"] for row in failed}, pa.string())
     places: dict[str, dict[str, Any]] = {}
     for shard in shards:
-        manifest = lake.read_table(lake.catalog_path(shard), ["image_id", "source", "path", "byte_size"])
+        manifest = lake.read_table(lake.catalog_path(shard), _PLACE)
         found = manifest.filter(pc.is_in(manifest["image_id"], ids)).to_pylist()
         places |= {place["image_id"]: place for place in found}
-    rows = [(places[row["image_id"]], row["error"]) for row in failed if row["image_id"] in places]
     return [
-        {"source": place["source"], "path": place["path"], "error": error, "byte_size": place["byte_size"]}
-        for place, error in rows
+        FailedFile(**places[row["image_id"]], kind=_kind_of(row), error=row["error"])
+        for row in failed
+        if row["image_id"] in places
     ]
+
+
+def _kind_of(row: Mapping[str, Any]) -> str:
+    return kind_of(failure_reason(row["error"]), was_read=bool(row["content_hash"]))
 
 
 def _read_failed(lake: Lake, shard: str, columns: list[str]) -> pa.Table | None:

@@ -110,7 +110,9 @@ def _as_stored(feature: Feature, record: Mapping[str, Any]) -> Feature:
     """
     if feature.model is None:
         return feature
-    embedding = record["bases"][0] if "bases" in record else record
+    embedding = record
+    while "bases" in embedding:  # averages are made from content vectors, and these from the embedding
+        embedding = embedding["bases"][0]
     side = json.loads(embedding.get("params", "{}")).get("side")
     pca_dims = feature.model.pca_dims if "weights" in record else int(record["dims"])
     return with_size(feature, side, pca_dims)

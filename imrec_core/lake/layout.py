@@ -258,6 +258,11 @@ class LakeLayout:
         return self.root / "decisions" / "tags.json"
 
     @property
+    def retry_path(self) -> AnyPath:
+        """Marks on images that failed, until the next build tries them again."""
+        return self.root / "decisions" / "retry.json"
+
+    @property
     def thumbnails_folder(self) -> Path:
         """Local folder of all thumbnails."""
         return self.cache_folder / "thumbnails"

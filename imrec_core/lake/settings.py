@@ -138,7 +138,7 @@ class Settings:
         columns: Files (Parquet or CSV) whose columns are joined to the images, by `image_id` or `path`.
         model_options: Options of a network, by its name: `batch`, the images per pass of a device, and `neighbourhood`,
             the number of nearest images with which each is averaged for the feature `NAME_neighbours`.
-        models: Your own networks, by name; `imrec_core.models.custom.custom_model` documents the keys.
+        models: Your own networks, by name.
         histograms: Your own colour histograms, by name: `space` (`rgb`, `hsv`, `lab`), `levels` (three numbers),
             `joint`, `all_pixels`.
         projections: Features learnt from the vectors of another feature, by name: `base`, `dims`, `method`, and the
@@ -148,7 +148,7 @@ class Settings:
         mixes: Late fusion: features whose scores are fused, by name, with weights of features or `feature:metric`.
         indexes: HNSW parameters by `feature` or `feature:metric`: `m`, `ef_construction`, `ef`, `candidates`.
         renamed_sources: Former names of sources, with the next `name` and the `version`; of `imrec sources rename`.
-        dagster: Settings of `imrec_dagster`, which validates them; this package does not read them.
+        dagster: Schedules, size of runs, executor and owner of the assets; `imrec_dagster` validates them.
     """
 
     sources: Mapping[str, AnyPath] = field(default_factory=dict)

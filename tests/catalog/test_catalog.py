@@ -355,7 +355,7 @@ def test_shards_partition_the_images_and_nobody_moves(rounds, shard_size):
         last = max((number_of(shard) for shard in manifests), default=0)
         empty = pl.DataFrame(schema={**pl.DataFrame(MANIFEST.empty_table()).schema, "shard": pl.String()})
         known, nothing = pl.concat([empty, *frames]), pl.Series([], dtype=pl.String)
-        states = catalog._compare_states(as_frame(folder), known, nothing, is_comparable=True, verify=False)
+        states = catalog._compare_states(as_frame(folder), known, nothing, is_comparable=True, again=pl.lit(False))
         found = catalog._compare("s", states, known, last, shard_size)
 
         both = before.keys() & folder.keys()

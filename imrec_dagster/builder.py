@@ -5,10 +5,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import dagster as dg
 
+from imrec_core.catalog import retry_marks
 from imrec_core.errors import DamagedTable, FailedShards, SchemaMismatch
 from imrec_core.extraction.failures import failed_images
 from imrec_core.extraction.fit import check_rows_suffice
@@ -33,6 +35,7 @@ from imrec_dagster.shard_events import unrecorded_events
 
 log = logging.getLogger(__name__)
 
+_PUBLISH_SECONDS = 300.0  # between two generations of a build that publishes early
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _RETRY = {"ops": {EXTRACT: {"config": {"retry": True}}}}
 
@@ -76,8 +79,8 @@ class Builder:
         Args:
             sources: Image folders to add to the lake, by name.
             verify: Whether to read every file again, although its size and times are the same.
-            publish_early: Whether to publish a generation of the first shard before the others are extracted, if the
-                lake has no generation yet; see `early_shard`.
+            publish_early: Whether a lake without a generation gets one of its first shard (see `early_shard`), then one
+                about every five minutes.
 
         Raises:
             ImrecError: An asset raised it.
@@ -137,6 +140,7 @@ class Builder:
         failed = tried & {image for images in after.values() for image in images}
         if failed != tried:
             self._bring_up_to_date()
+        retry_marks.change(self._lake, tried, remove=True)
         return RetryReport(len(tried - failed), sum(map(len, self._failed_images(shards).values())))
 
     def _failed_images(self, shards: Iterable[str]) -> dict[str, set[str]]:
@@ -151,22 +155,36 @@ class Builder:
         for event in unrecorded_events(self._lake, self._instance, due):
             self._instance.report_runless_asset_event(event)
         early = early_shard(self._lake, due) if publish_early else None
+        images_per_run = None
         if early is not None:
             self._report_reads(due)
-            self._publish_first(early)
+            images_per_run = self._publish_first(early)
             due = plan(self._lake)
-        for run in self._due_runs(due, is_reported=early is not None):
+        for run in self._due_runs(due, is_reported=early is not None, images_per_run=images_per_run):
             self._run(run.keys, run.shards)
+            if early is not None and self._has_readable(run.shards):
+                self._publish()
+        self._publish()
+
+    def _publish_first(self, shard: str) -> int:
+        """Extract and publish one shard; return the number of images to extract before each further generation."""
+        started = perf_counter()
+        self._run([IMAGES, *(feature_key(f.name) for f in self._pixel_features)], [shard])
+        images, seconds = self._lake.row_count(self._lake.catalog_path(shard)), perf_counter() - started
+        if self._has_readable([shard]):
+            self._publish()
+        return max(int(_PUBLISH_SECONDS * images / seconds), 1)
+
+    def _has_readable(self, shards: Sequence[str]) -> bool:
+        """Return whether an image of the shards was read; a generation without any image is an error."""
+        failed = self._failed_images(shards)
+        return any(len(failed[shard]) < self._lake.row_count(self._lake.catalog_path(shard)) for shard in shards)
+
+    def _publish(self) -> None:
         if not is_up_to_date(self._lake, plan_generation(self._lake)):
             self._run([GENERATION])
 
-    def _publish_first(self, shard: str) -> None:
-        """Extract one shard, and publish a generation of its images unless all of them failed."""
-        self._run([IMAGES, *(feature_key(f.name) for f in self._pixel_features)], [shard])
-        if len(self._failed_images([shard])[shard]) < self._lake.row_count(self._lake.catalog_path(shard)):
-            self._run([GENERATION])
-
-    def _due_runs(self, due: BuildPlan, *, is_reported: bool) -> Iterator[DueRun]:
+    def _due_runs(self, due: BuildPlan, *, is_reported: bool, images_per_run: int | None = None) -> Iterator[DueRun]:
         """Yield the runs that are due, each once; when it is clear which images they read, report their number.
 
         A run whose files change while it reads them leaves something due; the next build does it.
@@ -174,10 +192,13 @@ class Builder:
         Args:
             due: What is due now. It is planned again after each step: half a million images take most of a second.
             is_reported: Whether the number of images was reported before.
+            images_per_run: Maximum number of images of a run, unless a single shard has more; None for no limit.
         """
         done: set[DueRun] = set()
         while True:
-            runs = [run for run in next_runs(self._lake, due, self._every_partition()) if run not in done]
+            partitions = self._every_partition()
+            runs = next_runs(self._lake, due, partitions, images_per_run=images_per_run)
+            runs = [run for run in runs if run not in done]
             if not is_reported and all(run.shards for run in runs):  # a fit of a codebook comes before its extraction
                 self._report_reads(due)
                 is_reported = True
@@ -261,7 +282,7 @@ def build_lake(
 
     Args:
         verify: Whether to read every file again, although its size and times are the same.
-        publish_early: Whether a new lake gets a generation of its first shard first; see `Builder.build`.
+        publish_early: Whether a new lake is published before all its images are read; see `Builder.build`.
 
     Raises:
         ImrecError: An asset raised it.

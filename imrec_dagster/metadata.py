@@ -1,10 +1,12 @@
 """Dagster metadata of reports of `imrec_core`. Reports are made there; nothing is computed here but plots."""
 
 import base64
+import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from PIL import Image
 
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake
@@ -100,7 +102,7 @@ def of_fit(lake: Lake, report: "FitReport") -> Shown:
     if report.fitted and report.facts.get("curves"):
         from imrec_core.plots import draw_curves
 
-        shown["curves"] = dg.MetadataValue.md(embed(draw_curves(report.facts["curves"]), "png"))
+        shown["curves"] = dg.MetadataValue.md(embed_plot(draw_curves(report.facts["curves"])))
     return shown
 
 
@@ -173,7 +175,7 @@ def of_map(lake: Lake, report: "MapReport") -> Shown:
         "10 nearest kept": report.kept,
         "bytes": report.byte_size,
         "seconds": report.seconds,
-        "picture": dg.MetadataValue.md(embed(png, "png")),
+        "picture": dg.MetadataValue.md(embed_plot(png, colours=None)),
     }
 
 
@@ -184,6 +186,22 @@ def _path(path: object) -> dg.PathMetadataValue:
 def _table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [heading, ["---"] * len(heading), *rows]
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+
+
+def embed_plot(png: bytes, *, colours: int | None = 64) -> str:
+    """Return Markdown that shows a plot at a pixel for each on the page.
+
+    Dagster stores plots with each materialization, and Markdown has no size of images.
+
+    Args:
+        colours: Number of colours, a third of the bytes with 64; None for all, as thumbnails need.
+    """
+    from imrec_core.plots.style import SCALE
+
+    file = io.BytesIO()
+    plot = Image.open(io.BytesIO(png)).convert("RGB").reduce(SCALE)
+    (plot.quantize(colours, dither=Image.Dither.NONE) if colours else plot).save(file, "PNG")
+    return embed(file.getvalue(), "png")
 
 
 def embed(data: bytes, kind: str) -> str:

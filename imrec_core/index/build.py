@@ -31,7 +31,7 @@ from imrec_core.index.plan import (
     matches_plan,
     plan_generation,
 )
-from imrec_core.index.row_assignment import HeldShards, assign_rows
+from imrec_core.index.row_assignment import HeldShards, RowAssignment, assign_rows
 from imrec_core.index.shard_selection import WaitingImages
 from imrec_core.index.vector_file import truncate_on_failure
 from imrec_core.index.vector_writing import BuildInputs, new_vectors, write_vectors
@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 
 _MAX_REMOVED = 0.25  # share of removed rows above which a generation is built whole
 _MAX_GROWTH = 1.1  # factor of rows since the last measurement above which calibration and recall are measured again
+_MAX_EXTENDED = 2  # factor of rows since the last whole build above which a large generation is built whole again
+_LARGE = 10_000  # rows from which the dims and the order of insertion of graphs depend on the rows; see `graph_space`
 
 
 @dataclass(frozen=True)
@@ -151,22 +153,35 @@ def _prepare(lake: Lake, plan: GenerationPlan, current: Generation | None, *, fo
     held = HeldShards(current, plan.held) if current is not None and plan.held else None
     if current is not None and not reason:
         rows = assign_rows(lake, plan.shards, current, held)
-        if rows.removed <= _MAX_REMOVED * len(rows.table):
+        reason = _outgrown_reason(current, rows)
+        if not reason:
             new = len(rows.table) - rows.kept
             why = f"extends {current.id} by {new} rows, {len(rows.dropped)} removed"
             return BuildInputs(lake, plan, rows, current, current, why)
-        reason = f"{rows.removed} of {len(rows.table)} rows are removed"
     rows = assign_rows(lake, plan.shards, None, held)
     return BuildInputs(lake, plan, rows, current, None, f"built whole: {reason}")
+
+
+def _outgrown_reason(current: Generation, rows: RowAssignment) -> str:
+    """Return why the current generation should not be extended by rows; empty if it should."""
+    count, whole = len(rows.table), _whole_rows(current)
+    if rows.removed > _MAX_REMOVED * count:
+        return f"{rows.removed} of {count} rows are removed"
+    # Extended graphs keep the dims and the order of insertion that suit the few rows that they began with.
+    is_outgrown = count >= _LARGE and count > _MAX_EXTENDED * whole
+    return (
+        f"{count} rows are more than {_MAX_EXTENDED} times the {whole} of the last whole build" if is_outgrown else ""
+    )
+
+
+def _whole_rows(generation: Generation) -> int:
+    """Return the number of rows when the generation, or the one that it extends, was built whole."""
+    return int(generation.facts.get("whole_rows", generation.facts["rows"]))  # earlier versions did not note it
 
 
 def _rebuild_reason(generation: Generation, plan: GenerationPlan) -> str:
     """Return what differs from the plan besides the images; empty if nothing does."""
     facts = generation.facts
-    waited = WaitingImages(**facts.get("waiting_images", {}))
-    if waited.images - waited.searchable >= facts["rows"] and not plan.waiting.images:
-        # Extended graphs keep the dims and the order of insertion that suit the few rows that they began with.
-        return "most images were still to be read"
     # Outdated images may have got other vectors since, though their content is the same.
     if facts.get("images_version") != schemas.IMAGES_VERSION or facts.get("waiting", []) != list(plan.outdated_shards):
         return "image properties are computed differently"
@@ -271,6 +286,7 @@ def _initial_manifest(build: BuildInputs) -> dict[str, Any]:
         "why": build.why,
         "images_version": schemas.IMAGES_VERSION,
         "rows": len(rows.table),
+        "whole_rows": _whole_rows(build.previous) if build.previous else len(rows.table),
         "removed": rows.removed,
         "shards": dict(plan.records),
         "held": sorted(plan.held),

@@ -78,10 +78,11 @@ def recall_at_ef(generation: Generation, *, count: int = 20) -> dict[str, list[f
     queries = _sample_rows(generation, count)
     curves: dict[str, list[float]] = {}
     for name, graph in generation.graphs.items():
+        opened = generation.with_graphs(generation.graphs)  # holds one loaded graph, not all of them at once
         for label, (feature, metric) in graph_users(generation, name).items():
             exact = _exact_nearest(generation, feature, metric, queries)
             curves[label] = [
-                recall_at_10(generation, feature, metric, queries, exact, ef=ef, candidates=min(graph.candidates, ef))
+                recall_at_10(opened, feature, metric, queries, exact, ef=ef, candidates=min(graph.candidates, ef))
                 for ef in CURVE_EFS
             ]
     return curves

@@ -1,4 +1,4 @@
-"""A first generation of one shard, published before the other shards are read."""
+"""Generations of a new lake that are published before all its images are read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from imrec_core import Lake
 from imrec_core.catalog import manifests
 from imrec_core.index.build import build_generation
 from imrec_core.index.generation import Generation
+from imrec_dagster import builder
 from imrec_dagster.asset_keys import GENERATION
 from imrec_dagster.builder import Builder
 from tests.support import toy
@@ -38,13 +39,20 @@ def test_first_shard_is_published_before_the_others_are_read(new_lake, instance,
     assert findable(lake) == {f"photo_{seed:03d}.jpg" for seed in range(40)}
 
 
+def test_generations_follow_while_the_others_are_read(new_lake, instance, decoded, monkeypatch):
+    monkeypatch.setattr(builder, "_PUBLISH_SECONDS", 0)  # as if each shard took five minutes
+    lake = new_lake(40, TWO, built=False, shard_size=8)
+    Builder(lake, instance).build(publish_early=True)
+    assert rows_published(instance) == [8, 16, 24, 32, 40]
+    assert len(decoded) == 40
+
+
 def test_last_generation_is_the_one_of_a_plain_build(new_lake, instance, tmp_path):
     lake = new_lake(40, TWO, built=False, shard_size=8)
     Builder(lake, instance).build(publish_early=True)
     plain = toy.new_lake(tmp_path / "plain", TWO, shard_size=8)
     toy.build(plain)
     facts, expected = (Generation(one.local_generation(one.current_generation())).facts for one in (lake, plain))
-    assert facts["why"] == "built whole: most images were still to be read"
     for name in ("fingerprint", "rows", "shards", "calibration", "waiting_images"):
         assert facts[name] == expected[name]
 
@@ -72,13 +80,15 @@ def test_build_that_ends_after_the_first_generation_is_continued_by_a_plain_one(
     assert len(decoded) == 40
 
 
-def test_first_shard_without_a_readable_image_is_not_published(tmp_path, instance):
-    toy.write_photos(tmp_path / "photos", range(16))
-    for number in range(8):
+@pytest.mark.parametrize("broken", [8, 16])
+def test_shard_without_a_readable_image_is_not_published(tmp_path, instance, monkeypatch, broken):
+    monkeypatch.setattr(builder, "_PUBLISH_SECONDS", 0)
+    toy.write_photos(tmp_path / "photos", range(8))
+    for number in range(broken):
         (tmp_path / "photos" / f"broken_{number}.jpg").write_bytes(BROKEN["text.jpg"]())
     lake = toy.new_lake(tmp_path / "lake", TWO, shard_size=8)
     Builder(lake, instance).build(publish_early=True)
-    assert rows_published(instance) == [16]
+    assert rows_published(instance) == [8]
 
 
 @pytest.mark.parametrize(

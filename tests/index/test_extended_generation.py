@@ -549,6 +549,23 @@ def test_more_than_a_quarter_of_removed_rows_causes_a_whole_build(tmp_path):
     assert (report.rows, report.removed, len(open_generation(gallery.lake))) == (29, 0, 29)
 
 
+def test_large_generation_that_has_doubled_since_a_whole_build_is_built_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(index_module, "_LARGE", 20)
+    gallery = Gallery(tmp_path, TWO, range(8))
+    gallery.build()
+    whys = []
+    for first, last in [(8, 18), (18, 22), (22, 40), (40, 60)]:
+        for content in range(first, last):
+            gallery.put(content)
+        whys.append(gallery.build().why)
+    assert whys == [
+        "extends 000001 by 10 rows, 0 removed",  # small
+        "built whole: 22 rows are more than 2 times the 8 of the last whole build",
+        "extends 000003 by 18 rows, 0 removed",
+        "built whole: 60 rows are more than 2 times the 22 of the last whole build",
+    ]
+
+
 def test_removal_of_the_only_source_is_an_error(tmp_path):
     gallery = Gallery(tmp_path, TWO, range(5))
     gallery.build()

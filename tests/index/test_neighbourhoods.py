@@ -10,10 +10,13 @@ import pytest
 
 from imrec_core import ImageId, Recommender
 from imrec_core.errors import BadSettings, QueryError
+from imrec_core.features import generation_features, known_features
 from imrec_core.features.metrics import l2_normalise
 from imrec_core.index import neighbourhoods
 from imrec_core.index.build import build_generation
+from imrec_core.index.manifest import declaration_of, feature_record
 from imrec_core.index.neighbourhoods import average
+from imrec_core.lake.settings import QUALITIES
 from tests.support import toy
 from tests.support.toy import ids, set_to, vector_lake
 
@@ -164,3 +167,13 @@ def test_expansion_of_a_mix_changes_the_network_only(recommender, photos):
     )
     by_hash = {hit.image_id: hit.parts["phash"].distance for hit in plain}
     assert {hit.image_id: hit.parts["phash"].distance for hit in expanded} == by_hash
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_averages_of_every_quality_are_recognised_in_a_generation(tmp_path, quality):
+    lake = toy.new_lake(tmp_path / "lake")
+    set_to(lake, features=(NETWORK,), quality=quality, model_options=OPTIONS)
+    (averaged,) = (feature for feature in generation_features(lake) if feature.name == AVERAGED)
+    record = feature_record(averaged)
+    found = declaration_of(AVERAGED, record, known_features(lake))
+    assert found is not None and feature_record(found) == record

@@ -51,6 +51,29 @@ class UploadBudget:
             self._reserved -= byte_size
 
 
+class ZipSlots:
+    """Zips that are sent at the same time, up to a number, because each holds a file in memory."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take a slot within a block.
+
+        Raises:
+            ApiError: 503, all are taken.
+        """
+        if self._taken >= self._most:
+            raise overloaded(f"{self._taken} zips are being sent")
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+
 class AdmissionQueue:
     """Threads that handle requests, and a queue of limited length before them.
 

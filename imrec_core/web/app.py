@@ -26,18 +26,44 @@ from imrec_core.web.api_docs import render_api_docs
 from imrec_core.web.limits import Limits
 from imrec_core.web.metrics import MetricsMiddleware
 from imrec_core.web.responses import ApiError, to_api_error
-from imrec_core.web.routes import curation, duplicates, explain, images, lake, maps, search, status
+from imrec_core.web.routes import (
+    curation,
+    duplicates,
+    explain,
+    facets,
+    failures,
+    images,
+    lake,
+    maps,
+    neighbours,
+    search,
+    selection,
+    status,
+    tags,
+)
 from imrec_core.web.routes.curation import TagChange
 from imrec_core.web.routes.duplicates import Decision, SearchControl
+from imrec_core.web.routes.facets import FacetsRequest, FoldersRequest
+from imrec_core.web.routes.failures import RetryChange
+from imrec_core.web.routes.selection import HitIdsRequestBody, Selection
+from imrec_core.web.routes.tags import TagRemoval, TagUndo
 from imrec_core.web.search_request import ExplainRequestBody, SearchRequestBody, validation_error
-from imrec_core.web.security import HEADERS, SecurityMiddleware
+from imrec_core.web.security import HEADERS, SecurityMiddleware, is_for_this_machine
 from imrec_core.web.state import AppState
 
 log = logging.getLogger(__name__)
 
-ROUTERS = (search, explain, lake, images, duplicates, curation, status, maps)
+BODIES = (
+    *(SearchRequestBody, HitIdsRequestBody, ExplainRequestBody, FacetsRequest, FoldersRequest, Selection),
+    *(Decision, SearchControl, TagChange, TagRemoval, TagUndo, RetryChange),
+)
+ROUTERS = (
+    *(search, facets, explain, lake, images, selection, duplicates),
+    *(curation, neighbours, tags, failures, status, maps),
+)
 _STATIC = Path(__file__).parent / "static"
-_VIEWS = ("/", "/duplicates", "/issues", "/status", "/map")
+_CURATION = ("/issues", "/issues/outliers", "/issues/labels", "/issues/tags", "/issues/failures")
+_VIEWS = ("/", "/duplicates", *_CURATION, "/status", "/map")
 _REVALIDATE = {"Cache-Control": "no-cache"}
 
 
@@ -62,7 +88,7 @@ def create_app(
         StaleIndex: No generation can be read.
     """
     limits = limits or Limits()
-    state = AppState(lake, limits)
+    state = AppState(lake, limits, is_local=is_for_this_machine(token, hosts))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -97,7 +123,7 @@ def _add_error_handlers(app: FastAPI, state: AppState) -> None:
         return error.to_response()  # type: ignore[no-any-return]
 
     def on_imrec_error(request: Request, error: Any) -> Response:
-        return to_api_error(error, state.redact_paths(" ".join(str(error).split()))).to_response()
+        return to_api_error(error, state.redact_paths).to_response()
 
     def on_validation_error(request: Request, error: Any) -> Response:
         return validation_error(error.errors()).to_response()
@@ -181,7 +207,7 @@ def _complete_openapi(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = generate()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            for kind in (SearchRequestBody, ExplainRequestBody, Decision, SearchControl, TagChange):
+            for kind in BODIES:
                 schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update(schema.pop("$defs", {}))
                 schemas[kind.__name__] = schema

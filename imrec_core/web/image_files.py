@@ -11,7 +11,8 @@ from imrec_core.lake.storage.files import AnyPath
 from imrec_core.web.responses import ApiError
 from imrec_core.web.state import AppState
 
-_COLUMNS = ("source", "path", "content_hash", "byte_size", "mtime_ns")
+FILE_COLUMNS = ("source", "path", "content_hash", "byte_size", "mtime_ns")
+"""Columns that tell where the file of an image is, and what it was when it was scanned."""
 
 
 def file_info(state: AppState, image_id: str) -> dict[str, Any]:
@@ -26,8 +27,14 @@ def file_info(state: AppState, image_id: str) -> dict[str, Any]:
 
 
 def _columns(generation: Generation) -> dict[str, Any]:
-    table = generation.columns(*_COLUMNS)
-    return {name: table[name] for name in _COLUMNS}
+    table = generation.columns(*FILE_COLUMNS)
+    return {name: table[name] for name in FILE_COLUMNS}
+
+
+def absolute_path(state: AppState, info: dict[str, Any]) -> str | None:
+    """Return the path of an image's file on this machine; None in an object store, and for a source that is gone."""
+    root = state.lake.settings().roots.get(info["source"])
+    return os.path.abspath(root / info["path"]) if isinstance(root, Path) else None
 
 
 def resolve_path(state: AppState, info: dict[str, Any]) -> AnyPath:

@@ -11,7 +11,16 @@ MAX_HITS = 1000
 """Hits in one response."""
 
 MAX_REACH = 10_000
-"""`offset + k` of a search."""
+"""`offset + k` of a search with a query."""
+
+MAX_ROWS = 1_000_000_000
+"""`offset` without a query."""
+
+MAX_ENTRIES = 100
+"""Positive examples in a search, and as many negative ones."""
+
+MAX_SELECTED = 10_000
+"""Images in a selection."""
 
 MAX_FILES = 16
 """Files in one request."""
@@ -30,7 +39,10 @@ class Limits:
         upload_bytes: Size of a request with files.
         json_bytes: Size of any other request.
         max_pixels: Pixels of an uploaded image.
-        cache_bytes, cache_seconds: Total size and age of uploads that are kept for further searches.
+        cache_bytes: Total size of uploads that are kept for further searches.
+        cache_seconds: Time for which unused uploads and selections are kept.
+        zip_bytes: Size of the files in a zip.
+        max_zips: Zips that are sent at the same time; further requests for one get a 503.
         filter_seconds: Time that a filter or an order may take.
         workers: Searches that run at the same time, and as many requests for images.
         max_waiting_searches, max_waiting_images: Requests that wait for a worker; further ones get a 503.
@@ -50,6 +62,8 @@ class Limits:
     max_pixels: int = 100_000_000
     cache_bytes: int = 256_000_000
     cache_seconds: float = 3600.0
+    zip_bytes: int = 4_000_000_000
+    max_zips: int = 4
     filter_seconds: float = 5.0
     workers: int = field(default_factory=cpu_count)
     max_waiting_searches: int = 64

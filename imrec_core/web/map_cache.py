@@ -12,9 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from imrec_core.errors import MissingTable, UnknownName
+from imrec_core.index.generation import Generation
 from imrec_core.lake.lake import Lake
 from imrec_core.lake.storage import files
-from imrec_core.maps import Map, load_map
+from imrec_core.maps import ClusterName, Map, load_map, name_clusters
 from imrec_core.web.responses import ApiError
 from imrec_core.web.search_request import MapArea
 
@@ -45,6 +46,7 @@ class MapCache:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._load_cached = functools.lru_cache(_CACHED)(self._load)
+        self._names: dict[str, tuple[object, list[ClusterName]]] = {}  # by map, with what they were derived from
 
     def get(self, name: str) -> LoadedMap:
         """Return the map with that name.
@@ -64,6 +66,21 @@ class MapCache:
         ids = pl.Series(loaded.table["image_id"], dtype=pl.String).str.to_integer(base=16, dtype=pl.UInt64)
         x, y, cluster = (loaded.table[column].to_numpy() for column in ("x", "y", "cluster"))
         return LoadedMap(loaded, ids.to_numpy(), x, y, cluster)
+
+    def names(self, name: str, generation: Generation) -> list[ClusterName]:
+        """Return the names of the clusters of a map; they are derived again when the map, the lake or its tags change.
+
+        Raises:
+            ApiError: 404, there is no such map.
+            SchemaMismatch: The file of the tags is damaged.
+        """
+        loaded = self.get(name)
+        tags = generation.tags.status() if generation.tags else None
+        made_from = (files.status(self._lake.map_path(name)), generation.id, tags)
+        known = self._names.get(name)
+        if known is None or known[0] != made_from:
+            known = self._names[name] = (made_from, name_clusters(loaded.map, generation))
+        return known[1]
 
     def ids_inside(self, area: MapArea | None) -> NDArray[np.uint64] | None:
         """Return the ids of the images in an area of a map, as numbers `(n,)`; None for all images.

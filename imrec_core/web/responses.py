@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
 
 from starlette.responses import Response
 
 from imrec_core.errors import (
+    BadFilter,
     BadWeights,
     DeclarationError,
     ImageError,
@@ -28,20 +29,33 @@ class ApiError(Exception):
         status: HTTP status.
         kind: Name of the error, for programs.
         message: What was found, what was expected, what to do.
+        more: Further fields of the body.
     """
 
-    def __init__(self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.kind, self.message, self.headers = status, kind, message, dict(headers or {})
+        self.more = dict(more or {})
 
     def to_response(self) -> Response:
         """Convert to a response with an `ErrorResponse` as its body."""
-        return json_response({"error": self.message, "kind": self.kind}, status=self.status, headers=self.headers)
+        body = {"error": self.message, "kind": self.kind, **self.more}
+        return json_response(body, status=self.status, headers=self.headers)
 
 
-def to_api_error(error: ImrecError, message: str) -> ApiError:
-    """Convert an error of the core, with a message that has no paths of the server."""
-    kind = type(error).__name__
+def to_api_error(error: ImrecError, redact: Callable[[str], str]) -> ApiError:
+    """Convert an error of the core; `redact` removes paths of the server from its texts."""
+    kind, message = type(error).__name__, redact(" ".join(str(error).split()))
+    if isinstance(error, BadFilter):
+        texts = {"problem": redact(error.problem), "details": redact(error.details), "unknown": error.unknown}
+        return ApiError(400, kind, message, more={"filter": {"field": error.field, **texts}})
     if isinstance(error, StaleIndex):
         return ApiError(409, kind, message)
     if isinstance(error, BadWeights):

@@ -11,12 +11,11 @@ from pydantic_core import PydanticCustomError
 
 from imrec_core.search.request import MOST_EXPANDED
 from imrec_core.sql.nesting import nesting_error
-from imrec_core.web.limits import MAX_FILES, MAX_HITS, MAX_REACH
+from imrec_core.web.limits import MAX_ENTRIES, MAX_FILES, MAX_HITS, MAX_REACH, MAX_ROWS
 from imrec_core.web.responses import ApiError
 
 T = TypeVar("T", bound=BaseModel)
 
-_MAX_ENTRIES = 100
 _NESTING = "nesting"
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -75,10 +74,10 @@ class MapArea(_StrictModel):
 class SearchRequestBody(_StrictModel):
     """A search. Without `like` and `unlike` it returns all images, in the order of `order_by`."""
 
-    like: list[QueryEntry] = Field(default=[], max_length=_MAX_ENTRIES)
-    unlike: list[QueryEntry] = Field(default=[], max_length=_MAX_ENTRIES)
+    like: list[QueryEntry] = Field(default=[], max_length=MAX_ENTRIES)
+    unlike: list[QueryEntry] = Field(default=[], max_length=MAX_ENTRIES)
     k: int = Field(default=60, ge=1, le=MAX_HITS)
-    offset: int = Field(default=0, ge=0, le=MAX_REACH)
+    offset: int = Field(default=0, ge=0, le=MAX_ROWS, description=f"With a query, offset + k is at most {MAX_REACH}.")
     by: By | None = None
     pool: Name = "mean"
     fuse: Name = "score"
@@ -109,12 +108,6 @@ class SearchRequestBody(_StrictModel):
         "Use the same number for all pages. Required for further pages of sorted hits. Default: offset + k.",
     )
 
-    @model_validator(mode="after")
-    def _limit_reach(self) -> SearchRequestBody:
-        if self.offset + self.k > MAX_REACH:
-            raise ValueError(f"offset + k is {self.offset + self.k}; it must be at most {MAX_REACH}")
-        return self
-
 
 class ExplainRequestBody(SearchRequestBody):
     """A search, and the hit to explain."""
@@ -130,6 +123,12 @@ def parse_json(kind: type[T], text: bytes | str) -> T:
     """
     with _as_api_error():
         return kind.model_validate_json(text or b"{}")
+
+
+def json_body(kind: type[BaseModel]) -> dict[str, Any]:
+    """Describe a body of JSON for the OpenAPI document; its model is one of `app.BODIES`."""
+    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def parse_fields(kind: type[T], **fields: Any) -> T:

@@ -15,6 +15,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,6 +43,7 @@ HEADERS = {
 }
 """Headers of every response that does not set them itself."""
 
+_PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -53,6 +55,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_for_this_machine(token: str | None, hosts: Collection[str] | None) -> bool:
+    """Test whether a server with this token and these host names is for this machine only.
+
+    A token is taken as a sign of other users, for example behind a proxy.
+    """
+    return token is None and bool(hosts) and all(is_loopback(host) for host in hosts or ())
+
+
+def is_forwarded(request: HTTPConnection) -> bool:
+    """Test whether a request comes from another machine, or through a proxy, which may serve others."""
+    named = request.client is not None and is_loopback(request.client.host)
+    return not named or any(name in request.headers for name in _PROXY_HEADERS)
 
 
 class SecurityMiddleware:

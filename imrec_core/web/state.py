@@ -22,13 +22,18 @@ from imrec_core.runtime.timing import record_timings
 from imrec_core.search.feature_weights import DEFAULT, mix_weights
 from imrec_core.search.recommender import Recommender
 from imrec_core.sql.policy import SqlPolicy
-from imrec_core.web.admission import AdmissionQueue, UploadBudget
+from imrec_core.web.admission import AdmissionQueue, UploadBudget, ZipSlots
+from imrec_core.web.browse import Browser
 from imrec_core.web.duplicate_jobs import DuplicateJobs
+from imrec_core.web.failed_files import FailedFiles
 from imrec_core.web.limits import Limits
 from imrec_core.web.map_cache import MapCache
 from imrec_core.web.metrics import Metrics
+from imrec_core.web.neighbour_jobs import NeighbourJobs
 from imrec_core.web.responses import ApiError
 from imrec_core.web.schemas.base import ErrorResponse
+from imrec_core.web.selections import SelectionCache
+from imrec_core.web.tag_history import TagHistory
 from imrec_core.web.uploads import UploadCache
 
 T = TypeVar("T")
@@ -44,8 +49,8 @@ _DESCRIPTIONS = {
     405: "The route does not support this method.",
     408: "The body of the request did not arrive in time.",
     409: "The current generation lacks what the request needs, or a result is not ready.",
-    410: "The request refers to an upload or a page of results that has expired.",
-    413: "The request is too large.",
+    410: "The request refers to an upload, a selection or a page of results that has expired.",
+    413: "The request is too large, or a zip would be.",
     422: "A parameter is missing or out of range.",
     503: "Too many requests are waiting, or the lake cannot be read.",
     504: "The image cannot be read in time.",
@@ -66,17 +71,24 @@ class AppState:
 
     Attributes:
         sql_policy: Policy for SQL from clients; also that of `recommender`.
+        is_local: Whether the server is for this machine only; then responses may name paths of files.
     """
 
-    def __init__(self, lake: Lake, limits: Limits) -> None:
-        self.lake, self.limits = lake, limits
+    def __init__(self, lake: Lake, limits: Limits, *, is_local: bool = False) -> None:
+        self.lake, self.limits, self.is_local = lake, limits, is_local
         self.sql_policy = SqlPolicy.untrusted(limits.filter_seconds)
         self.recommender = Recommender(lake, sql_policy=self.sql_policy, log_as="http")
         self.uploads = UploadCache(limits)
+        self.selections = SelectionCache(limits)
         self.thumbnails = Thumbnails(lake)
         self.duplicate_jobs = DuplicateJobs(lake)
+        self.neighbour_jobs = NeighbourJobs()
+        self.tag_history = TagHistory(lake)
+        self.failed_files = FailedFiles(lake)
         self.maps = MapCache(lake)
+        self.browser = Browser(self.maps, self.sql_policy)
         self.upload_budget = UploadBudget(limits.upload_bytes_at_once)
+        self.zip_slots = ZipSlots(limits.max_zips)
         queue = partial(AdmissionQueue, workers=limits.workers, max_slow=limits.max_slow)
         self._search_queue = queue("search", max_waiting=limits.max_waiting_searches, slow_seconds=limits.slow_seconds)
         self._image_queue = queue(
@@ -155,3 +167,4 @@ class AppState:
         self._image_queue.close()
         self._health_thread.shutdown(wait=False, cancel_futures=True)
         self.duplicate_jobs.close()
+        self.neighbour_jobs.close()

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 
 from imrec_core.maps.map_table import Cluster
+from tests.support.browser import until
 
 # -- search -------------------------------------------------------------------------------------------------
 
@@ -18,6 +19,29 @@ from imrec_core.maps.map_table import Cluster
 def names(page: Any, count: int = 30) -> list[str]:
     """List the names of the first images in the grid, in order; more may still be loading."""
     return page.eval_on_selector_all("a.tile", "tiles => tiles.map((tile) => tile.title)")[:count]
+
+
+def every_name(page: Any) -> list[str]:
+    """List the names of all hits in order, by scrolling through them; the grid has only those near the view."""
+    return _every(page, "tile.title")
+
+
+def every_id(page: Any) -> list[str]:
+    """List the ids of all hits in order, as `every_name`."""
+    return _every(page, "tile.dataset.id")
+
+
+def _every(page: Any, value: str) -> list[str]:
+    page.evaluate("scrollTo(0, 0)")
+    found: dict[int, str] = {}
+    get = f"tiles => tiles.map((tile) => [Number(tile.parentElement.ariaPosInSet), {value}])"
+    while True:
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        until(page, "!document.querySelector('.grid .waiting')")
+        found |= dict(page.eval_on_selector_all("a.tile", get))
+        if page.evaluate("scrollY + innerHeight + 2 >= document.documentElement.scrollHeight"):
+            return [found[place] for place in sorted(found)]
+        page.evaluate("scrollBy(0, innerHeight)")
 
 
 def run_search(page: Any, act: Callable[[], object]) -> list[str]:
@@ -41,6 +65,18 @@ def adjust(page: Any) -> None:
     """Show the weights, which are behind "Adjust"."""
     if not page.is_visible("#mix"):
         page.click("summary:text-is('Adjust')")
+
+
+def show_sql(page: Any) -> None:
+    """Show the box of the filter, which is behind "Write SQL"."""
+    if not page.is_visible("#where"):
+        page.click("summary:has-text('Write SQL')")
+
+
+def write_sql(page: Any, where: str) -> None:
+    """Write SQL into the box of the filter."""
+    show_sql(page)
+    page.fill("#where", where)
 
 
 def tray(page: Any, side: str) -> list[str]:
@@ -77,11 +113,24 @@ def thumbnails(page: Any) -> list[tuple[str, float, float]]:
     )
 
 
+def cluster_middles(page: Any) -> dict[int, list[float]]:
+    """Return where the lines from the bubbles to the clusters end, in window coordinates, by number of the cluster."""
+    found = page.eval_on_selector_all(
+        ".leads line",
+        """all => all.map((line) => {
+            const stage = document.querySelector("#map-stage").getBoundingClientRect();
+            const [x, y] = ["x2", "y2"].map((name) => Number(line.getAttribute(name)));
+            return [Number(line.dataset.cluster), stage.x + x, stage.y + y];
+        })""",
+    )
+    return {int(cluster): middle for cluster, *middle in found}
+
+
 def to_window(page: Any, clusters: Iterable[Cluster], xy: np.ndarray) -> np.ndarray:
-    """Convert map positions `(n, 2)` to window coordinates, by the thumbnails of the clusters."""
-    known = {cluster.image_id: (cluster.x, cluster.y) for cluster in clusters}
-    shown = [(*known[image], *middle) for image, *middle in thumbnails(page) if image in known]
-    assert len(shown) > 1, "the whole map must be visible, with thumbnails of its clusters"
+    """Convert map positions `(n, 2)` to window coordinates, by the bubbles of the clusters."""
+    known = {cluster.cluster: (cluster.x, cluster.y) for cluster in clusters}
+    shown = [(*known[cluster], *middle) for cluster, middle in cluster_middles(page).items()]
+    assert len(shown) > 1, "the whole map must be visible, with bubbles of its clusters"
     plane, window = np.array(shown)[:, :2], np.array(shown)[:, 2:] * [1, -1]  # y upwards, as on the map
     apart = plane - plane.mean(axis=0)
     scale = (apart * (window - window.mean(axis=0))).sum() / (apart**2).sum()

@@ -59,10 +59,10 @@ class Served:
 
 
 @contextmanager
-def serving(lake: Lake, **options: Any) -> Iterator[Served]:
-    """Serve a lake within the block; `options` are those of `create_app`."""
+def serving(lake: Lake, *, at: socket.socket | None = None, **options: Any) -> Iterator[Served]:
+    """Serve a lake within the block, at a listening socket if given; `options` are those of `create_app`."""
     app = create_app(lake, **{"hosts": ("127.0.0.1", "localhost"), **options})
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with at.dup() if at else socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(server_config(app, options.get("limits") or Limits()))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

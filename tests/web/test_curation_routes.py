@@ -61,7 +61,7 @@ def test_pages_of_findings_follow_each_other(client, lake):
 
 def test_wrong_requests_are_refused(client):
     assert client.get("/api/issues/blury").json()["kind"] == "UnknownName"
-    assert client.get("/api/issues/dark", params={"limit": 1000}).status_code == 422
+    assert client.get("/api/issues/dark", params={"limit": 1001}).status_code == 422
     tag = {"tag": "x", "images": [FIRST]}
     assert client.post("/api/tags", json=tag | {"images": ["f" * 16]}).status_code == 404
     for wrong in ({"tag": ""}, {"images": []}, {"images": ["x"]}, {"images": [FIRST] * 1001}, {"where": "true"}):
@@ -72,14 +72,14 @@ def test_wrong_requests_are_refused(client):
 
 def test_tag_is_given_and_taken_away_and_is_in_searches_at_once(client):
     found = client.post("/api/tags", json={"tag": "holiday", "images": [FIRST]}).json()
-    assert found == {"tags": [{"tag": "holiday", "images": 2}], "changed": 2}
+    assert (found["tags"], found["changed"]) == ([{"tag": "holiday", "images": 2}], 2)
     assert client.get(f"/api/images/{COPY}").json()["tags"] == ["holiday"]
     hits = client.post("/api/search", json={"where": "'holiday' IN tags"}).json()["hits"]
     assert {hit["image_id"] for hit in hits} == {FIRST, COPY}
     columns = {one["name"]: one for one in client.get("/api/features").json()["columns"]}
     assert columns["tags"] == {"name": "tags", "type": "VARCHAR[]", "values": ["holiday"]}
     gone = client.post("/api/tags", json={"tag": "holiday", "images": [COPY], "remove": True}).json()
-    assert gone == {"tags": [], "changed": 2}
+    assert (gone["tags"], gone["changed"]) == ([], 2)
     assert client.post("/api/search", json={"where": "'holiday' IN tags"}).json()["hits"] == []
 
 

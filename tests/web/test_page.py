@@ -12,12 +12,13 @@ import pytest
 
 from tests.support import toy
 from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
-from tests.support.page import address_params, adjust, names, run_search, tray, upload
+from tests.support.page import address_params, adjust, every_name, names, run_search, show_sql, tray, upload, write_sql
 from tests.support.pictures import encode
 from tests.support.serving import serving
 
 PHOTOS = 70  # more than a page of hits
 HOSTILE = ("<img src=x onerror=alert(1)>.jpg", '"onload="alert(1).jpg', "${1+1}&lt;b&gt;.jpg", "\u202egpj.exe.jpg")
+EVERY = PHOTOS + 1 + len(HOSTILE)
 MIX = {"phash": 1.0, "hsv_histogram:manhattan": 0.5}
 
 
@@ -73,7 +74,7 @@ def test_uploaded_image_finds_itself_and_its_copy(page, folder):
     page.reload()
     page.wait_for_selector(".caption .score")
     assert (names(page), tray(page, "like")) == (found, ["photo_003.jpg"])
-    assert re.match(r"\d+\+? hits", page.inner_text("#live"))
+    assert page.inner_text("#live") == f"Nearest first, of {EVERY} pictures"
 
 
 def test_uploaded_image_is_no_hit_unless_asked_for(browser, address, folder):
@@ -223,28 +224,29 @@ def test_no_good_match_is_shown_with_a_button_for_the_nearest(page, tmp_path):
     page.click("summary:has-text('More options')")
     assert run_search(page, lambda: page.select_option("#rate", "0.0001")) == []
     assert page.inner_text(".empty h2") == page.inner_text("#live") == "No good match"
-    assert len(run_search(page, lambda: page.click("text=Show the nearest"))) == 30
+    assert len(run_search(page, lambda: page.click("text=Show the nearest"))) > 20
 
 
 def test_filter_error_is_shown_beside_the_box(page, browser):
     browser.allow("answered 400 : POST")
     before = names(page)
-    page.fill("#where", "widht > 3")
+    write_sql(page, "widht > 3")
     assert run_search(page, lambda: page.press("#where", "Enter")) == before
     assert "widht" in page.inner_text("#where-error")
     assert page.get_attribute("#where", "aria-invalid") == "true"
-    page.fill("#where", "path LIKE 'photo_00%'")
+    write_sql(page, "path LIKE 'photo_00%'")
     assert run_search(page, lambda: page.press("#where", "Enter")) == [f"photo_00{i}.jpg" for i in range(10)]
     assert page.locator("#where-error").is_hidden()
     assert address_params(page)["where"] == ["path LIKE 'photo_00%'"]
 
 
 def test_columns_are_listed_for_the_filter(page):
+    show_sql(page)
     page.click("summary:has-text('Columns')")
     assert {"width", "height", "source"} <= set(page.locator(".column").all_inner_texts())
     page.click(".column:text-is('width')")
     assert page.input_value("#where") == "width "
-    page.fill("#where", "width > 1")
+    write_sql(page, "width > 1")
     run_search(page, lambda: page.click(".chip:text-is('photos')"))
     assert address_params(page)["where"] == ["width > 1 AND source = 'photos'"]
 
@@ -252,19 +254,11 @@ def test_columns_are_listed_for_the_filter(page):
 # -- results ------------------------------------------------------------------------------------------------
 
 
-def test_scrolling_loads_more_hits_without_repeats(page, folder):
-    def shifted(route: Any) -> None:  # as if images had been added before the request of the next page
-        asked = route.request.post_data_json
-        route.continue_(post_data={**asked, "offset": max(0, asked["offset"] - 5)})
-
+def test_scrolling_shows_every_hit_once(page, folder):
     upload(page, folder / "photos" / "photo_003.jpg")
-    page.route("**/api/search", shifted)
-    page.reload()
-    page.wait_for_selector("a.tile")
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    until(page, f"document.querySelectorAll('a.tile').length === {PHOTOS + 1 + len(HOSTILE)}")
-    assert len(set(names(page, 1000))) == PHOTOS + 1 + len(HOSTILE)
-    assert page.locator(".caption .score").count() == PHOTOS + 1 + len(HOSTILE)
+    found = every_name(page)
+    assert len(found) == len(set(found)) == EVERY
+    assert page.locator(".caption .score").count() == page.locator("a.tile").count() < EVERY
 
 
 @pytest.mark.parametrize("is_query", [True, False])
@@ -273,13 +267,13 @@ def test_last_page_is_followed_by_no_further_request(page, folder, is_query):
         upload(page, folder / "photos" / "photo_003.jpg")
     offsets = []
     page.on("request", lambda sent: "/api/search" in sent.url and offsets.append(sent.post_data_json["offset"]))
-    page.fill("#where", "row < 60")  # the size of a page
+    write_sql(page, "row < 60")  # the size of a page
     run_search(page, lambda: page.press("#where", "Enter"))
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     frame = "new Promise((done) => requestAnimationFrame(done))"
     for _ in range(5):  # observers report visible elements from one frame to the next
         page.evaluate(frame)
-    assert page.inner_text("#said strong") == ("60 hits" if is_query else "60 pictures")
+    assert page.inner_text("#said strong") == ("Nearest first, of 60 pictures" if is_query else "60 pictures")
     assert offsets == [0]
 
 
@@ -288,13 +282,10 @@ def test_order_of_the_best_hits_spans_all_pages(page, folder):
     page.click("summary:has-text('More options')")
     page.fill("#order_by", "path DESC")
     run_search(page, lambda: page.press("#order_by", "Enter"))
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    every = PHOTOS + 1 + len(HOSTILE)
-    until(page, f"document.querySelectorAll('a.tile').length === {every}")
-    found = names(page, every)
-    assert found == sorted(found, reverse=True) != best
-    assert page.inner_text("#said strong") == f"{every} hits, ordered by path DESC"
-    assert page.inner_text("#live") == f"{every} hits, ordered by path DESC"
+    found = every_name(page)
+    assert len(found) == EVERY and found == sorted(found, reverse=True) != best
+    assert page.inner_text("#said strong") == f"{EVERY} hits, ordered by path DESC"
+    assert page.inner_text("#live") == f"{EVERY} hits, ordered by path DESC"
 
 
 def test_page_says_that_only_the_best_are_ordered_or_diversified(browser, address):
@@ -309,8 +300,7 @@ def test_page_says_that_only_the_best_are_ordered_or_diversified(browser, addres
     page.focus("#diversify")
     run_search(page, lambda: page.keyboard.press("ArrowRight"))
     assert page.inner_text("#said strong") == "The 65 best hits, chosen to differ"
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    until(page, "document.querySelectorAll('a.tile').length === 65")
+    assert len(every_name(page)) == 65
     page.fill("#order_by", "path")
     run_search(page, lambda: page.press("#order_by", "Enter"))
     assert page.inner_text("#said strong") == "The 65 best hits, chosen to differ, ordered by path"
@@ -328,7 +318,7 @@ def test_detail_shows_properties_parts_explanation_and_copies(page, folder):
     assert detail.locator(".lines line").count() > 3
     assert detail.locator(".swatch").count() > 0
     assert detail.locator(".parts tbody tr").all_inner_texts()[0].startswith("rgb_histogram")
-    assert "160" in detail.locator(".facts").inner_text()
+    assert "160 × 120 · JPEG" in detail.locator(".facts.words").inner_text()
     assert detail.locator(".copies a").all_inner_texts() == [
         f"photos/{name}" for name in sorted(found[:2]) if name != found[0]
     ]
@@ -360,7 +350,7 @@ def test_keyboard_navigation(page, folder):
     assert page.evaluate("document.activeElement.id") == "where"
     page.keyboard.press("?")  # is text here
     assert page.input_value("#where") == "?"
-    page.fill("#where", "")
+    write_sql(page, "")
     page.locator("a.tile").nth(1).focus()
     page.keyboard.press("?")
     assert "More like this" in page.inner_text("dialog.help")
@@ -376,7 +366,8 @@ def test_more_and_less_like_this(browser, address, folder):
     assert more != found and found[4] not in more  # an image of the lake is not its own hit
     assert tray(page, "like") == [found[4]]
     page.click(f"a.tile[title='{more[3]}']")
-    less = run_search(page, lambda: page.click("text=Less like this"))
+    page.click("dialog button:text-is('− Less like this')")
+    less = run_search(page, lambda: page.keyboard.press("Escape"))
     assert tray(page, "unlike") == [more[3]]
     assert less.index(more[3]) > 3 if more[3] in less else True
     page.wait_for_selector("dialog", state="detached")
@@ -389,7 +380,7 @@ def test_url_holds_the_search_and_back_returns_to_the_previous_one(browser, addr
     page.focus("a.tile")
     two = run_search(page, lambda: (page.keyboard.press("ArrowRight"), page.keyboard.press("+")))
     run_search(page, lambda: (page.keyboard.press("ArrowRight"), page.keyboard.press("-")))
-    page.fill("#where", "path LIKE 'photo%'")
+    write_sql(page, "path LIKE 'photo%'")
     three = run_search(page, lambda: page.press("#where", "Enter"))
     page.click(f"a.tile[title='{three[2]}']")
     page.wait_for_selector("dialog .copies, dialog .facts")
@@ -473,7 +464,7 @@ def test_expired_upload_of_a_shared_url_is_reported(browser, address):
 def test_unreachable_server_is_reported(page, browser):
     browser.allow("ERR_FAILED")
     page.route("**/api/search", lambda route: route.abort())
-    page.fill("#where", "width > 1")
+    write_sql(page, "width > 1")
     page.press("#where", "Enter")
     assert "does not answer" in page.inner_text(".error[role=alert]")
     page.unroute("**/api/search")
@@ -507,6 +498,7 @@ def test_new_generation_serves_the_next_search(browser, new_lake, tmp_path):
         assert upload(page, tmp_path / "photos" / "photo_077.jpg")[0] == "photo_077.jpg"
         page.wait_for_selector(".toast:has-text('The lake has changed')")
         page.wait_for_selector("#lake:has-text('21 pictures')")
+        page.close()  # what it still asks for would fail without the server
 
 
 # -- accessibility ------------------------------------------------------------------------------------------
@@ -535,6 +527,7 @@ def test_phone_has_no_sideways_scroll(browser, address, folder):
     upload(page, folder / "photos" / HOSTILE[0])
     assert not has_sideways_scroll(page)
     page.click("summary:has-text('Filter and options')")
+    show_sql(page)
     assert page.is_visible("#where")
     assert not has_sideways_scroll(page)
     page.locator("a.tile").first.click()
@@ -556,3 +549,41 @@ def test_views_keep_their_state(page, folder):
     assert page.title() == "Status – imrec"
     assert run_search(page, lambda: page.click("#views >> text=Search")) == found
     assert tray(page, "like") == ["photo_003.jpg"]
+
+
+# -- phones -------------------------------------------------------------------------------------------------
+
+
+def test_phone_offers_its_camera_and_the_help(browser, address, folder):
+    page = opened(browser, address, size=PHONE, has_touch=True, is_mobile=True)
+    assert page.get_attribute("#camera", "capture") == "environment"
+    with page.expect_file_chooser() as chosen:
+        page.tap("text=Take a picture")
+    run_search(page, lambda: chosen.value.set_files(folder / "photos" / "photo_003.jpg"))
+    assert tray(page, "like") == ["photo_003.jpg"]
+    box = page.locator("#help").bounding_box()
+    assert min(box["width"], box["height"]) >= 44 and not has_sideways_scroll(page)
+    page.tap("#help")
+    page.wait_for_selector("dialog[open] >> text=Keys")
+
+
+def test_computer_offers_no_camera(page):
+    assert not page.is_visible("text=Take a picture")
+
+
+# -- a lake that is built meanwhile -------------------------------------------------------------------------
+
+
+def test_published_generation_is_noticed_within_half_a_minute(browser, tmp_path):
+    toy.write_photos(tmp_path / "photos", range(8))
+    lake = toy.new_lake(tmp_path / "lake", ("phash",))
+    toy.build(lake)
+    with serving(lake) as served:
+        page = opened(browser, served.url, before=lambda page: page.clock.install())
+        assert page.inner_text("#lake") == "8 pictures"
+        toy.write_photos(tmp_path / "photos", range(8, 11))
+        toy.build(lake)
+        page.clock.run_for(31_000)
+        page.wait_for_selector(".toast:has-text('The lake has changed: 11 pictures now.')")
+        assert page.inner_text("#lake") == "11 pictures"
+        page.close()  # what it still asks for would fail without the server

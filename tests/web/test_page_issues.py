@@ -1,4 +1,4 @@
-"""The view of issues, and the tags in the dialog of an image: in Chromium, against a running server."""
+"""The tab of issues, and the tags in the dialog of an image: in Chromium, against a running server."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from imrec_core import find_issues
 from imrec_core.catalog.ids import image_id
 from tests.support import toy
 from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.support.page import show_sql
 from tests.support.pictures import encode
 from tests.support.serving import Served, serving
 
@@ -46,21 +47,21 @@ def test_issues_are_counted_with_their_worst_pictures(browser, served):
     assert "contrast (standard deviation of luma): below 0.01" in page.inner_text("#issue-plain").lower()
     assert "<b>notes.jpg" in page.inner_text("#issue-failed")
     assert "No picture:" in page.inner_text("main") or page.locator(".card").count() > 8
-    page.click("#issue-plain button")
+    page.click("#issue-plain button:has-text('Show more')")
     until(page, f"document.querySelectorAll('#issue-plain li').length === {PLAIN}")
-    assert page.locator("#issue-plain button").is_hidden()
-    page.locator("#issue-plain a").first.click()
+    assert page.locator("#issue-plain button:has-text('Show more')").is_hidden()
+    page.locator("#issue-plain a.picture").first.click()
     page.wait_for_selector("dialog .facts")
 
 
-def test_outliers_are_shown_once_they_are_known(browser, served):
+def test_outliers_are_an_issue_once_the_command_has_found_them(browser, served):
     served.lake.layout.issues_path.unlink(missing_ok=True)
     page = opened(browser, served)
-    assert "Outliers are not known yet" in page.inner_text("main")
+    assert "unlike all others" not in page.inner_text("main")
     find_issues(served.lake)
     page.reload()
     page.wait_for_selector("#issue-plain li")
-    assert "Outliers are not known yet" not in page.inner_text("main")
+    assert page.locator("#issue-outlier").count() or "unlike all others" in page.inner_text("main")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -118,6 +119,7 @@ def test_filter_offers_the_tags_as_conditions(browser, served):
     with_tag(browser, served, image, "blue")
     page = browser.open(f"{served.url}/")
     page.wait_for_selector("a.tile")
+    show_sql(page)
     page.click(".columns summary")
     page.click(".columns .chip >> text=blue")
     until(page, "document.querySelectorAll('a.tile').length === 1")

@@ -42,19 +42,50 @@ def row(page: Any, section: str, name: str) -> str:
     return page.locator(f"#{section} tr", has=page.locator("th", has_text=name)).inner_text()
 
 
-def test_failures_are_shown_with_their_reasons(browser, served):
+def test_failures_are_counted_by_kind_and_lead_to_their_files(browser, served):
     page = opened(browser, served)
     text = page.inner_text("#failures")
-    assert "2 pictures could not be read" in text
-    page.eval_on_selector_all("#failures details", "all => all.forEach((one) => (one.open = true))")
-    failed = served.lake.read_table(served.lake.images_path("photos-0001")).to_pylist()
-    failed += served.lake.read_table(served.lake.images_path("photos-0000")).to_pylist()
-    reasons = {one["error"] for one in failed if one["status"] == "failed"}
-    assert len(reasons) == 2
-    text = page.inner_text("#failures")
-    assert all(reason in text for reason in reasons)
-    assert "photos/<b>notes.jpg" in text
-    assert "photos/cut.jpg" in text
+    assert "2 files could not be read" in text
+    assert "Files without a readable image: 1" in text
+    page.click("#failures a:has-text('Damaged')")
+    page.wait_for_selector(".failure-list li")
+    assert page.url.endswith("/issues/failures?kind=damaged")
+    assert "photos/cut.jpg" in page.inner_text(".failure-list")
+
+
+def test_fresh_features_take_one_line_and_open(browser, served):
+    page = opened(browser, served)
+    assert page.inner_text("#fresh-features summary") == "2 features, fresh for 2 of 2 shards"
+    assert page.locator("#features tr", has_text="rgb_histogram").is_hidden()
+    page.click("#fresh-features summary")
+    assert "Joint histogram" in row(page, "features", "rgb_histogram")
+
+
+def test_searches_are_not_among_the_runs(browser, served):
+    note(served.lake, "search", "a-query.jpg", 0.1, rows=5)
+    page = opened(browser, served)
+    assert "a-query" not in page.inner_text("#runs")
+
+
+def test_stages_have_as_many_fills_as_there_are(browser, served):
+    stages = {f"stage {at}": 20.0 - at for at in range(11)}
+
+    def many(route: Any) -> None:
+        run = {"when": None, "kind": "extract", "what": "x", "seconds": 9.0, "rows": 3, "stages": stages}
+        route.fulfill(json=route.fetch().json() | {"runs": [run]})
+
+    page = browser.open(f"{served.url}/status", before=lambda page: page.route("**/api/status", many))
+    page.wait_for_selector(".stage-names")
+    fills = page.eval_on_selector_all(".stage-names .hue", "all => all.map((one) => getComputedStyle(one).background)")
+    assert len(fills) == len(set(fills)) == 11
+    assert page.locator(".stage-names li").first.inner_text() == "stage 0"
+
+
+def test_command_is_copied(browser, served):
+    page = opened(browser, served, permissions=["clipboard-read", "clipboard-write"])
+    page.click("#todo button")
+    page.wait_for_selector(".toast >> text=Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "imrec build"
 
 
 def test_stale_feature_says_why_and_what_to_run(browser, served):
@@ -94,11 +125,11 @@ def test_status_updates_itself_and_keeps_open_details(browser, served):
     page.clock.install()
     page.click("#views >> text=Status")
     page.wait_for_selector("#runs")
-    page.locator("#failures details").nth(1).locator("summary").click()
+    page.click("#fresh-features summary")
     assert "4,711" not in page.inner_text("#generation")
     page.clock.run_for(6000)
     until(page, "document.querySelector('#generation').textContent.includes('4,711')")
-    assert page.locator("#failures details[open]").count() == 2
+    assert page.locator("#fresh-features[open]").count() == 1
     page.evaluate("document.querySelector('#sources').isSame = true")
     page.clock.run_for(6000)
     for _ in range(100):
@@ -125,22 +156,40 @@ def test_server_error_is_shown_and_the_last_status_stays(browser, served):
     assert "photos" in page.inner_text("#sources")
 
 
+WAITING = {"images": 14, "new": 12, "away": 0}
+AWAY = [{"name": "card", "reachable": False, "images": 1, "shards": 1, "fresh": 1, "stale": 0}]
+SCANNED = "2026-11-30T10:32:00+00:00"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"features": []}, "is searchable"),
-        ({"sources": []}, "imrec build FOLDER"),
         (
-            {"sources": [{"name": "card", "reachable": False, "images": 1, "shards": 1, "fresh": 1, "stale": 0}]},
-            "card cannot",
+            {"features": [], "rows": 3127, "scanned": SCANNED},
+            "3,127 pictures from 1 folder, all up to date since 2026-11-30",
+        ),
+        ({"features": [], "up_to_date": False}, "A build is not finished"),
+        ({"sources": []}, "imrec build FOLDER"),
+        ({"sources": AWAY}, "card cannot be reached"),
+        ({"waiting": WAITING}, "12 new pictures wait."),
+        ({}, "dhash is not computed for all pictures"),
+        ({"features": [], "sources": [FINE[0] | {"stale": 1}]}, "Pictures of photos have changed"),
+        (
+            {"failures": {"total": 4, "marked": 3, "kinds": [], "reasons": []}},
+            "4 files could not be read; the next build tries 3 of",
         ),
     ],
 )
-def test_next_step_is_suggested(browser, served, change, words):
+def test_state_is_said_in_words_with_the_next_step(browser, served, change, words):
+    def changed(route: Any) -> None:
+        fine = {"sources": FINE, "up_to_date": True, "waiting": WAITING | {"new": 0}}
+        route.fulfill(json=route.fetch().json() | fine | change)
+
     page = browser.open(served.url)
-    page.route("**/api/status", lambda route: route.fulfill(json=route.fetch().json() | {"sources": FINE} | change))
+    page.route("**/api/status", changed)
     page.click("#views >> text=Status")
     page.wait_for_selector(f"#todo:has-text('{words}')")
+    assert "imrec build" in page.inner_text("#todo")
 
 
 @pytest.mark.parametrize(("size", "scheme"), [({"width": 1280, "height": 800}, "light"), (PHONE, "dark")])

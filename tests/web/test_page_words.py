@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import toy
 from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll
-from tests.support.page import address_params, adjust, names, run_search, upload
+from tests.support.page import address_params, adjust, names, run_search, upload, write_sql
 from tests.support.pictures import encode
 from tests.support.serving import serving
 
@@ -195,7 +195,7 @@ def test_as_many_words_as_the_box_takes_are_no_longer_than_a_filter_may_be(brows
 def test_names_join_the_filter_and_the_query(browser, address, folder):
     page = opened(browser, address)
     find(page, "photo 00")
-    page.fill("#where", "path > 'photo_004' OR path = 'photo_001.jpg' -- five")
+    write_sql(page, "path > 'photo_004' OR path = 'photo_001.jpg' -- five")
     run_search(page, lambda: page.press("#where", "Enter"))
     found = upload(page, folder / "photos" / "photo_003.jpg")
     assert sorted(found) == [f"photo_00{number}.jpg" for number in (1, 4, 5, 6, 7, 8, 9)]
@@ -226,7 +226,7 @@ def test_hint_has_the_commands_that_give_a_lake_words(browser, address):
         "imrec models --fetch clip_vit_b32",
         "imrec build --features +clip_vit_b32",
     ]
-    page.click(f'button[aria-label="Copy {commands[2]}"]')
+    page.click(f'button[title="Copy {commands[2]}"]')
     page.wait_for_selector(".toast:has-text('Copied')")
     assert page.evaluate("navigator.clipboard.readText()") == commands[2]
     assert accessibility_faults(page) == []

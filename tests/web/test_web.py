@@ -117,9 +117,33 @@ def test_more_is_true_if_and_only_if_the_next_page_has_hits(client, some_id, ask
 
 def test_more_is_false_at_the_end_of_the_reach(client, some_id, monkeypatch):
     monkeypatch.setattr(search, "MAX_REACH", 30)
-    for asked in ({"like": [{"image_id": some_id}]}, {}):
-        pages = [client.post("/api/search", json={**asked, "k": 10, "offset": offset}).json() for offset in (10, 20)]
-        assert [(len(page["hits"]), page["more"]) for page in pages] == [(10, True), (10, False)]
+    asked = {"like": [{"image_id": some_id}], "k": 10}
+    pages = [client.post("/api/search", json={**asked, "offset": offset}).json() for offset in (10, 20)]
+    assert [(len(page["hits"]), page["more"]) for page in pages] == [(10, True), (10, False)]
+    beyond = client.post("/api/search", json={**asked, "offset": 21})
+    assert beyond.status_code == 422 and "with a query it must be at most 30" in beyond.json()["error"]
+    rows = client.post("/api/search", json={"k": 10, "offset": 30}).json()
+    assert (len(rows["hits"]), rows["more"]) == (10, True)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"where": "row < 21"}, {"order_by": "path"}, {"distinct": "content"}])
+def test_total_is_the_number_of_hits_of_all_pages(client, some_id, chosen):
+    for like in ([], [{"image_id": some_id}]):
+        asked = {**chosen, "like": like, "k": 5}
+        found = client.post("/api/search", json=asked).json()
+        every = client.post("/api/search", json={**asked, "k": 1000}).json()
+        expected = None if like and "distinct" in chosen else len(every["hits"])
+        assert (found["total"], every["total"]) == (expected, expected)
+    reached = client.post("/api/search", json={"like": [{"image_id": some_id}], "order_by": "path", "reach": 25}).json()
+    assert reached["total"] == 25
+
+
+def test_pages_of_a_random_order_are_parts_of_one_result(client):
+    asked = {"order_by": "random()", "k": 30}
+    pages = [client.post("/api/search", json={**asked, "offset": offset}).json()["hits"] for offset in (0, 30, 60)]
+    assert len({hit["image_id"] for page in pages for hit in page}) == 69
+    again = client.post("/api/search", json=asked).json()["hits"]
+    assert [hit["image_id"] for hit in again] != [hit["image_id"] for hit in pages[0]]
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,8 @@ def api(request, tmp_path_factory) -> Iterator[Api]:
         (name,) = map_names(lake)
         known = {"image_id": image, "hit": image, "images": [image], "name": name, "map": name}
         known["upload"] = upload[0]["upload"]
+        selected = httpx.post(f"{served.url}/api/selections", json={"images": [image]}).json()
+        known["selection"] = selected["selection"]
         yield Api([found.ok() for found in schema.get_all_operations()], known)
 
 

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from imrec_core.duplicates.move_plan import MovePlan
+from imrec_core.index.opening import open_generation
+from imrec_core.lake.tags import change_tag
 from tests.support import toy
 from tests.support.maps import save_line_map
 from tests.support.pictures import encode
@@ -136,7 +138,7 @@ def test_status_names_sources_features_and_maps(client):
     ]
     assert all(source["reachable"] for source in found["sources"])
     assert found["maps"] == ["line"]
-    assert found["failures"] == {"total": 0, "reasons": []}
+    assert found["failures"] == {"total": 0, "marked": 0, "kinds": [], "reasons": []}
 
 
 def test_status_reports_unreachable_sources_and_failures(tmp_path):
@@ -168,6 +170,61 @@ def test_map_excludes_removed_images(client):
     (cluster,) = found["clusters"]
     assert cluster["size"] == 10
     assert cluster["image_id"] == f"{_numbers(found['ids'], '<u8')[0]:016x}"
+
+
+def test_clusters_are_named_by_what_is_frequent_in_them(client, served):
+    found = client.get("/api/map/line/names").json()
+    assert found["clusters"] == [{"cluster": 0, "size": 10, "name": "", "terms": []}], "all are of the same folder"
+    ids = _numbers(client.get("/api/map/line").json()["ids"], "<u8")
+    generation = open_generation(served.lake)
+    rows = generation.rows_of(ids[:6])
+    hashes = generation.columns("content_hash")["content_hash"].take(rows).to_pylist()
+    change_tag(served.lake, "first six", hashes)
+    try:
+        (one,) = client.get("/api/map/line/names").json()["clusters"]
+        assert (one["name"], one["terms"][0]["by"], one["terms"][0]["share"]) == ("first six", "tag", 0.6)
+        assert one["terms"][0]["lift"] == pytest.approx(0.6 / (len(_images_with(generation, hashes)) / 69), abs=0.01)
+    finally:
+        change_tag(served.lake, "first six", hashes, remove=True)
+    assert client.get("/api/map/line/names").json() == found
+    assert client.get("/api/map/none/names").status_code == 404
+
+
+def _images_with(generation, hashes) -> list[str]:
+    return [one for one in generation.live_table(["content_hash"])["content_hash"].to_pylist() if one in hashes]
+
+
+def test_hits_of_a_search_are_places_on_the_map(client):
+    points = client.get("/api/map/line").json()
+    ids = _numbers(points["ids"], "<u8")
+    found = client.post("/api/map/line/hits", json={"where": "source = 'scans'"}).json()
+    assert (found["points"], found["count"], found["more"]) == (points["count"], 9, False)
+    listed = client.post("/api/search", json={"where": "source = 'scans'", "k": 100}).json()["hits"]
+    places = _numbers(found["places"], "<u4")
+    assert [f"{ids[place]:016x}" for place in places] == [hit["image_id"] for hit in listed]
+    asked = {"like": [{"image_id": f"{ids[5]:016x}"}], "k": 7}
+    found = client.post("/api/map/line/hits", json=asked).json()
+    listed = client.post("/api/search", json=asked).json()["hits"]
+    assert (found["count"], found["more"]) == (7, True)
+    assert [f"{ids[place]:016x}" for place in _numbers(found["places"], "<u4")] == [hit["image_id"] for hit in listed]
+    every = client.post("/api/map/line/hits", json={}).json()
+    assert _numbers(every["places"], "<u4").tolist() == list(range(69))
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "words"),
+    [
+        ({"where": "width >"}, 400, "ends too early"),
+        ({"k": 5000}, 422, "k"),
+        ({"like": [{"image_id": "0" * 16}]}, 404, "no image"),
+        ({"like": [{"upload": "0" * 32}]}, 410, "upload"),
+        ({"wheer": "1"}, 422, "wheer"),
+    ],
+)
+def test_bad_search_for_hits_on_the_map_is_refused(client, asked, status, words):
+    found = client.post("/api/map/line/hits", json=asked)
+    assert (found.status_code, words in found.json()["error"]) == (status, True), found.text
+    assert client.post("/api/map/none/hits", json={}).status_code == 404
 
 
 def test_maps_are_listed(client, served):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -13,11 +15,12 @@ from starlette.responses import Response
 
 from imrec_core.curation.issues import IssueReport, stored_issues
 from imrec_core.curation.listed_images import source_roots
-from imrec_core.curation.tags import count_tags, tag_contents
+from imrec_core.curation.tags import count_tags
 from imrec_core.lake.storage import files
+from imrec_core.web.hidden_images import hidden_images
 from imrec_core.web.responses import json_response
 from imrec_core.web.schemas.curation import FindingsResponse, IssuesResponse, TagsResponse
-from imrec_core.web.search_request import Name, parse_json
+from imrec_core.web.search_request import Name, json_body, parse_json
 from imrec_core.web.state import AppState, error_responses
 
 _MAX_TAGGED = 1000  # images of a request
@@ -39,8 +42,9 @@ def create_router(state: AppState) -> APIRouter:
     report_of = functools.lru_cache(2)(functools.partial(_report, state))
 
     def report() -> IssueReport:
-        """Return the issues of the current generation, found or loaded once until either changes."""
-        return report_of(state.generation, files.status(state.lake.layout.issues_path))
+        """Return the issues of the current generation without hidden images, once until any of these changes."""
+        layout = state.lake.layout
+        return report_of(state.generation, files.status(layout.issues_path), files.status(layout.tags_path))
 
     @router.get("/api/issues", response_model=IssuesResponse, responses=error_responses(409))
     async def issues(request: Request) -> Response:
@@ -52,9 +56,9 @@ def create_router(state: AppState) -> APIRouter:
         request: Request,
         issue: Name,
         offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
-        limit: Annotated[int, Query(ge=1, le=200)] = 48,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 48,
     ) -> Response:
-        """Return images with an issue, worst first."""
+        """Return images with an issue, worst first, without hidden ones."""
         return json_response(
             await state.in_search_queue(request, lambda: _findings(state, report(), issue, offset, limit))
         )
@@ -62,18 +66,13 @@ def create_router(state: AppState) -> APIRouter:
     @router.get("/api/tags", response_model=TagsResponse, responses=error_responses(409))
     async def tags(request: Request) -> Response:
         """Return all tags with their numbers of images."""
-        return json_response(await state.in_search_queue(request, lambda: _tags(state)))
+        return json_response(await state.in_search_queue(request, lambda: tags_response(state)))
 
     @router.post(
         "/api/tags",
         response_model=TagsResponse,
         responses=error_responses(400, 404, 409),
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TagChange"}}},
-            }
-        },
+        openapi_extra=json_body(TagChange),
     )
     async def change(request: Request) -> Response:
         """Give images a tag, or take it away."""
@@ -83,8 +82,13 @@ def create_router(state: AppState) -> APIRouter:
     return router
 
 
-def _report(state: AppState, generation: Any, status: object) -> IssueReport:
-    return stored_issues(state.lake, generation)
+def _report(state: AppState, generation: Any, issues: object, tags: object) -> IssueReport:
+    report = stored_issues(state.lake, generation)
+    hidden = hidden_images(state.lake, generation)
+    if not hidden:
+        return report
+    is_hidden = pc.is_in(report.table["image_id"], pa.array(sorted(hidden), pa.string()))
+    return replace(report, table=report.table.filter(pc.invert(is_hidden)))
 
 
 def _issues(report: IssueReport) -> dict[str, Any]:
@@ -117,13 +121,15 @@ def _findings(state: AppState, report: IssueReport, issue: str, offset: int, lim
     }
 
 
-def _tags(state: AppState, changed: int = 0) -> dict[str, Any]:
-    return {"tags": [asdict(count) for count in count_tags(state.lake, state.generation)], "changed": changed}
+def tags_response(state: AppState, changed: int = 0, undo: str = "") -> dict[str, Any]:
+    """Return the fields of `TagsResponse`."""
+    tags = [asdict(count) for count in count_tags(state.lake, state.generation)]
+    return {"tags": tags, "changed": changed, "undo": undo or None}
 
 
 def _change(state: AppState, wanted: TagChange) -> dict[str, Any]:
     generation = state.generation
     rows = [state.row_of(generation, image) for image in wanted.images]
     contents = generation.columns("content_hash")["content_hash"].take(rows).to_pylist()
-    changed = tag_contents(state.lake, generation, wanted.tag, contents, remove=wanted.remove)
-    return _tags(state, changed)
+    changed, undo = state.tag_history.change(generation, wanted.tag, contents, remove=wanted.remove)
+    return tags_response(state, changed, undo)

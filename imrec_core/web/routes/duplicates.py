@@ -22,11 +22,15 @@ from imrec_core.index.generation import Generation
 from imrec_core.web.duplicate_jobs import Unfinished
 from imrec_core.web.responses import ApiError, json_response
 from imrec_core.web.schemas.duplicates import DecisionsResponse, DuplicatesResponse, OutcomesResponse
-from imrec_core.web.search_request import Name, parse_json
+from imrec_core.web.search_request import Name, json_body, parse_json
 from imrec_core.web.state import AppState, error_responses
 
 Tier = Literal["identical", "same_pixels", "near", "edited", "variant"]
 Rule = Annotated[Name, Query(description="Which file of a group to keep: original, largest, oldest or source:NAME.")]
+Among = Annotated[
+    str | None,
+    Query(pattern="^[0-9a-f]{32}$", description="Handle of a selection: only groups with one of its images."),
+]
 
 _CURSOR = re.compile(r"([\w.+-]{1,100})~([0-9a-f]{16})")  # generation, representative of the last group of the page
 _MAX_LEFT_OUT = 100
@@ -51,12 +55,6 @@ class SearchControl(BaseModel):
     action: Literal["cancel", "continue"]
 
 
-def _body_of(model: str) -> dict[str, Any]:
-    """Describe the body of a request in the OpenAPI document."""
-    schema = {"$ref": f"#/components/schemas/{model}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
 def create_router(state: AppState) -> APIRouter:
     """Create the routes of groups, decisions and the plan."""
     router = APIRouter(tags=["duplicates"])
@@ -68,15 +66,18 @@ def create_router(state: AppState) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         tier: Tier = "near",
         keep: Rule = "original",
+        selection: Among = None,
     ) -> Response:
         """Return groups of duplicates. While `state` is `running`, send the request again after a second."""
-        return json_response(await state.in_search_queue(request, lambda: _page(state, cursor, limit, tier, keep)))
+        return json_response(
+            await state.in_search_queue(request, lambda: _page(state, cursor, limit, tier, keep, selection))
+        )
 
     @router.post(
         "/api/duplicates/search",
         response_model=SearchControl,
         responses=error_responses(400),
-        openapi_extra=_body_of("SearchControl"),
+        openapi_extra=json_body(SearchControl),
     )
     async def control(request: Request) -> Response:
         """Cancel the search of a tier, or continue it at the next request. Results of comparisons are kept."""
@@ -87,11 +88,14 @@ def create_router(state: AppState) -> APIRouter:
 
     @router.get(
         "/api/duplicates/plan",
-        responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **error_responses(400, 409)},
+        responses={
+            200: {"content": {"application/json": {"schema": {"type": "object"}}}},
+            **error_responses(400, 409, 410),
+        },
     )
-    async def plan(request: Request, tier: Tier = "near", keep: Rule = "original") -> Response:
+    async def plan(request: Request, tier: Tier = "near", keep: Rule = "original", selection: Among = None) -> Response:
         """Return the plan of moves for `imrec duplicates --apply`, with the paths of the files."""
-        return await state.in_search_queue(request, lambda: _plan(state, tier, keep))
+        return await state.in_search_queue(request, lambda: _plan(state, tier, keep, selection))
 
     @router.get("/api/duplicates/outcomes", response_model=OutcomesResponse, responses=error_responses(400, 409))
     async def outcomes(
@@ -108,7 +112,7 @@ def create_router(state: AppState) -> APIRouter:
         "/api/decisions",
         response_model=DecisionsResponse,
         responses=error_responses(400, 404),
-        openapi_extra=_body_of("Decision"),
+        openapi_extra=json_body(Decision),
     )
     async def decisions(request: Request) -> Response:
         """Save a decision, or remove one."""
@@ -118,14 +122,18 @@ def create_router(state: AppState) -> APIRouter:
     return router
 
 
-def _page(state: AppState, cursor: str | None, limit: int, tier: str, keep: str) -> dict[str, Any]:
+def _page(
+    state: AppState, cursor: str | None, limit: int, tier: str, keep: str, selection: str | None
+) -> dict[str, Any]:
     generation, decisions = state.generation, load_decisions(state.lake)
+    among = _selected(state, generation, selection)
     last = _parse_cursor(generation, cursor)
     result = state.duplicate_jobs.result(generation.id, tier, keep, decisions)
     common = {"generation": generation.id, "decisions": _counts(decisions)}
     if isinstance(result, Unfinished):
         return {**_unfinished(result), **common}
     plan = state.duplicate_jobs.preview(result, is_fresh=cursor is None)
+    result = _with_images(result, among)
     first = bisect_right(result.groups, last, key=lambda group: group.place) if last else 0
     groups = result.groups[first : first + limit]
     return {
@@ -235,14 +243,37 @@ def _below_source(result: Duplicates, path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _plan(state: AppState, tier: str, keep: str) -> Response:
+def _selected(state: AppState, generation: Generation, selection: str | None) -> set[str] | None:
+    """Return the current ids of the images of a selection; None without one.
+
+    Raises:
+        ApiError: 410, the selection has expired.
+    """
+    if selection is None:
+        return None
+    rows = generation.rows_of(state.selections.get(selection))
+    return set(generation.row_table.values(rows[rows >= 0], "image_id")["image_id"])
+
+
+def _with_images(found: Duplicates, images: set[str] | None) -> Duplicates:
+    """Return the groups that have one of these images; all for None."""
+    if images is None:
+        return found
+    has_one = (group for group in found.groups if any(copy.image_id in images for copy in group.copies))
+    return replace(found, groups=tuple(has_one))
+
+
+def _plan(state: AppState, tier: str, keep: str, selection: str | None) -> Response:
+    among = _selected(state, state.generation, selection)
     result = state.duplicate_jobs.result(state.generation.id, tier, keep, load_decisions(state.lake))
     if isinstance(result, Unfinished):
         state_of = "was cancelled" if result.is_cancelled else "is still running"
         message = f"the search for duplicates {state_of} ({result.progress}); try again in 2 seconds"
         raise ApiError(409, "Running", message, {"Retry-After": "2"})
     headers = {"Content-Disposition": f'attachment; filename="imrec-plan-{tier}.json"'}
-    return Response(MovePlan.of(result).to_json().encode(), media_type="application/json", headers=headers)
+    return Response(
+        MovePlan.of(_with_images(result, among)).to_json().encode(), media_type="application/json", headers=headers
+    )
 
 
 def _decide(state: AppState, decision: Decision) -> dict[str, int]:

@@ -20,11 +20,11 @@ from imrec_core.images.decode import decode
 from imrec_core.images.thumbnails import SIDES, contents, jpeg_thumbnail, thumbnail
 from imrec_core.lake.storage.files import fingerprint
 from imrec_core.lake.tags import tag_file
-from imrec_core.web.image_files import file_info, resolve_path
+from imrec_core.web.image_files import absolute_path, file_info, resolve_path
 from imrec_core.web.responses import ApiError, json_response
 from imrec_core.web.routes.lake import INTERNAL_COLUMNS
 from imrec_core.web.schemas.images import ImageDetail
-from imrec_core.web.security import IMAGE_POLICY
+from imrec_core.web.security import IMAGE_POLICY, is_forwarded
 from imrec_core.web.state import AppState, ImageKey, UploadKey, error_responses
 
 _MAX_SIDE = 4096  # pixels of an image that is converted for the browser
@@ -57,7 +57,8 @@ def create_router(state: AppState) -> APIRouter:
     )
     async def detail(request: Request, image_id: ImageKey) -> Response:
         """Return the properties of an image, its exact copies, and decisions about it."""
-        return json_response(await state.in_search_queue(request, lambda: _detail(state, image_id)))
+        shows_paths = state.is_local and not is_forwarded(request)
+        return json_response(await state.in_search_queue(request, lambda: _detail(state, image_id, shows_paths)))
 
     @files.get("/thumb/upload/{upload}", responses={**_image_responses("jpeg"), **error_responses(404, 410, 504)})
     async def thumb_of_upload(request: Request, upload: UploadKey, size: Size = _MEDIUM) -> Response:
@@ -80,7 +81,7 @@ def create_router(state: AppState) -> APIRouter:
     return router
 
 
-def _detail(state: AppState, image_id: str) -> dict[str, Any]:
+def _detail(state: AppState, image_id: str, shows_paths: bool) -> dict[str, Any]:
     generation = state.generation
     columns = generation.filter.row(state.row_of(generation, image_id))
     content, decisions = columns["content_hash"], load_decisions(state.lake)
@@ -90,6 +91,7 @@ def _detail(state: AppState, image_id: str) -> dict[str, Any]:
         "image_id": image_id,
         "source": columns["source"],
         "path": columns["path"],
+        "absolute_path": absolute_path(state, columns) if shows_paths else None,
         "facts": {name: value for name, value in columns.items() if name not in INTERNAL_COLUMNS},
         "copies": [
             {"image_id": other, "source": source, "path": path} for other, source, path in copies if other != image_id

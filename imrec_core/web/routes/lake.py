@@ -17,7 +17,7 @@ from imrec_core.lake import tags
 from imrec_core.lake.tags import tag_file
 from imrec_core.search.feature_weights import BUILT_IN, mix_weights
 from imrec_core.search.likeness import LIKENESS
-from imrec_core.web.limits import MAX_FILES, MAX_HITS
+from imrec_core.web.limits import MAX_ENTRIES, MAX_FILES, MAX_HITS, MAX_REACH
 from imrec_core.web.responses import json_response
 from imrec_core.web.schemas.lake import FeaturesResponse, HealthResponse
 from imrec_core.web.state import AppState, error_responses
@@ -63,7 +63,13 @@ def _features(state: AppState, columns: Any) -> dict[str, Any]:
         "columns": [_with_values(state, column) for column in columns(generation)],
         "sources": list(settings.sources),
         "likeness": [{"word": word, "max_false_match_rate": rate} for rate, word in LIKENESS],
-        "limits": {"upload_bytes": state.limits.upload_bytes, "files": MAX_FILES, "k": MAX_HITS},
+        "limits": {
+            "upload_bytes": state.limits.upload_bytes,
+            "files": MAX_FILES,
+            "k": MAX_HITS,
+            "reach": MAX_REACH,
+            "entries": MAX_ENTRIES,
+        },
     }
 
 

@@ -1,8 +1,9 @@
-"""Routes of maps: positions of the images, and columns to colour them by."""
+"""Routes of maps: positions of the images, names of clusters, hits of a search, and columns to colour them by."""
 
 from __future__ import annotations
 
 import base64
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,10 +13,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imrec_core.maps import align_rows, colour_names, colours_of, load_map, map_names
+from imrec_core.search.request import filter_rows
 from imrec_core.web.map_cache import LoadedMap
 from imrec_core.web.responses import json_response
-from imrec_core.web.schemas.maps import MapColoursResponse, MapPointsResponse, MapsResponse
-from imrec_core.web.search_request import Name
+from imrec_core.web.routes.search import run_search
+from imrec_core.web.schemas.maps import (
+    MapColoursResponse,
+    MapHitsResponse,
+    MapNamesResponse,
+    MapPointsResponse,
+    MapsResponse,
+)
+from imrec_core.web.search_request import Name, SearchRequestBody, json_body, parse_json
 from imrec_core.web.state import AppState, error_responses
 
 _DAY = 86_400  # seconds
@@ -34,6 +43,22 @@ def create_router(state: AppState) -> APIRouter:
     async def points(request: Request, name: Name) -> Response:
         """Return the position of each image, without images that were removed since."""
         return await state.in_search_queue(request, lambda: json_response(_points(state, name)))
+
+    @router.get("/api/map/{name}/names", response_model=MapNamesResponse, responses=error_responses(404))
+    async def names(request: Request, name: Name) -> Response:
+        """Return the names of the clusters, by what is frequent in them: folders, tags, columns, words."""
+        return await state.in_search_queue(request, lambda: json_response(_names(state, name)))
+
+    @router.post(
+        "/api/map/{name}/hits",
+        response_model=MapHitsResponse,
+        responses=error_responses(400, 404, 409, 410),
+        openapi_extra=json_body(SearchRequestBody),
+    )
+    async def hits(request: Request, name: Name) -> Response:
+        """Return where the hits of a search are on the map; without a query, all images that pass the filter."""
+        body = parse_json(SearchRequestBody, await request.body())
+        return await state.in_search_queue(request, lambda: json_response(_hits(state, name, body)))
 
     @router.get("/api/map/{name}/colours", response_model=MapColoursResponse, responses=error_responses(400, 404))
     async def colours(request: Request, name: Name, by: Annotated[Name, Query()]) -> Response:
@@ -78,6 +103,34 @@ def _points(state: AppState, name: str) -> dict[str, Any]:
         "cluster": _to_base64(cluster, "<i4"),
         "ids": _to_base64(ids, "<u8"),
         "clusters": _clusters(loaded, ids, cluster),
+    }
+
+
+def _names(state: AppState, name: str) -> dict[str, Any]:
+    generation = state.generation
+    named = state.maps.names(name, generation)
+    return {"name": name, "generation": generation.id, "clusters": [asdict(one) for one in named]}
+
+
+def _hits(state: AppState, name: str, body: SearchRequestBody) -> dict[str, Any]:
+    loaded, generation = state.maps.get(name), state.generation
+    if body.like or body.unlike:
+        found = run_search(state, body, [])
+        rows, more = generation.rows_of([hit["image_id"] for hit in found["hits"]]), found["more"]
+    else:
+        kept = filter_rows(generation, body.where, state.maps.ids_inside(body.within), state.sql_policy)
+        rows, more = generation.live if kept is None else kept, False
+    _, rows_on_map = align_rows(loaded.map, generation)
+    places = np.full(len(generation), -1)
+    places[rows_on_map] = np.arange(len(rows_on_map))
+    found_places = places[rows[rows >= 0]]
+    return {
+        "name": name,
+        "generation": generation.id,
+        "points": len(rows_on_map),
+        "count": len(rows),
+        "more": more,
+        "places": _to_base64(found_places[found_places >= 0], "<u4"),
     }
 
 

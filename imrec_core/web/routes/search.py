@@ -20,7 +20,8 @@ from imrec_core.search.crop import check_box
 from imrec_core.search.feature_weights import parse_weights
 from imrec_core.search.hits import Hit
 from imrec_core.search.query import Crop, ImageId, Query, Text, UploadedImage
-from imrec_core.search.request import MOST_DIVERSE, filter_rows
+from imrec_core.search.request import MOST_DIVERSE
+from imrec_core.web.browse import mean_shape
 from imrec_core.web.limits import MAX_FILES, MAX_HITS, MAX_REACH
 from imrec_core.web.responses import ApiError, json_response
 from imrec_core.web.schemas.search import SearchResponse
@@ -174,6 +175,8 @@ def _search(
     state: AppState, body: SearchRequestBody, likes: list[tuple[Query, float]], unlikes: list[tuple[Query, float]]
 ) -> dict[str, Any]:
     end = body.offset + body.k
+    if end > MAX_REACH:
+        raise ApiError(422, "BadRequest", f"offset + k is {end}; with a query it must be at most {MAX_REACH}")
     if body.order_by is not None and body.offset and body.reach is None:
         message = "order_by sorts the best hits only; set `reach` to their number, the same for every page"
         raise ApiError(422, "BadRequest", message)
@@ -212,6 +215,8 @@ def _search(
         "features": list(hits.features),
         "notes": list(hits.notes),
         "reached": len(hits),
+        "total": hits.total if body.reach is None else len(hits),
+        "shape": None if body.offset else mean_shape(generation, generation.live),
         "more": len(hits) > end or (hits.more and can_be_more),
         "hits": _hit_dicts(generation, rows, page),
     }
@@ -220,16 +225,7 @@ def _search(
 def _browse(state: AppState, body: SearchRequestBody) -> dict[str, Any]:
     """Return the images without a query: all, or those that pass the filter, in order."""
     generation = state.generation
-    kept = filter_rows(generation, body.where, state.maps.ids_inside(body.within), state.sql_policy)
-    if body.order_by is None:
-        rows = generation.live if kept is None else kept
-    else:
-        rows = generation.filter.sort(body.order_by, state.sql_policy, kept)
-    if body.distinct == "content":
-        content = generation.columns("content_hash")["content_hash"].take(rows).to_numpy()
-        rows = rows[np.sort(np.unique(content, return_index=True)[1])]
-    elif body.distinct is not None:
-        raise ApiError(400, "UnknownName", f"no distinct named {body.distinct!r}; known: content")
+    rows = state.browser.rows(generation, body)
     end = body.offset + body.k
     return {
         "generation": generation.id,
@@ -239,7 +235,9 @@ def _browse(state: AppState, body: SearchRequestBody) -> dict[str, Any]:
         "features": [],
         "notes": [],
         "reached": len(rows),
-        "more": len(rows) > end and end < MAX_REACH,
+        "total": len(rows),
+        "shape": None if body.offset else mean_shape(generation, rows),
+        "more": len(rows) > end,
         "hits": _hit_dicts(generation, rows[body.offset : end], None, body.offset),
     }
 

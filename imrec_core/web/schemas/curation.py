@@ -58,7 +58,59 @@ class TagInfo(BaseModel):
 
 
 class TagsResponse(BaseModel):
-    """All tags, by name. `changed` is the number of images whose tags a change has changed."""
+    """All tags, by name. `changed` is the number of images whose tags a change has changed; `undo` takes it back."""
 
     tags: list[TagInfo]
     changed: int = 0
+    undo: str | None = Field(default=None, description="Handle for `POST /api/tags/undo`.")
+
+
+class _NeighbourResponse(BaseModel):
+    """Results of a background search; while `state` is `running`, `done` of `planned` images are compared."""
+
+    state: Literal["running", "done"]
+    generation: str
+    done: int
+    planned: int
+    seconds_left: float | None
+    total: int
+    next: int | None = Field(description="`offset` of the next page.")
+
+
+class OutlierFinding(BaseModel):
+    """An image with its mean distance to its 10 nearest; `ratio` is the distance divided by the median of the lake."""
+
+    image_id: str
+    source: str
+    path: str
+    distance: float
+    ratio: float | None
+
+
+class OutliersResponse(_NeighbourResponse):
+    """The images least like any other, farthest first."""
+
+    feature: str
+    findings: list[OutlierFinding]
+
+
+class LabelFinding(BaseModel):
+    """An image whose neighbours mostly have another label, with the shares that have that and its own."""
+
+    image_id: str
+    source: str
+    path: str
+    label: str
+    suggested: str
+    confidence: float
+    agreement: float
+
+
+class LabelIssuesResponse(_NeighbourResponse):
+    """Images whose neighbours mostly have another label, the surest first.
+
+    `has_labels` is false if all images are in one folder.
+    """
+
+    has_labels: bool
+    findings: list[LabelFinding]

@@ -28,6 +28,7 @@ class ImageDetail(BaseModel):
     image_id: str
     source: str
     path: str
+    absolute_path: str | None  # null unless the server is for this machine only
     facts: dict[str, Any]
     copies: list[ExactCopy]
     tags: list[str]

@@ -37,6 +37,8 @@ class LimitsInfo(BaseModel):
     upload_bytes: int
     files: int
     k: int
+    reach: int
+    entries: int
 
 
 class LikenessInfo(BaseModel):

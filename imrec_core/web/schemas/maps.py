@@ -1,4 +1,4 @@
-"""Response models of maps: clusters, points and colours."""
+"""Response models of maps: clusters and their names, points and colours."""
 
 from __future__ import annotations
 
@@ -36,6 +36,33 @@ class ClusterInfo(BaseModel):
     image_id: str
 
 
+class ClusterTerm(BaseModel):
+    """What many images of a cluster have in common; `lift` is the ratio of `share` to the share on the whole map."""
+
+    by: str = Field(description="folder, tag, file name, camera, source, or a user column")
+    text: str
+    count: int
+    share: float
+    lift: float
+
+
+class ClusterNameInfo(BaseModel):
+    """Name of a cluster, distinct on the map; empty, without terms, where none is true of the cluster."""
+
+    cluster: int
+    size: int
+    name: str
+    terms: list[ClusterTerm]
+
+
+class MapNamesResponse(BaseModel):
+    """Names of the clusters of a map."""
+
+    name: str
+    generation: str
+    clusters: list[ClusterNameInfo]
+
+
 class MapPointsResponse(BaseModel):
     """Positions of images on a map; arrays are base64 of little-endian numbers."""
 
@@ -49,6 +76,21 @@ class MapPointsResponse(BaseModel):
     cluster: str = Field(description="int32; -1 for none")
     ids: str = Field(description="uint64; its 16 hex digits are the image_id")
     clusters: list[ClusterInfo]
+
+
+class MapHitsResponse(BaseModel):
+    """Hits of a search on a map.
+
+    `count` are the hits in the lake, `more` tells whether there are others after the last one, and `points` are the
+    images on the map.
+    """
+
+    name: str
+    generation: str
+    points: int
+    count: int
+    more: bool
+    places: str = Field(description="uint32; places of the hits in the arrays of the map, the best first")
 
 
 class MapColoursResponse(BaseModel):

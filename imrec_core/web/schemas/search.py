@@ -52,6 +52,14 @@ class SearchResponse(BaseModel):
     notes: list[str] = Field(description="Remarks on the query.")
     offset: int
     reached: int = Field(description="Number of hits from which pages are taken; without a query, of rows.")
+    total: int | None = Field(
+        description="Number of hits on all pages, without the limit of offset + k: with a `reach` the number reached, "
+        "without a query the rows that pass the filter. Null for a query with `max_false_match_rate` or `distinct`."
+    )
+    shape: float | None = Field(
+        description="Mean aspect ratio (width / height) of the images that pass the filter, or with a query of all. "
+        "Null after the first page. A grid can choose its number of columns by it."
+    )
     more: bool = Field(description="Whether the next page has hits.")
     hits: list[HitResponse]
     uploads: list[UploadResponse]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class SourceStatus(BaseModel):
@@ -17,9 +17,13 @@ class SourceStatus(BaseModel):
 
 
 class FeatureStatus(BaseModel):
-    """The number of shards whose feature is up to date and of those whose is not, with the reasons."""
+    """The number of shards whose feature is up to date and of those whose is not, with the reasons.
+
+    `about` is what the feature describes.
+    """
 
     name: str
+    about: str
     fresh: int
     stale: int
     why: str
@@ -33,11 +37,29 @@ class FailureReason(BaseModel):
     examples: list[str]
 
 
+class FailureKindCount(BaseModel):
+    """A kind of failure in plain words, and the number of its files."""
+
+    kind: str
+    title: str
+    files: int
+
+
 class Failures(BaseModel):
     """Images that cannot be read or decoded, and folders that cannot be listed."""
 
     total: int
+    marked: int = Field(description="Number of images that the next build tries again.")
+    kinds: list[FailureKindCount]
     reasons: list[FailureReason]
+
+
+class WaitingImages(BaseModel):
+    """Images that wait for a build: all, those that cannot be searched yet, and those of a source that is away."""
+
+    images: int
+    new: int
+    away: int
 
 
 class NotReadFiles(BaseModel):
@@ -60,13 +82,20 @@ class RunInfo(BaseModel):
 
 
 class StatusResponse(BaseModel):
-    """The state of the lake."""
+    """The state of the lake.
+
+    `scanned` is the time of the last scan of all sources; null if none is recorded. `runs` are those of builds and
+    commands; searches are not among them.
+    """
 
     generation: str
     built: str
     rows: int
     sources: list[SourceStatus]
     features: list[FeatureStatus]
+    up_to_date: bool
+    scanned: str | None
+    waiting: WaitingImages
     failures: Failures
     not_read: list[NotReadFiles]
     runs: list[RunInfo]

@@ -2,12 +2,16 @@
 
 const TRIES = 5; // of a request that gets a 503
 
-/** An error response: `status` is that of HTTP (0 without a response), `kind` the name of the error. */
+/**
+ * An error response: `status` is that of HTTP (0 without a response), `kind` the name of the error, `filter` what is
+ * wrong with a filter.
+ */
 export class ApiError extends Error {
-  constructor(words, status, kind) {
+  constructor(words, status, kind, filter = null) {
     super(words);
     this.status = status;
     this.kind = kind;
+    this.filter = filter;
   }
 }
 
@@ -52,7 +56,7 @@ async function fetched(address, request) {
 async function refusal(answer) {
   const said = await answer.json().catch(() => ({}));
   const words = said.error ?? `The server answered ${answer.status} ${answer.statusText}`.trim();
-  return new ApiError(words, answer.status, said.kind ?? "");
+  return new ApiError(words, answer.status, said.kind ?? "", said.filter);
 }
 
 function pause(milliseconds, signal) {

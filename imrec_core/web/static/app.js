@@ -6,7 +6,7 @@
  * change; else the view is mounted again. The help shows its `keys`, [keys, meaning] pairs, and `notes`, sentences.
  */
 
-import { features } from "./api.js";
+import { features, get } from "./api.js";
 import { counted, element, fill, isTyping, toast } from "./dom.js";
 import { showHelp } from "./help.js";
 import { lastAddress, navigate, onNavigate, remember } from "./router.js";
@@ -15,16 +15,18 @@ const VIEWS = {
   "/": { title: "Search", load: () => import("./search.js") },
   "/map": { title: "Map", load: () => import("./map.js") },
   "/duplicates": { title: "Duplicates", load: () => import("./duplicates.js") },
-  "/issues": { title: "Issues", load: () => import("./issues.js") },
+  "/issues": { title: "Curate", load: () => import("./curate.js") }, // with addresses of its tabs below it
   "/status": { title: "Status", load: () => import("./status.js") },
 };
+
+const LOOK_EVERY = 30_000; // milliseconds between two looks for a new generation
 
 const root = document.getElementById("view");
 let shown = { path: null, view: null };
 let wanted = 0;
 
 async function show({ pathname, search }) {
-  const path = pathname in VIEWS ? pathname : "/";
+  const path = viewOf(pathname) ?? "/";
   const params = new URLSearchParams(search);
   const mine = ++wanted;
   remember();
@@ -42,6 +44,11 @@ async function show({ pathname, search }) {
   if (moved) root.focus({ preventScroll: true });
 }
 
+/** Return the path of the view of an address, which may be that of a tab: `/issues` for `/issues/tags`. */
+function viewOf(pathname) {
+  return Object.keys(VIEWS).find((path) => pathname === path || (path !== "/" && pathname.startsWith(`${path}/`)));
+}
+
 function mark(path) {
   document.title = path === "/" ? "imrec" : `${VIEWS[path].title} – imrec`;
   for (const link of document.querySelectorAll("#views a")) {
@@ -55,7 +62,7 @@ function follow(event) {
   const link = event.target.closest?.("a[href]");
   if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
   if (link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
-  if (!(link.pathname in VIEWS) || link.getAttribute("href").startsWith("#")) return;
+  if (!viewOf(link.pathname) || link.getAttribute("href").startsWith("#")) return;
   event.preventDefault();
   const inNavigation = link.closest("#views") && link.pathname !== location.pathname;
   navigate(inNavigation ? lastAddress(link.pathname) : link.href);
@@ -73,6 +80,16 @@ async function sayLake() {
   fill(lake, element("span", { title: `Generation ${generation}` }, counted(rows, "picture")));
 }
 
+/** Show that a build has published a generation, while the user is here. */
+async function noticeGeneration() {
+  if (document.visibilityState !== "visible") return;
+  const [known, now] = await Promise.all([features(), get("/health")]);
+  if (now.generation === known.generation) return;
+  await features({ refresh: true });
+  await sayLake();
+  toast(`The lake has changed: ${counted(now.rows, "picture")} now.`);
+}
+
 document.addEventListener("click", follow);
 document.addEventListener("keydown", keyed);
 document.addEventListener("imrec:generation", sayLake);
@@ -80,3 +97,4 @@ document.getElementById("help").addEventListener("click", () => showHelp(shown.v
 onNavigate(show);
 show(location);
 sayLake().catch((error) => toast(error.message));
+setInterval(() => noticeGeneration().catch(() => {}), LOOK_EVERY); // without a server, the next action says so

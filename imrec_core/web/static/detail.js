@@ -1,24 +1,39 @@
-/** Dialog with one large image: properties, explanation of the hit, exact copies, and actions. */
+/** Dialog with one large image: zoom, facts, explanation of the hit, exact copies, and actions. */
 
 import { get, isOvertaken, post, thumbnail } from "./api.js";
+import { makeCropper } from "./crop.js";
 import { announce, dialog, element, fileName, fill } from "./dom.js";
+import { factsOf } from "./facts.js";
 import { ACTIONS } from "./grid.js";
 import { legendButton } from "./legend.js";
+import { badgeOf } from "./marks.js";
+import { makeTools } from "./picture_tools.js";
 import { partsOf, reasonsOf } from "./reasons.js";
+import { makeSlideshow, SECONDS } from "./slideshow.js";
 import { requestOf } from "./state.js";
 import { tagsOf } from "./tags.js";
-import { megabytes } from "./uploads.js";
+import { makeZoom } from "./zoom.js";
 
-const FIRST = ["width", "height", "format", "byte_size", "taken"]; // the most useful properties
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
-const HIDDEN = ["source", "path", "tags"]; // shown elsewhere
+
+/** Keys of the open image, for the help. */
+export const keys = [
+  ["← →", "Open picture: previous, next; arrows move it while it is zoomed"],
+  ["z", "Open picture: size of the window, or 100 %"],
+  ["i o", "Open picture: zoom in, zoom out"],
+  ["f", "Open picture: full screen"],
+  ["p", `Open picture: slideshow, ${SECONDS} seconds a picture`],
+  ["c", "Open picture: search by a part of it"],
+];
 
 /**
- * Open the dialog; `show` changes the image. Calls `onAct(action, hit)` with "like", "unlike" or "more", `onStep(by)`
- * for the next or the previous image, and `onClose()`.
+ * Open the dialog; `show` changes the image.
+ *
+ * Calls `onAct(action, hit)` with "like", "unlike" or "more", which has `crop` for a part of the image; `onStep(by)`
+ * for the next or the previous image; `onFilter(condition)` with SQL; and `onClose()`.
  */
-export function openDetail({ onAct, onStep, onClose }) {
-  const picture = element("img", { class: "large", alt: "" });
+export function openDetail({ onAct, onStep, onFilter, onClose }) {
+  const picture = element("img", { class: "large", alt: "", draggable: "false" });
   const side = element("div", { class: "about", tabindex: 0, role: "region", "aria-label": "About this picture" });
   const step = (by, sign, label) =>
     element(
@@ -33,30 +48,70 @@ export function openDetail({ onAct, onStep, onClose }) {
       sign,
     );
   const [before, after] = [step(-1, "‹", "Previous picture"), step(1, "›", "Next picture")];
-  const stage = element("div", { class: "stage" }, picture, before, after);
-  const box = dialog("Picture", { class: "detail" }, stage, side);
+  const badge = element("p", { class: "badge mark", role: "status" });
+  const space = element("div", { class: "space" }, picture);
+  const stage = element("div", { class: "stage" }, space, before, after, badge);
+  const box = dialog("Picture", { class: "detail", tabindex: -1 }, stage, side);
   let controller = new AbortController();
   let hit = null;
-  box.addEventListener("close", () => (controller.abort(), onClose()));
-  box.addEventListener("keydown", (event) => {
+  let buttons = {}; // of like and unlike
+  const cropper = makeCropper(stage, picture, {
+    onBox: (crop) => onAct("more", { ...hit, crop }),
+    onEnd: () => tools.part.focus(),
+  });
+  const zoom = makeZoom(space, picture, {
+    onSwipe: onStep,
+    onChange: () => (tools.showZoom(zoom.state()), cropper.layout()),
+  });
+  const slideshow = makeSlideshow(picture, {
+    onNext: () => onStep(1),
+    isLast: () => after.disabled,
+    onState: (isPlaying) => tools.showPlaying(isPlaying),
+  });
+  const tools = makeTools({ stage, zoom, slideshow, onPart: () => cropper.start() });
+  stage.append(tools.root);
+  zoom.show(null);
+  const close = () => (slideshow.stop(), zoom.stop(), controller.abort(), onClose());
+  box.addEventListener("close", close);
+  box.addEventListener("keydown", keyed);
+  for (const name of ["pointerdown", "wheel"]) box.addEventListener(name, interrupted, { passive: true });
+  picture.addEventListener("error", () => stage.classList.add("broken"));
+  picture.addEventListener("load", () => sizeOf(hit) || zoom.show(naturalSize()));
+
+  /** Stop the slideshow at any other action than its own button. */
+  function interrupted(event) {
+    if (!tools.play.contains(event.target)) slideshow.stop();
+  }
+
+  function keyed(event) {
+    if (cropper.isActive()) return cropper.keyed(event);
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const isPress = tools.play.contains(event.target) && ["Enter", " "].includes(event.key);
+    const wasPlaying = !isPress && slideshow.stop();
+    if (zoom.pan(event.key)) return event.preventDefault();
     if (STEPS[event.key]) onStep(STEPS[event.key]);
     else if (ACTIONS[event.key] && ACTIONS[event.key] !== "open") onAct(ACTIONS[event.key], hit);
-    else return;
+    else if (event.key === "p") wasPlaying || slideshow.start();
+    else if (!tools.keyed(event.key)) return;
     event.preventDefault();
-  });
-  picture.addEventListener("error", () => stage.classList.add("broken"));
+  }
 
-  async function show(shown, search, features, { first, last }) {
+  function naturalSize() {
+    return picture.naturalWidth ? { width: picture.naturalWidth, height: picture.naturalHeight } : null;
+  }
+
+  async function show(shown, search, features, { first, last, mark: marked = null }) {
     controller.abort();
     controller = new AbortController();
     const { signal } = controller;
+    cropper.stop();
     hit = shown;
     [before.disabled, after.disabled] = [first, last];
     stage.classList.remove("broken");
-    stage.style.setProperty("--preview", `url("${thumbnail(hit.image_id)}")`);
+    picture.style.setProperty("--preview", `url("${thumbnail(hit.image_id)}")`);
     picture.alt = hit.path ? fileName(hit.path) : "";
     picture.src = `/image/${hit.image_id}`;
+    zoom.show(sizeOf(hit));
     if (hit.path) box.setAttribute("aria-label", fileName(hit.path));
     const parts = {
       heading: element("header", {}),
@@ -66,9 +121,18 @@ export function openDetail({ onAct, onStep, onClose }) {
       tags: element("section", {}),
     };
     fill(side, parts.heading, actions(), parts.reasons, parts.tags, parts.facts, parts.copies);
+    mark(marked);
     heading(parts.heading, hit);
     side.scrollTop = 0;
     await Promise.all([describe(parts, signal), explain(parts.reasons, search, features, signal)]);
+  }
+
+  /** Show that the image is a "like" or an "unlike"; null for neither. */
+  function mark(marked) {
+    stage.classList.toggle("marked", Boolean(marked));
+    badge.className = `badge mark ${marked ?? ""}`;
+    fill(badge, badgeOf(marked));
+    for (const [name, button] of Object.entries(buttons)) button.setAttribute("aria-pressed", String(name === marked));
   }
 
   function actions() {
@@ -84,12 +148,12 @@ export function openDetail({ onAct, onStep, onClose }) {
         },
         label,
       );
+    buttons = { like: action("like", "+ Like", "+"), unlike: action("unlike", "− Less like this", "-") };
     return element(
       "div",
       { class: "actions" },
       action("more", "More like this", "m", "primary"),
-      action("like", "+ Like", "+"),
-      action("unlike", "− Less like this", "-"),
+      ...Object.values(buttons),
       element(
         "a",
         { class: "button", href: `/image/${hit.image_id}`, target: "_blank", rel: "noopener" },
@@ -103,11 +167,12 @@ export function openDetail({ onAct, onStep, onClose }) {
   async function describe({ heading: head, facts, copies, tags }, signal) {
     try {
       const known = await get(`/api/images/${hit.image_id}`, {}, { signal });
+      if (!sizeOf(hit)) zoom.show(sizeOf(known.facts) ?? naturalSize());
+      hit = { ...hit, ...sizeOf(known.facts) };
       heading(head, { ...hit, ...known });
       picture.alt = fileName(known.path);
       box.setAttribute("aria-label", fileName(known.path));
-      const all = { ...known.facts, image_id: known.image_id };
-      fill(facts, element("h3", {}, "Facts"), factsOf(all));
+      fill(facts, ...factsOf(known, onFilter));
       fill(tags, tagsOf(known.image_id, known.tags));
       if (known.copies.length) fill(copies, element("h3", {}, "Exact copies"), copiesOf(known.copies));
     } catch (error) {
@@ -133,6 +198,7 @@ export function openDetail({ onAct, onStep, onClose }) {
 
   return {
     show,
+    mark,
     close: () => box.open && box.close(),
     isOpen: () => box.open,
   };
@@ -152,22 +218,8 @@ function heading(node, { path, source, rank, score, likeness }) {
   announce(`${fileName(path)}. ${place}`);
 }
 
-function factsOf(facts) {
-  const names = [
-    ...FIRST.filter((name) => name in facts),
-    ...Object.keys(facts).filter((name) => !FIRST.includes(name)),
-  ];
-  const rows = names
-    .filter((name) => !HIDDEN.includes(name) && facts[name] !== null && facts[name] !== undefined && facts[name] !== "")
-    .flatMap((name) => [element("dt", {}, name), element("dd", {}, readable(name, facts[name]))]);
-  return element("dl", { class: "facts small" }, ...rows);
-}
-
-function readable(name, value) {
-  if (name.endsWith("_ns")) return new Date(Number(value) / 1e6).toLocaleString();
-  if (name.endsWith("byte_size")) return value < 1e6 ? `${(value / 1e3).toFixed(1)} kB` : megabytes(value);
-  if (typeof value === "number" && !Number.isInteger(value)) return String(Number(value.toPrecision(5)));
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+function sizeOf({ width, height }) {
+  return width && height ? { width, height } : null;
 }
 
 function copiesOf(copies) {

@@ -58,6 +58,8 @@ export function update(params) {
   const rules = [...view.rule.options].map((option) => option.value);
   view.tier.value = params.get("tier") in TIERS ? params.get("tier") : "near";
   view.rule.value = rules.includes(params.get("keep")) ? params.get("keep") : "original";
+  view.selection = params.get("selection");
+  view.among.hidden = !view.selection;
   start();
 }
 
@@ -71,6 +73,11 @@ function build() {
   const said = element("p", { id: "duplicates-said" }, " ");
   const plan = element("a", { class: "button", id: "plan", download: "duplicates.json" }, "Download the plan");
   const after = element("p", { class: "soft small after" });
+  const among = element(
+    "button",
+    { type: "button", class: "chip among", hidden: true, title: "Show all groups", onclick: showAll },
+    "Only groups with selected pictures ✕",
+  );
   const list = element("div", { class: "groups", id: "groups" });
   const message = element("div", { class: "message" });
   const end = element("div", { class: "groups-end", "aria-hidden": "true" });
@@ -83,11 +90,12 @@ function build() {
       label("Tier", tier),
       label("Keep of each group", rule),
       plan,
+      among,
       after,
     ),
     said, message, list, end,
   );
-  Object.assign(view, { tier, rule, said, plan, after, list, message, end });
+  Object.assign(view, { tier, rule, said, plan, after, among, list, message, end });
 }
 
 function select(id, pairs) {
@@ -107,7 +115,17 @@ function label(words, field) {
 }
 
 function asked() {
-  return { tier: view.tier.value, keep: view.rule.value };
+  const among = view.selection ? { selection: view.selection } : {};
+  return { tier: view.tier.value, keep: view.rule.value, ...among };
+}
+
+/** Show the groups of all pictures, not only those with selected ones. */
+function showAll() {
+  const { tier, keep } = asked();
+  const all = new URLSearchParams({ tier, keep });
+  setAddress(`/duplicates?${all}`);
+  update(all);
+  view.tier.focus();
 }
 
 function isVariant() {
@@ -266,7 +284,10 @@ function leftOut(files) {
 }
 
 function nothing() {
-  const words = `No two pictures are copies of each other within “${TIERS[view.tier.value]}”.`;
+  const tier = `“${TIERS[view.tier.value]}”`;
+  const words = view.selection
+    ? `No selected picture is a copy of another one within ${tier}.`
+    : `No two pictures are copies of each other within ${tier}.`;
   return element("div", { class: "empty" }, element("h2", {}, "No duplicates"), element("p", {}, words));
 }
 
@@ -276,7 +297,8 @@ function nothing() {
 async function outcomes(ids) {
   if (ids.length > MOST) return null;
   const { signal } = view.controller;
-  const answer = await get("/api/duplicates/outcomes", { ...asked(), image: ids }, { signal }).catch(() => null);
+  const { tier, keep } = asked();
+  const answer = await get("/api/duplicates/outcomes", { tier, keep, image: ids }, { signal }).catch(() => null);
   return answer?.outcomes;
 }
 

@@ -1,12 +1,16 @@
 /** The filter box with its list of columns, and the further options of a search. */
 
 import { element, fill } from "./dom.js";
+import { parseFilter } from "./facet_sql.js";
 
 const NUMBERS = /INT|DOUBLE|FLOAT|DECIMAL|REAL/i;
 const TIMES = /DATE|TIME/i;
 
-/** Create the box; calls `onChange(where)` when the user enters a filter. */
-export function makeFilter(columns, onChange) {
+/**
+ * Create the box, behind "Write SQL"; calls `onChange(where)` when the user enters a filter, `onNames(words)` to search
+ * names instead, and `onMended()` when the filter has no error any more.
+ */
+export function makeFilter(columns, onChange, { onNames, onMended }) {
   const box = element("input", {
     id: "where", type: "text", list: "where-examples", placeholder: exampleOf(columns),
     autocomplete: "off", autocapitalize: "off", spellcheck: "false",
@@ -24,14 +28,10 @@ export function makeFilter(columns, onChange) {
   };
   const listed = columns.map((column) => columnEntry(column, put, () => onChange(box.value.trim())));
   const root = element(
-    "section",
-    { class: "filter", "aria-label": "Filter" },
-    element(
-      "div",
-      { class: "head" },
-      element("label", { for: "where", class: "title" }, "Filter"),
-      element("kbd", {}, "/"),
-    ),
+    "details",
+    { class: "filter more" },
+    element("summary", {}, "Write SQL", element("kbd", {}, "/")),
+    element("label", { for: "where", class: "title" }, "Filter"),
     box,
     element(
       "datalist",
@@ -46,15 +46,38 @@ export function makeFilter(columns, onChange) {
     box,
     show(where) {
       if (document.activeElement !== box || !where) box.value = where;
+      if (parseFilter(where).other) root.open = true;
+    },
+    /** Open what hides the box, and move the focus to it. */
+    reach() {
+      for (let node = root; node; node = node.parentElement?.closest("details")) node.open = true;
+      box.focus();
     },
     /** Show an error of the filter beside the box; an empty text removes it. */
-    fail(words) {
-      error.hidden = !words;
-      fill(error, words);
-      if (words) box.setAttribute("aria-invalid", "true");
+    fail(failure) {
+      error.hidden = !failure;
+      fill(error, ...(failure ? wordsOf(failure, box.value.trim(), onNames) : []));
+      root.open ||= Boolean(failure);
+      if (failure) box.setAttribute("aria-invalid", "true");
       else box.removeAttribute("aria-invalid");
+      if (!failure) onMended();
     },
   };
+}
+
+/** Word an error: the problem, a search of names in place of plain words, and the message of DuckDB. */
+function wordsOf({ message, filter }, where, onNames) {
+  const { field = "where", problem = message, details = "" } = filter ?? {};
+  const sentence = problem[0].toUpperCase() + problem.slice(1);
+  const isWords = field === "where" && /^[\p{L}\p{N}_\s.-]+$/u.test(where);
+  const act = () => onNames(where);
+  return [
+    element("p", {}, field === "order_by" ? `Order by: ${problem}` : sentence),
+    isWords ? element("button", { type: "button", class: "small", onclick: act }, `Find names with “${where}”`) : null,
+    details && details !== problem
+      ? element("details", {}, element("summary", {}, "Details"), element("p", {}, details))
+      : null,
+  ];
 }
 
 /** Create the entry of a column: a button that inserts its name, and buttons that add conditions on common values. */
@@ -103,11 +126,11 @@ function exampleOf(columns) {
 }
 
 /** Quote a column name for SQL if it needs quotes. */
-function quoted(name) {
+export function quoted(name) {
   return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
 }
 
-function literal(value) {
+export function literal(value) {
   return typeof value === "number" ? String(value) : `'${String(value).replaceAll("'", "''")}'`;
 }
 

@@ -1,146 +1,335 @@
-/** Grid of hits: rows of equal height that fill the width, with keyboard navigation. */
+/**
+ * The grid of hits. It has the height of all of them, and elements only for those near the view.
+ *
+ * A hit is known by its place, from 0. Rows are laid out by grid_layout.js, hits are fetched by pages.js: `onNeed` says
+ * which places the view is at.
+ *
+ * To add to tiles, such as a checkbox: `grid.decorate(({ item, tile, hit, place }) => …)`. It is called for each tile
+ * that is put into the document, again whenever the same hit comes back into view, and for all that are shown after
+ * `grid.redecorate()`. `item` is the `<li>`, which the decoration may append to; `tile` its link. So state belongs to
+ * the hit, not to the element. For the ids of places that may not have arrived, ask `pages.idsBetween(first, last)`.
+ */
 
-import { thumbnail } from "./api.js";
-import { element, fileName } from "./dom.js";
-import { meaningOf } from "./legend.js";
-import { digits } from "./reasons.js";
+import { element } from "./dom.js";
+import { boxesOf, layoutOf, placesBetween, plannedShape, scaleOf, shapeOf } from "./grid_layout.js";
+import { isMoving, placeAfter } from "./grid_keys.js";
+import { captionHeight, loadThumbnail, placeholder, stopLoading, tileOf } from "./tile.js";
+import { tallOf } from "./tile_size.js";
 import { dragImage } from "./tray.js";
 
 const EAGER = 12; // thumbnails to load at once; the browser loads others lazily
-const [NARROWEST, WIDEST] = [0.6, 2.2]; // aspect ratios of tiles; others are cropped
-
-/** Create the grid; calls `onAct(action, hit)` with "open", "like", "unlike" or "more". */
-export function makeGrid(addressOfHit, onAct) {
-  const root = element("ul", { class: "grid", "aria-label": "Pictures" });
-  const hits = new Map(); // image_id → hit, in the order of the grid
-  root.addEventListener("click", (event) => {
-    const tile = event.target.closest("a.tile");
-    if (!tile || event.metaKey || event.ctrlKey || event.shiftKey) return;
-    event.preventDefault();
-    event.stopPropagation();
-    onAct("open", hits.get(tile.dataset.id));
-  });
-  root.addEventListener("keydown", (event) => keyed(event, root, (action, id) => onAct(action, hits.get(id))));
-  root.addEventListener("focusin", (event) => rove(root, event.target.closest("a.tile")));
-  root.addEventListener("dragstart", (event) => {
-    const tile = event.target.closest("a.tile");
-    if (tile) dragImage(event, tile.dataset.id);
-  });
-  return {
-    root,
-    hits,
-    clear() {
-      hits.clear();
-      root.replaceChildren();
-    },
-    /** Append hits; skip those that are already shown, which repeat if the lake has changed between pages. */
-    append(found, features) {
-      const fresh = found.filter((hit) => !hits.has(hit.image_id));
-      for (const hit of fresh) hits.set(hit.image_id, hit);
-      const first = root.children.length;
-      root.append(...fresh.map((hit, at) => tileOf(hit, features, addressOfHit(hit), first + at)));
-      if (!root.querySelector("a.tile[tabindex='0']")) rove(root, root.querySelector("a.tile"));
-      return fresh.length;
-    },
-    /** Focus a hit, by default the first. */
-    focus(imageId) {
-      const tile = imageId ? root.querySelector(`a.tile[data-id="${imageId}"]`) : root.querySelector("a.tile");
-      tile?.focus();
-    },
-  };
-}
-
-function tileOf(hit, features, href, place) {
-  const ratio = hit.width && hit.height ? hit.width / hit.height : 4 / 3;
-  const shape = Math.min(Math.max(ratio, NARROWEST), WIDEST);
-  const picture = element("img", {
-    src: thumbnail(hit.image_id), srcset: `${thumbnail(hit.image_id)} 1x, ${thumbnail(hit.image_id, 640)} 2x`,
-    alt: "", width: Math.round(shape * 200), height: 200, loading: place < EAGER ? "eager" : "lazy", decoding: "async",
-  });
-  const tile = element(
-    "a",
-    { class: "tile", href, dataset: { id: hit.image_id }, tabindex: -1, "aria-label": nameOf(hit), title: hit.path },
-    picture,
-    captionOf(hit, features),
-  );
-  picture.addEventListener("error", () => tile.classList.add("broken"), { once: true });
-  return element("li", { style: { "--shape": shape.toFixed(4) } }, tile);
-}
-
-function nameOf(hit) {
-  return hit.score === null ? fileName(hit.path) : `${fileName(hit.path)}, ${named(hit)}`;
-}
-
-function captionOf(hit, features) {
-  const name = element("span", { class: "name" }, fileName(hit.path));
-  if (hit.score === null) return element("span", { class: "caption", "aria-hidden": "true" }, name);
-  return element(
-    "span",
-    { class: "caption", "aria-hidden": "true" },
-    element("span", { class: "score", title: named(hit) }, hit.score.toFixed(3)),
-    hit.likeness ? element("span", { class: "likeness soft", title: meaningOf(hit.likeness) }, hit.likeness) : null,
-    name,
-    partBars(hit, features),
-  );
-}
-
-/** Return the score in digits and in a word. */
-function named(hit) {
-  return `score ${hit.score.toFixed(3)}${hit.likeness && `, ${hit.likeness}`}`;
-}
-
-/** Create a bar for the score of each feature, in the colours of the sliders. */
-export function partBars(hit, features) {
-  const bars = features.filter((name) => hit.parts[name]).map((name, at) => {
-    const { score, distance, note } = hit.parts[name];
-    return element(
-      "i",
-      {
-        title: `${name}: ${note || `score ${digits(score)}, distance ${distance?.toPrecision(4)}`}`,
-        style: { "--part": `var(--part-${at % 8})`, "--score": score ?? 0 },
-      },
-    );
-  });
-  return element("span", { class: "bars" }, ...bars);
-}
-
-/** Make one tile reachable by Tab (roving tabindex); arrow keys lead to the others. */
-function rove(root, tile) {
-  if (!tile) return;
-  for (const other of root.querySelectorAll("a.tile[tabindex='0']")) other.tabIndex = -1;
-  tile.tabIndex = 0;
-}
+const ABOVE = 60; // pixels that the header covers
 
 /** Actions of keys on a hit. */
 export const ACTIONS = { "+": "like", "=": "like", "-": "unlike", m: "more", Enter: "open" };
 
-function keyed(event, root, act) {
-  const tile = event.target.closest("a.tile");
-  if (!tile || event.ctrlKey || event.metaKey || event.altKey) return;
-  const to = neighbour(tile.parentElement, event.key, root);
-  if (to) to.querySelector("a").focus();
-  else if (ACTIONS[event.key]) act(ACTIONS[event.key], tile.dataset.id);
-  else return;
-  event.preventDefault();
-  event.stopPropagation();
+/**
+ * Create the grid.
+ *
+ * Calls `onAct(action, hit, place)` with "open", "like", "unlike" or "more"; `onNeed(first, last, { isFast })` with the
+ * places near the view, which may have no hits yet; and `onMove()` after it has been scrolled.
+ */
+export function makeGrid({ addressOf, onAct, onNeed, onMove }) {
+  return new Grid({ addressOf, onAct, onNeed, onMove });
 }
 
-/** Return the tile that a key leads to; up and down choose the nearest centre in the adjacent row. */
-function neighbour(item, key, root) {
-  if (key === "ArrowRight") return item.nextElementSibling;
-  if (key === "ArrowLeft") return item.previousElementSibling;
-  if (key === "Home") return root.firstElementChild;
-  if (key === "End") return root.lastElementChild;
-  if (key !== "ArrowDown" && key !== "ArrowUp") return null;
-  const step = key === "ArrowDown" ? "nextElementSibling" : "previousElementSibling";
-  const middle = (one) => one.offsetLeft + one.offsetWidth / 2;
-  let row = null;
-  let best = null;
-  for (let other = item[step]; other; other = other[step]) {
-    if (other.offsetTop === item.offsetTop) continue;
-    row ??= other.offsetTop;
-    if (other.offsetTop !== row) break;
-    if (!best || Math.abs(middle(other) - middle(item)) < Math.abs(middle(best) - middle(item))) best = other;
+class Grid {
+  constructor(callbacks) {
+    Object.assign(this, callbacks);
+    this.root = element("ul", { class: "grid", role: "list", id: "pictures", "aria-label": "Pictures" });
+    this.items = new Map(); // place → li, of those in the document
+    this.decorations = new Set();
+    this.below = 0; // pixels that a bar covers at the bottom of the window
+    this.clear();
+    this.root.addEventListener("click", (event) => this.clicked(event));
+    this.root.addEventListener("keydown", (event) => this.keyed(event));
+    this.root.addEventListener("focusin", (event) => this.focused(event));
+    this.root.addEventListener("dragstart", (event) => {
+      const tile = event.target.closest("a.tile");
+      if (tile) dragImage(event, tile.dataset.id);
+    });
   }
-  return best;
+
+  /** Follow the scroll position and the size of the window; returns a function that stops this. */
+  watch() {
+    const moved = () => this.ask();
+    const resized = new ResizeObserver(() => this.root.clientWidth !== this.layout?.width && this.layOut());
+    resized.observe(this.root);
+    addEventListener("scroll", moved, { passive: true });
+    addEventListener("resize", moved);
+    return () => {
+      removeEventListener("scroll", moved);
+      removeEventListener("resize", moved);
+      resized.disconnect();
+      cancelAnimationFrame(this.frame);
+    };
+  }
+
+  // -- hits -------------------------------------------------------------------------------------------------
+
+  clear() {
+    this.hits = new Map(); // place → hit
+    this.places = new Map(); // image_id → place
+    Object.assign(this, { total: 0, features: [], caption: 0, shape: 4 / 3, roving: 0, layout: null, view: 0 });
+    this.empty();
+  }
+
+  /** Show the first hits of an answer with `total` hits in all. */
+  show({ hits, features, total, shape }) {
+    this.clear();
+    Object.assign(this, { total, features, caption: captionHeight(hits, features) });
+    this.shape = plannedShape(hits, shape);
+    this.keep(0, hits);
+    this.layOut();
+  }
+
+  /** Put hits that have arrived at their places. */
+  put(offset, hits) {
+    this.keep(offset, hits);
+    for (let place = offset; place < offset + hits.length; place++) if (this.items.has(place)) this.fill(place);
+    this.arrangeRows([...this.items.keys()]);
+    this.rove();
+  }
+
+  /** Change the number of hits, as far as it was not known. */
+  resize(total) {
+    if (total === this.total) return;
+    this.total = total;
+    this.layOut();
+  }
+
+  keep(offset, hits) {
+    hits.forEach((hit, at) => {
+      this.hits.set(offset + at, hit);
+      this.places.set(hit.image_id, offset + at);
+    });
+  }
+
+  hitAt(place) {
+    return this.hits.get(place);
+  }
+
+  /** Return the place of an image among the hits that have arrived; -1 if it is not. */
+  placeOf(imageId) {
+    return this.places.get(imageId) ?? -1;
+  }
+
+  // -- elements ---------------------------------------------------------------------------------------------
+
+  /** Call `act({ item, tile, hit, place })` for each tile, now and later; returns a function that stops this. */
+  decorate(act) {
+    this.decorations.add(act);
+    this.redecorate();
+    return () => this.decorations.delete(act);
+  }
+
+  redecorate() {
+    for (const [place, item] of this.items) if (this.hits.has(place)) this.decorated(place, item);
+  }
+
+  decorated(place, item) {
+    const [tile, hit] = [item.querySelector("a.tile"), this.hits.get(place)];
+    for (const act of this.decorations) act({ item, tile, hit, place });
+  }
+
+  /** Lay all out again, with the same hit at the top of the view. */
+  layOut() {
+    const width = this.root.clientWidth;
+    if (!width) return;
+    const top = this.layout && this.top() > 0 ? this.firstSeen() : null;
+    const { total, shape, caption } = this;
+    this.layout = layoutOf({ width, total, tall: tallOf(innerWidth), shape, caption });
+    this.root.style.setProperty("--tall", `${this.layout.picture}px`);
+    this.root.style.height = `${scaleOf(this.layout, innerHeight).tall}px`;
+    this.empty();
+    if (top !== null) this.scrollTo(top);
+    this.render();
+  }
+
+  empty() {
+    for (const item of this.items.values()) stopLoading(item);
+    this.items.clear();
+    this.root.replaceChildren();
+  }
+
+  /** Render before the next frame. */
+  ask() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => {
+      this.render();
+      this.onMove();
+    });
+  }
+
+  render() {
+    if (!this.layout) return;
+    const top = this.top();
+    const isFast = Math.abs(top - this.view) > innerHeight / 2;
+    this.view = top;
+    const { first, last } = placesBetween(this.layout, top - innerHeight, top + 2.5 * innerHeight);
+    this.root.style.setProperty("--shift", `${this.shift(top)}px`);
+    for (const [place, item] of this.items) if (place < first || place > last) this.remove(place, item);
+    let next = this.root.firstChild;
+    const added = [];
+    for (let place = first; place <= last; place++) {
+      if (!this.items.has(place)) added.push(place);
+      const item = this.items.get(place) ?? this.add(place, next);
+      next = item.nextSibling;
+    }
+    this.arrangeRows(added);
+    this.rove();
+    this.onNeed(first, last, { isFast });
+  }
+
+  /** Remove a tile, unless it has the focus, which would be lost. */
+  remove(place, item) {
+    if (item.contains(document.activeElement)) return;
+    stopLoading(item);
+    item.remove();
+    this.items.delete(place);
+  }
+
+  add(place, next) {
+    const attributes = { "aria-setsize": this.total, "aria-posinset": place + 1, dataset: { place } };
+    const item = element("li", attributes);
+    this.items.set(place, item);
+    this.root.insertBefore(item, next);
+    this.fill(place);
+    return item;
+  }
+
+  /** Fill the element of a place with its tile, or with a placeholder. The focus stays on the place. */
+  fill(place) {
+    const [item, hit] = [this.items.get(place), this.hits.get(place)];
+    const hadFocus = item.contains(document.activeElement);
+    const shown = hit
+      ? tileOf(hit, this.features, this.addressOf(hit), place < EAGER)
+      : placeholder(place, this.total);
+    item.replaceChildren(shown);
+    if (hadFocus) shown.focus({ preventScroll: true });
+    if (hit) this.decorated(place, item);
+  }
+
+  arrangeRows(places) {
+    const { columns } = this.layout;
+    for (const first of new Set(places.map((place) => place - (place % columns)))) this.arrange(first);
+  }
+
+  /** Give the tiles of a row their boxes. */
+  arrange(first) {
+    const { columns, row } = this.layout;
+    const places = Array.from({ length: Math.min(columns, this.total - first) }, (_, at) => first + at);
+    const shapes = places.map((one) => (this.hits.has(one) ? shapeOf(this.hits.get(one)) : this.shape));
+    boxesOf(shapes, this.layout).forEach(({ left, width, whole }, at) => {
+      const item = this.items.get(first + at);
+      if (!item) return;
+      Object.assign(item.style, { left: `${left}px`, width: `${width}px`, top: `${(first / columns) * row}px` });
+      item.classList.toggle("whole", whole);
+      const tile = item.querySelector("a.tile");
+      if (tile) loadThumbnail(tile, Math.max(width, this.layout.picture));
+    });
+  }
+
+  // -- scrolling --------------------------------------------------------------------------------------------
+
+  /** Return the height in the layout that lies at the top of the window; negative above the grid. */
+  top() {
+    const above = -this.root.getBoundingClientRect().top;
+    return above <= 0 || !this.layout ? above : above * scaleOf(this.layout, innerHeight).factor;
+  }
+
+  /** Return by how much tiles are moved where the element is not as high as the layout. */
+  shift(top) {
+    return top <= 0 ? 0 : -this.root.getBoundingClientRect().top - top;
+  }
+
+  /** Return the place to come back to: of the first tile that is seen, or 0 at the head of the page. */
+  placeInView() {
+    return this.top() > 0 ? this.firstSeen() : 0;
+  }
+
+  /** Return the place of the first tile that is seen below the header. */
+  firstSeen() {
+    if (!this.layout) return 0;
+    const { row, columns } = this.layout;
+    return Math.min(Math.max(0, Math.floor((this.top() + ABOVE) / row) * columns), Math.max(0, this.total - 1));
+  }
+
+  /** Scroll so that a place is in the first row that is seen. */
+  scrollTo(place) {
+    const { row, columns } = this.layout;
+    this.scrollToHeight(Math.floor(place / columns) * row - ABOVE);
+  }
+
+  scrollToHeight(height) {
+    const start = scrollY + this.root.getBoundingClientRect().top;
+    const { factor } = scaleOf(this.layout, innerHeight);
+    scrollTo({ top: start + (height > 0 ? height / factor : height), behavior: "instant" });
+  }
+
+  /** Scroll as little as shows a place. */
+  reveal(place) {
+    const { row, columns } = this.layout;
+    const [top, above] = [this.top(), Math.floor(place / columns) * row];
+    if (above < top + ABOVE) this.scrollToHeight(above - ABOVE);
+    else if (above + row > top + innerHeight - this.below) {
+      this.scrollToHeight(above + row - innerHeight + this.below);
+    }
+  }
+
+  // -- focus and keys ---------------------------------------------------------------------------------------
+
+  /** Focus a place, by default the one that was focused last. */
+  focus(place = this.roving) {
+    if (!this.layout || !this.total) return;
+    this.roving = Math.min(Math.max(0, place), this.total - 1);
+    this.reveal(this.roving);
+    this.view = this.top(); // a key is no fast scrolling: its hits are asked for at once
+    this.render();
+    this.linkOf(this.roving)?.focus({ preventScroll: true });
+  }
+
+  linkOf(place) {
+    return this.items.get(place)?.querySelector("a.tile, .waiting");
+  }
+
+  /** Make one tile reachable by Tab (roving tabindex); arrow keys lead to the others. */
+  rove() {
+    const wanted = this.linkOf(this.roving) ?? this.linkOf(this.firstSeen()) ?? this.root.querySelector("a.tile");
+    for (const other of this.root.querySelectorAll(":is(a.tile, .waiting)[tabindex='0']")) {
+      if (other !== wanted) other.tabIndex = -1;
+    }
+    if (wanted) wanted.tabIndex = 0;
+  }
+
+  focused(event) {
+    const item = event.target.closest("li");
+    if (!item) return;
+    this.roving = Number(item.dataset.place);
+    this.rove();
+  }
+
+  clicked(event) {
+    const tile = event.target.closest("a.tile");
+    if (!tile || event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.act("open", tile);
+  }
+
+  keyed(event) {
+    const link = event.target.closest("a.tile, .waiting");
+    if (!link || event.ctrlKey || event.metaKey || event.altKey) return;
+    const place = Number(link.closest("li").dataset.place);
+    if (isMoving(event.key)) this.focus(placeAfter(place, event.key, this.layout, innerHeight));
+    else if (ACTIONS[event.key] && link.matches("a.tile")) this.act(ACTIONS[event.key], link);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  act(action, tile) {
+    const place = Number(tile.closest("li").dataset.place);
+    this.onAct(action, this.hits.get(place), place);
+  }
 }

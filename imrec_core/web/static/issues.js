@@ -1,52 +1,29 @@
-/** The view "Issues": the quality issues of the pictures, with the worst pictures of each. */
+/** The tab "Issues": the quality issues of the pictures, with the worst pictures of each. */
 
-import { get, isOvertaken, thumbnail } from "./api.js";
-import { announce, counted, element, fileName, fill } from "./dom.js";
+import { get, isOvertaken } from "./api.js";
+import { announce, counted, element, fill } from "./dom.js";
+import { pictureGrid, tagAllForm } from "./curate_grid.js";
 import { problem } from "./messages.js";
-import { styles } from "./styles.js";
 
 const FIRST = 12; // pictures of an issue at first
-const MORE = 48; // and with each click
 const SIDES = { low: "below", high: "above" };
 
-let view = null;
-
-export const notes = [
-  "The limit of each issue follows from the pictures of the lake, within fixed bounds. “imrec issues” lists all.",
-];
-
-export async function mount(root) {
-  const mine = (view = { root, controller: new AbortController() });
-  fill(root, element("h1", {}, "Issues"), element("p", { class: "soft busy" }, "Loading …"));
-  await styles("/static/issues.css");
-  if (view === mine) await load();
-}
-
-export function unmount() {
-  view.controller.abort();
-  view = null;
-}
-
-async function load() {
-  const mine = view;
+export async function mount(panel, { signal }) {
   try {
-    const found = await get("/api/issues", {}, { signal: mine.controller.signal });
-    if (view === mine) await show(found);
+    const found = await get("/api/issues", {}, { signal });
+    if (!signal.aborted) await show(panel, found, signal);
   } catch (error) {
-    if (view !== mine || isOvertaken(error)) return;
-    fill(mine.root, element("h1", {}, "Issues"), problem(error.message, load));
+    if (signal.aborted || isOvertaken(error)) return;
+    fill(panel, problem(error.message, () => mount(panel, { signal })));
   }
 }
 
-async function show({ images, has_outliers: hasOutliers, issues }) {
+async function show(panel, { images, issues }, signal) {
   const [some, none] = [issues.filter((one) => one.images), issues.filter((one) => !one.images)];
-  const sections = some.map(sectionOf);
-  const unknown = ["Outliers are not known yet. Find them with ", element("code", {}, "imrec issues")];
+  const sections = some.map((issue) => sectionOf(issue, signal));
   fill(
-    view.root,
-    element("h1", {}, "Issues"),
+    panel,
     element("p", { class: "soft" }, `${counted(images, "picture")} examined`),
-    hasOutliers ? null : element("p", { class: "note" }, ...unknown),
     element("ul", { class: "issue-counts", "aria-label": "Numbers of pictures" }, ...some.map(countOf)),
     ...sections.map(({ root }) => root),
     none.length
@@ -54,7 +31,7 @@ async function show({ images, has_outliers: hasOutliers, issues }) {
       : null,
   );
   announce(`${some.length} kinds of issues`);
-  await Promise.all(sections.map(({ more }) => more(FIRST)));
+  await Promise.all(sections.map(({ grid }) => grid.more(FIRST)));
 }
 
 function countOf({ issue, images }) {
@@ -65,53 +42,30 @@ function countOf({ issue, images }) {
   );
 }
 
-/** Create the section of an issue; `more(count)` loads the next pictures. */
-function sectionOf({ issue, measure, bad, limit, images }) {
-  const list = element("ul", { class: "issue-pictures" });
-  const button = element("button", { type: "button", hidden: true, onclick: () => more(MORE) }, "Show more");
+function sectionOf({ issue, measure, bad, limit, images }, signal) {
+  const asked = { path: `/api/issues/${issue}`, signal };
+  const title = element("h2", { id: `title-${issue}` }, titleOf(issue, images));
+  const onTotal = (total) => (title.textContent = titleOf(issue, total));
+  const grid = pictureGrid({ ...asked, captionOf, onTotal });
   const rule = limit === null ? measure : `${measure}: ${SIDES[bad]} ${Number(limit.toPrecision(3))}`;
+  const isFailed = issue === "failed";
+  const failures = element("a", { href: "/issues/failures" }, "Reasons, previews and another try");
   const root = element(
     "section",
     { class: "card", id: `issue-${issue}`, "aria-labelledby": `title-${issue}` },
-    element("h2", { id: `title-${issue}` }, `${words(issue)}: ${images.toLocaleString("en")}`),
-    element("p", { class: "soft small rule" }, rule),
-    list,
-    button,
+    element("div", { class: "card-head" }, title, isFailed ? null : tagAllForm(asked)),
+    element("p", { class: "soft small rule" }, isFailed ? failures : rule),
+    grid.root,
   );
-  const { signal } = view.controller;
-  async function more(limit) {
-    button.disabled = true;
-    try {
-      const found = await get(`/api/issues/${issue}`, { offset: list.children.length, limit }, { signal });
-      const first = list.children.length;
-      list.append(...found.findings.map(pictureOf));
-      if (first) list.children[first]?.querySelector("a")?.focus();
-      button.hidden = found.next === null;
-      button.textContent = `Show more of ${found.total.toLocaleString("en")}`;
-    } catch (error) {
-      if (!isOvertaken(error)) root.append(element("p", { class: "error" }, error.message));
-    } finally {
-      button.disabled = false;
-    }
-  }
-  return { root, more };
+  return { root, grid };
 }
 
-function pictureOf({ image_id: id, source, path, severity, value }) {
-  if (!id) return element("li", { class: "failed small" }, `${source}/${path}`);
-  const measured = value === null ? "" : `, ${Number(value.toPrecision(3))}`;
-  const picture = element("img", { src: thumbnail(id, 160), alt: "", loading: "lazy", width: 120, height: 90 });
-  picture.addEventListener("error", () => picture.classList.add("missing"));
-  return element(
-    "li",
-    {},
-    element(
-      "a",
-      { href: `/?like=image:${id}&open=${id}`, title: `${source}/${path}: severity ${severity.toFixed(2)}${measured}` },
-      picture,
-      element("span", { class: "small" }, fileName(path)),
-    ),
-  );
+function captionOf({ severity, value }) {
+  return `severity ${severity.toFixed(2)}${value === null ? "" : `, ${Number(value.toPrecision(3))}`}`;
+}
+
+function titleOf(issue, images) {
+  return `${words(issue)}: ${images.toLocaleString("en")}`;
 }
 
 function words(issue) {

@@ -1,32 +1,28 @@
 /** The view "Map": every image as a point, similar images near each other; select points and search with them. */
 
 import { get, isOvertaken } from "./api.js";
-import { counted, element, fill, isTyping } from "./dom.js";
-import { makeBar } from "./map_bar.js";
+import { counted, element, fill, toast } from "./dom.js";
+import { makeBar, setPressed } from "./map_bar.js";
 import { makeCard } from "./map_card.js";
 import { coloursOf, showLegend, standOut } from "./map_colours.js";
 import { drawMap } from "./map_draw.js";
+import { makeHits, raisedOf } from "./map_hits.js";
+import { listenTo, listenToKeys } from "./map_input.js";
 import { makeLasso } from "./map_lasso.js";
+import { makeLost, noMap } from "./map_lost.js";
+import { loadNames, makeLabels } from "./map_names.js";
+import { makeOverview } from "./map_overview.js";
 import { makePanel } from "./map_panel.js";
 import { makePictures } from "./map_pictures.js";
 import { boundsOf, outline, pointsOf } from "./map_points.js";
+import { coveredIn } from "./map_room.js";
+import { openAmong, searchLike, searchWithin } from "./map_search.js";
 import { navigate, setAddress } from "./router.js";
-import { addressOf, BLANK, currentSearch } from "./state.js";
 import { styles } from "./styles.js";
 
-const REACH = 9; // pixels from a point that still hit it
-const STEP = 90; // pixels that an arrow key moves the map
-const CLICK = 5; // pixels that a pointer may move in a click
+export { keys } from "./map_input.js";
 
-export const keys = [
-  ["← → ↑ ↓", "Move the map"],
-  ["+ -", "Zoom in, zoom out"],
-  ["0", "Show the whole map"],
-  ["l", "Draw a line around pictures"],
-  ["p", "Show or hide the pictures"],
-  ["Shift", "Hold while dragging to draw a line"],
-  ["Esc", "Clear the selection"],
-];
+const REACH = 9; // pixels from a point that still hit it
 
 let view = null; // the state of the view while it is mounted
 
@@ -57,22 +53,13 @@ export function update(params) {
     return void mount(view.root, params);
   }
   if (byOf(params) !== view.by) colour(byOf(params));
+  view.hits.show(params.get("search"));
   pointAt(params.get("at"));
 }
 
 function close() {
   view.controller.abort();
   for (const stop of view.stop) stop();
-}
-
-function noMap() {
-  return element(
-    "div",
-    { class: "empty" },
-    element("h2", {}, "There is no map yet"),
-    element("p", {}, "A map places similar pictures near each other. Make one with:"),
-    element("p", {}, element("code", {}, "imrec map")),
-  );
 }
 
 function nameOf(params) {
@@ -95,8 +82,25 @@ async function open(params) {
   await draw();
   if (view !== mine) return;
   view.shown = true;
+  name();
   await colour(byOf(params));
-  if (view === mine) pointAt(params.get("at"));
+  if (view !== mine) return;
+  view.hits.show(params.get("search"));
+  pointAt(params.get("at"));
+}
+
+/** Show the names of the clusters when they are there; the map is usable before, and without them. */
+async function name() {
+  const mine = view;
+  try {
+    await loadNames(mine.map, mine.controller.signal);
+  } catch (error) {
+    if (!isOvertaken(error)) toast(`Clusters have no names: ${error.message}`);
+    return;
+  }
+  if (view !== mine) return;
+  view.panel.showNames();
+  settleLabels();
 }
 
 function build() {
@@ -114,18 +118,24 @@ function build() {
   const legend = element("div", { class: "legend", role: "group", "aria-label": "What the colours mean" });
   fill(stage, canvas, pictures);
   const card = makeCard(stage);
+  const hits = makeHits(map, points, view.controller.signal, {
+    onChange: () => (setPressed(bar.hits, Boolean(hits.current())), paint(), rested()),
+    onAddress: (search) => setAddress(here({ search })),
+  });
   const panel = makePanel(map, points, legend, {
-    onLike: like,
-    onWithin: searchWithin,
+    onLike: (indices) => searchLike(indices.map(points.idOf)),
+    onWithin: () => searchWithin(map, view.chosen.polygon),
     onClear: () => choose(null),
     onOpen: openPicture,
     onCluster: chooseCluster,
   });
   const bar = makeBar(map, points.count, offered, {
     onColour: (by) => (setAddress(here({ by })), colour(by)),
-    onMap: (name) => navigate(`/map?${new URLSearchParams({ name })}`),
+    onMap: (name) => navigate(here({ name, by: "cluster" })),
     onLasso: () => arm(!view.armed),
-    onPictures: togglePictures,
+    onPictures: () => toggle("pictures"),
+    onNames: () => toggle("names"),
+    onHits: hits.toggle,
     onZoom: (steps) => view.drawn?.zoomBy(steps),
     onFit: () => view.drawn?.fit(),
   });
@@ -133,10 +143,10 @@ function build() {
     root,
     element("h1", { class: "unseen" }, "Map"),
     bar.root,
-    element("div", { class: "map-view" }, element("div", { class: "map-frame" }, stage), panel.root),
+    element("div", { class: "map-view" }, element("div", { class: "map-frame" }, stage, hits.root), panel.root),
   );
-  Object.assign(view, { stage, canvas, card, legend, panel });
-  Object.assign(view, { lassoTool: bar.lasso, pictureRoot: pictures, bySelect: bar.by });
+  Object.assign(view, { stage, canvas, card, legend, panel, hits, bar });
+  Object.assign(view, { pictureRoot: pictures, bySelect: bar.by });
 }
 
 /** Draw the points. Without WebGL the clusters are still listed. */
@@ -156,23 +166,35 @@ async function draw() {
   const drawn = await drawMap(canvas, points, { onCamera: moved, onRest: rested }).catch(undrawn);
   if (!drawn) return;
   if (view !== mine) return drawn.destroy();
-  const pictures = makePictures(view.pictureRoot, drawn.camera, points, map.clusters);
-  const lasso = makeLasso(stage, drawn.camera, { onDone: chooseInside });
-  Object.assign(view, { drawn, pictures, lasso });
-  view.stop.push(() => drawn.destroy(), listenTo(stage));
+  const { camera } = drawn;
+  const pictures = makePictures(view.pictureRoot, camera, points, map.clusters, () => coveredIn(stage));
+  const labels = makeLabels(camera, map.clusters);
+  const lasso = makeLasso(stage, camera, { onDone: chooseInside });
+  const overview = makeOverview(camera, points, { onMove: (target) => drawn.look(target, camera.zoom) });
+  const lost = makeLost(camera, points, { onFit: () => (drawn.fit(), stage.focus()) });
+  view.pictureRoot.after(labels.root);
+  stage.after(overview.root, lost.root);
+  Object.assign(view, { drawn, pictures, labels, lasso, overview, lost });
+  view.stop.push(() => drawn.destroy(), listenTo(stage, pointing()), listenToKeys(stage, drawn, acts()));
   drawn.fit();
 }
 
 function moved() {
-  view.pictures?.place();
-  view.lasso?.place();
+  for (const part of ["pictures", "labels", "lasso", "overview"]) view[part]?.place();
+  view.lost?.check();
   view.card.hide();
   view.stage.dataset.state = "moving";
 }
 
 function rested() {
   view.pictures?.settle();
+  settleLabels();
   view.stage.dataset.state = "rest";
+}
+
+function settleLabels() {
+  const covered = coveredIn(view.stage).map((box) => ({ box }));
+  view.labels?.settle([...covered, ...view.pictures.boxes()]);
 }
 
 // -- colours
@@ -201,16 +223,18 @@ async function colour(by) {
 
 function paint() {
   if (!view.rgba) return;
-  standOut(view.rgba, view.chosen?.indices ?? null);
+  standOut(view.rgba, view.chosen?.indices ?? view.hits.current()?.indices ?? null);
   view.drawn?.paint(view.rgba);
+  view.drawn?.raise(raisedOf(view.hits.current()), view.rgba);
 }
 
 /** Return the URL of the view, with changes. */
-function here({ by = view.by, at = null }) {
+function here({ name = view.map.name, by = view.by, at = null, search = view.hits.current()?.address }) {
   const params = new URLSearchParams();
-  if (view.offered.maps.length > 1) params.set("name", view.map.name);
+  if (view.offered.maps.length > 1) params.set("name", name);
   if (by !== "cluster") params.set("by", by);
   if (at) params.set("at", at);
+  if (search) params.set("search", search);
   return params.size ? `/map?${params}` : "/map";
 }
 
@@ -238,31 +262,16 @@ function arm(does) {
   view.armed = does && Boolean(view.lasso);
   view.lasso?.arm(view.armed);
   view.drawn?.grab(!view.armed);
-  view.lassoTool.setAttribute("aria-pressed", String(view.armed));
+  setPressed(view.bar.lasso, view.armed);
 }
 
-/** Show or hide the thumbnails, which cover the colours of points. */
-function togglePictures() {
-  const isShown = view.pictureRoot.hidden;
-  view.pictureRoot.hidden = !isShown;
-  document.getElementById("pictures").setAttribute("aria-pressed", String(isShown));
-}
-
-function like(indices) {
-  const search = currentSearch();
-  const ids = indices.map(view.points.idOf);
-  const others = (entries) => entries.filter((entry) => !ids.includes(entry.image_id));
-  const liked = ids.map((image_id) => ({ image_id }));
-  navigate(addressOf({
-    ...search,
-    like: [...others(search.like), ...liked],
-    unlike: others(search.unlike),
-    open: null,
-  }));
-}
-
-function searchWithin() {
-  navigate(addressOf({ ...currentSearch(), within: { map: view.map.name, polygon: view.chosen.polygon }, open: null }));
+/** Show or hide the pictures or the names, which cover points. */
+function toggle(what) {
+  const root = what === "names" ? view.labels?.root : view.pictureRoot;
+  if (!root) return;
+  root.hidden = !root.hidden;
+  setPressed(view.bar[what], !root.hidden);
+  settleLabels(); // at the bubbles, or without them over the points
 }
 
 // -- single pictures
@@ -283,103 +292,52 @@ function pointAt(ids) {
 
 async function openPicture(index, among = [index]) {
   const mine = view;
-  const { openDetail } = await import("./detail.js");
-  if (view !== mine) return;
-  const { idOf } = view.points;
-  let place = among.indexOf(index);
-  const acts = {
-    like: () => like([among[place]]),
-    unlike: () => navigate(addressOf({
-      ...currentSearch(),
-      unlike: [...currentSearch().unlike, { image_id: idOf(among[place]) }],
-      open: null,
-    })),
-    more: () => navigate(addressOf({ ...BLANK, like: [{ image_id: idOf(among[place]) }] })),
-  };
-  const detail = openDetail({ onAct: (action) => (detail.close(), acts[action]()), onStep: step, onClose: () => {} });
-  view.stop.push(() => detail.close());
-  step(0);
-  function step(by) {
-    if (!(place + by in among)) return;
-    place += by;
-    detail.show({ image_id: idOf(among[place]) }, BLANK, [], { first: place === 0, last: place === among.length - 1 });
-    view.pictures?.mark([among[place]]);
-  }
+  const detail = await openAmong(among.map(view.points.idOf), among.indexOf(index), {
+    isShown: () => view === mine,
+    onShow: (place) => view === mine && view.pictures?.mark([among[place]]),
+  });
+  if (view === mine) view.stop.push(() => detail.close());
+  else detail.close();
 }
+
+// -- pointer and keys
 
 /** Find what is at a position of the stage: {point} or {cluster}; null for neither. */
 function under(left, top) {
-  const picture = view.pictures.at(left, top);
-  if (picture) return picture;
+  const found = view.pictures.at(left, top) ?? (view.labels.root.hidden ? null : view.labels.at(left, top));
+  if (found) return found;
   const { camera } = view.drawn;
   const point = view.points.nearest(...camera.toPlane(left, top), REACH / camera.scale());
   return point < 0 ? null : { point };
 }
 
-function listenTo(stage) {
-  const at = (event) => {
-    const box = stage.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
-  };
-  let pressed = null;
-  let asked = 0;
-  const listeners = {
-    pointerdown: (event) => (pressed = at(event)),
-    pointerup(event) {
-      const [left, top] = at(event);
-      const isStill = pressed && Math.hypot(left - pressed[0], top - pressed[1]) <= CLICK;
-      const isClick = isStill && !event.shiftKey && !view.armed;
-      pressed = null;
-      const found = isClick && under(left, top);
+/** Return what the pointer does, for `listenTo`. */
+function pointing() {
+  const mine = view;
+  return {
+    isDrawing: () => mine.armed,
+    onLeave: () => mine.card.hide(),
+    onClick(left, top) {
+      const found = under(left, top);
       if (found?.cluster) chooseCluster(found.cluster);
       else if (found) openPicture(found.point);
     },
-    pointermove(event) {
-      cancelAnimationFrame(asked);
-      if (event.buttons || event.pointerType === "touch" || view.armed) return;
-      asked = requestAnimationFrame(() => view?.stage === stage && hover(...at(event)));
+    onHover(left, top) {
+      if (view !== mine) return;
+      const found = under(left, top);
+      view.stage.classList.toggle("over", Boolean(found));
+      view.card.show(left, top, found && !found.cluster ? view.points.idOf(found.point) : "");
     },
-    pointerleave: leave,
   };
-  for (const [name, listen] of Object.entries(listeners)) stage.addEventListener(name, listen);
-  document.addEventListener("keydown", keyed);
-  view.stop.push(() => document.removeEventListener("keydown", keyed));
-  function leave() {
-    cancelAnimationFrame(asked);
-    view?.card.hide();
-  }
-  return leave;
 }
 
-function hover(left, top) {
-  const found = under(left, top);
-  view.stage.classList.toggle("over", Boolean(found));
-  view.card.show(left, top, found && !found.cluster ? view.points.idOf(found.point) : "");
-}
-
-/** Handle keys: arrows move the map while it has the focus, other keys act wherever the focus is. */
-function keyed(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
-  const { drawn } = view;
-  if (!drawn) return;
-  const moves = {
-    ArrowLeft: () => drawn.panBy(-STEP, 0),
-    ArrowRight: () => drawn.panBy(STEP, 0),
-    ArrowUp: () => drawn.panBy(0, -STEP),
-    ArrowDown: () => drawn.panBy(0, STEP),
-  };
-  const acts = {
-    "+": () => drawn.zoomBy(0.5),
-    "=": () => drawn.zoomBy(0.5),
-    "-": () => drawn.zoomBy(-0.5),
-    0: () => drawn.fit(),
+/** Return what keys do, for `listenToKeys`. */
+function acts() {
+  return {
     l: () => arm(!view.armed),
-    p: togglePictures,
+    p: () => toggle("pictures"),
+    n: () => toggle("names"),
+    h: view.hits.toggle,
     Escape: () => (arm(false), choose(null)),
   };
-  const act = (event.target === view.stage && moves[event.key]) || acts[event.key];
-  if (!act) return;
-  event.preventDefault();
-  act();
 }

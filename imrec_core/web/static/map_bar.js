@@ -3,41 +3,39 @@
 import { counted, element } from "./dom.js";
 
 /**
- * Create the bar. `acts` are `onColour(by)`, `onMap(name)`, `onLasso()`, `onPictures()`, `onZoom(steps)` and `onFit()`.
+ * Create the bar. `acts` are `onColour(by)`, `onMap(name)`, `onLasso()`, `onPictures()`, `onNames()`, `onHits()`,
+ * `onZoom(steps)` and `onFit()`.
  *
- * Returns its `root`, the select `by` and the button `lasso`.
+ * Returns its `root`, the select `by` and the buttons `lasso`, `pictures`, `names` and `hits`.
  */
 export function makeBar(map, count, { maps, colours }, acts) {
   const by = chooser("by", "Colour", colours, acts.onColour);
-  const names = maps.length > 1 ? chooser("map-name", "Map", maps.map(({ name }) => name), acts.onMap) : null;
-  if (names) names.querySelector("select").value = map.name;
-  const lasso = tool("lasso", "Lasso", "Draw a line around pictures (l)", acts.onLasso, pressable("l", false));
-  const pictures = tool(
-    "pictures",
-    "Pictures",
-    "Show pictures over the points (p)",
-    acts.onPictures,
-    pressable("p", true),
-  );
+  const choice = maps.length > 1 ? chooser("map-name", "Map", maps.map(({ name }) => name), acts.onMap) : null;
+  if (choice) choice.querySelector("select").value = map.name;
+  const lasso = tool("lasso", "Lasso", "Draw a line around pictures", "l", acts.onLasso, false);
+  const pictures = tool("pictures", "Pictures", "Show pictures beside the points", "p", acts.onPictures, true);
+  const names = tool("names", "Names", "Show the names of clusters", "n", acts.onNames, true);
+  const hits = tool("hits", "Hits", "Show the hits of the search, others pale", "h", acts.onHits, false);
   const zoom = element(
     "div",
     { class: "zoom" },
-    tool("zoom-in", "+", "Zoom in (+)", () => acts.onZoom(1)),
-    tool("zoom-out", "−", "Zoom out (-)", () => acts.onZoom(-1)),
-    tool("fit", "Fit", "Show the whole map (0)", acts.onFit),
+    tool("zoom-in", "+", "Zoom in", "+", () => acts.onZoom(1)),
+    tool("zoom-out", "−", "Zoom out", "-", () => acts.onZoom(-1)),
+    tool("fit", "Fit", "Show the whole map", "0", acts.onFit),
   );
   const about = `${counted(count, "picture")} by ${map.feature} (${map.method})`;
   const root = element(
     "div",
     { class: "map-bar" },
-    names, by, lasso, pictures, zoom,
+    choice, by, lasso, pictures, names, hits, zoom,
     element("span", { class: "soft small map-about" }, about),
   );
-  return { root, by: by.querySelector("select"), lasso };
+  return { root, by: by.querySelector("select"), lasso, pictures, names, hits };
 }
 
-function pressable(key, isPressed) {
-  return { "aria-pressed": String(isPressed), "aria-keyshortcuts": key };
+/** Set whether a button of the bar is pressed. */
+export function setPressed(button, isPressed) {
+  button.setAttribute("aria-pressed", String(isPressed));
 }
 
 function chooser(id, label, values, onChoose) {
@@ -49,6 +47,12 @@ function chooser(id, label, values, onChoose) {
   return element("label", { class: "chooser" }, element("span", { class: "soft" }, label), select);
 }
 
-function tool(id, label, title, act, more = {}) {
-  return element("button", { type: "button", id, title, "aria-label": title, onclick: act, ...more }, label);
+/** Create a button, named by its label and key: “Lasso (l)”; what it does is its title. */
+function tool(id, label, does, key, act, isPressed = null) {
+  const isWord = /^\w/.test(label);
+  return element("button", {
+    type: "button", id, title: `${does} (${key})`, onclick: act,
+    "aria-label": isWord ? `${label} (${key})` : `${label} ${does}`,
+    "aria-keyshortcuts": key, "aria-pressed": isPressed === null ? null : String(isPressed),
+  }, label);
 }

@@ -4,75 +4,32 @@
 
 import { thumbnail } from "./api.js";
 import { announce, counted, element, fill } from "./dom.js";
+import { makeClusterList } from "./map_clusters.js";
 import { middlemost } from "./map_points.js";
 
 export const LIKES = 16; // maximum number of likes that a selection adds
 const STRIP = 48; // thumbnails at first
-const LISTED = 30; // clusters at first
 
 /**
  * Create the panel. The callbacks are `onLike(indices)`, `onWithin()`, `onClear()`, `onOpen(index, among)` and
  * `onCluster(cluster)`.
+ *
+ * Returns {root, show, showNames}; `showNames` is called when the clusters have their names.
  */
 export function makePanel(map, points, legend, { onLike, onWithin, onClear, onOpen, onCluster }) {
   const choice = element("section", { class: "choice", "aria-label": "Chosen pictures" });
-  const list = element("ul", { class: "clusters" });
+  const clusters = makeClusterList(map, onCluster);
   const root = element(
     "aside",
     { class: "map-panel", "aria-label": "Chosen pictures and clusters" },
     choice,
     legend,
-    clusterSection(),
+    clusters.root,
   );
-
-  function clusterSection() {
-    const bySize = [...map.clusters].sort((a, b) => b.size - a.size);
-    const heading = element("h2", {}, counted(bySize.length, "cluster"));
-    if (!bySize.length) return element(
-      "section",
-      {},
-      heading,
-      element("p", { class: "soft" }, "The map has no dense groups of pictures."),
-    );
-    const more = element(
-      "button",
-      {
-        type: "button",
-        class: "quiet",
-        onclick: () => (more.remove(), list.append(...bySize.slice(LISTED).map(clusterItem))),
-      },
-      `Show all ${bySize.length}`,
-    );
-    list.append(...bySize.slice(0, LISTED).map(clusterItem));
-    return element("section", { "aria-label": "Clusters" }, heading, list, bySize.length > LISTED ? more : null);
-  }
-
-  function clusterItem(cluster) {
-    const picture = element(
-      "img",
-      { src: thumbnail(cluster.image_id, 160), alt: "", width: 40, height: 40, loading: "lazy" },
-    );
-    const name = element("span", {}, counted(cluster.size, "picture"));
-    const choose = element(
-      "button",
-      {
-        type: "button",
-        "aria-pressed": "false",
-        dataset: { cluster: cluster.cluster },
-        onclick: () => onCluster(cluster),
-      },
-      picture,
-      name,
-    );
-    return element("li", {}, choose);
-  }
 
   /** Show a selection {indices, label, polygon, cluster}; for null, how to make one. */
   function show(chosen) {
-    for (const button of list.querySelectorAll("button")) button.setAttribute(
-      "aria-pressed",
-      String(chosen?.cluster?.cluster === Number(button.dataset.cluster)),
-    );
+    clusters.press(chosen?.cluster ?? null);
     if (!chosen) return void fill(choice, element("h2", {}, "Choose pictures"), hint());
     const { indices, label } = chosen;
     const words = counted(indices.length, "picture");
@@ -152,7 +109,7 @@ export function makePanel(map, points, legend, { onLike, onWithin, onClear, onOp
   }
 
   show(null);
-  return { root, show };
+  return { root, show, showNames: clusters.showNames };
 }
 
 function hint() {

@@ -16,8 +16,9 @@ export function unpacked(text, Kind) {
 }
 
 /**
- * Convert a response of `GET /api/map/NAME` to {count, x, y, cluster, idOf, indexOf, those, bounds, inBox, nearest,
- * inside}. Points are identified by index; `bounds` is {left, right, bottom, top}, `those(is)` filters points.
+ * Convert a response of `GET /api/map/NAME` to {count, x, y, cluster, idOf, indexOf, those, bounds, eachIn, inBox,
+ * nearest, inside}. Points are identified by index; `bounds` is {left, right, bottom, top}, `those(is)` filters points,
+ * `eachIn(box, visit)` visits those in and near a box.
  */
 export function pointsOf(answer) {
   const x = unpacked(answer.x, Float32Array);
@@ -100,7 +101,7 @@ function gridOf(x, y, bounds) {
     return Uint32Array.from((inBox(box) ?? []).filter((i) => isInside(x[i], y[i], polygon)));
   }
 
-  return { inBox, nearest, inside };
+  return { eachIn: visitBox, inBox, nearest, inside };
 }
 
 function isInside(px, py, polygon) {

@@ -26,6 +26,16 @@ export function nothing({ no_good_match: isNone, cut }, { max_false_match_rate: 
   );
 }
 
+/** Name the search whose hits are still shown beside an error, with a button that runs it again. */
+export function earlier({ where, names, order_by }, change) {
+  const limits = [where && `the filter “${where}”`, names && `names with “${names}”`].filter(Boolean).join(" and ");
+  const words = limits ? `These are the pictures of ${limits}.` : "These are the pictures without the filter.";
+  const act = () => change({ where, names, order_by });
+  const label = limits ? "Use that filter again" : "Remove the filter";
+  const button = element("button", { type: "button", onclick: act }, label);
+  return element("div", { class: "earlier" }, element("p", {}, words), button);
+}
+
 function empty(title, words, ...more) {
   return element("div", { class: "empty" }, element("h2", {}, title), element("p", {}, words), ...more);
 }

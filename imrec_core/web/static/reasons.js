@@ -1,6 +1,7 @@
 /** Explanation of a hit: lines between matching keypoints, shared colours, and a summary in words. */
 
 import { thumbnail } from "./api.js";
+import { isShares } from "./crop.js";
 import { counted, drawing, element } from "./dom.js";
 import { pictureOf } from "./tray.js";
 
@@ -61,7 +62,18 @@ function linesOf({ query, hit, points }, entry, imageId, words) {
       "image",
       { href: thumbnail(imageId, 640), x: right.x, width: right.width, height: HEIGHT, preserveAspectRatio: "none" },
     ),
+    partOf(entry, left.width),
     ...lines,
+  );
+}
+
+/** Draw the frame of the part that is searched by; null for a whole picture. */
+function partOf({ crop }, wide) {
+  if (!isShares(crop)) return null;
+  const [x, y, width, height] = crop;
+  return drawing(
+    "rect",
+    { class: "part-box", x: x * wide, y: y * HEIGHT, width: width * wide, height: height * HEIGHT },
   );
 }
 

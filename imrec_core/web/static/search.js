@@ -1,43 +1,52 @@
 /** The view "Search": the query on the left, the hits on the right. */
 
 import { ApiError, features, isOvertaken } from "./api.js";
-import { openDetail } from "./detail.js";
+import { keys as detailKeys } from "./detail.js";
 import { announce, counted, element, fill, isTyping, toast } from "./dom.js";
+import { makeFacets } from "./facets.js";
 import { makeFilter, makeOptions } from "./filter.js";
 import { makeGrid } from "./grid.js";
 import { legendButton, setLegend, showLegend } from "./legend.js";
-import { nothing, problem } from "./messages.js";
+import { mapLink } from "./map_hits.js";
+import { earlier, nothing, problem } from "./messages.js";
+import { makeOpened } from "./opened.js";
+import { makeOrder } from "./order.js";
+import { makePages, PAGE } from "./pages.js";
 import { byForText, hasText, makePresets } from "./presets.js";
 import { setAddress } from "./router.js";
-import { addressOf, currentSearch, isOfBest, keepSearch, REACH, searchOf } from "./state.js";
+import { keepPlace, keptPlace, restorePlaces } from "./scroll_place.js";
+import { makeSelecting, SELECTION_KEYS } from "./selecting.js";
+import { addressOf, currentSearch, keepSearch, REACH, searchOf } from "./state.js";
+import { sizeOf, summaryOf } from "./summary.js";
+import { makeTileSize } from "./tile_size.js";
 import { added, makeTray, takeFiles } from "./tray.js";
 import { ask, fileEntry, filesOf, keepNames, tooMuch, withoutBadFiles } from "./uploads.js";
 import { makeWeights } from "./weights.js";
 import { encodesText, makeWords } from "./words.js";
 
-const PAGE = 60; // hits per request
-const DEEPEST = 10_000; // maximum of offset + k on the server
-
 export const keys = [
   ["← → ↑ ↓", "Move among the pictures"],
+  ["PageUp PageDown", "Move by the height of the window"],
+  ["Home End", "Go to the first, to the last picture"],
   ["Enter", "Open the picture"],
+  ...SELECTION_KEYS,
   ["m", "More like this"],
   ["+", "Add to likes"],
   ["-", "Less like this"],
   ["s", "Say what scores mean"],
   ["/", "Go to the filter"],
-  ["← →", "Previous, next picture in the dialog"],
+  ...detailKeys,
 ];
 
 let view = null; // the state of the view while it is mounted
 
 export const notes = [
-  `With a query, “Order by” and “Differ from one another” take the ${REACH} best hits as a whole, and show no others.`,
-  "Without one, “Order by” orders all pictures.",
+  `With a query, “Order” and “Differ from one another” take the ${REACH} best hits as a whole, and show no others.`,
+  "Without one, “Order” orders all pictures.",
 ];
 
 export async function mount(root, params) {
-  const mine = (view = { controller: new AbortController(), answer: null, detail: null, stop: [] });
+  const mine = (view = { controller: new AbortController(), answer: null, stop: [] });
   const offered = await features().catch((error) => error);
   if (view !== mine) return;
   if (offered instanceof ApiError) {
@@ -46,14 +55,14 @@ export async function mount(root, params) {
   }
   view.offered = offered;
   build(root, offered);
-  view.stop.push(takeFiles(takePictures), listen("keydown", keyed), watchEnd());
+  view.stop.push(takeFiles(takePictures), listen("keydown", keyed), view.grid.watch(), skipLink(), restorePlaces());
   update(params);
 }
 
 export function unmount() {
   view?.controller.abort();
+  view?.pages?.stop();
   for (const stop of view?.stop ?? []) stop();
-  view?.detail?.close();
   view = null;
 }
 
@@ -61,11 +70,11 @@ export function unmount() {
 export function update(params) {
   if (!view.grid) return; // the features are still loading; `mount` reads the URL afterwards
   const search = searchOf(params);
-  view.pushed = false;
+  view.opened.moved();
   const same = view.answer && addressOf({ ...search, open: null }) === addressOf({ ...currentSearch(), open: null });
   if (same) {
     keepSearch({ ...currentSearch(), open: search.open });
-    showOpened();
+    view.opened.show();
   } else take(search);
 }
 
@@ -75,14 +84,40 @@ function build(root, offered) {
   const tray = makeTray({ onChange: (entries) => change(entries), onFiles: takePictures });
   const weights = makeWeights(offered, (by, { sliding }) => change({ by }, { replace: sliding }));
   const presets = makePresets(offered, weights.root, (by) => change({ by }));
-  const filter = makeFilter(offered.columns, (where) => where !== currentSearch().where && change({ where }));
+  const enter = (where) => where !== currentSearch().where && change({ where });
+  const facets = makeFacets(enter);
+  const filter = makeFilter(offered.columns, enter, {
+    onNames: (names) => change({ where: "", names }),
+    onMended: () => view.results.classList.remove("stale"),
+  });
   const options = makeOptions(offered.columns, (chosen) => change(chosen));
-  const grid = makeGrid((hit) => addressOf({ ...currentSearch(), open: hit.image_id }), act);
+  const grid = makeGrid({
+    addressOf: (hit) => addressOf({ ...currentSearch(), open: hit.image_id }),
+    onAct: act,
+    onNeed: (...places) => view?.pages?.need(...places),
+    onMove: () => view?.answer && !view.results.ariaBusy && keepPlace(grid.placeInView(), location.href),
+  });
+  const selecting = makeSelecting({
+    grid,
+    idsBetween: (first, last) => view.pages?.idsBetween(first, last) ?? [],
+    mostEntries: offered.limits.entries,
+    onEntries: change,
+  });
+  const opened = makeOpened({
+    grid,
+    results: () => ({ features: view.answer.features, size: view.size }),
+    hitAt: async (place) => view?.pages?.hitAt(place),
+    onAct: act,
+    onSearch: change,
+  });
+  view.stop.push(selecting.stop, opened.stop);
+  const order = makeOrder(offered.columns, (sql) => change({ order_by: sql }));
   const wide = matchMedia("(min-width: 860px)");
   const settings = element(
     "details",
     { class: "settings", open: wide.matches },
     element("summary", {}, "Filter and options"),
+    facets.root,
     filter.root,
     options.root,
   );
@@ -98,21 +133,24 @@ function build(root, offered) {
   const within = element("span", { class: "within" });
   const legend = legendButton({ id: "legend", hidden: true, "aria-keyshortcuts": "s" });
   const message = element("div", { class: "message" });
-  const end = element("div", { class: "end", "aria-hidden": "true" });
   const results = element(
     "section",
     { class: "results", "aria-label": "Results" },
-    element("div", { class: "bar" }, said, legend, within),
+    element(
+      "div",
+      { class: "bar" },
+      said, legend, mapLink(currentSearch), within, selecting.button, order.root, makeTileSize(() => grid.layOut()),
+    ),
     message,
     grid.root,
-    end,
+    selecting.bar,
   );
   fill(root, element("h1", { class: "unseen" }, "Search"), element("div", { class: "search" }, panel, results));
   const fit = () => (settings.open = wide.matches);
   wide.addEventListener("change", fit);
-  view.stop.push(() => wide.removeEventListener("change", fit));
-  Object.assign(view, { words, tray, presets, weights, filter, options });
-  Object.assign(view, { grid, said, legend, within, message, end, results });
+  view.stop.push(() => wide.removeEventListener("change", fit), facets.stop);
+  Object.assign(view, { words, tray, presets, weights, facets, filter, options, order });
+  Object.assign(view, { grid, selecting, opened, said, legend, within, message, results });
 }
 
 function addWords(text) {
@@ -122,20 +160,24 @@ function addWords(text) {
 
 /** Search with changes; add a history entry, except while a slider moves. */
 function change(changed, { replace = false } = {}) {
-  const search = { ...currentSearch(), ...changed, open: null };
+  const search = { ...currentSearch(), ...view.opened.takeMarks(), ...changed, open: null };
   if (!filesOf(search).length) setAddress(addressOf(search), { replace });
   take(search);
 }
 
 /** Show a search in the controls, and run it. */
 function take(search) {
+  const isSettled = !["busy", "stale"].some((name) => view.results.classList.contains(name));
+  if (isSettled) view.shown = currentSearch(); // whose hits stay until the next answer
   keepSearch(search);
   view.words.show(search);
   view.tray.show(search);
   view.presets.show(search);
   view.weights.show(search.by);
+  view.facets.show(search);
   view.filter.show(search.where);
   view.options.show(search);
+  view.order.show(search);
   showWithin(search);
   run(search);
 }
@@ -143,14 +185,14 @@ function take(search) {
 async function run(search) {
   view.controller.abort();
   const controller = (view.controller = new AbortController());
-  const mine = view;
+  const [mine, place] = [view, keptPlace()];
   mine.results.classList.add("busy");
   mine.results.setAttribute("aria-busy", "true");
   try {
     const { answer, search: sent } = await ask(search, { k: PAGE, offset: 0 }, { signal: controller.signal, onBusy });
     if (view !== mine || controller.signal.aborted) return;
     if (filesOf(search).length) arrived(sent);
-    answered(answer);
+    answered(answer, place);
   } catch (error) {
     if (!isOvertaken(error)) await failed(error, search);
   } finally {
@@ -168,29 +210,69 @@ function arrived(search) {
   view.tray.show(search);
 }
 
-function answered(answer) {
+function answered(answer, place) {
   const { grid, filter, message } = view;
-  const hadFocus = grid.root.contains(document.activeElement) || view.detail?.isOpen();
+  const hadFocus = grid.root.contains(document.activeElement) || view.opened.isOpen();
   noticeGeneration(answer.generation);
   keepNames(answer.hits);
   view.answer = answer;
-  view.reached = answer.hits.length;
   view.legend.hidden = !answer.hits.some((hit) => hit.likeness);
   filter.fail("");
-  grid.clear();
-  grid.append(answer.hits, answer.features);
+  showPages(answer);
   fill(message, answer.hits.length ? null : nothing(answer, currentSearch(), change));
   summarise();
-  if (scrollY > 200) scrollTo({ top: 0 });
-  showOpened();
-  if (hadFocus && !currentSearch().open) grid.focus();
-  view.reach();
+  if (place) grid.scrollTo(place);
+  else if (scrollY > 200) scrollTo({ top: 0 });
+  grid.render(); // where the view is now, without waiting for a frame
+  view.opened.show();
+  if (hadFocus && !currentSearch().open) grid.focus(place);
+}
+
+/** Show the first hits of an answer, and fetch others where the view is. */
+function showPages(answer) {
+  const mine = view;
+  const [{ grid }, search] = [mine, currentSearch()];
+  mine.pages?.stop();
+  mine.selecting.forget();
+  mine.pages = null; // the grid is shown before the new pages are known
+  mine.size = sizeOf(answer, answer.hits.length, mine.offered.limits.reach);
+  grid.show({ ...answer, total: mine.size });
+  mine.pages = makePages({
+    hits: grid.hits,
+    sizeOf: () => mine.size,
+    deepest: answer.features.length ? mine.offered.limits.reach : Infinity,
+    load: (offset, k, signal) => loadHits(answer, search, offset, k, signal),
+    onHits: (offset, hits) => view === mine && grid.put(offset, hits),
+    onError: (error) => view === mine && toast(error.message),
+  });
+  grid.ask();
+}
+
+/** Load further hits of an answer. Search again if the lake has changed, as they would be of another result. */
+async function loadHits(answer, search, offset, k, signal) {
+  const mine = view;
+  const { answer: next } = await ask(search, { k, offset }, { signal, onBusy });
+  if (view !== mine || mine.answer !== answer || signal.aborted) return [];
+  if (next.generation !== answer.generation || (next.total !== answer.total && answer.total !== null)) {
+    run(currentSearch());
+    return [];
+  }
+  keepNames(next.hits);
+  if (answer.total === null) {
+    answer.more = next.more;
+    mine.size = sizeOf(answer, offset + next.hits.length, mine.offered.limits.reach);
+    mine.grid.resize(mine.size);
+  }
+  summarise();
+  return next.hits;
 }
 
 function summarise() {
-  const { answer, grid, said } = view;
-  const count = summaryOf(answer, currentSearch(), grid.hits.size);
+  const { answer, said, size, offered } = view;
+  const count = summaryOf(answer, currentSearch(), { size, columns: offered.columns });
   const cut = answer.cut ? `, ${answer.cut.toLocaleString("en")} too far` : "";
+  if (view.summary === count + cut && view.summarised === answer) return;
+  Object.assign(view, { summary: count + cut, summarised: answer });
   const took = `${Math.max(1, Math.round(answer.seconds * 1000))} ms`;
   const how = element("span", { class: "soft small plan", title: answer.plan }, took);
   const notes = answer.notes.map((note) => `; ${note}`).join("");
@@ -198,24 +280,17 @@ function summarise() {
   announce((answer.no_good_match ? "No good match" : count + cut) + notes);
 }
 
-/** Summarise the number of hits, as far as known, and how they are ordered. */
-function summaryOf({ features, reached, more }, search, size) {
-  if (!isOfBest(search)) {
-    const one = features.length ? "hit" : "picture";
-    return `${size.toLocaleString("en")}${more ? "+" : ""} ${size === 1 ? one : `${one}s`}`;
-  }
-  const best = reached < REACH ? counted(reached, "hit") : `The ${REACH} best hits`;
-  const differing = search.diversify ? ", chosen to differ" : "";
-  return best + differing + (search.order_by ? `, ordered by ${search.order_by}` : "");
-}
-
 async function failed(error, search) {
   const mine = view;
   if (error.kind === "BadFilter") {
-    mine.filter.fail(error.message);
-    fill(mine.said, "The filter cannot be used.");
-    announce(`The filter cannot be used: ${error.message}`);
-    if (mine.answer) mine.answer = { ...mine.answer, more: false }; // the hits are of the search before
+    const what = error.filter?.field === "order_by" ? "order" : "filter";
+    mine.filter.fail(error);
+    mine.results.classList.add("stale");
+    fill(mine.said, `The ${what} cannot be used.`);
+    fill(mine.message, mine.answer?.hits.length ? earlier(mine.shown, change) : null);
+    announce(`The ${what} cannot be used: ${error.filter?.problem ?? error.message}`);
+    mine.pages?.stop(); // the hits are of the search before
+    mine.pages = null;
     return;
   }
   if (filesOf(search).length && error.status >= 400 && error.status < 500) {
@@ -227,9 +302,11 @@ async function failed(error, search) {
       return;
     }
   }
+  mine.filter.fail("");
   mine.grid.clear();
   mine.legend.hidden = true;
-  mine.answer = null;
+  mine.pages?.stop();
+  Object.assign(mine, { answer: null, pages: null });
   fill(mine.said, "No answer");
   fill(mine.message, problem(error.message, () => run(currentSearch())));
   if (hasText(search) && !encodesText(mine.offered)) mine.words.showHint();
@@ -247,44 +324,6 @@ async function noticeGeneration(generation) {
   toast("The lake has changed; showing the new generation.");
   setLegend(await features({ refresh: true }));
   document.dispatchEvent(new CustomEvent("imrec:generation"));
-}
-
-/** Load more hits before the end of the grid becomes visible. */
-function watchEnd() {
-  const seen = new IntersectionObserver(
-    (entries) => entries.some((one) => one.isIntersecting) && loadMore(),
-    { rootMargin: "1200px" },
-  );
-  seen.observe(view.end);
-  view.reach = () => (seen.unobserve(view.end), seen.observe(view.end)); // makes the observer report again
-  return () => seen.disconnect();
-}
-
-async function loadMore() {
-  const { answer, controller, grid } = view;
-  if (!answer?.more || view.loading === answer) return false;
-  const mine = view;
-  mine.loading = answer;
-  try {
-    const { answer: next } = await ask(
-      currentSearch(),
-      { k: Math.min(PAGE, DEEPEST - mine.reached), offset: mine.reached },
-      { signal: controller.signal, onBusy },
-    );
-    if (view !== mine || mine.answer !== answer) return false;
-    mine.reached += next.hits.length;
-    mine.answer = { ...answer, more: next.more };
-    keepNames(next.hits);
-    grid.append(next.hits, answer.features);
-    summarise();
-    mine.reach();
-    return true;
-  } catch (error) {
-    if (!isOvertaken(error)) toast(error.message);
-    return false;
-  } finally {
-    mine.loading = null;
-  }
 }
 
 function takePictures(files, side) {
@@ -311,65 +350,31 @@ function showWithin({ within, names }) {
 
 /** Run the action of a key or button on a hit. */
 function act(action, hit) {
-  if (action === "open") return open(hit.image_id);
-  const search = { ...currentSearch(), open: null };
-  if (action === "more") change({ ...search, like: [{ image_id: hit.image_id }], unlike: [], within: null });
-  else change(added(search, action, { image_id: hit.image_id }));
-}
-
-function open(imageId, { replace = false } = {}) {
-  keepSearch({ ...currentSearch(), open: imageId });
-  view.pushed = view.pushed || !replace;
-  setAddress(addressOf(currentSearch()), { replace });
-  showOpened();
-}
-
-/** Open, update or close the dialog, as the search says. */
-function showOpened() {
-  const { open: imageId } = currentSearch();
-  if (!imageId) {
-    view.pushed = false;
-    return view.detail?.close();
+  if (action === "open") return view.opened.open(hit.image_id);
+  if (action === "more") {
+    return change({ like: [{ image_id: hit.image_id, crop: hit.crop ?? undefined }], unlike: [], within: null });
   }
-  if (!view.detail?.isOpen()) view.detail = openDetail({ onAct: act, onStep: step, onClose: closed });
-  const ids = [...view.grid.hits.keys()];
-  const at = ids.indexOf(imageId);
-  const hit = view.grid.hits.get(imageId) ?? { image_id: imageId };
-  view.detail.show(
-    hit,
-    currentSearch(),
-    view.answer.features,
-    { first: at <= 0, last: at < 0 || (at === ids.length - 1 && !view.answer.more) },
-  );
-}
-
-async function step(by) {
-  const ids = () => [...view.grid.hits.keys()];
-  const at = ids().indexOf(currentSearch().open) + by;
-  if (at < 0 || (at >= ids().length && !(await loadMore()))) return;
-  if (ids()[at]) open(ids()[at], { replace: true });
-}
-
-/** Remove the image from the URL after the dialog has closed, by a step back if that leads to the same search. */
-function closed() {
-  const search = currentSearch();
-  if (!view || !search.open) return;
-  keepSearch({ ...search, open: null });
-  view.grid.focus(search.open);
-  if (view.pushed) history.back();
-  else setAddress(addressOf(currentSearch()), { replace: true });
-  view.pushed = false;
+  if (view.opened.isOpen()) return view.opened.mark(action, hit);
+  const { like, unlike } = added(currentSearch(), action, { image_id: hit.image_id });
+  change({ like, unlike });
 }
 
 function keyed(event) {
   if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "/") view.filter.root.closest("details").open = true;
-  if (event.key === "/") view.filter.box.focus();
+  if (event.key === "/") view.filter.reach();
   else if (event.key === "s" && !view.legend.hidden) showLegend();
   else if (event.key.startsWith("Arrow") && document.activeElement === document.body) view.grid.focus();
   else return;
   event.preventDefault();
+}
+
+/** Add a link to the pictures beside that to the content, so that a few tab stops lead to the first hit. */
+function skipLink() {
+  const act = (event) => (event.preventDefault(), view.grid.focus());
+  const link = element("a", { class: "skip", href: "#pictures", onclick: act }, "Skip to the pictures");
+  document.querySelector("a.skip").after(link);
+  return () => link.remove();
 }
 
 function listen(name, act) {

@@ -1,9 +1,10 @@
 /**
  * The state of the search, and its form as a URL.
  *
- * An entry of the tray is {image_id} | {upload} | {text}, with an optional `weight` (default 1). `by` is null (the
- * default feature), "mix:NAME" or {"feature" or "feature:metric": weight}. `names` are words in paths of images, which
- * a request has in its `where`. `within` is null or {map, polygon}.
+ * An entry of the tray is {image_id} | {upload} | {text}, with an optional `weight` (default 1) and for an image an
+ * optional `crop` [x, y, width, height], in fractions or, if all are integers, in pixels of the upright image. `by` is
+ * null (the default feature), "mix:NAME" or {"feature" or "feature:metric": weight}. `names` are words in paths of
+ * images, which a request has in its `where`. `within` is null or {map, polygon}.
  */
 
 import { whereOf } from "./names.js";
@@ -70,18 +71,20 @@ export function searchOf(params) {
   return search;
 }
 
-/** Format an entry: `image:ID`, `upload:HANDLE` or `text:WORDS`, after `WEIGHT*` unless that is 1. */
+/** Format an entry: `image:ID`, `upload:HANDLE`, with `#x,y,w,h` for a part, or `text:WORDS`, after `WEIGHT*`. */
 function written(entry) {
   const kind = Object.keys(KINDS).find((name) => KINDS[name] in entry);
   const weight = entry.weight ?? 1;
-  return `${weight === 1 ? "" : `${weight}*`}${kind}:${entry[KINDS[kind]]}`;
+  return `${weight === 1 ? "" : `${weight}*`}${kind}:${entry[KINDS[kind]]}${entry.crop ? `#${entry.crop}` : ""}`;
 }
 
 function read(text) {
   const found = /^(?:([\d.]+)\*)?(image|upload|text):(.+)$/s.exec(text);
   if (!found) return null;
-  const entry = { [KINDS[found[2]]]: found[3] };
-  return found[1] === undefined ? entry : { ...entry, weight: readNumber(found[1]) ?? 1 };
+  const [, weight, kind, value] = found;
+  const part = kind === "text" ? null : /^(\w+)#([\d.]+(?:,[\d.]+){3})$/.exec(value);
+  const entry = part ? { [KINDS[kind]]: part[1], crop: part[2].split(",").map(Number) } : { [KINDS[kind]]: value };
+  return weight === undefined ? entry : { ...entry, weight: readNumber(weight) ?? 1 };
 }
 
 function readWeights(texts) {
@@ -103,6 +106,11 @@ function readNumber(text) {
   return Number.isFinite(number) ? number : null;
 }
 
+/** Test whether a search has no query, so that it only filters and orders. */
+export function isQueryless({ like, unlike }) {
+  return like.length + unlike.length === 0;
+}
+
 /** Number of best hits that `order_by` and `diversify` apply to, and from which pages are taken. */
 export const REACH = 200;
 
@@ -114,12 +122,13 @@ export function isOfBest({ like, unlike, order_by, diversify }) {
 /** Convert a search to the body of a request. */
 export function requestOf(search, more = {}) {
   const { like, unlike, by, pool, fuse, diversify, max_false_match_rate, within } = search;
-  const plain = (entries) => entries.map(({ image_id, upload, text, file, weight }) => ({
+  const plain = (entries) => entries.map(({ image_id, upload, text, file, weight, crop }) => ({
     image_id,
     upload,
     text,
     file,
     weight,
+    crop,
   }));
   const [order_by, distinct] = [search.order_by, search.distinct].map((words) => words || null);
   const where = whereOf(search);

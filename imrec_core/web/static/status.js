@@ -1,8 +1,9 @@
 /** The view "Status": sources, features, failures and the last runs. */
 
-import { get, isOvertaken } from "./api.js";
+import { features, get, isOvertaken } from "./api.js";
 import { counted, element, fill } from "./dom.js";
-import { runsTable, duration } from "./status_runs.js";
+import { runsTable } from "./status_runs.js";
+import { ago, summaryOf } from "./status_words.js";
 import { styles } from "./styles.js";
 
 const EVERY = 5000; // milliseconds between two requests
@@ -12,8 +13,9 @@ let view = null;
 export async function mount(root) {
   const mine = (view = { root, controller: new AbortController(), timer: 0, said: "" });
   fill(root, element("h1", {}, "Status"), element("p", { class: "soft busy" }, "Loading …"));
-  await styles("/static/status.css");
+  const [offered] = await Promise.all([features().catch(() => null), styles("/static/status.css")]);
   if (view !== mine) return;
+  view.offered = offered;
   document.addEventListener("visibilitychange", look);
   await look();
 }
@@ -53,8 +55,7 @@ function fault(words) {
 function show(status) {
   view.root.querySelector(".status-fault")?.remove();
   const said = JSON.stringify(status);
-  const age = view.root.querySelector("#age");
-  if (age) age.textContent = ago(status.built);
+  for (const age of view.root.querySelectorAll(".age")) age.textContent = ago(status.built);
   if (said === view.said) return;
   view.said = said;
   const open = [...view.root.querySelectorAll("details[open]")].map((node) => node.id);
@@ -62,33 +63,10 @@ function show(status) {
   fill(
     view.root,
     element("h1", {}, "Status"),
-    todo(status),
+    summaryOf(status, view.offered),
     element("div", { class: "status" }, generation(status), left, featureTable(status), runsTable(status.runs)),
   );
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-}
-
-/** Suggest the next step. */
-function todo(status) {
-  const stale = status.features.filter((feature) => feature.stale);
-  const shards = status.sources.filter((source) => source.stale);
-  const away = status.sources.filter((source) => !source.reachable);
-  if (!status.sources.length) return step("bad", "There is no image folder yet. Add one with ", "imrec build FOLDER");
-  if (away.length) {
-    const words = "cannot be reached; its pictures stay searchable. When it is reachable again, run ";
-    return step("bad", `${namesOf(away)} ${words}`, "imrec build");
-  }
-  if (!status.generation) return step("bad", "There is no generation yet. Build one with ", "imrec build");
-  if (shards.length) return step("warn", `Pictures of ${namesOf(shards)} have changed. Read them with `, "imrec build");
-  if (stale.length) {
-    const are = stale.length === 1 ? "is" : "are";
-    return step("warn", `${namesOf(stale)} ${are} not up to date. Compute with `, "imrec build");
-  }
-  return step("good", "Everything up to the last scan is searchable. Scan for changes with ", "imrec build");
-}
-
-function step(kind, words, command) {
-  return element("p", { class: `todo ${kind}`, id: "todo" }, words, element("code", {}, command));
 }
 
 function section(title, id, ...children) {
@@ -118,19 +96,12 @@ function generation({ generation: id, built, rows, maps }) {
       element(
         "div",
         {},
-        element("strong", { id: "age" }, ago(built)),
+        element("strong", { id: "age", class: "age" }, ago(built)),
         element("span", { class: "soft", title: built ?? "" }, "built"),
       ),
       figure(maps?.length ? maps.join(", ") : "none", maps?.length === 1 ? "map" : "maps"),
     ),
   );
-}
-
-/** Format the age of a time of the server. */
-function ago(when) {
-  if (!when) return "never";
-  const seconds = Math.max(0, (Date.now() - new Date(when)) / 1000);
-  return seconds < 60 ? "just now" : `${duration(seconds)} ago`;
 }
 
 function sources({ sources: rows }) {
@@ -151,17 +122,50 @@ function sources({ sources: rows }) {
   return section("Sources", "sources", table(["Name", "Pictures", "Shards read", "Folder"], items, [1]));
 }
 
+/** One line if all features are fresh; else those that are not, with the reason, before the others. */
 function featureTable({ features: rows }) {
-  const items = rows.map(({ name, fresh, stale, why }) =>
-    element(
-      "tr",
-      {},
-      element("th", { scope: "row" }, name),
-      element("td", {}, share(fresh, stale, fresh + stale)),
-      element("td", { class: stale ? "warn" : "soft" }, why),
-    ),
+  const [stale, fresh] = [rows.filter((one) => one.stale), rows.filter((one) => !one.stale)];
+  const waiting = grouped(stale).map(({ names, fresh: done, stale: left, why }) => element(
+    "tr",
+    {},
+    element("th", { scope: "row" }, names.join(", ")),
+    element("td", {}, share(done, left, done + left)),
+    element("td", { class: "warn" }, why),
+  ));
+  return section(
+    "Features",
+    "features",
+    stale.length ? table(["Name", "Shards", "Why not up to date"], waiting) : null,
+    fresh.length ? freshFeatures(fresh) : null,
   );
-  return section("Features", "features", table(["Name", "Shards", "Why not up to date"], items));
+}
+
+/** Join features that wait for the same reason. */
+function grouped(stale) {
+  const groups = new Map();
+  for (const { name, fresh, stale: left, why } of stale) {
+    const key = JSON.stringify([fresh, left, why]);
+    if (!groups.has(key)) groups.set(key, { names: [], fresh, stale: left, why });
+    groups.get(key).names.push(name);
+  }
+  return [...groups.values()];
+}
+
+function freshFeatures(rows) {
+  const all = rows[0].fresh;
+  const shards = `${all.toLocaleString("en")} of ${counted(all, "shard")}`;
+  const about = rows.map(({ name, about: words }) => element(
+    "tr",
+    {},
+    element("th", { scope: "row" }, name),
+    element("td", {}, words),
+  ));
+  return element(
+    "details",
+    { id: "fresh-features" },
+    element("summary", {}, `${counted(rows.length, "feature")}, fresh for ${shards}`),
+    table(["Name", "What it describes"], about),
+  );
 }
 
 /** Show `fresh` of `all` as a bar and in words. */
@@ -179,26 +183,20 @@ function share(fresh, stale, all) {
   );
 }
 
-function failures({ failures: { total, reasons: rows } }) {
-  if (!total) return section("Failures", "failures", element("p", { class: "soft" }, "Every picture could be read."));
-  const items = rows.map(({ error, count, examples }, place) =>
-    element(
-      "details",
-      { id: `failure-${place}`, open: place === 0 },
-      element("summary", {}, element("strong", {}, count.toLocaleString("en")), ` ${error}`),
-      element(
-        "ul",
-        { class: "small" },
-        ...examples.map((path) => element("li", {}, path)),
-        count > examples.length ? element("li", { class: "soft" }, `and ${count - examples.length} more`) : null,
-      ),
-    ),
-  );
+/** The kinds of failures; each leads to its files in the view "Curate". */
+function failures({ failures: { total, kinds } }) {
+  if (!total) return null;
+  const items = kinds.map(({ kind, title, files }) => element(
+    "li",
+    {},
+    element("a", { href: `/issues/failures?kind=${kind}` }, title),
+    `: ${files.toLocaleString("en")}`,
+  ));
   return section(
-    `${counted(total, "picture")} could not be read`,
+    `${counted(total, "file")} could not be read`,
     "failures",
-    ...items,
-    element("p", { class: "soft small" }, "All of them: ", element("code", {}, "imrec failures")),
+    element("ul", {}, ...items),
+    element("a", { href: "/issues/failures" }, "Reasons, previews and another try"),
   );
 }
 
@@ -226,8 +224,4 @@ function table(heads, rows, numbers = []) {
     { class: "scrolls", tabindex: 0, role: "region", "aria-label": `Table: ${heads.join(", ")}` },
     element("table", {}, element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows)),
   );
-}
-
-function namesOf(some) {
-  return some.map(({ name }) => name).join(", ");
 }

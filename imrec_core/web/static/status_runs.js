@@ -2,12 +2,13 @@
 
 import { element } from "./dom.js";
 
-const COLOURS = 8; // of parts, in style.css
+const COLOURS = 8; // of stages, in status.css
+const STRIPES = ["", "135deg", "45deg"]; // further stages have the same colours with stripes
 
 /** Create the section of the last runs, newest first. */
 export function runsTable(runs) {
-  const names = [...new Set(runs.flatMap((run) => Object.keys(run.stages ?? {})))];
-  const colour = (name) => `var(--part-${names.indexOf(name) % COLOURS})`;
+  const names = stagesOf(runs);
+  const colour = (name) => fillOf(names.indexOf(name));
   const longest = Math.max(1e-9, ...runs.map((run) => total(run)));
   const rows = runs.map((run) => row(run, longest, colour));
   const legend = element(
@@ -33,6 +34,22 @@ export function runsTable(runs) {
     runs.length ? scrolled(table) : element("p", { class: "soft" }, "There are no runs yet."),
     names.length ? legend : null,
   );
+}
+
+/** Return the fill of a stage: as many differ as there are stages, up to 24. */
+function fillOf(at) {
+  const colour = `var(--stage-${at % COLOURS})`;
+  const angle = STRIPES[Math.floor(at / COLOURS) % STRIPES.length];
+  return angle ? `repeating-linear-gradient(${angle}, ${colour} 0 3px, var(--card) 3px 5px)` : colour;
+}
+
+/** List the stages of some runs, the longest first: it has the plainest colour. */
+function stagesOf(runs) {
+  const seconds = new Map();
+  for (const [name, took] of runs.flatMap((run) => Object.entries(run.stages ?? {}))) {
+    seconds.set(name, (seconds.get(name) ?? 0) + took);
+  }
+  return [...seconds.keys()].sort((one, other) => seconds.get(other) - seconds.get(one));
 }
 
 function scrolled(table) {

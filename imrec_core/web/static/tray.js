@@ -1,6 +1,7 @@
 /** The tray: positive and negative examples with weights, and the ways to add images. */
 
 import { thumbnail } from "./api.js";
+import { isShares, openCropper, partPicture } from "./crop.js";
 import { announce, debounced, element, fileName, fill, toast } from "./dom.js";
 import { imageName, knownName, uploadName, uploadPicture } from "./uploads.js";
 
@@ -10,17 +11,15 @@ const DRAGGED = "application/x-imrec-entry";
 
 /** Create the tray; calls `onChange({like, unlike})` for changes, and `onFiles(files, side)` for new files. */
 export function makeTray({ onChange, onFiles }) {
-  const chooser = element("input", { type: "file", accept: "image/*", multiple: true, hidden: true, id: "chooser" });
-  chooser.addEventListener("change", () => {
-    onFiles([...chooser.files], "like");
-    chooser.value = "";
-  });
+  const chooser = fileInput("chooser", onFiles, { multiple: true });
+  const camera = fileInput("camera", onFiles, { capture: "environment" });
   const drop = element(
     "button",
     { type: "button", class: "drop", id: "choose", onclick: () => chooser.click() },
     element("strong", {}, "Choose pictures"),
     element("span", { class: "soft small" }, "or drop or paste them anywhere"),
   );
+  const take = element("button", { type: "button", class: "take", onclick: () => camera.click() }, "Take a picture");
   const lists = Object.fromEntries(Object.keys(SIDES).map((side) => [side, element("ul", { class: "entries" })]));
   const clear = element(
     "button",
@@ -28,7 +27,11 @@ export function makeTray({ onChange, onFiles }) {
     "Clear",
   );
   const groups = Object.keys(SIDES).map((side) => group(side, lists[side]));
-  const root = element("section", { class: "tray", "aria-label": "Tray" }, chooser, drop, ...groups, clear);
+  const root = element(
+    "section",
+    { class: "tray", "aria-label": "Tray" },
+    chooser, camera, drop, take, ...groups, clear,
+  );
   let held = { like: [], unlike: [] };
 
   function put(changed) {
@@ -83,10 +86,10 @@ export function makeTray({ onChange, onFiles }) {
 
   function row(side, entry, index) {
     const label = labelOf(entry);
-    const name = element("span", { class: "name", title: label }, fileName(label));
+    const name = element("span", { class: "name", title: label }, shortLabel(entry));
     if (entry.image_id && !knownName(entry.image_id)) {
       imageName(entry.image_id).then(
-        (path) => fill(name, fileName(path)),
+        () => fill(name, shortLabel(entry)),
         () => fill(name, `${entry.image_id} (not in the lake)`),
       );
     }
@@ -121,7 +124,9 @@ export function makeTray({ onChange, onFiles }) {
     return element(
       "li",
       { class: "entry", draggable: "true", ondragstart: dragged },
-      picture(entry),
+      pictureButton(entry, (crop) => put({
+        [side]: held[side].map((one, at) => (at === index ? { ...one, crop: crop ?? undefined } : one)),
+      })),
       name,
       weight,
       toOther,
@@ -148,9 +153,19 @@ export function makeTray({ onChange, onFiles }) {
   };
 }
 
+function fileInput(id, onFiles, how) {
+  const input = element("input", { type: "file", accept: "image/*", hidden: true, id, ...how });
+  input.addEventListener("change", () => {
+    onFiles([...input.files], "like");
+    input.value = "";
+  });
+  return input;
+}
+
 /** Return a search with an entry added to one side, and removed from the other. */
 export function added(search, side, entry) {
-  const isOther = (one) => !entry.image_id || one.image_id !== entry.image_id;
+  const isOther = (one) =>
+    !entry.image_id || one.image_id !== entry.image_id || String(one.crop ?? "") !== String(entry.crop ?? "");
   const rest = search[OTHER[side]].filter(isOther);
   if (!search[side].every(isOther)) toast(`Already in ${SIDES[side]}`);
   return { ...search, [side]: [...search[side].filter(isOther), entry], [OTHER[side]]: rest };
@@ -164,8 +179,18 @@ export function dragImage(event, imageId) {
 /** Return the label of an entry. */
 export function labelOf(entry) {
   if (entry.text) return `“${entry.text}”`;
+  return (entry.crop ? "part of " : "") + wholeName(entry);
+}
+
+function wholeName(entry) {
   if (entry.file) return entry.file.name || "pasted picture";
   return entry.upload ? uploadName(entry.upload) : (knownName(entry.image_id) ?? entry.image_id);
+}
+
+/** Return the label without folders. */
+function shortLabel(entry) {
+  if (entry.text) return labelOf(entry);
+  return (entry.crop ? "part of " : "") + fileName(wholeName(entry));
 }
 
 /** Return the URL of the thumbnail of an entry; null for text. */
@@ -178,7 +203,18 @@ export function pictureOf(entry, size = 160) {
 function picture(entry) {
   const address = pictureOf(entry);
   if (!address) return element("span", { class: "words", "aria-hidden": "true" }, "Aa");
+  if (isShares(entry.crop)) return partPicture(pictureOf(entry, 640), entry.crop);
   return element("img", { src: address, alt: "", width: 44, height: 44 });
+}
+
+/** Create the picture of an entry: for an image, a button to choose a part of it; calls `onCrop(box)`. */
+function pictureButton(entry, onCrop) {
+  if (entry.text) return picture(entry);
+  const large = entry.image_id ? `/image/${entry.image_id}` : pictureOf(entry, 640);
+  const title = `Search by a part of ${wholeName(entry)}`;
+  const open = () => openCropper(large, fileName(wholeName(entry)), entry.crop, onCrop);
+  const attributes = { type: "button", class: "quiet picture", title, "aria-label": title, onclick: open };
+  return element("button", attributes, picture(entry));
 }
 
 /** Accept images that are dropped or pasted anywhere; returns a function that stops this. */

@@ -57,7 +57,7 @@ async function asked(search, more, options) {
   });
   const known = eachEntry(search, (entry) => {
     const at = sent.indexOf(entry);
-    return at < 0 ? entry : { upload: answer.uploads[at].upload, weight: entry.weight };
+    return at < 0 ? entry : { upload: answer.uploads[at].upload, weight: entry.weight, crop: entry.crop };
   });
   return { answer, search: known };
 }

@@ -1,6 +1,7 @@
 /** The text box: words for a feature that encodes text; without one, names of files and folders. */
 
-import { element, toast } from "./dom.js";
+import { commandToCopy } from "./copy.js";
+import { element } from "./dom.js";
 
 const COMMANDS = [
   "pip install 'imrec[clip]'",
@@ -61,12 +62,7 @@ function namesBox(onNames) {
 
 /** Create the hint how a lake gets a feature that encodes words, with the commands to copy. */
 function wordsHint() {
-  const rows = COMMANDS.map((command) => {
-    const code = element("code", {}, command);
-    const act = () => copied(command, code);
-    const attributes = { type: "button", class: "small", "aria-label": `Copy ${command}`, onclick: act };
-    return element("li", {}, code, element("button", attributes, "Copy"));
-  });
+  const rows = COMMANDS.map((command) => element("li", {}, commandToCopy(command)));
   return element(
     "details",
     { class: "more", id: "words-hint" },
@@ -80,15 +76,4 @@ function wordsHint() {
     element("ol", { class: "commands small" }, ...rows),
     element("p", { class: "small soft" }, "Then reload this page."),
   );
-}
-
-/** Copy a command; where the browser allows no access to the clipboard, select its text. */
-async function copied(command, code) {
-  try {
-    await navigator.clipboard.writeText(command);
-    toast("Copied");
-  } catch {
-    getSelection().selectAllChildren(code);
-    toast("Selected; press Ctrl+C to copy");
-  }
 }

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--publish-early",
     is_flag=True,
-    help="Publish a first generation of a new lake after its first shard, to search while the rest is read.",
+    help="Publish a new lake after its first shard, then about every five minutes, to search while the rest is read.",
 )
 @click.option("--verify", is_flag=True, help="Read every file again, and extract those whose content has changed.")
 @click.option(
@@ -130,7 +130,7 @@ def run_build(
         without: Files to remove, with their columns.
         limit: The setting `limit`; None keeps it.
         verify: Whether to read every file again, although its size and times are the same.
-        publish_early: Whether a new lake gets a generation of its first shard before the others are read.
+        publish_early: Whether a new lake is published before all its images are read.
 
     Raises:
         ImrecError: A folder, a feature, a file or the lake is invalid, or a run failed.

@@ -56,18 +56,20 @@ def run_demo(folder: str | None, root: str) -> None:
     from imrec_core.search.recommender import Recommender
 
     if folder is None:
-        click.echo(f"{prepare(_PHOTOS)} demo photos in {_PHOTOS}", err=True)
+        click.echo(
+            f"{prepare(_PHOTOS)} demo photos in {_PHOTOS}; those in broken/ cannot be read, on purpose", err=True
+        )
     click.echo(run_build(Lake(root), [folder or f"demo={_PHOTOS}"], None, "auto"))
     recommender = Recommender.open(root)
-    rows = []
+    sections = []
     for subject, feature, query in _queries(recommender, folder):
         hits = recommender.search(query, by=feature, k=5)
         click.echo(f"\nby {subject} ({feature}), most like {from_here(str(hits.query))}:")
         for hit in hits:
             click.echo(f"  {hit.score:.3f}  {hit.likeness:<10}  {from_here(hit.path)}")
-        rows.append((f"by {subject}: {feature}", hits.cells()))
+        sections.append(hits.section(f"Most similar by {subject}: {from_here(str(hits.query))}"))
     sheet = Path(root) / "contact_sheet.png"
-    draw(rows).save(sheet)
+    draw(sections).save(sheet)
     click.echo(
         "\na score of 1 is identical, 0.75 as close as one random pair of images in a thousand, 0.6 one in a hundred"
     )

@@ -55,7 +55,7 @@ def label_issues(
         found = find_label_issues(opened, generation, given, by=by)
     if gallery:
         shown = [(one.path, f"{one.label}: {one.suggested}?") for one in found]
-        title = f"{len(found)} suspicious labels"
+        title = f"{len(found)} suspicious labels, the surest first\nbelow each image its label: that of most neighbours"
         write_gallery(gallery, lambda: save_gallery([(title, shown)], gallery, most=most))
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False))

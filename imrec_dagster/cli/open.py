@@ -6,6 +6,7 @@ handling of Ctrl-C does not meet that of the server.
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,15 @@ from imrec_core.errors import BadSource
 from imrec_dagster.cli.completion import complete_folders
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import lake_option, trust_option
-from imrec_dagster.cli.page_server import DEFAULT_PORT, listen_locally, require_web, serve_locally
+from imrec_dagster.cli.page_server import (
+    DEFAULT_PORT,
+    Announce,
+    announce_page,
+    listen_locally,
+    require_web,
+    serve_locally,
+    serving_waiting_page,
+)
 
 if TYPE_CHECKING:
     from imrec_core.lake.lake import Lake
@@ -49,8 +59,8 @@ _GRACE = 30.0  # seconds that an interrupted build gets to end; a batch of a lar
 def open_page(folders: tuple[str, ...], port: int | None, no_browser: bool, lake: str) -> None:
     """Add image folders to the lake, build it in the background, and open the search page until Ctrl-C.
 
-    Without FOLDER, the lake is opened as it is, and a build adds what is new in its folders. A new lake is searchable
-    after its first images. Ctrl-C ends the build too; completed work is kept.
+    Without FOLDER, the lake is opened as it is, and a build adds what is new in its folders. The page of a new lake
+    waits for its first images. Ctrl-C ends the build too; completed work is kept.
     """
     from imrec_core.lake.lake import Lake
 
@@ -58,10 +68,13 @@ def open_page(folders: tuple[str, ...], port: int | None, no_browser: bool, lake
     opened = Lake(lake)
     if not folders and not opened.settings().sources:
         raise BadSource(f"the lake {opened.root} has no image folder yet; give one: imrec open FOLDER")
+    announce: Announce = partial(_announce, browse=not no_browser)
     with listen_locally(port) as listener, _building(folders, lake) as build:
-        if not _wait_for_generation(opened, build):
-            sys.exit(build.returncode or 1)  # the build has printed why
-        serve_locally(opened, listener, open_address=None if no_browser else _open_browser)
+        if opened.current_generation() is None:
+            if not _wait_for_generation(opened, build, listener, announce):
+                sys.exit(build.returncode or 1)  # the build has printed why
+            announce = _announced
+        serve_locally(opened, listener, announce)
         if build.poll():
             sys.exit(build.returncode)
 
@@ -108,22 +121,36 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _wait_for_generation(lake: "Lake", build: "subprocess.Popen[bytes]") -> bool:
-    """Wait until the lake can be searched; return False if the build ends before that."""
-    if lake.current_generation() is not None:
-        return True
-    click.echo("building; the page opens as soon as the first images can be searched", err=True)
-    while lake.current_generation() is None:
+def _wait_for_generation(
+    lake: "Lake", build: "subprocess.Popen[bytes]", listener: socket.socket, announce: Announce
+) -> bool:
+    """Serve a waiting page from the first scan to the first generation; return False if the build ends before that."""
+    click.echo("building; the page shows the first images as soon as they can be searched", err=True)
+    if not _wait_until(lake.live_shards, build):
+        return False  # no folder has images
+    announce(listener)
+    with serving_waiting_page(lake, listener):
+        return _wait_until(lake.current_generation, build)
+
+
+def _wait_until(is_there: Callable[[], object], build: "subprocess.Popen[bytes]") -> bool:
+    """Wait until something is there; return False if the build ends before that."""
+    while not is_there():
         if build.poll() is not None:
-            return lake.current_generation() is not None
+            return bool(is_there())
         time.sleep(_POLL)
-    if sys.stderr.isatty():
-        click.echo(err=True)  # the cursor is behind the progress of the build
     return True
 
 
-def _open_browser(address: str) -> None:
-    """Open a page in a browser with a window; without a display there is none, and the printed address has to do."""
+def _announce(listener: socket.socket, *, browse: bool) -> None:
+    """Print the address of the page; with `browse`, open it in a browser if there is a display for one."""
+    if sys.stderr.isatty():
+        click.echo(err=True)  # the cursor is behind the progress of the build
+    address = announce_page(listener)
     has_display = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if has_display:  # in a thread: some browsers keep their caller waiting
+    if browse and has_display:  # in a thread: some browsers keep their caller waiting
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+def _announced(_: socket.socket) -> None:
+    """Print nothing: the waiting page has the same address."""

@@ -11,6 +11,8 @@ from imrec_dagster.cli.output import from_here, write_gallery
 from imrec_dagster.cli.progress_line import ProgressLine
 from imrec_dagster.cli.tables import table
 
+_RATIO = "ratio: the mean distance to them, divided by the median of the lake"
+
 
 @click.command(
     short_help="List the images that are least like any other",
@@ -34,8 +36,9 @@ def outliers(count: int, by: str | None, where: str | None, gallery: str | None,
     with ProgressLine("finding the nearest neighbours of all images"):
         found = find_outliers(Lake(lake), count, by=by, where=where)
     if gallery:
-        images = [(one.path, f"{one.ratio:.2f}") for one in found]
-        write_gallery(gallery, lambda: save_gallery([(f"{len(found)} outliers", images)], gallery, most=len(found)))
+        images = [(one.path, f"ratio {one.ratio:.2f}") for one in found]
+        title = f"{len(found)} outliers, the farthest from their 10 nearest neighbours first\n{_RATIO}"
+        write_gallery(gallery, lambda: save_gallery([(title, images)], gallery, most=len(found)))
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False))
     elif found:

@@ -1,8 +1,9 @@
 """Serving the page until Ctrl-C, for several commands."""
 
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8000
 _HOST = "127.0.0.1"
 
-OpenAddress = Callable[[str], object]
+Announce = Callable[[socket.socket], object]
 
 
 def require_web() -> None:
@@ -52,12 +53,48 @@ def listen_locally(port: int | None) -> socket.socket:
     return listen(_HOST, port or 0, advice="take another --port")
 
 
-def serve_locally(lake: "Lake", listener: socket.socket, *, open_address: OpenAddress | None = None) -> None:
+def announce_page(listener: socket.socket, host: str = _HOST, *, token: str | None = None) -> str:
+    """Print the address of a page, with its token if it has one; return it."""
+    name = f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{listener.getsockname()[1]}/"
+    address = f"{address}?token={token}" if token else address
+    click.echo(address)
+    click.echo("stop it with Ctrl-C", err=True)
+    return address
+
+
+@contextmanager
+def serving_waiting_page(lake: "Lake", listener: socket.socket) -> Iterator[None]:
+    """Serve a page that waits for the first generation of a lake, within the block; the listener stays open.
+
+    Args:
+        listener: See `listen_locally`.
+    """
+    import uvicorn
+
+    from imrec_core.web.limits import Limits
+    from imrec_core.web.security import LOOPBACK
+    from imrec_core.web.server import server_config
+    from imrec_core.web.waiting import create_waiting_app
+
+    limits = Limits()
+    server = uvicorn.Server(server_config(create_waiting_app(lake, hosts={_HOST, *LOOPBACK}, limits=limits), limits))
+    served = listener.dup()  # the server closes its sockets at its end
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [served]}, name="imrec-waiting-page", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def serve_locally(lake: "Lake", listener: socket.socket, announce: Announce = announce_page) -> None:
     """Serve the page over a lake to this machine until Ctrl-C, without a token.
 
     Args:
         listener: See `listen_locally`.
-        open_address: Called with the address, to which requests can be sent then.
+        announce: Called with the listener once the lake is open.
 
     Raises:
         MissingTable: The lake has no generation.
@@ -69,29 +106,15 @@ def serve_locally(lake: "Lake", listener: socket.socket, *, open_address: OpenAd
 
     limits = Limits()
     app = create_app(lake, hosts={_HOST, *LOOPBACK}, limits=limits, warm_up=True)
-    run_server(app, limits, listener, _HOST, open_address=open_address)
+    announce(listener)
+    run_server(app, limits, listener)
 
 
-def run_server(
-    app: "FastAPI",
-    limits: "Limits",
-    listener: socket.socket,
-    host: str,
-    *,
-    token: str | None = None,
-    open_address: OpenAddress | None = None,
-) -> None:
-    """Print the address of an application, with its token if it has one, and serve it until Ctrl-C."""
+def run_server(app: "FastAPI", limits: "Limits", listener: socket.socket) -> None:
+    """Serve an application until Ctrl-C."""
     import uvicorn
 
     from imrec_core.web.server import server_config
 
-    name = f"[{host}]" if ":" in host else host
-    address = f"http://{name}:{listener.getsockname()[1]}/"
-    address = f"{address}?token={token}" if token else address
-    click.echo(address)
-    click.echo("stop it with Ctrl-C", err=True)
-    if open_address is not None:
-        open_address(address)
     with suppress(KeyboardInterrupt):  # the way to stop it
         uvicorn.Server(server_config(app, limits)).run(sockets=[listener])

@@ -49,6 +49,19 @@ def _read_stdin() -> bytes:
     return data
 
 
+def short_name(word: str) -> str:
+    """Return what a heading calls a query: a file without its folders, a text in quotes, a weight before either."""
+    match = None if exists(word) else _WEIGHTED.fullmatch(word)
+    name = match[2] if match else word
+    if name == "-":
+        name = "standard input"
+    elif name.startswith("text:") and not exists(name):
+        name = f"“{name.removeprefix('text:')}”"
+    else:
+        name = name.rstrip("/").rpartition("/")[2]
+    return f"{match[1]} × {name}" if match else name
+
+
 def exists(name: str) -> bool:
     """Return whether there is a file or folder of this name."""
     try:

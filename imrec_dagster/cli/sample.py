@@ -56,7 +56,7 @@ def sample(
 
         tag_images(Lake(lake), tag, [image.image_id for image in images])
     if gallery:
-        title = f"{len(images)} images, {'diverse' if diverse else 'at random'}"
+        title = f"Sample of {len(images)} images, {'diverse' if diverse else 'at random'}"
         shown = [(image.path, image.image_id) for image in images]
         write_gallery(gallery, lambda: save_gallery([(title, shown)], gallery, most=len(shown)))
     if as_json:

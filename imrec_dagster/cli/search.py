@@ -21,7 +21,7 @@ from imrec_dagster.cli.completion import complete_features, complete_files
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.options import json_option, lake_option, null_option, paths_option, quiet_option, trust_option
 from imrec_dagster.cli.progress_line import ProgressLine
-from imrec_dagster.cli.query_argument import exists, parse_query
+from imrec_dagster.cli.query_argument import exists, parse_query, short_name
 from imrec_dagster.cli.search_each import json_lines, search_all, write_parquet
 
 if TYPE_CHECKING:
@@ -186,9 +186,17 @@ def search(
     _log(recommender, " ".join(images), len(hits), started, opened, seconds, **how_found)
     if verbose:
         _show_plan(hits, {"open": opened - started} | seconds)
-    title = f"{' '.join(images)} by {', '.join(by) or recommender.generation_in_use.default_feature}"
+    title = _sheet_title(like_words, [*unlike_words, *unlike], how["where"])
     none_left = "no image left to compare with" if how["max_distance"] is None else "no image within the distance"
     output.write(hits, title, none_left)
+
+
+def _sheet_title(likes: Sequence[str], unlikes: Sequence[str], where: str | None) -> str:
+    """Return the heading of a contact sheet; its second line, by `Hits.section`, has the features."""
+    title = f"Most similar to {', '.join(map(short_name, likes))}"
+    if unlikes:
+        title += f", less like {', '.join(map(short_name, unlikes))}"
+    return f"{title}, where {where}" if where else title
 
 
 def _refuse_with_each(output: "SearchOutput", how: dict[str, Any], *, is_more: bool) -> None:

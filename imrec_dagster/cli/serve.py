@@ -7,7 +7,7 @@ import click
 from imrec_dagster.cli.help import examples
 from imrec_dagster.cli.listening import listen
 from imrec_dagster.cli.options import lake_option, trust_option
-from imrec_dagster.cli.page_server import DEFAULT_PORT, require_web, run_server
+from imrec_dagster.cli.page_server import DEFAULT_PORT, announce_page, require_web, run_server
 
 _MIN_TOKEN_LENGTH = 8
 
@@ -65,4 +65,5 @@ def serve(host: str, port: int, token: str | None, upload_mb: int, filter_second
     limits = replace(Limits(), upload_bytes=upload_mb * 1_000_000, filter_seconds=filter_seconds)
     app = create_app(Lake(lake), token=token, hosts=hosts, limits=limits, warm_up=True)
     with listen(host, port, advice="take another --port or --host") as listener:
-        run_server(app, limits, listener, host, token=token)
+        announce_page(listener, host, token=token)
+        run_server(app, limits, listener)

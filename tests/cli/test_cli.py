@@ -345,7 +345,7 @@ def test_status_tells_a_person_and_a_program_the_same(imrec, gallery):
     ]
     assert f"photos: {20 + len(ODD) + 3} images in {gallery.root.parent / 'photos'}" in words.out
     assert "2 shards, 3 failed images (imrec failures)" in words.out
-    assert "phash: fresh for 2 of 2 shards" in words.out
+    assert "  rgb_histogram, phash: fresh for 2 of 2 shards" in words.out
     assert "generation 000001: 23 images" in words.out
 
 

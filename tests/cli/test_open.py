@@ -60,6 +60,13 @@ def _is_running(pid: int) -> bool:
         return False
 
 
+def _rows(address: str) -> int | None:
+    """Return the number of images of the page; None while it waits for the first generation."""
+    answer = httpx.get(f"{address}health", timeout=60)
+    assert answer.status_code == 200 or answer.json()["kind"] == "NoGeneration"
+    return answer.json().get("rows")
+
+
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed by /proc")
 
 
@@ -69,15 +76,17 @@ def test_page_is_there_while_the_build_runs_and_ctrl_c_ends_both(tmp_path):
     lake = toy.new_lake(tmp_path / "lake", TWO, sources={}, shard_size=20)
     with _opened(lake, tmp_path / "log", str(tmp_path / "photos")) as process:
         (build,) = _children(process.pid)
-        address = process.stdout.readline().strip()
-        rows = httpx.get(f"{address}health", timeout=60).json()["rows"]
-        assert rows in (20, 60)
-        until(lambda: httpx.get(f"{address}health", timeout=60).json()["rows"] == 60, 120, lambda: not process.poll())
+        address, page = process.stdout.readline().strip(), {"accept": "text/html"}
+        first = httpx.get(address, headers=page, timeout=60).text
+        assert "Reading your pictures" in first or lake.current_generation()
+        until(lambda: _rows(address) in (20, 60), 120, lambda: not process.poll())
+        assert "Reading your pictures" not in httpx.get(address, headers=page, timeout=60).text
+        until(lambda: _rows(address) == 60, 120, lambda: not process.poll())
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         assert not _is_running(build)
     said = (tmp_path / "log").read_text()
-    assert "building; the page opens as soon as the first images can be searched" in said
+    assert "building; the page shows the first images as soon as they can be searched" in said
     assert lake.settings().limit == 0
 
 
@@ -117,12 +126,8 @@ def served(monkeypatch) -> list[str]:
     """Addresses of the pages that were to be served; the server ends at once."""
     found: list[str] = []
 
-    def run(
-        app: object, limits: object, listener: socket.socket, host: str, *, open_address: page_server.OpenAddress | None
-    ) -> None:
-        found.append(f"http://{host}:{listener.getsockname()[1]}/")
-        if open_address is not None:
-            open_address(found[-1])
+    def run(app: object, limits: object, listener: socket.socket) -> None:
+        found.append(f"http://127.0.0.1:{listener.getsockname()[1]}/")
 
     monkeypatch.setattr(page_server, "run_server", run)
     return found

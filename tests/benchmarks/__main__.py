@@ -24,6 +24,7 @@ SUBJECTS = (
     "large",
     "cold",
     "page",
+    "grid_page",
     "extend",
     "generation",
     "cut",

@@ -142,7 +142,7 @@ def _write_vectors(work: Testbed, folder: Path) -> None:
     """Vectors as `large` makes them, block by block, and of each query how far its 10 nearest embeddings are."""
     photos = open_generation(work.built_lake("photos", work.photos, WITH_FULL))
     for name in DEFAULT_FEATURES:
-        _write_moved(photos, name, work.rows, folder / f"{name}.npy")
+        write_moved(photos, name, work.rows, folder / f"{name}.npy")
     file = np.load(folder / f"{_FEATURE}.npy", mmap_mode="r")
     step = BLOCK_BYTES // (4 * file.shape[1])
     queries = np.sort(np.random.default_rng(1).permutation(work.rows)[:_QUERIES])
@@ -154,7 +154,7 @@ def _write_vectors(work: Testbed, folder: Path) -> None:
     np.save(folder / "limits.npy", near.max(axis=1))
 
 
-def _write_moved(photos: Generation, name: str, rows: int, path: Path) -> None:
+def write_moved(photos: Generation, name: str, rows: int, path: Path) -> None:
     rng, step = np.random.default_rng(0), 8192
     first = moved(photos, name, *rng.integers(0, len(photos), (3, 1)))
     file = np.lib.format.open_memmap(path, "w+", first.dtype, (rows, first.shape[1]))

@@ -11,7 +11,7 @@ READY := .venv/ready
 READY_DEV := .venv/ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs gallery tour ui bench clean
+.PHONY: help demo test lint docs site gallery tour ui bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile
@@ -30,6 +30,10 @@ lint: $(READY_DEV) ## check the style and the types
 docs: $(READY_DEV) ## write the generated tables and references of docs
 	$(BIN)/python -m docs.generated_tables README.md docs/*.md docs/*/*.md
 
+site: $(READY_DEV) ## build a web site of docs in build/site, and check its links
+	$(BIN)/zensical build --clean --strict
+	@echo 'read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8080'
+
 gallery: $(READY_DEV) ## make the pictures of the docs by their own commands
 	$(BIN)/python docs/gallery.py
 	$(BIN)/python -m docs.page_gallery
@@ -44,7 +48,7 @@ bench: $(READY_DEV) ## measure speed and quality; ARGS='...' chooses
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean: ## remove .venv, caches and build products; lakes and photos stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

@@ -8,20 +8,26 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from docs import cli_reference, python_tables, route_table, scale_table, schema_tables, sizes_tables
+from docs import (
+    cli_reference,
+    figures_table,
+    python_tables,
+    route_table,
+    scale_table,
+    schema_tables,
+    settings_reference,
+    sizes_tables,
+)
 from docs.markdown import table
 from imrec_core.features import FEATURES, Feature
 from imrec_core.features.feature_metric import split_name
 from imrec_core.features.metrics import METRICS, Metric
 from imrec_core.features.reduction import METHODS
 from imrec_core.features.searched import searched
-from imrec_core.lake.settings import Settings
-from imrec_core.lake.settings_template import attribute_docs
 from imrec_core.models.registry import MODELS
 from imrec_core.search.candidates import NEAR_HELLINGER
 
@@ -188,18 +194,6 @@ def methods_table() -> str:
     return table(("method", "summary", "settings", "source"), rows)
 
 
-def settings_table() -> str:
-    """Generate a row per setting of `lake.toml`."""
-    default = Settings()
-    summaries = attribute_docs(Settings.__doc__ or "")
-    rows = (
-        (f"`{f.name}`", summaries[f.name], f"`{_toml(getattr(default, f.name))}`")
-        for f in fields(Settings)
-        if not isinstance(getattr(default, f.name), dict)
-    )
-    return table(("setting", "meaning", "default"), rows)
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "quality": quality_table,
     "copies": copies_table,
@@ -208,7 +202,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics_table,
     "models": models_table,
     "methods": methods_table,
-    "settings": settings_table,
     "size_targets": sizes_tables.targets_table,
     "sizes": sizes_tables.sizes_table,
     "size_machines": sizes_tables.machines_table,
@@ -217,7 +210,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "scale": scale_table.scale_table,
     "cli": cli_reference.cli_reference,
     "routes": route_table.route_table,
+    **figures_table.TABLES,
     **schema_tables.TABLES,
+    **settings_reference.TABLES,
     **python_tables.TABLES,
 }
 
@@ -237,12 +232,6 @@ def updated(text: str) -> str:
         if found:
             text = f"{before}{begin}\n\n{generate()}\n\n{end}{after}"
     return text
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, tuple):
-        return "[" + ", ".join(f'"{v}"' for v in value) + "]"
-    return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
 
 
 if __name__ == "__main__":

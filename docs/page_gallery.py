@@ -77,7 +77,7 @@ def layout(browser: Browser, url: str, photos: Path) -> Any:
 def duplicates(browser: Browser, url: str, photos: Path) -> Any:
     """Show duplicates side by side."""
     page = browser.open(f"{url}/duplicates", size=_WINDOW)
-    page.wait_for_selector(".group", timeout=60_000)
+    page.wait_for_selector(".group", timeout=300_000)  # of a busy machine
     return page
 
 

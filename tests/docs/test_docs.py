@@ -67,7 +67,7 @@ def test_every_column_of_a_table_has_a_comment():
     assert schema_tables.column_comments(run_log, "COLUMNS").keys() == run_log.COLUMNS.keys()
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "lint", "docs", "gallery", "tour", "ui", "bench"])
+@pytest.mark.parametrize("target", ["demo", "test", "lint", "docs", "site", "gallery", "tour", "ui", "bench"])
 def test_every_make_target_that_the_readme_names_is_there(target):
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert f"make {target}" in README

@@ -57,10 +57,10 @@ def test_anchors_are_those_of_github(tmp_path):
 QUESTIONS = {
     "search by words, with CLIP": "guides/search.md#by-words",
     "evaluate by labels of my own": "guides/evaluate-and-tune.md#labels-of-your-own",
-    "move a lake": "guides/your-photos.md#another-machine-another-disk",
+    "move a lake": "guides/your-photos.md#moving-a-lake",
     "use my own ONNX network": "extend/model.md#onnx",
     "remove duplicates, and undo it": "guides/duplicates.md#plans-and-undo",
-    "backfill in Dagster": "guides/dagster.md#what-people-do-by-hand",
+    "backfill in Dagster": "guides/dagster.md#backfill-partitions",
     "keep photos in S3": "guides/object-stores.md",
     "know what a score means": "explanation/concepts.md#what-a-score-means",
     "know why a file failed": "troubleshooting.md#a-file-failed",

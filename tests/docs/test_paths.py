@@ -33,7 +33,7 @@ def mentions(pattern: str) -> list[tuple[str, str]]:
 
 
 def test_files_that_are_mentioned_exist():
-    paths = mentions(r"(?<![\w/.])(?:imrec_core|imrec_dagster|tests|docs)/[\w./-]*\w")
+    paths = mentions(r"(?<![\w/.-])(?:imrec_core|imrec_dagster|tests|docs)/[\w./-]*\w")
     assert [
         (where, path)
         for where, path in paths

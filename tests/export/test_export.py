@@ -759,7 +759,7 @@ def test_command_says_what_is_there_and_goes_on(imrec, gallery, tmp_path):
     ("arguments", "message"),
     [
         (("out", "--to", "parquet", "--by", "phas"), "no feature named 'phas'; did you mean 'phash'?"),
-        (("out", "--to", "csv", "--where", "row <"), "where: Parser Error"),
+        (("out", "--to", "csv", "--where", "row <"), "where: the filter ends too early"),
         (("out", "--to", "csv", "--where", "row < 0"), "no image matches the condition"),
         (("photos", "--to", "csv"), "contains other files, such as 'photo_000.jpg'"),
         (("out", "--to", "csv", "--lake", "nowhere"), "there is no lake"),

@@ -16,7 +16,8 @@ from imrec_core.errors import ImageError, TruncatedImage, UnreadableImage
 from imrec_core.images.match_input import MatchInput
 from imrec_core.images.matching import explain, explain_best, shared_colours
 from imrec_core.plots import explanation_sheet
-from imrec_core.plots.explanation_sheet import Bar, draw
+from imrec_core.plots.explanation_sheet import Bar
+from imrec_core.plots.style import SCALE
 from imrec_core.search.hits import FeatureScore
 from imrec_core.search.recommender import Recommender
 from tests.support import toy
@@ -75,6 +76,15 @@ def found(path: Path, *likes: Path | Image.Image, **part: FeatureScore) -> Hits:
     """Two hits of a search that never was."""
     hits = tuple(Hit(rank, f"{rank:016x}", "photos", str(path), 1 / rank, "close", part or PARTS) for rank in (1, 2))
     return Hits(hits, "", "000001", likes=likes)
+
+
+def draw(*why, **options) -> Image.Image:
+    """The sheet with a pixel for each on the page."""
+    return on_page(explanation_sheet.draw(*why, **options))
+
+
+def on_page(sheet: Image.Image) -> Image.Image:
+    return Image.fromarray(np.asarray(sheet)[::SCALE, ::SCALE])
 
 
 def is_drawn(sheet: Image.Image) -> bool:
@@ -194,7 +204,7 @@ def test_colours_of_an_explanation_are_those_of_query_and_hit_and_written_in_ful
     why = explain(query, files / "plain.png")
     assert [(c.rgb, c.in_query, c.in_hit) for c in why.colours] == [(RED, 0.25, 1.0)]
     draw(why, titles=TITLES, bars=[])
-    assert {"shared colours", "25% of query", "100% of hit"} <= {line for _, line, _ in words}
+    assert {"shared colours", "25 % of query", "100 % of hit"} <= {line for _, line, _ in words}
     draw(replace(why, colours=()), titles=TITLES, bars=[])
     assert "no shared colours" in [line for _, line, _ in words]
 
@@ -261,7 +271,7 @@ def test_bar_is_as_long_as_the_score_and_the_unlike_takes_from_its_end(plain):
     sheet = np.asarray(draw(explain(None, plain), titles=TITLES, bars=bars))
     for row, (green, red) in enumerate([(0.5, 0), (0.5, 0.25), (0, 0.1)]):
         line = sheet[len(sheet) - 24 - (3 - row) * 26 + 12, 324:590]
-        lengths = [(line == colour).all(axis=1).sum() for colour in (explanation_sheet._FILL, explanation_sheet.FRAME)]
+        lengths = [(line == colour).all(axis=1).sum() for colour in (explanation_sheet._FILL, explanation_sheet._TAKEN)]
         assert lengths == pytest.approx([260 * green, 260 * red], abs=2)
 
 
@@ -278,7 +288,7 @@ def test_query_without_a_picture_is_reported(plain, words):
     lines = [line for _, line, _ in words]
     assert "no image: the query is text or a vector" in lines and "hit 2   score 0.500 close" in lines
     assert not [line for line in lines if "keypoints" in line or "colour" in line]
-    assert sheet.width == 1056
+    assert sheet.width == SCALE * 1056
 
 
 @pytest.mark.parametrize(
@@ -295,7 +305,7 @@ def test_any_name_is_written_inside_its_column(files, tmp_path, words, name):
     assert ("\udcff" in name) == any(r"\xff" in line for _, line, _ in words)
     for _, line, (left, _, right, _) in words:
         assert "\n" not in line and line.isprintable()
-        assert right <= (504 if left < 300 else 1032)
+        assert right <= SCALE * (504 if left < SCALE * 300 else 1032)
 
 
 def test_no_text_is_written_over_another(files, words):
@@ -315,7 +325,7 @@ def test_no_text_is_written_over_another(files, words):
 
 def test_hit_of_a_search_is_explained(recommender: Recommender, photos, words):
     hits = recommender.search(photos / "photo_004.jpg", by={"phash": 1, "sift_vlad": 1}, k=2, with_self=True)
-    assert is_drawn(hits.explain(0))
+    assert is_drawn(on_page(hits.explain(0)))
     lines = [line for _, line, _ in words]
     assert "query" in lines and "hit 1   score 1.000 same image" in lines and "160×120  photo_004.jpg" in lines
     assert {"phash", "sift_vlad"} <= set(lines)
@@ -343,7 +353,7 @@ def test_like_is_the_requested_one_or_that_with_most_keypoints(files, words):
     hits = found(files / "photo.png", files / "other.png", files / "crop.png", Image.new("RGB", (50, 40), RED))
     assert hits.explain(0) == hits.explain(0, like=1) == hits.explain(0, like=-2)
     assert {line for _, line, _ in words if line.startswith("query")} == {"query 2 of 3"}
-    assert not is_drawn(hits.explain(0, like=2))
+    assert not is_drawn(on_page(hits.explain(0, like=2)))
     assert words[0][1] == "query 2 of 3" and "query 3 of 3" in [line for _, line, _ in words]
     for like in (3, -4):
         with pytest.raises(IndexError, match=f"no like that can be shown at {like}; there are 3"):
@@ -385,7 +395,7 @@ def test_command_writes_a_picture_for_each_hit(imrec, toy_lake, photos, tmp_path
     assert explained.err == f"explanations of the hits: 01.png to 03.png in {tmp_path / 'why' / 'so'}\n"
     assert sorted(os.listdir(tmp_path / "why" / "so")) == ["01.png", "02.png", "03.png"]
     with Image.open(tmp_path / "why" / "so" / "01.png") as sheet:
-        assert sheet.width == 1056 and is_drawn(sheet)
+        assert sheet.width == SCALE * 1056 and is_drawn(on_page(sheet))
     assert imrec(*search, "--explain", tmp_path / "why" / "so", "--json").out == imrec(*search, "--json").out
 
 

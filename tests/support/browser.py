@@ -21,6 +21,7 @@ _ARGUMENTS = (
 )
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
+_PATIENCE = 30.0  # seconds; where other work keeps all cores busy, a page takes ten times as long
 _SERIOUS = ("serious", "critical")
 
 
@@ -54,7 +55,7 @@ class Browser:
         context = self._chromium.new_context(viewport=size, **options)
         self._contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(_PATIENCE * 1000)
         self._watch(page, urlsplit(address).netloc)
         before(page)
         page.goto(address)
@@ -136,7 +137,7 @@ def has_sideways_scroll(page: Any) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
 
-def until(page: Any, claim: str, seconds: float = 10.0) -> None:
+def until(page: Any, claim: str, seconds: float = _PATIENCE) -> None:
     """Wait until a JavaScript expression is true.
 
     playwright's own `wait_for_function` needs `eval`, which the page forbids.
@@ -144,10 +145,24 @@ def until(page: Any, claim: str, seconds: float = 10.0) -> None:
     Raises:
         AssertionError: The expression was not true in time.
     """
+    eventually(page, lambda: page.evaluate(claim), claim, seconds)
+
+
+def eventually(page: Any, is_true: Callable[[], object], claim: str, seconds: float = _PATIENCE) -> None:
+    """Wait until `is_true` is, while the page goes on; `claim` says what was not true in time.
+
+    Raises:
+        AssertionError: It was not true in time.
+    """
     last = time.monotonic() + seconds
-    while not page.evaluate(claim):
+    while not is_true():
         assert time.monotonic() < last, f"never true: {claim}"
         page.wait_for_timeout(20)
+
+
+def pause_clock(page: Any) -> None:
+    """Stop the time of a page whose clock is installed: only `page.clock.run_for(ms)` moves it on."""
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)  # playwright refuses a time that has passed
 
 
 def first_paint(page: Any) -> float:

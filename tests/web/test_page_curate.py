@@ -13,7 +13,7 @@ from imrec_core.catalog.ids import image_id
 from imrec_core.curation.outliers import find_outliers
 from imrec_core.lake.tags import change_tag, tag_file
 from tests.support import toy
-from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.support.browser import PHONE, accessibility_faults, eventually, has_sideways_scroll, until
 from tests.support.pictures import encode
 from tests.support.serving import Served, serving, web_lake
 
@@ -164,10 +164,7 @@ def test_all_pictures_get_a_tag_and_lose_it_by_undo(browser, served):
     page.wait_for_selector(".toast >> text=tagged “odd”")
     assert len(tag_file(served.lake).read()["odd"]) == len({row["content_hash"] for row in rows(served)})
     page.click(".toast button")
-    for _ in range(100):
-        if "odd" not in tag_file(served.lake).read():
-            break
-        page.wait_for_timeout(20)
+    eventually(page, lambda: "odd" not in tag_file(served.lake).read(), "the tag is removed")
     assert set(tag_file(served.lake).read()) == {"it's mine"}
 
 

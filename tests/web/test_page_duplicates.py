@@ -16,7 +16,7 @@ from imrec_core.duplicates.decisions import Decisions, load_decisions
 from imrec_core.duplicates.move_plan import File, MovePlan
 from imrec_core.index.build import build_generation
 from tests.support import toy
-from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.support.browser import PHONE, accessibility_faults, eventually, has_sideways_scroll, until
 from tests.support.pictures import encode, noise
 from tests.support.serving import Served, serving, web_lake
 
@@ -46,10 +46,7 @@ def opened(browser: Any, served: Served, address: str = "/duplicates", **options
 
 def decided(served: Served, claim: Callable[[Decisions], bool], page: Any) -> Decisions:
     """Wait until a condition holds for the decisions of the lake, and return them."""
-    for _ in range(200):
-        if claim(load_decisions(served.lake)):
-            break
-        page.wait_for_timeout(20)
+    eventually(page, lambda: claim(load_decisions(served.lake)), "the decisions")
     return load_decisions(served.lake)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from imrec_core.index.build import build_generation
 from tests.support import toy
-from tests.support.browser import accessibility_faults, until
+from tests.support.browser import accessibility_faults, eventually, until
 from tests.support.page import address_params, names, run_search, write_sql
 from tests.support.serving import serving
 
@@ -70,14 +70,6 @@ def to_middle(page: Any) -> int:
     return page.evaluate(FIRST_SEEN)
 
 
-def wait_for(page: Any, requests: list[Any]) -> None:
-    for _ in range(300):
-        if requests:
-            return
-        page.wait_for_timeout(20)
-    pytest.fail("no request was sent")
-
-
 # -- height and pages ---------------------------------------------------------------------------------------
 
 
@@ -121,7 +113,7 @@ def test_request_of_a_page_is_cancelled_when_the_view_has_passed_it(page):
     page.on("requestfailed", lambda sent: sent.post_data and cancelled.append(sent.post_data_json["offset"]))
     page.route("**/api/search", lambda route: held.append(route) if not held else route.continue_())
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
-    wait_for(page, held)
+    eventually(page, lambda: held, "a request")
     to_end(page)
     assert held[0].request.post_data_json["offset"] in cancelled
 
@@ -160,11 +152,7 @@ def test_results_are_asked_for_again_if_they_change_between_pages(page):
 
     page.route("**/api/search", changed)
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-    again: list[int] = []
-    while not again:
-        wait_for(page, shown)
-        again = [offset for offset in shown[1:] if offset == 0]
-        page.wait_for_timeout(20)
+    eventually(page, lambda: 0 in shown[1:], "a second search from the first hit on")
     until(page, "document.querySelector('.results:not([aria-busy])') && !document.querySelector('.grid .waiting')")
 
 
@@ -216,7 +204,7 @@ def test_focus_moves_from_a_placeholder_to_its_hit(page):
     assert page.evaluate("document.activeElement.className") == "waiting"
     page.keyboard.press("ArrowLeft")
     assert page.evaluate(FOCUSED) == ROWS - 2
-    wait_for(page, held)
+    eventually(page, lambda: held, "a request")
     is_held.clear()
     for route in held:
         route.continue_()

@@ -9,7 +9,7 @@ import pytest
 
 from imrec_core.lake.run_log import note
 from tests.support import toy
-from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.support.browser import PHONE, accessibility_faults, eventually, has_sideways_scroll, pause_clock, until
 from tests.support.pictures import encode
 from tests.support.serving import Served, serving
 
@@ -125,6 +125,7 @@ def test_status_updates_itself_and_keeps_open_details(browser, served):
     page.clock.install()
     page.click("#views >> text=Status")
     page.wait_for_selector("#runs")
+    pause_clock(page)
     page.click("#fresh-features summary")
     assert "4,711" not in page.inner_text("#generation")
     page.clock.run_for(6000)
@@ -132,10 +133,7 @@ def test_status_updates_itself_and_keeps_open_details(browser, served):
     assert page.locator("#fresh-features[open]").count() == 1
     page.evaluate("document.querySelector('#sources').isSame = true")
     page.clock.run_for(6000)
-    for _ in range(100):
-        if len(answers) == 3:
-            break
-        page.wait_for_timeout(20)
+    eventually(page, lambda: len(answers) == 3, "a third status")
     page.clock.run_for(100)
     assert page.evaluate("document.querySelector('#sources').isSame"), "an unchanged status is not rendered again"
     page.click("#views >> text=Duplicates")

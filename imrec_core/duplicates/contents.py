@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imrec_core.duplicates.companions import Folders, without_companions
@@ -77,33 +79,39 @@ class Contents:
         between: Two sources; None for all sources.
 
     Attributes:
-        names: Content hashes, sorted.
+        names: Content hashes, sorted, as an array of Arrow.
         left_out: Paths of files that are missing, changed or unreadable.
     """
 
     def __init__(self, generation: Generation, roots: Mapping[str, AnyPath], between: tuple[str, str] | None) -> None:
         names = (*_COLUMNS, *(name for name in _FACTS if name in generation.column_names))
         table = generation.columns(*names)
-        sources = table["source"].to_numpy(zero_copy_only=False)
-        rows = np.flatnonzero(np.isin(sources, list(between or roots)) & generation.is_live)
-        hashes = table["content_hash"].to_numpy(zero_copy_only=False)[rows].astype(str)
-        self.names, at = np.unique(hashes, return_inverse=True)
-        order = np.argsort(at, kind="stable")
-        ends = np.cumsum(np.bincount(at, minlength=len(self.names)))
+        rows = np.flatnonzero(_is_of(table, between or roots) & generation.is_live)
+        # Not as an array of NumPy: its strings take four bytes a character, and sorting copies them several times.
+        hashes = table["content_hash"].combine_chunks().take(rows)
+        order = pc.sort_indices(hashes)  # stable
+        hashes = hashes.take(order)
+        is_first = np.ones(len(rows), np.bool_)
+        is_first[1:] = pc.not_equal(hashes[1:], hashes[:-1]).to_numpy(zero_copy_only=False)
+        self.names = hashes.filter(pa.array(is_first))
         self._table, self._roots, self._between = table, roots, between
-        self._rows = np.split(rows[order], ends[:-1]) if len(self.names) else []
+        self._rows, self._bounds = rows[order], np.append(np.flatnonzero(is_first), len(rows))  # of the contents
         self._copies: dict[int, list[Copy]] = {}
-        self._sides = [np.isin(np.arange(len(self.names)), at[sources[rows] == name]) for name in (between or ())]
+        self._sides = [self._have(_is_of(table, [name])) for name in (between or ())]
         self._folders = Folders()
         self.left_out: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.names)
 
+    def name(self, i: int) -> str:
+        """Return the content hash of a content."""
+        return str(self.names[i])
+
     @property
     def rows(self) -> NDArray[np.int64]:
         """One row per content `(n,)`."""
-        return np.array([rows[0] for rows in self._rows], np.int64)
+        return np.asarray(self._rows[self._bounds[:-1]])
 
     @property
     def sides(self) -> list[NDArray[np.bool_]]:
@@ -113,7 +121,7 @@ class Contents:
     @property
     def repeated(self) -> Iterator[int]:
         """Contents with several files."""
-        return (i for i, rows in enumerate(self._rows) if len(rows) > 1)
+        return iter(np.flatnonzero(np.diff(self._bounds) > 1).tolist())
 
     def across(self, pairs: Pairs) -> Pairs:
         """Select the pairs whose files exist and, with `between`, that join the two sources."""
@@ -136,11 +144,17 @@ class Contents:
     def load(self, members: Sequence[int]) -> None:
         """Look at the files of several contents at once, which is faster than one by one."""
         missing = [i for i in members if i not in self._copies]
-        numbers = [self._rows[i] for i in missing]
+        numbers = [self._rows[self._bounds[i] : self._bounds[i + 1]] for i in missing]
         rows = iter(self._table.take(np.concatenate(numbers)).to_pylist() if numbers else [])
-        for i in missing:
-            made = [copy for row in itertools.islice(rows, len(self._rows[i])) if (copy := self._copy(row))]
+        for i, some in zip(missing, numbers, strict=True):
+            made = [copy for row in itertools.islice(rows, len(some)) if (copy := self._copy(row))]
             self._copies[i] = _one_path_per_file(made, self._between[0] if self._between else None)
+
+    def _have(self, is_asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Mark the contents with a file in some rows of the table."""
+        found = np.zeros(len(self), np.bool_)
+        found[np.searchsorted(self._bounds, np.flatnonzero(is_asked[self._rows]), side="right") - 1] = True
+        return found
 
     def _copy(self, row: dict[str, Any]) -> Copy | None:
         """Make a file of a row; None if it is missing or has changed."""
@@ -170,6 +184,12 @@ class Contents:
         """Read the bytes of a content, from its first file."""
         first = self.copies(i)[0]
         return read_bytes(place(first.path), at_most=first.byte_size)
+
+
+def _is_of(table: pa.Table, sources: Iterable[str]) -> NDArray[np.bool_]:
+    """Mark the rows of some sources."""
+    is_of = pc.is_in(table["source"], pa.array(list(sources), pa.string()))
+    return np.asarray(is_of.to_numpy())
 
 
 def _one_path_per_file(copies: list[Copy], first_source: str | None) -> list[Copy]:

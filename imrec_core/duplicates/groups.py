@@ -241,12 +241,11 @@ def _group(
     if len(copies) < 2 or (between and not {copy.source for copy in copies}.issuperset(between)):
         return None
     present = {copy.content_hash for copy in copies}
-    pairs = verifier.pairs_of([i for i in members if contents.names[i] in present])
+    pairs = verifier.pairs_of([i for i in members if contents.name(i) in present])
     found = [verifier.found[pair] for pair in pairs]
     tiers = [str(comparison.tier) for comparison in found] or [str(IDENTICAL.tier)]
     verified = (
-        VerifiedPair.of((str(contents.names[i]), str(contents.names[j])), one)
-        for (i, j), one in zip(pairs, found, strict=True)
+        VerifiedPair.of((contents.name(i), contents.name(j)), one) for (i, j), one in zip(pairs, found, strict=True)
     )
     return Group(max(tiers, key=TIERS.index), tuple(copies), tuple(verified))
 

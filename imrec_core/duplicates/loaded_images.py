@@ -64,11 +64,11 @@ class LoadedImages:
         for i in missing:
             summary = self._summaries[i]
             if summary is not None:
-                self._stored.add(str(self._contents.names[i]), summary)
+                self._stored.add(self._contents.name(i), summary)
 
     def restore_summaries(self, members: Iterable[int]) -> None:
         """Read the summaries that earlier searches have stored."""
-        places = {str(self._contents.names[i]): i for i in members if i not in self._summaries}
+        places = {self._contents.name(i): i for i in members if i not in self._summaries}
         for name, summary in self._stored.load(places.keys()).items():
             self._summaries[places[name]] = summary
 

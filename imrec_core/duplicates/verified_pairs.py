@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from imrec_core.duplicates.comparison import DIFFERENT, TIERS, Comparison
 from imrec_core.duplicates.derivation import CHANGES, Derivation
@@ -75,14 +74,14 @@ class VerifiedPairs:
 
     Args:
         path: File in the lake. A damaged file, or one of another version, is replaced.
-        names: Content hashes, sorted.
+        names: Content hashes, sorted, as an array of Arrow.
         tier: Widest tier of the search. A result counts if it was tested at least for that tier.
 
     Attributes:
         members: Contents with a result from an earlier search.
     """
 
-    def __init__(self, path: AnyPath, names: NDArray[np.str_], tier: str) -> None:
+    def __init__(self, path: AnyPath, names: pa.StringArray, tier: str) -> None:
         self._path, self._names, self._tier = path, names, tier
         self._new: dict[Pair, Comparison] = {}
         self._saved = time.monotonic()
@@ -109,8 +108,8 @@ class VerifiedPairs:
             return
         table = pa.concat_tables([self._read(), self._table()])
         if len(table) > _MAX_ROWS:
-            names = pa.array(self._names, pa.string())
-            table = table.filter(pc.and_(pc.is_in(table["first"], names), pc.is_in(table["second"], names)))
+            is_current = (pc.is_in(table[side], self._names) for side in ("first", "second"))
+            table = table.filter(pc.and_(*is_current))
         try:
             parquet.write_table(self._path, table, {"comparison": VERSION})
             self._new.clear()
@@ -135,9 +134,8 @@ class VerifiedPairs:
 
     def _usable(self, table: pa.Table) -> Iterator[tuple[Pair, Comparison]]:
         """Yield the results of pairs of current contents that answer a search of this tier."""
-        names = pa.array(self._names, pa.string())
         for side in ("first", "second"):
-            table = table.append_column(f"{side}_place", pc.index_in(table[side], names))
+            table = table.append_column(f"{side}_place", pc.index_in(table[side], self._names))
         table = table.filter(pc.and_(pc.is_valid(table["first_place"]), pc.is_valid(table["second_place"])))
         columns = ("first_place", "second_place", "tested", "tier", "agreement", "how", "original", "change")
         for i, j, tested, *result in zip(*(table[name].to_pylist() for name in columns), strict=True):
@@ -149,8 +147,8 @@ class VerifiedPairs:
         pairs = np.array(list(self._new), np.int64)
         found = list(self._new.values())
         columns: list[Any] = [
-            self._names[pairs[:, 0]],
-            self._names[pairs[:, 1]],
+            self._names.take(pairs[:, 0]),
+            self._names.take(pairs[:, 1]),
             [self._tier] * len(found),
             [one.tier for one in found],
             [one.agreement for one in found],

@@ -11,7 +11,7 @@ from imrec_core.duplicates.comparison import DIFFERENT, SAME_PIXELS, Comparison
 from imrec_core.duplicates.verified_pairs import VERSION, VerifiedPairs
 from imrec_core.lake import parquet
 
-NAMES = np.array([f"{i:032x}" for i in range(6)])
+NAMES = pa.array([f"{i:032x}" for i in range(6)])
 NEAR, EDITED = Comparison("near", 0.97, "the same image"), Comparison("edited", 0.96, "cropped")
 VARIANT = Comparison("variant", 0.97, "the same image except for one region")
 
@@ -135,8 +135,8 @@ def test_results_are_saved_after_some_time(path, monkeypatch):
 
 
 def test_a_pair_takes_few_bytes(path):
-    names = np.array([f"{i * 2654435761 % 2**128:032x}" for i in range(300)])
-    pairs = VerifiedPairs(path, np.sort(names), "edited")
+    names = pa.array(sorted(f"{i * 2654435761 % 2**128:032x}" for i in range(300)))
+    pairs = VerifiedPairs(path, names, "edited")
     rng = np.random.default_rng(0)
     for i, j in rng.integers(0, 300, (5000, 2)).tolist():
         if i < j:

@@ -14,7 +14,7 @@ from imrec_core.duplicates.screening import Summary
 from imrec_core.duplicates.stored_summaries import StoredSummaries
 from imrec_core.errors import ImageError
 
-_INPUTS = 256  # decoded images in the cache, of at most 2 MB each
+_INPUTS = 128  # decoded images in the cache, of at most 2 MB each; 64 pairs that are compared at once need no more
 
 
 class LoadedImages:

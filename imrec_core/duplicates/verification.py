@@ -19,7 +19,7 @@ from imrec_core.duplicates.screening import Screened, distance, screen
 from imrec_core.duplicates.verified_pairs import Pair, VerifiedPairs
 from imrec_core.runtime.cpu import cpu_count
 
-_AT_ONCE = 128  # pairs compared between two updates of the cache
+_AT_ONCE = 64  # pairs compared between two updates of the cache
 _SECONDS = (0.008, 0.0015), (0.03, 0.003)  # CPU time per image and per pair: without and with tier `edited` (2026-11)
 _UNREADABLE = Comparison(None, 0.0, "a file cannot be read")
 

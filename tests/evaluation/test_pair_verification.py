@@ -79,11 +79,12 @@ def check_curve(found, listed, distances):
     away = np.array([distances[a, b] for a, b in listed])
     same = np.isin([a * COUNT + b for a, b in listed], [a * COUNT + b for a, b in SAME])
     precision, recall, limits = precision_recall_curve(same, -away)
-    expected = {round(float(-limit), 5): (p, r) for p, r, limit in zip(precision, recall, limits)}
     curve = found.curve
     assert sorted(curve.distances) == list(curve.distances) and len(curve.distances) == len(set(away[same]))
     for distance, p, r in zip(curve.distances, curve.precision, curve.recall, strict=True):
-        assert (p, r) == pytest.approx(expected[round(distance, 5)])
+        at = np.abs(-limits - distance).argmin()  # products of other block sizes are rounded otherwise
+        assert -limits[at] == pytest.approx(distance, abs=1e-5)
+        assert (p, r) == pytest.approx((precision[at], recall[at]))
     assert found.average_precision == pytest.approx(average_precision_score(same, -away))
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     best = found.best

@@ -27,7 +27,7 @@ from imrec_core.extraction.staleness import current_fit
 from imrec_core.features import Feature
 from imrec_core.lake.lake import Lake, source_of
 from imrec_core.lake.settings import Settings
-from imrec_core.runtime.memory import keeping_freed_memory
+from imrec_core.runtime.memory import keeping_freed_memory, return_freed_memory
 
 _PASSES = 4  # over a shard whose files change while they are read; the next build does the rest
 
@@ -78,6 +78,7 @@ def extract_shards(
         for shard in order_shards(lake, shards):
             with isolate(shard, failures):
                 yield run.extract(shard)
+            return_freed_memory()  # else the heap grows from shard to shard
     if errors is None:
         raise_failures(failures)
 

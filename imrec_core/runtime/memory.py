@@ -22,7 +22,7 @@ def keeping_freed_memory() -> Iterator[None]:
     For glibc only. Each decoded image is a large block. To return it and to fault in a new one, in several threads,
     cost 6 % of the whole extraction (2026-11).
     """
-    _return_freed_memory()
+    return_freed_memory()
     # By default eight arenas per core: threads of one shard after another fill them, and each keeps a few images.
     _call("mallopt", _ARENA_MAX, 2 * cpu_count())
     _set_thresholds(_LARGE)
@@ -30,7 +30,7 @@ def keeping_freed_memory() -> Iterator[None]:
         yield
     finally:
         _set_thresholds(_USUAL)
-        _return_freed_memory()
+        return_freed_memory()
 
 
 def _set_thresholds(size: int) -> None:
@@ -38,7 +38,8 @@ def _set_thresholds(size: int) -> None:
         _call("mallopt", parameter, size)
 
 
-def _return_freed_memory() -> None:
+def return_freed_memory() -> None:
+    """Return memory that was freed, also within the heap, to the system (glibc and Arrow)."""
     pa.default_memory_pool().release_unused()
     _call("malloc_trim", 0)
 

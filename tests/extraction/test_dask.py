@@ -21,7 +21,6 @@ from imrec_core.errors import ClusterError, MissingDependency, MissingTable
 from imrec_core.extraction import dask_cluster, shard_order
 from imrec_core.extraction.report import ShardReport
 from imrec_core.features import FEATURES, chosen_features
-from imrec_core.lake.storage.files import TEMPORARY
 from imrec_core.models.encoders import load_encoder
 from imrec_core.runtime.cpu import cpu_count
 from imrec_dagster import definitions
@@ -68,9 +67,9 @@ def spread_over(scheduler: str, lake: Lake, **options) -> list[ShardReport]:
 
 
 def contents(lake: Lake) -> dict[str, tuple[object, object]]:
-    """Every table with its metadata; a worker that was killed may leave a part of one."""
+    """Every table with its metadata."""
     tables = toy.tables_of(lake, "images", "features")
-    return {n: (table, table.schema.metadata) for n, table in tables.items() if TEMPORARY not in n}
+    return {name: (table, table.schema.metadata) for name, table in tables.items()}
 
 
 def plainly(lake: Lake) -> Lake:

@@ -25,6 +25,7 @@ from imrec_core.index.build import GenerationReport, IndexParams, build_generati
 from imrec_core.lake import schemas
 from imrec_core.lake.lake import GENERATION_FACTS, Lake
 from imrec_core.lake.settings import DEFAULT_FEATURES, Settings
+from imrec_core.lake.storage.files import is_temporary
 from imrec_core.search.hits import Hit
 from tests.support.pictures import disc, encode, gradient, noise, stripes
 
@@ -193,9 +194,10 @@ def write_tables(
 
 
 def tables_of(lake: Lake, *folders: str) -> dict[str, pa.Table]:
-    """Read every Parquet table below some folders of a lake, with its metadata."""
+    """Read every Parquet table below some folders of a lake, with its metadata; not those half written."""
     paths = (path for folder in folders for path in (lake.root / folder).rglob("*.parquet"))
-    return {path.relative_to(lake.root).as_posix(): lake.read_table(path) for path in paths}
+    whole = (path for path in paths if not is_temporary(path.name))
+    return {path.relative_to(lake.root).as_posix(): lake.read_table(path) for path in whole}
 
 
 def times(lake: Lake, *folders: str) -> dict[str, int]:

@@ -208,9 +208,9 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def browser(chromium: Any) -> Iterator[browsers.Browser]:
+def browser(chromium: Any, request: pytest.FixtureRequest) -> Iterator[browsers.Browser]:
     """Opens pages; fails at the end where one of them had an error or asked another host."""
-    opened = browsers.Browser(chromium)
+    opened = browsers.Browser(chromium, getattr(request, "param", browsers.DESKTOP))
     yield opened
     opened.close()
 

@@ -19,8 +19,16 @@ _ARGUMENTS = (
     "--use-angle=swiftshader",  # WebGL without a graphics card, for the map
     "--enable-unsafe-swiftshader",
 )
+SIZES = ((1440, 900), (1100, 800), (390, 844))
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
+at_every_size = pytest.mark.parametrize(
+    "browser",
+    [pytest.param({"width": width, "height": height}, id=f"{width}px") for width, height in SIZES],
+    indirect=True,
+)
+"""Marks a test of which pages are opened at each of `SIZES`."""
+
 _PATIENCE = 30.0  # seconds; where other work keeps all cores busy, a page takes ten times as long
 _SERIOUS = ("serious", "critical")
 
@@ -28,8 +36,8 @@ _SERIOUS = ("serious", "critical")
 class Browser:
     """Opens pages, and fails the test at its end if a page had problems."""
 
-    def __init__(self, chromium: Any) -> None:
-        self._chromium = chromium
+    def __init__(self, chromium: Any, size: dict[str, int] = DESKTOP) -> None:
+        self._chromium, self._size = chromium, size
         self._contexts: list[Any] = []
         self.problems: list[str] = []
         self._allowed: list[str] = []
@@ -42,17 +50,18 @@ class Browser:
         self,
         address: str,
         *,
-        size: dict[str, int] = DESKTOP,
+        size: dict[str, int] | None = None,
         before: Callable[[Any], object] = lambda page: None,
         **options: Any,
     ) -> Any:
         """Open an address in a new context.
 
         Args:
+            size: Of the window; None for that of this browser.
             before: Called with the page before it loads, for example to set `page.route(...)`.
             options: Options of a playwright context, such as `color_scheme="dark"`.
         """
-        context = self._chromium.new_context(viewport=size, **options)
+        context = self._chromium.new_context(viewport=size or self._size, **options)
         self._contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(_PATIENCE * 1000)

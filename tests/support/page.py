@@ -67,8 +67,16 @@ def adjust(page: Any) -> None:
         page.click("summary:text-is('Adjust')")
 
 
+def show_options(page: Any) -> None:
+    """Show filter and options, which are behind a line in a narrow window."""
+    line = page.locator("summary:has-text('Filter and options')")
+    if line.is_visible() and not line.evaluate("line => line.parentElement.open"):
+        line.press("Enter")
+
+
 def show_sql(page: Any) -> None:
     """Show the box of the filter, which is behind "Write SQL"."""
+    show_options(page)
     if not page.is_visible("#where"):
         page.click("summary:has-text('Write SQL')")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support import toy
-from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.support.browser import PHONE, accessibility_faults, at_every_size, has_sideways_scroll, until
 from tests.support.page import address_params, adjust, every_name, names, run_search, show_sql, tray, upload, write_sql
 from tests.support.pictures import encode
 from tests.support.serving import serving
@@ -325,11 +325,12 @@ def test_detail_shows_properties_parts_explanation_and_copies(page, folder):
     assert detail.locator("img.large").evaluate("image => image.naturalWidth") == 160
 
 
+@at_every_size
 def test_keyboard_navigation(page, folder):
     found = upload(page, folder / "photos" / "photo_003.jpg")
     page.keyboard.press("Escape")
     page.evaluate("document.activeElement.blur()")
-    top = "document.activeElement.getBoundingClientRect().top"
+    top = "document.activeElement.getBoundingClientRect().top + scrollY"
     page.keyboard.press("ArrowRight")
     first = page.evaluate(top)
     page.keyboard.press("ArrowDown")

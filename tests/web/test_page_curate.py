@@ -13,7 +13,7 @@ from imrec_core.catalog.ids import image_id
 from imrec_core.curation.outliers import find_outliers
 from imrec_core.lake.tags import change_tag, tag_file
 from tests.support import toy
-from tests.support.browser import PHONE, accessibility_faults, eventually, has_sideways_scroll, until
+from tests.support.browser import PHONE, accessibility_faults, at_every_size, eventually, has_sideways_scroll, until
 from tests.support.pictures import encode
 from tests.support.serving import Served, serving, web_lake
 
@@ -64,6 +64,7 @@ def shown(page: Any) -> list[str]:
 # -- tabs ---------------------------------------------------------------------------------------------------
 
 
+@at_every_size
 def test_arrow_keys_lead_through_the_tabs_and_each_has_an_address(browser, served):
     page = browser.open(f"{served.url}/issues")
     page.wait_for_selector(".issue-counts")
@@ -138,6 +139,7 @@ def test_progress_is_shown_while_the_search_runs(browser, served):
     page.wait_for_selector(".pictures li")
 
 
+@at_every_size
 def test_picture_is_hidden_by_key_and_comes_back_by_undo(browser, served):
     page = opened(browser, served, "outliers")
     page.wait_for_selector(".pictures li")

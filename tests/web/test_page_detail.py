@@ -13,7 +13,7 @@ from PIL import Image
 
 from imrec_core.lake import schemas, tags
 from tests.support import toy
-from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, pause_clock, until
+from tests.support.browser import PHONE, accessibility_faults, at_every_size, has_sideways_scroll, pause_clock, until
 from tests.support.page import address_params, names, run_search, tray, upload
 from tests.support.pictures import encode
 from tests.support.serving import serving
@@ -177,6 +177,7 @@ def test_zoomed_picture_is_panned_by_drag_and_arrows_within_its_edges(browser, a
     until(page, f"document.querySelector('dialog.detail').ariaLabel !== '{LARGE}'")
 
 
+@at_every_size
 def test_keys_zoom_in_and_out(browser, address):
     page = opened(browser, address, "photo_003.jpg")
     page.keyboard.press("i")
@@ -240,6 +241,7 @@ def prepare_slideshow(page: Any) -> None:
     )
 
 
+@at_every_size
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 def test_slideshow_steps_until_a_key_is_pressed(browser, address, motion):
     page = opened(browser, address, before=prepare_slideshow, reduced_motion=motion)
@@ -377,6 +379,7 @@ def test_like_keeps_the_picture_open_and_searches_once_when_it_closes(browser, a
     assert names(page) == every
 
 
+@at_every_size
 def test_like_is_taken_back_by_the_same_key(browser, address):
     page = opened(browser, address)
     sent = searches(page)
@@ -431,6 +434,7 @@ def part(page: Any) -> list[float]:
     return [float(number) for number in entry.partition("#")[2].split(",")]
 
 
+@at_every_size
 def test_part_is_chosen_by_keyboard_and_kept_in_the_address(browser, address):
     page = opened(browser, address)
     sent = searches(page)

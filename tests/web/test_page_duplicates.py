@@ -16,7 +16,7 @@ from imrec_core.duplicates.decisions import Decisions, load_decisions
 from imrec_core.duplicates.move_plan import File, MovePlan
 from imrec_core.index.build import build_generation
 from tests.support import toy
-from tests.support.browser import PHONE, accessibility_faults, eventually, has_sideways_scroll, until
+from tests.support.browser import PHONE, accessibility_faults, at_every_size, eventually, has_sideways_scroll, until
 from tests.support.pictures import encode, noise
 from tests.support.serving import Served, serving, web_lake
 
@@ -227,6 +227,7 @@ def test_refused_decision_is_reported_and_not_shown(browser, served, found):
     assert page.locator(".pairs .apart").count() == 0
 
 
+@at_every_size
 def test_keyboard_moves_between_groups_and_decides(browser, served, found):
     page = opened(browser, served)
     place = next(i for i, group in enumerate(found) if group.pairs)

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.support import toy
-from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
-from tests.support.page import address_params, run_search, write_sql
+from tests.support.browser import PHONE, accessibility_faults, at_every_size, has_sideways_scroll, until
+from tests.support.page import address_params, run_search, show_options, write_sql
 from tests.support.pictures import encode
 from tests.support.serving import serving
 
@@ -55,7 +55,9 @@ def address(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Any, address: str) -> Any:
-    return opened(browser, address)
+    page = opened(browser, address)
+    show_options(page)
+    return page
 
 
 def opened(browser: Any, address: str, **options: Any) -> Any:
@@ -232,6 +234,7 @@ def test_folders_are_opened_and_chosen_by_mouse(page):
     assert where(page) == "source = 'photos'"
 
 
+@at_every_size
 def test_folders_are_opened_and_chosen_by_keyboard(page):
     item(page, "trips,").wait_for()
     focused = "document.activeElement.ariaLabel"
@@ -289,6 +292,7 @@ def test_range_of_dates_is_dragged(page):
     assert where(page) == ""
 
 
+@at_every_size
 def test_range_of_dates_is_set_by_keyboard(page):
     page.get_by_label("From", exact=True).focus()
     run_search(page, lambda: page.keyboard.press("ArrowRight"))

@@ -13,7 +13,7 @@ import pytest
 
 from imrec_core.index.build import build_generation
 from tests.support import toy
-from tests.support.browser import accessibility_faults, eventually, until
+from tests.support.browser import accessibility_faults, at_every_size, eventually, until
 from tests.support.page import address_params, names, run_search, write_sql
 from tests.support.serving import serving
 
@@ -173,6 +173,7 @@ def test_heights_beyond_those_of_browsers_are_scaled(page, height):
 # -- keys and focus -----------------------------------------------------------------------------------------
 
 
+@at_every_size
 def test_keys_reach_every_place(page):
     page.locator("a.tile").first.focus()
     page.keyboard.press("End")

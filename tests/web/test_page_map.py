@@ -15,7 +15,7 @@ from PIL import Image
 from imrec_core import Lake
 from imrec_core.index.opening import open_generation
 from imrec_core.maps.map_table import SCHEMA, Cluster, Map, load_map, save_map
-from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.support.browser import PHONE, accessibility_faults, at_every_size, has_sideways_scroll, until
 from tests.support.page import at_rest, draw_line, every_id, liked_ids, selected_count, shown_ids, thumbnails, to_window
 from tests.support.serving import Served, serving, web_lake
 
@@ -140,6 +140,7 @@ def test_search_within_the_line_is_in_the_url(browser, served, ids):
     assert set(every_id(again)) == expected
 
 
+@at_every_size
 def test_cluster_is_selected_from_the_list_by_keyboard(browser, served, ids):
     page = opened(browser, served)
     page.focus(".clusters button >> nth=0")
@@ -185,6 +186,7 @@ def test_part_of_the_open_image_is_searched_for(browser, served, ids):
     assert liked_ids(page) == [f"{first}#0.25,0.25,0.5,0.5"]
 
 
+@at_every_size
 def test_keys_move_zoom_and_reset_the_map(browser, served):
     page = opened(browser, served)
     home, top = page.evaluate(LEFTMOST), page.evaluate(TOP)
@@ -198,15 +200,17 @@ def test_keys_move_zoom_and_reset_the_map(browser, served):
     until(page, f"{LEFTMOST} > {home + 10}")
 
 
+@at_every_size
 def test_keys_act_at_any_focus_but_arrows_only_on_the_map(browser, served):
     page = opened(browser, served)
-    home, top = page.evaluate(LEFTMOST), page.evaluate(TOP)
+    on_page = f"{TOP} + scrollY"  # in a narrow window, focus scrolls the page
+    home, top = page.evaluate(LEFTMOST), page.evaluate(on_page)
     page.focus(".clusters button >> nth=0")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("p")
     assert page.get_attribute("#pictures", "aria-pressed") == "false"
     page.keyboard.press("p")
-    assert (page.evaluate(LEFTMOST), page.evaluate(TOP)) == pytest.approx((home, top), abs=1)
+    assert (page.evaluate(LEFTMOST), page.evaluate(on_page)) == pytest.approx((home, top), abs=1)
     page.keyboard.press("-")
     until(page, f"{LEFTMOST} > {home + 10}")
     page.focus("#by")

@@ -11,7 +11,7 @@ import pytest
 from imrec_core.index.opening import open_generation
 from imrec_core.lake.tags import change_tag
 from imrec_core.maps import Cluster, load_map
-from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.support.browser import PHONE, accessibility_faults, at_every_size, has_sideways_scroll, until
 from tests.support.maps import save_groups_map
 from tests.support.page import at_rest, cluster_middles, shown_ids, thumbnails, to_window
 from tests.support.serving import Served, serving, web_lake
@@ -129,6 +129,7 @@ def test_click_on_a_name_selects_its_cluster(browser, served):
     assert page.get_attribute(".clusters li:has-text('owls') button", "aria-pressed") == "true"
 
 
+@at_every_size
 def test_names_are_hidden_by_key_and_button(browser, served):
     page = opened(browser, served)
     named(page)
@@ -226,6 +227,7 @@ def test_pictures_of_a_filter_are_shown_on_the_map_and_back(browser, served):
     assert page.get_attribute("#hits", "aria-pressed") == "false"
 
 
+@at_every_size
 def test_best_hits_of_a_query_are_shown_by_key(browser, served):
     image = open_generation(served.lake).columns("image_id")["image_id"][3].as_py()
     page = browser.open(f"{served.url}/?like=image:{image}&where=source = 'photos'")

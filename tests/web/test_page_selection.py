@@ -14,7 +14,7 @@ import pytest
 from imrec_core import Lake
 from imrec_core.web.limits import Limits
 from tests.support import toy
-from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll, until
+from tests.support.browser import PHONE, accessibility_faults, at_every_size, has_sideways_scroll, until
 from tests.support.page import address_params, run_search, show_sql, tray, write_sql
 from tests.support.serving import serving
 
@@ -167,6 +167,7 @@ def test_bar_does_not_cover_the_last_row(page):
     assert tile["y"] + tile["height"] <= bar["y"]
 
 
+@at_every_size
 def test_all_hits_are_selected_by_key_and_button_also_those_not_loaded(page):
     page.keyboard.press("Control+a")
     until_count(page, PHOTOS + 1)

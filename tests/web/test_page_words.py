@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support import toy
-from tests.support.browser import PHONE, accessibility_faults, has_sideways_scroll
+from tests.support.browser import PHONE, accessibility_faults, at_every_size, has_sideways_scroll
 from tests.support.page import address_params, adjust, names, run_search, upload, write_sql
 from tests.support.pictures import encode
 from tests.support.serving import serving
@@ -63,6 +63,7 @@ def test_presets_are_those_that_the_lake_has_features_for(browser, address):
     assert "hsv_histogram" not in page.locator(".panel").inner_text()
 
 
+@at_every_size
 def test_preset_is_chosen_by_keyboard_and_is_in_the_address(browser, address, folder):
     page = opened(browser, address)
     colours = upload(page, folder / "photos" / "photo_003.jpg")

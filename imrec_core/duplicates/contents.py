@@ -33,9 +33,10 @@ _FACTS = (
     "frames",
     "damaged",
 )  # generations of 0.1 lack some
+_AT_ONCE = 4096  # contents whose rows are converted to Python at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a search holds one for each candidate
 class Copy:
     """One file of a group.
 
@@ -144,8 +145,12 @@ class Contents:
     def load(self, members: Sequence[int]) -> None:
         """Look at the files of several contents at once, which is faster than one by one."""
         missing = [i for i in members if i not in self._copies]
+        for first in range(0, len(missing), _AT_ONCE):
+            self._load(missing[first : first + _AT_ONCE])
+
+    def _load(self, missing: Sequence[int]) -> None:
         numbers = [self._rows[self._bounds[i] : self._bounds[i + 1]] for i in missing]
-        rows = iter(self._table.take(np.concatenate(numbers)).to_pylist() if numbers else [])
+        rows = iter(self._table.take(np.concatenate(numbers)).to_pylist())
         for i, some in zip(missing, numbers, strict=True):
             made = [copy for row in itertools.islice(rows, len(some)) if (copy := self._copy(row))]
             self._copies[i] = _one_path_per_file(made, self._between[0] if self._between else None)

@@ -22,7 +22,7 @@ from imrec_core.catalog import ids
 from imrec_core.duplicates.decisions import load_decisions
 from imrec_core.maps.map_table import Map, load_map
 from tests.support import toy
-from tests.support.browser import accessibility_faults, has_sideways_scroll, until
+from tests.support.browser import SIZES, accessibility_faults, has_sideways_scroll, until
 from tests.support.page import (
     address_params,
     adjust,
@@ -293,7 +293,7 @@ def paths(recommender: Recommender, ids: Iterable[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1100, 800), (390, 844)])
+@pytest.mark.parametrize(("width", "height"), SIZES)
 def test_no_view_has_a_serious_accessibility_fault(browser, served, width, height, scheme):
     like = f"like=image:{ids.image_id('photos', BIRD)}"
     views = {

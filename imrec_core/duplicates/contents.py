@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,10 +34,10 @@ _FACTS = (
     "frames",
     "damaged",
 )  # generations of 0.1 lack some
-_AT_ONCE = 4096  # contents whose rows are converted to Python at once
+_AT_ONCE = 4096  # contents whose files are looked at together, and held: 2 kB each
 
 
-@dataclass(frozen=True, slots=True)  # a search holds one for each candidate
+@dataclass(frozen=True, slots=True)
 class Copy:
     """One file of a group.
 
@@ -97,7 +98,9 @@ class Contents:
         self.names = hashes.filter(pa.array(is_first))
         self._table, self._roots, self._between = table, roots, between
         self._rows, self._bounds = rows[order], np.append(np.flatnonzero(is_first), len(rows))  # of the contents
-        self._copies: dict[int, list[Copy]] = {}
+        self._copies: dict[int, list[Copy]] = {}  # of the contents that were loaded last
+        self._dropped: set[int] = set()
+        self._loading = threading.Lock()
         self._sides = [self._have(_is_of(table, [name])) for name in (between or ())]
         self._folders = Folders()
         self.left_out: set[str] = set()
@@ -131,29 +134,41 @@ class Contents:
             i, j = pairs.T
             pairs = pairs[(first[i] & second[j]) | (first[j] & second[i])]
         exists = np.zeros(len(self), np.bool_)
-        members = np.unique(pairs)
-        self.load(members.tolist())
-        exists[members] = [bool(self.copies(int(i))) for i in members]
+        exists[[i for i, _ in self.existing(np.unique(pairs).tolist())]] = True
         return pairs[exists[pairs].all(axis=1)] if len(pairs) else pairs
+
+    def existing(self, members: Sequence[int]) -> Iterator[tuple[int, Copy]]:
+        """Yield the contents with a file that is unchanged since the last build, and their first file."""
+        for first in range(0, len(members), _AT_ONCE):
+            some = members[first : first + _AT_ONCE]
+            self.load(some)
+            yield from ((i, copies[0]) for i in some if (copies := self.copies(i)))
 
     def copies(self, i: int) -> list[Copy]:
         """List the files of a content that are unchanged since the last build."""
-        if i not in self._copies:
-            self.load([i])
-        return self._copies[i]
+        copies = self._copies.get(i)
+        return self.load([i])[i] if copies is None else copies
 
-    def load(self, members: Sequence[int]) -> None:
-        """Look at the files of several contents at once, which is faster than one by one."""
-        missing = [i for i in members if i not in self._copies]
-        for first in range(0, len(missing), _AT_ONCE):
-            self._load(missing[first : first + _AT_ONCE])
+    def load(self, members: Sequence[int]) -> Mapping[int, list[Copy]]:
+        """Look at the files of several contents at once, which is faster than one by one; return those by content."""
+        with self._loading:
+            known = {i: self._copies[i] for i in members if i in self._copies}
+            loaded = known | self._load([i for i in members if i not in known])
+            held = {**self._copies, **loaded}
+            self._copies = dict(itertools.islice(held.items(), max(len(held) - _AT_ONCE, 0), None))
+        return loaded
 
-    def _load(self, missing: Sequence[int]) -> None:
+    def _load(self, missing: Sequence[int]) -> dict[int, list[Copy]]:
+        if not missing:
+            return {}
         numbers = [self._rows[self._bounds[i] : self._bounds[i + 1]] for i in missing]
         rows = iter(self._table.take(np.concatenate(numbers)).to_pylist())
+        loaded = {}
         for i, some in zip(missing, numbers, strict=True):
             made = [copy for row in itertools.islice(rows, len(some)) if (copy := self._copy(row))]
-            self._copies[i] = _one_path_per_file(made, self._between[0] if self._between else None)
+            first_source = self._between[0] if self._between else None
+            loaded[i] = [] if i in self._dropped else _one_path_per_file(made, first_source)
+        return loaded
 
     def _have(self, is_asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Mark the contents with a file in some rows of the table."""
@@ -183,7 +198,8 @@ class Contents:
     def drop(self, i: int) -> None:
         """Leave out a content whose files cannot be read."""
         self.left_out.update(copy.path for copy in self.copies(i))
-        self._copies[i] = []
+        self._dropped.add(i)
+        self._copies.pop(i, None)
 
     def read(self, i: int) -> bytes:
         """Read the bytes of a content, from its first file."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -36,6 +36,7 @@ from imrec_core.plots.html_grid import grid
 from imrec_core.plots.sheet_layout import Cell
 from imrec_core.runtime.library_threads import single_threaded_libraries
 
+_AT_ONCE = 512  # groups whose files are looked at together
 _IN_NOTEBOOK, _GROUPS_IN_NOTEBOOK = 12, 3  # maximum number of files per group, and of groups, in a notebook
 
 
@@ -189,7 +190,7 @@ def find_duplicates(
     finally:
         results.save()
         stored.save()
-    groups = tuple(filter(None, (_group(contents, verifier, some, between) for some in members)))
+    groups = tuple(_groups(contents, verifier, members, between))
     left_out = tuple(sorted(contents.left_out))
     places = {name: str(root) for name, root in roots.items()}
     found = Duplicates(groups, tier, keep, between, generation.id, len(verifier.found), left_out, places)
@@ -215,10 +216,9 @@ def _verify_candidates(
 
 def _by_size(contents: Contents, members: NDArray[np.int64]) -> list[int]:
     """Sort contents whose files exist by size, as the rule `largest` prefers them; ties in order of the hashes."""
-    contents.load(members.tolist())
-    existing = [i for i in members.tolist() if contents.copies(i)]
-    sizes = {i: (-copy.width * copy.height, -copy.byte_size) for i in existing for copy in contents.copies(i)[:1]}
-    return sorted(existing, key=lambda i: (sizes[i], i))
+    existing = contents.existing(members.tolist())
+    sizes = {i: (-copy.width * copy.height, -copy.byte_size) for i, copy in existing}
+    return sorted(sizes, key=lambda i: (sizes[i], i))
 
 
 def _cliques(contents: Contents, verifier: Verifier, begun: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
@@ -231,6 +231,16 @@ def _cliques(contents: Contents, verifier: Verifier, begun: Sequence[Sequence[in
 def _pairs_between(contents: Contents, verifier: Verifier) -> list[tuple[int, ...]]:
     """List the matching pairs, and the contents with several files."""
     return [*verifier.held, *((i,) for i in contents.repeated)]
+
+
+def _groups(
+    contents: Contents, verifier: Verifier, members: Sequence[tuple[int, ...]], between: tuple[str, str] | None
+) -> Iterator[Group]:
+    """Make the groups of two files or more."""
+    for first in range(0, len(members), _AT_ONCE):
+        some = members[first : first + _AT_ONCE]
+        contents.load([i for group in some for i in group])
+        yield from filter(None, (_group(contents, verifier, group, between) for group in some))
 
 
 def _group(

@@ -45,6 +45,7 @@ class LoadedImages:
     def load(self, members: Sequence[int], pool: ThreadPoolExecutor | None = None) -> None:
         """Decode images that are not in the cache."""
         missing = [i for i in members if i not in self._inputs]
+        self._contents.load(missing)
         decoded = list((pool.map if pool else map)(self._decode, missing))
         for i in members:
             if i in self._inputs:

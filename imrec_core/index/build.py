@@ -32,11 +32,12 @@ from imrec_core.index.plan import (
     plan_generation,
 )
 from imrec_core.index.row_assignment import HeldShards, RowAssignment, assign_rows
+from imrec_core.index.row_table import write_rows
 from imrec_core.index.shard_selection import WaitingImages
 from imrec_core.index.vector_file import truncate_on_failure
 from imrec_core.index.vector_writing import BuildInputs, new_vectors, write_vectors
-from imrec_core.lake import parquet, schemas
-from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE, Lake
+from imrec_core.lake import schemas
+from imrec_core.lake.lake import GENERATION_FACTS, Lake
 from imrec_core.lake.settings import IndexParams
 from imrec_core.runtime.cpu import cpu_count
 from imrec_core.runtime.timing import record_timings, timed
@@ -244,7 +245,7 @@ def _write(build: BuildInputs, folder: Path, started: float, stages: Mapping[str
     lake, plan, rows, previous = build.lake, build.plan, build.rows, build.previous
     facts = _initial_manifest(build)
     with timed("rows"):
-        parquet.write_file(folder / ROWS_FILE, rows.table)
+        write_rows(folder, rows.table)
     with timed("vectors"):
         _write_all_vectors(build, folder)
     for feature in plan.features:

@@ -42,7 +42,7 @@ from imrec_core.index.row_lookup import RowsById, former_rows
 from imrec_core.index.row_table import RowTable
 from imrec_core.index.vector_check import VectorCheck
 from imrec_core.index.vector_file import VectorFile
-from imrec_core.lake.lake import GENERATION_FACTS, ROWS_FILE
+from imrec_core.lake.layout import GENERATION_FACTS, MAPPED_ROWS_FILE, ROWS_FILE
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.lake.tags import TagFile
 
@@ -111,7 +111,8 @@ class Generation:
         folder = self.folder
         self.files = GenerationFiles.of(folder, self.facts)
         self.damaged: Sequence[DamagedGeneration] = check_sizes(folder, self.facts)
-        self.files.require_whole(ROWS_FILE)
+        for name in (ROWS_FILE, *({MAPPED_ROWS_FILE} & self.files.whole.keys())):  # earlier versions wrote only one
+            self.files.require_whole(name)
         for name in self.files.vectors:
             require_undamaged(folder / name)
         stored: dict[str, dict[str, Any]] = self.facts["features"]

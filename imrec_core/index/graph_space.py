@@ -29,7 +29,7 @@ Matrix = NDArray[Any]
 
 _LARGE = 10_000  # rows from which a graph is reduced
 _DIMS, _FEW_DIMS = 96, 64
-_FEW_SHARE, _LEAST_SHARE = 0.85, 0.5  # of the variance, for few dims and for any reduction
+_FEW_SHARE, _LEAST_SHARE = 0.8, 0.5  # of the variance, for few dims and for any reduction
 _SAMPLE = 8000  # rows that axes are fitted to
 _ORDERED = ("pca", "content_pca")  # methods whose dims are in order of variance
 _SEED = 20_26

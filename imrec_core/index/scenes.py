@@ -43,7 +43,7 @@ class Scenes:
         from scipy.sparse.csgraph import connected_components
 
         rows = np.sort(rows)
-        content = generation.columns("content_hash")["content_hash"].take(rows).to_numpy(zero_copy_only=False)
+        content = np.unique(generation.row_table.values(rows, "content_hash")["content_hash"], return_inverse=True)[1]
         is_linked = is_similar = content[:, None] == content
         if nearness := _nearness(generation, rows):
             is_linked, is_similar = is_linked | nearness[0], is_similar | nearness[1]

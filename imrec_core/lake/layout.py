@@ -20,6 +20,7 @@ LAKE_VERSION = 1  # increment it when older versions of imrec cannot read the la
 
 GENERATION_FACTS = "generation.json"  # written last: a folder with it is a complete generation
 ROWS_FILE = "rows.parquet"  # of a generation
+MAPPED_ROWS_FILE = "rows.arrow"  # the same rows, for memory mapping
 
 _TABLE = ".parquet"
 _LOG = ".jsonl"

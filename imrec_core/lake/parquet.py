@@ -15,6 +15,9 @@ from imrec_core.lake.storage import files, object_store
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.lake.storage.os_errors import is_of_system, to_lake_error
 
+ROW_GROUP = 122_880
+"""Rows of a group in a Parquet file, as in a table of DuckDB: a reader holds one group at a time."""
+
 _FOOTER = 1 << 16  # bytes of the first request for the footer of a Parquet file
 
 
@@ -35,7 +38,13 @@ def write_file(path: Path, table: pa.Table) -> None:
     # Dictionaries and statistics of vectors are useless, and took half of the time to write and read.
     words = [column.name for column in table.schema if not pa.types.is_fixed_size_list(column.type)]
     pq.write_table(
-        table, path, compression="zstd", use_dictionary=words, write_statistics=words, write_page_checksum=True
+        table,
+        path,
+        row_group_size=ROW_GROUP,
+        compression="zstd",
+        use_dictionary=words,
+        write_statistics=words,
+        write_page_checksum=True,
     )
 
 

@@ -25,7 +25,7 @@ from imrec_core.search.search_log import SearchLog
 from imrec_core.sql.policy import SqlPolicy
 
 _BATCH = 64  # queries
-_BATCH_BYTES = 48_000_000  # of the distances
+_BATCH_BYTES = 24_000_000  # of the distances
 
 
 def batches(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from imrec_core.errors import BadFilter
 from imrec_core.lake import tags
+from imrec_core.lake.parquet import ROW_GROUP
 from imrec_core.lake.storage.files import Status
 from imrec_core.lake.tags import TagFile
 from imrec_core.sql.filter_errors import explain
@@ -31,6 +32,8 @@ _SANDBOX = (
     "lock_configuration = true",
 )
 
+_DATABASE = "generation"
+_TABLE = f"{_DATABASE}.rows"
 _CACHED = 8  # filters, and as many orders; 32 MB each at half a million rows
 
 
@@ -54,11 +57,25 @@ class RowFilter:
         self._tags_read: Status | None = None
         self._reading_tags = threading.Lock()
         self._filtered, self._sorted = RowCache(_CACHED), RowCache(_CACHED)
-        no_tags = "" if self._tag_file is None else f", []::VARCHAR[] AS {tags.COLUMN}"
-        live = f"SELECT * EXCLUDE (removed){no_tags} FROM read_parquet(?) WHERE NOT removed"
-        self._connection.execute(f"CREATE TABLE rows AS {live}", [str(rows_path)])
+        self._load(str(rows_path))
         for setting in _SANDBOX:
             self._connection.execute(f"SET {setting}")
+
+    def _load(self, rows_path: str) -> None:
+        """Read the live rows into a compressed table, a part at a time: each is uncompressed until its checkpoint.
+
+        Half a million rows take 30 MB instead of 130, and filters as long.
+        """
+        run = self._connection.execute
+        run("SET allocator_flush_threshold = '1MB'")  # return the memory of each part
+        run(f"ATTACH ':memory:' AS {_DATABASE} (COMPRESS)")
+        no_tags = "" if self._tag_file is None else f", []::VARCHAR[] AS {tags.COLUMN}"
+        live = f"SELECT * EXCLUDE (removed){no_tags} FROM read_parquet(?) WHERE NOT removed"
+        run(f"CREATE TABLE {_TABLE} AS {live} LIMIT 0", [rows_path])
+        for first in range(0, pq.read_metadata(rows_path).num_rows, ROW_GROUP):
+            run(f"INSERT INTO {_TABLE} {live} AND row BETWEEN ? AND ?", [rows_path, first, first + ROW_GROUP - 1])
+            run(f"CHECKPOINT {_DATABASE}")
+        run(f"CREATE VIEW rows AS FROM {_TABLE}")  # so that conditions with a subquery need no name of a database
 
     def rows(self, where: str, policy: SqlPolicy) -> NDArray[np.int64]:
         """Find the rows that satisfy a condition, ascending. Those of clients are cached.
@@ -166,9 +183,10 @@ class RowFilter:
             by_content = self._tag_file.by_content()
             cursor = self._connection.cursor()
             cursor.begin()
-            cursor.execute("UPDATE rows SET tags = [] WHERE len(tags) > 0")
+            cursor.execute(f"UPDATE {_TABLE} SET tags = [] WHERE len(tags) > 0")
             cursor.execute(
-                "UPDATE rows SET tags = new.tags FROM (SELECT unnest(?) AS content_hash, unnest(?) AS tags) AS new "
+                f"UPDATE {_TABLE} AS rows SET tags = new.tags "
+                "FROM (SELECT unnest(?) AS content_hash, unnest(?) AS tags) AS new "
                 "WHERE rows.content_hash = new.content_hash",
                 [list(by_content), list(by_content.values())],
             )
@@ -192,6 +210,6 @@ class RowFilter:
             with time_limited(connection, name, policy.seconds):
                 if not policy.is_trusted:
                     require_safe(connection, name, sql)
-                yield connection.table("rows")
+                yield connection.table(_TABLE)
         except (duckdb.Error, RuntimeError, UnicodeError) as error:
             raise explain(connection, name, sql, error, self.columns()) from error

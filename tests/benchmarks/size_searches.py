@@ -81,10 +81,7 @@ def main(lake: str, query: str, name: str) -> None:
     rec.search(ImageId(first_id), k=_K)
     first = ["open and first search", perf_counter() - started, process_time() - cores, {"images": len(rec)}]
     rows = np.random.default_rng(1).permutation(len(rec.generation.live))[: _ASKED + 1]
-    ids = [
-        ImageId(one)
-        for one in rec.generation.columns("image_id")["image_id"].take(rec.generation.live[rows]).to_pylist()
-    ]
+    ids = list(map(ImageId, rec.generation.row_table.values(rec.generation.live[rows], "image_id")["image_id"]))
     if name == _BY_HISTOGRAM:
         print(json.dumps([_timed(*way) for way in _by_histogram(rec, ids)]))
         return

@@ -150,7 +150,7 @@ def test_damaged_graph_without_a_checksum_is_replaced_by_an_exact_scan(lake, cap
 # -- rows and the manifest ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["rows.parquet", "generation.json"])
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow", "generation.json"])
 def test_flipped_bit_in_rows_or_manifest_falls_back_to_the_generation_before(lake, caplog, name):
     flip(lake.generation_path("000002") / name)
     assert open_generation(lake).id == "000001"
@@ -160,7 +160,7 @@ def test_flipped_bit_in_rows_or_manifest_falls_back_to_the_generation_before(lak
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO])
-@pytest.mark.parametrize("name", ["rows.parquet", GRAPH, "generation.json"])
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow", GRAPH, "generation.json"])
 def test_file_that_cannot_be_read_is_not_moved_aside(lake, monkeypatch, caplog, name, number):
     """It may be whole: access is denied, too many files are open, a network disk is away for a moment."""
     expected, path = search(lake), lake.generation_path("000002") / name

@@ -46,7 +46,7 @@ def damage(lake: Lake, generation: str, name: str, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["missing", "short", "empty"])
-@pytest.mark.parametrize("name", ["rows.parquet", "phash.npy", "generation.json"])
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow", "phash.npy", "generation.json"])
 def test_damaged_generation_is_replaced_by_the_previous_one(lake, caplog, name, how):
     damage(lake, "000002", name, how)
     with caplog.at_level(logging.WARNING, "imrec_core.index.generation"):

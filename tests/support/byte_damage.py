@@ -30,7 +30,7 @@ _processes.set_forkserver_preload(["tests.support.byte_damage"])
 
 KINDS: Mapping[str, str] = {
     **{"catalog": "catalog/*.parquet", "images": "images/*.parquet", "features": "features/*/*.parquet"},
-    **{"manifest": "generations/*/generation.json", "rows": "generations/*/rows.parquet"},
+    **{"manifest": "generations/*/generation.json", "rows": "generations/*/rows.*"},
     **{"vectors": "generations/*/*.npy", "graphs": "generations/*/*.hnsw", "CURRENT": "generations/CURRENT"},
     **{"version": "version.json", "settings": "lake.toml", "fits": "fitted/*/*", "decisions": "decisions/*"},
 }

@@ -104,6 +104,14 @@ def test_a_tier_takes_along_those_before_it_and_nothing_else(copies, tier):
     assert found.left_out == ()
 
 
+@pytest.mark.parametrize("tier", ["near", "edited"])
+def test_groups_do_not_depend_on_how_many_files_are_held(copies, monkeypatch, tier):
+    expected = find_duplicates(copies, tier=tier)
+    monkeypatch.setattr("imrec_core.duplicates.contents._AT_ONCE", 1)
+    monkeypatch.setattr("imrec_core.duplicates.groups._AT_ONCE", 2)
+    assert find_duplicates(copies, tier=tier) == expected
+
+
 def test_every_pair_of_a_group_was_verified(copies):
     for group in find_duplicates(copies, tier="edited"):
         contents = sorted({copy.content_hash for copy in group.copies})

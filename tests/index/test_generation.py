@@ -17,6 +17,7 @@ from imrec_core.index.build import IndexParams, build_generation
 from imrec_core.index.generation import Generation
 from imrec_core.index.manifest import FORMAT, HnswIndexInfo
 from imrec_core.index.opening import open_generation
+from imrec_core.sql import row_filter as sql_filter
 from imrec_core.sql.policy import SqlPolicy
 from imrec_core.sql.row_filter import RowFilter
 from tests.support.toy import build, edit_manifest, set_to
@@ -269,6 +270,14 @@ def row_filter(toy_lake) -> RowFilter:
 def test_filter_returns_the_rows_that_satisfy_the_condition(toy_lake, row_filter, where, keeps):
     rows = open_generation(toy_lake).rows.to_pylist()
     assert row_filter.rows(where, SqlPolicy.TRUSTED).tolist() == [row["row"] for row in rows if keeps(row)]
+
+
+def test_filter_that_is_loaded_in_parts_has_the_same_rows(toy_lake, row_filter, monkeypatch):
+    monkeypatch.setattr(sql_filter, "ROW_GROUP", 7)
+    in_parts = RowFilter(open_generation(toy_lake).rows_path)
+    for where in ("true", "width >= 320"):
+        assert in_parts.rows(where, SqlPolicy.TRUSTED).tolist() == row_filter.rows(where, SqlPolicy.TRUSTED).tolist()
+    assert [in_parts.row(row) for row in range(20)] == [row_filter.row(row) for row in range(20)]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -77,3 +80,15 @@ def test_rows_equal_to_a_value_are_those_of_a_loop(tmp_path, value):
     pq.write_table(pa.table({"text": pa.array(texts, pa.string())}), tmp_path / "rows.parquet")
     found = RowTable(tmp_path / "rows.parquet").rows_equal_to("text", value)
     assert found.tolist() == [row for row, text in enumerate(texts) if text == value]
+
+
+def test_mapped_rows_are_those_of_the_parquet_file(tmp_path, toy_lake):
+    """Generations of earlier versions have the Parquet file alone."""
+    mapped = toy_lake.local_generation(toy_lake.current_generation()) / "rows.parquet"
+    alone = Path(shutil.copy(mapped, tmp_path))
+    tables = [RowTable(path) for path in (mapped, alone)]
+    assert [table._mapped is None for table in tables] == [False, True]
+    names = tables[0].column_names
+    assert names == tables[1].column_names
+    assert tables[0].read_all().equals(tables[1].read_all())
+    assert tables[0].columns(*names).equals(tables[1].columns(*names))

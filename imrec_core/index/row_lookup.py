@@ -68,12 +68,7 @@ class RowsById:
         Args:
             image_ids: Ids as 16 hex digits, or as numbers.
         """
-        if isinstance(image_ids, np.ndarray):
-            ids = image_ids
-        elif len(image_ids) <= _FEW:
-            ids = np.array([int(one, 16) for one in image_ids], np.uint64)
-        else:
-            ids = _as_numbers(image_ids)
+        ids = image_ids if isinstance(image_ids, np.ndarray) else _as_numbers(image_ids)
         rows = _look_up(ids, *self._sorted)
         missing = np.flatnonzero(rows < 0)
         if len(missing) and self._former:
@@ -145,6 +140,8 @@ def _digits(ids: pa.Array) -> bytes | None:
 
 def _as_numbers(ids: pa.ChunkedArray | pa.Array | Sequence[str]) -> NDArray[np.uint64]:
     """Convert image ids of 16 hex digits to numbers. In Python half a million would take half a second and 60 MB."""
+    if isinstance(ids, Sequence) and len(ids) <= _FEW:
+        return np.array([int(one, 16) for one in ids], np.uint64)
     import polars as pl
 
     return pl.Series(ids, dtype=pl.String).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def test_sidecar_belongs_to_all_images_with_its_stem_or_to_the_one_that_it_names
 )
 def test_companion_is_no_copy_of_its_image(paths, left):
     assert without_companions(paths) == left
+
+
+def test_folder_holds_no_images_without_companions():
+    names = [f"IMG_{i}.JPG" for i in range(20_000)] + ["IMG_7.xmp"]
+    tracemalloc.start()
+    try:
+        folder = Folder(names)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert folder.companions("IMG_7.JPG") == ["IMG_7.xmp"]
+    assert folder.companions("IMG_8.JPG") == []
+    assert held < 100_000
 
 
 # -- of a lake ----------------------------------------------------------------------------------------------

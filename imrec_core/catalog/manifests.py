@@ -24,7 +24,7 @@ from imrec_core.catalog.scan_report import EntryFailure, ScanReport, load
 from imrec_core.errors import BadSource, DamagedTable, LakeError, MissingTable
 from imrec_core.lake.lake import Lake, number_of, source_of
 from imrec_core.lake.overlaps import require_disjoint
-from imrec_core.lake.schemas import MANIFEST, OF_MANIFEST
+from imrec_core.lake.schemas import MANIFEST, OF_MANIFEST, empty_table
 from imrec_core.lake.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -205,7 +205,7 @@ def _count_excluded(lake: Lake, source: str, settings: Settings, found: pl.DataF
 
 def _read_known(lake: Lake, source: str) -> pl.DataFrame:
     """Read the images of a source from its manifests, with the columns of `schemas.MANIFEST`."""
-    frames = [pl.DataFrame(MANIFEST.empty_table())]
+    frames = [pl.DataFrame(empty_table(MANIFEST))]
     for shard in (shard for shard in lake.shards() if source_of(shard) == source):
         with suppress(DamagedTable, MissingTable):  # the images table stands in for it, without paths
             frames.append(pl.DataFrame(lake.read_table(lake.catalog_path(shard))))
@@ -218,7 +218,7 @@ def _read_manifests(lake: Lake, source: str) -> pl.DataFrame:
     The images table stands in for a manifest that is damaged or missing, so that its images keep their shard. Their
     size is -1, and so the manifest of the shard counts as changed and is written again.
     """
-    empty = pl.DataFrame(MANIFEST.empty_table()).drop("source", "path")
+    empty = pl.DataFrame(empty_table(MANIFEST)).drop("source", "path")
     frames = [empty.with_columns(shard=pl.lit(""))]
     for shard in (shard for shard in lake.known_shards() if source_of(shard) == source):
         try:

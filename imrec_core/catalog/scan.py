@@ -16,7 +16,7 @@ from imrec_core.catalog.ids import image_ids
 from imrec_core.catalog.scan_report import ScanReport
 from imrec_core.catalog.walk import LATEST, UNKNOWN, Found, SourceWalk
 from imrec_core.errors import BadSource, StorageFault
-from imrec_core.lake.schemas import MANIFEST
+from imrec_core.lake.schemas import MANIFEST, empty_table
 from imrec_core.lake.settings import Settings, Source
 from imrec_core.lake.storage.files import AnyPath
 from imrec_core.runtime.memory import cycle_collection_paused
@@ -74,7 +74,7 @@ def up_to_limit(images: pl.DataFrame, settings: Settings) -> pl.DataFrame:
 
 def _frame(source: Source, files: Iterable[Found]) -> pl.DataFrame:
     """Make a table of files, sorted by path."""
-    empty = pl.DataFrame(MANIFEST.empty_table())
+    empty = pl.DataFrame(empty_table(MANIFEST))
     frames = [empty.select("image_id", "path", "byte_size", "mtime_ns", "inode", "ctime_ns")]
     remaining = iter(files)
     while chunk := list(itertools.islice(remaining, _CHUNK)):

@@ -86,7 +86,7 @@ def check(lake: Lake, settings: Settings) -> None:
         except BadSource:  # not available now: use its last catalog
             manifests = [lake.catalog_path(shard) for shard in lake.shards() if source_of(shard) == name]
             places.extend(lake.read_table(path, schemas.CATALOG.names) for path in manifests)
-    _, joined = join(pa.concat_tables(places) if places else schemas.CATALOG.empty_table(), settings)
+    _, joined = join(pa.concat_tables(places) if places else schemas.empty_table(schemas.CATALOG), settings)
     for of_file in joined:
         if not of_file.images:
             raise BadColumns(

@@ -19,6 +19,7 @@ from imrec_core.duplicates.comparison import DIFFERENT, TIERS, Comparison
 from imrec_core.duplicates.derivation import CHANGES, Derivation
 from imrec_core.errors import LakeError, MissingTable
 from imrec_core.lake import parquet
+from imrec_core.lake.schemas import empty_table
 from imrec_core.lake.storage.files import AnyPath
 
 VERSION = "2"
@@ -117,7 +118,7 @@ class VerifiedPairs:
             log.warning("results of comparisons cannot be stored, so the next search repeats them: %s", error)
 
     def _read(self) -> pa.Table:
-        empty = _SCHEMA.empty_table()
+        empty = empty_table(_SCHEMA)
         try:
             table = parquet.read_table(self._path)
         except MissingTable:

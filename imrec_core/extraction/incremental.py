@@ -122,7 +122,7 @@ class UnchangedRows:
     def vectors(self, feature: Feature) -> pa.Table:
         """Read the rows of a feature's table that are kept."""
         if not self.rows:
-            return feature.schema.empty_table()
+            return schemas.empty_table(feature.schema)
         found = self._lake.read_table(self._lake.feature_path(feature.name, self._shard))
         return found.filter(pc.is_in(found["image_id"], pa.array(list(self.rows)))).cast(feature.schema)
 

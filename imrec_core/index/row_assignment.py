@@ -79,7 +79,7 @@ def assign_rows(
         SchemaMismatch: A shard's image table does not match its manifest.
     """
     former = lake.settings().former_names
-    parts = [schemas.ROWS.empty_table(), *(_read_shard(lake, shard) for shard in shards)]
+    parts = [schemas.empty_table(schemas.ROWS), *(_read_shard(lake, shard) for shard in shards)]
     held_rows, held_images = _held_images(held, former, pa.concat_tables(parts)["image_id"])
     images = pa.concat_tables([*parts, held_images])
     if not len(images):
@@ -104,13 +104,13 @@ def _held_images(held: HeldShards | None, former: Mapping[str, str], taken: pa.C
         taken: Ids of images to leave out.
     """
     if held is None:
-        return np.empty(0, np.int64), schemas.ROWS.empty_table()
+        return np.empty(0, np.int64), schemas.empty_table(schemas.ROWS)
     generation = held.generation
     names = [name for name in schemas.ROWS.names if name in generation.column_names]
     is_held = pc.is_in(generation.columns("shard")["shard"], pa.array(held.keys.values(), pa.string()))
     at = np.flatnonzero(is_held.to_numpy() & generation.is_live)
     found = generation.columns(*names).take(at)
-    images = pa.concat_tables([schemas.ROWS.empty_table(), found], promote_options="default").combine_chunks()
+    images = pa.concat_tables([schemas.empty_table(schemas.ROWS), found], promote_options="default").combine_chunks()
     removed = schemas.ROWS.get_field_index("removed")
     images = images.set_column(removed, schemas.ROWS.field("removed"), pa.repeat(False, len(images)))
     for old, new in former.items():
@@ -142,7 +142,7 @@ def _read_shard(lake: Lake, shard: str) -> pa.Table:
     """
     files = lake.read_table(lake.catalog_path(shard))
     images = lake.read_table(lake.images_path(shard))
-    images = pa.concat_tables([schemas.IMAGES.empty_table(), images], promote_options="default")
+    images = pa.concat_tables([schemas.empty_table(schemas.IMAGES), images], promote_options="default")
     if not files["image_id"].equals(images["image_id"]):
         raise SchemaMismatch(f"image table of shard {shard!r} does not match its manifest; run: imrec build")
     ok = pc.equal(images["status"], "ok")

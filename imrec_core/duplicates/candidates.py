@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imrec_core.duplicates.hash_pairs import ClosePairs, Pairs, Rows, close_hashes
+from imrec_core.duplicates.stored_hash_pairs import StoredHashPairs
 from imrec_core.errors import QueryError
 from imrec_core.features import Feature
 from imrec_core.features.metrics import METRICS
@@ -34,8 +35,11 @@ _DETAILS = "sift_vlad"
 _IN_CROWD = 8  # rotated candidates of an image of a crowd, such as one of many nearly blank pages
 
 
-def near_pairs(generation: Generation, rows: Rows) -> ClosePairs:
+def near_pairs(generation: Generation, rows: Rows, stored: StoredHashPairs | None = None) -> ClosePairs:
     """Find pairs with similar hashes, as positions in `rows`.
+
+    Args:
+        stored: Pairs of the last search of the same rows, which are updated; None to compare all.
 
     Raises:
         QueryError: The generation has no hash feature.
@@ -43,7 +47,7 @@ def near_pairs(generation: Generation, rows: Rows) -> ClosePairs:
     for names, limits in _HASHES:
         if all(name in generation.features for name in names):
             hashes = np.concatenate([np.asarray(generation.matrix(name)[rows]) for name in names], axis=1)
-            return close_hashes(hashes, limits)
+            return stored.close_hashes(hashes, limits, ",".join(names)) if stored else close_hashes(hashes, limits)
     raise _missing_feature(generation, "a hash", "phash,dhash")
 
 

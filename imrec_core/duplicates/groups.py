@@ -25,6 +25,7 @@ from imrec_core.duplicates.decisions import Decisions, load_decisions
 from imrec_core.duplicates.keep_rules import changes_of, reason_to_keep, resolve_rule, sort_key
 from imrec_core.duplicates.loaded_images import LoadedImages
 from imrec_core.duplicates.progress import Progress, Report
+from imrec_core.duplicates.stored_hash_pairs import StoredHashPairs
 from imrec_core.duplicates.stored_summaries import StoredSummaries
 from imrec_core.duplicates.verification import Verifier
 from imrec_core.duplicates.verified_pairs import VerifiedPair, VerifiedPairs
@@ -149,8 +150,8 @@ def find_duplicates(
 ) -> Duplicates:
     """Find groups of images that are copies of each other.
 
-    Results of comparisons are stored in the lake: a later search compares only new pairs, and a search that was
-    interrupted is continued.
+    Results of comparisons are stored in the lake: a later search compares the hashes of new images only, and the pixels
+    of new pairs; a search that was interrupted is continued.
 
     Args:
         lake: The lake, as of its last build. Files that have changed since are listed in `left_out`.
@@ -185,7 +186,8 @@ def find_duplicates(
     try:
         with single_threaded_libraries():
             if tier != "identical" and len(contents):
-                begun = _verify_candidates(generation, contents, verifier, tier, progress)
+                hash_pairs = None if between else StoredHashPairs(lake.layout.hash_pairs_path, contents.names)
+                begun = _verify_candidates(generation, contents, verifier, tier, hash_pairs, progress)
             members = _pairs_between(contents, verifier) if between else _cliques(contents, verifier, begun)
     finally:
         results.save()
@@ -198,11 +200,16 @@ def find_duplicates(
 
 
 def _verify_candidates(
-    generation: Generation, contents: Contents, verifier: Verifier, tier: str, report: Report
+    generation: Generation,
+    contents: Contents,
+    verifier: Verifier,
+    tier: str,
+    stored: StoredHashPairs | None,
+    report: Report,
 ) -> list[list[int]]:
     """Compare the candidate pairs; return groups of images that have too many candidates."""
     report(Progress("looking for candidates"))
-    close = near_pairs(generation, contents.rows)
+    close = near_pairs(generation, contents.rows, stored)
     found, begun = [close.pairs], []
     if tier == "edited":
         found.append(edited_pairs(generation, contents.rows))

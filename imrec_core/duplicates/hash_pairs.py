@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ CROWDED = 12
 
 _TILE = 64, 4096  # rows and columns: 2 MB of words; with 32 rows 1.3 times the CPU time on two cores (2026-11)
 _AT_ONCE = 1 << 14  # pairs that are collected before they are counted
+_FEW = 8  # an update takes twice the time per image: all are compared if more than one in so many is new or gone
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +41,14 @@ class ClosePairs:
     Attributes:
         pairs: Positions `(m, 2)`, the smaller first, sorted: all pairs of which at most one image is in the crowd.
         crowd: Positions of the images with more than `CROWDED` similar hashes, ascending.
+        similar: Number of similar hashes of each image `(n,)`.
         hashes, others: Hashes `(n, words)`; `hashes[i]` is compared with `others[j]`, `i < j`.
         limits: Maximum number of differing bits in the first word, and in all words.
     """
 
     pairs: Pairs
     crowd: Rows
+    similar: Rows
     hashes: Hashes
     others: Hashes
     limits: tuple[int, int]
@@ -78,16 +82,6 @@ def close_hashes(hashes: Hashes, limits: tuple[int, int], others: Hashes | None 
     as_first, as_second = np.zeros((2, len(hashes)), np.int64)
     lock = threading.Lock()
 
-    def search(rows: Rows, keep: Callable[[Rows, Rows], NDArray[np.bool_]]) -> Pairs:
-        """Search some rows against all, and keep some of the pairs."""
-
-        def search_some(some: Rows) -> Pairs:
-            found = ((i, j, keep(i, j)) for i, j in _close_blocks(hashes, against, limits, some))
-            return _join(np.stack([i[kept], j[kept]], axis=1) for i, j, kept in found)
-
-        with ThreadPoolExecutor(cpu_count()) as pool:
-            return _join(pool.map(search_some, np.split(rows, range(_TILE[0], len(rows), _TILE[0]))))
-
     def count(i: Rows, j: Rows) -> NDArray[np.bool_]:
         """Count pairs, and drop those of a row that already has too many."""
         with lock:
@@ -95,20 +89,90 @@ def close_hashes(hashes: Hashes, limits: tuple[int, int], others: Hashes | None 
             np.add.at(as_second, j, 1)
         return np.asarray(as_first[i] <= CROWDED)
 
+    search = partial(_search, hashes, against, limits, is_later=True)
     pairs = search(np.arange(len(hashes)), count)
-    is_crowded, has_dropped = as_first + as_second > CROWDED, as_first > CROWDED
+    similar = as_first + as_second
+    is_crowded, has_dropped = similar > CROWDED, as_first > CROWDED
     again = search(np.flatnonzero(has_dropped), lambda i, j: ~is_crowded[j])
     pairs = _join([pairs[~has_dropped[pairs[:, 0]] & ~is_crowded[pairs].all(axis=1)], again])
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    return ClosePairs(pairs[order], np.flatnonzero(is_crowded), hashes, against, limits)
+    return ClosePairs(pairs[order], np.flatnonzero(is_crowded), similar, hashes, against, limits)
+
+
+def update_close_hashes(known: ClosePairs, places: Rows, hashes: Hashes) -> ClosePairs:
+    """Find the same as `close_hashes`, by comparing only the images that are new with all.
+
+    Args:
+        known: Close pairs of earlier images, all in the same orientation.
+        places: Position of each earlier image now, ascending; -1 for an image that is gone.
+        hashes: Hashes of the images now `(n, words)`.
+    """
+    hashes, count = np.ascontiguousarray(hashes, np.uint64), len(hashes)
+    is_kept = places >= 0
+    is_kept[is_kept] = (hashes[places[is_kept]] == known.hashes[is_kept]).all(axis=1)
+    gone, kept = np.flatnonzero(~is_kept), places[is_kept]
+    is_new = np.ones(count, np.bool_)
+    is_new[kept] = False
+    new = np.flatnonzero(is_new)
+    if _FEW * (len(gone) + len(new)) > count:
+        return close_hashes(hashes, known.limits)
+    similar = np.zeros(count, np.int64)
+    similar[kept] = (known.similar - _count_similar(known.hashes, known.limits, gone)[1])[is_kept]
+    of_new, to_new = _count_similar(hashes, known.limits, new)
+    similar[kept] += to_new[kept]
+    similar[new] = of_new[new]
+    is_crowded = similar > CROWDED
+    pairs = places[known.pairs[is_kept[known.pairs].all(axis=1)]]
+    pairs = pairs[~is_crowded[pairs].all(axis=1)]
+    left_crowd = places[is_kept & (known.similar > CROWDED)]
+    asked = np.union1d(new, left_crowd[~is_crowded[left_crowd]])
+    found = _search(hashes, hashes, known.limits, asked, lambda i, j: ~(is_crowded[i] & is_crowded[j]), is_later=False)
+    pairs = np.unique(np.concatenate([pairs, np.sort(found, axis=1)]), axis=0)
+    return ClosePairs(pairs, np.flatnonzero(is_crowded), similar, hashes, hashes, known.limits)
+
+
+def _count_similar(hashes: Hashes, limits: tuple[int, int], rows: Rows) -> tuple[Rows, Rows]:
+    """Count, for some rows, the similar hashes of all others; and for all, those of these rows. Both are `(n,)`."""
+    of_rows, of_all = np.zeros((2, len(hashes)), np.int64)
+    lock = threading.Lock()
+
+    def count(i: Rows, j: Rows) -> NDArray[np.bool_]:
+        with lock:
+            np.add.at(of_rows, i, 1)
+            np.add.at(of_all, j, 1)
+        return np.zeros(len(i), np.bool_)
+
+    _search(hashes, hashes, limits, rows, count, is_later=False)
+    return of_rows, of_all
+
+
+def _search(
+    hashes: Hashes,
+    against: Hashes,
+    limits: tuple[int, int],
+    rows: Rows,
+    keep: Callable[[Rows, Rows], NDArray[np.bool_]],
+    *,
+    is_later: bool,
+) -> Pairs:
+    """Search some rows against all others, or only the later ones, and keep some of the pairs, on all cores."""
+
+    def search_some(some: Rows) -> Pairs:
+        found = ((i, j, keep(i, j)) for i, j in _close_blocks(hashes, against, limits, some, is_later=is_later))
+        return _join(np.stack([i[kept], j[kept]], axis=1) for i, j, kept in found)
+
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        return _join(pool.map(search_some, np.split(rows, range(_TILE[0], len(rows), _TILE[0]))))
 
 
 def _join(found: Any) -> Pairs:
     return np.concatenate([np.empty((0, 2), np.int64), *found])
 
 
-def _close_blocks(hashes: Hashes, against: Hashes, limits: tuple[int, int], rows: Rows) -> Iterator[tuple[Rows, Rows]]:
-    """Yield the close pairs of at most a tile of rows, some thousand at once."""
+def _close_blocks(
+    hashes: Hashes, against: Hashes, limits: tuple[int, int], rows: Rows, *, is_later: bool
+) -> Iterator[tuple[Rows, Rows]]:
+    """Yield the close pairs of at most a tile of rows and all others, or all later ones, some thousand at once."""
     if not len(rows):
         return
     width = _TILE[1]
@@ -116,7 +180,7 @@ def _close_blocks(hashes: Hashes, against: Hashes, limits: tuple[int, int], rows
     words, counts = np.empty(first.size * width, np.uint64), np.empty(first.size * width, np.uint8)
     is_close = np.empty(first.size * width, np.bool_)
     found: list[Pairs] = []
-    for left in range(int(rows[0]), len(rest), width):
+    for left in range(int(rows[0]) if is_later else 0, len(rest), width):
         some = rest[left : left + width]
         tile, shape = slice(first.size * some.size), (first.size, some.size)
         np.bitwise_xor(first, some, out=words[tile].reshape(shape))
@@ -126,7 +190,7 @@ def _close_blocks(hashes: Hashes, against: Hashes, limits: tuple[int, int], rows
         if at.size:
             i, j = rows[at // some.size], at % some.size + left
             bits = np.bitwise_count(hashes[i] ^ against[j]).sum(axis=1, dtype=np.int64)
-            kept = (i < j) & (bits <= limits[1])
+            kept = ((i < j) if is_later else (i != j)) & (bits <= limits[1])
             found.append(np.stack([i[kept], j[kept]]))
         is_last = left + width >= len(rest)
         if found and (is_last or sum(pairs.shape[1] for pairs in found) >= _AT_ONCE):

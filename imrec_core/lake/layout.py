@@ -244,6 +244,11 @@ class LakeLayout:
         """Local path of the results of comparisons of duplicates."""
         return self.duplicates_folder / f"pairs{_TABLE}"
 
+    @property
+    def hash_pairs_path(self) -> Path:
+        """Local path of the pairs of similar hashes, candidates for duplicates."""
+        return self.duplicates_folder / f"hashes{_TABLE}"
+
     def summaries_folder(self, *, with_keypoints: bool) -> Path:
         """Return the local folder of summaries of images, which a search for duplicates can make again."""
         return self.duplicates_folder / ("keypoints" if with_keypoints else "levels")

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from imrec_core import Lake, Recommender
 from imrec_core.catalog import manifests
-from imrec_core.duplicates import find_duplicates, loaded_images, verification
+from imrec_core.duplicates import find_duplicates, hash_pairs, loaded_images, stored_hash_pairs, verification
 from imrec_core.duplicates.comparison import TIERS
 from imrec_core.duplicates.decisions import (
     Decisions,
@@ -311,6 +311,20 @@ def test_what_was_compared_before_is_not_read_again(lake, monkeypatch):
     first = find_duplicates(lake)
     monkeypatch.setattr(LoadedImages, "load", lambda *_: pytest.fail("an image was read again"))
     assert find_duplicates(lake).groups == first.groups
+
+
+def test_search_after_changes_finds_what_a_first_search_finds(lake, monkeypatch):
+    monkeypatch.setattr(hash_pairs, "_FEW", 1)  # so that few images are enough to be compared with the changes alone
+    assert len(find_duplicates(lake)) == 2
+    write_copies(lake.root.parent / "photos", [2])
+    (lake.root.parent / "photos" / "0_near.jpg").unlink()
+    toy.build(lake)
+    with monkeypatch.context() as patch:
+        patch.setattr(stored_hash_pairs, "close_hashes", lambda *_: pytest.fail("all images were compared"))
+        found = find_duplicates(lake)
+    lake.layout.hash_pairs_path.unlink()
+    assert find_duplicates(lake).groups == found.groups
+    assert [len(group.copies) for group in found] == [4, 5, 5]
 
 
 def test_decisions_are_taken_by_image_id_too(lake):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imrec_core.duplicates import hash_pairs
-from imrec_core.duplicates.hash_pairs import close_hashes
+from imrec_core.duplicates.hash_pairs import close_hashes, update_close_hashes
 
 
 def plainly(hashes, limits, others):
@@ -51,6 +51,32 @@ def test_close_hashes_are_those_of_the_definition(count, words, first, all_words
     crowd = np.flatnonzero(similar > crowded)
     assert found.crowd.tolist() == crowd.tolist()
     assert found.pairs.tolist() == [pair for pair in pairs if not set(pair) <= set(crowd.tolist())]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 60),
+    st.integers(1, 3),
+    st.lists(st.integers(0, 59), max_size=8),
+    st.lists(st.integers(0, 59), max_size=8),
+    st.lists(st.integers(0, 59), max_size=2),
+    st.sampled_from([0, 1, 5, 20, 1000]),
+    st.integers(0, 99),
+)
+def test_update_finds_what_a_search_of_all_finds(count, words, gone, new, other, crowded, seed):
+    hashes = similar_hashes(count, words, seed)
+    before, now = (np.setdiff1d(np.arange(count), np.array(some, np.int64)) for some in (new, gone))
+    places = np.where(np.isin(before, now), np.searchsorted(now, before), -1)
+    limits = 4, 8
+    changed = hashes.copy()
+    changed[[row for row in set(other) if row < count]] ^= np.uint64(0xFF00FF)  # the same image, with another hash
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hash_pairs, "CROWDED", crowded)
+        patch.setattr(hash_pairs, "_FEW", 1)  # also for many changes
+        known, whole = close_hashes(hashes[before], limits), close_hashes(changed[now], limits)
+        found = update_close_hashes(known, places, changed[now])
+    for name in ("pairs", "crowd", "similar", "hashes"):
+        assert getattr(found, name).tolist() == getattr(whole, name).tolist()
 
 
 def test_tiles_join_without_a_seam(monkeypatch):

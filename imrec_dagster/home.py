@@ -16,6 +16,7 @@ from imrec_core.errors import ImrecError, LakeError, StorageDenied, StorageFull
 from imrec_core.lake.lake import Lake, source_of
 from imrec_dagster.home_files import write_home_files
 from imrec_dagster.partitions import DECODE_POOL, SHARDS
+from imrec_dagster.sqlite_connections import kept_open
 
 OWNER_FILE = "imrec-lake"
 """Name of the file in the folder of an instance that holds the path of its lake."""
@@ -48,7 +49,7 @@ def open_instance(home: str | Path, lake: Lake | None = None) -> Iterator[dg.Dag
     with _translate_storage_errors(home):
         with _translate_os_errors(home):
             write_home_files(home)
-        with dg.DagsterInstance.from_config(str(home)) as instance:
+        with kept_open(home), dg.DagsterInstance.from_config(str(home)) as instance:
             if lake is not None:
                 claim_home(home, lake, instance)
             _apply_default_limit(instance)

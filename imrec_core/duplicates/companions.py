@@ -51,10 +51,11 @@ class Folder:
     def __init__(self, names: Iterable[str], endings: Collection[str] = ()) -> None:
         self._images = {*EXTENSIONS, *endings} - _COMPANIONS
         ordered = sorted(names)
-        self._folded = set(map(_fold, ordered))
-        members = [self._member(name) for name in ordered if extension(name) in _COMPANIONS]
+        companions = [name for name in ordered if extension(name) in _COMPANIONS]
+        self._folded = set(map(_fold, ordered)) if companions else set()
+        members = list(map(self._member, companions))
         self._families: dict[str, list[_Member]] = {member.stem: [] for member in members}
-        for member in map(self._member, ordered):
+        for member in map(self._member, ordered if companions else ()):
             if member.stem in self._families:
                 self._families[member.stem].append(member)
         self._folded &= {member.of for member in members}

@@ -35,6 +35,7 @@ def group_crowd(close: ClosePairs, order: Sequence[int], verifier: Verifier, rep
         return []
     groups: dict[int, list[int]] = {}  # by member
     representatives, count = np.empty(len(order), np.int64), 0
+    verifier.restore(order)
     steps = Steps("comparing images with many similar hashes", len(order), report)
     for first in range(0, len(order), _AT_ONCE):
         for i in verifier.prepare(order[first : first + _AT_ONCE]):

@@ -60,6 +60,8 @@ class LoadedImages:
     def summarise(self, members: Sequence[int], pool: ThreadPoolExecutor | None = None) -> None:
         """Compute missing summaries."""
         missing = [i for i in members if i not in self._summaries]
+        if not missing:
+            return
         self.load(missing, pool)
         self._summaries.update(zip(missing, (pool.map if pool else map)(self._summarise, missing), strict=True))
         for i in missing:

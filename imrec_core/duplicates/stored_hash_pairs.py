@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imrec_core.duplicates.hash_pairs import CROWDED, ClosePairs, Hashes, close_hashes, update_close_hashes
+from imrec_core.duplicates import hash_pairs
+from imrec_core.duplicates.hash_pairs import ClosePairs, Hashes, close_hashes, update_close_hashes
 from imrec_core.errors import LakeError, MissingTable
 from imrec_core.lake import parquet
 
@@ -39,7 +40,7 @@ class StoredHashPairs:
             hashes: Hashes of the contents `(n, words)`.
             kind: Names of the features that the hashes are of.
         """
-        made_from = {"hash_pairs": _VERSION, "kind": kind, "limits": f"{limits}", "crowded": f"{CROWDED}"}
+        made_from = {"hash_pairs": _VERSION, "kind": kind, "limits": f"{limits}", "crowded": f"{hash_pairs.CROWDED}"}
         table = self._read(made_from)
         if table is None:
             found = close_hashes(hashes, limits)
@@ -86,4 +87,4 @@ def _from_table(table: pa.Table, words: int, limits: tuple[int, int]) -> ClosePa
     data = table["hash"].combine_chunks().buffers()[1]
     hashes = np.frombuffer(data or b"", np.uint64, len(table) * words).reshape(-1, words)
     similar = table["similar"].to_numpy().astype(np.int64)
-    return ClosePairs(pairs, np.flatnonzero(similar > CROWDED), similar, hashes, hashes, limits)
+    return ClosePairs(pairs, np.flatnonzero(similar > hash_pairs.CROWDED), similar, hashes, hashes, limits)

@@ -97,9 +97,12 @@ class Verifier:
         a, b = self._images.summary(i), self._images.summary(j)
         return float("inf") if a is None or b is None else distance(a, b)
 
+    def restore(self, members: Sequence[int]) -> None:
+        """Read the stored summaries of all images that will be prepared: each call reads every file of summaries."""
+        self._images.restore_summaries(members)
+
     def prepare(self, members: Sequence[int]) -> list[int]:
         """Summarise images in parallel; return those that can be read."""
-        self._images.restore_summaries(members)
         with ThreadPoolExecutor(cpu_count()) as pool:
             self._images.summarise(members, pool)
         return [i for i in members if self._images.summary(i) is not None]

@@ -15,6 +15,7 @@ from imrec_core.duplicates.crowd import group_crowd
 from imrec_core.duplicates.decisions import decide
 from imrec_core.duplicates.hash_pairs import close_hashes
 from imrec_core.duplicates.loaded_images import LoadedImages
+from imrec_core.duplicates.stored_summaries import StoredSummaries
 from tests.support import toy
 from tests.support.pages import blank_page, jpeg
 from tests.support.pictures import gradient
@@ -26,6 +27,9 @@ class Levels:
     def __init__(self, numbers, reach):
         self.numbers, self.reach, self.compared = numbers, reach, 0
         self.different = defaultdict(set)
+
+    def restore(self, members):
+        pass
 
     def prepare(self, members):
         return list(members)
@@ -86,20 +90,35 @@ def names(found):
 
 
 def test_later_search_decodes_no_page_and_finds_the_same(pages, monkeypatch):
-    monkeypatch.setattr(hash_pairs, "CROWDED", 3)
+    monkeypatch.setattr(hash_pairs, "CROWDED", 1)
     first = find_duplicates(pages)
     monkeypatch.setattr(LoadedImages, "_decode", lambda *_: pytest.fail("a page was decoded again"))
     assert find_duplicates(pages).groups == first.groups
 
 
+def test_later_search_reads_the_stored_summaries_twice_at_most(pages, monkeypatch):
+    monkeypatch.setattr(hash_pairs, "CROWDED", 1)
+    find_duplicates(pages)
+    monkeypatch.setattr(crowd, "_AT_ONCE", 4)
+    loaded, load = [], StoredSummaries.load
+
+    def counted(self, contents):
+        loaded.append(len(contents))
+        return load(self, contents)
+
+    monkeypatch.setattr(StoredSummaries, "load", counted)
+    find_duplicates(pages)
+    assert len([count for count in loaded if count]) <= 2
+
+
 def test_every_verified_group_of_pages_is_a_clique(pages, monkeypatch):
-    monkeypatch.setattr(hash_pairs, "CROWDED", 3)
+    monkeypatch.setattr(hash_pairs, "CROWDED", 1)
     for group in find_duplicates(pages):
         assert len(group.pairs) == len(group.copies) * (len(group.copies) - 1) / 2
 
 
 def test_groups_of_pages_do_not_depend_on_the_order_of_the_rows(pages, tmp_path, monkeypatch):
-    monkeypatch.setattr(hash_pairs, "CROWDED", 3)
+    monkeypatch.setattr(hash_pairs, "CROWDED", 1)
     sources = {"photos": pages.root.parent / "photos"}
     other = toy.new_lake(tmp_path / "lake", ("phash", "dhash"), shard_size=7, sources=sources)
     toy.build(other)

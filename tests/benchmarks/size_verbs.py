@@ -46,16 +46,20 @@ def _verb(work: Work, *arguments: str) -> list[Figure]:
 
 
 def duplicates(tier: str, work: Work) -> list[Figure]:
-    """All groups of a tier, from nothing, and again from stored results of comparisons."""
-    shutil.rmtree(work.lake.layout.verified_pairs_path.parent, ignore_errors=True)
-    name = f"duplicates --tier {tier}"
-    figures = []
-    for suffix in ("", ", again"):
-        done = work.imrec("duplicates", "--tier", tier, "--json")
-        figures.append(
-            work.figure(name + suffix, done, {} if done.code or done.is_cut else groups_found(work.images, done.output))
-        )
-    return figures
+    """All groups of a tier, from nothing."""
+    shutil.rmtree(work.lake.layout.duplicates_folder, ignore_errors=True)
+    return _duplicates(f"duplicates --tier {tier}", tier, work)
+
+
+def duplicates_again(tier: str, work: Work) -> list[Figure]:
+    """All groups of a tier, from the stored results of the search before."""
+    return _duplicates(f"duplicates --tier {tier}, again", tier, work)
+
+
+def _duplicates(name: str, tier: str, work: Work) -> list[Figure]:
+    done = work.imrec("duplicates", "--tier", tier, "--json")
+    found = {} if done.code or done.is_cut else groups_found(work.images, done.output)
+    return [work.figure(name, done, found)]
 
 
 def groups_found(images: int, output: str) -> Results:
@@ -156,7 +160,9 @@ def _named(arguments: tuple[str, ...]) -> Callable[[Work], list[Figure]]:
 
 STEPS: dict[str, Callable[[Work], list[Figure]]] = {
     "duplicates_near": partial(duplicates, "near"),
+    "duplicates_near_again": partial(duplicates_again, "near"),
     "duplicates_edited": partial(duplicates, "edited"),
+    "duplicates_edited_again": partial(duplicates_again, "edited"),
     "compare": lambda work: _verb(work, "compare", "{file}", "{file}"),
     "issues": issues,
     "issues_again": lambda work: _again(_verb(work, "issues")),

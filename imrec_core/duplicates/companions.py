@@ -41,7 +41,7 @@ class _Member:
 class Folder:
     """The names of images and companions in one folder, by the stem that they share.
 
-    Images without companions are not held: a folder of half a million images took 250 MB.
+    Images without companions are not held, and no names of a folder without companions: half a million took 250 MB.
 
     Args:
         names: File names in the folder.
@@ -53,12 +53,10 @@ class Folder:
         ordered = sorted(names)
         companions = [name for name in ordered if extension(name) in _COMPANIONS]
         self._folded = set(map(_fold, ordered)) if companions else set()
-        members = list(map(self._member, companions))
-        self._families: dict[str, list[_Member]] = {member.stem: [] for member in members}
+        self._families: dict[str, list[_Member]] = {self._member(name).stem: [] for name in companions}
         for member in map(self._member, ordered if companions else ()):
             if member.stem in self._families:
                 self._families[member.stem].append(member)
-        self._folded &= {member.of for member in members}
 
     def companions(self, image: str) -> list[str]:
         """List the companions of an image: also the sidecars of its RAW file and its video."""

@@ -19,6 +19,7 @@ from imrec_core.duplicates.contents import Contents
 from imrec_core.duplicates.decisions import Decisions
 from imrec_core.duplicates.groups import Duplicates
 from imrec_core.images.hashing import content_hash
+from imrec_core.lake.schemas import ROWS
 
 IMAGES = (".jpg", ".png", ".cr2")
 
@@ -38,7 +39,8 @@ class Table:
         return list(self.rows[0]) if self.rows else []
 
     def columns(self, *names: str) -> pa.Table:
-        return pa.table({name: [row.get(name) for row in self.rows] for name in names})
+        types = {name: ROWS.field(name).type for name in names}  # also of a table without rows
+        return pa.table({name: pa.array([row.get(name) for row in self.rows], of) for name, of in types.items()})
 
 
 def rows_of(sources: Mapping[str, Path]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Connections to the SQLite databases of a Dagster instance that are kept open, so that each event is cheap.
 
 Dagster 1.13 opens a connection for each event and closes it. To close the last connection of a database, SQLite writes
-its log into the database and waits for the disk, which took a quarter of the time of a small build.
+its log into the database and waits for the disk.
 """
 
 import sqlite3
@@ -20,14 +20,14 @@ def kept_open(home: Path) -> Iterator[None]:
     """
     import sqlalchemy
 
-    kept: dict[str, sqlite3.Connection] = {}
+    folder, kept = home.resolve(), dict[str, sqlite3.Connection]()
 
     def on_connect(connection: Any, _: object) -> None:
         if not isinstance(connection, sqlite3.Connection):
             return
         with suppress(sqlite3.Error):  # the statement that the connection is for reports it
             file = connection.execute("PRAGMA database_list").fetchone()[2]
-            if home not in Path(file).parents:
+            if folder not in Path(file).resolve().parents:
                 return
             connection.execute("PRAGMA synchronous = NORMAL")
             if file not in kept:

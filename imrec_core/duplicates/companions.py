@@ -41,7 +41,7 @@ class _Member:
 class Folder:
     """The names of images and companions in one folder, by the stem that they share.
 
-    Images without companions are not held, and no names of a folder without companions: half a million took 250 MB.
+    Images without companions are not held, and no names of a folder without companions: most of a large lake.
 
     Args:
         names: File names in the folder.

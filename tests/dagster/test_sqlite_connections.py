@@ -50,6 +50,12 @@ def test_other_databases_are_as_before(home, tmp_path):
     assert run(tmp_path / names[0], synchronous) == [(2,)]
 
 
+def test_home_behind_a_link_is_kept_open_too(home, tmp_path):
+    (tmp_path / "link").symlink_to(home)
+    with kept_open(tmp_path / "link"):
+        assert run(tmp_path / "link" / "runs.db", "PRAGMA synchronous") == [(1,)]
+
+
 def test_file_that_is_no_database_is_reported_by_its_statement(home):
     (home / "runs.db").write_bytes(b"no database" * 500)
     with kept_open(home), pytest.raises(sqlalchemy.exc.DatabaseError, match="not a database"):

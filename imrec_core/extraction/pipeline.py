@@ -37,7 +37,7 @@ from imrec_core.models.encoders import Encoder
 
 _BATCH = 16  # images that encoders take together; more if one has larger batches
 _READ_BATCH = 32  # images that a thread decodes together; with 512 a shard would keep eight threads busy at most
-_BATCH_BYTES = 96_000_000  # of pixels; above this a thread computes features before it decodes more
+_BATCH_BYTES = 32_000_000  # of pixels; above this a thread computes features before it decodes more
 _THUMBNAILS, _THUMBNAIL_SIDE = 8, 96
 
 
@@ -171,6 +171,7 @@ def _decode_and_compute(decoder: Decoder, computer: FeatureComputer, reads: Read
         batch.rows.append(row)
         if image is not None:
             pending.append(image)
+            del image  # else it would stay in memory while the next one is decoded
             if sum(p.pixels.nbytes for p in pending) > _BATCH_BYTES:
                 computer.compute(pending, batch)
                 pending = []

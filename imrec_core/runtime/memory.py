@@ -12,30 +12,28 @@ import pyarrow as pa
 from imrec_core.runtime.cpu import cpu_count
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # parameters of mallopt
-_LARGE, _USUAL = 256 << 20, 32 << 20  # bytes; glibc raises its thresholds to 32 MB at most by itself
+_KEPT = 256 << 20  # bytes of freed memory that are kept
+_LARGE = 32 << 20  # bytes; the largest threshold that glibc sets by itself
 
 
 @contextmanager
 def keeping_freed_memory() -> Iterator[None]:
     """Keep freed memory for reuse during the block, and return it to the system before and after.
 
-    For glibc only. Each decoded image is a large block. To return it and to fault in a new one, in several threads,
-    cost 6 % of the whole extraction (2026-11).
+    For glibc only. To return the memory of each decoded image and to fault in that of the next, in several threads,
+    cost 6 % of the whole extraction (2026-11). Blocks of 32 MB, an image of 8 megapixels, are returned at once: that
+    takes little of the time in which they are decoded, and each thread would keep several.
     """
     return_freed_memory()
     # By default eight arenas per core: threads of one shard after another fill them, and each keeps a few images.
     _call("mallopt", _ARENA_MAX, 2 * cpu_count())
-    _set_thresholds(_LARGE)
+    _call("mallopt", _MMAP_THRESHOLD, _LARGE)
+    _call("mallopt", _TRIM_THRESHOLD, _KEPT)
     try:
         yield
     finally:
-        _set_thresholds(_USUAL)
+        _call("mallopt", _TRIM_THRESHOLD, _LARGE)
         return_freed_memory()
-
-
-def _set_thresholds(size: int) -> None:
-    for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-        _call("mallopt", parameter, size)
 
 
 def return_freed_memory() -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imrec_core.duplicates.hash_pairs import ClosePairs, Pairs, Rows, close_hashes
 from imrec_core.duplicates.stored_hash_pairs import StoredHashPairs
@@ -25,6 +24,7 @@ _HASHES: tuple[tuple[tuple[str, ...], tuple[int, int]], ...] = (
 )
 _TURNABLE = {"phash": (10, 10), "pdq": (32, 48)}  # limits in bits; rotating a hash flips some of them
 _NEIGHBOURS = 20
+_BATCH = 1024  # rows whose neighbours are searched at once
 # Cosine distances: of crops to half the area 0.17, at most 0.34 by EfficientNet-Lite0 (64 photos), 0.63 and 0.82 by
 # sift_vlad; to a third of the area 0.31 and 0.55, 0.78 and 0.90 by sift_vlad (40 photos, 2026-11). Content vectors are
 # scaled more in larger lakes: of crops to the upper left half and third of the area, 98 and 91 % are within 0.45 if
@@ -102,20 +102,24 @@ def _neighbours(generation: Generation, feature: Feature, rows: Rows, farthest: 
     cosine = METRICS["cosine"]
     positions = np.full(len(generation), -1, np.int64)
     positions[rows] = np.arange(len(rows))
-    graph = generation.graph_of(feature, feature.metric)
     matrix = generation.matrix(feature.name)
     found = [np.empty((0, 2), np.int64)]
-    for position, row in enumerate(rows):
-        near: NDArray[Any]
-        if graph is None:
-            near = generation.exact_nearest(feature.name, cosine, matrix[row][None], _NEIGHBOURS + 1)[0]
-        else:
-            facts = generation.graphs[graph]
-            vector = generation.matrix(facts.feature)[row]
-            near = generation.graph_nearest(graph, vector, facts.candidates_for(2 * _NEIGHBOURS + 1))
-        near = near[(near != row) & (positions[near] >= 0)]
-        distances = cosine(matrix[row], matrix[near])
+    for row, near in _nearest_rows(generation, feature, rows):
+        others = near[(near != row) & (positions[near] >= 0)]
+        distances = cosine(matrix[row], matrix[others])
         closest = np.argsort(distances, kind="stable")[:_NEIGHBOURS]
-        others = positions[near[closest[distances[closest] <= farthest]]]
-        found.append(np.stack([np.minimum(others, position), np.maximum(others, position)], axis=1))
-    return np.concatenate(found)
+        copies = positions[others[closest[distances[closest] <= farthest]]]
+        found.append(np.stack([np.full(len(copies), positions[row]), copies], axis=1))
+    return np.sort(np.concatenate(found), axis=1)
+
+
+def _nearest_rows(generation: Generation, feature: Feature, rows: Rows) -> Iterator[tuple[int, Rows]]:
+    """Yield each row and at least `_NEIGHBOURS` of the nearest ones, in no order, as far as there are so many."""
+    graph = generation.graph_of(feature, feature.metric)
+    for first in range(0, len(rows), _BATCH):
+        batch = rows[first : first + _BATCH]
+        near = generation.graph_nearest_each(graph, batch, 2 * _NEIGHBOURS + 1) if graph else None
+        if near is None:
+            vectors = generation.matrix(feature.name)[batch]
+            near = generation.exact_nearest(feature.name, METRICS["cosine"], vectors, _NEIGHBOURS + 1)
+        yield from zip(batch.tolist(), near, strict=True)

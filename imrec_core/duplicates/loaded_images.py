@@ -9,6 +9,7 @@ from functools import partial
 
 from imrec_core.duplicates.block_input import BlockInput
 from imrec_core.duplicates.contents import Contents
+from imrec_core.duplicates.mapped_arrays import MappedArrays
 from imrec_core.duplicates.pixel_hash import pixel_hash
 from imrec_core.duplicates.screening import Summary
 from imrec_core.duplicates.stored_summaries import StoredSummaries
@@ -20,7 +21,7 @@ _INPUTS = 128  # decoded images in the cache, of at most 2 MB each; 64 pairs tha
 class LoadedImages:
     """Caches some decoded images and the summaries of all, by position of the content.
 
-    Contents that cannot be read are left out.
+    Contents that cannot be read are left out. Keypoints, 20 kB per image, are in mapped temporary files.
 
     Args:
         stored: Summaries of earlier searches, to which new ones are added.
@@ -32,6 +33,7 @@ class LoadedImages:
         self._with_keypoints = with_keypoints
         self._inputs: OrderedDict[int, BlockInput | None] = OrderedDict()
         self._summaries: dict[int, Summary | None] = {}
+        self._arrays = MappedArrays(stored.folder)
         self._pixel_hashes: dict[int, bytes | None] = {}
 
     def input(self, i: int) -> BlockInput | None:
@@ -63,17 +65,16 @@ class LoadedImages:
         if not missing:
             return
         self.load(missing, pool)
-        self._summaries.update(zip(missing, (pool.map if pool else map)(self._summarise, missing), strict=True))
-        for i in missing:
-            summary = self._summaries[i]
+        for i, summary in zip(missing, (pool.map if pool else map)(self._summarise, missing), strict=True):
+            self._summaries[i] = summary and summary.with_copied_keypoints(self._arrays.copy)
             if summary is not None:
                 self._stored.add(self._contents.name(i), summary)
 
     def restore_summaries(self, members: Iterable[int]) -> None:
         """Read the summaries that earlier searches have stored."""
         places = {self._contents.name(i): i for i in members if i not in self._summaries}
-        for name, summary in self._stored.load(places.keys()).items():
-            self._summaries[places[name]] = summary
+        for name, summary in self._stored.load(places.keys()):
+            self._summaries[places[name]] = summary.with_copied_keypoints(self._arrays.copy)
 
     def pixel_hash(self, i: int) -> bytes | None:
         """Return the `pixel_hash` of an image; None if it makes no claim or cannot be read any more."""

@@ -7,7 +7,9 @@ keypoints and aligns them; a summary is computed once per image and takes 20 kB.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +71,13 @@ class Summary:
         """Restore a summary from flat arrays."""
         cells = None if marks is None else marks.reshape(_MARKS, _MARKS)
         return cls(levels.reshape(_CELLS, _CELLS), cells, keypoints)
+
+    def with_copied_keypoints(self, copy: Callable[[NDArray[Any]], NDArray[Any]]) -> Summary:
+        """Return the same summary, with its keypoints in arrays that `copy` has made."""
+        found = self.keypoints
+        if found is None:
+            return self
+        return replace(self, keypoints=FewKeypoints(found.width, copy(found.positions), copy(found.descriptors)))
 
 
 def _find_keypoints(pixels: Pixels) -> FewKeypoints:

@@ -42,22 +42,24 @@ log = logging.getLogger(__name__)
 
 
 class StoredSummaries:
-    """Files of summaries in a folder. Damaged files and those of another version are ignored, and removed by `save`."""
+    """Files of summaries in a folder. Damaged files and those of another version are ignored, and removed by `save`.
+
+    Attributes:
+        folder: Local folder of the files.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._new: dict[str, Summary] = {}
         self._counts: dict[Path, int] = {}  # summaries of files that were read; a file never changes
 
-    def load(self, contents: Collection[str]) -> dict[str, Summary]:
-        """Read the summaries of some contents, as far as they are stored."""
+    def load(self, contents: Collection[str]) -> Iterator[tuple[str, Summary]]:
+        """Yield the summaries of some contents, as far as they are stored; those of one file are in memory."""
         wanted = pa.array(sorted(contents), pa.string())
-        found: dict[str, Summary] = {}
         for path in self._paths() if contents else []:
             table = self._read(path)
             if table is not None:
-                found |= dict(_from_table(table.filter(pc.is_in(table["content"], wanted))))
-        return found
+                yield from _from_table(table.filter(pc.is_in(table["content"], wanted)))
 
     def add(self, content: str, summary: Summary) -> None:
         """Add a summary; it is written by `save`, or before if there are many."""
@@ -79,7 +81,7 @@ class StoredSummaries:
                 merged.append(path)
                 tables += [] if table is None else [table]
         try:
-            parquet.write_table(self._folder / f"{uuid4().hex}{_SUFFIX}", pa.concat_tables(tables), _MADE_FROM)
+            parquet.write_table(self.folder / f"{uuid4().hex}{_SUFFIX}", pa.concat_tables(tables), _MADE_FROM)
             for path in merged:
                 path.unlink(missing_ok=True)
         except (LakeError, OSError) as error:
@@ -87,8 +89,8 @@ class StoredSummaries:
         self._new.clear()
 
     def _paths(self) -> list[Path]:
-        names = files.list_names(self._folder)
-        return [self._folder / name for name in names if name.endswith(_SUFFIX) and not files.is_temporary(name)]
+        names = files.list_names(self.folder)
+        return [self.folder / name for name in names if name.endswith(_SUFFIX) and not files.is_temporary(name)]
 
     def _read(self, path: Path) -> pa.Table | None:
         """Read a file; None if it is damaged, of another version, or was merged by another process."""

@@ -1,0 +1,52 @@
+"""Arrays in temporary files that are mapped, so that the system can take back their memory."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BLOCK = 1 << 26  # bytes of a file
+_ALIGNMENT = 8
+
+log = logging.getLogger(__name__)
+
+
+class MappedArrays:
+    """Copies of arrays in files without a name, which are gone when the arrays are, or the process.
+
+    Args:
+        folder: Where the files are made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._free = np.empty(0, np.uint8)
+        self._is_full = False
+
+    def copy(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Copy an array to a mapped file. If the disk is full, log a warning once and copy it to memory."""
+        needed = -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
+        if needed > len(self._free):
+            self._free = self._new_block(max(needed, _BLOCK))
+        place, self._free = self._free[: array.nbytes], self._free[needed:]
+        copied = place.view(array.dtype).reshape(array.shape)
+        copied[...] = array
+        return copied
+
+    def _new_block(self, size: int) -> NDArray[np.uint8]:
+        if not self._is_full:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=self._folder) as file:
+                    file.write(bytes(size))  # a write to a mapped file that finds no room would end the process
+                    file.flush()
+                    return np.asarray(np.memmap(file, np.uint8, "r+", shape=(size,)))
+            except OSError as error:
+                self._is_full = True
+                log.warning("summaries of images stay in memory, 20 kB each: no temporary file can be made: %s", error)
+        return np.empty(size, np.uint8)

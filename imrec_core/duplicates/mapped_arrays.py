@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 1 << 26  # bytes of a file
+_SIZES = 1 << 20, 1 << 26  # bytes of the first file and of the largest; each has twice the size of the one before
 _ALIGNMENT = 8
 
 log = logging.getLogger(__name__)
@@ -25,14 +25,15 @@ class MappedArrays:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._free = np.empty(0, np.uint8)
+        self._free, self._size = np.empty(0, np.uint8), _SIZES[0]
         self._is_full = False
 
     def copy(self, array: NDArray[Any]) -> NDArray[Any]:
         """Copy an array to a mapped file. If the disk is full, log a warning once and copy it to memory."""
         needed = -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
         if needed > len(self._free):
-            self._free = self._new_block(max(needed, _BLOCK))
+            self._free = self._new_block(max(needed, self._size))
+            self._size = min(2 * self._size, _SIZES[1])
         place, self._free = self._free[: array.nbytes], self._free[needed:]
         copied = place.view(array.dtype).reshape(array.shape)
         copied[...] = array

@@ -33,7 +33,7 @@ def mapped_bytes(folder):
 
 
 def test_copies_equal_their_originals_and_leave_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(mapped_arrays, "_BLOCK", 1024)
+    monkeypatch.setattr(mapped_arrays, "_SIZES", (256, 1024))
     arrays, originals = MappedArrays(tmp_path / "new"), various() * 3
     copies = [arrays.copy(array) for array in originals]
     for original, copied in zip(originals, copies, strict=True):
@@ -46,7 +46,7 @@ def test_copies_equal_their_originals_and_leave_no_file(tmp_path, monkeypatch):
 def test_files_are_mapped_until_their_arrays_are_gone(tmp_path):
     arrays = MappedArrays(tmp_path)
     copied = [arrays.copy(array) for array in various()]
-    assert mapped_bytes(tmp_path) == mapped_arrays._BLOCK
+    assert mapped_bytes(tmp_path) == mapped_arrays._SIZES[0]
     del arrays
     assert mapped_bytes(tmp_path) > 0
     del copied
@@ -59,7 +59,7 @@ def test_a_full_disk_leaves_the_arrays_in_memory_with_one_warning(tmp_path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", fail)
-    monkeypatch.setattr(mapped_arrays, "_BLOCK", 64)
+    monkeypatch.setattr(mapped_arrays, "_SIZES", (64, 64))
     arrays, originals = MappedArrays(tmp_path), various()
     copies = [arrays.copy(array) for array in originals]
     assert all(map(np.array_equal, originals, copies))

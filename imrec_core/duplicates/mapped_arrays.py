@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class MappedArrays:
-    """Copies of arrays in files without a name, which are gone when the arrays are, or the process.
+    """Copies of arrays in unnamed files, whose disk space is freed with the last array of a file or with the process.
 
     Args:
-        folder: Where the files are made.
+        folder: Local folder of the files; it is made if needed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,7 +29,10 @@ class MappedArrays:
         self._is_full = False
 
     def copy(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Copy an array to a mapped file. If the disk is full, log a warning once and copy it to memory."""
+        """Copy an array to a mapped file, with its shape and dtype.
+
+        If no file can be made, such as on a full disk, a warning is logged once and the copy is in memory.
+        """
         needed = -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
         if needed > len(self._free):
             self._free = self._new_block(max(needed, self._size))

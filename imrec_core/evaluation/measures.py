@@ -101,9 +101,9 @@ def ndcg(relevant: Relevant, *, k: int | None = None) -> float:
     Args:
         k: Number of ranks that count; None for all ranks of a ranking that holds all relevant rows.
     """
-    discounts = 1 / np.log2(np.arange(2, len(relevant[:k]) + 2))
-    ideal = float(discounts[: np.count_nonzero(relevant)].sum())
-    return _ratio(float(discounts[relevant[:k]].sum()), ideal)
+    ranks = np.flatnonzero(relevant[:k]) + 1
+    best = np.arange(np.count_nonzero(relevant))[:k] + 1
+    return _ratio(float((1 / np.log2(ranks + 1)).sum()), float((1 / np.log2(best + 1)).sum()))
 
 
 def ns_score(relevant: Relevant) -> float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,9 @@ from numpy.typing import NDArray
 
 from imrec_core.features.feature_metric import FeatureMetric, WeightedFeature
 from imrec_core.index import exact_search
+from imrec_core.index.calibration import Calibration
 from imrec_core.index.generation import Generation
+from imrec_core.runtime.cpu import cpu_count
 from imrec_core.search.fusion import FUSIONS, check_weights
 
 Rows = NDArray[np.int64]
@@ -98,8 +102,8 @@ class RankerSet:
         heaviest = {mix: max(sorted(weights), key=weights.__getitem__) for mix, weights in self.mixes.items()}
         for name, distances in self.all_distances(generation, queries, rows, own):
             if name in self.mixes:
-                ties = by_heaviest[heaviest[name]]
-                yield name, np.array([_ranks(*of_query) for of_query in zip(distances, ties, strict=True)])
+                with ThreadPoolExecutor(cpu_count()) as pool:
+                    yield name, np.array(list(pool.map(_ranks, distances, by_heaviest[heaviest[name]])))
                 continue
             if name in heaviest.values():
                 by_heaviest[name] = distances
@@ -116,22 +120,34 @@ class RankerSet:
         """
         count = len(next(iter(queries.values())))
         fused = {mix: np.zeros((count, len(rows))) for mix in self.mixes}
+        others = [slice(None)] * count if own is None else [rows != row for row in own]
         for name, pair in sorted(self.features.items()):  # the order in which a search adds them
             distances = exact_search.distances(pair, queries[name], generation.matrix(pair.feature.name), rows)
             calibration = generation.calibration(pair.feature.name, pair.metric.name)
             distances[np.isinf(distances)] = calibration.farthest  # nothing to compare
-            for mix, weights in self.mixes.items():
-                if name not in weights:
-                    continue
-                fusion = self.fusions.get(mix, "score")
-                for i, of_query in enumerate(distances):
-                    others = slice(None) if own is None else rows != own[i]
-                    away = of_query[others].astype(np.float64)
-                    closeness = calibration.score(away) if fusion == "score" else -away
-                    fused[mix][i, others] += weights[name] * FUSIONS[fusion]([closeness], [1.0])
+            add = partial(self._add_closeness, fused, name, calibration)
+            with ThreadPoolExecutor(cpu_count()) as pool:
+                list(pool.map(add, range(count), distances, others))
             yield name, distances
         for mix, sums in fused.items():
             yield mix, np.subtract(1, sums, out=sums)
+
+    def _add_closeness(
+        self,
+        fused: Mapping[str, NDArray[Any]],
+        name: str,
+        calibration: Calibration,
+        query: int,
+        distances: NDArray[Any],
+        others: slice | NDArray[np.bool_],
+    ) -> None:
+        """Add the closeness by a feature of the `others` of all rows to the sums of a query, in each mix with it."""
+        away = distances[others].astype(np.float64)
+        for mix, weights in self.mixes.items():
+            if name in weights:
+                fusion = self.fusions.get(mix, "score")
+                closeness = calibration.score(away) if fusion == "score" else -away
+                fused[mix][query, others] += weights[name] * FUSIONS[fusion]([closeness], [1.0])
 
 
 def _ranks(distances: NDArray[Any], ties: NDArray[Any]) -> NDArray[np.int32]:

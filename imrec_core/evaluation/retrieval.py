@@ -8,7 +8,9 @@ evaluated, not HNSW graphs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from imrec_core.evaluation.labels import Labels
 from imrec_core.evaluation.measures import Estimate
 from imrec_core.evaluation.rankers import RankerSet, sample
 from imrec_core.index.generation import Generation
+from imrec_core.runtime.cpu import cpu_count
 
 MAX_QUERIES = 1000
 
@@ -97,26 +100,57 @@ def evaluate_queries(
 ) -> list[QueryMeasures]:
     """Measure each query by each ranker; `evaluate_retrieval` returns the means."""
     gallery = np.flatnonzero(labels.groups >= 0)
+    groups = labels.groups[gallery]
     query_rows = sample(labels.queries, queries)
     functions = _measures(k, labels.group_of_four)
     values: dict[str, dict[str, list[float]]] = {name: {measure: [] for measure in functions} for name in rankers.names}
     precision = {name: np.zeros(len(measures.RECALL_LEVELS)) for name in rankers.names}
+
+    def ranking(row: int, distances: NDArray[Any]) -> measures.Relevant:
+        return _ranking(distances, groups == labels.groups[row], int(np.searchsorted(gallery, row)))
+
     done = 0
-    for block in rankers.query_blocks(query_rows, len(gallery)):
-        progress(f"{done} of {len(query_rows)} queries over {len(gallery)} images")
-        done += len(block)
-        vectors = rankers.query_vectors(generation, block)
-        for name, distances in rankers.distances(generation, vectors, gallery, block):
-            for row, of_query in zip(block, distances, strict=True):
-                order = np.argsort(of_query, kind="stable")  # ties in row order, as in a search
-                relevant = (labels.groups[gallery[order]] == labels.groups[row])[gallery[order] != row]
-                for measure, function in functions.items():
-                    values[name][measure].append(function(relevant))
-                precision[name] += measures.interpolated_precision(relevant) / len(query_rows)
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        for block in rankers.query_blocks(query_rows, len(gallery)):
+            progress(f"{done} of {len(query_rows)} queries over {len(gallery)} images")
+            done += len(block)
+            vectors = rankers.query_vectors(generation, block)
+            for name, distances in rankers.distances(generation, vectors, gallery, block):
+                for relevant in pool.map(ranking, block, distances):
+                    for measure, function in functions.items():
+                        values[name][measure].append(function(relevant))
+                    precision[name] += measures.interpolated_precision(relevant) / len(query_rows)
     return [
         QueryMeasures(name, {m: np.array(v) for m, v in values[name].items()}, tuple(precision[name].tolist()))
         for name in rankers.names
     ]
+
+
+def _ranking(distances: NDArray[Any], is_relevant: NDArray[np.bool_], own: int) -> measures.Relevant:
+    """Rank rows by distance, with ties in row order as in a search, and leave out the query's own row.
+
+    Sorting keys of distance and position takes half the time of a stable sort, and only the ranks of relevant rows are
+    needed.
+
+    Args:
+        distances: Distances, or ranks of a mix, of all rows `(n,)`; 32-bit floats or integers.
+        is_relevant: Mask of the relevant rows `(n,)`, the query's own among them.
+        own: Position of the query's own row.
+    """
+    keys = _sortable(distances) << 32 | np.arange(len(distances))
+    ranks = np.searchsorted(np.sort(keys), keys[is_relevant])
+    relevant = np.zeros(len(distances), np.bool_)
+    relevant[ranks] = True
+    own_rank = ranks[np.count_nonzero(is_relevant[:own])]
+    return np.delete(relevant, own_rank)
+
+
+def _sortable(distances: NDArray[Any]) -> NDArray[np.int64]:
+    """Convert 32-bit floats to integers of the same order; integers stay as they are."""
+    if distances.dtype != np.float32:
+        return distances.astype(np.int64)
+    bits = (distances + np.float32(0)).view(np.int32)  # + 0, as -0.0 equals 0.0
+    return (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(np.int64)  # the bits of negative floats rise with their size
 
 
 def _measures(k: int, group_of_four: bool) -> dict[str, Callable[[measures.Relevant], float]]:

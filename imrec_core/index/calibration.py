@@ -121,7 +121,7 @@ class Calibration:
         """The largest distance of random pairs, at which the score is 0."""
         return self.distances[-1]
 
-    def score(self, distances: NDArray[np.float32]) -> NDArray[np.float64]:
+    def score(self, distances: NDArray[np.floating]) -> NDArray[np.float64]:
         """Convert distances to scores: 1 for identical vectors, 0 at the largest distance of random pairs."""
         return np.asarray(np.interp(distances, self.distances, 1 - np.power(self.rates, 1 / _ROOT)))
 

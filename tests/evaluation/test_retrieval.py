@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, ndcg_score
 
 from imrec_core.errors import BadWeights, QueryError, UnknownName
-from imrec_core.evaluation import rankers
+from imrec_core.evaluation import rankers, retrieval
 from imrec_core.evaluation.labels import csv_labels, folder_labels, named_labels
 from imrec_core.evaluation.measures import RECALL_LEVELS
 from imrec_core.evaluation.rankers import MIX
@@ -109,6 +109,20 @@ def test_mix_ranks_by_the_fused_scores(generation):
     for weights, error in (({"phash": -1.0}, BadWeights), ({"phash": 0.0}, BadWeights), ({"phish": 1.0}, UnknownName)):
         with pytest.raises(error):
             evaluate_retrieval(generation, labels, mixes={"a": weights})
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_ranking_is_that_of_a_stable_sort(dtype):
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        distances = rng.integers(-4, 9, 200).astype(dtype) * dtype(0.5 if dtype is np.float32 else 1)
+        distances[rng.choice(200, 20)] *= dtype(-1)  # -0.0 equals 0.0
+        is_relevant = rng.random(200) < 0.2
+        own = int(rng.integers(200))
+        is_relevant[own] = True
+        order = np.argsort(distances, kind="stable")
+        found = retrieval._ranking(distances, is_relevant, own)
+        assert np.array_equal(found, is_relevant[order[order != own]])
 
 
 def test_number_of_queries_is_limited_with_a_fixed_sample(generation):
